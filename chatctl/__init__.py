@@ -1,0 +1,1 @@
+"""Clients of chatd: the administration command and the chat programs."""

@@ -1,0 +1,1 @@
+"""The child side of supervision: lifeline, heartbeat, settings handed down."""

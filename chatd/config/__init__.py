@@ -1,0 +1,1 @@
+"""The validated settings file, its loading and its reloading."""

@@ -1,0 +1,1 @@
+"""The RSA-OAEP / AES-256-GCM envelope and the keys it uses."""

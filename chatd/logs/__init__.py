@@ -1,0 +1,1 @@
+"""Structured log records: categories, files, rotation."""

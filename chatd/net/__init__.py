@@ -1,0 +1,1 @@
+"""TLS connections as threads see them: listener, channel, outbox."""

@@ -1,0 +1,1 @@
+"""Certificates: profiles, the authority that signs them, TLS contexts, identity files."""

@@ -1,0 +1,1 @@
+"""The process that keeps all others alive."""
