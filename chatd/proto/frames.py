@@ -1,0 +1,127 @@
+"""Frames: the length-prefixed JSON objects inside envelope records.
+
+A frame is a u32 big-endian length followed by that many bytes of UTF-8 JSON holding one object. A
+record carries whole frames only, so no peer ever has to keep half a frame. The reader is stricter
+than JSON: no duplicate keys, no NaN, no fractions, integers within +-2**53 (what every language's
+JSON library keeps exactly), bounded depth and widths. All bounds are checked on at most 64 KiB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from chatd.errors import ChatdError
+
+HEADER_SIZE = 4
+# One record's plaintext, so that a full frame still fits one record (docs/protocol.md, "Limits").
+FRAME_LIMIT = 64 * 1024
+PAYLOAD_LIMIT = FRAME_LIMIT - HEADER_SIZE
+# Deepest frame the server sends is reply > result > list > event; requests need 2.
+DEPTH_LIMIT = 8
+MAP_LIMIT = 64
+ARRAY_LIMIT = 1024
+STRING_LIMIT = 16 * 1024
+INTEGER_LIMIT = 2**53
+
+JsonObject = dict[str, Any]
+
+
+def encode(message: JsonObject) -> bytes:
+    """One frame, header included. Raises ValueError when it is over `FRAME_LIMIT`: a defect of ours."""
+    return frame(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def frame(payload: bytes) -> bytes:
+    """Put the length before an encoded JSON object."""
+    if len(payload) > PAYLOAD_LIMIT:
+        raise ValueError(f"frame of {len(payload)} bytes is over {PAYLOAD_LIMIT}")
+    return len(payload).to_bytes(HEADER_SIZE, "big") + payload
+
+
+def split(record: bytes) -> Iterator[bytes]:
+    """The payloads of the frames in one record's plaintext. Raises E100 unless it holds whole frames."""
+    position, end = 0, len(record)
+    while position < end:
+        start = position + HEADER_SIZE
+        length = int.from_bytes(record[position:start], "big")
+        position = start + length
+        if start > end or position > end or not length:
+            raise ChatdError("E100", "a record does not hold whole frames")
+        yield record[start:position]
+
+
+def decode(payload: bytes) -> JsonObject:
+    """Read one frame's payload strictly. Raises E101 over a limit, E102 for anything but an object."""
+    if len(payload) > PAYLOAD_LIMIT:
+        raise ChatdError("E101", f"a frame is over {PAYLOAD_LIMIT} bytes")
+    try:
+        # Not json.loads(bytes): that guesses UTF-16/32 and lets surrogates pass.
+        value = _DECODER.decode(payload.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ChatdError("E102", "a frame is not valid UTF-8") from None
+    except RecursionError:
+        raise ChatdError("E102", f"a frame is nested deeper than {DEPTH_LIMIT}") from None
+    except ValueError as error:
+        raise ChatdError("E102", f"a frame is not valid JSON: {_brief(error)}") from None
+    if not isinstance(value, dict):
+        raise ChatdError("E102", "a frame is not a JSON object")
+    _check_bounds(value, 1)
+    return value
+
+
+def _brief(error: ValueError) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)[:80]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
+    if len(pairs) > MAP_LIMIT:
+        raise ValueError(f"an object has more than {MAP_LIMIT} keys")
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return result
+
+
+def _integer(digits: str) -> int:
+    # 2**53 has 16 digits; the check comes first because int() is quadratic in the digits.
+    if len(digits) > 17 or abs(value := int(digits)) > INTEGER_LIMIT:
+        raise ValueError("an integer is over 2^53")
+    return value
+
+
+def _no_fraction(text: str) -> Any:
+    raise ValueError("numbers are integers here")
+
+
+def _check_bounds(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        _check_string(value)
+        return
+    if not isinstance(value, dict | list):
+        return
+    if depth > DEPTH_LIMIT:
+        raise ChatdError("E102", f"a frame is nested deeper than {DEPTH_LIMIT}")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_string(key)
+            _check_bounds(item, depth + 1)
+    else:
+        if len(value) > ARRAY_LIMIT:
+            raise ChatdError("E101", f"an array has more than {ARRAY_LIMIT} items")
+        for item in value:
+            _check_bounds(item, depth + 1)
+
+
+def _check_string(text: str) -> None:
+    if len(text) > STRING_LIMIT:
+        raise ChatdError("E101", f"a string is over {STRING_LIMIT} characters")
+    # A lone surrogate can be written as an escape; it could never be encoded again.
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise ChatdError("E102", "a string has a lone surrogate")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_fraction, parse_constant=_no_fraction
+)
