@@ -1,1 +1,5 @@
-"""The child side of supervision: lifeline, heartbeat, settings handed down."""
+"""The child's end of supervision, used by the hub and the workers."""
+
+from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_OK, Supervised
+
+__all__ = ["EXIT_CONFIG", "EXIT_INTEGRITY", "EXIT_OK", "Supervised"]

@@ -1,0 +1,62 @@
+"""Unix sockets at paths of any length.
+
+sun_path holds 108 bytes (unix(7)); a home deep in a temporary folder is longer. The kernel resolves
+/proc/self/fd/N/name, which is short, and the directory stays pinned meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+MAX_PATH: Final = 100
+
+
+@contextmanager
+def unix_address(path: Path) -> Iterator[str]:
+    """An address for bind() or connect() that means ``path``; valid inside the ``with`` only."""
+    if len(os.fsencode(path)) <= MAX_PATH:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def connect_unix(path: Path, timeout: float | None = None) -> socket.socket:
+    """A connected stream socket; ``timeout`` in seconds stays set on it. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        with unix_address(path) as address:
+            sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen_unix(path: Path, backlog: int) -> socket.socket:
+    """A non-blocking listener at ``path``, mode 0600, replacing what a dead process left there.
+
+    The caller holds the lock that makes it the only one to listen here. Raises OSError.
+    """
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(sock.fileno(), 0o600)  # on Linux bind() creates the inode with the socket's own mode
+        with unix_address(path) as address:
+            sock.bind(address)
+        path.chmod(0o600)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

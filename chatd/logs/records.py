@@ -1,0 +1,174 @@
+"""One log record = one JSON object on one line of printable ASCII.
+
+    log = get_log("security")
+    log.warning("login_refused", user="bob", code="E207", address="192.0.2.7")
+
+Every process numbers its own records, before it is known whether a record can be written: a gap in
+``n`` proves that something is missing. Message bodies and keys are never handed to a log, and the
+bytes of anything are logged as their length only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import time
+import traceback
+from typing import Final, Literal
+
+from chatd.errors import ChatdError
+
+Category = Literal["server", "connections", "security", "errors"]
+
+CATEGORIES: Final = frozenset(("server", "connections", "security", "errors"))
+PREFIX: Final = "chatd."
+
+PIPE_LINE: Final = 4096
+"""Longest line of a child, newline included: PIPE_BUF, so that a pipe takes it whole or not at all."""
+FILE_LINE: Final = 64 * 1024
+"""Longest line the supervisor writes itself (a STATS line names every process)."""
+
+MAX_ITEMS: Final = 64
+MAX_DEPTH: Final = 3
+MAX_FRAMES: Final = 12
+# A record that is too long is rendered again with shorter texts; the last one always fits.
+TEXT_LIMITS: Final = (2000, 400, 80, 16)
+RESERVED: Final = frozenset(("at", "n", "proc", "level", "cat", "event"))
+SAFE_INTEGER: Final = 2**53
+
+
+class Log:
+    """Writes records of one category; fields are keywords. Safe to use from any thread."""
+
+    def __init__(self, category: str) -> None:
+        self._logger = logging.getLogger(PREFIX + category)
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        self._write(logging.ERROR, event, fields)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        """An error together with the exception being handled: its type and where it came from."""
+        self._write(logging.ERROR, event, fields, with_exception=True)
+
+    def _write(self, level: int, event: str, fields: dict[str, object], with_exception: bool = False) -> None:
+        if self._logger.isEnabledFor(level):
+            extra = {"event": event, "fields": fields}
+            self._logger.log(level, "%s", event, extra=extra, exc_info=with_exception)
+
+
+def get_log(category: Category) -> Log:
+    """The log of one category."""
+    if category not in CATEGORIES:
+        raise ValueError(f"no log category {category!r}")
+    return Log(category)
+
+
+class JsonLines(logging.Formatter):
+    """Formats for one process: ``name`` is its name, ``limit`` the longest line in bytes."""
+
+    def __init__(self, name: str, limit: int = PIPE_LINE) -> None:
+        super().__init__()
+        self._name = name
+        self._limit = limit
+        self._numbers = itertools.count(1)  # next() is atomic, so no lock
+
+    def format(self, record: logging.LogRecord) -> str:
+        head: dict[str, object] = {
+            "at": rfc3339(record.created),
+            "n": next(self._numbers),
+            "proc": self._name,
+            "level": record.levelname.lower(),
+            "cat": category_of(record),
+        }
+        event, fields = _event_and_fields(record)
+        line = ""
+        for text_limit in TEXT_LIMITS:
+            line = dump(head | {"event": event[:text_limit]} | _clean_fields(fields, text_limit))
+            if len(line) < self._limit:
+                return line
+        return dump(head | {"event": event[: TEXT_LIMITS[-1]], "clipped": len(line)})
+
+
+def category_of(record: logging.LogRecord) -> str:
+    """The category of a record; what libraries log counts as ``server``."""
+    category = record.name.removeprefix(PREFIX)
+    return category if category in CATEGORIES else "server"
+
+
+def rfc3339(seconds: float) -> str:
+    """UTC with milliseconds, such as 2026-01-31T14:02:11.042Z."""
+    whole, millis = divmod(int(seconds * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{millis:03}Z"
+
+
+def dump(value: object) -> str:
+    """JSON in printable ASCII. Escaping all else covers C1, bidi, U+2028/9 and whatever comes next."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+def level_number(level: str) -> int:
+    """The number of a level's name, in any case; what is not a level counts as ``info``."""
+    return logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+
+
+def _event_and_fields(record: logging.LogRecord) -> tuple[str, dict[str, object]]:
+    fields = getattr(record, "fields", None)
+    if isinstance(fields, dict):
+        event, fields = str(getattr(record, "event", "")), dict(fields)
+    else:
+        event, fields = "library", {"logger": record.name, "text": record.getMessage()}
+    if record.exc_info and record.exc_info[1] is not None:
+        fields.update(_describe(record.exc_info[1]))
+    return event, fields
+
+
+def _describe(error: BaseException) -> dict[str, object]:
+    """Type and frames of an exception. Its text only where it is known to hold nothing of a user's:
+    int("...") and many others quote what they were given, and that may be a message body."""
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+    text = str(error) if isinstance(error, (ChatdError, OSError)) else ""
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return {"error": type(error).__qualname__, "error_text": text, "trace": where}
+
+
+def _clean_fields(fields: dict[str, object], text_limit: int) -> dict[str, object]:
+    pairs = itertools.islice(fields.items(), MAX_ITEMS)
+    return {_key(key): _clean(value, text_limit, MAX_DEPTH) for key, value in pairs}
+
+
+def _key(key: str) -> str:
+    return f"field_{key}" if key in RESERVED else key[:40]
+
+
+def _clean(value: object, text_limit: int, depth: int) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if -SAFE_INTEGER <= value <= SAFE_INTEGER else hex(value)[:text_limit]
+    if isinstance(value, float):
+        return round(value, 6) if value - value == 0 else repr(value)  # inf and NaN are not JSON
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    return _clean_compound(value, text_limit, depth)
+
+
+def _clean_compound(value: object, text_limit: int, depth: int) -> object:
+    if isinstance(value, (dict, list, tuple, set, frozenset)) and depth == 0:
+        return "..."
+    if isinstance(value, dict):
+        pairs = itertools.islice(value.items(), MAX_ITEMS)
+        return {str(key)[:40]: _clean(item, text_limit, depth - 1) for key, item in pairs}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(item, text_limit, depth - 1) for item in itertools.islice(value, MAX_ITEMS)]
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= text_limit else text[:text_limit] + "..."
