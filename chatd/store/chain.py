@@ -1,0 +1,136 @@
+"""The hash chain over the event log, and the walk that recomputes it.
+
+SQLite does not notice a flipped bit inside a row, and drops what follows a flipped bit in the WAL
+without a word; ``integrity_check`` calls both healthy. Hence a link per row:
+
+    link = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | digest | SHA-256(body))
+
+The link covers the hash of the body and not the body, so that a body can be erased and the chain
+still be verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from struct import Struct
+from struct import error as StructError
+
+import apsw
+
+from chatd.store.records import Entry, Point
+
+# seq, at, then the lengths of kind, room, device, msg_id, digest: with every length in front no two
+# different rows can give the same bytes.
+_HEAD = Struct(">QqIIIII")
+_NONE = 0xFFFFFFFF  # the length of NULL, which is not the same as empty
+
+# Text is read as bytes: a damaged row may hold text that does not decode.
+_ROWS = """SELECT e.seq, e.at, CAST(e.kind AS BLOB), CAST(e.room AS BLOB), CAST(e.device AS BLOB),
+ e.msg_id, e.digest, e.body_hash, e.body, e.chain, x.seq
+ FROM events e LEFT JOIN erased x ON x.seq = e.seq WHERE e.seq > ? ORDER BY e.seq"""
+_PROGRESS_EVERY = 10_000
+
+
+class BadChain(Exception):
+    """``seq`` is the first entry that is missing or not what was appended."""
+
+    def __init__(self, seq: int, reason: str) -> None:
+        super().__init__(f"entry {seq}: {reason}")
+        self.seq = seq
+        self.reason = reason
+
+
+def genesis(instance: bytes) -> Point:
+    """The point before the first entry; ``instance`` makes it differ between installations."""
+    return Point(0, sha256(b"chatd/log/1\0" + instance).digest())
+
+
+def link(
+    previous: bytes,
+    seq: int,
+    at: int,
+    kind: bytes,
+    room: bytes | None,
+    device: bytes | None,
+    msg_id: bytes | None,
+    digest: bytes | None,
+    body_hash: bytes,
+) -> bytes:
+    """The chain value after this entry."""
+    head = _HEAD.pack(
+        seq,
+        at,
+        len(kind),
+        _NONE if room is None else len(room),
+        _NONE if device is None else len(device),
+        _NONE if msg_id is None else len(msg_id),
+        _NONE if digest is None else len(digest),
+    )
+    parts = (previous, head, kind, room or b"", device or b"", msg_id or b"", digest or b"", body_hash)
+    return sha256(b"".join(parts)).digest()
+
+
+def link_entry(previous: bytes, entry: Entry) -> tuple[bytes, bytes]:
+    """The hash of the body and the chain value after ``entry``."""
+    body_hash = sha256(entry.body).digest()
+    chain = link(
+        previous,
+        entry.seq,
+        entry.at,
+        entry.kind.encode(),
+        None if entry.room is None else entry.room.encode(),
+        None if entry.device is None else entry.device.encode(),
+        entry.msg_id,
+        entry.digest,
+        body_hash,
+    )
+    return body_hash, chain
+
+
+def walk(
+    connection: apsw.Connection,
+    start: Point,
+    *,
+    watch: Point | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Point:
+    """Recompute every link after ``start``; return the point at the head.
+
+    ``watch`` is a point that must be met on the way (the high-water mark). Raises BadChain at the
+    first entry that does not fit, apsw.Error when SQLite itself cannot read.
+    """
+    point = start
+    _meet(point, watch)
+    for row in connection.execute(_ROWS, (start.seq,)):
+        point = _step(point, row)
+        _meet(point, watch)
+        if progress is not None and point.seq % _PROGRESS_EVERY == 0:
+            progress(point.seq)
+    if watch is not None and watch.seq > point.seq:
+        raise BadChain(point.seq + 1, f"missing; the log ends here but did reach {watch.seq}")
+    return point
+
+
+def _meet(point: Point, watch: Point | None) -> None:
+    if watch is not None and watch.seq == point.seq and watch.chain != point.chain:
+        raise BadChain(point.seq, "not the entry that the high-water mark was set at")
+
+
+def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:
+    seq, at, kind, room, device, msg_id, digest, body_hash, body, chain, erased = row
+    want = point.seq + 1
+    if seq != want:
+        raise BadChain(want, "missing")
+    try:
+        computed = link(point.chain, seq, at, kind, room, device, msg_id, digest, body_hash)  # type: ignore[arg-type]
+    except (StructError, TypeError) as error:  # a damaged row may hold values of another type
+        raise BadChain(want, "a column has the wrong type") from error
+    if computed != chain:
+        raise BadChain(want, "does not fit the chain")
+    if body is None:
+        if erased is None:
+            raise BadChain(want, "the body is gone but was never erased")
+    elif not isinstance(body, bytes) or sha256(body).digest() != body_hash:
+        raise BadChain(want, "the body is not the one that was appended")
+    return Point(want, computed)

@@ -1,0 +1,273 @@
+"""The event log: everything that was acknowledged, once, in order.
+
+One process writes (the lock), one transaction per batch (group commit), and ``append`` returns only
+when the batch and the high-water mark are on the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import apsw
+
+from chatd.errors import ChatdError
+from chatd.store.chain import BadChain, genesis, link_entry, walk
+from chatd.store.database import (
+    DATABASE_NAME,
+    connect_reader,
+    connect_writer,
+    damaged,
+    meta,
+    meta_bytes,
+    meta_int,
+    query,
+    set_meta,
+    storage_errors,
+)
+from chatd.store.mark import Mark, MarkFile, read_mark, sync_folder
+from chatd.store.migrations import migrate
+from chatd.store.reader import Reader, to_entry
+from chatd.store.records import Entry, Known, Point
+
+__all__ = ["Entry", "EventLog", "Known", "Reader"]
+
+LOCK_NAME = "hub.lock"
+_INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, body_hash, body, chain)
+ VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
+_STATE = """SELECT seq, at, kind, room, device, msg_id, digest, body, body_hash FROM events
+ WHERE kind <> 'message' AND seq > ? ORDER BY seq"""
+
+_SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
+
+
+class EventLog:
+    """The writer's end of the log; exists once per home.
+
+    ``append``, ``save_snapshot`` and ``checkpoint`` belong to one thread at a time; ``find`` and
+    ``state_entries`` use their own connection and may run in another thread meanwhile.
+    """
+
+    head: int  # seq of the last committed entry, 0 in an empty log
+    epoch: int  # grows with every open
+    chain: bytes  # the chain value after `head`
+
+    def __init__(
+        self, data: Path, lock_fd: int, writer: apsw.Connection, reader: apsw.Connection, marks: MarkFile
+    ) -> None:
+        self._data = data
+        self._lock_fd = lock_fd
+        self._writer = writer
+        self._reader = reader
+        self._marks = marks
+        self._failed = ""
+        self._finder = reader.cursor()
+        self.head, self.epoch, self.chain = 0, 0, b""
+
+    @classmethod
+    def open(cls, data: Path, *, now: int, vfs: str | None = None) -> EventLog:
+        """Lock, migrate, verify, fence off any earlier writer.
+
+        ``now`` is milliseconds since the epoch. Raises E604 when another process has the log, E610
+        when it is damaged or shorter than the high-water mark (nothing has been changed then, and
+        the caller exits 65), E504 when it cannot be read or written.
+        """
+        with storage_errors("open the event log"):
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock_fd = _lock(data)
+            opened: list[apsw.Connection | MarkFile] = []
+            try:
+                mark = _mark_before(data)
+                opened.append(writer := connect_writer(data, vfs))
+                migrate(writer, data, now=now)
+                point = _verify_tail(writer, mark)
+                opened.append(reader := connect_reader(data, vfs))
+                opened.append(marks := MarkFile(data))
+                log = cls(data, lock_fd, writer, reader, marks)
+                log._begin_epoch(point)
+            except BaseException:
+                for item in reversed(opened):
+                    item.close()
+                os.close(lock_fd)
+                raise
+            return log
+
+    def _begin_epoch(self, point: Point) -> None:
+        self.head, self.chain = point
+        self.epoch = meta_int(self._writer, "epoch") + 1
+        self._writer.execute("BEGIN IMMEDIATE")
+        set_meta(self._writer, "epoch", self.epoch)
+        _set_verified(self._writer, point)
+        self._writer.execute("COMMIT")
+        # After a failed fsync the WAL's pages may be in memory only, marked clean: syncing again
+        # would be a lie. Copying them into the database writes them anew.
+        self._checkpoint()
+        sync_folder(self._data)
+        self._marks.write(Mark(self.epoch, point))
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Commit ``entries`` in one transaction; they are on the disk when this returns.
+
+        Raises E504 (or E610, if SQLite finds damage); the outcome is then unknown and the log takes
+        no more: the hub exits, and whoever opens the log next finds out. A failed fsync is never
+        tried again. ValueError for a seq that does not follow: a defect of the caller.
+        """
+        if not entries:
+            return
+        if self._failed:
+            raise ChatdError("E504", f"the log takes no more writes: {self._failed}")
+        chain = self.chain
+        rows = []
+        for want, entry in enumerate(entries, self.head + 1):
+            if entry.seq != want:
+                raise ValueError(f"entry {entry.seq} where {want} is next")
+            body_hash, chain = link_entry(chain, entry)
+            rows.append((*entry[:7], body_hash, entry.body, chain))
+        try:
+            with storage_errors("append to the event log"):
+                writer = self._writer
+                writer.execute("BEGIN IMMEDIATE")
+                self._check_epoch()
+                writer.executemany(_INSERT, rows)
+                writer.execute("COMMIT")
+                self._marks.write(Mark(self.epoch, Point(entries[-1].seq, chain)))
+        except BaseException as error:
+            self._failed = str(error)
+            raise
+        self.head, self.chain = entries[-1].seq, chain
+
+    def _check_epoch(self) -> None:
+        """Inside a transaction: a hub that was stopped and replaced must not write when it resumes."""
+        if meta(self._writer, "epoch") != self.epoch:
+            raise ChatdError("E504", "another hub has taken over the log", "stop this one")
+
+    def find(self, device: str, msg_id: bytes) -> Known | None:
+        """The committed entry with this id, if there is one. Raises E504, E610."""
+        with storage_errors("read the event log"):
+            rows = query(self._finder, _FIND, (device, msg_id))
+        return Known(*rows[0]) if rows else None
+
+    def state_entries(self, after: int) -> Iterator[Entry]:
+        """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""
+        with storage_errors("read the event log"):
+            for row in self._reader.execute(_STATE, (after,)):
+                yield to_entry(row)
+
+    def save_snapshot(self, seq: int, state: bytes) -> None:
+        """Keep ``state`` as what the entries up to ``seq`` (at most `head`) give; replaces the last one.
+
+        The next open verifies from here on. Failures are as in `append`.
+        """
+        if self._failed:
+            raise ChatdError("E504", f"the log takes no more writes: {self._failed}")
+        try:
+            with storage_errors("save a snapshot"):
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._check_epoch()
+                point = _point_at(self._writer, seq)
+                self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
+                _set_verified(self._writer, point)
+                self._writer.execute("COMMIT")
+        except BaseException as error:
+            self._failed = str(error)
+            raise
+
+    def load_snapshot(self) -> tuple[int, bytes] | None:
+        """The last snapshot and its seq; None without one, or if it is damaged (replay gives the same)."""
+        with storage_errors("read the snapshot"):
+            rows = query(self._reader, "SELECT seq, chain, state_hash, state FROM snapshot")
+            if not rows:
+                return None
+            seq, chain, state_hash, state = rows[0]
+            whole = isinstance(state, bytes) and sha256(state).digest() == state_hash
+            if not whole or seq > self.head or _point_at(self._reader, seq).chain != chain:
+                return None
+            return seq, state
+
+    def checkpoint(self) -> None:
+        """Copy the WAL into the database and empty it. Raises E504."""
+        with storage_errors("checkpoint the event log"):
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        """Checkpoint unless something has failed, and let go of the lock. Safe to call twice."""
+        if self._lock_fd < 0:
+            return
+        try:
+            self._reader.close()
+            if not self._failed:
+                self.checkpoint()
+        finally:
+            self._failed = "closed"
+            self._writer.close()
+            self._marks.close()
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def _lock(data: Path) -> int:
+    """Take the lock file for the life of the process; it is never deleted."""
+    fd = os.open(data / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise ChatdError("E604", f"another process has the event log in {data} open") from error
+    return fd
+
+
+def _mark_before(data: Path) -> Mark | None:
+    mark = read_mark(data)
+    if mark is not None and mark.point.seq and not (data / DATABASE_NAME).exists():
+        raise damaged(f"{DATABASE_NAME} is missing; it held {mark.point.seq} entries")
+    return mark
+
+
+def _verify_tail(connection: apsw.Connection, mark: Mark | None) -> Point:
+    """Verify what was appended since the last verified point, and that the mark is met."""
+    verified = _verified_point(connection)
+    try:
+        if mark is None:
+            point = walk(connection, verified)
+            if point.seq:
+                raise damaged("the high-water mark is missing or unreadable")
+            return point
+        if meta_int(connection, "epoch") < mark.epoch:
+            raise damaged(f"the database is an old copy: it does not know epoch {mark.epoch}")
+        if mark.point.seq < verified.seq and _point_at(connection, mark.point.seq) != mark.point:
+            raise damaged(f"entry {mark.point.seq} is not the one that the high-water mark was set at")
+        return walk(connection, verified, watch=mark.point)
+    except BadChain as error:
+        raise damaged(f"the event log is damaged at {error}") from error
+
+
+def _verified_point(connection: apsw.Connection) -> Point:
+    start = genesis(meta_bytes(connection, "instance"))
+    seq = meta(connection, "verified_seq")
+    if seq is None or seq == 0:
+        return start
+    point = Point(meta_int(connection, "verified_seq"), meta_bytes(connection, "verified_chain"))
+    if _point_at(connection, point.seq) != point:
+        raise damaged(f"entry {point.seq} is not the one that was verified before")
+    return point
+
+
+def _set_verified(connection: apsw.Connection, point: Point) -> None:
+    set_meta(connection, "verified_seq", point.seq)
+    set_meta(connection, "verified_chain", point.chain)
+
+
+def _point_at(connection: apsw.Connection, seq: int) -> Point:
+    if seq == 0:
+        return genesis(meta_bytes(connection, "instance"))
+    rows = query(connection, "SELECT chain FROM events WHERE seq = ?", (seq,))
+    if not rows or not isinstance(rows[0][0], bytes):
+        raise damaged(f"entry {seq} is missing from the event log")
+    return Point(seq, rows[0][0])

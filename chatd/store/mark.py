@@ -1,0 +1,102 @@
+"""The high-water mark: how far the log is known to have reached, kept outside the database.
+
+A WAL that lost its tail and an old copy put back are both healthy databases to SQLite. The mark is
+written after each commit and before its acknowledgement, so a database that does not reach it has
+lost something that was acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from os import fdatasync, pwrite
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from chatd.store.records import Point
+
+MARK_NAME = "mark"
+_MAGIC = b"CHM1"
+_SLOT = Struct(">4sQQ32s")  # magic, epoch, seq, chain; then 12 bytes of SHA-256 make it 64
+_SLOT_BYTES = 64
+# The slots lie in two blocks of the disk: a write torn by a power cut can spoil only its own. The
+# size never changes, so fdatasync has no metadata to write.
+_OFFSETS = (0, 4096)
+_FILE_BYTES = 8192
+
+
+class Mark(NamedTuple):
+    """The newest epoch that has written, and the point its last commit reached."""
+
+    epoch: int
+    point: Point
+
+
+def _pack(mark: Mark) -> bytes:
+    head = _SLOT.pack(_MAGIC, mark.epoch, mark.point.seq, mark.point.chain)
+    return head + sha256(head).digest()[: _SLOT_BYTES - _SLOT.size]
+
+
+def _unpack(slot: bytes) -> Mark | None:
+    if len(slot) != _SLOT_BYTES:
+        return None
+    magic, epoch, seq, chain = _SLOT.unpack(slot[: _SLOT.size])
+    mark = Mark(epoch, Point(seq, chain))
+    return mark if magic == _MAGIC and slot == _pack(mark) else None
+
+
+def read_mark(data: Path) -> Mark | None:
+    """The newest valid mark in ``data``; None without one. Raises OSError."""
+    return _newest(data)[0]
+
+
+def _newest(data: Path) -> tuple[Mark | None, int]:
+    """The newest valid mark, and the index of the slot that may be overwritten."""
+    try:
+        raw = (data / MARK_NAME).read_bytes()[:_FILE_BYTES]
+    except FileNotFoundError:
+        return None, 0
+    marks = [_unpack(raw[offset : offset + _SLOT_BYTES]) for offset in _OFFSETS]
+    best = max((m for m in marks if m is not None), key=lambda m: (m.epoch, m.point.seq), default=None)
+    return best, 1 - marks.index(best) if best is not None else 0
+
+
+class MarkFile:
+    """The writer's end. Methods raise OSError; after one the file is not to be used again."""
+
+    def __init__(self, data: Path) -> None:
+        self._slot = _newest(data)[1]
+        path = data / MARK_NAME
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(self._fd).st_size < _FILE_BYTES:
+                # Real blocks, so that a full disk shows here and not after a commit.
+                os.posix_fallocate(self._fd, 0, _FILE_BYTES)
+                os.fsync(self._fd)
+                sync_folder(data)
+        except OSError:
+            self.close()
+            raise
+
+    def write(self, mark: Mark) -> None:
+        """Write to the slot that does not hold the newest mark; durable when this returns."""
+        slot = _pack(mark)
+        if pwrite(self._fd, slot, _OFFSETS[self._slot]) != len(slot):
+            raise OSError("short write to the high-water mark")
+        fdatasync(self._fd)
+        self._slot = 1 - self._slot
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files in ``folder`` durable; their contents alone are not enough."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,76 @@
+"""The schema, as steps; each step runs in one transaction with the version it leads to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+
+from chatd.store.database import damaged
+from chatd.store.mark import sync_folder
+
+# events: body and body_hash are apart so that a body can be erased and the chain still be verified;
+# the rooms' index ends in seq by itself, being the rowid. erased: which bodies are gone, and the
+# entry that ordered it.
+STEPS: list[str] = [
+    """
+    CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE events(
+        seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, room TEXT, device TEXT,
+        msg_id BLOB, digest BLOB, body_hash BLOB NOT NULL, body BLOB, chain BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX events_msg_id ON events(device, msg_id) WHERE msg_id IS NOT NULL;
+    CREATE INDEX events_room ON events(room);
+    CREATE INDEX events_state ON events(seq) WHERE kind <> 'message';
+    CREATE TABLE erased(seq INTEGER PRIMARY KEY, by_seq INTEGER NOT NULL) STRICT;
+    CREATE TABLE snapshot(
+        id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, chain BLOB NOT NULL,
+        state_hash BLOB NOT NULL, state BLOB NOT NULL
+    ) STRICT;
+    """,
+]
+
+
+def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[str] | None = None) -> None:
+    """Bring the schema up to date; an existing database is copied aside first.
+
+    ``now`` (ms) names the copy. Raises E610 for a schema newer than this program, apsw.Error, OSError.
+    """
+    steps = STEPS if steps is None else steps
+    version = connection.pragma("user_version")
+    if not isinstance(version, int) or not 0 <= version <= len(steps):
+        raise damaged(
+            f"the event log has schema {version}, this chatd knows {len(steps)}", "install the newer chatd"
+        )
+    if 0 < version < len(steps):
+        _copy_aside(connection, data / f"events-before-v{len(steps)}-{now}.db")
+    for number, step in enumerate(steps[version:], version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(step)
+            if number == 1:
+                _first_values(connection, now)
+            connection.pragma("user_version", number)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _first_values(connection: apsw.Connection, now: int) -> None:
+    values: dict[str, apsw.SQLiteValue] = {"instance": os.urandom(16), "epoch": 0, "created": now}
+    connection.executemany("INSERT INTO meta(key, value) VALUES(?, ?)", values.items())
+
+
+def _copy_aside(connection: apsw.Connection, path: Path) -> None:
+    fd = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL, 0o600
+    )  # VACUUM INTO takes an empty file
+    try:
+        connection.execute("VACUUM INTO ?", (str(path),))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_folder(path.parent)

@@ -1,0 +1,101 @@
+"""Reading the log without holding up the hub: resume, history, single entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from chatd.store.database import connect_reader, damaged, query, storage_errors
+from chatd.store.records import Entry
+
+MAX_ROOMS = 200  # terms of the merge below; a user may be in 100 rooms
+
+_COLUMNS = "seq, at, kind, room, device, msg_id, digest, body, body_hash"
+
+
+def to_entry(row: Sequence[Any]) -> Entry:
+    """An Entry from `_COLUMNS`. Raises E610 when the body is not the one that was appended."""
+    seq, at, kind, room, device, msg_id, digest, body, body_hash = row
+    if body is not None:
+        check_body(seq, body, body_hash)
+    return Entry(seq, at, kind, room, device, msg_id, digest, body or b"")
+
+
+def check_body(seq: int, body: Any, body_hash: Any) -> bytes:
+    """The body, if it is what was appended: what is damaged is never served. Raises E610."""
+    if not isinstance(body, bytes) or sha256(body).digest() != body_hash:
+        raise damaged(f"the body of entry {seq} is damaged")
+    return body
+
+
+class Reader:
+    """A read-only connection of its own. For one thread at a time; any thread may close it.
+
+    Erased bodies are left out of pages. Every method raises E504 or E610.
+    """
+
+    def __init__(self, data: Path, *, vfs: str | None = None) -> None:
+        with storage_errors("open the event log"):
+            self._connection = connect_reader(data, vfs)
+
+    def head(self) -> int:
+        """The seq of the last committed entry, 0 in an empty log."""
+        with storage_errors("read the event log"):
+            return int(query(self._connection, "SELECT coalesce(max(seq), 0) FROM events")[0][0])
+
+    def page(
+        self, rooms: Sequence[str | None], after: int, limit: int
+    ) -> list[tuple[int, str | None, bytes]]:
+        """Up to ``limit`` events of ``rooms`` (at most MAX_ROOMS; None = events of no room) after a seq.
+
+        Ascending, as (seq, room, body); fewer than ``limit`` means that there are no more.
+        """
+        if not rooms or limit <= 0:
+            return []
+        names = list(dict.fromkeys(rooms))
+        if len(names) > MAX_ROOMS:
+            raise ValueError(f"{len(names)} rooms, at most {MAX_ROOMS}")
+        # Each term is already in order by the index; SQLite merges them lazily, so this touches
+        # about `limit` rows whatever the size of the log and of the rooms.
+        terms = [
+            "SELECT seq, room, body, body_hash FROM events"  # noqa: S608 - numbers are put in, no text
+            f" WHERE room IS ?{number} AND seq > ?1 AND body IS NOT NULL"
+            for number in range(3, 3 + len(names))
+        ]
+        sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
+        with storage_errors("read the event log"):
+            rows = query(self._connection, sql, (after, limit, *names))
+        return [(seq, room, check_body(seq, body, body_hash)) for seq, room, body, body_hash in rows]
+
+    def history(
+        self, room: str, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Up to ``limit`` events of a room, ascending, as (seq, body).
+
+        With ``after`` the oldest ones after that seq, otherwise the newest ones, below ``before`` if
+        that is given.
+        """
+        if limit <= 0:
+            return []
+        order = "DESC" if after is None else "ASC"
+        sql = (
+            "SELECT seq, body, body_hash FROM events WHERE room = ? AND seq > ? AND seq < ?"  # noqa: S608
+            f" AND body IS NOT NULL ORDER BY seq {order} LIMIT ?"
+        )
+        top = 2**63 - 1 if before is None else before
+        with storage_errors("read the event log"):
+            rows = query(self._connection, sql, (room, after or 0, top, limit))
+        page = [(seq, check_body(seq, body, body_hash)) for seq, body, body_hash in rows]
+        return page if after is not None else page[::-1]
+
+    def entry(self, seq: int) -> Entry | None:
+        """One entry; its body is empty if it was erased."""
+        with storage_errors("read the event log"):
+            sql = f"SELECT {_COLUMNS} FROM events WHERE seq = ?"  # noqa: S608 - a constant
+            rows = query(self._connection, sql, (seq,))
+        return to_entry(rows[0]) if rows else None
+
+    def close(self) -> None:
+        self._connection.close()
