@@ -1,0 +1,75 @@
+"""What children write, read by the supervisor: records from the log pipe, anything from stderr."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Final
+
+from chatd.logs.files import LogFiles
+from chatd.logs.lines import LineBuffer
+from chatd.logs.records import CATEGORIES, PIPE_LINE, get_log
+
+KEPT_LINES: Final = 20
+STDERR_LINE: Final = 2000
+
+log = get_log("errors")
+
+
+class ChildCapture:
+    """Takes the output of one child as it arrives and hands records to the files.
+
+    A child is not trusted with the log's shape: what is not a record of this very child becomes the
+    text of a ``stderr`` record, so a broken or hijacked child cannot forge another's lines.
+    """
+
+    def __init__(self, child: str, files: LogFiles) -> None:
+        self._child = child
+        self._files = files
+        self._log_lines = LineBuffer(PIPE_LINE)
+        self._err_lines = LineBuffer(STDERR_LINE)
+        self.last_stderr: deque[str] = deque(maxlen=KEPT_LINES)
+
+    def log_data(self, data: bytes) -> None:
+        """Bytes from the log pipe; ``b""`` at its end."""
+        for line in _lines(self._log_lines, data):
+            self._record(line)
+
+    def stderr_data(self, data: bytes) -> None:
+        """Bytes from stdout and stderr; ``b""`` at their end."""
+        for line in _lines(self._err_lines, data):
+            self._raw(line)
+
+    def _record(self, line: bytes) -> None:
+        route = _route(line, self._child)
+        if route is None:
+            self._raw(line)
+        else:
+            level, category = route
+            self._files.write(line.decode("ascii"), level, category)
+
+    def _raw(self, line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace")
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        self.last_stderr.append(shown)
+        log.warning("stderr", child=self._child, text=text)
+
+
+def _lines(buffer: LineBuffer, data: bytes) -> list[bytes]:
+    if data:
+        return [line for line in buffer.feed(data) if line]
+    rest = buffer.rest()
+    return [rest] if rest else []
+
+
+def _route(line: bytes, child: str) -> tuple[str, str] | None:
+    """Level and category of a record, or None when the line is not a record of ``child``."""
+    if not line.isascii() or not line.decode("ascii").isprintable():
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or record.get("proc") != child or record.get("cat") not in CATEGORIES:
+        return None
+    return str(record.get("level")), str(record["cat"])

@@ -1,0 +1,162 @@
+"""run/control.sock: whoever runs the box asks, the supervisor answers.
+
+One request and one answer per connection, each one line of JSON. Mode 0600 in a 0700 directory is
+the whole access control: only the user who runs chatd (and root) can connect.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from chatd.child.lines import MAX_LINE, ChannelClosedError, JsonChannel
+from chatd.child.unix import connect_unix, listen_unix
+from chatd.errors import ChatdError
+
+SOCKET: Final = "run/control.sock"
+BACKLOG: Final = 16
+MAX_CLIENTS: Final = 32
+"""More at once are not served until one ends: they wait in the backlog."""
+IDLE_SECONDS: Final = 10.0
+
+Reply = Callable[[dict[str, object]], None]
+Handle = Callable[[dict[str, object], Reply], None]
+
+
+def answer(**content: object) -> dict[str, object]:
+    return {"type": "ok", **content}
+
+
+def refusal(error: ChatdError) -> dict[str, object]:
+    return {"type": "error", "code": error.code, "reason": error.reason, "fix": error.fix}
+
+
+class _Client:
+    def __init__(self, sock: socket.socket, now: float) -> None:
+        self.channel = JsonChannel(sock)
+        self.since = now
+        self.asked = False
+        self.done = False
+
+    def reply(self, message: dict[str, object]) -> None:
+        """Answer; later answers and answers to a client that left are dropped."""
+        if self.done:
+            return
+        self.done = True
+        try:
+            self.channel.send(message)
+        except (ChannelClosedError, OSError):
+            return
+
+
+class ControlServer:
+    """The supervisor's side; ``handle`` gets each request with the function that answers it, now or later."""
+
+    def __init__(
+        self,
+        path: Path,
+        handle: Handle,
+        watch: Callable[[int, Callable[[], None]], None],
+        unwatch: Callable[[int], None],
+    ) -> None:
+        self._listener = listen_unix(path, BACKLOG)
+        self._handle = handle
+        self._watch = watch
+        self._unwatch = unwatch
+        self._clients: list[_Client] = []
+        watch(self._listener.fileno(), self._accept)
+
+    def tick(self, now: float) -> None:
+        """Write what waits; drop clients that are served, gone or silent."""
+        for client in self._clients[:]:
+            try:
+                client.channel.flush()
+            except ChannelClosedError:
+                client.done = True
+            served = client.done and not client.channel.wants_write
+            silent = not client.asked and now - client.since > IDLE_SECONDS
+            stuck = client.done and now - client.since > IDLE_SECONDS and client.channel.wants_write
+            if served or silent or stuck:
+                self._drop(client)
+
+    def close(self) -> None:
+        for client in self._clients[:]:
+            self._drop(client)
+        self._unwatch(self._listener.fileno())
+        self._listener.close()
+
+    def _accept(self) -> None:
+        if len(self._clients) >= MAX_CLIENTS:
+            self._drop(self._clients[0])
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        client = _Client(sock, time.monotonic())
+        self._clients.append(client)
+        self._watch(client.channel.fileno(), lambda: self._read(client))
+
+    def _read(self, client: _Client) -> None:
+        try:
+            requests = client.channel.receive()
+        except ChannelClosedError:
+            client.done = True
+            self._drop(client)
+            return
+        if requests and not client.asked:
+            client.asked = True
+            client.since = time.monotonic()
+            self._handle(requests[0], client.reply)
+
+    def _drop(self, client: _Client) -> None:
+        client.done = True
+        self._clients.remove(client)
+        self._unwatch(client.channel.fileno())
+        client.channel.close()
+
+
+def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, object]:
+    """Ask the supervisor of ``home`` and return its answer, waiting at most ``timeout`` seconds.
+
+    Requests: {"type": "status" | "ping" | "stop" | "reload" | "reopen"}, {"type": "restart",
+    "rolling": bool}. Raises ChatdError: E603 not running, E611 no answer in time, E606 no access,
+    or whatever the supervisor refuses with.
+    """
+    deadline = time.monotonic() + timeout
+    try:
+        sock = connect_unix(home / SOCKET, timeout)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ChatdError("E603") from None
+    except TimeoutError:
+        raise ChatdError("E611") from None
+    except OSError as error:
+        raise ChatdError("E606", f"{home / SOCKET}: {error.strerror}") from error
+    with sock:
+        try:
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            response = _read_line(sock, deadline)
+        except OSError:
+            raise ChatdError("E611") from None
+    if response.pop("type", None) == "ok":
+        return response
+    raise ChatdError(
+        str(response.get("code", "E611")), str(response.get("reason", "")), str(response.get("fix", ""))
+    )
+
+
+def _read_line(sock: socket.socket, deadline: float) -> dict[str, object]:
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        part = sock.recv(65536)
+        if not part or len(data) > MAX_LINE:
+            raise ChatdError("E611", "chatd ended before it answered")
+        data += part
+    response = json.loads(data)
+    if not isinstance(response, dict):
+        raise ChatdError("E611", "chatd gave no usable answer")
+    return response

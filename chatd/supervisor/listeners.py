@@ -1,0 +1,76 @@
+"""The listening sockets, bound here and passed on: their backlog survives the death of any child."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Final
+
+from chatd.child.unix import listen_unix
+from chatd.errors import ChatdError
+
+BACKLOG: Final = 1024
+BIND_SECONDS: Final = 5.0
+"""How long a port may stay taken: the children of a killed supervisor need a moment to die."""
+RETRY_SECONDS: Final = 0.1
+HUB_SOCKET: Final = "run/hub.sock"
+
+
+def make_run_directory(home: Path) -> Path:
+    """``home``/run with mode 0700. Raises ChatdError E606."""
+    run = home / "run"
+    try:
+        run.mkdir(mode=0o700, exist_ok=True)
+        run.chmod(0o700)
+    except OSError as error:
+        raise ChatdError("E606", f"{run}: {error.strerror}") from error
+    return run
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """The non-blocking listener for clients. Raises ChatdError E605."""
+    deadline = time.monotonic() + BIND_SECONDS
+    while True:
+        try:
+            return _bind(host, port)
+        except socket.gaierror as error:
+            raise ChatdError("E605", f"{host} is not an address of this box: {error.strerror}") from error
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                reason = f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}"
+                raise ChatdError("E605", reason) from error
+        time.sleep(RETRY_SECONDS)
+
+
+def listen_hub(home: Path) -> socket.socket:
+    """The listener on which workers reach the hub. Raises ChatdError E606."""
+    path = home / HUB_SOCKET
+    try:
+        return listen_unix(path, BACKLOG)
+    except OSError as error:
+        raise ChatdError("E606", f"{path}: {error.strerror}") from error
+
+
+def show_address(sock: socket.socket) -> str:
+    """host:port as bound."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

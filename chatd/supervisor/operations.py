@@ -1,0 +1,65 @@
+"""What takes longer than one turn of the loop, each written as what it is: a sequence with waits.
+
+An operation is a generator. It sets what is wanted of the children and yields until they are there;
+the loop resumes it every turn. It raises ChatdError when it cannot be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from chatd.supervisor.children import Child
+
+Operation = Generator[None, None, None]
+
+
+def start(children: Sequence[Child]) -> Operation:
+    """The hub first, because workers can do nothing without it; then all workers at once."""
+    for group in (_hubs(children), _workers(children)):
+        for child in group:
+            child.reset()
+            child.wanted = True
+        for child in group:
+            yield from _until_up(child)
+
+
+def stop(children: Sequence[Child]) -> Operation:
+    """Workers first: what they still hold for the hub is stored before the hub goes."""
+    for group in (_workers(children), _hubs(children)):
+        for child in group:
+            child.wanted = False
+        for child in group:
+            while not child.is_down:
+                yield
+
+
+def restart(children: Sequence[Child]) -> Operation:
+    yield from stop(children)
+    yield from start(children)
+
+
+def rolling_restart(children: Sequence[Child]) -> Operation:
+    """One worker after the other; the hub stays. Stops at the first that does not come back."""
+    for child in _workers(children):
+        child.wanted = False
+        while not child.is_down:
+            yield
+        child.reset()
+        child.wanted = True
+        yield from _until_up(child)
+
+
+def _until_up(child: Child) -> Operation:
+    while True:
+        yield  # the loop spawns before it resumes this, so a stopped child is never taken for a running one
+        child.require_up()
+        if child.is_up:
+            return
+
+
+def _hubs(children: Sequence[Child]) -> list[Child]:
+    return [child for child in children if child.spec.kind == "hub"]
+
+
+def _workers(children: Sequence[Child]) -> list[Child]:
+    return [child for child in children if child.spec.kind != "hub"]
