@@ -127,14 +127,18 @@ class LogFile:
 
 
 class LogFiles:
-    """All log files of one daemon. Used by the supervisor's thread only.
-
-    Raises ChatdError E606 when the directory cannot be made; nothing later raises.
-    """
+    """All log files of one daemon. Used by the supervisor's thread only."""
 
     def __init__(self, home: Path, settings: LoggingSettings) -> None:
+        """Raises ChatdError E606 when the directory cannot be made."""
         self.format = JsonLines("supervisor", FILE_LINE).format
-        directory = home / settings.directory
+        self._home = home
+        self._files: list[LogFile] = []
+        self.configure(settings)
+
+    def configure(self, settings: LoggingSettings) -> None:
+        """Go on with these settings. Raises ChatdError E606, and then goes on with the old ones."""
+        directory = self._home / settings.directory
         try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         except OSError as error:
@@ -143,6 +147,7 @@ class LogFiles:
         # Two names may be the same file, which still has one writer and gets a record once.
         paths = [directory / name for name in names]
         files = {path: self._file(path, settings) for path in paths}
+        self.close()
         self._files = list(files.values())
         self._all, self._connections, self._errors, self._security = (files[path] for path in paths)
 

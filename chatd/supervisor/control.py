@@ -20,7 +20,7 @@ from chatd.errors import ChatdError
 SOCKET: Final = "run/control.sock"
 BACKLOG: Final = 16
 MAX_CLIENTS: Final = 32
-"""More at once are not served until one ends: they wait in the backlog."""
+"""One more, and the oldest is dropped."""
 IDLE_SECONDS: Final = 10.0
 
 Reply = Callable[[dict[str, object]], None]

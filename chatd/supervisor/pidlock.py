@@ -42,7 +42,10 @@ class PidLock:
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        os.close(self._fd)
+        """Let another supervisor start; harmless when done before."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def remember_children(run: Path, pids: dict[str, int]) -> None:

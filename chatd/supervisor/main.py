@@ -1,0 +1,183 @@
+"""Running the supervisor: in the foreground, or as a daemon of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from chatd.child import EXIT_INTEGRITY
+from chatd.config.loading import load_settings
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.logs import get_log, set_level
+from chatd.logs.files import FilesHandler, LogFiles
+from chatd.supervisor.arbiter import Arbiter
+from chatd.supervisor.control import ask
+from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
+from chatd.supervisor.pidlock import PidLock, kill_leftovers
+from chatd.supervisor.process import ChildSpec
+
+CONSOLE_LOG: Final = "run/console.log"
+CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+POLL_SECONDS: Final = 0.05
+EXIT_FAILED: Final = 1
+SHOWN_LINES: Final = 20
+
+log = get_log("server")
+
+
+def real_children(settings: Settings) -> list[ChildSpec]:
+    """The hub and as many workers as the settings ask for (0: one per CPU)."""
+    count = settings.workers.count or os.cpu_count() or 1
+    hub = ChildSpec("hub", "hub", (sys.executable, "-m", "chatd.hub"), ("hub_listener",))
+    worker = (sys.executable, "-m", "chatd.worker")
+    return [hub, *(ChildSpec(f"worker-{n}", "worker", worker, ("listener",)) for n in range(1, count + 1))]
+
+
+def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = None) -> int:
+    """Supervise until told to stop; returns the exit code of the process.
+
+    ``children`` replaces the real ones. Raises ChatdError when it cannot start: E600 settings, E604
+    running already, E605 address, E606 files.
+    """
+    home = home.resolve()
+    settings = load_settings(home, os.environ)
+    run_directory = make_run_directory(home)
+    lock = PidLock(run_directory)
+    try:
+        _supervise(home, settings, foreground, children, lock)
+    finally:
+        lock.release()
+    return 0
+
+
+def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) -> dict[str, object]:
+    """Start a detached supervisor and wait at most ``timeout`` seconds until it runs; returns its status.
+
+    ``argv`` replaces the command line. Raises ChatdError with the daemon's own reason when it ends
+    (E600, E604, E605, E606), E609 or E610 when it stays but a child cannot start, E611 when it takes
+    too long.
+    """
+    home = home.resolve()
+    make_run_directory(home)
+    command = argv or (sys.executable, "-m", "chatd.supervisor", "--home", str(home))
+    console = home / CONSOLE_LOG
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as verdict:
+        with os.fdopen(os.open(console, CONSOLE_FLAGS, 0o600), "ab") as output:
+            process = subprocess.Popen(
+                [*command, "--verdict-fd", str(writer)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(writer,),
+                cwd=home,
+                start_new_session=True,
+            )
+        os.close(writer)
+        status = _wait_until_up(
+            home, process, time.monotonic() + timeout, lambda: _verdict(verdict.read(), console)
+        )
+    process.returncode = 0  # it is meant to outlive this process; without this Popen warns about it
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m chatd.supervisor``; the daemon's process."""
+    parser = argparse.ArgumentParser(prog="chatd.supervisor")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--foreground", action="store_true")
+    parser.add_argument("--verdict-fd", type=int, default=-1, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    return run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground))
+
+
+def run_reporting(verdict_fd: int, supervise: Callable[[], int]) -> int:
+    """Run ``supervise``; say why it could not start, on stderr and to `start_daemon`."""
+    if verdict_fd >= 0:
+        os.set_inheritable(verdict_fd, False)
+    try:
+        return supervise()
+    except ChatdError as error:
+        print(f"chatd: {error}", file=sys.stderr)
+        if verdict_fd >= 0:
+            report = {"code": error.code, "reason": error.reason, "fix": error.fix}
+            os.write(verdict_fd, json.dumps(report).encode())
+        return EXIT_FAILED
+
+
+def _supervise(
+    home: Path, settings: Settings, foreground: bool, children: Sequence[ChildSpec] | None, lock: PidLock
+) -> None:
+    files = LogFiles(home, settings.logging)
+    handler = FilesHandler(files)
+    logging.getLogger().addHandler(handler)
+    set_level(settings.logging.level)
+    try:
+        for pid in kill_leftovers(home / "run"):
+            log.warning("leftover_killed", pid=pid)
+        with listen_tcp(settings.server.host, settings.server.port) as clients, listen_hub(home) as hub:
+            specs = children if children is not None else real_children(settings)
+            fds = {"listener": clients.fileno(), "hub_listener": hub.fileno()}
+            arbiter = Arbiter(home, settings, specs, fds, files, show_address(clients), foreground)
+            arbiter.run()
+        lock.release()
+        arbiter.close()
+    except ChatdError as error:
+        log.error("start_refused", code=error.code, why=error.reason)
+        raise
+    except Exception:
+        log.exception("supervisor_failed")
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        files.close()
+
+
+def _wait_until_up(
+    home: Path, process: subprocess.Popen[bytes], deadline: float, verdict: Callable[[], ChatdError]
+) -> dict[str, object]:
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise verdict()
+        status = _status(home, process.pid)
+        if status.get("state") == "running":
+            return status
+        _raise_if_fatal(status)
+        time.sleep(POLL_SECONDS)
+    process.returncode = 0
+    raise ChatdError("E611", "chatd was started, but is not up yet")
+
+
+def _status(home: Path, pid: int) -> dict[str, object]:
+    """The status of that very supervisor; empty when it does not answer yet, or another one does."""
+    try:
+        status = ask(home, {"type": "status"}, 5.0)
+    except ChatdError:
+        return {}
+    return status if status.get("pid") == pid else {}
+
+
+def _raise_if_fatal(status: dict[str, object]) -> None:
+    children = status.get("children")
+    for child in children if isinstance(children, list) else []:
+        if child.get("state") == "fatal":
+            code = "E610" if child.get("exit_code") == EXIT_INTEGRITY else "E609"
+            raise ChatdError(code, f"{child.get('name')}: {child.get('why')}")
+
+
+def _verdict(report: bytes, console: Path) -> ChatdError:
+    """Why the daemon ended, from its own mouth or else from the last lines it printed."""
+    if report:
+        told = json.loads(report)
+        return ChatdError(str(told["code"]), str(told["reason"]), str(told["fix"]))
+    lines = console.read_text("utf-8", "replace").splitlines()[-SHOWN_LINES:]
+    return ChatdError("E609", "\n".join(["chatd ended while it started", *lines]))
