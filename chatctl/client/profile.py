@@ -1,0 +1,71 @@
+"""Which identity a client program uses, and where it keeps its state."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from chatd.errors import ChatdError
+from chatd.pki.identity import Identity, read_identity
+
+
+def find_identity(option: str | None, home: str | None, environ: Mapping[str, str]) -> Path:
+    """The identity file to use; the first of these that is given or found.
+
+    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. certs/identities/ of the home ``home`` (--home),
+    CHATD_HOME, or the working directory; of several there the oldest, which `chatd init` made.
+    4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 telling what to do.
+    """
+    if chosen := option or environ.get("CHATD_IDENTITY"):
+        return Path(chosen).expanduser()
+    if named := home or environ.get("CHATD_HOME"):
+        if found := _oldest(Path(named).expanduser() / "certs" / "identities"):
+            return found
+        raise ChatdError(
+            "E608",
+            f"there is no identity in {named}/certs/identities",
+            f"make the first one with: chatd init --home {named}",
+        )
+    if found := _oldest(Path.cwd() / "certs" / "identities"):
+        return found
+    return _of_the_person(environ)
+
+
+def _of_the_person(environ: Mapping[str, str]) -> Path:
+    folder = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "chatd"
+    standard = folder / "identity.pem"
+    if standard.is_file():
+        return standard
+    found = sorted(folder.glob("*.pem"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise ChatdError(
+            "E608",
+            f"{folder} has several identities: {names}",
+            "choose one with --identity or CHATD_IDENTITY",
+        )
+    raise ChatdError(
+        "E608",
+        "there is no identity file",
+        f"put the file an admin made for you (chatd user add) at {standard}, or name it with --identity",
+    )
+
+
+def _oldest(folder: Path) -> Path | None:
+    found = [path for path in folder.glob("*.pem") if path.is_file()]
+    return min(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+
+
+def load_identity(option: str | None, home: str | None) -> Identity:
+    """Find and read the identity. Raises E608."""
+    return read_identity(find_identity(option, home, os.environ))
+
+
+def state_folder(identity: Identity, environ: Mapping[str, str]) -> Path:
+    """Where this device's outbox, cursor and input history are kept; not created here."""
+    base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "chatd" / hashlib.sha256(identity.certificate_der).hexdigest()[:16]
