@@ -91,6 +91,7 @@ class Arbiter:
 
     def close(self) -> None:
         """Answer those who asked for the stop; call once `chatd start` would work again."""
+        self._control.refuse_more()
         for reply in self._farewells or []:
             reply(answer(state="stopped"))
         self._control.tick(time.monotonic())

@@ -83,11 +83,15 @@ class ControlServer:
             if served or silent or stuck:
                 self._drop(client)
 
-    def close(self) -> None:
-        for client in self._clients[:]:
-            self._drop(client)
+    def refuse_more(self) -> None:
+        """Stop listening; who has asked can still be answered."""
         self._unwatch(self._listener.fileno())
         self._listener.close()
+
+    def close(self) -> None:
+        """Call after `refuse_more`."""
+        for client in self._clients[:]:
+            self._drop(client)
 
     def _accept(self) -> None:
         if len(self._clients) >= MAX_CLIENTS:
@@ -139,8 +143,10 @@ def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, obj
         try:
             sock.sendall(json.dumps(request).encode() + b"\n")
             response = _read_line(sock, deadline)
-        except OSError:
+        except TimeoutError:
             raise ChatdError("E611") from None
+        except (OSError, ValueError):
+            raise ChatdError("E603", "chatd ended before it answered") from None
     if response.pop("type", None) == "ok":
         return response
     raise ChatdError(
@@ -154,9 +160,9 @@ def _read_line(sock: socket.socket, deadline: float) -> dict[str, object]:
         sock.settimeout(max(0.001, deadline - time.monotonic()))
         part = sock.recv(65536)
         if not part or len(data) > MAX_LINE:
-            raise ChatdError("E611", "chatd ended before it answered")
+            raise ConnectionResetError
         data += part
     response = json.loads(data)
     if not isinstance(response, dict):
-        raise ChatdError("E611", "chatd gave no usable answer")
+        raise ConnectionResetError
     return response

@@ -83,11 +83,11 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
                 start_new_session=True,
             )
         os.close(writer)
-        status = _wait_until_up(
-            home, process, time.monotonic() + timeout, lambda: _verdict(verdict.read(), console)
-        )
-    process.returncode = 0  # it is meant to outlive this process; without this Popen warns about it
-    return status
+        try:
+            deadline = time.monotonic() + timeout
+            return _wait_until_up(home, process, deadline, lambda: _verdict(verdict.read(), console))
+        finally:
+            process.returncode = 0  # it is meant to outlive this process; Popen would warn about that
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,7 +153,6 @@ def _wait_until_up(
             return status
         _raise_if_fatal(status)
         time.sleep(POLL_SECONDS)
-    process.returncode = 0
     raise ChatdError("E611", "chatd was started, but is not up yet")
 
 

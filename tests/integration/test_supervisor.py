@@ -1,0 +1,318 @@
+"""The supervisor with real processes: small children that do as a file in the home tells them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from chatd.child.unix import connect_unix
+from chatd.errors import ChatdError
+from chatd.supervisor.control import ask
+from chatd.supervisor.main import start_daemon
+
+CHILD = """
+import os, select, sys, threading
+from chatd.child import Supervised
+from chatd.logs import get_log
+
+child = Supervised.attach()
+behave = child.home / ("behave-" + child.name)
+order = behave.read_text() if behave.exists() else ""
+if order.startswith("exit "):
+    print("cannot work today", file=sys.stderr)
+    os._exit(int(order.split()[1]))
+log = get_log("server")
+log.info("serving", level=child.settings["logging"]["level"], listeners=sys.argv[1:])
+get_log("connections").info("opened", address="192.0.2.7")
+get_log("security").warning("login_refused", user="bob", code="E207")
+for name in sys.argv[1:]:
+    child.fd(name)
+child.ready()
+child.report({"connections": 3})
+while True:
+    select.select([child], [], [])
+    for message in child.receive():
+        log.info("told", what=message["type"])
+        if message["type"] == "drain":
+            log.info("drained")
+            sys.exit(0)
+"""
+
+DRIVER = """
+import argparse, sys
+from pathlib import Path
+from chatd.supervisor.main import run, run_reporting
+from chatd.supervisor.process import ChildSpec
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--home", type=Path)
+parser.add_argument("--verdict-fd", type=int, default=-1)
+options = parser.parse_args()
+script = str(options.home / "child.py")
+specs = [
+    ChildSpec("hub", "hub", (sys.executable, script, "hub_listener"), ("hub_listener",)),
+    ChildSpec("worker-1", "worker", (sys.executable, script, "listener"), ("listener",)),
+    ChildSpec("worker-2", "worker", (sys.executable, script, "listener"), ("listener",)),
+]
+sys.exit(run_reporting(options.verdict_fd, lambda: run(options.home, False, specs)))
+"""
+
+PATIENCE = 30.0
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T | None], what: str) -> T:
+    """Poll until ``look`` returns something true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"did not happen in {PATIENCE} s: {what}")
+
+
+class Daemon:
+    """A home with dummy children, and its supervisor."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "config").mkdir(parents=True)
+        (home / "child.py").write_text(CHILD)
+        (home / "driver.py").write_text(DRIVER)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.configure()
+
+    def configure(self, level: str = "INFO", **logging: object) -> None:
+        settings = {
+            "server": {"host": "127.0.0.1", "port": self.port},
+            "workers": {"heartbeat_timeout": 3},
+            "logging": {"level": level, **logging},
+        }
+        (self.home / "config" / "settings.json").write_text(json.dumps(settings))
+
+    def behave(self, child: str, order: str) -> None:
+        (self.home / f"behave-{child}").write_text(order)
+
+    def start(self) -> dict[str, Any]:
+        return start_daemon(
+            self.home, PATIENCE, (sys.executable, str(self.home / "driver.py"), "--home", str(self.home))
+        )
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        return ask(self.home, request, PATIENCE)
+
+    def child(self, name: str) -> dict[str, Any]:
+        children: list[dict[str, Any]] = self.ask(type="status")["children"]
+        return next(child for child in children if child["name"] == name)
+
+    def replaced(self, name: str, old: int) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            child = self.child(name)
+            return child if child["state"] == "running" and child["pid"] != old else None
+
+        return eventually(look, f"{name} replaced")
+
+    def records(self, file: str = "server.log") -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.home / "logs" / file).read_text().splitlines()]
+
+    def events(self, file: str = "server.log") -> list[tuple[str, str]]:
+        return [(record["proc"], record["event"]) for record in self.records(file)]
+
+    def end(self) -> None:
+        """Leave no process behind, whatever the test did."""
+        try:
+            self.ask(type="stop")
+        except ChatdError:
+            noted = self.home / "run" / "children.json"
+            for child in json.loads(noted.read_text())["children"] if noted.exists() else []:
+                if (
+                    not is_gone(child["pid"])
+                    and str(self.home) in Path(f"/proc/{child['pid']}/cmdline").read_text()
+                ):
+                    os.kill(child["pid"], signal.SIGKILL)
+
+
+def process_state(pid: int) -> str:
+    """The letter of proc(5); Z when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def is_gone(pid: int) -> bool:
+    """Ended; a zombie counts, for the supervisor of a test is a child of the test."""
+    return process_state(pid) in "ZX"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(tmp_path / "home")
+    yield daemon
+    daemon.end()
+
+
+def test_starts_hub_first_and_stops_it_last(daemon: Daemon) -> None:
+    status = daemon.start()
+    assert status["state"] == "running"
+    assert status["address"] == f"127.0.0.1:{daemon.port}"
+    assert [child["state"] for child in status["children"]] == ["running"] * 3
+    eventually(lambda: daemon.child("worker-1")["report"] == {"connections": 3}, "report in the status")
+    assert daemon.ask(type="stop") == {"state": "stopped"}
+    events = daemon.events()
+    hub_up = events.index(("hub", "serving"))
+    hub_down = events.index(("hub", "drained"))
+    for worker in ("worker-1", "worker-2"):
+        assert hub_up < events.index((worker, "serving")) < events.index((worker, "drained")) < hub_down
+    with pytest.raises(ChatdError, match="E603"):
+        daemon.ask(type="ping")
+    assert daemon.start()["state"] == "running"
+
+
+def test_killed_child_is_replaced_and_connections_wait(daemon: Daemon) -> None:
+    status = daemon.start()
+    for child in status["children"]:
+        os.kill(child["pid"], signal.SIGKILL)
+        socket.create_connection(("127.0.0.1", daemon.port), PATIENCE).close()
+        assert daemon.replaced(child["name"], child["pid"])["restarts"] == 1
+    crashed = [record for record in daemon.records("errors.log") if record["event"] == "child_crashed"]
+    assert [record["why"] for record in crashed] == ["killed by SIGKILL"] * 3
+
+
+def test_stopped_child_is_replaced(daemon: Daemon) -> None:
+    pid = daemon.start()["children"][1]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    daemon.replaced("worker-1", pid)
+    assert is_gone(pid)
+    assert ("supervisor", "child_hung") in daemon.events("errors.log")
+
+
+def test_child_that_cannot_boot_is_given_up_with_its_reason(daemon: Daemon) -> None:
+    daemon.behave("worker-2", "exit 3")
+    with pytest.raises(
+        ChatdError, match="worker-2: did not become ready 5 times in a row; exit code 3; cannot work today"
+    ):
+        daemon.start()
+    assert daemon.ask(type="status")["state"] == "degraded"
+    assert daemon.child("worker-1")["state"] == "running"
+    assert daemon.child("worker-2")["state"] == "fatal"
+    daemon.behave("worker-2", "")
+    assert daemon.ask(type="restart", rolling=False)["state"] == "running"
+
+
+@pytest.mark.parametrize(("code", "error"), [(65, "E610"), (78, "E609")])
+def test_final_exit_codes_are_not_retried(daemon: Daemon, code: int, error: str) -> None:
+    daemon.behave("hub", f"exit {code}")
+    with pytest.raises(ChatdError, match=f"hub: exit code {code}") as caught:
+        daemon.start()
+    assert caught.value.code == error
+    assert daemon.child("hub")["restarts"] == 0
+    assert "hub is not started again" in (daemon.home / "run" / "console.log").read_text()
+    assert ("worker-1", "serving") not in daemon.events()
+
+
+def test_reload_takes_a_good_file_and_refuses_a_bad_one(daemon: Daemon) -> None:
+    old = daemon.start()["children"][1]["pid"]
+    daemon.configure(level="DEBUG")
+    assert "applied" in daemon.ask(type="reload")
+    eventually(lambda: ("worker-1", "told") in daemon.events(), "reload told")
+    (daemon.home / "config" / "settings.json").write_text('{"server": {"port": ')
+    with pytest.raises(ChatdError, match=r"settings\.json") as caught:
+        daemon.ask(type="reload")
+    assert caught.value.code == "E600"
+    assert ("supervisor", "reload_refused") in daemon.events("errors.log")
+    os.kill(old, signal.SIGKILL)
+    daemon.replaced("worker-1", old)
+    served = [
+        record for record in daemon.records() if (record["proc"], record["event"]) == ("worker-1", "serving")
+    ]
+    assert [record["level"] for record in served] == ["info", "info"]
+    assert [record["field_level"] for record in served] == ["INFO", "DEBUG"]
+
+
+def test_rolling_restart_replaces_workers_one_by_one(daemon: Daemon) -> None:
+    before = daemon.start()
+    after = daemon.ask(type="restart", rolling=True)
+    pids = [[child["pid"] for child in status["children"]] for status in (before, after)]
+    assert pids[0][0] == pids[1][0]
+    assert not set(pids[0][1:]) & set(pids[1][1:])
+    events = daemon.events()
+    second_run = len(events) - events[::-1].index(("worker-1", "serving")) - 1
+    assert second_run < events.index(("worker-2", "drained"))
+
+
+def test_records_are_routed_and_files_reopened(daemon: Daemon) -> None:
+    pid = daemon.start()["pid"]
+    assert {event for _, event in daemon.events("connections.log")} == {"opened"}
+    assert {event for _, event in daemon.events("security.log")} == {"login_refused"}
+    assert not (daemon.home / "logs" / "errors.log").exists()  # made by the first record
+    log = daemon.home / "logs" / "server.log"
+    log.rename(log.with_suffix(".moved"))
+    os.kill(pid, signal.SIGUSR1)
+    eventually(lambda: log.exists() and daemon.events()[0] == ("supervisor", "logs_reopened"), "reopened")
+    numbers = [record["n"] for record in daemon.records() if record["proc"] == "supervisor"]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert log.stat().st_mode & 0o777 == 0o640
+
+
+def test_second_start_is_refused(daemon: Daemon) -> None:
+    pid = daemon.start()["pid"]
+    with pytest.raises(ChatdError, match=f"pid {pid}") as caught:
+        daemon.start()
+    assert caught.value.code == "E604"
+
+
+def test_taken_port_is_named(daemon: Daemon) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", daemon.port))
+        other.listen()
+        with pytest.raises(ChatdError, match=str(daemon.port)) as caught:
+            daemon.start()
+    assert caught.value.code == "E605"
+
+
+def test_children_die_with_the_supervisor_and_a_stopped_one_by_the_next(daemon: Daemon) -> None:
+    status = daemon.start()
+    pids = [child["pid"] for child in status["children"]]
+    os.kill(pids[2], signal.SIGSTOP)
+    eventually(lambda: process_state(pids[2]) == "T", "all threads stopped")
+    os.kill(status["pid"], signal.SIGKILL)
+    for pid in pids[:2]:
+        eventually(lambda pid=pid: is_gone(pid), "child died by its lifeline")  # type: ignore[misc]
+    assert not is_gone(pids[2])
+    assert daemon.start()["state"] == "running"
+    assert is_gone(pids[2])
+
+
+def test_terminated_supervisor_drains_and_leaves_nothing(daemon: Daemon) -> None:
+    status = daemon.start()
+    os.kill(status["pid"], signal.SIGTERM)
+    for pid in (status["pid"], *(child["pid"] for child in status["children"])):
+        eventually(lambda pid=pid: is_gone(pid), "ended")  # type: ignore[misc]
+    assert daemon.events()[-1] == ("supervisor", "stopped")
+    assert (daemon.home / "run").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"nonsense\n", b"[1]\n", b"{}\n", b'{"type": 7}\n', b'{"type": "no"}\n', b"x" * 2_000_000]
+)
+def test_control_socket_survives_nonsense(daemon: Daemon, line: bytes) -> None:
+    daemon.start()
+    with connect_unix(daemon.home / "run" / "control.sock", PATIENCE) as raw:
+        try:
+            raw.sendall(line)
+            raw.recv(100)
+        except OSError:
+            pass
+    assert daemon.ask(type="ping")
