@@ -11,7 +11,7 @@ still be verified.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from struct import Struct
 from struct import error as StructError
@@ -91,30 +91,32 @@ def link_entry(previous: bytes, entry: Entry) -> tuple[bytes, bytes]:
 def walk(
     connection: apsw.Connection,
     start: Point,
-    *,
-    watch: Point | None = None,
+    expected: Mapping[int, bytes],
     progress: Callable[[int], None] | None = None,
 ) -> Point:
     """Recompute every link after ``start``; return the point at the head.
 
-    ``watch`` is a point that must be met on the way (the high-water mark). Raises BadChain at the
-    first entry that does not fit, apsw.Error when SQLite itself cannot read.
+    ``expected`` are chain values that must be met (those before ``start`` are not looked at).
+    Raises BadChain at the first entry that does not fit, apsw.Error when SQLite cannot read at all.
     """
     point = start
-    _meet(point, watch)
-    for row in connection.execute(_ROWS, (start.seq,)):
-        point = _step(point, row)
-        _meet(point, watch)
-        if progress is not None and point.seq % _PROGRESS_EVERY == 0:
-            progress(point.seq)
-    if watch is not None and watch.seq > point.seq:
-        raise BadChain(point.seq + 1, f"missing; the log ends here but did reach {watch.seq}")
+    try:
+        _meet(point, expected)
+        for row in connection.execute(_ROWS, (start.seq,)):
+            point = _step(point, row)
+            _meet(point, expected)
+            if progress is not None and point.seq % _PROGRESS_EVERY == 0:
+                progress(point.seq)
+    except apsw.CorruptError as error:
+        raise BadChain(point.seq + 1, str(error)) from error
+    if max(expected, default=0) > point.seq:
+        raise BadChain(point.seq + 1, f"missing; the log did reach {max(expected)} before")
     return point
 
 
-def _meet(point: Point, watch: Point | None) -> None:
-    if watch is not None and watch.seq == point.seq and watch.chain != point.chain:
-        raise BadChain(point.seq, "not the entry that the high-water mark was set at")
+def _meet(point: Point, expected: Mapping[int, bytes]) -> None:
+    if expected.get(point.seq, point.chain) != point.chain:
+        raise BadChain(point.seq, "not the entry that was there before")
 
 
 def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:

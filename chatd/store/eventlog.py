@@ -15,14 +15,13 @@ from pathlib import Path
 import apsw
 
 from chatd.errors import ChatdError
-from chatd.store.chain import BadChain, genesis, link_entry, walk
+from chatd.store.chain import link_entry
 from chatd.store.database import (
     DATABASE_NAME,
     connect_reader,
     connect_writer,
     damaged,
     meta,
-    meta_bytes,
     meta_int,
     query,
     set_meta,
@@ -30,8 +29,9 @@ from chatd.store.database import (
 )
 from chatd.store.mark import Mark, MarkFile, read_mark, sync_folder
 from chatd.store.migrations import migrate
-from chatd.store.reader import Reader, to_entry
+from chatd.store.reader import COLUMNS, Reader, to_entry
 from chatd.store.records import Entry, Known, Point
+from chatd.store.verify import point_at, set_verified, verify_tail
 
 __all__ = ["Entry", "EventLog", "Known", "Reader"]
 
@@ -39,8 +39,8 @@ LOCK_NAME = "hub.lock"
 _INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
-_STATE = """SELECT seq, at, kind, room, device, msg_id, digest, body, body_hash FROM events
- WHERE kind <> 'message' AND seq > ? ORDER BY seq"""
+_STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+_STATE_ROWS = 1_000  # read at a time
 
 _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
 
@@ -48,8 +48,9 @@ _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) 
 class EventLog:
     """The writer's end of the log; exists once per home.
 
-    ``append``, ``save_snapshot`` and ``checkpoint`` belong to one thread at a time; ``find`` and
-    ``state_entries`` use their own connection and may run in another thread meanwhile.
+    ``append``, ``save_snapshot`` and ``checkpoint`` belong to one thread at a time. ``find``,
+    ``state_entries`` and ``load_snapshot`` use a second connection: they may run in one other thread
+    meanwhile, and still answer after a failed append.
     """
 
     head: int  # seq of the last committed entry, 0 in an empty log
@@ -84,7 +85,7 @@ class EventLog:
                 mark = _mark_before(data)
                 opened.append(writer := connect_writer(data, vfs))
                 migrate(writer, data, now=now)
-                point = _verify_tail(writer, mark)
+                point = verify_tail(writer, mark)
                 opened.append(reader := connect_reader(data, vfs))
                 opened.append(marks := MarkFile(data))
                 log = cls(data, lock_fd, writer, reader, marks)
@@ -101,7 +102,7 @@ class EventLog:
         self.epoch = meta_int(self._writer, "epoch") + 1
         self._writer.execute("BEGIN IMMEDIATE")
         set_meta(self._writer, "epoch", self.epoch)
-        _set_verified(self._writer, point)
+        set_verified(self._writer, point)
         self._writer.execute("COMMIT")
         # After a failed fsync the WAL's pages may be in memory only, marked clean: syncing again
         # would be a lie. Copying them into the database writes them anew.
@@ -153,9 +154,14 @@ class EventLog:
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""
-        with storage_errors("read the event log"):
-            for row in self._reader.execute(_STATE, (after,)):
-                yield to_entry(row)
+        while True:
+            # Whole pieces: a statement left open would keep `find` on an old view of the log.
+            with storage_errors("read the event log"):
+                rows = query(self._reader, _STATE, (after, _STATE_ROWS))
+            yield from map(to_entry, rows)
+            if len(rows) < _STATE_ROWS:
+                return
+            after = rows[-1][0]
 
     def save_snapshot(self, seq: int, state: bytes) -> None:
         """Keep ``state`` as what the entries up to ``seq`` (at most `head`) give; replaces the last one.
@@ -168,9 +174,9 @@ class EventLog:
             with storage_errors("save a snapshot"):
                 self._writer.execute("BEGIN IMMEDIATE")
                 self._check_epoch()
-                point = _point_at(self._writer, seq)
+                point = point_at(self._writer, seq)
                 self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
-                _set_verified(self._writer, point)
+                set_verified(self._writer, point)
                 self._writer.execute("COMMIT")
         except BaseException as error:
             self._failed = str(error)
@@ -184,7 +190,7 @@ class EventLog:
                 return None
             seq, chain, state_hash, state = rows[0]
             whole = isinstance(state, bytes) and sha256(state).digest() == state_hash
-            if not whole or seq > self.head or _point_at(self._reader, seq).chain != chain:
+            if not whole or seq > self.head or point_at(self._reader, seq).chain != chain:
                 return None
             return seq, state
 
@@ -194,7 +200,13 @@ class EventLog:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        in_wal, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
+        if copied < in_wal:
+            raise ChatdError("E504", "a reader of the event log holds up its checkpoint", "try again")
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            pass  # somebody reads; all is copied, only the file stays long a little more
 
     def close(self) -> None:
         """Checkpoint unless something has failed, and let go of the lock. Safe to call twice."""
@@ -228,46 +240,3 @@ def _mark_before(data: Path) -> Mark | None:
     if mark is not None and mark.point.seq and not (data / DATABASE_NAME).exists():
         raise damaged(f"{DATABASE_NAME} is missing; it held {mark.point.seq} entries")
     return mark
-
-
-def _verify_tail(connection: apsw.Connection, mark: Mark | None) -> Point:
-    """Verify what was appended since the last verified point, and that the mark is met."""
-    verified = _verified_point(connection)
-    try:
-        if mark is None:
-            point = walk(connection, verified)
-            if point.seq:
-                raise damaged("the high-water mark is missing or unreadable")
-            return point
-        if meta_int(connection, "epoch") < mark.epoch:
-            raise damaged(f"the database is an old copy: it does not know epoch {mark.epoch}")
-        if mark.point.seq < verified.seq and _point_at(connection, mark.point.seq) != mark.point:
-            raise damaged(f"entry {mark.point.seq} is not the one that the high-water mark was set at")
-        return walk(connection, verified, watch=mark.point)
-    except BadChain as error:
-        raise damaged(f"the event log is damaged at {error}") from error
-
-
-def _verified_point(connection: apsw.Connection) -> Point:
-    start = genesis(meta_bytes(connection, "instance"))
-    seq = meta(connection, "verified_seq")
-    if seq is None or seq == 0:
-        return start
-    point = Point(meta_int(connection, "verified_seq"), meta_bytes(connection, "verified_chain"))
-    if _point_at(connection, point.seq) != point:
-        raise damaged(f"entry {point.seq} is not the one that was verified before")
-    return point
-
-
-def _set_verified(connection: apsw.Connection, point: Point) -> None:
-    set_meta(connection, "verified_seq", point.seq)
-    set_meta(connection, "verified_chain", point.chain)
-
-
-def _point_at(connection: apsw.Connection, seq: int) -> Point:
-    if seq == 0:
-        return genesis(meta_bytes(connection, "instance"))
-    rows = query(connection, "SELECT chain FROM events WHERE seq = ?", (seq,))
-    if not rows or not isinstance(rows[0][0], bytes):
-        raise damaged(f"entry {seq} is missing from the event log")
-    return Point(seq, rows[0][0])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from chatd.store.database import damaged
+from chatd.store.database import damaged, query
 from chatd.store.mark import sync_folder
 
 # events: body and body_hash are apart so that a body can be erased and the chain still be verified;
@@ -38,11 +38,9 @@ def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[st
     ``now`` (ms) names the copy. Raises E610 for a schema newer than this program, apsw.Error, OSError.
     """
     steps = STEPS if steps is None else steps
-    version = connection.pragma("user_version")
-    if not isinstance(version, int) or not 0 <= version <= len(steps):
-        raise damaged(
-            f"the event log has schema {version}, this chatd knows {len(steps)}", "install the newer chatd"
-        )
+    version = schema_version(connection, len(steps))
+    if version == 0 and query(connection, "SELECT 1 FROM sqlite_schema"):
+        raise damaged("the event log has lost its schema version")
     if 0 < version < len(steps):
         _copy_aside(connection, data / f"events-before-v{len(steps)}-{now}.db")
     for number, step in enumerate(steps[version:], version + 1):
@@ -57,6 +55,16 @@ def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[st
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def schema_version(connection: apsw.Connection, newest: int = len(STEPS)) -> int:
+    """The version of the schema, 0 in an empty database. Raises E610 for one above ``newest``."""
+    version = connection.pragma("user_version")
+    if not isinstance(version, int) or not 0 <= version <= newest:
+        raise damaged(
+            f"the event log has schema {version}, this chatd knows {newest}", "install the newer chatd"
+        )
+    return version
 
 
 def _first_values(connection: apsw.Connection, now: int) -> None:

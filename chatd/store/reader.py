@@ -12,15 +12,16 @@ from chatd.store.records import Entry
 
 MAX_ROOMS = 200  # terms of the merge below; a user may be in 100 rooms
 
-_COLUMNS = "seq, at, kind, room, device, msg_id, digest, body, body_hash"
+COLUMNS = """seq, at, kind, room, device, msg_id, digest, body, body_hash,
+ EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
+_NOT_ERASED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
-    """An Entry from `_COLUMNS`. Raises E610 when the body is not the one that was appended."""
-    seq, at, kind, room, device, msg_id, digest, body, body_hash = row
-    if body is not None:
-        check_body(seq, body, body_hash)
-    return Entry(seq, at, kind, room, device, msg_id, digest, body or b"")
+    """An Entry from `COLUMNS`. Raises E610 when the body is not the one that was appended."""
+    seq, at, kind, room, device, msg_id, digest, body, body_hash, erased = row
+    body = b"" if erased else check_body(seq, body, body_hash)
+    return Entry(seq, at, kind, room, device, msg_id, digest, body)
 
 
 def check_body(seq: int, body: Any, body_hash: Any) -> bytes:
@@ -61,7 +62,7 @@ class Reader:
         # about `limit` rows whatever the size of the log and of the rooms.
         terms = [
             "SELECT seq, room, body, body_hash FROM events"  # noqa: S608 - numbers are put in, no text
-            f" WHERE room IS ?{number} AND seq > ?1 AND body IS NOT NULL"
+            f" WHERE room IS ?{number} AND seq > ?1 AND {_NOT_ERASED}"
             for number in range(3, 3 + len(names))
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
@@ -82,7 +83,7 @@ class Reader:
         order = "DESC" if after is None else "ASC"
         sql = (
             "SELECT seq, body, body_hash FROM events WHERE room = ? AND seq > ? AND seq < ?"  # noqa: S608
-            f" AND body IS NOT NULL ORDER BY seq {order} LIMIT ?"
+            f" AND {_NOT_ERASED} ORDER BY seq {order} LIMIT ?"
         )
         top = 2**63 - 1 if before is None else before
         with storage_errors("read the event log"):
@@ -93,7 +94,7 @@ class Reader:
     def entry(self, seq: int) -> Entry | None:
         """One entry; its body is empty if it was erased."""
         with storage_errors("read the event log"):
-            sql = f"SELECT {_COLUMNS} FROM events WHERE seq = ?"  # noqa: S608 - a constant
+            sql = f"SELECT {COLUMNS} FROM events WHERE seq = ?"  # noqa: S608 - a constant
             rows = query(self._connection, sql, (seq,))
         return to_entry(rows[0]) if rows else None
 

@@ -1,0 +1,175 @@
+"""Full-text search in a database of its own, derived from the log and rebuilt whenever in doubt.
+
+The log's write path pays nothing for it: `SearchIndex.catch_up` reads committed entries later, in
+another thread. The file may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+
+from chatd.store.database import connect_reader, query, storage_errors
+from chatd.store.searchquery import parse
+
+SEARCH_NAME = "search.db"
+_VERSION = 1
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+_SCHEMA = """
+CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, chain BLOB NOT NULL) STRICT;
+CREATE TABLE docs(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, room TEXT, author TEXT) STRICT;
+CREATE VIRTUAL TABLE words USING fts5(
+    text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2'
+);
+INSERT INTO meta VALUES(1, 0, x'');
+"""
+_NEW = "SELECT seq, at, kind, room, body, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+_SEARCH = """SELECT words.rowid FROM words JOIN docs ON docs.seq = words.rowid
+ WHERE words MATCH :match AND words.rowid < :before AND docs.at >= :since
+ AND docs.room IN (SELECT value FROM json_each(:rooms))
+ AND (:author IS NULL OR docs.author = :author)
+ ORDER BY words.rowid DESC LIMIT :limit"""
+
+
+class SearchIndex:
+    """The index of one home. For one thread at a time."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / SEARCH_NAME
+        with storage_errors("open the event log"):
+            self._log = connect_reader(data)
+        self._index: apsw.Connection | None = None
+
+    @classmethod
+    def open(cls, data: Path) -> SearchIndex:
+        """Open the index beside the log in ``data``; made by the first use if need be. Raises E504, E610."""
+        return cls(data)
+
+    def catch_up(self, max_entries: int) -> int:
+        """Take in up to ``max_entries`` entries of the log; returns how many, 0 = nothing new.
+
+        A damaged index, or one of another log, is thrown away and begun anew. Raises E504, E610.
+        """
+        with storage_errors("update the search index"):
+            try:
+                seq = self._watermark(self._connection())
+            except apsw.Error:
+                seq = 0
+                self._discard()
+            with storage_errors("read the event log"):
+                rows = query(self._log, _NEW, (seq, max_entries))
+            if not rows:
+                return 0
+            try:
+                self._take_in(self._connection(), rows)
+            except (*_DAMAGE, apsw.SQLError):
+                self._discard()
+            return len(rows)
+
+    def search(
+        self, text: str, rooms: Sequence[str], *, limit: int, before: int | None, now: int
+    ) -> list[int]:
+        """The seqs of the newest messages of ``rooms`` that match, newest first, below ``before``.
+
+        ``now`` (ms) is what since:2h counts from. Raises E411 when there is no word to look for,
+        whatever else the text is. A damaged index finds nothing until `catch_up` has made a new one.
+        """
+        wanted = parse(text, now)
+        allowed = [room for room in rooms if wanted.room is None or room == wanted.room]
+        values = {
+            "match": wanted.match,
+            "before": 2**63 - 1 if before is None else before,
+            "since": wanted.since,
+            "rooms": json.dumps(allowed),
+            "author": wanted.author,
+            "limit": max(0, limit),
+        }
+        try:
+            return [row[0] for row in self._connection().execute(_SEARCH, values).fetchall()]  # type: ignore[misc]
+        except _DAMAGE:
+            self._discard()
+        except apsw.Error:
+            pass
+        return []
+
+    def close(self) -> None:
+        self._log.close()
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def _connection(self) -> apsw.Connection:
+        if self._index is None:
+            try:
+                self._index = _open_index(self._path)
+            except (*_DAMAGE, apsw.SQLError):
+                self._discard()
+                self._index = _open_index(self._path)
+        return self._index
+
+    def _discard(self) -> None:
+        if self._index is not None:
+            with suppress(apsw.Error):
+                self._index.close(True)
+            self._index = None
+        for suffix in ("", "-journal"):
+            with suppress(OSError):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def _watermark(self, index: apsw.Connection) -> int:
+        """Up to where the log is indexed; starts anew when that is not a place in this log."""
+        seq, chain = query(index, "SELECT seq, chain FROM meta")[0]
+        if not isinstance(seq, int) or seq == 0:
+            return 0
+        rows = query(self._log, "SELECT chain FROM events WHERE seq = ?", (seq,))
+        if rows and rows[0][0] == chain:
+            return seq
+        self._discard()
+        return 0
+
+    def _take_in(self, index: apsw.Connection, rows: list[tuple[apsw.SQLiteValue, ...]]) -> None:
+        docs, words = [], []
+        for seq, at, kind, room, body, _chain in rows:
+            if kind != "message" or not isinstance(body, bytes):
+                continue
+            author, text = _message(body)
+            docs.append((seq, at, room, author))
+            words.append((seq, text))
+        with index:
+            index.executemany("INSERT INTO docs(seq, at, room, author) VALUES(?, ?, ?, ?)", docs)
+            index.executemany("INSERT INTO words(rowid, text) VALUES(?, ?)", words)
+            index.execute("UPDATE meta SET seq = ?, chain = ?", (rows[-1][0], rows[-1][5]))
+
+
+def _message(body: bytes) -> tuple[str | None, str]:
+    """Author and text of a message event; empty for what is not one."""
+    try:
+        event = json.loads(body)
+        author, text = event.get("from"), event.get("body")
+    except (ValueError, AttributeError):
+        return None, ""
+    author = author if isinstance(author, str) else None
+    # A lone surrogate, possible in JSON, is not possible in SQLite.
+    clean = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+    return author, clean
+
+
+def _open_index(path: Path) -> apsw.Connection:
+    index = apsw.Connection(str(path))
+    try:
+        path.chmod(0o600)
+        index.set_busy_timeout(1_000)
+        index.pragma("synchronous", "OFF")  # a power cut may spoil it; it is rebuilt then
+        index.pragma("trusted_schema", False)
+        if index.pragma("user_version") != _VERSION:
+            with index:
+                index.execute(_SCHEMA)
+                index.pragma("user_version", _VERSION)
+    except BaseException:
+        index.close()
+        raise
+    return index

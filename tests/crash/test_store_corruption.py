@@ -1,0 +1,213 @@
+"""Damaged, truncated, exchanged and old files: noticed, or without any effect."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.store.eventlog import EventLog, Reader
+from chatd.store.verify import verify
+from tests.support.storelog import NOW, assert_holds, entries, entry, filled, msg_id
+
+ROUNDS = int(os.environ.get("CHATD_TEST_CORRUPTIONS", "150"))
+SEED = int(os.environ.get("CHATD_TEST_SEED", "1"))
+HEAD = 240
+FILES = ("events.db", "events.db-wal", "mark")
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a killed writer leaves it: half of the log in the database, half in the WAL."""
+    folder = tmp_path_factory.mktemp("crashed")
+    log = filled(folder / "live", HEAD // 2)
+    log.save_snapshot(HEAD // 2, b"state")
+    log.checkpoint()
+    for first in range(HEAD // 2 + 1, HEAD + 1, 10):
+        log.append(entries(first, 10))
+    _copy(folder / "live", folder / "data")
+    log.close()
+    return folder / "data"
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir()
+    for name in FILES:
+        shutil.copyfile(source / name, target / name)
+
+
+def _flip(raw: bytearray, rng: random.Random) -> None:
+    raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+
+
+def _zero(raw: bytearray, rng: random.Random) -> None:
+    start = rng.randrange(len(raw)) // 512 * 512
+    raw[start : start + 512] = bytes(len(raw[start : start + 512]))
+
+
+def _truncate(raw: bytearray, rng: random.Random) -> None:
+    del raw[rng.randrange(len(raw)) :]
+
+
+def _harmless(data: Path) -> bool:
+    """Whether everything is still there and would be answered as ever."""
+    if not verify(data, full=True).ok:
+        return False
+    return assert_holds(data, HEAD) == HEAD
+
+
+def test_damage_is_noticed_or_harmless(tmp_path: Path, crashed: Path) -> None:
+    rng = random.Random(SEED)
+    noticed = 0
+    for number in range(ROUNDS):
+        data = tmp_path / str(number)
+        _copy(crashed, data)
+        path = data / rng.choice(FILES)
+        raw = bytearray(path.read_bytes())
+        rng.choice((_flip, _flip, _zero, _truncate))(raw, rng)
+        path.write_bytes(raw)
+        noticed += not _harmless(data)
+        _never_serves_another_thing(data)
+        shutil.rmtree(data)
+    assert noticed > ROUNDS // 3
+
+
+def _never_serves_another_thing(data: Path) -> None:
+    """Without the full verification too: what is read is what was written, or an error."""
+    try:
+        log = EventLog.open(data, now=NOW)
+    except ChatdError as error:
+        assert error.code == "E610"
+        return
+    reader = Reader(data)
+    assert log.head == HEAD
+    for seq in range(1, HEAD + 1):
+        try:
+            found = reader.entry(seq)
+        except ChatdError as error:
+            assert error.code == "E610"
+        else:
+            assert found is None or found.body == entry(seq).body
+    reader.close()
+    log.close()
+
+
+def _sql(statement: str) -> Callable[[Path], None]:
+    def damage(data: Path) -> None:
+        connection = apsw.Connection(str(data / "events.db"))
+        connection.execute(statement)
+        connection.close()
+
+    return damage
+
+
+def _remove(*names: str) -> Callable[[Path], None]:
+    def damage(data: Path) -> None:
+        for name in names:
+            (data / name).unlink()
+
+    return damage
+
+
+def _wal_of_another(data: Path) -> None:
+    other = filled(data.parent / "other", HEAD)
+    shutil.copyfile(data.parent / "other" / "events.db-wal", data / "events.db-wal")
+    other.close()
+
+
+def _other_history(data: Path) -> None:
+    """Another log of the same length: only the chain can tell."""
+    other = filled(data.parent / "other", HEAD)
+    other.close()
+    for name in ("events.db", "events.db-wal"):
+        shutil.copyfile(data.parent / "other" / name, data / name)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _sql("DELETE FROM events WHERE seq > 230"),
+        _sql("DELETE FROM events WHERE seq = 200"),
+        _sql("UPDATE events SET room = '#other' WHERE seq = 200"),
+        _sql("UPDATE events SET at = at + 1 WHERE seq = 200"),
+        _sql("UPDATE events SET device = NULL WHERE seq = 200"),
+        _sql("UPDATE events SET body = x'7b7d' WHERE seq = 200"),
+        _sql("UPDATE events SET body = NULL WHERE seq = 200"),
+        _sql("UPDATE meta SET value = value + 1 WHERE key = 'verified_seq'"),
+        _sql("UPDATE meta SET value = 0 WHERE key = 'epoch'"),
+        _sql("DELETE FROM meta"),
+        _sql("PRAGMA user_version = 99"),
+        _sql("PRAGMA user_version = 0"),
+        _remove("mark"),
+        _remove("events.db"),
+        _remove("events.db-wal"),
+        _remove("events.db", "events.db-wal"),
+        _wal_of_another,
+        _other_history,
+    ],
+)
+def test_open_refuses(tmp_path: Path, crashed: Path, damage: Callable[[Path], None]) -> None:
+    data = tmp_path / "data"
+    _copy(crashed, data)
+    damage(data)
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.name in FILES}
+    with pytest.raises(ChatdError) as refused:
+        EventLog.open(data, now=NOW)
+    assert refused.value.code == "E610"
+    for name, raw in before.items():
+        assert (data / name).read_bytes() == raw, "refusing must not touch the evidence"
+    assert not verify(data, full=False).ok
+    assert not verify(data, full=True).ok
+
+
+def test_old_copy_put_back(tmp_path: Path) -> None:
+    log = filled(tmp_path / "data", 20)
+    log.close()
+    shutil.copyfile(tmp_path / "data" / "events.db", tmp_path / "old.db")
+    log = filled(tmp_path / "data", 25)
+    log.close()
+    shutil.copyfile(tmp_path / "old.db", tmp_path / "data" / "events.db")
+    with pytest.raises(ChatdError, match="E610"):
+        EventLog.open(tmp_path / "data", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("statement", "bad"),
+    [
+        ("UPDATE events SET body = x'7b7d' WHERE seq = 7", 7),
+        ("UPDATE events SET kind = 'message' WHERE seq = 5", 5),
+        ("DELETE FROM events WHERE seq BETWEEN 9 AND 11", 9),
+        ("UPDATE events SET chain = zeroblob(32) WHERE seq = 100", 100),
+    ],
+)
+def test_full_verification_names_the_first_bad_entry(
+    tmp_path: Path, crashed: Path, statement: str, bad: int
+) -> None:
+    data = tmp_path / "data"
+    _copy(crashed, data)
+    _sql(statement)(data)
+    report = verify(data, full=True)
+    assert not report.ok
+    assert report.bad_seq == bad
+
+
+def test_full_verification_checks_the_indexes(tmp_path: Path, crashed: Path) -> None:
+    """A row that its index misses would let a resent message in twice."""
+    data = tmp_path / "data"
+    _copy(crashed, data)
+    _sql("PRAGMA wal_checkpoint(TRUNCATE)")(data)
+    path = data / "events.db"
+    raw = path.read_bytes()
+    places = [found.start() for found in re.finditer(re.escape(msg_id(60)), raw)]
+    noticed = 0
+    for place in places:  # the row, its index, and perhaps a remnant in unused space
+        path.write_bytes(raw[:place] + bytes(16) + raw[place + 16 :])
+        noticed += not verify(data, full=True).ok
+    assert noticed == 2

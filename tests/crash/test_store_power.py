@@ -1,0 +1,159 @@
+"""Power cuts and failing disks under the event log: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.store import database
+from chatd.store.eventlog import EventLog
+from chatd.store.verify import verify
+from tests.support.storelog import NOW, assert_holds, entries
+from tests.support.vfs import Disk, PowerCut, mounted
+
+CUTS = int(os.environ.get("CHATD_TEST_CUTS", "40"))
+SEED = int(os.environ.get("CHATD_TEST_SEED", "1"))
+
+
+@pytest.fixture(autouse=True)
+def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_CHECKPOINT_PAGES", 12)
+
+
+def _scenario(data: Path, vfs: str, acked: list[int]) -> None:
+    """Two lives of a hub; ``acked`` is the head after each acknowledgement."""
+    for batches in (8, 6):
+        log = EventLog.open(data, now=NOW, vfs=vfs)
+        try:
+            for batch in range(batches):
+                log.append(entries(log.head + 1, 1 + batch % 5))
+                acked.append(log.head)
+            log.save_snapshot(log.head, b"state" * 2000)
+        finally:
+            log.close()
+
+
+def _run(data: Path, disk: Disk) -> int:
+    """Run the scenario until it ends or the disk fails; returns the last acknowledged seq."""
+    acked = [0]
+    with mounted(disk) as vfs:
+        try:
+            _scenario(data, vfs, acked)
+        except ChatdError as error:
+            assert error.code == "E504"
+        except PowerCut:
+            pass
+    return acked[-1]
+
+
+def _cut_at(number: int) -> Callable[[int], None]:
+    def before(operation: int) -> None:
+        if operation >= number:
+            raise PowerCut
+
+    return before
+
+
+def _after_cut(tmp_path: Path, number: int, rng: random.Random) -> tuple[Path, int]:
+    disk = Disk(_cut_at(number))
+    acked = _run(tmp_path / f"live{number}", disk)
+    after = tmp_path / f"after{number}"
+    disk.restart_in(after, rng)
+    return after, acked
+
+
+def _operations(tmp_path: Path) -> int:
+    disk = Disk()
+    assert _run(tmp_path / "whole", disk) > 0
+    return disk.operations
+
+
+def test_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
+    total = _operations(tmp_path)
+    rng = random.Random(SEED)
+    for number in sorted(rng.sample(range(1, total + 1), min(CUTS, total))):
+        after, acked = _after_cut(tmp_path, number, rng)
+        assert_holds(after, acked)
+        report = verify(after, full=True)
+        assert report.ok, (SEED, number, report)
+
+
+def test_the_power_cut_can_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the same cuts with synchronous=NORMAL do lose, and the mark notices."""
+    monkeypatch.setattr(database, "SYNCHRONOUS", "NORMAL")
+    monkeypatch.setattr(database, "_SYNCHRONOUS_FULL", 1)
+    total = _operations(tmp_path)
+    rng = random.Random(SEED)
+    codes = []
+    for number in range(total // 4, total, 7):
+        after, acked = _after_cut(tmp_path, number, rng)
+        try:
+            assert_holds(after, acked)
+        except ChatdError as error:
+            codes.append(error.code)
+    assert codes
+    assert set(codes) == {"E610"}
+
+
+@pytest.mark.parametrize("sticky", [False, True])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_the_nth_operation_fails(tmp_path: Path, number: int, sticky: bool) -> None:
+    """For N = 1, 2, ... until the scenario passes: no acknowledgement for what is not there."""
+    failures = 0
+    for nth in range(1, 10_000):
+        hit: list[int] = []
+
+        def before(operation: int, nth: int = nth, hit: list[int] = hit) -> None:
+            if operation == nth or (sticky and operation > nth):
+                hit.append(operation)
+                raise _disk_error(number)
+
+        data = tmp_path / f"n{nth}"
+        acked = _run(data, Disk(before))
+        if not hit:
+            break
+        failures += 1
+        assert_holds(data, acked)
+        assert verify(data, full=True).ok
+    assert failures > 30
+
+
+class _Error(apsw.FullError, OSError):
+    """What SQLite is given as SQLITE_FULL, and the mark as ENOSPC."""
+
+
+class _IoError(apsw.IOError, OSError):
+    """What SQLite is given as SQLITE_IOERR, and the mark as EIO."""
+
+
+def _disk_error(number: int) -> Exception:
+    return _Error("no space") if number == errno.ENOSPC else _IoError("disk error")
+
+
+def test_after_a_failure_the_log_takes_no_more(tmp_path: Path) -> None:
+    failing = [False]
+
+    def before(_operation: int) -> None:
+        if failing[0]:
+            raise _disk_error(errno.ENOSPC)
+
+    with mounted(Disk(before)) as vfs:
+        log = EventLog.open(tmp_path, now=NOW, vfs=vfs)
+        log.append(entries(1, 3))
+        failing[0] = True
+        with pytest.raises(ChatdError, match="E504"):
+            log.append(entries(4, 3))
+        failing[0] = False
+        with pytest.raises(ChatdError, match="takes no more writes"):
+            log.append(entries(4, 3))
+        assert log.find("alice/laptop", entries(2, 1)[0].msg_id or b"") is not None
+        assert log.head == 3
+        log.close()
+    assert_holds(tmp_path, 3)

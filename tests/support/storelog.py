@@ -1,0 +1,55 @@
+"""Entries for tests of the event log, whose every field follows from the seq."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+from chatd.store.eventlog import EventLog, Reader
+from chatd.store.records import Entry
+
+NOW = 1_700_000_000_000
+ROOMS = ("#lobby", "#war", "@alice @bob", None)
+
+
+def msg_id(seq: int) -> bytes:
+    return sha256(b"id%d" % seq).digest()[:16]
+
+
+def entry(seq: int, *, kind: str = "", room: str | None = "", text: str = "") -> Entry:
+    """Every fifth entry changes state; the rooms take turns."""
+    kind = kind or ("message" if seq % 5 else "join")
+    where = ROOMS[seq % len(ROOMS)] if room == "" else room
+    event = {"from": "alice" if seq % 2 else "bob", "body": text or f"client-{seq} " + "x" * (seq * 7 % 90)}
+    body = json.dumps(event).encode()
+    return Entry(seq, NOW + seq, kind, where, "alice/laptop", msg_id(seq), sha256(body).digest()[:16], body)
+
+
+def entries(first: int, count: int) -> list[Entry]:
+    return [entry(seq) for seq in range(first, first + count)]
+
+
+def filled(data: Path, count: int, *, batch: int = 50) -> EventLog:
+    """An open log with ``count`` entries."""
+    log = EventLog.open(data, now=NOW)
+    for first in range(log.head + 1, count + 1, batch):
+        log.append(entries(first, min(batch, count + 1 - first)))
+    return log
+
+
+def assert_holds(data: Path, at_least: int) -> int:
+    """The log opens, and holds exactly the entries 1..head, head not below ``at_least``; returns head."""
+    log = EventLog.open(data, now=NOW)
+    reader = Reader(data)
+    try:
+        assert log.head >= at_least
+        for seq in range(1, log.head + 1):
+            assert reader.entry(seq) == entry(seq)
+            known = log.find("alice/laptop", msg_id(seq))
+            assert known is not None
+            assert known.seq == seq
+        return log.head
+    finally:
+        reader.close()
+        log.close()

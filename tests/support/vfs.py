@@ -1,0 +1,155 @@
+"""A disk that loses power or fails, underneath the real SQLite.
+
+`Disk` watches every write, truncation and sync that the store makes, of SQLite (through a VFS) and of
+the high-water mark (through its two system calls). It keeps a second image of each file that holds
+only what was synced. A power cut keeps that image plus any part of the rest: a disk may have
+written it or not, in any order.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from chatd.store import mark
+
+_SECTOR = 512
+
+
+class PowerCut(Exception):
+    """Raised out of the call during which the power went, and of every later one."""
+
+
+class _Image:
+    def __init__(self) -> None:
+        self.synced = bytearray()
+        self.pending: list[tuple[int, bytes | None]] = []  # offset and bytes, or a size and None
+
+    def after_cut(self, rng: random.Random) -> bytes:
+        image = _Image()
+        image.synced = bytearray(self.synced)
+        for offset, data in self.pending:
+            if rng.random() < 0.5:
+                continue
+            if data is not None and len(data) > _SECTOR and rng.random() < 0.2:  # torn
+                data = data[: rng.randrange(1, len(data) // _SECTOR + 1) * _SECTOR]
+            image.pending.append((offset, data))
+        image.sync()
+        return bytes(image.synced)
+
+    def sync(self) -> None:
+        for offset, data in self.pending:
+            if data is None:
+                del self.synced[offset:]
+                continue
+            if len(self.synced) < offset + len(data):
+                self.synced.extend(bytes(offset + len(data) - len(self.synced)))
+            self.synced[offset : offset + len(data)] = data
+        self.pending.clear()
+
+
+class Disk:
+    """``before`` is called ahead of each operation, with its number from 1, and may raise."""
+
+    def __init__(self, before: Callable[[int], None] = lambda number: None) -> None:
+        self.operations = 0
+        self.before = before
+        self._images: dict[str, _Image] = {}
+
+    def write(self, name: str, data: bytes, offset: int) -> None:
+        self._step()
+        self._image(name).pending.append((offset, bytes(data)))
+
+    def truncate(self, name: str, size: int) -> None:
+        self._step()
+        self._image(name).pending.append((size, None))
+
+    def sync(self, name: str) -> None:
+        self._step()
+        self._image(name).sync()
+
+    def forget(self, name: str) -> None:
+        self._images.pop(name, None)
+
+    def restart_in(self, folder: Path, rng: random.Random) -> None:
+        """Write into ``folder`` what the disk may hold after a power cut now."""
+        folder.mkdir()
+        for name, image in self._images.items():
+            (folder / name).write_bytes(image.after_cut(rng))
+
+    def _step(self) -> None:
+        self.operations += 1
+        self.before(self.operations)
+
+    def _image(self, name: str) -> _Image:
+        return self._images.setdefault(name, _Image())
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: Disk, filename: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("", filename, flags)
+        self._disk = disk
+        path = filename.filename() if isinstance(filename, apsw.URIFilename) else filename
+        self._name = Path(path).name if path else ""
+
+    def xWrite(self, data: Any, offset: int) -> None:
+        self._disk.write(self._name, bytes(data), offset)
+        super().xWrite(data, offset)
+
+    def xTruncate(self, newsize: int) -> None:
+        self._disk.truncate(self._name, newsize)
+        super().xTruncate(newsize)
+
+    def xSync(self, flags: int) -> None:
+        # The real sync is left out: the image is what survives here, and this is faster.
+        self._disk.sync(self._name)
+
+    def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
+        """SQLite gets the error code; apsw need not print it as well."""
+        return True
+
+
+class _Vfs(apsw.VFS):
+    def __init__(self, disk: Disk, name: str) -> None:
+        super().__init__(name, "")
+        self._disk = disk
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
+        return _File(self._disk, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:
+        self._disk.forget(Path(filename).name)
+        super().xDelete(filename, syncdir)
+
+    def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
+        """As above."""
+        return True
+
+
+@contextmanager
+def mounted(disk: Disk) -> Iterator[str]:
+    """The store writes through ``disk`` meanwhile; gives the name of the VFS to open the log with."""
+    name = f"disk-{id(disk)}"
+    vfs = _Vfs(disk, name)
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        disk.write(mark.MARK_NAME, data, offset)
+        return os.pwrite(fd, data, offset)
+
+    def fdatasync(fd: int) -> None:
+        disk.sync(mark.MARK_NAME)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mark, "pwrite", pwrite)
+        patch.setattr(mark, "fdatasync", fdatasync)
+        try:
+            yield name
+        finally:
+            vfs.unregister()
