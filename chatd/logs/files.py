@@ -134,6 +134,7 @@ class LogFiles:
         self.format = JsonLines("supervisor", FILE_LINE).format
         self._home = home
         self._files: list[LogFile] = []
+        self._dropped_before = 0
         self.configure(settings)
 
     def configure(self, settings: LoggingSettings) -> None:
@@ -148,13 +149,14 @@ class LogFiles:
         paths = [directory / name for name in names]
         files = {path: self._file(path, settings) for path in paths}
         self.close()
+        self._dropped_before = self.dropped
         self._files = list(files.values())
         self._all, self._connections, self._errors, self._security = (files[path] for path in paths)
 
     @property
     def dropped(self) -> int:
         """How many records could not be written, over all files."""
-        return sum(file.dropped for file in self._files)
+        return self._dropped_before + sum(file.dropped for file in self._files)
 
     def write(self, line: str, level: str, category: str) -> None:
         """Route one line of printable ASCII."""

@@ -29,6 +29,8 @@ from chatd.supervisor.states import State
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
 TURN_SECONDS: Final = 0.25
+WORK_TURN_SECONDS: Final = 0.02
+"""An operation under way looks this often whether it can go on."""
 STALL_SECONDS: Final = 1.0
 """A turn that took longer than this was the supervisor's own standstill, not its children's."""
 
@@ -129,7 +131,8 @@ class Arbiter:
 
     def _timeout(self) -> float:
         due = [at for child in self._children if (at := child.start_due()) is not None]
-        return min([TURN_SECONDS, *(at - time.monotonic() for at in due)])
+        longest = WORK_TURN_SECONDS if self._work else TURN_SECONDS
+        return min([longest, *(at - time.monotonic() for at in due)])
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):

@@ -49,7 +49,9 @@ class _Client:
         self.done = True
         try:
             self.channel.send(message)
-        except (ChannelClosedError, OSError):
+        except ValueError:
+            self.channel.send(refusal(ChatdError("E101", "the answer is too long")))
+        except ChannelClosedError:
             return
 
 
