@@ -1,0 +1,72 @@
+"""`chat`: the line client on a terminal, a pipe to a room without one, and commands for scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from chatctl import output
+from chatctl.client.profile import load_identity, state_folder
+from chatctl.client.scripts import history, search, send, whoami
+from chatctl.client.tail import tail
+from chatctl.commands.common import room_name, root_options
+from chatd import __version__
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@root_options
+@click.option(
+    "--room",
+    metavar="ROOM",
+    type=room_name,
+    default="#lobby",
+    show_default=True,
+    help="Room to be in (the # may be left out).",
+)
+@click.option("--plain", is_flag=True, help="Send the lines of standard input, print what the room shows.")
+@click.version_option(__version__, prog_name="chat")
+@click.pass_context
+def cli(context: click.Context, identity: str | None, home: str | None, room: str, plain: bool) -> int:
+    """Chat. On a terminal this opens the line client; /help lists its commands.
+
+    Without a terminal (or with --plain) every line of standard input is sent to the room, and what the
+    room shows is printed, until the end of input. The identity is --identity, CHATD_IDENTITY, the home's
+    first admin, or ~/.config/chatd/identity.pem. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not
+    permitted, 5 server unreachable, 6 partly done.
+    """
+    if context.invoked_subcommand is not None:
+        return output.OK
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if plain or not interactive:
+        return _plain(identity, home, room)
+    return _line(identity, home, room)
+
+
+def _plain(identity: str | None, home: str | None, room: str) -> int:
+    from chatctl.client import Client
+    from chatctl.client.plain import run
+
+    with Client(load_identity(identity, home)) as client:
+        return run(client, room, sys.stdin, sys.stdout)
+
+
+def _line(identity: str | None, home: str | None, room: str) -> int:
+    from chatctl.client import Client
+    from chatctl.client.line import run
+
+    known = load_identity(identity, home)
+    state: Path = state_folder(known, os.environ)
+    with Client(known, state=state) as client:
+        return run(client, room)
+
+
+for command in (send, tail, history, search, whoami):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(output.run(cli, "chat"))

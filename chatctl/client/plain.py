@@ -1,0 +1,118 @@
+"""The client without a terminal: lines of standard input go to a room, what the room shows comes out."""
+
+from __future__ import annotations
+
+import threading
+from typing import TextIO
+
+from chatctl import output
+from chatctl.client.library import Client
+from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused
+from chatctl.client.render import render_plain
+from chatctl.client.scripts import enter, read_lines
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+
+CONNECT_TIMEOUT = 10.0
+# Lines read ahead of the server's answers.
+READ_AHEAD = 256
+
+
+def run(client: Client, room: str, stdin: TextIO, stdout: TextIO) -> int:
+    """Send each line of ``stdin`` to ``room``, print what the room shows; the exit code.
+
+    Ends at the end of ``stdin``, once every line was answered and those accepted were shown: 0, or 6
+    when some lines were refused, or that failure's code when all were. Raises what ended the connection.
+    """
+    client.start()
+    client.wait_connected(CONNECT_TIMEOUT * len(client.identity.servers))
+    return _Plain(client, room, stdin, stdout).run()
+
+
+class _Plain:
+    def __init__(self, client: Client, room: str, stdin: TextIO, stdout: TextIO) -> None:
+        self._client = client
+        self._to = room
+        self._room = room
+        self._stdin = stdin
+        self._stdout = stdout
+        self._room_left = threading.Semaphore(READ_AHEAD)
+        # Protects the two below, which the reading thread and this one share.
+        self._lock = threading.Lock()
+        self._unseen: set[str] = set()
+        self._at_end = False
+        self._reading: threading.Thread | None = None
+        self._accepted = 0
+        self._failure: ChatdError | None = None
+
+    def run(self) -> int:
+        self._room = enter(self._client, self._to)
+        while not self._done():
+            # The reading thread cannot wake this one at the end of input; nothing else needs the limit.
+            event = self._client.next_event(0.2)
+            if event is not None:
+                self._take(event)
+            elif self._client.error is not None:
+                raise self._client.error
+        if self._failure is None:
+            return output.OK
+        return output.PARTLY if self._accepted else output.exit_code(self._failure)
+
+    def _done(self) -> bool:
+        with self._lock:
+            return self._at_end and not self._unseen
+
+    def _take(self, event: AnyEvent) -> None:
+        if isinstance(event, CaughtUp):
+            self._start_reading()
+        elif isinstance(event, Acknowledged):
+            self._accepted += 1
+            self._room_left.release()
+            for changed in event.sent.wait(0).notes:
+                output.note(f"note: {changed.get('text', '')}")
+        elif isinstance(event, Refused):
+            self._room_left.release()
+            self._refused(event)
+        elif isinstance(event, Disconnected):
+            if event.retry_in is not None:
+                output.note(f"{event.error.reason}; connecting again ({self._client.unsent} unsent)")
+        elif not isinstance(event, Connected):
+            self._show(event)
+
+    def _refused(self, event: Refused) -> None:
+        self._failure = self._failure or event.error
+        output.show_error(event.error)
+        self._seen(event.sent.msg_id)
+
+    def _show(self, event: AnyEvent) -> None:
+        if not isinstance(event, ev.Announcement) and getattr(event, "room", None) != self._room:
+            return
+        if text := render_plain(event, room=self._room):
+            print(text, file=self._stdout, flush=True)
+        if isinstance(event, ev.Message):
+            self._seen(event.msg_id)
+
+    def _seen(self, msg_id: str) -> None:
+        with self._lock:
+            self._unseen.discard(msg_id)
+
+    def _start_reading(self) -> None:
+        # Not before this session is live: the own lines are to be seen coming back.
+        if self._reading is None:
+            self._reading = threading.Thread(target=self._read, name="chat-stdin", daemon=True)
+            self._reading.start()
+
+    def _read(self) -> None:
+        try:
+            for text in read_lines(self._stdin.fileno()):
+                if text.strip():
+                    self._room_left.acquire()
+                    # Under the lock, so that the message cannot come back before it is noted.
+                    with self._lock:
+                        self._unseen.add(self._client.send(self._to, text).msg_id)
+        except ChatdError as error:
+            # The client has ended; `run` tells why. Only what it cannot know is noted here.
+            self._failure = self._failure or error
+        finally:
+            with self._lock:
+                self._at_end = True

@@ -1,0 +1,227 @@
+"""`chat` for scripts: send, history, search, whoami; one connection, one answer, an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from codecs import getincrementaldecoder
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from chatctl import output
+from chatctl.client import Client, Sent
+from chatctl.client.render import render_plain
+from chatctl.commands.common import App, connecting, room_name
+from chatd.errors import ChatdError
+from chatd.proto.events import Logged, parse_from_server
+from chatd.proto.frames import STRING_LIMIT, JsonObject
+from chatd.proto.text import dm_room
+
+# Lines read ahead of the server's answers; a refusal is noticed this late at most.
+READ_AHEAD = 64
+ANSWER_TIMEOUT = 30.0
+_READ_SIZE = 64 * 1024
+
+
+def read_lines(descriptor: int) -> Iterator[str]:
+    """Lines of a file descriptor as they come, without their ends; what no text can be is replaced.
+
+    A line longer than any message may be comes in pieces, so that memory stays bounded. Reads the
+    descriptor itself: a thread blocked in Python's own stdin object cannot be left behind at exit.
+    """
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    rest = ""
+    while data := os.read(descriptor, _READ_SIZE):
+        *lines, rest = (rest + decoder.decode(data)).split("\n")
+        for text in lines:
+            yield from _pieces(text)
+        if len(rest) > STRING_LIMIT:
+            *whole, rest = _pieces(rest)
+            yield from whole
+    rest += decoder.decode(b"", final=True)
+    if rest:
+        yield from _pieces(rest)
+
+
+def _pieces(text: str) -> list[str]:
+    text = text.removesuffix("\r")
+    return [text[at : at + STRING_LIMIT] for at in range(0, len(text), STRING_LIMIT)] or [""]
+
+
+def enter(client: Client, room: str) -> str:
+    """Be a member of ``room``; the name under which its events come. Raises E404, E300, E303 ..."""
+    me = client.identity.user
+    if room.startswith("@"):
+        return dm_room(me, room[1:]) if "," not in room else room
+    welcome = client.welcome
+    if welcome is None or room not in welcome.rooms:
+        client.request("join", room=room)
+    return room
+
+
+def typed(events: list[JsonObject]) -> list[Logged]:
+    """The events in a result, without those of a kind this client does not know."""
+    parsed = (parse_from_server(event) for event in events)
+    return [event for event in parsed if isinstance(event, Logged)]
+
+
+def show_event(event: Logged, *, as_json: bool, room: str | None = None) -> None:
+    """One event on stdout: a JSON object, or as people read it."""
+    if as_json:
+        output.json_line(event.model_dump(exclude_none=True))
+    else:
+        click.echo(render_plain(event, room=room))  # type: ignore[arg-type]  # Logged is abstract; all others fit
+
+
+@click.command()
+@click.argument("room", metavar="ROOM", type=room_name)
+@click.argument("text", nargs=-1)
+@click.option("--lines", is_flag=True, help="Send every line of standard input as a message of its own.")
+@connecting
+def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
+    """Send TEXT, or standard input as one message, to ROOM and wait until the server has it.
+
+    ROOM is a room (the # may be left out) or @name for one user; a room is joined first where
+    necessary. With --lines a refused line does not stop the others; the exit code is then 6.
+    """
+    if lines and text:
+        raise click.UsageError("--lines reads standard input; leave TEXT out.")
+    if not lines and not text and sys.stdin.isatty():
+        output.note("reading the message from the terminal; Ctrl-D ends it")
+    with app.client(reconnect=True) as client:
+        enter(client, room)
+        sender = _Sender(client, room, app.as_json)
+        if lines:
+            for one in read_lines(sys.stdin.fileno()):
+                sender.send(one)
+        else:
+            sender.send(" ".join(text) if text else _all_of_stdin())
+        return sender.finish()
+
+
+def _all_of_stdin() -> str:
+    # One more than fits, so that a longer text is refused and not cut silently.
+    limit = 4 * (STRING_LIMIT + 1)
+    return sys.stdin.buffer.read(limit).decode(errors="replace").removesuffix("\n")
+
+
+class _Sender:
+    """Sends one after the other, takes the answers in order, and knows the exit code."""
+
+    def __init__(self, client: Client, room: str, as_json: bool) -> None:
+        self._client = client
+        self._room = room
+        self._as_json = as_json
+        self._waiting: deque[Sent] = deque()
+        self._accepted = 0
+        self._first_failure: ChatdError | None = None
+
+    def send(self, body: str) -> None:
+        if not body.strip():
+            return
+        try:
+            self._waiting.append(self._client.send(self._room, body))
+        except ChatdError as error:
+            self._failed(error)
+        while len(self._waiting) >= READ_AHEAD or (self._waiting and self._waiting[0].state != "pending"):
+            self._answer(self._waiting.popleft())
+
+    def finish(self) -> int:
+        while self._waiting:
+            self._answer(self._waiting.popleft())
+        if self._first_failure is None:
+            if not self._accepted:
+                output.note("nothing to send")
+            return output.OK
+        return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
+
+    def _answer(self, sent: Sent) -> None:
+        try:
+            result = sent.wait(ANSWER_TIMEOUT)
+        except ChatdError as error:
+            if sent.state == "pending" and self._client.error is not None:
+                raise
+            self._failed(error)
+            return
+        self._accepted += 1
+        for changed in result.notes:
+            output.note(f"note: {changed.get('text', '')}")
+        if self._as_json:
+            output.json_line({"msg_id": sent.msg_id, **result._asdict()})
+
+    def _failed(self, error: ChatdError) -> None:
+        output.show_error(error)
+        self._first_failure = self._first_failure or error
+
+
+@click.command()
+@click.argument("room", metavar="ROOM", type=room_name)
+@click.option(
+    "-n", "count", type=click.IntRange(1, 500), default=50, show_default=True, help="How many events."
+)
+@click.option("--before", type=click.IntRange(0), help="Only events before this sequence number.")
+@click.option("--after", type=click.IntRange(0), help="Only events after this sequence number.")
+@connecting
+def history(app: App, room: str, count: int, before: int | None, after: int | None) -> None:
+    """Print the last events of ROOM, oldest first; with --json one JSON object a line."""
+    with app.client() as client:
+        name = enter(client, room)
+        result = client.request("history", room=name, limit=count, before=before, after=after)
+    for event in typed(result["events"]):
+        show_event(event, as_json=app.as_json, room=name)
+
+
+@click.command()
+@click.argument("query", nargs=-1, required=True)
+@click.option(
+    "-n", "count", type=click.IntRange(1, 500), default=50, show_default=True, help="How many messages."
+)
+@click.option("--before", type=click.IntRange(0), help="Only messages before this sequence number.")
+@connecting
+def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
+    """Find messages that have all words of QUERY, in your rooms; with --json one JSON object a line.
+
+    from:NAME, in:#room and since:2h among the words narrow the search.
+    """
+    result = app.ask("search", query=" ".join(query), limit=count, before=before)
+    for event in typed(result["events"]):
+        show_event(event, as_json=app.as_json)
+    if result["more"]:
+        output.note("there are more; narrow the search, or go on with --before and the last sequence number")
+
+
+@click.command()
+@connecting
+def whoami(app: App) -> None:
+    """Log in and show who you are to the server, and until when."""
+    with app.client() as client:
+        welcome = client.wait_connected(0)
+        identity = client.identity
+    ends = identity.not_after if identity.not_after.tzinfo else identity.not_after.replace(tzinfo=UTC)
+    days = (ends - datetime.fromtimestamp(time.time(), UTC)).days
+    result = {
+        "user": welcome.user,
+        "device": welcome.device,
+        "role": welcome.role,
+        "permissions": welcome.permissions,
+        "rooms": welcome.rooms,
+        "instance": welcome.instance,
+        "server": welcome.server,
+        "servers": list(identity.servers),
+        "envelope": welcome.envelope,
+        "expires": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "identity": str(identity.path),
+    }
+
+    def in_words() -> None:
+        output.line(f"{welcome.user}/{welcome.device}  role {welcome.role}  on {welcome.instance}")
+        output.line(f"server    {output.joined(identity.servers)} (chatd {welcome.version})")
+        output.line(f"envelope  {'on' if welcome.envelope else 'OFF: only TLS protects this connection'}")
+        output.line(f"rooms     {output.joined(welcome.rooms)}")
+        output.line(f"identity  {identity.path}, expires {result['expires']} (in {days} days)")
+
+    app.show(result, in_words)

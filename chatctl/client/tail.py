@@ -1,0 +1,88 @@
+"""`chat tail`: what a room shows, as a stream for people and programs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from chatctl import output
+from chatctl.client import CaughtUp, Client, Disconnected
+from chatctl.client.scripts import enter, show_event, typed
+from chatctl.commands.common import App, connecting, room_name
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+
+_PAGE = 500
+
+
+@click.command()
+@click.argument("room", metavar="ROOM", type=room_name)
+@click.option(
+    "-n", "count", type=click.IntRange(0, _PAGE), default=10, show_default=True, help="Begin with the last N."
+)
+@click.option("--since", type=click.IntRange(0), help="Begin after this sequence number instead.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also who came and went, and topics; not only messages."
+)
+@connecting
+def tail(app: App, room: str, count: int, since: int | None, everything: bool) -> int:
+    """Print what is said in ROOM (the # may be left out, @name is one user) until Ctrl-C.
+
+    With --json one object a line: type, seq, at (ms since 1970 UTC), room, user, role, body ...
+    Connects again by itself and misses nothing; to go on in another run, give --since the last seq.
+    """
+    with app.client(live=True, reconnect=True) as client:
+        name = enter(client, room)
+        follower = _Follower(name, app.as_json, everything)
+        head = _head(client)
+        for event in _before(client, name, head, count, since):
+            follower.show(event)
+        for item in client.events():
+            if isinstance(item, ev.Logged):
+                follower.show(item)
+            elif isinstance(item, Disconnected) and item.retry_in is not None:
+                output.note(f"{item.error.reason}; connecting again")
+        error = client.error or ChatdError("E607", "the connection ended")
+        output.show_error(error)
+        return output.exit_code(error)
+
+
+class _Follower:
+    """Prints the events of one room, each once."""
+
+    def __init__(self, room: str, as_json: bool, everything: bool) -> None:
+        self._room = room
+        self._as_json = as_json
+        self._everything = everything
+        self._last = -1
+
+    def show(self, event: ev.Logged) -> None:
+        if event.seq <= self._last or getattr(event, "room", self._room) != self._room:
+            return
+        if isinstance(event, ev.Message | ev.Announcement) or self._everything:
+            self._last = event.seq
+            show_event(event, as_json=self._as_json, room=self._room)
+            sys.stdout.flush()
+
+
+def _head(client: Client) -> int:
+    """The seq after which events come by themselves; what is before it is asked for."""
+    for event in client.events():
+        if isinstance(event, CaughtUp):
+            return event.cursor
+    raise client.error or ChatdError("E607")
+
+
+def _before(client: Client, room: str, head: int, count: int, since: int | None) -> list[ev.Logged]:
+    if since is None:
+        return typed(client.request("history", room=room, limit=count)["events"]) if count else []
+    found: list[ev.Logged] = []
+    more = True
+    while more and since < head:
+        page = client.request("history", room=room, after=since, limit=_PAGE)
+        events = typed(page["events"])
+        found += events
+        more = page["more"] and bool(events)
+        since = events[-1].seq if events else since
+    return found

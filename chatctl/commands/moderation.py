@@ -1,0 +1,161 @@
+"""Putting people out, keeping them out, and letting them in again."""
+
+from __future__ import annotations
+
+import click
+
+from chatctl import output
+from chatctl.client import Client
+from chatctl.commands.common import App, confirm, connecting, duration, each_user, room_name
+from chatd.proto.frames import JsonObject
+
+users_argument = click.argument("users", metavar="USER...", nargs=-1, required=True)
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; the user is told.")
+for_option = click.option(
+    "--for", "seconds", type=duration, help="How long: 30m, 2h, 7d. Default: until undone."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show whom it would hit.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only in this room.")
+
+
+@click.command()
+@users_argument
+@room_option
+@reason_option
+@dry_run_option
+@yes_option
+@connecting
+def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_run: bool, yes: bool) -> int:
+    """End the sessions of USER now, or put USER out of one room.
+
+    A kicked user is kept out for limits.kick_seconds. Several users at once must be confirmed.
+    """
+    _confirm_several("Kick", users, dry_run or yes)
+
+    def ask(client: Client, user: str) -> JsonObject:
+        return client.request("kick", user=user, room=room, reason=reason, dry_run=dry_run)
+
+    return each_user(app, users, ask, lambda result: _hit("kicked", result, f" from {room}" if room else ""))
+
+
+@click.command()
+@users_argument
+@for_option
+@reason_option
+@dry_run_option
+@yes_option
+@connecting
+def ban(app: App, users: tuple[str, ...], seconds: int | None, reason: str, dry_run: bool, yes: bool) -> int:
+    """End the sessions of USER and refuse new ones.
+
+    The person is banned, with all devices, wherever they connect from. Several users at once must be
+    confirmed.
+    """
+    _confirm_several("Ban", users, dry_run or yes)
+
+    def ask(client: Client, user: str) -> JsonObject:
+        return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=dry_run)
+
+    return each_user(app, users, ask, lambda result: _hit("banned", result, _until(result)))
+
+
+@click.command()
+@users_argument
+@connecting
+def unban(app: App, users: tuple[str, ...]) -> int:
+    """End a ban of USER, or the time USER is kept out after a kick."""
+    return each_user(
+        app, users, lambda c, user: c.request("unban", user=user), lambda r: f"unbanned {r['user']}"
+    )
+
+
+@click.command()
+@connecting
+def bans(app: App) -> None:
+    """List the bans in force."""
+    result = app.ask_pages("bans", "bans", "user")
+    columns: output.Columns = {
+        "user": str,
+        "until": output.moment,
+        "by": output.plain,
+        "at": output.moment,
+        "reason": output.plain,
+    }
+    app.show(result, lambda: output.table(result["bans"], columns))
+
+
+@click.command()
+@users_argument
+@room_option
+@for_option
+@reason_option
+@connecting
+def mute(app: App, users: tuple[str, ...], room: str | None, seconds: int | None, reason: str) -> int:
+    """Refuse what USER sends, everywhere or in one room."""
+
+    def ask(client: Client, user: str) -> JsonObject:
+        return client.request("mute", user=user, room=room, seconds=seconds, reason=reason)
+
+    return each_user(
+        app, users, ask, lambda result: f"muted {result['user']}" + (f" in {room}" if room else "")
+    )
+
+
+@click.command()
+@users_argument
+@room_option
+@connecting
+def unmute(app: App, users: tuple[str, ...], room: str | None) -> int:
+    """End a mute of USER, the one everywhere or the one in a room."""
+
+    def ask(client: Client, user: str) -> JsonObject:
+        return client.request("unmute", user=user, room=room)
+
+    return each_user(
+        app, users, ask, lambda result: f"unmuted {result['user']}" + (f" in {room}" if room else "")
+    )
+
+
+@click.command()
+@click.argument("device", metavar="USER/DEVICE")
+@reason_option
+@dry_run_option
+@yes_option
+@connecting
+def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None:
+    """End a device's certificate and its sessions, for good.
+
+    The user's other devices go on. A revoked device is never admitted again; the user needs a new
+    identity file for it, under another device name.
+    """
+    user, slash, name = device.partition("/")
+    if not (user and slash and name):
+        raise click.BadParameter(
+            f"{device!r} is not USER/DEVICE, for example bob/phone", param_hint="USER/DEVICE"
+        )
+    confirm(f"Revoke {device} for good?", yes=yes or dry_run)
+    result = app.ask("revoke", user=user, device=name, reason=reason, dry_run=dry_run)
+    app.show(
+        result,
+        lambda: output.line(_hit("revoked", result | {"user": device}, f"  serial {result['serial']}")),
+    )
+
+
+def _confirm_several(verb: str, users: tuple[str, ...], yes: bool) -> None:
+    # One user is urgent and easily undone; a list may be a shell expansion gone wrong.
+    if len(set(users)) > 1:
+        confirm(f"{verb} {len(set(users))} users?", yes=yes)
+
+
+def _hit(verb: str, result: JsonObject, more: str) -> str:
+    sessions, workers = result.get("sessions", 0), result.get("workers", 0)
+    on = f" on {workers} workers" if workers > 1 else ""
+    count = f"{sessions} live session{'s' * (sessions != 1)}{on}"
+    if result.get("dry_run"):
+        return f"would be {verb}: {result['user']}{more}  {count} would be closed"
+    return f"{verb} {result['user']}{more}  closed {count}"
+
+
+def _until(result: JsonObject) -> str:
+    return f" until {output.moment(result['until'])}" if result.get("until") else " until unbanned"
