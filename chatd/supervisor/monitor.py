@@ -32,7 +32,8 @@ class Every:
     def due(self, now: float, seconds: float) -> bool:
         if now - self._last < seconds:
             return False
-        self._last = max(self._last + seconds, now - seconds)
+        late = now - self._last >= 2 * seconds
+        self._last = now if late else self._last + seconds
         return True
 
 

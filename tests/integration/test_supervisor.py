@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ from chatd.supervisor.process import ChildSpec
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--home", type=Path)
+parser.add_argument("--foreground", action="store_true")
 parser.add_argument("--verdict-fd", type=int, default=-1)
 options = parser.parse_args()
 script = str(options.home / "child.py")
@@ -63,10 +65,11 @@ specs = [
     ChildSpec("worker-1", "worker", (sys.executable, script, "listener"), ("listener",)),
     ChildSpec("worker-2", "worker", (sys.executable, script, "listener"), ("listener",)),
 ]
-sys.exit(run_reporting(options.verdict_fd, lambda: run(options.home, False, specs)))
+sys.exit(run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground, specs)))
 """
 
 PATIENCE = 30.0
+SMALLEST_LOG = 65536
 T = TypeVar("T")
 
 
@@ -93,11 +96,14 @@ class Daemon:
             self.port: int = probe.getsockname()[1]
         self.configure()
 
-    def configure(self, level: str = "INFO", **logging: object) -> None:
+    def configure(
+        self, level: str = "INFO", periods: dict[str, float] | None = None, **logging: object
+    ) -> None:
         settings = {
             "server": {"host": "127.0.0.1", "port": self.port},
             "workers": {"heartbeat_timeout": 3},
             "logging": {"level": level, **logging},
+            "monitor": periods or {},
         }
         (self.home / "config" / "settings.json").write_text(json.dumps(settings))
 
@@ -316,3 +322,33 @@ def test_control_socket_survives_nonsense(daemon: Daemon, line: bytes) -> None:
         except OSError:
             pass
     assert daemon.ask(type="ping")
+
+
+def test_foreground_says_where_it_listens_and_ends_at_interrupt(daemon: Daemon) -> None:
+    daemon.configure(periods={"sample_seconds": 1, "stats_seconds": 1, "console_seconds": 1})
+    command = (sys.executable, str(daemon.home / "driver.py"), "--home", str(daemon.home), "--foreground")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert f"listens on 127.0.0.1:{daemon.port}, pid {process.pid}" in process.stdout.readline()
+        assert " running | box cpu " in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    stats = next(record for record in daemon.records() if record["event"] == "STATS")
+    assert [entry["name"] for entry in stats["processes"]] == ["supervisor", "hub", "worker-1", "worker-2"]
+    assert stats["processes"][0]["rss"] > 1_000_000
+    told = [
+        record["what"] for record in daemon.records() if record["event"] == "told" and record["proc"] == "hub"
+    ]
+    assert "processes" in told
+
+
+def test_hangup_reloads_and_logs_rotate(daemon: Daemon) -> None:
+    pid = daemon.start()["pid"]
+    daemon.configure(max_bytes=SMALLEST_LOG, backups=1)
+    os.kill(pid, signal.SIGHUP)
+    eventually(lambda: ("supervisor", "reloaded") in daemon.events(), "reloaded")
+    logs = daemon.home / "logs"
+    while not (logs / "server.log.1").exists():
+        daemon.ask(type="reopen")
+    assert (logs / "server.log.1").stat().st_size <= SMALLEST_LOG
+    assert daemon.records("server.log.1")

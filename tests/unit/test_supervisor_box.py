@@ -1,0 +1,254 @@
+"""The supervisor and the box: pid lock, leftovers, listeners, systemd, the control socket, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chatd.child.unix import connect_unix
+from chatd.errors import ChatdError
+from chatd.supervisor.control import MAX_CLIENTS, SOCKET, ControlServer, Reply, answer, ask, refusal
+from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
+from chatd.supervisor.loop import Loop
+from chatd.supervisor.monitor import Every, Monitor
+from chatd.supervisor.pidlock import CHILDREN_FILE, PidLock, kill_leftovers, remember_children
+from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
+
+
+def test_pid_lock(tmp_path: Path) -> None:
+    lock = PidLock(tmp_path)
+    with pytest.raises(ChatdError, match=f"pid {os.getpid()}"):
+        PidLock(tmp_path)
+    lock.release()
+    lock.release()
+    PidLock(tmp_path).release()
+    assert (tmp_path / "chatd.pid").exists()
+    with pytest.raises(ChatdError, match="E606"):
+        PidLock(tmp_path / "missing")
+
+
+@pytest.fixture
+def stopped() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sleep", "600"])
+    process.send_signal(signal.SIGSTOP)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_leftover_is_killed_even_when_stopped(tmp_path: Path, stopped: subprocess.Popen[bytes]) -> None:
+    remember_children(tmp_path, {"worker-1": stopped.pid})
+    assert kill_leftovers(tmp_path) == [stopped.pid]
+    assert stopped.wait(30) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("change", ["started", "boot"])
+def test_another_process_of_that_number_is_left_alone(
+    tmp_path: Path, stopped: subprocess.Popen[bytes], change: str
+) -> None:
+    remember_children(tmp_path, {"worker-1": stopped.pid})
+    noted = json.loads((tmp_path / CHILDREN_FILE).read_text())
+    if change == "boot":
+        noted["boot"] = "another"
+    else:
+        noted["children"][0]["started"] += 1
+    (tmp_path / CHILDREN_FILE).write_text(json.dumps(noted))
+    assert kill_leftovers(tmp_path) == []
+    assert stopped.poll() is None
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "nonsense", "[]", "{}", '{"boot": 1}', '{"boot": "", "children": [{}]}']
+)
+def test_notes_that_make_no_sense_are_ignored(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / CHILDREN_FILE).write_text(text)
+    assert kill_leftovers(tmp_path) == []
+
+
+def test_listeners(tmp_path: Path) -> None:
+    run = make_run_directory(tmp_path)
+    make_run_directory(tmp_path)
+    assert run.stat().st_mode & 0o777 == 0o700
+    with listen_tcp("127.0.0.1", 0) as clients, listen_hub(tmp_path) as hub:
+        assert show_address(clients) == f"127.0.0.1:{clients.getsockname()[1]}"
+        assert not clients.getblocking()
+        assert not hub.getblocking()
+    for host in ("192.0.2.1", "no such host"):
+        with pytest.raises(ChatdError, match="E605"):
+            listen_tcp(host, 0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ChatdError, match="E606"):
+        make_run_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
+    name = f"@chatd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.settimeout(30)
+        systemd.bind(name.replace("@", "\0"))
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        notify("READY=1")
+        assert systemd.recv(100) == b"READY=1"
+        notify_reloading()
+        assert systemd.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+    notify("STOPPING=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("STOPPING=1")
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "pid", "seconds"),
+    [("", "", None), ("x", "", None), ("10000000", "", 5.0), ("10000000", "1", None)],
+)
+def test_watchdog(
+    monkeypatch: pytest.MonkeyPatch, microseconds: str, pid: str, seconds: float | None
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
+    monkeypatch.setenv("WATCHDOG_PID", pid or str(os.getpid()))
+    assert watchdog_seconds() == seconds
+
+
+def test_every_keeps_its_period_and_does_not_catch_up() -> None:
+    every = Every(100.0)
+    assert [every.due(at, 5.0) for at in (104.9, 105.1, 109.9, 110.0)] == [False, True, False, True]
+    assert [every.due(at, 5.0) for at in (200.0, 200.1, 204.9, 205.0)] == [True, False, False, True]
+
+
+def test_monitor_measures_this_process() -> None:
+    monitor = Monitor()
+    monitor.sample([], 0.0)
+    usage = monitor.usage("supervisor", os.getpid())
+    assert isinstance(usage["rss"], int)
+    assert usage["rss"] > 1_000_000
+    assert monitor.usage("supervisor", 1) == {}
+    assert monitor.usage("hub", None) == {}
+    line = monitor.console_line("running")
+    assert "running | box cpu " in line
+    assert "| supervisor " in line
+    assert json.dumps(monitor.message()).startswith('{"type": "processes"')
+
+
+def test_loop_collects_signals_and_survives_a_watch_that_ends_another() -> None:
+    loop = Loop()
+    called: list[str] = []
+    pairs = {name: socket.socketpair() for name in ("a", "b")}
+
+    def end_other(name: str) -> Callable[[], None]:
+        def callback() -> None:
+            called.append(name)
+            for ours, _ in pairs.values():
+                loop.unwatch(ours.fileno())
+
+        return callback
+
+    try:
+        for name, (ours, theirs) in pairs.items():
+            theirs.send(b"x")
+            loop.watch(ours.fileno(), end_other(name))
+        os.kill(os.getpid(), signal.SIGHUP)
+        signals: list[int] = []
+        while not signals or not called:
+            signals += loop.wait(30.0)
+        assert signals == [signal.SIGHUP]
+        assert len(called) == 1
+    finally:
+        loop.close()
+        for pair in pairs.values():
+            for end in pair:
+                end.close()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+class Server:
+    """A control server in a thread of its own; ``stop`` ends the thread."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        make_run_directory(home)
+        self._selector = selectors.DefaultSelector()
+        self._ended = threading.Event()
+        self.later: list[Reply] = []
+        self.control = ControlServer(home / SOCKET, self._handle, self._watch, self._unwatch)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.control.refuse_more()
+        self.control.close()
+        self._selector.close()
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            for key, _ in self._selector.select(0.02):
+                key.data()
+            self.control.tick(0.0)
+
+    def _watch(self, fd: int, callback: Callable[[], None]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, callback)
+
+    def _unwatch(self, fd: int) -> None:
+        self._selector.unregister(fd)
+
+    def _handle(self, request: dict[str, object], reply: Reply) -> None:
+        if request["type"] == "never":
+            self.later.append(reply)
+        elif request["type"] == "big":
+            reply(answer(text="x" * 900_000))
+        elif request["type"] == "too big":
+            reply(answer(text="x" * 2_000_000))
+        elif request["type"] == "no":
+            reply(refusal(ChatdError("E600", "line one\nline two", "do this")))
+        else:
+            reply(answer(echo=request))
+            reply(answer(echo="twice"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.stop()
+
+
+def test_control_answers_and_refuses(server: Server) -> None:
+    assert ask(server.home, {"type": "hello", "n": 1}, 30) == {"echo": {"type": "hello", "n": 1}}
+    assert ask(server.home, {"type": "big"}, 30) == {"text": "x" * 900_000}
+    with pytest.raises(ChatdError, match="E101"):
+        ask(server.home, {"type": "too big"}, 30)
+    with pytest.raises(ChatdError) as caught:
+        ask(server.home, {"type": "no"}, 30)
+    assert (caught.value.code, caught.value.reason, caught.value.fix) == (
+        "E600",
+        "line one\nline two",
+        "do this",
+    )
+
+
+def test_control_does_not_wait_for_ever(server: Server) -> None:
+    with pytest.raises(ChatdError, match="E611"):
+        ask(server.home, {"type": "never"}, 0.05)
+
+
+def test_control_serves_although_many_hold_on(server: Server) -> None:
+    held = [connect_unix(server.home / SOCKET, 30) for _ in range(MAX_CLIENTS + 5)]
+    assert ask(server.home, {"type": "hello"}, 30)
+    for sock in held:
+        sock.close()
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(ChatdError, match="E603"):
+        ask(tmp_path, {"type": "status"}, 30)

@@ -1,0 +1,331 @@
+"""The rules of supervision with a clock, a random and processes of the test's own."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from typing import ClassVar
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.supervisor import operations
+from chatd.supervisor.children import DRAIN_SECONDS, TERM_SECONDS, Child, Tools
+from chatd.supervisor.health import (
+    BOOT_SECONDS,
+    DUMP_SECONDS,
+    LONGEST_DELAY,
+    MAX_BOOT_FAILURES,
+    Backoff,
+    Heartbeat,
+    Verdict,
+    describe_exit,
+)
+from chatd.supervisor.process import ChildSpec, Process
+from chatd.supervisor.states import ALIVE, DOWN, TRANSITIONS, Event, State, follow
+
+
+def test_every_state_is_reached_and_left_and_nothing_else_happens() -> None:
+    assert {state for state, _ in TRANSITIONS} == set(State) == set(TRANSITIONS.values())
+    assert {event for _, event in TRANSITIONS} == set(Event)
+    assert not ALIVE & DOWN
+    for state in State:
+        for event in Event:
+            if (state, event) not in TRANSITIONS:
+                with pytest.raises(KeyError):
+                    follow(state, event)
+
+
+@pytest.mark.parametrize(("random", "factor"), [(0.0, 0.5), (1.0, 1.0)])
+def test_backoff_doubles_to_its_limit_and_forgives(random: float, factor: float) -> None:
+    backoff = Backoff(lambda: random)
+    delays = [backoff.delay(0.0) for _ in range(12)]
+    assert delays[:4] == [pytest.approx(factor * seconds) for seconds in (0.2, 0.4, 0.8, 1.6)]
+    assert delays[-1] == factor * LONGEST_DELAY
+    assert backoff.delay(60.0) == pytest.approx(factor * 0.2)
+    assert backoff.delay(4.9) == pytest.approx(factor * 0.4)
+    assert backoff.delay(10.0) == pytest.approx(factor * 0.2)
+
+
+def test_heartbeat() -> None:
+    heart = Heartbeat(100.0)
+    assert [heart.ping_due(at) for at in (100.9, 101.0, 101.5, 102.1)] == [False, True, False, True]
+    assert heart.judge(104.9, 5.0) is Verdict.FINE
+    heart.heard(104.9)
+    heart.forgive(10.0)
+    assert heart.judge(119.8, 5.0) is Verdict.FINE
+    assert heart.judge(119.9, 5.0) is Verdict.ABORT
+    assert heart.judge(119.9 + DUMP_SECONDS / 2, 5.0) is Verdict.FINE
+    assert heart.judge(119.9 + DUMP_SECONDS, 5.0) is Verdict.KILL
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "exit code 0"),
+        (65, "exit code 65: the event log"),
+        (78, "exit code 78: it cannot run"),
+        (-9, "killed by SIGKILL"),
+        (-99, "killed by signal 99"),
+    ],
+)
+def test_exit_codes_in_words(code: int, words: str) -> None:
+    assert describe_exit(code).startswith(words)
+
+
+class FakeProcess:
+    pid = 4711
+    last_stderr: ClassVar = ["Traceback", "ImportError: no module"]
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self.sent: list[dict[str, object]] = []
+        self.signals: list[signal.Signals] = []
+        self.arrived: deque[dict[str, object]] = deque()
+
+    def send(self, message: dict[str, object]) -> None:
+        self.sent.append(message)
+
+    def receive(self) -> list[dict[str, object]]:
+        arrived = list(self.arrived)
+        self.arrived.clear()
+        return arrived
+
+    def flush(self) -> None: ...
+
+    def signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def close(self) -> None: ...
+
+
+class Bench:
+    """One child, driven by hand."""
+
+    def __init__(self, kind: str = "worker", name: str = "worker-1") -> None:
+        self.runs: list[FakeProcess] = []
+        self.alarms: list[str] = []
+        self.now = 1000.0
+        self.cannot_spawn = False
+        tools = Tools(self.spawn, lambda: {"a": 1}, lambda: 5.0, self.alarms.append, "/home", lambda: 1.0)
+        self.child = Child(ChildSpec(name, kind, ("true",)), tools)
+
+    def spawn(self, spec: ChildSpec) -> Process:
+        if self.cannot_spawn:
+            raise OSError(2, "No such file")
+        self.runs.append(FakeProcess())
+        return self.runs[-1]
+
+    @property
+    def run(self) -> FakeProcess:
+        return self.runs[-1]
+
+    def tick(self, seconds: float = 0.0) -> State:
+        self.now += seconds
+        self.child.tick(self.now)
+        return self.child.state
+
+    def up(self) -> None:
+        self.child.wanted = True
+        self.tick()
+        self.run.arrived.append({"type": "ready"})
+        assert self.tick() is State.RUNNING
+
+    def exits(self, code: int) -> State:
+        self.run.code = code
+        return self.tick()
+
+
+def test_first_line_is_the_settings() -> None:
+    bench = Bench()
+    bench.up()
+    assert bench.run.sent[0] == {
+        "type": "settings",
+        "name": "worker-1",
+        "home": "/home",
+        "settings": {"a": 1},
+    }
+
+
+def test_killed_child_is_back_after_the_shortest_delay() -> None:
+    bench = Bench()
+    bench.up()
+    assert bench.exits(-9) is State.BACKOFF
+    assert bench.child.start_due() == pytest.approx(bench.now + 0.2)
+    assert bench.tick(0.19) is State.BACKOFF
+    assert bench.tick(0.02) is State.STARTING
+    assert (len(bench.runs), bench.child.restarts) == (2, 1)
+
+
+def boot_failures(bench: Bench, code: int, times: int) -> None:
+    bench.child.wanted = True
+    bench.tick()
+    for _ in range(times):
+        bench.exits(code)
+        bench.tick(LONGEST_DELAY)
+
+
+@pytest.mark.parametrize(
+    ("code", "times", "state"),
+    [
+        (1, MAX_BOOT_FAILURES - 1, State.STARTING),
+        (1, MAX_BOOT_FAILURES, State.FATAL),
+        (0, MAX_BOOT_FAILURES, State.FATAL),
+        (-11, MAX_BOOT_FAILURES, State.FATAL),
+        (-9, 2 * MAX_BOOT_FAILURES, State.STARTING),
+        (65, 1, State.FATAL),
+        (78, 1, State.FATAL),
+    ],
+)
+def test_child_that_cannot_boot(code: int, times: int, state: State) -> None:
+    bench = Bench()
+    boot_failures(bench, code, times)
+    assert bench.child.state is state
+    if state is State.FATAL:
+        assert "ImportError" in bench.child.why or code == 0
+        assert "worker-1" in bench.alarms[0]
+        with pytest.raises(ChatdError) as caught:
+            bench.child.require_up()
+        assert caught.value.code == ("E610" if code == 65 else "E609")
+        bench.child.reset()
+        assert bench.tick() is State.STARTING
+
+
+def test_program_that_is_missing() -> None:
+    bench = Bench()
+    bench.cannot_spawn = True
+    bench.child.wanted = True
+    for _ in range(MAX_BOOT_FAILURES):
+        bench.tick(LONGEST_DELAY)
+    assert bench.child.state is State.FATAL
+    assert "No such file" in bench.child.why
+
+
+def test_being_ready_once_clears_the_boot_failures() -> None:
+    bench = Bench()
+    boot_failures(bench, 1, MAX_BOOT_FAILURES - 1)
+    bench.run.arrived.append({"type": "ready"})
+    bench.tick()
+    boot_failures(bench, 1, 2)
+    assert bench.child.state is State.STARTING
+
+
+@pytest.mark.parametrize(("ready", "patience"), [(True, 5.0), (False, BOOT_SECONDS)])
+def test_silent_child_is_dumped_then_killed(ready: bool, patience: float) -> None:
+    bench = Bench()
+    bench.child.wanted = True
+    bench.tick()
+    if ready:
+        bench.up()
+    bench.tick(patience - 0.1)
+    assert {"type": "ping", "n": int(bench.now)} in bench.run.sent
+    assert bench.run.signals == []
+    bench.tick(0.2)
+    bench.tick(DUMP_SECONDS)
+    assert bench.run.signals == [signal.SIGABRT, signal.SIGKILL]
+    bench.exits(-9)
+    assert bench.child.why.startswith(f"no answer for {patience:g} s; killed by SIGKILL")
+
+
+def test_child_that_answers_lives() -> None:
+    bench = Bench()
+    bench.up()
+    for _ in range(20):
+        bench.run.arrived.append({"type": "pong"})
+        bench.tick(1.0)
+    bench.child.forgive(60.0)
+    bench.tick(60.0)
+    assert bench.run.signals == []
+
+
+def test_drain_then_term_then_kill() -> None:
+    bench = Bench()
+    bench.up()
+    bench.child.wanted = False
+    assert bench.tick() is State.STOPPING
+    assert bench.run.sent[-1] == {"type": "drain"}
+    bench.tick(DRAIN_SECONDS - 0.1)
+    assert bench.run.signals == []
+    bench.tick(0.1)
+    assert bench.run.signals == [signal.SIGTERM]
+    bench.tick(TERM_SECONDS)
+    assert bench.run.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert bench.exits(-9) is State.STOPPED
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, State.STOPPED), (1, State.STOPPED), (65, State.FATAL)])
+def test_end_of_a_stop(code: int, state: State) -> None:
+    bench = Bench()
+    bench.up()
+    bench.child.wanted = False
+    bench.tick()
+    assert bench.exits(code) is state
+    assert bench.tick(60.0) is state
+
+
+def test_starting_child_is_stopped_at_once() -> None:
+    bench = Bench()
+    bench.child.wanted = True
+    bench.tick()
+    bench.child.wanted = False
+    bench.tick()
+    bench.tick()
+    assert bench.run.signals == [signal.SIGTERM]
+
+
+def test_waiting_child_is_just_not_started() -> None:
+    bench = Bench()
+    bench.up()
+    bench.exits(1)
+    bench.child.wanted = False
+    assert bench.tick(60.0) is State.STOPPED
+    assert bench.child.start_due() is None
+
+
+def test_operations_go_in_order() -> None:
+    benches = [Bench("hub", "hub"), Bench(), Bench(name="worker-2")]
+    children = [bench.child for bench in benches]
+    log: list[str] = []
+
+    def drive(operation: operations.Operation) -> None:
+        for _ in range(100):
+            try:
+                next(operation)
+            except StopIteration:
+                return
+            for bench in benches:
+                before = bench.child.state
+                if bench.tick(0.01) is not before:
+                    log.append(f"{bench.child.spec.name} {bench.child.state.value}")
+                if bench.child.state is State.STARTING:
+                    bench.run.arrived.append({"type": "ready"})
+                elif bench.child.state is State.STOPPING:
+                    bench.run.code = 0
+        raise AssertionError("does not end")
+
+    drive(operations.start(children))
+    assert log[:3] == ["hub starting", "hub running", "worker-1 starting"]
+    assert all(child.is_up for child in children)
+    log.clear()
+    drive(operations.rolling_restart(children))
+    steps = ("stopping", "stopped", "starting", "running")
+    assert log == [f"{name} {step}" for name in ("worker-1", "worker-2") for step in steps]
+    log.clear()
+    drive(operations.restart(children))
+    assert log[4:6] == ["hub stopping", "hub stopped"]
+    assert log[6:9] == ["hub starting", "hub running", "worker-1 starting"]
+    drive(operations.stop(children))
+    assert all(child.is_down for child in children)
+
+
+def test_start_tells_who_cannot_come_up() -> None:
+    bench = Bench("hub", "hub")
+    operation = operations.start([bench.child])
+    next(operation)
+    bench.tick()
+    bench.exits(65)
+    with pytest.raises(ChatdError, match="hub: exit code 65"):
+        next(operation)
