@@ -18,6 +18,7 @@ from struct import error as StructError
 
 import apsw
 
+from chatd.store.database import query
 from chatd.store.records import Entry, Point
 
 # seq, at, then the lengths of kind, room, device, msg_id, digest: with every length in front no two
@@ -28,7 +29,8 @@ _NONE = 0xFFFFFFFF  # the length of NULL, which is not the same as empty
 # Text is read as bytes: a damaged row may hold text that does not decode.
 _ROWS = """SELECT e.seq, e.at, CAST(e.kind AS BLOB), CAST(e.room AS BLOB), CAST(e.device AS BLOB),
  e.msg_id, e.digest, e.body_hash, e.body, e.chain, x.seq
- FROM events e LEFT JOIN erased x ON x.seq = e.seq WHERE e.seq > ? ORDER BY e.seq"""
+ FROM events e LEFT JOIN erased x ON x.seq = e.seq WHERE e.seq > ? ORDER BY e.seq LIMIT ?"""
+_ROWS_AT_ONCE = 500
 _PROGRESS_EVERY = 10_000
 
 
@@ -102,11 +104,13 @@ def walk(
     point = start
     try:
         _meet(point, expected)
-        for row in connection.execute(_ROWS, (start.seq,)):
-            point = _step(point, row)
-            _meet(point, expected)
-            if progress is not None and point.seq % _PROGRESS_EVERY == 0:
-                progress(point.seq)
+        # Piece by piece: a statement left open for long would hold up the writer's checkpoints.
+        while rows := query(connection, _ROWS, (point.seq, _ROWS_AT_ONCE)):
+            for row in rows:
+                point = _step(point, row)
+                _meet(point, expected)
+                if progress is not None and point.seq % _PROGRESS_EVERY == 0:
+                    progress(point.seq)
     except apsw.CorruptError as error:
         raise BadChain(point.seq + 1, str(error)) from error
     if max(expected, default=0) > point.seq:

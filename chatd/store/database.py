@@ -18,7 +18,7 @@ _SYNCHRONOUS_FULL = 2
 # Before 3.51.3 a commit could be lost when a checkpoint by another connection reset the WAL.
 _OLDEST_SQLITE = 3_051_003
 # There is one writer; only a backup or a recovering reader can ever hold it up, and briefly.
-_BUSY_MS = 2_000
+BUSY_MS = 2_000
 _CACHE_KIB = 65_536  # the index of random msg_ids of about a million entries stays in memory
 _CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: rare enough not to show in the commits, quick to recover
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that a long read made larger is cut back to this
@@ -43,7 +43,7 @@ def damaged(reason: str, fix: str = "") -> ChatdError:
 
 
 def _settings(connection: apsw.Connection) -> None:
-    connection.set_busy_timeout(_BUSY_MS)
+    connection.set_busy_timeout(BUSY_MS)
     connection.pragma("trusted_schema", False)
     connection.pragma("cell_size_check", True)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import apsw
 from chatd.errors import ChatdError
 from chatd.store.chain import link_entry
 from chatd.store.database import (
+    BUSY_MS,
     DATABASE_NAME,
     connect_reader,
     connect_writer,
@@ -27,7 +29,8 @@ from chatd.store.database import (
     set_meta,
     storage_errors,
 )
-from chatd.store.mark import Mark, MarkFile, read_mark, sync_folder
+from chatd.store.disk import sync_folder, write_again
+from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import migrate
 from chatd.store.reader import COLUMNS, Reader, to_entry
 from chatd.store.records import Entry, Known, Point
@@ -83,6 +86,8 @@ class EventLog:
             opened: list[apsw.Connection | MarkFile] = []
             try:
                 mark = _mark_before(data)
+                # What recovery is about to show, acknowledgements will be given for.
+                write_again(data / f"{DATABASE_NAME}-wal")
                 opened.append(writer := connect_writer(data, vfs))
                 migrate(writer, data, now=now)
                 point = verify_tail(writer, mark)
@@ -104,9 +109,6 @@ class EventLog:
         set_meta(self._writer, "epoch", self.epoch)
         set_verified(self._writer, point)
         self._writer.execute("COMMIT")
-        # After a failed fsync the WAL's pages may be in memory only, marked clean: syncing again
-        # would be a lie. Copying them into the database writes them anew.
-        self._checkpoint()
         sync_folder(self._data)
         self._marks.write(Mark(self.epoch, point))
 
@@ -119,8 +121,6 @@ class EventLog:
         """
         if not entries:
             return
-        if self._failed:
-            raise ChatdError("E504", f"the log takes no more writes: {self._failed}")
         chain = self.chain
         rows = []
         for want, entry in enumerate(entries, self.head + 1):
@@ -128,21 +128,38 @@ class EventLog:
                 raise ValueError(f"entry {entry.seq} where {want} is next")
             body_hash, chain = link_entry(chain, entry)
             rows.append((*entry[:7], body_hash, entry.body, chain))
-        try:
-            with storage_errors("append to the event log"):
-                writer = self._writer
-                writer.execute("BEGIN IMMEDIATE")
-                self._check_epoch()
-                writer.executemany(_INSERT, rows)
-                writer.execute("COMMIT")
-                self._marks.write(Mark(self.epoch, Point(entries[-1].seq, chain)))
-        except BaseException as error:
-            self._failed = str(error)
-            raise
-        self.head, self.chain = entries[-1].seq, chain
+        point = Point(entries[-1].seq, chain)
+        with self._writing("append to the event log"):
+            self._begin()
+            self._writer.executemany(_INSERT, rows)
+            self._writer.execute("COMMIT")
+            self._marks.write(Mark(self.epoch, point))
+        self.head, self.chain = point
 
-    def _check_epoch(self) -> None:
-        """Inside a transaction: a hub that was stopped and replaced must not write when it resumes."""
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[None]:
+        """Whatever goes wrong inside ends the log's writing for good."""
+        if self._failed:
+            raise ChatdError("E504", f"the log takes no more writes: {self._failed}")
+        try:
+            with storage_errors(doing):
+                yield
+        except BaseException as error:
+            self._failed = str(error) or type(error).__name__
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        """Let go of SQLite's write lock, which a successor needs."""
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except apsw.Error:
+            pass  # closing does it too
+
+    def _begin(self) -> None:
+        """A hub that was stopped and replaced must not write when it resumes: ask inside the transaction."""
+        self._writer.execute("BEGIN IMMEDIATE")
         if meta(self._writer, "epoch") != self.epoch:
             raise ChatdError("E504", "another hub has taken over the log", "stop this one")
 
@@ -168,19 +185,12 @@ class EventLog:
 
         The next open verifies from here on. Failures are as in `append`.
         """
-        if self._failed:
-            raise ChatdError("E504", f"the log takes no more writes: {self._failed}")
-        try:
-            with storage_errors("save a snapshot"):
-                self._writer.execute("BEGIN IMMEDIATE")
-                self._check_epoch()
-                point = point_at(self._writer, seq)
-                self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
-                set_verified(self._writer, point)
-                self._writer.execute("COMMIT")
-        except BaseException as error:
-            self._failed = str(error)
-            raise
+        with self._writing("save a snapshot"):
+            self._begin()
+            point = point_at(self._writer, seq)
+            self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
+            set_verified(self._writer, point)
+            self._writer.execute("COMMIT")
 
     def load_snapshot(self) -> tuple[int, bytes] | None:
         """The last snapshot and its seq; None without one, or if it is damaged (replay gives the same)."""
@@ -195,18 +205,16 @@ class EventLog:
             return seq, state
 
     def checkpoint(self) -> None:
-        """Copy the WAL into the database and empty it. Raises E504."""
+        """Copy the WAL into the database and empty it, as far as no reader needs it. Raises E504."""
         with storage_errors("checkpoint the event log"):
-            self._checkpoint()
-
-    def _checkpoint(self) -> None:
-        in_wal, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
-        if copied < in_wal:
-            raise ChatdError("E504", "a reader of the event log holds up its checkpoint", "try again")
-        try:
-            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.BusyError:
-            pass  # somebody reads; all is copied, only the file stays long a little more
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._writer.set_busy_timeout(0)
+            try:
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except apsw.BusyError:
+                pass  # somebody reads; the file stays long until the next time
+            finally:
+                self._writer.set_busy_timeout(BUSY_MS)
 
     def close(self) -> None:
         """Checkpoint unless something has failed, and let go of the lock. Safe to call twice."""

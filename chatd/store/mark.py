@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from os import fdatasync, pwrite
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
+from chatd.store.disk import sync_folder, write_synced
 from chatd.store.records import Point
 
 MARK_NAME = "mark"
@@ -81,22 +81,10 @@ class MarkFile:
 
     def write(self, mark: Mark) -> None:
         """Write to the slot that does not hold the newest mark; durable when this returns."""
-        slot = _pack(mark)
-        if pwrite(self._fd, slot, _OFFSETS[self._slot]) != len(slot):
-            raise OSError("short write to the high-water mark")
-        fdatasync(self._fd)
+        write_synced(self._fd, _pack(mark), _OFFSETS[self._slot])
         self._slot = 1 - self._slot
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names of new files in ``folder`` durable; their contents alone are not enough."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from chatd.store.database import damaged, query
-from chatd.store.mark import sync_folder
+from chatd.store.disk import sync_folder
 
 # events: body and body_hash are apart so that a body can be erased and the chain still be verified;
 # the rooms' index ends in seq by itself, being the rowid. erased: which bodies are gone, and the

@@ -58,7 +58,6 @@ def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = N
                 raise damaged(f"{DATABASE_NAME} is missing")
             connection = connect_reader(data)
             try:
-                connection.execute("BEGIN")
                 if schema_version(connection) == 0:
                     raise damaged("the event log has lost its schema version")
                 start = genesis(meta_bytes(connection, "instance")) if full else verified_point(connection)

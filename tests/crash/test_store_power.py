@@ -125,6 +125,27 @@ def test_the_nth_operation_fails(tmp_path: Path, number: int, sticky: bool) -> N
     assert failures > 30
 
 
+def test_what_a_failed_sync_left_is_not_trusted(tmp_path: Path) -> None:
+    """A batch whose sync failed is still to be seen in memory. Once a later open shows it, it is safe."""
+    rng = random.Random(SEED)
+    shown_again = 0
+    for nth in range(1, _operations(tmp_path) + 1):
+
+        def before(operation: int, nth: int = nth) -> None:
+            if operation == nth:
+                raise _disk_error(errno.EIO)
+
+        disk = Disk(before)
+        acked = _run(tmp_path / f"live{nth}", disk)
+        with mounted(disk) as vfs:
+            log = EventLog.open(tmp_path / f"live{nth}", now=NOW, vfs=vfs)
+            disk.restart_in(tmp_path / f"after{nth}", rng)
+            shown_again += log.head > acked
+            assert_holds(tmp_path / f"after{nth}", log.head)
+            log.close()
+    assert shown_again > 3
+
+
 class _Error(apsw.FullError, OSError):
     """What SQLite is given as SQLITE_FULL, and the mark as ENOSPC."""
 

@@ -1,7 +1,7 @@
 """A disk that loses power or fails, underneath the real SQLite.
 
-`Disk` watches every write, truncation and sync that the store makes, of SQLite (through a VFS) and of
-the high-water mark (through its two system calls). It keeps a second image of each file that holds
+`Disk` watches every write, truncation and sync that the store makes: SQLite's through a VFS, those of
+`chatd.store.disk` through its two system calls. It keeps a second image of each file that holds
 only what was synced. A power cut keeps that image plus any part of the rest: a disk may have
 written it or not, in any order.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import apsw
 import pytest
 
-from chatd.store import mark
+from chatd.store import disk as store_disk
 
 _SECTOR = 512
 
@@ -72,7 +72,12 @@ class Disk:
         self._image(name).pending.append((size, None))
 
     def sync(self, name: str) -> None:
-        self._step()
+        try:
+            self._step()
+        except OSError:
+            # As Linux does: what could not be written counts as clean, and no later sync tries again.
+            self._image(name).pending.clear()
+            raise
         self._image(name).sync()
 
     def forget(self, name: str) -> None:
@@ -140,16 +145,20 @@ def mounted(disk: Disk) -> Iterator[str]:
     vfs = _Vfs(disk, name)
 
     def pwrite(fd: int, data: bytes, offset: int) -> int:
-        disk.write(mark.MARK_NAME, data, offset)
+        disk.write(_name_of(fd), data, offset)
         return os.pwrite(fd, data, offset)
 
     def fdatasync(fd: int) -> None:
-        disk.sync(mark.MARK_NAME)
+        disk.sync(_name_of(fd))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mark, "pwrite", pwrite)
-        patch.setattr(mark, "fdatasync", fdatasync)
+        patch.setattr(store_disk, "pwrite", pwrite)
+        patch.setattr(store_disk, "fdatasync", fdatasync)
         try:
             yield name
         finally:
             vfs.unregister()
+
+
+def _name_of(fd: int) -> str:
+    return Path(f"/proc/self/fd/{fd}").readlink().name

@@ -1,0 +1,79 @@
+"""Appends per second of the event log, and of bare SQLite committing the same rows in the same batches.
+
+Run: python -m tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from chatd.store.eventlog import EventLog
+from chatd.store.records import Entry
+from tests.support.storelog import NOW, entries
+
+BATCHES = (1, 10, 100)
+
+
+def _rate(append: Callable[[list[Entry]], None], batch: int, first: int, seconds: float) -> tuple[float, int]:
+    """Rows per second, and the next free seq."""
+    done, busy = 0, 0.0
+    while busy < seconds:
+        rows = entries(first + done, batch)
+        start = time.perf_counter()
+        append(rows)
+        busy += time.perf_counter() - start
+        done += batch
+    return done / busy, first + done
+
+
+def _bare(path: Path) -> Callable[[list[Entry]], None]:
+    connection = apsw.Connection(str(path))
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("wal_autocheckpoint", 4_000)  # as the log has it
+    connection.pragma("cache_size", -65_536)
+    connection.execute("""
+        CREATE TABLE events(seq INTEGER PRIMARY KEY, at, kind, room, device, msg_id, digest, body);
+        CREATE UNIQUE INDEX ids ON events(device, msg_id);
+        CREATE INDEX rooms ON events(room)""")
+
+    def append(rows: list[Entry]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO events VALUES(?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.execute("COMMIT")
+
+    return append
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    with tempfile.TemporaryDirectory() as folder:
+        log = EventLog.open(Path(folder) / "data", now=NOW)
+        bare = _bare(Path(folder) / "bare.db")
+        next_bare = 1
+        for batch in BATCHES:
+            # Turn and turn about, so that a slow moment of the disk hits both.
+            ours = theirs = 0.0
+            for _ in range(4):
+                ours += _rate(log.append, batch, log.head + 1, seconds / 4)[0] / 4
+                rate, next_bare = _rate(bare, batch, next_bare, seconds / 4)
+                theirs += rate / 4
+            result = {
+                "batch": batch,
+                "log": round(ours),
+                "bare": round(theirs),
+                "ratio": round(ours / theirs, 2),
+            }
+            sys.stdout.write(json.dumps(result) + "\n")
+        log.close()
+
+
+if __name__ == "__main__":
+    main()

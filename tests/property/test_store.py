@@ -1,0 +1,99 @@
+"""Properties of the store that examples would not find."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import apsw
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatd.errors import ChatdError
+from chatd.store.chain import link_entry
+from chatd.store.records import Entry
+from chatd.store.searchquery import parse
+from tests.support.storelog import NOW
+
+_PIECES = st.sampled_from(
+    [
+        '"',
+        "'",
+        "NEAR(",
+        ")",
+        "AND",
+        "NOT",
+        "^",
+        "*",
+        ":",
+        "-",
+        "from:",
+        "in:#x",
+        "since:",
+        "1h",
+        "\0",
+        "{a b}: c",
+    ]
+)
+_TEXT = st.lists(st.one_of(_PIECES, st.text(max_size=8)), max_size=20).map("".join)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> apsw.Connection:
+    connection = apsw.Connection(str(tmp_path_factory.mktemp("words") / "fts.db"))
+    connection.execute(
+        "CREATE VIRTUAL TABLE words USING fts5(text, tokenize='unicode61 remove_diacritics 2')"
+    )
+    connection.execute("INSERT INTO words(text) VALUES('some text')")
+    return connection
+
+
+@given(_TEXT, st.integers(0, 2**50))
+@settings(max_examples=400, deadline=None)
+def test_no_query_is_an_error(words: apsw.Connection, text: str, now: int) -> None:
+    """Asked of FTS5 itself, because the index would answer an error of FTS5 with nothing found."""
+    try:
+        wanted = parse(text, now)
+    except ChatdError as error:
+        assert error.code == "E411"
+        return
+    assert wanted.since >= 0
+    words.execute("SELECT rowid FROM words WHERE words MATCH ?", (wanted.match,)).fetchall()
+
+
+_NULLABLE_TEXT = st.none() | st.text(max_size=4)
+_NULLABLE_BYTES = st.none() | st.binary(max_size=4)
+_ENTRIES = st.builds(
+    Entry,
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.text(max_size=4),
+    _NULLABLE_TEXT,
+    _NULLABLE_TEXT,
+    _NULLABLE_BYTES,
+    _NULLABLE_BYTES,
+    st.binary(max_size=4),
+)
+
+
+@given(_ENTRIES, _ENTRIES, st.binary(min_size=32, max_size=32))
+def test_different_entries_have_different_links(one: Entry, other: Entry, previous: bytes) -> None:
+    """No field can be moved into its neighbour, and NULL is not the same as empty."""
+    same = link_entry(previous, one) == link_entry(previous, other)
+    assert same == (one == other)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=3), _ENTRIES)
+def test_moving_a_border_changes_the_link(moved: str, entry: Entry) -> None:
+    left = entry._replace(kind=entry.kind + moved, room=entry.room or "")
+    right = entry._replace(room=moved + (entry.room or ""))
+    assert link_entry(bytes(32), left) != link_entry(bytes(32), right)
+
+
+def test_the_link_is_as_documented() -> None:
+    """Computed here by hand, so that it cannot change unnoticed: old logs must stay verifiable."""
+    entry = Entry(258, NOW, "message", "#a", None, b"i" * 16, b"", b"{}")
+    head = (258).to_bytes(8) + NOW.to_bytes(8) + b"".join(n.to_bytes(4) for n in (7, 2, 2**32 - 1, 16, 0))
+    body_hash = sha256(b"{}").digest()
+    raw = bytes(32) + head + b"message" + b"#a" + b"i" * 16 + body_hash
+    assert link_entry(bytes(32), entry) == (body_hash, sha256(raw).digest())
