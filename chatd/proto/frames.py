@@ -9,6 +9,7 @@ JSON library keeps exactly), bounded depth and widths. All bounds are checked on
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,17 +59,31 @@ def decode(payload: bytes) -> JsonObject:
         raise ChatdError("E101", f"a frame is over {PAYLOAD_LIMIT} bytes")
     try:
         # Not json.loads(bytes): that guesses UTF-16/32 and lets surrogates pass.
-        value = _DECODER.decode(payload.decode("utf-8"))
+        text = payload.decode("utf-8")
+        _check_depth(text)
+        value = _DECODER.decode(text)
     except UnicodeDecodeError:
         raise ChatdError("E102", "a frame is not valid UTF-8") from None
-    except RecursionError:
-        raise ChatdError("E102", f"a frame is nested deeper than {DEPTH_LIMIT}") from None
     except ValueError as error:
         raise ChatdError("E102", f"a frame is not valid JSON: {_brief(error)}") from None
     if not isinstance(value, dict):
         raise ChatdError("E102", "a frame is not a JSON object")
-    _check_bounds(value, 1)
+    _check_bounds(value)
     return value
+
+
+def _check_depth(text: str) -> None:
+    """Before parsing, because the parser recurses on the C stack: 64 KiB of "[" end the process in a
+    thread with a small stack (measured: stacks of 128 KiB and less)."""
+    if text.count("[") + text.count("{") <= DEPTH_LIMIT:
+        return
+    rest = _STRINGS.sub("", text)
+    for _ in range(DEPTH_LIMIT):
+        rest, innermost = _INNERMOST.subn("", rest)
+        if not innermost:
+            break
+    if "[" in rest or "{" in rest:
+        raise ChatdError("E102", f"a frame is nested deeper than {DEPTH_LIMIT}")
 
 
 def _brief(error: ValueError) -> str:
@@ -95,23 +110,18 @@ def _no_fraction(text: str) -> Any:
     raise ValueError("numbers are integers here")
 
 
-def _check_bounds(value: Any, depth: int) -> None:
+def _check_bounds(value: Any) -> None:
     if isinstance(value, str):
         _check_string(value)
-        return
-    if not isinstance(value, dict | list):
-        return
-    if depth > DEPTH_LIMIT:
-        raise ChatdError("E102", f"a frame is nested deeper than {DEPTH_LIMIT}")
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         for key, item in value.items():
             _check_string(key)
-            _check_bounds(item, depth + 1)
-    else:
+            _check_bounds(item)
+    elif isinstance(value, list):
         if len(value) > ARRAY_LIMIT:
             raise ChatdError("E101", f"an array has more than {ARRAY_LIMIT} items")
         for item in value:
-            _check_bounds(item, depth + 1)
+            _check_bounds(item)
 
 
 def _check_string(text: str) -> None:
@@ -122,6 +132,8 @@ def _check_string(text: str) -> None:
         raise ChatdError("E102", "a string has a lone surrogate")
 
 
+_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_fraction, parse_constant=_no_fraction
 )

@@ -1,0 +1,168 @@
+"""``chatd check``: what is wrong or will be, and the cure."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import click
+from cryptography import x509
+
+from chatd.cli.output import EXIT_FAILED, EXIT_WARNINGS, emit_json
+from chatd.codes import CODES
+from chatd.config.home import Home
+from chatd.config.loading import load_settings
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.supervisor.control import ask
+
+# SQLite before this can lose committed data in WAL mode (the WAL-reset bug).
+SAFE_SQLITE = (3, 51, 3)
+LOW_DISK_BYTES = 500_000_000
+# Descriptors a worker needs beside its connections: log, database, pipes, spare ones.
+OTHER_DESCRIPTORS = 64
+
+
+class Finding(NamedTuple):
+    """One line of the report; ``level`` is ok, warn or fail."""
+
+    level: str
+    area: str
+    text: str
+    code: str = ""
+    fix: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def check(home: Home, as_json: bool) -> None:
+    """Look for what is wrong or soon will be, and say how to mend it.
+
+    Exit code 0: all well; 7: warnings only; 1: something must be done.
+    """
+    home.require_initialised()
+    findings = list(_all(home))
+    if as_json:
+        emit_json({"findings": [finding._asdict() for finding in findings]})
+    else:
+        for finding in findings:
+            cure = f"   {finding.code}   fix: {finding.fix}" if finding.code else ""
+            click.echo(f"{finding.level:<5} {finding.area:<9} {finding.text}{cure}")
+    levels = {finding.level for finding in findings}
+    sys.exit(EXIT_FAILED if "fail" in levels else EXIT_WARNINGS if "warn" in levels else 0)
+
+
+def _all(home: Home) -> Iterator[Finding]:
+    try:
+        settings = load_settings(home.path, os.environ)
+    except ChatdError as error:
+        yield Finding("fail", "config", error.reason, error.code, error.fix)
+        return
+    yield Finding("ok", "config", str(home.settings_file))
+    checks: tuple[Callable[[Home, Settings], Iterator[Finding]], ...] = (
+        _security,
+        _certificates,
+        _keys,
+        _limits,
+        _library,
+        _disk,
+        _process,
+    )
+    for look in checks:
+        yield from look(home, settings)
+
+
+def _warn(area: str, code: str, text: str, fix: str = "") -> Finding:
+    return Finding("warn", area, text, code, fix or CODES[code].fix)
+
+
+def _security(home: Home, settings: Settings) -> Iterator[Finding]:
+    if not settings.security.encryption_enabled:
+        yield _warn("envelope", "W111", "the envelope is switched off; TLS alone protects the connections")
+    if not any(role == "admin" for role in settings.roles.assigned.values()):
+        yield Finding("ok", "roles", "no admin is pinned in the settings; admins are in the event log only")
+
+
+def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    for name in ("ca", "server", "envelope"):
+        try:
+            certificate = x509.load_pem_x509_certificate((home.certs / f"{name}.pem").read_bytes())
+        except (OSError, ValueError) as error:
+            yield Finding(
+                "fail", "cert", f"certs/{name}.pem cannot be read: {error}", "E606", CODES["E606"].fix
+            )
+            continue
+        days = (certificate.not_valid_after_utc - now).days
+        if certificate.not_valid_before_utc > now:
+            yield Finding("fail", "clock", f"certs/{name}.pem is not valid yet", "E612", CODES["E612"].fix)
+        elif days < 0:
+            yield Finding("fail", "cert", f"the {name} certificate has expired", "E202", "chatd cert renew")
+        elif days < settings.security.expire_warning_days:
+            yield _warn("cert", "W112", f"the {name} certificate expires in {days} days")
+        else:
+            yield Finding("ok", "cert", f"{name} certificate is valid for {days} days")
+
+
+def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
+    keys = [*home.certs.glob("*.key"), *(home.certs / "identities").glob("*.pem")]
+    readable = [key for key in keys if _mode(key) & 0o077]
+    for key in readable:
+        yield _warn("keys", "W110", f"{key} can be read by others", f"chmod 600 {key}")
+    if not readable:
+        yield Finding("ok", "keys", f"{len(keys)} private keys, readable by their owner only")
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode
+
+
+def _limits(home: Home, settings: Settings) -> Iterator[Finding]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.server.max_connections + OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        yield _warn("limits", "W115", f"{soft} open files are allowed, {needed} may be needed")
+    else:
+        yield Finding("ok", "limits", f"{soft} open files for {settings.server.max_connections} connections")
+
+
+def _library(home: Home, settings: Settings) -> Iterator[Finding]:
+    version = apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")[:3]) < SAFE_SQLITE:
+        yield _warn("sqlite", "W114", f"SQLite {version} can lose committed data in WAL mode", "update apsw")
+    else:
+        yield Finding("ok", "sqlite", f"SQLite {version}")
+
+
+def _disk(home: Home, settings: Settings) -> Iterator[Finding]:
+    free = shutil.disk_usage(home.path).free
+    if free < LOW_DISK_BYTES:
+        yield Finding("fail", "disk", f"{free // 1_000_000} MB are free", "E504", CODES["E504"].fix)
+    else:
+        yield Finding("ok", "disk", f"{free // 1_000_000_000} GB are free")
+
+
+def _process(home: Home, settings: Settings) -> Iterator[Finding]:
+    try:
+        status = ask(home.path, {"type": "status"}, 5.0)
+    except ChatdError as error:
+        if error.code == "E603":
+            yield Finding("ok", "process", "chatd does not run")
+            return
+        yield Finding("fail", "process", error.reason, error.code, error.fix)
+        return
+    if status.get("state") == "running":
+        yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
+    else:
+        yield Finding("fail", "process", f"chatd is {status.get('state')}", "E609", CODES["E609"].fix)
+
+
+COMMANDS: list[click.Command] = [check]

@@ -1,0 +1,158 @@
+"""``chatd start``, ``stop``, ``status``, ``restart``, ``reload``: talking to the supervisor."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from chatd.cli.output import emit_json, note
+from chatd.config.home import Home
+from chatd.errors import ChatdError
+from chatd.supervisor.control import ask
+from chatd.supervisor.main import run, start_daemon
+
+ASK_SECONDS = 10.0
+# A drain takes up to 3 s in the workers; a rolling restart does them one after the other.
+STOP_SECONDS = 30.0
+RESTART_SECONDS = 300.0
+_POLL_SECONDS = 0.05
+
+
+@click.command()
+@click.option(
+    "--foreground", is_flag=True, help="Stay in the terminal and show a line of figures now and then."
+)
+@click.option(
+    "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
+)
+@click.pass_obj
+def start(home: Home, foreground: bool, seconds: int) -> None:
+    """Start the server. Does nothing when it runs already."""
+    home.require_initialised()
+    if foreground:
+        raise SystemExit(run(home.path, foreground=True))
+    status = _status_or_none(home)
+    if status is not None:
+        note(f"chatd runs already (pid {status['pid']}, {status['address']})")
+        return
+    status = start_daemon(home.path, float(seconds))
+    workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
+    click.echo(f"chatd runs on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
+
+
+@click.command()
+@click.pass_obj
+def stop(home: Home) -> None:
+    """Stop the server: clients are told, the log is closed. Does nothing when it does not run."""
+    home.require_initialised()
+    status = _status_or_none(home)
+    if status is None:
+        note("chatd does not run")
+        return
+    _stop(home)
+    click.echo("chatd stopped")
+
+
+def _stop(home: Home) -> None:
+    ask(home.path, {"type": "stop"}, STOP_SECONDS)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _status_or_none(home) is not None:
+        if time.monotonic() >= deadline:
+            raise ChatdError("E611", "chatd does not end")
+        time.sleep(_POLL_SECONDS)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def status(home: Home, as_json: bool) -> None:
+    """Show every process: state, pid, restarts, uptime, CPU, memory, threads."""
+    home.require_initialised()
+    answer = ask(home.path, {"type": "status"}, ASK_SECONDS)
+    if as_json:
+        emit_json(answer)
+        return
+    box: Any = answer.get("box") or {}
+    click.echo(
+        f"chatd {answer['version']}  {answer['state']}  {answer['address']}  "
+        f"pid {answer['pid']}  up {_span(answer['uptime'])}"
+    )
+    if box:
+        click.echo(f"box   CPU {box.get('cpu', 0):.0f} %  memory {box.get('memory', 0):.0f} %")
+    click.echo(
+        f"{'process':<12}{'state':<11}{'pid':>8}{'restarts':>10}"
+        f"{'up':>9}{'CPU %':>8}{'RSS MB':>8}{'threads':>9}"
+    )
+    children: Any = answer["children"]
+    for child in children:
+        click.echo(_row(child))
+        if child.get("why"):
+            click.echo(f"            {child['why']}")
+
+
+def _row(child: dict[str, Any]) -> str:
+    rss = (child.get("rss") or 0) / 1_000_000
+    return (
+        f"{child['name']:<12}{child['state']:<11}{child.get('pid') or '-':>8}{child['restarts']:>10}"
+        f"{_span(child.get('uptime')):>9}{child.get('cpu') or 0:>8.1f}"
+        f"{rss:>8.1f}{child.get('threads') or 0:>9}"
+    )
+
+
+def _span(seconds: Any) -> str:
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= 2 * size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+@click.command()
+@click.option(
+    "--rolling", is_flag=True, help="One worker after the other; the server stays reachable, settings stay."
+)
+@click.option(
+    "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
+)
+@click.pass_obj
+def restart(home: Home, rolling: bool, seconds: int) -> None:
+    """Restart the server with the settings in the file. Clients come back by themselves."""
+    home.require_initialised()
+    if rolling:
+        ask(home.path, {"type": "restart", "rolling": True}, RESTART_SECONDS)
+        click.echo("every worker was replaced")
+        return
+    if _status_or_none(home) is not None:
+        _stop(home)
+    status = start_daemon(home.path, float(seconds))
+    click.echo(f"chatd runs on {status['address']} (pid {status['pid']})")
+
+
+@click.command()
+@click.pass_obj
+def reload(home: Home) -> None:
+    """Put a changed config/settings.json in force. A wrong file changes nothing and says why."""
+    home.require_initialised()
+    answer = ask(home.path, {"type": "reload"}, ASK_SECONDS)
+    applied: Any = answer.get("applied") or []
+    waiting: Any = answer.get("needs_restart") or []
+    click.echo("in force now: " + (", ".join(applied) or "nothing changed"))
+    if waiting:
+        note("after a restart only: " + ", ".join(waiting))
+        note("run: chatd restart")
+
+
+def _status_or_none(home: Home) -> dict[str, object] | None:
+    try:
+        return ask(home.path, {"type": "status"}, ASK_SECONDS)
+    except ChatdError as error:
+        if error.code == "E603":
+            return None
+        raise
+
+
+COMMANDS: list[click.Command] = [start, stop, status, restart, reload]

@@ -1,0 +1,34 @@
+"""The command tree of ``chatd``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from chatd import __version__
+from chatd.cli import check, lifecycle, settings, setup, users
+from chatd.cli.output import Command
+from chatd.config.home import resolve_home
+
+
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="chatd")
+@click.option(
+    "--home",
+    metavar="DIR",
+    help="The folder with certs/ config/ logs/ data/. Default: $CHATD_HOME, else this folder.",
+)
+@click.pass_context
+def main(ctx: click.Context, home: str | None) -> None:
+    """Run a chatd server on this machine.
+
+    Start with `chatd init`, then `chatd start`. People are added with `chatd user add`; a running server is
+    administered with `chatctl`.
+    """
+    ctx.obj = resolve_home(home, os.environ, Path.cwd())
+
+
+for command in (*setup.COMMANDS, *lifecycle.COMMANDS, *check.COMMANDS, *settings.COMMANDS, *users.COMMANDS):
+    main.add_command(command)

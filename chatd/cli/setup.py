@@ -1,0 +1,138 @@
+"""``chatd init``: a CA, certificates, settings and the first admin."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chatd.cli.output import note
+from chatd.cli.users import CONSOLE_DEVICE, add_user
+from chatd.config.home import Home
+from chatd.config.loading import default_settings, write_settings
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority, save_issued
+from chatd.pki.profiles import fingerprint
+from chatd.proto.text import check_name
+
+
+@click.command()
+@click.option("--name", help="The server's name, part of every identity. Default: this machine's name.")
+@click.option(
+    "--listen", metavar="HOST[:PORT]", default="0.0.0.0:5000", show_default=True, help="Where to listen."
+)
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Where clients find the server; repeatable. Default: this machine's names and addresses.",
+)
+@click.option("--admin", default="admin", show_default=True, metavar="USER", help="The first admin.")
+@click.pass_obj
+def init(home: Home, name: str | None, listen: str, addresses: tuple[str, ...], admin: str) -> None:
+    """Make this folder a chatd home: CA, certificates, settings, the first admin.
+
+    Refuses to touch a home that is initialised. Nothing leaves this machine.
+    """
+    name = check_name(name, "server name") if name else _machine_name()
+    check_name(admin, "user")
+    if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
+        raise ChatdError("E602", f"{home.path} is initialised already")
+    host, port = split_address(listen, 5000)
+    told = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(host, port)
+    settings = default_settings(name=name, host=host, port=port, addresses=told, admin=admin)
+    made = _missing_folders(home)
+    try:
+        ca = _make_certificates(home, settings)
+        write_settings(home.path, settings)
+        identity = add_user(home, settings, admin, CONSOLE_DEVICE, "admin", None)
+    except BaseException:
+        # Half a home would refuse both `init` and `start`.
+        _undo(home, made)
+        raise
+    _tell(home, settings, ca, identity)
+
+
+def _tell(home: Home, settings: Settings, ca: str, identity: Path) -> None:
+    option = "" if home.path == Path.cwd() else f" --home {home.path}"
+    click.echo(f"initialised {home.path} as {settings.server.name}")
+    click.echo(f"CA fingerprint  {ca}")
+    click.echo(f"first admin     {identity}")
+    note(f"next: chatd{option} start")
+
+
+def _make_certificates(home: Home, settings: Settings) -> str:
+    now = datetime.now(UTC)
+    hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
+    authority = Authority.create(settings.server.name, now=now)
+    authority.save(home.certs)
+    save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
+    save_issued(home.certs, "envelope", authority.issue_envelope(settings.security.rsa_key_size, now=now))
+    return fingerprint(authority.certificate.public_bytes(Encoding.DER))
+
+
+def _missing_folders(home: Home) -> list[Path]:
+    folders = [home.path, home.certs, home.config, home.logs, home.data, home.run]
+    made = [folder for folder in folders if not folder.exists()]
+    for folder in folders:
+        mode = 0o700 if folder in (home.data, home.run, home.certs) else 0o755
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    return made
+
+
+def _undo(home: Home, made: list[Path]) -> None:
+    for file in ("ca.pem", "ca.key", "server.pem", "server.key", "envelope.pem", "envelope.key"):
+        (home.certs / file).unlink(missing_ok=True)
+    home.settings_file.unlink(missing_ok=True)
+    shutil.rmtree(home.certs / "identities", ignore_errors=True)
+    for folder in reversed(made):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def split_address(text: str, default_port: int) -> tuple[str, int]:
+    """ "host", "host:port" or "[v6]:port" as host and port. Raises a usage error."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", text) or re.fullmatch(
+        r"([0-9A-Fa-f:]{2,})()()", text
+    )
+    if match is None or int(match[3] or default_port) > 65535:
+        raise click.UsageError(f"{text!r} is not HOST[:PORT]")
+    return match[1] or match[2], int(match[3] or default_port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The reverse of `split_address`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _machine_name() -> str:
+    name = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().split(".")[0].lower()).strip("-")[:32].strip("-")
+    try:
+        return check_name(name, "server name")
+    except ChatdError:
+        return "lab"
+
+
+def _own_addresses(host: str, port: int) -> list[str]:
+    """What clients can be told: the address listened on, or every name and address of this machine."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return [join_address(host, port)]
+    found = ["127.0.0.1"]
+    if os.environ.get("HOSTNAME") or socket.gethostname():
+        try:
+            found += [
+                str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+            ]
+        except OSError:  # a machine without a resolvable name still has its loopback
+            pass
+    return [join_address(a, port) for a in dict.fromkeys(found)]
+
+
+COMMANDS: list[click.Command] = [init]

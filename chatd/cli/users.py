@@ -1,0 +1,88 @@
+"""``chatd user add``: an identity made on the box."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from chatd.cli.operator import operate
+from chatd.cli.output import emit_json, note
+from chatd.config.home import Home
+from chatd.config.loading import load_settings
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority
+from chatd.pki.identity import write_identity
+from chatd.proto.text import check_name
+
+# The device that `chatd init` makes for the first admin.
+CONSOLE_DEVICE = "console"
+
+
+@click.group()
+def user() -> None:
+    """People and their devices."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", help="Role of a new user. Default: roles.default of the settings.")
+@click.option("--device", default="laptop", show_default=True, help="Name of this key pair.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the identity file. Default: certs/identities/NAME-DEVICE.pem in the home.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def add(home: Home, name: str, role: str | None, device: str, out: Path | None, as_json: bool) -> None:
+    """Make an identity file for a person's device and register it.
+
+    Works while the server runs and while it does not. The file is the person's key: hand it over on a
+    channel that you trust and delete your copy.
+    """
+    home.require_initialised()
+    settings = load_settings(home.path, os.environ)
+    path = add_user(home, settings, name, device, role, out)
+    if as_json:
+        emit_json({"user": name, "device": device, "identity": str(path)})
+        return
+    click.echo(path)
+    note(f"added {name}/{device}; the person runs: chat --identity {path.name}")
+
+
+def add_user(
+    home: Home, settings: Settings, name: str, device: str, role: str | None, out: Path | None
+) -> Path:
+    """Issue, write and register; nothing is left behind when any of it fails. Raises E4xx, E6xx."""
+    check_name(name, "user")
+    check_name(device, "device")
+    path = out or home.certs / "identities" / f"{name}-{device}.pem"
+    if path.exists():
+        raise ChatdError("E606", f"{path} exists already", "choose another --out")
+    if out is None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = Authority.load(home.certs)
+    issued = authority.issue_device(name, device, now=datetime.now(UTC))
+    write_identity(
+        path,
+        issued,
+        authority.certificate,
+        instance=settings.server.name,
+        user=name,
+        device=device,
+        servers=settings.server.addresses,
+    )
+    serial = f"{issued.certificate.serial_number:x}"
+    try:
+        operate(home.path, settings, "user_add", user=name, device=device, serial=serial, role=role)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+COMMANDS: list[click.Command] = [user]

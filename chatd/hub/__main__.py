@@ -1,0 +1,5 @@
+import sys
+
+from chatd.hub.main import main
+
+sys.exit(main())

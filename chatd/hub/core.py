@@ -1,0 +1,364 @@
+"""The hub between its links and its log: sessions come and go, requests become events and replies.
+
+Everything here runs in the ordering loop. Replies and events are only *queued* on the links; the
+loop writes them out after `commit` has returned, so that nothing is told before it is durable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from chatd import __version__
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub import reading
+from chatd.hub.entries import to_entry
+from chatd.hub.fanout import Fanout
+from chatd.hub.links import Link
+from chatd.hub.reading import Page, ReadThread
+from chatd.hub.sessions import Session, Sessions
+from chatd.hub.state import gate, rooms
+from chatd.hub.state.model import State
+from chatd.hub.state.rules import Rules
+from chatd.hub.state.turn import OPERATOR, Principal, Turn
+from chatd.hub.statistics import overview
+from chatd.logs.records import get_log
+from chatd.proto import requests as rq
+from chatd.proto.events import bye_frame, error_frame
+from chatd.proto.frames import JsonObject, decode, encode
+from chatd.proto.requests import label_of, parse_request
+from chatd.store.eventlog import EventLog
+from chatd.store.records import Entry
+
+log_connections = get_log("connections")
+log_security = get_log("security")
+log_errors = get_log("errors")
+
+PROTOCOL = 1
+
+
+class Hub:
+    """Owns state, log, sessions and fan-out. ``clock`` gives ms since 1970."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        state: State,
+        settings: Settings,
+        reader: ReadThread,
+        clock: Callable[[], int],
+    ) -> None:
+        self.log = log
+        self.state = state
+        self.rules = Rules.from_settings(settings)
+        self.sessions = Sessions()
+        self.counters: Counter[str] = Counter()
+        self.links: dict[int, Link] = {}
+        self.processes: JsonObject = {}
+        self.started = clock()
+        self._reader = reader
+        self._clock = clock
+        self._fanout = Fanout(state, self.sessions, log.head)
+        self._batch: list[Entry] = []
+        # (device, msg_id) of messages in the batch: the log does not know them yet.
+        self._in_batch: dict[tuple[str, str], Entry] = {}
+        self._settle()
+
+    # --- links ---------------------------------------------------------------------------------
+
+    def handle(self, link: Link, header: list[Any], payload: bytes) -> None:
+        """Take one link frame. Raises KeyError for an operation that does not exist (a defect)."""
+        self._OPERATIONS[header[0]](self, link, header[1:], payload)
+
+    def link_lost(self, link: Link) -> None:
+        """A worker is gone and all its sessions with it."""
+        self.links.pop(link.number, None)
+        for session in self.sessions.of_link(link):
+            self._forget(session)
+
+    def _hello(self, link: Link, arguments: list[Any], _: bytes) -> None:
+        (link.name,) = arguments
+
+    def _operator(self, link: Link, _: list[Any], __: bytes) -> None:
+        # The socket is 0600 in a 0700 folder: who can open it owns the box (docs/architecture.md).
+        link.operator = True
+
+    def _counts(self, link: Link, arguments: list[Any], _: bytes) -> None:
+        (link.counts,) = arguments
+
+    # --- sessions ------------------------------------------------------------------------------
+
+    def _open(self, link: Link, arguments: list[Any], _: bytes) -> None:
+        sid, user, device, serial, address, resumed = arguments
+        turn = self._turn(Principal(user, device))
+        try:
+            gate.admit(turn, serial, total=len(self.sessions))
+        except ChatdError as error:
+            # Full is for a moment; every other refusal stays until somebody does something.
+            retry = error.code in ("E501", "E505")
+            link.send(["refuse", sid, retry], encode(bye_frame(error, retry=retry)))
+            log_security.warning("login_refused", user=user, device=device, address=address, code=error.code)
+            self.counters["refused_logins"] += 1
+            return
+        rooms.auto_join(turn, user)
+        self._record(turn)
+        session = Session(link, sid, turn.who, address)
+        if self.sessions.add(session):
+            self._tell_presence(user, "online", "")
+        greeting = encode({"type": "lagged"}) if resumed else self._welcome(turn)
+        link.send(["admit", sid, self._terms(turn)], greeting)
+        if not resumed:
+            log_connections.info(
+                "session_opened", user=user, device=device, address=address, worker=link.name
+            )
+
+    def _close(self, link: Link, arguments: list[Any], _: bytes) -> None:
+        session = self.sessions.get(link, arguments[0])
+        if session is not None:
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        self._fanout.stop_live(session)
+        if self.sessions.remove(session):
+            self._tell_presence(session.who.user, "offline", "")
+        log_connections.info(
+            "session_closed", user=session.who.user, device=session.who.device, worker=session.link.name
+        )
+
+    def _cut(self, session: Session, error: ChatdError) -> None:
+        self._fanout.stop_live(session)
+        session.link.send(["cut", session.sid, False], encode(bye_frame(error, retry=False)))
+        self._forget(session)
+
+    def _tell_presence(self, user: str, state: str, text: str) -> None:
+        known = self.state.users.get(user)
+        for room in known.rooms if known else ():
+            if room[0] == "#":
+                event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
+                self._fanout.to_room(room, encode(event))
+
+    def _welcome(self, turn: Turn) -> bytes:
+        settings, user = self.rules.settings, self.state.users[turn.who.user]
+        terms = self._terms(turn)
+        return encode(
+            {
+                "type": "welcome",
+                "protocol": PROTOCOL,
+                "server": "chatd",
+                "version": __version__,
+                "instance": settings.server.name,
+                "user": turn.who.user,
+                "device": turn.who.device,
+                "role": turn.role,
+                "permissions": sorted(self.rules.roles.permissions(turn.role)),
+                # A long list would not fit the frame; `rooms` pages through all of them.
+                "rooms": sorted(user.rooms)[:500],
+                "head": self.state.head,
+                "time": turn.now,
+                "envelope": settings.security.encryption_enabled,
+                "limits": {
+                    "message_chars": settings.limits.message_chars,
+                    "topic_chars": settings.limits.topic_chars,
+                    "rooms": settings.limits.rooms_per_user,
+                    "history_on_join": settings.limits.history_on_join,
+                    "idle_seconds": settings.server.timeout,
+                    "messages_per_second": terms["rate"],
+                    "burst": terms["burst"],
+                },
+            }
+        )
+
+    def _terms(self, turn: Turn) -> JsonObject:
+        limits = self.rules.settings.limits.for_role(turn.role)
+        return {"role": turn.role, "rate": limits.messages_per_second, "burst": limits.burst}
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def _request(self, link: Link, arguments: list[Any], payload: bytes) -> None:
+        sid = arguments[0]
+        session = self.sessions.get(link, sid)
+        if session is None and not link.operator:
+            return  # its session was cut or forgotten while the request was on its way
+        message: JsonObject = {}
+        try:
+            message = decode(payload)
+            request = parse_request(message)
+            self._answer(link, sid, session, request)
+        except ChatdError as error:
+            self._refuse(link, sid, session, label_of(message), error)
+        except Exception:
+            log_errors.exception("request_failed", request=str(message.get("type"))[:40])
+            link.send(
+                ["reply", sid, label_of(message)], encode(error_frame(label_of(message), ChatdError("E500")))
+            )
+
+    def _answer(self, link: Link, sid: int, session: Session | None, request: rq.AnyRequest) -> None:
+        turn = self._turn(session.who if session else OPERATOR)
+        if isinstance(request, rq.Resume | rq.History | rq.Search):
+            self._read(link, sid, session, turn, request)
+            return
+        if isinstance(request, rq.Stats):
+            gate.permit(turn, request)
+            result = overview(self, turn.now)
+        elif isinstance(request, rq.Send):
+            result = self._send(turn, request)
+        else:
+            result = gate.decide(turn, request)
+        self._record(turn)
+        if isinstance(request, rq.Away):
+            self._tell_presence(turn.who.user, *self.sessions.state_of(turn.who.user))
+        link.send(["reply", sid, request.id], encode({"type": "ok", "id": request.id, "result": result}))
+        for cut in turn.cuts:
+            for victim in self.sessions.of_user(cut.user, cut.device):
+                self._cut(victim, cut.error)
+
+    def _send(self, turn: Turn, request: rq.Send) -> JsonObject:
+        """A message, once: a resent (device, msg_id) gets the acknowledgement it had the first time."""
+        gate.permit(turn, request)
+        key = (turn.who.label, request.msg_id)
+        digest = _digest(request)
+        known = self._in_batch.get(key) or self.log.find(key[0], bytes.fromhex(request.msg_id))
+        if known is not None:
+            if known.digest != digest:
+                raise ChatdError("E408", "this msg_id was used for another message")
+            return {"seq": known.seq, "at": known.at, "notes": []}
+        result = gate.decide(turn, request)
+        self.counters["accepted"] += 1
+        self._record(turn, key, digest)
+        return result
+
+    def _refuse(self, link: Link, sid: int, session: Session | None, label: int, error: ChatdError) -> None:
+        self.counters["filtered" if error.code == "E400" else "refused"] += 1
+        if session is not None and error.code in _TOLD_TO_SECURITY:
+            log_security.warning(
+                "refused", user=session.who.user, device=session.who.device, code=error.code, why=error.reason
+            )
+        link.send(["reply", sid, label], encode(error_frame(label, error)))
+
+    # --- reads ---------------------------------------------------------------------------------
+
+    def _read(
+        self,
+        link: Link,
+        sid: int,
+        session: Session | None,
+        turn: Turn,
+        request: rq.Resume | rq.History | rq.Search,
+    ) -> None:
+        gate.permit(turn, request)
+        head = self.state.head
+        if isinstance(request, rq.Resume):
+            if session is None:
+                raise ChatdError("E105", "the box itself has no session to resume")
+            if self._resume_from_memory(session, request):
+                return
+            job = reading.resume_job(turn.readable(), request.after or 0, head)
+        elif isinstance(request, rq.History):
+            turn.member(request.room)
+            job = reading.history_job(request.room, request.before, request.after, request.limit, head)
+        else:
+            job = reading.search_job(
+                request.query, turn.readable(), request.limit, request.before, head, turn.now
+            )
+
+        def done(result: Page | ChatdError) -> None:
+            if isinstance(result, ChatdError):
+                self._refuse(link, sid, session, request.id, result)
+            elif session is None or self.sessions.get(link, sid) is session:
+                link.send(["reply", sid, request.id], reading.page_frame(request.id, result))
+
+        self._reader.submit(job, done)
+
+    def _resume_from_memory(self, session: Session, request: rq.Resume) -> bool:
+        """Answer a resume from the recent events and go live; False when they do not reach back."""
+        head = self.state.head
+        after = head if request.after is None else min(request.after, head)
+        user = self.state.users[session.who.user]
+        missed = self._fanout.since(after, [*self._turn(session.who).readable(), *user.rooms])
+        if missed is None:
+            return False
+        bodies = [recent.body for recent in missed]
+        page = reading.fitting(bodies)
+        if len(page) < len(bodies):
+            cursor = json.loads(page[-1])["seq"]
+            result = Page(page, cursor, True)
+        else:
+            result = Page(page, head, False)
+            self._fanout.go_live(session)
+        session.link.send(["reply", session.sid, request.id], reading.page_frame(request.id, result))
+        return True
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _turn(self, who: Principal) -> Turn:
+        return Turn(self.state, self.rules, who, self._clock(), self.sessions)
+
+    def _record(self, turn: Turn, key: tuple[str, str] | None = None, digest: bytes | None = None) -> None:
+        """Put a turn's events in the batch and queue them for their readers."""
+        for event in turn.events:
+            entry = to_entry(event, turn.who, digest)
+            self._batch.append(entry)
+            if key is not None and event["type"] == "message":
+                self._in_batch[key] = entry
+            if event["type"] in _TOLD_TO_SECURITY:
+                log_security.info(event["type"], **{k: v for k, v in event.items() if k != "type"})
+            self._fanout.publish(event, entry.body)
+
+    def commit(self) -> None:
+        """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
+        if self._batch:
+            self.log.append(self._batch)
+            self._batch.clear()
+            self._in_batch.clear()
+
+    # --- settings ------------------------------------------------------------------------------
+
+    def reload(self, settings: Settings) -> None:
+        """Put other settings in force and bring users, rooms and sessions in line with them."""
+        self.rules = Rules.from_settings(settings)
+        self._settle()
+        for session in self.sessions:
+            terms = self._terms(self._turn(session.who))
+            session.link.send(["quota", session.sid, terms["rate"], terms["burst"]])
+
+    def _settle(self) -> None:
+        turn = self._turn(OPERATOR)
+        rooms.ensure_configured(turn)
+        rooms.put_out_unentitled(turn, sorted(self.state.users))
+        self._record(turn)
+
+    _OPERATIONS: ClassVar[dict[str, Callable[[Hub, Link, list[Any], bytes], None]]] = {
+        "hello": _hello,
+        "operator": _operator,
+        "open": _open,
+        "close": _close,
+        "request": _request,
+        "counts": _counts,
+    }
+
+
+# Refusals and events that security.log keeps; never with a message's body.
+_TOLD_TO_SECURITY = frozenset(
+    ("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408")
+    + (
+        "user_added",
+        "device_added",
+        "device_revoked",
+        "role_set",
+        "banned",
+        "unbanned",
+        "kicked",
+        "muted",
+        "unmuted",
+    )
+)
+
+
+def _digest(request: rq.Send) -> bytes:
+    """What tells a resent message from another one under the same msg_id."""
+    parts = [request.to, request.kind, request.reply_to, request.body]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()[:16]

@@ -1,0 +1,87 @@
+"""The hub's end of its AF_UNIX connections: bytes in, bytes out, never waiting."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterator
+
+from chatd.hub.wire import Header, LinkBuffer, pack
+
+RECEIVE_BYTES = 256 * 1024
+# What may wait for one worker. A worker that is stopped (SIGSTOP) is replaced after the heartbeat
+# time-out; until then the hub must not run out of memory for it. At 400 bytes an event this is
+# 80,000 events; past it the link is cut and the worker's clients resume.
+BACKLOG_BYTES = 32 * 1024 * 1024
+
+_numbers = itertools.count(1)
+
+
+class LinkClosedError(Exception):
+    """The peer is gone, or the link had to be cut."""
+
+
+class Link:
+    """One connection. ``name`` is the worker's; ``operator`` marks the box's own command."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.number = next(_numbers)
+        self.name = ""
+        self.operator = False
+        self.counts: dict[str, int] = {}
+        self._sock = sock
+        self._incoming = LinkBuffer()
+        self._outgoing: list[bytes] = []
+        self._unsent = bytearray()
+        self._backlog = 0
+
+    def fileno(self) -> int:
+        """For the selector."""
+        return self._sock.fileno()
+
+    def receive(self) -> Iterator[tuple[Header, bytes]]:
+        """Frames that have arrived. Raises LinkClosedError at the end of the stream or a bad frame."""
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            raise LinkClosedError from None
+        if not data:
+            raise LinkClosedError
+        try:
+            yield from self._incoming.feed(data)
+        except ValueError:
+            raise LinkClosedError from None
+
+    def send(self, header: Header, payload: bytes = b"") -> None:
+        """Put one frame in the queue; `flush` writes it."""
+        self.send_packed(pack(header, payload))
+
+    def send_packed(self, data: bytes) -> None:
+        """The same for a frame that was packed once for many links."""
+        self._outgoing.append(data)
+        self._backlog += len(data)
+
+    def flush(self) -> bool:
+        """Write what the socket takes; whether something is left. Raises LinkClosedError."""
+        if self._outgoing:
+            self._unsent += b"".join(self._outgoing)
+            self._outgoing.clear()
+        if self._unsent:
+            try:
+                sent = self._sock.send(self._unsent)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                raise LinkClosedError from None
+            del self._unsent[:sent]
+            self._backlog = len(self._unsent)
+            if self._backlog > BACKLOG_BYTES:
+                raise LinkClosedError
+        return bool(self._unsent)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()

@@ -1,0 +1,49 @@
+"""Start of the hub process: recover the state from the log, then serve."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+
+from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, Supervised
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub.core import Hub
+from chatd.hub.reading import ReadThread
+from chatd.hub.recovery import clock, recover
+from chatd.hub.server import HubServer
+from chatd.logs.records import get_log
+from chatd.store.eventlog import EventLog
+
+log = get_log("server")
+log_errors = get_log("errors")
+
+
+def main() -> int:
+    """Run the hub; the exit code tells the supervisor whether to start it again."""
+    child = Supervised.attach()
+    try:
+        _serve(child)
+    except ChatdError as error:
+        log_errors.error("hub_ended", code=error.code, why=error.reason, fix=error.fix)
+        print(error, file=sys.stderr, flush=True)
+        return {"E610": EXIT_INTEGRITY, "E600": EXIT_CONFIG}.get(error.code, 1)
+    return 0
+
+
+def _serve(child: Supervised) -> None:
+    settings = Settings.model_validate(child.settings)
+    data = child.home / "data"
+    started = time.monotonic()
+    events = EventLog.open(data, now=clock())
+    state = recover(events)
+    log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
+    reader = ReadThread(data)
+    hub = Hub(events, state, settings, reader, clock)
+    listener = socket.socket(fileno=child.fd("hub_listener"))
+    try:
+        HubServer(hub, reader, listener, child).run()
+    finally:
+        reader.close()
+    events.close()

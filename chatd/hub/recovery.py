@@ -1,0 +1,56 @@
+"""The state as of the log's head, and requests carried out on the box while no hub runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from chatd.config.schema import Settings
+from chatd.hub.entries import to_entry
+from chatd.hub.sessions import Sessions
+from chatd.hub.state import gate, rooms
+from chatd.hub.state.model import State
+from chatd.hub.state.rules import Rules
+from chatd.hub.state.turn import OPERATOR, Turn
+from chatd.proto.frames import JsonObject
+from chatd.proto.requests import parse_request
+from chatd.store.eventlog import EventLog
+
+# State events replayed at a start before a new snapshot is worth writing.
+SNAPSHOT_AFTER = 5_000
+
+
+def clock() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def recover(events: EventLog) -> State:
+    """Restore the last snapshot and apply what came after it."""
+    snapshot = events.load_snapshot()
+    state = State.restore(snapshot[1]) if snapshot else State()
+    replayed = 0
+    for entry in events.state_entries(state.head):
+        state.apply(json.loads(entry.body))
+        replayed += 1
+    state.head = events.head
+    if replayed >= SNAPSHOT_AFTER:
+        events.save_snapshot(events.head, state.snapshot())
+    return state
+
+
+def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject:
+    """Carry out one operator's request on the log itself; its result.
+
+    The same decision as the hub's. Raises E604 when a hub holds the log, and what refuses the request.
+    """
+    events = EventLog.open(data, now=clock())
+    try:
+        turn = Turn(recover(events), Rules.from_settings(settings), OPERATOR, clock(), Sessions())
+        rooms.ensure_configured(turn)
+        result = gate.decide(turn, parse_request(request))
+        events.append([to_entry(event, OPERATOR) for event in turn.events])
+    finally:
+        events.close()
+    return result

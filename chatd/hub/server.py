@@ -1,0 +1,111 @@
+"""The ordering loop: take all that has arrived, decide, commit once, then tell everybody.
+
+The group commit needs no timer: whatever arrives while one commit runs is the next batch.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+
+from chatd.child.channel import Supervised
+from chatd.config.schema import Settings
+from chatd.hub.core import Hub
+from chatd.hub.links import Link, LinkClosedError
+from chatd.hub.reading import ReadThread
+from chatd.logs.records import get_log
+
+log = get_log("server")
+log_errors = get_log("errors")
+
+# The heartbeat is answered from this loop, so it must turn at least once a second.
+TICK_SECONDS = 1.0
+# Links there may be: workers (at most 64) and operator commands.
+LINKS_LIMIT = 256
+
+
+class HubServer:
+    """Serves links until the supervisor says drain."""
+
+    def __init__(self, hub: Hub, reader: ReadThread, listener: socket.socket, child: Supervised) -> None:
+        self._hub = hub
+        self._reader = reader
+        self._listener = listener
+        self._child = child
+        self._selector = selectors.DefaultSelector()
+        self._running = True
+        self._blocked: set[Link] = set()
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(reader, selectors.EVENT_READ, reader.deliver)
+        self._selector.register(child, selectors.EVENT_READ, self._supervisor)
+
+    def run(self) -> None:
+        """Returns after a drain. Raises ChatdError E504 when the log cannot be written."""
+        self._hub.commit()
+        self._child.ready()
+        while self._running:
+            self._turn(TICK_SECONDS)
+        self._turn(0)
+
+    def _turn(self, timeout: float) -> None:
+        for key, mask in self._selector.select(timeout):
+            if isinstance(key.data, Link):
+                if mask & selectors.EVENT_READ:
+                    self._receive(key.data)
+            else:
+                key.data()
+        self._hub.commit()
+        for link in list(self._hub.links.values()):
+            self._flush(link)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:  # taken back by the peer, or no descriptor left: the next turn tries again
+            return
+        if len(self._hub.links) >= LINKS_LIMIT:
+            sock.close()
+            return
+        link = Link(sock)
+        self._hub.links[link.number] = link
+        self._selector.register(link, selectors.EVENT_READ, link)
+
+    def _receive(self, link: Link) -> None:
+        try:
+            for header, payload in link.receive():
+                self._hub.handle(link, header, payload)
+        except LinkClosedError:
+            self._drop(link)
+        except (KeyError, ValueError, TypeError):
+            log_errors.exception("link_protocol", worker=link.name)
+            self._drop(link)
+
+    def _flush(self, link: Link) -> None:
+        try:
+            left = link.flush()
+        except LinkClosedError:
+            self._drop(link)
+            return
+        if left != (link in self._blocked):
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if left else 0)
+            self._selector.modify(link, events, link)
+            (self._blocked.add if left else self._blocked.discard)(link)
+
+    def _drop(self, link: Link) -> None:
+        if link.number in self._hub.links:
+            if not link.operator:
+                log.info("link_lost", worker=link.name)
+            self._selector.unregister(link)
+            self._blocked.discard(link)
+            self._hub.link_lost(link)
+            link.close()
+
+    def _supervisor(self) -> None:
+        for message in self._child.receive():
+            if message["type"] == "drain":
+                self._running = False
+            elif message["type"] == "reload":
+                self._hub.reload(Settings.model_validate(self._child.settings))
+            elif message["type"] == "processes":
+                self._hub.processes = message

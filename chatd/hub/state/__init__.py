@@ -1,0 +1,1 @@
+"""The hub's pure state machine: what is, who may, what happens. No clock, no randomness, no I/O."""

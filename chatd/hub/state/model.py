@@ -1,0 +1,218 @@
+"""The state that applying the log's events gives, and the one function that applies them.
+
+Messages do not change the state (only ``head``), so replaying a log means applying its other events.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from chatd.proto.frames import JsonObject
+from chatd.proto.text import dm_members
+
+# Announcements belong to this pseudo-room, of which everybody is a member.
+EVERYONE = "*"
+
+
+@dataclass(slots=True)
+class Device:
+    """One key pair of a user, known by its certificate's serial."""
+
+    serial: str
+    revoked: bool = False
+
+
+@dataclass(slots=True)
+class User:
+    """A person. ``role`` is what `role_set` gave; a pin in the settings wins over it."""
+
+    role: str | None = None
+    devices: dict[str, Device] = field(default_factory=dict)
+    rooms: set[str] = field(default_factory=set)
+    # Rooms left on purpose: not joined again automatically.
+    left: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Room:
+    """A room or a direct conversation and its members."""
+
+    topic: str = ""
+    guests: bool = False
+    members: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Sanction:
+    """A ban, mute or kick in force until ``until`` (ms since 1970; None = until undone)."""
+
+    until: int | None
+    reason: str
+    by: str
+    at: int
+
+    def holds(self, now: int) -> bool:
+        """Whether it is still in force at ``now``."""
+        return self.until is None or now < self.until
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the hub decides from. Changed by `apply` only."""
+
+    head: int = 0
+    users: dict[str, User] = field(default_factory=dict)
+    rooms: dict[str, Room] = field(default_factory=dict)
+    bans: dict[str, Sanction] = field(default_factory=dict)
+    kicks: dict[str, Sanction] = field(default_factory=dict)
+    # (user, room), room "" = everywhere
+    mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
+
+    def apply(self, event: JsonObject) -> None:
+        """Take one logged event into the state. Unknown kinds are a defect and raise KeyError."""
+        self.head = event["seq"]
+        _APPLY[event["type"]](self, event)
+
+    def snapshot(self) -> bytes:
+        """The whole state as JSON, for `restore`."""
+        mutes = [[user, room, asdict(s)] for (user, room), s in self.mutes.items()]
+        return json.dumps(
+            {
+                "head": self.head,
+                "users": {n: _plain(u) for n, u in self.users.items()},
+                "rooms": {n: _plain(r) for n, r in self.rooms.items()},
+                "bans": {n: asdict(s) for n, s in self.bans.items()},
+                "kicks": {n: asdict(s) for n, s in self.kicks.items()},
+                "mutes": mutes,
+            }
+        ).encode()
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> State:
+        """The state that `snapshot` wrote."""
+        data = json.loads(snapshot)
+        return cls(
+            head=data["head"],
+            users={
+                name: User(
+                    u["role"],
+                    {d: Device(**v) for d, v in u["devices"].items()},
+                    set(u["rooms"]),
+                    set(u["left"]),
+                )
+                for name, u in data["users"].items()
+            },
+            rooms={n: Room(r["topic"], r["guests"], set(r["members"])) for n, r in data["rooms"].items()},
+            bans={n: Sanction(**s) for n, s in data["bans"].items()},
+            kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
+            mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
+        )
+
+
+def _plain(value: User | Room) -> dict[str, Any]:
+    return {k: sorted(v) if isinstance(v, set) else v for k, v in asdict(value).items()}
+
+
+def _nothing(state: State, event: JsonObject) -> None:
+    """Messages and announcements are in the log for people, not for the state."""
+
+
+def _user_added(state: State, event: JsonObject) -> None:
+    state.users[event["user"]] = User(role=event["role"])
+
+
+def _device_added(state: State, event: JsonObject) -> None:
+    state.users[event["user"]].devices[event["device"]] = Device(event["serial"])
+
+
+def _device_revoked(state: State, event: JsonObject) -> None:
+    state.users[event["user"]].devices[event["device"]].revoked = True
+
+
+def _role_set(state: State, event: JsonObject) -> None:
+    state.users[event["user"]].role = event["role"]
+
+
+def _room_created(state: State, event: JsonObject) -> None:
+    state.rooms[event["room"]] = Room(event["topic"], event["guests"])
+
+
+def _dm_opened(state: State, event: JsonObject) -> None:
+    members = set(dm_members(event["room"]) or ())
+    state.rooms[event["room"]] = Room(members=members)
+    for name in members:
+        state.users[name].rooms.add(event["room"])
+
+
+def _joined(state: State, event: JsonObject) -> None:
+    user = state.users[event["user"]]
+    user.rooms.add(event["room"])
+    user.left.discard(event["room"])
+    state.rooms[event["room"]].members.add(event["user"])
+
+
+def _parted(state: State, event: JsonObject) -> None:
+    user = state.users[event["user"]]
+    user.rooms.discard(event["room"])
+    user.left.add(event["room"])
+    state.rooms[event["room"]].members.discard(event["user"])
+
+
+def _topic(state: State, event: JsonObject) -> None:
+    state.rooms[event["room"]].topic = event["topic"]
+
+
+def _sanction(event: JsonObject) -> Sanction:
+    return Sanction(event["until"], event["reason"], event["by"], event["at"])
+
+
+def _banned(state: State, event: JsonObject) -> None:
+    state.bans[event["user"]] = _sanction(event)
+
+
+def _unbanned(state: State, event: JsonObject) -> None:
+    state.bans.pop(event["user"], None)
+    state.kicks.pop(event["user"], None)
+
+
+def _kicked(state: State, event: JsonObject) -> None:
+    state.kicks[event["user"]] = _sanction(event)
+
+
+def _muted(state: State, event: JsonObject) -> None:
+    state.mutes[event["user"], event["room"] or ""] = _sanction(event)
+
+
+def _unmuted(state: State, event: JsonObject) -> None:
+    state.mutes.pop((event["user"], event["room"] or ""), None)
+
+
+_APPLY = {
+    "message": _nothing,
+    "announcement": _nothing,
+    "user_added": _user_added,
+    "device_added": _device_added,
+    "device_revoked": _device_revoked,
+    "role_set": _role_set,
+    "room_created": _room_created,
+    "dm_opened": _dm_opened,
+    "joined": _joined,
+    "parted": _parted,
+    "topic": _topic,
+    "banned": _banned,
+    "unbanned": _unbanned,
+    "kicked": _kicked,
+    "muted": _muted,
+    "unmuted": _unmuted,
+}
+EVENT_KINDS = frozenset(_APPLY)
+
+# Events that clients are told of; the others (roles, bans, devices) concern admins and the log.
+_VISIBLE = frozenset(("message", "announcement", "joined", "parted", "room_created", "dm_opened", "topic"))
+
+
+def audience_of(event: JsonObject) -> str | None:
+    """The room whose members may read an event, now and later; None for nobody."""
+    return event["room"] if event["type"] in _VISIBLE else None

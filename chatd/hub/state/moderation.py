@@ -1,0 +1,164 @@
+"""What admins do to users: kick, ban, mute, role, revoke; and registering users on the box."""
+
+from __future__ import annotations
+
+from chatd.errors import ChatdError
+from chatd.hub.state import rooms
+from chatd.hub.state.model import Sanction
+from chatd.hub.state.turn import Cut, Turn, sanction_text
+from chatd.proto import requests as rq
+from chatd.proto.frames import JsonObject
+from chatd.proto.text import check_name, visible
+
+# Users and devices there may be: bounds on what an operator's script can do to the state.
+USERS_LIMIT = 100_000
+DEVICES_LIMIT = 50
+
+
+def kick(turn: Turn, request: rq.Kick) -> JsonObject:
+    """Out of one room, or out altogether for ``limits.kick_seconds``."""
+    _refuse_protected(turn, request.user)
+    reason = visible(request.reason, newlines=False)
+    if request.room is not None:
+        return _kick_from_room(turn, request, reason)
+    until = turn.now + turn.rules.settings.limits.kick_seconds * 1000
+    result = _reach(turn, request.user, dry_run=request.dry_run) | {"until": until}
+    if not request.dry_run:
+        turn.emit("kicked", user=request.user, until=until, reason=reason, by=turn.who.user)
+        _cut(turn, request.user, "E208", "kicked", turn.state.kicks[request.user])
+    return result
+
+
+def _kick_from_room(turn: Turn, request: rq.Kick, reason: str) -> JsonObject:
+    name = request.room or ""
+    room = turn.room(name)
+    if request.user not in room.members or name.startswith("@"):
+        raise ChatdError("E410", f"{request.user} is not in {name}")
+    if not request.dry_run:
+        turn.emit("parted", room=name, user=request.user, by=turn.who.user, reason=reason)
+    return {"user": request.user, "sessions": 0, "workers": 0, "dry_run": request.dry_run, "until": None}
+
+
+def ban(turn: Turn, request: rq.Ban) -> JsonObject:
+    """Out now and refused until the ban ends."""
+    _refuse_protected(turn, request.user)
+    until = turn.now + request.seconds * 1000 if request.seconds else None
+    result = _reach(turn, request.user, dry_run=request.dry_run) | {"until": until}
+    if not request.dry_run:
+        reason = visible(request.reason, newlines=False)
+        turn.emit("banned", user=request.user, until=until, reason=reason, by=turn.who.user)
+        _cut(turn, request.user, "E207", "banned", turn.state.bans[request.user])
+    return result
+
+
+def unban(turn: Turn, request: rq.Unban) -> JsonObject:
+    """End a ban, and the waiting time after a kick."""
+    turn.user(request.user)
+    held = (turn.state.bans.get(request.user), turn.state.kicks.get(request.user))
+    if not any(s is not None and s.holds(turn.now) for s in held):
+        raise ChatdError("E410", f"{request.user} is not banned")
+    turn.emit("unbanned", user=request.user, by=turn.who.user)
+    return {}
+
+
+def mute(turn: Turn, request: rq.Mute) -> JsonObject:
+    """Refuse what a user sends, in one room or everywhere."""
+    _refuse_protected(turn, request.user)
+    if request.room is not None:
+        turn.room(request.room)
+    until = turn.now + request.seconds * 1000 if request.seconds else None
+    reason = visible(request.reason, newlines=False)
+    turn.emit("muted", user=request.user, room=request.room, until=until, reason=reason, by=turn.who.user)
+    return {}
+
+
+def unmute(turn: Turn, request: rq.Unmute) -> JsonObject:
+    """End a mute."""
+    turn.user(request.user)
+    held = turn.state.mutes.get((request.user, request.room or ""))
+    if held is None or not held.holds(turn.now):
+        raise ChatdError("E410", f"{request.user} is not muted there")
+    turn.emit("unmuted", user=request.user, room=request.room, by=turn.who.user)
+    return {}
+
+
+def role_set(turn: Turn, request: rq.RoleSet) -> JsonObject:
+    """Give another role; the user leaves rooms that the new one may not be in."""
+    turn.user(request.user)
+    if turn.rules.pinned(request.user):
+        raise ChatdError("E305", f"the role of {request.user} is fixed in config/settings.json")
+    if request.role not in turn.rules.roles.names:
+        known = ", ".join(sorted(turn.rules.roles.names))
+        raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {known}")
+    if request.user == turn.who.user:
+        raise ChatdError("E304", "you cannot change your own role", "ask another admin")
+    turn.emit("role_set", user=request.user, role=request.role, by=turn.who.user)
+    rooms.put_out_unentitled(turn, [request.user])
+    return {"user": request.user, "role": request.role}
+
+
+def revoke(turn: Turn, request: rq.Revoke) -> JsonObject:
+    """End a device for good."""
+    device = turn.user(request.user).devices.get(request.device)
+    if device is None:
+        raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
+    if device.revoked:
+        raise ChatdError("E410", f"{request.user}/{request.device} is revoked already")
+    result = _reach(turn, request.user, request.device, dry_run=request.dry_run)
+    if not request.dry_run:
+        reason = visible(request.reason, newlines=False)
+        turn.emit("device_revoked", user=request.user, device=request.device, reason=reason, by=turn.who.user)
+        words = f"the device {request.user}/{request.device} was revoked" + (f": {reason}" if reason else "")
+        turn.cuts.append(Cut(request.user, request.device, ChatdError("E206", words)))
+    return result | {"device": request.device, "serial": device.serial, "until": None}
+
+
+def user_add(turn: Turn, request: rq.UserAdd) -> JsonObject:
+    """Register a device's certificate; the user comes into being with the first one."""
+    user, device = check_name(request.user, "user"), check_name(request.device, "device")
+    known = turn.state.users.get(user)
+    _refuse_unregistrable(turn, request)
+    if known is None:
+        turn.emit("user_added", user=user, role=request.role, by=turn.who.user)
+    elif request.role is not None and request.role != known.role:
+        turn.emit("role_set", user=user, role=request.role, by=turn.who.user)
+        rooms.put_out_unentitled(turn, [user])
+    turn.emit("device_added", user=user, device=device, serial=request.serial, by=turn.who.user)
+    rooms.auto_join(turn, user)
+    return {"user": user, "device": device, "role": turn.rules.role_of(turn.state, user)}
+
+
+def _refuse_unregistrable(turn: Turn, request: rq.UserAdd) -> None:
+    known = turn.state.users.get(request.user)
+    if request.role is not None and request.role not in turn.rules.roles.names:
+        names = ", ".join(sorted(turn.rules.roles.names))
+        raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {names}")
+    pinned = turn.rules.settings.roles.assigned.get(request.user)
+    if request.role is not None and pinned is not None and pinned != request.role:
+        raise ChatdError("E305", f"the role of {request.user} is fixed to {pinned} in config/settings.json")
+    if known is not None and request.device in known.devices:
+        raise ChatdError(
+            "E406",
+            f"{request.user} has a device {request.device!r} already",
+            "choose another device name; a revoked one is not used again",
+        )
+    if len(turn.state.users) >= USERS_LIMIT or (known and len(known.devices) >= DEVICES_LIMIT):
+        raise ChatdError("E409", f"there may be {USERS_LIMIT} users with {DEVICES_LIMIT} devices each")
+
+
+def _refuse_protected(turn: Turn, name: str) -> None:
+    """Nobody sanctions themselves by mistake, and admins are first made something else."""
+    turn.user(name)
+    if name == turn.who.user:
+        raise ChatdError("E304", "you cannot do this to yourself", "ask another admin")
+    if not turn.who.operator and turn.allows("moderate.ban", name):
+        raise ChatdError("E304", f"{name} moderates this server too")
+
+
+def _reach(turn: Turn, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:
+    sessions, workers = turn.presence.sessions_of(user, device)
+    return {"user": user, "sessions": sessions, "workers": workers, "dry_run": dry_run}
+
+
+def _cut(turn: Turn, user: str, code: str, word: str, sanction: Sanction) -> None:
+    turn.cuts.append(Cut(user, None, ChatdError(code, sanction_text(user, word, sanction))))

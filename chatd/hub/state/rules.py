@@ -1,0 +1,65 @@
+"""The part of the settings that decisions depend on, ready for use, and the roles it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatd.config.schema import Settings
+from chatd.hub.state.model import Room, State
+from chatd.policy.filter import WordFilter
+from chatd.policy.roles import Roles
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRule:
+    """A room that the settings ask for."""
+
+    topic: str
+    guests: bool
+    autojoin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Built from the settings at start and at every reload; swapped as a whole."""
+
+    settings: Settings
+    roles: Roles
+    words: WordFilter
+    rooms: dict[str, RoomRule]
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Rules:
+        """Raises ChatdError E600 for what the settings' own validation could not see."""
+        return cls(
+            settings=settings,
+            roles=Roles(settings.roles.permissions),
+            words=WordFilter(settings.filter.words, settings.filter.mode),
+            rooms={r.name: RoomRule(r.topic, r.guests, r.autojoin) for r in settings.rooms},
+        )
+
+    def role_of(self, state: State, user: str) -> str:
+        """The role in force: pinned in the settings, else given by an admin, else the default."""
+        pinned = self.settings.roles.assigned.get(user)
+        if pinned is not None:
+            return pinned
+        known = state.users.get(user)
+        given = known.role if known else None
+        # A role that a reload has taken out of the settings falls back to the default.
+        return given if given in self.roles.names else self.settings.roles.default
+
+    def pinned(self, user: str) -> bool:
+        """Whether the settings fix this user's role."""
+        return user in self.settings.roles.assigned
+
+    def admits_guests(self, name: str, room: Room) -> bool:
+        """Whether roles without ``room.closed`` may enter: the settings win over the room's own flag."""
+        rule = self.rooms.get(name)
+        return rule.guests if rule else room.guests
+
+    def may_enter(self, state: State, user: str, name: str) -> bool:
+        """Whether the user's role may be in this room at all."""
+        role = self.role_of(state, user)
+        if name.startswith("@"):
+            return self.roles.allows(role, "dm.send")
+        return self.roles.allows(role, "room.closed") or self.admits_guests(name, state.rooms[name])

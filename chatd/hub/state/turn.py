@@ -1,0 +1,139 @@
+"""One request's turn: what a decision may look at, and the only way to make something happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from chatd.errors import ChatdError
+from chatd.hub.state.model import EVERYONE, Room, Sanction, State, User
+from chatd.hub.state.rules import Rules
+from chatd.proto.frames import JsonObject
+
+# Stands for the box itself: settings, start-up, `chatd user add`. A reserved name no user can have.
+SERVER = "server"
+
+
+class Principal(NamedTuple):
+    """Who asks, as authenticated. ``operator`` is set for the box's own socket only."""
+
+    user: str
+    device: str
+    operator: bool = False
+
+    @property
+    def label(self) -> str:
+        """ "user/device", the form used in the log."""
+        return f"{self.user}/{self.device}"
+
+
+OPERATOR = Principal(SERVER, "box", operator=True)
+
+
+class Presence(Protocol):
+    """What is known of live sessions; not part of the log, hence passed in."""
+
+    def state_of(self, user: str) -> tuple[str, str]:
+        """ "online", "offline" or "away", and the away text."""
+
+    def sessions_of(self, user: str, device: str | None = None) -> tuple[int, int]:
+        """How many live sessions, on how many workers."""
+
+    def set_away(self, user: str, text: str) -> None:
+        """Remember that a user is away (an empty text: is back)."""
+
+
+class Cut(NamedTuple):
+    """Sessions that must end now: all of ``user``'s, or those of one ``device``."""
+
+    user: str
+    device: str | None
+    error: ChatdError
+
+
+@dataclass(slots=True)
+class Turn:
+    """The context of one decision. ``now`` is ms since 1970; ``events`` are what it made happen."""
+
+    state: State
+    rules: Rules
+    who: Principal
+    now: int
+    presence: Presence
+    events: list[JsonObject] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+
+    def emit(self, kind: str, /, **fields: Any) -> JsonObject:
+        """Make something happen: number it, apply it, and hand it to the log."""
+        event = {"type": kind, "seq": self.state.head + 1, "at": self.now, **fields}
+        self.state.apply(event)
+        self.events.append(event)
+        return event
+
+    @property
+    def role(self) -> str:
+        """The role of the one who asks, as it is now."""
+        return self.rules.role_of(self.state, self.who.user)
+
+    def allows(self, permission: str, user: str | None = None) -> bool:
+        """Whether the asker (or ``user``) has a permission."""
+        if user is None and self.who.operator:
+            return True
+        role = self.role if user is None else self.rules.role_of(self.state, user)
+        return self.rules.roles.allows(role, permission)
+
+    def user(self, name: str) -> User:
+        """A known user, or E405."""
+        user = self.state.users.get(name)
+        if user is None:
+            raise unknown_user(name)
+        return user
+
+    def room(self, name: str) -> Room:
+        """A room that the asker may know of, or E404 (the same whether it is closed or not there)."""
+        room = self.state.rooms.get(name)
+        hidden = room is not None and not self._may_know(name, room)
+        if room is None or hidden:
+            raise ChatdError("E404", f"there is no room {name!r}")
+        return room
+
+    def _may_know(self, name: str, room: Room) -> bool:
+        if self.who.user in room.members:
+            return True
+        if name.startswith("@"):
+            return False
+        return self.who.operator or self.rules.may_enter(self.state, self.who.user, name)
+
+    def member(self, name: str) -> Room:
+        """A room that the asker is in, or E404 / E301."""
+        room = self.room(name)
+        if self.who.user not in room.members:
+            raise ChatdError("E301", f"you are not in {name}", f"join it first: /join {name}")
+        return room
+
+    def readable(self) -> list[str]:
+        """Every room whose events the asker may read now."""
+        user = self.state.users.get(self.who.user)
+        return [EVERYONE, *sorted(user.rooms)] if user else [EVERYONE]
+
+
+def unknown_user(name: str) -> ChatdError:
+    """One wording for users that do not exist and for those the asker may not know of."""
+    return ChatdError("E405", f"there is no user {name!r}")
+
+
+def until_text(sanction: Sanction) -> str:
+    """ "until ..." for people; the machine-readable time is in the event."""
+    if sanction.until is None:
+        return "until an admin ends it"
+    seconds = max(1, (sanction.until - sanction.at) // 1000)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % size == 0:
+            return f"for {seconds // size}{unit}"
+    return f"for {seconds}s"
+
+
+def sanction_text(user: str, word: str, sanction: Sanction) -> str:
+    """ "bob is banned for 2h: spam"."""
+    reason = f": {sanction.reason}" if sanction.reason else ""
+    return f"{user} is {word} {until_text(sanction)}{reason}"

@@ -1,0 +1,79 @@
+"""Frames between the hub and its links (workers, and the operator's command on the box).
+
+u32 length of the rest | u16 length of the header | header (JSON list) | payload (opaque bytes)
+
+The header's first item names the operation; the payload is a client's request or a client's frame
+as it is, so that neither side decodes and encodes again what it only passes on.
+
+    link -> hub                                          payload
+    hello    worker name                                 -
+    operator                                             -
+    open     sid, user, device, serial, address, resumed -
+    close    sid                                         -
+    request  sid                                         the request (JSON)
+    counts   {counter: number since the worker started}  -
+
+    hub -> link
+    admit    sid, {role, rate, burst, idle}              the welcome frame
+    refuse   sid, retry                                  the bye frame
+    cut      sid, retry                                  the bye frame
+    quota    sid, rate, burst                            -
+    reply    sid, label                                  the reply frame
+    room     room                                        an event frame for its live sessions
+    to       [sid, ...]                                  an event frame
+    live     sid, [room, ...]                            -
+    dead     sid                                         -   (not live any more: it must resume)
+    enter    room, [sid, ...]                            -
+    leave    room, [sid, ...]                            -
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+LENGTH = 4
+HEADER_LENGTH = 2
+# A resumed worker opens its sessions one by one; the largest single frame is a client's frame (64 KiB)
+# or an `enter` of all sessions of a worker (20,000 numbers).
+LINK_FRAME_LIMIT = 1024 * 1024
+
+Header = list[Any]
+
+
+def pack(header: Header, payload: bytes = b"") -> bytes:
+    """One link frame."""
+    head = json.dumps(header, separators=(",", ":")).encode()
+    size = HEADER_LENGTH + len(head) + len(payload)
+    return size.to_bytes(LENGTH, "big") + len(head).to_bytes(HEADER_LENGTH, "big") + head + payload
+
+
+class LinkBuffer:
+    """Cuts a link's byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[Header, bytes]]:
+        """The frames completed by ``data``. Raises ValueError when the stream makes no sense."""
+        buffer = self._buffer
+        buffer += data
+        position = 0
+        try:
+            while len(buffer) - position >= LENGTH:
+                start = position + LENGTH
+                size = int.from_bytes(buffer[position:start], "big")
+                if not HEADER_LENGTH <= size <= LINK_FRAME_LIMIT:
+                    raise ValueError(f"link frame of {size} bytes")
+                end = start + size
+                if end > len(buffer):
+                    break
+                body = start + HEADER_LENGTH + int.from_bytes(buffer[start : start + HEADER_LENGTH], "big")
+                header = json.loads(bytes(buffer[start + HEADER_LENGTH : body]))
+                if body > end or not isinstance(header, list):
+                    raise ValueError("link frame with a bad header")
+                position = end
+                yield header, bytes(buffer[body:end])
+        finally:
+            del buffer[:position]

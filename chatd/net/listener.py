@@ -1,0 +1,132 @@
+"""The accepting side: `socketserver` with its traps closed (docs/architecture.md, "Accepting")."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from chatd.logs.records import get_log
+
+log = get_log("connections")
+log_errors = get_log("errors")
+
+# A thread's stack; the deepest path (JSON, OpenSSL, logging) was measured at under 100 KiB.
+THREAD_STACK_BYTES = 256 * 1024
+# How long not to accept when descriptors are used up: long enough not to spin, short for a user.
+EXHAUSTED_PAUSE_SECONDS = 0.2
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+# `socketserver` names these; a handler is called with (socket, address, server).
+Address = Any
+
+
+class Listener(socketserver.ThreadingTCPServer):
+    """One thread per connection on a listening socket that the supervisor bound.
+
+    ``handler`` runs in the connection's own thread and owns the socket. At most ``in_flight``
+    connections may be in their handshake at once, ``per_address`` of them from one address; more
+    are turned away before they cost a thread.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        handler: type[socketserver.BaseRequestHandler],
+        in_flight: int,
+        per_address: int,
+    ) -> None:
+        super().__init__(sock.getsockname()[:2], handler, bind_and_activate=False)
+        # The inherited descriptor takes the place of the socket that the base class has made.
+        self.socket.close()
+        sock.setblocking(False)
+        self.socket = sock
+        self.in_flight = in_flight
+        self.per_address = per_address
+        self.turned_away = 0
+        # Protects _handshakes.
+        self._lock = threading.Lock()
+        self._handshakes: Counter[str] = Counter()
+        # Given back when none is left, to accept and close what waits instead of leaving it hanging.
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        threading.stack_size(THREAD_STACK_BYTES)
+
+    def get_request(self) -> tuple[socket.socket, Address]:
+        """Accept one; the base class would swallow errors and spin (EMFILE)."""
+        try:
+            return self.socket.accept()
+        except OSError as error:
+            # Another worker was faster, or the peer has gone: nothing to do.
+            if error.errno in _EXHAUSTED:
+                self._exhausted(error)
+            raise
+
+    def verify_request(self, request: Any, client_address: Address) -> bool:
+        """Whether there is room for one more handshake from this address."""
+        address = client_address[0]
+        with self._lock:
+            full = self._handshakes.total() >= self.in_flight or self._handshakes[address] >= self.per_address
+            if not full:
+                self._handshakes[address] += 1
+        if full:
+            self.turned_away += 1
+            log.warning("turned_away", address=address, total=self.turned_away)
+        return not full
+
+    def process_request(self, request: Any, client_address: Address) -> None:
+        """Start the connection's thread. Not the base class's: it lists all threads each time."""
+        thread = threading.Thread(
+            target=self._connection, args=(request, client_address), name="connection", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            self.handshake_over(client_address[0])
+            log_errors.error("no_thread", address=client_address[0])
+            self.shutdown_request(request)
+
+    def _connection(self, request: Any, client_address: Address) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except Exception:
+            log_errors.exception("connection_failed", address=client_address[0])
+
+    def handshake_over(self, address: str) -> None:
+        """The handler calls this once, when the handshake has succeeded or failed."""
+        with self._lock:
+            self._handshakes[address] -= 1
+            if self._handshakes[address] <= 0:
+                del self._handshakes[address]
+
+    def handle_error(self, request: Any, client_address: Address) -> None:
+        """Errors while accepting; the base class prints a traceback to stderr."""
+        log_errors.exception("accept_failed", address=str(client_address[0])[:64])
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close without lingering."""
+        try:
+            request.close()
+        except OSError:
+            pass
+
+    def _exhausted(self, error: OSError) -> None:
+        log_errors.error("cannot_accept", why=os.strerror(error.errno or 0))
+        os.close(self._spare)
+        try:
+            sock, _ = self.socket.accept()
+            sock.close()
+        except OSError:
+            pass
+        try:
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._spare = os.dup(self.socket.fileno())
+        time.sleep(EXHAUSTED_PAUSE_SECONDS)

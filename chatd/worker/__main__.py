@@ -1,0 +1,5 @@
+import sys
+
+from chatd.worker.main import main
+
+sys.exit(main())

@@ -1,0 +1,180 @@
+"""Outgoing frames: who is in which room, the outboxes, and the one place that writes to sockets.
+
+Everything here runs on the worker's loop. One flush seals all that waits for a connection as one
+envelope record, writes it once to TLS and sends it once: the cost is per connection and turn of the
+loop, not per message.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import defaultdict
+
+from chatd.errors import ChatdError
+from chatd.logs.records import get_log
+from chatd.proto.events import bye_frame
+from chatd.proto.frames import FRAME_LIMIT, encode
+from chatd.worker.session import Phase, Session
+
+log = get_log("connections")
+log_errors = get_log("errors")
+
+# How long a session that is told goodbye may take to read it.
+LINGER_SECONDS = 2.0
+_NO_BYTES = b""
+
+
+class Delivery:
+    """Owns the rooms and every session's outbox. ``outbox_bytes`` is the most that may wait for one."""
+
+    def __init__(self, outbox_bytes: int) -> None:
+        self.outbox_bytes = outbox_bytes
+        self.delivered = 0
+        self.slow_consumers = 0
+        self._rooms: dict[str, dict[int, Session]] = defaultdict(dict)
+        self._dirty: list[Session] = []
+
+    # --- rooms ---------------------------------------------------------------------------------
+
+    def enter(self, room: str, session: Session) -> None:
+        """The session hears a room from now on."""
+        self._rooms[room][session.sid] = session
+        session.rooms.add(room)
+
+    def leave(self, room: str, session: Session) -> None:
+        """The session does not hear a room any more."""
+        session.rooms.discard(room)
+        members = self._rooms.get(room)
+        if members is not None:
+            members.pop(session.sid, None)
+            if not members:
+                del self._rooms[room]
+
+    def leave_all(self, session: Session) -> None:
+        """The session hears nothing any more."""
+        for room in list(session.rooms):
+            self.leave(room, session)
+
+    def to_room(self, room: str, frame: bytes) -> None:
+        """Queue an event for everybody who hears the room."""
+        members = self._rooms.get(room)
+        if not members:
+            return
+        self.delivered += len(members)
+        size, limit, dirty = len(frame), self.outbox_bytes, self._dirty
+        for session in list(members.values()):
+            session.outbox.append(frame)
+            session.outbox_bytes += size
+            if session.outbox_bytes > limit:
+                self._too_slow(session)
+            if not session.dirty:
+                session.dirty = True
+                dirty.append(session)
+
+    def to_session(self, session: Session, frame: bytes) -> None:
+        """Queue a frame for one session, unless it is closing."""
+        if session.phase in (Phase.OPENING, Phase.OPEN):
+            self._append(session, frame)
+
+    def goodbye(self, session: Session, frame: bytes, now: float) -> None:
+        """Queue the last frame; after it the connection is closed, read or not."""
+        if session.phase in (Phase.OPENING, Phase.OPEN):
+            self._append(session, frame)
+            self.start_closing(session, now)
+
+    def start_closing(self, session: Session, now: float) -> None:
+        """Nothing more is delivered; `close_by` is when the socket is closed at the latest."""
+        session.phase = Phase.CLOSING
+        session.close_by = now + LINGER_SECONDS
+        self.leave_all(session)
+
+    def _append(self, session: Session, frame: bytes) -> None:
+        session.outbox.append(frame)
+        session.outbox_bytes += len(frame)
+        if session.outbox_bytes > self.outbox_bytes and session.phase is Phase.OPEN:
+            self._too_slow(session)
+        self.touch(session)
+
+    def _too_slow(self, session: Session) -> None:
+        """Drop what waits: the client gets it again when it resumes from its cursor."""
+        self.slow_consumers += 1
+        log.warning("slow_consumer", user=session.name.user, device=session.name.device)
+        error = ChatdError("E108", f"{session.outbox_bytes} bytes were waiting to be read")
+        session.outbox = [encode(bye_frame(error, retry=True))]
+        session.outbox_bytes = len(session.outbox[0])
+        session.phase = Phase.CLOSING
+        session.close_by = 0.0  # set by the loop, which knows the time, at its next look
+        self.leave_all(session)
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def touch(self, session: Session) -> None:
+        """See that the session is flushed at the end of this turn."""
+        if not session.dirty:
+            session.dirty = True
+            self._dirty.append(session)
+
+    def take_dirty(self) -> list[Session]:
+        """The sessions that something was queued for since the last call."""
+        dirty, self._dirty = self._dirty, []
+        for session in dirty:
+            session.dirty = False
+        return dirty
+
+    def flush(self, session: Session) -> bool:
+        """Send what waits; whether the socket took everything. Raises OSError, ssl.SSLError."""
+        while True:
+            if session.unsent and not _send(session):
+                return False
+            data = self._seal(session)
+            if not data:
+                return True
+            session.unsent = data
+
+    def _seal(self, session: Session) -> bytes:
+        waiting = session.outbox
+        if not waiting:
+            if session.channel.wants_to_send:
+                return session.channel.take_outgoing()
+            return _NO_BYTES
+        if session.outbox_bytes <= FRAME_LIMIT:
+            payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            session.outbox = []
+            session.outbox_bytes = 0
+        else:
+            payload = _first_record(session)
+        return session.channel.protect(session.sealer.seal(payload))
+
+
+def _first_record(session: Session) -> bytes:
+    """As many frames from the front of the outbox as fit one record."""
+    size = count = 0
+    for frame in session.outbox:
+        if size + len(frame) > FRAME_LIMIT:
+            break
+        size += len(frame)
+        count += 1
+    payload = b"".join(session.outbox[:count])
+    del session.outbox[:count]
+    session.outbox_bytes -= size
+    return payload
+
+
+def _send(session: Session) -> bool:
+    try:
+        sent = session.sock.send(session.unsent, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    session.unsent = session.unsent[sent:] if sent < len(session.unsent) else _NO_BYTES
+    return not session.unsent
+
+
+def farewell(session: Session) -> None:
+    """The authenticated close of the envelope and of TLS, if the socket takes them at once."""
+    try:
+        data = session.channel.protect(session.sealer.close()) + session.channel.farewell()
+        if not session.unsent:
+            session.sock.send(data, socket.MSG_DONTWAIT)
+    except (OSError, ssl.SSLError, ValueError, ChatdError):
+        pass

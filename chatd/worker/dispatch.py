@@ -1,0 +1,76 @@
+"""What a connection's reader thread does with the frames it has opened."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from chatd.errors import ChatdError
+from chatd.proto.events import error_frame
+from chatd.proto.frames import JsonObject, decode, encode, split
+from chatd.proto.requests import By, label_of, parse_request
+from chatd.worker.session import Phase, Session
+
+if TYPE_CHECKING:
+    from chatd.worker.loop import Loop
+
+# Requests of one session that may wait for the hub; then its reader stops reading, and TCP stops the
+# client. The client library keeps at most 64 in flight.
+PENDING_LIMIT = 256
+PENDING_PAUSE_SECONDS = 0.005
+# A wait shorter than this is not worth telling.
+SLOWED_SECONDS = 1.0
+
+
+class Dispatcher:
+    """Shape, size and rate of requests; then on to the hub. Called by reader threads."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def record(self, session: Session, plain: bytes) -> None:
+        """Handle the frames in one record. Raises E100 for a record that does not hold whole frames."""
+        for payload in split(plain):
+            self._frame(session, payload)
+            if session.gone.is_set():
+                return
+
+    def _frame(self, session: Session, payload: bytes) -> None:
+        message: JsonObject = {}
+        try:
+            message = decode(payload)
+            request = parse_request(message)
+            if session.phase is not Phase.OPEN:
+                raise ChatdError("E105", "the server has not said welcome yet")
+            self._throttle(session, request.spec.cost)
+            if request.spec.by is By.WORKER:
+                self._answer_ping(session, request.id)
+            else:
+                self._pass_on(session, request.id, payload, request.spec.again)
+        except ChatdError as error:
+            # A malformed request costs as much as a message, so that nobody can flood with them.
+            self._throttle(session, 1.0)
+            self._loop.post(session, encode(error_frame(label_of(message), error)))
+        session.heard = time.monotonic()
+
+    def _answer_ping(self, session: Session, label: int) -> None:
+        reply = {"type": "ok", "id": label, "result": {"time": time.time_ns() // 1_000_000}}
+        self._loop.post(session, encode(reply))
+
+    def _pass_on(self, session: Session, label: int, payload: bytes, again: bool) -> None:
+        while len(session.pending) >= PENDING_LIMIT and not session.gone.wait(PENDING_PAUSE_SECONDS):
+            pass
+        if not self._loop.hub.request(session, label, payload, again):
+            raise ChatdError("E105", f"the label {label} is in use by a request under way")
+
+    def _throttle(self, session: Session, cost: float) -> None:
+        """Hold the session back instead of refusing: nothing is lost or reordered (as ergo's fakelag)."""
+        wait = session.bucket.take(time.monotonic(), cost)
+        if wait <= 0:
+            session.slowed = False
+            return
+        if wait >= SLOWED_SECONDS and not session.slowed:
+            session.slowed = True
+            self._loop.post(session, encode({"type": "slowed", "seconds": round(wait)}))
+        while wait > 0 and not session.gone.wait(wait):
+            wait = session.bucket.take(time.monotonic(), cost)

@@ -1,0 +1,130 @@
+"""From an accepted socket to an authenticated session, in the connection's thread."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, pack
+from chatd.errors import ChatdError
+from chatd.net.channel import TlsChannel
+from chatd.pki.profiles import DeviceName, device_of
+from chatd.proto.frames import FRAME_LIMIT
+from chatd.proto.plain import PlainOpener, PlainSealer
+from chatd.worker.session import Opening, Sealing
+
+ALPN_ENVELOPE = "chatd/1"
+ALPN_PLAIN = "chatd-plain/1"
+
+# All that an unauthenticated peer may send: TLS flights with certificates, then M1 and M3.
+UNAUTHENTICATED_LIMIT = 64 * 1024
+_RECEIVE_BYTES = 16 * 1024
+_LENGTH = 4
+
+
+class Credentials(NamedTuple):
+    """What a worker proves itself with. Replaced as a whole when certificates are renewed."""
+
+    context: ssl.SSLContext
+    server_leaf: bytes
+    envelope_certificate: bytes
+    envelope_key: RSAPrivateKey
+    instance: str
+    envelope: bool
+
+
+class LoggedIn(NamedTuple):
+    """An authenticated connection."""
+
+    channel: TlsChannel
+    sealer: Sealing
+    opener: Opening
+    name: DeviceName
+    serial: str
+
+
+class Login:
+    """One connection's way in; every step must end before ``deadline`` (monotonic seconds)."""
+
+    def __init__(self, sock: socket.socket, credentials: Credentials, deadline: float) -> None:
+        self._sock = sock
+        self._credentials = credentials
+        self._deadline = deadline
+        self._channel = TlsChannel(credentials.context, server_side=True)
+        self._received = 0
+
+    def run(self) -> LoggedIn:
+        """Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
+        self._tls()
+        leaf = self._channel.peer_certificate()
+        name, serial = device_of(leaf)
+        if name.instance != self._credentials.instance:
+            raise ChatdError("E210", f"the certificate is for the server {name.instance}")
+        if not self._credentials.envelope:
+            return LoggedIn(self._channel, PlainSealer(), PlainOpener(), name, serial)
+        handshake = ServerHandshake(
+            binding=self._channel.binding(),
+            server_leaf=self._credentials.server_leaf,
+            client_leaf=leaf,
+            envelope_certificate=self._credentials.envelope_certificate,
+            private_key=self._credentials.envelope_key,
+            max_frame=FRAME_LIMIT,
+        )
+        first, rest = self._message(b"")
+        self._send(self._channel.protect(pack(handshake.respond(first))))
+        second, rest = self._message(rest)
+        if rest:
+            raise ChatdError("E104", "data before the envelope was established")
+        answer, keys = handshake.accept(second)
+        self._send(self._channel.protect(pack(answer)))
+        return LoggedIn(self._channel, keys.sealer, keys.opener, name, serial)
+
+    def _tls(self) -> None:
+        data = b""
+        try:
+            while not self._channel.handshake(data):
+                self._send(self._channel.take_outgoing())
+                data = self._receive()
+        finally:
+            # Also after a failure: the alert tells the client why.
+            self._send(self._channel.take_outgoing())
+
+    def _message(self, buffered: bytes) -> tuple[bytes, bytes]:
+        """The next handshake message and what came after it. Raises E104 for a bad length."""
+        buffer = buffered
+        # A flight may carry the first message together with the end of the TLS handshake.
+        buffer += self._channel.receive(b"")
+        while True:
+            if len(buffer) >= _LENGTH:
+                length = int.from_bytes(buffer[:_LENGTH], "big")
+                if not 0 < length <= HANDSHAKE_LIMIT:
+                    raise ChatdError("E104", "a handshake message has a bad length")
+                end = _LENGTH + length
+                if len(buffer) >= end:
+                    return buffer[_LENGTH:end], buffer[end:]
+            buffer += self._channel.receive(self._receive())
+
+    def _receive(self) -> bytes:
+        self._sock.settimeout(self._left())
+        data = self._sock.recv(_RECEIVE_BYTES)
+        if not data:
+            raise ConnectionResetError("closed in the handshake")
+        self._received += len(data)
+        if self._received > UNAUTHENTICATED_LIMIT:
+            raise ChatdError("E101", f"more than {UNAUTHENTICATED_LIMIT} bytes before the login")
+        return data
+
+    def _send(self, data: bytes) -> None:
+        if data:
+            self._sock.settimeout(self._left())
+            self._sock.sendall(data)
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the handshake took too long")
+        return left

@@ -1,0 +1,385 @@
+"""The worker's loop: the hub's frames in, everything to clients out, timers, the heartbeat.
+
+The only thread that writes to client sockets after their login. Reader threads hand it what they
+have with `post`, `start` and `ended`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from chatd.child.channel import Supervised
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub.links import LinkClosedError
+from chatd.logs.records import get_log
+from chatd.proto.events import bye_frame, error_frame
+from chatd.proto.frames import encode
+from chatd.worker.delivery import Delivery, farewell
+from chatd.worker.hublink import HubLink
+from chatd.worker.session import Phase, Session
+
+log = get_log("connections")
+log_errors = get_log("errors")
+
+TICK_SECONDS = 1.0
+# How soon to try again when there is no hub to connect to.
+RECONNECT_SECONDS = 0.05
+# How long a session may wait for the hub's word; the hub is back from a crash in two seconds.
+ADMISSION_SECONDS = 10.0
+# Drain: how long clients get to read the goodbye before the worker ends.
+DRAIN_SECONDS = 3.0
+_PING = encode({"type": "ping"})
+
+
+class Loop:
+    """Owns sessions, delivery and the hub link of one worker."""
+
+    def __init__(self, settings: Settings, hub: HubLink, child: Supervised) -> None:
+        self.hub = hub
+        self.crypto_errors = 0
+        self._child = child
+        self._settings = settings
+        self._sessions: dict[int, Session] = {}
+        self._delivery = Delivery(settings.limits.outbox_bytes)
+        self._inbox: deque[tuple[Callable[..., None], Session, bytes]] = deque()
+        self._timers: list[tuple[float, int]] = []
+        self._next_connect = 0.0
+        self._next_counts = 0.0
+        self._draining_until: float | None = None
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._awake = False
+        self._selector.register(self._wake, selectors.EVENT_READ, self._drain_wake)
+        self._selector.register(child, selectors.EVENT_READ, self._supervisor)
+        self._link_events = 0
+        self.on_drain: Callable[[], None] = lambda: None
+        self.on_reload: Callable[[Settings], None] = lambda settings: None
+
+    # --- from reader threads -------------------------------------------------------------------
+
+    def start(self, session: Session) -> None:
+        """A connection has logged in."""
+        self._put(self._started, session)
+
+    def post(self, session: Session, frame: bytes) -> None:
+        """Send a frame to a session."""
+        self._put(self._posted, session, frame)
+
+    def flush_soon(self, session: Session) -> None:
+        """OpenSSL has something to send by itself."""
+        self._put(self._touched, session)
+
+    def farewell(self, session: Session, frame: bytes) -> None:
+        """Say goodbye and close."""
+        self._put(self._said_goodbye, session, frame)
+
+    def ended(self, session: Session) -> None:
+        """The reader thread is done with the session; its last call."""
+        self._put(self._ended, session)
+
+    def _put(self, what: Callable[..., None], session: Session, data: bytes = b"") -> None:
+        self._inbox.append((what, session, data))
+        # One wake-up for many: the loop clears the flag before it looks into the inbox.
+        if not self._awake:
+            self._awake = True
+            os.eventfd_write(self._wake, 1)
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Returns when a drain is complete."""
+        while self._draining_until is None or not self._drained():
+            self._connect_hub()
+            timeout = TICK_SECONDS if self.hub.connected else RECONNECT_SECONDS
+            for key, mask in self._selector.select(self._until_next_timer(timeout)):
+                self._ready(key.data, mask)
+            self._take_inbox()
+            self._run_timers()
+            for session in self._delivery.take_dirty():
+                self._flush(session)
+            self._send_counts()
+
+    def _ready(self, what: Any, mask: int) -> None:
+        if isinstance(what, Session):
+            self._flush(what)
+        elif what == "hub":
+            if mask & selectors.EVENT_WRITE:
+                self._watch_hub()
+            if mask & selectors.EVENT_READ:
+                self._receive_hub()
+        else:
+            what()
+
+    def _drain_wake(self) -> None:
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            pass
+
+    def _take_inbox(self) -> None:
+        self._awake = False
+        inbox = self._inbox
+        while inbox:
+            what, session, data = inbox.popleft()
+            what(session, data)
+
+    def _supervisor(self) -> None:
+        for message in self._child.receive():
+            if message["type"] == "drain":
+                self._drain()
+            elif message["type"] == "reload":
+                self._settings = Settings.model_validate(self._child.settings)
+                self._delivery.outbox_bytes = self._settings.limits.outbox_bytes
+                self.on_reload(self._settings)
+
+    # --- sessions ------------------------------------------------------------------------------
+
+    def _started(self, session: Session, _: bytes) -> None:
+        now = time.monotonic()
+        self._sessions[session.sid] = session
+        self._timer(session, now + ADMISSION_SECONDS)
+        if self._draining_until is not None:
+            self._going_away(session)
+        else:
+            self.hub.opened(session)
+
+    def _posted(self, session: Session, frame: bytes) -> None:
+        self._delivery.to_session(session, frame)
+
+    def _touched(self, session: Session, _: bytes) -> None:
+        if session.phase is not Phase.GONE:
+            self._delivery.touch(session)
+
+    def _said_goodbye(self, session: Session, frame: bytes) -> None:
+        self._delivery.goodbye(session, frame, time.monotonic())
+
+    def _ended(self, session: Session, _: bytes) -> None:
+        if self._sessions.pop(session.sid, None) is None:
+            return
+        session.phase = Phase.GONE
+        session.gone.set()
+        self._delivery.leave_all(session)
+        self._unwatch(session)
+        session.outbox = []
+        session.unsent = b""
+        session.sock.close()
+        self.hub.closed(session)
+
+    def _close(self, session: Session) -> None:
+        """Wake the reader; it calls `ended`."""
+        session.gone.set()
+        try:
+            session.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def _flush(self, session: Session) -> None:
+        if session.phase is Phase.GONE:
+            return
+        try:
+            done = self._delivery.flush(session)
+        except (OSError, ssl.SSLError, ChatdError):
+            self._unwatch(session)
+            self._close(session)
+            return
+        if not done:
+            self._watch(session)
+            return
+        self._unwatch(session)
+        if session.phase is Phase.CLOSING:
+            farewell(session)
+            self._close(session)
+
+    def _watch(self, session: Session) -> None:
+        if session.close_by is None or session.phase is not Phase.CLOSING:
+            pass
+        else:
+            self._timer(session, session.close_by)
+        try:
+            self._selector.register(session.sock, selectors.EVENT_WRITE, session)
+        except KeyError:
+            pass  # is registered
+        except ValueError:
+            pass  # the socket is closed
+
+    def _unwatch(self, session: Session) -> None:
+        try:
+            self._selector.unregister(session.sock)
+        except (KeyError, ValueError):
+            pass
+
+    # --- timers --------------------------------------------------------------------------------
+
+    def _timer(self, session: Session, due: float) -> None:
+        heapq.heappush(self._timers, (due, session.sid))
+
+    def _until_next_timer(self, most: float) -> float:
+        if self._inbox:
+            return 0
+        if not self._timers:
+            return most
+        return min(most, max(0.0, self._timers[0][0] - time.monotonic()))
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, sid = heapq.heappop(self._timers)
+            session = self._sessions.get(sid)
+            if session is not None:
+                self._look_after(session, now)
+
+    def _look_after(self, session: Session, now: float) -> None:
+        """A session's timer is due: is it admitted, alive, gone in time?"""
+        if session.phase is Phase.CLOSING:
+            if session.close_by and now < session.close_by:
+                self._timer(session, session.close_by)
+            else:
+                self._close(session)
+            return
+        if session.phase is Phase.OPENING:
+            error = ChatdError("E502", "the hub does not answer", "try again in a moment")
+            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)), now)
+            self._timer(session, session.close_by or now)
+            return
+        idle = float(self._settings.server.timeout)
+        silent = now - session.heard
+        if silent >= idle:
+            error = ChatdError("E106", f"nothing was heard for {round(silent)} seconds")
+            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)), now)
+            self._timer(session, session.close_by or now)
+        elif silent >= idle / 2:
+            self._delivery.to_session(session, _PING)
+            self._timer(session, session.heard + idle)
+        else:
+            self._timer(session, session.heard + idle / 2)
+
+    # --- the hub -------------------------------------------------------------------------------
+
+    def _connect_hub(self) -> None:
+        now = time.monotonic()
+        if self.hub.connected:
+            self._watch_hub()
+        elif now >= self._next_connect and self._draining_until is None:
+            self._next_connect = now + RECONNECT_SECONDS
+            if self.hub.connect(self._sessions.values()):
+                self._link_events = selectors.EVENT_READ
+                self._selector.register(self.hub, self._link_events, "hub")
+
+    def _watch_hub(self) -> None:
+        """Write what is queued; ask for writability while something is left."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.hub.pump() else 0)
+        if events != self._link_events:
+            self._link_events = events
+            self._selector.modify(self.hub, events, "hub")
+
+    def _receive_hub(self) -> None:
+        try:
+            for header, payload in self.hub.receive():
+                self._FROM_HUB[header[0]](self, payload, *header[1:])
+        except (LinkClosedError, ValueError, KeyError):
+            self._hub_lost()
+
+    def _hub_lost(self) -> None:
+        self._selector.unregister(self.hub)
+        self._next_connect = time.monotonic() + RECONNECT_SECONDS
+        error = ChatdError("E503")
+        for session, label in self.hub.lost(list(self._sessions.values())):
+            self._delivery.to_session(session, encode(error_frame(label, error)))
+        for session in self._sessions.values():
+            self._delivery.leave_all(session)
+
+    def _admit(self, payload: bytes, sid: int, terms: dict[str, Any]) -> None:
+        session = self._sessions.get(sid)
+        if session is None or session.phase not in (Phase.OPENING, Phase.OPEN):
+            return
+        self._quota(b"", sid, terms["rate"], terms["burst"])
+        if session.phase is Phase.OPENING:
+            session.phase = Phase.OPEN
+            self._timer(session, time.monotonic() + self._settings.server.timeout / 2)
+        self._delivery.to_session(session, payload)
+
+    def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
+        session = self._sessions.get(sid)
+        if session is not None:
+            now = time.monotonic()
+            self._delivery.goodbye(session, payload, now)
+            self._timer(session, session.close_by or now)
+
+    def _quota(self, _: bytes, sid: int, rate: float, burst: int) -> None:
+        session = self._sessions.get(sid)
+        if session is not None:
+            session.bucket.change(rate, burst)
+
+    def _reply(self, payload: bytes, sid: int, label: int) -> None:
+        session = self._sessions.get(sid)
+        if session is not None and self.hub.answered(session, label):
+            self._delivery.to_session(session, payload)
+
+    def _room(self, payload: bytes, room: str) -> None:
+        self._delivery.to_room(room, payload)
+
+    def _live(self, _: bytes, sid: int, rooms: list[str]) -> None:
+        session = self._sessions.get(sid)
+        if session is not None and session.phase is Phase.OPEN:
+            for room in rooms:
+                self._delivery.enter(room, session)
+
+    def _enter(self, _: bytes, room: str, sids: list[int]) -> None:
+        for sid in sids:
+            session = self._sessions.get(sid)
+            if session is not None and session.phase is Phase.OPEN:
+                self._delivery.enter(room, session)
+
+    def _leave(self, _: bytes, room: str, sids: list[int]) -> None:
+        for sid in sids:
+            session = self._sessions.get(sid)
+            if session is not None:
+                self._delivery.leave(room, session)
+
+    _FROM_HUB: ClassVar[dict[str, Callable[..., None]]] = {
+        "admit": _admit,
+        "refuse": _cut,
+        "cut": _cut,
+        "quota": _quota,
+        "reply": _reply,
+        "room": _room,
+        "live": _live,
+        "enter": _enter,
+        "leave": _leave,
+    }
+
+    def _send_counts(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_counts:
+            self._next_counts = now + TICK_SECONDS
+            counts = {
+                "delivered": self._delivery.delivered,
+                "slow_consumers": self._delivery.slow_consumers,
+                "crypto_errors": self.crypto_errors,
+            }
+            self.hub.counts(counts)
+
+    # --- drain ---------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        self._draining_until = time.monotonic() + DRAIN_SECONDS
+        self.on_drain()
+        for session in list(self._sessions.values()):
+            self._going_away(session)
+
+    def _going_away(self, session: Session) -> None:
+        now = time.monotonic()
+        self._delivery.goodbye(session, encode(bye_frame(ChatdError("E502"), retry=True)), now)
+        self._timer(session, session.close_by or now)
+
+    def _drained(self) -> bool:
+        return not self._sessions or time.monotonic() >= (self._draining_until or 0.0)

@@ -1,0 +1,87 @@
+"""Start of a worker process: credentials, the listener's thread, the loop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from chatd.child.channel import EXIT_CONFIG, Supervised
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.logs.records import get_log
+from chatd.pki.contexts import server_context
+from chatd.worker.handler import ChatListener
+from chatd.worker.hublink import HubLink
+from chatd.worker.login import ALPN_ENVELOPE, ALPN_PLAIN, Credentials
+from chatd.worker.loop import Loop
+
+log = get_log("server")
+log_errors = get_log("errors")
+
+
+def main() -> int:
+    """Run a worker; the exit code tells the supervisor whether to start it again."""
+    child = Supervised.attach()
+    try:
+        _serve(child)
+    except ChatdError as error:
+        log_errors.error("worker_ended", code=error.code, why=error.reason, fix=error.fix)
+        print(error, file=sys.stderr, flush=True)
+        return EXIT_CONFIG if error.code in ("E600", "E601", "E606") else 1
+    return 0
+
+
+def _serve(child: Supervised) -> None:
+    settings = Settings.model_validate(child.settings)
+    hub = HubLink(child.home / "run" / "hub.sock", child.name)
+    loop = Loop(settings, hub, child)
+    listener = ChatListener(
+        socket.socket(fileno=child.fd("listener")),
+        loop,
+        load_credentials(child.home / "certs", settings),
+        handshake_seconds=settings.server.handshake_timeout,
+        in_flight=settings.limits.handshakes,
+        per_address=settings.limits.handshakes_per_address,
+    )
+
+    def apply(changed: Settings) -> None:
+        listener.handshake_seconds = changed.server.handshake_timeout
+        listener.in_flight = changed.limits.handshakes
+        listener.per_address = changed.limits.handshakes_per_address
+        listener.credentials = load_credentials(child.home / "certs", changed)
+
+    accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
+    loop.on_reload = apply
+    # shutdown() waits for serve_forever to notice, so not on the loop's own thread.
+    loop.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
+    accepting.start()
+    child.ready()
+    loop.run()
+
+
+def load_credentials(certs: Path, settings: Settings) -> Credentials:
+    """The server's certificates and keys. Raises ChatdError E606 for what cannot be read."""
+    envelope = settings.security.encryption_enabled
+    try:
+        context = server_context(certs, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
+        server = x509.load_pem_x509_certificate((certs / "server.pem").read_bytes())
+        sealed = x509.load_pem_x509_certificate((certs / "envelope.pem").read_bytes())
+        key = load_pem_private_key((certs / "envelope.key").read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise ChatdError("E606", f"the server's certificates cannot be read: {error}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ChatdError("E606", "certs/envelope.key is not an RSA key")
+    return Credentials(
+        context=context,
+        server_leaf=server.public_bytes(Encoding.DER),
+        envelope_certificate=sealed.public_bytes(Encoding.DER),
+        envelope_key=key,
+        instance=settings.server.name,
+        envelope=envelope,
+    )

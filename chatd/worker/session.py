@@ -1,0 +1,104 @@
+"""One connection's state in its worker."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from chatd.net.channel import TlsChannel
+from chatd.pki.profiles import DeviceName
+from chatd.policy.quotas import TokenBucket
+
+
+class Sealing(Protocol):
+    """The sending half of a record layer: the envelope's, or the plain one."""
+
+    def seal(self, payload: bytes) -> bytes: ...
+
+    def close(self) -> bytes: ...
+
+
+class Opening(Protocol):
+    """The receiving half."""
+
+    closed: bool
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+
+class Phase(Enum):
+    """A session's life; it only moves forward."""
+
+    OPENING = 1  # authenticated, the hub has not admitted it yet
+    OPEN = 2
+    CLOSING = 3  # the bye is queued; nothing else is accepted or delivered
+    GONE = 4
+
+
+class Session:
+    """Who owns what: ``outbox``, ``unsent``, ``rooms`` and ``phase`` belong to the worker's loop; ``heard``
+    and ``bucket`` to the connection's reader thread; ``pending`` is guarded by the hub link's lock."""
+
+    __slots__ = (
+        "address",
+        "bucket",
+        "channel",
+        "close_by",
+        "dirty",
+        "gone",
+        "heard",
+        "name",
+        "opener",
+        "outbox",
+        "outbox_bytes",
+        "pending",
+        "phase",
+        "pinged",
+        "rooms",
+        "sealer",
+        "serial",
+        "sid",
+        "slowed",
+        "sock",
+        "unsent",
+    )
+
+    def __init__(
+        self,
+        sid: int,
+        sock: socket.socket,
+        channel: TlsChannel,
+        sealer: Sealing,
+        opener: Opening,
+        name: DeviceName,
+        serial: str,
+        address: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sid = sid
+        self.sock = sock
+        self.channel = channel
+        self.sealer = sealer
+        self.opener = opener
+        self.name = name
+        self.serial = serial
+        self.address = address
+        self.phase = Phase.OPENING
+        self.rooms: set[str] = set()
+        # Frames that wait to be sealed, and sealed bytes that the socket did not take yet.
+        self.outbox: list[bytes] = []
+        self.outbox_bytes = 0
+        self.unsent = b""
+        self.dirty = False
+        # label -> (request, may be sent again), in the order of sending
+        self.pending: dict[int, tuple[bytes, bool]] = {}
+        self.bucket = TokenBucket(rate=1.0, burst=1)
+        self.heard = clock()
+        self.pinged = False
+        self.slowed = False
+        self.close_by: float | None = None
+        self.gone = threading.Event()
