@@ -1,0 +1,175 @@
+"""The certificate authority of one home, and the certificates it issues.
+
+In a home's ``certs/``: ca.pem ca.key server.pem server.key envelope.pem envelope.key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from chatd.errors import ChatdError
+from chatd.pki import profiles
+from chatd.pki.files import PRIVATE, PUBLIC, create_file, replace_file
+from chatd.pki.profiles import DeviceName, valid_name
+
+CA_DAYS = 3653
+# The server's certificates are renewed by hand: often enough to know how, not so often as to forget it.
+SERVER_DAYS = 825
+DEVICE_DAYS = 365
+
+MIN_RSA_BITS = 2048
+# Above this a login costs the server more than 10 ms of CPU.
+MAX_RSA_BITS = 8192
+MAX_ADDRESSES = 64
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+
+
+class Issued(NamedTuple):
+    """A new certificate with its private key."""
+
+    certificate: x509.Certificate
+    key: PrivateKeyTypes
+
+    def __repr__(self) -> str:
+        return f"Issued(serial {self.certificate.serial_number:x})"
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate as PEM text."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as unencrypted PKCS #8 PEM text."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+class Authority:
+    """Holds the CA's key. ``certificate`` is what everybody pins; ``instance`` the server's name."""
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        self.certificate = certificate
+        self.instance = _instance_of(certificate)
+        self._key = key
+
+    @classmethod
+    def create(cls, instance: str, *, now: datetime) -> Authority:
+        """A new CA for the server ``instance``, from five minutes before ``now`` (aware). Raises E403."""
+        _check_name(instance)
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = profiles.ca_builder(instance, key.public_key(), now, CA_DAYS)
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @classmethod
+    def load(cls, certs: Path) -> Authority:
+        """The CA in a home's ``certs``. Raises E606."""
+        try:
+            certificate = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
+            key = load_pem_private_key((certs / "ca.key").read_bytes(), None)
+        except OSError as error:
+            raise ChatdError("E606", f"the authority cannot be read: {error}") from None
+        except profiles.PARSE_ERRORS:
+            raise ChatdError("E606", f"ca.pem or ca.key in {certs} is damaged") from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise ChatdError("E606", f"ca.pem and ca.key in {certs} do not belong together")
+        return cls(certificate, key)
+
+    def save(self, certs: Path) -> None:
+        """Write ca.key and ca.pem; refuses to replace either. Raises E606."""
+        issued = Issued(self.certificate, self._key)
+        create_file(certs / "ca.key", issued.key_pem, PRIVATE)
+        create_file(certs / "ca.pem", issued.certificate_pem, PUBLIC)
+
+    def issue_server(self, addresses: list[str], *, now: datetime, days: int = SERVER_DAYS) -> Issued:
+        """The server's TLS certificate; ``addresses`` are hosts or IP addresses without port. Raises E600.
+
+        Our clients look at the URI only, so that a server may move; the addresses are for other tools.
+        """
+        if len(addresses) > MAX_ADDRESSES:
+            raise ChatdError("E600", f"a server has at most {MAX_ADDRESSES} addresses")
+        names: list[x509.GeneralName] = [_uri(profiles.server_uri(self.instance))]
+        names += [_address(address) for address in dict.fromkeys(addresses)]
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = profiles.leaf_builder(
+            profiles.SERVER, self.certificate, key.public_key(), self.instance, names, now, days
+        )
+        return Issued(builder.sign(self._key, hashes.SHA256()), key)
+
+    def issue_envelope(self, key_size: int, *, now: datetime, days: int = SERVER_DAYS) -> Issued:
+        """The server's RSA certificate for the envelope; ``key_size`` 2048 to 8192 bits. Raises E600."""
+        if not MIN_RSA_BITS <= key_size <= MAX_RSA_BITS:
+            raise ChatdError("E600", f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
+        key = rsa.generate_private_key(public_exponent=65537, key_size=key_size)
+        names: list[x509.GeneralName] = [_uri(profiles.envelope_uri(self.instance))]
+        builder = profiles.leaf_builder(
+            profiles.ENVELOPE,
+            self.certificate,
+            key.public_key(),
+            f"{self.instance} envelope",
+            names,
+            now,
+            days,
+        )
+        return Issued(builder.sign(self._key, hashes.SHA256()), key)
+
+    def issue_device(self, user: str, device: str, *, now: datetime, days: int = DEVICE_DAYS) -> Issued:
+        """A TLS certificate for one device of ``user``. Raises E403."""
+        _check_name(user)
+        _check_name(device)
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [_uri(profiles.device_uri(DeviceName(self.instance, user, device)))]
+        builder = profiles.leaf_builder(
+            profiles.DEVICE, self.certificate, key.public_key(), user, names, now, days
+        )
+        return Issued(builder.sign(self._key, hashes.SHA256()), key)
+
+
+def save_issued(certs: Path, name: str, issued: Issued) -> None:
+    """Write <name>.key and <name>.pem, replacing older ones. Raises E606."""
+    replace_file(certs / f"{name}.key", issued.key_pem, PRIVATE)
+    replace_file(certs / f"{name}.pem", issued.certificate_pem, PUBLIC)
+
+
+def _instance_of(certificate: x509.Certificate) -> str:
+    """The instance in a CA's subject, which `profiles.ca_builder` wrote."""
+    common_names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    text = str(common_names[0].value) if len(common_names) == 1 else ""
+    instance = text.removesuffix(" CA")
+    if instance == text or not valid_name(instance):
+        raise ChatdError("E606", "ca.pem was not made by chatd init")
+    return instance
+
+
+def _check_name(text: str) -> None:
+    if not valid_name(text):
+        raise ChatdError("E403", f"{text!r:.80} is not a valid name")
+
+
+def _uri(text: str) -> x509.UniformResourceIdentifier:
+    return x509.UniformResourceIdentifier(text)
+
+
+def _address(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text.strip("[]").partition("%")[0]))
+    except ValueError:
+        pass
+    if len(text) > 253 or not _HOST.fullmatch(text):
+        raise ChatdError("E600", f"{text!r:.300} is not a host name or IP address", "see server.addresses")
+    return x509.DNSName(text)

@@ -1,0 +1,237 @@
+"""What each certificate of a chatd home looks like, and how its identity is read back.
+
+A CN is no identity: NUL bytes and several CNs pass through TLS libraries. The identity is one SAN URI
+under one of these profiles:
+
+    device    chatd://<instance>/user/<user>/device/<device>    ECDSA P-256, EKU clientAuth
+    server    chatd://<instance>/server                         ECDSA P-256, EKU serverAuth
+    envelope  chatd://<instance>/envelope                       RSA, KU keyEncipherment, no EKU
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from chatd.errors import ChatdError
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?")
+
+# Our own certificates are below 1 KiB (2 KiB with an RSA-8192 key); a bigger one is not parsed, which
+# bounds the work that ten thousand SANs can cause.
+CERTIFICATE_LIMIT = 8 * 1024
+# Peers' clocks differ; the same tolerance as for everything else that is judged by wall clocks.
+BACKDATE = timedelta(minutes=5)
+
+# What cryptography raises for certificates that it cannot read.
+PARSE_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+_KNOWN = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName)
+_KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+)
+
+
+class DeviceName(NamedTuple):
+    """Who a device certificate is: one key pair of one user of one server."""
+
+    instance: str
+    user: str
+    device: str
+
+
+class Profile(NamedTuple):
+    """What distinguishes one kind of leaf from the others."""
+
+    kind: str
+    usage: str
+    purpose: x509.ObjectIdentifier | None
+
+
+DEVICE = Profile("device", "digital_signature", ExtendedKeyUsageOID.CLIENT_AUTH)
+SERVER = Profile("server", "digital_signature", ExtendedKeyUsageOID.SERVER_AUTH)
+ENVELOPE = Profile("envelope", "key_encipherment", None)
+
+
+def device_uri(name: DeviceName) -> str:
+    """The identity of a device, as in its certificate."""
+    return f"chatd://{name.instance}/user/{name.user}/device/{name.device}"
+
+
+def server_uri(instance: str) -> str:
+    """The identity of the server's TLS certificate."""
+    return f"chatd://{instance}/server"
+
+
+def envelope_uri(instance: str) -> str:
+    """The identity of the server's envelope certificate."""
+    return f"chatd://{instance}/envelope"
+
+
+def valid_name(text: str) -> bool:
+    """Whether ``text`` may be the name of an instance, a user or a device."""
+    return NAME.fullmatch(text) is not None
+
+
+def device_of(leaf_der: bytes) -> tuple[DeviceName, str]:
+    """The identity in a device certificate, and its serial number in lowercase hex.
+
+    TLS has verified the chain and the dates; this judges what TLS does not: the profile and the
+    names. Raises ChatdError E210.
+    """
+    try:
+        certificate = parse(leaf_der)
+        uri = uri_of(certificate, DEVICE, only=True)
+    except ValueError as error:
+        raise ChatdError("E210", f"this certificate may not log in: {error}") from None
+    parts = uri.split("/")
+    # chatd: // instance / user / <user> / device / <device>
+    if len(parts) != 7 or parts[:2] != ["chatd:", ""] or parts[3] != "user" or parts[5] != "device":
+        raise ChatdError("E210", "this certificate may not log in: its URI names no device")
+    name = DeviceName(parts[2], parts[4], parts[6])
+    if not all(map(valid_name, name)):
+        raise ChatdError("E210", "this certificate may not log in: its URI has an invalid name")
+    return name, f"{certificate.serial_number:x}"
+
+
+def parse(der: bytes) -> x509.Certificate:
+    """Read a certificate of bounded size. Raises ValueError with a reason for people."""
+    if not der:
+        raise ValueError("there is no certificate")
+    if len(der) > CERTIFICATE_LIMIT:
+        raise ValueError(f"it is longer than {CERTIFICATE_LIMIT} bytes")
+    try:
+        return x509.load_der_x509_certificate(der)
+    except PARSE_ERRORS:
+        raise ValueError("it is not a readable certificate") from None
+
+
+def uri_of(certificate: x509.Certificate, profile: Profile, *, only: bool) -> str:
+    """The one SAN URI of a leaf that follows ``profile``.
+
+    ``only`` allows no other SAN beside it. Raises ValueError with a reason for people.
+    """
+    try:
+        extensions = certificate.extensions
+        for extension in extensions:
+            if extension.critical and not isinstance(extension.value, _KNOWN):
+                raise ValueError("it has an unknown critical extension")
+        _check_profile(extensions, profile)
+        names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound as error:
+        raise ValueError(f"it has no {error.oid._name} extension") from None
+    except PARSE_ERRORS as error:
+        if type(error) is ValueError:
+            raise
+        raise ValueError("its extensions are not readable") from None
+    uris = [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
+    if len(uris) != 1 or (only and len(names) != 1):
+        raise ValueError("it does not have exactly one name of the form chatd://...")
+    return uris[0]
+
+
+def _check_profile(extensions: x509.Extensions, profile: Profile) -> None:
+    if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+        raise ValueError("it is an authority's certificate")
+    usage = extensions.get_extension_for_class(x509.KeyUsage)
+    if not usage.critical or [u for u in _KEY_USAGES if getattr(usage.value, u)] != [profile.usage]:
+        raise ValueError(f"its key usage is not that of a {profile.kind} certificate")
+    purposes: list[x509.ObjectIdentifier] = []
+    try:
+        purposes += extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        pass
+    if purposes != ([] if profile.purpose is None else [profile.purpose]):
+        raise ValueError(f"its purpose is not that of a {profile.kind} certificate")
+
+
+def fingerprint(der: bytes) -> str:
+    """What people compare: SHA256:AB:CD:..."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(der)
+    return "SHA256:" + digest.finalize().hex(":").upper()
+
+
+def ca_builder(instance: str, key: PublicKey, now: datetime, days: int) -> x509.CertificateBuilder:
+    """A certificate for the authority itself, ready to be signed with its own key.
+
+    The path length of 0 makes a chain with intermediates invalid. VERIFY_X509_STRICT, the default
+    since Python 3.13, wants the SKI and the critical flags (RFC 5280, 4.2).
+    """
+    name = _common_name(f"{instance} CA")
+    return (
+        _builder(name, name, key, now - BACKDATE, now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage("key_cert_sign", "crl_sign"), critical=True)
+    )
+
+
+def leaf_builder(
+    profile: Profile,
+    ca: x509.Certificate,
+    key: PublicKey,
+    common_name: str,
+    names: list[x509.GeneralName],
+    now: datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    """A leaf under ``profile``, ready to be signed. It does not outlive ``ca``."""
+    after = min(now + timedelta(days=days), ca.not_valid_after_utc)
+    before = max(now - BACKDATE, ca.not_valid_before_utc)
+    ski = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        _builder(_common_name(common_name), ca.subject, key, before, after)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(profile.usage), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False)
+    )
+    if profile.purpose is None:
+        return builder
+    return builder.add_extension(x509.ExtendedKeyUsage([profile.purpose]), critical=False)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: PublicKey, before: datetime, after: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(before)
+        .not_valid_after(after)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _key_usage(*allowed: str) -> x509.KeyUsage:
+    usages = {usage: usage in allowed for usage in _KEY_USAGES}
+    return x509.KeyUsage(**usages, encipher_only=False, decipher_only=False)
