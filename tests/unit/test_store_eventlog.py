@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_find(log: EventLog) -> None:
     assert log.find("alice/laptop", msg_id(121)) is None
     log.append(entries(121, 1))
     assert log.find("alice/laptop", msg_id(121)) is not None
+
+
+def test_find_in_another_thread_than_append(log: EventLog) -> None:
+    def append() -> None:
+        for first in range(121, 321, 2):
+            log.append(entries(first, 2))
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    while log.find("alice/laptop", msg_id(320)) is None:
+        assert log.find("alice/laptop", msg_id(7)) is not None
+        assert thread.is_alive() or log.head == 320
+    thread.join()
 
 
 def test_the_same_id_twice_is_refused_and_ends_the_log(tmp_path: Path, log: EventLog) -> None:
