@@ -10,7 +10,6 @@ under one of these profiles:
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
@@ -21,8 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chatd.errors import ChatdError
-
-NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?")
+from chatd.proto.text import NAME
 
 # Our own certificates are below 1 KiB (2 KiB with an RSA-8192 key); a bigger one is not parsed, which
 # bounds the work that ten thousand SANs can cause.

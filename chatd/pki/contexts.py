@@ -1,0 +1,123 @@
+"""TLS contexts for both ends, and what each end checks about the other beside TLS.
+
+TLS 1.3 only, certificates on both sides, the own CA as the only authority.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from chatd.errors import ChatdError
+from chatd.pki import profiles
+from chatd.pki.authority import MAX_RSA_BITS, MIN_RSA_BITS
+from chatd.pki.explain import explain_tls_failure
+from chatd.pki.identity import Identity
+
+__all__ = ["check_server", "client_context", "envelope_key_of", "explain_tls_failure", "server_context"]
+
+# RSA and DH below 2048 bits and SHA-1 signatures are refused.
+_SECURITY_LEVEL = 2
+
+
+def server_context(certs: Path, *, alpn: str) -> ssl.SSLContext:
+    """The workers' context from a home's ``certs``. Raises E606.
+
+    A context is never changed: OpenSSL ignores CAs and CRLs that are newly loaded into one in use.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context)
+    # A resumed session would skip the client's certificate.
+    context.num_tickets = 0
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols([alpn])
+    try:
+        context.load_cert_chain(certs / "server.pem", certs / "server.key", password=_no_password)
+        context.load_verify_locations(certs / "ca.pem")
+    except (OSError, ValueError) as error:
+        raise ChatdError(
+            "E606", f"server.pem, server.key or ca.pem in {certs} cannot be used: {error}"
+        ) from None
+    return context
+
+
+def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:
+    """A client's context, which trusts the identity's CA and nothing else. Raises E608.
+
+    Host names are not checked: a server is known by its URI (`check_server`), wherever it listens.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(alpn)
+    try:
+        context.load_cert_chain(identity.path, password=_no_password)
+        context.load_verify_locations(cadata=identity.ca_pem)
+    except (OSError, ValueError) as error:
+        raise ChatdError("E608", f"{identity.path} cannot be used as an identity: {error}") from None
+    return context
+
+
+def _harden(context: ssl.SSLContext) -> None:
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    # The default since Python 3.13 (RFC 5280 checks); set so that all versions judge alike.
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    if context.security_level < _SECURITY_LEVEL:
+        context.set_ciphers(f"DEFAULT:@SECLEVEL={_SECURITY_LEVEL}")
+
+
+def _no_password() -> str:
+    # Without this, OpenSSL asks on the terminal for the password of an encrypted key.
+    raise ValueError("its key is protected by a password")
+
+
+def check_server(leaf_der: bytes, instance: str) -> None:
+    """Whether a verified leaf is that of the server ``instance``. Raises E209."""
+    try:
+        uri = profiles.uri_of(profiles.parse(leaf_der), profiles.SERVER, only=False)
+    except ValueError as error:
+        raise ChatdError("E209", f"the server's certificate is not accepted: {error}") from None
+    if uri != profiles.server_uri(instance):
+        raise ChatdError("E209", f"the server is not {instance!r}, which the identity is for")
+
+
+def envelope_key_of(
+    identity: Identity, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Callable[[bytes], RSAPublicKey]:
+    """A function that verifies the server's envelope certificate (DER) and gives its key.
+
+    The function raises E209. ``now`` is the (aware) time by which the certificate's dates are judged.
+    """
+    ca = x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
+
+    def verify(der: bytes) -> RSAPublicKey:
+        try:
+            return _envelope_key(der, ca, identity.instance, now())
+        except ValueError as error:
+            raise ChatdError("E209", f"the server's envelope certificate is not accepted: {error}") from None
+
+    return verify
+
+
+def _envelope_key(der: bytes, ca: x509.Certificate, instance: str, now: datetime) -> RSAPublicKey:
+    """Raises ValueError with a reason for people."""
+    certificate = profiles.parse(der)
+    try:
+        certificate.verify_directly_issued_by(ca)
+        key = certificate.public_key()
+    except (InvalidSignature, *profiles.PARSE_ERRORS):
+        raise ValueError("it is not from the authority in the identity") from None
+    if profiles.uri_of(certificate, profiles.ENVELOPE, only=True) != profiles.envelope_uri(instance):
+        raise ValueError(f"it is not that of {instance!r}")
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ValueError("it has expired or is not valid yet; if the clock here is right, it must be renewed")
+    if not isinstance(key, RSAPublicKey) or not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        raise ValueError("its key is not an RSA key of an accepted size")
+    return key

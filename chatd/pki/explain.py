@@ -1,0 +1,129 @@
+"""Why a TLS connection failed, in words a person can act on.
+
+A TLS 1.3 server judges the client's certificate after the client's handshake is over, and its refusal
+is one alert byte or just a reset. The rest is found by looking at what is known here: the identity's
+dates, the clock, the pinned CA.
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+
+from chatd.errors import ChatdError
+from chatd.pki.identity import Identity
+
+# Seconds by which clocks may differ before that is given as the cause.
+CLOCK_TOLERANCE = 300.0
+
+# X509_V_ERR_* of OpenSSL's x509_vfy.h.
+_NOT_YET_VALID = 9
+_EXPIRED = 10
+
+# OpenSSL's names of the alerts of RFC 8446, 6.2, that a server sends about a client's certificate.
+_REFUSED_EXPIRED = "CERTIFICATE_EXPIRED"
+_REFUSED_UNKNOWN_CA = "UNKNOWN_CA"
+_REFUSED_NONE = "CERTIFICATE_REQUIRED"
+_REFUSED_REVOKED = "CERTIFICATE_REVOKED"
+_REFUSED_KIND = ("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")
+_VERSIONS = ("PROTOCOL_VERSION", "NO_APPLICATION_PROTOCOL", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
+
+
+def explain_tls_failure(
+    error: Exception, *, identity: Identity, server_time_hint: float | None, now: float
+) -> ChatdError:
+    """What to tell the person whose connection ended with ``error`` during TLS or right after it.
+
+    ``now`` and ``server_time_hint`` are Unix times; the hint is the server's clock where it is known.
+    """
+    if isinstance(error, ChatdError):
+        return error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _server_refused(error, identity, now)
+    clock = _clock(identity, server_time_hint, now)
+    if clock is not None:
+        return clock
+    if isinstance(error, ssl.SSLError):
+        return _client_refused(error.reason or "", identity, now)
+    words = error.strerror if isinstance(error, OSError) and error.strerror else "the connection was cut"
+    return ChatdError(
+        "E607",
+        f"the server ended the connection before the login: {words}",
+        "try again; if it stays, ask an admin to look into logs/security.log",
+    )
+
+
+def _clock(identity: Identity, hint: float | None, now: float) -> ChatdError | None:
+    """What the clock and the identity's own dates explain, whatever the server said."""
+    if hint is not None and abs(now - hint) > CLOCK_TOLERANCE:
+        side = "behind" if now < hint else "ahead of"
+        return ChatdError(
+            "E204", f"this machine's clock is {abs(now - hint) / 60:.0f} minutes {side} the server's"
+        )
+    if now > identity.not_after.timestamp():
+        return ChatdError("E202", f"your certificate expired on {_day(identity.not_after)}")
+    if now < identity.not_before.timestamp():
+        return ChatdError(
+            "E203",
+            f"your certificate is valid from {_day(identity.not_before)}, and this machine's clock says "
+            f"{_day(datetime.fromtimestamp(now, UTC))}",
+        )
+    return None
+
+
+def _server_refused(error: ssl.SSLCertVerificationError, identity: Identity, now: float) -> ChatdError:
+    """This side did not accept the server's certificate."""
+    clock = _day(datetime.fromtimestamp(now, UTC))
+    if error.verify_code == _EXPIRED:
+        return ChatdError(
+            "E202",
+            f"the server's certificate has expired (this machine's clock says {clock})",
+            "set the clock if it is wrong; else an admin must renew the server's certificate",
+        )
+    if error.verify_code == _NOT_YET_VALID:
+        return ChatdError(
+            "E204",
+            f"the server's certificate is not valid yet (this machine's clock says {clock})",
+        )
+    return ChatdError(
+        "E209",
+        f"the server's certificate is not from the authority of {identity.instance!r} in "
+        f"{identity.path.name}: {error.verify_message}",
+    )
+
+
+def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
+    """The server did not accept this side's certificate, or something else in TLS failed."""
+    if reason.endswith(_REFUSED_EXPIRED):
+        return ChatdError(
+            "E204",
+            f"the server says that your certificate has expired; by this machine's clock "
+            f"({_day(datetime.fromtimestamp(now, UTC))}) it is valid until {_day(identity.not_after)}",
+        )
+    if reason.endswith(_REFUSED_UNKNOWN_CA):
+        return ChatdError(
+            "E201", f"the server does not accept the authority that issued {identity.path.name}"
+        )
+    if reason.endswith(_REFUSED_NONE):
+        return ChatdError("E200", "the server got no certificate from this client")
+    if reason.endswith(_REFUSED_REVOKED):
+        return ChatdError("E206")
+    if reason.endswith(_REFUSED_KIND):
+        return ChatdError(
+            "E210",
+            f"the server does not accept the certificate in {identity.path.name}",
+            "check that the server's clock is right; else ask an admin for a new identity",
+        )
+    if reason.endswith(_VERSIONS):
+        return ChatdError(
+            "E107", "what answers at this address does not speak this version of chatd", "check the address"
+        )
+    return ChatdError(
+        "E607",
+        f"the secure connection failed: {reason.replace('_', ' ').lower() or 'the connection was cut'}",
+        "check the address; if it is right, ask an admin to look into logs/security.log",
+    )
+
+
+def _day(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}Z"
