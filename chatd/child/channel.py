@@ -102,7 +102,10 @@ class Supervised:
         self.send({"type": "report", "stats": stats})
 
     def send(self, message: dict[str, object]) -> None:
-        """Send one message (``type`` and at most 1 MiB); dropped when the supervisor does not read."""
+        """Send one message: ``type`` and more, at most lines.MAX_LINE bytes.
+
+        It is dropped when the supervisor has not read for long.
+        """
         try:
             self._channel.send(message)
         except ChannelClosedError:

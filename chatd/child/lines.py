@@ -8,8 +8,10 @@ from typing import Final
 
 from chatd.logs.lines import LineBuffer
 
-MAX_LINE: Final = 1024 * 1024
-MAX_QUEUED: Final = 4 * MAX_LINE
+MAX_LINE: Final = 4 * 1024 * 1024
+"""The largest message is the settings: a file of at most 1 MiB, whose letters JSON may write in three times
+the bytes."""
+MAX_QUEUED: Final = 2 * MAX_LINE
 """Bytes that may wait for a peer that does not read; what comes on top is dropped and counted."""
 READ_SIZE: Final = 65536
 

@@ -6,14 +6,17 @@ sun_path holds 108 bytes (unix(7)); a home deep in a temporary folder is longer.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 MAX_PATH: Final = 100
+RETRY_SECONDS: Final = 0.02
 
 
 @contextmanager
@@ -30,16 +33,29 @@ def unix_address(path: Path) -> Iterator[str]:
 
 
 def connect_unix(path: Path, timeout: float | None = None) -> socket.socket:
-    """A connected stream socket; ``timeout`` in seconds stays set on it. Raises OSError."""
+    """A connected stream socket; ``timeout`` in seconds stays set on it. Raises OSError, TimeoutError."""
+    deadline = time.monotonic() + timeout if timeout is not None else math.inf
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
         with unix_address(path) as address:
-            sock.connect(address)
+            while not _connected(sock, address):
+                if time.monotonic() >= deadline:
+                    raise TimeoutError
+                time.sleep(RETRY_SECONDS)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _connected(sock: socket.socket, address: str) -> bool:
+    """False when the backlog is full: a socket with a timeout is then told EAGAIN at once (connect(2))."""
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def listen_unix(path: Path, backlog: int) -> socket.socket:

@@ -209,6 +209,7 @@ class Arbiter:
 
     def _come_up(self, name: str) -> None:
         self._was_up = True
+        self._sample()  # so that nobody who asks now has to wait for the first period
         log.info("up", after=name, address=self._address, version=__version__)
         notify(f"READY=1\nSTATUS=listening on {self._address}")
         if self._foreground:
@@ -246,11 +247,8 @@ class Arbiter:
 
     def _observe(self) -> None:
         periods = self._settings.monitor
-        if not self._monitor.samples or self._timers["sample"].due(self._now, periods.sample_seconds):
-            self._monitor.sample(self._children, self._now)
-            for child in self._children:
-                if child.spec.kind == "hub" and child.is_up:
-                    child.send(self._monitor.message())
+        if self._timers["sample"].due(self._now, periods.sample_seconds):
+            self._sample()
         if self._timers["stats"].due(self._now, periods.stats_seconds):
             message = self._monitor.message()
             log.info("STATS", state=self._state(), processes=message["processes"], box=message["box"])
@@ -258,6 +256,12 @@ class Arbiter:
             _say(self._monitor.console_line(self._state()))
         if self._watchdog and self._timers["watchdog"].due(self._now, self._watchdog):
             notify("WATCHDOG=1")
+
+    def _sample(self) -> None:
+        self._monitor.sample(self._children, self._now)
+        for child in self._children:
+            if child.spec.kind == "hub" and child.is_up:
+                child.send(self._monitor.message())
 
     def _state(self) -> str:
         if self._stopping:

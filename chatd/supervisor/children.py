@@ -176,9 +176,9 @@ class Child:
         assert self._process is not None  # noqa: S101
         if self.state is State.STOPPING:
             return  # its deadlines see to it
-        if self._heartbeat.ping_due(now):
-            self._process.send({"type": "ping", "n": int(now)})
         patience = self._tools.patience() if self._ready is not None else BOOT_SECONDS
+        if self._heartbeat.ping_due(now, patience):
+            self._process.send({"type": "ping", "n": int(now)})
         verdict = self._heartbeat.judge(now, patience)
         if verdict is Verdict.ABORT:
             self._complaint = f"no answer for {patience:g} s"

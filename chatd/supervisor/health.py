@@ -24,6 +24,8 @@ every few seconds, while a child that dies right after its start still waits lon
 MAX_BOOT_FAILURES: Final = 5
 
 PING_SECONDS: Final = 1.0
+PINGS_PER_PATIENCE: Final = 4
+"""A short heartbeat_timeout is not used up by waiting for the next ping."""
 BOOT_SECONDS: Final = 30.0
 """A child that is not ready yet may be silent this long (a hub that recovers calls receive() meanwhile)."""
 DUMP_SECONDS: Final = 1.0
@@ -67,9 +69,9 @@ class Heartbeat:
         """The supervisor itself stood still so long (it was stopped, or the box was asleep)."""
         self._heard += seconds
 
-    def ping_due(self, now: float) -> bool:
-        """True once a second."""
-        if now - self._pinged < PING_SECONDS:
+    def ping_due(self, now: float, patience: float) -> bool:
+        """True once a second, or oftener when ``patience`` is only a few seconds."""
+        if now - self._pinged < min(PING_SECONDS, patience / PINGS_PER_PATIENCE):
             return False
         self._pinged = now
         return True

@@ -45,8 +45,8 @@ def real_children(settings: Settings) -> list[ChildSpec]:
 def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = None) -> int:
     """Supervise until told to stop; returns the exit code of the process.
 
-    ``children`` replaces the real ones. Raises ChatdError when it cannot start: E600 settings, E604
-    running already, E605 address, E606 files.
+    ``children`` replaces the real ones. Raises ChatdError when it cannot start: E600 and E601 settings,
+    E604 running already, E605 address, E606 files.
     """
     home = home.resolve()
     settings = load_settings(home, os.environ)
@@ -63,10 +63,11 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
     """Start a detached supervisor and wait at most ``timeout`` seconds until it runs; returns its status.
 
     ``argv`` replaces the command line. Raises ChatdError with the daemon's own reason when it ends
-    (E600, E604, E605, E606), E609 or E610 when it stays but a child cannot start, E611 when it takes
+    (E600, E601, E604, E605, E606), E609 or E610 when it stays but a child cannot start, E611 when it takes
     too long.
     """
     home = home.resolve()
+    load_settings(home, os.environ)  # what is wrong with them is best said before anything is started
     make_run_directory(home)
     command = argv or (sys.executable, "-m", "chatd.supervisor", "--home", str(home))
     console = home / CONSOLE_LOG

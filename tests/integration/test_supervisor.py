@@ -32,7 +32,8 @@ if order.startswith("exit "):
     print("cannot work today", file=sys.stderr)
     os._exit(int(order.split()[1]))
 log = get_log("server")
-log.info("serving", level=child.settings["logging"]["level"], listeners=sys.argv[1:])
+environment = [os.environ.get(name) for name in ("SSLKEYLOGFILE", "CHATD_CHILD_FDS", "MALLOC_ARENA_MAX")]
+log.info("serving", level=child.settings["logging"]["level"], environment=environment)
 get_log("connections").info("opened", address="192.0.2.7")
 get_log("security").warning("login_refused", user="bob", code="E207")
 for name in sys.argv[1:]:
@@ -311,7 +312,7 @@ def test_terminated_supervisor_drains_and_leaves_nothing(daemon: Daemon) -> None
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b"nonsense\n", b"[1]\n", b"{}\n", b'{"type": 7}\n', b'{"type": "no"}\n', b"x" * 2_000_000]
+    "line", [b"\n", b"nonsense\n", b"[1]\n", b"{}\n", b'{"type": 7}\n', b'{"type": "no"}\n', b"x" * 5_000_000]
 )
 def test_control_socket_survives_nonsense(daemon: Daemon, line: bytes) -> None:
     daemon.start()
@@ -352,3 +353,26 @@ def test_hangup_reloads_and_logs_rotate(daemon: Daemon) -> None:
         daemon.ask(type="reopen")
     assert (logs / "server.log.1").stat().st_size <= SMALLEST_LOG
     assert daemon.records("server.log.1")
+
+
+def test_children_get_a_clean_environment(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(daemon.home / "keys"))
+    daemon.start()
+    served = [record for record in daemon.records() if record["event"] == "serving"]
+    assert [record["environment"] for record in served] == [[None, None, "2"]] * 3
+
+
+def test_home_deeper_than_a_unix_address(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / ("deep" * 20) / ("deeper" * 10))
+    try:
+        assert daemon.start()["state"] == "running"
+        assert daemon.child("hub")["state"] == "running"
+    finally:
+        daemon.end()
+
+
+def test_start_without_settings_starts_nothing(daemon: Daemon) -> None:
+    (daemon.home / "config" / "settings.json").unlink()
+    with pytest.raises(ChatdError, match="E601"):
+        daemon.start()
+    assert not (daemon.home / "run").exists()

@@ -164,6 +164,14 @@ def test_channel_bounds_what_waits(pair: tuple[JsonChannel, socket.socket]) -> N
         channel.receive()
 
 
+def test_full_backlog_is_waited_for_and_then_is_a_timeout(tmp_path: Path) -> None:
+    with listen_unix(tmp_path / "s", 0) as listener, connect_unix(tmp_path / "s", 30):
+        with pytest.raises(TimeoutError):
+            connect_unix(tmp_path / "s", 0.05)
+        listener.accept()[0].close()
+        connect_unix(tmp_path / "s", 30).close()
+
+
 @pytest.mark.parametrize("length", [10, MAX_PATH - 1, MAX_PATH + 1, 150, 240])
 def test_unix_sockets_at_paths_of_any_length(tmp_path: Path, length: int) -> None:
     deep = tmp_path

@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from chatd.child.lines import MAX_LINE
 from chatd.child.unix import connect_unix
+from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.logs.files import LogFiles
 from chatd.supervisor.control import MAX_CLIENTS, SOCKET, ControlServer, Reply, answer, ask, refusal
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.loop import Loop
 from chatd.supervisor.monitor import Every, Monitor
 from chatd.supervisor.pidlock import CHILDREN_FILE, PidLock, kill_leftovers, remember_children
+from chatd.supervisor.process import ChildSpec, RealProcess
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
 
@@ -170,6 +174,15 @@ def test_loop_collects_signals_and_survives_a_watch_that_ends_another() -> None:
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
+def test_program_that_is_missing_leaks_nothing(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, Settings().logging)
+    spec = ChildSpec("hub", "hub", ("/nonexistent/program",))
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call, so one descriptor of its own
+    with pytest.raises(FileNotFoundError):
+        RealProcess(spec, tmp_path, {}, files, lambda fd, callback: None, lambda fd: None)
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
 class Server:
     """A control server in a thread of its own; ``stop`` ends the thread."""
 
@@ -208,7 +221,7 @@ class Server:
         elif request["type"] == "big":
             reply(answer(text="x" * 900_000))
         elif request["type"] == "too big":
-            reply(answer(text="x" * 2_000_000))
+            reply(answer(text="x" * MAX_LINE))
         elif request["type"] == "no":
             reply(refusal(ChatdError("E600", "line one\nline two", "do this")))
         else:

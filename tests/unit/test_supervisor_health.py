@@ -49,7 +49,8 @@ def test_backoff_doubles_to_its_limit_and_forgives(random: float, factor: float)
 
 def test_heartbeat() -> None:
     heart = Heartbeat(100.0)
-    assert [heart.ping_due(at) for at in (100.9, 101.0, 101.5, 102.1)] == [False, True, False, True]
+    assert [heart.ping_due(at, 5.0) for at in (100.9, 101.0, 101.5, 102.1)] == [False, True, False, True]
+    assert [heart.ping_due(at, 0.5) for at in (102.2, 102.3)] == [False, True]
     assert heart.judge(104.9, 5.0) is Verdict.FINE
     heart.heard(104.9)
     heart.forgive(10.0)
