@@ -1,10 +1,8 @@
-"""The envelope's handshake, sans-IO. Specified in docs/protocol.md, "Envelope".
+"""The envelope's handshake without I/O: message bodies in, message bodies out.
 
-    M1 C->S  hello: random, X25519 key          M3 C->S  RSA-OAEP(secret), fin_C
-    M2 S->C  random, X25519 key, certificate    M4 S->C  fin_S
-
-Each message is called a body here; on the wire `pack` puts its length before it. Every failure is
-E104 with one wording to the peer; out of order is E105, another version E107.
+Runs inside an established TLS connection and is bound to it and to both certificates. It adds
+confirmation of the keys by both sides and forward secrecy of its own (X25519), so that the RSA
+key alone opens nothing that was recorded. On the wire every body is behind its length (`pack`).
 """
 
 from __future__ import annotations
@@ -13,69 +11,103 @@ import hmac
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from chatd.crypto.keys import channel_binding, digest, extract, lp, traffic_secret
-from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, Opener, Sealer
+from chatd.crypto.keys import SECRET_SIZE, Secrets, channel_digest, digest, secret_label
+from chatd.crypto.records import CLIENT_TO_SERVER, MAX_PAYLOAD, SERVER_TO_CLIENT, Opener, Sealer
 from chatd.errors import ChatdError
 
-HANDSHAKE_LIMIT: Final = 16 * 1024
-MAGIC: Final = b"CHD1"
-VERSION: Final = 1
-SUITE: Final = 1  # RSA-OAEP-SHA256 + X25519, HKDF-SHA256, AES-256-GCM
-RANDOM_BYTES: Final = 32
-SESSION_ID_BYTES: Final = 16
-FIN_BYTES: Final = 32
+# Bytes of one message body; to be checked as soon as its length has been read.
+HANDSHAKE_LIMIT = 16 * 1024
+VERSION = 1
+# X25519, RSA-OAEP-SHA256, HKDF-SHA256, AES-256-GCM. A suite is replaced with the version, never negotiated.
+SUITE = 1
 
-_M1: Final = struct.Struct(">4sHH32s32s")
-_M2: Final = struct.Struct(">HH32s32s16sI")
+_MAGIC = b"CHD1"
+_SIZE_OF_KEY = 32
+_SIZE_OF_PROOF = 32
+_SIZE_OF_SESSION_ID = 16
+_M1 = struct.Struct(">4sHH32s32s")
+_M2 = struct.Struct(">HH32s32s16sI")
+# A TLS 1.3 Finished value has the size of the suite's hash; TLS 1.2's 12 bytes do not bind (RFC 9266).
+_BINDING_MINIMUM = 32
+_RSA_BITS_MINIMUM, _RSA_BITS_MAXIMUM = 2048, 8192
 
 Random = Callable[[int], bytes]
 
 
 def pack(body: bytes) -> bytes:
-    """A handshake message as it goes on the wire."""
+    """A message as it goes over the wire: length u32, body. Raises ValueError over the limit."""
+    if not 0 < len(body) <= HANDSHAKE_LIMIT:
+        raise ValueError(f"a handshake message of {len(body)} bytes")
     return len(body).to_bytes(4, "big") + body
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """What both ends have after the handshake; each ``sealer`` is the other end's ``opener``."""
+    """What a finished handshake leaves: ``sealer`` for the own direction, ``opener`` for the peer's.
+
+    ``max_frame`` is the longest frame the server accepts, in bytes.
+    """
 
     session_id: bytes
     max_frame: int
-    sealer: Sealer
-    opener: Opener
-
-    def __repr__(self) -> str:
-        return "<SessionKeys>"
+    sealer: Sealer = field(repr=False)
+    opener: Opener = field(repr=False)
 
 
-class _Secrets:
-    """The key schedule from the transcript; dropped when the handshake is over."""
+class _Handshake:
+    """What both sides share: the order of steps, the transcript, the key agreement."""
 
-    def __init__(self, th2: bytes, ciphertext: bytes, transcript: tuple[bytes, ...], secret: bytes) -> None:
-        self.th3 = digest(lp(*transcript, ciphertext))
-        self._prk = extract(th2, secret)
+    def __init__(self, binding: bytes, server_leaf: bytes, client_leaf: bytes, random: Random) -> None:
+        if len(binding) < _BINDING_MINIMUM or not server_leaf or not client_leaf:
+            raise ChatdError("E104", "the TLS connection gives nothing to bind the envelope to")
+        self._channel = channel_digest(binding, server_leaf, client_leaf)
+        self._random = random
+        self._exchange_key: X25519PrivateKey | None = None
+        self._m1 = self._m2 = b""
+        self._next, self._following = "first", ""
 
-    def of(self, label: bytes) -> bytes:
-        return traffic_secret(self._prk, label, self.th3)
+    def _enter(self, step: str, following: str) -> None:
+        """Take a step, once and in order. A step that fails leaves the handshake of no further use."""
+        expected, self._next = self._next, "over"
+        if step != expected:
+            raise ChatdError("E105", "a handshake message came out of order")
+        self._following = following
 
-    def client_finished(self) -> bytes:
-        return hmac.digest(self.of(b"fin c"), self.th3, "sha256")
+    def _leave(self) -> None:
+        self._next = self._following
 
-    def server_finished(self, client_finished: bytes) -> bytes:
-        return hmac.digest(self.of(b"fin s"), digest(lp(self.th3, client_finished)), "sha256")
+    def _new_exchange_key(self) -> bytes:
+        self._exchange_key = X25519PrivateKey.from_private_bytes(self._random(_SIZE_OF_KEY))
+        return self._exchange_key.public_key().public_bytes_raw()
+
+    def _agree(self, peer: bytes) -> bytes:
+        key, self._exchange_key = self._exchange_key, None
+        if key is None:
+            raise ChatdError("E105", "a handshake message came out of order")
+        try:
+            return key.exchange(X25519PublicKey.from_public_bytes(peer))
+        except ValueError:
+            # RFC 7748, 6.1: the all-zero result of a point of small order.
+            raise ChatdError("E104", "the peer's exchange key is not usable") from None
+
+    def _transcript(self, *more: bytes) -> bytes:
+        return digest(self._channel, self._m1, self._m2, *more)
 
 
-class ClientHandshake:
-    """The client's side: `hello`, `exchange`, `finish`, once each, in this order."""
+class ClientHandshake(_Handshake):
+    """The client's side: `hello`, `exchange`, `finish`.
+
+    ``binding`` is the TLS binding value, the leaves are DER. ``envelope_key_of`` verifies the
+    envelope certificate (DER) and returns its key, or raises ChatdError. All methods raise
+    ChatdError: E104, E107 for another version, E105 out of order.
+    """
 
     def __init__(
         self,
@@ -86,60 +118,64 @@ class ClientHandshake:
         envelope_key_of: Callable[[bytes], RSAPublicKey],
         random: Random = os.urandom,
     ) -> None:
-        """``binding`` is the TLS value of docs/protocol.md; ``envelope_key_of`` verifies the envelope
-        certificate (DER) and returns its key, or raises."""
-        self._cb = channel_binding(_some(binding), server_leaf, client_leaf)
+        super().__init__(binding, server_leaf, client_leaf, random)
         self._envelope_key_of = envelope_key_of
-        self._random = random
-        self._step = 0
-        self._m1 = b""
+        self._secrets: Secrets | None = None
+        self._session_id = b""
+        self._max_frame = 0
 
     def hello(self) -> bytes:
         """M1."""
-        self._take_step(0)
-        self._private = X25519PrivateKey.from_private_bytes(self._random(32))
-        public = self._private.public_key().public_bytes_raw()
-        self._m1 = _M1.pack(MAGIC, VERSION, SUITE, self._random(RANDOM_BYTES), public)
+        self._enter("first", "exchange")
+        nonce = self._random(SECRET_SIZE)
+        self._m1 = _M1.pack(_MAGIC, VERSION, SUITE, nonce, self._new_exchange_key())
+        self._leave()
         return self._m1
 
     def exchange(self, m2: bytes) -> bytes:
-        """M3 for the server's M2. Raises E104, E107, or what ``envelope_key_of`` raises."""
-        self._take_step(1)
-        if not _M2.size < len(m2) <= HANDSHAKE_LIMIT:
-            raise ChatdError("E104", "the server's answer has a bad length")
-        version, suite, _, public, self._session_id, self._max_frame = _M2.unpack_from(m2)
-        _check_version(version, suite)
+        """M3 for the server's M2."""
+        self._enter("exchange", "finish")
+        _check_size(m2)
+        _check_version(m2)
+        if len(m2) <= _M2.size:
+            raise ChatdError("E104", "the server's first message is too short")
+        _, _, _, peer, self._session_id, self._max_frame = _M2.unpack_from(m2)
+        if not 0 < self._max_frame <= MAX_PAYLOAD:
+            raise ChatdError("E104", "the server announced a frame size that does not fit a record")
         key = self._envelope_key_of(m2[_M2.size :])
-        th2 = digest(lp(self._cb, self._m1, m2))
-        pms = self._random(32)
-        ciphertext = key.encrypt(pms, _oaep(th2))
-        secret = pms + _agree(self._private, public)
-        self._secrets = _Secrets(th2, ciphertext, (self._cb, self._m1, m2), secret)
-        self._finished = self._secrets.client_finished()
-        return ciphertext + self._finished
+        if not _RSA_BITS_MINIMUM <= key.key_size <= _RSA_BITS_MAXIMUM:
+            raise ChatdError("E104", f"the envelope key has {key.key_size} bits")
+        self._m2 = m2
+        before = self._transcript()
+        premaster = self._random(SECRET_SIZE)
+        wrapped = key.encrypt(premaster, _oaep(before))
+        self._secrets = Secrets(
+            salt=before, premaster=premaster, shared=self._agree(peer), transcript=self._transcript(wrapped)
+        )
+        self._leave()
+        return wrapped + self._secrets.client_proof()
 
     def finish(self, m4: bytes) -> SessionKeys:
-        """The keys, once the server has proved that it has them too. Raises E104."""
-        self._take_step(2)
-        if not hmac.compare_digest(m4, self._secrets.server_finished(self._finished)):
-            raise ChatdError("E104", "the server did not prove that it has the key")
-        c2s, s2c = self._secrets.of(b"c2s"), self._secrets.of(b"s2c")
-        del self._secrets, self._private
+        """The session's keys, once the server has proved with M4 that it has them too."""
+        self._enter("finish", "over")
+        secrets, self._secrets = self._secrets, None
+        if secrets is None or not hmac.compare_digest(m4, secrets.server_proof()):
+            raise ChatdError("E104", "the server's proof is wrong")
+        to_server, to_client = secrets.expand(b"c2s"), secrets.expand(b"s2c")
         return SessionKeys(
             self._session_id,
             self._max_frame,
-            Sealer(c2s, CLIENT_TO_SERVER, self._session_id),
-            Opener(s2c, SERVER_TO_CLIENT, self._session_id),
+            Sealer(to_server, CLIENT_TO_SERVER, self._session_id),
+            Opener(to_client, SERVER_TO_CLIENT, self._session_id),
         )
 
-    def _take_step(self, step: int) -> None:
-        if self._step != step:
-            raise ChatdError("E105", "the envelope's handshake is out of order")
-        self._step = step + 1
 
+class ServerHandshake(_Handshake):
+    """The server's side: `respond`, `accept`.
 
-class ServerHandshake:
-    """The server's side: `respond`, `accept`, once each, in this order."""
+    ``max_frame`` (1 to MAX_PAYLOAD bytes) is told to the client. Both methods raise ChatdError:
+    E104, E107 for another version, E105 out of order.
+    """
 
     def __init__(
         self,
@@ -152,86 +188,82 @@ class ServerHandshake:
         max_frame: int,
         random: Random = os.urandom,
     ) -> None:
-        self._cb = channel_binding(_some(binding), server_leaf, client_leaf)
-        self._certificate = envelope_certificate
-        self._key = private_key
+        super().__init__(binding, server_leaf, client_leaf, random)
+        self._envelope_certificate = envelope_certificate
+        self._private_key = private_key
         self._max_frame = max_frame
-        self._random = random
-        self._step = 0
+        self._session_id = b""
+        self._peer = b""
 
     def respond(self, m1: bytes) -> bytes:
-        """M2 for the client's M1. Raises E104, E107."""
-        self._take_step(0)
+        """M2 for the client's M1."""
+        self._enter("first", "accept")
+        if m1[: len(_MAGIC)] != _MAGIC:
+            raise ChatdError("E104", "the client's first message is not a hello")
+        _check_version(m1[len(_MAGIC) :])
         if len(m1) != _M1.size:
-            raise ChatdError("E104", "the client's hello has a bad length")
-        magic, version, suite, _, self._public = _M1.unpack(m1)
-        if magic != MAGIC:
-            raise ChatdError("E104", "this is not a hello of the envelope")
-        _check_version(version, suite)
-        self._private = X25519PrivateKey.from_private_bytes(self._random(32))
-        self._session_id = self._random(SESSION_ID_BYTES)
-        public = self._private.public_key().public_bytes_raw()
-        head = _M2.pack(VERSION, SUITE, self._random(RANDOM_BYTES), public, self._session_id, self._max_frame)
-        self._m1, self._m2 = m1, head + self._certificate
+            raise ChatdError("E104", "the client's first message has a wrong size")
+        _, _, _, _, self._peer = _M1.unpack(m1)
+        self._m1 = m1
+        nonce, self._session_id = self._random(SECRET_SIZE), self._random(_SIZE_OF_SESSION_ID)
+        head = _M2.pack(VERSION, SUITE, nonce, self._new_exchange_key(), self._session_id, self._max_frame)
+        self._m2 = head + self._envelope_certificate
+        self._leave()
         return self._m2
 
     def accept(self, m3: bytes) -> tuple[bytes, SessionKeys]:
-        """M4 and the keys, once the client has proved that it has them. Raises E104."""
-        self._take_step(1)
-        size = self._key.key_size // 8
-        if len(m3) != size + FIN_BYTES:
-            raise ChatdError("E104", "the client's key exchange has a bad length")
-        ciphertext, finished = m3[:size], m3[size:]
-        th2 = digest(lp(self._cb, self._m1, self._m2))
-        shared = _agree(self._private, self._public)
-        secrets = _Secrets(
-            th2, ciphertext, (self._cb, self._m1, self._m2), self._decrypt(ciphertext, th2) + shared
+        """M4 and the session's keys, for a client that has proved with M3 that it has them."""
+        self._enter("accept", "over")
+        size = (self._private_key.key_size + 7) // 8
+        if len(m3) != size + _SIZE_OF_PROOF:
+            raise ChatdError("E104", "the client's second message has a wrong size")
+        wrapped, client_proof = m3[:size], m3[size:]
+        shared = self._agree(self._peer)
+        before = self._transcript()
+        secrets = Secrets(
+            salt=before,
+            premaster=self._unwrap(wrapped, before),
+            shared=shared,
+            transcript=self._transcript(wrapped),
         )
-        if not hmac.compare_digest(finished, secrets.client_finished()):
-            raise ChatdError("E104", "the client did not prove that it has the key")
+        if not hmac.compare_digest(client_proof, secrets.client_proof()):
+            raise ChatdError("E104", "the client's proof is wrong")
+        to_server, to_client = secrets.expand(b"c2s"), secrets.expand(b"s2c")
         keys = SessionKeys(
             self._session_id,
             self._max_frame,
-            Sealer(secrets.of(b"s2c"), SERVER_TO_CLIENT, self._session_id),
-            Opener(secrets.of(b"c2s"), CLIENT_TO_SERVER, self._session_id),
+            Sealer(to_client, SERVER_TO_CLIENT, self._session_id),
+            Opener(to_server, CLIENT_TO_SERVER, self._session_id),
         )
-        del self._private
-        return secrets.server_finished(finished), keys
+        return secrets.server_proof(), keys
 
-    def _decrypt(self, ciphertext: bytes, th2: bytes) -> bytes:
-        # A ciphertext that does not decrypt goes on with random bytes, as in RFC 8446's predecessor
-        # (RFC 5246 7.4.7.1): a bad padding and a bad proof then look and take the same (RFC 8017 7.1.2).
-        substitute = self._random(32)
+    def _unwrap(self, wrapped: bytes, before: bytes) -> bytes:
+        """The client's secret; another one where decryption fails.
+
+        A failure is then found by the wrong proof, like every other one: whoever sends chosen
+        ciphertexts learns nothing from the error (Manger 2001; RFC 8017, 7.1.2 note).
+        """
+        substitute = os.urandom(SECRET_SIZE)
         try:
-            pms = self._key.decrypt(ciphertext, _oaep(th2))
+            premaster = self._private_key.decrypt(wrapped, _oaep(before))
         except ValueError:
             return substitute
-        return pms if len(pms) == len(substitute) else substitute
-
-    def _take_step(self, step: int) -> None:
-        if self._step != step:
-            raise ChatdError("E105", "the envelope's handshake is out of order")
-        self._step = step + 1
+        return premaster if len(premaster) == SECRET_SIZE else substitute
 
 
-def _oaep(th2: bytes) -> OAEP:
-    return OAEP(MGF1(SHA256()), SHA256(), b"chatd/env/1 pms\x00" + th2)
+def _oaep(transcript: bytes) -> OAEP:
+    return OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=secret_label(transcript))
 
 
-def _agree(private: X25519PrivateKey, public: bytes) -> bytes:
-    try:
-        # OpenSSL refuses a shared secret of all zeros (RFC 7748 6.1).
-        return private.exchange(X25519PublicKey.from_public_bytes(public))
-    except ValueError:
-        raise ChatdError("E104", "the peer sent a bad X25519 key") from None
+def _check_size(message: bytes) -> None:
+    if len(message) > HANDSHAKE_LIMIT:
+        raise ChatdError("E104", "a handshake message is over its limit")
 
 
-def _check_version(version: int, suite: int) -> None:
+def _check_version(message: bytes) -> None:
+    """Judged before the rest, which another version may have laid out differently."""
+    if len(message) < 4:
+        raise ChatdError("E104", "a handshake message is too short")
+    version, suite = struct.unpack_from(">HH", message)
     if (version, suite) != (VERSION, SUITE):
-        raise ChatdError("E107", f"the peer speaks envelope {version}.{suite}, this is {VERSION}.{SUITE}")
-
-
-def _some(binding: bytes) -> bytes:
-    if not binding:
-        raise ChatdError("E104", "the TLS library gives no value to bind the envelope to")
-    return binding
+        raise ChatdError("E107", f"the peer speaks version {version}, suite {suite}, not {VERSION}, {SUITE}")

@@ -1,52 +1,87 @@
-"""The envelope's key schedule: HKDF-SHA256 (RFC 5869) over the handshake's transcript."""
+"""The envelope's key schedule: HKDF-SHA256 (RFC 5869) from the agreed secrets down to record keys."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import NamedTuple
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-KEY_BYTES = 32
-IV_BYTES = 12
+SECRET_SIZE = 32
+_IV_SIZE = 12
+_PURPOSE = b"chatd/env/1 "
 
 
 def lp(*items: bytes) -> bytes:
-    """Each item as u32 big-endian length and bytes: no two lists of items give the same bytes."""
+    """Each item behind its length (u32, big-endian), so that no two lists give the same bytes."""
     return b"".join(len(item).to_bytes(4, "big") + item for item in items)
 
 
-def digest(data: bytes) -> bytes:
-    """SHA-256."""
-    return hashlib.sha256(data).digest()
+def digest(*items: bytes) -> bytes:
+    """SHA-256 of `lp` of the items: 32 bytes."""
+    return hashlib.sha256(lp(*items)).digest()
 
 
-def extract(salt: bytes, secret: bytes) -> bytes:
-    """HKDF-Extract."""
-    return hmac.digest(salt, secret, "sha256")
+def proof(key: bytes, transcript: bytes) -> bytes:
+    """HMAC-SHA256 with which a side shows that it has ``key``: 32 bytes."""
+    return hmac.digest(key, transcript, "sha256")
 
 
-def expand(key: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
-    """HKDF-Expand."""
-    return HKDFExpand(SHA256(), length, info).derive(key)
+def channel_digest(binding: bytes, server_leaf: bytes, client_leaf: bytes) -> bytes:
+    """What ties the handshake to one TLS connection and the two certificates it was made with."""
+    server, client = (hashlib.sha256(leaf).digest() for leaf in (server_leaf, client_leaf))
+    return digest(b"chatd/cb/1", binding, server, client)
 
 
-def channel_binding(tls_value: bytes, server_leaf: bytes, client_leaf: bytes) -> bytes:
-    """What ties the envelope to this TLS connection and these two certificates."""
-    return digest(lp(b"chatd/cb/1", tls_value, digest(server_leaf), digest(client_leaf)))
+def secret_label(transcript: bytes) -> bytes:
+    """The OAEP label: a secret encrypted for one transcript does not decrypt in another."""
+    return _PURPOSE + b"pms\0" + transcript
 
 
-def traffic_secret(prk: bytes, label: bytes, transcript: bytes) -> bytes:
-    """K(label) of docs/protocol.md; label is one of c2s, s2c, fin c, fin s."""
-    return expand(prk, b"chatd/env/1 " + label + b"\x00" + transcript)
+class Secrets:
+    """What a handshake's pseudorandom key is expanded to. One object per handshake."""
+
+    def __init__(self, *, salt: bytes, premaster: bytes, shared: bytes, transcript: bytes) -> None:
+        """``salt`` is the transcript before M3, ``transcript`` the one that includes its ciphertext."""
+        self._key = HKDF.extract(SHA256(), salt, premaster + shared)
+        self._transcript = transcript
+
+    def expand(self, purpose: bytes) -> bytes:
+        """The 32 bytes for ``purpose``: b"c2s", b"s2c", b"fin c" or b"fin s"."""
+        return _expand(self._key, _PURPOSE + purpose + b"\0" + self._transcript, SECRET_SIZE)
+
+    def client_proof(self) -> bytes:
+        """fin_C of M3."""
+        return proof(self.expand(b"fin c"), self._transcript)
+
+    def server_proof(self) -> bytes:
+        """fin_S of M4."""
+        return proof(self.expand(b"fin s"), digest(self._transcript, self.client_proof()))
 
 
-def record_key(secret: bytes) -> tuple[bytes, bytes]:
-    """AES-256 key and 12-byte iv of one epoch of one direction."""
-    return expand(secret, b"key", KEY_BYTES), expand(secret, b"iv", IV_BYTES)
+class RecordKey(NamedTuple):
+    """What seals or opens the records of one direction and epoch."""
+
+    cipher: AESGCM
+    iv: int
+
+    def __repr__(self) -> str:
+        return "RecordKey(...)"
 
 
-def next_secret(secret: bytes) -> bytes:
-    """The traffic secret after a rekey; the old one cannot be computed from it."""
-    return expand(secret, b"upd", KEY_BYTES)
+def record_key(traffic_secret: bytes) -> RecordKey:
+    """The key and the iv (as a number, to be XORed with the sequence number) of a traffic secret."""
+    iv = _expand(traffic_secret, b"iv", _IV_SIZE)
+    return RecordKey(AESGCM(_expand(traffic_secret, b"key", SECRET_SIZE)), int.from_bytes(iv, "big"))
+
+
+def next_secret(traffic_secret: bytes) -> bytes:
+    """The traffic secret of the next epoch. One-way: a stolen one does not open earlier records."""
+    return _expand(traffic_secret, b"upd", SECRET_SIZE)
+
+
+def _expand(key: bytes, info: bytes, size: int) -> bytes:
+    return HKDFExpand(SHA256(), size, info).derive(key)

@@ -1,39 +1,40 @@
-"""Records: AES-256-GCM (RFC 5116) with a sequence number that must be the expected one.
+"""Records: AES-256-GCM over every payload, in one order, in one direction, on one connection.
 
-    header  length u32 (of the ciphertext with its tag) | type u8 | epoch u16 | seq u64
-    nonce   iv XOR seq              AAD  header | direction | session_id
+    length u32 | type u8 | epoch u16 | seq u64 | ciphertext and tag (``length`` bytes)
 
-seq starts at 0 with each key; a rekey record is the last one under the old key.
+Everything big-endian. Nonce = iv XOR seq (RFC 8446, 5.3); associated data = header, direction,
+session id. A nonce must never repeat under a key, which rules most of this file.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from typing import Final
+from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from chatd.crypto.keys import next_secret, record_key
 from chatd.errors import ChatdError
 
-HEADER: Final = struct.Struct(">IBHQ")
-TAG_BYTES: Final = 16
-MAX_PAYLOAD: Final = 64 * 1024
-MAX_LENGTH: Final = MAX_PAYLOAD + TAG_BYTES
-# Well under the 2^32 records of NIST SP 800-38D; frequent enough that rekeying is exercised.
-REKEY_RECORDS: Final = 2**20
-REKEY_BYTES: Final = 2**30
-LAST_EPOCH: Final = 2**16 - 1
+# Plaintext bytes of one data record.
+MAX_PAYLOAD = 64 * 1024
+HEADER = struct.Struct(">IBHQ")
+TAG_SIZE = 16
+NONCE_SIZE = 12
 
-DATA: Final = 1
-REKEY: Final = 2
-CLOSE: Final = 3
+DATA, REKEY, CLOSE = 1, 2, 3
 
-CLIENT_TO_SERVER: Final = b"c"
-SERVER_TO_CLIENT: Final = b"s"
+# One key's limits, far inside those of GCM (RFC 8446, 5.5: 2^24.5 full records). Data records only:
+# the rekey or close record that ends a key's work comes on top.
+RECORDS_PER_KEY = 1 << 20
+BYTES_PER_KEY = 1 << 30
+LAST_EPOCH = 0xFFFF
 
+CLIENT_TO_SERVER = b"c2s"
+SERVER_TO_CLIENT = b"s2c"
+
+_LENGTH_SIZE = 4
 _forks = 0
 
 
@@ -42,169 +43,193 @@ def _forked() -> None:
     _forks += 1
 
 
-# Two processes with one key would use one nonce twice, which gives the plaintexts away. Counting
-# forks costs nothing per record; os.getpid() is a system call.
+# Comparing a number a record costs less than os.getpid(), a system call.
 os.register_at_fork(after_in_child=_forked)
 
 
 class _Direction:
-    """The key of one direction and the place in its sequence."""
+    """The state that one end keeps of one direction."""
 
-    __slots__ = ("_forks", "_iv", "_secret", "_suffix", "aead", "epoch", "seq")
+    __slots__ = ("_cipher", "_context", "_epoch", "_forks", "_iv", "_room", "_secret", "_seq", "closed")
 
     def __init__(self, secret: bytes, direction: bytes, session_id: bytes) -> None:
+        self._context = direction + session_id
+        self._epoch = 0
         self._forks = _forks
-        self._suffix = direction + session_id
-        self.epoch = 0
+        self.closed = False
         self._use(secret)
-
-    def __repr__(self) -> str:
-        return f"<key of epoch {self.epoch}, record {self.seq}>"
 
     def _use(self, secret: bytes) -> None:
         self._secret = secret
-        key, iv = record_key(secret)
-        self.aead = AESGCM(key)
-        self._iv = int.from_bytes(iv, "big")
-        self.seq = 0
+        self._cipher, self._iv = record_key(secret)
+        self._seq = 0
+        self._room = BYTES_PER_KEY
 
-    def advance(self) -> None:
-        """Go on with the next key."""
-        if self.epoch >= LAST_EPOCH:
-            raise ChatdError("E104", "the connection has used up its keys")
-        self.epoch += 1
+    def _advance(self) -> None:
         self._use(next_secret(self._secret))
+        self._epoch += 1
 
-    def nonce(self) -> bytes:
-        """The nonce of the record at hand. Refuses in a forked copy."""
-        if self._forks != _forks:
-            raise ChatdError("E104", "a key is not used after a fork")
-        return (self._iv ^ self.seq).to_bytes(12, "big")
+    def _refuse_fork(self) -> NoReturn:
+        raise RuntimeError("record keys do not work in a forked process")
 
-    def associated(self, header: bytes) -> bytes:
-        """What is authenticated beside the plaintext."""
-        return header + self._suffix
+    def __reduce__(self) -> NoReturn:
+        # A copy would seal two payloads under one nonce, which gives away the authentication key.
+        raise TypeError("record keys cannot be copied")
 
 
-class Sealer:
-    """Seals one direction's records. Belongs to one writer."""
+class Sealer(_Direction):
+    """Seals one direction's payloads. Belongs to one writer: calls must not overlap.
 
-    def __init__(
-        self,
-        secret: bytes,
-        direction: bytes,
-        session_id: bytes,
-        *,
-        rekey_records: int = REKEY_RECORDS,
-        rekey_bytes: int = REKEY_BYTES,
-    ) -> None:
-        self._key = _Direction(secret, direction, session_id)
-        self._rekey_records = rekey_records
-        self._rekey_bytes = rekey_bytes
-        self._bytes = 0
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"<Sealer {self._key!r}>"
-
-    def seal(self, payload: bytes) -> bytes:
-        """One data record, with a rekey record before it when it is time.
-
-        Raises ValueError for a payload over MAX_PAYLOAD or after `close`: mistakes of the caller.
-        """
-        size = len(payload)
-        if size > MAX_PAYLOAD or self._closed:
-            raise ValueError(f"cannot seal {size} bytes (closed: {self._closed})")
-        prefix = b""
-        if self._key.seq >= self._rekey_records or self._bytes >= self._rekey_bytes:
-            prefix = self._record(REKEY, b"")
-            self._key.advance()
-            self._bytes = 0
-        self._bytes += size
-        record = self._record(DATA, payload)
-        return prefix + record if prefix else record
-
-    def close(self) -> bytes:
-        """The record after which nothing more comes; empty the second time."""
-        if self._closed:
-            return b""
-        self._closed = True
-        return self._record(CLOSE, b"")
-
-    def _record(self, kind: int, payload: bytes) -> bytes:
-        key = self._key
-        header = HEADER.pack(len(payload) + TAG_BYTES, kind, key.epoch, key.seq)
-        sealed = key.aead.encrypt(key.nonce(), payload, key.associated(header))
-        key.seq += 1
-        return header + sealed
-
-
-class Opener:
-    """Opens the peer's records. ``closed`` is set by its authenticated close.
-
-    After any failure the connection is over: every further call fails too.
+    Records must be sent in the order in which they were sealed.
     """
 
-    def __init__(self, secret: bytes, direction: bytes, session_id: bytes) -> None:
-        self._key = _Direction(secret, direction, session_id)
-        self._buffer = bytearray()
-        self._broken = False
-        self.closed = False
+    __slots__ = ()
 
-    def __repr__(self) -> str:
-        return f"<Opener {self._key!r}>"
+    def seal(self, payload: bytes | bytearray | memoryview) -> bytes:
+        """One data record, behind a rekey record where one is due.
+
+        ``payload`` is 1 to MAX_PAYLOAD bytes. Raises ChatdError E101 above, E105 after `close`,
+        ValueError for an empty payload, RuntimeError in a forked process.
+        """
+        size = len(payload)
+        if not 0 < size <= MAX_PAYLOAD:
+            _refuse_size(size)
+        if self._seq >= RECORDS_PER_KEY or self._room < size:
+            return self._rekey() + self._record(DATA, payload, size)
+        return self._record(DATA, payload, size)
+
+    def close(self) -> bytes:
+        """The authenticated end of this direction; nothing can be sealed after it."""
+        record = self._record(CLOSE, b"", 0)
+        self.closed = True
+        return record
+
+    def _rekey(self) -> bytes:
+        if self._epoch == LAST_EPOCH:
+            raise ChatdError("E104", "this connection has used up its keys")
+        record = self._record(REKEY, b"", 0)
+        self._advance()
+        return record
+
+    def _record(self, kind: int, payload: bytes | bytearray | memoryview, size: int) -> bytes:
+        if self._forks != _forks:
+            self._refuse_fork()
+        if self.closed:
+            raise ChatdError("E105", "the sending direction is closed")
+        seq = self._seq
+        # Before sealing: whatever happens there, this number is used up.
+        self._seq = seq + 1
+        self._room -= size
+        header = HEADER.pack(size + TAG_SIZE, kind, self._epoch, seq)
+        nonce = (self._iv ^ seq).to_bytes(NONCE_SIZE, "big")
+        return header + self._cipher.encrypt(nonce, payload, header + self._context)
+
+
+class Opener(_Direction):
+    """Opens the records that the peer sealed. ``closed``: its authenticated close has been seen.
+
+    Keeps less than one record of the largest size. The first failure is final.
+    """
+
+    __slots__ = ("_buffer", "_failure", "_needed")
+
+    def __init__(self, secret: bytes, direction: bytes, session_id: bytes) -> None:
+        super().__init__(secret, direction, session_id)
+        self._buffer = bytearray()
+        # Bytes without which looking into the buffer again is useless: feeding a record byte by byte
+        # must not cost its size squared.
+        self._needed = _LENGTH_SIZE
+        self._failure: ChatdError | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads of the data records that ``data`` completes.
+        """The payloads of the data records that ``data`` completes, in order.
 
-        Raises E101 for a length over the limit (before anything is kept for it), E104 for anything
-        that is not the peer's next record.
+        Raises ChatdError E101 for a record over its limit, E104 for anything else that is wrong;
+        RuntimeError in a forked process. Payloads before a broken record are dropped with it.
         """
-        if self._broken:
-            raise ChatdError("E104", "the connection has failed before")
+        if self._failure is not None:
+            raise ChatdError(self._failure.code, self._failure.reason)
         try:
-            return self._open_all(data)
-        except ChatdError:
-            self._broken = True
+            return self._feed(data)
+        except ChatdError as error:
+            self._failure = error
             self._buffer.clear()
             raise
 
-    def _open_all(self, data: bytes) -> list[bytes]:
-        buffer = self._buffer
-        buffer += data
+    def _feed(self, data: bytes) -> list[bytes]:
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
         payloads: list[bytes] = []
-        position = 0
-        while len(buffer) - position >= HEADER.size:
-            length, kind, epoch, seq = HEADER.unpack_from(buffer, position)
-            if not TAG_BYTES <= length <= MAX_LENGTH:
-                raise ChatdError("E101" if length > MAX_LENGTH else "E104", f"a record of {length} bytes")
-            start = position + HEADER.size
-            end = start + length
-            if end > len(buffer):
+        view = memoryview(data)
+        size, start = len(data), 0
+        while size - start >= _LENGTH_SIZE:
+            end = self._end(view, start)
+            if size < end:
                 break
-            header = bytes(buffer[position:start])
-            payload = self._open(header, kind, epoch, seq, bytes(buffer[start:end]))
-            if kind == DATA:
+            payload = self._open(view, start, end)
+            if payload:
                 payloads.append(payload)
-            position = end
-        del buffer[:position]
-        if self.closed and buffer:
-            raise ChatdError("E104", "data after the closing record")
+            start = end
+        if start < size:
+            self._keep(view[start:])
         return payloads
 
-    def _open(self, header: bytes, kind: int, epoch: int, seq: int, sealed: bytes) -> bytes:
-        key = self._key
-        if self.closed or kind not in (DATA, REKEY, CLOSE) or epoch != key.epoch or seq != key.seq:
-            raise ChatdError("E104", "a record is not the one expected")
+    def _end(self, view: memoryview, start: int) -> int:
+        """Where the record at ``start`` ends; its length is judged before its bytes are waited for."""
+        length = int.from_bytes(view[start : start + _LENGTH_SIZE], "big")
+        if length > MAX_PAYLOAD + TAG_SIZE:
+            raise ChatdError("E101", f"a record is over {MAX_PAYLOAD} bytes")
+        if length < TAG_SIZE:
+            raise ChatdError("E104", "a record is too short")
+        return start + HEADER.size + length
+
+    def _keep(self, rest: memoryview) -> None:
+        if self.closed:
+            raise ChatdError("E104", "data after the close record")
+        self._needed = _LENGTH_SIZE
+        if len(rest) >= _LENGTH_SIZE:
+            self._needed = self._end(rest, 0)
+        self._buffer += rest
+
+    def _open(self, view: memoryview, start: int, end: int) -> bytes:
+        """The payload of one record; empty for the records that speak to this layer only."""
+        if self._forks != _forks:
+            self._refuse_fork()
+        if self.closed:
+            raise ChatdError("E104", "a record after the close record")
+        body = start + HEADER.size
+        _, kind, epoch, seq = HEADER.unpack_from(view, start)
+        if seq != self._seq or epoch != self._epoch:
+            raise ChatdError("E104", "a record is out of order")
+        nonce = (self._iv ^ seq).to_bytes(NONCE_SIZE, "big")
         try:
-            payload = key.aead.decrypt(key.nonce(), sealed, key.associated(header))
+            payload = self._cipher.decrypt(nonce, view[body:end], bytes(view[start:body]) + self._context)
         except InvalidTag:
-            raise ChatdError("E104", "a record does not verify") from None
-        key.seq += 1
-        if kind != DATA and payload:
-            raise ChatdError("E104", "a control record carries data")
-        if kind == REKEY:
-            key.advance()
-        elif kind == CLOSE:
+            raise ChatdError("E104", "a record is not authentic") from None
+        self._seq = seq + 1
+        if kind == DATA and payload:
+            self._room -= len(payload)
+            if seq >= RECORDS_PER_KEY or self._room < 0:
+                raise ChatdError("E104", "a key was used for longer than allowed")
+            return payload
+        self._control(kind, len(payload))
+        return b""
+
+    def _control(self, kind: int, size: int) -> None:
+        if kind == CLOSE and not size:
             self.closed = True
-        return payload
+        elif kind == REKEY and not size and self._seq > 1 and self._epoch < LAST_EPOCH:
+            # Only a key that was used is replaced: a peer must not buy key derivations with nothing.
+            self._advance()
+        else:
+            raise ChatdError("E104", "a record has a type or size that means nothing")
+
+
+def _refuse_size(size: int) -> NoReturn:
+    if not size:
+        raise ValueError("a data record carries at least one byte")
+    raise ChatdError("E101", f"a record carries at most {MAX_PAYLOAD} bytes")
