@@ -29,7 +29,9 @@ PIPE_LINE: Final = 4096
 FILE_LINE: Final = 64 * 1024
 """Longest line the supervisor writes itself (a STATS line names every process)."""
 
-MAX_ITEMS: Final = 64
+MAX_ITEMS: Final = 80
+MAX_VALUES: Final = 2000
+"""Both are above what a STATS line with 64 workers needs."""
 MAX_DEPTH: Final = 3
 MAX_FRAMES: Final = 12
 # A record that is too long is rendered again with shorter texts; the last one always fits.
@@ -142,33 +144,42 @@ def _describe(error: BaseException) -> dict[str, object]:
 
 
 def _clean_fields(fields: dict[str, object], text_limit: int) -> dict[str, object]:
+    cleaner = _Cleaner(text_limit)
     pairs = itertools.islice(fields.items(), MAX_ITEMS)
-    return {_key(key): _clean(value, text_limit, MAX_DEPTH) for key, value in pairs}
+    return {_key(key): cleaner.clean(value, MAX_DEPTH) for key, value in pairs}
 
 
 def _key(key: str) -> str:
     return f"field_{key}" if key in RESERVED else key[:40]
 
 
-def _clean(value: object, text_limit: int, depth: int) -> object:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value) if -SAFE_INTEGER <= value <= SAFE_INTEGER else hex(value)[:text_limit]
-    if isinstance(value, float):
-        return round(value, 6) if value - value == 0 else repr(value)  # inf and NaN are not JSON
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"<{len(value)} bytes>"
-    return _clean_compound(value, text_limit, depth)
+class _Cleaner:
+    """Makes the values of one record fit for JSON, within MAX_VALUES over all of them."""
 
+    def __init__(self, text_limit: int) -> None:
+        self._text_limit = text_limit
+        self._left = MAX_VALUES
 
-def _clean_compound(value: object, text_limit: int, depth: int) -> object:
-    if isinstance(value, (dict, list, tuple, set, frozenset)) and depth == 0:
-        return "..."
-    if isinstance(value, dict):
-        pairs = itertools.islice(value.items(), MAX_ITEMS)
-        return {str(key)[:40]: _clean(item, text_limit, depth - 1) for key, item in pairs}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_clean(item, text_limit, depth - 1) for item in itertools.islice(value, MAX_ITEMS)]
-    text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= text_limit else text[:text_limit] + "..."
+    def clean(self, value: object, depth: int) -> object:
+        self._left -= 1
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            safe = -SAFE_INTEGER <= value <= SAFE_INTEGER
+            return int(value) if safe else hex(value)[: self._text_limit]
+        if isinstance(value, float):
+            return round(value, 6) if value - value == 0 else repr(value)  # inf and NaN are not JSON
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return f"<{len(value)} bytes>"
+        return self._compound(value, depth)
+
+    def _compound(self, value: object, depth: int) -> object:
+        if isinstance(value, (dict, list, tuple, set, frozenset)) and (depth == 0 or self._left <= 0):
+            return "..."
+        if isinstance(value, dict):
+            pairs = itertools.islice(value.items(), MAX_ITEMS)
+            return {str(key)[:40]: self.clean(item, depth - 1) for key, item in pairs}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self.clean(item, depth - 1) for item in itertools.islice(value, MAX_ITEMS)]
+        text = value if isinstance(value, str) else str(value)
+        return text if len(text) <= self._text_limit else text[: self._text_limit] + "..."
