@@ -25,7 +25,9 @@ _REFUSED_EXPIRED = "CERTIFICATE_EXPIRED"
 _REFUSED_UNKNOWN_CA = "UNKNOWN_CA"
 _REFUSED_NONE = "CERTIFICATE_REQUIRED"
 _REFUSED_REVOKED = "CERTIFICATE_REVOKED"
-_REFUSED_KIND = ("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")
+# OpenSSL says this of a certificate that is not valid yet; our own identities have no other such fault.
+_REFUSED_BAD = "BAD_CERTIFICATE"
+_REFUSED_KIND = ("UNSUPPORTED_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")
 _VERSIONS = ("PROTOCOL_VERSION", "NO_APPLICATION_PROTOCOL", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
 
 
@@ -94,11 +96,18 @@ def _server_refused(error: ssl.SSLCertVerificationError, identity: Identity, now
 
 def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
     """The server did not accept this side's certificate, or something else in TLS failed."""
+    clock = f"this machine's clock says {_day(datetime.fromtimestamp(now, UTC))}"
     if reason.endswith(_REFUSED_EXPIRED):
         return ChatdError(
             "E204",
-            f"the server says that your certificate has expired; by this machine's clock "
-            f"({_day(datetime.fromtimestamp(now, UTC))}) it is valid until {_day(identity.not_after)}",
+            f"the server says that your certificate has expired; it is valid until "
+            f"{_day(identity.not_after)}, and {clock}",
+        )
+    if reason.endswith(_REFUSED_BAD):
+        return ChatdError(
+            "E204",
+            f"the server does not accept your certificate yet; it is valid from "
+            f"{_day(identity.not_before)}, and {clock}",
         )
     if reason.endswith(_REFUSED_UNKNOWN_CA):
         return ChatdError(
@@ -112,7 +121,7 @@ def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
         return ChatdError(
             "E210",
             f"the server does not accept the certificate in {identity.path.name}",
-            "check that the server's clock is right; else ask an admin for a new identity",
+            "ask an admin for a new identity",
         )
     if reason.endswith(_VERSIONS):
         return ChatdError(

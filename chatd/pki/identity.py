@@ -16,7 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Identity:
     user: str
     device: str
     servers: tuple[str, ...]
-    certificate_der: bytes
-    ca_pem: str
+    certificate_der: bytes = field(repr=False)
+    ca_pem: str = field(repr=False)
     not_before: datetime
     not_after: datetime
 

@@ -195,7 +195,16 @@ def leaf_builder(
     now: datetime,
     days: int,
 ) -> x509.CertificateBuilder:
-    """A leaf under ``profile``, ready to be signed. It does not outlive ``ca``."""
+    """A leaf under ``profile``, ready to be signed. It does not outlive ``ca``.
+
+    Raises E612 when ``now`` is outside the validity of ``ca``: its certificates would be of no use.
+    """
+    if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
+        raise ChatdError(
+            "E612",
+            f"this machine's clock says {now:%Y-%m-%d}, and the authority is valid from "
+            f"{ca.not_valid_before_utc:%Y-%m-%d} to {ca.not_valid_after_utc:%Y-%m-%d}",
+        )
     after = min(now + timedelta(days=days), ca.not_valid_after_utc)
     before = max(now - BACKDATE, ca.not_valid_before_utc)
     ski = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
