@@ -166,7 +166,7 @@ class Hub:
                     "rooms": settings.limits.rooms_per_user,
                     "history_on_join": settings.limits.history_on_join,
                     "idle_seconds": settings.server.timeout,
-                    "messages_per_second": terms["rate"],
+                    "messages_per_minute": round(terms["rate"] * 60),
                     "burst": terms["burst"],
                 },
             }
@@ -307,6 +307,7 @@ class Hub:
             if event["type"] in _TOLD_TO_SECURITY:
                 log_security.info(event["type"], **{k: v for k, v in event.items() if k != "type"})
             self._fanout.publish(event, entry.body)
+        turn.events.clear()
 
     def commit(self) -> None:
         """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
@@ -343,17 +344,10 @@ class Hub:
 
 # Refusals and events that security.log keeps; never with a message's body.
 _TOLD_TO_SECURITY = frozenset(
-    ("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408")
-    + (
-        "user_added",
-        "device_added",
-        "device_revoked",
-        "role_set",
-        "banned",
-        "unbanned",
-        "kicked",
-        "muted",
-        "unmuted",
+    (
+        *("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"),
+        *("user_added", "device_added", "device_revoked", "role_set"),
+        *("banned", "unbanned", "kicked", "muted", "unmuted"),
     )
 )
 

@@ -30,7 +30,7 @@ class Limits(BaseModel):
     rooms: int
     history_on_join: int
     idle_seconds: int
-    messages_per_second: int | float
+    messages_per_minute: int
     burst: int
 
 

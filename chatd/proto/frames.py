@@ -2,13 +2,14 @@
 
 A frame is a u32 big-endian length followed by that many bytes of UTF-8 JSON holding one object. A
 record carries whole frames only, so no peer ever has to keep half a frame. The reader is stricter
-than JSON: no duplicate keys, no NaN, no fractions, integers within +-2**53 (what every language's
-JSON library keeps exactly), bounded depth and widths. All bounds are checked on at most 64 KiB.
+than JSON: no duplicate keys, no NaN, no infinity, integers within +-2**53 (what every language's JSON
+library keeps exactly), bounded depth and widths. All bounds are checked on at most 64 KiB.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -106,8 +107,15 @@ def _integer(digits: str) -> int:
     return value
 
 
-def _no_fraction(text: str) -> Any:
-    raise ValueError("numbers are integers here")
+def _fraction(text: str) -> float:
+    # Figures in stats have fractions; no request does.
+    if len(text) > 32 or not math.isfinite(value := float(text)):
+        raise ValueError("a number is out of range")
+    return value
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _check_bounds(value: Any) -> None:
@@ -135,5 +143,5 @@ def _check_string(text: str) -> None:
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_fraction, parse_constant=_no_fraction
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_fraction, parse_constant=_no_constant
 )

@@ -1,0 +1,24 @@
+"""Fixtures that boot the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, running
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A running daemon whose first admin is alice, for one test."""
+    with running(tmp_path / "home") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A running daemon that the tests of a module share; they leave it as they found it."""
+    with running(tmp_path_factory.mktemp("shared") / "home") as daemon:
+        yield daemon

@@ -1,0 +1,141 @@
+"""A real chatd in a home of its own: real processes, real TLS, a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+# Generous: two cores may be running the whole suite in parallel.
+PATIENCE_SECONDS = 30.0
+# An RSA-2048 key is made several times faster than the default 3072.
+FAST = {"CHATD_SECURITY__RSA_KEY_SIZE": "2048", "CHATD_WORKERS__COUNT": "2"}
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, what: str = "") -> Any:
+    """The first true value of ``condition``; fails the test when it does not come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
+
+
+class Daemon:
+    """One home and the commands to work with it."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.port = 0
+        self.environ = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("CHATD_")},
+            **FAST,
+            **settings,
+            "XDG_STATE_HOME": str(home / "client-state"),
+            "NO_COLOR": "1",
+        }
+
+    def run(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run an installed command of ours, such as ``run("chatd", "status")``."""
+        command = [str(BIN / arguments[0]), *arguments[1:]]
+        done = subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, timeout=120, cwd=self.home, **options
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{arguments} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def chatd(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run ``chatd`` on this home."""
+        return self.run("chatd", "--home", str(self.home), *arguments, **options)
+
+    def chatctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run ``chatctl`` as the first admin."""
+        return self.run("chatctl", "--identity", str(self.identity("alice", "console")), *arguments, **options)
+
+    def init(self) -> None:
+        """Make the home, listening on a port of its own."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.chatd("init", "--name", "lab", "--listen", f"127.0.0.1:{self.port}", "--admin", "alice")
+
+    def start(self) -> None:
+        """Start the daemon and wait until it serves."""
+        self.chatd("start")
+
+    def stop(self) -> None:
+        """Stop it; kill what does not stop."""
+        self.chatd("stop", check=False)
+        for pid in self.pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def status(self) -> dict[str, Any]:
+        """What ``chatd status --json`` says; empty when it does not run."""
+        done = self.chatd("status", "--json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def pids(self) -> list[int]:
+        """The supervisor's and its children's pids, as long as it runs."""
+        status = self.status()
+        if not status:
+            return []
+        return [status["pid"], *(c["pid"] for c in status["children"] if c.get("pid"))]
+
+    def child(self, name: str) -> dict[str, Any]:
+        """The status of one child."""
+        return next((c for c in self.status().get("children", ()) if c["name"] == name), {})
+
+    def identity(self, user: str, device: str = "laptop") -> Path:
+        """Where the identity of a device is."""
+        return self.home / "certs" / "identities" / f"{user}-{device}.pem"
+
+    def add_user(self, user: str, role: str = "user", device: str = "laptop") -> Path:
+        """Make an identity."""
+        self.chatd("user", "add", user, "--role", role, "--device", device)
+        return self.identity(user, device)
+
+    def write_settings(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change settings.json in place."""
+        path = self.home / "config" / "settings.json"
+        tree = json.loads(path.read_text())
+        change(tree)
+        path.write_text(json.dumps(tree))
+
+    def log_lines(self, name: str = "server.log") -> list[dict[str, Any]]:
+        """The records in one log file."""
+        path = self.home / "logs" / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@contextmanager
+def running(home: Path, **settings: str) -> Iterator[Daemon]:
+    """A daemon that is up, and surely down afterwards."""
+    daemon = Daemon(home, **settings)
+    daemon.init()
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
