@@ -12,11 +12,6 @@ NEEDS_RESTART = (
     "server.host",
     "server.port",
     "security.encryption_enabled",
-    "logging.directory",
-    "logging.file",
-    "logging.connections_file",
-    "logging.errors_file",
-    "logging.security_file",
     "workers.count",
 )
 _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}
