@@ -1,0 +1,63 @@
+"""Every command and option of `chatctl` and `chat` explains itself and is in the manual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from chatctl import cli as chatctl
+from chatctl.client import cli as chat
+
+MANUAL = Path(__file__).parents[2] / "docs" / "chatctl.md"
+ROOTS = {"chatctl": chatctl.cli, "chat": chat.cli}
+
+
+def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from walk(child, f"{path} {name}")
+
+
+COMMANDS = [item for name, root in ROOTS.items() for item in walk(root, name)]
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_command_and_options_have_help(path: str, command: click.Command) -> None:
+    assert command.help, path
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{path} {parameter.opts[0]}"
+        else:
+            assert parameter.make_metavar(click.Context(command)).strip("[].").split("...")[
+                0
+            ] in command.get_usage(click.Context(command))
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_command_is_in_the_manual(path: str, command: click.Command) -> None:
+    text = MANUAL.read_text()
+    assert f"`{path}" in text, f"docs/chatctl.md does not name {path}"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not isinstance(command, click.Group):
+            assert max(parameter.opts, key=len) in text, (
+                f"docs/chatctl.md does not name {parameter.opts} of {path}"
+            )
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_commands_have_json(path: str, command: click.Command) -> None:
+    if not isinstance(command, click.Group):
+        assert "--json" in [option for parameter in command.params for option in parameter.opts], path
+
+
+def test_aliases_are_the_same_commands() -> None:
+    commands = dict(COMMANDS)
+    for name in ("kick", "ban", "unban", "bans", "mute", "unmute", "revoke"):
+        assert commands[f"chatctl {name}"] is commands[f"chatctl user {name}"]
+    assert commands["chatctl users"] is commands["chatctl user list"]
+    assert commands["chatctl rooms"] is commands["chatctl room list"]
+    assert commands["chatctl stats"] is commands["chatctl server stats"]

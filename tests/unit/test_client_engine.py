@@ -1,0 +1,361 @@
+"""The client over connections that are made, refused and cut by the test."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from chatctl.client import library
+from chatctl.client.library import Client
+from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected
+from chatctl.client.outbox import Outbox
+from chatctl.client.transport import Transport
+from chatd.errors import ChatdError
+from chatd.pki.identity import Identity
+from chatd.proto.events import Message
+from chatd.proto.frames import JsonObject, decode, encode, split
+from tests.unit.test_client_session import bye, message, ok, refusal, welcome
+
+WAIT = 10.0
+
+
+class Link:
+    """Stands in for a Transport: frames go over a plain socket pair to the test."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.failed = False
+        self.wants_write = False
+        self._open = False
+        self._mine, self.theirs = socket.socketpair()
+        self._mine.setblocking(False)
+        self.theirs.settimeout(WAIT)
+        self.theirs.send(b"\0")
+        self._asked = b""
+
+    @property
+    def open(self) -> bool:
+        return self._open
+
+    def fileno(self) -> int:
+        return self._mine.fileno()
+
+    def advance(self) -> list[bytes]:
+        if not self._open:
+            self._open = True
+            self._mine.recv(1)
+            return []
+        data = self._mine.recv(1 << 20)
+        if not data:
+            raise ChatdError("E607", "cut")
+        return [data]
+
+    def send(self, frames: Iterator[bytes]) -> None:
+        self._mine.setblocking(True)
+        self._mine.sendall(b"".join(frames))
+        self._mine.setblocking(False)
+
+    def close(self) -> None:
+        self._mine.close()
+
+    # -- the server's side
+
+    def say(self, *messages: JsonObject) -> None:
+        self.theirs.sendall(b"".join(encode(m) for m in messages))
+
+    def asked(self) -> JsonObject:
+        """The client's next frame."""
+        while len(self._asked) < 4 or len(self._asked) < 4 + int.from_bytes(self._asked[:4], "big"):
+            data = self.theirs.recv(65536)
+            assert data, "the client closed"
+            self._asked += data
+        end = 4 + int.from_bytes(self._asked[:4], "big")
+        frame, self._asked = self._asked[:end], self._asked[end:]
+        (payload,) = split(frame)
+        return decode(payload)
+
+    def greet(self, *, live: bool = True, cursor: int = 100, head: int = 100) -> JsonObject:
+        self.say(welcome(head))
+        if not live:
+            return {}
+        resume = self.asked()
+        assert resume["type"] == "resume"
+        self.say(ok(resume["id"], events=[], cursor=cursor, more=False))
+        return resume
+
+
+class Network:
+    """Every connection a client makes; a server in ``down`` is not reachable."""
+
+    def __init__(self) -> None:
+        self.links: queue.Queue[Link] = queue.Queue()
+        self.made: list[Link] = []
+        self.dialled: list[str] = []
+        self.down: set[str] = set()
+
+    def dial(self, identity: Identity, server: str) -> Transport:
+        self.dialled.append(server)
+        if server in self.down:
+            raise ChatdError("E607", f"cannot connect to {server}")
+        link = Link(server)
+        self.made.append(link)
+        self.links.put(link)
+        return cast(Transport, link)
+
+    def next(self) -> Link:
+        return self.links.get(timeout=WAIT)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    made = Network()
+    monkeypatch.setattr(library, "Transport", made.dial)
+    return made
+
+
+@pytest.fixture
+def make(network: Network) -> Iterator[Callable[..., Client]]:
+    clients: list[Client] = []
+
+    def make_client(servers: tuple[str, ...] = ("one:1",), **options: Any) -> Client:
+        now = datetime.now(UTC)
+        identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=servers, not_after=now)
+        clients.append(Client(cast(Identity, identity), rand=lambda: 0.0, **options))
+        clients[-1].start()
+        return clients[-1]
+
+    yield make_client
+    for client in clients:
+        client.close()
+    for link in network.made:
+        link.theirs.close()
+
+
+def take(client: Client, kind: type) -> Any:
+    """The next event of a kind, others in between left out."""
+    while True:
+        event = client.next_event(WAIT)
+        assert event is not None, f"no {kind.__name__} came"
+        if isinstance(event, kind):
+            return event
+
+
+def test_a_message_is_sent_again_after_a_cut_until_it_is_answered(
+    make: Callable[..., Client], network: Network
+) -> None:
+    client = make()
+    first = network.next()
+    first.greet()
+    sent = client.send("#lobby", "hello")
+    assert first.asked()["msg_id"] == sent.msg_id
+    first.theirs.close()
+    assert take(client, Disconnected).retry_in == 0.0
+    second = network.next()
+    assert second.greet()["after"] == 100
+    again = second.asked()
+    assert (again["msg_id"], again["body"]) == (sent.msg_id, "hello")
+    assert client.unsent == 1
+    second.say(ok(again["id"], seq=101, at=5, notes=[]))
+    assert sent.wait(WAIT).seq == 101
+    assert take(client, Acknowledged).sent is sent
+    assert client.unsent == 0
+
+
+def test_events_come_once_and_in_order_over_a_cut(make: Callable[..., Client], network: Network) -> None:
+    client = make()
+    first = network.next()
+    first.greet()
+    assert take(client, CaughtUp).cursor == 100
+    first.say(message(101), message(102))
+    assert take(client, Message).seq == 101
+    assert take(client, Message).seq == 102
+    assert client.cursor == 101
+    first.theirs.close()
+    second = network.next()
+    second.say(welcome(head=103))
+    resume = second.asked()
+    assert resume["after"] == 102
+    second.say(ok(resume["id"], events=[message(102), message(103)], cursor=103, more=False))
+    assert take(client, Message).seq == 103
+
+
+def test_requests_wait_for_the_connection_and_time_out(make: Callable[..., Client], network: Network) -> None:
+    client = make(live=False)
+    with pytest.raises(ChatdError, match="E611"):
+        client.request("rooms", timeout=0.01)
+    link = network.next()
+    link.greet(live=False)
+    client.wait_connected(WAIT)
+    with pytest.raises(ChatdError, match="E611"):
+        client.request("stats", timeout=0.01)
+    late = link.asked()
+    link.say(ok(late["id"], late=True))
+    client.on_event(lambda event: None)
+
+
+def test_refused_requests_raise_the_servers_words(make: Callable[..., Client], network: Network) -> None:
+    client = make(live=False)
+    link = network.next()
+    link.greet(live=False)
+    results: queue.Queue[object] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            results.put(client.request("kick", user="bob", room=None, timeout=WAIT))
+        except ChatdError as error:
+            results.put(error.code)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    request = link.asked()
+    assert request == {"type": "kick", "id": request["id"], "user": "bob"}
+    link.say(refusal(request["id"], "E405"))
+    assert results.get(timeout=WAIT) == "E405"
+    asking.join()
+
+
+@pytest.mark.parametrize(("code", "retry"), [("E207", False), ("E206", False), ("E107", False)])
+def test_a_final_refusal_ends_the_client(
+    make: Callable[..., Client], network: Network, code: str, retry: bool
+) -> None:
+    client = make()
+    network.next().say(bye(code, retry))
+    with pytest.raises(ChatdError, match=code):
+        client.wait_connected(WAIT)
+    assert [type(event) for event in client.events()] == [Disconnected]
+    for call in (lambda: client.request("rooms"), lambda: client.send("#lobby", "x")):
+        with pytest.raises(ChatdError, match=code):
+            call()
+    assert network.dialled == ["one:1"]
+
+
+def test_a_full_server_is_tried_again(make: Callable[..., Client], network: Network) -> None:
+    client = make()
+    network.next().say(bye("E501", retry=True))
+    assert take(client, Disconnected).error.code == "E501"
+    network.next().greet()
+    assert client.wait_connected(WAIT).user == "alice"
+    assert take(client, Connected).welcome.user == "alice"
+
+
+def test_all_servers_are_tried_before_giving_up(make: Callable[..., Client], network: Network) -> None:
+    network.down = {"one:1", "two:2", "three:3"}
+    client = make(servers=("one:1", "two:2", "three:3"), reconnect=False)
+    with pytest.raises(ChatdError, match="E607"):
+        client.wait_connected(WAIT)
+    assert network.dialled == ["one:1", "two:2", "three:3"]
+
+
+def test_the_next_server_is_used_when_one_is_down(make: Callable[..., Client], network: Network) -> None:
+    network.down = {"one:1"}
+    client = make(servers=("one:1", "two:2"), reconnect=False)
+    network.next().greet()
+    client.wait_connected(WAIT)
+
+
+def test_without_reconnect_a_cut_is_the_end(make: Callable[..., Client], network: Network) -> None:
+    client = make(reconnect=False)
+    link = network.next()
+    link.greet()
+    sent = client.send("#lobby", "hello")
+    link.asked()
+    link.theirs.close()
+    with pytest.raises(ChatdError, match="E607"):
+        sent.wait(WAIT)
+    assert sent.state == "pending"
+    assert client.unsent == 1
+
+
+def test_malformed_frames_cost_the_connection(make: Callable[..., Client], network: Network) -> None:
+    client = make()
+    for rubbish in (b"\0\0\0\2[]", b"\0\0\0\0", b"\xff" * 8):
+        link = network.next()
+        link.say(welcome())
+        link.asked()
+        link.theirs.sendall(rubbish)
+        assert take(client, Disconnected).error.code in {"E100", "E101", "E102"}
+
+
+def test_what_no_server_takes_is_refused_at_once(make: Callable[..., Client], network: Network) -> None:
+    client = make()
+    for body, code in (("x" * 16_385, "E401"), ("\ud800", "E402"), ("\x01" * 16_384, "E401")):
+        with pytest.raises(ChatdError, match=code):
+            client.send("#lobby", body)
+    assert client.unsent == 0
+
+
+def test_unsent_messages_and_the_cursor_are_there_in_the_next_run(
+    make: Callable[..., Client], network: Network, tmp_path: Path
+) -> None:
+    network.down = {"one:1"}
+    client = make(state=tmp_path)
+    texts = [client.send("#lobby", f"line {n}").msg_id for n in range(3)]
+    client.close()
+    network.down = set()
+    later = make(state=tmp_path)
+    assert later.unsent == 3
+    link = network.next()
+    link.greet()
+    frames = [link.asked() for _ in texts]
+    assert [frame["msg_id"] for frame in frames] == texts
+    link.say(*(ok(frame["id"], seq=n + 101, at=1, notes=[]) for n, frame in enumerate(frames)), message(104))
+    take(later, Message)
+    later.close(drain=WAIT)
+    box = Outbox(tmp_path)
+    assert box.load() == ([], 104)
+    box.close()
+
+
+def test_a_caller_that_is_behind_stops_the_reading_and_loses_nothing(
+    make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "QUEUE_LIMIT", 3)
+    client = make()
+    link = network.next()
+    link.greet()
+    for seq in range(101, 151):
+        link.say(message(seq))
+    assert [take(client, Message).seq for _ in range(50)] == list(range(101, 151))
+
+
+def test_callbacks_get_the_events_on_the_io_thread(make: Callable[..., Client], network: Network) -> None:
+    seen: queue.Queue[object] = queue.Queue()
+    client = make()
+    client.on_event(seen.put)
+    link = network.next()
+    link.greet()
+    link.say(message(101))
+    while not isinstance(event := seen.get(timeout=WAIT), Message):
+        pass
+    assert event.seq == 101
+
+
+def test_a_defect_in_a_callback_ends_the_client_in_words(
+    make: Callable[..., Client], network: Network
+) -> None:
+    def broken(event: object) -> None:
+        raise RuntimeError("oops")
+
+    client = make()
+    client.on_event(broken)
+    network.next().say(welcome())
+    with pytest.raises(ChatdError, match="RuntimeError: oops"):
+        client.request("rooms", timeout=WAIT)
+
+
+def test_a_client_that_was_never_started_closes(network: Network) -> None:
+    identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=("one:1",))
+    client = Client(cast(Identity, identity))
+    client.send("#lobby", "x")
+    client.close()
+    assert list(client.events()) == []
+    with pytest.raises(ChatdError, match="E608"):
+        Client(cast(Identity, SimpleNamespace(path=Path("x.pem"), servers=())))

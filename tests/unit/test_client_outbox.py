@@ -1,0 +1,133 @@
+"""The outbox file: what survives, who owns it, what it refuses."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatctl.client import outbox
+from chatctl.client.local import Sent
+from chatctl.client.outbox import FILE_NAME, Outbox
+from chatd.errors import ChatdError
+
+LEAVE_BEHIND = """
+import os, sys
+from pathlib import Path
+from chatctl.client.local import Sent
+from chatctl.client.outbox import Outbox
+box = Outbox(Path(sys.argv[1]))
+box.load()
+for n in range(3):
+    box.add(Sent(f"{n:032x}", "#lobby", f"left {n}", "text", None))
+print("ready", flush=True)
+sys.stdin.read()
+os._exit(9)
+"""
+
+
+def sent(n: int, body: str = "hello") -> Sent:
+    return Sent(f"{n:032x}", "#lobby", body, "action", 12)
+
+
+def ids(messages: list[Sent]) -> list[str]:
+    return [message.msg_id for message in messages]
+
+
+def test_unanswered_messages_and_the_cursor_survive(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "state"
+    box = Outbox(folder)
+    assert box.load() == ([], None)
+    for n in (1, 2, 3):
+        box.add(sent(n))
+    box.remove(sent(2))
+    box.save_cursor(41)
+    box.close()
+    again = Outbox(folder)
+    messages, cursor = again.load()
+    assert ids(messages) == [sent(1).msg_id, sent(3).msg_id]
+    assert (messages[0].to, messages[0].body, messages[0].kind, messages[0].reply_to) == (
+        "#lobby",
+        "hello",
+        "action",
+        12,
+    )
+    assert cursor == 41
+    again.close()
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "state")
+    assert stat.S_IMODE((tmp_path / "state" / FILE_NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    box.close()
+
+
+def test_the_cursor_goes_back_only_on_purpose(tmp_path: Path) -> None:
+    box = Outbox(tmp_path)
+    for seq, back, expected in [(10, False, 10), (5, False, 10), (5, True, 5), (6, False, 6)]:
+        box.save_cursor(seq, back=back)
+        assert box.load()[1] == expected
+    box.close()
+
+
+def test_a_living_clients_messages_are_left_to_it_and_a_dead_ones_taken_over(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", LEAVE_BEHIND, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdin is not None and child.stdout is not None
+    with child:
+        assert child.stdout.readline() == b"ready\n"
+        box = Outbox(tmp_path)
+        assert box.load()[0] == []
+        child.stdin.close()
+        child.wait()
+    assert [message.body for message in box.load()[0]] == ["left 0", "left 1", "left 2"]
+    box.close()
+
+
+def test_a_reused_pid_is_not_taken_for_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Outbox(tmp_path)
+    box.add(sent(1))
+    monkeypatch.setattr(outbox, "_started", lambda pid: "another start")
+    later = Outbox(tmp_path)
+    assert ids(later.load()[0]) == [sent(1).msg_id]
+    later.close()
+    box.close()
+
+
+def test_a_full_outbox_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "ROWS_LIMIT", 2)
+    box = Outbox(tmp_path)
+    box.add(sent(1))
+    box.add(sent(2))
+    with pytest.raises(ChatdError, match="E409"):
+        box.add(sent(3))
+    box.remove(sent(1))
+    box.add(sent(3))
+    box.close()
+
+
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
+    with pytest.raises(ChatdError, match="E606"):
+        Outbox(tmp_path)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ChatdError, match="E606"):
+        Outbox(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_every_write_is_synced(tmp_path: Path) -> None:
+    box = Outbox(tmp_path)
+    database: sqlite3.Connection = box._database
+    assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    box.close()

@@ -1,0 +1,102 @@
+"""Which identity file is used, and how standard input is read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from chatctl.client.profile import find_identity
+from chatctl.client.scripts import read_lines
+from chatd.errors import ChatdError
+from chatd.proto.frames import STRING_LIMIT
+
+
+def identity(folder: Path, name: str, age: int = 0) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("x")
+    os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    return path
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_named_wins(person: Path) -> None:
+    home = person / "h"
+    admin = identity(home / "certs" / "identities", "alice-console.pem")
+    mine = identity(person / ".config" / "chatd", "identity.pem")
+    environ = {"CHATD_IDENTITY": "/from/environ", "CHATD_HOME": str(home)}
+    assert find_identity("/named", str(home), environ) == Path("/named")
+    assert find_identity(None, str(home), environ) == Path("/from/environ")
+    assert find_identity(None, str(home), {}) == admin
+    assert find_identity(None, None, {"CHATD_HOME": str(home)}) == admin
+    assert find_identity(None, None, {}) == mine
+
+
+def test_a_working_directory_that_is_a_home_is_used(person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity(person / ".config" / "chatd", "identity.pem")
+    admin = identity(person / "h" / "certs" / "identities", "alice-console.pem")
+    monkeypatch.chdir(person / "h")
+    assert find_identity(None, None, {}) == admin
+
+
+def test_of_several_in_a_home_the_first_admin_is_taken(person: Path) -> None:
+    folder = person / "h" / "certs" / "identities"
+    identity(folder, "aaa-new.pem")
+    first = identity(folder, "zoe-console.pem", age=60)
+    assert find_identity(None, str(person / "h"), {}) == first
+
+
+def test_the_only_one_of_the_person_is_taken(person: Path) -> None:
+    only = identity(person / ".config" / "chatd", "work.pem")
+    assert find_identity(None, None, {}) == only
+    identity(person / ".config" / "chatd", "other.pem")
+    with pytest.raises(ChatdError, match=r"other\.pem, work\.pem.*E608"):
+        find_identity(None, None, {})
+
+
+@pytest.mark.parametrize("home", [None, "/nowhere"])
+def test_nothing_found_says_what_to_do(person: Path, home: str | None) -> None:
+    with pytest.raises(ChatdError, match="E608") as error:
+        find_identity(None, home, {})
+    assert "chatd user add" in error.value.fix or "chatd init" in error.value.fix
+
+
+def lines_of(*chunks: bytes) -> list[str]:
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        for chunk in chunks:
+            os.write(writing, chunk)
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return list(read_lines(reading))
+    finally:
+        writer.join()
+        os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([], []),
+        ([b"one\ntwo\n"], ["one", "two"]),
+        ([b"one\r\n\ntwo"], ["one", "", "two"]),
+        ([b"caf\xc3", b"\xa9\n"], ["café"]),
+        ([b"\xff\n"], ["\ufffd"]),
+        ([b"x" * (2 * STRING_LIMIT + 5) + b"\ny"], ["x" * STRING_LIMIT, "x" * STRING_LIMIT, "x" * 5, "y"]),
+    ],
+)
+def test_lines(chunks: list[bytes], lines: list[str]) -> None:
+    assert lines_of(*chunks) == lines

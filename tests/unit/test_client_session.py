@@ -1,0 +1,277 @@
+"""The client's session without sockets: order, resending, resuming, signs of life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatctl.client.local import Acknowledged, CaughtUp, Connected, Refused, Sent
+from chatctl.client.session import IN_FLIGHT_LIMIT, SEND_AGAIN_DELAY, Ended, Pending, Phase, Session
+from chatd.errors import ChatdError
+from chatd.proto.events import Limits
+from chatd.proto.frames import JsonObject
+
+LIMITS = {**dict.fromkeys(Limits.model_fields, 5), "idle_seconds": 30}
+
+
+def welcome(head: int = 100) -> JsonObject:
+    return {
+        "type": "welcome", "protocol": 1, "server": "s", "version": "0", "instance": "home", "user": "alice",
+        "device": "d", "role": "user", "permissions": [], "rooms": ["#lobby"], "head": head, "time": 0,
+        "envelope": True, "limits": LIMITS,
+    }  # fmt: skip
+
+
+def message(seq: int, body: str = "x") -> JsonObject:
+    return {
+        "type": "message", "seq": seq, "at": seq, "room": "#lobby", "user": "bob", "device": "d",
+        "role": "user", "msg_id": f"{seq:032x}", "kind": "text", "body": body,
+    }  # fmt: skip
+
+
+def ok(label: int, **result: Any) -> JsonObject:
+    return {"type": "ok", "id": label, "result": result}
+
+
+def refusal(label: int, code: str) -> JsonObject:
+    return {"type": "error", "id": label, "code": code, "reason": "r", "fix": "f"}
+
+
+def bye(code: str, retry: bool) -> JsonObject:
+    return {"type": "bye", "code": code, "reason": "r", "fix": "f", "retry": retry}
+
+
+def sent(n: int = 0) -> Sent:
+    return Sent(f"{n:032x}", "#lobby", f"body {n}", "text", None)
+
+
+def connect(session: Session, head: int = 100) -> list[JsonObject]:
+    """Bring a session to its welcome; what it sends first."""
+    session.opened(0.0)
+    session.receive(welcome(head), 0.0)
+    return session.outgoing(0.0)
+
+
+def ready(*, live: bool = False) -> Session:
+    session = Session(live=live)
+    frames = connect(session)
+    if live:
+        session.receive(ok(frames[0]["id"], events=[], cursor=100, more=False), 0.0)
+    return session
+
+
+def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
+    session = Session(live=True, cursor=7)
+    session.send(sent())
+    session.ask(Pending("rooms", {}, again=True))
+    assert session.outgoing(0.0) == []
+    (resume,) = connect(session)
+    assert (resume["type"], resume["after"]) == ("resume", 7)
+    session.receive(ok(resume["id"], events=[message(8)], cursor=50, more=True), 0.0)
+    assert [f["type"] for f in session.outgoing(0.0)] == ["resume", "rooms", "send"]
+
+
+def test_the_first_session_of_all_resumes_at_the_head() -> None:
+    session = Session(live=True)
+    (resume,) = connect(session)
+    assert "after" not in resume
+    events = session.receive(ok(resume["id"], events=[], cursor=100, more=False), 0.0)
+    assert events == [CaughtUp(100)]
+    assert session.cursor == 100
+
+
+def test_sessions_that_are_not_live_never_resume() -> None:
+    session = Session(live=False)
+    assert connect(session) == []
+    session.send(sent())
+    assert [f["type"] for f in session.outgoing(0.0)] == ["send"]
+
+
+def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() -> None:
+    session = Session(live=True, cursor=1)
+    (first,) = connect(session)
+    got = session.receive(
+        ok(first["id"], events=[message(1), message(2), message(4)], cursor=10, more=True), 0.0
+    )
+    (second,) = session.outgoing(0.0)
+    assert second["after"] == 10
+    got += session.receive(ok(second["id"], events=[message(9), message(11)], cursor=12, more=False), 0.0)
+    got += session.receive(message(12), 0.0)
+    got += session.receive(message(13), 0.0)
+    assert [getattr(e, "seq", e) for e in got] == [2, 4, 11, CaughtUp(12), 13]
+
+
+def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
+    session = Session(live=True, cursor=5000)
+    (resume,) = connect(session, head=10)
+    assert resume["after"] == 10
+
+
+def test_lagged_resumes_once_from_the_cursor() -> None:
+    session = ready(live=True)
+    session.receive(message(101), 0.0)
+    session.receive({"type": "lagged"}, 0.0)
+    session.receive({"type": "lagged"}, 0.0)
+    (resume,) = session.outgoing(0.0)
+    assert (resume["type"], resume["after"]) == ("resume", 101)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"events": {}, "cursor": 1, "more": False},
+        {"events": [], "cursor": "1", "more": False},
+        {"events": [], "cursor": 7, "more": True},
+    ],
+)
+def test_a_resume_that_is_malformed_or_goes_nowhere_is_refused(result: JsonObject) -> None:
+    session = Session(live=True, cursor=7)
+    (resume,) = connect(session)
+    with pytest.raises(ChatdError, match="E100"):
+        session.receive({"type": "ok", "id": resume["id"], "result": result}, 0.0)
+
+
+def test_messages_go_out_in_order_and_only_so_many_at_once() -> None:
+    session = ready()
+    for n in range(IN_FLIGHT_LIMIT + 3):
+        session.send(sent(n))
+    frames = session.outgoing(0.0)
+    assert [f["body"] for f in frames] == [f"body {n}" for n in range(IN_FLIGHT_LIMIT)]
+    assert session.outgoing(0.0) == []
+    session.receive(ok(frames[0]["id"], seq=1, at=1, notes=[]), 0.0)
+    assert [f["body"] for f in session.outgoing(0.0)] == [f"body {IN_FLIGHT_LIMIT}"]
+    assert session.unsent == IN_FLIGHT_LIMIT + 2
+
+
+def test_what_was_not_answered_is_resent_in_order_with_the_same_ids() -> None:
+    session = ready()
+    for n in range(4):
+        session.send(sent(n))
+    frames = session.outgoing(0.0)
+    session.receive(ok(frames[1]["id"], seq=1, at=1, notes=[]), 0.0)
+    session.closed()
+    session.send(sent(9))
+    again = connect(session)
+    assert [f["msg_id"] for f in again] == [sent(n).msg_id for n in (0, 2, 3, 9)]
+
+
+def test_an_answer_reaches_who_waits() -> None:
+    session = ready()
+    one, two = sent(1), sent(2)
+    session.send(one)
+    session.send(two)
+    labels = [f["id"] for f in session.outgoing(0.0)]
+    note = {"rule": "truncated", "text": "only 500 characters are allowed"}
+    assert session.receive(ok(labels[0], seq=7, at=8, notes=[note]), 0.0) == [Acknowledged(one)]
+    assert (one.state, one.wait(0)) == ("acknowledged", (7, 8, [note]))
+    (event,) = session.receive(refusal(labels[1], "E400"), 0.0)
+    assert isinstance(event, Refused)
+    assert two.state == "refused"
+    with pytest.raises(ChatdError, match="E400"):
+        two.wait(0)
+    assert session.unsent == 0
+
+
+def test_not_now_is_tried_again_later_in_the_same_order() -> None:
+    session = ready()
+    for n in range(3):
+        session.send(sent(n))
+    for frame in session.outgoing(0.0):
+        assert session.receive(refusal(frame["id"], "E503"), 10.0) == []
+    assert session.outgoing(10.0) == []
+    assert session.tick(10.0) <= SEND_AGAIN_DELAY
+    assert [f["body"] for f in session.outgoing(10.0 + SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
+
+
+def test_a_cut_repeats_only_requests_that_may_be_repeated() -> None:
+    session = ready()
+    again, once = Pending("rooms", {}, again=True), Pending("kick", {"user": "bob"}, again=False)
+    session.ask(again)
+    session.ask(once)
+    session.outgoing(0.0)
+    session.closed()
+    with pytest.raises(ChatdError, match="E503"):
+        once.promise.get(0)
+    (frame,) = connect(session)
+    assert frame["type"] == "rooms"
+    session.receive(ok(frame["id"], rooms=[], more=False), 0.0)
+    assert again.promise.get(0) == {"rooms": [], "more": False}
+
+
+def test_nobody_waits_for_a_client_that_has_ended() -> None:
+    session = ready()
+    message_, pending = sent(), Pending("rooms", {}, again=True)
+    session.send(message_)
+    session.ask(pending)
+    session.abandon(ChatdError("E207", "banned"))
+    for wait in (lambda: message_.wait(0), lambda: pending.promise.get(0)):
+        with pytest.raises(ChatdError, match="E207"):
+            wait()
+    assert message_.state == "pending"
+
+
+def test_requests_that_were_given_up_are_not_sent() -> None:
+    session = Session(live=False)
+    pending = Pending("rooms", {}, again=True)
+    session.ask(pending)
+    pending.promise.fail(ChatdError("E611"))
+    assert connect(session) == []
+
+
+def test_ping_is_answered_and_silence_noticed() -> None:
+    session = ready()
+    session.receive({"type": "ping"}, 1.0)
+    assert [f["type"] for f in session.outgoing(1.0)] == ["ping"]
+    assert session.tick(10.0) == pytest.approx(6.0)
+    session.tick(16.0)
+    assert [f["type"] for f in session.outgoing(16.0)] == ["ping"]
+    session.tick(17.0)
+    assert session.outgoing(17.0) == []
+    with pytest.raises(ChatdError, match="E106"):
+        session.tick(36.0)
+
+
+def test_a_server_that_never_says_welcome_is_given_up() -> None:
+    session = Session()
+    session.opened(0.0)
+    session.tick(9.0)
+    with pytest.raises(ChatdError, match="E106"):
+        session.tick(10.0)
+
+
+@pytest.mark.parametrize("frame", [message(1), ok(1), {"type": "lagged"}, {"type": "ping"}])
+def test_the_welcome_comes_first(frame: JsonObject) -> None:
+    session = Session()
+    session.opened(0.0)
+    with pytest.raises(ChatdError, match="E100"):
+        session.receive(frame, 0.0)
+
+
+def test_goodbye_ends_the_session_in_the_servers_words() -> None:
+    for session in (Session(), ready()):
+        if session.phase is Phase.OFFLINE:
+            session.opened(0.0)
+        with pytest.raises(Ended) as ended:
+            session.receive(bye("E207", retry=False), 0.0)
+        assert (ended.value.error.code, ended.value.retry) == ("E207", False)
+
+
+def test_newer_servers_may_say_more() -> None:
+    session = ready()
+    assert session.receive({"type": "fanfare"}, 0.0) == []
+    assert session.receive({**message(200), "colour": "red"}, 0.0)
+    with pytest.raises(Ended) as ended:
+        session.receive(bye("E999", retry=True), 0.0)
+    assert "E999" in ended.value.error.reason
+
+
+def test_connected_carries_the_welcome() -> None:
+    session = Session()
+    session.opened(0.0)
+    (event,) = session.receive(welcome(), 0.0)
+    assert isinstance(event, Connected)
+    assert event.welcome.user == "alice"
+    with pytest.raises(ChatdError, match="E100"):
+        session.receive(welcome(), 0.0)
