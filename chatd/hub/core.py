@@ -19,7 +19,7 @@ from chatd.hub import reading
 from chatd.hub.entries import to_entry
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
-from chatd.hub.reading import Page, ReadThread
+from chatd.hub.reading import Done, Job, Page, ReadThread
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state import gate, rooms
 from chatd.hub.state.model import State
@@ -64,6 +64,7 @@ class Hub:
         self._clock = clock
         self._fanout = Fanout(state, self.sessions, log.head)
         self._batch: list[Entry] = []
+        self._reads: list[tuple[Job, Done]] = []
         # (device, msg_id) of messages in the batch: the log does not know them yet.
         self._in_batch: dict[tuple[str, str], Entry] = {}
         self._settle()
@@ -271,7 +272,8 @@ class Hub:
             elif session is None or self.sessions.get(link, sid) is session:
                 link.send(["reply", sid, request.id], reading.page_frame(request.id, result))
 
-        self._reader.submit(job, done)
+        # Not before the commit: ``head`` counts events of this batch, which a reader cannot see yet.
+        self._reads.append((job, done))
 
     def _resume_from_memory(self, session: Session, request: rq.Resume) -> bool:
         """Answer a resume from the recent events and go live; False when they do not reach back."""
@@ -315,6 +317,12 @@ class Hub:
             self.log.append(self._batch)
             self._batch.clear()
             self._in_batch.clear()
+        for job, done in self._reads:
+            try:
+                self._reader.submit(job, done)
+            except ChatdError as error:
+                done(error)
+        self._reads.clear()
 
     # --- settings ------------------------------------------------------------------------------
 
