@@ -12,6 +12,7 @@ import unicodedata
 from chatd.errors import ChatdError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
+NAME_CHARS = 32
 # Words that mean somebody or something else in the product.
 RESERVED = frozenset(("all", "box", "chatd", "everyone", "here", "nobody", "operator", "server", "system"))
 # Marks on one letter; more is an attack on the lines above and below ("zalgo").
@@ -23,23 +24,38 @@ _TAB = "    "
 def check_name(text: str, what: str = "name") -> str:
     """The name itself if it is valid. Raises E403 saying what is wrong with it."""
     if not NAME.fullmatch(text):
-        raise ChatdError("E403", f"{visible(text[:40], newlines=False)!r} is not a valid {what}")
+        raise ChatdError("E403", f"the {what} {_fault(text)}")
     if text in RESERVED:
         raise ChatdError("E403", f"the {what} {text!r} is reserved", "choose another name")
     return text
 
 
 def check_room(text: str) -> str:
-    """The room's name itself if it is "#" and a valid name. Raises E403."""
+    """The room's name itself if it is "#" and a valid name. Raises E403 saying what is wrong with it."""
     if not text.startswith("#"):
-        raise ChatdError("E403", "the name of a room starts with #", f"write #{NAME.pattern}")
+        raise ChatdError("E403", "the name of a room starts with #", "write #name")
     if not NAME.fullmatch(text[1:]):
-        raise ChatdError("E403", f"{visible(text[:40], newlines=False)!r} is not a valid room name")
+        raise ChatdError("E403", f"the room's name {_fault(text[1:])}")
     return text
 
 
+def _fault(text: str) -> str:
+    """What is wrong with a name that does not match `NAME`; goes on after "the name"."""
+    if not text:
+        return "is empty"
+    if len(text) > NAME_CHARS:
+        return f"has {len(text)} characters; {NAME_CHARS} are allowed"
+    shown = visible(text, newlines=False)
+    if text.isascii() and NAME.fullmatch(text.lower()):
+        return f"'{shown}' has capital letters; write '{text.lower()}'"
+    foreign = [c for c in text if not NAME.fullmatch(c) and c not in "._-"]
+    if foreign:
+        return f"'{shown}' contains '{visible(foreign[0], newlines=False)}'"
+    return f"'{shown}' must start and end with a letter or digit"
+
+
 def dm_room(one: str, other: str) -> str:
-    """The conversation of two users: "@alice,bob", the same for both."""
+    """The conversation of two users: "@alice,bob", the same for both. With oneself: "@alice,alice"."""
     first, second = sorted((one, other))
     return f"@{first},{second}"
 
@@ -59,55 +75,73 @@ def visible(text: str, *, newlines: bool = True) -> str:
     spaces; controls, bidi controls, tags, invisible and unassigned characters are escaped. Applying
     it twice changes nothing more.
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and (text.replace("\n", "") if newlines else text).isprintable():
         return text
     text = text.replace("\r\n", "\n").replace("\t", _TAB)
     shown: list[str] = []
-    marks = 0
+    # Judged by what was put out before, not by what came in: else a joiner could stand after a letter
+    # that was escaped, and would be escaped itself the second time.
+    previous, marks = "", 0
     for index, character in enumerate(text):
         if character == "\n" and newlines:
-            marks = 0
-            shown.append(character)
-            continue
-        marks = (
-            marks + 1 if unicodedata.combining(character) or unicodedata.category(character) == "Me" else 0
-        )
-        hidden = marks > COMBINING_LIMIT or not _is_shown(text, index, character)
-        shown.append(_escape(character) if hidden else character)
+            plain, marks = True, 0
+        elif character in _JOINERS:
+            plain = _joins(previous, text[index + 1 : index + 2], marks)
+        elif is_selector(character):
+            plain = _selects(previous)
+        else:
+            # Neither joiners nor selectors begin anew: marks between them pile up on one letter.
+            marks = marks + 1 if _is_mark(character) else 0
+            plain = marks <= COMBINING_LIMIT and _is_plain(character)
+        shown.append(character if plain else _escape(character))
+        previous = shown[-1][-1]
     return "".join(shown)
 
 
-# Characters that are assigned and not controls, and still show nothing: Hangul and Khmer fillers,
-# the combining grapheme joiner, Braille blank, Mongolian free variation selectors.
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0")
+# Characters that are assigned and not controls, and still show nothing: the combining grapheme joiner,
+# Hangul, Khmer and Khitan fillers, Mongolian selectors, Braille blank, an empty note head.
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0\U00016fe4\U0001d159"
+)
 _JOINERS = frozenset("\u200c\u200d")
-_REFUSED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+# Letters of scripts without capitals (Arabic, Indic), their marks, and the parts of emoji. Latin, Greek
+# and Cyrillic need no joiner; between their letters it could only hide something.
+_JOINED_CATEGORIES = frozenset(("Lo", "Mn", "Mc", "So", "Sm", "Sk"))
+# Emoji, keycaps, mathematical signs, ideographs.
+_SELECTED_CATEGORIES = frozenset(("So", "Sm", "Sk", "Po", "Pd", "Nd", "Lo"))
 
 
-def _is_shown(text: str, index: int, character: str) -> bool:
-    if character in _BLANK:
+def is_selector(character: str) -> bool:
+    """Whether this is a variation selector, which shows nothing but changes what stands before it."""
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+
+
+def _is_plain(character: str) -> bool:
+    # isprintable() is false for all spaces but U+0020; the others take up room and hide nothing.
+    return character not in _BLANK and (character.isprintable() or unicodedata.category(character) == "Zs")
+
+
+def _is_mark(character: str) -> bool:
+    # Not combining() != 0: that is 0 for the Thai and Tibetan marks that are piled up most.
+    return unicodedata.category(character)[0] == "M"
+
+
+def _joins(before: str, after: str, marks: int) -> bool:
+    """Whether a ZWJ or ZWNJ between these two means something: emoji sequences, Arabic, Indic scripts."""
+    if is_selector(after) or not (_is_joined(before) and _is_joined(after)):
         return False
-    if character in _JOINERS:
-        return _joins(text, index)
-    if "\ufe00" <= character <= "\ufe0f":
-        # A variation selector means something only after a visible character.
-        return index > 0 and not text[index - 1].isspace() and text[index - 1] not in _JOINERS
-    return unicodedata.category(character) not in _REFUSED_CATEGORIES
+    return not _is_mark(after) or marks < COMBINING_LIMIT
 
 
-def _joins(text: str, index: int) -> bool:
-    """ZWJ and ZWNJ between two non-ASCII characters: emoji sequences, Arabic, Indic scripts."""
-    if not 0 < index < len(text) - 1:
+def _is_joined(character: str) -> bool:
+    if character.isascii() or character in _BLANK:
         return False
-    before, after = text[index - 1], text[index + 1]
-    return all(ord(c) > 0x7F and c not in _JOINERS and _plain(c) for c in (before, after))
+    return is_selector(character) or unicodedata.category(character) in _JOINED_CATEGORIES
 
 
-def _plain(character: str) -> bool:
-    selector = "\ufe00" <= character <= "\ufe0f"
-    return selector or (
-        unicodedata.category(character) not in _REFUSED_CATEGORIES and character not in _BLANK
-    )
+def _selects(before: str) -> bool:
+    """One selector after a character that has variants; more, or after a letter, carry hidden data."""
+    return before != "" and before not in _BLANK and unicodedata.category(before) in _SELECTED_CATEGORIES
 
 
 def _escape(character: str) -> str:
@@ -118,29 +152,33 @@ def _escape(character: str) -> str:
 
 
 def clean_body(text: str) -> tuple[str, bool]:
-    """A message's text as it may be shown and whether that changed it. Raises E402 for nothing to show."""
-    shown = visible(text.strip("\n"))
+    """A message's text as it may be shown and whether that changed it. Raises E402 for nothing to show.
+
+    Empty lines at both ends go; they, tabs and CRLF are laid out anew without anything being lost,
+    which does not count as a change.
+    """
+    laid_out = text.replace("\r\n", "\n").replace("\t", _TAB).strip("\n")
+    shown = visible(laid_out)
     if not shown.strip():
         raise ChatdError("E402")
-    # Tabs and CRLF are laid out anew without anything being lost; that is not worth telling.
-    return shown, shown != text.strip("\n").replace("\r\n", "\n").replace("\t", _TAB)
+    return shown, shown != laid_out
 
 
-def truncate(text: str, limit: int, mark: str = TRUNCATION_MARK) -> tuple[str, bool]:
-    """At most ``limit`` characters, mark included, and whether anything was cut off.
+def truncate(text: str, limit_chars: int, mark: str = TRUNCATION_MARK) -> tuple[str, bool]:
+    """At most ``limit_chars`` characters, mark included, and whether anything was cut off.
 
     A letter is not cut from its combining marks, nor an emoji in the middle of its sequence.
     """
-    if len(text) <= limit:
+    if len(text) <= limit_chars:
         return text, False
-    end = max(0, limit - len(mark))
-    while 0 < end < len(text) and _continues(text, end):
+    end = max(0, limit_chars - len(mark))
+    while end > 0 and _continues(text, end):
         end -= 1
-    return (text[:end] + mark)[:limit], True
+    return (text[:end] + mark)[:limit_chars], True
 
 
 def _continues(text: str, index: int) -> bool:
     character = text[index]
+    skin_tone = "\U0001f3fb" <= character <= "\U0001f3ff"
     joined = character in _JOINERS or text[index - 1] in _JOINERS
-    selector = "\ufe00" <= character <= "\ufe0f" or "\U0001f3fb" <= character <= "\U0001f3ff"
-    return joined or selector or unicodedata.combining(character) != 0
+    return joined or skin_tone or _is_mark(character)
