@@ -17,10 +17,10 @@ FINAL_EXITS: Final = {
 FIRST_DELAY: Final = 0.2
 LONGEST_DELAY: Final = 30.0
 MAX_DOUBLINGS: Final = 8  # 0.2 s * 2^8 is past the longest delay
-FORGIVE_SECONDS: Final = 5.0
-"""Each run of this many healthy seconds takes one failure back, so that 60 s clear them all. Forgiving
-bit by bit, and not all after 60 s, keeps the replacement prompt when somebody kills a good child
-every few seconds, while a child that dies right after its start still waits longer each time."""
+FORGIVE_SECONDS: Final = 1.0
+"""Each healthy second takes one failure back. Forgiving bit by bit, and not all after 60 s, keeps the
+replacement prompt when somebody kills a good child every few seconds, while a child that dies right
+after its start still waits longer each time."""
 MAX_BOOT_FAILURES: Final = 5
 
 PING_SECONDS: Final = 1.0
