@@ -46,7 +46,8 @@ def explain_tls_failure(
     if clock is not None:
         return clock
     if isinstance(error, ssl.SSLError):
-        return _client_refused(error.reason or "", identity, now)
+        # An SSLError made by Python code, not by OpenSSL, has no such attribute.
+        return _client_refused(getattr(error, "reason", None) or "", identity, now)
     words = error.strerror if isinstance(error, OSError) and error.strerror else "the connection was cut"
     return ChatdError(
         "E607",

@@ -1,0 +1,154 @@
+"""TLS contexts: what both ends agree on and what they refuse to start with."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority
+from chatd.pki.contexts import check_server, client_context, envelope_key_of, server_context
+from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.profiles import device_of
+from tests.support.certificates import NOW, der, make_home
+from tests.support.tlspair import connect
+
+ALPN = "chatd/1"
+
+
+def identity_of(authority: Authority, folder: Path) -> Identity:
+    issued = authority.issue_device("bob", "laptop", now=NOW)
+    path = folder / "bob.pem"
+    write_identity(
+        path, issued, authority.certificate, instance="lab", user="bob", device="laptop", servers=[]
+    )
+    return read_identity(path)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return make_home(tmp_path)
+
+
+@pytest.fixture
+def identity(authority: Authority, tmp_path: Path) -> Identity:
+    return identity_of(authority, tmp_path)
+
+
+def test_both_ends_know_each_other(tmp_path: Path, identity: Identity) -> None:
+    outcome = connect(
+        server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN, "chatd-plain/1"])
+    )
+    assert outcome.client_error is None
+    assert outcome.server_saw == identity.certificate_der
+    assert device_of(outcome.server_saw)[0] == ("lab", "bob", "laptop")
+    check_server(outcome.client_saw, "lab")
+    assert outcome.alpn == ALPN
+
+
+def test_the_binding_is_shared_and_new_each_time(tmp_path: Path, identity: Identity) -> None:
+    server, client = server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN])
+    bindings = []
+    for _ in range(2):
+        ends = shake(server, client)
+        first, second = (end.get_channel_binding("tls-unique") for end in ends)
+        assert first == second and first is not None and len(first) >= 32
+        bindings.append(first)
+    assert bindings[0] != bindings[1]
+
+
+def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(3):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+    assert ends[1].version() == "TLSv1.3"
+    return ends
+
+
+def test_there_is_nothing_to_resume_with(tmp_path: Path, identity: Identity) -> None:
+    client, server = shake(server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN]))
+    server.write(b"!")
+    assert client.read(1) == b"!"
+    assert client.session is not None and not client.session.has_ticket
+
+
+def test_policy_of_both_contexts(tmp_path: Path, identity: Identity) -> None:
+    for context in (server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN])):
+        assert context.minimum_version is context.maximum_version is ssl.TLSVersion.TLSv1_3
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.verify_flags & ssl.VerifyFlags.VERIFY_X509_STRICT
+        assert context.security_level >= 2
+        assert context.cert_store_stats()["x509_ca"] == context.cert_store_stats()["x509"] == 1
+
+
+@pytest.mark.parametrize("name", ["server.pem", "server.key", "ca.pem"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "other"])
+def test_a_home_with_damaged_files_is_refused(
+    tmp_path: Path, authority: Authority, name: str, damage: str
+) -> None:
+    if damage == "missing":
+        (tmp_path / name).unlink()
+    else:
+        text = (tmp_path / name.replace("server", "envelope").replace("ca.pem", "ca.key")).read_bytes()
+        (tmp_path / name).write_bytes(b"" if damage == "empty" else text)
+    with pytest.raises(ChatdError) as caught:
+        server_context(tmp_path, alpn=ALPN)
+    assert caught.value.code == "E606"
+
+
+def test_a_key_with_a_password_is_refused_without_asking(tmp_path: Path, authority: Authority) -> None:
+    key = authority.issue_server([], now=NOW).key
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    (tmp_path / "server.key").write_bytes(locked)
+    with pytest.raises(ChatdError) as caught:
+        server_context(tmp_path, alpn=ALPN)
+    assert caught.value.code == "E606"
+    assert "password" in caught.value.reason
+
+
+def test_an_identity_that_vanished_is_refused(identity: Identity) -> None:
+    identity.path.unlink()
+    with pytest.raises(ChatdError) as caught:
+        client_context(identity, alpn=[ALPN])
+    assert caught.value.code == "E608"
+
+
+def test_another_server_of_the_same_authority_is_not_this_one(authority: Authority) -> None:
+    leaf = der(authority.issue_server([], now=NOW))
+    check_server(leaf, "lab")
+    for bad, instance in [
+        (leaf, "other"),
+        (leaf, "la"),
+        (b"", "lab"),
+        (leaf[:-1], "lab"),
+        (leaf + b"0", "lab"),
+    ]:
+        with pytest.raises(ChatdError) as caught:
+            check_server(bad, instance)
+        assert caught.value.code == "E209"
+
+
+def test_the_envelope_key_is_that_of_the_pinned_authority(authority: Authority, identity: Identity) -> None:
+    issued = authority.issue_envelope(2048, now=NOW)
+    assert envelope_key_of(identity)(der(issued)) == issued.key.public_key()
+
+
+@pytest.mark.parametrize("days", [-1, 900])
+def test_the_envelope_certificates_dates_count(authority: Authority, identity: Identity, days: int) -> None:
+    verify = envelope_key_of(identity, now=lambda: NOW + timedelta(days=days))
+    with pytest.raises(ChatdError) as caught:
+        verify(der(authority.issue_envelope(2048, now=NOW)))
+    assert caught.value.code == "E209"
+    assert "clock" in caught.value.reason

@@ -1,0 +1,82 @@
+"""What a person reads when TLS fails; tests/security/test_certificates.py has a real server's alerts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.pki.explain import explain_tls_failure
+from chatd.pki.identity import Identity
+from tests.support.certificates import NOW
+
+NOW_UNIX = NOW.timestamp()
+DAY = 86400.0
+IDENTITY = Identity(
+    path=Path("bob.pem"),
+    instance="lab",
+    user="bob",
+    device="laptop",
+    servers=(),
+    certificate_der=b"",
+    ca_pem="",
+    not_before=NOW - timedelta(days=1),
+    not_after=NOW + timedelta(days=30),
+)
+CUT = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+
+def alert(name: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, name)
+    error.reason = name
+    return error
+
+
+def refusal(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, "words of OpenSSL"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "now", "hint", "code", "words"),
+    [
+        (alert("TLSV1_ALERT_UNKNOWN_CA"), 0.0, None, "E201", "bob.pem"),
+        (alert("SSLV3_ALERT_CERTIFICATE_EXPIRED"), 31 * DAY, None, "E202", "expired on"),
+        (alert("SSLV3_ALERT_CERTIFICATE_EXPIRED"), 0.0, None, "E204", "the server says"),
+        (alert("SSLV3_ALERT_BAD_CERTIFICATE"), -2 * DAY, None, "E203", "valid from"),
+        (alert("SSLV3_ALERT_BAD_CERTIFICATE"), 0.0, None, "E204", "not accept your certificate yet"),
+        (alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), 0.0, None, "E200", "no certificate"),
+        (alert("SSLV3_ALERT_CERTIFICATE_REVOKED"), 0.0, None, "E206", "revoked"),
+        (alert("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"), 0.0, None, "E210", "bob.pem"),
+        (alert("TLSV1_ALERT_DECRYPT_ERROR"), 0.0, None, "E210", "bob.pem"),
+        (alert("TLSV1_ALERT_PROTOCOL_VERSION"), 0.0, None, "E107", "version"),
+        (alert("WRONG_VERSION_NUMBER"), 0.0, None, "E107", "version"),
+        (alert("TLSV1_ALERT_INTERNAL_ERROR"), 0.0, None, "E607", "internal error"),
+        (ssl.SSLError("?"), 0.0, None, "E607", "cut"),
+        (CUT, 0.0, None, "E607", "reset by peer"),
+        (TimeoutError(), 0.0, None, "E607", "before the login"),
+        (CUT, 31 * DAY, None, "E202", "expired on"),
+        (CUT, -2 * DAY, None, "E203", "valid from"),
+        (CUT, 0.0, NOW_UNIX + 301, "E204", "5 minutes behind"),
+        (CUT, 0.0, NOW_UNIX - 3600, "E204", "60 minutes ahead"),
+        (CUT, 0.0, NOW_UNIX + 300, "E607", "reset"),
+        (refusal(10), 0.0, None, "E202", "the server's certificate has expired"),
+        (refusal(9), 0.0, None, "E204", "not valid yet"),
+        (refusal(19), 0.0, None, "E209", "words of OpenSSL"),
+    ],
+)
+def test_words(error: Exception, now: float, hint: float | None, code: str, words: str) -> None:
+    told = explain_tls_failure(error, identity=IDENTITY, server_time_hint=hint, now=NOW_UNIX + now)
+    assert (told.code, words in told.reason) == (code, True), told.reason
+    assert told.fix
+
+
+def test_what_is_explained_already_stays(tmp_path: Path) -> None:
+    error = ChatdError("E209")
+    assert explain_tls_failure(error, identity=IDENTITY, server_time_hint=None, now=0) is error
