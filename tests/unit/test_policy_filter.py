@@ -1,0 +1,106 @@
+"""Forbidden words, and the ways around them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chatd.policy.filter import Mode, WordFilter, normalise
+from chatd.proto.text import visible
+
+DEFAULT = ["hack", "exploit", "drop", "delete"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("please drop it", "drop"),
+        ("DROP", "drop"),
+        ("(hack)", "hack"),
+        ("hack-day", "hack"),
+        ("ｈａｃｋ", "hack"),
+        ("𝓱𝓪𝓬𝓴 ⓗⓐⓒⓚ", "hack"),
+        ("h\u0301a\u0308ck HÁÇK", "hack"),
+        ("h\u200ba\u200dc\u00adk", "hack"),
+        ("d\u202er\U000e0041op", "drop"),
+        ("dr\u3164o\u2800p\ufe0f", "drop"),
+        ("dr\x00op", "drop"),
+        ("x\x1bdrop", "drop"),
+        ("drop\u00adx", "drop"),
+        ("drop\n", "drop"),
+        ("first line\ndelete", "delete"),
+        ("hackathon", None),
+        ("shack", None),
+        ("drop_table", None),
+        ("drop2", None),
+        ("dropping exploits", None),
+        ("h a c k", None),
+        ("hасk", None),  # with Cyrillic letters
+        ("", None),
+    ],
+)
+def test_whole_words(text: str, rule: str | None) -> None:
+    assert WordFilter(DEFAULT).find(text) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"), [("hackathon", "hack"), ("sHáCked", "hack"), ("undeleted", "delete"), ("ha ck", None)]
+)
+def test_substrings(text: str, rule: str | None) -> None:
+    assert WordFilter(DEFAULT, "substring").find(text) == rule
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "rule"),
+    [
+        (["c++"], "I like C++.", "c++"),
+        (["c++"], "c", None),
+        (["rm  -rf"], "rm\t-rf /", "rm  -rf"),
+        (["a.b"], "axb", None),
+        (["(a|b)*", "[x"], "see [x", "[x"),
+        (["drop", "drop table"], "drop table users", "drop table"),
+        (["drop", "drop table"], "drop tables", "drop"),
+        (["Straße"], "STRASSE", "Straße"),
+        (["\u200b", " "], "anything", None),
+        ([], "anything", None),
+    ],
+)
+def test_rules_of_all_kinds(words: list[str], text: str, rule: str | None) -> None:
+    assert WordFilter(words).find(text) == rule
+
+
+def test_many_rules_and_deep_ones() -> None:
+    words = [f"w{n}x" for n in range(10_000)] + ["a" * n for n in range(1, 101)]
+    assert WordFilter(words).find("see w7777x") == "w7777x"
+    assert WordFilter(words).find("a" * 100) == "a" * 100
+    assert WordFilter(words).find("a" * 101) is None
+
+
+_HIDDEN = st.lists(
+    st.sampled_from("\x00\x1b\u200b\u200c\u200d\u00ad\u202e\ufeff\u3164\u0301\U000e0020"), max_size=3
+)
+
+
+@given(st.lists(_HIDDEN.map("".join), min_size=5, max_size=5), st.sampled_from(["words", "substring"]))
+def test_hidden_characters_hide_no_word(between: list[str], mode: Mode) -> None:
+    text = "".join(hidden + letter for hidden, letter in zip(between, "drop ", strict=True))
+    assert WordFilter(DEFAULT, mode).find(text) == "drop"
+
+
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(["drop", "x", " ", "\x00", "\u200d", "\u00ad", "\u2028"]), st.characters())
+    )
+)
+@example(["drop", "\u200d", "x"])
+def test_what_is_shown_is_not_worse_than_what_was_judged(parts: list[str]) -> None:
+    text = "".join(parts)
+    for mode in ("words", "substring"):
+        rules = WordFilter(DEFAULT, mode)
+        assert rules.find(visible(text)) is None or rules.find(text) is not None
+
+
+@given(st.text())
+def test_normalised_twice_is_once(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)

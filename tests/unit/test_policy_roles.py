@@ -1,0 +1,49 @@
+"""What each role may do by default, and what the settings make of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.policy.roles import DEFAULT_ROLES, PERMISSIONS, Roles
+from chatd.proto.requests import REQUESTS
+
+GUEST = {"message.read", "message.send", "room.list", "room.join", "presence.read", "search", "away.set"}
+USER = GUEST | {"room.create", "room.topic", "room.closed", "dm.send", "role.show"}
+
+
+@pytest.mark.parametrize(("role", "may"), [("guest", GUEST), ("user", USER), ("admin", set(PERMISSIONS))])
+def test_defaults(role: str, may: set[str]) -> None:
+    roles = Roles(DEFAULT_ROLES)
+    assert roles.permissions(role) == may
+    for permission in PERMISSIONS:
+        assert roles.allows(role, permission) == (permission in may)
+
+
+def test_unknown_roles_and_permissions_allow_nothing() -> None:
+    roles = Roles(DEFAULT_ROLES)
+    assert not roles.allows("root", "message.read")
+    assert roles.permissions("root") == frozenset()
+    assert not roles.allows("admin", "no.such")
+    assert roles.names == {"admin", "user", "guest"}
+
+
+def test_roles_of_ones_own() -> None:
+    roles = Roles({"deputy": ["moderate.kick"], "boss": ["message.read", "*"], "none": []})
+    assert roles.permissions("deputy") == {"moderate.kick"}
+    assert roles.permissions("boss") == set(PERMISSIONS)
+    assert roles.permissions("none") == frozenset()
+
+
+def test_a_permission_that_does_not_exist_is_told() -> None:
+    with pytest.raises(ChatdError, match="E600") as caught:
+        Roles({"deputy": ["moderate.kik", "message.read"]})
+    assert "deputy" in caught.value.reason
+    assert "moderate.kik" in caught.value.reason
+
+
+def test_every_request_asks_for_a_permission_that_exists() -> None:
+    asked = {model.spec.permission for model in REQUESTS.values()}
+    # "operate" is for the box itself and cannot be given to a role.
+    assert asked - {None, "operate"} <= set(PERMISSIONS)
+    assert "operate" not in PERMISSIONS
