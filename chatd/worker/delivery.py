@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections import defaultdict
+from collections.abc import Callable
 
 from chatd.errors import ChatdError
 from chatd.logs.records import get_log
@@ -28,8 +30,9 @@ _NO_BYTES = b""
 class Delivery:
     """Owns the rooms and every session's outbox. ``outbox_bytes`` is the most that may wait for one."""
 
-    def __init__(self, outbox_bytes: int) -> None:
+    def __init__(self, outbox_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.outbox_bytes = outbox_bytes
+        self._clock = clock
         self.delivered = 0
         self.slow_consumers = 0
         self._rooms: dict[str, dict[int, Session]] = defaultdict(dict)
@@ -77,16 +80,15 @@ class Delivery:
         if session.phase in (Phase.OPENING, Phase.OPEN):
             self._append(session, frame)
 
-    def goodbye(self, session: Session, frame: bytes, now: float) -> None:
+    def goodbye(self, session: Session, frame: bytes) -> None:
         """Queue the last frame; after it the connection is closed, read or not."""
         if session.phase in (Phase.OPENING, Phase.OPEN):
             self._append(session, frame)
-            self.start_closing(session, now)
+            self._start_closing(session)
 
-    def start_closing(self, session: Session, now: float) -> None:
-        """Nothing more is delivered; `close_by` is when the socket is closed at the latest."""
+    def _start_closing(self, session: Session) -> None:
         session.phase = Phase.CLOSING
-        session.close_by = now + LINGER_SECONDS
+        session.close_by = self._clock() + LINGER_SECONDS
         self.leave_all(session)
 
     def _append(self, session: Session, frame: bytes) -> None:
@@ -103,9 +105,7 @@ class Delivery:
         error = ChatdError("E108", f"{session.outbox_bytes} bytes were waiting to be read")
         session.outbox = [encode(bye_frame(error, retry=True))]
         session.outbox_bytes = len(session.outbox[0])
-        session.phase = Phase.CLOSING
-        session.close_by = 0.0  # set by the loop, which knows the time, at its next look
-        self.leave_all(session)
+        self._start_closing(session)
 
     # --- writing -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from chatd.child.unix import connect_unix
@@ -35,6 +35,8 @@ class HubLink:
         # the queue: the holder looks again after letting go. Only the loop ever waits for it, for the
         # length of one non-blocking send, so that a descriptor is not closed under a writer.
         self._duty = threading.Lock()
+        # Called when the hub does not take what a reader thread has queued: the loop goes on with it.
+        self.on_blocked: Callable[[], None] = lambda: None
 
     @property
     def connected(self) -> bool:
@@ -103,7 +105,8 @@ class HubLink:
             session.pending[label] = (payload, again)
             if self._sock is not None:
                 self._queue.append(pack(["request", session.sid], payload))
-        self.pump()
+        if self.pump():
+            self.on_blocked()
         return True
 
     def answered(self, session: Session, label: int) -> bool:

@@ -60,6 +60,7 @@ class Loop:
         self._awake = False
         self._selector.register(self._wake, selectors.EVENT_READ, self._drain_wake)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
+        hub.on_blocked = self._wake_up
         self._link_events = 0
         self.on_drain: Callable[[], None] = lambda: None
         self.on_reload: Callable[[Settings], None] = lambda settings: None
@@ -91,7 +92,10 @@ class Loop:
         # One wake-up for many: the loop clears the flag before it looks into the inbox.
         if not self._awake:
             self._awake = True
-            os.eventfd_write(self._wake, 1)
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        os.eventfd_write(self._wake, 1)
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -105,7 +109,8 @@ class Loop:
             self._take_inbox()
             self._run_timers()
             for session in self._delivery.take_dirty():
-                self._flush(session)
+                if not session.blocked:
+                    self._flush(session)
             self._send_counts()
 
     def _ready(self, what: Any, mask: int) -> None:
@@ -160,7 +165,7 @@ class Loop:
             self._delivery.touch(session)
 
     def _said_goodbye(self, session: Session, frame: bytes) -> None:
-        self._delivery.goodbye(session, frame, time.monotonic())
+        self._delivery.goodbye(session, frame)
 
     def _ended(self, session: Session, _: bytes) -> None:
         if self._sessions.pop(session.sid, None) is None:
@@ -200,22 +205,16 @@ class Loop:
             self._close(session)
 
     def _watch(self, session: Session) -> None:
-        if session.close_by is None or session.phase is not Phase.CLOSING:
-            pass
-        else:
+        if session.close_by is not None:
             self._timer(session, session.close_by)
-        try:
+        if not session.blocked:
+            session.blocked = True
             self._selector.register(session.sock, selectors.EVENT_WRITE, session)
-        except KeyError:
-            pass  # is registered
-        except ValueError:
-            pass  # the socket is closed
 
     def _unwatch(self, session: Session) -> None:
-        try:
+        if session.blocked:
+            session.blocked = False
             self._selector.unregister(session.sock)
-        except (KeyError, ValueError):
-            pass
 
     # --- timers --------------------------------------------------------------------------------
 
@@ -240,22 +239,18 @@ class Loop:
     def _look_after(self, session: Session, now: float) -> None:
         """A session's timer is due: is it admitted, alive, gone in time?"""
         if session.phase is Phase.CLOSING:
-            if session.close_by and now < session.close_by:
-                self._timer(session, session.close_by)
-            else:
+            if now >= (session.close_by or 0.0):
                 self._close(session)
             return
         if session.phase is Phase.OPENING:
             error = ChatdError("E502", "the hub does not answer", "try again in a moment")
-            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)), now)
-            self._timer(session, session.close_by or now)
+            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)))
             return
         idle = float(self._settings.server.timeout)
         silent = now - session.heard
         if silent >= idle:
             error = ChatdError("E106", f"nothing was heard for {round(silent)} seconds")
-            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)), now)
-            self._timer(session, session.close_by or now)
+            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)))
         elif silent >= idle / 2:
             self._delivery.to_session(session, _PING)
             self._timer(session, session.heard + idle)
@@ -310,9 +305,7 @@ class Loop:
     def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
         session = self._sessions.get(sid)
         if session is not None:
-            now = time.monotonic()
-            self._delivery.goodbye(session, payload, now)
-            self._timer(session, session.close_by or now)
+            self._delivery.goodbye(session, payload)
 
     def _quota(self, _: bytes, sid: int, rate: float, burst: int) -> None:
         session = self._sessions.get(sid)
@@ -377,9 +370,7 @@ class Loop:
             self._going_away(session)
 
     def _going_away(self, session: Session) -> None:
-        now = time.monotonic()
-        self._delivery.goodbye(session, encode(bye_frame(ChatdError("E502"), retry=True)), now)
-        self._timer(session, session.close_by or now)
+        self._delivery.goodbye(session, encode(bye_frame(ChatdError("E502"), retry=True)))
 
     def _drained(self) -> bool:
         return not self._sessions or time.monotonic() >= (self._draining_until or 0.0)

@@ -40,11 +40,12 @@ class Phase(Enum):
 
 
 class Session:
-    """Who owns what: ``outbox``, ``unsent``, ``rooms`` and ``phase`` belong to the worker's loop; ``heard``
+    """Who owns what: ``outbox``, ``unsent``, ``rooms``, ``phase`` and the flags belong to the worker's loop; ``heard``
     and ``bucket`` to the connection's reader thread; ``pending`` is guarded by the hub link's lock."""
 
     __slots__ = (
         "address",
+        "blocked",
         "bucket",
         "channel",
         "close_by",
@@ -94,6 +95,8 @@ class Session:
         self.outbox_bytes = 0
         self.unsent = b""
         self.dirty = False
+        # The socket took less than it was given; it is watched until it takes more.
+        self.blocked = False
         # label -> (request, may be sent again), in the order of sending
         self.pending: dict[int, tuple[bytes, bool]] = {}
         self.bucket = TokenBucket(rate=1.0, burst=1)
