@@ -1,216 +1,27 @@
-"""config/settings.json as pydantic models: every key, its bounds, its default, what it means.
-
-The descriptions are the JSON Schema's (``chatd config schema``) and are checked against
-docs/configuration.md by a test.
-"""
+"""config/settings.json as a whole: its sections, and what they must agree on."""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from chatd.errors import ChatdError
-from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
-from chatd.proto.text import NAME, check_room
+from chatd.config.sections import (
+    Filter,
+    Limits,
+    Logging,
+    Monitor,
+    Retention,
+    RolesSection,
+    RoomSection,
+    Section,
+    Security,
+    Server,
+    Workers,
+)
 
 LOBBY = "#lobby"
-
-
-def _name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError("must be 1 to 32 of a-z 0-9 . _ -, starting and ending with a letter or digit")
-    return text
-
-
-def _room(text: str) -> str:
-    try:
-        return check_room(text)
-    except ChatdError:
-        raise ValueError('must be "#" and a name of a-z 0-9 . _ -') from None
-
-
-def _permission(text: str) -> str:
-    if text != EVERYTHING and text not in PERMISSIONS:
-        raise ValueError(f'must be "*" or one of: {", ".join(PERMISSIONS)}')
-    return text
-
-
-def _file_name(text: str) -> str:
-    if "/" in text or text.startswith("."):
-        raise ValueError("must be a file name without a folder")
-    return text
-
-
-def _word(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-RoomName = Annotated[str, AfterValidator(_room)]
-Permission = Annotated[str, AfterValidator(_permission)]
-FileName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_file_name)]
-Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_word)]
-Address = Annotated[str, Field(min_length=1, max_length=260)]
-
-
-class Section(BaseModel):
-    """Common to all sections: unknown keys are mistakes, types are not guessed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
-class Server(Section):
-    """Where the server listens and how many it serves."""
-
-    name: Name = "chatd"
-    """Name of this server, part of every identity. Cannot be changed after init."""
-    host: Annotated[str, Field(min_length=1, max_length=255)] = "0.0.0.0"  # noqa: S104 - the documented default
-    """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 5000
-    """TCP port to listen on; 0 takes a free one."""
-    addresses: Annotated[list[Address], Field(max_length=20)] = []
-    """host:port under which clients find the server; written into new identity files."""
-    max_connections: Annotated[int, Field(ge=1, le=20_000)] = 50
-    """Sessions there may be at once; admins get a few more."""
-    timeout: Annotated[int, Field(ge=2, le=3600)] = 30
-    """Seconds without a sign of life after which a session ends; it is pinged at half of it."""
-    handshake_timeout: Annotated[int, Field(ge=1, le=60)] = 5
-    """Seconds in which a connection must have logged in."""
-
-
-class Security(Section):
-    """Keys and the envelope."""
-
-    rsa_key_size: Annotated[int, Field(ge=2048, le=8192, multiple_of=256)] = 3072
-    """Bits of the envelope's RSA key; used when the key is made."""
-    encryption_enabled: bool = True
-    """The RSA/AES envelope inside TLS; can be switched off only where server.host is a loopback address."""
-    expire_warning_days: Annotated[int, Field(ge=1, le=365)] = 14
-    """Days before a certificate's end at which `chatd check` warns."""
-
-
-class Logging(Section):
-    """What is logged, and where."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Lowest level that is logged."""
-    directory: Annotated[str, Field(min_length=1, max_length=1000)] = "logs"
-    """Folder of the log files; relative to the home."""
-    file: FileName = "server.log"
-    """Everything."""
-    connections_file: FileName = "connections.log"
-    """Connections and sessions."""
-    errors_file: FileName = "errors.log"
-    """Errors of every category."""
-    security_file: FileName = "security.log"
-    """Refused logins and requests, moderation."""
-    max_bytes: Annotated[int, Field(ge=10_000, le=10_000_000_000)] = 10_485_760
-    """Size at which a log file is rotated."""
-    backups: Annotated[int, Field(ge=0, le=100)] = 5
-    """Rotated files that are kept."""
-
-
-class RolesSection(Section):
-    """Who may do what."""
-
-    permissions: Annotated[dict[Name, list[Permission]], Field(min_length=1, max_length=32)] = DEFAULT_ROLES
-    """What each role may do; "*" is everything."""
-    assigned: Annotated[dict[Name, Name], Field(max_length=10_000)] = {}
-    """Users whose role is fixed here; wins over `chatctl role set`."""
-    default: Name = "user"
-    """Role of users who were given none."""
-
-
-class RoleLimits(Section):
-    """How much one session may send."""
-
-    messages_per_second: Annotated[float, Field(gt=0, le=1_000_000, strict=False)] = 5.0
-    """Messages a second in the long run; more are held back, not lost."""
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """Messages that may come at once."""
-
-
-class Limits(Section):
-    """Bounds on what people and their clients can do."""
-
-    message_chars: Annotated[int, Field(ge=1, le=4000)] = 500
-    """Characters of a message."""
-    over_length: Literal["truncate", "reject"] = "truncate"
-    """What happens to longer messages."""
-    topic_chars: Annotated[int, Field(ge=1, le=256)] = 256
-    """Characters of a room's topic."""
-    rooms_per_user: Annotated[int, Field(ge=1, le=1000)] = 100
-    """Rooms one user may be in."""
-    sessions_per_user: Annotated[int, Field(ge=1, le=20_000)] = 10
-    """Sessions one user may have at once, on all devices."""
-    history_on_join: Annotated[int, Field(ge=0, le=500)] = 20
-    """Messages of a room that clients show on joining it."""
-    outbox_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 1_048_576
-    """Bytes that may wait for a client that does not read; then it is cut and resumes later."""
-    handshakes: Annotated[int, Field(ge=1, le=20_000)] = 256
-    """Logins that may be under way at once in one worker."""
-    handshakes_per_address: Annotated[int, Field(ge=1, le=20_000)] = 64
-    """The same from one address."""
-    kick_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
-    """Seconds for which a kicked user cannot come back."""
-    per_role: Annotated[dict[Name, RoleLimits], Field(max_length=32)] = {
-        "admin": RoleLimits(messages_per_second=50.0, burst=200),
-        "user": RoleLimits(),
-        "guest": RoleLimits(messages_per_second=1.0, burst=5),
-    }
-    """Rate limits; a role that is not named has those of a new RoleLimits."""
-
-    def for_role(self, role: str) -> RoleLimits:
-        """The rate limits of a role."""
-        return self.per_role.get(role) or RoleLimits()
-
-
-class Filter(Section):
-    """Words that are refused."""
-
-    words: Annotated[list[Word], Field(max_length=10_000)] = ["hack", "exploit", "drop", "delete"]
-    """A message with one of these is rejected and its sender told which."""
-    mode: Literal["words", "substring"] = "words"
-    """Whole words only, or also inside of words."""
-    exempt_roles: Annotated[list[Name], Field(max_length=32)] = []
-    """Roles whose messages are not filtered."""
-
-
-class RoomSection(Section):
-    """A room that exists from the start."""
-
-    name: RoomName
-    """The room, with its #."""
-    topic: Annotated[str, Field(max_length=256)] = ""
-    """Its first topic."""
-    guests: bool = False
-    """Whether roles without the permission room.closed may enter."""
-    autojoin: bool = False
-    """Whether every user who may is put in it at first."""
-
-
-class Workers(Section):
-    """The processes that own connections."""
-
-    count: Annotated[int, Field(ge=0, le=64)] = 0
-    """How many; 0 is one for each CPU."""
-    heartbeat_timeout: Annotated[float, Field(ge=0.5, le=300, strict=False)] = 5.0
-    """Seconds without an answer after which a process is replaced."""
-
-
-class Monitor(Section):
-    """How often processes are looked at."""
-
-    sample_seconds: Annotated[float, Field(ge=0.1, le=3600, strict=False)] = 5.0
-    """CPU, memory and threads of every process are read this often."""
-    stats_seconds: Annotated[float, Field(ge=0.1, le=86_400, strict=False)] = 30.0
-    """A STATS line goes to the log this often."""
-    console_seconds: Annotated[float, Field(ge=0.1, le=86_400, strict=False)] = 10.0
-    """`chatd start --foreground` prints a line this often."""
 
 
 def _lobby() -> list[RoomSection]:
@@ -227,43 +38,64 @@ class Settings(Section):
     limits: Limits = Limits()
     filter: Filter = Filter()
     rooms: list[RoomSection] = Field(default_factory=_lobby, max_length=1000)
-    """Rooms that exist from the start."""
+    """Rooms that exist from the start; #lobby must be among them."""
     workers: Workers = Workers()
     monitor: Monitor = Monitor()
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Settings:
-        problems = [*self._role_problems(), *self._room_problems()]
-        if not self.security.encryption_enabled and not is_loopback(self.server.host):
-            problems.append(
-                "security.encryption_enabled: false is allowed only where server.host is a loopback address"
-            )
+        problems = disagreements(self)
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("\n".join(f"{problem.key}: {problem.text}" for problem in problems))
         return self
 
-    def _role_problems(self) -> list[str]:
-        known = self.roles.permissions
-        used = {
-            "roles.default": [self.roles.default],
-            "filter.exempt_roles": self.filter.exempt_roles,
-            "limits.per_role": list(self.limits.per_role),
-        } | {f"roles.assigned.{user}": [role] for user, role in self.roles.assigned.items()}
-        return [
-            f"{where}: there is no role {role!r}; roles.permissions has: {', '.join(known)}"
-            for where, roles in used.items()
-            for role in roles
-            if role not in known
-        ]
 
-    def _room_problems(self) -> list[str]:
-        names = [room.name for room in self.rooms]
-        problems = [
-            f"rooms: {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})
-        ]
-        if LOBBY not in names:
-            problems.append(f"rooms: {LOBBY} must be among them")
-        return problems
+class Disagreement(NamedTuple):
+    """A key whose value does not fit another's; ``between`` are the sections it takes to say so."""
+
+    key: str
+    text: str
+    between: frozenset[str]
+
+
+def disagreements(settings: Settings) -> list[Disagreement]:
+    """What is wrong with sections that are each valid by themselves."""
+    return [*_unknown_roles(settings), *_wrong_rooms(settings), *_open_envelope(settings)]
+
+
+def _unknown_roles(settings: Settings) -> list[Disagreement]:
+    known = settings.roles.permissions
+    used = {
+        "roles.default": [settings.roles.default],
+        "filter.exempt_roles": settings.filter.exempt_roles,
+        "limits.per_role": list(settings.limits.per_role),
+    } | {f"roles.assigned.{user}": [role] for user, role in settings.roles.assigned.items()}
+    return [
+        Disagreement(
+            key,
+            f"there is no role {role!r}; roles.permissions has: {', '.join(known)}",
+            frozenset(("roles", key.partition(".")[0])),
+        )
+        for key, roles in used.items()
+        for role in roles
+        if role not in known
+    ]
+
+
+def _wrong_rooms(settings: Settings) -> list[Disagreement]:
+    names = [room.name for room in settings.rooms]
+    wrong = [f"{name} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    if LOBBY not in names:
+        wrong.append(f"{LOBBY} must be among them")
+    return [Disagreement("rooms", text, frozenset(("rooms",))) for text in wrong]
+
+
+def _open_envelope(settings: Settings) -> list[Disagreement]:
+    if settings.security.encryption_enabled or is_loopback(settings.server.host):
+        return []
+    text = "must be true unless server.host is a loopback address"
+    return [Disagreement("security.encryption_enabled", text, frozenset(("security", "server")))]
 
 
 def is_loopback(host: str) -> bool:
