@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from chatd.config.home import Home
-from chatd.config.schema import RoleLimits, RoomSection, Server, Settings
+from chatd.config.schema import Settings
+from chatd.config.sections import RoleLimits, RoomSection, Server
 from chatd.errors import ChatdError
 
 FILE_LIMIT = 1024 * 1024
@@ -146,7 +147,7 @@ def _got(item: Any) -> str:
 
 def _suggestion(location: tuple[str, ...]) -> str:
     names = _keys_at(location[:-1])
-    near = difflib.get_close_matches(location[-1], names, n=1)
+    near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.75)
     if near:
         return f"; did you mean {near[0]}?"
     return f"; there are: {', '.join(names)}" if names else ""
