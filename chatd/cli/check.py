@@ -107,7 +107,7 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
         elif days < 0:
             yield Finding("fail", "cert", f"the {name} certificate has expired", "E202", "chatd cert renew")
         elif days < settings.security.expire_warning_days:
-            yield _warn("cert", "W112", f"the {name} certificate expires in {days} days")
+            yield _warn("cert", "W112", f"the {name} certificate expires in {days} days", "chatd cert renew")
         else:
             yield Finding("ok", "cert", f"{name} certificate is valid for {days} days")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
+from chatd.config.loading import load_settings
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
@@ -126,6 +128,8 @@ def restart(home: Home, rolling: bool, seconds: int) -> None:
         ask(home.path, {"type": "restart", "rolling": True}, RESTART_SECONDS)
         click.echo("every worker was replaced")
         return
+    # A server that runs is worth more than one that would not start again.
+    load_settings(home.path, os.environ)
     if _status_or_none(home) is not None:
         _stop(home)
     status = start_daemon(home.path, float(seconds))

@@ -36,9 +36,18 @@ def user() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the identity file. Default: certs/identities/NAME-DEVICE.pem in the home.",
 )
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=365,
+    show_default=True,
+    help="How long the identity is valid; a guest of a day gets 1.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def add(home: Home, name: str, role: str | None, device: str, out: Path | None, as_json: bool) -> None:
+def add(
+    home: Home, name: str, role: str | None, device: str, out: Path | None, days: int, as_json: bool
+) -> None:
     """Make an identity file for a person's device and register it.
 
     Works while the server runs and while it does not. The file is the person's key: hand it over on a
@@ -46,7 +55,7 @@ def add(home: Home, name: str, role: str | None, device: str, out: Path | None, 
     """
     home.require_initialised()
     settings = load_settings(home.path, os.environ)
-    path = add_user(home, settings, name, device, role, out)
+    path = add_user(home, settings, name, device, role, out, days)
     if as_json:
         emit_json({"user": name, "device": device, "identity": str(path)})
         return
@@ -55,7 +64,13 @@ def add(home: Home, name: str, role: str | None, device: str, out: Path | None, 
 
 
 def add_user(
-    home: Home, settings: Settings, name: str, device: str, role: str | None, out: Path | None
+    home: Home,
+    settings: Settings,
+    name: str,
+    device: str,
+    role: str | None,
+    out: Path | None,
+    days: int = 365,
 ) -> Path:
     """Issue, write and register; nothing is left behind when any of it fails. Raises E4xx, E6xx."""
     check_name(name, "user")
@@ -66,7 +81,7 @@ def add_user(
     if out is None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.load(home.certs)
-    issued = authority.issue_device(name, device, now=datetime.now(UTC))
+    issued = authority.issue_device(name, device, now=datetime.now(UTC), days=days)
     write_identity(
         path,
         issued,

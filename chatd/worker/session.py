@@ -40,8 +40,8 @@ class Phase(Enum):
 
 
 class Session:
-    """Who owns what: ``outbox``, ``unsent``, ``rooms``, ``phase`` and the flags belong to the worker's loop; ``heard``
-    and ``bucket`` to the connection's reader thread; ``pending`` is guarded by the hub link's lock."""
+    """Who owns what: ``heard`` and ``bucket`` belong to the connection's reader thread, ``pending`` is
+    guarded by the hub link's lock, everything that changes besides belongs to the worker's loop."""
 
     __slots__ = (
         "address",
