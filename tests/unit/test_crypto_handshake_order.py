@@ -1,0 +1,100 @@
+"""Handshake messages skipped, repeated, exchanged or taken from another handshake."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.test_crypto_handshake import client, flip, refusal, server
+
+
+class Talk:
+    """A client and a server in the middle of a handshake; what has not been said yet is from an earlier one."""
+
+    def __init__(self) -> None:
+        one, other = client(), server()
+        self.m1 = one.hello()
+        self.m2 = other.respond(self.m1)
+        self.m3 = one.exchange(self.m2)
+        self.m4, _ = other.accept(self.m3)
+        self.client, self.server = client(), server()
+
+    def hello(self) -> None:
+        self.m1 = self.client.hello()
+
+    def respond(self) -> None:
+        self.m2 = self.server.respond(self.m1)
+
+    def exchange(self) -> None:
+        self.m3 = self.client.exchange(self.m2)
+
+    def accept(self) -> None:
+        self.m4, _ = self.server.accept(self.m3)
+
+    def finish(self) -> None:
+        self.client.finish(self.m4)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "exchange",
+        "finish",
+        "hello hello",
+        "hello finish",
+        "hello respond exchange exchange",
+        "hello respond exchange hello",
+        "hello respond exchange accept finish finish",
+        "hello respond exchange accept finish exchange",
+        "hello respond exchange accept finish hello",
+        "accept",
+        "hello respond respond",
+        "hello respond exchange accept accept",
+        "hello respond exchange accept respond",
+    ],
+)
+def test_step_skipped_repeated_or_out_of_order(steps: str) -> None:
+    talk = Talk()
+    *before, last = steps.split()
+    for step in before:
+        getattr(talk, step)()
+    assert refusal(getattr(talk, last)).code == "E105"
+
+
+@pytest.mark.parametrize(
+    ("replayed", "said_by", "noticed_by"),
+    [
+        ("m1", "hello", "accept"),
+        ("m2", "respond", "accept"),
+        ("m3", "exchange", "accept"),
+        ("m4", "accept", "finish"),
+    ],
+)
+def test_message_of_an_earlier_handshake(replayed: str, said_by: str, noticed_by: str) -> None:
+    talk = Talk()
+    old = getattr(talk, replayed)
+    for step in ("hello", "respond", "exchange", "accept", "finish"):
+        if step == noticed_by:
+            assert refusal(getattr(talk, step)).code == "E104"
+            return
+        getattr(talk, step)()
+        if step == said_by:
+            setattr(talk, replayed, old)
+
+
+@pytest.mark.parametrize("wrong", ["m1", "m3", "m4"])
+def test_another_message_in_place_of_m2(wrong: str) -> None:
+    """Also the client's own first message, reflected."""
+    talk = Talk()
+    talk.hello()
+    talk.m2 = getattr(talk, wrong)
+    assert refusal(talk.exchange).code in {"E104", "E107"}
+
+
+def test_failed_handshake_does_not_go_on() -> None:
+    one, other = client(), server()
+    m2 = other.respond(one.hello())
+    m3 = one.exchange(m2)
+    assert refusal(lambda: other.accept(flip(0)(m3))).code == "E104"
+    assert refusal(lambda: other.accept(m3)).code == "E105"
+    assert refusal(lambda: one.finish(bytes(32))).code == "E104"
+    assert refusal(lambda: one.finish(bytes(32))).code == "E105"
