@@ -47,12 +47,23 @@ class Home:
         return self.certs / "identities"
 
     def require_initialised(self) -> None:
-        """Raises E601 unless `chatd init` has been here."""
-        if not (self.certs / "ca.pem").exists() or not self.settings_file.exists():
-            raise ChatdError("E601", f"{self.path} is not a chatd home")
+        """Raises E601 unless `chatd init` has been here, E606 if that cannot be seen."""
+        for file in (self.certs / "ca.pem", self.settings_file):
+            try:
+                there = file.exists()
+            except OSError as error:
+                raise ChatdError("E606", f"{file}: {error.strerror}") from None
+            if not there:
+                raise ChatdError("E601", f"{self.path} is not a chatd home: there is no {file.name}")
 
 
 def resolve_home(option: str | None, environ: Mapping[str, str], cwd: Path) -> Home:
-    """--home, else $CHATD_HOME, else the current folder."""
-    chosen = option or environ.get(HOME_VARIABLE)
-    return Home((cwd / Path(chosen).expanduser()).resolve() if chosen else cwd.resolve())
+    """--home, else $CHATD_HOME, else the current folder; nowhere else, so that no command surprises.
+
+    Raises E601 for the ~ of a user who does not exist.
+    """
+    chosen = option or environ.get(HOME_VARIABLE) or "."
+    try:
+        return Home((cwd / Path(chosen).expanduser()).resolve())
+    except RuntimeError:
+        raise ChatdError("E601", f"{chosen}: there is no such user's folder") from None

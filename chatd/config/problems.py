@@ -1,0 +1,98 @@
+"""Every mistake in the settings in words: where it is, what is wrong, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import Any, NamedTuple, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from chatd.config.schema import Settings, disagreements
+from chatd.config.sections import RoleLimits, RoomSection
+from chatd.proto.text import visible
+
+Tree = dict[str, Any]
+Keys = tuple[str, ...]
+
+# How pydantic begins its sentences, and the few that would tell a person nothing.
+_BEGINNING = re.compile(r"^(Input|String|List|Dictionary|Value) should ")
+_WORDS = {
+    "missing": "is missing",
+    "model_type": "must be an object: { }",
+    "dict_type": "must be an object: { }",
+    "list_type": "must be a list: [ ]",
+    "string_type": 'must be a string: " "',
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+}
+
+
+class Source(NamedTuple):
+    """Where the values came from: a file, and the environment variables that replaced some of them."""
+
+    file: str
+    variables: dict[Keys, str]
+
+    def of(self, keys: Keys) -> str:
+        """The file, or the variable that set this key, something in it or something around it."""
+        for setting, variable in self.variables.items():
+            shared = min(len(setting), len(keys))
+            if shared and setting[:shared] == keys[:shared]:
+                return variable
+        return self.file
+
+
+def problems_of(tree: Tree, error: ValidationError, source: Source) -> list[str]:
+    """All that is wrong with a tree of settings, one line each."""
+    # Those without a place are disagreements between sections, which pydantic reports only when every
+    # section is valid; they are looked for again, in the sections that are.
+    found = [item for item in error.errors(include_url=False, include_context=False) if item["loc"]]
+    wrong = {str(item["loc"][0]) for item in found}
+    valid = {
+        name: TypeAdapter[Any](cast(Any, field.annotation)).validate_python(tree[name])
+        for name, field in Settings.model_fields.items()
+        if name in tree and name not in wrong
+    }
+    return [_explain(item, source) for item in found] + [
+        f"{source.of(tuple(problem.key.split('.')))}: {problem.key}: {problem.text}"
+        for problem in disagreements(Settings.model_construct(**valid))
+        if problem.between.isdisjoint(wrong)
+    ]
+
+
+def _explain(item: ErrorDetails, source: Source) -> str:
+    keys = tuple(str(part) for part in item["loc"] if part != "[key]")
+    place = f"{source.of(keys)}: {visible('.'.join(keys), newlines=False)}"
+    if item["type"] == "extra_forbidden":
+        return f"{place}: there is no such key{_suggestion(keys)}"
+    words = _WORDS.get(item["type"]) or _BEGINNING.sub("must ", item["msg"].removeprefix("Value error, "))
+    return f"{place}: {words}{_got(item)}"
+
+
+def _got(item: ErrorDetails) -> str:
+    value = item["input"]
+    if item["type"] == "missing" or isinstance(value, dict | list):
+        return ""
+    return f" (it is {json.dumps(value)[:80]})"
+
+
+def _suggestion(keys: Keys) -> str:
+    names = list(_model_at(keys[:-1]).model_fields)
+    near = difflib.get_close_matches(keys[-1], names, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(names)}"
+
+
+def _model_at(keys: Keys) -> type[BaseModel]:
+    match keys:
+        case ("rooms", _):
+            return RoomSection
+        case ("limits", "per_role", _):
+            return RoleLimits
+        case (section,):
+            return type(getattr(Settings(), section))
+    return Settings
