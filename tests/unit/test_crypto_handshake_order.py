@@ -8,7 +8,7 @@ from tests.unit.test_crypto_handshake import client, flip, refusal, server
 
 
 class Talk:
-    """A client and a server in the middle of a handshake; what has not been said yet is from an earlier one."""
+    """A client and a server in mid-handshake; what has not been said yet is from an earlier one."""
 
     def __init__(self) -> None:
         one, other = client(), server()

@@ -123,7 +123,7 @@ def test_envelope_over_tls(world: World) -> None:
 
 @pytest.mark.parametrize("relayed_as", ["alice", "mallory"])
 def test_relay_between_two_tls_connections_fails(world: World, relayed_as: str) -> None:
-    """Somebody ends both connections and passes the messages on unaltered; even with the same certificates."""
+    """Somebody ends both connections and passes everything on unaltered; even with the same certificates."""
     outer = connect(world, world.alice)
     inner = connect(world, world.alice if relayed_as == "alice" else world.mallory)
     one, other = client_of(outer, world.alice), server_of(inner, world, world.envelope)
