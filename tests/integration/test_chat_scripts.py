@@ -1,0 +1,192 @@
+"""`chat` in pipes and scripts against a real daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import BIN, Daemon
+
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_daemon: Daemon) -> Daemon:
+    shared_daemon.add_user("bob")
+    shared_daemon.chatctl("--help")
+    return shared_daemon
+
+
+def chat(daemon: Daemon, *arguments: str, text: str = "", user: str = "bob", check: bool = True) -> Done:
+    return daemon.run("chat", "--identity", str(identity(daemon, user)), *arguments, input=text, check=check)
+
+
+def identity(daemon: Daemon, user: str) -> Any:
+    return daemon.identity(user, "console" if user == "alice" else "laptop")
+
+
+def bodies(done: Done) -> list[str]:
+    return [json.loads(line)["body"] for line in done.stdout.splitlines()]
+
+
+def room(daemon: Daemon, name: str) -> str:
+    """A room of the test's own, made by alice."""
+    from chatctl.client import Client
+    from chatd.pki.identity import read_identity
+
+    with Client(read_identity(identity(daemon, "alice")), live=False) as client:
+        client.request("create", room=f"#{name}")
+    return name
+
+
+@pytest.fixture
+def tail(daemon: Daemon) -> Iterator[Any]:
+    """Starts `chat tail`; ends it afterwards."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [
+            str(BIN / "chat"),
+            "tail",
+            "--identity",
+            str(identity(daemon, "bob")),
+            "--json",
+            *arguments,
+        ]
+        process = subprocess.Popen(
+            command, env=daemon.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.terminate()
+
+
+def test_a_pipe_sends_its_lines_and_shows_them_in_order(daemon: Daemon) -> None:
+    lines = [f"pipe {n}" for n in range(30)]
+    done = chat(daemon, text="\n".join(lines))
+    assert [line.split("> ", 1)[1] for line in done.stdout.splitlines() if "pipe" in line] == lines
+    assert "<bob> pipe 0" in done.stdout
+
+
+def test_an_empty_pipe_is_fine(daemon: Daemon) -> None:
+    done = chat(daemon)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_refused_lines_are_told_and_the_others_go_on(daemon: Daemon) -> None:
+    done = chat(daemon, text="first\nhack it\nlast\n", check=False)
+    assert done.returncode == 6
+    assert "first" in done.stdout and "last" in done.stdout and "hack" not in done.stdout
+    assert "(E400)" in done.stderr
+    assert chat(daemon, text="hack it\n", check=False).returncode == 1
+
+
+def test_a_room_that_is_not_there_is_3(daemon: Daemon) -> None:
+    for arguments in (
+        ("--room", "nowhere"),
+        ("send", "nowhere", "x"),
+        ("history", "nowhere"),
+        ("tail", "nowhere"),
+    ):
+        done = chat(daemon, *arguments, text="x\n", check=False)
+        assert (done.returncode, "(E404)" in done.stderr) == (3, True), done.stderr
+
+
+def test_send_takes_arguments_or_standard_input(daemon: Daemon) -> None:
+    name = room(daemon, "send")
+    chat(daemon, "send", name, "one", "two")
+    chat(daemon, "send", f"#{name}", text="three\nfour\n")
+    done = chat(daemon, "send", name, "--lines", "--json", text="five\n\nsix\n")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["schema"] for answer in answers] == [1, 1]
+    assert answers[0]["seq"] < answers[1]["seq"]
+    assert bodies(chat(daemon, "history", name, "--json", "-n", "4")) == [
+        "one two",
+        "three\nfour",
+        "five",
+        "six",
+    ]
+
+
+def test_what_was_changed_is_told(daemon: Daemon) -> None:
+    done = chat(daemon, "send", "lobby", "y" * 700, "--json")
+    assert json.loads(done.stdout)["notes"][0]["rule"] == "truncated"
+    assert "500" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "code"),
+    [
+        (("lobby", "hack"), "", 1),
+        (("lobby", "--lines", "text"), "", 2),
+        (("lobby", "--lines"), "fine\nhack\n", 6),
+        (("lobby",), "x" * 70_000, 1),
+        (("@zed", "hello"), "", 3),
+    ],
+)
+def test_send_exit_codes(daemon: Daemon, arguments: tuple[str, ...], text: str, code: int) -> None:
+    done = chat(daemon, "send", *arguments, text=text, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_direct_messages_from_scripts(daemon: Daemon) -> None:
+    chat(daemon, "send", "@alice", "psst")
+    done = chat(daemon, "history", "@bob", "--json", "-n", "1", user="alice")
+    assert bodies(done) == ["psst"]
+
+
+def test_hostile_text_reaches_no_terminal(daemon: Daemon) -> None:
+    name = room(daemon, "hostile")
+    chat(daemon, "send", name, "a\x1b]0;title\x07\u202eb\x9b2Jc")
+    for arguments in (("history", name), ("history", name, "--json")):
+        shown = chat(daemon, *arguments).stdout
+        assert not set(shown) & {"\x1b", "\x07", "\u202e", "\x9b"}
+
+
+def test_tail_begins_with_the_last_and_follows(daemon: Daemon, tail: Any) -> None:
+    name = room(daemon, "tail")
+    chat(daemon, "send", name, "--lines", text="one\ntwo\nthree\n")
+    following = tail(name, "-n", "2")
+    assert [json.loads(following.stdout.readline())["body"] for _ in range(2)] == ["two", "three"]
+    chat(daemon, "send", name, "four")
+    event = json.loads(following.stdout.readline())
+    assert (event["body"], event["user"], event["room"]) == ("four", "bob", f"#{name}")
+    later = tail(name, "--since", str(event["seq"] - 1))
+    assert json.loads(later.stdout.readline())["body"] == "four"
+
+
+def test_tail_misses_nothing_when_workers_die(daemon: Daemon, tail: Any) -> None:
+    name = room(daemon, "cut")
+    chat(daemon, "send", name, "before")
+    following = tail(name)
+    assert json.loads(following.stdout.readline())["body"] == "before"
+    for child in daemon.status()["children"]:
+        if child["kind"] == "worker":
+            os.kill(child["pid"], signal.SIGKILL)
+    chat(daemon, "send", name, "--lines", text="one\ntwo\n")
+    assert [json.loads(following.stdout.readline())["body"] for _ in range(2)] == ["one", "two"]
+
+
+def test_search_and_whoami(daemon: Daemon) -> None:
+    name = room(daemon, "search")
+    chat(daemon, "send", name, "needle in hay")
+    assert bodies(chat(daemon, "search", "needle", f"in:#{name}", "--json")) == ["needle in hay"]
+    found = json.loads(chat(daemon, "whoami", "--json").stdout)
+    assert (found["user"], found["device"], found["role"], found["envelope"]) == (
+        "bob",
+        "laptop",
+        "user",
+        True,
+    )
+    assert "bob/laptop" in chat(daemon, "whoami").stdout

@@ -1,0 +1,240 @@
+"""chatctl against a real daemon: what each command does, prints, and exits with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chatctl.client import CaughtUp, Client
+from chatd.errors import ChatdError
+from chatd.pki.identity import read_identity
+from tests.support.daemon import BIN, Daemon
+
+WAIT = 30.0
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_daemon: Daemon) -> Daemon:
+    for user in ("bob", "carol", "dave"):
+        shared_daemon.add_user(user)
+    return shared_daemon
+
+
+@pytest.fixture
+def ctl(daemon: Daemon) -> Callable[..., Done]:
+    def run(*arguments: str, as_user: str | None = None) -> Done:
+        if as_user is None:
+            return daemon.chatctl(*arguments, check=False, stdin=subprocess.DEVNULL)
+        identity = str(daemon.identity(as_user))
+        return daemon.run(
+            "chatctl", *arguments, "--identity", identity, check=False, stdin=subprocess.DEVNULL
+        )
+
+    return run
+
+
+def data(done: Done) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found.pop("schema") == 1
+    return found
+
+
+def online(daemon: Daemon, user: str) -> Client:
+    client = Client(read_identity(daemon.identity(user)))
+    client.start()
+    client.wait_connected(WAIT)
+    while not isinstance(client.next_event(WAIT), CaughtUp):
+        pass
+    return client
+
+
+def ended(client: Client) -> ChatdError:
+    """What ended a client for good."""
+    while client.next_event(WAIT) is not None:
+        pass
+    assert client.error is not None
+    client.close()
+    return client.error
+
+
+@pytest.mark.parametrize("verb", ["ban", "kick"])
+def test_a_user_is_put_out_and_let_in_again(daemon: Daemon, ctl: Callable[..., Done], verb: str) -> None:
+    options = ("--for", "2h") if verb == "ban" else ()
+    with online(daemon, "bob") as bob:
+        preview = data(ctl(verb, "bob", *options, "--dry-run", "--json"))["results"][0]
+        assert (preview["sessions"], preview["dry_run"]) == (1, True)
+        assert bob.request("ping")
+        done = ctl(verb, "bob", *options, "--reason", "device lost")
+        assert done.returncode == 0, done.stderr
+        assert "closed 1 live session" in done.stdout
+        error = ended(bob)
+    assert error.code == {"ban": "E207", "kick": "E208"}[verb]
+    assert "device lost" in error.reason
+    again = daemon.run("chat", "whoami", "--identity", str(daemon.identity("bob")), check=False)
+    assert (again.returncode, again.stdout) == (4, "")
+    assert f"({error.code})" in again.stderr
+    assert ctl("unban", "bob").stdout == "unbanned bob\n"
+    online(daemon, "bob").close()
+
+
+def test_bans_are_listed_until_they_are_lifted(ctl: Callable[..., Done]) -> None:
+    assert ctl("ban", "carol", "--for", "7d", "--reason", "spam").returncode == 0
+    (ban,) = data(ctl("bans", "--json"))["bans"]
+    assert (ban["user"], ban["by"], ban["reason"]) == ("carol", "alice", "spam")
+    assert abs(ban["until"] - ban["at"] - 7 * 86_400_000) < 1000
+    assert "carol" in ctl("user", "bans").stdout
+    assert ctl("user", "unban", "carol").returncode == 0
+    assert ctl("unban", "carol").returncode == 3
+    assert data(ctl("bans", "--json")) == {"bans": []}
+
+
+def test_partly_done_is_6_and_says_which(ctl: Callable[..., Done]) -> None:
+    done = ctl("ban", "carol", "zed", "--yes", "--json")
+    assert done.returncode == 6
+    results = json.loads(done.stdout)["results"]
+    assert [r.get("error", {}).get("code") for r in results] == [None, "E405"]
+    assert "zed" in done.stderr
+    ctl("unban", "carol")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (("kick", "zed"), 3, "E405"),
+        (("who", "nowhere"), 3, "E404"),
+        (("revoke", "bob/watch", "--yes"), 3, "E412"),
+        (("kick", "alice"), 4, "E304"),
+        (("role", "set", "alice", "guest"), 4, "E305"),
+        (("role", "set", "bob", "king"), 1, "E403"),
+        (("mute", "bob", "--room", "nowhere"), 3, "E404"),
+    ],
+)
+def test_refusals(ctl: Callable[..., Done], arguments: tuple[str, ...], code: int, error: str) -> None:
+    done = ctl(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert f"({error})" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("kick", "carol"), ("ban", "carol"), ("unban", "carol"), ("bans",), ("mute", "carol"), ("users",),
+     ("stats",), ("announce", "x"), ("role", "set", "carol", "admin"), ("revoke", "carol/laptop", "--yes")],
+)  # fmt: skip
+def test_users_may_not_administer(ctl: Callable[..., Done], arguments: tuple[str, ...]) -> None:
+    done = ctl(*arguments, as_user="bob")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "(E300)" in done.stderr
+
+
+def test_a_muted_user_cannot_write(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    with online(daemon, "bob") as bob:
+        assert ctl("mute", "bob", "--room", "lobby", "--for", "1h").stdout == "muted bob in #lobby\n"
+        with pytest.raises(ChatdError, match="E302"):
+            bob.send("#lobby", "hello").wait(WAIT)
+        assert ctl("unmute", "bob", "--room", "lobby").returncode == 0
+        bob.send("#lobby", "hello").wait(WAIT)
+
+
+def test_roles_change_at_once(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    assert data(ctl("role", "show", "dave", "--json")) == {"user": "dave", "role": "user", "pinned": False}
+    with online(daemon, "dave") as dave:
+        assert ctl("role", "set", "dave", "admin").stdout == "dave is now admin\n"
+        assert dave.request("stats")["rooms"] >= 1
+        assert ctl("role", "set", "dave", "user").returncode == 0
+        with pytest.raises(ChatdError, match="E300"):
+            dave.request("stats")
+    assert set(data(ctl("role", "show", "--json"))["roles"]) == {"admin", "user", "guest"}
+
+
+def test_revoking_ends_one_device_only(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    daemon.add_user("dave", device="phone")
+    with online(daemon, "dave") as laptop, Client(read_identity(daemon.identity("dave", "phone"))) as phone:
+        phone.wait_connected(WAIT)
+        asked = ctl("revoke", "dave/phone")
+        assert (asked.returncode, "--yes" in asked.stderr) == (2, True)
+        assert "would be revoked: dave/phone" in ctl("revoke", "dave/phone", "--dry-run").stdout
+        done = ctl("user", "revoke", "dave/phone", "--yes", "--reason", "lost")
+        assert done.stdout.startswith("revoked dave/phone  serial ")
+        assert ended(phone).code == "E206"
+        assert laptop.request("ping")
+
+
+def test_lists(ctl: Callable[..., Done]) -> None:
+    users = {user["user"]: user for user in data(ctl("users", "--json"))["users"]}
+    assert {"alice", "bob", "carol", "dave"} <= set(users)
+    assert (users["alice"]["role"], users["alice"]["pinned"]) == ("admin", True)
+    assert [room["room"] for room in data(ctl("room", "list", "--json"))["rooms"]] == ["#lobby"]
+    members = {member["user"]: member["state"] for member in data(ctl("who", "lobby", "--json"))["members"]}
+    assert members["alice"] == "online"
+    for command in ("users", "rooms", "stats", "bans"):
+        assert ctl(command).returncode == 0
+
+
+def test_long_lists_come_whole(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    with Client(read_identity(daemon.identity("alice", "console")), live=False) as alice:
+        for n in range(60):
+            alice.request("create", room=f"#long-{n:03}", topic="t" * 256)
+        assert len(data(ctl("rooms", "--json"))["rooms"]) == 61
+        for n in range(60):
+            alice.request("part", room=f"#long-{n:03}")
+
+
+def test_stats_count_and_show_every_process(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    before = data(ctl("stats", "--json"))
+    with online(daemon, "bob") as bob:
+        bob.send("#lobby", "counted").wait(WAIT)
+        after = data(ctl("server", "stats", "--json"))
+        assert after["messages"]["accepted"] > before["messages"]["accepted"]
+        assert after["connections"]["now"] == 2
+    assert {"hub", "worker-1", "worker-2"} <= {process["name"] for process in after["processes"]}
+
+
+def test_stats_can_be_watched(daemon: Daemon) -> None:
+    command = [
+        str(BIN / "chatctl"), "stats", "--watch", "--json", "--interval", "0.2",
+        "--identity", str(daemon.identity("alice", "console")),
+    ]  # fmt: skip
+    watching = subprocess.Popen(
+        ["/usr/bin/env", *command],
+        env=daemon.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    with watching:
+        assert watching.stdout is not None and watching.stderr is not None
+        uptimes = [json.loads(watching.stdout.readline())["uptime"] for _ in range(3)]
+        assert uptimes == sorted(uptimes)
+        watching.stdout.close()
+        assert watching.stderr.read() == ""
+
+
+def test_announcements_reach_everybody(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    with online(daemon, "bob") as bob:
+        assert ctl("announce", "going", "down").returncode == 0
+        while (event := bob.next_event(WAIT)) is not None:
+            if event.__class__.__name__ == "Announcement":
+                break
+        assert getattr(event, "body", None) == "going down"
+
+
+def test_the_server_may_be_named_by_home(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    for arguments in (("--home", str(daemon.home), "bans"), ("bans", "--home", str(daemon.home))):
+        assert daemon.run("chatctl", *arguments, check=False).returncode == 0
+
+
+def test_an_unreachable_server_is_5_at_once(daemon: Daemon, tmp_path: object) -> None:
+    identity = daemon.identity("alice", "console").read_text()
+    elsewhere = daemon.home / "elsewhere.pem"
+    elsewhere.write_text(identity.replace(f":{daemon.port}", ":1"))
+    elsewhere.chmod(0o600)
+    done = daemon.run("chatctl", "stats", "--identity", str(elsewhere), check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "(E607)" in done.stderr

@@ -1,0 +1,282 @@
+"""The client library against a real daemon: cuts, crashes, refusals, and what survives them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatctl.client import CaughtUp, Client
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority
+from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.proto.events import Message
+from tests.support.certificates import DEVICE, forge, signer
+from tests.support.daemon import Daemon, running, wait_until
+
+WAIT = 30.0
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_daemon: Daemon) -> Daemon:
+    shared_daemon.add_user("bob")
+    return shared_daemon
+
+
+@pytest.fixture(scope="module")
+def bob(daemon: Daemon) -> Identity:
+    return read_identity(daemon.identity("bob"))
+
+
+@pytest.fixture(scope="module")
+def alice(daemon: Daemon) -> Identity:
+    return read_identity(daemon.identity("alice", "console"))
+
+
+class Proxy:
+    """Passes bytes on between a client and the server; `cut` ends every connection, answers unread.
+
+    While ``deaf``, what the server says is thrown away: its answers are lost, as when a cable is pulled.
+    """
+
+    def __init__(self, server: str) -> None:
+        host, _, port = server.rpartition(":")
+        self._server = (host, int(port))
+        self.deaf = False
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._server)
+            except OSError:
+                return
+            self._sockets += [near, far]
+            for source, target, server in ((near, far, False), (far, near, True)):
+                thread = threading.Thread(target=self._pass, args=(source, target, server), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, server: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if not (server and self.deaf):
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def cut(self) -> None:
+        for one in self._sockets:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(WAIT)
+        for one in self._sockets:
+            one.close()
+
+
+def bodies(client: Client, count: int) -> list[str]:
+    """The bodies of the next ``count`` messages."""
+    found: list[str] = []
+    while len(found) < count:
+        event = client.next_event(WAIT)
+        assert event is not None, f"only {found} came"
+        if isinstance(event, Message):
+            found.append(event.body)
+    return found
+
+
+def caught_up(client: Client) -> None:
+    while not isinstance(event := client.next_event(WAIT), CaughtUp):
+        assert event is not None
+
+
+def logged(daemon: Daemon, start: str) -> list[str]:
+    """The bodies in #lobby that begin with ``start``, as the log has them."""
+    with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
+        events: list[dict[str, Any]] = client.request("history", room="#lobby", limit=500)["events"]
+    return [e["body"] for e in events if e["type"] == "message" and e["body"].startswith(start)]
+
+
+def test_two_clients_talk(alice: Identity, bob: Identity) -> None:
+    with Client(alice) as one, Client(bob) as two:
+        for client in (one, two):
+            assert client.wait_connected(WAIT).envelope
+            caught_up(client)
+        one.send("#lobby", "talk 1").wait(WAIT)
+        two.send("#lobby", "talk 2").wait(WAIT)
+        assert bodies(one, 2) == bodies(two, 2) == ["talk 1", "talk 2"]
+        assert one.unsent == 0
+
+
+def test_long_and_many_messages_keep_their_order(daemon: Daemon, bob: Identity) -> None:
+    with Client(bob) as client:
+        caught_up(client)
+        sent = [client.send("#lobby", f"many {n} " + "é" * 400) for n in range(20)]
+        seqs = [one.wait(WAIT).seq for one in sent]
+        assert seqs == sorted(seqs)
+        assert [body.split()[1] for body in bodies(client, 20)] == [str(n) for n in range(20)]
+
+
+def test_a_message_whose_answer_was_lost_is_in_the_log_once(daemon: Daemon, bob: Identity) -> None:
+    proxy = Proxy(bob.servers[0])
+    with Client(dataclasses.replace(bob, servers=(proxy.address,)), rand=lambda: 0.0) as client:
+        caught_up(client)
+        proxy.deaf = True
+        sent = [client.send("#lobby", f"lost {n}") for n in range(5)]
+        wait_until(lambda: len(logged(daemon, "lost")) == 5, what="the messages in the log")
+        assert {one.state for one in sent} == {"pending"}
+        proxy.deaf = False
+        proxy.cut()
+        for one in sent:
+            one.wait(WAIT)
+        assert bodies(client, 5) == [f"lost {n}" for n in range(5)]
+    proxy.close()
+    assert logged(daemon, "lost") == [f"lost {n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("victim", ["worker", "hub"])
+def test_nothing_is_lost_or_doubled_when_a_process_is_killed(
+    daemon: Daemon, bob: Identity, alice: Identity, victim: str
+) -> None:
+    with Client(bob, rand=lambda: 0.01) as client, Client(alice, rand=lambda: 0.01) as reader:
+        caught_up(client)
+        caught_up(reader)
+        sent = [client.send("#lobby", f"{victim} {n}") for n in range(10)]
+        sent[2].wait(WAIT)
+        for child in daemon.status()["children"]:
+            if child["kind"] == victim:
+                os.kill(child["pid"], signal.SIGKILL)
+        sent += [client.send("#lobby", f"{victim} {n}") for n in range(10, 20)]
+        for one in sent:
+            one.wait(WAIT)
+        expected = [f"{victim} {n}" for n in range(20)]
+        assert bodies(client, 20) == expected
+        assert bodies(reader, 20) == expected
+    assert logged(daemon, victim) == expected
+
+
+SENDER = """
+import sys
+from pathlib import Path
+from chatctl.client import Client
+from chatd.pki.identity import read_identity
+client = Client(read_identity(Path(sys.argv[1])), state=Path(sys.argv[2]))
+for n in range(5):
+    client.send("#lobby", f"kept {n}")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_unsent_messages_survive_the_clients_death(daemon: Daemon, bob: Identity, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SENDER, str(bob.path), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        child.kill()
+    assert logged(daemon, "kept") == []
+    with Client(bob, state=tmp_path) as client:
+        assert client.unsent == 5
+        client.close(drain=WAIT)
+        assert client.unsent == 0
+    assert logged(daemon, "kept") == [f"kept {n}" for n in range(5)]
+
+
+def test_the_cursor_brings_what_was_missed_between_two_runs(
+    bob: Identity, alice: Identity, tmp_path: Path
+) -> None:
+    with Client(bob, state=tmp_path) as client:
+        caught_up(client)
+    with Client(alice) as other:
+        for n in range(3):
+            other.send("#lobby", f"missed {n}").wait(WAIT)
+    with Client(bob, state=tmp_path) as client:
+        assert bodies(client, 3) == [f"missed {n}" for n in range(3)]
+    with Client(bob, state=tmp_path) as client:
+        event = client.next_event(WAIT)
+        while not isinstance(event, CaughtUp):
+            assert not isinstance(event, Message), "came twice"
+            event = client.next_event(WAIT)
+
+
+def forged(path: Path, daemon: Daemon, issuer: Authority, end: timedelta = timedelta(hours=1)) -> Identity:
+    """An identity file with bob's name in it that nobody registered, by any authority, of any age."""
+    write_identity(
+        path,
+        forge(signer(issuer), DEVICE, end=end),
+        issuer.certificate,
+        instance="lab",
+        user="bob",
+        device="laptop",
+        servers=[f"127.0.0.1:{daemon.port}"],
+    )
+    return read_identity(path)
+
+
+def test_strangers_get_nowhere_and_read_why(daemon: Daemon, bob: Identity, tmp_path: Path) -> None:
+    own, foreign = Authority.load(daemon.home / "certs"), Authority.create("lab", now=datetime.now(UTC))
+    stranger = forged(tmp_path / "foreign.pem", daemon, foreign)
+    expired = forged(tmp_path / "expired.pem", daemon, own, end=-timedelta(minutes=30))
+    cases = [
+        (forged(tmp_path / "unregistered.pem", daemon, own), "E205"),
+        (expired, "E202"),
+        # Believing in the other authority, the client finds that the server does not prove itself;
+        # with the right one pinned it is the server that refuses.
+        (stranger, "E209"),
+        (dataclasses.replace(stranger, ca_pem=bob.ca_pem), "E201"),
+    ]
+    for identity, code in cases:
+        with Client(identity, live=False) as client, pytest.raises(ChatdError) as refused:
+            client.wait_connected(WAIT)
+        assert refused.value.code == code, (identity.path.name, str(refused.value))
+
+
+def test_without_the_envelope_the_session_says_so(tmp_path: Path) -> None:
+    with running(tmp_path / "home", CHATD_SECURITY__ENCRYPTION_ENABLED="false") as daemon:
+        identity = read_identity(daemon.identity("alice", "console"))
+        with Client(identity) as client:
+            assert client.wait_connected(WAIT).envelope is False
+            caught_up(client)
+            client.send("#lobby", "plain").wait(WAIT)
+            assert bodies(client, 1) == ["plain"]
+        daemon.stop()
+        with Client(identity, reconnect=False) as client, pytest.raises(ChatdError, match="E607"):
+            client.wait_connected(WAIT)
+
+
+def test_a_kicked_client_stops_and_a_stopped_server_is_waited_for(daemon: Daemon, bob: Identity) -> None:
+    with Client(bob, rand=lambda: 0.01) as client:
+        client.wait_connected(WAIT)
+        daemon.chatd("stop")
+        daemon.start()
+        sent = client.send("#lobby", "after the restart")
+        sent.wait(WAIT)
+        daemon.chatctl("kick", "bob", "--reason", "enough")
+        while client.next_event(WAIT) is not None:
+            pass
+        assert client.error is not None
+        assert (client.error.code, "enough" in client.error.reason) == ("E208", True)
+        daemon.chatctl("unban", "bob")
