@@ -47,6 +47,7 @@ class HubServer:
         while self._running:
             self._turn(TICK_SECONDS)
         self._turn(0)
+        self._hub.save_snapshot()
 
     def _turn(self, timeout: float) -> None:
         for key, mask in self._selector.select(timeout):
