@@ -23,10 +23,17 @@ from chatd.pki.profiles import fingerprint
 from chatd.proto.text import check_name
 
 
+DEFAULT_PORT = 5000
+
+
 @click.command()
 @click.option("--name", help="The server's name, part of every identity. Default: this machine's name.")
 @click.option(
-    "--listen", metavar="HOST[:PORT]", default="0.0.0.0:5000", show_default=True, help="Where to listen."
+    "--listen",
+    metavar="HOST[:PORT]",
+    default="0.0.0.0",
+    show_default=True,
+    help="Where to listen. Default port: $CHATD_SERVER__PORT, else 5000.",
 )
 @click.option(
     "--address",
@@ -46,7 +53,8 @@ def init(home: Home, name: str | None, listen: str, addresses: tuple[str, ...], 
     check_name(admin, "user")
     if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
         raise ChatdError("E602", f"{home.path} is initialised already")
-    host, port = split_address(listen, 5000)
+    # The override would be in force when the server starts, and the identities must name that port.
+    host, port = split_address(listen, _default_port())
     told = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(host, port)
     settings = default_settings(name=name, host=host, port=port, addresses=told, admin=admin)
     made = _missing_folders(home)
@@ -110,6 +118,11 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
 def join_address(host: str, port: int) -> str:
     """The reverse of `split_address`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _default_port() -> int:
+    text = os.environ.get("CHATD_SERVER__PORT", "")
+    return int(text) if text.isdecimal() else DEFAULT_PORT
 
 
 def _machine_name() -> str:

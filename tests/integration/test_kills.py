@@ -15,7 +15,8 @@ from tests.support.conversation import Talker, judge
 from tests.support.daemon import Daemon, running, wait_until
 
 # So that the talkers are limited by the server and not by its rate limit.
-UNLIMITED = json.dumps(dict.fromkeys(("admin", "user"), {"messages_per_second": 100_000, "burst": 100_000}))
+_MUCH = {"messages_per_second": 100_000, "burst": 100_000}
+UNLIMITED = json.dumps({"admin": _MUCH, "user": _MUCH})
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
         for talker in talkers:
             wait_until(
                 lambda t=talker: t.seen and t.seen[-1].seq >= last, what=f"{talker.user} to see the end"
-            )  # type: ignore[misc]
+            )
         everything = {said for talker in talkers for said in talker.seen}
         for talker in talkers:
             # Those who joined the conversation later did not hear its beginning.
@@ -61,6 +62,11 @@ def progress(talkers: list[Talker], messages: int = 5) -> None:
     )
 
 
+def wait_for_restart(daemon: Daemon, name: str, count: int) -> None:
+    """Wait until a child has been replaced ``count`` times."""
+    wait_until(lambda: daemon.child(name).get("restarts") == count, what=f"{name} to be replaced")
+
+
 @pytest.mark.parametrize("name", ["worker-1", "worker-2", "hub"])
 def test_kill_a_child(talking: Daemon, name: str) -> None:
     with conversation(talking) as talkers:
@@ -69,7 +75,7 @@ def test_kill_a_child(talking: Daemon, name: str) -> None:
             os.kill(talking.child(name)["pid"], signal.SIGKILL)
             wait_until(
                 lambda n=round_: talking.child(name).get("restarts") == n, what=f"{name} to be replaced"
-            )  # type: ignore[misc]
+            )
         progress(talkers)
 
 
@@ -85,7 +91,7 @@ def test_stopped_hub_is_replaced(talking: Daemon) -> None:
     with conversation(talking) as talkers:
         progress(talkers)
         os.kill(talking.child("hub")["pid"], signal.SIGSTOP)
-        wait_until(lambda: talking.child("hub").get("restarts") == 1, what="the hub to be replaced")
+        wait_for_restart(talking, "hub", 1)
         progress(talkers)
 
 
@@ -93,7 +99,7 @@ def test_stopped_worker_is_replaced(talking: Daemon) -> None:
     with conversation(talking) as talkers:
         progress(talkers)
         os.kill(talking.child("worker-1")["pid"], signal.SIGSTOP)
-        wait_until(lambda: talking.child("worker-1").get("restarts") == 1, what="the worker to be replaced")
+        wait_for_restart(talking, "worker-1", 1)
         progress(talkers)
 
 
