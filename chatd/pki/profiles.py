@@ -121,9 +121,12 @@ def parse(der: bytes) -> x509.Certificate:
     if len(der) > CERTIFICATE_LIMIT:
         raise ValueError(f"it is longer than {CERTIFICATE_LIMIT} bytes")
     try:
-        return x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(der)
     except PARSE_ERRORS:
         raise ValueError("it is not a readable certificate") from None
+    if certificate.serial_number <= 0:
+        raise ValueError("its serial number is not positive")
+    return certificate
 
 
 def uri_of(certificate: x509.Certificate, profile: Profile, *, only: bool) -> str:
@@ -137,6 +140,7 @@ def uri_of(certificate: x509.Certificate, profile: Profile, *, only: bool) -> st
             if extension.critical and not isinstance(extension.value, _KNOWN):
                 raise ValueError("it has an unknown critical extension")
         _check_profile(extensions, profile)
+        _check_key(certificate, profile)
         names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound as error:
         raise ValueError(f"it has no {error.oid._name} extension") from None
@@ -163,6 +167,16 @@ def _check_profile(extensions: x509.Extensions, profile: Profile) -> None:
         pass
     if purposes != ([] if profile.purpose is None else [profile.purpose]):
         raise ValueError(f"its purpose is not that of a {profile.kind} certificate")
+
+
+def _check_key(certificate: x509.Certificate, profile: Profile) -> None:
+    key = certificate.public_key()
+    if profile is ENVELOPE:
+        fits = isinstance(key, rsa.RSAPublicKey)
+    else:
+        fits = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    if not fits:
+        raise ValueError(f"its key is not that of a {profile.kind} certificate")
 
 
 def fingerprint(der: bytes) -> str:

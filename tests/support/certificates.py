@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chatd.pki.authority import Authority, Issued, save_issued
+from chatd.pki.contexts import explain_tls_failure
+from chatd.pki.identity import Identity, read_identity, write_identity
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 URI = "chatd://lab/user/bob/device/laptop"
@@ -28,6 +30,38 @@ def make_home(certs: Path, *, instance: str = "lab", now: datetime = NOW) -> Aut
     save_issued(certs, "server", authority.issue_server(["127.0.0.1"], now=now))
     save_issued(certs, "envelope", authority.issue_envelope(2048, now=now))
     return authority
+
+
+class World(NamedTuple):
+    """One server's home, a user of it, and the CA as a thief of its key would use it."""
+
+    certs: Path
+    authority: Authority
+    ca: Issued
+    identity: Identity
+
+
+def make_world(certs: Path) -> World:
+    """A home in ``certs`` with bob's identity in it."""
+    authority = make_home(certs)
+    return World(certs, authority, signer(authority), make_identity(authority, certs / "bob.pem"))
+
+
+def make_identity(authority: Authority, path: Path) -> Identity:
+    """bob's laptop."""
+    issued = authority.issue_device("bob", "laptop", now=NOW)
+    write_identity(
+        path, issued, authority.certificate, instance="lab", user="bob", device="laptop", servers=[]
+    )
+    return read_identity(path)
+
+
+def told(world: World, error: Exception | None) -> str:
+    """The code that the world's user is shown for a failed connection."""
+    assert error is not None
+    return explain_tls_failure(
+        error, identity=world.identity, server_time_hint=None, now=NOW.timestamp()
+    ).code
 
 
 def der(issued: Issued) -> bytes:

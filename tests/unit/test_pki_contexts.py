@@ -12,21 +12,12 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.contexts import check_server, client_context, envelope_key_of, server_context
-from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.identity import Identity
 from chatd.pki.profiles import device_of
-from tests.support.certificates import NOW, der, make_home
+from tests.support.certificates import NOW, der, make_home, make_identity
 from tests.support.tlspair import connect
 
 ALPN = "chatd/1"
-
-
-def identity_of(authority: Authority, folder: Path) -> Identity:
-    issued = authority.issue_device("bob", "laptop", now=NOW)
-    path = folder / "bob.pem"
-    write_identity(
-        path, issued, authority.certificate, instance="lab", user="bob", device="laptop", servers=[]
-    )
-    return read_identity(path)
 
 
 @pytest.fixture
@@ -36,7 +27,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def identity(authority: Authority, tmp_path: Path) -> Identity:
-    return identity_of(authority, tmp_path)
+    return make_identity(authority, tmp_path / "bob.pem")
 
 
 def test_both_ends_know_each_other(tmp_path: Path, identity: Identity) -> None:

@@ -1,0 +1,323 @@
+"""Hostile device certificates over real TLS: who gets in, and what the refused one reads."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority, Issued
+from chatd.pki.contexts import (
+    server_context,
+)
+from chatd.pki.profiles import CERTIFICATE_LIMIT, device_of
+from tests.support.certificates import (
+    DEVICE,
+    INTERMEDIATE,
+    NOW,
+    URI,
+    Extension,
+    World,
+    der,
+    forge,
+    key_usage,
+    make_world,
+    purposes,
+    san,
+    signer,
+    told,
+)
+from tests.support.tlspair import Outcome, connect
+
+ALPN = "chatd/1"
+HOUR = timedelta(hours=1)
+ADMIN = "chatd://lab/user/admin/device/console"
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("certs"))
+
+
+def careless_client(folder: Path, *chain: Issued) -> ssl.SSLContext:
+    """A client that shows what it is given and accepts every server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if chain:
+        path = folder / "shown.pem"
+        path.write_bytes(chain[0].key_pem + b"".join(issued.certificate_pem for issued in chain))
+        context.load_cert_chain(path)
+    return context
+
+
+def attempt(world: World, folder: Path, *chain: Issued, certs: Path | None = None) -> Outcome:
+    return connect(server_context(certs or world.certs, alpn=ALPN), careless_client(folder, *chain))
+
+
+def verified(outcome: Outcome) -> str:
+    error = outcome.server_error
+    assert isinstance(error, ssl.SSLCertVerificationError), error
+    return error.verify_message
+
+
+def with_(**changes: Extension | None) -> dict[str, Extension | None]:
+    return DEVICE | changes
+
+
+# -- refused by TLS: no byte of ours is read
+
+# What makes the certificate, OpenSSL's reason at the server, the code shown at the client.
+REFUSED_BY_TLS: dict[str, tuple[Callable[[World], Issued], str, str]] = {
+    "wrong CA": (lambda w: of_another("other"), "unable to get local issuer certificate", "E201"),
+    "same-name CA": (lambda w: of_another("lab"), "unable to get local issuer certificate", "E201"),
+    "same name and key identifier": (
+        lambda w: forge(Issued(w.ca.certificate, ec.generate_private_key(ec.SECP256R1())), DEVICE),
+        "certificate signature failure",
+        "E210",
+    ),
+    "self-signed": (lambda w: forge(None, DEVICE), "self-signed certificate", "E201"),
+    "expired": (
+        lambda w: forge(w.ca, DEVICE, start=-2 * HOUR, end=-HOUR),
+        "certificate has expired",
+        "E204",
+    ),
+    "not yet valid": (
+        lambda w: forge(w.ca, DEVICE, start=HOUR, end=2 * HOUR),
+        "certificate is not yet valid",
+        "E204",
+    ),
+    "purpose of a server": (
+        lambda w: forge(w.ca, with_(purpose=purposes("server"))),
+        "unsuitable certificate purpose",
+        "E210",
+    ),
+    "any purpose": (
+        lambda w: forge(w.ca, with_(purpose=purposes("any"))),
+        "unsuitable certificate purpose",
+        "E210",
+    ),
+    "key not for signing": (
+        lambda w: forge(w.ca, with_(usage=key_usage("key_encipherment"))),
+        "unsuitable certificate purpose",
+        "E210",
+    ),
+    # An identity with such a key is refused before it gets here, so that E204 misleads nobody.
+    "RSA-1024": (
+        lambda w: forge(w.ca, DEVICE, key=rsa.generate_private_key(65537, 1024)),  # noqa: S505
+        "EE certificate key too weak",
+        "E204",
+    ),
+    "unknown critical extension": (
+        lambda w: forge(w.ca, with_(unknown=(UNKNOWN, True))),
+        "unhandled critical extension",
+        "E210",
+    ),
+    "the server's own": (
+        lambda w: w.authority.issue_server([], now=NOW),
+        "unsuitable certificate purpose",
+        "E210",
+    ),
+    "the envelope's": (
+        lambda w: w.authority.issue_envelope(2048, now=NOW),
+        "unsuitable certificate purpose",
+        "E210",
+    ),
+}
+
+
+def of_another(instance: str) -> Issued:
+    return forge(signer(Authority.create(instance, now=NOW)), DEVICE)
+
+
+@pytest.mark.parametrize("case", REFUSED_BY_TLS)
+def test_refused_by_tls(world: World, tmp_path: Path, case: str) -> None:
+    make, message, code = REFUSED_BY_TLS[case]
+    outcome = attempt(world, tmp_path, make(world))
+    assert message in verified(outcome)
+    assert outcome.server_saw == b""
+    assert told(world, outcome.client_error) == code
+
+
+def test_no_certificate(world: World, tmp_path: Path) -> None:
+    outcome = attempt(world, tmp_path)
+    assert isinstance(outcome.server_error, ssl.SSLError)
+    assert outcome.server_error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    assert told(world, outcome.client_error) == "E200"
+
+
+def test_a_leaf_is_no_authority(world: World, tmp_path: Path) -> None:
+    bob = world.authority.issue_device("bob", "laptop", now=NOW)
+    outcome = attempt(world, tmp_path, forge(bob, with_(san=san(ADMIN))), bob)
+    assert "invalid CA certificate" in verified(outcome)
+    assert told(world, outcome.client_error) == "E201"
+
+
+@pytest.mark.parametrize("length", [1, 100])
+def test_chains_are_refused(world: World, tmp_path: Path, length: int) -> None:
+    chain = [world.ca]
+    for number in range(length):
+        chain.append(forge(chain[-1], INTERMEDIATE, common_names=(f"ca {number}",)))
+    outcome = attempt(world, tmp_path, forge(chain[-1], DEVICE), *reversed(chain[1:]))
+    assert verified(outcome) in ("path length constraint exceeded", "certificate chain too long")
+    assert told(world, outcome.client_error) in ("E201", "E210")
+
+
+def test_sha1_signature_of_a_trusted_authority(world: World, tmp_path: Path) -> None:
+    ca = forge(None, INTERMEDIATE, key=rsa.generate_private_key(65537, 2048), common_names=("old CA",))
+    certs = home_trusting(world, ca, tmp_path)
+    modern = forge(ca, DEVICE)
+    assert attempt(world, tmp_path, modern, certs=certs).client_error is None
+    outcome = attempt(world, tmp_path, signed_with_sha1(modern, ca), certs=certs)
+    assert "CA signature digest algorithm too weak" in verified(outcome)
+    assert told(world, outcome.client_error) != "E607"
+
+
+def home_trusting(world: World, ca: Issued, folder: Path) -> Path:
+    """The server's own files beside another CA for its clients."""
+    for name in ("server.pem", "server.key"):
+        (folder / name).write_bytes((world.certs / name).read_bytes())
+    (folder / "ca.pem").write_bytes(ca.certificate_pem)
+    return folder
+
+
+def signed_with_sha1(issued: Issued, ca: Issued) -> Issued:
+    """The same certificate signed with SHA-1, which cryptography has unlearned."""
+    assert isinstance(ca.key, rsa.RSAPrivateKey)
+    new, old = bytes.fromhex("06092a864886f70d01010b"), bytes.fromhex("06092a864886f70d010105")
+    whole, body = der(issued), issued.certificate.tbs_certificate_bytes.replace(new, old)
+    signature = ca.key.sign(body, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - the point of the test
+    head = whole[: whole.index(issued.certificate.tbs_certificate_bytes)]
+    tail = whole[len(head) + len(body) : -len(signature)].replace(new, old)
+    return Issued(x509.load_der_x509_certificate(head + body + tail + signature), issued.key)
+
+
+def test_an_authority_that_expired_admits_nobody(world: World, tmp_path: Path) -> None:
+    ca = forge(None, INTERMEDIATE, common_names=("old CA",), start=-2 * HOUR, end=-HOUR)
+    outcome = attempt(world, tmp_path, forge(ca, DEVICE), certs=home_trusting(world, ca, tmp_path))
+    assert "certificate has expired" in verified(outcome)
+
+
+def test_a_certificate_with_10000_names(world: World, tmp_path: Path) -> None:
+    outcome = attempt(world, tmp_path, forge(world.ca, with_(san=san(*[URI] * 10_000))))
+    assert isinstance(outcome.server_error, ssl.SSLError)
+    assert outcome.server_error.reason == "EXCESSIVE_MESSAGE_SIZE"
+
+
+def test_older_tls_is_refused(world: World, tmp_path: Path) -> None:
+    client = careless_client(tmp_path, forge(world.ca, DEVICE))
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    outcome = connect(server_context(world.certs, alpn=ALPN), client)
+    assert isinstance(outcome.server_error, ssl.SSLError)
+    assert told(world, outcome.client_error) == "E107"
+
+
+# -- accepted by TLS, refused by the device profile
+
+REFUSED_BY_PROFILE: dict[str, Callable[[World], Issued]] = {
+    "no SAN": lambda w: forge(w.ca, with_(san=None), common_names=(URI,)),
+    "two devices": lambda w: forge(w.ca, with_(san=san(URI, ADMIN))),
+    "the same device twice": lambda w: forge(w.ca, with_(san=san(URI, URI))),
+    "a host beside the device": lambda w: forge(w.ca, with_(san=san(URI, x509.DNSName("lab")))),
+    "a wildcard host": lambda w: forge(w.ca, with_(san=san(x509.DNSName("*")))),
+    "1,000 names": lambda w: forge(w.ca, with_(san=san(*[URI] * 1000))),
+    "two purposes": lambda w: forge(w.ca, with_(purpose=purposes("client", "server"))),
+    "no purpose": lambda w: forge(w.ca, with_(purpose=None)),
+    "no key usage": lambda w: forge(w.ca, with_(usage=None)),
+    "more key usages": lambda w: forge(w.ca, with_(usage=key_usage("digital_signature", "key_agreement"))),
+    "key usage not critical": lambda w: forge(w.ca, with_(usage=(key_usage("digital_signature")[0], False))),
+    "no constraints": lambda w: forge(w.ca, with_(constraints=None)),
+    "P-384": lambda w: forge(w.ca, DEVICE, key=ec.generate_private_key(ec.SECP384R1())),
+    "RSA-2048": lambda w: forge(w.ca, DEVICE, key=rsa.generate_private_key(65537, 2048)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_BY_PROFILE)
+def test_refused_by_the_profile(world: World, tmp_path: Path, case: str) -> None:
+    issued = REFUSED_BY_PROFILE[case](world)
+    outcome = attempt(world, tmp_path, issued)
+    assert outcome.server_saw == der(issued), outcome
+    with pytest.raises(ChatdError) as caught:
+        device_of(outcome.server_saw)
+    assert caught.value.code == "E210"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "chatd://lab/server",
+        "chatd://lab/envelope",
+        "chatd://lab/user/*/device/laptop",
+        "chatd://*/user/bob/device/laptop",
+        "chatd://lab/user/bob/device/laptop\x00",
+        "chatd://lab/user/bob\x00eve/device/laptop",
+        "chatd://lab/user/bob/device/laptop\n",
+        "chatd://lab/user/bob/device/laptop/",
+        "chatd://lab/user/bob/device/laptop?x",
+        "chatd://lab/user/bob/device/",
+        "chatd://lab/user//device/laptop",
+        "chatd://lab/user/Bob/device/laptop",
+        "chatd://lab/user/bob%2fx/device/laptop",
+        "chatd://lab/user/../device/laptop",
+        "chatd://lab/user/bob/device/\x1b]52;c;eA==\x07",
+        f"chatd://lab/user/{'b' * 33}/device/laptop",
+        "chatd://eve@lab/user/bob/device/laptop",
+        "chatd:///user/bob/device/laptop",
+        "CHATD://lab/user/bob/device/laptop",
+        "https://lab/user/bob/device/laptop",
+        " chatd://lab/user/bob/device/laptop",
+    ],
+)
+def test_names_in_the_uri(world: World, uri: str) -> None:
+    with pytest.raises(ChatdError) as caught:
+        device_of(der(forge(world.ca, with_(san=san(uri)))))
+    assert caught.value.code == "E210"
+    assert caught.value.reason.isprintable()
+
+
+@pytest.mark.parametrize("common_names", [("alice",), ("bob", "admin"), ("admin\x00bob",), (ADMIN,)])
+def test_a_common_name_is_no_identity(world: World, tmp_path: Path, common_names: tuple[str, ...]) -> None:
+    outcome = attempt(world, tmp_path, forge(world.ca, DEVICE, common_names=common_names))
+    assert outcome.client_error is None
+    assert device_of(outcome.server_saw)[0] == ("lab", "bob", "laptop")
+
+
+def test_one_key_under_two_names_is_two_devices(world: World, tmp_path: Path) -> None:
+    """Who a session is depends on the certificate shown, never on the key; each has its own serial."""
+    bob = forge(world.ca, DEVICE)
+    assert isinstance(bob.key, ec.EllipticCurvePrivateKey)
+    admin = forge(world.ca, with_(san=san(ADMIN)), key=bob.key)
+    seen = [device_of(attempt(world, tmp_path, issued).server_saw) for issued in (bob, admin)]
+    assert [name.user for name, _ in seen] == ["bob", "admin"]
+    assert seen[0][1] != seen[1][1]
+
+
+def test_a_certificate_is_not_parsed_beyond_its_limit() -> None:
+    with pytest.raises(ChatdError) as caught:
+        device_of(b"\x30" * (CERTIFICATE_LIMIT + 1))
+    assert str(CERTIFICATE_LIMIT) in caught.value.reason
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
+def test_every_cut_and_every_changed_byte_is_refused_or_harmless(world: World) -> None:
+    """Only ChatdError comes out of damaged certificates, whatever the parser meets."""
+    good = world.identity.certificate_der
+    for position in range(len(good)):
+        for damaged in (
+            good[:position],
+            good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :],
+        ):
+            try:
+                device_of(damaged)
+            except ChatdError as error:
+                assert error.code == "E210"
