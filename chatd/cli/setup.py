@@ -22,7 +22,6 @@ from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
 from chatd.proto.text import check_name
 
-
 DEFAULT_PORT = 5000
 
 
@@ -31,7 +30,7 @@ DEFAULT_PORT = 5000
 @click.option(
     "--listen",
     metavar="HOST[:PORT]",
-    default="0.0.0.0",
+    default="0.0.0.0",  # noqa: S104 - the documented default
     show_default=True,
     help="Where to listen. Default port: $CHATD_SERVER__PORT, else 5000.",
 )

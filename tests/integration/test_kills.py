@@ -38,10 +38,7 @@ def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
         for talker in talkers:
             talker.finish()
         last = max(said.seq for talker in talkers for said in talker.acknowledged)
-        for talker in talkers:
-            wait_until(
-                lambda t=talker: t.seen and t.seen[-1].seq >= last, what=f"{talker.user} to see the end"
-            )
+        wait_until(lambda: all(t.seen and t.seen[-1].seq >= last for t in talkers), what="all to see the end")
         everything = {said for talker in talkers for said in talker.seen}
         for talker in talkers:
             # Those who joined the conversation later did not hear its beginning.
@@ -73,9 +70,7 @@ def test_kill_a_child(talking: Daemon, name: str) -> None:
         for round_ in range(1, 4):
             progress(talkers)
             os.kill(talking.child(name)["pid"], signal.SIGKILL)
-            wait_until(
-                lambda n=round_: talking.child(name).get("restarts") == n, what=f"{name} to be replaced"
-            )
+            wait_for_restart(talking, name, round_)
         progress(talkers)
 
 
