@@ -1,0 +1,172 @@
+"""What the line client knows of its conversations: which is current, what is unread, what was shown.
+
+Pure state; one thread (the screen's loop) uses it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from chatctl.client import render
+from chatctl.client.local import AnyEvent
+from chatd.proto import events as ev
+from chatd.proto.text import dm_room
+
+# Messages remembered per room, for /reply and for quoting what is answered.
+RECENT_LIMIT = 200
+# Conversations remembered, and names per conversation: bounds on what a server can make a client keep.
+ROOMS_LIMIT = 500
+NAMES_LIMIT = 1_000
+
+
+@dataclass
+class Room:
+    """One conversation. ``oldest`` and ``newest`` are the sequence numbers shown so far (0: none)."""
+
+    unread: int = 0
+    called: int = 0
+    oldest: int = 0
+    newest: int = 0
+    names: set[str] = field(default_factory=set)
+    recent: deque[ev.Message] = field(default_factory=lambda: deque(maxlen=RECENT_LIMIT))
+
+    def shown(self, seq: int) -> None:
+        """An event is on the screen."""
+        self.oldest = min(self.oldest or seq, seq)
+        self.newest = max(self.newest, seq)
+
+    def remember(self, event: ev.Message) -> None:
+        """For later answers and completion."""
+        self.add_name(event.user)
+        if not self.recent or event.seq > self.recent[-1].seq:
+            self.recent.append(event)
+
+    def add_name(self, user: str) -> None:
+        """Somebody who is here."""
+        if len(self.names) < NAMES_LIMIT:
+            self.names.add(user)
+
+    def message(self, seq: int) -> ev.Message | None:
+        """A remembered message by its place in the log."""
+        return next((m for m in reversed(self.recent) if m.seq == seq), None)
+
+    def answered(self, to: str) -> ev.Message | None:
+        """The message meant by /reply: the last one of a user, or the one of a time as shown."""
+        clock = to.strip("[]").removesuffix("Z")
+        for message in reversed(self.recent):
+            if message.user == to.removeprefix("@") or render.clock_of(message.at) == clock:
+                return message
+        return None
+
+
+class Rooms:
+    """All conversations of one user, ``me``."""
+
+    def __init__(self, me: str = "") -> None:
+        self.me = me
+        self.current = ""
+        self.joined: set[str] = set()
+        self._known: dict[str, Room] = {}
+
+    def __getitem__(self, name: str) -> Room:
+        room = self._known.get(name)
+        if room is None:
+            if len(self._known) >= ROOMS_LIMIT:
+                self._forget_one()
+            room = self._known[name] = Room()
+        return room
+
+    @property
+    def here(self) -> Room:
+        """The current conversation."""
+        return self[self.current]
+
+    def direct(self, user: str) -> str:
+        """The conversation with one user."""
+        return dm_room(self.me, user)
+
+    def switch(self, name: str) -> int:
+        """Make a conversation current; how many unread messages it had."""
+        self.current = name
+        room = self[name]
+        unread, room.unread, room.called = room.unread, 0, 0
+        return unread
+
+    def take(self, event: AnyEvent) -> bool:
+        """Note an event; whether to show it. Messages elsewhere are counted unless they call the user."""
+        match event:
+            case ev.Message():
+                return self._take_message(event)
+            case ev.Joined() | ev.Parted():
+                return self._take_membership(event)
+            case ev.TopicSet() | ev.RoomCreated():
+                return self._fresh_here(event.room, event.seq)
+            case ev.Presence():
+                return event.room == self.current and event.user != self.me
+            case ev.Announcement() | ev.Slowed():
+                return True
+        return False
+
+    def calls(self, event: AnyEvent) -> bool:
+        """Whether a message is for this user in particular: a direct one, or one that names them."""
+        if not isinstance(event, ev.Message) or event.user == self.me:
+            return False
+        return event.room.startswith("@") or render.mentions(event.body, self.me)
+
+    def unread(self) -> list[tuple[str, int, bool]]:
+        """Other conversations with unread messages: name, how many, whether one calls the user."""
+        return [(n, r.unread, r.called > 0) for n, r in sorted(self._known.items()) if r.unread]
+
+    def names(self) -> set[str]:
+        """Users that completion offers: those of the current conversation first of all."""
+        return self.here.names or {name for room in self._known.values() for name in room.names}
+
+    def room_names(self) -> set[str]:
+        """Rooms that completion offers."""
+        return {name for name in (*self._known, *self.joined) if name.startswith("#")}
+
+    def quote(self, event: AnyEvent) -> render.Quote | None:
+        """What a message answers, when that is remembered."""
+        if not isinstance(event, ev.Message) or event.reply_to is None:
+            return None
+        answered = self[event.room].message(event.reply_to)
+        return render.Quote(answered.user, answered.body) if answered else None
+
+    def _take_message(self, event: ev.Message) -> bool:
+        room = self[event.room]
+        room.remember(event)
+        if event.room == self.current:
+            return self._fresh_here(event.room, event.seq)
+        if event.user == self.me:
+            return event.room.startswith("@")
+        room.unread += 1
+        called = self.calls(event)
+        room.called += called
+        return called
+
+    def _take_membership(self, event: ev.Joined | ev.Parted) -> bool:
+        room = self[event.room]
+        if isinstance(event, ev.Joined):
+            room.add_name(event.user)
+        else:
+            room.names.discard(event.user)
+        if event.user == self.me:
+            (self.joined.add if isinstance(event, ev.Joined) else self.joined.discard)(event.room)
+            if event.room != self.current:
+                return True
+        return self._fresh_here(event.room, event.seq)
+
+    def _fresh_here(self, name: str, seq: int) -> bool:
+        """In the current room, and not shown already as part of its history."""
+        if name != self.current or seq <= self.here.newest:
+            return False
+        self.here.shown(seq)
+        return True
+
+    def _forget_one(self) -> None:
+        for name, room in self._known.items():
+            if name != self.current and not room.unread:
+                del self._known[name]
+                return
+        del self._known[next(name for name in self._known if name != self.current)]
