@@ -153,6 +153,17 @@ def test_longer_message_is_refused(number: int, more: bytes) -> None:
     assert refusal(lambda: run(client(), server(), {number: lambda m: m + more})).code == "E104"
 
 
+def test_message_that_needs_no_further_look_is_refused_at_once() -> None:
+    """Before the transcript would show it: no signature check, no RSA for it."""
+    m1 = client().hello()
+    assert refusal(lambda: server().respond(b"CHD2" + m1[4:])).code == "E104"
+    m2 = server().respond(m1)
+    for bad in (m2[:M2_HEAD], m2 + bytes(HANDSHAKE_LIMIT)):
+        one = client(envelope_key_of=lambda der: pytest.fail("asked about a certificate"))
+        one.hello()
+        assert refusal(lambda o=one, b=bad: o.exchange(b)).code == "E104"  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(("number", "position"), [(1, 4), (1, 6), (2, 0), (2, 2)])
 @pytest.mark.parametrize("value", [0, 2, 0xFFFF])
 def test_other_version_or_suite(number: int, position: int, value: int) -> None:
@@ -206,6 +217,12 @@ def test_weak_envelope_key() -> None:
         lambda: run(client(envelope_key_of=lambda der: weak.public_key()), server(private_key=weak))
     )
     assert error.code == "E104"
+
+
+def test_client_whose_secret_has_another_size() -> None:
+    draws = iter([bytes(32), b"x" * 32, b"p" * 31])
+    error = refusal(lambda: run(client(random=lambda size: next(draws)), server()))
+    assert (error.code, error.reason) == ("E104", "the client's proof is wrong")
 
 
 def _label(transcript: bytes) -> bytes:

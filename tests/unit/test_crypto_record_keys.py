@@ -53,7 +53,11 @@ def split(stream: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize(
     ("limit", "value", "rekeys_before"),
-    [("RECORDS_PER_KEY", 2, [2, 4, 6]), ("BYTES_PER_KEY", 8, [1, 2, 3, 4, 5, 6])],
+    [
+        ("RECORDS_PER_KEY", 2, [2, 4, 6]),
+        ("BYTES_PER_KEY", 10, [2, 4, 6]),
+        ("BYTES_PER_KEY", 9, [1, 2, 3, 4, 5, 6]),
+    ],
 )
 def test_sealer_rekeys_by_itself(
     limit: str, value: int, rekeys_before: list[int], monkeypatch: pytest.MonkeyPatch
@@ -92,6 +96,12 @@ def test_record_of_the_epoch_before_is_refused(monkeypatch: pytest.MonkeyPatch) 
     second = sender.seal(b"two")
     assert side.feed(first + second) == [b"one", b"two"]
     assert refused(side, first) == "E104"
+
+
+def test_authentic_record_with_another_epoch_is_refused() -> None:
+    sender = sealer()
+    sender._epoch = 1
+    assert refused(opener(), sender.seal(b"payload")) == "E104"
 
 
 def test_epochs_do_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:

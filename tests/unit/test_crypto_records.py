@@ -139,14 +139,22 @@ def test_first_failure_is_final() -> None:
     assert refused(side, b"") == "E101"
 
 
-def test_buffer_never_holds_more_than_one_record() -> None:
+@pytest.mark.parametrize("step", [1000, 50_000])
+def test_buffer_never_holds_more_than_one_record(step: int) -> None:
     side, sender = opener(), sealer()
     stream = b"".join(sender.seal(bytes(MAX_PAYLOAD)) for _ in range(3))
     got = 0
-    for start in range(0, len(stream), 1000):
-        got += len(side.feed(stream[start : start + 1000]))
+    for start in range(0, len(stream), step):
+        got += len(side.feed(stream[start : start + step]))
         assert len(side._buffer) < HEADER.size + MAX_PAYLOAD + TAG_SIZE
     assert got == 3
+
+
+def test_incomplete_record_is_looked_at_once() -> None:
+    """Not with every byte that arrives: that would cost a sender of single bytes nothing, and us a lot."""
+    side, record = opener(), sealer().seal(bytes(1000))
+    side.feed(record[: HEADER.size])
+    assert side._needed == len(record)
 
 
 # -- the end
@@ -189,9 +197,14 @@ def test_record_after_close_is_refused_even_if_it_is_authentic() -> None:
 )
 def test_authentic_record_without_a_meaning_is_refused(kind: int, payload: bytes) -> None:
     """Also a rekey of a key that was never used, and an empty payload: both cost only the receiver."""
-    side = opener()
-    assert refused(side, sealer()._record(kind, payload, len(payload))) == "E104"
-    assert not side.closed
+    for used in (False, True):
+        sender, side = sealer(), opener()
+        if used:
+            side.feed(sender.seal(b"first"))
+            if (kind, payload) == (REKEY, b""):
+                continue
+        assert refused(side, sender._record(kind, payload, len(payload))) == "E104"
+        assert not side.closed
 
 
 # -- any split of the stream

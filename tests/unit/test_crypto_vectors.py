@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.x509 import load_der_x509_certificate
 
 from chatd.crypto.handshake import ClientHandshake, ServerHandshake, SessionKeys
+from chatd.crypto.keys import record_key
 from chatd.crypto.records import Opener, Sealer
 from tests.vectors.reference import VECTORS, outputs
 
@@ -139,6 +140,7 @@ def test_no_object_shows_a_secret() -> None:
     """Neither as text nor as the text of what it consists of, as a logged traceback would show it."""
     sides = [client(), server()]
     shown = repr([sides, client_keys(), server_keys()])
+    shown += repr([record_key(value(name)) for name in ("c2s_secret", "s2c_secret")])
     for keys in (client_keys(), server_keys()):
         shown += repr(keys) + str(keys) + repr(keys.sealer) + repr(keys.opener) + repr(keys.sealer._cipher)
     secrets = [given(name) for name in _SECRET_NAMES] + [value(name) for name in _SECRET_VALUES]
