@@ -50,11 +50,12 @@ class Home:
         """Raises E601 unless `chatd init` has been here, E606 if that cannot be seen."""
         for file in (self.certs / "ca.pem", self.settings_file):
             try:
-                there = file.exists()
+                file.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                why = f"{self.path} is not a chatd home: there is no {file.relative_to(self.path)}"
+                raise ChatdError("E601", why) from None
             except OSError as error:
                 raise ChatdError("E606", f"{file}: {error.strerror}") from None
-            if not there:
-                raise ChatdError("E601", f"{self.path} is not a chatd home: there is no {file.name}")
 
 
 def resolve_home(option: str | None, environ: Mapping[str, str], cwd: Path) -> Home:

@@ -20,6 +20,7 @@ from chatd.config.sections import (
     Server,
     Workers,
 )
+from chatd.policy.roles import DEFAULT_ROLES
 
 LOBBY = "#lobby"
 
@@ -69,7 +70,8 @@ def _unknown_roles(settings: Settings) -> list[Disagreement]:
     used = {
         "roles.default": [settings.roles.default],
         "filter.exempt_roles": settings.filter.exempt_roles,
-        "limits.per_role": list(settings.limits.per_role),
+        # Its default names these three, and must not be wrong in a file that has other roles.
+        "limits.per_role": [role for role in settings.limits.per_role if role not in DEFAULT_ROLES],
     } | {f"roles.assigned.{user}": [role] for user, role in settings.roles.assigned.items()}
     return [
         Disagreement(

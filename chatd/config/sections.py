@@ -195,7 +195,7 @@ class Limits(Section):
         "user": RoleLimits(),
         "guest": RoleLimits(messages_per_second=1.0, burst=5),
     }
-    """Rate limits; a role that is not named has those of a new RoleLimits."""
+    """Rate limits; a role that is not named has the defaults of these two keys."""
 
     def for_role(self, role: str) -> RoleLimits:
         """The rate limits of a role."""

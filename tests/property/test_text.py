@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatd.errors import ChatdError
@@ -29,6 +29,7 @@ TEXT = st.lists(st.one_of(_SHARP, st.characters()), max_size=60).map("".join)
 NAMES = st.from_regex(NAME, fullmatch=True)
 
 
+@settings(deadline=None)
 @given(TEXT, st.booleans())
 @example("a" + "\u0301" * 9 + "\u200d\u0915", True)
 @example("\u0915" + "\u094d\u200d" * 12, True)
@@ -37,6 +38,7 @@ def test_twice_is_once(text: str, newlines: bool) -> None:
     assert visible(once, newlines=newlines) == once
 
 
+@settings(deadline=None)
 @given(TEXT, st.booleans())
 def test_nothing_hidden_is_left(text: str, newlines: bool) -> None:
     run = 0
@@ -52,16 +54,19 @@ def test_nothing_hidden_is_left(text: str, newlines: bool) -> None:
         assert run <= COMBINING_LIMIT
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_what_is_shown_can_be_sent_as_utf8(text: str) -> None:
     visible(text).encode()
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
 def test_plain_ascii_stays(text: str) -> None:
     assert visible(text) == text
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_a_clean_body_is_clean(text: str) -> None:
     try:
@@ -73,6 +78,7 @@ def test_a_clean_body_is_clean(text: str) -> None:
         assert clean_body(body) == (body, False)
 
 
+@settings(deadline=None)
 @given(TEXT, st.integers(0, 80))
 def test_truncated_to_the_limit(text: str, limit: int) -> None:
     short, cut = truncate(text, limit)
@@ -81,12 +87,14 @@ def test_truncated_to_the_limit(text: str, limit: int) -> None:
     assert cut or short == text
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_a_conversation_is_the_same_for_both(one: str, other: str) -> None:
     assert dm_room(one, other) == dm_room(other, one)
     assert dm_members(dm_room(one, other)) == tuple(sorted((one, other)))
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_a_name_is_taken_or_refused_in_words(text: str) -> None:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatd.policy.filter import Mode, WordFilter, normalise
@@ -82,12 +82,14 @@ _HIDDEN = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_HIDDEN.map("".join), min_size=5, max_size=5), st.sampled_from(["words", "substring"]))
 def test_hidden_characters_hide_no_word(between: list[str], mode: Mode) -> None:
     text = "".join(hidden + letter for hidden, letter in zip(between, "drop ", strict=True))
     assert WordFilter(DEFAULT, mode).find(text) == "drop"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(st.sampled_from(["drop", "x", " ", "\x00", "\u200d", "\u00ad", "\u2028"]), st.characters())
@@ -101,6 +103,7 @@ def test_what_is_shown_is_not_worse_than_what_was_judged(parts: list[str]) -> No
         assert rules.find(visible(text)) is None or rules.find(text) is not None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_normalised_twice_is_once(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)

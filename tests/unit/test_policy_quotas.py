@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatd.policy.quotas import TokenBucket
@@ -47,6 +47,7 @@ def test_a_change_applies_at_once() -> None:
     assert bucket.take(100.0) == 1.0
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.01, 1000),
     st.integers(1, 100),

@@ -1,0 +1,36 @@
+"""What a reload says of a change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatd.config.reloading import NEEDS_RESTART, compare
+from chatd.config.schema import Settings
+
+
+@pytest.mark.parametrize(
+    ("tree", "applied", "needs_restart"),
+    [
+        ({}, [], []),
+        ({"server": {"port": 5000}}, [], []),
+        ({"server": {"port": 1}}, [], ["server.port"]),
+        ({"server": {"timeout": 9}, "filter": {"words": []}}, ["server.timeout", "filter.words"], []),
+        ({"server": {"port": 1, "max_connections": 9}}, ["server.max_connections"], ["server.port"]),
+        ({"rooms": [{"name": "#lobby"}]}, ["rooms"], []),
+        ({"limits": {"per_role": {}}}, ["limits.per_role"], []),
+        ({"roles": {"assigned": {"al": "admin"}}}, ["roles.assigned"], []),
+        ({"workers": {"count": 3, "heartbeat_timeout": 9}}, ["workers.heartbeat_timeout"], ["workers.count"]),
+    ],
+)
+def test_changes(tree: dict[str, Any], applied: list[str], needs_restart: list[str]) -> None:
+    old, new = Settings(), Settings.model_validate(tree)
+    assert compare(old, new) == (applied, needs_restart)
+    assert compare(new, old) == (applied, needs_restart)
+
+
+def test_every_key_that_needs_a_restart_exists() -> None:
+    for key in NEEDS_RESTART:
+        section, _, name = key.partition(".")
+        assert name in type(getattr(Settings(), section)).model_fields
