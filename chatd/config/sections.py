@@ -61,7 +61,7 @@ def _host(text: str) -> str:
 
 def _address(text: str) -> str:
     match = _ADDRESS.fullmatch(text)
-    if match is None or int(match["port"]) > 65_535:
+    if match is None or not 0 < int(match["port"]) < 65_536:
         raise ValueError("must be HOST:PORT; an IPv6 address in [ ]")
     return text
 

@@ -74,6 +74,7 @@ def test_every_number_has_bounds(path: str, kind: str, bound: float) -> None:
         ("server.name", "Lab"),
         ("server.addresses", ["chat.example.org"]),
         ("server.addresses", ["chat.example.org:70000"]),
+        ("server.addresses", ["chat.example.org:0"]),
         ("server.addresses", ["fd00::1:5000"]),
         ("server.addresses", ["a:1"] * 17),
         ("security.encryption_enabled", 1),
