@@ -97,7 +97,8 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
         sender = _Sender(client, room, app.as_json)
         if lines:
             for one in read_lines(sys.stdin.fileno()):
-                sender.send(one)
+                if one.strip():
+                    sender.send(one)
         else:
             sender.send(" ".join(text) if text else _all_of_stdin())
         return sender.finish()
@@ -121,8 +122,6 @@ class _Sender:
         self._first_failure: ChatdError | None = None
 
     def send(self, body: str) -> None:
-        if not body.strip():
-            return
         try:
             self._waiting.append(self._client.send(self._room, body))
         except ChatdError as error:
@@ -134,8 +133,6 @@ class _Sender:
         while self._waiting:
             self._answer(self._waiting.popleft())
         if self._first_failure is None:
-            if not self._accepted:
-                output.note("nothing to send")
             return output.OK
         return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
 

@@ -89,11 +89,6 @@ class Session:
         self._pinged = False
 
     @property
-    def unsent(self) -> int:
-        """Messages not answered yet."""
-        return len(self._sends) + len(self._sent)
-
-    @property
     def online(self) -> bool:
         """Whether this connection was welcomed."""
         return self.phase in (Phase.RESUMING, Phase.READY)
@@ -109,11 +104,6 @@ class Session:
         self._order += 1
         sent.order = self._order
         self._sends.append(sent)
-
-    def forget(self, pending: Pending) -> None:
-        """Nobody waits for this answer any more."""
-        if pending in self._requests:
-            self._requests.remove(pending)
 
     # -- the connection
 

@@ -110,7 +110,11 @@ class Transport:
     def _wrap(self) -> ssl.SSLObject:
         # Without the envelope only where nobody can be in between, and only if the server says so.
         offers = [ALPN, ALPN_PLAIN] if _is_loopback(self._address) else [ALPN]
-        context = client_context(self._identity, alpn=offers)
+        try:
+            context = client_context(self._identity, alpn=offers)
+        except ChatdError:
+            self._socket.close()
+            raise
         return context.wrap_bio(self._incoming, self._outgoing, server_side=False)
 
     def _connected(self) -> None:
@@ -301,11 +305,8 @@ class Transport:
 def _resolve(server: str) -> list[tuple[int, tuple[str, int]]]:
     host, _, port = server.rpartition(":")
     try:
-        number = int(port)
-        found = socket.getaddrinfo(host.strip("[]"), number, type=socket.SOCK_STREAM)
-    except ValueError:
-        raise ChatdError("E608", f"the identity names {server!r}, which is not host:port") from None
-    except (OSError, UnicodeError) as error:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:  # ValueError: a name that IDNA cannot encode
         words = getattr(error, "strerror", None) or str(error)
         raise ChatdError("E607", f"cannot find the address of {server}: {words}") from None
     return [(int(family), address) for family, _, _, _, address in found]  # type: ignore[misc]

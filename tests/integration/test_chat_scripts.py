@@ -128,6 +128,8 @@ def test_what_was_changed_is_told(daemon: Daemon) -> None:
     ("arguments", "text", "code"),
     [
         (("lobby", "hack"), "", 1),
+        (("lobby", " "), "", 1),
+        (("lobby", "--lines"), "\n\n", 0),
         (("lobby", "--lines", "text"), "", 2),
         (("lobby", "--lines"), "fine\nhack\n", 6),
         (("lobby",), "x" * 70_000, 1),

@@ -1,0 +1,219 @@
+"""The client's connection against servers that are wrong, hostile, or gone."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from chatctl.client import Client, engine
+from chatd.crypto.handshake import HANDSHAKE_LIMIT
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority, save_issued
+from chatd.pki.contexts import server_context
+from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.proto.frames import FRAME_LIMIT, encode
+from chatd.proto.plain import PlainSealer
+from tests.support.certificates import NOW, make_home
+from tests.unit.test_client_session import bye, message, welcome
+
+WAIT = 20.0
+PLAIN = "chatd-plain/1"
+Behaviour = Callable[[socket.socket, "Server"], None]
+
+
+class Server:
+    """Listens on loopback and treats each connection as ``behave`` says, one after the other."""
+
+    def __init__(self, certs: Path, behave: Behaviour) -> None:
+        self.certs = certs
+        self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.settimeout(WAIT)
+            with connection:
+                try:
+                    self._behave(connection, self)
+                except OSError:
+                    pass
+
+    def tls(self, connection: socket.socket, alpn: str) -> ssl.SSLSocket:
+        return server_context(self.certs, alpn=alpn).wrap_socket(connection, server_side=True)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(WAIT)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Authority]:
+    certs = tmp_path_factory.mktemp("certs")
+    return certs, make_home(certs)
+
+
+@pytest.fixture
+def serve(authority: tuple[Path, Authority], tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """Starts a server and a client of it that gives up at the first failure."""
+    with ExitStack() as cleaning:
+
+        def start(behave: Behaviour, *, host: str = "127.0.0.1", certs: Path | None = None) -> Client:
+            server = Server(certs or authority[0], behave)
+            cleaning.callback(server.close)
+            identity = make_identity(authority[1], tmp_path / "bob.pem", f"{host}:{server.port}")
+            return cleaning.enter_context(Client(identity, reconnect=False))
+
+        yield start
+
+
+def make_identity(authority: Authority, path: Path, server: str) -> Identity:
+    issued = authority.issue_device("bob", "laptop", now=NOW)
+    names = {"instance": "lab", "user": "bob", "device": "laptop"}
+    write_identity(path, issued, authority.certificate, servers=[server], **names)
+    return read_identity(path)
+
+
+def sealed(*frames: dict[str, object]) -> bytes:
+    return PlainSealer().seal(b"".join(encode(frame) for frame in frames))
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    data = b""
+    while more := connection.recv(65536):
+        data += more
+    return data
+
+
+def answer(data: bytes, *, read: bool = True) -> Behaviour:
+    """Speaks before or instead of TLS."""
+
+    def behave(connection: socket.socket, server: Server) -> None:
+        if read:
+            connection.recv(65536)
+        connection.sendall(data)
+
+    return behave
+
+
+def after_tls(data: bytes, alpn: str = "chatd/1") -> Behaviour:
+    def behave(connection: socket.socket, server: Server) -> None:
+        with server.tls(connection, alpn) as tls:
+            tls.sendall(data)
+            until_closed(tls)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("behave", "codes"),
+    [
+        (answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), {"E107"}),
+        (answer(b"SSH-2.0-OpenSSH_9\r\n", read=False), {"E107", "E607"}),
+        (answer(b""), {"E607"}),
+        (after_tls(b"", alpn="h2"), {"E107"}),
+        (after_tls(b"\x7f\xff\xff\xff" + b"x" * 10), {"E104"}),
+        (after_tls((HANDSHAKE_LIMIT + 1).to_bytes(4, "big")), {"E104"}),
+        (after_tls(b"\0\0\0\x03abc"), {"E104", "E107"}),
+        (after_tls(b"\0\0\0\0"), {"E104", "E107"}),
+        (after_tls((FRAME_LIMIT + 1).to_bytes(4, "big"), PLAIN), {"E101"}),
+        (after_tls(PlainSealer().seal(b"\0\0\0\x05{}"), PLAIN), {"E100"}),
+        (after_tls(PlainSealer().seal(b"\0\0\0\x02{}"), PLAIN), {"E106", "E100"}),
+        (after_tls(sealed(message(1)), PLAIN), {"E100"}),
+        (after_tls(sealed(bye("E207", False)), PLAIN), {"E207"}),
+    ],
+    ids=range(13),
+)
+def test_wrong_servers_are_told_in_words(
+    serve: Callable[..., Client], behave: Behaviour, codes: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatctl.client.session.WELCOME_TIMEOUT", 0.5)
+    with pytest.raises(ChatdError) as failed:
+        serve(behave).wait_connected(WAIT)
+    assert failed.value.code in codes, str(failed.value)
+
+
+def test_a_goodbye_is_read_although_the_connection_ends_with_it(serve: Callable[..., Client]) -> None:
+    def behave(connection: socket.socket, server: Server) -> None:
+        with server.tls(connection, PLAIN) as tls:
+            tls.sendall(sealed(welcome()))
+            until = tls.recv(65536)
+            assert until
+            tls.sendall(sealed(bye("E206", False)) + PlainSealer().close())
+            connection.shutdown(socket.SHUT_RDWR)
+
+    client = serve(behave)
+    client.wait_connected(WAIT)
+    while client.next_event(WAIT) is not None:
+        pass
+    assert client.error is not None
+    assert client.error.code == "E206"
+
+
+def test_a_silent_server_is_given_up(serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT", 0.2)
+
+    def silent(connection: socket.socket, server: Server) -> None:
+        until_closed(connection)
+
+    with pytest.raises(ChatdError, match="did not answer within"):
+        serve(silent).wait_connected(WAIT)
+
+
+def test_a_server_of_the_same_authority_but_another_name_is_not_trusted(
+    serve: Callable[..., Client], authority: tuple[Path, Authority], tmp_path: Path
+) -> None:
+    certs, own = authority
+    other = Authority(own.certificate, own._key)
+    other.instance = "other"
+    (tmp_path / "ca.pem").write_bytes((certs / "ca.pem").read_bytes())
+    save_issued(tmp_path, "server", other.issue_server(["127.0.0.1"], now=NOW))
+    with pytest.raises(ChatdError, match="E209"):
+        serve(after_tls(b""), certs=tmp_path).wait_connected(WAIT)
+
+
+def test_all_addresses_of_a_name_are_tried(
+    serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def both(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        # Nobody listens on the first one: a port is refused at once on loopback.
+        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    client = serve(after_tls(sealed(welcome()), PLAIN), host="chat.example")
+    assert client.wait_connected(WAIT).user == "alice"
+
+
+def test_closing_says_goodbye(serve: Callable[..., Client]) -> None:
+    closed: queue.Queue[bytes] = queue.Queue()
+
+    def behave(connection: socket.socket, server: Server) -> None:
+        with server.tls(connection, PLAIN) as tls:
+            tls.sendall(sealed(welcome()))
+            closed.put(until_closed(tls))
+
+    client = serve(behave)
+    client.wait_connected(WAIT)
+    client.close()
+    assert closed.get(timeout=WAIT).endswith(PlainSealer().close())
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1:1", "not..a.name:5000"])
+def test_unreachable(authority: tuple[Path, Authority], tmp_path: Path, server: str) -> None:
+    identity = make_identity(authority[1], tmp_path / "bob.pem", server)
+    with Client(identity, reconnect=False) as client, pytest.raises(ChatdError, match="E607"):
+        client.wait_connected(WAIT)
