@@ -11,7 +11,6 @@ import click
 import pytest
 
 from chatctl import output
-from chatctl.cli import cli
 from chatctl.commands import common
 from chatctl.durations import LONGEST, format_duration, parse_duration
 from chatd.codes import CODES
@@ -22,7 +21,8 @@ from chatd.errors import ChatdError
     ("code", "expected"),
     [
         ("E404", 3), ("E405", 3), ("E410", 3), ("E412", 3), ("E300", 4), ("E304", 4), ("E207", 4),
-        ("E201", 4), ("E607", 5), ("E611", 5), ("E106", 5), ("E400", 1), ("E500", 1), ("E608", 1), ("E503", 1),
+        ("E201", 4), ("E607", 5), ("E611", 5), ("E106", 5), ("E400", 1), ("E500", 1), ("E608", 1),
+        ("E503", 1),
     ],
 )  # fmt: skip
 def test_exit_codes(code: str, expected: int) -> None:
@@ -183,7 +183,3 @@ def test_prompt_toolkit_is_not_loaded_for_scripts(tmp_path: Path) -> None:
     code = "import sys, chatctl.cli, chatctl.client.cli; print('prompt_toolkit' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"
-
-
-def test_the_tree_is_reached_through_main() -> None:
-    assert cli.name == "cli"
