@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject
+from chatd.proto.text import visible
 
 Count = Annotated[int, Field(ge=0, le=INTEGER_LIMIT)]
 Label = Annotated[int, Field(ge=1, le=INTEGER_LIMIT)]
@@ -314,7 +315,8 @@ def parse_request(message: JsonObject) -> AnyRequest:
         request: AnyRequest = validate(message)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])[:80]
+        # A field that should not be there is named by the peer.
+        field = visible(".".join(str(part) for part in first["loc"])[:80], newlines=False)
         raise ChatdError("E102", f"{kind}: field {field}: {first['msg']}") from None
     return request
 
