@@ -1,0 +1,158 @@
+"""The line client: `run` puts the conversation, the commands and the screen together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+
+from chatctl import output
+from chatctl.client.actions import SWITCHING, carry_out
+from chatctl.client.completion import LineCompleter
+from chatctl.client.grammar import Call, Mistake, Say, parse
+from chatctl.client.library import Client
+from chatctl.client.local import AnyEvent
+from chatctl.client.profile import state_folder
+from chatctl.client.render import Line, name, snippet, title
+from chatctl.client.rooms import Rooms
+from chatctl.client.screen import Screen
+from chatctl.client.talk import Talk
+
+# Events handed to the screen and not yet shown; above it the library waits.
+AHEAD_LIMIT = 256
+# How long quitting waits for messages without an answer; what remains is sent by the next run.
+DRAIN_SECONDS = 3.0
+# Pending messages shown above the prompt.
+PENDING_LINES = 3
+EXPIRY_DAYS = 14
+
+
+def run(client: Client, room: str) -> int:
+    """Chat on this terminal, beginning in ``room``; the exit code.
+
+    A terminal that cannot place its cursor gets plain mode. Closes the client.
+    """
+    if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        from chatctl.client import plain
+
+        return plain.run(client, room, sys.stdin, sys.stdout)
+    client.start()
+    chat = _Chat(client, room)
+    asyncio.run(chat.run())
+    if client.unsent and chat.talk.error is None:
+        client.close(drain=DRAIN_SECONDS)
+    if left := client.unsent:
+        output.note(f"{left} not sent yet; chat sends them when it runs the next time")
+    client.close()
+    if chat.talk.error is not None:
+        output.show_error(chat.talk.error)
+        return output.exit_code(chat.talk.error)
+    return output.OK
+
+
+class _Chat:
+    """One run. The library's events come from a thread of their own; all else is on the event loop."""
+
+    def __init__(self, client: Client, room: str) -> None:
+        self._client = client
+        rooms = Rooms(client.identity.user)
+        self._screen = Screen(
+            prompt=self._prompt,
+            status=self._status,
+            on_line=self._on_line,
+            completer=LineCompleter(rooms, lambda: client.welcome.permissions if client.welcome else ()),
+            history=state_folder(client.identity, os.environ) / "typed",
+        )
+        self.talk = Talk(client, room, self._screen, rooms)
+        self._lines: asyncio.Queue[Say | Call] = asyncio.Queue()
+        self._ahead = threading.Semaphore(AHEAD_LIMIT)
+
+    async def run(self) -> None:
+        """Until the user or the server ends it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._screen.close)
+        threading.Thread(target=self._pump, args=(loop,), name="chat-events", daemon=True).start()
+        work = loop.create_task(self._work())
+        try:
+            await self._screen.run()
+        finally:
+            work.cancel()
+            self.talk.stop()
+            self._screen.finish()
+
+    def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
+        for event in self._client.events():
+            self._ahead.acquire()
+            try:
+                loop.call_soon_threadsafe(self._take, event)
+            except RuntimeError:
+                return  # the loop was closed: the run is over
+
+    def _take(self, event: AnyEvent) -> None:
+        self._ahead.release()
+        self.talk.take(event)
+
+    # -- what is typed
+
+    def _on_line(self, text: str, pasted: bool) -> bool:
+        meant = Say(text) if pasted else parse(text)
+        if isinstance(meant, Mistake):
+            self.talk.note(meant.sentence)
+            return True
+        self._lines.put_nowait(meant)
+        return False
+
+    async def _work(self) -> None:
+        """Lines in the order they were typed; only what changes the room is waited for."""
+        while True:
+            meant = await self._lines.get()
+            if isinstance(meant, Say):
+                await self.talk.guarded(self._say(meant.text))
+            elif meant.command.name in SWITCHING:
+                await self.talk.guarded(carry_out(self.talk, meant))
+            else:
+                self.talk.start(carry_out(self.talk, meant))
+
+    async def _say(self, text: str) -> None:
+        self.talk.say(text.strip("\n"))
+
+    # -- what is drawn
+
+    def _prompt(self, pasting: bool) -> Line:
+        line: Line = []
+        pending = self.talk.pending()
+        for sent in pending[:PENDING_LINES]:
+            line.append(("class:pending", f"... {title(sent.to, self.talk.rooms.me)} {snippet(sent.body)}\n"))
+        if len(pending) > PENDING_LINES:
+            line.append(("class:pending", f"... and {len(pending) - PENDING_LINES} more\n"))
+        room = title(self.talk.rooms.current, self.talk.rooms.me)
+        how = " (Ctrl-D sends, Ctrl-C drops)" if pasting else ""
+        return [*line, ("class:prompt", f"{room}{how}> ")]
+
+    def _status(self) -> Line:
+        welcome, me = self._client.welcome, self.talk.rooms.me
+        parts: Line = [("class:status", f" {title(self.talk.rooms.current, me) or 'no room'} ")]
+        parts.append(("class:alert" if not self._client.connected else "class:status", self._connection()))
+        who = f"{me} ({name(welcome.role)})" if welcome else me
+        parts.append(("class:status", f"· {who} "))
+        if welcome is not None and not welcome.envelope:
+            parts.append(("class:alert", " NO ENVELOPE "))
+        if (days := self._days_left()) < EXPIRY_DAYS:
+            parts.append(("class:alert", f" certificate ends in {max(days, 0)} days "))
+        for room, count, called in self.talk.rooms.unread():
+            parts.append(("class:alert" if called else "class:status", f"· {title(room, me)} {count} "))
+        return parts
+
+    def _connection(self) -> str:
+        unsent = f" ({self._client.unsent} unsent)" if self._client.unsent else ""
+        if self._client.connected:
+            return f"· connected{unsent if self.talk.pending() else ''} "
+        return f"· {'reconnecting' if self._client.welcome else 'connecting'}{unsent} "
+
+    def _days_left(self) -> int:
+        ends = self._client.identity.not_after
+        return (ends.replace(tzinfo=ends.tzinfo or UTC) - datetime.now(UTC)).days

@@ -1,0 +1,215 @@
+"""The terminal: a line being typed that nothing disturbs, what happens above it, a status line below.
+
+All methods belong to the thread of the event loop. Only lines made by `render` and `answers` may be
+shown: this module does not make text harmless a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import Completer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import Output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+
+from chatctl.client.render import Line
+from chatctl.client.wrapping import wrap
+
+# A second Ctrl-C within this time quits.
+TWICE_SECONDS = 2.0
+# Typed lines kept from one run to the next.
+HISTORY_ENTRIES = 1_000
+
+STYLE = Style.from_dict(
+    {
+        "bottom-toolbar": "noreverse",
+        "status": "reverse",
+        "alert": "reverse bold ansired",
+        "prompt": "bold",
+        "pending": "ansibrightblack",
+        "time": "ansibrightblack",
+        "quiet": "ansibrightblack",
+        "event": "ansibrightblack",
+        "quote": "italic ansibrightblack",
+        "room": "ansicyan bold",
+        "command": "bold",
+        "error": "ansired",
+        "announcement": "bold ansiyellow",
+        "mention": "bold",
+        "me": "bold",
+        "name0": "ansigreen",
+        "name1": "ansiyellow",
+        "name2": "ansiblue",
+        "name3": "ansimagenta",
+        "name4": "ansicyan",
+        "name5": "ansibrightgreen",
+    }
+)
+
+
+class Screen:
+    """``prompt`` and ``status`` give the line's prompt and the line below it each time they are drawn.
+
+    ``on_line`` gets what was typed and says whether it is to stay there for correction.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompt: Callable[[bool], Line],
+        status: Callable[[], Line],
+        on_line: Callable[[str, bool], bool],
+        completer: Completer,
+        history: Path | None = None,
+        output: Output | None = None,
+    ) -> None:
+        self._output = output or _output(sys.stdout)
+        self._on_line = on_line
+        self._waiting: list[Line] = []
+        self._interrupted = float("-inf")
+        self.pasting = False
+        self._session: PromptSession[str] = PromptSession(
+            lambda: FormattedText(prompt(self.pasting)),
+            bottom_toolbar=lambda: FormattedText(status()),
+            multiline=Condition(lambda: self.pasting),
+            prompt_continuation="    ",
+            completer=completer,
+            complete_while_typing=False,
+            # Menus would need lines kept free under the prompt; readline's way needs none.
+            complete_style=CompleteStyle.READLINE_LIKE,
+            reserve_space_for_menu=0,
+            history=_history(history),
+            key_bindings=self._keys(),
+            enable_suspend=True,
+            erase_when_done=True,
+            style=STYLE,
+            output=self._output,
+        )
+        # One application for the whole run: between two there would be moments in which the terminal
+        # echoes by itself and a paste is not bracketed.
+        self._session.default_buffer.accept_handler = self._accept
+
+    async def run(self) -> None:
+        """Until `close`, Ctrl-D on an empty line, or Ctrl-C twice."""
+        with patch_stdout():
+            try:
+                await self._session.prompt_async()
+            except (EOFError, KeyboardInterrupt):
+                pass
+
+    def close(self) -> None:
+        """End `run`."""
+        if self._session.app.is_running and not self._session.app.is_done:
+            self._session.app.exit(result="")
+
+    def show(self, lines: list[Line]) -> None:
+        """Print lines above the one being typed, at once with all others of this moment."""
+        if lines and not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting += lines
+
+    def finish(self) -> None:
+        """Print what is waiting after `run` has ended."""
+        self._print(self._take_waiting())
+
+    def redraw(self) -> None:
+        """The prompt or the status line changed."""
+        self._session.app.invalidate()
+
+    def bell(self) -> None:
+        """Ring."""
+        self._output.bell()
+
+    def paste(self) -> None:
+        """Let the next message have several lines: Enter begins a new one, Ctrl-D sends."""
+        self.pasting = True
+        self.redraw()
+
+    def _flush(self) -> None:
+        lines = self._take_waiting()
+        if not self._session.app.is_running:
+            self._print(lines)
+            return
+        run_in_terminal(lambda: self._print(lines))
+
+    def _take_waiting(self) -> list[Line]:
+        lines, self._waiting = self._waiting, []
+        return lines
+
+    def _print(self, lines: list[Line]) -> None:
+        width = self._output.get_size().columns
+        text = FormattedText()
+        for line in lines:
+            for row in wrap(line, width):
+                text += [*row, ("", "\n")]
+        # The renderer's function: the one in shortcuts would queue once more behind the application.
+        print_formatted_text(self._output, text, STYLE)
+        self._output.flush()
+
+    def _accept(self, buffer: Buffer) -> bool:
+        pasted, self.pasting = self.pasting, False
+        return bool(buffer.text.strip()) and self._on_line(buffer.text, pasted)
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        def clear_or_quit(event: KeyPressEvent) -> None:
+            now = time.monotonic()
+            if event.current_buffer.text or self.pasting:
+                self.pasting = False
+                event.current_buffer.reset()
+            elif now - self._interrupted < TWICE_SECONDS:
+                self.close()
+            else:
+                self._interrupted = now
+                self.show([[("class:quiet", "-- Ctrl-C again quits; so does Ctrl-D --")]])
+
+        @keys.add("c-d", filter=Condition(lambda: self.pasting))
+        def send_paste(event: KeyPressEvent) -> None:
+            event.current_buffer.validate_and_handle()
+
+        return keys
+
+
+def _output(stdout: TextIO) -> Output:
+    # Without cursor position requests: on a slow line their answers end up in what is typed next.
+    output = Vt100_Output.from_pty(stdout, term=os.environ.get("TERM"))
+    output.enable_cpr = False
+    return output
+
+
+def _history(path: Path | None) -> History:
+    if path is None:
+        return InMemoryHistory()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        _shorten(path)
+    except OSError:
+        return InMemoryHistory()  # an unwritable folder is no reason not to chat
+    return FileHistory(path)
+
+
+def _shorten(path: Path) -> None:
+    """Drop the oldest entries; each begins with an empty line and a comment (FileHistory's format)."""
+    entries = path.read_text(encoding="utf-8", errors="replace").split("\n# ")
+    if len(entries) > 2 * HISTORY_ENTRIES:
+        path.write_text("".join(f"\n# {entry}" for entry in entries[-HISTORY_ENTRIES:]), encoding="utf-8")
