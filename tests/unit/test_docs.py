@@ -100,7 +100,7 @@ def test_links_lead_somewhere_and_codes_exist(document: Path) -> None:
 def test_every_lock_is_in_the_list_of_locks() -> None:
     listed = _document("docs/locks.md")
     found = [
-        f"`{source.relative_to(ROOT)}` `{name}`"
+        f"| `{source.relative_to(ROOT)}` | `{name}` |"
         for source in SOURCES
         for name in _LOCK.findall(source.read_text("utf-8"))
     ]
