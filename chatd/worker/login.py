@@ -60,6 +60,9 @@ class Login:
     def run(self) -> LoggedIn:
         """Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
         self._tls()
+        # OpenSSL goes on without a protocol when a client offers others only (RFC 7301, 3.2 wants an alert).
+        if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
+            raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")
         leaf = self._channel.peer_certificate()
         name, serial = device_of(leaf)
         if name.instance != self._credentials.instance:
