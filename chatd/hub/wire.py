@@ -1,6 +1,6 @@
 """Frames between the hub and its links (workers, and the operator's command on the box).
 
-u32 length of the rest | u16 length of the header | header (JSON list) | payload (opaque bytes)
+u32 length of the rest | u32 length of the header | header (JSON list) | payload (opaque bytes)
 
 The header's first item names the operation; the payload is a client's request or a client's frame
 as it is, so that neither side decodes and encodes again what it only passes on.
@@ -34,7 +34,8 @@ from collections.abc import Iterator
 from typing import Any
 
 LENGTH = 4
-HEADER_LENGTH = 2
+# The header of a `live` lists up to 2,000 rooms, which is more than a u16 counts.
+HEADER_LENGTH = 4
 # A resumed worker opens its sessions one by one; the largest single frame is a client's frame (64 KiB)
 # or an `enter` of all sessions of a worker (20,000 numbers).
 LINK_FRAME_LIMIT = 1024 * 1024
@@ -70,8 +71,8 @@ class LinkBuffer:
                 if end > len(buffer):
                     break
                 body = start + HEADER_LENGTH + int.from_bytes(buffer[start : start + HEADER_LENGTH], "big")
-                header = json.loads(bytes(buffer[start + HEADER_LENGTH : body]))
-                if body > end or not isinstance(header, list):
+                header = json.loads(bytes(buffer[start + HEADER_LENGTH : body])) if body <= end else None
+                if not isinstance(header, list):
                     raise ValueError("link frame with a bad header")
                 position = end
                 yield header, bytes(buffer[body:end])
