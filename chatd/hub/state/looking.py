@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from chatd.hub.state.rooms import describe
-from chatd.hub.state.turn import Turn, unknown_user
+from chatd.hub.state.turn import Turn
 from chatd.proto import requests as rq
-from chatd.proto.frames import JsonObject
+from chatd.proto.frames import MAP_LIMIT, JsonObject
 
 # One page of a list ends at either of these, so that it surely fits one frame.
 PAGE_ENTRIES = 200
@@ -47,13 +47,9 @@ def who(turn: Turn, request: rq.Who) -> JsonObject:
 
 def whois(turn: Turn, request: rq.Whois) -> JsonObject:
     """One user, as far as the asker shares a room with them (everything for those who list users)."""
-    everything = turn.allows("user.list")
-    user = turn.user(request.user)
+    user = turn.acquaintance(request.user)
     mine = turn.state.users.get(turn.who.user)
-    shared = mine.rooms & user.rooms if mine else set()
-    if not everything and not shared:
-        # The same words as for a user that is not there: who is here is told to those who meet them.
-        raise unknown_user(request.user)
+    told = user.rooms if turn.allows("user.list") or mine is None else user.rooms & mine.rooms
     state, text = turn.presence.state_of(request.user)
     banned = turn.state.bans.get(request.user)
     return {
@@ -70,7 +66,7 @@ def whois(turn: Turn, request: rq.Whois) -> JsonObject:
         ],
         "state": state,
         "text": text,
-        "rooms": [r for r in sorted(user.rooms if everything else shared) if r[0] == "#"],
+        "rooms": [r for r in sorted(told) if r[0] == "#"],
         "banned": banned is not None and banned.holds(turn.now),
     }
 
@@ -106,14 +102,16 @@ def bans(turn: Turn, request: rq.Bans) -> JsonObject:
 def role_show(turn: Turn, request: rq.RoleShow) -> JsonObject:
     """The roles and what they may do, or one user's role."""
     if request.user is not None:
-        turn.user(request.user)
+        turn.acquaintance(request.user)
         role = turn.rules.role_of(turn.state, request.user)
         return {"user": request.user, "role": role, "pinned": turn.rules.pinned(request.user)}
     roles = turn.rules.roles
+    # Who the admins are is told to those who list users; a frame's map holds no more than this.
+    pinned = sorted(turn.rules.settings.roles.assigned.items())[:MAP_LIMIT]
     return {
         "roles": {name: sorted(roles.permissions(name)) for name in sorted(roles.names)},
         "default": turn.rules.settings.roles.default,
-        "pinned": dict(sorted(turn.rules.settings.roles.assigned.items())[:PAGE_ENTRIES]),
+        "pinned": dict(pinned) if turn.allows("user.list") else {},
     }
 
 

@@ -75,6 +75,8 @@ def mute(turn: Turn, request: rq.Mute) -> JsonObject:
 def unmute(turn: Turn, request: rq.Unmute) -> JsonObject:
     """End a mute."""
     turn.user(request.user)
+    if request.user == turn.who.user:
+        raise ChatdError("E304", "you cannot end your own mute", "ask another admin")
     held = turn.state.mutes.get((request.user, request.room or ""))
     if held is None or not held.holds(turn.now):
         raise ChatdError("E410", f"{request.user} is not muted there")
@@ -92,6 +94,7 @@ def role_set(turn: Turn, request: rq.RoleSet) -> JsonObject:
         raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {known}")
     if request.user == turn.who.user:
         raise ChatdError("E304", "you cannot change your own role", "ask another admin")
+    _refuse_more(turn, turn.rules.role_of(turn.state, request.user), request.role)
     turn.emit("role_set", user=request.user, role=request.role, by=turn.who.user)
     rooms.put_out_unentitled(turn, [request.user])
     return {"user": request.user, "role": request.role}
@@ -104,6 +107,7 @@ def revoke(turn: Turn, request: rq.Revoke) -> JsonObject:
         raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
     if device.revoked:
         raise ChatdError("E410", f"{request.user}/{request.device} is revoked already")
+    _refuse_more(turn, turn.rules.role_of(turn.state, request.user))
     result = _reach(turn, request.user, request.device, dry_run=request.dry_run)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
@@ -153,6 +157,14 @@ def _refuse_protected(turn: Turn, name: str) -> None:
         raise ChatdError("E304", "you cannot do this to yourself", "ask another admin")
     if not turn.who.operator and turn.allows("moderate.ban", name):
         raise ChatdError("E304", f"{name} moderates this server too")
+
+
+def _refuse_more(turn: Turn, *roles: str) -> None:
+    """Nobody gives, takes or shuts out a role that may do more than their own."""
+    permissions = turn.rules.roles.permissions
+    for role in roles:
+        if not turn.who.operator and not permissions(role) <= permissions(turn.role):
+            raise ChatdError("E304", f"the role {role} may do more than yours", "ask an admin")
 
 
 def _reach(turn: Turn, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:

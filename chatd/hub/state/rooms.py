@@ -15,6 +15,11 @@ ROOMS_LIMIT = 10_000
 def create(turn: Turn, request: rq.Create) -> JsonObject:
     """Make a room and join it."""
     name = check_room(request.room)
+    if turn.who.operator:
+        raise ChatdError("E300", "the box itself is in no room", "put it into config/settings.json: rooms")
+    if not request.guests and not turn.allows("room.closed"):
+        raise ChatdError("E303", f"the role {turn.role} may not be in a room closed to guests")
+    turn.refuse_muted()
     if name in turn.state.rooms:
         raise ChatdError("E406", f"the name {name} is taken", f"choose another name, or try: /join {name}")
     if len(turn.state.rooms) >= ROOMS_LIMIT:
@@ -53,6 +58,7 @@ def topic(turn: Turn, request: rq.Topic) -> JsonObject:
     turn.member(request.room)
     if request.room.startswith("@"):
         raise ChatdError("E404", "a direct conversation has no topic")
+    turn.refuse_muted(request.room)
     text = _topic_text(turn, request.topic)
     turn.emit("topic", room=request.room, topic=text, by=turn.who.user)
     return {}
@@ -108,7 +114,5 @@ def _topic_text(turn: Turn, text: str) -> str:
     limit = turn.rules.settings.limits.topic_chars
     if len(shown) > limit:
         raise ChatdError("E401", f"the topic has {len(shown)} characters; {limit} are allowed")
-    rule = turn.rules.words.find(text)
-    if rule is not None and turn.role not in turn.rules.settings.filter.exempt_roles:
-        raise ChatdError("E400", f"the topic contains the forbidden word {rule!r}")
+    turn.refuse_words(text, "topic")
     return shown

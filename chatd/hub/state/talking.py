@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state.model import EVERYONE
-from chatd.hub.state.turn import Turn, until_text
+from chatd.hub.state.turn import Turn, unknown_user
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name, clean_body, dm_room, truncate, visible
 
+# Direct conversations of one user: bounds the state and what a session is told when it goes live.
+CONVERSATIONS_LIMIT = 1000
+
 
 def send(turn: Turn, request: rq.Send) -> JsonObject:
     """Append a message. Its result tells sequence number, time and what was changed in the text."""
-    conversation = _conversation(turn, request.to) if request.to.startswith("@") else request.to
-    if conversation == request.to:
-        turn.member(request.to)
-    _refuse_muted(turn, request.to)
+    if request.to.startswith("@"):
+        conversation = _conversation(turn, request.to)
+    else:
+        conversation = request.to
+        turn.member(conversation)
+    turn.refuse_muted(conversation)
     body, notes = _acceptable(turn, request.body)
     if conversation not in turn.state.rooms:
         turn.emit("dm_opened", room=conversation)
@@ -42,14 +47,17 @@ def announce(turn: Turn, request: rq.Announce) -> JsonObject:
 
 
 def away(turn: Turn, request: rq.Away) -> JsonObject:
-    """Set or clear the away text; it is not part of the log."""
+    """Set or clear the away text; it is not part of the log, but everybody reads it."""
+    if request.text:
+        turn.refuse_muted()
+        turn.refuse_words(request.text, "text")
     turn.presence.set_away(turn.who.user, visible(request.text, newlines=False))
     return {}
 
 
 def _conversation(turn: Turn, to: str) -> str:
     """The direct conversation with "@name", or with the other member of "@one,two"."""
-    if not turn.allows("dm.send"):
+    if turn.who.operator or not turn.allows("dm.send"):
         raise ChatdError("E300", f"the role {turn.role} may not send direct messages (dm.send)")
     me = turn.who.user
     names = to[1:].split(",")
@@ -57,27 +65,27 @@ def _conversation(turn: Turn, to: str) -> str:
         names.remove(me)
     peer = check_name(names[0], "user") if len(names) == 1 else ""
     if peer not in turn.state.users:
-        raise ChatdError("E405", f"there is no user {peer or to[1:]!r}")
+        raise unknown_user(peer or to[1:])
     if not turn.allows("dm.send", peer):
+        turn.acquaintance(peer)
         raise ChatdError("E303", f"{peer} is a guest and gets no direct messages")
-    return dm_room(me, peer)
+    conversation = dm_room(me, peer)
+    if conversation not in turn.state.rooms:
+        _refuse_too_many(turn, me, peer)
+    return conversation
 
 
-def _refuse_muted(turn: Turn, room: str) -> None:
-    for scope in ("", room):
-        sanction = turn.state.mutes.get((turn.who.user, scope))
-        if sanction is not None and sanction.holds(turn.now):
-            where = f" in {scope}" if scope else ""
-            reason = f": {sanction.reason}" if sanction.reason else ""
-            raise ChatdError("E302", f"you are muted{where} {until_text(sanction)}{reason}")
+def _refuse_too_many(turn: Turn, *users: str) -> None:
+    for user in users:
+        if sum(room[0] == "@" for room in turn.state.users[user].rooms) >= CONVERSATIONS_LIMIT:
+            raise ChatdError("E409", f"{user} has {CONVERSATIONS_LIMIT} conversations, the most there may be")
 
 
 def _acceptable(turn: Turn, text: str) -> tuple[str, list[JsonObject]]:
     """The text as it will stand in the log and what was changed in it. Raises E400, E401, E402."""
-    limits, filtered = turn.rules.settings.limits, turn.rules.settings.filter
+    limits = turn.rules.settings.limits
     # Before cutting to length, so that a word cannot hide behind the cut.
-    if turn.role not in filtered.exempt_roles and (rule := turn.rules.words.find(text)) is not None:
-        raise ChatdError("E400", f"the message contains the forbidden word {rule!r}")
+    turn.refuse_words(text, "message")
     body, escaped = clean_body(text)
     notes: list[JsonObject] = []
     if escaped:

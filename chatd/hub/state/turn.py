@@ -62,6 +62,10 @@ class Turn:
     presence: Presence
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
+    # What the log has at the sequence number a request names: (kind, room); None if nothing.
+    target: tuple[str, str | None] | None = None
+    # Messages whose bodies go, and the sequence number of the event that says so.
+    erased: dict[int, int] = field(default_factory=dict)
 
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
         """Make something happen: number it, apply it, and hand it to the log."""
@@ -89,6 +93,17 @@ class Turn:
             raise unknown_user(name)
         return user
 
+    def acquaintance(self, name: str) -> User:
+        """A user that the asker may know of, or E405 (the same whether hidden or not there).
+
+        Those are the asker, who shares a room, and everybody for those who list users.
+        """
+        user, mine = self.user(name), self.state.users.get(self.who.user)
+        meets = mine is not None and (mine is user or not mine.rooms.isdisjoint(user.rooms))
+        if not meets and not self.allows("user.list"):
+            raise unknown_user(name)
+        return user
+
     def room(self, name: str) -> Room:
         """A room that the asker may know of, or E404 (the same whether it is closed or not there)."""
         room = self.state.rooms.get(name)
@@ -110,6 +125,21 @@ class Turn:
         if self.who.user not in room.members:
             raise ChatdError("E301", f"you are not in {name}", f"join it first: /join {name}")
         return room
+
+    def refuse_muted(self, room: str = "") -> None:
+        """E302 for an asker who is muted everywhere or in this room."""
+        for scope in ("", room):
+            sanction = self.state.mutes.get((self.who.user, scope))
+            if sanction is not None and sanction.holds(self.now):
+                where = f" in {scope}" if scope else ""
+                reason = f": {sanction.reason}" if sanction.reason else ""
+                raise ChatdError("E302", f"you are muted{where} {until_text(sanction)}{reason}")
+
+    def refuse_words(self, text: str, what: str) -> None:
+        """E400 for a text with a forbidden word, unless the asker's role is exempt."""
+        word = self.rules.words.find(text)
+        if word is not None and self.role not in self.rules.settings.filter.exempt_roles:
+            raise ChatdError("E400", f"the {what} contains the forbidden word {word!r}")
 
     def readable(self) -> list[str]:
         """Every room whose events the asker may read now."""
