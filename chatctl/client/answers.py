@@ -10,6 +10,8 @@ from chatctl.client.render import Line, marked, name, one_line
 from chatctl.output import moment
 from chatd.proto.frames import JsonObject
 
+# Where the explanations begin in /help; only the longest usage lines reach beyond it.
+HELP_COLUMN = 24
 Entries = list[JsonObject]
 _STATES = {"online": 0, "away": 1}
 
@@ -26,11 +28,10 @@ def help_lines(permissions: Iterable[str], about: str | None) -> list[Line]:
         if command is None:
             return [note(f"there is no command /{about[:32]}; see /help")]
         return [_help_line(command, 0), *_aliases(command)]
-    commands = permitted(set(permissions))
-    width = max(len(command.usage) for command in commands)
     return [
-        *(_help_line(command, width) for command in commands),
-        note("Tab completes; Ctrl-R finds typed lines; a pasted block is one message; // says a line with /"),
+        *(_help_line(command, HELP_COLUMN) for command in permitted(set(permissions))),
+        note("Tab completes; Ctrl-R finds typed lines; // begins a message with /"),
+        note("a pasted block is one message; *, ~ and + after a name: admin, guest, other role"),
     ]
 
 

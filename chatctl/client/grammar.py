@@ -71,7 +71,7 @@ class Arg(NamedTuple):
     @property
     def shown(self) -> str:
         """How usage lines name it."""
-        word = {"duration": "30m|2h|7d", "room": "#ROOM"}.get(self.kind.name, self.name.upper())
+        word = {"duration": "2h", "room": "#ROOM"}.get(self.kind.name, self.name.upper())
         word += "..." if self.kind.rest else ""
         return f"[{word}]" if self.optional else word
 

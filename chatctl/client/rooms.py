@@ -5,7 +5,7 @@ Pure state; one thread (the screen's loop) uses it.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import insort
 from dataclasses import dataclass, field
 
 from chatctl.client import render
@@ -29,7 +29,7 @@ class Room:
     oldest: int = 0
     newest: int = 0
     names: set[str] = field(default_factory=set)
-    recent: deque[ev.Message] = field(default_factory=lambda: deque(maxlen=RECENT_LIMIT))
+    recent: list[ev.Message] = field(default_factory=list)
 
     def shown(self, seq: int) -> None:
         """An event is on the screen."""
@@ -39,8 +39,10 @@ class Room:
     def remember(self, event: ev.Message) -> None:
         """For later answers and completion."""
         self.add_name(event.user)
-        if not self.recent or event.seq > self.recent[-1].seq:
-            self.recent.append(event)
+        if self.message(event.seq) is None:
+            # Mostly at the end; a page of history comes after live messages.
+            insort(self.recent, event, key=lambda message: message.seq)
+            del self.recent[:-RECENT_LIMIT]
 
     def add_name(self, user: str) -> None:
         """Somebody who is here."""

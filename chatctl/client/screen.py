@@ -18,10 +18,11 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, is_done
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -39,7 +40,6 @@ HISTORY_ENTRIES = 1_000
 
 STYLE = Style.from_dict(
     {
-        "bottom-toolbar": "noreverse",
         "status": "reverse",
         "alert": "reverse bold ansired",
         "prompt": "bold",
@@ -87,7 +87,6 @@ class Screen:
         self.pasting = False
         self._session: PromptSession[str] = PromptSession(
             lambda: FormattedText(prompt(self.pasting)),
-            bottom_toolbar=lambda: FormattedText(status()),
             multiline=Condition(lambda: self.pasting),
             prompt_continuation="    ",
             completer=completer,
@@ -102,6 +101,7 @@ class Screen:
             style=STYLE,
             output=self._output,
         )
+        self._add_status(status)
         # One application for the whole run: between two there would be moments in which the terminal
         # echoes by itself and a paste is not bracketed.
         self._session.default_buffer.accept_handler = self._accept
@@ -166,6 +166,13 @@ class Screen:
     def _accept(self, buffer: Buffer) -> bool:
         pasted, self.pasting = self.pasting, False
         return bool(buffer.text.strip()) and self._on_line(buffer.text, pasted)
+
+    def _add_status(self, status: Callable[[], Line]) -> None:
+        # Not PromptSession's own toolbar: it stays hidden until the terminal has told the cursor's place.
+        bar = Window(FormattedTextControl(lambda: FormattedText(status())), height=1, style="class:status")
+        bar_while_typing = ConditionalContainer(bar, filter=~is_done)
+        app, buffer = self._session.app, self._session.default_buffer
+        app.layout = Layout(HSplit([app.layout.container, bar_while_typing]), focused_element=buffer)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()

@@ -166,7 +166,7 @@ class Talk:
             self.note("connected again")
         elif not self._started:
             welcome = event.welcome
-            self.note(f"connected to {welcome.server} as {welcome.user} ({welcome.role}); /help tells more")
+            self.note(f"connected to {welcome.instance} as {welcome.user} ({welcome.role}); /help tells more")
             if not welcome.envelope:
                 self.fail(ChatdError("W111", "this server has the envelope switched off"), "warning")
         self.down = False

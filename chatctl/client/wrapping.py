@@ -25,11 +25,11 @@ def wrap(line: Line, width: int) -> list[Line]:
     for style, text in line:
         for token in _TOKENS.findall(text):
             size = columns(token)
-            if used + size > width:
-                if token.isspace():
-                    # The row ends here; what follows starts the next one.
-                    used = width
-                    continue
+            if used + size > width and token.isspace():
+                # The row ends here; what follows starts the next one.
+                used = width
+                continue
+            if used + size > width and (size <= width - len(INDENT) or used >= width):
                 rows.append([("", INDENT)])
                 used = len(INDENT)
             rows[-1].append((style, token))
