@@ -1,0 +1,111 @@
+"""What the server sends, as a client reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.hub.state.model import EVENT_KINDS, audience_of
+from chatd.proto import events
+from chatd.proto.events import EVENTS, bye_frame, error_frame, parse_from_server
+from chatd.proto.frames import decode, encode
+
+LIMITS = {
+    "message_chars": 500,
+    "topic_chars": 256,
+    "rooms": 100,
+    "history_on_join": 20,
+    "idle_seconds": 30,
+    "messages_per_minute": 300,
+    "burst": 20,
+}
+LOGGED = {"seq": 1, "at": 2}
+ROOM_USER = {"room": "#lobby", "user": "bob"}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "welcome": {
+        "protocol": 1,
+        "server": "chatd",
+        "version": "1",
+        "instance": "chatd",
+        "user": "bob",
+        "device": "x",
+        "role": "user",
+        "permissions": [],
+        "rooms": ["#lobby"],
+        "head": 0,
+        "time": 0,
+        "envelope": True,
+        "limits": LIMITS,
+    },
+    "ok": {"id": 1, "result": {"anything": [1]}},
+    "error": {"id": 0, "code": "E404", "reason": "r", "fix": "f"},
+    "message": LOGGED
+    | ROOM_USER
+    | {"device": "x", "role": "user", "msg_id": "00" * 16, "kind": "text", "body": "hello", "reply_to": 7},
+    "joined": LOGGED | ROOM_USER | {"role": "user", "by": "bob"},
+    "parted": LOGGED | ROOM_USER | {"by": "alice", "reason": "spam"},
+    "room_created": LOGGED | {"room": "#lobby", "topic": "", "guests": True, "by": "bob"},
+    "dm_opened": LOGGED | {"room": "@alice,bob"},
+    "topic": LOGGED | {"room": "#lobby", "topic": "t", "by": "bob"},
+    "redacted": LOGGED | {"room": "#lobby", "target": 1, "by": "alice", "reason": "r"},
+    "expired": LOGGED | {"room": "#lobby", "upto": 1, "count": 1},
+    "frozen": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
+    "announcement": LOGGED | {"body": "all", "by": "alice"},
+    "presence": ROOM_USER | {"state": "away", "text": "lunch"},
+    "ping": {},
+    "lagged": {},
+    "slowed": {"seconds": 3},
+    "bye": {"code": "E207", "reason": "r", "fix": "f", "retry": False},
+}
+
+
+def test_every_event_has_an_example() -> None:
+    assert set(EXAMPLES) == set(EVENTS)
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_typed_form(kind: str) -> None:
+    message = decode(encode({"type": kind} | EXAMPLES[kind])[4:])
+    event = parse_from_server(message)
+    assert type(event) is EVENTS[kind]
+    assert event.model_dump() == message
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_fields_of_a_newer_server_are_ignored(kind: str) -> None:
+    newer = {"type": kind, "colour": "red"} | EXAMPLES[kind]
+    assert parse_from_server(newer) == parse_from_server({"type": kind} | EXAMPLES[kind])
+
+
+@pytest.mark.parametrize("kind", [kind for kind, fields in EXAMPLES.items() if fields])
+def test_missing_or_mistyped_fields_are_the_servers_fault(kind: str) -> None:
+    for name in EXAMPLES[kind]:
+        if not EVENTS[kind].model_fields[name].is_required():
+            continue
+        message = {"type": kind} | EXAMPLES[kind]
+        del message[name]
+        for broken in (message, message | {name: 1.5}):
+            with pytest.raises(ChatdError) as caught:
+                parse_from_server(broken)
+            assert caught.value.code == "E100"
+
+
+@pytest.mark.parametrize("kind", ["future", "", None, 1, ["ok"], {"ok": 1}])
+def test_types_of_a_newer_server_are_passed_over(kind: Any) -> None:
+    assert parse_from_server({"type": kind}) is None
+    assert parse_from_server({}) is None
+
+
+def test_error_and_bye_frames_read_back() -> None:
+    error = ChatdError("E207", "bob is banned for 2h: spam")
+    read = parse_from_server(error_frame(3, error))
+    assert read == events.Error(type="error", id=3, code="E207", reason=error.reason, fix=error.fix)
+    bye = parse_from_server(bye_frame(error, retry=True))
+    assert bye == events.Bye(type="bye", code="E207", reason=error.reason, fix=error.fix, retry=True)
+
+
+def test_clients_know_every_event_that_has_an_audience() -> None:
+    told = {kind for kind in EVENT_KINDS if audience_of({"type": kind, "room": "#lobby"}) is not None}
+    assert told == {kind for kind, model in EVENTS.items() if issubclass(model, events.Logged)}

@@ -1,0 +1,203 @@
+"""Requests: each type's fields at their limits, and the table that handlers and permissions hang on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.policy.roles import PERMISSIONS
+from chatd.proto.frames import INTEGER_LIMIT
+from chatd.proto.requests import REQUESTS, By, label_of, parse_request
+
+MSG_ID = "0123456789abcdef" * 2
+# The shortest valid form of each request.
+MINIMAL: dict[str, dict[str, Any]] = {
+    "ping": {},
+    "resume": {},
+    "send": {"msg_id": MSG_ID, "to": "#lobby", "body": "hello"},
+    "history": {"room": "#lobby"},
+    "search": {"query": "word"},
+    "create": {"room": "#new"},
+    "join": {"room": "#lobby"},
+    "part": {"room": "#lobby"},
+    "rooms": {},
+    "who": {"room": "#lobby"},
+    "whois": {"user": "bob"},
+    "topic": {"room": "#lobby", "topic": ""},
+    "away": {},
+    "kick": {"user": "bob"},
+    "ban": {"user": "bob"},
+    "unban": {"user": "bob"},
+    "bans": {},
+    "mute": {"user": "bob"},
+    "unmute": {"user": "bob"},
+    "redact": {"room": "#lobby", "seq": 1},
+    "freeze": {"room": "#lobby"},
+    "announce": {"body": "hello"},
+    "role_set": {"user": "bob", "role": "user"},
+    "role_show": {},
+    "users": {},
+    "revoke": {"user": "bob", "device": "laptop"},
+    "stats": {},
+    "user_add": {"user": "bob", "device": "laptop", "serial": "0a"},
+}
+
+
+def request(kind: str, /, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "id": 1} | MINIMAL[kind] | fields
+
+
+def refusal(message: dict[str, Any]) -> ChatdError:
+    with pytest.raises(ChatdError) as caught:
+        parse_request(message)
+    return caught.value
+
+
+def test_every_request_is_in_the_table() -> None:
+    assert set(MINIMAL) == set(REQUESTS)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_minimal_form(kind: str) -> None:
+    parsed = parse_request(request(kind))
+    assert type(parsed) is REQUESTS[kind]
+    assert (parsed.type, parsed.id) == (kind, 1)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_unknown_and_missing_fields(kind: str) -> None:
+    assert "field surplus" in refusal(request(kind, surplus=1)).reason
+    for name in MINIMAL[kind]:
+        message = request(kind)
+        del message[name]
+        assert f"field {name}" in refusal(message).reason
+    assert "field id" in refusal({"type": kind} | MINIMAL[kind]).reason
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_no_field_takes_a_value_of_another_type(kind: str) -> None:
+    for name in REQUESTS[kind].model_fields:
+        if name == "type":
+            continue
+        for wrong in WRONG_TYPES:
+            assert refusal(request(kind, **{name: wrong})).code == "E102"
+    for label in WRONG_LABELS:
+        assert refusal(request(kind, id=label)).code == "E102"
+
+
+WRONG_TYPES: list[Any] = [[], {}, 1.5]
+WRONG_LABELS: list[Any] = ["1", True, None, 0, -1, INTEGER_LIMIT + 1, 2**63]
+LONGEST = [
+    ("send", "body", 16 * 1024),
+    ("send", "to", 66),
+    ("create", "topic", 256),
+    ("topic", "topic", 256),
+    ("away", "text", 256),
+    ("kick", "reason", 256),
+    ("ban", "user", 32),
+    ("mute", "room", 66),
+    ("revoke", "device", 32),
+    ("role_set", "role", 32),
+    ("search", "query", 500),
+    ("announce", "body", 16 * 1024),
+    ("rooms", "after", 66),
+    ("who", "after", 32),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "limit"), LONGEST)
+def test_longest_text(kind: str, field: str, limit: int) -> None:
+    assert getattr(parse_request(request(kind, **{field: "x" * limit})), field) == "x" * limit
+    assert refusal(request(kind, **{field: "x" * (limit + 1)})).code == "E102"
+
+
+RANGES = [
+    ("resume", "after", 0, INTEGER_LIMIT),
+    ("send", "reply_to", 0, INTEGER_LIMIT),
+    ("history", "before", 0, INTEGER_LIMIT),
+    ("history", "after", 0, INTEGER_LIMIT),
+    ("history", "limit", 1, 500),
+    ("search", "limit", 1, 500),
+    ("ban", "seconds", 1, 10 * 366 * 86_400),
+    ("mute", "seconds", 1, 10 * 366 * 86_400),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "low", "high"), RANGES)
+def test_ranges(kind: str, field: str, low: int, high: int) -> None:
+    for fine in (low, high):
+        assert getattr(parse_request(request(kind, **{field: fine})), field) == fine
+    beyond: list[Any] = [low - 1, high + 1, 2**53 + 1, 2**63, True, "5"]
+    for value in beyond:
+        assert refusal(request(kind, **{field: value})).code == "E102"
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "0" * 31, "0" * 33, "0" * 31 + "G", "A" * 32, "0" * 32 + "\n", "\uff10" * 32]
+)
+def test_bad_msg_id(bad: str) -> None:
+    assert "msg_id" in refusal(request("send", msg_id=bad)).reason
+
+
+@pytest.mark.parametrize("bad", ["", "0" * 41, "0X", "A", "0\n", "-1"])
+def test_bad_serial(bad: str) -> None:
+    assert "serial" in refusal(request("user_add", serial=bad)).reason
+
+
+@pytest.mark.parametrize("bad", ["", "x", "SEND", "send ", "welcome", None, 1, ["send"], {"send": 1}, True])
+def test_unknown_type(bad: Any) -> None:
+    assert refusal({"type": bad, "id": 1}).code == "E103"
+    assert refusal({"id": 1}).code == "E103"
+
+
+@pytest.mark.parametrize("hostile", ["\x1b]0;x\x07", "\u202eabc", "a\nb", "x" * 5000])
+def test_errors_show_hostile_names_harmlessly(hostile: str) -> None:
+    for error in (refusal({"type": hostile, "id": 1}), refusal(request("ping", **{hostile: 1}))):
+        assert error.reason.isprintable()
+        assert len(error.reason) < 400
+
+
+def test_errors_do_not_quote_values() -> None:
+    assert "secret" not in str(refusal(request("send", body=["secret"])))
+
+
+@pytest.mark.parametrize("label", [0, -1, True, "1", None, 1.0, [1]])
+def test_unusable_labels_are_answered_with_zero(label: Any) -> None:
+    assert label_of({"id": label}) == 0
+    assert label_of({}) == 0
+
+
+def test_usable_label() -> None:
+    assert label_of({"id": 7}) == 7
+
+
+def test_permissions_of_the_table_exist() -> None:
+    for kind, model in REQUESTS.items():
+        spec = model.spec
+        assert spec.permission in PERMISSIONS or spec.permission in (None, "operate"), kind
+        assert 0 < spec.cost <= 1
+    assert [kind for kind, model in REQUESTS.items() if model.spec.by is By.WORKER] == ["ping"]
+
+
+def test_what_is_sent_again_has_the_same_outcome_twice() -> None:
+    """Sanctions are told to people and kept in the log: a second one is not the same as one."""
+    again = {kind for kind, model in REQUESTS.items() if model.spec.again}
+    assert again == {
+        *(
+            "ping",
+            "resume",
+            "send",
+            "history",
+            "search",
+            "join",
+            "part",
+            "rooms",
+            "who",
+            "whois",
+            "topic",
+            "away",
+        ),
+        *("bans", "role_show", "users", "stats", "freeze"),
+    }
