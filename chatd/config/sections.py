@@ -72,13 +72,6 @@ def _topic(text: str) -> str:
     return text
 
 
-def _days(days: int) -> int:
-    # Better refused than accepted without effect: somebody would believe that messages are gone.
-    if days:
-        raise ValueError("must be 0: this version keeps messages for ever")
-    return days
-
-
 Name = Annotated[str, AfterValidator(_name)]
 RoomName = Annotated[str, AfterValidator(_room)]
 Permission = Annotated[str, AfterValidator(_permission)]
@@ -87,7 +80,7 @@ Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS), AfterValidator
 Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host)]
 Address = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_address)]
 Topic = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
-Days = Annotated[int, Field(ge=0, le=36_500), AfterValidator(_days)]
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Section(BaseModel):
@@ -250,6 +243,6 @@ class Retention(Section):
     """How long messages are kept."""
 
     days: Days = 0
-    """Days after which messages are erased; 0 is never, and all that this version can do."""
+    """Days after which messages are erased; 0 is never."""
     per_room: Annotated[dict[RoomName, Days], Field(max_length=1000)] = {}
     """The same for single rooms."""

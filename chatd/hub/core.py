@@ -21,7 +21,7 @@ from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reading import Done, Job, Page, ReadThread
 from chatd.hub.sessions import Session, Sessions
-from chatd.hub.state import gate, rooms
+from chatd.hub.state import erasing, gate, rooms
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.turn import OPERATOR, Principal, Turn
@@ -41,6 +41,9 @@ log_errors = get_log("errors")
 PROTOCOL = 1
 # Verifying what came after the last snapshot takes 2 us an event (docs/reliability.md): 0.1 s at a start.
 SNAPSHOT_EVENTS = 50_000
+# How often messages past their time are looked for, and how many are erased in one transaction.
+EXPIRY_MS = 60_000
+EXPIRY_MESSAGES = 1_000
 
 
 class Hub:
@@ -68,6 +71,8 @@ class Hub:
         self._snapshot_at = log.head
         self._batch: list[Entry] = []
         self._reads: list[tuple[Job, Done]] = []
+        self._erased: dict[int, int] = {}
+        self._next_expiry = 0
         # (device, msg_id) of messages in the batch: the log does not know them yet.
         self._in_batch: dict[tuple[str, str], Entry] = {}
         self._settle()
@@ -211,6 +216,8 @@ class Hub:
         elif isinstance(request, rq.Send):
             result = self._send(turn, request)
         else:
+            if isinstance(request, rq.Redact):
+                turn.target = self.log.kind_and_room(request.seq)
             result = gate.decide(turn, request)
         self._record(turn)
         if isinstance(request, rq.Away):
@@ -313,11 +320,18 @@ class Hub:
                 log_security.info(event["type"], **{k: v for k, v in event.items() if k != "type"})
             self._fanout.publish(event, entry.body)
         turn.events.clear()
+        if turn.erased:
+            self._erased |= turn.erased
+            self._fanout.forget(turn.erased)
+            turn.erased.clear()
 
     def commit(self) -> None:
         """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
         if self._batch:
-            self.log.append(self._batch)
+            self.log.append(self._batch, self._erased)
+            if self._erased:
+                self._reader.forget(list(self._erased))
+                self._erased.clear()
             self._batch.clear()
             self._in_batch.clear()
             if self.log.head - self._snapshot_at >= SNAPSHOT_EVENTS:
@@ -328,6 +342,21 @@ class Hub:
             except ChatdError as error:
                 done(error)
         self._reads.clear()
+
+    def expire(self) -> None:
+        """Erase some of what has passed its retention time; called by the loop, does little at once."""
+        turn = self._turn(OPERATOR)
+        if turn.now < self._next_expiry:
+            return
+        self._next_expiry = turn.now + EXPIRY_MS
+        for name, room in self.state.rooms.items():
+            due = erasing.expires_before(turn, name)
+            seqs = self.log.older_messages(name, room.expired, due, EXPIRY_MESSAGES) if due else []
+            if seqs:
+                erasing.expire(turn, name, seqs)
+                self._record(turn)
+            if len(seqs) == EXPIRY_MESSAGES:
+                self._next_expiry = turn.now  # there is more: go on at the next turn of the loop
 
     def save_snapshot(self) -> None:
         """Write the state beside the log, so that the next start has little to replay and to verify."""

@@ -58,6 +58,13 @@ class Fanout:
         if kind == "parted":
             self._leave(room, event["user"])
 
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Drop erased messages from what a resume is served from."""
+        for seq in seqs:
+            place = seq - self._recent_after - 1
+            if 0 <= place < len(self._recent):
+                self._recent[place] = Recent(seq, None, b"")
+
     def to_room(self, room: str, data: bytes) -> None:
         """Queue a client frame for a room's live sessions."""
         audience = self._audience.get(room)

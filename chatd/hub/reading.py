@@ -65,6 +65,15 @@ class ReadThread:
         except queue.Full:
             raise ChatdError("E501", "too many reads are waiting") from None
 
+    def forget(self, seqs: list[int]) -> None:
+        """Take erased messages out of the search index, before any later read."""
+
+        def job(_: Reader, index: SearchIndex) -> Page:
+            index.forget(seqs)
+            return Page([], 0, False)
+
+        self._jobs.put((job, lambda result: None))
+
     def deliver(self) -> None:
         """Call the ``done`` of every finished read."""
         try:

@@ -56,6 +56,7 @@ class HubServer:
                     self._receive(key.data)
             else:
                 key.data()
+        self._hub.expire()
         self._hub.commit()
         for link in list(self._hub.links.values()):
             self._flush(link)

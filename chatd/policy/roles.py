@@ -21,6 +21,8 @@ PERMISSIONS: dict[str, str] = {
     "moderate.kick": "end sessions, put people out of rooms",
     "moderate.ban": "ban people and see the bans",
     "moderate.mute": "mute people",
+    "moderate.redact": "erase messages",
+    "room.freeze": "hold a room's messages, so that nothing erases them",
     "announce": "say something to everybody",
     "role.show": "see roles and what they may do",
     "role.set": "give people another role",

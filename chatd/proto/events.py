@@ -138,6 +138,35 @@ class TopicSet(Logged):
     by: str
 
 
+class Redacted(Logged):
+    """The message ``target`` has been erased: forget its text."""
+
+    type: Literal["redacted"]
+    room: str
+    target: int
+    by: str
+    reason: str = ""
+
+
+class Expired(Logged):
+    """The room's messages up to ``upto`` have been erased by its retention time."""
+
+    type: Literal["expired"]
+    room: str
+    upto: int
+    count: int
+
+
+class Frozen(Logged):
+    """The room's messages are held (``on``) or no longer held."""
+
+    type: Literal["frozen"]
+    room: str
+    on: bool
+    by: str
+    reason: str = ""
+
+
 class Announcement(Logged):
     """Said to everybody."""
 
@@ -186,7 +215,8 @@ class Bye(FromServer):
 
 
 AnyFromServer = (
-    Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Announcement
+    Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Redacted
+    | Expired | Frozen | Announcement
     | Presence | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

@@ -233,6 +233,26 @@ class Unmute(Request):
     room: RoomText | None = None
 
 
+class Redact(Request):
+    """Erase a message's text for everybody and for good; that it was there stays in the log."""
+
+    spec = Spec("moderate.redact", False, 1)
+    type: Literal["redact"]
+    room: RoomText
+    seq: Count
+    reason: ReasonText = ""
+
+
+class Freeze(Request):
+    """Hold a room (or let it go): while it is held, neither retention nor redact erases there."""
+
+    spec = Spec("room.freeze", True, 1)
+    type: Literal["freeze"]
+    room: RoomText
+    on: bool = True
+    reason: ReasonText = ""
+
+
 class Announce(Request):
     """Say something to everybody, in no room."""
 
@@ -297,8 +317,8 @@ class UserAdd(Request):
 
 AnyRequest = (
     Ping | Resume | Send | History | Search | Create | Join | Part | Rooms | Who | Whois | Topic | Away
-    | Kick | Ban | Unban | Bans | Mute | Unmute | Announce | RoleSet | RoleShow | Users | Revoke | Stats
-    | UserAdd
+    | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Freeze | Announce | RoleSet | RoleShow
+    | Users | Revoke | Stats | UserAdd
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

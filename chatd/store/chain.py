@@ -3,10 +3,11 @@
 SQLite does not notice a flipped bit inside a row, and drops what follows a flipped bit in the WAL
 without a word; ``integrity_check`` calls both healthy. Hence a link per row:
 
-    link = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | digest | SHA-256(body))
+    link = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | body_hash)
+    body_hash = SHA-256(salt | length | digest | body)
 
-The link covers the hash of the body and not the body, so that a body can be erased and the chain
-still be verified.
+The link covers the hash of the body and not the body, so that a body can be erased, with its salt and
+digest, and the chain still be verified.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ import apsw
 from chatd.store.database import query
 from chatd.store.records import Entry, Point
 
-# seq, at, then the lengths of kind, room, device, msg_id, digest: with every length in front no two
-# different rows can give the same bytes.
-_HEAD = Struct(">QqIIIII")
+# seq, at, then the lengths of kind, room, device, msg_id: with every length in front no two different
+# rows can give the same bytes.
+_HEAD = Struct(">QqIIII")
+_LENGTH = Struct(">I")
 _NONE = 0xFFFFFFFF  # the length of NULL, which is not the same as empty
 
 # Text is read as bytes: a damaged row may hold text that does not decode.
 _ROWS = """SELECT e.seq, e.at, CAST(e.kind AS BLOB), CAST(e.room AS BLOB), CAST(e.device AS BLOB),
- e.msg_id, e.digest, e.body_hash, e.body, e.chain, x.seq
+ e.msg_id, e.salt, e.digest, e.body_hash, e.body, e.chain, x.seq
  FROM events e LEFT JOIN erased x ON x.seq = e.seq WHERE e.seq > ? ORDER BY e.seq LIMIT ?"""
 _ROWS_AT_ONCE = 500
 _PROGRESS_EVERY = 10_000
@@ -56,7 +58,6 @@ def link(
     room: bytes | None,
     device: bytes | None,
     msg_id: bytes | None,
-    digest: bytes | None,
     body_hash: bytes,
 ) -> bytes:
     """The chain value after this entry."""
@@ -67,15 +68,14 @@ def link(
         _NONE if room is None else len(room),
         _NONE if device is None else len(device),
         _NONE if msg_id is None else len(msg_id),
-        _NONE if digest is None else len(digest),
     )
-    parts = (previous, head, kind, room or b"", device or b"", msg_id or b"", digest or b"", body_hash)
+    parts = (previous, head, kind, room or b"", device or b"", msg_id or b"", body_hash)
     return sha256(b"".join(parts)).digest()
 
 
-def link_entry(previous: bytes, entry: Entry) -> tuple[bytes, bytes]:
-    """The hash of the body and the chain value after ``entry``."""
-    body_hash = sha256(entry.body).digest()
+def link_entry(previous: bytes, entry: Entry, salt: bytes) -> tuple[bytes, bytes]:
+    """The salted hash of the body and the chain value after ``entry``."""
+    body_hash = hash_body(salt, entry.digest, entry.body)
     chain = link(
         previous,
         entry.seq,
@@ -84,10 +84,23 @@ def link_entry(previous: bytes, entry: Entry) -> tuple[bytes, bytes]:
         None if entry.room is None else entry.room.encode(),
         None if entry.device is None else entry.device.encode(),
         entry.msg_id,
-        entry.digest,
         body_hash,
     )
     return body_hash, chain
+
+
+def hash_body(salt: bytes, digest: bytes | None, body: bytes) -> bytes:
+    """What the chain keeps of a body and its request's digest. The 16 random bytes of ``salt`` go with
+    them when they are erased, so that a short message cannot be guessed from its hash."""
+    length = _LENGTH.pack(_NONE if digest is None else len(digest))
+    return sha256(b"".join((salt, length, digest or b"", body))).digest()
+
+
+def fits(salt: object, digest: object, body: object, body_hash: object) -> bool:
+    """Whether a body and a digest are the ones that were appended."""
+    if not isinstance(body, bytes) or not isinstance(salt, bytes):
+        return False
+    return (digest is None or isinstance(digest, bytes)) and hash_body(salt, digest, body) == body_hash
 
 
 def walk(
@@ -124,12 +137,12 @@ def _meet(point: Point, expected: Mapping[int, bytes]) -> None:
 
 
 def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:
-    seq, at, kind, room, device, msg_id, digest, body_hash, body, chain, erased = row
+    seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain, erased = row
     want = point.seq + 1
     if seq != want:
         raise BadChain(want, "missing")
     try:
-        computed = link(point.chain, seq, at, kind, room, device, msg_id, digest, body_hash)  # type: ignore[arg-type]
+        computed = link(point.chain, seq, at, kind, room, device, msg_id, body_hash)  # type: ignore[arg-type]
     except (StructError, TypeError) as error:  # a damaged row may hold values of another type
         raise BadChain(want, "a column has the wrong type") from error
     if computed != chain:
@@ -137,6 +150,6 @@ def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:
     if body is None:
         if erased is None:
             raise BadChain(want, "the body is gone but was never erased")
-    elif not isinstance(body, bytes) or sha256(body).digest() != body_hash:
+    elif not fits(salt, digest, body, body_hash):
         raise BadChain(want, "the body is not the one that was appended")
     return Point(want, computed)

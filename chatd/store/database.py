@@ -68,6 +68,8 @@ def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
         connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
         connection.pragma("journal_size_limit", _WAL_KEEP_BYTES)
         connection.pragma("cache_size", -_CACHE_KIB)
+        # What is erased must not stay readable in the free pages of the file.
+        connection.pragma("secure_delete", True)
     except BaseException:
         connection.close()
         raise

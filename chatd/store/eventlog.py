@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -39,8 +39,13 @@ from chatd.store.verify import point_at, set_verified, verify_tail
 __all__ = ["Entry", "EventLog", "Known", "Reader"]
 
 LOCK_NAME = "hub.lock"
-_INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, body_hash, body, chain)
- VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
+ VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_ERASED = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
+_ERASE = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
+_EXPIRED = """SELECT seq FROM events WHERE room = ? AND seq > ? AND at < ? AND kind = 'message'
+ AND body IS NOT NULL ORDER BY seq LIMIT ?"""
+_SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
 _STATE_ROWS = 1_000  # read at a time
@@ -112,8 +117,10 @@ class EventLog:
         sync_folder(self._data)
         self._marks.write(Mark(self.epoch, point))
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], erase: Mapping[int, int] | None = None) -> None:
         """Commit ``entries`` in one transaction; they are on the disk when this returns.
+
+        ``erase`` maps the seqs of entries whose bodies go to the seq of the entry that orders it.
 
         Raises E504 (or E610, if SQLite finds damage); the outcome is then unknown and the log takes
         no more: the hub exits, and whoever opens the log next finds out. A failed fsync is never
@@ -123,15 +130,21 @@ class EventLog:
             return
         chain = self.chain
         rows = []
+        salts = os.urandom(_SALT_BYTES * len(entries))
         for want, entry in enumerate(entries, self.head + 1):
             if entry.seq != want:
                 raise ValueError(f"entry {entry.seq} where {want} is next")
-            body_hash, chain = link_entry(chain, entry)
-            rows.append((*entry[:7], body_hash, entry.body, chain))
+            salt = salts[:_SALT_BYTES]
+            salts = salts[_SALT_BYTES:]
+            body_hash, chain = link_entry(chain, entry, salt)
+            rows.append((*entry[:7], salt, body_hash, entry.body, chain))
         point = Point(entries[-1].seq, chain)
         with self._writing("append to the event log"):
             self._begin()
             self._writer.executemany(_INSERT, rows)
+            if erase:
+                self._writer.executemany(_ERASED, list(erase.items()))
+                self._writer.executemany(_ERASE, [(seq,) for seq in erase])
             self._writer.execute("COMMIT")
             self._marks.write(Mark(self.epoch, point))
         self.head, self.chain = point
@@ -168,6 +181,18 @@ class EventLog:
         with storage_errors("read the event log"):
             rows = query(self._finder, _FIND, (device, msg_id))
         return Known(*rows[0]) if rows else None
+
+    def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
+        """What sort of entry a seq is and where; None if there is none. Raises E504, E610."""
+        with storage_errors("read the event log"):
+            rows = query(self._finder, "SELECT kind, room FROM events WHERE seq = ?", (seq,))
+        return (str(rows[0][0]), rows[0][1]) if rows else None
+
+    def older_messages(self, room: str, after: int, before_ms: int, limit: int) -> list[int]:
+        """Seqs of a room's messages after ``after`` that are older than ``before_ms`` and not erased."""
+        with storage_errors("read the event log"):
+            rows = query(self._finder, _EXPIRED, (room, after, before_ms, limit))
+        return [int(row[0]) for row in rows]
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""

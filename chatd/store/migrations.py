@@ -11,14 +11,15 @@ from chatd.store.database import damaged, query
 from chatd.store.disk import sync_folder
 
 # events: body and body_hash are apart so that a body can be erased and the chain still be verified;
-# the rooms' index ends in seq by itself, being the rowid. erased: which bodies are gone, and the
-# entry that ordered it.
+# salt (erased with the body) keeps a short body from being guessed from its hash afterwards. The
+# rooms' index ends in seq by itself, being the rowid. erased: which bodies are gone, and the entry
+# that ordered it.
 STEPS: list[str] = [
     """
     CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE events(
         seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, room TEXT, device TEXT,
-        msg_id BLOB, digest BLOB, body_hash BLOB NOT NULL, body BLOB, chain BLOB NOT NULL
+        msg_id BLOB, digest BLOB, salt BLOB, body_hash BLOB NOT NULL, body BLOB, chain BLOB NOT NULL
     ) STRICT;
     CREATE UNIQUE INDEX events_msg_id ON events(device, msg_id) WHERE msg_id IS NOT NULL;
     CREATE INDEX events_room ON events(room);

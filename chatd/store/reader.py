@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from chatd.store.chain import fits
 from chatd.store.database import connect_reader, damaged, query, storage_errors
 from chatd.store.records import Entry
 
 MAX_ROOMS = 200  # terms of the merge below; a user may be in 100 rooms
 
-COLUMNS = """seq, at, kind, room, device, msg_id, digest, body, body_hash,
+COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
 _NOT_ERASED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
     """An Entry from `COLUMNS`. Raises E610 when the body is not the one that was appended."""
-    seq, at, kind, room, device, msg_id, digest, body, body_hash, erased = row
-    body = b"" if erased else check_body(seq, body, body_hash)
+    seq, at, kind, room, device, msg_id, digest, salt, body, body_hash, erased = row
+    body = b"" if erased else check_body(seq, salt, digest, body, body_hash)
     return Entry(seq, at, kind, room, device, msg_id, digest, body)
 
 
-def check_body(seq: int, body: Any, body_hash: Any) -> bytes:
+def check_body(seq: int, salt: Any, digest: Any, body: Any, body_hash: Any) -> bytes:
     """The body, if it is what was appended: what is damaged is never served. Raises E610."""
-    if not isinstance(body, bytes) or sha256(body).digest() != body_hash:
+    if not fits(salt, digest, body, body_hash):
         raise damaged(f"the body of entry {seq} is damaged")
-    return body
+    return bytes(body)
 
 
 class Reader:
@@ -61,14 +61,14 @@ class Reader:
         # Each term is already in order by the index; SQLite merges them lazily, so this touches
         # about `limit` rows whatever the size of the log and of the rooms.
         terms = [
-            "SELECT seq, room, body, body_hash FROM events"  # noqa: S608 - numbers are put in, no text
+            "SELECT seq, room, salt, digest, body, body_hash FROM events"  # noqa: S608 - numbers are put in, no text
             f" WHERE room IS ?{number} AND seq > ?1 AND {_NOT_ERASED}"
             for number in range(3, 3 + len(names))
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
         with storage_errors("read the event log"):
             rows = query(self._connection, sql, (after, limit, *names))
-        return [(seq, room, check_body(seq, body, body_hash)) for seq, room, body, body_hash in rows]
+        return [(seq, room, check_body(seq, *rest)) for seq, room, *rest in rows]
 
     def history(
         self, room: str, *, before: int | None = None, after: int | None = None, limit: int
@@ -82,13 +82,13 @@ class Reader:
             return []
         order = "DESC" if after is None else "ASC"
         sql = (
-            "SELECT seq, body, body_hash FROM events WHERE room = ? AND seq > ? AND seq < ?"  # noqa: S608
+            "SELECT seq, salt, digest, body, body_hash FROM events WHERE room = ? AND seq > ? AND seq < ?"  # noqa: S608
             f" AND {_NOT_ERASED} ORDER BY seq {order} LIMIT ?"
         )
         top = 2**63 - 1 if before is None else before
         with storage_errors("read the event log"):
             rows = query(self._connection, sql, (room, after or 0, top, limit))
-        page = [(seq, check_body(seq, body, body_hash)) for seq, body, body_hash in rows]
+        page = [(seq, check_body(seq, *rest)) for seq, *rest in rows]
         return page if after is not None else page[::-1]
 
     def entry(self, seq: int) -> Entry | None:

@@ -29,7 +29,7 @@ class Known(NamedTuple):
 
     seq: int
     at: int
-    digest: bytes
+    digest: bytes | None  # None when the message has been erased
 
 
 class Point(NamedTuple):

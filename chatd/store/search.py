@@ -96,6 +96,17 @@ class SearchIndex:
             pass
         return []
 
+    def forget(self, seqs: Sequence[int]) -> None:
+        """Take erased messages out. What is not indexed yet never will be. Raises E504."""
+        with storage_errors("update the search index"):
+            try:
+                index = self._connection()
+                with index:
+                    index.executemany("DELETE FROM words WHERE rowid = ?", [(seq,) for seq in seqs])
+                    index.executemany("DELETE FROM docs WHERE seq = ?", [(seq,) for seq in seqs])
+            except (*_DAMAGE, apsw.SQLError):
+                self._discard()
+
     def close(self) -> None:
         self._log.close()
         if self._index is not None:
@@ -165,6 +176,7 @@ def _open_index(path: Path) -> apsw.Connection:
         index.set_busy_timeout(1_000)
         index.pragma("synchronous", "OFF")  # a power cut may spoil it; it is rebuilt then
         index.pragma("trusted_schema", False)
+        index.pragma("secure_delete", True)  # erased words must not stay in free pages
         if index.pragma("user_version") != _VERSION:
             with index:
                 index.execute(_SCHEMA)

@@ -39,12 +39,19 @@ def main() -> int:
 
 def _serve(child: Supervised) -> None:
     settings = Settings.model_validate(child.settings)
+
+    def credentials() -> Credentials:
+        # A renewed certificate is used from a reload on; another name or no envelope only from a restart.
+        return load_credentials(
+            child.home / "certs", settings.server.name, settings.security.encryption_enabled
+        )
+
     hub = HubLink(child.home / "run" / "hub.sock", child.name)
     loop = Loop(settings, hub, child)
     listener = ChatListener(
         socket.socket(fileno=child.fd("listener")),
         loop,
-        load_credentials(child.home / "certs", settings),
+        credentials(),
         handshake_seconds=settings.server.handshake_timeout,
         in_flight=settings.limits.handshakes,
         per_address=settings.limits.handshakes_per_address,
@@ -54,7 +61,7 @@ def _serve(child: Supervised) -> None:
         listener.handshake_seconds = changed.server.handshake_timeout
         listener.in_flight = changed.limits.handshakes
         listener.per_address = changed.limits.handshakes_per_address
-        listener.credentials = load_credentials(child.home / "certs", changed)
+        listener.credentials = credentials()
 
     accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
     loop.on_reload = apply
@@ -65,9 +72,8 @@ def _serve(child: Supervised) -> None:
     loop.run()
 
 
-def load_credentials(certs: Path, settings: Settings) -> Credentials:
+def load_credentials(certs: Path, instance: str, envelope: bool) -> Credentials:
     """The server's certificates and keys. Raises ChatdError E606 for what cannot be read."""
-    envelope = settings.security.encryption_enabled
     try:
         context = server_context(certs, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
         server = x509.load_pem_x509_certificate((certs / "server.pem").read_bytes())
@@ -82,6 +88,6 @@ def load_credentials(certs: Path, settings: Settings) -> Credentials:
         server_leaf=server.public_bytes(Encoding.DER),
         envelope_certificate=sealed.public_bytes(Encoding.DER),
         envelope_key=key,
-        instance=settings.server.name,
+        instance=instance,
         envelope=envelope,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
-from chatd.hub.state import looking, moderation, rooms, talking
+from chatd.hub.state import erasing, looking, moderation, rooms, talking
 from chatd.hub.state.turn import Turn, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -32,6 +32,8 @@ _HANDLERS: dict[type[rq.Request], Callable[[Turn, Any], JsonObject]] = {
     rq.Unban: moderation.unban,
     rq.Mute: moderation.mute,
     rq.Unmute: moderation.unmute,
+    rq.Redact: erasing.redact,
+    rq.Freeze: erasing.freeze,
     rq.RoleSet: moderation.role_set,
     rq.Revoke: moderation.revoke,
     rq.UserAdd: moderation.user_add,

@@ -42,6 +42,10 @@ class Room:
     topic: str = ""
     guests: bool = False
     members: set[str] = field(default_factory=set)
+    # Held: nothing is erased here.
+    frozen: bool = False
+    # Messages up to this sequence number have been erased by retention.
+    expired: int = 0
 
 
 @dataclass(slots=True)
@@ -104,7 +108,10 @@ class State:
                 )
                 for name, u in data["users"].items()
             },
-            rooms={n: Room(r["topic"], r["guests"], set(r["members"])) for n, r in data["rooms"].items()},
+            rooms={
+                n: Room(r["topic"], r["guests"], set(r["members"]), r["frozen"], r["expired"])
+                for n, r in data["rooms"].items()
+            },
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
             kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
             mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
@@ -164,6 +171,14 @@ def _topic(state: State, event: JsonObject) -> None:
     state.rooms[event["room"]].topic = event["topic"]
 
 
+def _expired(state: State, event: JsonObject) -> None:
+    state.rooms[event["room"]].expired = event["upto"]
+
+
+def _frozen(state: State, event: JsonObject) -> None:
+    state.rooms[event["room"]].frozen = event["on"]
+
+
 def _sanction(event: JsonObject) -> Sanction:
     return Sanction(event["until"], event["reason"], event["by"], event["at"])
 
@@ -192,6 +207,9 @@ def _unmuted(state: State, event: JsonObject) -> None:
 _APPLY = {
     "message": _nothing,
     "announcement": _nothing,
+    "redacted": _nothing,
+    "expired": _expired,
+    "frozen": _frozen,
     "user_added": _user_added,
     "device_added": _device_added,
     "device_revoked": _device_revoked,
@@ -210,7 +228,12 @@ _APPLY = {
 EVENT_KINDS = frozenset(_APPLY)
 
 # Events that clients are told of; the others (roles, bans, devices) concern admins and the log.
-_VISIBLE = frozenset(("message", "announcement", "joined", "parted", "room_created", "dm_opened", "topic"))
+_VISIBLE = frozenset(
+    (
+        *("message", "announcement", "redacted", "expired", "frozen"),
+        *("joined", "parted", "room_created", "dm_opened", "topic"),
+    )
+)
 
 
 def audience_of(event: JsonObject) -> str | None:
