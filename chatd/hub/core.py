@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from chatd import __version__
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.hub import reading
 from chatd.hub.entries import to_entry
 from chatd.hub.fanout import Fanout
@@ -120,6 +121,7 @@ class Hub:
             self._tell_presence(user, "online", "")
         greeting = encode({"type": "lagged"}) if resumed else self._welcome(turn)
         link.send(["admit", sid, self._terms(turn)], greeting)
+        crash_point("hub.session.admitted")
         if not resumed:
             log_connections.info(
                 "session_opened", user=user, device=device, address=address, worker=link.name
@@ -193,6 +195,7 @@ class Hub:
         if session is None and not link.operator:
             return  # its session was cut or forgotten while the request was on its way
         message: JsonObject = {}
+        crash_point("hub.request.arrived")
         try:
             message = decode(payload)
             request = parse_request(message)
@@ -240,6 +243,7 @@ class Hub:
         result = gate.decide(turn, request)
         self.counters["accepted"] += 1
         self._record(turn, key, digest)
+        crash_point("hub.request.applied")
         return result
 
     def _refuse(self, link: Link, sid: int, session: Session | None, label: int, error: ChatdError) -> None:
@@ -328,7 +332,9 @@ class Hub:
     def commit(self) -> None:
         """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
         if self._batch:
+            crash_point("hub.commit.before")
             self.log.append(self._batch, self._erased)
+            crash_point("hub.commit.after")
             if self._erased:
                 self._reader.forget(list(self._erased))
                 self._erased.clear()

@@ -9,6 +9,7 @@ import time
 from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, Supervised
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.hub.core import Hub
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import clock, recover
@@ -37,7 +38,9 @@ def _serve(child: Supervised) -> None:
     data = child.home / "data"
     started = time.monotonic()
     events = EventLog.open(data, now=clock())
+    crash_point("hub.open.log_open")
     state = recover(events)
+    crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
     reader = ReadThread(data)
     hub = Hub(events, state, settings, reader, clock)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from chatd.config.schema import Settings
+from chatd.faults import crash_point
 from chatd.hub.entries import to_entry
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import gate, rooms
@@ -34,6 +35,7 @@ def recover(events: EventLog) -> State:
     for entry in events.state_entries(state.head):
         state.apply(json.loads(entry.body))
         replayed += 1
+        crash_point("hub.open.replaying")
     state.head = events.head
     if replayed >= SNAPSHOT_AFTER:
         events.save_snapshot(events.head, state.snapshot())

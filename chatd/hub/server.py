@@ -10,6 +10,7 @@ import socket
 
 from chatd.child.channel import Supervised
 from chatd.config.schema import Settings
+from chatd.faults import crash_point
 from chatd.hub.core import Hub
 from chatd.hub.links import Link, LinkClosedError
 from chatd.hub.reading import ReadThread
@@ -43,10 +44,12 @@ class HubServer:
     def run(self) -> None:
         """Returns after a drain. Raises ChatdError E504 when the log cannot be written."""
         self._hub.commit()
+        crash_point("hub.open.before_ready")
         self._child.ready()
         while self._running:
             self._turn(TICK_SECONDS)
         self._turn(0)
+        crash_point("hub.drain.before_snapshot")
         self._hub.save_snapshot()
 
     def _turn(self, timeout: float) -> None:
@@ -60,6 +63,8 @@ class HubServer:
         self._hub.commit()
         for link in list(self._hub.links.values()):
             self._flush(link)
+            crash_point("hub.flush.one_link")
+        crash_point("hub.flush.all_links")
 
     def _accept(self) -> None:
         try:

@@ -6,6 +6,8 @@ import os
 from os import fdatasync, pwrite
 from pathlib import Path
 
+from chatd.faults import crash_point
+
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -13,6 +15,7 @@ def write_synced(fd: int, data: bytes, offset: int) -> None:
     """Write into an existing part of a file; durable when this returns. Raises OSError."""
     if pwrite(fd, data, offset) != len(data):
         raise OSError("short write")
+    crash_point("store.mark.written")
     fdatasync(fd)
 
 

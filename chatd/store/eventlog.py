@@ -16,6 +16,7 @@ from pathlib import Path
 import apsw
 
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.store.chain import link_entry
 from chatd.store.database import (
     BUSY_MS,
@@ -90,12 +91,15 @@ class EventLog:
             lock_fd = _lock(data)
             opened: list[apsw.Connection | MarkFile] = []
             try:
+                crash_point("store.open.locked")
                 mark = _mark_before(data)
                 # What recovery is about to show, acknowledgements will be given for.
                 write_again(data / f"{DATABASE_NAME}-wal")
+                crash_point("store.open.rewritten")
                 opened.append(writer := connect_writer(data, vfs))
                 migrate(writer, data, now=now)
                 point = verify_tail(writer, mark)
+                crash_point("store.open.verified")
                 opened.append(reader := connect_reader(data, vfs))
                 opened.append(marks := MarkFile(data))
                 log = cls(data, lock_fd, writer, reader, marks)
@@ -115,6 +119,7 @@ class EventLog:
         set_verified(self._writer, point)
         self._writer.execute("COMMIT")
         sync_folder(self._data)
+        crash_point("store.open.epoch_committed")
         self._marks.write(Mark(self.epoch, point))
 
     def append(self, entries: Sequence[Entry], erase: Mapping[int, int] | None = None) -> None:
@@ -140,13 +145,17 @@ class EventLog:
             rows.append((*entry[:7], salt, body_hash, entry.body, chain))
         point = Point(entries[-1].seq, chain)
         with self._writing("append to the event log"):
+            crash_point("store.append.before_begin")
             self._begin()
             self._writer.executemany(_INSERT, rows)
             if erase:
                 self._writer.executemany(_ERASED, list(erase.items()))
                 self._writer.executemany(_ERASE, [(seq,) for seq in erase])
+            crash_point("store.append.inserted")
             self._writer.execute("COMMIT")
+            crash_point("store.append.committed")
             self._marks.write(Mark(self.epoch, point))
+            crash_point("store.append.marked")
         self.head, self.chain = point
 
     @contextmanager
@@ -215,7 +224,9 @@ class EventLog:
             point = point_at(self._writer, seq)
             self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
             set_verified(self._writer, point)
+            crash_point("store.snapshot.written")
             self._writer.execute("COMMIT")
+            crash_point("store.snapshot.committed")
 
     def load_snapshot(self) -> tuple[int, bytes] | None:
         """The last snapshot and its seq; None without one, or if it is damaged (replay gives the same)."""
@@ -233,6 +244,7 @@ class EventLog:
         """Copy the WAL into the database and empty it, as far as no reader needs it. Raises E504."""
         with storage_errors("checkpoint the event log"):
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            crash_point("store.close.half_checkpointed")
             self._writer.set_busy_timeout(0)
             try:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

@@ -16,6 +16,7 @@ from chatd.config.loading import load_settings
 from chatd.config.reloading import compare
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.logs import get_log, set_level
 from chatd.logs.files import LogFiles
 from chatd.supervisor import operations
@@ -174,6 +175,7 @@ class Arbiter:
     def _begin_stop(self, reply: Reply | None) -> None:
         if not self._stopping:
             self._stopping = True
+            crash_point("supervisor.stop.begun")
             if self._work:
                 self._finish_work(self._work, ChatdError("E502", "chatd is stopping"))
             self._work = Work("stop", operations.stop(self._children))
@@ -208,6 +210,7 @@ class Arbiter:
             reply(answer(**self.status()) if error is None else refusal(error))
 
     def _come_up(self, name: str) -> None:
+        crash_point("supervisor.start.before_up")
         self._was_up = True
         self._sample()  # so that nobody who asks now has to wait for the first period
         log.info("up", after=name, address=self._address, version=__version__)
@@ -231,6 +234,7 @@ class Arbiter:
         set_level(settings.logging.level)
         for child in self._children:
             child.send({"type": "reload", "settings": self._dump_settings()})
+            crash_point("supervisor.reload.half")
         log.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart)
         return answer(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
 

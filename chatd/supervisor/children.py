@@ -10,6 +10,7 @@ from typing import Final
 
 from chatd.child import EXIT_INTEGRITY
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.logs import get_log
 from chatd.supervisor.health import (
     BOOT_SECONDS,
@@ -139,6 +140,7 @@ class Child:
         self.starts += 1
         try:
             self._process = self._tools.spawn(self.spec)
+            crash_point("supervisor.child.spawned")
         except OSError as error:
             self._after_failure(now, None, f"cannot be started: {error.strerror}", counts=True)
             return
@@ -166,6 +168,7 @@ class Child:
                 self.last_report = message["stats"]  # type: ignore[assignment] # checked just before
 
     def _become_ready(self, now: float) -> None:
+        crash_point("supervisor.child.ready")
         self._follow(Event.READY)
         self._ready = now
         self._boot_failures = 0
@@ -208,6 +211,7 @@ class Child:
         why = "; ".join(part for part in parts if part)
         pid = process.pid
         process.close()
+        crash_point("supervisor.child.reaped")
         if self.state is State.STOPPING and code not in FINAL_EXITS:
             self._follow(Event.ENDED)
             self.exit_code, self.why = code, why if code or self._complaint else ""

@@ -17,6 +17,7 @@ from chatd.child import EXIT_INTEGRITY
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.logs import get_log, set_level
 from chatd.logs.files import FilesHandler, LogFiles
 from chatd.supervisor.arbiter import Arbiter
@@ -128,6 +129,7 @@ def _supervise(
         with listen_tcp(settings.server.host, settings.server.port) as clients, listen_hub(home) as hub:
             specs = children if children is not None else real_children(settings)
             fds = {"listener": clients.fileno(), "hub_listener": hub.fileno()}
+            crash_point("supervisor.start.bound")
             arbiter = Arbiter(home, settings, specs, fds, files, show_address(clients), foreground)
             arbiter.run()
         lock.release()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
+from chatd.faults import crash_point
 from chatd.supervisor.children import Child
 
 Operation = Generator[None, None, None]
@@ -31,6 +32,7 @@ def stop(children: Sequence[Child]) -> Operation:
         for child in group:
             while not child.is_down:
                 yield
+        crash_point("supervisor.stop.workers_down")
 
 
 def restart(children: Sequence[Child]) -> Operation:
@@ -44,6 +46,7 @@ def rolling_restart(children: Sequence[Child]) -> Operation:
         child.wanted = False
         while not child.is_down:
             yield
+        crash_point("supervisor.rolling.one_down")
         child.reset()
         child.wanted = True
         yield from _until_up(child)

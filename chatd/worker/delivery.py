@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.logs.records import get_log
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import FRAME_LIMIT, encode
@@ -131,6 +132,7 @@ class Delivery:
             if not data:
                 return True
             session.unsent = data
+            crash_point("worker.flush.sealed")
 
     def _seal(self, session: Session) -> bytes:
         waiting = session.outbox
@@ -166,6 +168,7 @@ def _send(session: Session) -> bool:
         sent = session.sock.send(session.unsent, socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
+    crash_point("worker.flush.sent")
     session.unsent = session.unsent[sent:] if sent < len(session.unsent) else _NO_BYTES
     return not session.unsent
 

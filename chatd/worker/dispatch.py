@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.proto.events import error_frame
 from chatd.proto.frames import JsonObject, decode, encode, split
 from chatd.proto.requests import By, label_of, parse_request
@@ -60,8 +61,10 @@ class Dispatcher:
     def _pass_on(self, session: Session, label: int, payload: bytes, again: bool) -> None:
         while len(session.pending) >= PENDING_LIMIT and not session.gone.wait(PENDING_PAUSE_SECONDS):
             pass
+        crash_point("worker.request.before_hub")
         if not self._loop.hub.request(session, label, payload, again):
             raise ChatdError("E105", f"the label {label} is in use by a request under way")
+        crash_point("worker.request.after_hub")
 
     def _throttle(self, session: Session, cost: float) -> None:
         """Hold the session back instead of refusing: nothing is lost or reordered (as ergo's fakelag)."""

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.logs.records import get_log
 from chatd.net.listener import Listener
 from chatd.proto.events import bye_frame
@@ -58,6 +59,7 @@ class Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         """From accept to close."""
         listener: ChatListener = self.server
+        crash_point("worker.login.accepted")
         address = str(self.client_address[0])
         try:
             logged_in = self._log_in(listener, address)
@@ -69,6 +71,7 @@ class Connection(socketserver.BaseRequestHandler):
         sock = self.request
         sock.settimeout(None)
         session = Session(next(_sids), sock, *logged_in, address)
+        crash_point("worker.login.done")
         listener.loop.start(session)
         try:
             self._read(session, listener)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, pack
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.net.channel import TlsChannel
 from chatd.pki.profiles import DeviceName, device_of
 from chatd.proto.frames import FRAME_LIMIT
@@ -60,6 +61,7 @@ class Login:
     def run(self) -> LoggedIn:
         """Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
         self._tls()
+        crash_point("worker.login.tls")
         # OpenSSL goes on without a protocol when a client offers others only (RFC 7301, 3.2 wants an alert).
         if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
             raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from chatd.child.channel import Supervised
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.hub.links import LinkClosedError
 from chatd.logs.records import get_log
 from chatd.proto.events import bye_frame, error_frame
@@ -112,6 +113,7 @@ class Loop:
                 if not session.blocked:
                     self._flush(session)
             self._send_counts()
+        crash_point("worker.drain.done")
 
     def _ready(self, what: Any, mask: int) -> None:
         if isinstance(what, Session):
@@ -266,6 +268,7 @@ class Loop:
         elif now >= self._next_connect and self._draining_until is None:
             self._next_connect = now + RECONNECT_SECONDS
             if self.hub.connect(self._sessions.values()):
+                crash_point("worker.hub.connected")
                 self._link_events = selectors.EVENT_READ
                 self._selector.register(self.hub, self._link_events, "hub")
 
@@ -284,6 +287,7 @@ class Loop:
             self._hub_lost()
 
     def _hub_lost(self) -> None:
+        crash_point("worker.hub.lost")
         self._selector.unregister(self.hub)
         self._next_connect = time.monotonic() + RECONNECT_SECONDS
         error = ChatdError("E503")
@@ -300,6 +304,7 @@ class Loop:
         if session.phase is Phase.OPENING:
             session.phase = Phase.OPEN
             self._timer(session, time.monotonic() + self._settings.server.timeout / 2)
+        crash_point("worker.session.admitted")
         self._delivery.to_session(session, payload)
 
     def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
@@ -316,6 +321,7 @@ class Loop:
         session = self._sessions.get(sid)
         if session is not None and self.hub.answered(session, label):
             self._delivery.to_session(session, payload)
+            crash_point("worker.reply.queued")
 
     def _room(self, payload: bytes, room: str) -> None:
         self._delivery.to_room(room, payload)
@@ -368,6 +374,7 @@ class Loop:
         self.on_drain()
         for session in list(self._sessions.values()):
             self._going_away(session)
+        crash_point("worker.drain.begun")
 
     def _going_away(self, session: Session) -> None:
         self._delivery.goodbye(session, encode(bye_frame(ChatdError("E502"), retry=True)))

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from chatd.child.channel import EXIT_CONFIG, Supervised
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.faults import crash_point
 from chatd.logs.records import get_log
 from chatd.pki.contexts import server_context
 from chatd.worker.handler import ChatListener
@@ -67,8 +68,10 @@ def _serve(child: Supervised) -> None:
     loop.on_reload = apply
     # shutdown() waits for serve_forever to notice, so not on the loop's own thread.
     loop.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
+    crash_point("worker.start.before_accept")
     accepting.start()
     child.ready()
+    crash_point("worker.start.ready")
     loop.run()
 
 
