@@ -31,7 +31,7 @@ def user() -> None:
 
 @cli.group()
 def room() -> None:
-    """Rooms: list them and their members."""
+    """Rooms: list them and their members, hold and erase messages."""
 
 
 @cli.group()
@@ -55,6 +55,9 @@ for command in (
 ):
     cli.add_command(command)
     user.add_command(command)
+for command in (moderation.redact, moderation.freeze):
+    cli.add_command(command)
+    room.add_command(command)
 cli.add_command(people.users)
 user.add_command(people.users, "list")
 cli.add_command(people.rooms)

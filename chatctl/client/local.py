@@ -134,6 +134,7 @@ class CaughtUp:
 
 Logged = (
     ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet | ev.Announcement
+    | ev.Redacted | ev.Expired | ev.Frozen
 )  # fmt: skip
 Local = Connected | Disconnected | Acknowledged | Refused | CaughtUp
 AnyEvent = Local | Logged | ev.Presence | ev.Lagged | ev.Slowed | ev.Bye

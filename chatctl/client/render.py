@@ -85,9 +85,20 @@ def happening(event: AnyEvent) -> str | None:
             if not event.topic:
                 return f"{name(event.by)} removed the topic of {name(event.room)}"
             return f"{name(event.by)} set the topic of {name(event.room)}: {one_line(event.topic)}"
+        case ev.Redacted():
+            return f"{name(event.by)} erased message {event.target}{_because(event.reason)}"
+        case ev.Expired():
+            return f"{event.count} messages of {name(event.room)} have passed their time and were erased"
+        case ev.Frozen():
+            held = "are held" if event.on else "are no longer held"
+            return f"the messages of {name(event.room)} {held}, says {name(event.by)}{_because(event.reason)}"
         case ev.Slowed():
             return f"too fast: the server holds your messages back for {event.seconds} s; nothing is lost"
     return None
+
+
+def _because(reason: str) -> str:
+    return f": {one_line(reason)}" if reason else ""
 
 
 def title(room: str, me: str = "") -> str:

@@ -142,6 +142,34 @@ def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None
     )
 
 
+@click.command()
+@click.argument("room", type=room_name)
+@click.argument("seq", type=click.IntRange(1))
+@reason_option
+@yes_option
+@connecting
+def redact(app: App, room: str, seq: int, reason: str, yes: bool) -> None:
+    """Erase the text of message SEQ of ROOM, for everybody and for good.
+
+    `chat history ROOM --json` and `chat search --json` show the seq of each message. That there was
+    a message, when and from whom, stays in the log.
+    """
+    confirm(f"Erase message {seq} of {room} for good?", yes=yes)
+    result = app.ask("redact", room=room, seq=seq, reason=reason)
+    app.show(result, lambda: output.line(f"erased message {seq} of {room}"))
+
+
+@click.command()
+@click.argument("room", type=room_name)
+@click.option("--off", is_flag=True, help="Let the messages go again.")
+@reason_option
+@connecting
+def freeze(app: App, room: str, off: bool, reason: str) -> None:
+    """Hold the messages of ROOM: nothing erases them, neither retention nor redact."""
+    result = app.ask("freeze", room=room, on=not off, reason=reason)
+    app.show(result, lambda: output.line(f"{room} is {'no longer held' if off else 'held'}"))
+
+
 def _confirm_several(verb: str, users: tuple[str, ...], yes: bool) -> None:
     # One user is urgent and easily undone; a list may be a shell expansion gone wrong.
     if len(set(users)) > 1:

@@ -336,6 +336,8 @@ class Hub:
             self.log.append(self._batch, self._erased)
             crash_point("hub.commit.after")
             if self._erased:
+                # What was erased is also in the write-ahead log until that is emptied.
+                self.log.checkpoint()
                 self._reader.forget(list(self._erased))
                 self._erased.clear()
             self._batch.clear()
