@@ -1,0 +1,276 @@
+"""Who may do what, generated: every request type, every kind of principal, every kind of room.
+
+``TABLE`` says what must come out and shares nothing with the code that decides. Another request type
+makes a test fail until its row is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chatd.proto.requests import REQUESTS
+from tests.support.hubworld import World, copies
+
+# Name of the user in the world below -> what it is. All but the first three columns' rooms are none.
+PRINCIPALS = ("guest", "demoted", "user", "admin", "former", "stranger", "outsider")
+SHUT_OUT = {"banned": "E207", "kicked": "E208", "revoked": "E206", "nobody": "E205"}
+ROOMS = {"open": "#open", "closed": "#closed", "dm": "@dan,eve"}
+MSG_ID = "0a" * 16
+
+
+def build() -> World:
+    """guest is in #open, user and admin are in both rooms, outsider is an admin in none.
+
+    demoted, former and revoked were in both, demoted while it was a user; stranger was never in any.
+    dan and eve have written to each other.
+    """
+    world = World()
+    world.settle()
+    roles = {"guest": "guest", "admin": "admin", "outsider": "admin"}
+    members = ("user", "admin", "demoted", "former", "banned", "kicked", "revoked", "dan", "victim")
+    for name in (*PRINCIPALS, "banned", "kicked", "revoked", "dan", "eve", "victim", "hidden"):
+        world.user(name, roles.get(name))
+        world.ask(name, "part", room="#lobby")
+    world.ask("dan", "create", room="#open", guests=True)
+    world.ask("eve", "create", room="#closed")
+    for name in members:
+        for room in ("#open", "#closed"):
+            world.ask(name, "join", room=room)
+    world.ask("guest", "join", room="#open")
+    world.ask("dan", "part", room="#open")
+    for room in ("#open", "#closed"):
+        world.ask("former", "part", room=room)
+        world.box("mute", user="victim", room=room)
+    world.box("mute", user="victim")
+    world.ask("dan", "send", to="@eve", body="between us")
+    world.box("role_set", user="demoted", role="guest")
+    world.box("role_set", user="hidden", role="guest")
+    world.box("ban", user="banned")
+    world.box("kick", user="kicked")
+    world.box("ban", user="eve")
+    world.box("revoke", user="revoked", device="laptop")
+    return world
+
+
+world_copy = copies(build)
+
+#                     guest demoted user admin former stranger outsider
+EVERYBODY = "ok   ok   ok   ok   ok   ok   ok"
+NOBODY = "E300 E300 E300 E300 E300 E300 E300"
+ADMINS = "E300 E300 E300 ok   E300 E300 ok"
+USERS = "E300 E300 ok   ok   ok   ok   ok"
+UNKNOWN = "E404 E404 E404 E404 E404 E404 E404"
+ADMINS_NOT_FOUND = "E300 E300 E300 E404 E300 E300 E404"
+MEMBERS = {
+    "open": "ok   ok   ok   ok   E301 E301 E301",
+    "closed": "E404 E404 ok   ok   E301 E301 E301",
+    "dm": UNKNOWN,
+}
+MODERATION = {"open": ADMINS, "closed": ADMINS, "dm": ADMINS_NOT_FOUND}
+
+Row = tuple[dict[str, Any], dict[str, str]]
+# Request type -> one or more of (its fields, what comes out for each kind of room; "-": it names no
+# room). ROOM stands for the room's name.
+ROOM = object()
+TABLE: dict[str, list[Row]] = {
+    "ping": [({}, {"-": EVERYBODY})],
+    "resume": [({"after": 0}, {"-": EVERYBODY})],
+    "send": [
+        (
+            {"to": ROOM, "body": "hello", "msg_id": MSG_ID},
+            MEMBERS | {"dm": "E300 E300 E405 E405 E405 E405 E405"},
+        ),
+        ({"to": "@dan", "body": "hello", "msg_id": MSG_ID}, {"-": USERS}),
+        ({"to": "@nil", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E405 E405 E405 E405 E405"}),
+        # A guest gets no direct messages, and only those who may know of it are told why.
+        ({"to": "@guest", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E303 E303 E405 E405 E303"}),
+    ],
+    "history": [({"room": ROOM}, MEMBERS)],
+    "search": [({"query": "hello in:#closed"}, {"-": EVERYBODY})],
+    "create": [
+        ({"room": "#fresh"}, {"-": USERS}),
+        (
+            {"room": ROOM},
+            {
+                "open": "E300 E300 E406 E406 E406 E406 E406",
+                "closed": "E300 E300 E406 E406 E406 E406 E406",
+                "dm": "E300 E300 E403 E403 E403 E403 E403",
+            },
+        ),
+    ],
+    "join": [
+        (
+            {"room": ROOM},
+            {"open": EVERYBODY, "closed": "E404 E404 ok   ok   ok   ok   ok", "dm": UNKNOWN},
+        )
+    ],
+    "part": [({"room": ROOM}, MEMBERS)],
+    "rooms": [({}, {"-": EVERYBODY})],
+    "who": [
+        (
+            {"room": ROOM},
+            {
+                "open": "ok   ok   ok   ok   E301 E301 ok",
+                "closed": "E404 E404 ok   ok   E301 E301 ok",
+                "dm": UNKNOWN,
+            },
+        )
+    ],
+    # dan is in #closed: whoever is not there does not know of dan.
+    "whois": [({"user": "dan"}, {"-": "E405 E405 ok   ok   E405 E405 ok"})],
+    "topic": [
+        (
+            {"room": ROOM, "topic": "t"},
+            {
+                "open": "E300 E300 ok   ok   E301 E301 E301",
+                "closed": "E300 E300 ok   ok   E301 E301 E301",
+                "dm": "E300 E300 E404 E404 E404 E404 E404",
+            },
+        )
+    ],
+    "away": [({"text": "lunch"}, {"-": EVERYBODY})],
+    "kick": [({"user": "victim"}, {"-": ADMINS}), ({"user": "victim", "room": ROOM}, MODERATION)],
+    "ban": [({"user": "victim"}, {"-": ADMINS})],
+    "unban": [({"user": "banned"}, {"-": ADMINS})],
+    "bans": [({}, {"-": ADMINS})],
+    "mute": [({"user": "victim"}, {"-": ADMINS}), ({"user": "victim", "room": ROOM}, MODERATION)],
+    "unmute": [
+        ({"user": "victim"}, {"-": ADMINS}),
+        ({"user": "victim", "room": ROOM}, MODERATION | {"dm": "E300 E300 E300 E410 E300 E300 E410"}),
+    ],
+    "redact": [({"room": ROOM, "seq": 1}, MODERATION)],
+    "freeze": [({"room": ROOM}, MODERATION)],
+    "announce": [({"body": "hello"}, {"-": ADMINS})],
+    "role_set": [
+        ({"user": "victim", "role": "guest"}, {"-": ADMINS}),
+        ({"user": "victim", "role": "admin"}, {"-": ADMINS}),
+    ],
+    "role_show": [({}, {"-": USERS}), ({"user": "dan"}, {"-": "E300 E300 ok   ok   E405 E405 ok"})],
+    "users": [({}, {"-": ADMINS})],
+    "revoke": [({"user": "victim", "device": "laptop"}, {"-": ADMINS})],
+    "stats": [({}, {"-": ADMINS})],
+    "user_add": [({"user": "mallory", "device": "x", "serial": "0a", "role": "admin"}, {"-": NOBODY})],
+}
+
+
+def filled(fields: dict[str, Any], room: str) -> dict[str, Any]:
+    return {name: room if value is ROOM else value for name, value in fields.items()}
+
+
+def cases() -> Iterator[Any]:
+    for kind, rows in TABLE.items():
+        for number, (fields, outcomes) in enumerate(rows):
+            for target, line in outcomes.items():
+                full = filled(fields, ROOMS.get(target, ""))
+                wanted = dict(zip(PRINCIPALS, line.split(), strict=True)) | SHUT_OUT
+                for who, outcome in wanted.items():
+                    yield pytest.param(who, kind, full, outcome, id=f"{who}-{kind}{number or ''}-{target}")
+
+
+def test_every_request_type_has_a_row() -> None:
+    assert set(TABLE) == set(REQUESTS)
+
+
+def test_every_request_type_that_names_a_room_is_tried_with_every_kind_of_room() -> None:
+    for kind, model in REQUESTS.items():
+        if {"room", "to"} & set(model.model_fields):
+            assert set(ROOMS) <= {target for _, outcomes in TABLE[kind] for target in outcomes}, kind
+
+
+@pytest.mark.parametrize(("who", "kind", "fields", "outcome"), list(cases()))
+def test_matrix(who: str, kind: str, fields: dict[str, Any], outcome: str) -> None:
+    world = world_copy()
+    before = world.state.snapshot()
+    assert world.outcome(who, kind, **fields) == outcome
+    if outcome != "ok":
+        assert world.state.snapshot() == before
+
+
+# --- nobody learns what they may not know ----------------------------------------------------------
+
+# Room -> those who are not to notice that it is there, and a name of the same form that is free.
+HIDDEN = {
+    "#closed": (("guest", "demoted"), "#nought"),
+    "@dan,eve": (PRINCIPALS, "@dan,nil"),
+}
+HIDDEN_USERS = {"dan": ("guest", "demoted", "former", "stranger"), "hidden": ("guest", "user", "stranger")}
+
+
+def in_words(who: str, kind: str, fields: dict[str, Any], name: str) -> str:
+    """The answer to a request, without the name that was asked for."""
+    return world_copy().words(who, kind, **fields).replace(name.lstrip("@"), "NAME")
+
+
+@pytest.mark.parametrize("kind", [k for k, m in REQUESTS.items() if {"room", "to"} & set(m.model_fields)])
+@pytest.mark.parametrize("room", HIDDEN)
+def test_a_hidden_room_and_none_are_the_same(kind: str, room: str) -> None:
+    unaware, free = HIDDEN[room]
+    for fields, outcomes in TABLE[kind]:
+        if "dm" not in outcomes:
+            continue
+        for who in unaware:
+            hidden, absent = filled(fields, room), filled(fields, free)
+            assert in_words(who, kind, hidden, room) == in_words(who, kind, absent, free), who
+            assert in_words(who, kind, hidden, room)
+
+
+@pytest.mark.parametrize("user", HIDDEN_USERS)
+def test_a_hidden_user_and_none_are_the_same(user: str) -> None:
+    for who in HIDDEN_USERS[user]:
+        for kind in ("whois", "role_show"):
+            told = in_words(who, kind, {"user": user}, user)
+            assert told == in_words(who, kind, {"user": "nil"}, "nil")
+            assert told
+
+
+def test_a_hidden_guest_and_nobody_get_the_same_refusal() -> None:
+    for who in ("former", "stranger"):
+        told = [
+            in_words(who, "send", {"to": f"@{n}", "body": "x", "msg_id": MSG_ID}, n) for n in ("guest", "nil")
+        ]
+        assert told[0] == told[1] != ""
+
+
+def test_refused_moderation_does_not_tell_who_is_there() -> None:
+    for kind in ("kick", "ban", "unban", "mute", "unmute", "revoke", "role_set"):
+        for who in ("guest", "demoted", "user", "former", "stranger"):
+            fields = TABLE[kind][0][0]
+            told = {in_words(who, kind, fields | {"user": name}, name) for name in ("dan", "outsider", "nil")}
+            assert len(told) == 1
+
+
+def test_lists_name_only_what_may_be_known() -> None:
+    world = world_copy()
+    seen = {who: {r["room"] for r in world.ask(who, "rooms")["rooms"]} for who in PRINCIPALS}
+    assert seen["guest"] == seen["demoted"] == {"#lobby", "#open"}
+    assert all(seen[who] == {"#lobby", "#open", "#closed"} for who in PRINCIPALS[2:])
+    assert world.ask("user", "whois", user="dan")["rooms"] == ["#closed"]
+    assert world.ask("guest", "whois", user="user")["rooms"] == ["#open"]
+    assert world.ask("user", "role_show")["pinned"] == {}
+
+
+def test_admins_do_not_see_whose_conversations_there_are() -> None:
+    world = world_copy()
+    for who in ("admin", "outsider"):
+        assert "@dan" not in str(world.ask(who, "whois", user="dan"))
+        assert "@dan" not in str(world.ask(who, "users"))
+        assert "@dan" not in str(world.ask(who, "rooms"))
+
+
+@pytest.mark.parametrize("kind", ["resume", "search"])
+def test_reads_reach_only_rooms_one_is_in(kind: str) -> None:
+    wanted = {
+        "guest": {"#open"},
+        "demoted": {"#open"},
+        "user": {"#open", "#closed"},
+        "admin": {"#open", "#closed"},
+        "former": set(),
+        "stranger": set(),
+        "outsider": set(),
+    }
+    for who, rooms in wanted.items():
+        world = world_copy()
+        assert set(world.ask(who, kind, **TABLE[kind][0][0])["rooms"]) == rooms | {"*"}
