@@ -32,8 +32,7 @@ async def _join(talk: Talk, call: Call) -> None:
 
 
 async def _create(talk: Talk, call: Call) -> None:
-    made = await talk.ask("create", room=call["room"], topic=call["topic"])
-    await talk.enter(call["room"], made)
+    await talk.enter(call["room"], create={"topic": call["topic"]})
 
 
 async def _part(talk: Talk, call: Call) -> None:
@@ -123,12 +122,12 @@ async def _away(talk: Talk, call: Call) -> None:
 async def _kick(talk: Talk, call: Call) -> None:
     result = await talk.ask("kick", user=call["name"], room=call["room"], reason=call["reason"])
     where = f" of {call['room']}" if call["room"] else ""
-    talk.show([answers.sanction(result, f"put out{where}", lasting=False)])
+    talk.show([answers.sanction(result, f"was put out{where}", lasting=False)])
 
 
 async def _ban(talk: Talk, call: Call) -> None:
     result = await talk.ask("ban", user=call["name"], seconds=call["seconds"], reason=call["reason"])
-    talk.show([answers.sanction(result, "banned", lasting=True)])
+    talk.show([answers.sanction(result, "is banned", lasting=True)])
 
 
 async def _unban(talk: Talk, call: Call) -> None:

@@ -31,7 +31,7 @@ def help_lines(permissions: Iterable[str], about: str | None) -> list[Line]:
     return [
         *(_help_line(command, HELP_COLUMN) for command in permitted(set(permissions))),
         note("Tab completes; Ctrl-R finds typed lines; // begins a message with /"),
-        note("a pasted block is one message; *, ~ and + after a name: admin, guest, other role"),
+        note("a pasted block is one message; marks of names: * admin, ~ guest, + other"),
     ]
 
 
@@ -101,7 +101,7 @@ def sanction(result: JsonObject, done: str, *, lasting: bool) -> Line:
     """What a kick or ban did."""
     until = f" {_until(result)}" if lasting else ""
     closed = _count(_number(result, "sessions"), "session")
-    return note(f"{_text(result, 'user')} was {done}{until}; {closed} closed")
+    return note(f"{_text(result, 'user')} {done}{until}; {closed} closed")
 
 
 def room_head(result: JsonObject, shown: str, unread: int) -> Line:

@@ -93,7 +93,7 @@ def happening(event: AnyEvent) -> str | None:
             held = "are held" if event.on else "are no longer held"
             return f"the messages of {name(event.room)} {held}, says {name(event.by)}{_because(event.reason)}"
         case ev.Slowed():
-            return f"too fast: the server holds your messages back for {event.seconds} s; nothing is lost"
+            return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return None
 
 

@@ -88,16 +88,18 @@ class Talk:
             after = str(entries[-1].get(by, ""))
         return found
 
-    async def enter(self, room: str, known: JsonObject | None = None) -> None:
+    async def enter(self, room: str, *, create: JsonObject | None = None) -> None:
         """Make a conversation current and show what was said there and is not on the screen yet.
 
-        ``known``: the result of create, which is a join already. Raises the server's refusal.
+        ``create``: the fields with which to make the room first. Raises the server's refusal.
         """
         async with self._entering:
             self._held = []
             try:
-                head = known or {}
-                if known is None and room.startswith("#"):
+                head: JsonObject = {}
+                if create is not None:
+                    head = await self.ask("create", room=room, **create)
+                elif room.startswith("#"):
                     head = await self.ask("join", room=room)
                 self._arrive(room, head, await self._past(room))
             finally:

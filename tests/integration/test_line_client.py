@@ -1,0 +1,171 @@
+"""The line client in a real terminal, against a real daemon."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import BIN, Daemon
+from tests.support.hostile import TEXTS
+from tests.support.terminal import TMUX, Terminal
+
+pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, shared_daemon: Daemon) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, {**shared_daemon.environ, "XDG_STATE_HOME": str(tmp_path)})
+    yield terminal
+    terminal.close()
+
+
+def user(daemon: Daemon, name: str, role: str = "user") -> str:
+    """A user of one test; the arguments for tmux to open their client."""
+    daemon.add_user(name, role)
+    return name
+
+
+def open_chat(terminal: Terminal, daemon: Daemon, name: str, *options: str) -> None:
+    command = (str(BIN / "chat"), "--identity", str(daemon.identity(name)), *options)
+    terminal.open(name, command)
+    terminal.wait(name, f"connected to lab as {name}")
+    terminal.wait(name, "-- #lobby: ")
+    terminal.wait(name, "· connected ·")
+
+
+def say(terminal: Terminal, name: str, text: str) -> None:
+    terminal.keys(name, "-l", text)
+    terminal.keys(name, "Enter")
+
+
+def test_incoming_text_never_breaks_the_line_being_typed(terminal: Terminal, shared_daemon: Daemon) -> None:
+    ann, ben = user(shared_daemon, "ann"), user(shared_daemon, "ben")
+    open_chat(terminal, shared_daemon, ann)
+    open_chat(terminal, shared_daemon, ben)
+    terminal.keys(ben, "-l", "half a thought 日本")
+    terminal.wait(ben, "#lobby> half a thought 日本")
+    for number in range(5):
+        say(terminal, ann, f"line {number} 👍")
+    shown = terminal.wait(ben, "<ann> line 4 👍")
+    assert "#lobby> half a thought 日本\n" in shown
+    terminal.resize(ben, 50, 20)
+    terminal.keys(ben, "-l", "語")
+    terminal.wait(ben, "#lobby> half a thought 日本語")
+    terminal.keys(ben, "Enter")
+    terminal.wait(ann, "<ben> half a thought 日本語")
+    assert terminal.wait(ben, "<ben> half a thought 日本語").count("half a thought") == 1
+
+
+def test_a_pasted_block_is_one_message(terminal: Terminal, shared_daemon: Daemon) -> None:
+    cat, dan = user(shared_daemon, "cat"), user(shared_daemon, "dan")
+    open_chat(terminal, shared_daemon, cat)
+    open_chat(terminal, shared_daemon, dan)
+    terminal.paste(cat, "one\n  two\n[00:00:00Z] <admin*> three\n")
+    terminal.wait(cat, "[00:00:00Z] <admin*> three")
+    terminal.keys(cat, "Enter")
+    shown = terminal.wait(dan, "three")
+    assert re.search(r"\] <cat> one\n      two\n    \[00:00:00Z\] <admin\*> three\n", shown)
+    say(terminal, cat, "/paste")
+    terminal.wait(cat, "Ctrl-D sends")
+    say(terminal, cat, "four")
+    terminal.keys(cat, "-l", "five")
+    terminal.keys(cat, "C-d")
+    assert re.search(r"<cat> four\n    five\n", terminal.wait(dan, "five"))
+
+
+def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) -> None:
+    eve, fay = user(shared_daemon, "eve"), user(shared_daemon, "fay")
+    open_chat(terminal, shared_daemon, eve)
+    open_chat(terminal, shared_daemon, fay)
+    # Typed ahead: the message belongs to the room that the line before it enters.
+    say(terminal, eve, "/create ops the topic")
+    say(terminal, eve, "first")
+    terminal.wait(eve, "<eve> first")
+    say(terminal, fay, "/join ops")
+    shown = terminal.wait(fay, "<eve> first")
+    assert "-- #ops: the topic · 2 members --" in shown
+    say(terminal, fay, "/join #lobby")
+    terminal.wait(fay, "#lobby> ")
+    say(terminal, eve, "nothing for anybody")
+    say(terminal, eve, "fay: look here")
+    shown = terminal.wait(fay, "#ops <eve> fay: look here")
+    assert "nothing for anybody" not in shown
+    terminal.wait(fay, "· #ops 2")
+    say(terminal, fay, "/msg eve psst")
+    terminal.wait(eve, "@fay <fay> psst")
+    say(terminal, fay, "/ban eve")
+    terminal.wait(fay, "(E300)")
+    say(terminal, fay, "please drop it")
+    terminal.wait(fay, 'not sent: "please drop it"')
+    terminal.wait(fay, "(E400)")
+    say(terminal, fay, "/nonsense")
+    terminal.wait(fay, "there is no command /nonsense")
+    terminal.wait(fay, "#lobby> /nonsense")
+
+
+def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
+    tmp_path: Path, daemon: Daemon
+) -> None:
+    terminal = Terminal(tmp_path, {**daemon.environ, "XDG_STATE_HOME": str(tmp_path)})
+    gil = user(daemon, "gil")
+    try:
+        open_chat(terminal, daemon, gil)
+        say(terminal, gil, "before")
+        terminal.wait(gil, "<gil> before")
+        daemon.chatd("stop")
+        terminal.wait(gil, "· reconnecting ·")
+        say(terminal, gil, "meanwhile")
+        terminal.wait(gil, "... #lobby meanwhile")
+        terminal.wait(gil, "reconnecting (1 unsent)")
+        daemon.start()
+        terminal.wait(gil, "-- connected again --")
+        shown = terminal.wait(gil, "<gil> meanwhile")
+        assert shown.count("<gil> before") == shown.count("meanwhile") == 1
+        daemon.chatctl("ban", "gil", "--for", "2h", "--reason", "spam")
+        assert terminal.wait_end(gil) == 4
+        assert "spam (E207)" in terminal.text(gil)
+    finally:
+        terminal.close()
+
+
+def test_quitting(terminal: Terminal, shared_daemon: Daemon) -> None:
+    hal, ida = user(shared_daemon, "hal"), user(shared_daemon, "ida")
+    open_chat(terminal, shared_daemon, hal)
+    open_chat(terminal, shared_daemon, ida)
+    terminal.keys(hal, "-l", "not this")
+    terminal.wait(hal, "#lobby> not this")
+    terminal.keys(hal, "C-c")
+    terminal.keys(hal, "C-c")
+    shown = terminal.wait(hal, "Ctrl-C again quits")
+    assert "not this" not in shown
+    terminal.keys(hal, "C-c")
+    assert terminal.wait_end(hal) == 0
+    terminal.keys(ida, "C-d")
+    assert terminal.wait_end(ida) == 0
+
+
+def test_hostile_text_cannot_control_the_terminal(terminal: Terminal) -> None:
+    done = terminal._folder / "shown"
+    script = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.support.hostile_screen", str(done))
+    terminal.open("hostile", script, columns=200, rows=50)
+    before = terminal.title("hostile")
+    shown = terminal.wait("hostile", f"end {list(TEXTS)[-1]}")
+    for label in TEXTS:
+        assert f"begin {label}" in shown
+    assert terminal.title("hostile") == before
+    assert r"\x1b]0;OWNED\x07" in shown
+    assert r"\x9b2J" in shown
+    assert r"\u202egnp.exe" in shown
+    assert "\n[00:00:00Z] <admin*> forged" not in shown
+    raw = terminal.raw("hostile")
+    # What prompt_toolkit itself needs is CSI; no OSC, DCS, APC, PM, SOS, charset or reset may appear.
+    assert set(re.findall(rb"\x1b(.)", raw)) <= {b"["}
+    assert not re.search(rb"[\x00-\x06\x0b\x0c\x0e-\x1a\x7f]", raw)
+    text = raw.decode()
+    assert not re.search("[\x80-\x9f\u202a-\u202e\u2066-\u2069\u200b\u2028\ufeff\U000e0000-\U000e007f]", text)

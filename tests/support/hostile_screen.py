@@ -1,0 +1,52 @@
+"""Run in a terminal by a test: shows every hostile text on the line client's real screen, then waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from chatctl.client import answers
+from chatctl.client.completion import LineCompleter
+from chatctl.client.render import Line, View, name, render
+from chatctl.client.rooms import Rooms
+from chatctl.client.screen import Screen
+from chatd.proto import events as ev
+from tests.support.hostile import TEXTS
+
+
+def lines_of(label: str, text: str) -> list[Line]:
+    """The text in every place of every line."""
+    said: dict[str, Any] = {
+        "room": text,
+        "user": text,
+        "role": text,
+        "kind": "text",
+        "body": text,
+        "reply_to": None,
+    }
+    message = ev.Message.model_construct(type="message", seq=1, at=0, device="d", **said)
+    topic = ev.TopicSet.model_construct(type="topic", seq=1, at=0, room=text, topic=text, by=text)
+    away = ev.Presence.model_construct(type="presence", room=text, user=text, state="away", text=text)
+    lines = [answers.note(f"begin {label}"), *render(message, View(me="me", room="#lobby"))]
+    lines += [*render(topic, View()), *render(away, View())]
+    whois = {"user": text, "role": text, "state": text, "text": text, "rooms": [text]}
+    return [*lines, *answers.whois(whois), answers.note(f"end {label}")]
+
+
+async def show(done: Path) -> None:
+    """All of them; ``done`` is made when they are on the screen."""
+    screen = Screen(
+        prompt=lambda pasting: [("class:prompt", f"{name(TEXTS['osc_title'])}> ")],
+        status=lambda: [("class:status", name(TEXTS["csi_clear"]))],
+        on_line=lambda line, pasted: False,
+        completer=LineCompleter(Rooms("me"), tuple),
+    )
+    asyncio.get_running_loop().call_later(0.2, screen.show, [x for t in TEXTS.items() for x in lines_of(*t)])
+    asyncio.get_running_loop().call_later(1.0, done.touch)
+    await screen.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(show(Path(sys.argv[1])))

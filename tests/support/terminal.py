@@ -1,0 +1,89 @@
+"""A real terminal for tests: tmux on a socket of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support.daemon import wait_until
+
+TMUX = shutil.which("tmux")
+
+
+class Terminal:
+    """One tmux server with a window per program; ``raw`` below ``folder`` gets every byte written."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environ = {**environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+        self._environ.pop("TMUX", None)
+        self._names: list[str] = []
+
+    def open(self, name: str, command: Sequence[str], *, columns: int = 90, rows: int = 40) -> None:
+        """Start a program in a window; the window stays when it ends."""
+        size = ("-x", str(columns), "-y", str(rows))
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-s", name, *size, "cat")
+        self._tmux("set-option", "-t", name, "remain-on-exit", "on")
+        self._tmux("pipe-pane", "-t", name, f"cat > {self._raw(name)}")
+        self._tmux("respawn-pane", "-k", "-t", name, *command)
+        self._names.append(name)
+
+    def keys(self, name: str, *keys: str) -> None:
+        """Press keys; text is typed as it is."""
+        self._tmux("send-keys", "-t", name, *keys)
+
+    def paste(self, name: str, text: str) -> None:
+        """Paste, bracketed when the program asked for that."""
+        self._tmux("load-buffer", "-", text=text)
+        self._tmux("paste-buffer", "-p", "-t", name)
+
+    def resize(self, name: str, columns: int, rows: int) -> None:
+        """Change the size of a window."""
+        self._tmux("resize-window", "-t", name, "-x", str(columns), "-y", str(rows))
+
+    def text(self, name: str) -> str:
+        """What is on the screen and above it, rows that were wrapped by the terminal joined."""
+        return self._tmux("capture-pane", "-p", "-J", "-S", "-1000", "-t", name)
+
+    def raw(self, name: str) -> bytes:
+        """Every byte the program wrote."""
+        return self._raw(name).read_bytes()
+
+    def title(self, name: str) -> str:
+        """The title of the window's pane."""
+        return self._tmux("display-message", "-p", "-t", name, "#{pane_title}").strip()
+
+    def wait(self, name: str, text: str) -> str:
+        """Wait until a text is on the screen; all that is there then."""
+        return str(
+            wait_until(lambda: text in (shown := self.text(name)) and shown, what=f"{text!r} in {name}")
+        )
+
+    def wait_end(self, name: str) -> int:
+        """Wait until the program has ended; its exit code."""
+        fields = "#{pane_dead} #{pane_dead_status}"
+
+        def ended() -> str:
+            dead, _, status = self._tmux("display-message", "-p", "-t", name, fields).strip().partition(" ")
+            return status if dead == "1" else ""
+
+        return int(wait_until(ended, what=f"the end of {name}"))
+
+    def close(self) -> None:
+        """End all programs."""
+        if self._names:
+            self._tmux("kill-server")
+
+    def _raw(self, name: str) -> Path:
+        return self._folder / f"{name}.raw"
+
+    def _tmux(self, *arguments: str, text: str = "") -> str:
+        assert TMUX is not None
+        command = [TMUX, "-S", str(self._folder / "tmux"), *arguments]
+        done = subprocess.run(
+            command, env=self._environ, input=text, capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        return done.stdout

@@ -1,0 +1,109 @@
+"""Reading what is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatctl.client.actions import HANDLERS, SWITCHING
+from chatctl.client.answers import help_lines
+from chatctl.client.grammar import TABLE, Call, Mistake, Say, parse, permitted
+from chatctl.client.render import plain
+from chatd.policy.roles import PERMISSIONS
+
+READ: dict[str, tuple[str, dict[str, Any]]] = {
+    "/join war": ("join", {"room": "#war"}),
+    "/j #war": ("join", {"room": "#war"}),
+    "/PART": ("part", {"room": None}),
+    "/ban bob 2h spam and more": ("ban", {"name": "bob", "seconds": 7200, "reason": "spam and more"}),
+    "/ban @bob spam": ("ban", {"name": "bob", "seconds": None, "reason": "spam"}),
+    "/ban bob": ("ban", {"name": "bob", "seconds": None, "reason": None}),
+    "/kick bob #war too loud": ("kick", {"name": "bob", "room": "#war", "reason": "too loud"}),
+    "/kick bob too loud": ("kick", {"name": "bob", "room": None, "reason": "too loud"}),
+    "/mute bob #war 30m x": ("mute", {"name": "bob", "room": "#war", "seconds": 1800, "reason": "x"}),
+    "/mute bob 30m": ("mute", {"name": "bob", "room": None, "seconds": 1800, "reason": None}),
+    "/msg bob hi  there\n  you": ("msg", {"name": "bob", "text": "hi  there\n  you"}),
+    "/history": ("history", {"count": None}),
+    "/history 100": ("history", {"count": 100}),
+    "/role": ("role", {"name": None, "role": None}),
+    "/role bob admin": ("role", {"name": "bob", "role": "admin"}),
+    "/reply 14:02:40Z yes": ("reply", {"to": "14:02:40Z", "text": "yes"}),
+    "/me  waves ": ("me", {"text": "waves"}),
+    "/exit": ("quit", {}),
+}
+MISTAKES = {
+    "/": "no command",
+    "/nonsense": "/help",
+    "/etc/passwd": "write //",
+    "/\x1b[2J": r"\x1b",
+    "/join": "#ROOM",
+    "/join @bob": "starts with #",
+    "/join War!": "contains 'W'",
+    # These must not become a ban for ever or a mute everywhere.
+    "/ban bob 2hours spam": "duration",
+    "/ban bob 0m": "duration",
+    "/mute bob #Not!a!room": "a-z",
+    "/ban": "NAME",
+    "/history 0": "1 to 500",
+    "/history ١": "1 to 500",
+    "/who #war extra": "does not take",
+    "/me": "TEXT",
+    "/msg bob@evil hi": "contains '@'",
+}
+
+
+@pytest.mark.parametrize("line", READ)
+def test_commands_are_read(line: str) -> None:
+    name, values = READ[line]
+    call = parse(line)
+    assert isinstance(call, Call)
+    assert (call.command.name, call.values) == (name, values)
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes_say_what_is_wrong(line: str) -> None:
+    mistake = parse(line)
+    assert isinstance(mistake, Mistake)
+    assert MISTAKES[line] in mistake.sentence
+    assert mistake.sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("hello", "hello"),
+        ("//join us", "/join us"),
+        ("a\n /b", "a\n /b"),
+        (" /join", " /join"),
+        ("x \n", "x"),
+    ],
+)
+def test_everything_else_is_said(line: str, said: str) -> None:
+    assert parse(line) == Say(said)
+
+
+def test_every_command_has_a_handler_and_a_known_permission() -> None:
+    assert set(HANDLERS) == {command.name for command in TABLE}
+    assert set(HANDLERS) >= SWITCHING
+    assert {command.permission for command in TABLE} - {None} <= set(PERMISSIONS)
+
+
+def test_names_and_aliases_are_unique() -> None:
+    names = [name for command in TABLE for name in (command.name, *command.aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_help_lists_what_the_role_may_do() -> None:
+    listed = {command.name for command in permitted({"message.send"})}
+    assert {"help", "me", "quit"} <= listed
+    assert not {"ban", "join"} & listed
+    assert "/ban NAME [2h] [REASON...]" in plain(help_lines((), "/BAN"))
+    assert "no command" in plain(help_lines((), "\x1b[2J"))
+
+
+def test_every_command_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "chat.md").read_text(encoding="utf-8")
+    missing = [command.usage for command in TABLE if f"`{command.usage}`" not in manual]
+    assert not missing

@@ -1,0 +1,168 @@
+"""How events look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatctl.client import answers
+from chatctl.client.grammar import TABLE
+from chatctl.client.local import AnyEvent, Disconnected
+from chatctl.client.render import Quote, View, day_of, mentions, plain, render, render_plain, title
+from chatctl.client.wrapping import columns, wrap
+from chatd.errors import ChatdError
+from chatd.proto.events import Bye, Presence, Slowed, parse_from_server
+from chatd.proto.text import visible
+from tests.support.hostile import TEXTS
+
+# 2026-11-23 14:02:11 UTC
+AT = 1_795_442_531_000
+
+
+def event(type_: str, **fields: Any) -> AnyEvent:
+    base: dict[str, Any] = {"type": type_, "seq": 7, "at": AT, "room": "#war", "by": "alice"}
+    if type_ == "message":
+        base |= {"user": "bob", "device": "laptop", "role": "user", "msg_id": "0" * 32, "kind": "text"}
+    parsed = parse_from_server(base | fields)
+    assert parsed is not None
+    return parsed  # type: ignore[return-value]
+
+
+LOOKS: list[tuple[AnyEvent, str]] = [
+    (event("message", body="hi"), "[14:02:11Z] <bob> hi"),
+    (event("message", body="hi", role="admin"), "[14:02:11Z] <bob*> hi"),
+    (event("message", body="hi", role="guest"), "[14:02:11Z] <bob~> hi"),
+    (event("message", body="hi", role="medic"), "[14:02:11Z] <bob+> hi"),
+    (event("message", body="waves", kind="action"), "[14:02:11Z] * bob waves"),
+    (event("message", body="a\nb\n  c"), "[14:02:11Z] <bob> a\n    b\n      c"),
+    (event("message", body="hi", room="#ops"), "[14:02:11Z] #ops <bob> hi"),
+    (event("message", body="hi", room="@alice,bob"), "[14:02:11Z] @bob <bob> hi"),
+    (event("message", body="hi", reply_to=3), "[14:02:11Z] <bob> (re an earlier message) hi"),
+    (event("joined", user="bob", role="user", by="bob"), "[14:02:11Z] * bob joined #war"),
+    (event("joined", user="carol", role="guest"), "[14:02:11Z] * carol (guest, via alice) joined #war"),
+    (event("joined", user="bob", role="user", by="server"), "[14:02:11Z] * bob joined #war"),
+    (event("parted", user="bob", by="bob"), "[14:02:11Z] * bob left #war"),
+    (event("parted", user="bob", reason="x"), "[14:02:11Z] * bob was put out of #war by alice: x"),
+    (event("room_created", topic="t", guests=True), "[14:02:11Z] * alice created #war: t"),
+    (event("room_created", topic="", guests=False), "[14:02:11Z] * alice created #war, closed to guests"),
+    (event("topic", topic="t"), "[14:02:11Z] * alice set the topic of #war: t"),
+    (event("topic", topic=""), "[14:02:11Z] * alice removed the topic of #war"),
+    (event("announcement", body="a\nb"), "[14:02:11Z] *** alice announces: a\n    b"),
+    (Presence(type="presence", room="#war", user="bob", state="away", text="tea"), "* bob is away: tea"),
+    (Presence(type="presence", room="#war", user="bob", state="online"), "* bob is here"),
+    (Slowed(type="slowed", seconds=3), "* too fast: your messages are held back for 3 s; nothing is lost"),
+    (event("dm_opened"), ""),
+    (Disconnected(ChatdError("E607"), 1.0), ""),
+    (Bye(type="bye", code="E502", reason="", fix="", retry=True), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shown", "text"), LOOKS, ids=[text or "not shown" for _, text in LOOKS])
+def test_looks(shown: AnyEvent, text: str) -> None:
+    assert plain(render(shown, View(me="alice", room="#war"))) == text
+
+
+def test_plain_mode_has_the_same_words() -> None:
+    assert render_plain(event("message", body="hi")) == "[14:02:11Z] #war <bob> hi"
+    assert render_plain(event("message", body="hi"), room="#war") == "[14:02:11Z] <bob> hi"
+
+
+def test_a_dated_view_tells_the_day() -> None:
+    assert plain(render(event("message", body="x"), View(room="#war", dated=True))).startswith(
+        "[2026-11-23 14:"
+    )
+
+
+def test_a_reply_quotes_shortly_what_it_answers() -> None:
+    lines = render(
+        event("message", body="yes", reply_to=3), View(room="#war"), Quote("carol", "is it\n" + "y" * 99)
+    )
+    text = plain(lines)
+    assert text.startswith('[14:02:11Z] <bob> (re carol: "is it yyy')
+    assert text.endswith('…") yes')
+    assert len(text) < 80
+
+
+@pytest.mark.parametrize(
+    ("body", "called"),
+    [
+        ("alice: look", True),
+        ("hey @Alice!", True),
+        ("ask alice.", True),
+        ("malice", False),
+        ("alice-2 said", False),
+        ("x.alice", False),
+        ("", False),
+    ],
+)
+def test_mentions_are_whole_words(body: str, called: bool) -> None:
+    assert mentions(body, "alice") is called
+
+
+def test_titles() -> None:
+    assert title("@alice,bob", "alice") == "@bob"
+    assert title("@alice,alice", "alice") == "@alice"
+    assert title("@bob,carol", "alice") == "@bob,carol"
+    assert title("#war", "alice") == "#war"
+
+
+@pytest.mark.parametrize("at", [2**53, -(2**53), 0])
+def test_any_time_of_a_server_can_be_shown(at: int) -> None:
+    assert len(day_of(at)) >= 8
+
+
+@pytest.mark.parametrize("label", TEXTS)
+def test_hostile_text_is_harmless_everywhere(label: str) -> None:
+    from tests.support.hostile_screen import lines_of
+
+    for line in lines_of(label, TEXTS[label]):
+        text = "".join(part for _, part in line)
+        assert visible(text, newlines=False) == text
+        assert "\x1b" not in text
+        assert "\x9b" not in text
+
+
+@pytest.mark.parametrize("label", ["forged_line", "padded_line", "carriage_return", "log_injection"])
+def test_no_message_can_look_like_two(label: str) -> None:
+    lines = render(event("message", body=TEXTS[label]), View(room="#war"))
+    rows = [row for line in lines for row in wrap(line, 40)]
+    beginnings = ["".join(text for _, text in row)[:4] for row in rows]
+    assert [b for b in beginnings if b != "    "] == ["[14:"]
+
+
+def test_wrapping_keeps_the_words_and_fits() -> None:
+    line = render(event("message", body="日本語 words and 👍 more " * 8), View(room="#war"))[0]
+    rows = wrap(line, 40)
+    assert all(columns("".join(text for _, text in row)) <= 40 for row in rows)
+    words = " ".join("".join(text for _, text in row) for row in rows).split()
+    assert words == "".join(text for _, text in line).split()
+
+
+def test_a_long_word_stays_whole_and_a_narrow_terminal_is_left_alone() -> None:
+    url = "https://example.org/" + "x" * 100
+    line = render(event("message", body=f"see {url} now"), View(room="#war"))[0]
+    assert any(url in text for row in wrap(line, 40) for _, text in row)
+    assert wrap(line, 10) == [line]
+
+
+def test_answers_survive_any_result() -> None:
+    odd: dict[str, Any] = {
+        "user": 1,
+        "role": None,
+        "devices": "x",
+        "rooms": None,
+        "until": "x",
+        "sessions": [],
+    }
+    assert answers.whois(odd)
+    assert answers.who("#war", [odd, {}])
+    assert answers.rooms([odd])
+    assert answers.bans([odd])
+    assert answers.roles({"roles": [1]})
+    assert answers.sanction(odd, "is banned", lasting=True)
+
+
+def test_help_fits_a_terminal_of_eighty_columns() -> None:
+    for line in answers.help_lines([c.permission for c in TABLE if c.permission], None):
+        assert columns("".join(text for _, text in line)) <= 80
