@@ -1,0 +1,233 @@
+"""What travels between hub and workers: link frames, the registry of sessions, who is sent what."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatd.hub import fanout as fanout_module
+from chatd.hub.fanout import Fanout
+from chatd.hub.links import Link
+from chatd.hub.sessions import Session, Sessions
+from chatd.hub.state.turn import Principal
+from chatd.hub.wire import HEADER_LENGTH, LENGTH, LINK_FRAME_LIMIT, Header, LinkBuffer, pack
+from chatd.proto.frames import JsonObject, frame
+from tests.support.hubworld import World
+
+HEADERS: st.SearchStrategy[Header] = st.lists(st.text(max_size=5) | st.integers() | st.lists(st.integers()))
+
+
+@given(st.lists(st.tuples(HEADERS, st.binary(max_size=50)), max_size=5), st.integers(1, 40))
+def test_link_frames_survive_any_cutting(sent: list[tuple[Header, bytes]], step: int) -> None:
+    stream = b"".join(pack(header, payload) for header, payload in sent)
+    buffer = LinkBuffer()
+    received = [item for at in range(0, len(stream), step) for item in buffer.feed(stream[at : at + step])]
+    assert received == sent
+
+
+def test_a_header_with_very_many_rooms() -> None:
+    """Once an overflow: a user with 1,000 conversations could not go live any more."""
+    header = ["live", 1, [f"@{'a' * 32},{'b' * 26}{n:06d}" for n in range(2000)]]
+    assert list(LinkBuffer().feed(pack(header))) == [(header, b"")]
+
+
+@pytest.mark.parametrize("size", [0, 1, HEADER_LENGTH - 1, LINK_FRAME_LIMIT + 1, 2**31 - 1, 2**32 - 1])
+def test_a_senseless_length_is_refused_at_once(size: int) -> None:
+    with pytest.raises(ValueError, match="link frame of"):
+        list(LinkBuffer().feed(size.to_bytes(LENGTH, "big")))
+
+
+@pytest.mark.parametrize("head", [b"", b"{}", b"1", b"nonsense", b"\xff"])
+def test_a_senseless_header_is_refused(head: bytes) -> None:
+    rest = len(head).to_bytes(HEADER_LENGTH, "big") + head
+    with pytest.raises(ValueError):
+        list(LinkBuffer().feed(len(rest).to_bytes(LENGTH, "big") + rest))
+
+
+@pytest.mark.parametrize("length", [3, 2**16, 2**32 - 1])
+def test_a_header_longer_than_its_frame_is_refused(length: int) -> None:
+    rest = length.to_bytes(HEADER_LENGTH, "big") + b"[]"
+    stream = len(rest).to_bytes(LENGTH, "big") + rest + b"]" * 70_000
+    with pytest.raises(ValueError, match="bad header"):
+        list(LinkBuffer().feed(stream))
+
+
+class Worker:
+    """The worker's end of a link: what the hub has told it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.link, self._sock, self._buffer = Link(ours), theirs, LinkBuffer()
+
+    def told(self) -> list[tuple[Header, bytes]]:
+        """Everything that has come since the last call."""
+        assert not self.link.flush()
+        self._sock.setblocking(False)
+        try:
+            return list(self._buffer.feed(self._sock.recv(1_000_000)))
+        except BlockingIOError:
+            return []
+
+    def close(self) -> None:
+        self.link.close()
+        self._sock.close()
+
+
+@pytest.fixture
+def workers() -> Iterator[list[Worker]]:
+    """Two workers."""
+    both = [Worker(), Worker()]
+    yield both
+    for worker in both:
+        worker.close()
+
+
+@pytest.fixture
+def world() -> World:
+    """bob is in #lobby and #den, carl in #lobby."""
+    world = World()
+    world.settle()
+    for name in ("bob", "carl"):
+        world.user(name)
+    world.ask("bob", "create", room="#den")
+    return world
+
+
+class Hall:
+    """Sessions and fan-out over a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.sessions = world, Sessions()
+        self.fanout = Fanout(world.state, self.sessions, world.state.head)
+        self._published = len(world.log)
+
+    def open(self, worker: Worker, sid: int, user: str, device: str = "laptop") -> Session:
+        session = Session(worker.link, sid, Principal(user, device), "127.0.0.1")
+        self.sessions.add(session)
+        self.fanout.go_live(session)
+        return session
+
+    def publish(self) -> list[JsonObject]:
+        """Send out what has happened."""
+        fresh = self.world.log[self._published :]
+        for event in fresh:
+            self.fanout.publish(event, b"%d" % event["seq"])
+        self._published = len(self.world.log)
+        return fresh
+
+
+def test_sessions_of_a_user_on_two_workers(workers: list[Worker]) -> None:
+    sessions = Sessions()
+    opened = [
+        Session(workers[0].link, 1, Principal("bob", "laptop"), ""),
+        Session(workers[1].link, 1, Principal("bob", "phone"), ""),
+    ]
+    assert [sessions.add(session) for session in opened] == [True, False]
+    assert sessions.sessions_of("bob") == (2, 2)
+    assert sessions.sessions_of("bob", "phone") == (1, 1)
+    assert sessions.sessions_of("nil") == (0, 0)
+    assert sessions.of_link(workers[1].link) == [opened[1]]
+    assert sessions.get(workers[0].link, 1) is opened[0]
+    sessions.set_away("bob", "lunch")
+    sessions.set_away("nil", "lunch")
+    assert sessions.state_of("bob") == ("away", "lunch")
+    assert [sessions.remove(s) for s in (opened[0], opened[0], opened[1], opened[1])] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert sessions.state_of("bob") == ("offline", "")
+    assert (len(sessions), sessions.opened_total, list(sessions)) == (0, 2, [])
+    assert sessions.add(opened[0])
+    assert sessions.state_of("bob") == ("online", "")
+
+
+def test_events_go_once_to_each_worker_with_a_live_member(workers: list[Worker], world: World) -> None:
+    one, two = workers
+    hall = Hall(world)
+    for sid, user in ((1, "bob"), (2, "bob"), (3, "carl")):
+        hall.open(one, sid, user)
+    hall.open(two, 1, "carl")
+    assert [sorted(header[2]) for header, _ in one.told()] == [["#den", "#lobby", "*"]] * 2 + [
+        ["#lobby", "*"]
+    ]
+    two.told()
+    world.ask("bob", "send", to="#den", body="x")
+    world.ask("bob", "send", to="#lobby", body="x")
+    den, lobby = hall.publish()
+    assert one.told() == [
+        (["room", "#den"], frame(b"%d" % den["seq"])),
+        (["room", "#lobby"], frame(b"%d" % lobby["seq"])),
+    ]
+    assert two.told() == [(["room", "#lobby"], frame(b"%d" % lobby["seq"]))]
+
+
+def test_entering_comes_before_the_event_and_leaving_after_it(workers: list[Worker], world: World) -> None:
+    hall = Hall(world)
+    hall.open(workers[0], 7, "carl")
+    workers[0].told()
+    world.ask("carl", "join", room="#den")
+    world.ask("carl", "part", room="#den")
+    world.ask("bob", "send", to="#den", body="not for carl")
+    world.ask("bob", "send", to="@carl", body="x")
+    hall.publish()
+    told = [header for header, _ in workers[0].told()]
+    assert told == [
+        *(["enter", "#den", [7]], ["room", "#den"], ["room", "#den"], ["leave", "#den", [7]]),
+        *(["enter", "@bob,carl", [7]], ["room", "@bob,carl"], ["room", "@bob,carl"]),
+    ]
+
+
+def test_nothing_is_sent_for_sessions_that_are_not_live(workers: list[Worker], world: World) -> None:
+    hall = Hall(world)
+    session = hall.open(workers[0], 1, "bob")
+    hall.fanout.stop_live(session)
+    hall.fanout.stop_live(session)
+    workers[0].told()
+    world.ask("bob", "send", to="#den", body="x")
+    hall.publish()
+    assert workers[0].told() == []
+    hall.fanout.go_live(session)
+    hall.fanout.go_live(session)
+    assert [header[0] for header, _ in workers[0].told()] == ["live"]
+
+
+def test_sanctions_and_roles_are_told_to_nobody(workers: list[Worker], world: World) -> None:
+    hall = Hall(world)
+    hall.open(workers[0], 1, "carl")
+    workers[0].told()
+    world.box("ban", user="bob")
+    world.box("mute", user="bob")
+    world.box("role_set", user="carl", role="admin")
+    world.box("revoke", user="bob", device="laptop")
+    assert len(hall.publish()) == 4
+    assert workers[0].told() == []
+
+
+def test_recent_events_reach_back_to_a_known_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout_module, "RECENT_EVENTS", 3)
+    hall = Hall(world)
+    start = world.state.head
+    for place in ("#den", "#lobby", "#den", "#lobby"):
+        world.ask("bob", "send", to=place, body="x")
+    hall.publish()
+    assert hall.fanout.since(start, ["#den"]) is None
+    assert [r.seq - start for r in hall.fanout.since(start + 1, ["#den", "#lobby"]) or ()] == [2, 3, 4]
+    assert [r.seq - start for r in hall.fanout.since(start + 2, ["#den"]) or ()] == [3]
+    assert list(hall.fanout.since(start + 4, ["#den"]) or ()) == []
+    assert list(hall.fanout.since(start + 999, ["#den"]) or ()) == []
+
+
+def test_erased_messages_leave_the_recent_events(world: World) -> None:
+    hall = Hall(world)
+    start = world.state.head
+    for _ in range(3):
+        world.ask("bob", "send", to="#den", body="x")
+    hall.publish()
+    hall.fanout.forget([0, start + 2, start + 99])
+    assert [r.seq - start for r in hall.fanout.since(start, ["#den"]) or ()] == [1, 3]

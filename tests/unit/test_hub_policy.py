@@ -1,0 +1,306 @@
+"""Decisions at their corners: mutes, roles of one's own making, the operator, names, limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub.sessions import Sessions
+from chatd.hub.state import gate, rooms, talking
+from chatd.hub.state.model import State
+from chatd.hub.state.turn import OPERATOR, Principal, Turn
+from chatd.proto.frames import MAP_LIMIT, encode
+from tests.support.hubworld import DEVICE, World
+from tests.unit.test_requests import MINIMAL
+
+EVERYWHERE = ["message.send", "dm.send", "room.join", "room.create", "room.topic", "away.set"]
+CUSTOM = Settings.model_validate(
+    {
+        "roles": {
+            "permissions": {
+                "admin": ["*"],
+                "helper": [*EVERYWHERE, "moderate.kick", "moderate.mute", "role.set", "device.revoke"],
+                "user": [*EVERYWHERE, "room.closed", "room.list", "message.read"],
+                "guest": ["message.send", "room.join"],
+            },
+            "assigned": {f"pinned{n}": "user" for n in range(100)},
+        },
+        "limits": {"per_role": {}, "rooms_per_user": 3, "topic_chars": 10},
+    }
+)
+
+
+@pytest.fixture
+def world() -> World:
+    """alice is an admin, helen a helper, bob and carl are users, gus is a guest; all in #lobby."""
+    world = World(CUSTOM)
+    world.settle()
+    for name, role in (
+        ("alice", "admin"),
+        ("helen", "helper"),
+        ("bob", "user"),
+        ("carl", "user"),
+        ("gus", "guest"),
+    ):
+        world.user(name, role)
+    return world
+
+
+MUTED_WORDS: list[tuple[str, dict[str, Any]]] = [
+    ("send", {"to": "#lobby", "body": "x"}),
+    ("send", {"to": "@carl", "body": "x"}),
+    ("send", {"to": "@bob,carl", "body": "x"}),
+    ("topic", {"room": "#lobby", "topic": "x"}),
+    ("create", {"room": "#says-bob"}),
+    ("away", {"text": "x"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields"), MUTED_WORDS)
+def test_the_muted_say_nothing_by_any_way(world: World, kind: str, fields: dict[str, Any]) -> None:
+    world.ask("alice", "mute", user="bob", seconds=60, reason="noise")
+    assert world.words("bob", kind, **fields).startswith("you are muted for 1m: noise (E302)")
+    world.now += 60_000
+    assert world.outcome("bob", kind, **fields) == "ok"
+
+
+def test_a_mute_ends_when_it_is_undone(world: World) -> None:
+    world.ask("alice", "mute", user="bob")
+    assert world.outcome("bob", "away") == "ok"
+    world.ask("alice", "unmute", user="bob")
+    assert world.outcome("bob", "send", to="#lobby", body="x") == "ok"
+    assert world.outcome("alice", "unmute", user="bob") == "E410"
+
+
+def test_a_mute_in_one_room(world: World) -> None:
+    world.ask("bob", "create", room="#den")
+    world.ask("alice", "mute", user="bob", room="#den")
+    assert world.outcome("bob", "send", to="#den", body="x") == "E302"
+    assert world.outcome("bob", "topic", room="#den", topic="x") == "E302"
+    assert world.outcome("bob", "send", to="#lobby", body="x") == "ok"
+
+
+@pytest.mark.parametrize("to", ["@alice", "@alice,bob", "@bob,alice"])
+def test_a_mute_in_a_conversation_holds_for_every_spelling_of_it(world: World, to: str) -> None:
+    world.ask("alice", "send", to="@bob", body="x")
+    world.ask("alice", "mute", user="bob", room="@alice,bob")
+    assert world.outcome("bob", "send", to=to, body="x") == "E302"
+
+
+def test_nobody_ends_their_own_mute(world: World) -> None:
+    world.ask("alice", "mute", user="helen")
+    assert world.outcome("helen", "unmute", user="helen") == "E304"
+    assert world.outcome("helen", "send", to="#lobby", body="x") == "E302"
+
+
+PROTECTED: list[tuple[str, str, dict[str, Any], str]] = [
+    # A helper may set roles, yet gives and takes none that may do more than a helper.
+    ("helen", "role_set", {"user": "gus", "role": "helper"}, "ok"),
+    ("helen", "role_set", {"user": "gus", "role": "admin"}, "E304"),
+    ("helen", "role_set", {"user": "gus", "role": "user"}, "E304"),
+    ("helen", "role_set", {"user": "alice", "role": "guest"}, "E304"),
+    ("helen", "role_set", {"user": "helen", "role": "admin"}, "E304"),
+    ("helen", "revoke", {"user": "alice", "device": DEVICE}, "E304"),
+    ("helen", "revoke", {"user": "gus", "device": DEVICE}, "ok"),
+    ("helen", "kick", {"user": "alice"}, "E304"),
+    ("helen", "kick", {"user": "alice", "room": "#lobby"}, "E304"),
+    ("helen", "mute", {"user": "alice"}, "E304"),
+    ("helen", "kick", {"user": "bob"}, "ok"),
+    ("alice", "kick", {"user": "alice"}, "E304"),
+    ("alice", "ban", {"user": "alice"}, "E304"),
+    ("alice", "role_set", {"user": "alice", "role": "user"}, "E304"),
+    ("alice", "role_set", {"user": "bob", "role": "emperor"}, "E403"),
+    ("alice", "role_set", {"user": "bob", "role": "admin"}, "ok"),
+    ("alice", "revoke", {"user": "alice", "device": DEVICE}, "ok"),
+    ("alice", "revoke", {"user": "bob", "device": "nil"}, "E412"),
+    ("alice", "kick", {"user": "nil"}, "E405"),
+    ("alice", "kick", {"user": "server"}, "E405"),
+    ("alice", "unban", {"user": "bob"}, "E410"),
+    ("alice", "mute", {"user": "bob", "room": "#nil"}, "E404"),
+    ("alice", "kick", {"user": "bob", "room": "#nil"}, "E404"),
+]
+
+
+@pytest.mark.parametrize(("who", "kind", "fields", "outcome"), PROTECTED)
+def test_who_is_protected_from_whom(
+    world: World, who: str, kind: str, fields: dict[str, Any], outcome: str
+) -> None:
+    assert world.outcome(who, kind, **fields) == outcome
+
+
+@pytest.mark.parametrize("kind", MINIMAL)
+def test_the_operator_gets_a_result_or_a_refusal(world: World, kind: str) -> None:
+    variants = [MINIMAL[kind]]
+    if "to" in MINIMAL[kind]:
+        variants.append(MINIMAL[kind] | {"to": "@bob"})
+    for fields in variants:
+        assert world.outcome(OPERATOR, kind, **fields)
+    assert world.state.head == len(world.log)
+
+
+def test_a_role_makes_no_room_that_it_may_not_enter(world: World) -> None:
+    assert world.outcome("helen", "create", room="#den") == "E303"
+    assert world.outcome("helen", "create", room="#den", guests=True) == "ok"
+
+
+def test_limits_on_rooms(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [world.outcome("bob", "create", room=f"#r{n}") for n in range(3)] == ["ok", "ok", "E409"]
+    world.ask("carl", "create", room="#more")
+    assert world.outcome("bob", "join", room="#more") == "E409"
+    assert world.outcome("bob", "join", room="#r0") == "ok"
+    world.ask("bob", "part", room="#r0")
+    assert world.outcome("bob", "join", room="#more") == "ok"
+    monkeypatch.setattr(rooms, "ROOMS_LIMIT", len(world.state.rooms))
+    assert world.outcome("alice", "create", room="#last") == "E409"
+
+
+def test_limit_on_conversations(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talking, "CONVERSATIONS_LIMIT", 1)
+    assert world.outcome("bob", "send", to="@carl", body="x") == "ok"
+    assert world.outcome("alice", "send", to="@carl", body="x") == "E409"
+    assert world.outcome("bob", "send", to="@alice", body="x") == "E409"
+    assert world.outcome("carl", "send", to="@bob", body="x") == "ok"
+
+
+CONVERSATIONS = [
+    ("@carl", "@bob,carl"),
+    ("@bob,carl", "@bob,carl"),
+    ("@carl,bob", "@bob,carl"),
+    ("@bob", "@bob,bob"),
+    ("@bob,bob", "@bob,bob"),
+]
+
+
+@pytest.mark.parametrize(("to", "room"), CONVERSATIONS)
+def test_a_first_message_opens_the_conversation(world: World, to: str, room: str) -> None:
+    world.ask("bob", "send", to=to, body="x")
+    assert [(e["type"], e["room"]) for e in world.log[-2:]] == [("dm_opened", room), ("message", room)]
+    assert world.outcome("bob", "part", room=room) == "E301"
+
+
+WRONG_TARGETS = [
+    "",
+    "#",
+    "@",
+    "lobby",
+    "*",
+    "@,",
+    "@bob,carl,alice",
+    "@alice,carl",
+    "@carl,",
+    "@CARL",
+    "@server",
+]
+
+
+@pytest.mark.parametrize("to", [*WRONG_TARGETS, "@nil", "#Lobby", "#lobby ", "@gus,nil", "@\x1b[2J"])
+def test_a_wrong_target_is_refused_in_words_that_can_be_shown(world: World, to: str) -> None:
+    said = world.words("bob", "send", to=to, body="x")
+    assert said[-1:] and said.isprintable()
+
+
+def test_texts_are_bounded_after_they_were_made_harmless(world: World) -> None:
+    assert world.outcome("bob", "topic", room="#lobby", topic="x" * 10) == "ok"
+    assert world.outcome("bob", "topic", room="#lobby", topic="x" * 11) == "E401"
+    assert world.outcome("bob", "topic", room="#lobby", topic="\x1b\x1b\x1b") == "E401"
+    assert world.outcome("bob", "topic", room="#lobby", topic="drop\nit") == "E400"
+    assert world.outcome("bob", "away", text="drop") == "E400"
+    assert world.outcome("bob", "send", to="#lobby", body="DR\u200bOP") == "E400"
+    assert world.outcome("bob", "send", to="#lobby", body=" \n\t ") == "E402"
+    world.ask("bob", "topic", room="#lobby", topic="a\nb\r")
+    assert world.log[-1]["topic"] == r"a\x0ab\x0d"
+
+
+def test_long_messages_are_cut_and_their_writer_is_told(world: World) -> None:
+    result = world.ask("bob", "send", to="#lobby", body="x" * 501)
+    assert [note["rule"] for note in result["notes"]] == ["truncated"]
+    assert len(world.log[-1]["body"]) == 500
+    assert world.ask("bob", "send", to="#lobby", body="x" * 500)["notes"] == []
+    world.ask("alice", "kick", user="bob", reason="a\x1bb\n")
+    assert world.log[-1]["reason"] == r"a\x1bb\x0a"
+
+
+def test_a_word_does_not_hide_behind_the_cut(world: World) -> None:
+    assert world.outcome("bob", "send", to="#lobby", body="x" * 600 + " drop") == "E400"
+
+
+def test_a_kick_ends_by_itself_or_by_unban(world: World) -> None:
+    world.ask("alice", "kick", user="bob")
+    assert world.outcome("bob", "rooms") == "E208"
+    world.now += 60_000
+    assert world.outcome("bob", "rooms") == "ok"
+    world.ask("alice", "kick", user="bob")
+    world.ask("alice", "unban", user="bob")
+    assert world.outcome("bob", "rooms") == "ok"
+
+
+@pytest.mark.parametrize("kind", ["kick", "ban", "revoke"])
+def test_a_dry_run_does_nothing(world: World, kind: str) -> None:
+    before = world.state.snapshot()
+    world.ask("alice", kind, user="bob", dry_run=True, **({"device": DEVICE} if kind == "revoke" else {}))
+    assert world.state.snapshot() == before
+
+
+def test_demoted_users_leave_closed_rooms_and_keep_their_conversations(world: World) -> None:
+    world.ask("bob", "create", room="#den")
+    world.ask("bob", "send", to="@carl", body="x")
+    world.ask("alice", "role_set", user="bob", role="guest")
+    assert sorted(world.state.users["bob"].rooms) == ["#lobby", "@bob,carl"]
+    assert world.outcome("carl", "send", to="@bob", body="x") == "E303"
+
+
+def test_a_room_left_on_purpose_is_not_joined_again_at_the_next_login(world: World) -> None:
+    world.ask("bob", "part", room="#lobby")
+    rooms.auto_join(world.turn(Principal("bob", DEVICE)), "bob")
+    assert "#lobby" not in world.state.users["bob"].rooms
+
+
+def test_answers_fit_what_a_client_reads(world: World) -> None:
+    shown = world.ask("alice", "role_show")
+    assert len(shown["pinned"]) == MAP_LIMIT
+
+
+def test_pages_of_a_long_list_hold_everybody_once(world: World) -> None:
+    names = [f"{'u' * 26}{n:05d}" for n in range(1, 451)]
+    for name in names:
+        world.user(name)
+    seen: list[str] = []
+    after, more = "", True
+    while more:
+        page = world.ask("alice", "users", after=after)
+        encode({"type": "ok", "id": 1, "result": page})
+        seen += [entry["user"] for entry in page["users"]]
+        after, more = seen[-1], page["more"]
+    assert seen == sorted(world.state.users)
+
+
+LOGINS = [
+    ("bob", DEVICE, "ok", 0, "ok"),
+    ("bob", DEVICE, "wrong", 0, "E205"),
+    ("bob", "nil", "ok", 0, "E205"),
+    ("nil", DEVICE, "ok", 0, "E205"),
+    ("server", "box", "ok", 0, "E205"),
+    ("bob", DEVICE, "ok", 49, "ok"),
+    ("bob", DEVICE, "ok", 50, "E501"),
+    ("alice", DEVICE, "ok", 53, "ok"),
+    ("alice", DEVICE, "ok", 54, "E501"),
+]
+
+
+@pytest.mark.parametrize(("user", "device", "serial", "total", "outcome"), LOGINS)
+def test_admission(world: World, user: str, device: str, serial: str, total: int, outcome: str) -> None:
+    known = world.state.users["alice" if user == "alice" else "bob"].devices[DEVICE].serial
+    turn = Turn(world.state, world.rules, Principal(user, device), world.now, Sessions())
+    try:
+        gate.admit(turn, known if serial == "ok" else "dead", total=total)
+    except ChatdError as error:
+        assert error.code == outcome
+    else:
+        assert outcome == "ok"
+
+
+def test_an_empty_state_restores() -> None:
+    assert State.restore(State().snapshot()) == State()
