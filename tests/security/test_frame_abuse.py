@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatd.proto.requests import REQUESTS
+from tests.support.abused import UNLIMITED, Witness, abused, changed
 from tests.support.daemon import Daemon, wait_until
-from tests.support.hostile import UNLIMITED, Witness, abused, changed
 from tests.support.rawclient import Json, RawClient, frame, new_id, pack
 
 RECORD_LIMIT = 64 * 1024

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.abused import UNLIMITED, Witness, abused, changed
 from tests.support.daemon import Daemon, wait_until
-from tests.support.hostile import UNLIMITED, Witness, abused, changed
 from tests.support.rawclient import RawClient, careless_context, frame, new_id, pack
 
 HEADER = struct.Struct(">IBHQ")
