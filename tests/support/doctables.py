@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
 from chatd.hub import reading
-from chatd.hub.state import gate, looking, moderation, rooms
+from chatd.hub.state import gate, looking, moderation, rooms, talking
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto import events, frames, requests, text
@@ -26,8 +26,9 @@ from chatd.worker import dispatch, login, loop
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 _BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-# Common to all requests or all events, and described in the prose.
-_COMMON = frozenset(("type", "id", "seq", "at"))
+# Common to all requests, to all events, and described in the prose.
+_ASKED = frozenset(("type", "id"))
+_TOLD = frozenset(("type", "id", "seq", "at"))
 
 
 def requests_table() -> str:
@@ -35,7 +36,7 @@ def requests_table() -> str:
     rows = []
     for name, model in requests.REQUESTS.items():
         spec = model.spec
-        fields = _fields(model) or "-"
+        fields = _fields(model, _ASKED) or "-"
         again = "yes" if spec.again else "no"
         rows.append((f"`{name}`", fields, _permission(spec.permission), f"{spec.cost:g}", again))
     return _table(("Request", "Fields", "Permission", "Cost", "Repeatable"), rows)
@@ -47,7 +48,7 @@ def events_table() -> str:
     for name, model in events.EVENTS.items():
         logged = "yes" if issubclass(model, events.Logged) else "no"
         labelled = "`id`; " if "id" in model.model_fields else ""
-        rows.append((f"`{name}`", labelled + (_fields(model) or ("" if labelled else "-")), logged))
+        rows.append((f"`{name}`", labelled + (_fields(model, _TOLD) or ("" if labelled else "-")), logged))
     return _table(("Type", "Fields", "In the log"), rows)
 
 
@@ -92,6 +93,7 @@ def limits_table() -> str:
         ("Characters of a name", f"{text.NAME_CHARS}"),
         ("Marks on one letter", f"{text.COMBINING_LIMIT}"),
         ("Rooms and conversations of a server", f"{rooms.ROOMS_LIMIT}"),
+        ("Direct conversations of one user", f"{talking.CONVERSATIONS_LIMIT}"),
         ("Users of a server", f"{moderation.USERS_LIMIT}"),
         ("Devices of one user", f"{moderation.DEVICES_LIMIT}"),
         ("Certificate, DER", f"{profiles.CERTIFICATE_LIMIT} bytes"),
@@ -129,12 +131,12 @@ def _permission(name: str | None) -> str:
     return f"`{name}`" if name else "-"
 
 
-def _fields(model: type[BaseModel]) -> str:
+def _fields(model: type[BaseModel], common: frozenset[str]) -> str:
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
     shown = []
     for name, field in schema["properties"].items():
-        if name not in _COMMON:
+        if name not in common:
             optional = "" if name in required else f", optional{_default(field.get('default'))}"
             shown.append(f"`{name}` {_kind(field)}{optional}")
     return "; ".join(shown)
