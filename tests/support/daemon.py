@@ -62,7 +62,9 @@ class Daemon:
 
     def chatctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run ``chatctl`` as the first admin."""
-        return self.run("chatctl", "--identity", str(self.identity("alice", "console")), *arguments, **options)
+        return self.run(
+            "chatctl", "--identity", str(self.identity("alice", "console")), *arguments, **options
+        )
 
     def init(self) -> None:
         """Make the home, listening on a port of its own."""
