@@ -4,12 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ADMIN  ?= admin
 HOME_DIR ?= $(CURDIR)
+KILLS  ?= 300
+MINUTES ?= 600
 
 RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test lint format types imports check smoke lock clean
+.PHONY: help run start stop status test chaos lint format types imports check smoke lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ status: $(RUNTIME) ## show the daemon's processes
 
 test: $(DEV) ## set up and run all tests
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+chaos: $(DEV) ## kill -9 everything under load and judge what is left (KILLS=, SEED=, MINUTES=)
+	@$(BIN)/python -m tests.crash.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
 
 lint: $(DEV) ## find mistakes
 	@$(BIN)/ruff check .

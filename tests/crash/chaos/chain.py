@@ -1,0 +1,86 @@
+"""The log, read and verified a second time: stdlib only, from the description in chatd/store/chain.py.
+
+    link = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | body_hash)
+    body_hash = SHA-256(salt | length | digest | body)
+
+seq u64, at i64, lengths u32 each, all big-endian; the length of NULL is 2^32 - 1; before the first entry
+stands SHA-256("chatd/log/1" 00 instance).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_ROWS = """SELECT seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain
+ FROM events ORDER BY seq"""
+_NULL = 2**32 - 1
+
+
+class Event(NamedTuple):
+    """One entry as the checker needs it; ``body`` is the decoded JSON."""
+
+    seq: int
+    kind: str
+    room: str | None
+    device: str | None
+    msg_id: str
+    body: dict[str, Any]
+
+
+class Log(NamedTuple):
+    """All entries in order, and what is wrong with the chain ("" if nothing is)."""
+
+    events: list[Event]
+    fault: str
+
+
+def read_log(data: Path, scratch: Path) -> Log:
+    """Read a log that nobody has open, by way of a copy."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    for name in ("events.db", "events.db-wal"):
+        (scratch / name).unlink(missing_ok=True)
+        if (data / name).exists():
+            shutil.copyfile(data / name, scratch / name)
+    with sqlite3.connect(scratch / "events.db") as database:
+        (instance,) = database.execute("SELECT value FROM meta WHERE key = 'instance'").fetchone()
+        events, fault = [], ""
+        previous = sha256(b"chatd/log/1\0" + instance).digest()
+        for want, row in enumerate(database.execute(_ROWS), 1):
+            seq, _, kind, room, device, msg_id, _, _, _, body, chain = row
+            if not fault:
+                fault = _fault(previous, want, row)
+            previous = chain
+            decoded = json.loads(body) if body is not None else {}
+            events.append(Event(seq, kind, room, device, msg_id.hex() if msg_id else "", decoded))
+    database.close()
+    return Log(events, fault)
+
+
+def _fault(previous: bytes, want: int, row: tuple[Any, ...]) -> str:
+    seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain = row
+    if seq != want:
+        return f"entry {want} is missing, {seq} follows"
+    texts = [kind.encode(), room and room.encode(), device and device.encode(), msg_id]
+    head = seq.to_bytes(8, "big") + at.to_bytes(8, "big", signed=True)
+    head += b"".join(map(_length, texts))
+    link = sha256(previous + head + b"".join(part or b"" for part in texts) + body_hash).digest()
+    if link != chain:
+        return f"entry {seq} does not fit the chain"
+    if body is not None and sha256(salt + _length(digest) + (digest or b"") + body).digest() != body_hash:
+        return f"entry {seq} has another body"
+    return ""
+
+
+def _length(part: bytes | None) -> bytes:
+    return (_NULL if part is None else len(part)).to_bytes(4, "big")
+
+
+def messages(events: list[Event]) -> Iterator[Event]:
+    """The entries that people wrote."""
+    return (event for event in events if event.kind == "message")

@@ -1,0 +1,183 @@
+"""The server of a trial: a home of its own, signals to its processes, and a stand-in for systemd."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chatd.errors import ChatdError
+from chatd.supervisor.control import ask
+from tests.crash.chaos.journal import Journal
+from tests.support.daemon import Daemon
+
+POLL_SECONDS = 0.01
+BACK_SECONDS = 60.0
+_MUCH = {"messages_per_second": 100_000, "burst": 100_000}
+SETTINGS = {
+    "CHATD_LIMITS__PER_ROLE": json.dumps({"admin": _MUCH, "user": _MUCH, "guest": _MUCH}),
+    "CHATD_SERVER__MAX_CONNECTIONS": "5000",
+    "CHATD_LOGGING__MAX_BYTES": "10000000000",
+    "CHATD_LIMITS__HANDSHAKES": "5000",
+    "CHATD_LIMITS__HANDSHAKES_PER_ADDRESS": "5000",
+}
+
+
+class Stage:
+    """One home. Whatever kills the supervisor, a new one is started at once, as systemd would."""
+
+    def __init__(self, home: Path, journal: Journal, **environ: str) -> None:
+        self.daemon = Daemon(home, **SETTINGS, **environ)
+        self.daemon.environ["PYTHONPATH"] = str(Path(__file__).parents[3])
+        self.home = home
+        self.recovered: dict[str, list[float]] = {"worker": [], "hub": [], "supervisor": []}
+        self._journal = journal
+        self._wanted = threading.Event()
+        self._over = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Make the home and keep a server running in it until `stop`."""
+        self.daemon.init()
+        self.keep()
+        self.wait_running()
+
+    def keep(self) -> None:
+        """Start the server and start it again whenever its supervisor is gone."""
+        self._over.clear()
+        self._wanted.set()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        command = [sys.executable, "-m", "chatd.supervisor", "--home", str(self.home), "--foreground"]
+        output = self.home / "console.log"
+        while self._wanted.is_set():
+            with output.open("ab") as file:
+                supervisor = subprocess.Popen(
+                    command,
+                    env=self.daemon.environ,
+                    cwd=self.home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+                supervisor.wait()
+        self._over.set()
+
+    def stop(self) -> None:
+        """Drain and end the server for good."""
+        self._wanted.clear()
+        deadline = time.monotonic() + BACK_SECONDS
+        while not self._over.wait(0.05) and time.monotonic() < deadline:
+            try:
+                ask(self.home, {"type": "stop"}, 30.0)
+            except ChatdError:
+                continue
+        assert self._over.is_set(), "the server does not stop"
+
+    def ask(self, kind: str, **fields: object) -> None:
+        """A request to the supervisor, repeated until somebody answers."""
+        self._until(lambda: self._asked(kind, **fields), f"an answer to {kind}")
+
+    def _asked(self, kind: str, **fields: object) -> bool:
+        try:
+            ask(self.home, {"type": kind, **fields}, 60.0)
+        except ChatdError as error:
+            return error.code == "E410"
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """The supervisor's status; empty when none answers."""
+        try:
+            return ask(self.home, {"type": "status"}, 2.0)
+        except ChatdError:
+            return {}
+
+    def pids(self) -> dict[str, int]:
+        """name -> pid of every process that runs now."""
+        status = self.status()
+        if not status:
+            return {}
+        return {
+            "supervisor": status["pid"],
+            **{child["name"]: child["pid"] for child in status["children"] if child["pid"]},
+        }
+
+    def wait_running(self) -> dict[str, int]:
+        """Wait until everything runs; the pids."""
+        self._until(lambda: self.status().get("state") == "running", "the server to run")
+        return self.pids()
+
+    def strike(self, names: list[str], number: signal.Signals) -> dict[str, int]:
+        """Send a signal to processes; the pids that got it."""
+        pids = self.pids()
+        struck = {}
+        for name in names:
+            if name in pids and _send(pids[name], number):
+                struck[name] = pids[name]
+                word = {signal.SIGKILL: "kill", signal.SIGSTOP: "stop"}.get(number, "cont")
+                self._journal.write(word, name=name, pid=pids[name], wall=round(time.time(), 3))
+        return struck
+
+    def kill(self, names: list[str]) -> int:
+        """kill -9, and take the time until everything runs again; how many were killed."""
+        before = time.monotonic()
+        struck = self.strike(names, signal.SIGKILL)
+        if not struck:
+            return 0
+        self._until(lambda: self._replaced(struck), f"{names} to be replaced")
+        seconds = time.monotonic() - before
+        if len(struck) == 1:
+            name = next(iter(struck))
+            self.recovered[name.partition("-")[0]].append(seconds)
+            self._journal.write("back", name=name, after=round(seconds, 3))
+        return len(struck)
+
+    def _replaced(self, struck: dict[str, int]) -> bool:
+        status = self.status()
+        if status.get("state") != "running":
+            return False
+        pids = {status["pid"], *(child["pid"] for child in status["children"])}
+        return not pids & set(struck.values())
+
+    def freeze(self, name: str, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after ``seconds`` to that very process, if there still is one."""
+        pid = self.pids().get(name)
+        if pid is None:
+            return
+        try:
+            handle = os.pidfd_open(pid)
+        except OSError:
+            return
+        try:
+            self.strike([name], signal.SIGSTOP)
+            time.sleep(seconds)
+            signal.pidfd_send_signal(handle, signal.SIGCONT)
+        except ProcessLookupError:
+            pass  # it has been replaced meanwhile
+        finally:
+            os.close(handle)
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + BACK_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {BACK_SECONDS:.0f} s in vain for {what}: {self.status()}")
+            time.sleep(POLL_SECONDS)
+
+
+def _send(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
