@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.text import visible
 
 
 class FromServer(BaseModel):
@@ -242,8 +243,9 @@ def parse_from_server(message: JsonObject) -> AnyFromServer | None:
 
 
 def error_frame(label: int, error: ChatdError) -> JsonObject:
-    """The refusal of one request."""
-    return {"type": "error", "id": label, "code": error.code, "reason": error.reason, "fix": error.fix}
+    """The refusal of one request. A reason often quotes what was asked for, in whatever characters."""
+    reason = visible(error.reason, newlines=False)
+    return {"type": "error", "id": label, "code": error.code, "reason": reason, "fix": error.fix}
 
 
 def bye_frame(error: ChatdError, *, retry: bool) -> JsonObject:
