@@ -61,8 +61,9 @@ def alone(daemon: Daemon) -> None:
     wait_until(lambda: sessions_now(daemon) == 0, what="all sessions to end")
 
 
-def live(daemon: Daemon, user: str, device: str = "laptop", **options: int) -> RawClient:
-    client = RawClient(daemon.port, daemon.identity(user, device), **options).logged_in()
+def live(daemon: Daemon, user: str, device: str = "laptop", *, receive_buffer: int = 0) -> RawClient:
+    identity = daemon.identity(user, device)
+    client = RawClient(daemon.port, identity, receive_buffer=receive_buffer).logged_in()
     client.ask("resume")
     return client
 

@@ -45,7 +45,7 @@ def pack(body: bytes) -> bytes:
 
 def frame(message: Json) -> bytes:
     """One request as a frame."""
-    return pack(json.dumps(message, ensure_ascii=False).encode())
+    return pack(json.dumps(message, ensure_ascii=False).encode(errors="surrogatepass"))
 
 
 class RawClient:
@@ -54,9 +54,13 @@ class RawClient:
     Every reading method raises EOFError when the server has ended the connection.
     """
 
-    def __init__(self, port: int, identity: Path | None = None, *, receive_buffer: int = 0) -> None:
+    def __init__(
+        self, port: int, identity: Path | None = None, *, receive_buffer: int = 0, source: str = "127.0.0.1"
+    ) -> None:
+        """``source`` is the loopback address to come from."""
         self.identity = identity
         self.sock = socket.socket()
+        self.sock.bind((source, 0))
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(PATIENCE_SECONDS)
@@ -177,6 +181,13 @@ class RawClient:
         label = next(self._labels)
         self.send({"type": kind, "id": label, **fields})
         return self.until(id=label)
+
+    def ask_raw(self, kind: str, /, **fields: Any) -> Json:
+        """The same for what the server may not be able to read, not even its label."""
+        self.send({"type": kind, "id": next(self._labels), **fields})
+        while (message := self.receive())["type"] not in ("ok", "error"):
+            pass
+        return message
 
     def say(self, body: str, to: str = "#lobby") -> Json:
         """Send a message with a msg_id of its own; the reply."""
