@@ -12,6 +12,7 @@ from chatctl import output
 from chatctl.client.profile import load_identity, state_folder
 from chatctl.client.scripts import history, search, send, whoami
 from chatctl.client.tail import tail
+from chatctl.client.window.command import window
 from chatctl.commands.common import room_name, root_options
 from chatd import __version__
 
@@ -63,7 +64,7 @@ def _line(identity: str | None, home: str | None, room: str) -> int:
         return run(client, room)
 
 
-for command in (send, tail, history, search, whoami):
+for command in (send, tail, history, search, whoami, window):
     cli.add_command(command)
 
 

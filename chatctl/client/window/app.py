@@ -1,0 +1,249 @@
+"""The window: puts the views around the model and keeps both moving. All of it is on Tk's thread."""
+
+from __future__ import annotations
+
+import time
+import tkinter as tk
+from datetime import UTC, datetime
+from tkinter import ttk
+
+from chatctl.client.window.commands import submit
+from chatctl.client.window.composer import Composer
+from chatctl.client.window.control import Control
+from chatctl.client.window.lists import Entry, SideList
+from chatctl.client.window.menus import Menus
+from chatctl.client.window.messages import Messages
+from chatctl.client.window.sheets import Sheet
+from chatctl.client.window.theme import DARK, LIGHT, Theme
+from chatctl.client.window.timeline import blocks
+
+POLL_MS = 40
+BANNER_SECONDS = 12.0
+EXPIRY_DAYS = 14
+# Widths in letters below which the side lists are hidden.
+MEMBERS_FROM, ROOMS_FROM = 96, 62
+
+
+class Window:
+    """One run of the desktop client in the Tk root ``root``."""
+
+    def __init__(self, root: tk.Tk, control: Control, theme: Theme, *, dark: bool) -> None:
+        self.root, self.control, self.theme = root, control, theme
+        self.model = control.model
+        control.view = self
+        self.sheet: Sheet | None = None
+        self._banner: tuple[str, float] | None = None
+        self._drawn = ""  # the conversation that is drawn
+        self._ended = False
+        self._build()
+        self.menus = Menus(self)
+        self.use_theme(dark=dark)
+        root.protocol("WM_DELETE_WINDOW", self.quit)
+        root.bind("<Configure>", self._resized)
+        unit = theme.unit
+        root.geometry(f"{130 * unit}x{82 * unit}")
+        root.minsize(40 * unit, 34 * unit)
+        self.composer.text.focus_set()
+
+    # -- built once
+
+    def _build(self) -> None:
+        unit = self.theme.unit
+        self._header = ttk.Frame(self.root, padding=(unit, unit // 2))
+        self._header.pack(fill="x")
+        self._title = ttk.Label(self._header, style="Title.TLabel")
+        self._title.pack(side="left")
+        self.menu_button = ttk.Menubutton(self._header, text="Menu", takefocus=True)
+        self.menu_button.pack(side="right")
+        self._search = ttk.Button(self._header, text="Search", command=self.search)
+        self._search.pack(side="right", padx=unit // 2)
+        # Packed last: the topic takes what is left and is cut off, not the buttons.
+        self._topic = ttk.Label(self._header, style="Quiet.TLabel")
+        self._topic.pack(side="left", fill="x", expand=True, padx=unit)
+        self._status = ttk.Frame(self.root, padding=(unit, unit // 3))
+        self._status.pack(side="bottom", fill="x")
+        self._dot = ttk.Label(self._status, text="\u25cf", style="Warn.TLabel")
+        self._dot.pack(side="left")
+        self._state = ttk.Label(self._status, style="Quiet.TLabel")
+        self._state.pack(side="left", padx=(unit // 2, unit))
+        self._told = ttk.Label(self._status, style="Bold.TLabel")
+        self._told.pack(side="left", fill="x", expand=True)
+        for edge in ("top", "bottom"):
+            ttk.Frame(self.root, style="Line.TFrame", height=1).pack(side=edge, fill="x")
+        self.middle = ttk.Frame(self.root, style="Line.TFrame")
+        self.middle.pack(fill="both", expand=True)
+        self.middle.columnconfigure(1, weight=1)
+        self.middle.rowconfigure(0, weight=1)
+        self.rooms = SideList(self.middle, self.theme, mark_chars=4, text_chars=17, chosen=self._chosen)
+        self.members = SideList(self.middle, self.theme, mark_chars=8, text_chars=13, chosen=self._write_to)
+        self._center = ttk.Frame(self.middle, style="Page.TFrame")
+        self.messages = Messages(self._center, self.theme, self._on_top)
+        self.composer = Composer(self._center, self.theme, self._submit)
+        self.composer.configure(padding=unit)
+        self.composer.pack(side="bottom", fill="x")
+        self.messages.pack(fill="both", expand=True)
+        self.rooms.grid(row=0, column=0, sticky="nsew", padx=(0, 1))
+        self._center.grid(row=0, column=1, sticky="nsew")
+        self.members.grid(row=0, column=2, sticky="nsew", padx=(1, 0))
+
+    def use_theme(self, *, dark: bool) -> None:
+        """Draw everything in the light or the dark palette."""
+        self.dark = dark
+        self.theme.use(DARK if dark else LIGHT)
+        self._restyle()
+
+    def zoom(self, by: int) -> None:
+        """Larger or smaller text; 0 for the usual size."""
+        self.theme.zoom(self.theme.points + by if by else 10)
+        self._restyle()
+
+    def _restyle(self) -> None:
+        for view in (self.rooms, self.messages, self.composer, self.members, self.menus):
+            view.restyle()
+
+    # -- what runs
+
+    def run(self) -> None:
+        """Until the window is closed."""
+        self.control.start()
+        self._tick()
+        self.root.mainloop()
+
+    def _tick(self) -> None:
+        looking = bool(self.root.tk.call("focus", "-displayof", "."))
+        if looking != self.model.looking:
+            self.model.look(looking)
+        self.control.link.poll()
+        if self._ended:
+            return
+        self.draw()
+        self.root.after(POLL_MS, self._tick)
+
+    def quit(self) -> None:
+        """Close the window. What is unsent is kept for the next run."""
+        self._ended = True
+        self.root.quit()
+
+    def search(self, query: str = "") -> None:
+        """Open the search panel."""
+        self.menus.search(query)
+
+    # -- drawn
+
+    def draw(self) -> None:
+        """Draw what changed since the last time."""
+        changed, self.model.changed = self.model.changed, set()
+        if self.model.calls:
+            self._banner = (self.model.calls[-1], time.monotonic() + BANNER_SECONDS)
+            self.model.calls.clear()
+            self.root.bell()
+        if self._drawn != self.model.current:
+            self._change_drafts()
+        if "rooms" in changed:
+            self._draw_rooms()
+        if "rows" in changed:
+            self._draw_rows()
+        if "members" in changed:
+            self._draw_members()
+        if changed or self._banner:
+            self._draw_state()
+
+    def _draw_rooms(self) -> None:
+        entries = [
+            Entry(
+                one.name,
+                self.model.title(one.name),
+                str(one.unread) if one.unread else "",
+                "called" if one.called else "unread" if one.unread else "",
+            )
+            for one in self.model.listed()
+        ]
+        self.rooms.show(entries, self.model.current)
+
+    def _draw_rows(self) -> None:
+        here = self.model.here
+        self.messages.show(here.name, blocks(here, self.model.me))
+        if self.control.sought and self.messages.reveal(self.control.sought[1]):
+            self.control.sought = None
+        if here.draft and not self.composer.value:
+            self.composer.value, here.draft = here.draft, ""
+
+    def _draw_members(self) -> None:
+        order = {"online": 0, "away": 1}
+        known = sorted(self.model.here.members.values(), key=lambda one: (order.get(one.state, 2), one.user))
+        tags = {"online": "", "away": "away"}
+        entries = [
+            Entry(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
+            for one in known
+        ]
+        self.members.show(entries)
+
+    def _draw_state(self) -> None:
+        model, here = self.model, self.model.here
+        title = model.title(here.name) if here.name else "no room"
+        self._title.configure(text=title)
+        self._topic.configure(text=here.topic)
+        self.composer.hint(f"Message to {title}")
+        self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
+        self._dot.configure(
+            style={"connected": "Good.TLabel", "ended": "Bad.TLabel"}.get(model.link, "Warn.TLabel")
+        )
+        self._state.configure(text=self._state_words())
+        if self._banner and time.monotonic() > self._banner[1]:
+            self._banner = None
+        warning = self._warning()
+        self._told.configure(
+            text=self._banner[0] if self._banner else warning,
+            style="Bold.TLabel" if self._banner else "Bad.TLabel",
+        )
+
+    def _state_words(self) -> str:
+        model = self.model
+        unsent = f" ({model.pending} unsent)" if model.pending else ""
+        if model.link == "connected" and model.welcome is not None:
+            return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
+        return f"{model.me}, {model.link}{unsent}"
+
+    def _warning(self) -> str:
+        """Why there is no connection, or what soon will be wrong with it."""
+        model = self.model
+        if model.trouble is not None:
+            fix = f"; {model.trouble.fix} ({model.trouble.code})" if model.link == "ended" else ""
+            return model.trouble.reason + fix
+        if model.welcome is not None and not model.welcome.envelope:
+            return "no envelope: only TLS protects this connection"
+        days = (self.control.link.client.identity.not_after - datetime.now(UTC)).days
+        return f"your certificate ends in {max(days, 0)} days; ask an admin" if days < EXPIRY_DAYS else ""
+
+    # -- done by the person
+
+    def _submit(self, text: str) -> bool:
+        done = submit(self.control, text)
+        self.messages.to_end()
+        return done
+
+    def _chosen(self, key: str) -> None:
+        self.control.switch(key)
+        self.composer.text.focus_set()
+
+    def _change_drafts(self) -> None:
+        """What is typed belongs to its conversation, also while one looks at another."""
+        if self._drawn:
+            self.model.conversation(self._drawn).draft = self.composer.value
+        self._drawn, here = self.model.current, self.model.here
+        self.composer.value, here.draft = here.draft, ""
+
+    def _write_to(self, user: str) -> None:
+        if user != self.model.me:
+            self.control.enter(f"@{user}")
+            self.composer.text.focus_set()
+
+    def _on_top(self) -> None:
+        self.control.older()
+
+    def _resized(self, event: tk.Event[tk.Misc]) -> None:
+        if event.widget is not self.root:
+            return
+        letters = event.width / max(1, self.theme.body.measure("n"))
+        for view, least in ((self.rooms, ROOMS_FROM), (self.members, MEMBERS_FROM)):
+            (view.grid if letters >= least else view.grid_remove)()

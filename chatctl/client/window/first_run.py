@@ -1,0 +1,105 @@
+"""The first run: there is no identity yet, so it is asked for and put where every client finds it."""
+
+from __future__ import annotations
+
+import os
+import tkinter as tk
+from pathlib import Path
+from tkinter import filedialog, ttk
+
+from chatctl.client.window.theme import Theme
+from chatd.errors import ChatdError
+from chatd.pki.files import PRIVATE, create_file
+from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity
+
+WORDS = (
+    "To chat you need an identity: one file, made for you and this device by an admin of the server "
+    "(chatd user add NAME --device DEVICE --out FILE). It holds your private key, so keep it to yourself. "
+    "Choose the file here. It is copied to where chat looks for it, readable by nobody but you."
+)
+
+
+class FirstRun:
+    """Asks in the root window itself, which the conversation takes over afterwards."""
+
+    def __init__(self, root: tk.Tk, theme: Theme, why: ChatdError) -> None:
+        self._root = root
+        self._result: Identity | None = None
+        unit = theme.unit
+        root.title("Welcome - chatd")
+        root.geometry(f"{90 * unit}x{46 * unit}")
+        root.protocol("WM_DELETE_WINDOW", root.quit)
+        self._frame = frame = ttk.Frame(root, padding=4 * unit)
+        frame.pack(fill="both", expand=True)
+        ttk.Label(frame, text="Welcome to chatd", style="Title.TLabel").pack(anchor="w")
+        words = ttk.Label(frame, text=WORDS)
+        words.pack(anchor="w", fill="x", pady=2 * unit)
+        ttk.Label(frame, text="Identity file", style="Bold.TLabel").pack(anchor="w")
+        row = ttk.Frame(frame)
+        row.pack(fill="x", pady=unit // 2)
+        self._path = tk.StringVar(root)
+        entry = ttk.Entry(row, textvariable=self._path, font=theme.body)
+        entry.pack(side="left", fill="x", expand=True)
+        ttk.Button(row, text="Browse \u2026", command=self._browse).pack(side="left", padx=(unit, 0))
+        self._problem = ttk.Label(frame, style="Bad.TLabel")
+        self._problem.pack(anchor="w", fill="x", pady=unit)
+        ttk.Button(frame, text="Begin", style="Accent.TButton", command=self._begin).pack(anchor="e")
+        for label in (words, self._problem):
+            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width))
+        entry.bind("<Return>", lambda _: self._begin())
+        root.bind("<Escape>", lambda _: root.quit())
+        entry.focus_set()
+        self._why = why
+
+    def run(self) -> Identity | None:
+        """Until there is an identity or the person gave up (None)."""
+        self._root.mainloop()
+        self._frame.destroy()
+        self._root.unbind("<Escape>")
+        return self._result
+
+    def _browse(self) -> None:
+        chosen = filedialog.askopenfilename(
+            parent=self._root, title="Identity file", filetypes=[("Identity", "*.pem"), ("All files", "*")]
+        )
+        if chosen:
+            self._path.set(chosen)
+
+    def _begin(self) -> None:
+        try:
+            self._result = install(Path(self._path.get().strip()).expanduser(), config_folder())
+        except ChatdError as error:
+            self._problem.configure(text=f"{error.reason}; {error.fix}")
+        else:
+            self._root.quit()
+
+
+def config_folder() -> Path:
+    """Where a person's identities are."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "chatd"
+
+
+def install(bundle: Path, folder: Path) -> Identity:
+    """Copy an identity file to ``folder`` and read it there. Raises E608, and E606 for the folder.
+
+    A file that came by mail or download can be read by others; its copy cannot.
+    """
+    try:
+        with bundle.open("rb") as file:
+            data = file.read(IDENTITY_LIMIT + 1)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ChatdError(
+            "E608", f"{bundle} cannot be read: {error.strerror}", "choose another file"
+        ) from None
+    target = folder / "identity.pem"
+    if target.exists():
+        raise ChatdError(
+            "E608", f"there is {target} already", "remove it first, or start chat window --identity"
+        )
+    create_file(target, data, PRIVATE)
+    try:
+        return read_identity(target)
+    except ChatdError as error:
+        target.unlink()
+        raise ChatdError("E608", error.reason.replace(str(target), str(bundle)), error.fix) from None

@@ -1,0 +1,118 @@
+"""Starts the desktop client: Tk where there is one, the identity (asked for on the first run), the window."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from chatctl import output
+from chatctl.client.library import Client
+from chatctl.client.profile import load_identity, state_folder
+from chatd.errors import ChatdError
+from chatd.pki.identity import Identity
+
+if TYPE_CHECKING:
+    import tkinter as tk
+
+PREFERENCES = "window.json"
+PREFERENCES_LIMIT = 10_000
+
+
+def run(identity: str | None, home: str | None, room: str, *, theme: str | None, scale: float | None) -> int:
+    """Open the window; the exit code. Without Tk or a display it tells so and returns 1."""
+    try:
+        import tkinter as tk
+    except ImportError:
+        output.note("error: this Python has no Tk. Install it (Debian: python3-tk), or use: chat")
+        return output.FAILED
+    try:
+        root = tk.Tk(className="Chatd")
+    except tk.TclError as error:
+        output.note(f"error: no window can be opened: {error}. On a terminal use: chat")
+        return output.FAILED
+    try:
+        return _run(root, identity, home, room, theme, scale)
+    finally:
+        root.destroy()
+
+
+def _run(
+    root: tk.Tk, identity: str | None, home: str | None, room: str, theme: str | None, scale: float | None
+) -> int:
+    from chatctl.client.window.app import Window
+    from chatctl.client.window.control import Control
+    from chatctl.client.window.theme import DARK, LIGHT, Theme
+
+    _harden(root)
+    look = Theme(root, scale=scale, environ=os.environ)
+    look.use(DARK if theme == "dark" else LIGHT)
+    known = _identity(root, look, identity, home)
+    if known is None:
+        return output.OK
+    state = state_folder(known, os.environ)
+    told = _preferences(state)
+    look.zoom(told.get("points", look.points))
+    control = Control(Client(known, state=state), room)
+    window = Window(root, control, look, dark=(theme or told.get("theme")) == "dark")
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: window.quit())
+    try:
+        window.run()
+    finally:
+        root.withdraw()
+        root.update_idletasks()
+        control.link.close()
+        _keep(state, {"theme": "dark" if window.dark else "light", "points": look.points})
+    if left := control.link.client.unsent:
+        output.note(f"{left} not sent yet; the next run sends them")
+    return output.OK
+
+
+def _identity(root: tk.Tk, look: Any, option: str | None, home: str | None) -> Identity | None:
+    """The identity to use; asked for where none is found. None when the person gave up."""
+    from chatctl.client.window.first_run import FirstRun
+
+    try:
+        return load_identity(option, home)
+    except ChatdError as error:
+        if option or home or os.environ.get("CHATD_IDENTITY") or os.environ.get("CHATD_HOME"):
+            raise
+        return FirstRun(root, look, error).run()
+
+
+def _harden(root: tk.Tk) -> None:
+    # Any program on the same display could otherwise run Tcl, and by it anything, in this one (Tk's "send").
+    if root.tk.call("info", "commands", "send"):
+        root.tk.call("rename", "send", "")
+    root.report_callback_exception = _report
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A defect in one callback is told and does not end the conversation."""
+    if output.debugging():
+        traceback.print_exception(kind, error, trace, file=sys.stderr)
+    else:
+        output.note(f"error: a defect: {kind.__name__}: {error}. CHATD_DEBUG=1 shows where; please report it")
+
+
+def _preferences(state: Path) -> dict[str, Any]:
+    """What was chosen in the last run; nothing when that cannot be read."""
+    try:
+        text = (state / PREFERENCES).read_text()[:PREFERENCES_LIMIT]
+        told = json.loads(text)
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) and isinstance(told.get("points"), int) else {}
+
+
+def _keep(state: Path, told: dict[str, Any]) -> None:
+    try:
+        (state / PREFERENCES).write_text(json.dumps(told))
+    except OSError:
+        pass  # not worth a word: the next run looks as the first one did

@@ -1,0 +1,125 @@
+"""The message area: a read-only text that follows its end, and keeps its place while one reads back."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+from typing import Any
+
+from chatctl.client.window.theme import Theme
+from chatctl.client.window.timeline import NAME_TAGS, Block, changes, line_count
+
+
+class Messages(ttk.Frame):
+    """Draws blocks; ``on_top`` is called when the first line comes into sight."""
+
+    def __init__(self, parent: tk.Misc, theme: Theme, on_top: Callable[[], None]) -> None:
+        super().__init__(parent, style="Page.TFrame")
+        self._theme = theme
+        self._on_top = on_top
+        self._shown: list[Block] = []
+        self._name = ""
+        self.text = tk.Text(
+            self, state="disabled", cursor="arrow", undo=False, takefocus=True, width=20, height=5
+        )
+        self._bar = ttk.Scrollbar(self, command=self.text.yview)
+        self.text.configure(yscrollcommand=self._scrolled)
+        self._bar.pack(side="right", fill="y")
+        self.text.pack(side="left", fill="both", expand=True)
+        self.text.bind("<Configure>", self._resized)
+        self._following = True
+
+    def restyle(self) -> None:
+        """Take the theme's present colours and sizes."""
+        unit, text = self._theme.unit, self.text
+        text.configure(**self._theme.text_options(), padx=2 * unit, pady=unit)
+        for name, look in self._looks().items():
+            text.tag_configure(name, **look)
+        text.tag_raise("sel")
+
+    def _looks(self) -> dict[str, dict[str, Any]]:
+        p, unit, theme = self._theme.palette, self._theme.unit, self._theme
+        indent = {"lmargin1": unit, "lmargin2": unit, "spacing1": unit // 4}
+        middle = {"font": theme.small, "justify": "center", "spacing1": unit}
+        names = {f"name{number}": p.names[number] for number in range(NAME_TAGS)} | {"me": p.accent}
+        return {
+            **{tag: {"foreground": c, "font": theme.bold, "spacing1": unit} for tag, c in names.items()},
+            "role": {"foreground": p.warn, "font": theme.small},
+            "time": {"foreground": p.quiet, "font": theme.small},
+            "body": indent,
+            "called": {**indent, "background": p.called},
+            "pending": {**indent, "foreground": p.quiet},
+            "mark": {"foreground": p.quiet, "font": theme.small},
+            "quote": {**indent, "foreground": p.quiet, "font": theme.slanted},
+            "action": {"font": theme.slanted, "spacing1": unit // 2},
+            "event": {"foreground": p.quiet, "font": theme.small, "spacing1": unit // 2},
+            "note": {**indent, "foreground": p.quiet},
+            "announcement": {"foreground": p.accent, "font": theme.bold, "spacing1": unit},
+            "error": {**indent, "foreground": p.bad},
+            "refused": {**indent, "foreground": p.bad},
+            "day": {**middle, "foreground": p.quiet},
+            "begin": {**middle, "foreground": p.quiet},
+            "divider": {**middle, "foreground": p.bad},
+            "found": {"background": p.called},
+        }
+
+    def show(self, name: str, blocks: list[Block]) -> None:
+        """Draw a conversation, changing only what differs from what is shown."""
+        if name != self._name:
+            self._name, self._following = name, True
+        first, old_end, new_end = changes(self._shown, blocks)
+        if first == old_end == new_end:
+            return
+        following = self._following
+        text = self.text
+        # Lines, not characters: Tk counts the letters outside of the BMP differently than Python does.
+        top = 1 + line_count(self._shown[:first])
+        removed, added = line_count(self._shown[first:old_end]), line_count(blocks[first:new_end])
+        seen = int(text.index("@0,0").partition(".")[0])
+        text.configure(state="normal")
+        text.delete(f"{top}.0", f"{top + removed}.0")
+        parts = [
+            part for block in blocks[first:new_end] for tag, words in block.parts for part in (words, tag)
+        ]
+        if parts:
+            text.insert(f"{top}.0", *parts)
+        text.configure(state="disabled")
+        self._shown = blocks
+        if following:
+            self.to_end()
+        elif top <= seen:
+            # What one reads stays where it is when something is put in or taken out above.
+            text.yview(f"{seen + added - removed}.0")
+
+    def to_end(self) -> None:
+        """Show the newest and follow it again."""
+        self._following = True
+        self.text.see("end")
+        self.text.yview_moveto(1.0)
+
+    def reveal(self, seq: int) -> bool:
+        """Scroll to a message and mark it; False when it is not here."""
+        at = next((place for place, block in enumerate(self._shown) if block.seq == seq), None)
+        if at is None:
+            return False
+        self._following = False
+        top = 1 + line_count(self._shown[:at])
+        self.text.see(f"{top}.0")
+        self.text.tag_remove("found", "1.0", "end")
+        self.text.tag_add("found", f"{top}.0", f"{top + line_count(self._shown[at : at + 1])}.0")
+        return True
+
+    def page(self, pages: int) -> None:
+        """Scroll by pages, up when negative."""
+        self.text.yview_scroll(pages, "pages")
+
+    def _scrolled(self, first: float, last: float) -> None:
+        self._bar.set(first, last)
+        self._following = float(last) >= 1.0
+        if float(first) <= 0.0:
+            self._on_top()
+
+    def _resized(self, _: object) -> None:
+        if self._following:
+            self.after_idle(self.to_end)

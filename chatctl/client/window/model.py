@@ -1,0 +1,387 @@
+"""What the desktop client knows: conversations, unread counts, members, messages and those on their way.
+
+Pure state, used by one thread (Tk's). Every text of the network passes `visible` before it gets in here.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chatctl.client import render
+from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Sent
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+from chatd.proto.frames import JsonObject
+from chatd.proto.text import dm_members, dm_room, visible
+
+# Bounds on what a server can make this client keep; older rows are asked for again when scrolled to.
+ROWS_LIMIT = 1_000
+# In the current conversation, so that rows do not go away under the eyes of who scrolls back.
+READING_LIMIT = 5_000
+ROOMS_LIMIT = 500
+MEMBERS_LIMIT = 5_000
+
+Part = Literal["rooms", "rows", "members", "state"]
+Kind = Literal["message", "action", "event", "announcement", "note", "error", "pending", "refused"]
+Link = Literal["connecting", "connected", "reconnecting", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry of a conversation. ``order``: its seq, and for what has none a number after that seq."""
+
+    order: tuple[int, int]
+    kind: Kind
+    body: str
+    at: int = 0
+    user: str = ""
+    role: str = ""
+    quote: str = ""
+    called: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a room, ready to be shown."""
+
+    user: str
+    role: str
+    state: str = "offline"
+    text: str = ""
+
+
+@dataclass
+class Conversation:
+    """A room or a direct conversation. ``divider``: the seq of the first message not seen, 0 for none;
+    ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched."""
+
+    name: str
+    topic: str = ""
+    unread: int = 0
+    called: int = 0
+    divider: int = 0
+    draft: str = ""
+    more: bool = True
+    loaded: bool = False
+    rows: list[Row] = field(default_factory=list)
+    pending: dict[str, Row] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+
+    @property
+    def oldest(self) -> int | None:
+        """The seq of the first row; None without rows."""
+        return next((row.order[0] for row in self.rows if row.order[0]), None)
+
+    @property
+    def newest(self) -> int:
+        """The seq of the last row; 0 without rows."""
+        return self.rows[-1].order[0] if self.rows else 0
+
+    def add(self, row: Row) -> bool:
+        """Put a row in its place; False when it is there already."""
+        at = bisect.bisect_left(self.rows, row.order, key=lambda one: one.order)
+        if at < len(self.rows) and self.rows[at].order == row.order:
+            return False
+        self.rows.insert(at, row)
+        return True
+
+    def trim(self, limit: int = ROWS_LIMIT) -> None:
+        """Forget the oldest rows above the limit."""
+        if len(self.rows) > limit:
+            del self.rows[: len(self.rows) - limit]
+            self.more = True
+
+    def answered(self, seq: int | None) -> str:
+        """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""
+        if seq is None:
+            return ""
+        at = bisect.bisect_left(self.rows, (seq, 0), key=lambda one: one.order)
+        if at < len(self.rows) and self.rows[at].order == (seq, 0):
+            return f"{self.rows[at].user}: {render.snippet(self.rows[at].body)}"
+        return "an earlier message"
+
+
+class WindowModel:
+    """Everything the window shows. ``changed`` names the parts to draw anew; the view empties it."""
+
+    def __init__(self, me: str) -> None:
+        self.me = me
+        self.current = ""
+        self.looking = True  # the window has the person's attention
+        self.link: Link = "connecting"
+        self.trouble: ChatdError | None = None
+        self.welcome: ev.Welcome | None = None
+        self.conversations: dict[str, Conversation] = {}
+        self.joined: set[str] = set()
+        self.changed: set[Part] = {"rooms", "rows", "members", "state"}
+        self.calls: list[str] = []  # what the person is to be told of, in words; the view empties it
+        self._count = 0
+
+    # -- what is asked of it
+
+    @property
+    def here(self) -> Conversation:
+        """The current conversation."""
+        return self.conversation(self.current)
+
+    @property
+    def unread(self) -> int:
+        """Messages not looked at, everywhere."""
+        return sum(one.unread for one in self.conversations.values())
+
+    @property
+    def pending(self) -> int:
+        """Messages the server has not answered."""
+        return sum(
+            row.kind == "pending" for one in self.conversations.values() for row in one.pending.values()
+        )
+
+    def listed(self) -> list[Conversation]:
+        """Rooms one is in, then direct conversations, each by name."""
+        names = {name for name in self.conversations if name in self.joined or dm_members(name)}
+        names |= {self.current} - {""}
+        ordered = sorted(names, key=lambda name: (name[:1] != "#", self.title(name)))
+        return [self.conversation(name) for name in ordered]
+
+    def title(self, name: str) -> str:
+        """How a conversation is called: "#war", "@bob"."""
+        return render.title(name, self.me)
+
+    def address(self, name: str) -> str:
+        """Where messages of a conversation are sent to: "#war", "@bob"."""
+        members = dm_members(name)
+        if members is None:
+            return name
+        return "@" + (members[1] if members[0] == self.me else members[0])
+
+    def conversation(self, name: str) -> Conversation:
+        """A conversation, made if it is not known."""
+        known = self.conversations.get(name)
+        if known is None:
+            if len(self.conversations) >= ROOMS_LIMIT:
+                self._forget_one()
+            known = self.conversations[name] = Conversation(name)
+            self.changed.add("rooms")
+        return known
+
+    def allows(self, permission: str) -> bool:
+        """Whether the role has a permission, as told at the welcome."""
+        return self.welcome is not None and permission in self.welcome.permissions
+
+    # -- what the person does
+
+    def switch(self, name: str) -> None:
+        """Make a conversation current and read."""
+        if self.current and self.current != name:
+            self.here.divider = 0
+            self.here.trim()
+        self.current = name
+        self._read()
+        self.changed |= {"rooms", "rows", "members", "state"}
+
+    def look(self, looking: bool) -> None:
+        """The window got or lost the person's attention."""
+        self.looking = looking
+        if looking and self.current:
+            self._read()
+
+    def sending(self, sent: Sent) -> None:
+        """A message is on its way; it stands at the end until the log has it."""
+        if sent.state == "pending":
+            where = self._conversation_to(sent.to)
+            kind = "/me " if sent.kind == "action" else ""
+            where.pending[sent.msg_id] = self._row("pending", kind + visible(sent.body), where, user=self.me)
+            self.changed |= {"rows", "state"}
+
+    def note(self, text: str, *, kind: Kind = "note", where: str | None = None) -> None:
+        """Say something of the client's own at the end of a conversation (None: the current one)."""
+        conversation = self.conversation(self.current if where is None else where)
+        conversation.add(self._row(kind, visible(text), conversation))
+        conversation.trim(READING_LIMIT)
+        self.changed.add("rows")
+
+    # -- what requests bring
+
+    def set_rooms(self, entries: Iterable[JsonObject]) -> None:
+        """The answer to ``rooms``."""
+        for entry in entries:
+            name = str(entry.get("room", ""))
+            if entry.get("joined") is True:
+                self.joined.add(name)
+                self.conversation(name).topic = render.one_line(str(entry.get("topic", "")))
+            else:
+                self.joined.discard(name)
+        self.changed |= {"rooms", "state"}
+
+    def set_members(self, name: str, entries: Iterable[JsonObject]) -> None:
+        """The answer to ``who``."""
+        found = (
+            Member(*(_shown(entry, key) for key in ("user", "role", "state", "text"))) for entry in entries
+        )
+        self.conversation(name).members = {
+            one.user: one for one, _ in zip(found, range(MEMBERS_LIMIT), strict=False)
+        }
+        self.changed.add("members")
+
+    def add_history(self, name: str, events: Iterable[ev.Logged], *, more: bool) -> int:
+        """A page of history; how many rows are new."""
+        conversation = self.conversation(name)
+        added = sum(self._add(conversation, event) for event in events)
+        conversation.more, conversation.loaded = more, True
+        self.changed.add("rows")
+        return added
+
+    # -- what the client library tells
+
+    def take(self, event: AnyEvent) -> None:
+        """Note an event."""
+        match event:
+            case Connected():
+                self.link, self.trouble, self.welcome = "connected", None, event.welcome
+                self.joined |= set(event.welcome.rooms)
+                for name in event.welcome.rooms:
+                    self.conversation(name)
+                self.changed |= {"state", "rooms"}
+            case Disconnected():
+                self.link = "ended" if event.retry_in is None else "reconnecting"
+                self.trouble = event.error
+                self.changed.add("state")
+            case Acknowledged() | Refused():
+                self._settled(event)
+            case CaughtUp():
+                self._caught_up(event.cursor)
+            case ev.Presence():
+                self._presence(event)
+            case ev.Announcement():
+                self._announced(event)
+            case ev.Slowed():
+                self.note(render.happening(event) or "")
+            case ev.Message() | ev.Joined() | ev.Parted() | ev.RoomCreated() | ev.DmOpened() | ev.TopicSet():
+                self._logged(event)
+
+    def _logged(
+        self, event: ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet
+    ) -> None:
+        where = self.conversation(event.room)
+        fresh = self._add(where, event)
+        where.trim(READING_LIMIT if where.name == self.current else ROWS_LIMIT)
+        if isinstance(event, ev.Joined | ev.Parted):
+            self._membership(event, where)
+        elif isinstance(event, ev.TopicSet | ev.RoomCreated):
+            where.topic = render.one_line(event.topic)
+            self.changed.add("state")
+        elif isinstance(event, ev.Message) and fresh:
+            self._arrived(event, where)
+        if event.room == self.current:
+            self.changed.add("rows")
+
+    def _arrived(self, event: ev.Message, where: Conversation) -> None:
+        if event.user == self.me or (where.name == self.current and self.looking):
+            return
+        where.divider = where.divider or event.seq
+        where.unread += 1
+        self.changed |= {"rooms", "state"}
+        if dm_members(event.room) or render.mentions(event.body, self.me):
+            where.called += 1
+            self.calls.append(
+                f"{render.name(event.user)} in {self.title(event.room)}: {render.snippet(event.body)}"
+            )
+
+    def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
+        user = render.name(event.user)
+        if isinstance(event, ev.Joined):
+            if user in where.members or len(where.members) < MEMBERS_LIMIT:
+                where.members[user] = Member(user, render.name(event.role), "online")
+        else:
+            where.members.pop(user, None)
+        if event.user == self.me:
+            (self.joined.add if isinstance(event, ev.Joined) else self.joined.discard)(event.room)
+            self.changed |= {"rooms", "state"}
+        self.changed.add("members")
+
+    def _presence(self, event: ev.Presence) -> None:
+        known = self.conversation(event.room).members
+        user = render.name(event.user)
+        if user in known:
+            known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
+            self.changed.add("members")
+
+    def _announced(self, event: ev.Announcement) -> None:
+        where = self.here
+        row = Row((event.seq, 0), "announcement", visible(event.body), event.at, render.name(event.by))
+        if where.add(row):
+            self.calls.append(f"{row.user} announces: {render.snippet(event.body)}")
+        self.changed.add("rows")
+
+    def _settled(self, event: Acknowledged | Refused) -> None:
+        where = self._conversation_to(event.sent.to)
+        if isinstance(event, Refused):
+            where.pending.pop(event.sent.msg_id, None)
+            text = f"not sent: {render.snippet(event.sent.body, 80)}\n{event.error.reason}; {event.error.fix}"
+            self.note(text, kind="refused", where=where.name)
+            # So that it can be corrected and sent again; nothing that is being typed is replaced.
+            where.draft = where.draft or event.sent.body
+        elif event.sent.state == "acknowledged":
+            # The row stays until the event itself is there, without the mark.
+            for changed in event.sent.wait(0).notes:
+                self.note(f"note: {changed.get('text', '')}", where=where.name)
+            if (row := where.pending.get(event.sent.msg_id)) is not None:
+                where.pending[event.sent.msg_id] = Row(row.order, "message", row.body, row.at, row.user)
+        self.changed |= {"rows", "state"}
+
+    def _caught_up(self, cursor: int) -> None:
+        """A cursor before what is shown: the server was restored from a backup, its log is another one."""
+        if any(one.newest > cursor for one in self.conversations.values()):
+            for one in self.conversations.values():
+                one.rows.clear()
+                one.more, one.loaded = True, False
+        self.changed.add("rows")
+
+    # -- within
+
+    def _add(self, where: Conversation, event: ev.Logged) -> bool:
+        if isinstance(event, ev.Message):
+            where.pending.pop(event.msg_id, None)
+            return where.add(
+                Row(
+                    (event.seq, 0),
+                    "action" if event.kind == "action" else "message",
+                    visible(event.body),
+                    event.at,
+                    render.name(event.user),
+                    render.name(event.role),
+                    where.answered(event.reply_to),
+                    event.user != self.me and render.mentions(event.body, self.me),
+                )
+            )
+        words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+        return words is not None and where.add(Row((event.seq, 0), "event", words, event.at))
+
+    def _row(self, kind: Kind, body: str, where: Conversation, user: str = "") -> Row:
+        self._count += 1
+        return Row((where.newest, self._count), kind, body, user=user)
+
+    def _conversation_to(self, to: str) -> Conversation:
+        direct = to.startswith("@") and "," not in to
+        return self.conversation(dm_room(self.me, to[1:]) if direct else to)
+
+    def _read(self) -> None:
+        here = self.here
+        if here.unread:
+            here.unread = here.called = 0
+            self.changed |= {"rooms", "state"}
+
+    def _forget_one(self) -> None:
+        for name, one in self.conversations.items():
+            if name != self.current and not one.unread and not one.pending:
+                del self.conversations[name]
+                return
+        del self.conversations[next(name for name in self.conversations if name != self.current)]
+
+
+def _shown(entry: JsonObject, key: str) -> str:
+    value: Any = entry.get(key)
+    return render.one_line(value) if isinstance(value, str) else ""

@@ -1,0 +1,90 @@
+"""Search as one panel: a field, the messages found (newest first), Enter goes to one."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from chatctl.client import render
+from chatctl.client.window.control import Control
+from chatctl.client.window.sheets import Sheet
+from chatctl.client.window.theme import Theme
+from chatd.errors import ChatdError
+from chatd.proto.events import Message
+
+ROWS = 10
+
+
+class SearchSheet(Sheet):
+    """``go`` gets the message that was chosen."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        control: Control,
+        go: Callable[[Message], None],
+        closed: Callable[[], None],
+        query: str = "",
+    ) -> None:
+        super().__init__(parent, theme, "Search", closed)
+        self._control, self._go = control, go
+        self._found: dict[str, Message] = {}
+        self._query = tk.StringVar(self, query)
+        self.entry = ttk.Entry(self, textvariable=self._query, font=theme.body)
+        self.entry.pack(fill="x")
+        self.entry.bind("<Return>", lambda _: self.run())
+        self.entry.bind("<Down>", lambda _: self._into())
+        self._state = ttk.Label(
+            self, style="Quiet.TLabel", text="All words must occur. from:NAME in:#room since:2h"
+        )
+        self._state.pack(anchor="w", pady=(theme.unit // 2, theme.unit))
+        self.list = ttk.Treeview(
+            self, columns=("room", "time"), show="tree", height=ROWS, selectmode="browse"
+        )
+        measure = theme.body.measure
+        self.list.column("#0", width=measure("n" * 30), stretch=True)
+        self.list.column("room", width=measure("n" * 11), stretch=False)
+        self.list.column("time", width=measure("0000-00-00 00:00Z "), stretch=False, anchor="e")
+        self.list.pack(fill="x")
+        self.list.bind("<Return>", lambda _: self._choose())
+        self.list.bind("<Double-Button-1>", lambda _: self._choose())
+        self.finish(self.entry)
+        self.entry.icursor("end")
+        if query:
+            self.run()
+
+    def run(self) -> None:
+        """Ask the server."""
+        if query := self._query.get().strip():
+            self._state.configure(text="searching \u2026", style="Quiet.TLabel")
+            self._control.find(query, self._show, self._failed)
+
+    def _show(self, events: list[Message], more: bool) -> None:
+        if not self.winfo_exists():
+            return
+        self.list.delete(*self.list.get_children())
+        self._found = {str(event.seq): event for event in events}
+        for key, event in self._found.items():
+            room = self._control.model.title(event.room)
+            time = f"{render.day_of(event.at)} {render.clock_of(event.at)[:5]}Z"
+            text = f" {render.name(event.user)}: {render.snippet(event.body, 100)}"
+            self.list.insert("", "end", key, text=text, values=(room, time))
+        words = f"{len(events)} found" + (", the newest of more: narrow the search" if more else "")
+        self._state.configure(text=words if events else "nothing was found")
+
+    def _failed(self, error: ChatdError) -> None:
+        if self.winfo_exists():
+            self._state.configure(text=f"{error.reason}; {error.fix}", style="Bad.TLabel")
+
+    def _into(self) -> None:
+        if first := self.list.get_children():
+            self.list.focus_set()
+            self.list.focus(first[0])
+            self.list.selection_set(first[0])
+
+    def _choose(self) -> None:
+        if (event := self._found.get(self.list.focus())) is not None:
+            self.close()
+            self._go(event)

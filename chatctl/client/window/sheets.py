@@ -1,0 +1,135 @@
+"""Panels laid over the window instead of windows of their own: they keep the keyboard, theme and place.
+
+Escape closes one, Tab stays within it.
+"""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from chatctl.client.window.theme import Theme
+
+
+class Sheet(ttk.Frame):
+    """A panel with a title over ``parent``; gone for good once closed."""
+
+    def __init__(self, parent: tk.Misc, theme: Theme, title: str, closed: Callable[[], None]) -> None:
+        super().__init__(parent, style="Sheet.TFrame", padding=2 * theme.unit)
+        self.theme = theme
+        self._closed = closed
+        ttk.Label(self, text=title, style="Title.TLabel").pack(anchor="w", pady=(0, theme.unit))
+        self.place(relx=0.5, rely=0.06, anchor="n", relwidth=0.94)
+        self._limit(None)
+        self._bound = parent.bind("<Configure>", self._limit, add="+")
+        self.bind_all_within("<Escape>", lambda _: self.close())
+
+    def bind_all_within(self, key: str, call: Callable[[tk.Event[tk.Misc]], object]) -> None:
+        """Bind a key for this sheet and everything in it."""
+        tag = f"sheet{id(self)}"
+        self.bind_class(tag, key, call)
+        self._tag(self, tag)
+
+    def finish(self, first: tk.Misc) -> None:
+        """Call when all is in it: tags what was added, and gives ``first`` the keyboard."""
+        self._tag(self, f"sheet{id(self)}")
+        self.lift()
+        first.focus_set()
+
+    def close(self) -> None:
+        """Take it away."""
+        if self.winfo_exists():
+            self.destroy()
+            self._closed()
+
+    def _tag(self, widget: tk.Misc, tag: str) -> None:
+        tags = widget.bindtags()
+        if tag not in tags:
+            widget.bindtags((tag, *tags))
+        for child in widget.winfo_children():
+            self._tag(child, tag)
+
+    def _limit(self, _: object) -> None:
+        """Not wider than reads well, not wider than the window."""
+        if self.winfo_exists():
+            room = self.master.winfo_width() - 2 * self.theme.unit
+            self.place_configure(relwidth=0, width=max(200, min(room, self.theme.body.measure("n" * 68))))
+
+
+class AskSheet(Sheet):
+    """Asks for some lines of text and optionally a yes; ``done`` gets them and is told a refusal back."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        title: str,
+        fields: dict[str, str],
+        done: Callable[[dict[str, str], Callable[[str], None]], None],
+        closed: Callable[[], None],
+        *,
+        hint: str = "",
+        action: str = "OK",
+        check: str = "",
+    ) -> None:
+        super().__init__(parent, theme, title, closed)
+        self._done = done
+        self._values = {name: tk.StringVar(self, value) for name, value in fields.items()}
+        if hint:
+            ttk.Label(self, text=hint, style="Quiet.TLabel", wraplength=theme.body.measure("n" * 56)).pack(
+                anchor="w"
+            )
+        first: ttk.Entry | None = None
+        for name, variable in self._values.items():
+            ttk.Label(self, text=name).pack(anchor="w", pady=(theme.unit // 2, 0))
+            entry = ttk.Entry(self, textvariable=variable, font=theme.body)
+            entry.pack(fill="x")
+            entry.bind("<Return>", lambda _: self._ok())
+            first = first or entry
+        if check:
+            self._values[check] = tk.StringVar(self, "no")
+            ttk.Checkbutton(
+                self, text=check, variable=self._values[check], onvalue="yes", offvalue="no"
+            ).pack(anchor="w", pady=theme.unit // 2)
+        self._problem = ttk.Label(self, style="Bad.TLabel", wraplength=theme.body.measure("n" * 56))
+        self._problem.pack(anchor="w", fill="x", pady=theme.unit // 2)
+        buttons = ttk.Frame(self)
+        buttons.pack(fill="x")
+        ttk.Button(buttons, text=action, style="Accent.TButton", command=self._ok).pack(side="right")
+        ttk.Button(buttons, text="Cancel", command=self.close).pack(side="right", padx=theme.unit)
+        if first is not None:
+            first.icursor("end")
+            self.finish(first)
+
+    def _ok(self) -> None:
+        self._problem.configure(text="")
+        self._done({name: value.get().strip() for name, value in self._values.items()}, self.tell)
+
+    def tell(self, problem: str) -> None:
+        """Show why it was refused; the sheet stays."""
+        if self.winfo_exists():
+            self._problem.configure(text=problem)
+
+
+class TextSheet(Sheet):
+    """Shows a table of two columns, such as the keys."""
+
+    def __init__(
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        title: str,
+        rows: list[tuple[str, str]],
+        closed: Callable[[], None],
+    ) -> None:
+        super().__init__(parent, theme, title, closed)
+        table = ttk.Frame(self)
+        table.pack(fill="x")
+        for place, (left, right) in enumerate(rows):
+            ttk.Label(table, text=left, style="Bold.TLabel").grid(row=place, column=0, sticky="w")
+            ttk.Label(table, text=right).grid(row=place, column=1, sticky="w", padx=(2 * theme.unit, 0))
+        button = ttk.Button(self, text="Close", command=self.close)
+        button.pack(anchor="e", pady=(theme.unit, 0))
+        button.bind("<Return>", lambda _: self.close())
+        self.finish(button)

@@ -1,0 +1,251 @@
+"""Colours, fonts and sizes: a light and a dark palette on ttk's "clam", which draws the same everywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import tkinter as tk
+from collections.abc import Mapping
+from dataclasses import dataclass
+from tkinter import font, ttk
+from typing import Any
+
+BASE_POINTS = 10
+ZOOM_RANGE = (7, 24)
+_USUAL_DPI = 96.0
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Every colour in the window; texts have a contrast of at least 4.5 on what they stand on."""
+
+    page: str
+    panel: str
+    field: str
+    line: str
+    hover: str
+    text: str
+    quiet: str
+    accent: str
+    on_accent: str
+    good: str
+    warn: str
+    bad: str
+    called: str
+    names: tuple[str, str, str, str, str, str]
+
+
+LIGHT = Palette(
+    page="#ffffff",
+    panel="#f3f4f6",
+    field="#ffffff",
+    line="#d8dce2",
+    hover="#e4e8ee",
+    text="#1b1f24",
+    quiet="#5b6470",
+    accent="#1d5fd1",
+    on_accent="#ffffff",
+    good="#18794e",
+    warn="#9a5b00",
+    bad="#b3261e",
+    called="#fff3cd",
+    names=("#8a3ffc", "#00695c", "#9f1853", "#7a4f01", "#0b6e99", "#4d6b00"),
+)
+DARK = Palette(
+    page="#15181d",
+    panel="#1d2127",
+    field="#23282f",
+    line="#333a44",
+    hover="#2b313a",
+    text="#e4e7ec",
+    quiet="#9aa4b2",
+    accent="#6ea8fe",
+    on_accent="#0d1117",
+    good="#57c792",
+    warn="#e3b341",
+    bad="#ff8a80",
+    called="#3a3216",
+    names=("#c4a1ff", "#5fd3bc", "#ff9ecb", "#e5b567", "#79c7f2", "#b5d46c"),
+)
+
+
+class Theme:
+    """The look of one window; `use` may be called again at any time."""
+
+    def __init__(self, root: tk.Tk, *, scale: float | None, environ: Mapping[str, str]) -> None:
+        self._root = root
+        factor = scale or screen_scale(environ)
+        if factor:
+            # Points to pixels; everything below is measured in points or in the font's lines.
+            root.tk.call("tk", "scaling", factor * _USUAL_DPI / 72)
+        self.palette = LIGHT
+        self.points = BASE_POINTS
+        default = font.nametofont("TkDefaultFont", root)
+        family = default.actual("family")
+        self.body = font.Font(root, family=family, size=BASE_POINTS)
+        self.bold = font.Font(root, family=family, size=BASE_POINTS, weight="bold")
+        self.small = font.Font(root, family=family, size=BASE_POINTS - 1)
+        self.slanted = font.Font(root, family=family, size=BASE_POINTS, slant="italic")
+        self.title = font.Font(root, family=family, size=BASE_POINTS + 3, weight="bold")
+
+    @property
+    def unit(self) -> int:
+        """Half a line, in pixels: the measure of all distances."""
+        return max(4, self.body.metrics("linespace") // 2)
+
+    def zoom(self, points: int) -> None:
+        """Make all text this large."""
+        self.points = max(ZOOM_RANGE[0], min(ZOOM_RANGE[1], points))
+        for one, more in (
+            (self.body, 0),
+            (self.bold, 0),
+            (self.small, -1),
+            (self.slanted, 0),
+            (self.title, 3),
+        ):
+            one.configure(size=self.points + more)
+        self.use(self.palette)
+
+    def use(self, palette: Palette) -> None:
+        """Give ttk's widgets these colours; plain Tk's are coloured by who made them."""
+        self.palette = p = palette
+        style, unit = ttk.Style(self._root), self.unit
+        style.theme_use("clam")
+        style.configure(
+            ".",
+            background=p.panel,
+            foreground=p.text,
+            font=self.body,
+            bordercolor=p.line,
+            lightcolor=p.panel,
+            darkcolor=p.panel,
+            troughcolor=p.panel,
+            focuscolor=p.accent,
+            insertcolor=p.text,
+            selectbackground=p.accent,
+            selectforeground=p.on_accent,
+        )
+        self._root.configure(background=p.panel)
+        style.configure("Page.TFrame", background=p.page)
+        style.configure("Line.TFrame", background=p.line)
+        style.configure("Sheet.TFrame", background=p.panel, bordercolor=p.line, relief="solid", borderwidth=1)
+        style.configure("Title.TLabel", font=self.title)
+        style.configure("Bold.TLabel", font=self.bold)
+        style.configure("Quiet.TLabel", foreground=p.quiet, font=self.small)
+        for name, colour in (("Good", p.good), ("Warn", p.warn), ("Bad", p.bad)):
+            style.configure(f"{name}.TLabel", foreground=colour, font=self.small)
+        self._buttons(style, unit)
+        self._lists(style, unit)
+        self._fields(style, unit)
+
+    def _buttons(self, style: ttk.Style, unit: int) -> None:
+        p = self.palette
+        for name in ("TButton", "TMenubutton"):
+            style.configure(name, background=p.panel, padding=(unit, unit // 3), relief="flat", borderwidth=1)
+            style.configure(name, arrowcolor=p.quiet, width=0, anchor="center")
+            style.map(
+                name,
+                background=[("pressed", p.line), ("active", p.hover)],
+                foreground=[("disabled", p.quiet)],
+                bordercolor=[("focus", p.accent)],
+            )
+        style.configure("Accent.TButton", background=p.accent, foreground=p.on_accent, bordercolor=p.accent)
+        style.map(
+            "Accent.TButton",
+            background=[("disabled", p.line), ("pressed", p.text), ("active", p.text)],
+            foreground=[("active", p.page), ("disabled", p.quiet)],
+            bordercolor=[("focus", p.text)],
+        )
+        style.configure("TCheckbutton", indicatorbackground=p.field, indicatorforeground=p.accent)
+        style.map("TCheckbutton", background=[("active", p.panel)])
+
+    def _lists(self, style: ttk.Style, unit: int) -> None:
+        p = self.palette
+        style.configure(
+            "Treeview",
+            background=p.panel,
+            fieldbackground=p.panel,
+            foreground=p.text,
+            rowheight=self.body.metrics("linespace") + unit // 2,
+            borderwidth=0,
+            relief="flat",
+        )
+        # Only the tree itself: clam would draw a frame around it.
+        style.layout("Treeview", [("Treeview.treearea", {"sticky": "nswe"})])
+        style.map("Treeview", background=[("selected", p.accent)], foreground=[("selected", p.on_accent)])
+        style.configure("Item", indicatorsize=0)
+        thumb: Any = ("Vertical.Scrollbar.thumb", {"expand": "1", "sticky": "nswe"})
+        style.layout(
+            "Vertical.TScrollbar", [("Vertical.Scrollbar.trough", {"sticky": "ns", "children": [thumb]})]
+        )
+        style.configure(
+            "Vertical.TScrollbar",
+            background=p.line,
+            troughcolor=p.page,
+            bordercolor=p.page,
+            lightcolor=p.line,
+            darkcolor=p.line,
+            gripcount=0,
+            width=max(8, unit),
+            arrowsize=max(8, unit),
+        )
+        style.map("Vertical.TScrollbar", background=[("active", p.quiet), ("disabled", p.page)])
+
+    def _fields(self, style: ttk.Style, unit: int) -> None:
+        p = self.palette
+        style.configure(
+            "TEntry",
+            fieldbackground=p.field,
+            foreground=p.text,
+            padding=unit // 2,
+            lightcolor=p.field,
+            darkcolor=p.field,
+        )
+        style.map("TEntry", bordercolor=[("focus", p.accent)], lightcolor=[("focus", p.accent)])
+
+    def text_options(self) -> dict[str, Any]:
+        """Options of a plain Tk text widget."""
+        p = self.palette
+        return {
+            "background": p.page,
+            "foreground": p.text,
+            "insertbackground": p.text,
+            "selectbackground": p.accent,
+            "selectforeground": p.on_accent,
+            "inactiveselectbackground": p.line,
+            "font": self.body,
+            "borderwidth": 0,
+            "highlightthickness": 0,
+            "relief": "flat",
+            "wrap": "word",
+        }
+
+    def menu_options(self) -> dict[str, Any]:
+        """Options of a plain Tk menu."""
+        p = self.palette
+        return {
+            "background": p.panel,
+            "foreground": p.text,
+            "activebackground": p.accent,
+            "activeforeground": p.on_accent,
+            "selectcolor": p.accent,
+            "font": self.body,
+            "borderwidth": 1,
+            "activeborderwidth": 0,
+            "relief": "solid",
+        }
+
+
+def screen_scale(environ: Mapping[str, str]) -> float | None:
+    """The desktop's scale where it tells one (1.0 is 96 dots per inch); Tk itself asks only the screen.
+
+    GDK_SCALE, else Xft.dpi of the X resources, which desktops set for fractional scales.
+    """
+    try:
+        if (told := float(environ.get("GDK_SCALE", "0"))) >= 1:
+            return min(told, 4.0)
+        done = subprocess.run(["xrdb", "-query"], capture_output=True, text=True, timeout=2, check=False)  # noqa: S607
+        found = [line.split(":", 1)[1] for line in done.stdout.splitlines() if line.startswith("Xft.dpi:")]
+        dpi = float(found[0]) if found else 0.0
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return dpi / _USUAL_DPI if _USUAL_DPI / 2 <= dpi <= 4 * _USUAL_DPI else None

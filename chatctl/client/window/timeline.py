@@ -1,0 +1,105 @@
+"""How a conversation reads: from its rows to blocks of tagged text. Pure, for the view to compare and draw.
+
+Bodies are indented below a heading, so that nobody can write what looks like another's message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from chatctl.client import render
+from chatctl.client.window.model import Conversation, Row
+
+Parts = tuple[tuple[str, str], ...]
+# Messages of one user stand under one heading when they follow within this time.
+TOGETHER_MS = 5 * 60_000
+NAME_TAGS = 6
+
+
+class Block(NamedTuple):
+    """Whole lines: (tag, text), the last of which ends its line; of the event ``seq`` (0: of none)."""
+
+    parts: Parts
+    seq: int = 0
+
+
+def blocks(conversation: Conversation, me: str) -> list[Block]:
+    """The whole conversation, oldest first, with what is pending at the end."""
+    result: list[Block] = []
+    if not conversation.more and conversation.loaded:
+        result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
+    before: Row | None = None
+    day = ""
+    divider = conversation.divider
+    for row in (*conversation.rows, *conversation.pending.values()):
+        if row.at and (today := render.day_of(row.at)) != day:
+            day = today
+            result.append(Block((("day", f"{day}\n"),)))
+            before = None
+        if divider and row.at and row.order[0] >= divider:
+            result.append(Block((("divider", "new\n"),)))
+            divider, before = 0, None
+        result.append(Block(_parts(row, before, me), row.order[0] if row.at else 0))
+        before = row
+    return result
+
+
+def changes(old: list[Block], new: list[Block]) -> tuple[int, int, int]:
+    """Which blocks differ: (first, end in old, end in new); what is outside is the same in both."""
+    first = 0
+    shorter = min(len(old), len(new))
+    while first < shorter and old[first] == new[first]:
+        first += 1
+    last = 0
+    while last < shorter - first and old[-1 - last] == new[-1 - last]:
+        last += 1
+    return first, len(old) - last, len(new) - last
+
+
+def line_count(some: Iterable[Block]) -> int:
+    """How many lines blocks take before wrapping."""
+    return sum(text.count("\n") for block in some for _, text in block.parts)
+
+
+def name_tag(user: str, me: str) -> str:
+    """The tag that gives a name its colour."""
+    if user == me:
+        return "me"
+    return f"name{sum(user.encode()) % NAME_TAGS}"
+
+
+def _parts(row: Row, before: Row | None, me: str) -> Parts:
+    match row.kind:
+        case "message" | "pending":
+            return _message(row, before, me)
+        case "action":
+            who = (name_tag(row.user, me), row.user)
+            return (("action", "* "), who, ("action", f" {row.body}"), ("time", f"  {_time(row)}\n"))
+        case "announcement":
+            return (("announcement", f"{row.user} announces: {row.body}\n"),)
+        case "event":
+            return (("event", row.body), ("time", f"  {_time(row)}\n"))
+    return ((row.kind, f"{row.body}\n"),)
+
+
+def _message(row: Row, before: Row | None, me: str) -> Parts:
+    head: Parts = ()
+    if not _together(row, before):
+        role = (("role", f" {row.role}"),) if row.role not in ("", "user") else ()
+        time = (("time", f"  {_time(row)}"),) if row.at else ()
+        head = ((name_tag(row.user, me), row.user), *role, *time, ("head", "\n"))
+    quote = (("quote", f"\u21b3 {row.quote}\n"),) if row.quote else ()
+    style = "pending" if row.kind == "pending" else "called" if row.called else "body"
+    mark = (("mark", "  \u2026 sending\n"),) if row.kind == "pending" else ()
+    return (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
+
+
+def _together(row: Row, before: Row | None) -> bool:
+    if before is None or before.kind not in ("message", "pending") or before.user != row.user:
+        return False
+    return not row.at or row.at - before.at < TOGETHER_MS
+
+
+def _time(row: Row) -> str:
+    return f"{render.clock_of(row.at)[:5]}Z"

@@ -1,0 +1,107 @@
+"""A display of its own for windows under test, with a hand at its keyboard and mouse."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.daemon import wait_until
+
+
+def missing() -> str:
+    """What is not installed here that windows need; empty when all is there."""
+    try:
+        import tkinter  # noqa: F401
+    except ImportError:
+        return "this Python has no Tk"
+    programs = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+    return f"not installed: {', '.join(programs)}" if programs else ""
+
+
+class Display:
+    """One X server without a window manager; windows are told apart by their titles."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.environ = {**os.environ, "DISPLAY": name}
+
+    def xdotool(self, *arguments: str) -> str:
+        """Run xdotool; what it prints."""
+        done = subprocess.run(
+            ["xdotool", *arguments], env=self.environ, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    def window(self, title: str) -> str:
+        """The id of the window whose title matches the pattern, once it is there."""
+        found: str = wait_until(
+            lambda: self.xdotool("search", "--onlyvisible", "--name", title).strip(), what=f"a window {title}"
+        )
+        return found.splitlines()[-1]
+
+    def focus(self, window: str) -> None:
+        """Give a window the keyboard, as a window manager does on a click."""
+        self.xdotool("windowraise", window, "windowfocus", "--sync", window)
+
+    def keys(self, *keys: str) -> None:
+        """Press keys, such as "Return" or "ctrl+f", one after the other."""
+        self.xdotool("key", "--delay", "15", *keys)
+
+    def type(self, text: str) -> None:
+        """Type a text of ASCII letters."""
+        self.xdotool("type", "--delay", "8", text)
+
+    def click(self, window: str, x: int, y: int) -> None:
+        """Click at a place within a window."""
+        self.xdotool("mousemove", "--sync", "--window", window, str(x), str(y), "click", "1")
+
+    def title(self, window: str) -> str:
+        """What the window is called now."""
+        return self.xdotool("getwindowname", window).strip()
+
+    def picture(self, window: str, path: Path) -> None:
+        """Save what the window looks like (needs ImageMagick)."""
+        subprocess.run(["import", "-window", window, str(path)], env=self.environ, check=True, timeout=60)
+
+
+@contextmanager
+def display(width: int = 1600, height: int = 1200) -> Iterator[Display]:
+    """A display that nobody else uses."""
+    read_end, write_end = os.pipe()
+    command = [
+        *("Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{width}x{height}x24"),
+        *("-nolisten", "tcp", "-noreset"),
+    ]
+    server = subprocess.Popen(
+        command, pass_fds=[write_end], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    os.close(write_end)
+    try:
+        with os.fdopen(read_end) as told:
+            number = told.readline().strip()
+        if not number:
+            raise AssertionError(f"Xvfb ended with {server.wait(10)}")
+        yield Display(f":{number}")
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def open_window(
+    shown_on: Display, environ: dict[str, str], *arguments: str, **options: object
+) -> subprocess.Popen[str]:
+    """Start `chat window`; the caller ends it."""
+    command = [str(Path(sys.executable).parent / "chat"), "window", *arguments]
+    return subprocess.Popen(
+        command,
+        env={**environ, "DISPLAY": shown_on.name},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,  # type: ignore[call-overload]
+    )
