@@ -71,7 +71,7 @@ class Delivery:
             session.outbox.append(frame)
             session.outbox_bytes += size
             if session.outbox_bytes > limit:
-                self._too_slow(session)
+                self._over_limit(session)
             if not session.dirty:
                 session.dirty = True
                 dirty.append(session)
@@ -96,8 +96,18 @@ class Delivery:
         session.outbox.append(frame)
         session.outbox_bytes += len(frame)
         if session.outbox_bytes > self.outbox_bytes and session.phase is Phase.OPEN:
-            self._too_slow(session)
+            self._over_limit(session)
         self.touch(session)
+
+    def _over_limit(self, session: Session) -> None:
+        """Slow is who does not take what is sent, not who is sent much in one turn of the loop."""
+        if not session.blocked:
+            try:
+                self.flush(session)
+            except (OSError, ssl.SSLError, ChatdError):
+                return  # the flush at the end of this turn meets it again and closes the session
+        if session.outbox_bytes > self.outbox_bytes:
+            self._too_slow(session)
 
     def _too_slow(self, session: Session) -> None:
         """Drop what waits: the client gets it again when it resumes from its cursor."""
