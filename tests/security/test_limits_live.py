@@ -243,8 +243,8 @@ def test_a_slow_reader_is_cut_and_nobody_waits(daemon: Daemon) -> None:
     ):
         first = bob.say("start")["result"]["seq"]
         slow.until(seq=first)
-        sent = 0
-        while not _cut(daemon):
+        sent, before = 0, _cuts(daemon)
+        while _cuts(daemon) == before:
             assert sent < 20_000, "a reader that stopped was never cut"
             bob.send(*(_message(1_000 + sent + n, text) for n in range(50)))
             sent += 50
@@ -278,8 +278,49 @@ def _resumed(client: RawClient, after: int) -> Iterator[int]:
         after, more = page["cursor"], page["more"]
 
 
-def _cut(daemon: Daemon) -> bool:
-    return any(line["event"] == "slow_consumer" for line in daemon.log_lines("connections.log"))
+def _cuts(daemon: Daemon) -> int:
+    return sum(line["event"] == "slow_consumer" for line in daemon.log_lines("connections.log"))
+
+
+def test_a_burst_does_not_cut_those_who_read(daemon: Daemon) -> None:
+    """Several times the outbox' limit may come from the hub at once; the network takes it at once too."""
+    count = 400
+    with live(daemon, "bob") as bob, live(daemon, "carol") as carol:
+        before = _cuts(daemon)
+        bob.send_payload(b"".join(frame(_message(n + 10, "x" * MESSAGE_CHARS)) for n in range(count // 2)))
+        bob.send_payload(b"".join(frame(_message(n + 1000, "x" * MESSAGE_CHARS)) for n in range(count // 2)))
+        for client in (bob, carol):
+            for _ in range(count):
+                client.until(type="message")
+        assert _cuts(daemon) == before
+
+
+def test_asking_without_reading_the_answers(daemon: Daemon) -> None:
+    """The answers are bounded like everything else that waits for a client."""
+    with live(daemon, "carol", receive_buffer=4096) as greedy, live(daemon, "bob") as bob:
+        bob.send(*(_message(n + 10, "\u3042" * MESSAGE_CHARS) for n in range(150)))
+        for _ in range(150):
+            bob.until(type="ok")
+        before = _cuts(daemon)
+        with contextlib.suppress(OSError):
+            for label in range(1, 200):
+                greedy.send({"type": "history", "id": label, "room": "#lobby", "limit": 150})
+        wait_until(lambda: _cuts(daemon) > before, what="the greedy reader to be cut")
+        assert bob.say("next")["type"] == "ok"
+
+
+def test_a_session_that_is_held_back_can_be_ended(daemon: Daemon) -> None:
+    """By a moderator or by itself; it does not stay until its last request's turn has come."""
+    with live(daemon, "snail") as kicked, live(daemon, "alice", "console") as alice:
+        kicked.send(*({"type": "rooms", "id": n} for n in range(1, 1000)))
+        kicked.until(type="slowed")
+        alice.ask("kick", user="snail")
+        assert kicked.bye()["code"] == "E208"
+        alice.ask("unban", user="snail")
+    with live(daemon, "snail") as leaving:
+        leaving.send(*({"type": "rooms", "id": n} for n in range(1, 1000)))
+        leaving.until(type="slowed")
+    wait_until(lambda: sessions_now(daemon) == 0, what="the session to end")
 
 
 def test_a_person_over_a_limit_reads_why(daemon: Daemon) -> None:
