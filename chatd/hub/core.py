@@ -16,17 +16,18 @@ from chatd import __version__
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
-from chatd.hub import reading
 from chatd.hub.entries import to_entry
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
-from chatd.hub.reading import Done, Job, Page, ReadThread
+from chatd.hub.reading import ReadThread
+from chatd.hub.reads import Asked, Reads
 from chatd.hub.sessions import Session, Sessions
-from chatd.hub.state import erasing, gate, rooms
+from chatd.hub.state import gate, rooms
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.turn import OPERATOR, Principal, Turn
 from chatd.hub.statistics import overview
+from chatd.hub.upkeep import Upkeep
 from chatd.logs.records import get_log
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
@@ -40,11 +41,6 @@ log_security = get_log("security")
 log_errors = get_log("errors")
 
 PROTOCOL = 1
-# Verifying what came after the last snapshot takes 2 us an event (docs/reliability.md): 0.1 s at a start.
-SNAPSHOT_EVENTS = 50_000
-# How often messages past their time are looked for, and how many are erased in one transaction.
-EXPIRY_MS = 60_000
-EXPIRY_MESSAGES = 1_000
 
 
 class Hub:
@@ -66,14 +62,12 @@ class Hub:
         self.links: dict[int, Link] = {}
         self.processes: JsonObject = {}
         self.started = clock()
-        self._reader = reader
         self._clock = clock
         self._fanout = Fanout(state, self.sessions, log.head)
-        self._snapshot_at = log.head
+        self._reads = Reads(reader, self._fanout, self.sessions, self._refuse)
+        self.upkeep = Upkeep(self)
         self._batch: list[Entry] = []
-        self._reads: list[tuple[Job, Done]] = []
         self._erased: dict[int, int] = {}
-        self._next_expiry = 0
         # (device, msg_id) of messages in the batch: the log does not know them yet.
         self._in_batch: dict[tuple[str, str], Entry] = {}
         self._settle()
@@ -104,7 +98,7 @@ class Hub:
 
     def _open(self, link: Link, arguments: list[Any], _: bytes) -> None:
         sid, user, device, serial, address, resumed = arguments
-        turn = self._turn(Principal(user, device))
+        turn = self.turn(Principal(user, device))
         try:
             gate.admit(turn, serial, total=len(self.sessions))
         except ChatdError as error:
@@ -115,7 +109,7 @@ class Hub:
             self.counters["refused_logins"] += 1
             return
         rooms.auto_join(turn, user)
-        self._record(turn)
+        self.record(turn)
         session = Session(link, sid, turn.who, address)
         if self.sessions.add(session):
             self._tell_presence(user, "online", "")
@@ -201,7 +195,7 @@ class Hub:
             request = parse_request(message)
             self._answer(link, sid, session, request)
         except ChatdError as error:
-            self._refuse(link, sid, session, label_of(message), error)
+            self._refuse(Asked(link, sid, session, label_of(message)), error)
         except Exception:
             log_errors.exception("request_failed", request=str(message.get("type"))[:40])
             link.send(
@@ -209,9 +203,9 @@ class Hub:
             )
 
     def _answer(self, link: Link, sid: int, session: Session | None, request: rq.AnyRequest) -> None:
-        turn = self._turn(session.who if session else OPERATOR)
+        turn = self.turn(session.who if session else OPERATOR)
         if isinstance(request, rq.Resume | rq.History | rq.Search):
-            self._read(link, sid, session, turn, request)
+            self._reads.answer(Asked(link, sid, session, request.id), turn, request)
             return
         if isinstance(request, rq.Stats):
             gate.permit(turn, request)
@@ -222,7 +216,7 @@ class Hub:
             if isinstance(request, rq.Redact):
                 turn.target = self.log.kind_and_room(request.seq)
             result = gate.decide(turn, request)
-        self._record(turn)
+        self.record(turn)
         if isinstance(request, rq.Away):
             self._tell_presence(turn.who.user, *self.sessions.state_of(turn.who.user))
         link.send(["reply", sid, request.id], encode({"type": "ok", "id": request.id, "result": result}))
@@ -237,16 +231,18 @@ class Hub:
         digest = _digest(request)
         known = self._in_batch.get(key) or self.log.find(key[0], bytes.fromhex(request.msg_id))
         if known is not None:
-            if known.digest != digest:
+            # The digest of an erased message is gone; whoever knows its random id has sent it.
+            if known.digest not in (None, digest):
                 raise ChatdError("E408", "this msg_id was used for another message")
             return {"seq": known.seq, "at": known.at, "notes": []}
         result = gate.decide(turn, request)
         self.counters["accepted"] += 1
-        self._record(turn, key, digest)
+        self.record(turn, key, digest)
         crash_point("hub.request.applied")
         return result
 
-    def _refuse(self, link: Link, sid: int, session: Session | None, label: int, error: ChatdError) -> None:
+    def _refuse(self, asked: Asked, error: ChatdError) -> None:
+        link, sid, session, label = asked
         self.counters["filtered" if error.code == "E400" else "refused"] += 1
         if session is not None and error.code in _TOLD_TO_SECURITY:
             log_security.warning(
@@ -254,66 +250,13 @@ class Hub:
             )
         link.send(["reply", sid, label], encode(error_frame(label, error)))
 
-    # --- reads ---------------------------------------------------------------------------------
-
-    def _read(
-        self,
-        link: Link,
-        sid: int,
-        session: Session | None,
-        turn: Turn,
-        request: rq.Resume | rq.History | rq.Search,
-    ) -> None:
-        gate.permit(turn, request)
-        head = self.state.head
-        if isinstance(request, rq.Resume):
-            if session is None:
-                raise ChatdError("E105", "the box itself has no session to resume")
-            if self._resume_from_memory(session, request):
-                return
-            job = reading.resume_job(turn.readable(), request.after or 0, head)
-        elif isinstance(request, rq.History):
-            turn.member(request.room)
-            job = reading.history_job(request.room, request.before, request.after, request.limit, head)
-        else:
-            job = reading.search_job(
-                request.query, turn.readable(), request.limit, request.before, head, turn.now
-            )
-
-        def done(result: Page | ChatdError) -> None:
-            if isinstance(result, ChatdError):
-                self._refuse(link, sid, session, request.id, result)
-            elif session is None or self.sessions.get(link, sid) is session:
-                link.send(["reply", sid, request.id], reading.page_frame(request.id, result))
-
-        # Not before the commit: ``head`` counts events of this batch, which a reader cannot see yet.
-        self._reads.append((job, done))
-
-    def _resume_from_memory(self, session: Session, request: rq.Resume) -> bool:
-        """Answer a resume from the recent events and go live; False when they do not reach back."""
-        head = self.state.head
-        after = head if request.after is None else min(request.after, head)
-        user = self.state.users[session.who.user]
-        missed = self._fanout.since(after, [*self._turn(session.who).readable(), *user.rooms])
-        if missed is None:
-            return False
-        bodies = [recent.body for recent in missed]
-        page = reading.fitting(bodies)
-        if len(page) < len(bodies):
-            cursor = json.loads(page[-1])["seq"]
-            result = Page(page, cursor, True)
-        else:
-            result = Page(page, head, False)
-            self._fanout.go_live(session)
-        session.link.send(["reply", session.sid, request.id], reading.page_frame(request.id, result))
-        return True
-
     # --- events --------------------------------------------------------------------------------
 
-    def _turn(self, who: Principal) -> Turn:
+    def turn(self, who: Principal) -> Turn:
+        """A turn of ``who``, at the present time."""
         return Turn(self.state, self.rules, who, self._clock(), self.sessions)
 
-    def _record(self, turn: Turn, key: tuple[str, str] | None = None, digest: bytes | None = None) -> None:
+    def record(self, turn: Turn, key: tuple[str, str] | None = None, digest: bytes | None = None) -> None:
         """Put a turn's events in the batch and queue them for their readers."""
         for event in turn.events:
             entry = to_entry(event, turn.who, digest)
@@ -321,7 +264,9 @@ class Hub:
             if key is not None and event["type"] == "message":
                 self._in_batch[key] = entry
             if event["type"] in _TOLD_TO_SECURITY:
-                log_security.info(event["type"], **{k: v for k, v in event.items() if k != "type"})
+                log_security.info(
+                    event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")}
+                )
             self._fanout.publish(event, entry.body)
         turn.events.clear()
         if turn.erased:
@@ -338,38 +283,12 @@ class Hub:
             if self._erased:
                 # What was erased is also in the write-ahead log until that is emptied.
                 self.log.checkpoint()
-                self._reader.forget(list(self._erased))
+                self._reads.forget(list(self._erased))
                 self._erased.clear()
             self._batch.clear()
             self._in_batch.clear()
-            if self.log.head - self._snapshot_at >= SNAPSHOT_EVENTS:
-                self.save_snapshot()
-        for job, done in self._reads:
-            try:
-                self._reader.submit(job, done)
-            except ChatdError as error:
-                done(error)
-        self._reads.clear()
-
-    def expire(self) -> None:
-        """Erase some of what has passed its retention time; called by the loop, does little at once."""
-        turn = self._turn(OPERATOR)
-        if turn.now < self._next_expiry:
-            return
-        self._next_expiry = turn.now + EXPIRY_MS
-        for name, room in self.state.rooms.items():
-            due = erasing.expires_before(turn, name)
-            seqs = self.log.older_messages(name, room.expired, due, EXPIRY_MESSAGES) if due else []
-            if seqs:
-                erasing.expire(turn, name, seqs)
-                self._record(turn)
-            if len(seqs) == EXPIRY_MESSAGES:
-                self._next_expiry = turn.now  # there is more: go on at the next turn of the loop
-
-    def save_snapshot(self) -> None:
-        """Write the state beside the log, so that the next start has little to replay and to verify."""
-        self.log.save_snapshot(self.log.head, self.state.snapshot())
-        self._snapshot_at = self.log.head
+            self.upkeep.after_commit()
+        self._reads.submit()
 
     # --- settings ------------------------------------------------------------------------------
 
@@ -378,14 +297,14 @@ class Hub:
         self.rules = Rules.from_settings(settings)
         self._settle()
         for session in self.sessions:
-            terms = self._terms(self._turn(session.who))
+            terms = self._terms(self.turn(session.who))
             session.link.send(["quota", session.sid, terms["rate"], terms["burst"]])
 
     def _settle(self) -> None:
-        turn = self._turn(OPERATOR)
+        turn = self.turn(OPERATOR)
         rooms.ensure_configured(turn)
         rooms.put_out_unentitled(turn, sorted(self.state.users))
-        self._record(turn)
+        self.record(turn)
 
     _OPERATIONS: ClassVar[dict[str, Callable[[Hub, Link, list[Any], bytes], None]]] = {
         "hello": _hello,

@@ -50,7 +50,7 @@ class HubServer:
             self._turn(TICK_SECONDS)
         self._turn(0)
         crash_point("hub.drain.before_snapshot")
-        self._hub.save_snapshot()
+        self._hub.upkeep.snapshot()
 
     def _turn(self, timeout: float) -> None:
         for key, mask in self._selector.select(timeout):
@@ -59,7 +59,7 @@ class HubServer:
                     self._receive(key.data)
             else:
                 key.data()
-        self._hub.expire()
+        self._hub.upkeep.before_commit()
         self._hub.commit()
         for link in list(self._hub.links.values()):
             self._flush(link)

@@ -48,4 +48,5 @@ def expires_before(turn: Turn, name: str) -> int | None:
 def expire(turn: Turn, name: str, seqs: list[int]) -> None:
     """Erase messages that are due (``seqs``, ascending, at least one)."""
     event = turn.emit("expired", room=name, upto=seqs[-1], count=len(seqs))
-    turn.erased |= dict.fromkeys(seqs, event["seq"])
+    ordered_by: int = event["seq"]
+    turn.erased |= dict.fromkeys(seqs, ordered_by)

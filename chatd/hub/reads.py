@@ -1,0 +1,97 @@
+"""Answering resume, history and search: from memory where that reaches, else by the read thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chatd.errors import ChatdError
+from chatd.hub import reading
+from chatd.hub.fanout import Fanout
+from chatd.hub.links import Link
+from chatd.hub.reading import Done, Job, Page, ReadThread
+from chatd.hub.sessions import Session, Sessions
+from chatd.hub.state import gate
+from chatd.hub.state.turn import Turn
+from chatd.proto import requests as rq
+
+
+class Asked(NamedTuple):
+    """Who waits for an answer: a session of a worker, or the operator (no session)."""
+
+    link: Link
+    sid: int
+    session: Session | None
+    label: int
+
+
+Refuse = Callable[[Asked, ChatdError], None]
+
+
+class Reads:
+    """Reads of one batch wait here until its commit. Owned by the hub's loop."""
+
+    def __init__(self, reader: ReadThread, fanout: Fanout, sessions: Sessions, refuse: Refuse) -> None:
+        self._reader = reader
+        self._fanout = fanout
+        self._sessions = sessions
+        self._refuse = refuse
+        self._waiting: list[tuple[Job, Done]] = []
+
+    def answer(self, asked: Asked, turn: Turn, request: rq.Resume | rq.History | rq.Search) -> None:
+        """Answer now or later. Raises what refuses the request."""
+        gate.permit(turn, request)
+        head = turn.state.head
+        if isinstance(request, rq.Resume):
+            if asked.session is None:
+                raise ChatdError("E105", "the box itself has no session to resume")
+            if self._from_memory(asked.session, turn, request):
+                return
+            job = reading.resume_job(turn.readable(), request.after or 0, head)
+        elif isinstance(request, rq.History):
+            turn.member(request.room)
+            job = reading.history_job(request.room, request.before, request.after, request.limit, head)
+        else:
+            job = reading.search_job(
+                request.query, turn.readable(), request.limit, request.before, head, turn.now
+            )
+
+        def done(result: Page | ChatdError) -> None:
+            if isinstance(result, ChatdError):
+                self._refuse(asked, result)
+            elif asked.session is None or self._sessions.get(asked.link, asked.sid) is asked.session:
+                asked.link.send(["reply", asked.sid, asked.label], reading.page_frame(asked.label, result))
+
+        # Not before the commit: ``head`` counts events of this batch, which a reader cannot see yet.
+        self._waiting.append((job, done))
+
+    def submit(self) -> None:
+        """The batch is committed: hand its reads to the thread."""
+        for job, done in self._waiting:
+            try:
+                self._reader.submit(job, done)
+            except ChatdError as error:
+                done(error)
+        self._waiting.clear()
+
+    def forget(self, seqs: list[int]) -> None:
+        """Erased messages leave the search index."""
+        self._reader.forget(seqs)
+
+    def _from_memory(self, session: Session, turn: Turn, request: rq.Resume) -> bool:
+        """Answer a resume from the recent events and go live; False when they do not reach back."""
+        head = turn.state.head
+        after = head if request.after is None else min(request.after, head)
+        missed = self._fanout.since(after, turn.readable())
+        if missed is None:
+            return False
+        bodies = [recent.body for recent in missed]
+        page = reading.fitting(bodies)
+        if len(page) < len(bodies):
+            result = Page(page, json.loads(page[-1])["seq"], True)
+        else:
+            result = Page(page, head, False)
+            self._fanout.go_live(session)
+        session.link.send(["reply", session.sid, request.id], reading.page_frame(request.id, result))
+        return True
