@@ -1,0 +1,382 @@
+"""Random histories against a model that shares nothing with the hub.
+
+The hub is the real one with its real log; the model is a hundred lines of sets. After each step both
+agree on who is in which room and who hears what; at the end the log is read back, replayed and restored.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from chatd.config.schema import Settings
+from chatd.hub.recovery import recover
+from chatd.hub.state.model import State
+from chatd.proto.frames import JsonObject
+from tests.support.hubedge import Edge, HubBox
+
+USERS = ("alice", "bob", "carl", "gus", "zoe")
+ROOMS = ("#lobby", "#one", "#two", "#hall")
+WORDS = ("hello", "drop", "fine")
+# What a reload may bring: (settings, pinned roles, does #lobby admit guests, #hall, forbidden words)
+LOBBY = {"name": "#lobby", "autojoin": True}
+VARIANTS: tuple[tuple[JsonObject, dict[str, str], dict[str, bool], set[str]], ...] = (
+    ({"rooms": [LOBBY | {"guests": True}]}, {}, {"#lobby": True}, {"drop"}),
+    (
+        {"rooms": [LOBBY], "roles": {"assigned": {"carl": "guest", "gus": "admin"}}, "filter": {"words": []}},
+        {"carl": "guest", "gus": "admin"},
+        {"#lobby": False},
+        set(),
+    ),
+    (
+        {"rooms": [LOBBY | {"guests": True}, {"name": "#hall"}], "filter": {"words": ["hello"]}},
+        {},
+        {"#lobby": True, "#hall": False},
+        {"hello"},
+    ),
+)
+user, room, place = st.sampled_from(USERS), st.sampled_from(ROOMS), st.integers(0, 1)
+seconds = st.none() | st.integers(1, 90)
+
+
+class Model:
+    """Who is who, where, and for how long not."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.given: dict[str, str | None] = {}
+        self.revoked: set[str] = set()
+        self.members: dict[str, set[str]] = {}
+        self.guests: dict[str, bool] = {}
+        self.left: set[tuple[str, str]] = set()
+        # (what, user, room) -> when it ends
+        self.until: dict[tuple[str, str, str], float] = {}
+        self.said: list[tuple[str, str, str]] = []
+        self.reload(0)
+
+    def reload(self, variant: int) -> None:
+        _, self.pinned, self.configured, self.words = VARIANTS[variant]
+        for name in self.configured:
+            self.members.setdefault(name, set())
+        self.put_out()
+
+    def role(self, name: str) -> str:
+        return self.pinned.get(name) or self.given[name] or "user"
+
+    def allowed_in(self, name: str, where: str) -> bool:
+        return self.role(name) != "guest" or self.configured.get(where, self.guests.get(where, False))
+
+    def put_out(self) -> None:
+        for where, members in self.members.items():
+            for name in list(members):
+                if where[0] == "#" and not self.allowed_in(name, where):
+                    members.remove(name)
+                    self.left.add((name, where))
+
+    def held(self, what: str, name: str, where: str = "") -> bool:
+        return self.now < self.until.get((what, name, where), 0)
+
+    def hold(self, what: str, name: str, for_seconds: int | None, where: str = "") -> None:
+        self.until[what, name, where] = float("inf") if for_seconds is None else self.now + for_seconds
+
+    def welcome(self, name: str) -> bool:
+        known = name in self.given and name not in self.revoked
+        return known and not self.held("ban", name) and not self.held("kick", name)
+
+    def start(self, name: str) -> None:
+        """Registered or logged in: everybody starts in #lobby."""
+        if self.allowed_in(name, "#lobby") and (name, "#lobby") not in self.left:
+            self.members["#lobby"].add(name)
+
+    def may_sanction(self, by: str, name: str) -> bool:
+        admin = self.role(by) == "admin"
+        return admin and name in self.given and name != by and self.role(name) != "admin"
+
+    def may_say(self, name: str, where: str, body: str) -> bool:
+        muted = self.held("mute", name) or self.held("mute", name, where)
+        return not muted and body not in self.words
+
+
+class HubMachine(RuleBasedStateMachine):
+    """One step is one thing that somebody does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.box = HubBox(Path(self.folder.name), Settings.model_validate(VARIANTS[0][0]))
+        self.model = Model()
+        self.sids = 0
+        self.sessions: dict[tuple[int, int], str] = {}
+        self.sent: dict[str, list[tuple[JsonObject, JsonObject]]] = {name: [] for name in USERS}
+        for name, role in zip(USERS[:-1], ("admin", None, None, "guest"), strict=True):
+            self.add(name, role)
+            self.login(name, 0)
+
+    # --- how somebody does something -------------------------------------------------------------
+
+    def session(self, name: str) -> tuple[Edge, int] | None:
+        for (place, sid), owner in self.sessions.items():
+            if owner == name:
+                return self.box.edges[place], sid
+        return None
+
+    def ask(self, name: str, permitted: bool, kind: str, /, **fields: Any) -> JsonObject | None:
+        """The result if the model permits; asserts that the hub and the model agree on that."""
+        at = self.session(name)
+        if at is None:
+            return None
+        reply = self.box.ask(*at, kind, **fields)
+        assert reply is not None
+        assert (reply["type"] == "ok") == permitted, reply
+        assert reply.get("code") != "E500"
+        self.drop_unwelcome()
+        return reply.get("result")
+
+    def drop_unwelcome(self) -> None:
+        """The sessions that the hub must have cut."""
+        for (place, sid), owner in list(self.sessions.items()):
+            assert (sid in self.box.edges[place].open) == self.cut_free(owner), owner
+            if sid not in self.box.edges[place].open:
+                del self.sessions[place, sid]
+
+    def cut_free(self, name: str) -> bool:
+        return name not in self.cuts
+
+    cuts: frozenset[str] = frozenset()
+
+    def hear(self) -> list[tuple[int, int, JsonObject]]:
+        heard = [(n, sid, event) for n, edge in enumerate(self.box.edges) for sid, event in edge.delivered]
+        for edge in self.box.edges:
+            edge.delivered.clear()
+        return heard
+
+    def check_heard(self, kind: str, members: set[str] | None) -> None:
+        """Exactly the live sessions of these users (None: of all) were told of one event."""
+        heard = [(n, sid) for n, sid, event in self.hear() if event["type"] == kind]
+        live = {(n, sid) for n, edge in enumerate(self.box.edges) for sid in edge.live}
+        wanted = {key for key in live if members is None or self.sessions[key] in members}
+        assert sorted(heard) == sorted(wanted)
+
+    # --- sessions ----------------------------------------------------------------------------------
+
+    @rule(name=user, place=place)
+    def login(self, name: str, place: int) -> None:
+        self.sids += 1
+        welcome = self.model.welcome(name)
+        assert self.box.open(self.box.edges[place], self.sids, name, "dev", name.encode().hex()) == welcome
+        if welcome:
+            self.model.start(name)
+            self.sessions[place, self.sids] = name
+            self.box.ask(self.box.edges[place], self.sids, "resume")
+            assert self.sids in self.box.edges[place].live
+
+    @rule(name=user)
+    def logout(self, name: str) -> None:
+        for (place, sid), owner in list(self.sessions.items()):
+            if owner == name:
+                self.box.end(self.box.edges[place], sid)
+                del self.sessions[place, sid]
+
+    @rule(by=st.integers(1, 100))
+    def time_passes(self, by: int) -> None:
+        self.model.now += by
+        self.box.now += by * 1000
+
+    # --- talking -----------------------------------------------------------------------------------
+
+    @rule(name=user, where=room, body=st.sampled_from(WORDS))
+    def send(self, name: str, where: str, body: str) -> None:
+        self.say(name, where, where, body, name in self.model.members.get(where, ()))
+
+    @rule(name=user, other=user, body=st.sampled_from(WORDS))
+    def send_direct(self, name: str, other: str, body: str) -> None:
+        if name not in self.model.given:
+            return
+        pair = ",".join(sorted((name, other)))
+        both = other in self.model.given and "guest" not in (self.model.role(name), self.model.role(other))
+        if self.say(name, f"@{other}", f"@{pair}", body, both):
+            self.model.members.setdefault(f"@{pair}", {name, other})
+
+    def say(self, name: str, to: str, where: str, body: str, inside: bool) -> bool:
+        permitted = inside and self.model.may_say(name, where, body)
+        message = {"to": to, "body": body, "msg_id": f"{len(self.model.said):032x}"}
+        self.hear()
+        result = self.ask(name, permitted, "send", **message)
+        if result is None:
+            return False
+        self.model.said.append((name, where, body))
+        self.sent[name].append((message, result))
+        self.check_heard("message", self.model.members.get(where, set(where[1:].split(","))))
+        return True
+
+    @rule(name=user, data=st.data())
+    def resend(self, name: str, data: st.DataObject) -> None:
+        if not self.sent[name]:
+            return
+        message, first = data.draw(st.sampled_from(self.sent[name]))
+        self.hear()
+        again = self.ask(name, True, "send", **message)
+        if again is not None:
+            assert (again["seq"], again["at"]) == (first["seq"], first["at"])
+            self.ask(name, False, "send", **message | {"body": "other"})
+        assert not self.hear()
+
+    @rule(name=user)
+    def announce(self, name: str) -> None:
+        self.hear()
+        permitted = name in self.model.given and self.model.role(name) == "admin"
+        permitted = permitted and "hello" not in self.model.words
+        if self.ask(name, permitted, "announce", body="hello") is not None:
+            self.check_heard("announcement", None)
+
+    # --- rooms -------------------------------------------------------------------------------------
+
+    @rule(name=user, where=room, guests=st.booleans())
+    def create(self, name: str, where: str, guests: bool) -> None:
+        if self.session(name) is None:
+            return
+        permitted = self.model.role(name) != "guest" and where not in self.model.members
+        permitted = permitted and not self.model.held("mute", name)
+        if self.ask(name, permitted, "create", room=where, guests=guests) is not None:
+            self.model.members[where], self.model.guests[where] = {name}, guests
+
+    @rule(name=user, where=room)
+    def join(self, name: str, where: str) -> None:
+        if self.session(name) is None:
+            return
+        permitted = where in self.model.members and self.model.allowed_in(name, where)
+        if self.ask(name, permitted, "join", room=where) is not None:
+            self.model.members[where].add(name)
+            self.model.left.discard((name, where))
+
+    @rule(name=user, where=room)
+    def part(self, name: str, where: str) -> None:
+        if self.ask(name, name in self.model.members.get(where, ()), "part", room=where) is not None:
+            self.model.members[where].remove(name)
+            self.model.left.add((name, where))
+
+    # --- sanctions -----------------------------------------------------------------------------------
+
+    def sanction(self, by: str, other: str, permitted: bool, kind: str, /, **fields: Any) -> bool:
+        """Something that cuts the other's sessions when it is permitted."""
+        if self.session(by) is None:
+            return False
+        self.cuts = frozenset({other}) if permitted else frozenset()
+        done = self.ask(by, permitted, kind, user=other, **fields) is not None
+        self.cuts = frozenset()
+        return done
+
+    @rule(by=user, other=user, seconds=seconds)
+    def ban(self, by: str, other: str, seconds: int | None) -> None:
+        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        if self.sanction(by, other, permitted, "ban", seconds=seconds):
+            self.model.hold("ban", other, seconds)
+
+    @rule(by=user, other=user)
+    def kick(self, by: str, other: str) -> None:
+        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        if self.sanction(by, other, permitted, "kick"):
+            self.model.hold("kick", other, 60)
+
+    @rule(by=user, other=user)
+    def revoke(self, by: str, other: str) -> None:
+        known = other in self.model.given and other not in self.model.revoked
+        permitted = by in self.model.given and self.model.role(by) == "admin" and known
+        if other not in ("alice", "bob") and self.sanction(by, other, permitted, "revoke", device="dev"):
+            self.model.revoked.add(other)
+
+    @rule(by=user, other=user, where=room)
+    def kick_out(self, by: str, other: str, where: str) -> None:
+        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        permitted = permitted and other in self.model.members.get(where, ())
+        if self.ask(by, permitted, "kick", user=other, room=where) is not None:
+            self.model.members[where].remove(other)
+            self.model.left.add((other, where))
+
+    @rule(by=user, other=user, where=st.none() | room, seconds=seconds)
+    def mute(self, by: str, other: str, where: str | None, seconds: int | None) -> None:
+        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        permitted = permitted and (where is None or where in self.model.members)
+        if self.ask(by, permitted, "mute", user=other, room=where, seconds=seconds) is not None:
+            self.model.hold("mute", other, seconds, where or "")
+
+    @rule(by=user, other=user)
+    def unban(self, by: str, other: str) -> None:
+        held = self.model.held("ban", other) or self.model.held("kick", other)
+        permitted = by in self.model.given and self.model.role(by) == "admin" and held
+        if self.ask(by, permitted, "unban", user=other) is not None:
+            self.model.hold("ban", other, 0)
+            self.model.hold("kick", other, 0)
+
+    @rule(by=user, other=user, role=st.sampled_from(("guest", "user", "admin")))
+    def set_role(self, by: str, other: str, role: str) -> None:
+        known = other in self.model.given and other not in self.model.pinned and by != other
+        permitted = by in self.model.given and self.model.role(by) == "admin" and known
+        if self.ask(by, permitted, "role_set", user=other, role=role) is not None:
+            self.model.given[other] = role
+            self.model.put_out()
+
+    # --- the box -------------------------------------------------------------------------------------
+
+    @rule(name=user, role=st.sampled_from((None, "guest", "user")))
+    def add(self, name: str, role: str | None) -> None:
+        reply = self.box.ask(
+            self.box.operator, 0, "user_add", user=name, device="dev", serial=name.encode().hex(), role=role
+        )
+        pinned = self.model.pinned.get(name)
+        fits = role is None or pinned in (None, role)
+        assert reply is not None
+        assert (reply["type"] == "ok") == (name not in self.model.given and fits), reply
+        if reply["type"] == "ok":
+            self.model.given[name] = role
+            self.model.start(name)
+
+    @rule(variant=st.integers(0, len(VARIANTS) - 1))
+    def reload(self, variant: int) -> None:
+        self.box.hub.reload(Settings.model_validate(VARIANTS[variant][0]))
+        self.box.settle()
+        self.model.reload(variant)
+
+    # --- what holds always -----------------------------------------------------------------------------
+
+    @invariant()
+    def agree_on_rooms(self) -> None:
+        state = self.box.hub.state
+        assert {name: room.members for name, room in state.rooms.items()} == self.model.members
+        for name, known in state.users.items():
+            assert known.rooms == {where for where, members in self.model.members.items() if name in members}
+            assert self.box.hub.rules.role_of(state, name) == self.model.role(name)
+
+    @invariant()
+    def workers_know_who_hears_what(self) -> None:
+        for place, edge in enumerate(self.box.edges):
+            for sid, rooms in edge.live.items():
+                owner = self.sessions[place, sid]
+                assert rooms == {w for w, members in self.model.members.items() if owner in members} | {"*"}
+
+    def teardown(self) -> None:
+        try:
+            state, replayed = self.box.hub.state, State()
+            events = list(self.box.entries())
+            assert [event["seq"] for event in events] == list(range(1, state.head + 1))
+            said = [(e["user"], e["room"], e["body"]) for e in events if e["type"] == "message"]
+            assert said == self.model.said
+            for event in events:
+                replayed.apply(event)
+            assert replayed == state
+            assert State.restore(state.snapshot()) == state
+            assert recover(self.box.log) == state
+        finally:
+            self.box.close()
+            self.folder.cleanup()
+
+
+TestHub = HubMachine.TestCase
+TestHub.settings = settings(
+    max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+)
