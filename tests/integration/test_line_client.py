@@ -91,7 +91,7 @@ def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) 
     shown = terminal.wait(fay, "<eve> first")
     assert "-- #ops: the topic · 2 members --" in shown
     say(terminal, fay, "/join #lobby")
-    terminal.wait(fay, "#lobby> ")
+    terminal.wait(fay, "#lobby>")
     say(terminal, eve, "nothing for anybody")
     say(terminal, eve, "fay: look here")
     shown = terminal.wait(fay, "#ops <eve> fay: look here")

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.support.daemon import wait_until
 
 TMUX = shutil.which("tmux")
+ENDED = "ended with the exit code"
 
 
 class Terminal:
@@ -25,9 +26,10 @@ class Terminal:
         """Start a program in a window; the window stays when it ends."""
         size = ("-x", str(columns), "-y", str(rows))
         self._tmux("-f", "/dev/null", "new-session", "-d", "-s", name, *size, "cat")
-        self._tmux("set-option", "-t", name, "remain-on-exit", "on")
         self._tmux("pipe-pane", "-t", name, f"cat > {self._raw(name)}")
-        self._tmux("respawn-pane", "-k", "-t", name, *command)
+        # The shell tells the exit code: tmux itself sometimes misses it (remain-on-exit of tmux 3.3a).
+        script = f'"$@"; echo "{ENDED} $?"; exec sleep 600'
+        self._tmux("respawn-pane", "-k", "-t", name, "sh", "-c", script, "sh", *command)
         self._names.append(name)
 
     def keys(self, name: str, *keys: str) -> None:
@@ -63,13 +65,8 @@ class Terminal:
 
     def wait_end(self, name: str) -> int:
         """Wait until the program has ended; its exit code."""
-        fields = "#{pane_dead} #{pane_dead_status}"
-
-        def ended() -> str:
-            dead, _, status = self._tmux("display-message", "-p", "-t", name, fields).strip().partition(" ")
-            return status if dead == "1" else ""
-
-        return int(wait_until(ended, what=f"the end of {name}"))
+        shown = self.wait(name, ENDED)
+        return int(shown.rpartition(ENDED)[2].split()[0])
 
     def close(self) -> None:
         """End all programs."""
