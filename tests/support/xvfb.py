@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.daemon import wait_until
+from tests.support.daemon import BIN, wait_until
 
 
 def missing() -> str:
@@ -92,16 +91,12 @@ def display(width: int = 1600, height: int = 1200) -> Iterator[Display]:
         server.wait(10)
 
 
-def open_window(
-    shown_on: Display, environ: dict[str, str], *arguments: str, **options: object
-) -> subprocess.Popen[str]:
+def open_window(shown_on: Display, environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     """Start `chat window`; the caller ends it."""
-    command = [str(Path(sys.executable).parent / "chat"), "window", *arguments]
     return subprocess.Popen(
-        command,
+        [str(BIN / "chat"), "window", *arguments],
         env={**environ, "DISPLAY": shown_on.name},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        **options,  # type: ignore[call-overload]
     )

@@ -35,6 +35,7 @@ class Window:
         self._banner: tuple[str, float] | None = None
         self._drawn = ""  # the conversation that is drawn
         self._ended = False
+        self._narrow = False
         self._build()
         self.menus = Menus(self)
         self.use_theme(dark=dark)
@@ -51,6 +52,7 @@ class Window:
         unit = self.theme.unit
         self._header = ttk.Frame(self.root, padding=(unit, unit // 2))
         self._header.pack(fill="x")
+        self._rooms_button = ttk.Button(self._header, text="Rooms", command=self._toggle_rooms)
         self._title = ttk.Label(self._header, style="Title.TLabel")
         self._title.pack(side="left")
         self.menu_button = ttk.Menubutton(self._header, text="Menu", takefocus=True)
@@ -74,8 +76,12 @@ class Window:
         self.middle.pack(fill="both", expand=True)
         self.middle.columnconfigure(1, weight=1)
         self.middle.rowconfigure(0, weight=1)
-        self.rooms = SideList(self.middle, self.theme, mark_chars=4, text_chars=17, chosen=self._chosen)
-        self.members = SideList(self.middle, self.theme, mark_chars=8, text_chars=13, chosen=self._write_to)
+        self.rooms = SideList(
+            self.middle, self.theme, "Rooms", mark_chars=4, text_chars=17, chosen=self._chosen
+        )
+        self.members = SideList(
+            self.middle, self.theme, "Members", mark_chars=8, text_chars=13, chosen=self._write_to
+        )
         self._center = ttk.Frame(self.middle, style="Page.TFrame")
         self.messages = Messages(self._center, self.theme, self._on_top)
         self.composer = Composer(self._center, self.theme, self._submit)
@@ -176,6 +182,8 @@ class Window:
             Entry(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
             for one in known
         ]
+        here = sum(one.state != "offline" for one in known)
+        self.members.head(f"Members: {here} of {len(known)} here" if known else "")
         self.members.show(entries)
 
     def _draw_state(self) -> None:
@@ -183,6 +191,7 @@ class Window:
         title = model.title(here.name) if here.name else "no room"
         self._title.configure(text=title)
         self._topic.configure(text=here.topic)
+        self._rooms_button.configure(text=f"Rooms ({model.unread})" if model.unread else "Rooms")
         self.composer.hint(f"Message to {title}")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
         self._dot.configure(
@@ -224,7 +233,17 @@ class Window:
 
     def _chosen(self, key: str) -> None:
         self.control.switch(key)
+        if self._narrow:
+            self.rooms.grid_remove()
         self.composer.text.focus_set()
+
+    def _toggle_rooms(self) -> None:
+        """In a narrow window the list is shown when it is asked for."""
+        if self.rooms.winfo_ismapped():
+            self.rooms.grid_remove()
+        else:
+            self.rooms.grid()
+            self.rooms.tree.focus_set()
 
     def _change_drafts(self) -> None:
         """What is typed belongs to its conversation, also while one looks at another."""
@@ -245,5 +264,12 @@ class Window:
         if event.widget is not self.root:
             return
         letters = event.width / max(1, self.theme.body.measure("n"))
-        for view, least in ((self.rooms, ROOMS_FROM), (self.members, MEMBERS_FROM)):
-            (view.grid if letters >= least else view.grid_remove)()
+        (self.members.grid if letters >= MEMBERS_FROM else self.members.grid_remove)()
+        narrow = letters < ROOMS_FROM
+        if narrow != self._narrow:
+            self._narrow = narrow
+            (self.rooms.grid_remove if narrow else self.rooms.grid)()
+            if narrow:
+                self._rooms_button.pack(side="left", before=self._title, padx=(0, self.theme.unit))
+            else:
+                self._rooms_button.pack_forget()

@@ -26,6 +26,7 @@ class SideList(ttk.Frame):
         self,
         parent: tk.Misc,
         theme: Theme,
+        heading: str,
         *,
         mark_chars: int,
         text_chars: int,
@@ -36,8 +37,10 @@ class SideList(ttk.Frame):
         self._chars = (text_chars, mark_chars)
         self._chosen = chosen
         self._shown: list[Entry] = []
+        self._heading = ttk.Label(self, text=heading, style="Quiet.TLabel")
+        self._heading.pack(anchor="w", padx=theme.unit, pady=(theme.unit // 2, 0))
         self.tree = ttk.Treeview(self, columns=("mark",), show="tree", selectmode="browse")
-        self.tree.pack(fill="both", expand=True)
+        self.tree.pack(side="top", fill="both", expand=True)
         self.tree.bind("<ButtonRelease-1>", self._clicked)
         for key in ("<Return>", "<KP_Enter>", "<space>"):
             self.tree.bind(key, self._entered)
@@ -51,6 +54,10 @@ class SideList(ttk.Frame):
         tree.tag_configure("called", font=self._theme.bold, foreground=p.accent)
         tree.tag_configure("quiet", foreground=p.quiet)
         tree.tag_configure("away", foreground=p.warn)
+
+    def head(self, text: str) -> None:
+        """What stands above the list."""
+        self._heading.configure(text=text)
 
     def show(self, entries: Sequence[Entry], selected: str = "") -> None:
         """Draw the entries and mark one as current."""
@@ -66,7 +73,7 @@ class SideList(ttk.Frame):
         tree, wanted = self.tree, {entry.key for entry in fresh}
         tree.delete(*(key for key in tree.get_children() if key not in wanted))
         for place, entry in enumerate(fresh):
-            values = {"text": f" {entry.text}", "values": (entry.mark,), "tags": (entry.tag,)}
+            values = {"text": f" {entry.text}", "values": (f"{entry.mark} ",), "tags": (entry.tag,)}
             if tree.exists(entry.key):
                 tree.item(entry.key, **values)  # type: ignore[call-overload]
                 tree.move(entry.key, "", place)

@@ -82,7 +82,7 @@ class Conversation:
 
     def add(self, row: Row) -> bool:
         """Put a row in its place; False when it is there already."""
-        at = bisect.bisect_left(self.rows, row.order, key=lambda one: one.order)
+        at = self._place(row.order)
         if at < len(self.rows) and self.rows[at].order == row.order:
             return False
         self.rows.insert(at, row)
@@ -98,10 +98,18 @@ class Conversation:
         """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""
         if seq is None:
             return ""
-        at = bisect.bisect_left(self.rows, (seq, 0), key=lambda one: one.order)
-        if at < len(self.rows) and self.rows[at].order == (seq, 0):
+        at = self._place((seq, 0))
+        if self.has(seq):
             return f"{self.rows[at].user}: {render.snippet(self.rows[at].body)}"
         return "an earlier message"
+
+    def has(self, seq: int) -> bool:
+        """Whether there is a row of this event."""
+        at = self._place((seq, 0))
+        return at < len(self.rows) and self.rows[at].order == (seq, 0)
+
+    def _place(self, order: tuple[int, int]) -> int:
+        return bisect.bisect_left(self.rows, order, key=lambda one: one.order)
 
 
 class WindowModel:
@@ -325,10 +333,12 @@ class WindowModel:
             # So that it can be corrected and sent again; nothing that is being typed is replaced.
             where.draft = where.draft or event.sent.body
         elif event.sent.state == "acknowledged":
-            # The row stays until the event itself is there, without the mark.
-            for changed in event.sent.wait(0).notes:
+            result = event.sent.wait(0)
+            for changed in result.notes:
                 self.note(f"note: {changed.get('text', '')}", where=where.name)
-            if (row := where.pending.get(event.sent.msg_id)) is not None:
+            row = where.pending.pop(event.sent.msg_id, None)
+            if row is not None and not where.has(result.seq):
+                # The event is still to come; until then the row stays, without the mark.
                 where.pending[event.sent.msg_id] = Row(row.order, "message", row.body, row.at, row.user)
         self.changed |= {"rows", "state"}
 

@@ -44,9 +44,11 @@ class SearchSheet(Sheet):
             self, columns=("room", "time"), show="tree", height=ROWS, selectmode="browse"
         )
         measure = theme.body.measure
-        self.list.column("#0", width=measure("n" * 30), stretch=True)
+        self.list.column("#0", width=measure("n" * 26), stretch=True)
         self.list.column("room", width=measure("n" * 11), stretch=False)
-        self.list.column("time", width=measure("0000-00-00 00:00Z "), stretch=False, anchor="e")
+        self.list.column(
+            "time", width=measure("0000-00-00 00:00Z") + 3 * theme.unit, stretch=False, anchor="e"
+        )
         self.list.pack(fill="x")
         self.list.bind("<Return>", lambda _: self._choose())
         self.list.bind("<Double-Button-1>", lambda _: self._choose())

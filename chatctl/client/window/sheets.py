@@ -22,18 +22,11 @@ class Sheet(ttk.Frame):
         ttk.Label(self, text=title, style="Title.TLabel").pack(anchor="w", pady=(0, theme.unit))
         self.place(relx=0.5, rely=0.06, anchor="n", relwidth=0.94)
         self._limit(None)
-        self._bound = parent.bind("<Configure>", self._limit, add="+")
-        self.bind_all_within("<Escape>", lambda _: self.close())
-
-    def bind_all_within(self, key: str, call: Callable[[tk.Event[tk.Misc]], object]) -> None:
-        """Bind a key for this sheet and everything in it."""
-        tag = f"sheet{id(self)}"
-        self.bind_class(tag, key, call)
-        self._tag(self, tag)
+        parent.bind("<Configure>", self._limit, add="+")
 
     def finish(self, first: tk.Misc) -> None:
-        """Call when all is in it: tags what was added, and gives ``first`` the keyboard."""
-        self._tag(self, f"sheet{id(self)}")
+        """Call when all is in it: binds its keys, and gives ``first`` the keyboard."""
+        self._bind_keys(self)
         self.lift()
         first.focus_set()
 
@@ -43,18 +36,38 @@ class Sheet(ttk.Frame):
             self.destroy()
             self._closed()
 
-    def _tag(self, widget: tk.Misc, tag: str) -> None:
-        tags = widget.bindtags()
-        if tag not in tags:
-            widget.bindtags((tag, *tags))
+    def _bind_keys(self, widget: tk.Misc) -> None:
+        def closing(_: object) -> str:
+            self.close()
+            return "break"
+
+        widget.bind("<Escape>", closing)
+        widget.bind("<Tab>", lambda _: self._go_on(1))
+        widget.bind("<Shift-Tab>", lambda _: self._go_on(-1))
         for child in widget.winfo_children():
-            self._tag(child, tag)
+            self._bind_keys(child)
+
+    def _go_on(self, by: int) -> str:
+        """Tab stays within the sheet."""
+        stops = [
+            one
+            for one in _within(self)
+            if one.winfo_class() in ("TEntry", "TButton", "TCheckbutton", "Treeview")
+        ]
+        now = self.focus_get()
+        at = stops.index(now) if now in stops else -by
+        stops[(at + by) % len(stops)].focus_set()
+        return "break"
 
     def _limit(self, _: object) -> None:
         """Not wider than reads well, not wider than the window."""
         if self.winfo_exists():
             room = self.master.winfo_width() - 2 * self.theme.unit
             self.place_configure(relwidth=0, width=max(200, min(room, self.theme.body.measure("n" * 68))))
+
+
+def _within(widget: tk.Misc) -> list[tk.Misc]:
+    return [one for child in widget.winfo_children() for one in (child, *_within(child))]
 
 
 class AskSheet(Sheet):
@@ -96,7 +109,9 @@ class AskSheet(Sheet):
         self._problem.pack(anchor="w", fill="x", pady=theme.unit // 2)
         buttons = ttk.Frame(self)
         buttons.pack(fill="x")
-        ttk.Button(buttons, text=action, style="Accent.TButton", command=self._ok).pack(side="right")
+        ok = ttk.Button(buttons, text=action, style="Accent.TButton", command=self._ok)
+        ok.bind("<Return>", lambda _: self._ok())
+        ok.pack(side="right")
         ttk.Button(buttons, text="Cancel", command=self.close).pack(side="right", padx=theme.unit)
         if first is not None:
             first.icursor("end")

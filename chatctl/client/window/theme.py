@@ -26,6 +26,7 @@ class Palette:
     text: str
     quiet: str
     accent: str
+    strong: str  # the accent under the pointer
     on_accent: str
     good: str
     warn: str
@@ -43,6 +44,7 @@ LIGHT = Palette(
     text="#1b1f24",
     quiet="#5b6470",
     accent="#1d5fd1",
+    strong="#174ca7",
     on_accent="#ffffff",
     good="#18794e",
     warn="#9a5b00",
@@ -59,6 +61,7 @@ DARK = Palette(
     text="#e4e7ec",
     quiet="#9aa4b2",
     accent="#6ea8fe",
+    strong="#9cc4ff",
     on_accent="#0d1117",
     good="#57c792",
     warn="#e3b341",
@@ -151,8 +154,8 @@ class Theme:
         style.configure("Accent.TButton", background=p.accent, foreground=p.on_accent, bordercolor=p.accent)
         style.map(
             "Accent.TButton",
-            background=[("disabled", p.line), ("pressed", p.text), ("active", p.text)],
-            foreground=[("active", p.page), ("disabled", p.quiet)],
+            background=[("disabled", p.line), ("pressed", p.accent), ("active", p.strong)],
+            foreground=[("disabled", p.quiet)],
             bordercolor=[("focus", p.text)],
         )
         style.configure("TCheckbutton", indicatorbackground=p.field, indicatorforeground=p.accent)
@@ -188,7 +191,14 @@ class Theme:
             width=max(8, unit),
             arrowsize=max(8, unit),
         )
-        style.map("Vertical.TScrollbar", background=[("active", p.quiet), ("disabled", p.page)])
+        gone = [("disabled", p.page)]  # everything is in sight
+        style.map(
+            "Vertical.TScrollbar",
+            background=[("active", p.quiet), *gone],
+            bordercolor=gone,
+            lightcolor=gone,
+            darkcolor=gone,
+        )
 
     def _fields(self, style: ttk.Style, unit: int) -> None:
         p = self.palette

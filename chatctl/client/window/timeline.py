@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
+from zlib import crc32
 
 from chatctl.client import render
 from chatctl.client.window.model import Conversation, Row
@@ -66,7 +67,7 @@ def name_tag(user: str, me: str) -> str:
     """The tag that gives a name its colour."""
     if user == me:
         return "me"
-    return f"name{sum(user.encode()) % NAME_TAGS}"
+    return f"name{crc32(user.encode('utf-8', 'replace')) % NAME_TAGS}"
 
 
 def _parts(row: Row, before: Row | None, me: str) -> Parts:

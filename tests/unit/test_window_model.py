@@ -1,0 +1,261 @@
+"""The desktop client's model and timeline, without Tk."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected, Refused, Sent, SentResult
+from chatctl.client.window.model import READING_LIMIT, ROOMS_LIMIT, ROWS_LIMIT, WindowModel
+from chatctl.client.window.timeline import Block, blocks, changes, line_count
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+
+LOBBY, WAR, DIRECT = "#lobby", "#war", "@alice,bob"
+NOON = 1_750_000_000_000
+
+
+def message(
+    seq: int, body: str = "hello", *, room: str = LOBBY, user: str = "bob", **more: object
+) -> ev.Message:
+    fields = {
+        "kind": "text",
+        "msg_id": f"{seq:032x}",
+        "device": "d",
+        "role": "user",
+        "at": NOON + seq,
+        **more,
+    }
+    return ev.Message.model_validate(
+        {"type": "message", "seq": seq, "room": room, "user": user, "body": body, **fields}
+    )
+
+
+def joined(seq: int, user: str, room: str = LOBBY, role: str = "user") -> ev.Joined:
+    return ev.Joined(type="joined", seq=seq, at=NOON, room=room, user=user, role=role, by=user)
+
+
+def parted(seq: int, user: str, room: str = LOBBY) -> ev.Parted:
+    return ev.Parted(type="parted", seq=seq, at=NOON, room=room, user=user, by=user)
+
+
+def sent(body: str = "mine", to: str = LOBBY) -> Sent:
+    return Sent("f" * 32, to, body, "text", None)
+
+
+@pytest.fixture
+def model() -> WindowModel:
+    model = WindowModel("alice")
+    model.joined = {LOBBY, WAR}
+    model.switch(LOBBY)
+    model.changed.clear()
+    return model
+
+
+def shown(model: WindowModel, room: str = LOBBY) -> str:
+    drawn = blocks(model.conversation(room), model.me)
+    return "".join(text for block in drawn for _, text in block.parts)
+
+
+def test_events_stand_in_the_order_of_the_log_once(model: WindowModel) -> None:
+    model.take(message(5, "five"))
+    model.add_history(LOBBY, [message(3, "three"), message(4, "four"), message(5, "five")], more=True)
+    model.take(message(6, "six"))
+    assert [row.body for row in model.here.rows] == ["three", "four", "five", "six"]
+    assert (model.here.oldest, model.here.newest, model.here.more) == (3, 6, True)
+
+
+@pytest.mark.parametrize(
+    ("event", "unread", "called"),
+    [
+        (message(1), 0, 0),
+        (message(1, room=WAR), 1, 0),
+        (message(1, "alice: come", room=WAR), 1, 1),
+        (message(1, "malice", room=WAR), 1, 0),
+        (message(1, room=DIRECT), 1, 1),
+        (message(1, room=WAR, user="alice"), 0, 0),
+    ],
+)
+def test_what_is_unread_and_who_is_called(
+    model: WindowModel, event: ev.Message, unread: int, called: int
+) -> None:
+    model.take(event)
+    assert (model.unread, len(model.calls)) == (unread, called)
+    model.switch(event.room)
+    assert model.unread == 0
+
+
+def test_while_nobody_looks_the_current_room_is_unread_too(model: WindowModel) -> None:
+    model.look(False)
+    model.take(message(7))
+    assert (model.unread, model.here.divider) == (1, 7)
+    assert "new\n" in shown(model)
+    model.look(True)
+    assert model.unread == 0
+    model.switch(WAR)
+    model.switch(LOBBY)
+    assert "new\n" not in shown(model)
+
+
+def test_a_message_is_marked_until_the_log_has_it(model: WindowModel) -> None:
+    mine = sent()
+    model.sending(mine)
+    assert model.pending == 1
+    assert "sending" in shown(model)
+    mine.acknowledge(SentResult(9, NOON, [{"rule": "truncated", "text": "the message was cut"}]))
+    model.take(Acknowledged(mine))
+    assert (model.pending, "sending" in shown(model), "mine" in shown(model)) == (0, False, True)
+    model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
+    assert not model.here.pending
+    assert shown(model).count("mine") == 1
+    assert "note: the message was cut" in shown(model)
+
+
+def test_an_answer_may_come_before_the_message_is_known(model: WindowModel) -> None:
+    mine = sent()
+    mine.acknowledge(SentResult(9, NOON, []))
+    model.take(Acknowledged(mine))
+    model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
+    model.sending(mine)
+    assert shown(model).count("mine") == 1
+
+
+def test_the_event_may_come_before_the_answer(model: WindowModel) -> None:
+    mine = sent()
+    model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
+    model.sending(mine)
+    mine.acknowledge(SentResult(9, NOON, []))
+    model.take(Acknowledged(mine))
+    assert shown(model).count("mine") == 1
+
+
+def test_a_refused_message_comes_back_to_be_corrected(model: WindowModel) -> None:
+    mine = sent("a hack", to="@bob")
+    model.sending(mine)
+    mine.refuse(ChatdError("E400", "forbidden word", "rephrase it"))
+    model.take(Refused(mine, ChatdError("E400", "forbidden word", "rephrase it")))
+    direct = model.conversation(DIRECT)
+    assert (direct.draft, direct.pending) == ("a hack", {})
+    assert "not sent: a hack\nforbidden word; rephrase it" in shown(model, DIRECT)
+
+
+def test_members_come_and_go(model: WindowModel) -> None:
+    entries = [{"user": "bob", "role": "admin", "state": "online", "text": ""}, {"user": "eve"}, {}]
+    model.set_members(LOBBY, entries)
+    model.take(joined(1, "carol", role="guest"))
+    model.take(parted(2, "eve"))
+    model.take(ev.Presence(type="presence", room=LOBBY, user="bob", state="away", text="lunch"))
+    found = {(one.user, one.role, one.state, one.text) for one in model.here.members.values()}
+    assert found == {
+        ("bob", "admin", "away", "lunch"),
+        ("carol", "guest", "online", ""),
+        ("", "", "", ""),
+    }
+    model.take(parted(3, "alice", WAR))
+    assert [one.name for one in model.listed()] == [LOBBY]
+
+
+def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:
+    model.take(message(1, room=DIRECT))
+    model.set_rooms([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other", "joined": False}])
+    assert [model.title(one.name) for one in model.listed()] == [LOBBY, WAR, "@bob"]
+    assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
+
+
+def test_the_connection_in_words(model: WindowModel) -> None:
+    model.take(Disconnected(ChatdError("E607"), 1.0))
+    assert model.link == "reconnecting"
+    model.take(Disconnected(ChatdError("E208"), None))
+    assert (model.link, model.trouble and model.trouble.code) == ("ended", "E208")
+    limits = dict.fromkeys(ev.Limits.model_fields, 1)
+    welcome = {
+        "type": "welcome",
+        "protocol": 1,
+        "server": "",
+        "version": "",
+        "instance": "lab",
+        "user": "alice",
+    }
+    welcome |= {"device": "d", "role": "admin", "permissions": ["search"], "rooms": ["#new"], "head": 1}
+    model.take(
+        Connected(ev.Welcome.model_validate({**welcome, "time": 1, "envelope": True, "limits": limits}))
+    )
+    assert (model.link, model.trouble, model.allows("search"), model.allows("x")) == (
+        "connected",
+        None,
+        True,
+        False,
+    )
+    assert "#new" in model.joined
+
+
+def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: WindowModel) -> None:
+    model.add_history(LOBBY, [message(50)], more=False)
+    model.take(CaughtUp(50))
+    assert model.here.rows
+    model.take(CaughtUp(40))
+    assert not model.here.rows
+    assert not model.here.loaded
+
+
+HOSTILE = "a\x1b[2J\u202eb\x00\r\nfoo\u200b"
+
+
+def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) -> None:
+    model.take(message(1, HOSTILE, user=HOSTILE, role=HOSTILE))
+    model.take(message(2, HOSTILE, reply_to=1, kind="action"))
+    model.take(joined(3, HOSTILE, role=HOSTILE))
+    model.take(ev.TopicSet(type="topic", seq=4, at=NOON, room=LOBBY, topic=HOSTILE, by=HOSTILE))
+    model.take(ev.Announcement(type="announcement", seq=5, at=NOON, body=HOSTILE, by=HOSTILE))
+    model.take(message(6, "alice " + HOSTILE, user=HOSTILE, room=WAR))
+    model.set_members(WAR, [{"user": HOSTILE, "role": HOSTILE, "state": HOSTILE, "text": HOSTILE}])
+    model.note(HOSTILE)
+    texts = [shown(model), shown(model, WAR), model.here.topic, *model.calls]
+    texts += [
+        text for one in model.conversation(WAR).members.values() for text in (one.user, one.role, one.text)
+    ]
+    for text in texts:
+        assert not set(text) & set("\x1b\u202e\x00\r\u200b"), text
+    assert "\\x1b[2J" in texts[0]
+
+
+def test_what_a_server_can_make_the_client_keep_is_bounded(model: WindowModel) -> None:
+    for seq in range(1, READING_LIMIT + 10):
+        model.take(message(seq, room=WAR))
+        model.take(message(seq))
+    assert len(model.conversation(WAR).rows) == ROWS_LIMIT
+    assert len(model.here.rows) == READING_LIMIT
+    assert model.here.more
+    for n in range(ROOMS_LIMIT + 10):
+        model.take(message(10_000 + n, room=f"#r{n}"))
+    assert len(model.conversations) == ROOMS_LIMIT
+    assert LOBBY in model.conversations
+
+
+def test_messages_of_one_user_stand_together(model: WindowModel) -> None:
+    model.add_history(LOBBY, [message(1, "one"), message(2, "two"), message(3, "x", user="eve")], more=False)
+    model.take(message(4, "late", user="eve", at=NOON + 3_600_000))
+    heads = [
+        text for block in blocks(model.here, "alice") for _, text in block.parts if text in ("bob", "eve")
+    ]
+    assert heads == ["bob", "eve", "eve"]
+    assert shown(model).startswith("Beginning of #lobby\n2025-06-15\nbob")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "ab", (0, 0, 2)),
+        ("ab", "ab", (2, 2, 2)),
+        ("ab", "abc", (2, 2, 3)),
+        ("bc", "abc", (0, 0, 1)),
+        ("abc", "axc", (1, 2, 2)),
+        ("aa", "aaa", (2, 2, 3)),
+        ("abc", "", (0, 3, 0)),
+    ],
+)
+def test_only_what_differs_is_drawn(old: str, new: str, expected: tuple[int, int, int]) -> None:
+    def drawn(text: str) -> list[Block]:
+        return [Block((("body", f"{letter}\n"),)) for letter in text]
+
+    assert changes(drawn(old), drawn(new)) == expected
+    assert line_count(drawn(new)) == len(new)
