@@ -85,12 +85,17 @@ class _Chat:
             self._screen.finish()
 
     def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
-        for event in self._client.events():
-            self._ahead.acquire()
-            try:
+        try:
+            for event in self._client.events():
+                self._ahead.acquire()
                 loop.call_soon_threadsafe(self._take, event)
-            except RuntimeError:
-                return  # the loop was closed: the run is over
+            loop.call_soon_threadsafe(self._ended)
+        except RuntimeError:
+            pass  # the loop was closed: the run is over
+
+    def _ended(self) -> None:
+        self.talk.error = self.talk.error or self._client.error
+        self._screen.close()
 
     def _take(self, event: AnyEvent) -> None:
         self._ahead.release()

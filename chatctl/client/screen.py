@@ -84,6 +84,7 @@ class Screen:
         self._on_line = on_line
         self._waiting: list[Line] = []
         self._interrupted = float("-inf")
+        self._closed = False
         self.pasting = False
         self._session: PromptSession[str] = PromptSession(
             lambda: FormattedText(prompt(self.pasting)),
@@ -110,14 +111,21 @@ class Screen:
         """Until `close`, Ctrl-D on an empty line, or Ctrl-C twice."""
         with patch_stdout():
             try:
-                await self._session.prompt_async()
+                await self._session.prompt_async(pre_run=self._before_run)
             except (EOFError, KeyboardInterrupt):
                 pass
 
     def close(self) -> None:
         """End `run`."""
-        if self._session.app.is_running and not self._session.app.is_done:
+        self._closed = True
+        future = self._session.app.future
+        if future is not None and not future.done():
             self._session.app.exit(result="")
+
+    def _before_run(self) -> None:
+        # Refused before there was anything to end: the application has no future to set until now.
+        if self._closed:
+            asyncio.get_running_loop().call_soon(self.close)
 
     def show(self, lines: list[Line]) -> None:
         """Print lines above the one being typed, at once with all others of this moment."""

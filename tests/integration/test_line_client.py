@@ -130,6 +130,9 @@ def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
         daemon.chatctl("ban", "gil", "--for", "2h", "--reason", "spam")
         assert terminal.wait_end(gil) == 4
         assert "spam (E207)" in terminal.text(gil)
+        terminal.open("again", (str(BIN / "chat"), "--identity", str(daemon.identity(gil))))
+        assert terminal.wait_end("again") == 4
+        assert "spam (E207)" in terminal.text("again")
     finally:
         terminal.close()
 
