@@ -36,6 +36,8 @@ FIRST_LINE_SECONDS: Final = 10.0
 EXIT_OK: Final = 0
 EXIT_INTEGRITY: Final = 65
 """The event log is damaged: never restart, a person must look (sysexits.h EX_DATAERR)."""
+EXIT_STORAGE: Final = 74
+"""The log cannot be written (a full disk): tried again for ever, for space may return (EX_IOERR)."""
 EXIT_CONFIG: Final = 78
 """Cannot run with these settings or files: restarting does not help (sysexits.h EX_CONFIG)."""
 

@@ -198,6 +198,10 @@ class Hub:
             self._refuse(Asked(link, sid, session, label_of(message)), error)
         except Exception:
             log_errors.exception("request_failed", request=str(message.get("type"))[:40])
+            if self.state.head != (self._batch[-1].seq if self._batch else self.log.head):
+                # Something happened that is in no batch: only the log knows the truth now. The hub
+                # ends, and the next one starts from there.
+                raise
             link.send(
                 ["reply", sid, label_of(message)], encode(error_frame(label_of(message), ChatdError("E500")))
             )

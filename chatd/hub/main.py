@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 
-from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, Supervised
+from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
@@ -21,6 +21,10 @@ log = get_log("server")
 log_errors = get_log("errors")
 
 
+# How the supervisor is to take an end: the table in docs/operations.md.
+_EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG}
+
+
 def main() -> int:
     """Run the hub; the exit code tells the supervisor whether to start it again."""
     child = Supervised.attach()
@@ -29,7 +33,7 @@ def main() -> int:
     except ChatdError as error:
         log_errors.error("hub_ended", code=error.code, why=error.reason, fix=error.fix)
         print(error, file=sys.stderr, flush=True)
-        return {"E610": EXIT_INTEGRITY, "E600": EXIT_CONFIG}.get(error.code, 1)
+        return _EXITS.get(error.code, 1)
     return 0
 
 

@@ -192,9 +192,11 @@ class EventLog:
         return Known(*rows[0]) if rows else None
 
     def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
-        """What sort of entry a seq is and where; None if there is none. Raises E504, E610."""
+        """What sort of entry a seq is and where; None if there is none or it is erased. Raises E504, E610."""
         with storage_errors("read the event log"):
-            rows = query(self._finder, "SELECT kind, room FROM events WHERE seq = ?", (seq,))
+            rows = query(
+                self._finder, "SELECT kind, room FROM events WHERE seq = ? AND body IS NOT NULL", (seq,)
+            )
         return (str(rows[0][0]), rows[0][1]) if rows else None
 
     def older_messages(self, room: str, after: int, before_ms: int, limit: int) -> list[int]:

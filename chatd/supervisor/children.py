@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chatd.child import EXIT_INTEGRITY
+from chatd.child import EXIT_INTEGRITY, EXIT_STORAGE
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
 from chatd.logs import get_log
@@ -218,7 +218,8 @@ class Child:
             log.info("child_stopped", child=self.spec.name, pid=pid, why=why)
             return
         # A SIGKILL from elsewhere (a person, the kernel short of memory) does not show that it cannot boot.
-        counts = self._ready is None and (code != -signal.SIGKILL or bool(self._complaint))
+        foreign = code == -signal.SIGKILL and not self._complaint
+        counts = self._ready is None and not foreign and code != EXIT_STORAGE
         self._after_failure(now, code, why, counts)
 
     def _after_failure(self, now: float, code: int | None, why: str, counts: bool) -> None:

@@ -49,11 +49,13 @@ def test_redaction_reaches_the_disk(daemon: Daemon) -> None:
 
 
 def test_refusals(daemon: Daemon) -> None:
-    seq = say(daemon, "keep me")
+    seq, erased = say(daemon, "keep me"), say(daemon, "not me")
+    daemon.chatctl("redact", "#lobby", str(erased), "--yes")
     for arguments, code in (
         (("redact", "#lobby", "1", "--yes"), "E410"),
         (("redact", "#nowhere", str(seq), "--yes"), "E404"),
         (("redact", "#lobby", "999999", "--yes"), "E410"),
+        (("redact", "#lobby", str(erased), "--yes"), "E410"),
     ):
         assert code in daemon.chatctl(*arguments, check=False).stderr
     daemon.chatctl("freeze", "#lobby", "--reason", "legal hold")

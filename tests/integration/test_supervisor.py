@@ -18,6 +18,7 @@ import pytest
 from chatd.child.unix import connect_unix
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
+from chatd.supervisor.health import MAX_BOOT_FAILURES
 from chatd.supervisor.main import start_daemon
 
 CHILD = """
@@ -227,6 +228,16 @@ def test_final_exit_codes_are_not_retried(daemon: Daemon, code: int, error: str)
     assert daemon.child("hub")["restarts"] == 0
     assert "hub is not started again" in (daemon.home / "run" / "console.log").read_text()
     assert ("worker-1", "serving") not in daemon.events()
+
+
+def test_a_full_disk_is_waited_for(daemon: Daemon) -> None:
+    old = daemon.start()["children"][0]["pid"]
+    daemon.behave("hub", "exit 74")
+    os.kill(old, signal.SIGKILL)
+    eventually(lambda: daemon.child("hub")["restarts"] >= MAX_BOOT_FAILURES, "more starts than a child gets")
+    assert daemon.child("hub")["state"] != "fatal"
+    daemon.behave("hub", "")
+    daemon.replaced("hub", old)
 
 
 def test_reload_takes_a_good_file_and_refuses_a_bad_one(daemon: Daemon) -> None:
