@@ -52,6 +52,7 @@ class Listener(socketserver.ThreadingTCPServer):
         self.in_flight = in_flight
         self.per_address = per_address
         self.turned_away = 0
+        self._told_at = float("-inf")
         # Protects _handshakes.
         self._lock = threading.Lock()
         self._handshakes: Counter[str] = Counter()
@@ -78,8 +79,15 @@ class Listener(socketserver.ThreadingTCPServer):
                 self._handshakes[address] += 1
         if full:
             self.turned_away += 1
-            log.warning("turned_away", address=address, total=self.turned_away)
+            self._tell_turned_away(address)
         return not full
+
+    def _tell_turned_away(self, address: str) -> None:
+        # One line a second: a flood must not rotate what else happened out of the log.
+        now = time.monotonic()
+        if now >= self._told_at + 1.0:
+            self._told_at = now
+            log.warning("turned_away", address=address, total=self.turned_away)
 
     def process_request(self, request: Any, client_address: Address) -> None:
         """Start the connection's thread. Not the base class's: it lists all threads each time."""

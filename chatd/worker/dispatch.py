@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # client. The client library keeps at most 64 in flight.
 PENDING_LIMIT = 256
 PENDING_PAUSE_SECONDS = 0.005
+# How long a session that is held back sleeps at most before it looks again.
+HELD_BACK_LOOK_SECONDS = 0.5
 # A wait shorter than this is not worth telling.
 SLOWED_SECONDS = 1.0
 
@@ -75,5 +77,7 @@ class Dispatcher:
         if wait >= SLOWED_SECONDS and not session.slowed:
             session.slowed = True
             self._loop.post(session, encode({"type": "slowed", "seconds": round(wait)}))
-        while wait > 0 and not session.gone.wait(wait):
-            wait = session.bucket.take(time.monotonic(), cost)
+        while wait > 0 and not session.gone.wait(min(wait, HELD_BACK_LOOK_SECONDS)):
+            # Who is held back by us is not idle.
+            session.heard = time.monotonic()
+            wait = session.bucket.take(session.heard, cost)
