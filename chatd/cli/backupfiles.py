@@ -50,8 +50,8 @@ def read_passphrase(source: str | None, *, new: bool = False) -> bytes:
 
 def _first_line(source: str) -> str:
     try:
-        with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
-            line = file.readline(_LONGEST_PASSPHRASE_BYTES + 1)
+        with click.open_file(source, "rb") as file:
+            line: bytes = file.readline(_LONGEST_PASSPHRASE_BYTES + 1)
     except OSError as error:
         raise ChatdError("E606", f"{source}: {error.strerror}") from None
     if len(line) > _LONGEST_PASSPHRASE_BYTES:

@@ -1,0 +1,129 @@
+"""The sealed file: what comes out is what went in, or a sentence why not."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.store.sealed import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES, Opener, Sealer
+
+WORDS = b"correct horse battery"
+COST = 10  # enough for a test; real files take 17
+PART = CHUNK_BYTES + TAG_BYTES
+CONTENT = random.Random(7).randbytes(2 * CHUNK_BYTES + 1000)
+
+
+def seal(content: bytes, *, piece: int = 300_000) -> bytes:
+    file = io.BytesIO()
+    sealer = Sealer(file, WORDS, cost=COST)
+    for start in range(0, len(content), piece):
+        sealer.write(content[start : start + piece])
+    sealer.finish()
+    return file.getvalue()
+
+
+def unseal(sealed: bytes, *, piece: int = 700_000) -> bytes:
+    opener = Opener(io.BytesIO(sealed), len(sealed), WORDS)
+    parts = []
+    while opener.left > 0:
+        parts.append(opener.read(min(piece, opener.left)))
+    opener.read(0)
+    return b"".join(parts)
+
+
+SEALED = seal(CONTENT)
+
+
+def refused(sealed: bytes) -> str:
+    """What is said about a file; nothing of it may have come out as whole."""
+    with pytest.raises(ChatdError) as caught:
+        unseal(sealed)
+        Opener(io.BytesIO(sealed), len(sealed), WORDS).read(1)
+    assert caught.value.code == "E613"
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES])
+@pytest.mark.parametrize("piece", [CHUNK_BYTES, 333_333])
+def test_what_goes_in_comes_out(size: int, piece: int) -> None:
+    content = CONTENT[:size]
+    sealed = seal(content, piece=piece)
+    assert unseal(sealed, piece=piece) == content
+    assert len(sealed) == HEADER_BYTES + size + TAG_BYTES * max(1, -(-size // CHUNK_BYTES))
+
+
+def test_no_two_files_are_alike() -> None:
+    assert SEALED[HEADER_BYTES:] != seal(CONTENT)[HEADER_BYTES:]
+    assert CONTENT[:64] not in SEALED
+
+
+def test_the_wrong_passphrase_is_told_from_damage() -> None:
+    with pytest.raises(ChatdError, match="passphrase is wrong") as caught:
+        Opener(io.BytesIO(SEALED), len(SEALED), WORDS + b"!")
+    assert caught.value.code == "E613"
+
+
+@pytest.mark.parametrize("size", [*range(0, HEADER_BYTES + TAG_BYTES + 2, 7), PART, len(SEALED) - 1])
+def test_a_file_cut_short(size: int) -> None:
+    assert refused(SEALED[:size])
+
+
+def test_a_file_cut_between_two_parts() -> None:
+    """Every part in it is genuine; only the mark of the last one is missing."""
+    for parts in (1, 2):
+        assert "cut short" in refused(SEALED[: HEADER_BYTES + parts * PART])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda head, a, b, c: head + b + a + c,
+        lambda head, a, b, c: head + a + a + c,
+        lambda head, a, b, c: head + a + c,
+        lambda head, a, b, c: head + a + b + c + c,
+        lambda head, a, b, c: head + a + b + c + b"\0",
+        lambda head, a, b, c: head + a + seal(CONTENT)[HEADER_BYTES + PART : HEADER_BYTES + 2 * PART] + c,
+    ],
+    ids=["swapped", "repeated", "left out", "more", "a byte more", "from another file"],
+)
+def test_parts_in_the_wrong_place(change: Callable[[bytes, bytes, bytes, bytes], bytes]) -> None:
+    head, body = SEALED[:HEADER_BYTES], SEALED[HEADER_BYTES:]
+    assert "damaged or cut short" in refused(
+        change(head, body[:PART], body[PART : 2 * PART], body[2 * PART :])
+    )
+
+
+def test_any_altered_byte_is_found() -> None:
+    small = seal(b"some content")
+    for place in range(len(small)):
+        altered = bytearray(small)
+        altered[place] ^= 0x10
+        assert refused(bytes(altered)), place
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(8, 0), (8, 9), (8, 19), (8, 31), (8, 255), (9, 0), (9, 255), (10, 0), (10, 5)]
+)
+def test_a_header_that_asks_for_too_much_is_not_obeyed(field: int, value: int) -> None:
+    """Before any memory is taken: 2^255 would not even be an error that comes in time."""
+    altered = bytearray(SEALED)
+    altered[field] = value
+    assert "beginning of the backup is damaged" in refused(bytes(altered))
+
+
+def test_more_than_there_is() -> None:
+    opener = Opener(io.BytesIO(SEALED), len(SEALED), WORDS)
+    with pytest.raises(ChatdError, match="ends too early"):
+        opener.read(len(CONTENT) + 1)
+
+
+def test_a_file_that_shrinks_while_it_is_read() -> None:
+    opener = Opener(io.BytesIO(SEALED[:-500]), len(SEALED), WORDS)
+    opener.read(CHUNK_BYTES)
+    opener.read(CHUNK_BYTES)
+    with pytest.raises(ChatdError, match="cut short"):
+        opener.read(1)
