@@ -95,9 +95,11 @@ def _prepared(home: Home) -> Iterator[Home]:
     made: list[Path] = []
     done = False
     try:
-        for folder in (home.path, home.run):
+        for folder in (home.path, home.certs, home.config, home.logs, home.data, home.run):
             if not folder.exists():
-                folder.mkdir(mode=0o700 if folder == home.run else 0o755, parents=True)
+                folder.mkdir(
+                    mode=0o700 if folder in (home.certs, home.data, home.run) else 0o755, parents=True
+                )
                 made.append(folder)
         lock = PidLock(home.run)
         try:
@@ -146,8 +148,6 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
 
 def _install(staging: Path, home: Path, manifest: Manifest) -> None:
     """Move the files to their places; back out if one of them cannot go there. Raises E606, OSError."""
-    for folder, mode in (("certs", 0o700), ("data", 0o700), ("config", 0o755), ("logs", 0o755)):
-        (home / folder).mkdir(mode=mode, exist_ok=True)
     sync_folder(home)
     between = [member.name for member in manifest.members if member.name not in (_FIRST, _LAST)]
     placed: list[Path] = []

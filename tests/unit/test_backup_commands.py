@@ -168,7 +168,7 @@ def test_a_file_in_the_way(box: Daemon, tmp_path: Path) -> None:
     said = restore(box, tmp_path)
     assert "E606" in said
     assert "server.key exists already" in said
-    assert {p for p in tree(tmp_path) if (tmp_path / p).is_file()} <= {"certs/server.key", "run/chatd.pid"}
+    assert tree(tmp_path) == {"certs", "certs/server.key"}
     assert (tmp_path / "certs" / "server.key").read_text() == "mine"
 
 
@@ -287,6 +287,11 @@ def test_asked_on_a_terminal(box: Daemon, tmp_path: Path) -> None:
     assert WORDS.encode() not in shown
     assert b"writing" in shown
     assert (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_not_there(box: Daemon, tmp_path: Path) -> None:
+    assert "E606" in create(box, tmp_path / "nowhere" / "new").stderr
+    assert tree(tmp_path) == set()
 
 
 def test_an_existing_file_is_not_replaced(box: Daemon) -> None:
