@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,12 +37,14 @@ class Display:
         )
         return done.stdout
 
-    def window(self, title: str) -> str:
-        """The id of the window whose title matches the pattern, once it is there."""
-        found: str = wait_until(
-            lambda: self.xdotool("search", "--onlyvisible", "--name", title).strip(), what=f"a window {title}"
-        )
-        return found.splitlines()[-1]
+    def windows(self, title: str) -> set[str]:
+        """The ids of the windows whose titles match the pattern."""
+        return set(self.xdotool("search", "--onlyvisible", "--name", title).split())
+
+    def window(self, title: str, before: set[str]) -> str:
+        """The id of the window with this title that was not there before, once it is there."""
+        found: set[str] = wait_until(lambda: self.windows(title) - before, what=f"a window {title}")
+        return found.pop()
 
     def focus(self, window: str) -> None:
         """Give a window the keyboard, as a window manager does on a click."""
@@ -100,3 +103,18 @@ def open_window(shown_on: Display, environ: dict[str, str], *arguments: str) -> 
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+_SELECTED = "import tkinter; root = tkinter.Tk(); root.withdraw(); print(root.selection_get())"
+
+
+def text_of(shown_on: Display, window: str) -> str:
+    """The text of the message area, selected with the keyboard and taken as another program would."""
+    shown_on.focus(window)
+    # Escape: to the input; back from it with Shift-Tab stands the message area.
+    shown_on.keys("Escape", "shift+Tab", "ctrl+slash")
+    done = subprocess.run(
+        [sys.executable, "-c", _SELECTED], env=shown_on.environ, capture_output=True, text=True, timeout=60
+    )
+    shown_on.keys("Escape")
+    return done.stdout

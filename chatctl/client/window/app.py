@@ -250,6 +250,7 @@ class Window:
         if self._drawn:
             self.model.conversation(self._drawn).draft = self.composer.value
         self._drawn, here = self.model.current, self.model.here
+        self.menus.close()
         self.composer.value, here.draft = here.draft, ""
 
     def _write_to(self, user: str) -> None:

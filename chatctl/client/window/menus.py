@@ -112,8 +112,7 @@ class Menus:
 
     def _put(self, make: Callable[[], Sheet]) -> None:
         """One panel at a time."""
-        if self._window.sheet is not None:
-            self._window.sheet.close()
+        self.close()
         self._window.sheet = make()
 
     def _closed(self) -> None:
@@ -181,8 +180,11 @@ class Menus:
     def _go(self, values: dict[str, str], tell: Tell) -> None:
         (wanted,) = values.values()
         name = f"@{USER.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
-        self._window.control.enter(name, lambda error: tell(f"{error.reason}; {error.fix}"))
-        self._close_when(name)
+        # The window closes the panel when another conversation comes; this one is here already.
+        if self._window.model.current == self._window.control.named(name):
+            self.close()
+        else:
+            self._window.control.enter(name, lambda error: tell(f"{error.reason}; {error.fix}"))
 
     def _create(self, values: dict[str, str], tell: Tell) -> None:
         name = ROOM.read(values["Name"])
@@ -190,25 +192,15 @@ class Menus:
         self._window.control.create(
             name, values["Topic"], guests=guests, failed=lambda error: tell(f"{error.reason}; {error.fix}")
         )
-        self._close_when(name)
 
     def _topic(self, values: dict[str, str], tell: Tell) -> None:
         def failed(error: ChatdError) -> None:
             tell(f"{error.reason}; {error.fix}")
 
         link, room = self._window.control.link, self._window.model.current
-        link.ask("topic", lambda _: self._close(), failed, room=room, topic=values["Topic"])
+        link.ask("topic", lambda _: self.close(), failed, room=room, topic=values["Topic"])
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the panel that is open."""
         if self._window.sheet is not None:
             self._window.sheet.close()
-
-    def _close_when(self, name: str) -> None:
-        """Close the panel once its wish came true: that conversation is looked at."""
-        sheet = self._window.sheet
-        if sheet is None or not sheet.winfo_exists():
-            return
-        if self._window.model.current == self._window.control.named(name):
-            sheet.close()
-        else:
-            sheet.after(100, self._close_when, name)

@@ -75,6 +75,8 @@ class SearchSheet(Sheet):
             self.list.insert("", "end", key, text=text, values=(room, time))
         words = f"{len(events)} found" + (", the newest of more: narrow the search" if more else "")
         self._state.configure(text=words if events else "nothing was found")
+        if self.focus_get() is self.list:
+            self._into()  # what was selected there is gone; without it the keys do nothing
 
     def _failed(self, error: ChatdError) -> None:
         if self.winfo_exists():

@@ -221,7 +221,7 @@ class Theme:
             "insertbackground": p.text,
             "selectbackground": p.accent,
             "selectforeground": p.on_accent,
-            "inactiveselectbackground": p.line,
+            "inactiveselectbackground": p.accent,
             "font": self.body,
             "borderwidth": 0,
             "highlightthickness": 0,
