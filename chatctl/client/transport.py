@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import Protocol
 
@@ -241,17 +241,13 @@ class Transport:
         """Put frames into as few records as possible and write what the socket takes."""
         if self._sealer is None:
             raise ChatdError("E105", "the connection is not open yet")
-        record = bytearray()
-        for frame in frames:
-            if len(record) + len(frame) > FRAME_LIMIT:
-                self._tls.write(self._sealer.seal(bytes(record)))
-                record.clear()
-            record += frame
-        if record:
-            self._tls.write(self._sealer.seal(bytes(record)))
+        if self._failure is not None:  # `advance` saw the end behind what it returned
+            raise self._failure
         try:
+            for record in _records(frames):
+                self._tls.write(self._sealer.seal(record))
             self.flush()
-        except OSError as error:
+        except OSError as error:  # ssl.SSLError is one
             raise self._lost(error) from None
 
     def flush(self) -> None:
@@ -300,6 +296,17 @@ class Transport:
 
     def _explained(self, error: Exception) -> ChatdError:
         return explain_tls_failure(error, identity=self._identity, server_time_hint=None, now=self._wall())
+
+
+def _records(frames: Iterable[bytes]) -> Iterator[bytes]:
+    record = bytearray()
+    for frame in frames:
+        if len(record) + len(frame) > FRAME_LIMIT:
+            yield bytes(record)
+            record.clear()
+        record += frame
+    if record:
+        yield bytes(record)
 
 
 def _resolve(server: str) -> list[tuple[int, tuple[str, int]]]:
