@@ -178,6 +178,14 @@ def _not_shown(trial: Trial) -> None:
     del trial.bob.lines[_index(trial.bob, "see", s=6)]
 
 
+def _gave_up(trial: Trial) -> None:
+    trial.line(trial.bob, "ended", c="E500", why="a defect")
+
+
+def _end_not_shown(trial: Trial) -> None:
+    del trial.bob.lines[_index(trial.bob, "see", s=len(trial.events))]
+
+
 def _ban_lost(trial: Trial) -> None:
     at = next(n for n, e in enumerate(trial.events) if e.kind == "muted")
     trial.events[at] = trial.events[at]._replace(kind="topic")
@@ -218,6 +226,7 @@ PLANTED = [
     (_same_id, "I1", "duplicated"),
     (_other_seq, "I1", "moved"),
     (_left_in_outbox, "I1", "lost in the outbox"),
+    (_gave_up, "I1", "stuck"),
     (_of_nobody, "I2", "unexpected"),
     (_under_another_name, "I2", "unexpected"),
     (_refused_but_there, "I2", "unexpected"),
@@ -227,6 +236,7 @@ PLANTED = [
     (_shown_out_of_order, "I3", "reordered"),
     (_shown_twice, "I3", "reordered"),
     (_not_shown, "I3", "not shown"),
+    (_end_not_shown, "I3", "not shown"),
     (_ban_lost, "I5", "lost"),
     (_ban_doubled, "I5", "duplicated"),
     (_let_in, "I5", "let in"),

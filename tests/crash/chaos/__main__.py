@@ -11,37 +11,59 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.crash.chaos import kills
+from tests.crash.chaos import kills, points
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None, help="default: a random one, printed")
+    parser.add_argument("--keep", action="store_true", help="keep the trial's folder in any case")
+    trials = parser.add_subparsers(dest="trial", required=True)
+    trial = trials.add_parser("kills", help="random kill -9 and SIGSTOP of everything under load")
+    trial.add_argument("--kills", type=int, default=20)
+    trial.add_argument("--minutes", type=float, default=1e9, help="at most so long")
+    trial.add_argument("--talkers", type=int, default=6)
+    trial.add_argument("--window", type=int, default=16, help="messages of a client under way")
+    trial.add_argument("--pause", type=float, default=1.0, help="seconds between two faults, on average")
+    trial = trials.add_parser("points", help="a crash at every named point")
+    trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: all, one by one")
+    return parser.parse_args()
+
+
+def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str, Any]]:
+    if options.trial == "points":
+        results = []
+        for group in options.group or points.GROUPS:
+            (folder / group).mkdir()
+            results.append(points.run(folder / group, names=points.GROUPS[group], seed=seed))
+        return results
+    return [
+        kills.run(
+            folder,
+            kills=options.kills,
+            seed=seed,
+            minutes=options.minutes,
+            talkers=options.talkers,
+            window=options.window,
+            pause=options.pause,
+        )
+    ]
 
 
 def main() -> int:
-    """0: nothing was found; 1: the trial's folder is kept and named."""
-    parser = argparse.ArgumentParser(prog="python -m tests.crash.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=None, help="default: a random one, printed")
-    commands = parser.add_subparsers(dest="trial", required=True)
-    some = commands.add_parser("kills", help="random kill -9 and SIGSTOP of everything under load")
-    some.add_argument("--kills", type=int, default=20)
-    some.add_argument("--minutes", type=float, default=1e9, help="at most so long")
-    some.add_argument("--talkers", type=int, default=6)
-    some.add_argument("--window", type=int, default=16, help="messages of a client under way")
-    options = parser.parse_args()
+    """0: nothing was found; 1: something was, and the folder with all journals is kept."""
+    options = _options()
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
     folder = Path(tempfile.mkdtemp(prefix=f"chatd-{options.trial}-"))
     sys.stdout.write(f"trial {options.trial}, seed {seed}, folder {folder}\n")
     sys.stdout.flush()
-    result: dict[str, Any] = kills.run(
-        folder,
-        kills=options.kills,
-        seed=seed,
-        minutes=options.minutes,
-        talkers=options.talkers,
-        window=options.window,
-    )
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
-    if result["findings"]:
-        return 1
-    shutil.rmtree(folder)
-    return 0
+    results = _run(options, folder, seed)
+    for result in results:
+        sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    found = any(result["findings"] for result in results)
+    if not (found or options.keep):
+        shutil.rmtree(folder)
+    return int(found)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from tests.crash.chaos.chain import Event, Log, messages
 from tests.crash.chaos.journal import Line, read_journal
 from tests.crash.chaos.standing import Standing
 
+PUT_OUT = ("E206", "E207", "E208")  # revoked, banned, kicked
+
 
 class Finding(NamedTuple):
     """Something that must not be: which rule, which class, and where."""
@@ -45,9 +47,9 @@ class Run:
         return (line for line in self.lines if line["k"] == kind)
 
     @property
-    def clean(self) -> bool:
-        """It ended by itself: its last words are known."""
-        return any(line["k"] in ("end", "ended") for line in self.lines[-1:])
+    def whole(self) -> bool:
+        """It ended by itself, after everything was answered and seen."""
+        return any(line["k"] == "end" for line in self.lines[-1:])
 
 
 @dataclass
@@ -83,6 +85,7 @@ def judge(log: Log, runs: list[Run], admin: Iterable[Line]) -> Verdict:
     for run in runs:
         _seen(verdict, log, run)
         _entitled(verdict, standing, run)
+        _ending(verdict, run)
     for chain in _chains(runs):
         _complete(verdict, log, standing, chain)
     _sanctions(verdict, standing, log, list(admin))
@@ -140,7 +143,8 @@ def _acknowledged(
 
 
 def _unknown(verdict: Verdict, by_body: dict[str, list[Event]], runs: list[Run], answered: set[str]) -> None:
-    """Sent, never answered. What a durable client has kept must have been answered in a later run."""
+    """Sent, and no answer was written down. What a durable client has kept must be in the log all the
+    same: its next run sends it again, unless the one before had the answer and was killed right then."""
     last = {run.who: run for run in runs}
     for run in runs:
         kept = {line["b"] for line in run.of("kept")}
@@ -148,9 +152,8 @@ def _unknown(verdict: Verdict, by_body: dict[str, list[Event]], runs: list[Run],
             if line["b"] in answered:
                 continue
             verdict.counts["unknown, in the log" if line["b"] in by_body else "unknown, not in the log"] += 1
-            ended = last[run.who].lines[-1:]
-            if run.durable and line["b"] in kept and ended and ended[0]["k"] == "end":
-                verdict.add("I1", "lost in the outbox", f"{line['b']} was kept and never answered")
+            if run.durable and line["b"] in kept - by_body.keys() and last[run.who].whole:
+                verdict.add("I1", "lost in the outbox", f"{line['b']} was kept and is not in the log")
 
 
 def _parts(body: str) -> tuple[str, int]:
@@ -201,6 +204,13 @@ def _seen(verdict: Verdict, log: Log, run: Run) -> None:
                 verdict.add("I2", "unexpected", f"{run.who} was shown {line['b']} as seq {seq}: {there}")
 
 
+def _ending(verdict: Verdict, run: Run) -> None:
+    """A client gives up for good only when it was put out."""
+    last = run.lines[-1] if run.lines else {"k": ""}
+    if last["k"] == "gave up" or (last["k"] == "ended" and last["c"] not in PUT_OUT):
+        verdict.add("I1", "stuck", f"{run.who} run {run.run}: {last}")
+
+
 def _chains(runs: list[Run]) -> Iterator[list[Run]]:
     """Runs that go on where the one before ended: all of a client that keeps its cursor, else each one."""
     durable: dict[str, list[Run]] = defaultdict(list)
@@ -213,14 +223,15 @@ def _chains(runs: list[Run]) -> Iterator[list[Run]]:
 
 
 def _complete(verdict: Verdict, log: Log, standing: Standing, chain: list[Run]) -> None:
-    """From where it began to the last that it saw, nothing of the rooms that it is in was left out."""
+    """From where it began to its end, nothing of the rooms that it is in was left out. A run that was
+    killed ends with the last that it saw; one that ended by itself has seen everything."""
     begin = next((line["at"] for run in chain for line in run.of("live")), None)
     first = chain[0].cursor
     seen = {line["s"] for run in chain for line in run.of("see")}
-    if (begin is None and first is None) or not seen:
+    if begin is None and first is None:
         return
     start = first if first is not None else begin
-    for event in log.events[start : max(seen)]:
+    for event in log.events[start : len(log.events) if chain[-1].whole else max(seen, default=0)]:
         if event.kind == "message" and event.seq not in seen and standing.stays_in(chain[0].user, event):
             verdict.add("I3", "not shown", f"{chain[0].who} never saw seq {event.seq} in {event.room}")
 
@@ -286,6 +297,7 @@ def incidents(verdict: Verdict, faults: Iterable[Line], server_log: Iterable[Lin
         name = "supervisor" if line["event"] == "up" else line.get("child", "")
         if line["event"] in ("up", "child_crashed", "child_hung", "child_stopped"):
             told[name].append(line["wall"])
+            told[name.partition("-")[0]].append(line["wall"])
     for fault in faults:
         if fault["k"] != "kill":
             continue

@@ -12,7 +12,8 @@ Clients (one file for each run of the process):
     ack    b, s, id                      acknowledged as seq s under msg_id id
     no     b, c                          refused with code c
     see    s, e, r, b, f                 event s of kind e in room r; body and sender of messages
-    ended  c                             refused for good with code c
+    ended  c, why                        ended by itself for good with code c
+    gave up                              waited in vain for answers or for the end
     end                                  closed after everything was answered and seen
 The admin:
     do     n, op, user, arg              about to ask

@@ -19,8 +19,6 @@ from tests.crash.chaos.stage import Stage
 WORKERS = ["worker-1", "worker-2"]
 ROOMS = ["#war", "#lab"]
 OUTCASTS = 6
-# Seconds of undisturbed work between two faults, on average.
-PAUSE_SECONDS = 1.0
 
 
 def parts(talkers: int, window: int) -> list[Part]:
@@ -94,8 +92,13 @@ class Faults:
         self._cast.kill_one(self._rng)
 
 
-def run(folder: Path, *, kills: int, seed: int, minutes: float, talkers: int, window: int) -> dict[str, Any]:
-    """The trial: at least ``kills`` kill -9 of server processes, at most ``minutes`` long; its result."""
+def run(
+    folder: Path, *, kills: int, seed: int, minutes: float, talkers: int, window: int, pause: float
+) -> dict[str, Any]:
+    """The trial: at least ``kills`` kill -9 of server processes, at most ``minutes`` long; its result.
+
+    ``pause``: seconds of undisturbed work between two faults, on average.
+    """
     rng = random.Random(seed)
     journal = Journal(folder / "faults.jsonl")
     stage = Stage(folder / "home", journal)
@@ -117,7 +120,7 @@ def run(folder: Path, *, kills: int, seed: int, minutes: float, talkers: int, wi
         admin.begin()
         faults = Faults(stage, cast, rng)
         while faults.kills < kills and time.monotonic() - began < minutes * 60:
-            time.sleep(rng.expovariate(1 / PAUSE_SECONDS))
+            time.sleep(rng.expovariate(1 / pause))
             faults.one()
             cast.look_after()
             if sys.stderr.isatty():

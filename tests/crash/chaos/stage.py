@@ -84,16 +84,12 @@ class Stage:
                 continue
         assert self._over.is_set(), "the server does not stop"
 
-    def ask(self, kind: str, **fields: object) -> None:
-        """A request to the supervisor, repeated until somebody answers."""
-        self._until(lambda: self._asked(kind, **fields), f"an answer to {kind}")
-
-    def _asked(self, kind: str, **fields: object) -> bool:
+    def ask_once(self, kind: str, **fields: object) -> None:
+        """A request to the supervisor, which may crash over it."""
         try:
             ask(self.home, {"type": kind, **fields}, 60.0)
-        except ChatdError as error:
-            return error.code == "E410"
-        return True
+        except ChatdError:
+            pass
 
     def status(self) -> dict[str, Any]:
         """The supervisor's status; empty when none answers."""

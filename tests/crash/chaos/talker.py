@@ -72,11 +72,14 @@ class Talker:
             self._enter_rooms()
             self._talk()
             self._drain()
-        except ChatdError as error:
-            self._over.wait(10.0)
-            self._journal.write("ended", c=(self._client.error or error).code)
+        except ChatdError:
+            pass
+        self._client.close()
+        self._over.wait(10.0)
+        if (error := self._client.error) is not None and error.code != "E607":  # E607: we closed it
+            self._journal.write("ended", c=error.code, why=error.reason)
             return EXIT_REFUSED
-        self._journal.write("end")
+        self._journal.write("end" if self._saw_end.is_set() else "gave up")
         return 0
 
     def _enter_rooms(self) -> None:
@@ -117,9 +120,9 @@ class Talker:
             time.sleep(0.02)
         sys.stdout.write("quiet\n")
         sys.stdout.flush()
-        self._saw_end.wait(PATIENCE_SECONDS)
-        self._client.close()
-        self._over.wait(10.0)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._saw_end.wait(0.2) and self._client.error is None and time.monotonic() < deadline:
+            pass
 
     def _wait_for_order(self) -> None:
         sys.stdin.readline()

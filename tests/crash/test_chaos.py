@@ -1,0 +1,40 @@
+"""The short setting of the chaos trials; ``make chaos`` is the long one (docs/reliability.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+
+from chatd.faults import POINTS
+from tests.crash.chaos import kills, points
+
+KILLS = int(os.environ.get("CHATD_TEST_KILLS", "20"))
+# Anew each time, and in the assertion's message: a failure is replayed with it.
+SEED = int(os.environ.get("CHATD_TEST_SEED", "0")) or secrets.randbelow(1_000_000)
+CHATD = Path(__file__).parents[2] / "chatd"
+
+
+def test_random_kills_under_load(tmp_path: Path) -> None:
+    result = kills.run(tmp_path, kills=KILLS, seed=SEED, minutes=5, talkers=4, window=8, pause=0.2)
+    assert result["findings"] == {}, result
+    assert result["acknowledged"] > 0
+
+
+@pytest.mark.parametrize("group", points.GROUPS)
+def test_a_crash_at_every_named_point(tmp_path: Path, group: str) -> None:
+    result = points.run(tmp_path, names=points.GROUPS[group], seed=SEED)
+    assert result["findings"] == {}, result
+
+
+def test_the_table_of_points_is_the_code() -> None:
+    used = [
+        name
+        for path in CHATD.rglob("*.py")
+        for name in re.findall(r'crash_point\("([^"]+)"\)', path.read_text())
+    ]
+    assert sorted(used) == sorted(POINTS)
+    assert sorted(name for group in points.GROUPS.values() for name in group) == sorted(POINTS)
