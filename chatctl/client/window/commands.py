@@ -34,12 +34,15 @@ def submit(control: Control, text: str) -> bool:
 
 def _told(control: Control, lines: Iterable[render.Line]) -> None:
     # The answers are made safe already; making them safe again changes nothing.
-    control.model.note(render.plain(lines))
+    control.model.note(render.plain(lines), kind="listing")
 
 
 def _help(control: Control, call: Call) -> None:
     welcome = control.model.welcome
-    _told(control, answers.help_lines(welcome.permissions if welcome else (), call["command"]))
+    lines = answers.help_lines(welcome.permissions if welcome else (), call["command"])
+    # Without the line client's own remarks on its keys.
+    _told(control, [line for line in lines if line[0][0] == "class:command"] or lines)
+    control.model.note("F1 lists the keys")
 
 
 def _create(control: Control, call: Call) -> None:
@@ -159,7 +162,7 @@ HANDLERS: dict[str, Doing] = {
     "msg": _msg,
     "reply": _reply,
     "me": lambda control, call: control.say(call["text"], kind="action"),
-    "paste": lambda control, call: control.model.note("paste into the input; Shift-Enter begins a new line"),
+    "paste": lambda control, call: control.model.note("paste into the input; Shift+Enter begins a new line"),
     "history": lambda control, call: control.older(),
     "search": _search,
     "away": _away,

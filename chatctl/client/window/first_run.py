@@ -27,7 +27,7 @@ class FirstRun:
         self._result: Identity | None = None
         unit = theme.unit
         root.title("Welcome - chatd")
-        root.geometry(f"{90 * unit}x{46 * unit}")
+        root.geometry(f"{90 * unit}x{40 * unit}")
         root.protocol("WM_DELETE_WINDOW", root.quit)
         self._frame = frame = ttk.Frame(root, padding=4 * unit)
         frame.pack(fill="both", expand=True)

@@ -55,6 +55,7 @@ class Messages(ttk.Frame):
             "action": {"font": theme.slanted, "spacing1": unit // 2},
             "event": {"foreground": p.quiet, "font": theme.small, "spacing1": unit // 2},
             "note": {**indent, "foreground": p.quiet},
+            "listing": {**indent, "foreground": p.text, "font": theme.fixed},
             "announcement": {"foreground": p.accent, "font": theme.bold, "spacing1": unit},
             "error": {**indent, "foreground": p.bad},
             "refused": {**indent, "foreground": p.bad},

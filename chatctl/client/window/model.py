@@ -25,7 +25,7 @@ ROOMS_LIMIT = 500
 MEMBERS_LIMIT = 5_000
 
 Part = Literal["rooms", "rows", "members", "state"]
-Kind = Literal["message", "action", "event", "announcement", "note", "error", "pending", "refused"]
+Kind = Literal["message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"]
 Link = Literal["connecting", "connected", "reconnecting", "ended"]
 
 

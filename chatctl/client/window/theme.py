@@ -88,6 +88,8 @@ class Theme:
         self.bold = font.Font(root, family=family, size=BASE_POINTS, weight="bold")
         self.small = font.Font(root, family=family, size=BASE_POINTS - 1)
         self.slanted = font.Font(root, family=family, size=BASE_POINTS, slant="italic")
+        fixed = font.nametofont("TkFixedFont", root).actual("family")
+        self.fixed = font.Font(root, family=fixed, size=BASE_POINTS)
         self.title = font.Font(root, family=family, size=BASE_POINTS + 3, weight="bold")
 
     @property
@@ -103,6 +105,7 @@ class Theme:
             (self.bold, 0),
             (self.small, -1),
             (self.slanted, 0),
+            (self.fixed, 0),
             (self.title, 3),
         ):
             one.configure(size=self.points + more)
@@ -144,7 +147,7 @@ class Theme:
         p = self.palette
         for name in ("TButton", "TMenubutton"):
             style.configure(name, background=p.panel, padding=(unit, unit // 3), relief="flat", borderwidth=1)
-            style.configure(name, arrowcolor=p.quiet, width=0, anchor="center")
+            style.configure(name, arrowcolor=p.quiet, arrowsize=unit, width=0, anchor="center")
             style.map(
                 name,
                 background=[("pressed", p.line), ("active", p.hover)],
@@ -158,7 +161,13 @@ class Theme:
             foreground=[("disabled", p.quiet)],
             bordercolor=[("focus", p.text)],
         )
-        style.configure("TCheckbutton", indicatorbackground=p.field, indicatorforeground=p.accent)
+        style.configure(
+            "TCheckbutton",
+            indicatorbackground=p.field,
+            indicatorforeground=p.accent,
+            indicatorsize=2 * unit - unit // 2,
+            indicatormargin=(0, 0, unit, 0),
+        )
         style.map("TCheckbutton", background=[("active", p.panel)])
 
     def _lists(self, style: ttk.Style, unit: int) -> None:
