@@ -148,7 +148,6 @@ def test_members_come_and_go(model: WindowModel) -> None:
     assert found == {
         ("bob", "admin", "away", "lunch"),
         ("carol", "guest", "online", ""),
-        ("", "", "", ""),
     }
     model.take(parted(3, "alice", WAR))
     assert [one.name for one in model.listed()] == [LOBBY]
@@ -156,7 +155,9 @@ def test_members_come_and_go(model: WindowModel) -> None:
 
 def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:
     model.take(message(1, room=DIRECT))
-    model.set_rooms([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other", "joined": False}])
+    model.set_rooms(
+        [{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other", "joined": False}, {"joined": True}]
+    )
     assert [model.title(one.name) for one in model.listed()] == [LOBBY, WAR, "@bob"]
     assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
 

@@ -19,6 +19,8 @@ from chatctl.client.window.timeline import blocks
 
 POLL_MS = 40
 BANNER_SECONDS = 12.0
+# Nobody's bell can be rung without end.
+BELL_SECONDS = 3.0
 EXPIRY_DAYS = 14
 # Widths in letters below which the side lists are hidden.
 MEMBERS_FROM, ROOMS_FROM = 96, 62
@@ -33,6 +35,7 @@ class Window:
         control.view = self
         self.sheet: Sheet | None = None
         self._banner: tuple[str, float] | None = None
+        self._quiet_until = 0.0
         self._drawn = ""  # the conversation that is drawn
         self._ended = False
         self._narrow = False
@@ -116,14 +119,16 @@ class Window:
         self.root.mainloop()
 
     def _tick(self) -> None:
-        looking = bool(self.root.tk.call("focus", "-displayof", "."))
-        if looking != self.model.looking:
-            self.model.look(looking)
-        self.control.link.poll()
-        if self._ended:
-            return
-        self.draw()
-        self.root.after(POLL_MS, self._tick)
+        try:
+            looking = bool(self.root.tk.call("focus", "-displayof", "."))
+            if looking != self.model.looking:
+                self.model.look(looking)
+            self.control.link.poll()
+            self.draw()
+        finally:
+            # Also after a defect: it costs one event, not the conversation.
+            if not self._ended:
+                self.root.after(POLL_MS, self._tick)
 
     def quit(self) -> None:
         """Close the window. What is unsent is kept for the next run."""
@@ -140,9 +145,12 @@ class Window:
         """Draw what changed since the last time."""
         changed, self.model.changed = self.model.changed, set()
         if self.model.calls:
-            self._banner = (self.model.calls[-1], time.monotonic() + BANNER_SECONDS)
+            now = time.monotonic()
+            self._banner = (self.model.calls[-1], now + BANNER_SECONDS)
             self.model.calls.clear()
-            self.root.bell()
+            if now >= self._quiet_until:
+                self._quiet_until = now + BELL_SECONDS
+                self.root.bell()
         if self._drawn != self.model.current:
             self._change_drafts()
         if "rooms" in changed:

@@ -51,8 +51,14 @@ class Control:
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
         """Send to a room or user (none: the current conversation)."""
-        target = to or self.model.address(self.model.current)
-        self.link.send(self.model.sending, target, text, kind=kind, reply_to=reply_to)
+        here = self.model.here
+
+        def failed(error: ChatdError) -> None:
+            self.fail(error)
+            here.draft = here.draft or text
+
+        target = to or self.model.address(here.name)
+        self.link.send(self.model.sending, failed, target, text, kind=kind, reply_to=reply_to)
 
     def fail(self, error: ChatdError) -> None:
         """Tell of a refusal, with what to do."""
@@ -178,8 +184,11 @@ class Control:
         def done(result: JsonObject) -> None:
             self.model.add_history(name, typed(result), more=result.get("more") is True)
 
-        def failed(_: ChatdError) -> None:
-            self.model.add_history(name, [], more=False)
+        def failed(error: ChatdError) -> None:
+            if error.code in ("E301", "E404"):
+                self.model.add_history(name, [], more=False)
+            else:
+                self.fail(error)
 
         self.link.ask("history", done, failed, room=name, limit=PAGE)
 

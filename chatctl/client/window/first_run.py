@@ -41,7 +41,9 @@ class FirstRun:
         entry = ttk.Entry(row, textvariable=self._path, font=theme.body)
         entry.pack(side="left", fill="x", expand=True)
         ttk.Button(row, text="Browse \u2026", command=self._browse).pack(side="left", padx=(unit, 0))
-        self._problem = ttk.Label(frame, style="Bad.TLabel")
+        # Why the one that is there cannot be used; that there is none needs no words.
+        text = why.reason if (config_folder() / "identity.pem").exists() else ""
+        self._problem = ttk.Label(frame, style="Bad.TLabel", text=text)
         self._problem.pack(anchor="w", fill="x", pady=unit)
         ttk.Button(frame, text="Begin", style="Accent.TButton", command=self._begin).pack(anchor="e")
         for label in (words, self._problem):
@@ -49,7 +51,6 @@ class FirstRun:
         entry.bind("<Return>", lambda _: self._begin())
         root.bind("<Escape>", lambda _: root.quit())
         entry.focus_set()
-        self._why = why
 
     def run(self) -> Identity | None:
         """Until there is an identity or the person gave up (None)."""

@@ -83,15 +83,16 @@ class Link:
     def send(
         self,
         done: Callable[[Sent], None],
+        failed: Failed,
         to: str,
         body: str,
         *,
         kind: str = "text",
         reply_to: int | None = None,
     ) -> None:
-        """Send a message; ``done`` gets it once it is in the outbox."""
+        """Send a message; ``done`` gets it once it is in the outbox, ``failed`` why it cannot be there."""
         work = partial(self._client.send, to, body, kind=kind, reply_to=reply_to)
-        self._submit(self._sending, work, done, None)
+        self._submit(self._sending, work, done, failed)
 
     def close(self) -> None:
         """Give what is unsent a moment, then end every thread. What is left is kept for the next run."""

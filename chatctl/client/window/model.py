@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from chatctl.client import render
@@ -150,7 +151,7 @@ class WindowModel:
     def listed(self) -> list[Conversation]:
         """Rooms one is in, then direct conversations, each by name."""
         names = {name for name in self.conversations if name in self.joined or dm_members(name)}
-        names |= {self.current} - {""}
+        names = (names | {self.current}) - {""}
         ordered = sorted(names, key=lambda name: (name[:1] != "#", self.title(name)))
         return [self.conversation(name) for name in ordered]
 
@@ -217,6 +218,8 @@ class WindowModel:
         """The answer to ``rooms``."""
         for entry in entries:
             name = str(entry.get("room", ""))
+            if not name:
+                continue
             if entry.get("joined") is True:
                 self.joined.add(name)
                 self.conversation(name).topic = render.one_line(str(entry.get("topic", "")))
@@ -226,12 +229,9 @@ class WindowModel:
 
     def set_members(self, name: str, entries: Iterable[JsonObject]) -> None:
         """The answer to ``who``."""
-        found = (
-            Member(*(_shown(entry, key) for key in ("user", "role", "state", "text"))) for entry in entries
-        )
-        self.conversation(name).members = {
-            one.user: one for one, _ in zip(found, range(MEMBERS_LIMIT), strict=False)
-        }
+        keys = ("user", "role", "state", "text")
+        found = [Member(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
+        self.conversation(name).members = {one.user: one for one in found if one.user}
         self.changed.add("members")
 
     def add_history(self, name: str, events: Iterable[ev.Logged], *, more: bool) -> int:
@@ -248,15 +248,9 @@ class WindowModel:
         """Note an event."""
         match event:
             case Connected():
-                self.link, self.trouble, self.welcome = "connected", None, event.welcome
-                self.joined |= set(event.welcome.rooms)
-                for name in event.welcome.rooms:
-                    self.conversation(name)
-                self.changed |= {"state", "rooms"}
+                self._connected(event.welcome)
             case Disconnected():
-                self.link = "ended" if event.retry_in is None else "reconnecting"
-                self.trouble = event.error
-                self.changed.add("state")
+                self._disconnected(event)
             case Acknowledged() | Refused():
                 self._settled(event)
             case CaughtUp():
@@ -269,6 +263,20 @@ class WindowModel:
                 self.note(render.happening(event) or "")
             case ev.Message() | ev.Joined() | ev.Parted() | ev.RoomCreated() | ev.DmOpened() | ev.TopicSet():
                 self._logged(event)
+
+    def _connected(self, welcome: ev.Welcome) -> None:
+        self.link, self.trouble, self.welcome = "connected", None, welcome
+        self.joined |= set(welcome.rooms)
+        for name in welcome.rooms:
+            self.conversation(name)
+        self.changed |= {"state", "rooms"}
+
+    def _disconnected(self, event: Disconnected) -> None:
+        self.link, self.trouble = "reconnecting", event.error
+        if event.retry_in is None:
+            self.link = "ended"
+            self.note(f"the connection ended: {event.error.reason}; {event.error.fix}", kind="error")
+        self.changed.add("state")
 
     def _logged(
         self, event: ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet
@@ -301,7 +309,7 @@ class WindowModel:
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
         user = render.name(event.user)
         if isinstance(event, ev.Joined):
-            if user in where.members or len(where.members) < MEMBERS_LIMIT:
+            if user and len(where.members) < MEMBERS_LIMIT:
                 where.members[user] = Member(user, render.name(event.role), "online")
         else:
             where.members.pop(user, None)
