@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected, Refused, Sent, SentResult
-from chatctl.client.window.model import READING_LIMIT, ROOMS_LIMIT, ROWS_LIMIT, WindowModel
+from chatctl.client.window.conversation import ROWS_LIMIT
+from chatctl.client.window.model import READING_LIMIT, ROOMS_LIMIT, WindowModel
 from chatctl.client.window.timeline import Block, blocks, changes, line_count
 from chatd.errors import ChatdError
 from chatd.proto import events as ev

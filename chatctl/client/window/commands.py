@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from chatctl.client import answers, render
 from chatctl.client.grammar import Call, Mistake, Say, parse
 from chatctl.client.window.control import Control
-from chatctl.client.window.model import Row
+from chatctl.client.window.conversation import Row
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 

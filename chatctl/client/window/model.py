@@ -5,112 +5,26 @@ Pure state, used by one thread (Tk's). Every text of the network passes `visible
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
 from chatctl.client import render
 from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Sent
+from chatctl.client.window.conversation import ROWS_LIMIT, Conversation, Kind, Member, Row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, dm_room, visible
 
-# Bounds on what a server can make this client keep; older rows are asked for again when scrolled to.
-ROWS_LIMIT = 1_000
-# In the current conversation, so that rows do not go away under the eyes of who scrolls back.
-READING_LIMIT = 5_000
+# Bounds on what a server can make this client keep, besides those of a conversation.
 ROOMS_LIMIT = 500
 MEMBERS_LIMIT = 5_000
+# Rows of the current conversation, so that none goes away under the eyes of who scrolls back.
+READING_LIMIT = 5_000
 
 Part = Literal["rooms", "rows", "members", "state"]
-Kind = Literal["message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"]
 Link = Literal["connecting", "connected", "reconnecting", "ended"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One entry of a conversation. ``order``: its seq, and for what has none a number after that seq."""
-
-    order: tuple[int, int]
-    kind: Kind
-    body: str
-    at: int = 0
-    user: str = ""
-    role: str = ""
-    quote: str = ""
-    called: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of a room, ready to be shown."""
-
-    user: str
-    role: str
-    state: str = "offline"
-    text: str = ""
-
-
-@dataclass
-class Conversation:
-    """A room or a direct conversation. ``divider``: the seq of the first message not seen, 0 for none;
-    ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched."""
-
-    name: str
-    topic: str = ""
-    unread: int = 0
-    called: int = 0
-    divider: int = 0
-    draft: str = ""
-    more: bool = True
-    loaded: bool = False
-    rows: list[Row] = field(default_factory=list)
-    pending: dict[str, Row] = field(default_factory=dict)
-    members: dict[str, Member] = field(default_factory=dict)
-
-    @property
-    def oldest(self) -> int | None:
-        """The seq of the first row; None without rows."""
-        return next((row.order[0] for row in self.rows if row.order[0]), None)
-
-    @property
-    def newest(self) -> int:
-        """The seq of the last row; 0 without rows."""
-        return self.rows[-1].order[0] if self.rows else 0
-
-    def add(self, row: Row) -> bool:
-        """Put a row in its place; False when it is there already."""
-        at = self._place(row.order)
-        if at < len(self.rows) and self.rows[at].order == row.order:
-            return False
-        self.rows.insert(at, row)
-        return True
-
-    def trim(self, limit: int = ROWS_LIMIT) -> None:
-        """Forget the oldest rows above the limit."""
-        if len(self.rows) > limit:
-            del self.rows[: len(self.rows) - limit]
-            self.more = True
-
-    def answered(self, seq: int | None) -> str:
-        """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""
-        if seq is None:
-            return ""
-        at = self._place((seq, 0))
-        if self.has(seq):
-            return f"{self.rows[at].user}: {render.snippet(self.rows[at].body)}"
-        return "an earlier message"
-
-    def has(self, seq: int) -> bool:
-        """Whether there is a row of this event."""
-        at = self._place((seq, 0))
-        return at < len(self.rows) and self.rows[at].order == (seq, 0)
-
-    def _place(self, order: tuple[int, int]) -> int:
-        return bisect.bisect_left(self.rows, order, key=lambda one: one.order)
 
 
 class WindowModel:

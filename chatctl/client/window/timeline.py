@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import render
-from chatctl.client.window.model import Conversation, Row
+from chatctl.client.window.conversation import Conversation, Row
 
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
