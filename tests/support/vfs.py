@@ -80,6 +80,10 @@ class Disk:
             raise
         self._image(name).sync()
 
+    def adopt(self, name: str, content: bytes) -> None:
+        """A file that is there, and durable, from the beginning."""
+        self._image(name).synced = bytearray(content)
+
     def forget(self, name: str) -> None:
         self._images.pop(name, None)
 
