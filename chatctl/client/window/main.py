@@ -34,23 +34,33 @@ def run(identity: str | None, home: str | None, room: str, *, theme: str | None,
     try:
         root = tk.Tk(className="Chatd")
     except tk.TclError as error:
-        output.note(f"error: no window can be opened: {error}. On a terminal use: chat")
-        return output.FAILED
+        return _no_window(error)
     try:
         return _run(root, identity, home, room, theme, scale)
     finally:
         root.destroy()
 
 
+def _no_window(error: Exception) -> int:
+    output.note(f"error: no window can be opened: {error}. On a terminal use: chat")
+    return output.FAILED
+
+
 def _run(
     root: tk.Tk, identity: str | None, home: str | None, room: str, theme: str | None, scale: float | None
 ) -> int:
+    from tkinter import TclError
+
     from chatctl.client.window.app import Window
     from chatctl.client.window.control import Control
     from chatctl.client.window.theme import DARK, LIGHT, Theme
 
     _harden(root)
-    look = Theme(root, scale=scale, environ=os.environ)
+    try:
+        look = Theme(root, scale=scale, environ=os.environ)
+    except TclError as error:
+        # Such as a box without any font.
+        return _no_window(error)
     look.use(DARK if theme == "dark" else LIGHT)
     known = _identity(root, look, identity, home)
     if known is None:
