@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.crash.chaos import kills, points
+from tests.crash.chaos import bigstart, kills, points, storm
 
 
 def _options() -> argparse.Namespace:
@@ -27,6 +27,11 @@ def _options() -> argparse.Namespace:
     trial.add_argument("--pause", type=float, default=1.0, help="seconds between two faults, on average")
     trial = trials.add_parser("points", help="a crash at every named point")
     trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: all, one by one")
+    trial = trials.add_parser("storm", help="many clients whose server, hub or workers are killed")
+    trial.add_argument("--clients", type=int, default=1000)
+    trial.add_argument("--what", choices=("server", "workers", "hub"), default="server")
+    trial = trials.add_parser("bigstart", help="the hub's start on a long log")
+    trial.add_argument("--events", type=int, default=1_000_000)
     return parser.parse_args()
 
 
@@ -37,6 +42,10 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
             (folder / group).mkdir()
             results.append(points.run(folder / group, names=points.GROUPS[group], seed=seed))
         return results
+    if options.trial == "storm":
+        return [storm.run(folder, clients=options.clients, what=options.what, seed=seed)]
+    if options.trial == "bigstart":
+        return [bigstart.run(folder, events=options.events, seed=seed)]
     return [
         kills.run(
             folder,
