@@ -25,6 +25,8 @@ ROOMS = ("#lobby", "#one", "#two", "#hall")
 WORDS = ("hello", "drop", "fine")
 # What a reload may bring: (settings, pinned roles, does #lobby admit guests, #hall, forbidden words)
 LOBBY = {"name": "#lobby", "autojoin": True}
+# The model knows no limit of sessions; those have tests of their own.
+MANY: JsonObject = {"limits": {"sessions_per_user": 1000}, "server": {"max_connections": 1000}}
 VARIANTS: tuple[tuple[JsonObject, dict[str, str], dict[str, bool], set[str]], ...] = (
     ({"rooms": [LOBBY | {"guests": True}]}, {}, {"#lobby": True}, {"drop"}),
     (
@@ -108,7 +110,7 @@ class HubMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.box = HubBox(Path(self.folder.name), Settings.model_validate(VARIANTS[0][0]))
+        self.box = HubBox(Path(self.folder.name), Settings.model_validate(MANY | VARIANTS[0][0]))
         self.model = Model()
         self.sids = 0
         self.sessions: dict[tuple[int, int], str] = {}
@@ -338,7 +340,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(variant=st.integers(0, len(VARIANTS) - 1))
     def reload(self, variant: int) -> None:
-        self.box.hub.reload(Settings.model_validate(VARIANTS[variant][0]))
+        self.box.hub.reload(Settings.model_validate(MANY | VARIANTS[variant][0]))
         self.box.settle()
         self.model.reload(variant)
 
