@@ -1,4 +1,4 @@
-"""The chatd client: a library for programs (`Client`), and what `chat` is made of."""
+"""The chatd client: a library for programs (`Client`; docs/bots.md), and what `chat` is made of."""
 
 from __future__ import annotations
 
@@ -13,15 +13,58 @@ from chatctl.client.local import (
     Sent,
     SentResult,
 )
+from chatctl.client.profile import load_identity
+from chatd.errors import ChatdError
+from chatd.pki.identity import Identity, read_identity
+from chatd.proto.events import (
+    Announcement,
+    Bye,
+    DmOpened,
+    Expired,
+    Frozen,
+    Joined,
+    Lagged,
+    Logged,
+    Message,
+    Parted,
+    Presence,
+    Redacted,
+    RoomCreated,
+    Slowed,
+    TopicSet,
+    Welcome,
+    parse_from_server,
+)
 
 __all__ = [
     "Acknowledged",
+    "Announcement",
     "AnyEvent",
+    "Bye",
     "CaughtUp",
+    "ChatdError",
     "Client",
     "Connected",
     "Disconnected",
+    "DmOpened",
+    "Expired",
+    "Frozen",
+    "Identity",
+    "Joined",
+    "Lagged",
+    "Logged",
+    "Message",
+    "Parted",
+    "Presence",
+    "Redacted",
     "Refused",
+    "RoomCreated",
     "Sent",
     "SentResult",
+    "Slowed",
+    "TopicSet",
+    "Welcome",
+    "load_identity",
+    "parse_from_server",
+    "read_identity",
 ]
