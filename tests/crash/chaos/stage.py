@@ -119,10 +119,11 @@ class Stage:
         pids = self.pids()
         struck = {}
         for name in names:
+            wall = round(time.time(), 3)  # before: the server may have logged it when kill(2) returns
             if name in pids and _send(pids[name], number):
                 struck[name] = pids[name]
                 word = {signal.SIGKILL: "kill", signal.SIGSTOP: "stop"}.get(number, "cont")
-                self._journal.write(word, name=name, pid=pids[name], wall=round(time.time(), 3))
+                self._journal.write(word, name=name, pid=pids[name], wall=wall)
         return struck
 
     def kill(self, names: list[str]) -> int:
