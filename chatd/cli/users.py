@@ -18,6 +18,8 @@ from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from chatd.proto.text import check_name
 
+# It may have been registered: the only private key must not be thrown away.
+OUTCOME_UNKNOWN = ("E503", "E611")
 # The device that `chatd init` makes for the first admin.
 CONSOLE_DEVICE = "console"
 
@@ -94,7 +96,10 @@ def add_user(
     serial = f"{issued.certificate.serial_number:x}"
     try:
         operate(home.path, settings, "user_add", user=name, device=device, serial=serial, role=role)
-    except BaseException:
+    except ChatdError as error:
+        if error.code in OUTCOME_UNKNOWN:
+            note(f"{path} is kept: it is good if `chatctl users` shows the device; delete it otherwise")
+            raise
         path.unlink(missing_ok=True)
         raise
     return path

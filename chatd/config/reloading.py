@@ -34,6 +34,18 @@ def compare(old: Settings, new: Settings) -> Changes:
     )
 
 
+def in_force(old: Settings, new: Settings) -> Settings:
+    """The settings after a reload: the new ones, but what needs a restart as it was.
+
+    A process that is replaced between reload and restart must agree with the others.
+    """
+    tree = new.model_dump()
+    for key in NEEDS_RESTART:
+        section, name = key.split(".")
+        tree[section][name] = getattr(getattr(old, section), name)
+    return Settings.model_validate(tree)
+
+
 def _flat(settings: Settings) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for section, value in settings.model_dump(mode="json").items():

@@ -40,7 +40,14 @@ def _permission(text: str) -> str:
     return text
 
 
+def _path_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must have printable characters only")
+    return text
+
+
 def _file_name(text: str) -> str:
+    _path_text(text)
     if "/" in text or text.startswith("."):
         raise ValueError("must be a file name without a folder")
     return text
@@ -124,7 +131,7 @@ class Logging(Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level that is logged."""
-    directory: Annotated[str, Field(min_length=1, max_length=1000)] = "logs"
+    directory: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_path_text)] = "logs"
     """Folder of the log files; relative to the home."""
     file: FileName = "server.log"
     """Everything."""

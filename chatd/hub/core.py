@@ -43,6 +43,10 @@ log_errors = get_log("errors")
 PROTOCOL = 1
 
 
+class HalfDoneError(Exception):
+    """A request failed after it had changed the state: this hub must not go on."""
+
+
 class Hub:
     """Owns state, log, sessions and fan-out. ``clock`` gives ms since 1970."""
 
@@ -196,12 +200,12 @@ class Hub:
             self._answer(link, sid, session, request)
         except ChatdError as error:
             self._refuse(Asked(link, sid, session, label_of(message)), error)
-        except Exception:
+        except Exception as error:
             log_errors.exception("request_failed", request=str(message.get("type"))[:40])
             if self.state.head != (self._batch[-1].seq if self._batch else self.log.head):
                 # Something happened that is in no batch: only the log knows the truth now. The hub
                 # ends, and the next one starts from there.
-                raise
+                raise HalfDoneError from error
             link.send(
                 ["reply", sid, label_of(message)], encode(error_frame(label_of(message), ChatdError("E500")))
             )
@@ -272,6 +276,8 @@ class Hub:
                     event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")}
                 )
             self._fanout.publish(event, entry.body)
+            if event["type"] == "role_set":
+                self._tell_terms(event["user"])
         turn.events.clear()
         if turn.erased:
             self._erased |= turn.erased
@@ -300,7 +306,12 @@ class Hub:
         """Put other settings in force and bring users, rooms and sessions in line with them."""
         self.rules = Rules.from_settings(settings)
         self._settle()
-        for session in self.sessions:
+        for user in {session.who.user for session in self.sessions}:
+            self._tell_terms(user)
+
+    def _tell_terms(self, user: str) -> None:
+        """A user's sessions have the rate limit of the role that is in force now."""
+        for session in self.sessions.of_user(user):
             terms = self._terms(self.turn(session.who))
             session.link.send(["quota", session.sid, terms["rate"], terms["burst"]])
 

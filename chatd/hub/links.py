@@ -34,7 +34,8 @@ class Link:
         self._incoming = LinkBuffer()
         self._outgoing: list[bytes] = []
         self._unsent = bytearray()
-        self._backlog = 0
+        # Bytes that wait to be written.
+        self.backlog = 0
 
     def fileno(self) -> int:
         """For the selector."""
@@ -62,7 +63,7 @@ class Link:
     def send_packed(self, data: bytes) -> None:
         """The same for a frame that was packed once for many links."""
         self._outgoing.append(data)
-        self._backlog += len(data)
+        self.backlog += len(data)
 
     def flush(self) -> bool:
         """Write what the socket takes; whether something is left. Raises LinkClosedError."""
@@ -77,8 +78,8 @@ class Link:
             except OSError:
                 raise LinkClosedError from None
             del self._unsent[:sent]
-            self._backlog = len(self._unsent)
-            if self._backlog > BACKLOG_BYTES:
+            self.backlog = len(self._unsent)
+            if self.backlog > BACKLOG_BYTES:
                 raise LinkClosedError
         return bool(self._unsent)
 

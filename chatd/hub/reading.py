@@ -28,6 +28,8 @@ PAGE_EVENTS = 500
 JOBS_LIMIT = 20_000
 # Entries indexed between two jobs, so that a long catch-up of the index delays no reader by much.
 INDEX_STEP = 2_000
+# Steps before a search, so that it finds what was just said.
+INDEX_STEPS_FIRST = 10
 IDLE_SECONDS = 2.0
 
 
@@ -158,8 +160,10 @@ def search_job(query: str, rooms: Sequence[str], limit: int, before: int | None,
     """Messages that match, newest first, up to ``upto``. Raises E411 for a query without a word."""
 
     def job(reader: Reader, index: SearchIndex) -> Page:
-        while index.catch_up(INDEX_STEP) == INDEX_STEP:
-            pass
+        # What is older is indexed meanwhile, between the jobs; nobody waits for a whole rebuild.
+        for _ in range(INDEX_STEPS_FIRST):
+            if index.catch_up(INDEX_STEP) < INDEX_STEP:
+                break
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         found = index.search(query, rooms, limit=limit + 1, before=ceiling, now=now)
         entries = (reader.entry(seq) for seq in found[:limit])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -83,15 +82,22 @@ class Reads:
         """Answer a resume from the recent events and go live; False when they do not reach back."""
         head = turn.state.head
         after = head if request.after is None else min(request.after, head)
+        if not turn.allows("message.read"):
+            after = head  # what happens from now on is membership; what was before is history
         missed = self._fanout.since(after, turn.readable())
         if missed is None:
             return False
-        bodies = [recent.body for recent in missed]
-        page = reading.fitting(bodies)
-        if len(page) < len(bodies):
-            result = Page(page, json.loads(page[-1])["seq"], True)
+        page: list[bytes] = []
+        size, cursor = 0, head
+        for recent in missed:
+            size += len(recent.body) + 1
+            if size > reading.PAGE_BYTES and page:
+                break
+            page.append(recent.body)
+            cursor = recent.seq
         else:
-            result = Page(page, head, False)
+            cursor = head
             self._fanout.go_live(session)
+        result = Page(page, cursor, cursor < head)
         session.link.send(["reply", session.sid, request.id], reading.page_frame(request.id, result))
         return True

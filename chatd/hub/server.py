@@ -23,6 +23,8 @@ log_errors = get_log("errors")
 TICK_SECONDS = 1.0
 # Links there may be: workers (at most 64) and operator commands.
 LINKS_LIMIT = 256
+# Bytes waiting for a link from which nothing more is read from it; it is cut at BACKLOG_BYTES.
+BACKLOG_HIGH = 1024 * 1024
 
 
 class HubServer:
@@ -35,7 +37,8 @@ class HubServer:
         self._child = child
         self._selector = selectors.DefaultSelector()
         self._running = True
-        self._blocked: set[Link] = set()
+        # What the selector looks for, where that is not only readability.
+        self._watched: dict[Link, int] = {}
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(reader, selectors.EVENT_READ, reader.deliver)
@@ -94,17 +97,20 @@ class HubServer:
         except LinkClosedError:
             self._drop(link)
             return
-        if left != (link in self._blocked):
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if left else 0)
+        # Who does not take answers is not asked for more questions.
+        events = selectors.EVENT_READ if link.backlog < BACKLOG_HIGH else 0
+        if left:
+            events |= selectors.EVENT_WRITE
+        if events != self._watched.get(link, selectors.EVENT_READ):
+            self._watched[link] = events
             self._selector.modify(link, events, link)
-            (self._blocked.add if left else self._blocked.discard)(link)
 
     def _drop(self, link: Link) -> None:
         if link.number in self._hub.links:
             if not link.operator:
                 log.info("link_lost", worker=link.name)
             self._selector.unregister(link)
-            self._blocked.discard(link)
+            self._watched.pop(link, None)
             self._hub.link_lost(link)
             link.close()
 

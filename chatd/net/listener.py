@@ -127,7 +127,10 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def _exhausted(self, error: OSError) -> None:
         log_errors.error("cannot_accept", why=os.strerror(error.errno or 0))
-        os.close(self._spare)
+        if self._spare >= 0:
+            os.close(self._spare)
+            # Somebody else may have the number from here on.
+            self._spare = -1
         try:
             sock, _ = self.socket.accept()
             sock.close()
@@ -136,5 +139,5 @@ class Listener(socketserver.ThreadingTCPServer):
         try:
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            self._spare = os.dup(self.socket.fileno())
+            pass
         time.sleep(EXHAUSTED_PAUSE_SECONDS)

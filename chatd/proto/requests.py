@@ -38,13 +38,15 @@ class Spec(NamedTuple):
 
     ``permission``: what the role needs, None = every session. ``again``: may be sent a second time
     when the hub died under it (the outcome is the same). ``cost``: tokens taken from the session's
-    rate bucket; 1 is one message.
+    rate bucket; 1 is one message. ``reads``: answered with a page of events; a session has one such
+    request under way at a time, the next one waits.
     """
 
     permission: str | None
     again: bool
     cost: float
     by: By = By.HUB
+    reads: bool = False
 
 
 class Request(BaseModel):
@@ -69,7 +71,7 @@ class Resume(Request):
     Without ``after`` the session goes live at the present head of the log.
     """
 
-    spec = Spec(None, True, 0.1)
+    spec = Spec(None, True, 0.1, reads=True)
     type: Literal["resume"]
     after: Count | None = None
 
@@ -89,7 +91,7 @@ class Send(Request):
 class History(Request):
     """A page of a room's events, oldest first, before or after a sequence number."""
 
-    spec = Spec("message.read", True, 0.1)
+    spec = Spec("message.read", True, 0.1, reads=True)
     type: Literal["history"]
     room: RoomText
     before: Count | None = None
@@ -100,7 +102,7 @@ class History(Request):
 class Search(Request):
     """Messages with all words of ``query``; from:NAME in:#room since:2h narrow it."""
 
-    spec = Spec("search", True, 1)
+    spec = Spec("search", True, 1, reads=True)
     type: Literal["search"]
     query: Annotated[str, Field(max_length=500)]
     before: Count | None = None

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 
 import apsw
@@ -44,7 +45,7 @@ _INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, sal
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ERASED = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
 _ERASE = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
-_EXPIRED = """SELECT seq FROM events WHERE room = ? AND seq > ? AND at < ? AND kind = 'message'
+_OLDEST = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
  AND body IS NOT NULL ORDER BY seq LIMIT ?"""
 _SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
@@ -200,10 +201,13 @@ class EventLog:
         return (str(rows[0][0]), rows[0][1]) if rows else None
 
     def older_messages(self, room: str, after: int, before_ms: int, limit: int) -> list[int]:
-        """Seqs of a room's messages after ``after`` that are older than ``before_ms`` and not erased."""
+        """Seqs of a room's oldest messages after ``after``, up to the first from ``before_ms`` or later.
+
+        In the order of the log, so that a message with a clock that was ahead is not passed over.
+        """
         with storage_errors("read the event log"):
-            rows = query(self._finder, _EXPIRED, (room, after, before_ms, limit))
-        return [int(row[0]) for row in rows]
+            rows: list[tuple[int, int]] = query(self._finder, _OLDEST, (room, after, limit))
+        return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""

@@ -17,7 +17,7 @@ from chatd.store.database import connect_reader, query, storage_errors
 from chatd.store.searchquery import parse
 
 SEARCH_NAME = "search.db"
-_VERSION = 1
+_VERSION = 2
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 _SCHEMA = """
 CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, chain BLOB NOT NULL) STRICT;
@@ -160,7 +160,7 @@ def _message(body: bytes) -> tuple[str | None, str]:
     """Author and text of a message event; empty for what is not one."""
     try:
         event = json.loads(body)
-        author, text = event.get("from"), event.get("body")
+        author, text = event.get("user"), event.get("body")
     except (ValueError, AttributeError):
         return None, ""
     author = author if isinstance(author, str) else None

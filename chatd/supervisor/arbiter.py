@@ -13,7 +13,7 @@ from typing import Final
 
 from chatd import __version__
 from chatd.config.loading import load_settings
-from chatd.config.reloading import compare
+from chatd.config.reloading import compare, in_force
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
@@ -143,7 +143,7 @@ class Arbiter:
         elif number == signal.SIGHUP:
             try:
                 self._reload()
-            except ChatdError as error:
+            except (ChatdError, ValueError, OSError) as error:
                 _alarm(f"reload refused: {error}")
 
     def _handle(self, request: dict[str, object], reply: Reply) -> None:
@@ -224,6 +224,7 @@ class Arbiter:
         try:
             settings = load_settings(self._home, os.environ)
             changes = compare(self._settings, settings)
+            settings = in_force(self._settings, settings)
             self._files.configure(settings.logging)
         except ChatdError as error:
             errors.error("reload_refused", code=error.code, why=error.reason)

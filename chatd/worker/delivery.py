@@ -36,6 +36,8 @@ class Delivery:
         self._clock = clock
         self.delivered = 0
         self.slow_consumers = 0
+        # Told goodbye, not gone yet.
+        self.closing: set[Session] = set()
         self._rooms: dict[str, dict[int, Session]] = defaultdict(dict)
         self._dirty: list[Session] = []
 
@@ -90,6 +92,7 @@ class Delivery:
     def _start_closing(self, session: Session) -> None:
         session.phase = Phase.CLOSING
         session.close_by = self._clock() + LINGER_SECONDS
+        self.closing.add(session)
         self.leave_all(session)
 
     def _append(self, session: Session, frame: bytes) -> None:

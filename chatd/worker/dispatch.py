@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
 from chatd.proto.events import error_frame
-from chatd.proto.frames import JsonObject, decode, encode, split
-from chatd.proto.requests import By, label_of, parse_request
+from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode, split
+from chatd.proto.requests import By, Spec, label_of, parse_request
 from chatd.worker.session import Phase, Session
 
 if TYPE_CHECKING:
     from chatd.worker.loop import Loop
 
-# Requests of one session that may wait for the hub; then its reader stops reading, and TCP stops the
-# client. The client library keeps at most 64 in flight.
+# Requests of one session that may wait for the hub, and their bytes; then its reader stops reading, and
+# TCP stops the client. The client library keeps at most 64 in flight.
 PENDING_LIMIT = 256
+PENDING_BYTES = 128 * 1024
+# A request this long is passed on as it is; a longer one without the spaces it may be padded with.
+COMPACT_BYTES = 1024
 PENDING_PAUSE_SECONDS = 0.005
 # How long a session that is held back sleeps at most before it looks again.
 HELD_BACK_LOOK_SECONDS = 0.5
@@ -49,7 +52,9 @@ class Dispatcher:
             if request.spec.by is By.WORKER:
                 self._answer_ping(session, request.id)
             else:
-                self._pass_on(session, request.id, payload, request.spec.again)
+                if len(payload) > COMPACT_BYTES:
+                    payload = encode(message)[HEADER_SIZE:]
+                self._pass_on(session, request.id, payload, request.spec)
         except ChatdError as error:
             # A malformed request costs as much as a message, so that nobody can flood with them.
             self._throttle(session, 1.0)
@@ -60,11 +65,11 @@ class Dispatcher:
         reply = {"type": "ok", "id": label, "result": {"time": time.time_ns() // 1_000_000}}
         self._loop.post(session, encode(reply))
 
-    def _pass_on(self, session: Session, label: int, payload: bytes, again: bool) -> None:
-        while len(session.pending) >= PENDING_LIMIT and not session.gone.wait(PENDING_PAUSE_SECONDS):
-            pass
+    def _pass_on(self, session: Session, label: int, payload: bytes, spec: Spec) -> None:
+        while not _has_room(session, spec) and not session.gone.wait(PENDING_PAUSE_SECONDS):
+            session.heard = time.monotonic()
         crash_point("worker.request.before_hub")
-        if not self._loop.hub.request(session, label, payload, again):
+        if not self._loop.hub.request(session, label, payload, spec):
             raise ChatdError("E105", f"the label {label} is in use by a request under way")
         crash_point("worker.request.after_hub")
 
@@ -81,3 +86,11 @@ class Dispatcher:
             # Who is held back by us is not idle.
             session.heard = time.monotonic()
             wait = session.bucket.take(session.heard, cost)
+
+
+def _has_room(session: Session, spec: Spec) -> bool:
+    """Whether one more request may wait for the hub. One page at a time: pages are large, and a burst
+    of requests for them must hold up nobody but the session itself."""
+    if spec.reads and session.reading:
+        return False
+    return len(session.pending) < PENDING_LIMIT and session.pending_bytes < PENDING_BYTES

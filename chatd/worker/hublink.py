@@ -14,6 +14,7 @@ from pathlib import Path
 from chatd.child.unix import connect_unix
 from chatd.hub.links import LinkClosedError
 from chatd.hub.wire import Header, LinkBuffer, pack
+from chatd.proto.requests import Spec
 from chatd.worker.session import Phase, Session
 
 RECEIVE_BYTES = 256 * 1024
@@ -81,7 +82,7 @@ class HubLink:
             for session in sessions:
                 once = [label for label, (_, again) in session.pending.items() if not again]
                 for label in once:
-                    del session.pending[label]
+                    self._settle(session, label)
                 unknown += [(session, label) for label in once]
         return unknown
 
@@ -97,12 +98,15 @@ class HubLink:
         """Report this worker's counters."""
         self._put(pack(["counts", counts]))
 
-    def request(self, session: Session, label: int, payload: bytes, again: bool) -> bool:
+    def request(self, session: Session, label: int, payload: bytes, spec: Spec) -> bool:
         """Pass a request on; False when the label is in use by a request still under way."""
         with self._lock:
             if label in session.pending:
                 return False
-            session.pending[label] = (payload, again)
+            session.pending[label] = (payload, spec.again)
+            session.pending_bytes += len(payload)
+            if spec.reads:
+                session.reading = label
             if self._sock is not None:
                 self._queue.append(pack(["request", session.sid], payload))
         if self.pump():
@@ -112,7 +116,16 @@ class HubLink:
     def answered(self, session: Session, label: int) -> bool:
         """A reply has come; whether the request was still waiting for it."""
         with self._lock:
-            return session.pending.pop(label, None) is not None
+            return self._settle(session, label)
+
+    def _settle(self, session: Session, label: int) -> bool:
+        known = session.pending.pop(label, None)
+        if known is None:
+            return False
+        session.pending_bytes -= len(known[0])
+        if session.reading == label:
+            session.reading = 0
+        return True
 
     def receive(self) -> Iterable[tuple[Header, bytes]]:
         """Frames that have arrived. Raises LinkClosedError when the hub is gone."""
@@ -150,8 +163,10 @@ class HubLink:
                 if sock is None:
                     self._unsent = b""
                     return False
-                data = self._unsent + b"".join(self._queue)
-                self._queue.clear()
+                data = self._unsent
+                if not data:
+                    data = b"".join(self._queue)
+                    self._queue.clear()
             if not data:
                 return False
             try:

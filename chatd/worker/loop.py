@@ -38,6 +38,8 @@ RECONNECT_SECONDS = 0.05
 ADMISSION_SECONDS = 10.0
 # Drain: how long clients get to read the goodbye before the worker ends.
 DRAIN_SECONDS = 3.0
+# How often closing sessions are looked at.
+OVERDUE_SECONDS = 0.25
 _PING = encode({"type": "ping"})
 
 
@@ -55,6 +57,7 @@ class Loop:
         self._timers: list[tuple[float, int]] = []
         self._next_connect = 0.0
         self._next_counts = 0.0
+        self._next_overdue = 0.0
         self._draining_until: float | None = None
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -174,6 +177,7 @@ class Loop:
             return
         session.phase = Phase.GONE
         session.gone.set()
+        self._delivery.closing.discard(session)
         self._delivery.leave_all(session)
         self._unwatch(session)
         session.outbox = []
@@ -207,8 +211,6 @@ class Loop:
             self._close(session)
 
     def _watch(self, session: Session) -> None:
-        if session.close_by is not None:
-            self._timer(session, session.close_by)
         if not session.blocked:
             session.blocked = True
             self._selector.register(session.sock, selectors.EVENT_WRITE, session)
@@ -232,17 +234,23 @@ class Loop:
 
     def _run_timers(self) -> None:
         now = time.monotonic()
+        self._close_overdue(now)
         while self._timers and self._timers[0][0] <= now:
             _, sid = heapq.heappop(self._timers)
             session = self._sessions.get(sid)
             if session is not None:
                 self._look_after(session, now)
 
+    def _close_overdue(self, now: float) -> None:
+        """Whoever was told goodbye and has not read it in time is closed, read or not."""
+        if self._delivery.closing and now >= self._next_overdue:
+            self._next_overdue = now + OVERDUE_SECONDS
+            for session in [s for s in self._delivery.closing if now >= s.close_by]:
+                self._close(session)
+
     def _look_after(self, session: Session, now: float) -> None:
         """A session's timer is due: is it admitted, alive, gone in time?"""
         if session.phase is Phase.CLOSING:
-            if now >= (session.close_by or 0.0):
-                self._close(session)
             return
         if session.phase is Phase.OPENING:
             error = ChatdError("E502", "the hub does not answer", "try again in a moment")

@@ -62,7 +62,11 @@ def _serve(child: Supervised) -> None:
         listener.handshake_seconds = changed.server.handshake_timeout
         listener.in_flight = changed.limits.handshakes
         listener.per_address = changed.limits.handshakes_per_address
-        listener.credentials = credentials()
+        try:
+            listener.credentials = credentials()
+        except ChatdError as error:
+            # The old ones are still good; a worker without any could serve nobody.
+            log_errors.error("certificates_kept", code=error.code, why=error.reason)
 
     accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
     loop.on_reload = apply

@@ -40,8 +40,9 @@ class Phase(Enum):
 
 
 class Session:
-    """Who owns what: ``heard`` and ``bucket`` belong to the connection's reader thread, ``pending`` is
-    guarded by the hub link's lock, everything that changes besides belongs to the worker's loop."""
+    """Who owns what: ``heard`` and ``bucket`` belong to the connection's reader thread; ``pending``,
+    ``pending_bytes`` and ``reading`` are guarded by the hub link's lock; everything that changes
+    besides belongs to the worker's loop."""
 
     __slots__ = (
         "address",
@@ -57,8 +58,10 @@ class Session:
         "outbox",
         "outbox_bytes",
         "pending",
+        "pending_bytes",
         "phase",
         "pinged",
+        "reading",
         "rooms",
         "sealer",
         "serial",
@@ -99,9 +102,12 @@ class Session:
         self.blocked = False
         # label -> (request, may be sent again), in the order of sending
         self.pending: dict[int, tuple[bytes, bool]] = {}
+        self.pending_bytes = 0
+        # Label of the request for a page that is under way; 0 if there is none.
+        self.reading = 0
         self.bucket = TokenBucket(rate=1.0, burst=1)
         self.heard = clock()
         self.pinged = False
         self.slowed = False
-        self.close_by: float | None = None
+        self.close_by = 0.0
         self.gone = threading.Event()

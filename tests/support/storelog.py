@@ -21,7 +21,7 @@ def entry(seq: int, *, kind: str = "", room: str | None = "", text: str = "") ->
     """Every fifth entry changes state; the rooms take turns."""
     kind = kind or ("message" if seq % 5 else "join")
     where = ROOMS[seq % len(ROOMS)] if room == "" else room
-    event = {"from": "alice" if seq % 2 else "bob", "body": text or f"client-{seq} " + "x" * (seq * 7 % 90)}
+    event = {"user": "alice" if seq % 2 else "bob", "body": text or f"client-{seq} " + "x" * (seq * 7 % 90)}
     body = json.dumps(event).encode()
     return Entry(seq, NOW + seq, kind, where, "alice/laptop", msg_id(seq), sha256(body).digest()[:16], body)
 

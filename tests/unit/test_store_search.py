@@ -113,7 +113,7 @@ def test_catches_up_in_pieces(tmp_path: Path, log: EventLog) -> None:
 
 
 def test_bodies_of_any_shape(tmp_path: Path, log: EventLog, index: SearchIndex) -> None:
-    bodies = [b"", b"[]", b"not json", b'{"body": 5, "from": []}', b'{"body": "\\ud800 lone"}', b"\xff"]
+    bodies = [b"", b"[]", b"not json", b'{"body": 5, "user": []}', b'{"body": "\\ud800 lone"}', b"\xff"]
     log.append(
         [entry(n, kind="message", room="#lobby")._replace(body=body) for n, body in enumerate(bodies, 8)]
     )
