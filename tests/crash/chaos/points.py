@@ -22,8 +22,8 @@ _BUSY = (
     *("store.append", "store.mark", "hub.request", "hub.commit", "hub.flush"),
     *("worker.request", "worker.reply", "worker.flush"),
 )
-# Passes before the crash: the process has then served about two seconds, which keeps the restarts prompt.
-PASSES = (150, 400)
+# Passes before the crash: the process has then served about three seconds, which keeps the restarts prompt.
+PASSES = (500, 700)
 HIT_SECONDS = 60.0
 # How long to wait before doing what leads to a point once more.
 AGAIN_SECONDS = 1.0
