@@ -11,10 +11,10 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test chaos lint format types imports check smoke lock clean
+.PHONY: help run start stop status test chaos bench bench-quick bench-micro lint format types imports check smoke lock clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
@@ -52,6 +52,15 @@ test: $(DEV) ## set up and run all tests
 
 chaos: $(DEV) ## kill -9 everything under load and judge what is left (KILLS=, SEED=, MINUTES=)
 	@$(BIN)/python -m tests.crash.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
+
+bench: $(DEV) ## measure beside other servers, with all sizes; an hour (ROUNDS=)
+	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json
+
+bench-quick: $(DEV) ## the same in five minutes
+	@$(BIN)/python -m tests.bench --quick $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json
+
+bench-micro: $(DEV) ## microseconds of every stage of the hot path, against its budget
+	@$(BIN)/python -m tests.bench.micro
 
 lint: $(DEV) ## find mistakes
 	@$(BIN)/ruff check .

@@ -1,0 +1,166 @@
+"""Measure chatd beside other servers: ``python -m tests.bench [--quick] [--servers A,B] [--clients N,M]``.
+
+Rounds alternate all servers, so that a noisy machine hits all of them; a round in which the calibration
+loop was slowed does not count. Results: medians, and ratios to the best peer, as text and as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.chathome import ChatHome
+from tests.bench.machine import SLOWED_TOLERANCE, allow_descriptors, calibrate
+from tests.bench.report import text
+from tests.bench.servers import SERVERS, Server
+from tests.bench.trial import Shape, Trial
+
+Json = dict[str, Any]
+
+# Deliveries a second at the fixed load: all servers can, and the load generator has room left.
+LOAD = 10_000
+QUICK = [Shape(50, 1, LOAD, 4.0, 2.0), Shape(200, 1, LOAD, 4.0, 2.0)]
+FULL = [
+    Shape(50, 1, LOAD, 8.0, 5.0),
+    Shape(200, 1, LOAD, 8.0, 5.0),
+    Shape(500, 1, LOAD, 8.0, 5.0),
+    Shape(1000, 1, LOAD, 8.0, 0.0),
+    Shape(1000, 100, LOAD, 8.0, 0.0),
+]
+QUICK_SERVERS = ("chatd", "ngircd", "inspircd", "nats", "mosquitto", "floor")
+
+
+def main() -> None:
+    """Prints the report; progress goes to standard error."""
+    options = _options()
+    allow_descriptors()
+    names, shapes = _chosen(options)
+    rows: list[Json] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        _say("making a chatd home")
+        home = ChatHome(Path(folder) / "home")
+        servers = [SERVERS[name](Path(folder), home) for name in names]
+        best = min(calibrate() for _ in range(3))
+        for number in range(options.rounds):
+            for shape in shapes:
+                best = min(best, _round(servers, shape, number, best, rows))
+    result = {"machine": _machine(best), "rows": rows}
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1))
+    print(text(result))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--quick", action="store_true", help="about five minutes")
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--servers", default="", help=f"of {','.join(SERVERS)}")
+    parser.add_argument("--clients", default="", help="such as 50,200,100x10 (100 rooms of 10)")
+    parser.add_argument("--seconds", type=float, default=0, help="of fixed load")
+    parser.add_argument("--json", default="", help="write all figures to a file")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    return options
+
+
+def _chosen(options: argparse.Namespace) -> tuple[list[str], list[Shape]]:
+    wanted = options.servers.split(",") if options.servers else (QUICK_SERVERS if options.quick else SERVERS)
+    names = []
+    for name in wanted:
+        why = SERVERS[name].missing()
+        if why:
+            _say(f"left out: {name}: {why}")
+        else:
+            names.append(name)
+    shapes = QUICK if options.quick else FULL
+    if options.clients:
+        shapes = [_shape(part) for part in options.clients.split(",")]
+    for shape in shapes:
+        shape.seconds = options.seconds or shape.seconds
+    return names, shapes
+
+
+def _shape(part: str) -> Shape:
+    rooms, _, each = part.rpartition("x")
+    clients = int(rooms or 1) * int(each)
+    return Shape(clients, int(rooms or 1), LOAD, 4.0, 0.0 if rooms or clients > 500 else 2.0)
+
+
+def _round(servers: list[Server], shape: Shape, number: int, best: float, rows: list[Json]) -> float:
+    # Another server goes first each time.
+    turn = number % len(servers)
+    for server in servers[turn:] + servers[:turn]:
+        if shape.clients > server.most:
+            continue
+        before = calibrate()
+        row = {"round": number, "server": server.name, "shape": shape.name, **_measure(server, shape)}
+        after = calibrate()
+        best = min(best, before, after)
+        row["slowed"] = max(before, after) / best
+        row["load_average"] = os.getloadavg()[0]
+        row["counts"] = row["slowed"] <= SLOWED_TOLERANCE and "error" not in row
+        rows.append(row)
+        _say(_line(row))
+    return best
+
+
+def _measure(server: Server, shape: Shape) -> Json:
+    trial: Trial | None = None
+    try:
+        server.start()
+        trial = Trial(server, shape)
+        return trial.run()
+    except (RuntimeError, OSError) as error:
+        return {"error": str(error)}
+    finally:
+        if trial:
+            trial.end()
+        server.stop()
+
+
+def _line(row: Json) -> str:
+    head = f"{row['round']} {row['server']:10} {row['shape']:>16}"
+    if "error" in row:
+        return f"{head}  FAILED {row['error'][:200]}"
+    fixed, flat = row["fixed"], row.get("flat")
+    return (
+        f"{head}  {fixed['us']:6.1f} us  p50/p99 {fixed['ages'][3]:.1f}/{fixed['ages'][7]:.1f} ms"
+        f"  connect {row['connect_ms']:.2f} ms  idle {row['idle_kb']:.0f} KB"
+        + (f"  flat {flat['per_second'] / 1e3:.0f} k/s ({flat['us']:.1f} us)" if flat else "")
+        + f"  lost {fixed['lost'] + (flat['lost'] if flat else 0)}"
+        + ("  GENERATOR LIMITS" if flat and flat["generator_limits"] else "")
+        + ("" if row["counts"] else f"  REJECTED, slowed x{row['slowed']:.2f}")
+    )
+
+
+def _machine(best: float) -> Json:
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "unknown",
+    )
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpus": os.cpu_count(),
+        "model": model,
+        "kernel": os.uname().release,
+        "python": sys.version.split()[0],
+        "calibration_seconds": best,
+    }
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

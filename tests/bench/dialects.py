@@ -1,0 +1,232 @@
+"""What a client of each server says: log in, hear rooms, send a message.
+
+Every message's body is `BODY_BYTES` long and starts with "|", a byte that none of the servers puts
+anywhere else, so that deliveries are counted without parsing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+import ssl
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from chatd.crypto.handshake import ClientHandshake, pack
+from chatd.pki.contexts import envelope_key_of
+from chatd.pki.identity import read_identity
+from chatd.proto.frames import encode
+from tests.bench.wire import Connection, context
+
+BODY_BYTES = 120
+MARK = b"|"
+STAMP = re.compile(rb"\|(\d{8}) (\d{20}) ")
+
+
+def body(number: int) -> bytes:
+    """A message's text: its number and when it was sent (CLOCK_MONOTONIC, which all processes share)."""
+    return b"|%08d %020d " % (number, time.monotonic_ns()) + b"x" * (BODY_BYTES - 31)
+
+
+class Dialect:
+    """``identities``: one file, or one per room where the server lets a user's sessions share rooms."""
+
+    alpn: ClassVar[str | None] = None
+
+    def __init__(self, identities: list[Path]) -> None:
+        self._contexts: list[ssl.SSLContext] = [context(path, self.alpn) for path in identities]
+
+    def connect(self, address: tuple[str, int], number: int, room: int) -> Connection:
+        """Connect and log in."""
+        tls = self._contexts[room % len(self._contexts)]
+        connection = Connection(address, tls, self.before_tls)
+        self.login(connection, number, room)
+        return connection
+
+    def before_tls(self, sock: socket.socket) -> None:
+        """What comes before the handshake."""
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        """After it the server knows the client."""
+
+    def hear(self, c: Connection, room: int) -> None:
+        """After it the connection gets the room's messages."""
+
+    def may_send(self, c: Connection, room: int) -> None:
+        """What a sender needs besides logging in."""
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        raise NotImplementedError
+
+
+class Irc(Dialect):
+    """ngircd, inspircd."""
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        c.send(b"NICK b%d\r\nUSER b%d 0 * :b\r\n" % (number, number))
+        seen = b""
+        while b" 001 " not in seen:
+            part = c.read()
+            seen += part
+            if b"PING :" in part:
+                c.send(b"PONG :" + part.partition(b"PING :")[2].partition(b"\r\n")[0] + b"\r\n")
+            if b"ERROR :" in part:
+                raise ConnectionError(seen[-300:].decode(errors="replace"))
+
+    def hear(self, c: Connection, room: int) -> None:
+        c.send(b"JOIN #r%d\r\n" % room)
+        c.expect(b" 366 ")
+
+    may_send = hear
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        return b"PRIVMSG #r%d :%s\r\n" % (room, text)
+
+
+class Nats(Dialect):
+    def before_tls(self, sock: socket.socket) -> None:
+        info = b""
+        while not info.endswith(b"\r\n"):
+            info += sock.recv(1)
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        options = {"verbose": False, "pedantic": False, "tls_required": True, "lang": "b", "version": "1"}
+        c.send(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
+        c.expect(b"PONG\r\n")
+
+    def hear(self, c: Connection, room: int) -> None:
+        c.send(b"SUB r%d 1\r\nPING\r\n" % room)
+        c.expect(b"PONG\r\n")
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        return b"PUB r%d %d\r\n%s\r\n" % (room, len(text), text)
+
+
+class Mqtt(Dialect):
+    """Version 3.1.1, QoS 0."""
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        name = b"b%d" % number
+        head = b"\x00\x04MQTT\x04\x02\x00\x00" + len(name).to_bytes(2, "big") + name
+        c.send(b"\x10" + bytes([len(head)]) + head)
+        c.expect(b"\x20\x02\x00\x00")
+
+    def hear(self, c: Connection, room: int) -> None:
+        topic = b"room%d" % room
+        packet = b"\x00\x01" + len(topic).to_bytes(2, "big") + topic + b"\x00"
+        c.send(b"\x82" + bytes([len(packet)]) + packet)
+        c.expect(b"\x90\x03\x00\x01\x00")
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        topic = b"room%d" % room
+        packet = len(topic).to_bytes(2, "big") + topic + text
+        size = len(packet)
+        return b"\x30" + bytes([size & 0x7F | 0x80, size >> 7] if size > 127 else [size]) + packet
+
+
+class Xmpp(Dialect):
+    """prosody: SASL EXTERNAL is not there for clients without accounts, so SASL ANONYMOUS; rooms by MUC."""
+
+    _OPEN = (
+        b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
+        b"xmlns:stream='http://etherx.jabber.org/streams'>"
+    )
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        c.send(self._OPEN)
+        c.expect(b"</stream:features>")
+        trace = base64.b64encode(b"b%d" % number)
+        c.send(b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'>" + trace + b"</auth>")
+        c.expect(b"<success")
+        c.send(self._OPEN)
+        c.expect(b"</stream:features>")
+        c.send(b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+        c.expect(b"</iq>")
+        c.tail = b"b%d" % number
+
+    def hear(self, c: Connection, room: int) -> None:
+        c.send(
+            b"<presence to='r%d@rooms.localhost/%s'><x xmlns='http://jabber.org/protocol/muc'>"
+            b"<history maxstanzas='0'/></x></presence>" % (room, c.tail)
+        )
+        c.expect(b"<subject")
+
+    may_send = hear
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        return b"<message type='groupchat' to='r%d@rooms.localhost'><body>%s</body></message>" % (room, text)
+
+
+class Floor(Dialect):
+    """tests/bench/floor.c: what one connection says, all connections get."""
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        return text
+
+
+class Chatd(Dialect):
+    """Sessions of one user share its rooms, so that each room but the first has a user of its own."""
+
+    alpn = "chatd/1"
+
+    def __init__(self, identities: list[Path]) -> None:
+        super().__init__(identities)
+        self._identities = [read_identity(path) for path in identities]
+        self._keys = [envelope_key_of(i) for i in self._identities]
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        which = room % len(self._identities)
+        handshake = ClientHandshake(
+            binding=c.tls.get_channel_binding("tls-unique") or b"",
+            server_leaf=c.tls.getpeercert(binary_form=True) or b"",
+            client_leaf=self._identities[which].certificate_der,
+            envelope_key_of=self._keys[which],
+        )
+        c.send(pack(handshake.hello()))
+        second, rest = _handshake_message(c, b"")
+        c.send(pack(handshake.exchange(second)))
+        fourth, rest = _handshake_message(c, rest)
+        keys = handshake.finish(fourth)
+        c.seal, c.open = keys.sealer.seal, keys.opener.feed
+        if b'"welcome"' not in b"".join(keys.opener.feed(rest) if rest else []):
+            c.expect(b'"type":"welcome"')
+
+    def hear(self, c: Connection, room: int) -> None:
+        if room:
+            # A member already after the first time, which is an error that does not matter here.
+            c.send(encode({"type": "join", "id": 1, "room": f"#r{room}"}))
+            c.expect(b'"id":1,')
+        c.send(encode({"type": "resume", "id": 2}))
+        c.expect(b'"id":2,')
+
+    def may_send(self, c: Connection, room: int) -> None:
+        if room:
+            c.send(encode({"type": "join", "id": 1, "room": f"#r{room}"}))
+            c.expect(b'"id":1,')
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        name = f"#r{room}" if room else "#lobby"
+        # The id is new in every run against the same log.
+        msg_id = os.urandom(16).hex()
+        return encode({"type": "send", "id": number + 3, "msg_id": msg_id, "to": name, "body": text.decode()})
+
+
+def _handshake_message(c: Connection, data: bytes) -> tuple[bytes, bytes]:
+    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        data += c.read_raw()
+    end = 4 + int.from_bytes(data[:4], "big")
+    return data[4:end], data[end:]
+
+
+DIALECTS: dict[str, type[Dialect]] = {
+    "chatd": Chatd,
+    "irc": Irc,
+    "nats": Nats,
+    "mqtt": Mqtt,
+    "xmpp": Xmpp,
+    "floor": Floor,
+}

@@ -1,0 +1,99 @@
+"""Medians over the rounds that count, and ratios to the best peer."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+Json = dict[str, Any]
+
+# The C and Go chat servers that chatd is to be measured against.
+PEERS = ("ngircd", "inspircd", "ergo")
+
+
+def figures(rows: list[Json]) -> dict[tuple[str, str], Json]:
+    """(shape, server) -> its medians."""
+    groups: dict[tuple[str, str], list[Json]] = {}
+    for row in rows:
+        if row["counts"]:
+            groups.setdefault((row["shape"], row["server"]), []).append(row)
+    return {key: _medians(group) for key, group in groups.items()}
+
+
+def _medians(group: list[Json]) -> Json:
+    fixed = [row["fixed"] for row in group]
+    flat = [row["flat"] for row in group if "flat" in row]
+    result: Json = {
+        "rounds": len(group),
+        "us": median(f["us"] for f in fixed),
+        "p50": median(f["ages"][3] for f in fixed),
+        "p99": median(f["ages"][7] for f in fixed),
+        "max": max(f["ages"][-1] for f in fixed),
+        "ages": [median(f["ages"][i] for f in fixed) for i in range(len(fixed[0]["ages"]))],
+        "connect_ms": median(row["connect_ms"] for row in group),
+        "idle_kb": median(row["idle_kb"] for row in group),
+        "lost": sum(f["lost"] for f in fixed + flat),
+        "doubled": sum(f["doubled"] for f in fixed + flat),
+        "generator": max(f["receiver_busy"] for f in fixed),
+    }
+    if flat:
+        result |= {
+            "flat": median(f["per_second"] for f in flat),
+            "flat_us": median(f["us"] for f in flat),
+            "flat_generator": max(f["receiver_busy"] for f in flat),
+            "limited": any(f["generator_limits"] for f in flat),
+        }
+    return result
+
+
+def text(result: Json) -> str:
+    """The report as text (Markdown tables)."""
+    machine, rows = result["machine"], result["rows"]
+    found = figures(rows)
+    slow = [row for row in rows if not row["counts"] and "error" not in row]
+    failed = [f"{row['server']} at {row['shape']}: {row['error']}" for row in rows if "error" in row]
+    lines = [
+        f"{machine['date']}, {machine['cpus']} CPUs ({machine['model']}), kernel {machine['kernel']}, "
+        f"Python {machine['python']}; {len(rows)} trials, {len(slow)} rejected because the machine slowed.",
+        "",
+    ]
+    lines += [f"failed: {line}" for line in failed]
+    for shape in dict.fromkeys(row["shape"] for row in rows):
+        lines += ["", f"### {shape if 'rooms' in shape else f'one room of {shape}'}", ""]
+        lines += _table(found, shape)
+    return "\n".join(lines)
+
+
+def _table(found: dict[tuple[str, str], Json], shape: str) -> list[str]:
+    lines = [
+        "| server | us a delivery | p50 / p99 / max ms | flat out, deliveries/s (us each) "
+        "| connect, CPU ms | idle KB | generator busy | lost / doubled |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (where, server), f in found.items():
+        if where != shape:
+            continue
+        flat = "-"
+        if "flat" in f:
+            flat = f"{f['flat'] / 1e3:,.0f} k ({f['flat_us']:.1f})" + (" *" if f["limited"] else "")
+        lines.append(
+            f"| {server} | {f['us']:.1f} | {f['p50']:.1f} / {f['p99']:.1f} / {f['max']:.0f} | {flat} "
+            f"| {f['connect_ms']:.2f} | {f['idle_kb']:.0f} | {f['generator']:.0%}"
+            + (f" / {f['flat_generator']:.0%}" if "flat" in f else "")
+            + f" | {f['lost']} / {f['doubled']} |"
+        )
+    return lines + _ratios(found, shape)
+
+
+def _ratios(found: dict[tuple[str, str], Json], shape: str) -> list[str]:
+    ours = found.get((shape, "chatd"))
+    peers = [found[shape, name] for name in PEERS if (shape, name) in found]
+    if not ours or not peers:
+        return []
+    best = min(f["us"] for f in peers)
+    line = f"chatd / best peer: CPU a delivery {ours['us'] / best:.2f}"
+    if "flat" in ours and any("flat" in f for f in peers):
+        line += f", flat out {ours['flat'] / max(f.get('flat', 0.0) for f in peers):.2f}"
+    if any(found[key].get("limited") for key in found if key[0] == shape):
+        line += "\n\n\\* the load generator was busy all the time: the server could have done more."
+    return ["", line]

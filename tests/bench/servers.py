@@ -1,0 +1,273 @@
+"""The servers under test: how each is configured, started and stopped.
+
+All listen on 127.0.0.1 with mutual TLS 1.3 and the certificates of one authority (ngircd 26 cannot ask
+for a client certificate, which spares it a verification), and with flood control off.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from tests.bench.chathome import ROOMS, ChatHome
+from tests.support.daemon import free_port
+
+_START_SECONDS = 20.0
+FLOOR_SOURCE = Path(__file__).with_name("floor.c")
+
+
+class Server:
+    """One server. ``start`` returns when it accepts; ``pid`` is the root of its process tree."""
+
+    name: ClassVar[str]
+    dialect: ClassVar[str]
+    program: ClassVar[str]
+    # The largest room that is measured; prosody takes minutes beyond.
+    most: ClassVar[int] = 100_000
+    sends_flat_out: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, home: ChatHome) -> None:
+        self.folder = folder
+        self.certs = home.certs
+        self.home = home
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why the server cannot be measured here; empty when it can."""
+        return "" if cls._path() else f"{cls.program} is not installed"
+
+    @classmethod
+    def _path(cls) -> str | None:
+        return shutil.which(cls.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+    def identities(self) -> list[Path]:
+        """Client identities: one for every room, or one for all."""
+        return [self.home.identity(0)]
+
+    def settings(self) -> str:
+        """The configuration file's text."""
+        return ""
+
+    def command(self, path: str, file: Path) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        file = self.folder / f"{self.name}.conf"
+        file.write_text(self.settings())
+        path = self._path()
+        if path is None:
+            raise FileNotFoundError(self.program)
+        with (self.folder / f"{self.name}.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self.command(path, file), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
+        self._await_port()
+
+    def _await_port(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        self.stop()
+        said = (self.folder / f"{self.name}.log").read_text(errors="replace")
+        raise RuntimeError(f"{self.name} does not start: {said[-500:]}")
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        return self._process.pid
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+
+class ChatdServer(Server):
+    """With the default envelope, fsync and policy; only flood and session limits are raised."""
+
+    name, dialect, program = "chatd", "chatd", sys.executable
+
+    @classmethod
+    def missing(cls) -> str:
+        return ""
+
+    def identities(self) -> list[Path]:
+        return [self.home.identity(room) for room in range(ROOMS + 1)]
+
+    def start(self) -> None:
+        self.home.start()
+        self.port = self.home.port
+
+    @property
+    def pid(self) -> int:
+        return self.home.pid()
+
+    def stop(self) -> None:
+        self.home.stop()
+
+
+class Ngircd(Server):
+    name, dialect, program = "ngircd", "irc", "ngircd"
+
+    def settings(self) -> str:
+        return f"""[Global]
+Name = bench.local
+Info = bench
+Listen = 127.0.0.1
+Ports =
+ServerUID = {os.getuid()}
+ServerGID = {os.getgid()}
+MotdPhrase = bench
+[Limits]
+MaxConnections = 0
+MaxConnectionsIP = 0
+MaxJoins = 0
+MaxPenaltyTime = 0
+PingTimeout = 3600
+PongTimeout = 3600
+[Options]
+DNS = no
+Ident = no
+PAM = no
+[SSL]
+CertFile = {self.certs}/server.pem
+KeyFile = {self.certs}/server.key
+Ports = {self.port}
+"""
+
+    def command(self, path: str, file: Path) -> list[str]:
+        return [path, "--nodaemon", "--config", str(file)]
+
+
+class Inspircd(Server):
+    name, dialect, program = "inspircd", "irc", "inspircd"
+
+    def settings(self) -> str:
+        return f"""<server name="bench.local" description="bench" id="1BE" network="bench">
+<admin name="b" nick="b" email="b@localhost">
+<module name="ssl_gnutls">
+<sslprofile name="bench" provider="gnutls" cafile="{self.certs}/ca.pem" certfile="{self.certs}/server.pem"
+ keyfile="{self.certs}/server.key" requestclientcert="yes" hash="sha256"
+ priority="NORMAL:-VERS-ALL:+VERS-TLS1.3">
+<bind address="127.0.0.1" port="{self.port}" type="clients" sslprofile="bench">
+<connect allow="*" timeout="60" pingfreq="3600" hardsendq="64M" softsendq="64M" recvq="4M" threshold="1000000"
+ commandrate="1000000" fakelag="no" localmax="100000" globalmax="100000" maxchans="2000"
+ maxconnwarn="no" resolvehostnames="no">
+<performance softlimit="100000" somaxconn="512" quietbursts="yes" clonesonconnect="no">
+<options prefixquit="" defaultmodes="nt" syntaxhints="no">
+<pid file="{self.folder}/inspircd.pid">
+<log method="file" type="* -USERINPUT -USEROUTPUT" level="default" target="{self.folder}/inspircd.txt">
+<files motd="">
+"""
+
+    def command(self, path: str, file: Path) -> list[str]:
+        return [path, "--runasroot", "--nofork", "--config", str(file)]
+
+
+class Nats(Server):
+    """Core NATS: nothing is kept. JetStream costs it about the same a delivery."""
+
+    name, dialect, program = "nats", "nats", "nats-server"
+
+    def settings(self) -> str:
+        return f"""listen: "127.0.0.1:{self.port}"
+ping_interval: "1h"
+max_pending: 512MB
+tls {{ cert_file: "{self.certs}/server.pem", key_file: "{self.certs}/server.key"
+  ca_file: "{self.certs}/ca.pem", verify: true, timeout: 30 }}
+"""
+
+    def command(self, path: str, file: Path) -> list[str]:
+        return [path, "-c", str(file)]
+
+
+class Mosquitto(Server):
+    name, dialect, program = "mosquitto", "mqtt", "mosquitto"
+
+    def settings(self) -> str:
+        return f"""listener {self.port} 127.0.0.1
+user root
+cafile {self.certs}/ca.pem
+certfile {self.certs}/server.pem
+keyfile {self.certs}/server.key
+require_certificate true
+tls_version tlsv1.3
+allow_anonymous true
+set_tcp_nodelay true
+max_queued_messages 0
+log_type error
+"""
+
+    def command(self, path: str, file: Path) -> list[str]:
+        return [path, "-c", str(file)]
+
+
+class Prosody(Server):
+    name, dialect, program = "prosody", "xmpp", "prosody"
+    most = 200
+
+    def settings(self) -> str:
+        data = self.folder / "prosody"
+        data.mkdir(exist_ok=True)
+        return f"""run_as_root = true
+data_path = "{data}"
+pidfile = "{data}/pid"
+plugin_paths = {{ }}
+modules_enabled = {{ "roster", "saslauth", "tls", "disco" }}
+modules_disabled = {{ "s2s", "offline", "limits" }}
+c2s_ports = {{ }}
+c2s_direct_tls_ports = {{ {self.port} }}
+c2s_direct_tls_interfaces = {{ "127.0.0.1" }}
+c2s_direct_tls_ssl = {{ key = "{self.certs}/server.key"; certificate = "{self.certs}/server.pem";
+  cafile = "{self.certs}/ca.pem"; protocol = "tlsv1_3"; verify = {{ "peer", "fail_if_no_peer_cert" }} }}
+ssl = {{ key = "{self.certs}/server.key"; certificate = "{self.certs}/server.pem" }}
+log = {{ warn = "*console" }}
+VirtualHost "localhost"
+  authentication = "anonymous"
+Component "rooms.localhost" "muc"
+  muc_room_default_public = true
+  muc_room_locking = false
+"""
+
+    def command(self, path: str, file: Path) -> list[str]:
+        return [path, "-F", "--config", str(file)]
+
+
+class Floor(Server):
+    """A C program that only does TLS write and send."""
+
+    name, dialect, program = "floor", "floor", "cc"
+    # It waits in SSL_write for its receivers: flat out it measures the load generator.
+    sends_flat_out = False
+
+    def command(self, path: str, file: Path) -> list[str]:
+        binary = self.folder / "floor"
+        subprocess.run([path, "-O2", "-o", str(binary), str(FLOOR_SOURCE), "-lssl", "-lcrypto"], check=True)
+        return [str(binary), str(self.port), str(self.certs)]
+
+
+SERVERS: dict[str, type[Server]] = {
+    s.name: s for s in (ChatdServer, Ngircd, Inspircd, Nats, Mosquitto, Prosody, Floor)
+}

@@ -1,0 +1,164 @@
+"""One server, one number of clients: connect, idle, fixed load, flat out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.load import DELIVERED, SENT, SHARED_BYTES, Shared
+from tests.bench.machine import usage
+from tests.bench.servers import Server
+
+Json = dict[str, Any]
+
+# Of the load generator's wall time: above this it may be what limits the deliveries.
+GENERATOR_LIMIT = 0.9
+
+
+class Shape:
+    """What is asked of a server."""
+
+    def __init__(self, clients: int, rooms: int, load: int, seconds: float, flat: float) -> None:
+        """``load``: deliveries a second at the fixed load; ``flat``: seconds of sending flat out, or 0."""
+        self.clients = clients
+        self.rooms = rooms
+        self.load = load
+        self.seconds = seconds
+        self.flat = flat
+
+    @property
+    def name(self) -> str:
+        return f"{self.rooms} rooms of {self.clients // self.rooms}" if self.rooms > 1 else str(self.clients)
+
+
+class Process:
+    """One process of the load generator."""
+
+    def __init__(self, role: str, server: Server, shared: Path) -> None:
+        names = [str(path) for path in server.identities()]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.load", role, server.dialect, str(shared), *names],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, do: str, **arguments: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Json:
+        """Waits for it. Raises RuntimeError for what went wrong over there."""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        answer: Json = json.loads(line) if line else {"error": "the load generator has ended"}
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def call(self, do: str, **arguments: Any) -> Json:
+        self.ask(do, **arguments)
+        return self.answer()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+
+
+class Trial:
+    """Runs one shape against one server that is up."""
+
+    def __init__(self, server: Server, shape: Shape) -> None:
+        self._server = server
+        self._shape = shape
+        self._file = tempfile.NamedTemporaryFile(prefix="bench-")  # noqa: SIM115 - closed in `end`
+        self._file.write(bytes(SHARED_BYTES))
+        self._file.flush()
+        path = Path(self._file.name)
+        self._shared = Shared(path)
+        self._receiver = Process("receive", server, path)
+        self._sender = Process("send", server, path)
+
+    def end(self) -> None:
+        self._receiver.end()
+        self._sender.end()
+        self._file.close()
+
+    def run(self) -> Json:
+        """All figures of the trial."""
+        shape = self._shape
+        result = self._connect()
+        gap = shape.clients / shape.rooms / shape.load
+        count = max(20, round(shape.seconds / gap))
+        result["fixed"] = self._phase("rate", gap=gap, count=count, rooms=shape.rooms)
+        if shape.flat and shape.rooms == 1 and self._server.sends_flat_out:
+            result["flat"] = self._phase("flat_out", seconds=shape.flat, per_message=shape.clients)
+        result["rss_kb_after"] = usage(self._server.pid).rss_kb
+        return result
+
+    def _connect(self) -> Json:
+        shape, server = self._shape, self._server
+        # The first few warm the server up: modules, buffers, threads.
+        self._receiver.call("login", port=server.port, first=0, count=10, rooms=shape.rooms)
+        self._settle()
+        before = usage(server.pid)
+        rest = shape.clients - 10
+        took = self._receiver.call("login", port=server.port, first=10, count=rest, rooms=shape.rooms)
+        self._settle()
+        after = usage(server.pid)
+        self._receiver.call("hear", rooms=shape.rooms)
+        self._sender.call("login", port=server.port, first=shape.clients, rooms=shape.rooms)
+        time.sleep(0.5)
+        self._rest = self._idle_cpu()
+        return {
+            "connect_ms": (after.cpu - before.cpu) / rest * 1e3,
+            "connect_seconds": took["seconds"],
+            "idle_kb": (after.rss_kb - before.rss_kb) / rest,
+        }
+
+    def _settle(self) -> None:
+        """Wait until the server has nothing more to do with the logins."""
+        last = usage(self._server.pid).cpu
+        for _ in range(50):
+            time.sleep(0.2)
+            now = usage(self._server.pid).cpu
+            if now - last <= 0.01:
+                return
+            last = now
+
+    def _idle_cpu(self) -> float:
+        before = usage(self._server.pid).cpu
+        time.sleep(1.0)
+        return usage(self._server.pid).cpu - before
+
+    def _phase(self, do: str, **arguments: Any) -> Json:
+        shape = self._shape
+        for slot in (DELIVERED, SENT):
+            self._shared.set(slot, 0)
+        before, start = usage(self._server.pid).cpu, time.monotonic()
+        self._receiver.ask("run", per_message=shape.clients // shape.rooms)
+        sent = self._sender.call(do, **arguments)
+        result = self._receiver.answer()
+        wall = time.monotonic() - start
+        cpu = usage(self._server.pid).cpu - before
+        result |= {
+            "server_cpu": cpu,
+            "us": cpu / max(1, result["deliveries"]) * 1e6,
+            "per_second": result["deliveries"] / max(result["seconds"], 1e-9),
+            "receiver_busy": result["cpu"] / wall,
+            "sender_busy": sent["cpu"] / wall,
+            "sent": sent["sent"],
+            "late_ms": sent.get("late", 0.0) * 1e3,
+            "idle_cpu": self._rest,
+        }
+        result["generator_limits"] = max(result["receiver_busy"], result["sender_busy"]) > GENERATOR_LIMIT
+        return result
