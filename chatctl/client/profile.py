@@ -26,7 +26,7 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
         raise ChatdError(
             "E608",
             f"there is no identity in {named}/certs/identities",
-            f"make the first one with: chatd init --home {named}",
+            f"make the first one with: chatd --home {named} init",
         )
     if found := _oldest(Path.cwd() / "certs" / "identities"):
         return found

@@ -23,7 +23,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
-from prompt_toolkit.output import Output
+from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
@@ -206,7 +206,9 @@ class Screen:
 
 def _output(stdout: TextIO) -> Output:
     # Without cursor position requests: on a slow line their answers end up in what is typed next.
-    output = Vt100_Output.from_pty(stdout, term=os.environ.get("TERM"))
+    output = Vt100_Output.from_pty(
+        stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
+    )
     output.enable_cpr = False
     return output
 

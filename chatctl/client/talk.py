@@ -216,7 +216,7 @@ class Talk:
                 self.screen.bell()
         self.show_event(event)
         if isinstance(event, ev.Parted) and (event.user, event.room) == (self.rooms.me, self.rooms.current):
-            self._leave()
+            self._leave(by_choice=event.by == self.rooms.me)
 
     def _arrive(self, room: str, head: JsonObject, past: list[ev.Logged]) -> None:
         unread = self.rooms.switch(room)
@@ -230,10 +230,17 @@ class Talk:
             self.show_event(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
         self.screen.redraw()
 
-    def _leave(self) -> None:
-        """Out of the current room: on to another, if there is one."""
+    def _leave(self, *, by_choice: bool) -> None:
+        """Out of the current room: on to another, if there is one.
+
+        Not for who was put out: what stands half typed on the line was meant for the room that is
+        gone, and Enter must not say it in another.
+        """
         self.rooms.current = ""
-        if self.rooms.joined:
+        if not by_choice:
+            self.show([answers.note("you are in no room now; /join ROOM goes on elsewhere")])
+            self.screen.redraw()
+        elif self.rooms.joined:
             self.start(self.enter(min(self.rooms.joined)))
 
     async def _enter_first(self) -> None:

@@ -55,6 +55,10 @@ class Command(click.Group):
             fail(error)
         except (click.exceptions.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except BrokenPipeError:
+            # The reader of our output has gone (head, less). Nothing is to be said, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(EXIT_FAILED)
         except KeyboardInterrupt:
             raise click.Abort from None
         except Exception as error:

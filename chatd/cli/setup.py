@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import psutil
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.cli.output import note
@@ -23,6 +24,8 @@ from chatd.pki.profiles import fingerprint
 from chatd.proto.text import check_name
 
 DEFAULT_PORT = 5000
+# More interfaces than this are containers and bridges.
+OWN_ADDRESSES = 4
 
 
 @click.command()
@@ -136,15 +139,14 @@ def _own_addresses(host: str, port: int) -> list[str]:
     """What clients can be told: the address listened on, or every name and address of this machine."""
     if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return [join_address(host, port)]
-    found = ["127.0.0.1"]
-    if os.environ.get("HOSTNAME") or socket.gethostname():
-        try:
-            found += [
-                str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-            ]
-        except OSError:  # a machine without a resolvable name still has its loopback
-            pass
-    return [join_address(a, port) for a in dict.fromkeys(found)]
+    found = [
+        address.address
+        for interface in psutil.net_if_addrs().values()
+        for address in interface
+        if address.family == socket.AF_INET and not address.address.startswith("127.")
+    ]
+    # Clients try them in turn; the loopback comes last, for those on this machine when the others change.
+    return [join_address(a, port) for a in [*dict.fromkeys(found[:OWN_ADDRESSES]), "127.0.0.1"]]
 
 
 COMMANDS: list[click.Command] = [init]

@@ -9,6 +9,8 @@ from pathlib import Path
 from chatd.errors import ChatdError
 
 HOME_VARIABLE = "CHATD_HOME"
+# `init` would refuse: the certificates are there.
+SETTINGS_LOST = 'restore it, or write {"server": {"name": NAME}} with the name in the CA certificate'
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Home:
                 file.stat()
             except (FileNotFoundError, NotADirectoryError):
                 why = f"{self.path} is not a chatd home: there is no {file.relative_to(self.path)}"
-                raise ChatdError("E601", why) from None
+                lost = file == self.settings_file
+                raise ChatdError("E601", why, SETTINGS_LOST if lost else "") from None
             except OSError as error:
                 raise ChatdError("E606", f"{file}: {error.strerror}") from None
 

@@ -83,6 +83,8 @@ def read_identity(path: Path) -> Identity:
     """Read and check an identity file; dates are left to who uses it. Raises E608."""
     try:
         return _parse(path, _read(path))
+    except FileNotFoundError:
+        raise ChatdError("E608", f"there is no file {path}", "check the path of the identity file") from None
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -100,13 +102,13 @@ def _read(path: Path) -> str:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a file")
-        if status.st_mode & 0o077:
+        data = file.read(IDENTITY_LIMIT + 1)
+        if status.st_mode & 0o077 and b"PRIVATE KEY" in data:
             raise ChatdError(
                 "E608",
                 f"{path} holds a private key and can be read by others (mode {status.st_mode & 0o777:o})",
                 f"run: chmod 600 {path}",
             )
-        data = file.read(IDENTITY_LIMIT + 1)
     if len(data) > IDENTITY_LIMIT:
         raise ValueError(f"it is longer than {IDENTITY_LIMIT} bytes")
     try:

@@ -69,14 +69,13 @@ def test_a_pasted_block_is_one_message(terminal: Terminal, shared_daemon: Daemon
     terminal.paste(cat, "one\n  two\n[00:00:00Z] <admin*> three\n")
     terminal.wait(cat, "[00:00:00Z] <admin*> three")
     terminal.keys(cat, "Enter")
-    shown = terminal.wait(dan, "three")
-    assert re.search(r"\] <cat> one\n      two\n    \[00:00:00Z\] <admin\*> three\n", shown)
+    terminal.wait_for(dan, r"\] <cat> one\n      two\n    \[00:00:00Z\] <admin\*> three\n")
     say(terminal, cat, "/paste")
     terminal.wait(cat, "Ctrl-D sends")
     say(terminal, cat, "four")
     terminal.keys(cat, "-l", "five")
     terminal.keys(cat, "C-d")
-    assert re.search(r"<cat> four\n    five\n", terminal.wait(dan, "five"))
+    terminal.wait_for(dan, r"<cat> four\n    five\n")
 
 
 def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) -> None:

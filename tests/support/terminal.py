@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,10 @@ class Terminal:
         return str(
             wait_until(lambda: text in (shown := self.text(name)) and shown, what=f"{text!r} in {name}")
         )
+
+    def wait_for(self, name: str, pattern: str) -> None:
+        """Wait until the screen matches; a screen in the middle of being drawn does not."""
+        wait_until(lambda: re.search(pattern, self.text(name)), what=f"{pattern!r} in {name}")
 
     def wait_end(self, name: str) -> int:
         """Wait until the program has ended; its exit code."""

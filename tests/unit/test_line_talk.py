@@ -179,7 +179,17 @@ def test_a_room_that_cannot_be_entered_leaves_one_in_another() -> None:
     run(body, room="#none")
 
 
-def test_being_put_out_moves_on_to_another_room() -> None:
+def test_leaving_moves_on_to_another_room() -> None:
+    async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(talk)
+        talk.take(ev.Parted(type="parted", seq=9, at=9, room="#lobby", user="alice", by="alice", reason=""))
+        await settle(talk)
+        assert talk.rooms.current == "#war"
+
+    run(body)
+
+
+def test_what_is_half_typed_is_not_said_in_another_room_after_being_put_out() -> None:
     async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
         await begin(talk)
         talk.take(ev.Parted(type="parted", seq=9, at=9, room="#lobby", user="alice", by="bob", reason="x"))
@@ -187,7 +197,7 @@ def test_being_put_out_moves_on_to_another_room() -> None:
         with pytest.raises(ChatdError, match="E301"):
             talk.say("to nobody")
         await settle(talk)
-        assert talk.rooms.current == "#war"
+        assert talk.rooms.current == ""
 
     run(body)
 

@@ -73,7 +73,7 @@ def standing(turn: Turn, user: str, device: str, serial: str | None = None) -> N
     for code, word, sanctions in (("E207", "banned", turn.state.bans), ("E208", "kicked", turn.state.kicks)):
         sanction = sanctions.get(user)
         if sanction is not None and sanction.holds(turn.now):
-            raise ChatdError(code, sanction_text(user, word, sanction))
+            raise ChatdError(code, sanction_text(user, word, sanction, turn.now))
 
 
 def admit(turn: Turn, serial: str, *, total: int) -> None:

@@ -133,7 +133,7 @@ class Turn:
             if sanction is not None and sanction.holds(self.now):
                 where = f" in {scope}" if scope else ""
                 reason = f": {sanction.reason}" if sanction.reason else ""
-                raise ChatdError("E302", f"you are muted{where} {until_text(sanction)}{reason}")
+                raise ChatdError("E302", f"you are muted{where} {until_text(sanction, self.now)}{reason}")
 
     def refuse_words(self, text: str, what: str) -> None:
         """E400 for a text with a forbidden word, unless the asker's role is exempt."""
@@ -152,18 +152,20 @@ def unknown_user(name: str) -> ChatdError:
     return ChatdError("E405", f"there is no user {name!r}")
 
 
-def until_text(sanction: Sanction) -> str:
-    """ "until ..." for people; the machine-readable time is in the event."""
+def until_text(sanction: Sanction, now: int) -> str:
+    """How much longer, for people: "for 2h", later "for another 1h 12m"."""
     if sanction.until is None:
         return "until an admin ends it"
-    seconds = max(1, (sanction.until - sanction.at) // 1000)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds % size == 0:
-            return f"for {seconds // size}{unit}"
-    return f"for {seconds}s"
+    left = max(1, -((now - sanction.until) // 1000))
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        if left >= size and len(parts) < 2:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return ("for " if now <= sanction.at else "for another ") + " ".join(parts)
 
 
-def sanction_text(user: str, word: str, sanction: Sanction) -> str:
+def sanction_text(user: str, word: str, sanction: Sanction, now: int) -> str:
     """ "bob is banned for 2h: spam"."""
     reason = f": {sanction.reason}" if sanction.reason else ""
-    return f"{user} is {word} {until_text(sanction)}{reason}"
+    return f"{user} is {word} {until_text(sanction, now)}{reason}"
