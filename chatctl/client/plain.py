@@ -105,7 +105,10 @@ class _Plain:
     def _read(self) -> None:
         try:
             for text in read_lines(self._stdin.fileno()):
-                if text.strip():
+                if text.startswith("/") and self._stdin.isatty():
+                    # Somebody who takes this for the line client would say "/msg bob ..." to everybody.
+                    output.note("not sent: plain mode has no commands; see chat --help")
+                elif text.strip():
                     self._room_left.acquire()
                     # Under the lock, so that the message cannot come back before it is noted.
                     with self._lock:
