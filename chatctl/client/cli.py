@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from chatctl import output
+from chatctl.client.bot import bot
 from chatctl.client.profile import load_identity, state_folder
 from chatctl.client.scripts import history, search, send, whoami
 from chatctl.client.tail import tail
@@ -64,7 +65,7 @@ def _line(identity: str | None, home: str | None, room: str) -> int:
         return run(client, room)
 
 
-for command in (send, tail, history, search, whoami, window):
+for command in (send, tail, history, search, whoami, bot, window):
     cli.add_command(command)
 
 

@@ -27,10 +27,10 @@ ANSWER_TIMEOUT = 30.0
 _READ_SIZE = 64 * 1024
 
 
-def read_lines(descriptor: int) -> Iterator[str]:
+def read_lines(descriptor: int, *, limit: int = STRING_LIMIT) -> Iterator[str]:
     """Lines of a file descriptor as they come, without their ends; what no text can be is replaced.
 
-    A line longer than any message may be comes in pieces, so that memory stays bounded. Reads the
+    A line longer than ``limit`` (any message) comes in pieces, so that memory stays bounded. Reads the
     descriptor itself: a thread blocked in Python's own stdin object cannot be left behind at exit.
     """
     decoder = getincrementaldecoder("utf-8")(errors="replace")
@@ -38,18 +38,18 @@ def read_lines(descriptor: int) -> Iterator[str]:
     while data := os.read(descriptor, _READ_SIZE):
         *lines, rest = (rest + decoder.decode(data)).split("\n")
         for text in lines:
-            yield from _pieces(text)
-        if len(rest) > STRING_LIMIT:
-            *whole, rest = _pieces(rest)
+            yield from _pieces(text, limit)
+        if len(rest) > limit:
+            *whole, rest = _pieces(rest, limit)
             yield from whole
     rest += decoder.decode(b"", final=True)
     if rest:
-        yield from _pieces(rest)
+        yield from _pieces(rest, limit)
 
 
-def _pieces(text: str) -> list[str]:
+def _pieces(text: str, limit: int) -> list[str]:
     text = text.removesuffix("\r")
-    return [text[at : at + STRING_LIMIT] for at in range(0, len(text), STRING_LIMIT)] or [""]
+    return [text[at : at + limit] for at in range(0, len(text), limit)] or [""]
 
 
 def enter(client: Client, room: str) -> str:

@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
@@ -30,9 +31,13 @@ class App:
         self.as_json = as_json
 
     @contextmanager
-    def client(self, *, live: bool = False, reconnect: bool = False) -> Iterator[Client]:
+    def client(
+        self, *, live: bool = False, reconnect: bool = False, state: Path | None = None
+    ) -> Iterator[Client]:
         """A connected client. Raises ChatdError when there is no identity or no connection."""
-        client = Client(load_identity(self._identity, self._home), live=live, reconnect=reconnect)
+        client = Client(
+            load_identity(self._identity, self._home), live=live, reconnect=reconnect, state=state
+        )
         try:
             client.start()
             client.wait_connected(CONNECT_TIMEOUT * len(client.identity.servers))

@@ -1,0 +1,257 @@
+"""The recipes of docs/scripts.md, as they stand there, and `chat bot`, against a live daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatctl.client import CaughtUp, Client, Message, read_identity
+from tests.support.daemon import BIN, Daemon
+
+PAGE = Path(__file__).parents[2] / "docs" / "scripts.md"
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+ALERTS = {
+    "alerts": [
+        {"status": "firing", "labels": {"alertname": "DiskFull", "instance": "db1"}, "annotations": {}},
+        {"status": "resolved", "labels": {"alertname": "Load"}, "annotations": {"summary": "calm"}},
+    ]
+}
+
+
+def recipe(words: str) -> str:
+    """The recipe of the page with these words in it."""
+    found = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (one,) = (text for text in found if words in text)
+    return str(one)
+
+
+class Scripts:
+    """A user with a room for each test; shells and bots that surely end."""
+
+    def __init__(self, daemon: Daemon, folder: Path) -> None:
+        self.daemon = daemon
+        self.folder = folder
+        self.environ = {
+            **daemon.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "CHATD_IDENTITY": str(daemon.identity("robot")),
+        }
+        self._started: list[subprocess.Popen[str]] = []
+
+    def shell(self, script: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a recipe to its end."""
+        command = ["bash", "-o", "pipefail", "-c", script]
+        return subprocess.run(
+            command, input=text, env=self.environ, cwd=self.folder, capture_output=True, text=True, timeout=60
+        )
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Begin something that runs on, in a process group of its own."""
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(
+            command, env=self.environ, cwd=self.folder, text=True, start_new_session=True, **pipes
+        )
+        self._started.append(process)
+        return process
+
+    def bot(self, *options: str) -> subprocess.Popen[str]:
+        return self.start("chat", "bot", *options)
+
+    def end(self) -> None:
+        for process in self._started:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            with process:
+                pass
+
+
+@pytest.fixture(scope="module")
+def alice(shared_daemon: Daemon) -> Iterator[Client]:
+    shared_daemon.add_user("robot")
+    with Client(read_identity(shared_daemon.identity("alice", "console"))) as client:
+        assert any(isinstance(event, CaughtUp) for event in iter(lambda: client.next_event(30), None))
+        for name in ("ops", "war", "one", "two", "quiet"):
+            client.request("create", room=f"#{name}")
+        yield client
+
+
+@pytest.fixture
+def scripts(shared_daemon: Daemon, alice: Client, tmp_path: Path) -> Iterator[Scripts]:
+    scripts = Scripts(shared_daemon, tmp_path)
+    yield scripts
+    scripts.end()
+
+
+def heard(client: Client, count: int) -> list[str]:
+    """The next messages of others."""
+    bodies: list[str] = []
+    while len(bodies) < count:
+        event = client.next_event(30)
+        assert event is not None, f"only {bodies}"
+        if isinstance(event, Message) and event.user != "alice":
+            bodies.append(event.body)
+    return bodies
+
+
+def read_until(process: subprocess.Popen[str], **wanted: Any) -> dict[str, Any]:
+    """The next line of output that has these fields."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        told: dict[str, Any] = json.loads(line)
+        if wanted.items() <= told.items():
+            return told
+    raise AssertionError(f"ended without {wanted}: {process.stderr and process.stderr.read()}")
+
+
+def command(process: subprocess.Popen[str], **fields: Any) -> None:
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(fields) + "\n")
+    process.stdin.flush()
+
+
+def test_cron(scripts: Scripts, alice: Client) -> None:
+    job = scripts.folder / "nightly"
+    job.write_text("#!/bin/sh\nseq 8; exit 1\n")
+    job.chmod(0o700)
+    done = scripts.shell(recipe("nightly failed").replace("/usr/local/bin/nightly", str(job)))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert heard(alice, 1) == ["nightly failed\n4\n5\n6\n7\n8"]
+
+
+def test_intrusion_detection(scripts: Scripts, alice: Client) -> None:
+    log = scripts.folder / "ids"
+    log.touch()
+    # From the beginning, so that the test need not know when tail has begun.
+    following = recipe("tail -n 0").replace("/var/log/ids", str(log)).replace("-n 0", "-n +1")
+    scripts.start("bash", "-c", following)
+    with log.open("a") as file:
+        file.write("noise\nALERT one\n")
+        file.flush()
+        assert heard(alice, 1) == ["ALERT one"]
+        file.write("ALERT \x1b[2Jtwo\n")
+    assert heard(alice, 1)[0].startswith("ALERT ")
+
+
+@needs_jq
+def test_alertmanager(scripts: Scripts, alice: Client) -> None:
+    done = scripts.shell(recipe(".alerts[]"), json.dumps(ALERTS))
+    assert done.returncode == 0, done.stderr
+    assert heard(alice, 2) == ["firing: DiskFull on db1: -", "resolved: Load on ?: calm"]
+
+
+@needs_jq
+def test_tail_and_history_with_jq(scripts: Scripts, alice: Client) -> None:
+    following = scripts.start("bash", "-c", recipe("chat tail war").replace("-n 0", "-n 1"))
+    seq = alice.send("#war", "look here").wait(30).seq
+    assert following.stdout is not None
+    assert following.stdout.readline() == "alice: look here\n"
+    rows = scripts.shell(recipe("@tsv")).stdout.splitlines()
+    assert f"{seq}\talice\tlook here" in rows
+
+
+@needs_jq
+def test_a_bot_in_shell(scripts: Scripts, alice: Client) -> None:
+    scripts.start("bash", "-c", recipe("mkfifo").replace("--room war", "--room one"))
+    for event in alice.events():
+        if (getattr(event, "user", ""), getattr(event, "room", "")) == ("robot", "#one"):
+            break
+    alice.send("#one", "!date").wait(30)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", heard(alice, 1)[0])
+
+
+def test_every_recipe_is_run_here() -> None:
+    found = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    run = ("nightly failed", "tail -n 0", ".alerts[]", "chat tail war", "@tsv", "mkfifo")
+    assert sorted(found) == sorted(recipe(words) for words in run)
+
+
+def test_commands_have_replies_and_events_come(scripts: Scripts, alice: Client) -> None:
+    bot = scripts.bot("--room", "two")
+    welcome = read_until(bot, type="connected")
+    assert (welcome["schema"], welcome["user"], welcome["role"]) == (1, "robot", "user")
+    read_until(bot, type="caught_up")
+    alice.send("#two", "hello\x07 robot").wait(30)
+    assert read_until(bot, type="message")["body"] == r"hello\x07 robot"
+    command(bot, do="send", to="#two", body="hi", ref={"any": "thing"})
+    reply = read_until(bot, type="ok")
+    assert (reply["ref"], reply["result"]["notes"]) == ({"any": "thing"}, [])
+    command(bot, do="history", room="#two", limit=1)
+    assert read_until(bot, type="ok", ref=None)["result"]["events"][0]["seq"] == reply["result"]["seq"]
+    assert heard(alice, 1) == ["hi"]
+    assert bot.communicate(timeout=30) == ("", "")
+    assert bot.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("{", "E102"),
+        ("[]", "E102"),
+        ('{"do": 5, "ref": 1}', "E103"),
+        ('{"do": "resume", "ref": 1}', "E103"),
+        ('{"do": "dance", "ref": 1}', "E103"),
+        ('{"do": "send", "to": "#two", "ref": 1}', "E102"),
+        ('{"do": "who", "room": "#two", "id": 5, "ref": 1}', "E102"),
+        ('{"do": "who", "room": "#two", "timeout": 5, "ref": 1}', "E102"),
+        ('{"do": "send", "to": "#nowhere", "body": "x", "ref": 1}', "E404"),
+        ('{"do": "ban", "user": "alice", "ref": 1}', "E300"),
+        ('{"do": "send", "to": "#lobby", "body": "' + "x" * 70_000 + '"}', "E102"),
+        ("[" * 5000, "E102"),
+    ],
+)
+def test_bad_commands_are_refused_and_the_next_works(scripts: Scripts, line: str, code: str) -> None:
+    done = scripts.shell("chat bot", f'{line}\n{{"do": "ping", "ref": "last"}}\n')
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [json.loads(one) for one in done.stdout.splitlines()]
+    assert code in [one["code"] for one in told if one["type"] == "error"]
+    assert ("ok", "last") in [(one["type"], one.get("ref")) for one in told]
+
+
+def test_state_goes_on_where_the_last_run_ended(scripts: Scripts, alice: Client) -> None:
+    first = scripts.bot("--room", "two", "--state", "state")
+    read_until(first, type="caught_up")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(30) == 0
+    alice.send("#two", "while you were out").wait(30)
+    second = scripts.bot("--state", "state")
+    assert read_until(second, type="message")["body"] == "while you were out"
+
+
+def test_sigterm_ends_it_though_nobody_reads(scripts: Scripts, alice: Client) -> None:
+    bot = scripts.bot("--own")
+    read_until(bot, type="caught_up")
+    for number in range(28):  # more than a pipe holds, less than two
+        command(bot, do="history", room="#nowhere" * 3, ref="x" * 4000 + str(number))
+    bot.send_signal(signal.SIGTERM)
+    assert bot.wait(30) == 0
+    assert bot.stderr is not None
+    assert bot.stderr.read() == ""
+
+
+def test_a_closed_pipe_is_quiet(scripts: Scripts) -> None:
+    bot = scripts.bot()
+    read_until(bot, type="caught_up")
+    assert bot.stdout is not None and bot.stderr is not None
+    bot.stdout.close()
+    command(bot, do="ping")
+    assert (bot.wait(30), bot.stderr.read()) == (1, "")
+
+
+def test_being_put_out_ends_it(scripts: Scripts, shared_daemon: Daemon) -> None:
+    bot = scripts.bot()
+    read_until(bot, type="caught_up")
+    shared_daemon.chatctl("kick", "robot")
+    assert read_until(bot, type="disconnected")["retry_in"] is None
+    assert bot.wait(30) == 4
+    shared_daemon.chatctl("unban", "robot")
