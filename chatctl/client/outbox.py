@@ -81,10 +81,14 @@ class Outbox:
             database = sqlite3.connect(
                 self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
-            # Not WAL: the file is tiny and must be safe on whatever the home directory is mounted from.
-            database.execute("PRAGMA journal_mode = DELETE")
-            database.execute("PRAGMA synchronous = FULL")
-            database.executescript(_SCHEMA)
+            try:
+                # Not WAL: the file is tiny and must be safe on whatever the home directory is mounted from.
+                database.execute("PRAGMA journal_mode = DELETE")
+                database.execute("PRAGMA synchronous = FULL")
+                database.executescript(_SCHEMA)
+            except BaseException:
+                database.close()
+                raise
         return database
 
     def load(self) -> tuple[list[Sent], int | None]:
