@@ -9,6 +9,7 @@ import click
 from chatctl import output
 from chatctl.commands import moderation, people, server
 from chatctl.commands.common import root_options
+from chatctl.commands.top import top
 from chatd import __version__
 
 
@@ -41,7 +42,7 @@ def role() -> None:
 
 @cli.group("server")
 def server_group() -> None:
-    """The server: its numbers, announcements."""
+    """The server: its numbers, once or live, and announcements."""
 
 
 for command in (
@@ -68,6 +69,8 @@ role.add_command(people.role_set)
 role.add_command(people.role_show)
 cli.add_command(server.stats)
 server_group.add_command(server.stats)
+cli.add_command(top)
+server_group.add_command(top)
 cli.add_command(server.announce)
 server_group.add_command(server.announce)
 cli.add_command(server.explain)
