@@ -233,6 +233,8 @@ class Workers(Section):
     """How many; 0 is one for each CPU."""
     heartbeat_timeout: Annotated[float, Field(ge=0.5, le=300)] = 5.0
     """Seconds without an answer after which a process is replaced."""
+    gather_ms: Annotated[float, Field(ge=0, le=20)] = 5.0
+    """Least milliseconds between two commits while the server is busy; 0 commits at once."""
 
 
 class Monitor(Section):

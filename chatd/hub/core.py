@@ -284,6 +284,11 @@ class Hub:
             self._fanout.forget(turn.erased)
             turn.erased.clear()
 
+    @property
+    def uncommitted(self) -> int:
+        """Events in the batch."""
+        return len(self._batch)
+
     def commit(self) -> None:
         """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
         if self._batch:

@@ -1,6 +1,6 @@
 """The ordering loop: take all that has arrived, decide, commit once, then tell everybody.
 
-The group commit needs no timer: whatever arrives while one commit runs is the next batch.
+Whatever arrives while one commit runs is the next batch; see `Gathering` for when that waits for more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from chatd.child.channel import Supervised
 from chatd.config.schema import Settings
 from chatd.faults import crash_point
 from chatd.hub.core import Hub
+from chatd.hub.gathering import Gathering
 from chatd.hub.links import Link, LinkClosedError
 from chatd.hub.reading import ReadThread
 from chatd.logs.records import get_log
@@ -39,6 +40,7 @@ class HubServer:
         self._running = True
         # What the selector looks for, where that is not only readability.
         self._watched: dict[Link, int] = {}
+        self._gathering = Gathering(hub.rules.settings.workers.gather_ms / 1e3)
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(reader, selectors.EVENT_READ, reader.deliver)
@@ -52,18 +54,30 @@ class HubServer:
         while self._running:
             self._turn(TICK_SECONDS)
         self._turn(0)
+        self._commit()
         crash_point("hub.drain.before_snapshot")
         self._hub.upkeep.snapshot()
 
     def _turn(self, timeout: float) -> None:
+        if self._hub.uncommitted:
+            timeout = min(timeout, self._gathering.wait(self._hub.uncommitted))
+        writable = False
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):
                 if mask & selectors.EVENT_READ:
                     self._receive(key.data)
+                writable = writable or bool(mask & selectors.EVENT_WRITE)
             else:
                 key.data()
+        # A link that takes more again would wake a loop that only waits, without end.
+        if writable or not self._gathering.wait(self._hub.uncommitted):
+            self._commit()
+
+    def _commit(self) -> None:
         self._hub.upkeep.before_commit()
+        events = self._hub.uncommitted
         self._hub.commit()
+        self._gathering.committed(events)
         for link in list(self._hub.links.values()):
             self._flush(link)
             crash_point("hub.flush.one_link")
@@ -119,6 +133,8 @@ class HubServer:
             if message["type"] == "drain":
                 self._running = False
             elif message["type"] == "reload":
-                self._hub.reload(Settings.model_validate(self._child.settings))
+                settings = Settings.model_validate(self._child.settings)
+                self._gathering.seconds = settings.workers.gather_ms / 1e3
+                self._hub.reload(settings)
             elif message["type"] == "processes":
                 self._hub.processes = message
