@@ -11,6 +11,7 @@ from chatctl.commands import moderation, people, server
 from chatctl.commands.common import root_options
 from chatctl.commands.top import top
 from chatd import __version__
+from chatd.completion import completion_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,6 +75,7 @@ server_group.add_command(top)
 cli.add_command(server.announce)
 server_group.add_command(server.announce)
 cli.add_command(server.explain)
+cli.add_command(completion_command("chatctl"))
 
 
 def main() -> None:

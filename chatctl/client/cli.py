@@ -16,6 +16,7 @@ from chatctl.client.tail import tail
 from chatctl.client.window.command import window
 from chatctl.commands.common import room_name, root_options
 from chatd import __version__
+from chatd.completion import completion_command
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +68,7 @@ def _line(identity: str | None, home: str | None, room: str) -> int:
 
 for command in (send, tail, history, search, whoami, bot, window):
     cli.add_command(command)
+cli.add_command(completion_command("chat"))
 
 
 def main() -> None:

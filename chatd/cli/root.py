@@ -10,6 +10,7 @@ import click
 from chatd import __version__
 from chatd.cli import backup, certs, check, lifecycle, restore, settings, setup, users, verify
 from chatd.cli.output import Command
+from chatd.completion import completion_command
 from chatd.config.home import resolve_home
 
 
@@ -33,3 +34,4 @@ def main(ctx: click.Context, home: str | None) -> None:
 for room in (setup, lifecycle, check, settings, users, certs, verify, backup, restore):
     for command in room.COMMANDS:
         main.add_command(command)
+main.add_command(completion_command("chatd"))

@@ -1,0 +1,82 @@
+"""Manual pages and completion: made from the command trees, complete, and in the package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import click
+import pytest
+
+from chatd.completion import SHELLS
+from tests.support.daemon import BIN
+from tests.support.manpages import PROGRAMS, ROOT, generated, runnable
+
+COMMANDS = [item for name, root in PROGRAMS.items() for item in runnable(name, root)]
+FILES = generated()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_committed_files_are_those_of_the_code(file: Path) -> None:
+    assert file.read_text("utf-8") == FILES[file], "run: python -m tests.support.manpages"
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_every_command_and_option_explains_itself(path: str, command: click.Command) -> None:
+    assert command.help, path
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help or option.hidden, f"{path} {option.opts[0]}"
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_pages_are_good_roff(name: str) -> None:
+    page = ROOT / "docs" / "man" / f"{name}.1"
+    done = subprocess.run(
+        ["groff", "-man", "-Tascii", "-ww", str(page)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{name} - " in done.stdout
+
+
+def test_scripts_are_printed_without_a_home_or_an_identity(tmp_path: Path) -> None:
+    for name in PROGRAMS:
+        for shell in SHELLS:
+            done = subprocess.run(
+                [BIN / name, "completion", shell], capture_output=True, text=True, cwd=tmp_path, timeout=60
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.rstrip("\n") + "\n" in FILES.values()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("name", "words", "expected"),
+    [("chatctl", "kic", "kick"), ("chat", "send --li", "--lines"), ("chatd", "user a", "add")],
+)
+def test_bash_completes(name: str, words: str, expected: str) -> None:
+    script = f"""
+        source docs/completions/{name}.bash
+        COMP_WORDS=({name} {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _{name}_completion {name}; echo "${{COMPREPLY[@]}}"
+    """
+    environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+
+
+def test_the_package_installs_them(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        installed = [name.partition(".data/data/")[2] for name in archive.namelist()]
+    assert {f"share/man/man1/{name}.1" for name in PROGRAMS} <= set(installed)
+    assert sum("complet" in name or "site-functions" in name for name in installed) == 3 * len(PROGRAMS)
