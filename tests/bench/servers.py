@@ -61,7 +61,8 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> None:
-        file = self.folder / f"{self.name}.conf"
+        # prosody takes the language from the ending; nobody else minds.
+        file = self.folder / f"{self.name}.cfg.lua"
         file.write_text(self.settings())
         path = self._path()
         if path is None:
@@ -252,7 +253,7 @@ Component "rooms.localhost" "muc"
 """
 
     def command(self, path: str, file: Path) -> list[str]:
-        return [path, "-F", "--config", str(file)]
+        return [path, "-F", "--root", "--config", str(file)]
 
 
 class Floor(Server):

@@ -1,0 +1,272 @@
+"""Microseconds of every stage of a message's way, against its budget: ``python -m tests.bench.micro``.
+
+The parts are the real ones. A regression shows in the line of its stage; the exit code is 1 when one is
+over twice its budget. The budgets are those of a 2-core x86-64 box; a slower one needs ``--scale``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from chatd.config.schema import Settings
+from chatd.crypto.records import SERVER_TO_CLIENT, Opener, Sealer
+from chatd.hub.core import Hub
+from chatd.hub.links import Link
+from chatd.hub.reading import ReadThread
+from chatd.hub.recovery import carry_out, recover
+from chatd.hub.wire import pack
+from chatd.net.channel import TlsChannel
+from chatd.pki.authority import Authority, save_issued
+from chatd.pki.contexts import server_context
+from chatd.pki.identity import write_identity
+from chatd.pki.profiles import DeviceName
+from chatd.proto.frames import HEADER_SIZE, decode, encode
+from chatd.proto.requests import parse_request
+from chatd.store.eventlog import EventLog
+from chatd.worker.delivery import Delivery
+from chatd.worker.session import Phase, Session
+from tests.bench.dialects import body
+from tests.bench.wire import context
+
+SECONDS = 0.4
+RECIPIENTS = 200
+BATCH = 20
+
+
+class Stage(NamedTuple):
+    name: str
+    per: str
+    budget: float
+    run: Callable[[], int]  # does some, says how many
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.micro")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the budgets")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    slow, found = [], {}
+    with tempfile.TemporaryDirectory(prefix="micro-") as folder:
+        for stage in _stages(Path(folder)):
+            micros = measure(stage.run)
+            found[stage.name] = round(micros, 2)
+            budget = stage.budget * options.scale
+            if micros > 2 * budget:
+                slow.append(stage.name)
+            if not options.json:
+                mark = "" if micros <= budget else "over" if micros <= 2 * budget else "OVER TWICE"
+                print(f"{stage.name:28} {micros:8.2f} us a {stage.per:9} budget {budget:6.1f}  {mark}")
+    if options.json:
+        print(json.dumps(found))
+    sys.exit(1 if slow else 0)
+
+
+def measure(run: Callable[[], int]) -> float:
+    """CPU microseconds of one, the best of five pieces: noise only adds."""
+    run()
+    best = float("inf")
+    for _ in range(5):
+        done, start, until = 0, time.process_time(), time.perf_counter() + SECONDS / 5
+        while time.perf_counter() < until:
+            done += run()
+        best = min(best, (time.process_time() - start) / done)
+    return best * 1e6
+
+
+def _stages(folder: Path) -> Iterator[Stage]:
+    yield from _worker_in()
+    yield from _hub(folder)
+    with _sessions(folder) as sessions:
+        yield from _worker_out(sessions)
+
+
+def _request(number: int) -> bytes:
+    text = body(number).decode()
+    return encode(
+        {"type": "send", "id": number + 1, "msg_id": f"{number:032x}", "to": "#lobby", "body": text}
+    )
+
+
+def _worker_in() -> Iterator[Stage]:
+    sealer, opener = _pair()
+    frame = _request(1)
+    payload = frame[HEADER_SIZE:]
+    message = decode(payload)
+
+    def opened() -> int:
+        return len(opener.feed(sealer.seal(frame)))
+
+    yield Stage("envelope: seal and open", "record", 8, opened)
+    yield Stage("decode", "request", 10, lambda: bool(decode(payload)))
+    yield Stage("parse", "request", 4, lambda: bool(parse_request(message)))
+
+
+def _pair() -> tuple[Sealer, Opener]:
+    secret, session = os.urandom(32), os.urandom(16)
+    return Sealer(secret, SERVER_TO_CLIENT, session), Opener(secret, SERVER_TO_CLIENT, session)
+
+
+def _hub(folder: Path) -> Iterator[Stage]:
+    data = folder / "data"
+    settings = Settings()
+    EventLog.open(data, now=1).close()
+    carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
+    with closing(EventLog.open(data, now=1)) as log, closing(ReadThread(data)) as reader:
+        hub = Hub(log, recover(log), settings, reader, lambda: time.time_ns() // 1_000_000)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            yield from _hub_stages(hub, Link(ours), theirs)
+
+
+def _hub_stages(hub: Hub, link: Link, peer: socket.socket) -> Iterator[Stage]:
+    numbers = iter(range(10**9))
+    hub.links[link.number] = link
+    hub.handle(link, ["hello", "worker-1"], b"")
+    hub.handle(link, ["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")
+    hub.handle(link, ["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])
+    hub.commit()
+
+    def flush() -> None:
+        while link.flush():
+            peer.recv(1 << 20)
+        peer.recv(1 << 20)
+
+    def batch(size: int) -> int:
+        for _ in range(size):
+            hub.handle(link, ["request", 1], _request(next(numbers))[HEADER_SIZE:])
+        hub.commit()
+        flush()
+        return size
+
+    yield Stage("hub: batch of 1", "message", 400, lambda: batch(1))
+    yield Stage(f"hub: batch of {BATCH}", "message", 120, lambda: batch(BATCH))
+    yield Stage("hub: pack an event", "link", 4, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
+
+
+@contextmanager
+def _sessions(folder: Path) -> Iterator[list[Session]]:
+    """Sessions with real TLS over real sockets; a peer that takes everything unread."""
+    authority, now = Authority.create("lab", now=datetime.now(UTC)), datetime.now(UTC)
+    certs = folder / "certs"
+    certs.mkdir()
+    authority.save(certs)
+    save_issued(certs, "server", authority.issue_server(["127.0.0.1"], now=now))
+    identity = certs / "bob.pem"
+    issued, at = authority.issue_device("bob", "b", now=now), ["127.0.0.1:1"]
+    write_identity(
+        identity,
+        issued,
+        authority.certificate,
+        instance="lab",
+        user="bob",
+        device="b",
+        servers=["127.0.0.1:1"],
+    )
+    server, client = server_context(certs, alpn="chatd/1"), context(identity, "chatd/1")
+    sockets: list[socket.socket] = []
+    sessions = []
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            for sid in range(RECIPIENTS):
+                theirs = socket.create_connection(listener.getsockname())
+                ours, _ = listener.accept()
+                sockets += [theirs, ours]
+                sessions.append(_session(sid, ours, server, client))
+        yield sessions
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.SSLContext) -> Session:
+    channel = TlsChannel(server, server_side=True)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = client.wrap_bio(incoming, outgoing)
+    done = False
+    while not done:
+        try:
+            peer.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        done = channel.handshake(outgoing.read())
+        incoming.write(channel.take_outgoing())
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sealer, opener = _pair()
+    session = Session(sid, sock, channel, sealer, opener, DeviceName("lab", "bob", "b"), "1", "127.0.0.1")
+    session.phase = Phase.OPEN
+    return session
+
+
+class _Sink:
+    """Takes the place of a socket."""
+
+    def send(self, data: bytes, flags: int) -> int:
+        return len(data)
+
+
+def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
+    delivery = Delivery(1 << 20)
+    frame = encode({"type": "message", "seq": 1, "at": 1, "room": "#lobby", "user": "bob", "body": "x" * 160})
+    for session in sessions:
+        delivery.enter("#lobby", session)
+
+    def fan_out() -> int:
+        delivery.to_room("#lobby", frame)
+        for session in delivery.take_dirty():
+            session.outbox = []
+            session.outbox_bytes = 0
+        return RECIPIENTS
+
+    sealer = sessions[0].sealer
+    channel = sessions[0].channel
+    sealed = sealer.seal(frame)
+
+    def flush() -> int:
+        delivery.to_room("#lobby", frame)
+        for session in delivery.take_dirty():
+            delivery.flush(session)
+        return RECIPIENTS
+
+    yield Stage("worker: fan out", "delivery", 0.6, fan_out)
+    yield Stage("worker: seal", "delivery", 2.5, lambda: bool(sealer.seal(frame)))
+    yield Stage("worker: TLS write", "delivery", 2.5, lambda: bool(channel.protect(sealed)))
+    sockets = [session.sock for session in sessions]
+    for session in sessions:
+        session.sock = _Sink()  # type: ignore[assignment]
+    yield Stage("worker: all but the send", "delivery", 6, flush)
+    for session, sock in zip(sessions, sockets, strict=True):
+        session.sock = sock
+    yield Stage("worker: send", "delivery", 6, _sending(sockets[0], channel.protect(sealed)))
+
+
+def _sending(sock: socket.socket, data: bytes) -> Callable[[], int]:
+    """`send` on a pair of its own whose other end is emptied now and then."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send() -> int:
+        for _ in range(50):
+            ours.send(data, socket.MSG_DONTWAIT)
+        theirs.recv(1 << 20)
+        return 50
+
+    return send
+
+
+if __name__ == "__main__":
+    main()
