@@ -24,6 +24,7 @@ from chatd.store.sealed import unusable
 
 SHORTEST_PASSPHRASE = 12
 _LONGEST_PASSPHRASE_BYTES = 1024
+_BAR_COLUMNS = 30  # with its words it fits the narrowest terminals
 _LARGEST_FILE_BYTES = 1024 * 1024  # of settings, certificates and keys
 
 passphrase_option: Callable[[Any], Any] = click.option(
@@ -116,7 +117,7 @@ def shown_progress() -> Iterator[Progress]:
 
     def draw(what: str, done: int, total: int) -> None:
         nonlocal shown
-        text = f"{what} {done * 100 // total} %" if total else f"{what} {done}"
+        text = f"{what}  {_bar(done, total)}" if total else f"{what}  {done}"
         if text != shown:
             click.echo(f"\r{text.ljust(len(shown))}", nl=False, err=True)
             shown = text
@@ -129,6 +130,12 @@ def shown_progress() -> Iterator[Progress]:
     finally:
         if shown:
             click.echo(f"\r{' ' * len(shown)}\r", nl=False, err=True)
+
+
+def _bar(done: int, total: int) -> str:
+    done = min(done, total)  # a log grows while it is read
+    full = done * _BAR_COLUMNS // total
+    return f"[{'#' * full}{'.' * (_BAR_COLUMNS - full)}] {done * 100 // total:3} %"
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
+from chatd.cli.backupfiles import shown_progress
 from chatd.cli.output import EXIT_FAILED, emit_json, note
 from chatd.config.home import Home
+from chatd.store.mark import read_mark
 from chatd.store.verify import verify as verify_log
 
 
@@ -20,15 +23,9 @@ def verify(home: Home, as_json: bool) -> None:
     Exit code 0: every entry is what it was when it was acknowledged; 1: damage, and where.
     """
     home.require_initialised()
-    shown = sys.stderr.isatty()
-
-    def progress(seq: int) -> None:
-        if shown:
-            click.echo(f"\rverified up to {seq}", nl=False, err=True)
-
-    report = verify_log(home.data, full=True, progress=progress)
-    if shown:
-        note("")
+    total = _length(home.data)
+    with shown_progress() as progress:
+        report = verify_log(home.data, full=True, progress=lambda seq: progress("verifying", seq, total))
     if as_json:
         emit_json(report._asdict())
     elif report.ok:
@@ -39,6 +36,15 @@ def verify(home: Home, as_json: bool) -> None:
         note("do not delete anything; see docs/operations.md, Damage")
     if not report.ok:
         sys.exit(EXIT_FAILED)
+
+
+def _length(data: Path) -> int:
+    """How many events there are at least; 0 when that cannot be told, which the verification then says."""
+    try:
+        mark = read_mark(data)
+    except OSError:
+        return 0
+    return mark.point.seq if mark is not None else 0
 
 
 COMMANDS: list[click.Command] = [verify]

@@ -1,0 +1,35 @@
+"""The bar of long work: on a terminal only, and gone when the work is done."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from chatd.cli.backupfiles import shown_progress
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "shown"),
+    [
+        (0, 10, f"copying  [{'.' * 30}]   0 %"),
+        (5, 10, f"copying  [{'#' * 15}{'.' * 15}]  50 %"),
+        (12, 10, f"copying  [{'#' * 30}] 100 %"),
+        (7, 0, "copying  7"),
+    ],
+)
+def test_a_bar_on_a_terminal(
+    done: int, total: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with shown_progress() as progress:
+        progress("copying", done, total)
+        progress("copying", done, total)
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"\r{shown}\r{' ' * len(shown)}\r")
+
+
+def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_progress() as progress:
+        progress("copying", 1, 2)
+    assert capsys.readouterr() == ("", "")
