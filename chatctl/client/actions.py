@@ -6,13 +6,16 @@ from collections.abc import Awaitable, Callable
 
 from chatctl.client import answers
 from chatctl.client.grammar import Call
-from chatctl.client.render import title
+from chatctl.client.render import name, snippet, title
 from chatctl.client.talk import Talk, typed
 from chatctl.durations import format_duration
 from chatd.errors import ChatdError
 
 HISTORY_PAGE = 20
 SEARCH_PAGE = 20
+# Messages that /redact NAME offers, the last ones.
+REDACT_CHOICES = 5
+LONGEST_SEQ = 16
 # After these, what is typed next is meant for another room: they are waited for.
 SWITCHING = frozenset({"join", "create", "part", "msg"})
 
@@ -32,7 +35,7 @@ async def _join(talk: Talk, call: Call) -> None:
 
 
 async def _create(talk: Talk, call: Call) -> None:
-    await talk.enter(call["room"], create={"topic": call["topic"]})
+    await talk.enter(call["room"], create={"topic": call["topic"], "guests": call["guests"]})
 
 
 async def _part(talk: Talk, call: Call) -> None:
@@ -114,6 +117,16 @@ async def _search(talk: Talk, call: Call) -> None:
     talk.note(f"{len(events)} found{more}" if events else "nothing was found")
 
 
+async def _focus(talk: Talk, call: Call) -> None:
+    if call["rooms"] == "off":
+        talk.rooms.focus = None
+        talk.note("calls from all rooms are shown again")
+        return
+    talk.rooms.focus = call["rooms"] or frozenset()
+    besides = "".join(f", {name(room)}" for room in sorted(talk.rooms.focus))
+    talk.note(f"only the current room{besides} and announcements are shown; /focus off ends it")
+
+
 async def _away(talk: Talk, call: Call) -> None:
     await talk.ask("away", text=call["text"] or "")
     talk.note("you are away; /away without text ends it" if call["text"] else "you are back")
@@ -149,6 +162,21 @@ async def _mute(talk: Talk, call: Call) -> None:
 async def _unmute(talk: Talk, call: Call) -> None:
     await talk.ask("unmute", user=call["name"], room=call["room"])
     talk.note(f"{call['name']} may write again {_scope(call)}")
+
+
+async def _redact(talk: Talk, call: Call) -> None:
+    to, room = call["to"], _here(talk)
+    if to.isascii() and to.isdigit() and len(to) <= LONGEST_SEQ:
+        await talk.ask("redact", room=room, seq=int(to), reason=call["reason"])
+        return
+    # Erased for good: what was meant is shown before, and its number has to be typed.
+    found = talk.rooms.here.matching(to)[-REDACT_CHOICES:]
+    if not found:
+        raise ChatdError(
+            "E410", f"no message of {to!r} is known here", "give a NAME, a TIME as it is shown, or a NUMBER"
+        )
+    for message in found:
+        talk.note(f"/redact {message.seq} erases {message.user}: {snippet(message.body)}")
 
 
 async def _announce(talk: Talk, call: Call) -> None:
@@ -192,6 +220,7 @@ HANDLERS: dict[str, Callable[[Talk, Call], Awaitable[None]]] = {
     "paste": _paste,
     "history": _history,
     "search": _search,
+    "focus": _focus,
     "away": _away,
     "kick": _kick,
     "ban": _ban,
@@ -199,6 +228,7 @@ HANDLERS: dict[str, Callable[[Talk, Call], Awaitable[None]]] = {
     "bans": _bans,
     "mute": _mute,
     "unmute": _unmute,
+    "redact": _redact,
     "announce": _announce,
     "role": _role,
     "quit": _quit,

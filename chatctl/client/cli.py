@@ -30,9 +30,20 @@ from chatd.completion import completion_command
     help="Room to be in (the # may be left out).",
 )
 @click.option("--plain", is_flag=True, help="Send the lines of standard input, print what the room shows.")
+@click.option(
+    "--theme",
+    type=click.Choice(["dark", "light", "plain"]),
+    default="dark",
+    show_default=True,
+    envvar="CHAT_THEME",
+    show_envvar=True,
+    help="Colours of the line client, for the ground of the terminal.",
+)
 @click.version_option(__version__, prog_name="chat")
 @click.pass_context
-def cli(context: click.Context, identity: str | None, home: str | None, room: str, plain: bool) -> int:
+def cli(
+    context: click.Context, identity: str | None, home: str | None, room: str, plain: bool, theme: str
+) -> int:
     """Chat. On a terminal this opens the line client; /help lists its commands.
 
     Without a terminal (or with --plain) every line of standard input is sent to the room, and what the
@@ -45,7 +56,7 @@ def cli(context: click.Context, identity: str | None, home: str | None, room: st
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if plain or not interactive:
         return _plain(identity, home, room)
-    return _line(identity, home, room)
+    return _line(identity, home, room, theme)
 
 
 def _plain(identity: str | None, home: str | None, room: str) -> int:
@@ -56,14 +67,14 @@ def _plain(identity: str | None, home: str | None, room: str) -> int:
         return run(client, room, sys.stdin, sys.stdout)
 
 
-def _line(identity: str | None, home: str | None, room: str) -> int:
+def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
     from chatctl.client import Client
     from chatctl.client.line import run
 
     known = load_identity(identity, home)
     state: Path = state_folder(known, os.environ)
     with Client(known, state=state) as client:
-        return run(client, room)
+        return run(client, room, theme)
 
 
 for command in (send, tail, history, search, whoami, bot, window):

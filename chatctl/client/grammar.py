@@ -46,6 +46,17 @@ def _read_number(word: str) -> int:
     return int(word)
 
 
+def _read_guests(word: str) -> bool:
+    if word != "--guests":
+        raise ValueError(f"{word[:32]!r} is not --guests")
+    return True
+
+
+def _read_focus(text: str) -> str | frozenset[str]:
+    """ "off", or the rooms besides the current one."""
+    return "off" if text == "off" else frozenset(_read_room(word) for word in text.split())
+
+
 def _starts_with_digit(word: str) -> bool:
     return word[:1].isdigit()
 
@@ -57,6 +68,8 @@ MARKED_ROOM = Kind("room", check_room, lambda word: word.startswith("#"))
 ROLE = Kind("role", _read_role)
 DURATION = Kind("duration", parse_duration, _starts_with_digit)
 NUMBER = Kind("number", _read_number)
+GUESTS = Kind("--guests", _read_guests, lambda word: word.startswith("--"))
+FOCUS = Kind("focus", _read_focus, rest=True)
 WORD = Kind("word", str)
 TEXT = Kind("text", str, rest=True)
 
@@ -71,7 +84,8 @@ class Arg(NamedTuple):
     @property
     def shown(self) -> str:
         """How usage lines name it."""
-        word = {"duration": "2h", "room": "#ROOM"}.get(self.kind.name, self.name.upper())
+        known = {"duration": "2h", "room": "#ROOM", "--guests": "--guests", "focus": "#ROOM"}
+        word = known.get(self.kind.name, self.name.upper())
         word += "..." if self.kind.rest else ""
         return f"[{word}]" if self.optional else word
 
@@ -130,7 +144,12 @@ TABLE: tuple[Command, ...] = (
     Command("join", (_NEW,), "enter a room, or switch to it", "room.join", ("j",)),
     Command("part", (_ROOM,), "leave this room, or the one named", "room.join", ("leave",)),
     Command("rooms", (), "list the rooms there are", "room.list"),
-    Command("create", (_NEW, _TOPIC), "make a room and enter it", "room.create"),
+    Command(
+        "create",
+        (_NEW, Arg("guests", GUESTS, True), _TOPIC),
+        "make a room, for guests too, and enter it",
+        "room.create",
+    ),
     Command("topic", (_TOPIC,), "show or set this room's topic", "room.topic"),
     Command("who", (_ROOM,), "list the members of a room", "presence.read"),
     Command("whois", (_WHO,), "tell role, devices and rooms of a user", "presence.read"),
@@ -142,6 +161,7 @@ TABLE: tuple[Command, ...] = (
     Command("paste", (), "write several lines as one message; Ctrl-D sends it", "message.send"),
     Command("history", (Arg("count", NUMBER, True),), "page further back here", "message.read"),
     Command("search", (Arg("query", TEXT),), "find words; from:NAME in:#room since:2h narrow it", "search"),
+    Command("focus", (Arg("rooms", FOCUS, True),), "show only this room and those named, until off"),
     Command("away", (_ANY_TEXT,), "say that you are away; without text: back again", "away.set"),
     Command("kick", (_WHO, _ONLY_IN, _WHY), "end a user's sessions, or put out of one room", "moderate.kick"),
     Command("ban", (_WHO, _FOR, _WHY), "keep a user out, for a time or until /unban", "moderate.ban"),
@@ -149,6 +169,12 @@ TABLE: tuple[Command, ...] = (
     Command("bans", (), "list the bans in force", "moderate.ban"),
     Command("mute", (_WHO, _ONLY_IN, _FOR, _WHY), "refuse what a user sends", "moderate.mute"),
     Command("unmute", (_WHO, _ONLY_IN), "end a mute", "moderate.mute"),
+    Command(
+        "redact",
+        (Arg("to", WORD), _WHY),
+        "erase a message by NUMBER; tell those of NAME or TIME",
+        "moderate.redact",
+    ),
     Command("announce", (_TEXT,), "say something to everybody", "announce"),
     Command("role", (Arg("name", USER, True), Arg("role", ROLE, True)), "show or set roles", "role.show"),
     Command("quit", (), "leave the chat (Ctrl-D does, too)", aliases=("exit",)),
@@ -191,7 +217,7 @@ def _read_arguments(command: Command, rest: str) -> dict[str, Any]:
             if not arg.optional:
                 raise ValueError(f"/{command.name} needs {arg.shown}")
         elif arg.kind.rest:
-            values[arg.name], rest = rest, ""
+            values[arg.name], rest = arg.kind.read(rest), ""
         else:
             word, after = _first_word(rest)
             if not arg.optional or arg.kind.looks(word):

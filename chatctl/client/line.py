@@ -20,6 +20,7 @@ from chatctl.client.render import Line, name, snippet, title
 from chatctl.client.rooms import Rooms
 from chatctl.client.screen import Screen
 from chatctl.client.talk import Talk
+from chatctl.client.themes import DEFAULT_THEME
 
 # Events handed to the screen and not yet shown; above it the library waits.
 AHEAD_LIMIT = 256
@@ -30,8 +31,8 @@ PENDING_LINES = 3
 EXPIRY_DAYS = 14
 
 
-def run(client: Client, room: str) -> int:
-    """Chat on this terminal, beginning in ``room``; the exit code.
+def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
+    """Chat on this terminal, beginning in ``room``; the exit code. ``theme`` is a name of `THEMES`.
 
     A terminal that cannot place its cursor gets plain mode. Closes the client.
     """
@@ -40,7 +41,7 @@ def run(client: Client, room: str) -> int:
 
         return plain.run(client, room, sys.stdin, sys.stdout)
     client.start()
-    chat = _Chat(client, room)
+    chat = _Chat(client, room, theme)
     asyncio.run(chat.run())
     if client.unsent and chat.talk.error is None:
         client.close(drain=DRAIN_SECONDS)
@@ -56,7 +57,7 @@ def run(client: Client, room: str) -> int:
 class _Chat:
     """One run. The library's events come from a thread of their own; all else is on the event loop."""
 
-    def __init__(self, client: Client, room: str) -> None:
+    def __init__(self, client: Client, room: str, theme: str) -> None:
         self._client = client
         rooms = Rooms(client.identity.user)
         self._screen = Screen(
@@ -65,6 +66,7 @@ class _Chat:
             on_line=self._on_line,
             completer=LineCompleter(rooms, lambda: client.welcome.permissions if client.welcome else ()),
             history=state_folder(client.identity, os.environ) / "typed",
+            theme=theme,
         )
         self.talk = Talk(client, room, self._screen, rooms)
         self._lines: asyncio.Queue[Say | Call] = asyncio.Queue()
@@ -148,6 +150,8 @@ class _Chat:
             parts.append(("class:alert", " NO ENVELOPE "))
         if (days := self._days_left()) < EXPIRY_DAYS:
             parts.append(("class:alert", f" certificate ends in {max(days, 0)} days "))
+        if self.talk.rooms.focus is not None:
+            parts.append(("class:status", "· focus "))
         for room, count, called in self.talk.rooms.unread():
             parts.append(("class:alert" if called else "class:status", f"· {title(room, me)} {count} "))
         return parts

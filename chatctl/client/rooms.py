@@ -53,13 +53,20 @@ class Room:
         """A remembered message by its place in the log."""
         return next((m for m in reversed(self.recent) if m.seq == seq), None)
 
-    def answered(self, to: str) -> ev.Message | None:
-        """The message meant by /reply: the last one of a user, or the one of a time as shown."""
+    def matching(self, to: str) -> list[ev.Message]:
+        """Remembered messages of a user, or of a time as shown."""
         clock = to.strip("[]").removesuffix("Z")
-        for message in reversed(self.recent):
-            if message.user == to.removeprefix("@") or render.clock_of(message.at) == clock:
-                return message
-        return None
+        user = to.removeprefix("@")
+        return [m for m in self.recent if m.user == user or render.clock_of(m.at) == clock]
+
+    def answered(self, to: str) -> ev.Message | None:
+        """The message meant by /reply: the last one of a user, or of a time."""
+        return next(reversed(self.matching(to)), None)
+
+    def forget(self, event: ev.Redacted | ev.Expired) -> None:
+        """Messages were erased: nothing keeps their text here, neither."""
+        first, last = (event.target, event.target) if isinstance(event, ev.Redacted) else (0, event.upto)
+        self.recent = [m for m in self.recent if not first <= m.seq <= last]
 
 
 class Rooms:
@@ -69,6 +76,8 @@ class Rooms:
         self.me = me
         self.current = ""
         self.joined: set[str] = set()
+        # Rooms shown in full besides the current one, and nothing else is; None: calls are shown, too.
+        self.focus: frozenset[str] | None = None
         self._known: dict[str, Room] = {}
 
     def __getitem__(self, name: str) -> Room:
@@ -96,13 +105,17 @@ class Rooms:
         return unread
 
     def take(self, event: AnyEvent) -> bool:
-        """Note an event; whether to show it. Messages elsewhere are counted unless they call the user."""
+        """Note an event; whether to show it. Messages elsewhere are counted, and shown if they call the
+        user or `focus` names their room."""
         match event:
             case ev.Message():
                 return self._take_message(event)
             case ev.Joined() | ev.Parted():
                 return self._take_membership(event)
-            case ev.TopicSet() | ev.RoomCreated():
+            case ev.Redacted() | ev.Expired():
+                self[event.room].forget(event)
+                return self._fresh_here(event.room, event.seq)
+            case ev.TopicSet() | ev.RoomCreated() | ev.Frozen():
                 return self._fresh_here(event.room, event.seq)
             case ev.Presence():
                 return event.room == self.current and event.user != self.me
@@ -142,10 +155,12 @@ class Rooms:
             return self._fresh_here(event.room, event.seq)
         if event.user == self.me:
             return event.room.startswith("@")
+        if self.focus is not None and event.room in self.focus:
+            return True
         room.unread += 1
         called = self.calls(event)
         room.called += called
-        return called
+        return called and self.focus is None
 
     def _take_membership(self, event: ev.Joined | ev.Parted) -> bool:
         room = self[event.room]

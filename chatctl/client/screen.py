@@ -28,40 +28,15 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
-from prompt_toolkit.styles import Style
 
 from chatctl.client.render import Line
+from chatctl.client.themes import DEFAULT_THEME, style_of
 from chatctl.client.wrapping import wrap
 
 # A second Ctrl-C within this time quits.
 TWICE_SECONDS = 2.0
 # Typed lines kept from one run to the next.
 HISTORY_ENTRIES = 1_000
-
-STYLE = Style.from_dict(
-    {
-        "status": "reverse",
-        "alert": "reverse bold ansired",
-        "prompt": "bold",
-        "pending": "ansibrightblack",
-        "time": "ansibrightblack",
-        "quiet": "ansibrightblack",
-        "event": "ansibrightblack",
-        "quote": "italic ansibrightblack",
-        "room": "ansicyan bold",
-        "command": "bold",
-        "error": "ansired",
-        "announcement": "bold ansiyellow",
-        "mention": "bold",
-        "me": "bold",
-        "name0": "ansigreen",
-        "name1": "ansiyellow",
-        "name2": "ansiblue",
-        "name3": "ansimagenta",
-        "name4": "ansicyan",
-        "name5": "ansibrightgreen",
-    }
-)
 
 
 class Screen:
@@ -79,7 +54,9 @@ class Screen:
         completer: Completer,
         history: Path | None = None,
         output: Output | None = None,
+        theme: str = DEFAULT_THEME,
     ) -> None:
+        self._style = style_of(theme)
         self._output = output or _output(sys.stdout)
         self._on_line = on_line
         self._waiting: list[Line] = []
@@ -99,7 +76,7 @@ class Screen:
             key_bindings=self._keys(),
             enable_suspend=True,
             erase_when_done=True,
-            style=STYLE,
+            style=self._style,
             output=self._output,
         )
         self._add_status(status)
@@ -168,7 +145,7 @@ class Screen:
             for row in wrap(line, width):
                 text += [*row, ("", "\n")]
         # The renderer's function: the one in shortcuts would queue once more behind the application.
-        print_formatted_text(self._output, text, STYLE)
+        print_formatted_text(self._output, text, self._style)
         self._output.flush()
 
     def _accept(self, buffer: Buffer) -> bool:

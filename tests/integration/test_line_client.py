@@ -152,6 +152,28 @@ def test_quitting(terminal: Terminal, shared_daemon: Daemon) -> None:
     assert terminal.wait_end(ida) == 0
 
 
+def test_erasing_focus_themes_and_a_room_for_guests(terminal: Terminal, shared_daemon: Daemon) -> None:
+    jon, kim = user(shared_daemon, "jon", "admin"), user(shared_daemon, "kim", "guest")
+    open_chat(terminal, shared_daemon, jon, "--theme", "plain")
+    open_chat(terminal, shared_daemon, kim, "--theme", "light")
+    say(terminal, jon, "/create visitors --guests welcome")
+    terminal.wait(jon, "#visitors: welcome · 1 member")
+    say(terminal, kim, "/join visitors")
+    say(terminal, kim, "my password is hunter2")
+    terminal.wait(jon, "<kim~> my password is hunter2")
+    say(terminal, jon, "/redact kim")
+    offered = terminal.wait(jon, "erases kim: my password is hunter2")
+    number = re.findall(r"/redact (\d+) erases", offered)[-1]
+    say(terminal, jon, f"/redact {number} oops")
+    terminal.wait(kim, f"* jon erased message {number}: oops")
+    say(terminal, kim, "/focus")
+    terminal.wait(kim, "· focus")
+    say(terminal, jon, "/join #lobby")
+    say(terminal, jon, "kim: psst")
+    shown = terminal.wait(kim, "· #lobby 1")
+    assert "psst" not in shown
+
+
 def test_hostile_text_cannot_control_the_terminal(terminal: Terminal) -> None:
     done = terminal._folder / "shown"
     script = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.support.hostile_screen", str(done))

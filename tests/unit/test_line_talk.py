@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from chatctl.client.actions import carry_out
 from chatctl.client.completion import LineCompleter
+from chatctl.client.grammar import Call, parse
 from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected, Refused, Sent, SentResult
 from chatctl.client.render import Line, plain
 from chatctl.client.rooms import RECENT_LIMIT, ROOMS_LIMIT, Rooms
@@ -98,6 +100,13 @@ async def begin(talk: Talk) -> None:
     talk.take(Connected(talk.client.welcome))  # type: ignore[arg-type]
     talk.take(CaughtUp(0))
     await settle(talk)
+
+
+async def typed(talk: Talk, line: str) -> None:
+    """A command as the user types it."""
+    call = parse(line)
+    assert isinstance(call, Call)
+    await carry_out(talk, call)
 
 
 async def settle(talk: Talk) -> None:
@@ -236,6 +245,67 @@ def test_the_connection_is_told_in_words_and_once() -> None:
         talk.take(Disconnected(ChatdError("E206"), None))
         assert screen.closed
         assert str(talk.error) == str(ChatdError("E206"))
+
+    run(body)
+
+
+def test_focus_holds_back_what_is_said_elsewhere() -> None:
+    async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(talk)
+        await typed(talk, "/focus #ops")
+        for number, room in enumerate(("#war", "@alice,bob", "#ops", "#lobby"), 5):
+            talk.take(message(number, f"alice: {room}", room))
+        assert screen.said() == ["alice: #ops", "alice: #lobby"]
+        assert screen.bells == 2
+        assert talk.rooms.unread() == [("#war", 1, True), ("@alice,bob", 1, True)]
+        await typed(talk, "/focus off")
+        talk.take(message(9, "alice: again", "#war"))
+        assert screen.said()[-1] == "alice: again"
+
+    run(body)
+
+
+def test_redact_tells_the_numbers_and_takes_one() -> None:
+    async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
+        asked: list[dict[str, Any]] = []
+        await begin(talk)
+        talk.take(message(5_000, "the password\x1b[2J"))
+        talk.take(message(5_001, "in the same second", user="carol"))
+
+        def request(kind: str, **fields: Any) -> dict[str, Any]:
+            asked.append({"kind": kind, **fields})
+            return {}
+
+        client.request = request  # type: ignore[method-assign]
+        await typed(talk, "/redact @bob")
+        assert screen.lines[-1] == r"-- /redact 5000 erases bob: the password\x1b[2J --"
+        await typed(talk, "/redact 00:00:05Z")
+        assert [line.split()[2] for line in screen.lines[-2:]] == ["5000", "5001"]
+        for nobody in ("dan", "9" * 17):
+            with pytest.raises(ChatdError, match="E410"):
+                await typed(talk, f"/redact {nobody}")
+        assert asked == []
+        await typed(talk, "/redact 5000 a secret")
+        assert asked == [{"kind": "redact", "room": "#lobby", "seq": 5000, "reason": "a secret"}]
+
+    run(body)
+
+
+def test_what_is_erased_is_forgotten_and_told() -> None:
+    async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(talk)
+        for seq in range(5, 9):
+            talk.take(message(seq, f"secret {seq}"))
+        common = {"at": 9, "room": "#lobby"}
+        talk.take(ev.Redacted(type="redacted", seq=9, target=8, by="alice", **common))  # type: ignore[arg-type]
+        talk.take(ev.Expired(type="expired", seq=10, upto=6, count=2, **common))  # type: ignore[arg-type]
+        assert [m.seq for m in talk.rooms.here.recent] == [7]
+        assert [line[12:] for line in screen.lines[-2:]] == [
+            "* alice erased message 8",
+            "* 2 messages of #lobby have passed their time and were erased",
+        ]
+        talk.take(message(11, "re", reply_to=8))
+        assert "secret" not in screen.lines[-1]
 
     run(body)
 

@@ -1,0 +1,58 @@
+"""The looks of the line client: a style for each class that `render`, `answers` and the screen use."""
+
+from __future__ import annotations
+
+from prompt_toolkit.styles import Style
+
+DEFAULT_THEME = "dark"
+_PLAIN = {
+    "status": "reverse",
+    "alert": "reverse bold",
+    "prompt": "bold",
+    "room": "bold",
+    "command": "bold",
+    "announcement": "bold",
+    "mention": "bold",
+    "me": "bold",
+    "quote": "italic",
+}
+_DARK = _PLAIN | {
+    "alert": "reverse bold ansired",
+    "pending": "ansibrightblack",
+    "time": "ansibrightblack",
+    "quiet": "ansibrightblack",
+    "event": "ansibrightblack",
+    "quote": "italic ansibrightblack",
+    "room": "ansicyan bold",
+    "error": "ansired",
+    "announcement": "bold ansiyellow",
+    "name0": "ansigreen",
+    "name1": "ansiyellow",
+    "name2": "ansiblue",
+    "name3": "ansimagenta",
+    "name4": "ansicyan",
+    "name5": "ansibrightgreen",
+}
+# The sixteen colours of a terminal are made for a dark ground: its yellow cannot be read on white.
+_LIGHT = _DARK | {
+    "pending": "#5f5f5f",
+    "time": "#5f5f5f",
+    "quiet": "#5f5f5f",
+    "event": "#5f5f5f",
+    "quote": "italic #5f5f5f",
+    "room": "#005f87 bold",
+    "error": "#af0000",
+    "announcement": "bold #875f00",
+    "name0": "#005f00",
+    "name1": "#875f00",
+    "name2": "#00005f",
+    "name3": "#870087",
+    "name4": "#005f87",
+    "name5": "#5f5f00",
+}
+THEMES = {"dark": _DARK, "light": _LIGHT, "plain": _PLAIN}
+
+
+def style_of(theme: str) -> Style:
+    """The style of one of `THEMES`. NO_COLOR takes the colours out of any."""
+    return Style.from_dict(THEMES[theme])

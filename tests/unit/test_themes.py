@@ -1,0 +1,35 @@
+"""The themes of the line client."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+import chatctl.client
+from chatctl.client.cli import cli
+from chatctl.client.themes import DEFAULT_THEME, THEMES, style_of
+
+SOURCES = Path(chatctl.client.__file__).parent
+
+
+def test_the_option_offers_the_themes_there_are() -> None:
+    (option,) = (one for one in cli.params if one.name == "theme")
+    assert isinstance(option.type, click.Choice)
+    assert (list(option.type.choices), option.default) == (list(THEMES), DEFAULT_THEME)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_theme_is_a_style(theme: str) -> None:
+    assert style_of(theme).style_rules
+
+
+def test_every_class_that_is_used_has_a_look() -> None:
+    used = {name for path in SOURCES.glob("*.py") for name in re.findall(r'"class:(\w+)"', path.read_text())}
+    assert used <= THEMES["dark"].keys() == THEMES["light"].keys()
+
+
+def test_plain_has_no_colours() -> None:
+    assert not [look for look in THEMES["plain"].values() if re.search(r"#|ansi", look)]
