@@ -23,32 +23,35 @@ class Terminal:
         self._environ.pop("TMUX", None)
         self._names: list[str] = []
 
+    # Targets are written "=NAME:": the bare name could be that of a window, which tmux names after the
+    # command in it.
+
     def open(self, name: str, command: Sequence[str], *, columns: int = 90, rows: int = 40) -> None:
         """Start a program in a window; the window stays when it ends."""
         size = ("-x", str(columns), "-y", str(rows))
         self._tmux("-f", "/dev/null", "new-session", "-d", "-s", name, *size, "cat")
-        self._tmux("pipe-pane", "-t", name, f"cat > {self._raw(name)}")
+        self._tmux("pipe-pane", "-t", f"={name}:", f"cat > {self._raw(name)}")
         # The shell tells the exit code: tmux itself sometimes misses it (remain-on-exit of tmux 3.3a).
         script = f'"$@"; echo "{ENDED} $?"; exec sleep 600'
-        self._tmux("respawn-pane", "-k", "-t", name, "sh", "-c", script, "sh", *command)
+        self._tmux("respawn-pane", "-k", "-t", f"={name}:", "sh", "-c", script, "sh", *command)
         self._names.append(name)
 
     def keys(self, name: str, *keys: str) -> None:
         """Press keys; text is typed as it is."""
-        self._tmux("send-keys", "-t", name, *keys)
+        self._tmux("send-keys", "-t", f"={name}:", *keys)
 
     def paste(self, name: str, text: str) -> None:
         """Paste, bracketed when the program asked for that."""
         self._tmux("load-buffer", "-", text=text)
-        self._tmux("paste-buffer", "-p", "-t", name)
+        self._tmux("paste-buffer", "-p", "-t", f"={name}:")
 
     def resize(self, name: str, columns: int, rows: int) -> None:
         """Change the size of a window."""
-        self._tmux("resize-window", "-t", name, "-x", str(columns), "-y", str(rows))
+        self._tmux("resize-window", "-t", f"={name}:", "-x", str(columns), "-y", str(rows))
 
     def text(self, name: str) -> str:
         """What is on the screen and above it, rows that were wrapped by the terminal joined."""
-        return self._tmux("capture-pane", "-p", "-J", "-S", "-1000", "-t", name)
+        return self._tmux("capture-pane", "-p", "-J", "-S", "-1000", "-t", f"={name}:")
 
     def raw(self, name: str) -> bytes:
         """Every byte the program wrote."""
@@ -56,7 +59,7 @@ class Terminal:
 
     def title(self, name: str) -> str:
         """The title of the window's pane."""
-        return self._tmux("display-message", "-p", "-t", name, "#{pane_title}").strip()
+        return self._tmux("display-message", "-p", "-t", f"={name}:", "#{pane_title}").strip()
 
     def wait(self, name: str, text: str) -> str:
         """Wait until a text is on the screen; all that is there then."""
@@ -66,7 +69,10 @@ class Terminal:
 
     def wait_for(self, name: str, pattern: str) -> None:
         """Wait until the screen matches; a screen in the middle of being drawn does not."""
-        wait_until(lambda: re.search(pattern, self.text(name)), what=f"{pattern!r} in {name}")
+        try:
+            wait_until(lambda: re.search(pattern, self.text(name)), what=f"{pattern!r} in {name}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the screen:\n{self.text(name)}") from None
 
     def wait_end(self, name: str) -> int:
         """Wait until the program has ended; its exit code."""
