@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from chatctl.client import grammar
 from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected, Refused, Sent, SentResult
+from chatctl.client.window import commands
 from chatctl.client.window.conversation import ROWS_LIMIT
 from chatctl.client.window.model import READING_LIMIT, ROOMS_LIMIT, WindowModel
 from chatctl.client.window.timeline import Block, blocks, changes, line_count
@@ -261,3 +263,7 @@ def test_only_what_differs_is_drawn(old: str, new: str, expected: tuple[int, int
 
     assert changes(drawn(old), drawn(new)) == expected
     assert line_count(drawn(new)) == len(new)
+
+
+def test_every_command_of_the_grammar_is_known_to_the_window() -> None:
+    assert {command.name for command in grammar.TABLE} == set(commands.HANDLERS)

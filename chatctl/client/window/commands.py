@@ -37,6 +37,15 @@ def _told(control: Control, lines: Iterable[render.Line]) -> None:
     control.model.note(render.plain(lines), kind="listing")
 
 
+def _redact(control: Control, call: Call) -> None:
+    number, here = call["to"], control.model.here.name
+    if not number.isdecimal():
+        control.model.note("say the message's number; chat history --json tells it", kind="error")
+        return
+    reason = call["reason"] or ""
+    control.link.ask("redact", lambda _: None, room=here, seq=int(number), reason=reason)
+
+
 def _help(control: Control, call: Call) -> None:
     welcome = control.model.welcome
     lines = answers.help_lines(welcome.permissions if welcome else (), call["command"])
@@ -46,7 +55,7 @@ def _help(control: Control, call: Call) -> None:
 
 
 def _create(control: Control, call: Call) -> None:
-    control.create(call["room"], call["topic"] or "")
+    control.create(call["room"], call["topic"] or "", guests=bool(call["guests"]))
 
 
 def _part(control: Control, call: Call) -> None:
@@ -172,6 +181,8 @@ HANDLERS: dict[str, Doing] = {
     "mute": _moderate,
     "unmute": _moderate,
     "bans": _bans,
+    "redact": _redact,
+    "focus": lambda control, call: control.model.note("the window shows one room at a time as it is"),
     "announce": _announce,
     "role": _role,
     "quit": _quit,
