@@ -53,6 +53,9 @@ class Dialect:
     def login(self, c: Connection, number: int, room: int) -> None:
         """After it the server knows the client."""
 
+    def welcomed(self, c: Connection) -> None:
+        """Wait for the end of a login that does not wait by itself."""
+
     def hear(self, c: Connection, room: int) -> None:
         """After it the connection gets the room's messages."""
 
@@ -68,6 +71,9 @@ class Irc(Dialect):
 
     def login(self, c: Connection, number: int, room: int) -> None:
         c.send(b"NICK b%d\r\nUSER b%d 0 * :b\r\n" % (number, number))
+
+    def welcomed(self, c: Connection) -> None:
+        # inspircd looks once a second at who wants to register: all at a time, then wait for all.
         seen = b""
         while b" 001 " not in seen:
             part = c.read()

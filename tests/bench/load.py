@@ -65,6 +65,8 @@ class Receiver:
         for number in range(first, first + count):
             room = number % rooms + (1 if rooms > 1 else 0)
             self._connections.append(self._dialect.connect(("127.0.0.1", port), number, room))
+        for connection in self._connections[-count:]:
+            self._dialect.welcomed(connection)
         return {"seconds": time.monotonic() - start}
 
     def hear(self, rooms: int) -> Any:
@@ -162,6 +164,7 @@ class Sender:
         for number in range(count):
             room = number + 1 if rooms > 1 else 0
             connection = self._dialect.connect(("127.0.0.1", port), first + number, room)
+            self._dialect.welcomed(connection)
             self._dialect.may_send(connection, room)
             self._connections.append(connection)
         return {}

@@ -173,7 +173,7 @@ def _sessions(folder: Path) -> Iterator[list[Session]]:
         instance="lab",
         user="bob",
         device="b",
-        servers=["127.0.0.1:1"],
+        servers=at,
     )
     server, client = server_context(certs, alpn="chatd/1"), context(identity, "chatd/1")
     sockets: list[socket.socket] = []
