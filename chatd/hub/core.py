@@ -7,7 +7,6 @@ loop writes them out after `commit` has returned, so that nothing is told before
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -31,7 +30,7 @@ from chatd.hub.upkeep import Upkeep
 from chatd.logs.records import get_log
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
-from chatd.proto.frames import JsonObject, decode, encode
+from chatd.proto.frames import JsonObject, compact, decode, encode
 from chatd.proto.requests import label_of, parse_request
 from chatd.store.eventlog import EventLog
 from chatd.store.records import Entry
@@ -243,7 +242,7 @@ class Hub:
             if known.digest not in (None, digest):
                 raise ChatdError("E408", "this msg_id was used for another message")
             return {"seq": known.seq, "at": known.at, "notes": []}
-        result = gate.decide(turn, request)
+        result = gate.perform(turn, request)
         self.counters["accepted"] += 1
         self.record(turn, key, digest)
         crash_point("hub.request.applied")
@@ -349,4 +348,4 @@ _TOLD_TO_SECURITY = frozenset(
 def _digest(request: rq.Send) -> bytes:
     """What tells a resent message from another one under the same msg_id."""
     parts = [request.to, request.kind, request.reply_to, request.body]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()[:16]
+    return hashlib.sha256(compact(parts)).digest()[:16]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from chatd.hub.state.model import audience_of
 from chatd.hub.state.turn import Principal
-from chatd.proto.frames import JsonObject
+from chatd.proto.frames import JsonObject, compact
 from chatd.store.records import Entry
 
 
@@ -21,5 +19,5 @@ def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> 
         device=who.label,
         msg_id=bytes.fromhex(event["msg_id"]) if message else None,
         digest=digest if message else None,
-        body=json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(),
+        body=compact(event),
     )

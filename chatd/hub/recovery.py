@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
+
+import orjson
 
 from chatd.config.schema import Settings
 from chatd.faults import crash_point
@@ -33,7 +34,7 @@ def recover(events: EventLog) -> State:
     state = State.restore(snapshot[1]) if snapshot else State()
     replayed = 0
     for entry in events.state_entries(state.head):
-        state.apply(json.loads(entry.body))
+        state.apply(orjson.loads(entry.body))
         replayed += 1
         crash_point("hub.open.replaying")
     state.head = events.head

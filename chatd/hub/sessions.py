@@ -5,7 +5,7 @@ Not part of the log: it is what the workers say, and it is built anew when the h
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ class Session:
 @dataclass(slots=True)
 class _Person:
     sessions: set[Session] = field(default_factory=set)
+    # How many of them are on which link, by its number.
+    links: Counter[int] = field(default_factory=Counter)
     away: str = ""
 
 
@@ -49,6 +51,7 @@ class Sessions:
         person = self._people[session.who.user]
         first = not person.sessions
         person.sessions.add(session)
+        person.links[session.link.number] += 1
         self._by_key[session.link.number, session.sid] = session
         self.opened_total += 1
         return first
@@ -59,6 +62,9 @@ class Sessions:
             return False
         person = self._people[session.who.user]
         person.sessions.discard(session)
+        person.links[session.link.number] -= 1
+        if not person.links[session.link.number]:
+            del person.links[session.link.number]
         if person.sessions:
             return False
         del self._people[session.who.user]
@@ -95,6 +101,9 @@ class Sessions:
 
     def sessions_of(self, user: str, device: str | None = None) -> tuple[int, int]:
         """Number of sessions and of workers they are on, see `Presence`."""
+        person = self._people.get(user)
+        if person is not None and device is None:
+            return len(person.sessions), len(person.links)
         sessions = self.of_user(user, device)
         return len(sessions), len({s.link.number for s in sessions})
 

@@ -29,9 +29,10 @@ as it is, so that neither side decodes and encodes again what it only passes on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
+
+import orjson
 
 LENGTH = 4
 # The header of a `live` lists up to 2,000 rooms, which is more than a u16 counts.
@@ -45,7 +46,7 @@ Header = list[Any]
 
 def pack(header: Header, payload: bytes = b"") -> bytes:
     """One link frame."""
-    head = json.dumps(header, separators=(",", ":")).encode()
+    head = orjson.dumps(header)
     size = HEADER_LENGTH + len(head) + len(payload)
     return size.to_bytes(LENGTH, "big") + len(head).to_bytes(HEADER_LENGTH, "big") + head + payload
 
@@ -71,7 +72,7 @@ class LinkBuffer:
                 if end > len(buffer):
                     break
                 body = start + HEADER_LENGTH + int.from_bytes(buffer[start : start + HEADER_LENGTH], "big")
-                header = json.loads(bytes(buffer[start + HEADER_LENGTH : body])) if body <= end else None
+                header = orjson.loads(buffer[start + HEADER_LENGTH : body]) if body <= end else None
                 if not isinstance(header, list):
                     raise ValueError("link frame with a bad header")
                 position = end

@@ -58,9 +58,8 @@ _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) 
 class EventLog:
     """The writer's end of the log; exists once per home.
 
-    ``append``, ``save_snapshot`` and ``checkpoint`` belong to one thread at a time. ``find``,
-    ``state_entries`` and ``load_snapshot`` use a second connection: they may run in one other thread
-    meanwhile, and still answer after a failed append.
+    It belongs to one thread at a time. ``find``, ``state_entries`` and ``load_snapshot`` use a second
+    connection: they still answer after a failed append.
     """
 
     head: int  # seq of the last committed entry, 0 in an empty log
@@ -77,6 +76,7 @@ class EventLog:
         self._marks = marks
         self._failed = ""
         self._finder = reader.cursor()
+        self._viewing = False
         self.head, self.epoch, self.chain = 0, 0, b""
 
     @classmethod
@@ -147,6 +147,7 @@ class EventLog:
         point = Point(entries[-1].seq, chain)
         with self._writing("append to the event log"):
             crash_point("store.append.before_begin")
+            self._end_view()
             self._begin()
             self._writer.executemany(_INSERT, rows)
             if erase:
@@ -189,8 +190,19 @@ class EventLog:
     def find(self, device: str, msg_id: bytes) -> Known | None:
         """The committed entry with this id, if there is one. Raises E504, E610."""
         with storage_errors("read the event log"):
+            if not self._viewing:
+                # One read transaction for all look-ups between two appends: each of its own would take
+                # and return a lock of the file and look at the WAL again, most of what it costs.
+                self._finder.execute("BEGIN")
+                self._viewing = True
             rows = query(self._finder, _FIND, (device, msg_id))
         return Known(*rows[0]) if rows else None
+
+    def _end_view(self) -> None:
+        """Let `find` see what is committed next, and a checkpoint pass."""
+        if self._viewing:
+            self._viewing = False
+            self._finder.execute("COMMIT")
 
     def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
         """What sort of entry a seq is and where; None if there is none or it is erased. Raises E504, E610."""
@@ -226,6 +238,7 @@ class EventLog:
         The next open verifies from here on. Failures are as in `append`.
         """
         with self._writing("save a snapshot"):
+            self._end_view()
             self._begin()
             point = point_at(self._writer, seq)
             self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
@@ -249,6 +262,7 @@ class EventLog:
     def checkpoint(self) -> None:
         """Copy the WAL into the database and empty it, as far as no reader needs it. Raises E504."""
         with storage_errors("checkpoint the event log"):
+            self._end_view()
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             crash_point("store.close.half_checkpointed")
             self._writer.set_busy_timeout(0)
@@ -264,6 +278,7 @@ class EventLog:
         if self._lock_fd < 0:
             return
         try:
+            self._viewing = False
             self._reader.close()
             if not self._failed:
                 self.checkpoint()

@@ -112,9 +112,7 @@ class Loop:
                 self._ready(key.data, mask)
             self._take_inbox()
             self._run_timers()
-            for session in self._delivery.take_dirty():
-                if not session.blocked:
-                    self._flush(session)
+            self._flush_all()
             self._send_counts()
         crash_point("worker.drain.done")
 
@@ -199,8 +197,7 @@ class Loop:
         try:
             done = self._delivery.flush(session)
         except (OSError, ssl.SSLError, ChatdError):
-            self._unwatch(session)
-            self._close(session)
+            self._give_up(session)
             return
         if not done:
             self._watch(session)
@@ -209,6 +206,15 @@ class Loop:
         if session.phase is Phase.CLOSING:
             farewell(session)
             self._close(session)
+
+    def _flush_all(self) -> None:
+        ready = [session for session in self._delivery.take_dirty() if not session.blocked]
+        for session in self._delivery.flush_all(ready, self._give_up):
+            self._flush(session)
+
+    def _give_up(self, session: Session) -> None:
+        self._unwatch(session)
+        self._close(session)
 
     def _watch(self, session: Session) -> None:
         if not session.blocked:

@@ -18,7 +18,9 @@ from chatd.hub.wire import HEADER_LENGTH, LENGTH, LINK_FRAME_LIMIT, Header, Link
 from chatd.proto.frames import JsonObject, frame
 from tests.support.hubworld import World
 
-HEADERS: st.SearchStrategy[Header] = st.lists(st.text(max_size=5) | st.integers() | st.lists(st.integers()))
+HEADERS: st.SearchStrategy[Header] = st.lists(
+    st.text(max_size=5) | st.integers(-(2**53), 2**53) | st.lists(st.integers(-(2**53), 2**53))
+)
 
 
 @given(st.lists(st.tuples(HEADERS, st.binary(max_size=50)), max_size=5), st.integers(1, 40))

@@ -43,6 +43,11 @@ _HANDLERS: dict[type[rq.Request], Callable[[Turn, Any], JsonObject]] = {
 def decide(turn: Turn, request: rq.Request) -> JsonObject:
     """Carry out a request if it is permitted; its result. Raises the ChatdError that refuses it."""
     permit(turn, request)
+    return perform(turn, request)
+
+
+def perform(turn: Turn, request: rq.Request) -> JsonObject:
+    """Carry out what `permit` has let through. Raises the ChatdError of what is asked for in particular."""
     return _HANDLERS[type(request)](turn, request)
 
 
