@@ -1,4 +1,8 @@
-"""A connection's thread: log in, then read until the end. It writes nothing after the login."""
+"""A connection's threads: one logs in and ends, one reads until the end and writes nothing.
+
+The handshakes and the RSA of a login touch four times the stack that reading needs, and a thread keeps
+what it has touched: hence a thread for each (docs/performance.md, "Idle connections").
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,8 @@ from chatd.worker.session import Session
 log = get_log("connections")
 log_security = get_log("security")
 
-RECEIVE_BYTES = 64 * 1024
+# Set aside for each connection for as long as it waits; a message is far smaller.
+RECEIVE_BYTES = 4 * 1024
 # What the kernel may hold for a reader that has stopped; without it, it takes about 3.3 MB.
 SEND_BUFFER_BYTES = 256 * 1024
 
@@ -51,7 +56,7 @@ class ChatListener(Listener):
 
 
 class Connection(socketserver.BaseRequestHandler):
-    """Runs in its own thread (see `Listener.process_request`)."""
+    """Runs in threads of its own (see `Listener.process_request`)."""
 
     request: socket.socket
     server: Any
@@ -72,6 +77,10 @@ class Connection(socketserver.BaseRequestHandler):
         sock.settimeout(None)
         session = Session(next(_sids), sock, *logged_in, address)
         crash_point("worker.login.done")
+        listener.start_thread(self._converse, session, listener)
+
+    def _converse(self, session: Session, listener: ChatListener) -> None:
+        """From the login to the end."""
         listener.loop.start(session)
         try:
             self._read(session, listener)
