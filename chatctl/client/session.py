@@ -31,8 +31,10 @@ from chatd.proto.lineage import Branch, common_point
 # Enough to hide the round trip behind group commits; a refusal half-way is still noticed early.
 IN_FLIGHT_LIMIT = 64
 # Answers that say "not now": the message stays and goes out again with the same msg_id.
-SEND_AGAIN = frozenset({"E502", "E503"})
+SEND_AGAIN = frozenset({"E502", "E503", "E504"})
 SEND_AGAIN_DELAY = 0.5
+# A full disk (E504) is not cleaned up in half a second, and a thousand clients ask.
+FULL_DISK_DELAY = 5.0
 # Silence beyond the server's own idle limit means that it, or the path to it, is gone.
 SILENCE_GRACE = 5.0
 WELCOME_TIMEOUT = 10.0
@@ -247,7 +249,7 @@ class Session:
             if error.code in SEND_AGAIN:
                 # Several in flight may come back one after the other; they keep the order of sending.
                 self._sends = deque(sorted([*self._sends, sent], key=lambda s: s.order))
-                self._hold_sends_until = now + SEND_AGAIN_DELAY
+                self._hold_sends_until = now + (FULL_DISK_DELAY if error.code == "E504" else SEND_AGAIN_DELAY)
                 return []
             sent.refuse(error)
             return [Refused(sent, error)]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import click
@@ -159,7 +159,10 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
             return
         yield Finding("fail", "process", error.reason, error.code, error.fix)
         return
-    if status.get("state") == "running":
+    children: Any = status.get("children") or []
+    if any((child.get("report") or {}).get("writable") is False for child in children):
+        yield Finding("fail", "process", "chatd found its disk full", "E504", CODES["E504"].fix)
+    elif status.get("state") == "running":
         yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
     else:
         yield Finding("fail", "process", f"chatd is {status.get('state')}", "E609", CODES["E609"].fix)

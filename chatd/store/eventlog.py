@@ -263,6 +263,14 @@ class EventLog:
             finally:
                 self._writer.set_busy_timeout(BUSY_MS)
 
+    def _last_checkpoint(self) -> None:
+        try:
+            self.checkpoint()
+        except ChatdError as error:
+            # On a full disk everything stays in the write-ahead log, where it is just as safe.
+            if not isinstance(error.__cause__, apsw.FullError):
+                raise
+
     def close(self) -> None:
         """Checkpoint unless something has failed, and let go of the lock. Safe to call twice."""
         if self._lock_fd < 0:
@@ -270,7 +278,7 @@ class EventLog:
         try:
             self._reader.close()
             if not self._failed:
-                self.checkpoint()
+                self._last_checkpoint()
         finally:
             self._failed = "closed"
             self._writer.close()

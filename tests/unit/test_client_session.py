@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from chatctl.client.local import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
-from chatctl.client.session import IN_FLIGHT_LIMIT, SEND_AGAIN_DELAY, Ended, Pending, Phase, Session
+from chatctl.client.session import (
+    FULL_DISK_DELAY,
+    IN_FLIGHT_LIMIT,
+    SEND_AGAIN_DELAY,
+    Ended,
+    Pending,
+    Phase,
+    Session,
+)
 from chatd.errors import ChatdError
 from chatd.proto.events import Limits
 from chatd.proto.frames import JsonObject
@@ -281,6 +289,16 @@ def test_goodbye_ends_the_session_in_the_servers_words() -> None:
         with pytest.raises(Ended) as ended:
             session.receive(bye("E207", retry=False), 0.0)
         assert (ended.value.error.code, ended.value.retry) == ("E207", False)
+
+
+def test_a_message_waits_for_a_server_with_a_full_disk() -> None:
+    session = ready()
+    session.send(sent())
+    (frame,) = session.outgoing(0.0)
+    assert session.receive(refusal(frame["id"], "E504"), 0.0) == []
+    assert session.outgoing(FULL_DISK_DELAY - 0.1) == []
+    (again,) = session.outgoing(FULL_DISK_DELAY)
+    assert again["msg_id"] == frame["msg_id"]
 
 
 def test_newer_servers_may_say_more() -> None:
