@@ -14,7 +14,7 @@ from typing import Final
 
 from chatd.supervisor.process import ChildSpec, RealProcess
 
-CALM_SECONDS: Final = 2.0
+CALM_SECONDS: Final = 0.5
 """All children have been up so long before a spare is started: it must not take the CPU from them."""
 AGAIN_SECONDS: Final = 60.0
 """A spare that ended by itself is not replaced sooner; why it did, its child will find out."""
