@@ -10,6 +10,7 @@ from chatctl.client.local import (
     Connected,
     Disconnected,
     Refused,
+    Restored,
     Sent,
     SentResult,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Presence",
     "Redacted",
     "Refused",
+    "Restored",
     "RoomCreated",
     "Sent",
     "SentResult",

@@ -15,7 +15,7 @@ import click
 
 from chatctl import output
 from chatctl.client.library import Client
-from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused
+from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Restored
 from chatctl.client.scripts import enter, read_lines
 from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
@@ -116,6 +116,8 @@ class _Bot:
                 return {**event.welcome.model_dump(), "type": "connected"}
             case Disconnected():
                 return {**_error(event.error), "type": "disconnected", "retry_in": event.retry_in}
+            case Restored():
+                return {"type": "restored", "seq": event.seq}
             case CaughtUp():
                 return {"type": "caught_up", "cursor": event.cursor}
             case ev.Message() if event.user == self._client.identity.user and not self._own:

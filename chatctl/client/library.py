@@ -28,7 +28,7 @@ from chatctl.client.local import (
     Sent,
 )
 from chatctl.client.outbox import Keeping, Memory, Outbox
-from chatctl.client.session import Pending, Session, send_frame
+from chatctl.client.session import Pending, Session, last_common, lineage_of, send_frame
 from chatctl.client.transport import Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
@@ -77,11 +77,11 @@ class Client:
         self._last_error: ChatdError | None = None
         self._closed = False
         self._unsent: dict[str, Sent] = {}
-        left, self._cursor = self._keeping.load()
-        self._saved = self._cursor
+        left, self._cursor, self._lineage = self._keeping.load()
+        self._saved = (self._cursor, self._lineage)
         self._taken: AnyEvent | None = None
         self._unsaved = 0
-        self._session = Session(live=live, cursor=self._cursor)
+        self._session = Session(live=live, cursor=self._cursor, lineage=self._lineage)
         for sent in left:
             self._unsent[sent.msg_id] = sent
             self._session.send(sent)
@@ -286,16 +286,28 @@ class Client:
             self._cursor = event.seq
         elif isinstance(event, CaughtUp):
             self._cursor = event.cursor
-        if self._cursor is None or self._cursor == self._saved:
+        elif isinstance(event, Connected):
+            self._change_log(event.welcome)
+        if self._cursor is None or (self._cursor, self._lineage) == self._saved:
             return
         self._unsaved += 1
         if self._events and not last and self._unsaved < CURSOR_EVERY:
             return
         try:
-            self._keeping.save_cursor(self._cursor, back=self._cursor < (self._saved or 0))
+            self._keeping.save_cursor(self._cursor, self._lineage, back=self._cursor < (self._saved[0] or 0))
         except ChatdError:
             return  # the disk may have room later; at worst the next client shows these events again
-        self._saved, self._unsaved = self._cursor, 0
+        self._saved, self._unsaved = (self._cursor, self._lineage), 0
+
+    def _change_log(self, welcome: Welcome) -> None:
+        """The events after this one are of the welcome's log: cursor and lineage change together.
+
+        The session did the same when the welcome came; the events since then may not be taken yet.
+        """
+        if self._cursor is not None:
+            seq = last_common(self._cursor, self._lineage, welcome)
+            self._cursor = self._cursor if seq is None else min(self._cursor, seq)
+        self._lineage = lineage_of(welcome) or self._lineage
 
     # -- within
 

@@ -103,6 +103,22 @@ class Connected:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """The server has another log than this client knew: both are the same up to ``seq`` only. What the
+    new one has after it is delivered next; what was shown after it may not be in it."""
+
+    seq: int
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        return (
+            "the server was restored from a backup: what it has since then is shown next;"
+            " what you saw after that may be gone"
+        )
+
+
+@dataclass(frozen=True)
 class Disconnected:
     """There is no session: ``retry_in`` seconds until the next attempt, None when there will be none."""
 
@@ -136,5 +152,5 @@ Logged = (
     ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet | ev.Announcement
     | ev.Redacted | ev.Expired | ev.Frozen
 )  # fmt: skip
-Local = Connected | Disconnected | Acknowledged | Refused | CaughtUp
+Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
 AnyEvent = Local | Logged | ev.Presence | ev.Lagged | ev.Slowed | ev.Bye

@@ -7,16 +7,18 @@ two ever send the same row, nothing is doubled: the server knows the msg_id.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from chatctl.client.local import Sent
 from chatd.errors import ChatdError
+from chatd.proto.lineage import Branch, parse_lineage
 
 FILE_NAME = "client.db"
 # More than anybody types during an outage; a script that outruns this is told so.
@@ -29,23 +31,36 @@ CREATE TABLE IF NOT EXISTS outbox (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS cursor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
 """
+# Files from before there were lineages get the column when they are opened.
+_LINEAGE = "ALTER TABLE cursor ADD COLUMN lineage TEXT"
+_SAVE = """INSERT INTO cursor(one, seq, lineage) VALUES (1, ?1, ?2)
+ ON CONFLICT DO UPDATE SET seq = excluded.seq, lineage = excluded.lineage
+ WHERE ?3 OR excluded.lineage IS NOT cursor.lineage OR excluded.seq > cursor.seq"""
+
+
+class Kept(NamedTuple):
+    """What a client left: unanswered messages, the cursor, and the lineage of the log it belongs to."""
+
+    sent: list[Sent]
+    cursor: int | None
+    lineage: tuple[Branch, ...]
 
 
 class Keeping(Protocol):
     """Where a client keeps its outbox and cursor."""
 
-    def load(self) -> tuple[list[Sent], int | None]: ...
+    def load(self) -> Kept: ...
     def add(self, sent: Sent) -> None: ...
     def remove(self, sent: Sent) -> None: ...
-    def save_cursor(self, seq: int, *, back: bool = False) -> None: ...
+    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None: ...
     def close(self) -> None: ...
 
 
 class Memory:
     """Keeps nothing: for one-shot commands, whose exit code tells what became of their message."""
 
-    def load(self) -> tuple[list[Sent], int | None]:
-        return [], None
+    def load(self) -> Kept:
+        return Kept([], None, ())
 
     def add(self, sent: Sent) -> None:
         pass
@@ -53,7 +68,7 @@ class Memory:
     def remove(self, sent: Sent) -> None:
         pass
 
-    def save_cursor(self, seq: int, *, back: bool = False) -> None:
+    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
         pass
 
     def close(self) -> None:
@@ -86,12 +101,13 @@ class Outbox:
                 database.execute("PRAGMA journal_mode = DELETE")
                 database.execute("PRAGMA synchronous = FULL")
                 database.executescript(_SCHEMA)
+                _add_lineage(database)
             except BaseException:
                 database.close()
                 raise
         return database
 
-    def load(self) -> tuple[list[Sent], int | None]:
+    def load(self) -> Kept:
         """Take over what clients that are no more left unanswered, oldest first; and the cursor."""
         with self._lock, self._told(), self._transaction():
             owners = [str(o) for (o,) in self._database.execute("SELECT DISTINCT owner FROM outbox")]
@@ -104,8 +120,11 @@ class Outbox:
                 "SELECT msg_id, target, body, kind, reply_to FROM outbox WHERE owner = ? ORDER BY n",
                 (self._owner,),
             ).fetchall()
-            cursor = self._database.execute("SELECT seq FROM cursor").fetchone()
-        return [Sent(*row) for row in rows], cursor[0] if cursor else None
+            cursor, lineage = self._database.execute("SELECT seq, lineage FROM cursor").fetchone() or (
+                None,
+                None,
+            )
+        return Kept([Sent(*row) for row in rows], cursor, _lineage(lineage))
 
     def add(self, sent: Sent) -> None:
         """Keep a message until `remove`. On return it survives a crash. Raises E409 when full."""
@@ -123,13 +142,15 @@ class Outbox:
         with self._lock, self._told():
             self._database.execute("DELETE FROM outbox WHERE msg_id = ?", (sent.msg_id,))
 
-    def save_cursor(self, seq: int, *, back: bool = False) -> None:
-        """Remember that everything up to ``seq`` was seen; goes backwards only with ``back``."""
-        sql = "INSERT INTO cursor VALUES (1, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq"
-        if not back:
-            sql += " WHERE excluded.seq > cursor.seq"
+    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
+        """Remember that everything up to ``seq`` of the log with this lineage was seen.
+
+        In one log it goes backwards only with ``back``. The two are written together: a cursor of one
+        log with the lineage of another would pass over messages.
+        """
+        text = json.dumps([branch._asdict() for branch in lineage])
         with self._lock, self._told():
-            self._database.execute(sql, (seq,))
+            self._database.execute(_SAVE, (seq, text, back))
 
     def close(self) -> None:
         """Leave what is unanswered to the next client."""
@@ -157,6 +178,24 @@ class Outbox:
                 f"cannot use {self._path}: {error}",
                 "free disk space and check permissions; without the file unsent messages are forgotten",
             ) from None
+
+
+def _add_lineage(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        columns = {name for _, name, *_ in database.execute("PRAGMA table_info(cursor)")}
+        if "lineage" not in columns:
+            database.execute(_LINEAGE)
+    finally:
+        database.execute("COMMIT")
+
+
+def _lineage(text: str | None) -> tuple[Branch, ...]:
+    """What was kept; nothing when it cannot be read, which at worst shows some messages again."""
+    try:
+        return parse_lineage(json.loads(text)) if text else ()
+    except ValueError:
+        return ()
 
 
 def _started(pid: int) -> str:

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from chatctl import output
 from chatctl.client.library import Client
-from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused
+from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Restored
 from chatctl.client.render import render_plain
 from chatctl.client.scripts import enter, read_lines
 from chatd.errors import ChatdError
@@ -76,6 +76,8 @@ class _Plain:
         elif isinstance(event, Disconnected):
             if event.retry_in is not None:
                 output.note(f"{event.error.reason}; connecting again ({self._client.unsent} unsent)")
+        elif isinstance(event, Restored):
+            output.note(event.text)
         elif not isinstance(event, Connected):
             self._show(event)
 

@@ -68,6 +68,11 @@ class Room:
         first, last = (event.target, event.target) if isinstance(event, ev.Redacted) else (0, event.upto)
         self.recent = [m for m in self.recent if not first <= m.seq <= last]
 
+    def restored(self, seq: int) -> None:
+        """Another log goes on after ``seq``: its numbers after that mean other messages."""
+        self.recent = [m for m in self.recent if m.seq <= seq]
+        self.oldest, self.newest = min(self.oldest, seq), min(self.newest, seq)
+
 
 class Rooms:
     """All conversations of one user, ``me``."""
@@ -122,6 +127,11 @@ class Rooms:
             case ev.Announcement() | ev.Slowed():
                 return True
         return False
+
+    def restored(self, seq: int) -> None:
+        """The server's log is another one after ``seq``."""
+        for room in self._known.values():
+            room.restored(seq)
 
     def calls(self, event: AnyEvent) -> bool:
         """Whether a message is for this user in particular: a direct one, or one that names them."""

@@ -19,18 +19,22 @@ from chatctl.client.local import (
     Connected,
     Promise,
     Refused,
+    Restored,
     Sent,
     SentResult,
 )
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
+from chatd.proto.lineage import Branch, common_point
 
 # Enough to hide the round trip behind group commits; a refusal half-way is still noticed early.
 IN_FLIGHT_LIMIT = 64
 # Answers that say "not now": the message stays and goes out again with the same msg_id.
-SEND_AGAIN = frozenset({"E502", "E503"})
+SEND_AGAIN = frozenset({"E502", "E503", "E504"})
 SEND_AGAIN_DELAY = 0.5
+# A full disk (E504) is not cleaned up in half a second, and a thousand clients ask.
+FULL_DISK_DELAY = 5.0
 # Silence beyond the server's own idle limit means that it, or the path to it, is gone.
 SILENCE_GRACE = 5.0
 WELCOME_TIMEOUT = 10.0
@@ -68,12 +72,16 @@ class Session:
     """Requests, the outbox' messages in flight, resuming, and signs of life.
 
     ``live``: whether the caller wants events at all. ``cursor``: seq up to which events were
-    delivered before; None = start at the present head of the log.
+    delivered before; None = start at the present head of the log. ``lineage``: of the log that the
+    cursor belongs to.
     """
 
-    def __init__(self, *, live: bool = True, cursor: int | None = None) -> None:
+    def __init__(
+        self, *, live: bool = True, cursor: int | None = None, lineage: tuple[Branch, ...] = ()
+    ) -> None:
         self.live = live
         self.cursor = cursor
+        self.lineage = lineage
         self.phase = Phase.OFFLINE
         self.welcome: ev.Welcome | None = None
         self._label = 0
@@ -201,14 +209,15 @@ class Session:
         if self.phase is not Phase.GREETING:
             raise ChatdError("E100", "the server sent a second welcome")
         self.welcome = welcome
-        if self.cursor is not None and self.cursor > welcome.head:
-            # The server's log is shorter than what we saw: another log, or an old copy put back.
-            # Keeping the cursor would silently drop everything until the log has grown past it.
-            self.cursor = welcome.head
+        events: list[AnyEvent] = [Connected(welcome)]
+        if self.cursor is not None and (seq := last_common(self.cursor, self.lineage, welcome)) is not None:
+            self.cursor = min(self.cursor, seq)
+            events.append(Restored(seq))
+        self.lineage = lineage_of(welcome) or self.lineage
         self.phase = Phase.RESUMING if self.live else Phase.READY
         if self.live:
             self._ask_resume()
-        return [Connected(welcome)]
+        return events
 
     def _lagged(self, event: ev.Lagged, now: float) -> list[AnyEvent]:
         if self.live and self._resume is None:
@@ -240,7 +249,7 @@ class Session:
             if error.code in SEND_AGAIN:
                 # Several in flight may come back one after the other; they keep the order of sending.
                 self._sends = deque(sorted([*self._sends, sent], key=lambda s: s.order))
-                self._hold_sends_until = now + SEND_AGAIN_DELAY
+                self._hold_sends_until = now + (FULL_DISK_DELAY if error.code == "E504" else SEND_AGAIN_DELAY)
                 return []
             sent.refuse(error)
             return [Refused(sent, error)]
@@ -296,6 +305,22 @@ class Session:
         ev.Lagged: _lagged,
         ev.Bye: _bye,
     }
+
+
+def lineage_of(welcome: ev.Welcome) -> tuple[Branch, ...]:
+    """The lineage of the server's log; empty from a server that does not know of any."""
+    return tuple(Branch(branch.id, branch.began) for branch in welcome.lineage)
+
+
+def last_common(cursor: int, lineage: tuple[Branch, ...], welcome: ev.Welcome) -> int | None:
+    """Up to which seq the server's log is the one that ``cursor`` belongs to; None: all of it is.
+
+    Keeping a cursor beyond that would silently drop what the new log has up to it.
+    """
+    seq = common_point(lineage, lineage_of(welcome))
+    if seq is None and cursor > welcome.head:
+        return welcome.head  # shorter than what was seen: an old copy was put back by hand
+    return None if seq is None else min(seq, welcome.head)
 
 
 def send_frame(label: int, sent: Sent) -> JsonObject:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from chatctl import output
-from chatctl.client import CaughtUp, Client, Disconnected
+from chatctl.client import CaughtUp, Client, Disconnected, Restored
 from chatctl.client.scripts import enter, show_event, typed
 from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
@@ -41,6 +41,8 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
         for item in client.events():
             if isinstance(item, ev.Logged):
                 follower.show(item)
+            elif isinstance(item, Restored):
+                follower.restored(item)
             elif isinstance(item, Disconnected) and item.retry_in is not None:
                 output.note(f"{item.error.reason}; connecting again")
         error = client.error or ChatdError("E607", "the connection ended")
@@ -64,6 +66,11 @@ class _Follower:
             self._last = event.seq
             show_event(event, as_json=self._as_json, room=self._room)
             sys.stdout.flush()
+
+    def restored(self, event: Restored) -> None:
+        """Another log goes on after that event: say so, and show what it has."""
+        self._last = min(self._last, event.seq)
+        output.note(event.text)
 
 
 def _head(client: Client) -> int:

@@ -14,7 +14,16 @@ from typing import Any, ClassVar, Protocol
 
 from chatctl.client import answers
 from chatctl.client.library import Client
-from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Sent
+from chatctl.client.local import (
+    Acknowledged,
+    AnyEvent,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Refused,
+    Restored,
+    Sent,
+)
 from chatctl.client.render import Line, View, day_of, name, render, snippet, title
 from chatctl.client.rooms import Rooms
 from chatd.errors import ChatdError
@@ -173,6 +182,10 @@ class Talk:
                 self.fail(ChatdError("W111", "this server has the envelope switched off"), "warning")
         self.down = False
 
+    def _restored(self, event: Restored) -> None:
+        self.rooms.restored(event.seq)
+        self.note(event.text)
+
     def _disconnected(self, event: Disconnected) -> None:
         if event.retry_in is None:
             self.error = event.error
@@ -268,6 +281,7 @@ class Talk:
 
     _HANDLERS: ClassVar[dict[type[Any], Callable[[Talk, Any], None]]] = {
         Connected: _connected,
+        Restored: _restored,
         Disconnected: _disconnected,
         CaughtUp: _caught_up,
         Acknowledged: _acknowledged,

@@ -57,6 +57,8 @@ def _in_words(result: JsonObject) -> None:
         f"{messages[name]} {name}" for name in ("accepted", "delivered", "filtered", "refused")
     )
     output.line(f"messages       {counted}; last in the log: {result['head']}")
+    if not result.get("writable", True):
+        output.line("DISK FULL      nothing is written, reads go on; free disk space (E504)")
     output.line(f"crypto errors  {result['crypto_errors']}")
     output.line(f"rooms, users   {result['rooms']}, {result['users']}")
     if box:

@@ -21,7 +21,6 @@ import os
 import select
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -31,7 +30,6 @@ from chatd.errors import ChatdError
 from chatd.logs.pipe import set_level, setup_child_logging
 
 FDS_VARIABLE: Final = "CHATD_CHILD_FDS"
-FIRST_LINE_SECONDS: Final = 10.0
 
 EXIT_OK: Final = 0
 EXIT_INTEGRITY: Final = 65
@@ -127,16 +125,15 @@ class Supervised:
         return str(section.get("level", "info")) if isinstance(section, dict) else "info"
 
     def _wait_for_settings(self) -> tuple[dict[str, object], list[dict[str, object]]]:
-        deadline = time.monotonic() + FIRST_LINE_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            select.select([self._channel], [], [], left)
+        # As long as it takes: a spare waits for its turn here. The lifeline ends what nobody wants any more.
+        while True:
+            select.select([self._channel], [], [])
             try:
                 messages = self._channel.receive()
             except ChannelClosedError:
                 _end()
             if messages:
                 return messages[0], messages[1:]
-        raise ChatdError("E609", "the supervisor sent no settings")
 
 
 def _passed_fds() -> dict[str, int]:

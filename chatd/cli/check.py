@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import click
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatd.cli.output import EXIT_FAILED, EXIT_WARNINGS, emit_json
 from chatd.codes import CODES
@@ -114,11 +115,26 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
 
 def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
     keys = [*home.certs.glob("*.key"), *(home.certs / "identities").glob("*.pem")]
+    for name in ("server", "envelope"):
+        if trouble := _key_trouble(home.certs, name):
+            yield Finding("fail", "keys", trouble, "E606", "restore the file, or: chatd cert renew")
     readable = [key for key in keys if _mode(key) & 0o077]
     for key in readable:
         yield _warn("keys", "W110", f"{key} can be read by others", f"chmod 600 {key}")
     if not readable:
         yield Finding("ok", "keys", f"{len(keys)} private keys, readable by their owner only")
+
+
+def _key_trouble(certs: Path, name: str) -> str:
+    """What is wrong with a key, "" for nothing. The worker leaves the slow part of this out at its start."""
+    try:
+        key = load_pem_private_key((certs / f"{name}.key").read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate((certs / f"{name}.pem").read_bytes())
+    except (OSError, ValueError) as error:
+        return f"certs/{name}.key or .pem cannot be read: {error}"
+    if key.public_key() != certificate.public_key():
+        return f"certs/{name}.key is not the key of certs/{name}.pem"
+    return ""
 
 
 def _mode(path: Path) -> int:
@@ -159,7 +175,10 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
             return
         yield Finding("fail", "process", error.reason, error.code, error.fix)
         return
-    if status.get("state") == "running":
+    children: Any = status.get("children") or []
+    if any((child.get("report") or {}).get("writable") is False for child in children):
+        yield Finding("fail", "process", "chatd found its disk full", "E504", CODES["E504"].fix)
+    elif status.get("state") == "running":
         yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
     else:
         yield Finding("fail", "process", f"chatd is {status.get('state')}", "E609", CODES["E609"].fix)

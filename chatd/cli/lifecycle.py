@@ -92,6 +92,10 @@ def status(home: Home, as_json: bool) -> None:
         click.echo(_row(child))
         if child.get("why"):
             click.echo(f"            {child['why']}")
+        if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
+            click.echo(
+                "            the disk is full: nothing is written, reads go on; free some space (E504)"
+            )
 
 
 def _row(child: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.store.backup import LOG_NAME, Archive, Manifest
 from chatd.store.disk import sync_folder
+from chatd.store.lineage import begin_branch
 from chatd.store.logcopy import Progress, check_log, require_space
 from chatd.store.mark import MARK_NAME
 from chatd.store.sealed import unusable
@@ -131,6 +132,8 @@ def _unpack(archive: Archive, staging: Home, progress: Progress) -> str:
         raise unusable("the authority in the backup is not the one that its manifest names")
     archive.write_mark(staging.data)
     check_log(staging.data, progress)
+    # What was said after the backup had these numbers too: clients must be able to tell.
+    begin_branch(staging.data, manifest.head)
     return ca
 
 

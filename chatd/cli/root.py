@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from chatd import __version__
-from chatd.cli import backup, certs, check, lifecycle, restore, settings, setup, users, verify
+from chatd.cli import backup, certs, check, export, lifecycle, restore, settings, setup, users, verify
 from chatd.cli.output import Command
 from chatd.completion import completion_command
 from chatd.config.home import resolve_home
@@ -31,7 +31,7 @@ def main(ctx: click.Context, home: str | None) -> None:
     ctx.obj = resolve_home(home, os.environ, Path.cwd())
 
 
-for room in (setup, lifecycle, check, settings, users, certs, verify, backup, restore):
+for room in (setup, lifecycle, check, settings, users, certs, verify, export, backup, restore):
     for command in room.COMMANDS:
         main.add_command(command)
 main.add_command(completion_command("chatd"))

@@ -35,6 +35,7 @@ from chatd.proto.requests import label_of, parse_request
 from chatd.store.eventlog import EventLog
 from chatd.store.records import Entry
 
+log = get_log("server")
 log_connections = get_log("connections")
 log_security = get_log("security")
 log_errors = get_log("errors")
@@ -47,17 +48,19 @@ class HalfDoneError(Exception):
 
 
 class Hub:
-    """Owns state, log, sessions and fan-out. ``clock`` gives ms since 1970."""
+    """Owns state, log, sessions and fan-out. ``clock`` gives ms since 1970, ``room`` whether the log's
+    disk has space; without it reads are answered and everything else is refused (ADR 13)."""
 
     def __init__(
         self,
-        log: EventLog,
+        events: EventLog,
         state: State,
         settings: Settings,
         reader: ReadThread,
         clock: Callable[[], int],
+        room: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.log = log
+        self.log = events
         self.state = state
         self.rules = Rules.from_settings(settings)
         self.sessions = Sessions()
@@ -66,7 +69,11 @@ class Hub:
         self.processes: JsonObject = {}
         self.started = clock()
         self._clock = clock
-        self._fanout = Fanout(state, self.sessions, log.head)
+        self._room = room
+        self.writable = room()
+        if not self.writable:
+            log.error("disk_full", code="E504", what="nothing is written, reads go on", fix="free disk space")
+        self._fanout = Fanout(state, self.sessions, events.head)
         self._reads = Reads(reader, self._fanout, self.sessions, self._refuse)
         self.upkeep = Upkeep(self)
         self._batch: list[Entry] = []
@@ -111,8 +118,9 @@ class Hub:
             log_security.warning("login_refused", user=user, device=device, address=address, code=error.code)
             self.counters["refused_logins"] += 1
             return
-        rooms.auto_join(turn, user)
-        self.record(turn)
+        if self.writable:
+            rooms.auto_join(turn, user)
+            self.record(turn)
         session = Session(link, sid, turn.who, address)
         if self.sessions.add(session):
             self._tell_presence(user, "online", "")
@@ -166,6 +174,7 @@ class Hub:
                 # A long list would not fit the frame; `rooms` pages through all of them.
                 "rooms": sorted(user.rooms)[:500],
                 "head": self.state.head,
+                "lineage": [branch._asdict() for branch in self.log.lineage],
                 "time": turn.now,
                 "envelope": settings.security.encryption_enabled,
                 "limits": {
@@ -261,7 +270,7 @@ class Hub:
 
     def turn(self, who: Principal) -> Turn:
         """A turn of ``who``, at the present time."""
-        return Turn(self.state, self.rules, who, self._clock(), self.sessions)
+        return Turn(self.state, self.rules, who, self._clock(), self.sessions, self.writable)
 
     def record(self, turn: Turn, key: tuple[str, str] | None = None, digest: bytes | None = None) -> None:
         """Put a turn's events in the batch and queue them for their readers."""
@@ -319,7 +328,21 @@ class Hub:
             terms = self._terms(self.turn(session.who))
             session.link.send(["quota", session.sid, terms["rate"], terms["burst"]])
 
+    def try_writing(self) -> None:
+        """After a full disk: is there room again? Then make up for what was left out meanwhile."""
+        if not self._room():
+            return
+        self.writable = True
+        log.info("disk_has_room", what="everything is written again")
+        self._settle()
+        for session in self.sessions:
+            turn = self.turn(session.who)
+            rooms.auto_join(turn, session.who.user)
+            self.record(turn)
+
     def _settle(self) -> None:
+        if not self.writable:
+            return
         turn = self.turn(OPERATOR)
         rooms.ensure_configured(turn)
         rooms.put_out_unentitled(turn, sorted(self.state.users))

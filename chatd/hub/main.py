@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from functools import partial
 
 from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.config.schema import Settings
@@ -16,6 +17,7 @@ from chatd.hub.recovery import clock, recover
 from chatd.hub.server import HubServer
 from chatd.logs.records import get_log
 from chatd.store.eventlog import EventLog
+from chatd.store.reserve import release_reserve, take_reserve
 
 log = get_log("server")
 log_errors = get_log("errors")
@@ -31,6 +33,9 @@ def main() -> int:
     try:
         _serve(child)
     except ChatdError as error:
+        if error.code == "E504":
+            # Whatever the disk's trouble is; if it is full, the next hub can start in that space.
+            release_reserve(child.home / "data")
         log_errors.error("hub_ended", code=error.code, why=error.reason, fix=error.fix)
         print(error, file=sys.stderr, flush=True)
         return _EXITS.get(error.code, 1)
@@ -47,7 +52,7 @@ def _serve(child: Supervised) -> None:
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
     reader = ReadThread(data)
-    hub = Hub(events, state, settings, reader, clock)
+    hub = Hub(events, state, settings, reader, clock, partial(take_reserve, data))
     listener = socket.socket(fileno=child.fd("hub_listener"))
     try:
         HubServer(hub, reader, listener, child).run()

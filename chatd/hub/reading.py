@@ -52,6 +52,7 @@ class ReadThread:
         self._data = data
         self._jobs: queue.Queue[tuple[Job, Done] | None] = queue.Queue(JOBS_LIMIT)
         self._results: queue.SimpleQueue[tuple[Done, Page | ChatdError]] = queue.SimpleQueue()
+        self._index_failed = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
@@ -98,13 +99,25 @@ class ReadThread:
             try:
                 item = self._jobs.get(timeout=0.0 if behind else IDLE_SECONDS)
             except queue.Empty:
-                behind = _index_some(index)
+                behind = self._index_some(index)
                 continue
             if item is None:
                 return
             job, done = item
             self._results.put((done, _attempt(job, reader, index)))
             os.eventfd_write(self._wake, 1)
+
+    def _index_some(self, index: SearchIndex) -> bool:
+        try:
+            more = index.catch_up(INDEX_STEP) == INDEX_STEP
+        except Exception:
+            # Once, and not every two seconds for as long as a disk is full.
+            if not self._index_failed:
+                log.exception("index_failed")
+            self._index_failed = True
+            return False
+        self._index_failed = False
+        return more
 
 
 def _attempt(job: Job, reader: Reader, index: SearchIndex) -> Page | ChatdError:
@@ -115,14 +128,6 @@ def _attempt(job: Job, reader: Reader, index: SearchIndex) -> Page | ChatdError:
     except Exception:
         log.exception("read_failed")
         return ChatdError("E500")
-
-
-def _index_some(index: SearchIndex) -> bool:
-    try:
-        return index.catch_up(INDEX_STEP) == INDEX_STEP
-    except Exception:
-        log.exception("index_failed")
-        return False
 
 
 def resume_job(rooms: Sequence[str], after: int, upto: int) -> Job:
@@ -161,9 +166,14 @@ def search_job(query: str, rooms: Sequence[str], limit: int, before: int | None,
 
     def job(reader: Reader, index: SearchIndex) -> Page:
         # What is older is indexed meanwhile, between the jobs; nobody waits for a whole rebuild.
-        for _ in range(INDEX_STEPS_FIRST):
-            if index.catch_up(INDEX_STEP) < INDEX_STEP:
-                break
+        try:
+            for _ in range(INDEX_STEPS_FIRST):
+                if index.catch_up(INDEX_STEP) < INDEX_STEP:
+                    break
+        except ChatdError as error:
+            if error.code != "E504":
+                raise
+            # On a full disk the index stays behind; what it has is found.
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         found = index.search(query, rooms, limit=limit + 1, before=ceiling, now=now)
         entries = (reader.entry(seq) for seq in found[:limit])

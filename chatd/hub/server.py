@@ -38,6 +38,7 @@ class HubServer:
         self._child = child
         self._selector = selectors.DefaultSelector()
         self._running = True
+        self._reported = True
         # What the selector looks for, where that is not only readability.
         self._watched: dict[Link, int] = {}
         self._gathering = Gathering(hub.rules.settings.workers.gather_ms / 1e3)
@@ -51,6 +52,7 @@ class HubServer:
         self._hub.commit()
         crash_point("hub.open.before_ready")
         self._child.ready()
+        self._report()
         while self._running:
             self._turn(TICK_SECONDS)
         self._turn(0)
@@ -72,6 +74,13 @@ class HubServer:
         # A link that takes more again would wake a loop that only waits, without end.
         if writable or not self._gathering.wait(self._hub.uncommitted):
             self._commit()
+        if self._hub.writable != self._reported:
+            self._report()
+
+    def _report(self) -> None:
+        """For `chatd status` and `chatd check`."""
+        self._reported = self._hub.writable
+        self._child.report({"writable": self._reported})
 
     def _commit(self) -> None:
         self._hub.upkeep.before_commit()

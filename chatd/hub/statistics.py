@@ -26,6 +26,7 @@ def overview(hub: Hub, now: int) -> JsonObject:
         "version": __version__,
         "uptime": (now - hub.started) // 1000,
         "head": hub.state.head,
+        "writable": hub.writable,
         "connections": {
             "now": len(hub.sessions),
             "total": hub.sessions.opened_total,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chatd.hub.state import erasing
@@ -15,19 +17,26 @@ SNAPSHOT_EVENTS = 50_000
 # How often messages past their time are looked for, and how many are erased in one transaction.
 EXPIRY_MS = 60_000
 EXPIRY_MESSAGES = 1_000
+# How often a hub that found its disk full looks for room.
+ROOM_SECONDS = 1.0
 
 
 class Upkeep:
     """Called by the loop at every turn; does little at once."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, seconds: Callable[[], float] = time.monotonic) -> None:
         self._hub = hub
+        self._seconds = seconds
+        self._looked = float("-inf")
         self._snapshot_at = hub.log.head
         self._next_expiry = 0
 
     def before_commit(self) -> None:
         """Erase some of what has passed its retention time."""
         hub = self._hub
+        if not hub.writable:
+            self._look_for_room()
+            return
         turn = hub.turn(OPERATOR)
         if turn.now < self._next_expiry:
             return
@@ -41,6 +50,12 @@ class Upkeep:
             if len(seqs) == EXPIRY_MESSAGES:
                 self._next_expiry = turn.now  # there is more: go on at the next turn of the loop
 
+    def _look_for_room(self) -> None:
+        now = self._seconds()
+        if now - self._looked >= ROOM_SECONDS:
+            self._looked = now
+            self._hub.try_writing()
+
     def after_commit(self) -> None:
         """Write a snapshot when much has happened since the last one."""
         if self._hub.log.head - self._snapshot_at >= SNAPSHOT_EVENTS:
@@ -48,5 +63,7 @@ class Upkeep:
 
     def snapshot(self) -> None:
         """Write the state beside the log, so that the next start has little to replay and to verify."""
+        if not self._hub.writable:
+            return
         self._hub.log.save_snapshot(self._hub.log.head, self._hub.state.snapshot())
         self._snapshot_at = self._hub.log.head

@@ -24,7 +24,7 @@ class ChildCapture:
     """
 
     def __init__(self, child: str, files: LogFiles) -> None:
-        self._child = child
+        self.child = child
         self._files = files
         self._log_lines = LineBuffer(PIPE_LINE)
         self._err_lines = LineBuffer(STDERR_LINE)
@@ -41,7 +41,7 @@ class ChildCapture:
             self._raw(line)
 
     def _record(self, line: bytes) -> None:
-        route = _route(line, self._child)
+        route = _route(line, self.child)
         if route is None:
             self._raw(line)
         else:
@@ -52,7 +52,7 @@ class ChildCapture:
         text = line.decode("utf-8", "backslashreplace")
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
         self.last_stderr.append(shown)
-        log.warning("stderr", child=self._child, text=text)
+        log.warning("stderr", child=self.child, text=text)
 
 
 def _lines(buffer: LineBuffer, data: bytes) -> list[bytes]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.lineage import LINEAGE_LIMIT
 from chatd.proto.text import visible
 
 
@@ -35,6 +36,14 @@ class Limits(BaseModel):
     burst: int
 
 
+class Branch(BaseModel):
+    """One log of a lineage: see `chatd.proto.lineage`."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    id: str = Field(min_length=32, max_length=32)
+    began: int = Field(ge=0)
+
+
 class Welcome(FromServer):
     """First frame of an admitted session: connected means this was received."""
 
@@ -49,6 +58,7 @@ class Welcome(FromServer):
     permissions: list[str]
     rooms: list[str]
     head: int
+    lineage: list[Branch] = Field(default=[], max_length=LINEAGE_LIMIT)
     time: int
     envelope: bool
     limits: Limits

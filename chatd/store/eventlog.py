@@ -18,6 +18,7 @@ import apsw
 
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
+from chatd.proto.lineage import Branch
 from chatd.store.chain import link_entry
 from chatd.store.database import (
     BUSY_MS,
@@ -32,6 +33,7 @@ from chatd.store.database import (
     storage_errors,
 )
 from chatd.store.disk import sync_folder, write_again
+from chatd.store.lineage import read_lineage
 from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import migrate
 from chatd.store.reader import COLUMNS, Reader, to_entry
@@ -65,6 +67,7 @@ class EventLog:
     head: int  # seq of the last committed entry, 0 in an empty log
     epoch: int  # grows with every open
     chain: bytes  # the chain value after `head`
+    lineage: tuple[Branch, ...]  # the logs this one descends from, itself last
 
     def __init__(
         self, data: Path, lock_fd: int, writer: apsw.Connection, reader: apsw.Connection, marks: MarkFile
@@ -77,7 +80,7 @@ class EventLog:
         self._failed = ""
         self._finder = reader.cursor()
         self._viewing = False
-        self.head, self.epoch, self.chain = 0, 0, b""
+        self.head, self.epoch, self.chain, self.lineage = 0, 0, b"", ()
 
     @classmethod
     def open(cls, data: Path, *, now: int, vfs: str | None = None) -> EventLog:
@@ -115,6 +118,7 @@ class EventLog:
     def _begin_epoch(self, point: Point) -> None:
         self.head, self.chain = point
         self.epoch = meta_int(self._writer, "epoch") + 1
+        self.lineage = read_lineage(self._writer)
         self._writer.execute("BEGIN IMMEDIATE")
         set_meta(self._writer, "epoch", self.epoch)
         set_verified(self._writer, point)
@@ -273,6 +277,14 @@ class EventLog:
             finally:
                 self._writer.set_busy_timeout(BUSY_MS)
 
+    def _last_checkpoint(self) -> None:
+        try:
+            self.checkpoint()
+        except ChatdError as error:
+            # On a full disk everything stays in the write-ahead log, where it is just as safe.
+            if not isinstance(error.__cause__, apsw.FullError):
+                raise
+
     def close(self) -> None:
         """Checkpoint unless something has failed, and let go of the lock. Safe to call twice."""
         if self._lock_fd < 0:
@@ -281,7 +293,7 @@ class EventLog:
             self._viewing = False
             self._reader.close()
             if not self._failed:
-                self.checkpoint()
+                self._last_checkpoint()
         finally:
             self._failed = "closed"
             self._writer.close()

@@ -26,6 +26,7 @@ from chatd.supervisor.loop import Loop
 from chatd.supervisor.monitor import Every, Monitor, describe
 from chatd.supervisor.pidlock import remember_children
 from chatd.supervisor.process import ChildSpec, Process, RealProcess
+from chatd.supervisor.spares import Spares
 from chatd.supervisor.states import State
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
@@ -71,6 +72,7 @@ class Arbiter:
         self._started = self._now = time.monotonic()
         tools = Tools(self._spawn, self._dump_settings, self._patience, _alarm, str(home))
         self._children = [Child(spec, tools) for spec in specs]
+        self._spares = Spares(specs, self._spawn_new)
         self._control = ControlServer(home / SOCKET, self._handle, self._loop.watch, self._loop.unwatch)
         self._monitor = Monitor()
         self._timers = {name: Every(self._now) for name in ("sample", "stats", "console", "watchdog")}
@@ -89,8 +91,11 @@ class Arbiter:
 
     def run(self) -> None:
         """Until somebody asks to stop and all children have ended."""
+        # The workers load while the hub, which must be up before them, loads and recovers.
+        self._spares.prepare(child.spec for child in self._children if child.spec.kind != "hub")
         while self._farewells is None:
             self._turn()
+        self._spares.close()
 
     def close(self) -> None:
         """Answer those who asked for the stop; call once `chatd start` would work again."""
@@ -126,6 +131,8 @@ class Arbiter:
         self._step_work()
         for child in self._children:
             child.tick(self._now)
+        calm = self._work is None and self._settings.workers.spares and self._state() == "running"
+        self._spares.tick(self._now, calm=calm)
         self._note_pids()
         self._observe()
         self._control.tick(self._now)
@@ -168,6 +175,7 @@ class Arbiter:
             raise ChatdError(
                 "E409", f"chatd is busy: {self._work.name} is under way", "try again in a moment"
             )
+        self._spares.drop()  # whoever restarts may have installed something newer
         operation = operations.rolling_restart if rolling else operations.restart
         self._work = Work("restart", operation(self._children), [reply])
         log.info("restart", rolling=rolling)
@@ -176,6 +184,7 @@ class Arbiter:
         if not self._stopping:
             self._stopping = True
             crash_point("supervisor.stop.begun")
+            self._spares.drop()
             if self._work:
                 self._finish_work(self._work, ChatdError("E502", "chatd is stopping"))
             self._work = Work("stop", operations.stop(self._children))
@@ -236,6 +245,8 @@ class Arbiter:
         for child in self._children:
             child.send({"type": "reload", "settings": self._dump_settings()})
             crash_point("supervisor.reload.half")
+        if not settings.workers.spares:
+            self._spares.drop()
         log.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart)
         return answer(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
 
@@ -246,6 +257,7 @@ class Arbiter:
 
     def _note_pids(self) -> None:
         pids = {child.spec.name: child.pid for child in self._children if child.pid is not None}
+        pids |= self._spares.pids()
         if pids != self._pids:
             self._pids = pids
             remember_children(self._home / "run", pids)
@@ -283,6 +295,9 @@ class Arbiter:
         return describe(child, now) | measured | known
 
     def _spawn(self, spec: ChildSpec) -> Process:
+        return self._spares.take(spec) or self._spawn_new(spec)
+
+    def _spawn_new(self, spec: ChildSpec) -> RealProcess:
         fds = {name: self._fds[name] for name in spec.fds}
         return RealProcess(spec, self._home, fds, self._files, self._loop.watch, self._loop.unwatch)
 

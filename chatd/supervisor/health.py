@@ -21,6 +21,9 @@ FORGIVE_SECONDS: Final = 1.0
 """Each healthy second takes one failure back. Forgiving bit by bit, and not all after 60 s, keeps the
 replacement prompt when somebody kills a good child every few seconds, while a child that dies right
 after its start still waits longer each time."""
+WELL_SECONDS: Final = 5.0
+"""After a run that was ready so long, and without failures left to forgive, there is nothing to wait for:
+the delay is against children that die again and again."""
 MAX_BOOT_FAILURES: Final = 5
 
 PING_SECONDS: Final = 1.0
@@ -33,7 +36,7 @@ DUMP_SECONDS: Final = 1.0
 
 
 class Backoff:
-    """The delay before the next start: min(30 s, 0.2 s * 2^n) * random(0.5..1)."""
+    """The delay before the next start: min(30 s, 0.2 s * 2^n) * random(0.5..1); none after a good run."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random
@@ -42,6 +45,9 @@ class Backoff:
     def delay(self, healthy_seconds: float) -> float:
         """Seconds to wait after a run that was ready for ``healthy_seconds`` (0: never)."""
         self._failures = max(0, self._failures - int(healthy_seconds / FORGIVE_SECONDS))
+        if not self._failures and healthy_seconds >= WELL_SECONDS:
+            self._failures = 1
+            return 0.0
         delay = min(LONGEST_DELAY, FIRST_DELAY * (1 << self._failures))
         self._failures = min(self._failures + 1, MAX_DOUBLINGS)
         return delay * (0.5 + self._random() / 2)

@@ -38,9 +38,10 @@ log = get_log("server")
 def real_children(settings: Settings) -> list[ChildSpec]:
     """The hub and as many workers as the settings ask for (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
-    hub = ChildSpec("hub", "hub", (sys.executable, "-m", "chatd.hub"), ("hub_listener",))
+    hub = ChildSpec("hub", "hub", (sys.executable, "-m", "chatd.hub"), ("hub_listener",), spare=True)
     worker = (sys.executable, "-m", "chatd.worker")
-    return [hub, *(ChildSpec(f"worker-{n}", "worker", worker, ("listener",)) for n in range(1, count + 1))]
+    names = [f"worker-{n}" for n in range(1, count + 1)]
+    return [hub, *(ChildSpec(name, "worker", worker, ("listener",), spare=True) for name in names)]
 
 
 def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = None) -> int:

@@ -30,12 +30,13 @@ NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "W
 @dataclass(frozen=True)
 class ChildSpec:
     """What the supervisor knows of a child: ``kind`` is ``hub`` or ``worker``; ``fds`` names the
-    listeners it inherits."""
+    listeners it inherits. ``spare``: see chatd.supervisor.spares."""
 
     name: str
     kind: str
     argv: tuple[str, ...]
     fds: tuple[str, ...] = ()
+    spare: bool = False
 
 
 class Process(Protocol):
@@ -110,6 +111,10 @@ class RealProcess:
     @property
     def last_stderr(self) -> list[str]:
         return list(self._capture.last_stderr)
+
+    def rename(self, name: str) -> None:
+        """From now on it is that child's output."""
+        self._capture.child = name
 
     def send(self, message: dict[str, object]) -> None:
         """Queue a message; a child that has closed its end is found dead by `poll`."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from chatctl.client import CaughtUp, Client
+from chatctl.client import AnyEvent, CaughtUp, Client, Restored
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from chatd.proto.events import Message
+from chatd.proto.frames import JsonObject
 from tests.support.conversation import Talker
 from tests.support.daemon import Daemon, running, wait_until
 
@@ -68,6 +70,27 @@ def heard(client: Client) -> list[str]:
     return found
 
 
+def events_until_caught_up(client: Client) -> list[AnyEvent]:
+    found: list[AnyEvent] = []
+    while not isinstance(event := client.next_event(WAIT), CaughtUp):
+        assert event is not None, f"only {found} came"
+        found.append(event)
+    return found
+
+
+def more(client: Client, events: list[AnyEvent], count: int) -> bool:
+    """Take one more event; whether there are ``count`` messages now."""
+    if (event := client.next_event(0.1)) is not None:
+        events.append(event)
+    return sum(isinstance(event, Message) for event in events) >= count
+
+
+def history(daemon: Daemon) -> list[JsonObject]:
+    with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
+        events: list[JsonObject] = client.request("history", room="#lobby", limit=500)["events"]
+        return events
+
+
 def next_message(client: Client) -> str:
     while not isinstance(event := client.next_event(WAIT), Message):
         assert event is not None
@@ -116,6 +139,57 @@ def test_a_client_that_has_seen_more_than_the_backup_has(old: Daemon, new: Daemo
         assert [next_message(client), next_message(client)] == ["first", "second"]
     with Client(read_identity(new.identity("bob")), state=tmp_path / "bob") as client:
         assert heard(client) == []
+
+
+def test_a_client_that_comes_back_when_the_restored_log_is_longer_than_its_cursor(
+    old: Daemon, new: Daemon, tmp_path: Path
+) -> None:
+    """What the new server has under the numbers that the client had seen of the old one is shown."""
+    bob = read_identity(old.identity("bob"))
+    say(old, "in the backup")
+    file = back_up(old)
+    with Client(bob, state=tmp_path / "bob") as client:
+        heard(client)
+        say(old, *(f"lost with the old box {n}" for n in range(5)))
+        assert [next_message(client) for _ in range(5)][-1] == "lost with the old box 4"
+        wait_until(lambda: client.next_event(0.1) is None, what="the last event")
+    old.stop()
+    # Said while there is no server at all: what was not acknowledged is not lost with the old box.
+    with Client(bob, state=tmp_path / "bob") as client:
+        unsent = client.send("#lobby", "typed in between")
+    new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
+    new.start()
+    after = [f"on the new box {n}" for n in range(10)]
+    say(new, *after)
+    for told, expected in ((True, [*after, "typed in between"]), (False, [])):
+        with Client(bob, state=tmp_path / "bob") as client:
+            events = events_until_caught_up(client)
+            wait_until(partial(more, client, events, len(expected)), what="every message")
+            client.close(drain=WAIT)
+            assert [e.body for e in events if isinstance(e, Message)] == expected
+            assert any(isinstance(event, Restored) for event in events) is told
+    said = [(e["msg_id"], e["body"]) for e in history(new) if e["type"] == "message"]
+    assert said.count((unsent.msg_id, "typed in between")) == 1
+
+
+def test_a_client_stays_connected_through_a_restore_and_further_than_its_cursor(
+    old: Daemon, new: Daemon, tmp_path: Path
+) -> None:
+    """The same without a file: a session that lives through it all knows what it has seen."""
+    file = back_up(old)
+    with Client(read_identity(old.identity("bob"))) as client:
+        heard(client)
+        say(old, "lost one", "lost two")
+        assert [next_message(client), next_message(client)] == ["lost one", "lost two"]
+        old.stop()
+        new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
+        # Before bob's client can be there.
+        new.start()
+        say(new, "first", "second", "third")
+        found: list[str] = []
+        while len(found) < 3:
+            found.append(next_message(client))
+        assert found == ["first", "second", "third"]
 
 
 def test_people_talk_while_it_is_made(old: Daemon, new: Daemon) -> None:

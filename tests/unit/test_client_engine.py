@@ -310,7 +310,7 @@ def test_unsent_messages_and_the_cursor_are_there_in_the_next_run(
     take(later, Message)
     later.close(drain=WAIT)
     box = Outbox(tmp_path)
-    assert box.load() == ([], 104)
+    assert box.load()[:2] == ([], 104)
     box.close()
 
 

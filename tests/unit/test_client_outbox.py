@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from chatctl.client import outbox
 from chatctl.client.local import Sent
 from chatctl.client.outbox import FILE_NAME, Outbox
 from chatd.errors import ChatdError
+from chatd.proto.lineage import Branch
+
+LINEAGE = (Branch("a" * 32, 0),)
 
 LEAVE_BEHIND = """
 import os, sys
@@ -41,14 +45,14 @@ def ids(messages: list[Sent]) -> list[str]:
 def test_unanswered_messages_and_the_cursor_survive(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "state"
     box = Outbox(folder)
-    assert box.load() == ([], None)
+    assert box.load() == ([], None, ())
     for n in (1, 2, 3):
         box.add(sent(n))
     box.remove(sent(2))
-    box.save_cursor(41)
+    box.save_cursor(41, LINEAGE)
     box.close()
     again = Outbox(folder)
-    messages, cursor = again.load()
+    messages, cursor, lineage = again.load()
     assert ids(messages) == [sent(1).msg_id, sent(3).msg_id]
     assert (messages[0].to, messages[0].body, messages[0].kind, messages[0].reply_to) == (
         "#lobby",
@@ -56,7 +60,7 @@ def test_unanswered_messages_and_the_cursor_survive(tmp_path: Path) -> None:
         "action",
         12,
     )
-    assert cursor == 41
+    assert (cursor, lineage) == (41, LINEAGE)
     again.close()
 
 
@@ -70,8 +74,32 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_the_cursor_goes_back_only_on_purpose(tmp_path: Path) -> None:
     box = Outbox(tmp_path)
     for seq, back, expected in [(10, False, 10), (5, False, 10), (5, True, 5), (6, False, 6)]:
-        box.save_cursor(seq, back=back)
+        box.save_cursor(seq, LINEAGE, back=back)
         assert box.load()[1] == expected
+    box.close()
+
+
+def test_the_cursor_of_another_log_replaces_it_with_its_lineage(tmp_path: Path) -> None:
+    box = Outbox(tmp_path)
+    box.save_cursor(10, LINEAGE)
+    restored = (*LINEAGE, Branch("b" * 32, 4))
+    box.save_cursor(4, restored)
+    assert box.load()[1:] == (4, restored)
+    box.close()
+
+
+def test_a_file_from_before_there_were_lineages_keeps_its_cursor(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute(
+            "CREATE TABLE cursor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT"
+        )
+        database.execute("INSERT INTO cursor VALUES (1, 41)")
+    box = Outbox(tmp_path)
+    assert box.load() == ([], 41, ())
+    box.save_cursor(42, LINEAGE)
+    box.close()
+    box = Outbox(tmp_path)
+    assert box.load() == ([], 42, LINEAGE)
     box.close()
 
 

@@ -6,20 +6,29 @@ from typing import Any
 
 import pytest
 
-from chatctl.client.local import Acknowledged, CaughtUp, Connected, Refused, Sent
-from chatctl.client.session import IN_FLIGHT_LIMIT, SEND_AGAIN_DELAY, Ended, Pending, Phase, Session
+from chatctl.client.local import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
+from chatctl.client.session import (
+    FULL_DISK_DELAY,
+    IN_FLIGHT_LIMIT,
+    SEND_AGAIN_DELAY,
+    Ended,
+    Pending,
+    Phase,
+    Session,
+)
 from chatd.errors import ChatdError
 from chatd.proto.events import Limits
 from chatd.proto.frames import JsonObject
+from chatd.proto.lineage import Branch
 
 LIMITS = {**dict.fromkeys(Limits.model_fields, 5), "idle_seconds": 30}
 
 
-def welcome(head: int = 100) -> JsonObject:
+def welcome(head: int = 100, **more: Any) -> JsonObject:
     return {
         "type": "welcome", "protocol": 1, "server": "s", "version": "0", "instance": "home", "user": "alice",
         "device": "d", "role": "user", "permissions": [], "rooms": ["#lobby"], "head": head, "time": 0,
-        "envelope": True, "limits": LIMITS,
+        "envelope": True, "limits": LIMITS, **more,
     }  # fmt: skip
 
 
@@ -106,6 +115,30 @@ def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
     session = Session(live=True, cursor=5000)
     (resume,) = connect(session, head=10)
     assert resume["after"] == 10
+
+
+def test_a_cursor_of_another_log_goes_back_to_where_both_are_the_same() -> None:
+    first, restored = Branch("a" * 32, 0), Branch("b" * 32, 30)
+    session = Session(live=True, cursor=70, lineage=(first,))
+    # The second time the log is the one that is known.
+    for told, after in (([30], 30), ([], 90)):
+        session.opened(0.0)
+        events = session.receive(welcome(90, lineage=[b._asdict() for b in (first, restored)]), 0.0)
+        (resume,) = session.outgoing(0.0)
+        assert [e.seq for e in events if isinstance(e, Restored)] == told
+        assert resume["after"] == after
+        session.receive(ok(resume["id"], events=[message(31)], cursor=90, more=False), 0.0)
+        session.closed()
+    assert session.cursor == 90
+
+
+def test_a_lineage_that_is_none_is_refused() -> None:
+    wrongs: list[Any] = ["x", [{"id": "short", "began": 0}], [{"id": "a" * 32, "began": -1}], [{}] * 65]
+    for wrong in wrongs:
+        session = Session(cursor=1)
+        session.opened(0.0)
+        with pytest.raises(ChatdError, match="E100"):
+            session.receive(welcome(lineage=wrong), 0.0)
 
 
 def test_lagged_resumes_once_from_the_cursor() -> None:
@@ -256,6 +289,16 @@ def test_goodbye_ends_the_session_in_the_servers_words() -> None:
         with pytest.raises(Ended) as ended:
             session.receive(bye("E207", retry=False), 0.0)
         assert (ended.value.error.code, ended.value.retry) == ("E207", False)
+
+
+def test_a_message_waits_for_a_server_with_a_full_disk() -> None:
+    session = ready()
+    session.send(sent())
+    (frame,) = session.outgoing(0.0)
+    assert session.receive(refusal(frame["id"], "E504"), 0.0) == []
+    assert session.outgoing(FULL_DISK_DELAY - 0.1) == []
+    (again,) = session.outgoing(FULL_DISK_DELAY)
+    assert again["msg_id"] == frame["msg_id"]
 
 
 def test_newer_servers_may_say_more() -> None:

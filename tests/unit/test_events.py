@@ -31,6 +31,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "instance": "chatd",
         "user": "bob",
         "device": "x",
+        "lineage": [{"id": "a" * 32, "began": 0}, {"id": "b" * 32, "began": 7}],
         "role": "user",
         "permissions": [],
         "rooms": ["#lobby"],

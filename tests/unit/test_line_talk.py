@@ -13,7 +13,16 @@ import pytest
 from chatctl.client.actions import carry_out
 from chatctl.client.completion import LineCompleter
 from chatctl.client.grammar import Call, parse
-from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected, Refused, Sent, SentResult
+from chatctl.client.local import (
+    Acknowledged,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Refused,
+    Restored,
+    Sent,
+    SentResult,
+)
 from chatctl.client.render import Line, plain
 from chatctl.client.rooms import RECENT_LIMIT, ROOMS_LIMIT, Rooms
 from chatctl.client.talk import Talk
@@ -157,6 +166,23 @@ def test_calls_are_shown_from_everywhere_and_ring() -> None:
         assert screen.said() == ["alice: look", "psst"]
         assert screen.bells == 2
         assert talk.rooms.unread() == [("#war", 2, True), ("@alice,bob", 1, True)]
+
+    run(body)
+
+
+def test_after_a_restore_the_same_numbers_are_other_messages() -> None:
+    async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(talk)
+        for seq in (5, 6, 7):
+            talk.take(message(seq, f"lost {seq}"))
+        talk.take(Connected(client.welcome))
+        talk.take(Restored(5))
+        talk.take(message(6, "new 6", user="carol"))
+        assert screen.said() == ["lost 5", "lost 6", "lost 7", "new 6"]
+        assert sum("restored from a backup" in line for line in screen.lines) == 1
+        # What is answered is what is in the log now.
+        assert [m.body for m in talk.rooms.here.matching("carol")] == ["new 6"]
+        assert [m.body for m in talk.rooms.here.matching("bob")] == ["lost 5"]
 
     run(body)
 

@@ -42,9 +42,11 @@ def test_backoff_doubles_to_its_limit_and_forgives(random: float, factor: float)
     delays = [backoff.delay(0.0) for _ in range(12)]
     assert delays[:4] == [pytest.approx(factor * seconds) for seconds in (0.2, 0.4, 0.8, 1.6)]
     assert delays[-1] == factor * LONGEST_DELAY
-    assert backoff.delay(60.0) == pytest.approx(factor * 0.2)
+    assert backoff.delay(60.0) == 0.0
     assert backoff.delay(0.9) == pytest.approx(factor * 0.4)
     assert backoff.delay(2.0) == pytest.approx(factor * 0.2)
+    assert backoff.delay(4.9) == pytest.approx(factor * 0.2)
+    assert backoff.delay(5.0) == 0.0
 
 
 def test_heartbeat() -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from chatctl.client import grammar
-from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected, Refused, Sent, SentResult
+from chatctl.client.local import (
+    Acknowledged,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Refused,
+    Restored,
+    Sent,
+    SentResult,
+)
 from chatctl.client.window import commands
 from chatctl.client.window.conversation import ROWS_LIMIT
 from chatctl.client.window.model import READING_LIMIT, ROOMS_LIMIT, WindowModel
@@ -196,8 +205,8 @@ def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: WindowMod
     model.add_history(LOBBY, [message(50)], more=False)
     model.take(CaughtUp(50))
     assert model.here.rows
-    model.take(CaughtUp(40))
-    assert not model.here.rows
+    model.take(Restored(40))
+    assert [row.kind for row in model.here.rows] == ["note"]
     assert not model.here.loaded
 
 

@@ -10,7 +10,16 @@ from itertools import islice
 from typing import Any, Literal
 
 from chatctl.client import render
-from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Sent
+from chatctl.client.local import (
+    Acknowledged,
+    AnyEvent,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Refused,
+    Restored,
+    Sent,
+)
 from chatctl.client.window.conversation import ROWS_LIMIT, Conversation, Kind, Member, Row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -168,7 +177,9 @@ class WindowModel:
             case Acknowledged() | Refused():
                 self._settled(event)
             case CaughtUp():
-                self._caught_up(event.cursor)
+                self.changed.add("rows")
+            case Restored():
+                self._restored(event)
             case ev.Presence():
                 self._presence(event)
             case ev.Announcement():
@@ -264,12 +275,13 @@ class WindowModel:
                 where.pending[event.sent.msg_id] = Row(row.order, "message", row.body, row.at, row.user)
         self.changed |= {"rows", "state"}
 
-    def _caught_up(self, cursor: int) -> None:
-        """A cursor before what is shown: the server was restored from a backup, its log is another one."""
-        if any(one.newest > cursor for one in self.conversations.values()):
+    def _restored(self, event: Restored) -> None:
+        """What is shown after that event is of the log before, under numbers that now mean something else."""
+        if any(one.newest > event.seq for one in self.conversations.values()):
             for one in self.conversations.values():
                 one.rows.clear()
                 one.more, one.loaded = True, False
+        self.note(event.text)
         self.changed.add("rows")
 
     # -- within

@@ -60,6 +60,8 @@ class Turn:
     who: Principal
     now: int
     presence: Presence
+    # False while the log's disk is full: nothing can happen then.
+    writable: bool = True
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     # What the log has at the sequence number a request names: (kind, room); None if nothing.
@@ -68,7 +70,10 @@ class Turn:
     erased: dict[int, int] = field(default_factory=dict)
 
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
-        """Make something happen: number it, apply it, and hand it to the log."""
+        """Make something happen: number it, apply it, and hand it to the log. Raises E504."""
+        if not self.writable:
+            # Here, so that no way to change something can be forgotten; nothing has been changed yet.
+            raise ChatdError("E504", "the server's disk is full, so that nothing can be written")
         event = {"type": kind, "seq": self.state.head + 1, "at": self.now, **fields}
         self.state.apply(event)
         self.events.append(event)

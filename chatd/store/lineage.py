@@ -1,0 +1,47 @@
+"""The lineage of the event log, in its meta table: nothing for a log that was never restored.
+
+The first branch needs no place of its own: its id follows from the random ``instance`` that every log
+gets when it is made. So logs and backups from before there were lineages have one, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import apsw
+
+from chatd.proto.lineage import Branch, parse_lineage, trimmed
+from chatd.store.database import DATABASE_NAME, damaged, meta, meta_bytes, set_meta, storage_errors
+
+_KEY = "lineage"
+_ID_BYTES = 16
+
+
+def read_lineage(connection: apsw.Connection) -> tuple[Branch, ...]:
+    """Every branch, the log's own last. Raises E610, apsw.Error."""
+    first = sha256(b"chatd/lineage/1\0" + meta_bytes(connection, "instance")).digest()[:_ID_BYTES].hex()
+    value = meta(connection, _KEY)
+    try:
+        later = parse_lineage(json.loads(value)) if isinstance(value, str) else ()
+    except ValueError:
+        raise damaged("the log's own record of its lineage cannot be read") from None
+    return (Branch(first, 0), *later)
+
+
+def begin_branch(data: Path, head: int) -> None:
+    """Mark the log in ``data``, which nobody has open, as another one after ``head``. Raises E504, E610."""
+    with storage_errors("begin a lineage"):
+        connection = apsw.Connection(str(data / DATABASE_NAME), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            # No write-ahead log: the database is moved to its place as one file.
+            connection.pragma("journal_mode", "delete")
+            connection.pragma("synchronous", "FULL")
+            branches = trimmed((*read_lineage(connection), Branch(os.urandom(_ID_BYTES).hex(), head)))
+            connection.execute("BEGIN IMMEDIATE")
+            set_meta(connection, _KEY, json.dumps([branch._asdict() for branch in branches[1:]]))
+            connection.execute("COMMIT")
+        finally:
+            connection.close()

@@ -1,0 +1,238 @@
+"""A full disk: nothing is acknowledged, reads go on, and it ends by itself when there is room again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatctl.client import Client, Message
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub.core import Hub
+from chatd.hub.reading import ReadThread
+from chatd.hub.recovery import recover
+from chatd.pki.identity import read_identity
+from chatd.proto.frames import JsonObject
+from chatd.store.eventlog import EventLog
+from chatd.store.reserve import RESERVE_BYTES, RESERVE_NAME, release_reserve, take_reserve
+from chatd.store.verify import verify
+from tests.crash.test_store_power import _disk_error
+from tests.support.daemon import Daemon, running, wait_until
+from tests.support.hubedge import Edge
+from tests.support.storelog import NOW
+from tests.support.vfs import Disk, mounted
+
+DISK_BYTES = 64 * 1024 * 1024
+
+
+class Life:
+    """One life of a hub on ``data``; ``room`` is what it is told about the disk."""
+
+    def __init__(self, data: Path, vfs: str, *, room: bool, settings: Settings | None = None) -> None:
+        self.room = room
+        self.edge = Edge()
+        self.edge.link.operator = True
+        self.log = EventLog.open(data, now=NOW, vfs=vfs)
+        self._reader = ReadThread(data)
+        self.hub = Hub(
+            self.log, recover(self.log), settings or Settings(), self._reader, lambda: NOW, lambda: self.room
+        )
+        self.settle()
+
+    def settle(self) -> None:
+        self.hub.upkeep.before_commit()
+        self.hub.commit()
+        self.edge.take()
+
+    def ask(self, sid: int, kind: str, /, **fields: Any) -> JsonObject:
+        """The reply; reads from the log come from another thread."""
+        self.edge.reply = None
+        frame = json.dumps({"type": kind, "id": 1} | fields).encode()
+        self.hub.handle(self.edge.link, ["request", sid], frame)
+
+        def answered() -> JsonObject | None:
+            self.settle()
+            self._reader.deliver()
+            return self.edge.reply
+
+        reply: JsonObject = wait_until(answered, what=kind)
+        return reply
+
+    def log_in(self) -> None:
+        self.hub.handle(self.edge.link, ["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")
+        self.settle()
+        assert 1 in self.edge.open
+
+    def writes(self) -> bool:
+        self.settle()
+        return self.hub.writable
+
+    def say(self, number: int) -> JsonObject:
+        return self.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"number {number}")
+
+    def close(self) -> None:
+        self._reader.close()
+        self.log.close()
+        self.edge.close()
+
+
+def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) -> None:
+    full = False
+
+    def before(_: int) -> None:
+        if full:
+            raise _disk_error(errno.ENOSPC)
+
+    with mounted(Disk(before)) as vfs:
+        first = Life(tmp_path, vfs, room=True)
+        first.ask(0, "user_add", user="alice", device="laptop", serial="a1")
+        first.log_in()
+        acknowledged = first.say(1)
+        full = True
+        with pytest.raises(ChatdError, match="E504"):
+            first.say(2)
+        assert first.edge.reply is None, "a message was acknowledged that is not on the disk"
+        first.close()
+        full = False  # the reserve was given up: a start finds room, nothing else does
+        second = Life(tmp_path, vfs, room=False)
+        second.log_in()
+        head = second.log.head
+        assert [e.get("body") for e in second.ask(1, "history", room="#lobby")["result"]["events"]][-1:] == [
+            "number 1"
+        ]
+        assert second.ask(1, "search", query="number")["result"]["events"]
+        assert second.ask(1, "who", room="#lobby")["result"]["members"]
+        assert second.ask(0, "stats")["result"]["writable"] is False
+        # What is in the log already is acknowledged as before, nothing else is.
+        assert second.say(1)["result"] == acknowledged["result"]
+        assert second.say(2)["code"] == "E504"
+        assert second.ask(0, "ban", user="alice")["code"] == "E504"
+        assert second.ask(0, "ban", user="alice", dry_run=True)["type"] == "ok"
+        assert second.ask(0, "user_add", user="bob", device="x", serial="b2")["code"] == "E504"
+        assert (second.hub.state.bans, second.log.head) == ({}, head)
+        second.room = True
+        wait_until(second.writes, what="writing again")
+        assert second.say(2)["result"]["seq"] == second.log.head
+        assert second.ask(0, "ban", user="alice")["type"] == "ok"
+        second.close()
+    assert verify(tmp_path, full=True).ok
+
+
+def test_who_logs_in_meanwhile_is_put_into_the_rooms_afterwards(tmp_path: Path) -> None:
+    with mounted(Disk()) as vfs:
+        life = Life(tmp_path, vfs, room=True)
+        life.ask(0, "user_add", user="alice", device="laptop", serial="a1")
+        life.close()
+        rooms = [{"name": "#lobby", "autojoin": True}, {"name": "#new", "autojoin": True}]
+        life = Life(tmp_path, vfs, room=False, settings=Settings.model_validate({"rooms": rooms}))
+        life.log_in()
+        assert life.hub.state.users["alice"].rooms == {"#lobby"}
+        life.room = True
+        wait_until(life.writes, what="writing again")
+        life.settle()
+        assert life.hub.state.users["alice"].rooms == {"#lobby", "#new"}
+        life.close()
+
+
+def test_the_reserve_is_real_blocks_and_is_given_back(tmp_path: Path) -> None:
+    assert take_reserve(tmp_path)
+    status = (tmp_path / RESERVE_NAME).stat()
+    assert status.st_size == RESERVE_BYTES
+    assert status.st_blocks * 512 >= RESERVE_BYTES
+    assert status.st_mode & 0o777 == 0o600
+    assert take_reserve(tmp_path)
+    release_reserve(tmp_path)
+    release_reserve(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_without_room_nothing_of_the_reserve_stays(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    if number == errno.EIO:
+        with pytest.raises(ChatdError, match="E504"):
+            take_reserve(tmp_path)
+    else:
+        assert not take_reserve(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own; skipped where none may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "chatd-test", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_server_on_a_disk_that_is_really_full(small_disk: Path, tmp_path: Path) -> None:
+    with running(small_disk / "home") as daemon:
+        bob = read_identity(daemon.add_user("bob"))
+        with Client(bob, state=tmp_path / "bob") as client:
+            client.send("#lobby", "before").wait(30)
+            _fill(small_disk / "other")
+            sent = client.send("#lobby", "while the disk is full")
+            wait_until(lambda: daemon.chatctl("stats").stdout.count("DISK FULL"), what="the stats")
+            assert "disk is full" in daemon.chatd("status").stdout
+            assert "E504" in daemon.chatd("check", check=False).stdout
+            history = client.request("history", room="#lobby")["events"]
+            assert [e["body"] for e in history if e["type"] == "message"] == ["before"]
+            assert client.request("who", room="#lobby")["members"]
+            assert daemon.chatctl("ban", "bob", "--yes", check=False).returncode
+            assert sent.state == "pending"
+            session = client.connected
+            (small_disk / "other").unlink()
+            assert sent.wait(60).seq
+            assert session and client.connected, "the session did not stay"
+            assert _heard(client, 2) == ["before", "while the disk is full"]
+        assert "DISK FULL" not in daemon.chatctl("stats").stdout
+        assert "disk is full" not in _status_of_children(daemon)
+        assert daemon.chatd("verify").stdout.startswith("ok")
+        told = [line["event"] for line in daemon.log_lines() if line["event"].startswith("disk_")]
+        assert told == ["disk_full", "disk_has_room"]
+        worker = daemon.child("worker-1")
+        assert worker["restarts"] == 0
+
+
+def _fill(path: Path) -> None:
+    """Take all the space there is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1024 * 1024, 4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+
+
+def _heard(client: Client, count: int) -> list[str]:
+    found: list[str] = []
+    while len(found) < count:
+        event = client.next_event(30)
+        assert event is not None, found
+        if isinstance(event, Message):
+            found.append(event.body)
+    return found
+
+
+def _status_of_children(daemon: Daemon) -> str:
+    lines = daemon.chatd("status").stdout.splitlines()
+    return "\n".join(line for line in lines if "nothing is written" in line)

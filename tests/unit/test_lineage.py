@@ -1,0 +1,103 @@
+"""Lineages: where two logs part, what the log keeps of them, what a restore adds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatd.errors import ChatdError
+from chatd.proto.lineage import LINEAGE_LIMIT, Branch, common_point, parse_lineage, trimmed
+from chatd.store.database import DATABASE_NAME
+from chatd.store.eventlog import Entry, EventLog
+from chatd.store.lineage import begin_branch
+from chatd.store.verify import verify
+
+
+def branch(name: str, began: int) -> Branch:
+    return Branch(name * 32, began)
+
+
+A = branch("a", 0)
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "point"),
+    [
+        ([A], [A], None),
+        ([A], [A, branch("b", 50)], 50),
+        # Two restores meanwhile: the first one decides, though the client's log was longer than that.
+        ([A], [A, branch("b", 50), branch("c", 180)], 50),
+        ([A, branch("b", 50)], [A, branch("b", 50), branch("c", 180)], 180),
+        # Another restore of the same backup, or of one that is older or newer.
+        ([A, branch("b", 50)], [A, branch("c", 50)], 50),
+        ([A, branch("b", 50)], [A, branch("c", 30)], 30),
+        ([A, branch("b", 30)], [A, branch("c", 50)], 30),
+        # An old log put back whole.
+        ([A, branch("b", 50)], [A], 50),
+        ([A], [branch("x", 0)], 0),
+        # Who never heard of lineages may have been away for every restore.
+        ([], [A], None),
+        ([], [A, branch("b", 50)], 50),
+        ([A], [], None),
+    ],
+)
+def test_where_two_logs_part(known: list[Branch], told: list[Branch], point: int | None) -> None:
+    assert common_point(known, told) == point
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=LINEAGE_LIMIT * 2), st.data())
+def test_a_long_lineage_never_makes_anybody_pass_over_anything(
+    begins: list[int], data: st.DataObject
+) -> None:
+    whole = [Branch(f"{n:032x}", began) for n, began in enumerate([0, *sorted(begins)])]
+    kept = trimmed(whole)
+    assert len(kept) <= LINEAGE_LIMIT
+    assert (kept[0], kept[-1].id) == (whole[0], whole[-1].id)
+    known = whole[: data.draw(st.integers(1, len(whole)))]
+    exact, told = common_point(known, whole), common_point(trimmed(known), kept)
+    assert told is None if exact is None else told is not None and told <= exact
+
+
+@pytest.mark.parametrize("wrong", [None, {}, "[]", [1], [{"id": "a"}], [{"id": "a" * 32, "began": "1"}]])
+def test_what_is_no_lineage_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match="lineage"):
+        parse_lineage(wrong)
+
+
+def filled(data: Path, count: int) -> tuple[Branch, ...]:
+    """Append ``count`` entries; the log's lineage."""
+    log = EventLog.open(data, now=1)
+    log.append([Entry(log.head + n, 1, "joined", "#a", None, None, None, b"{}") for n in range(1, count + 1)])
+    log.close()
+    return log.lineage
+
+
+def test_a_log_has_one_branch_from_the_start_and_another_after_each_restore(tmp_path: Path) -> None:
+    (first,) = filled(tmp_path, 3)
+    assert first.began == 0
+    assert filled(tmp_path, 2) == (first,)
+    begin_branch(tmp_path, 5)
+    first_again, second = filled(tmp_path, 1)
+    assert (first_again, second.began) == (first, 5)
+    begin_branch(tmp_path, 6)
+    third = filled(tmp_path, 1)
+    assert third[:2] == (first, second)
+    assert len({branch.id for branch in third}) == 3
+    assert verify(tmp_path, full=True).ok
+
+
+def test_two_logs_have_nothing_in_common(tmp_path: Path) -> None:
+    assert common_point(filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)) == 0
+
+
+def test_a_damaged_lineage_is_not_taken_for_none(tmp_path: Path) -> None:
+    filled(tmp_path, 1)
+    connection = apsw.Connection(str(tmp_path / DATABASE_NAME))
+    connection.execute("INSERT INTO meta VALUES ('lineage', '[{]')")
+    connection.close()
+    with pytest.raises(ChatdError, match="E610"):
+        EventLog.open(tmp_path, now=1)
