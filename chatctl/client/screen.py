@@ -12,10 +12,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer
 from prompt_toolkit.filters import Condition, is_done
@@ -23,13 +21,12 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
-from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from chatctl.client.render import Line
+from chatctl.client.terminal import open_terminal, print_above, suspend
 from chatctl.client.themes import DEFAULT_THEME, style_of
 from chatctl.client.wrapping import wrap
 
@@ -53,11 +50,10 @@ class Screen:
         on_line: Callable[[str, bool], bool],
         completer: Completer,
         history: Path | None = None,
-        output: Output | None = None,
         theme: str = DEFAULT_THEME,
     ) -> None:
         self._style = style_of(theme)
-        self._output = output or _output(sys.stdout)
+        self._output = open_terminal(sys.stdout)
         self._on_line = on_line
         self._waiting: list[Line] = []
         self._interrupted = float("-inf")
@@ -74,7 +70,6 @@ class Screen:
             reserve_space_for_menu=0,
             history=_history(history),
             key_bindings=self._keys(),
-            enable_suspend=True,
             erase_when_done=True,
             style=self._style,
             output=self._output,
@@ -91,6 +86,8 @@ class Screen:
                 await self._session.prompt_async(pre_run=self._before_run)
             except (EOFError, KeyboardInterrupt):
                 pass
+            finally:
+                self._output.release()
 
     def close(self) -> None:
         """End `run`."""
@@ -129,10 +126,10 @@ class Screen:
 
     def _flush(self) -> None:
         lines = self._take_waiting()
-        if not self._session.app.is_running:
+        if self._session.app.is_running:
+            print_above(self._session.app, self._output, lambda: self._print(lines))
+        else:
             self._print(lines)
-            return
-        run_in_terminal(lambda: self._print(lines))
 
     def _take_waiting(self) -> list[Line]:
         lines, self._waiting = self._waiting, []
@@ -178,16 +175,11 @@ class Screen:
         def send_paste(event: KeyPressEvent) -> None:
             event.current_buffer.validate_and_handle()
 
+        @keys.add("c-z")
+        def stop(event: KeyPressEvent) -> None:
+            suspend(self._output)
+
         return keys
-
-
-def _output(stdout: TextIO) -> Output:
-    # Without cursor position requests: on a slow line their answers end up in what is typed next.
-    output = Vt100_Output.from_pty(
-        stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
-    )
-    output.enable_cpr = False
-    return output
 
 
 def _history(path: Path | None) -> History:
