@@ -26,6 +26,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from chatctl.client.render import Line
+from chatctl.client.separate import Apart
 from chatctl.client.terminal import open_terminal, print_above, suspend
 from chatctl.client.themes import DEFAULT_THEME, style_of
 from chatctl.client.wrapping import wrap
@@ -71,6 +72,7 @@ class Screen:
             history=_history(history),
             key_bindings=self._keys(),
             erase_when_done=True,
+            input_processors=[Apart()],
             style=self._style,
             output=self._output,
         )
@@ -111,6 +113,11 @@ class Screen:
         """Print what is waiting after `run` has ended."""
         self._print(self._take_waiting())
 
+    @property
+    def columns(self) -> int:
+        """The width of the terminal now."""
+        return self._output.get_size().columns
+
     def redraw(self) -> None:
         """The prompt or the status line changed."""
         self._session.app.invalidate()
@@ -136,10 +143,9 @@ class Screen:
         return lines
 
     def _print(self, lines: list[Line]) -> None:
-        width = self._output.get_size().columns
         text = FormattedText()
         for line in lines:
-            for row in wrap(line, width):
+            for row in wrap(line, self.columns):
                 text += [*row, ("", "\n")]
         # The renderer's function: the one in shortcuts would queue once more behind the application.
         print_formatted_text(self._output, text, self._style)
@@ -151,7 +157,9 @@ class Screen:
 
     def _add_status(self, status: Callable[[], Line]) -> None:
         # Not PromptSession's own toolbar: it stays hidden until the terminal has told the cursor's place.
-        bar = Window(FormattedTextControl(lambda: FormattedText(status())), height=1, style="class:status")
+        # No longer than its words: a bar over the whole width is broken in two by a terminal made narrower,
+        # and with every step the conversation moves up by a row.
+        bar = Window(FormattedTextControl(lambda: FormattedText(status())), height=1)
         bar_while_typing = ConditionalContainer(bar, filter=~is_done)
         app, buffer = self._session.app, self._session.default_buffer
         app.layout = Layout(HSplit([app.layout.container, bar_while_typing]), focused_element=buffer)
