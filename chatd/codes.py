@@ -120,6 +120,7 @@ CODES: dict[str, Code] = {
     "E611": Code("no_answer", "chatd did not answer in time", "see: chatd status, and logs/errors.log"),
     "E612": Code("clock_box", "the clock of this box is implausible", "set the clock, then try again"),
     "E613": Code("backup", "the backup cannot be made or used", "see docs/backup.md"),
+    "E614": Code("client_defect", "the client made a mistake", "start it again, and report what it said"),
     # W1xx: findings of a check that do not stop anything
     "W110": Code("open_key", "a private key can be read by others", "chmod 600 the file"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),

@@ -3,9 +3,89 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import ShellComplete, get_completion_class
+from click.shell_completion import (
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 SHELLS = ("bash", "zsh", "fish")
+
+
+@add_completion_class
+class _Zsh(ZshComplete):
+    """click's own script, as of 8.3, does nothing at the second Tab after a program when fpath finds it: the
+    function is then not being loaded any more, and only registers itself."""
+
+    source_template = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local -a plain explained response
+    local type key descr
+    (( ! $+commands[%(prog_name)s] )) && return 1
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
+        %(complete_var)s=zsh_complete %(prog_name)s)}")
+    for type key descr in ${response}; do
+        case "$type" in
+            plain) if [[ "$descr" == "_" ]]; then plain+=("$key"); else explained+=("$key:$descr"); fi ;;
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+        esac
+    done
+    (( $#explained )) && _describe -V unsorted explained -U
+    (( $#plain )) && compadd -U -V unsorted -a plain
+}
+
+if [[ "$funcstack[1]" == "_%(prog_name)s" ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
+
+
+@add_completion_class
+class _Fish(FishComplete):
+    """click's own script, as of 8.3, takes what stands behind a comma in an explanation for a third field."""
+
+    source_template = """\
+function %(complete_func)s
+    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \\
+        COMP_CWORD=(commandline -t) %(prog_name)s)
+    for completion in $response
+        set -l metadata (string split --max 1 "," -- $completion)
+        switch $metadata[1]
+            case dir
+                __fish_complete_directories $metadata[2]
+            case file
+                __fish_complete_path $metadata[2]
+            case plain
+                echo $metadata[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Kind, value and explanation as the script above reads them."""
+        about = f"\t{' '.join(item.help.split())}" if item.help else ""
+        return f"{item.type},{item.value}{about}"
+
+
+def complete_files(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
+    """For ``shell_complete`` of what names a file."""
+    return [CompletionItem(typed, type="file")]
+
+
+def complete_folders(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
+    """For ``shell_complete`` of what names a folder."""
+    return [CompletionItem(typed, type="dir")]
 
 
 def script(program: str, root: click.Command, shell: str) -> str:

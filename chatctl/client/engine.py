@@ -107,7 +107,7 @@ class Engine(threading.Thread):
             if os.environ.get("CHATD_DEBUG") == "1":
                 traceback.print_exc(file=sys.stderr)
             fix = "report this; CHATD_DEBUG=1 shows where it happened"
-            self._end(ChatdError("E500", f"the client failed: {type(error).__name__}: {error}", fix))
+            self._end(ChatdError("E614", f"the client failed: {type(error).__name__}: {error}", fix))
         finally:
             self._finish()
 

@@ -19,8 +19,10 @@ from chatctl.client.profile import state_folder
 from chatctl.client.render import Line, name, snippet, title
 from chatctl.client.rooms import Rooms
 from chatctl.client.screen import Screen
+from chatctl.client.separate import separate
 from chatctl.client.talk import Talk
 from chatctl.client.themes import DEFAULT_THEME
+from chatctl.client.wrapping import columns
 
 # Events handed to the screen and not yet shown; above it the library waits.
 AHEAD_LIMIT = 256
@@ -29,6 +31,7 @@ DRAIN_SECONDS = 3.0
 # Pending messages shown above the prompt.
 PENDING_LINES = 3
 EXPIRY_DAYS = 14
+CONNECTED = "· connected "
 
 
 def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
@@ -133,7 +136,8 @@ class _Chat:
         line: Line = []
         pending = self.talk.pending()
         for sent in pending[:PENDING_LINES]:
-            line.append(("class:pending", f"... {title(sent.to, self.talk.rooms.me)} {snippet(sent.body)}\n"))
+            body = separate(snippet(sent.body))
+            line.append(("class:pending", f"... {title(sent.to, self.talk.rooms.me)} {body}\n"))
         if len(pending) > PENDING_LINES:
             line.append(("class:pending", f"... and {len(pending) - PENDING_LINES} more\n"))
         room = title(self.talk.rooms.current, self.talk.rooms.me)
@@ -142,10 +146,10 @@ class _Chat:
 
     def _status(self) -> Line:
         welcome, me = self._client.welcome, self.talk.rooms.me
-        parts: Line = [("class:status", f" {title(self.talk.rooms.current, me) or 'no room'} ")]
-        parts.append(("class:alert" if not self._client.connected else "class:status", self._connection()))
-        who = f"{me} ({name(welcome.role)})" if welcome else me
-        parts.append(("class:status", f"· {who} "))
+        where = ("class:status", f" {title(self.talk.rooms.current, me) or 'no room'} ")
+        connection = ("class:status" if self._client.connected else "class:alert", self._connection())
+        who = ("class:status", f"· {me} ({name(welcome.role)}) " if welcome else f"· {me} ")
+        parts: Line = [where, connection, who]
         if welcome is not None and not welcome.envelope:
             parts.append(("class:alert", " NO ENVELOPE "))
         if (days := self._days_left()) < EXPIRY_DAYS:
@@ -154,12 +158,17 @@ class _Chat:
             parts.append(("class:status", "· focus "))
         for room, count, called in self.talk.rooms.unread():
             parts.append(("class:alert" if called else "class:status", f"· {title(room, me)} {count} "))
+        # On a narrow terminal what is as usual gives way to what is not.
+        usual = [who, connection] if connection[1] == CONNECTED else [who]
+        for part in usual:
+            if sum(columns(text) for _, text in parts) > self._screen.columns:
+                parts.remove(part)
         return parts
 
     def _connection(self) -> str:
         unsent = f" ({self._client.unsent} unsent)" if self._client.unsent else ""
         if self._client.connected:
-            return f"· connected{unsent if self.talk.pending() else ''} "
+            return f"· connected{unsent} " if self.talk.pending() else CONNECTED
         return f"· {'reconnecting' if self._client.welcome else 'connecting'}{unsent} "
 
     def _days_left(self) -> int:

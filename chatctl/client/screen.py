@@ -12,10 +12,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer
 from prompt_toolkit.filters import Condition, is_done
@@ -23,13 +21,13 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
-from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from chatctl.client.render import Line
+from chatctl.client.separate import Apart
+from chatctl.client.terminal import open_terminal, print_above, suspend
 from chatctl.client.themes import DEFAULT_THEME, style_of
 from chatctl.client.wrapping import wrap
 
@@ -53,11 +51,10 @@ class Screen:
         on_line: Callable[[str, bool], bool],
         completer: Completer,
         history: Path | None = None,
-        output: Output | None = None,
         theme: str = DEFAULT_THEME,
     ) -> None:
         self._style = style_of(theme)
-        self._output = output or _output(sys.stdout)
+        self._output = open_terminal(sys.stdout)
         self._on_line = on_line
         self._waiting: list[Line] = []
         self._interrupted = float("-inf")
@@ -74,8 +71,8 @@ class Screen:
             reserve_space_for_menu=0,
             history=_history(history),
             key_bindings=self._keys(),
-            enable_suspend=True,
             erase_when_done=True,
+            input_processors=[Apart()],
             style=self._style,
             output=self._output,
         )
@@ -91,6 +88,8 @@ class Screen:
                 await self._session.prompt_async(pre_run=self._before_run)
             except (EOFError, KeyboardInterrupt):
                 pass
+            finally:
+                self._output.release()
 
     def close(self) -> None:
         """End `run`."""
@@ -114,6 +113,11 @@ class Screen:
         """Print what is waiting after `run` has ended."""
         self._print(self._take_waiting())
 
+    @property
+    def columns(self) -> int:
+        """The width of the terminal now."""
+        return self._output.get_size().columns
+
     def redraw(self) -> None:
         """The prompt or the status line changed."""
         self._session.app.invalidate()
@@ -129,20 +133,19 @@ class Screen:
 
     def _flush(self) -> None:
         lines = self._take_waiting()
-        if not self._session.app.is_running:
+        if self._session.app.is_running:
+            print_above(self._session.app, self._output, lambda: self._print(lines))
+        else:
             self._print(lines)
-            return
-        run_in_terminal(lambda: self._print(lines))
 
     def _take_waiting(self) -> list[Line]:
         lines, self._waiting = self._waiting, []
         return lines
 
     def _print(self, lines: list[Line]) -> None:
-        width = self._output.get_size().columns
         text = FormattedText()
         for line in lines:
-            for row in wrap(line, width):
+            for row in wrap(line, self.columns):
                 text += [*row, ("", "\n")]
         # The renderer's function: the one in shortcuts would queue once more behind the application.
         print_formatted_text(self._output, text, self._style)
@@ -154,7 +157,9 @@ class Screen:
 
     def _add_status(self, status: Callable[[], Line]) -> None:
         # Not PromptSession's own toolbar: it stays hidden until the terminal has told the cursor's place.
-        bar = Window(FormattedTextControl(lambda: FormattedText(status())), height=1, style="class:status")
+        # No longer than its words: a bar over the whole width is broken in two by a terminal made narrower,
+        # and with every step the conversation moves up by a row.
+        bar = Window(FormattedTextControl(lambda: FormattedText(status())), height=1)
         bar_while_typing = ConditionalContainer(bar, filter=~is_done)
         app, buffer = self._session.app, self._session.default_buffer
         app.layout = Layout(HSplit([app.layout.container, bar_while_typing]), focused_element=buffer)
@@ -178,16 +183,11 @@ class Screen:
         def send_paste(event: KeyPressEvent) -> None:
             event.current_buffer.validate_and_handle()
 
+        @keys.add("c-z")
+        def stop(event: KeyPressEvent) -> None:
+            suspend(self._output)
+
         return keys
-
-
-def _output(stdout: TextIO) -> Output:
-    # Without cursor position requests: on a slow line their answers end up in what is typed next.
-    output = Vt100_Output.from_pty(
-        stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
-    )
-    output.enable_cpr = False
-    return output
 
 
 def _history(path: Path | None) -> History:

@@ -9,6 +9,7 @@ from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -61,6 +62,18 @@ def enter(client: Client, room: str) -> str:
     if welcome is None or room not in welcome.rooms:
         client.request("join", room=room)
     return room
+
+
+def past(client: Client, room: str, **page: Any) -> JsonObject:
+    """A page of history; an empty one where two users have not written to each other yet."""
+    try:
+        return client.request("history", room=room, **page)
+    except ChatdError as error:
+        if error.code != "E404" or not room.startswith("@"):
+            raise
+        for user in room[1:].split(","):
+            client.request("whois", user=user)  # raises where there is no such user
+        return {"events": [], "more": False}
 
 
 def typed(events: list[JsonObject]) -> list[Logged]:
@@ -167,7 +180,7 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
     """Print the last events of ROOM, oldest first; with --json one JSON object a line."""
     with app.client() as client:
         name = enter(client, room)
-        result = client.request("history", room=name, limit=count, before=before, after=after)
+        result = past(client, name, limit=count, before=before, after=after)
     for event in typed(result["events"]):
         show_event(event, as_json=app.as_json, room=name)
 

@@ -8,7 +8,8 @@ import click
 
 from chatctl import output
 from chatctl.client import CaughtUp, Client, Disconnected, Restored
-from chatctl.client.scripts import enter, show_event, typed
+from chatctl.client.render import happening
+from chatctl.client.scripts import enter, past, show_event, typed
 from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -31,6 +32,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
 
     With --json one object a line: type, seq, at (ms since 1970 UTC), room, user, role, body ...
     Connects again by itself and misses nothing; to go on in another run, give --since the last seq.
+    Ends with 4 when this user leaves the room or is put out of it.
     """
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
@@ -41,6 +43,9 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
         for item in client.events():
             if isinstance(item, ev.Logged):
                 follower.show(item)
+                if isinstance(item, ev.Parted) and (item.user, item.room) == (client.identity.user, name):
+                    # Nothing more will come; waiting in silence would look like a quiet room.
+                    raise ChatdError("E301", happening(item) or "")
             elif isinstance(item, Restored):
                 follower.restored(item)
             elif isinstance(item, Disconnected) and item.retry_in is not None:
@@ -83,11 +88,11 @@ def _head(client: Client) -> int:
 
 def _before(client: Client, room: str, head: int, count: int, since: int | None) -> list[ev.Logged]:
     if since is None:
-        return typed(client.request("history", room=room, limit=count)["events"]) if count else []
+        return typed(past(client, room, limit=count)["events"]) if count else []
     found: list[ev.Logged] = []
     more = True
     while more and since < head:
-        page = client.request("history", room=room, after=since, limit=_PAGE)
+        page = past(client, room, after=since, limit=_PAGE)
         events = typed(page["events"])
         found += events
         more = page["more"] and bool(events)

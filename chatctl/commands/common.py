@@ -15,6 +15,7 @@ from chatctl import output
 from chatctl.client import Client
 from chatctl.client.profile import load_identity
 from chatctl.durations import parse_duration
+from chatd.completion import complete_files, complete_folders
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 
@@ -75,8 +76,7 @@ def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(function)
-    @click.option("--identity", metavar="FILE", help="Identity file to log in with (else CHATD_IDENTITY).")
-    @click.option("--home", metavar="DIR", help="Home whose first admin to log in as (else CHATD_HOME).")
+    @root_options
     @click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1) for programs.")
     @click.pass_context
     def with_app(
@@ -96,12 +96,18 @@ def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def root_options(function: Callable[P, Any]) -> Callable[P, Any]:
-    """--identity and --home before the command's name."""
+    """--identity and --home."""
     home = click.option(
-        "--home", metavar="DIR", help="Home whose first admin to log in as (else CHATD_HOME)."
+        "--home",
+        metavar="DIR",
+        shell_complete=complete_folders,
+        help="Home whose first admin to log in as (else CHATD_HOME).",
     )
     identity = click.option(
-        "--identity", metavar="FILE", help="Identity file to log in with (else CHATD_IDENTITY)."
+        "--identity",
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Identity file to log in with (else CHATD_IDENTITY).",
     )
     return identity(home(function))
 

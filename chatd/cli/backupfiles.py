@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from chatd.completion import complete_files
 from chatd.errors import ChatdError
 from chatd.store.backup import Archive
 from chatd.store.disk import sync_folder
@@ -30,6 +31,7 @@ _LARGEST_FILE_BYTES = 1024 * 1024  # of settings, certificates and keys
 passphrase_option: Callable[[Any], Any] = click.option(
     "--passphrase-file",
     metavar="FILE",
+    shell_complete=complete_files,
     help="Take the passphrase from the first line of this file; - for standard input. Default: ask.",
 )
 

@@ -10,7 +10,7 @@ import click
 from chatd import __version__
 from chatd.cli import backup, certs, check, export, lifecycle, restore, settings, setup, users, verify
 from chatd.cli.output import Command
-from chatd.completion import completion_command
+from chatd.completion import complete_folders, completion_command
 from chatd.config.home import resolve_home
 
 
@@ -19,6 +19,7 @@ from chatd.config.home import resolve_home
 @click.option(
     "--home",
     metavar="DIR",
+    shell_complete=complete_folders,
     help="The folder with certs/ config/ logs/ data/. Default: $CHATD_HOME, else this folder.",
 )
 @click.pass_context

@@ -192,3 +192,23 @@ def test_search_and_whoami(daemon: Daemon) -> None:
         True,
     )
     assert "bob/laptop" in chat(daemon, "whoami").stdout
+
+
+def test_a_direct_conversation_in_which_nothing_was_said_is_empty(daemon: Daemon, tail: Any) -> None:
+    daemon.add_user("newcomer")
+    done = chat(daemon, "history", "@newcomer")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    process = tail("@newcomer")
+    chat(daemon, "send", "@bob", "first words", user="newcomer")
+    assert json.loads(process.stdout.readline())["body"] == "first words"
+    assert chat(daemon, "history", "@nobody", check=False).returncode == 3
+
+
+def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: Any) -> None:
+    name = room(daemon, "leaving")
+    chat(daemon, "send", name, "one")
+    process = tail(name)
+    assert json.loads(process.stdout.readline())["body"] == "one"
+    daemon.chatctl("kick", "bob", "--room", name, "--reason", "enough", "--yes")
+    assert process.wait(60) == 4
+    assert "bob was put out of #leaving by alice: enough (E301)" in process.stderr.read()

@@ -53,6 +53,10 @@ class Terminal:
         """What is on the screen and above it, rows that were wrapped by the terminal joined."""
         return self._tmux("capture-pane", "-p", "-J", "-S", "-1000", "-t", f"={name}:")
 
+    def rows(self, name: str) -> list[str]:
+        """The rows of the screen as they stand there."""
+        return self._tmux("capture-pane", "-p", "-t", f"={name}:").splitlines()
+
     def raw(self, name: str) -> bytes:
         """Every byte the program wrote."""
         return self._raw(name).read_bytes()

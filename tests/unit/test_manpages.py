@@ -15,9 +15,17 @@ import pytest
 from chatd.completion import SHELLS
 from tests.support.daemon import BIN
 from tests.support.manpages import PROGRAMS, ROOT, generated, runnable
+from tests.support.terminal import TMUX, Terminal
 
 COMMANDS = [item for name, root in PROGRAMS.items() for item in runnable(name, root)]
 FILES = generated()
+# What a shell makes of a line when Tab is pressed.
+SHOWN = [
+    ("chatctl", "kic", "kick"),
+    ("chat", "send --li", "--lines"),
+    ("chatd", "user a", "add"),
+    ("chat", "--theme d", "dark"),
+]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -55,10 +63,7 @@ def test_scripts_are_printed_without_a_home_or_an_identity(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize(
-    ("name", "words", "expected"),
-    [("chatctl", "kic", "kick"), ("chat", "send --li", "--lines"), ("chatd", "user a", "add")],
-)
+@pytest.mark.parametrize(("name", "words", "expected"), SHOWN)
 def test_bash_completes(name: str, words: str, expected: str) -> None:
     script = f"""
         source docs/completions/{name}.bash
@@ -70,6 +75,56 @@ def test_bash_completes(name: str, words: str, expected: str) -> None:
         ["bash", "--norc", "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(("name", "words", "expected"), SHOWN)
+def test_fish_completes(name: str, words: str, expected: str) -> None:
+    (shown,) = fish(f"{name} {words}")
+    assert shown.split("\t")[0] == expected
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_explains_what_it_offers(tmp_path: Path) -> None:
+    commands = dict(line.split("\t") for line in fish("chat "))
+    assert {"send", "tail", "bot", "window"} <= set(commands)
+    # Commas are part of the explanation.
+    assert commands["history"] == "Print the last events of ROOM, oldest..."
+    (tmp_path / "my.pem").touch()
+    assert fish(f"chat --identity {tmp_path}/my") == [f"{tmp_path}/my.pem"]
+
+
+def fish(line: str) -> list[str]:
+    script = f"source docs/completions/{line.split()[0]}.fish; complete -C '{line}'"
+    environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["fish", "--no-config", "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(TMUX is None or shutil.which("zsh") is None, reason="zsh or tmux is not installed")
+def test_zsh_completes_in_a_terminal(tmp_path: Path) -> None:
+    # As installed: found by the name in a folder of fpath.
+    fpath = ROOT / "docs" / "completions"
+    (tmp_path / ".zshrc").write_text(
+        f"PROMPT='zsh> '\nfpath=({fpath} $fpath)\nautoload -U compinit\ncompinit -u -D\n"
+    )
+    environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ZDOTDIR": str(tmp_path)}
+    terminal = Terminal(tmp_path, environ)
+    try:
+        terminal.open("zsh", ["zsh", "-d"])
+        terminal.wait("zsh", "zsh>")
+        for name, words, expected in SHOWN:
+            terminal.keys("zsh", "-l", f"{name} {words}")
+            terminal.keys("zsh", "Tab")
+            terminal.wait_for("zsh", rf"zsh> {name} .*{expected}\b")
+            terminal.keys("zsh", "C-u")
+        terminal.keys("zsh", "-l", "chat ")
+        terminal.keys("zsh", "Tab")
+        terminal.wait_for("zsh", r"history +-- Print the last events of ROOM, oldest")
+    finally:
+        terminal.close()
 
 
 def test_the_package_installs_them(tmp_path: Path) -> None:

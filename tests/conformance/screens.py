@@ -1,0 +1,164 @@
+"""Seats with a screen: the line client in tmux, the window on an X server of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+
+from tests.conformance.seat import TOKEN, Seat, Shown, read_lines_of_text
+from tests.support.daemon import BIN, Daemon, wait_until
+from tests.support.terminal import Terminal
+from tests.support.xvfb import Display, display, open_window, text_of
+
+
+class _Typed(Seat):
+    """A client for people: all is done with the same commands."""
+
+    def _type(self, line: str) -> None:
+        raise NotImplementedError
+
+    def act(self, room: str, body: str) -> None:
+        self._type(f"/me {body}")
+
+    def away(self, why: str) -> None:
+        self._type(f"/away {why}")
+
+    def leave(self, room: str) -> None:
+        self._type("/part")
+
+
+class LineSeat(_Typed):
+    """The line client on a real terminal."""
+
+    name = "line"
+
+    def __init__(self, daemon: Daemon, user: str, folder: Path) -> None:
+        super().__init__(daemon, user, folder)
+        self._terminal = Terminal(folder, {**daemon.environ, "XDG_STATE_HOME": str(folder)})
+        self._opened = False
+        self._rung = 0
+
+    def enter(self, where: str) -> None:
+        if where.startswith("@"):
+            return  # direct messages are shown wherever one is
+        if not self._opened:
+            self._opened = True
+            command = (str(BIN / "chat"), "--identity", str(self.identity), "--room", where)
+            self._terminal.open("chat", command, columns=100)
+        else:
+            self._type(f"/join {where}")
+        self._terminal.wait_for("chat", rf"-- {where}\b.*--(.*\n)*{where}> *\n")
+        self._terminal.wait("chat", "· connected ·")
+
+    def say(self, where: str, body: str) -> None:
+        self._type(f"/msg {where[1:]} {body}" if where.startswith("@") else body)
+
+    def shown(self, where: str) -> list[Shown]:
+        label = where if where.startswith("@") else ""
+        # Without the pages of /history, which stand below what is newer.
+        lines = re.sub(r"(?m)^\[\d{4}-.*$", "", self._terminal.text("chat")).splitlines()
+        return read_lines_of_text(lines, label)
+
+    def history(self, room: str) -> list[Shown]:
+        self._type("/history 500")
+        self._terminal.wait("chat", "there is nothing earlier")
+        earlier = re.findall(r"(?m)^\[\d{4}-.*$", self._terminal.text("chat"))
+        return read_lines_of_text(earlier) + self.shown(room)
+
+    def told(self) -> str:
+        return self._terminal.text("chat")
+
+    def called(self) -> bool:
+        return b"\x07" in self._terminal.raw("chat")
+
+    def close(self) -> None:
+        self._terminal.close()
+
+    def _type(self, line: str) -> None:
+        self._terminal.keys("chat", "-l", line)
+        self._terminal.keys("chat", "Enter")
+
+
+class WindowSeat(_Typed):
+    """The window, by its keyboard and the text that it shows."""
+
+    name = "window"
+    _NAMES: ClassVar[tuple[str, ...]] = ("bob",)
+
+    def __init__(self, daemon: Daemon, user: str, folder: Path) -> None:
+        super().__init__(daemon, user, folder)
+        self._stack = ExitStack()
+        self._screen: Display = self._stack.enter_context(display())
+        self._window = ""
+        self._process: subprocess.Popen[str] | None = None
+        self._told = ""
+
+    def enter(self, where: str) -> None:
+        if not self._window:
+            arguments = ("--identity", str(self.identity), "--room", where)
+            environ = {**self.daemon.environ, "XDG_STATE_HOME": str(self.folder)}
+            self._process = open_window(self._screen, environ, *arguments)
+            self._window = self._screen.window("chatd", set())
+            self._screen.focus(self._window)
+        elif where not in self._title().split():
+            self._type(f"/msg {where[1:]}" if where.startswith("@") else f"/join {where}")
+        wait_until(lambda: where in self._title().split(), what=f"the window to show {where}")
+
+    def say(self, where: str, body: str) -> None:
+        self.enter(where)
+        self._type(body)
+
+    def shown(self, where: str) -> list[Shown]:
+        self.enter(where)
+        return self._read(text_of(self._screen, self._window))
+
+    def history(self, room: str) -> list[Shown]:
+        self.enter(room)
+
+        def scrolled() -> str:
+            self._screen.focus(self._window)
+            self._screen.keys(*["Prior"] * 10)
+            text = text_of(self._screen, self._window)
+            return text if f"Beginning of {room}" in text else ""
+
+        return self._read(wait_until(scrolled, what="the beginning of the room"))
+
+    def told(self) -> str:
+        return text_of(self._screen, self._window)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            with self._process:
+                pass
+        self._stack.close()
+
+    def _type(self, line: str) -> None:
+        self._screen.focus(self._window)
+        self._screen.keys("Escape")
+        self._screen.type(line)
+        self._screen.keys("Return")
+
+    def _title(self) -> str:
+        return self._screen.title(self._window)
+
+    def _read(self, text: str) -> list[Shown]:
+        found, who = [], ""
+        for line in text.splitlines():
+            if heading := re.fullmatch(rf"({self.user}|bob)(?: \w+)?(?:  \d\d:\d\dZ)?", line):
+                who = heading[1]
+            elif action := re.fullmatch(r"\* (\w+) (.*?)  \d\d:\d\dZ", line):
+                if TOKEN.search(action[2]):
+                    found.append(Shown(action[1], "action", action[2]))
+            elif TOKEN.search(line):
+                found.append(Shown(who, "text", line))
+        return found
+
+
+def missing_terminal() -> str:
+    """What is not installed here that the line client's test needs."""
+    return "" if shutil.which("tmux") else "tmux is not installed"

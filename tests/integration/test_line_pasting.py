@@ -1,0 +1,106 @@
+"""Pasting into the line client at the worst moments: it stays one message, whatever is drawn meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from chatctl.client import Client, Message, read_identity
+from tests.support.daemon import BIN, Daemon, running, wait_until
+from tests.support.terminal import TMUX, Terminal
+
+pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
+
+_MUCH = {"messages_per_second": 100_000, "burst": 100_000}
+PASTES = 12
+
+
+@pytest.fixture
+def talkative(tmp_path: Path) -> Iterator[Daemon]:
+    """A server that lets a user say very much."""
+    with running(tmp_path / "home", CHATD_LIMITS__PER_ROLE=json.dumps({"user": _MUCH})) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, talkative: Daemon) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, {**talkative.environ, "XDG_STATE_HOME": str(tmp_path)})
+    yield terminal
+    terminal.close()
+
+
+@contextmanager
+def stream(identity: Path) -> Iterator[None]:
+    """Somebody who never stops talking."""
+    stop = threading.Event()
+    with Client(read_identity(identity), live=False) as client:
+
+        def talk() -> None:
+            for number in range(1_000_000):
+                if stop.wait(0.002):
+                    return
+                client.send("#lobby", f"noise {number} and so on, and so on").wait(30)
+
+        thread = threading.Thread(target=talk, name="stream")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(60)
+
+
+def test_a_paste_in_a_stream_of_messages_is_one_message(terminal: Terminal, talkative: Daemon) -> None:
+    talkative.add_user("ann")
+    noise, reader = talkative.add_user("noise"), talkative.add_user("reader")
+    blocks = [f"block {n}\n  of {n}\nend {n}" for n in range(PASTES)]
+    with Client(read_identity(reader)) as client:
+        client.wait_connected(30)
+        client.request("join", room="#lobby")
+        command = (str(BIN / "chat"), "--identity", str(talkative.identity("ann")))
+        terminal.open("ann", command, columns=70, rows=12)
+        terminal.wait("ann", "· connected ·")
+        with stream(noise):
+            terminal.wait("ann", "noise 20 ")
+            for number, block in enumerate(blocks):
+                terminal.paste("ann", block)
+                # The size changes too: it is drawn anew, which once switched bracketing off.
+                terminal.resize("ann", 70 + number % 2, 12 + number % 3)
+                terminal.keys("ann", "Enter")
+        said: list[str] = []
+        while len(said) < PASTES:
+            event = client.next_event(30)
+            assert event is not None, said
+            if isinstance(event, Message) and event.user == "ann":
+                said.append(event.body)
+        assert said == blocks
+    raw = terminal.raw("ann")
+    assert raw.count(b"\x1b[?2004h") >= 1
+    assert b"\x1b[?2004l" not in raw
+    terminal.keys("ann", "C-d")
+    assert terminal.wait_end("ann") == 0
+    wait_until(lambda: terminal.raw("ann").endswith(b"0\r\n"), what="the end of the output")
+    assert terminal.raw("ann").count(b"\x1b[?2004l") == 1
+
+
+def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(terminal: Terminal, talkative: Daemon) -> None:
+    talkative.add_user("ann")
+    terminal.open("ann", ("env", "PS1=shell> ", "ENV=", "sh", "-i"))
+    terminal.wait("ann", "shell>")
+    terminal.keys("ann", "-l", f"{BIN / 'chat'} --identity {talkative.identity('ann')}")
+    terminal.keys("ann", "Enter")
+    terminal.wait("ann", "· connected ·")
+    terminal.keys("ann", "-l", "a draft")
+    terminal.wait("ann", "#lobby> a draft")
+    terminal.keys("ann", "C-z")
+    terminal.wait_for("ann", r"(?i)(stopped|suspended)[^$]*shell>")
+    assert b"\x1b[?2004l" in terminal.raw("ann")
+    terminal.keys("ann", "-l", "fg")
+    terminal.keys("ann", "Enter")
+    terminal.wait_for("ann", r"fg\n(.*\n)*#lobby> a draft\n")
+    assert terminal.raw("ann").rindex(b"\x1b[?2004h") > terminal.raw("ann").rindex(b"\x1b[?2004l")

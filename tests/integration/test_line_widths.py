@@ -1,0 +1,68 @@
+"""The line client on narrow terminals, and with text of doubtful width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatctl.client import Client, read_identity
+from tests.support.daemon import BIN, Daemon
+from tests.support.terminal import TMUX, Terminal
+
+pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, shared_daemon: Daemon) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path, {**shared_daemon.environ, "XDG_STATE_HOME": str(tmp_path)})
+    yield terminal
+    terminal.close()
+
+
+def open_chat(terminal: Terminal, daemon: Daemon, name: str, columns: int) -> None:
+    daemon.add_user(name)
+    command = (str(BIN / "chat"), "--identity", str(daemon.identity(name)))
+    terminal.open(name, command, columns=columns, rows=30)
+    terminal.wait(name, "\n #lobby ·")
+    terminal.wait_for(name, r"-- #lobby: (.*\n)*#lobby> *\n")
+
+
+@pytest.fixture
+def alice(shared_daemon: Daemon) -> Iterator[Client]:
+    with Client(read_identity(shared_daemon.identity("alice", "console")), live=False) as client:
+        client.wait_connected(30)
+        yield client
+
+
+def test_twenty_columns_are_enough(terminal: Terminal, shared_daemon: Daemon, alice: Client) -> None:
+    open_chat(terminal, shared_daemon, "kay", 20)
+    alice.send("#lobby", f"families {FAMILY} {FAMILY} {FAMILY} {FAMILY} {FAMILY} and words of some length")
+    # No name is torn apart, every further row is indented: the text of others never begins at the left.
+    terminal.wait_for("kay", r"<alice\*>\n    families(.*\n)+?    some length\n")
+    rows = terminal.rows("kay")
+    first = next(n for n, row in enumerate(rows) if "families" in row)
+    last = next(n for n, row in enumerate(rows) if "length" in row)
+    assert all(row.startswith("    ") for row in rows[first : last + 1]), rows
+    # What is unusual pushes out what is not.
+    alice.send("@kay", "psst")
+    terminal.wait_for("kay", r"\n #lobby · @alice 1 *\n")
+
+
+def test_joined_pictures_do_not_move_the_line_being_typed(terminal: Terminal, shared_daemon: Daemon) -> None:
+    open_chat(terminal, shared_daemon, "leo", 60)
+    terminal.keys("leo", "-l", f"x{FAMILY} and \u2764\ufe0f and \U0001f1e9\U0001f1ea end")
+    parts = FAMILY.replace("\u200d", "")
+    terminal.wait_for("leo", rf"\n#lobby> x{parts} and \u2764 and DE end\n")
+    for _ in range(3):
+        terminal.keys("leo", "Left")
+    terminal.keys("leo", "-l", "the ")
+    terminal.wait_for("leo", rf"\n#lobby> x{parts} and \u2764 and DE the end *\n")
+    terminal.keys("leo", "Home", "Delete")
+    terminal.wait_for("leo", rf"\n#lobby> {parts} and \u2764 and DE the end *\n")
+    terminal.keys("leo", "Enter")
+    # Said as it was typed.
+    terminal.wait_for("leo", rf"<leo> {FAMILY} and \u2764\ufe0f and \U0001f1e9\U0001f1ea the end\n")
