@@ -123,6 +123,7 @@ class Window:
             looking = bool(self.root.tk.call("focus", "-displayof", "."))
             if looking != self.model.looking:
                 self.model.look(looking)
+            self.model.reading = not self.messages.following
             self.control.link.poll()
             self.draw()
         finally:

@@ -8,7 +8,8 @@ from typing import Protocol
 from chatctl.client.library import Client
 from chatctl.client.local import AnyEvent, CaughtUp
 from chatctl.client.window.link import Failed, Link
-from chatctl.client.window.model import READING_LIMIT, WindowModel
+from chatctl.client.window.conversation import READING_LIMIT
+from chatctl.client.window.model import WindowModel
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -119,6 +120,8 @@ class Control:
         here = self.model.here
         if self._older or not here.more or not here.loaded or self.model.link != "connected":
             return
+        if len(here.rows) >= READING_LIMIT:
+            return  # the timeline's beginning says how to get further
         self._older = True
         self._history(here.name, here.oldest)
 

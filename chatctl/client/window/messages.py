@@ -77,7 +77,8 @@ class Messages(ttk.Frame):
         # Lines, not characters: Tk counts the letters outside of the BMP differently than Python does.
         top = 1 + line_count(self._shown[:first])
         removed, added = line_count(self._shown[first:old_end]), line_count(blocks[first:new_end])
-        seen = int(text.index("@0,0").partition(".")[0])
+        seen, _, column = text.index("@0,0").partition(".")
+        height = self._height_of(f"{seen}.{column}")
         text.configure(state="normal")
         text.delete(f"{top}.0", f"{top + removed}.0")
         parts = [
@@ -89,9 +90,16 @@ class Messages(ttk.Frame):
         self._shown = blocks
         if following:
             self.to_end()
-        elif top <= seen:
-            # What one reads stays where it is when something is put in or taken out above.
-            text.yview(f"{seen + added - removed}.0")
+        elif top <= int(seen):
+            # What one reads stays where it is, to the pixel, when something is put in or taken out above.
+            now = f"{max(top, int(seen) + added - removed)}.{column}"
+            text.yview(now)
+            text.yview_scroll(self._height_of(now) - height, "pixels")
+
+    def _height_of(self, index: str) -> int:
+        """Where a line stands: pixels below the upper edge, negative when it is cut off there."""
+        place = self.text.dlineinfo(index)
+        return place[1] if place else 0
 
     def to_end(self) -> None:
         """Show the newest and follow it again."""
@@ -110,6 +118,11 @@ class Messages(ttk.Frame):
         self.text.tag_remove("found", "1.0", "end")
         self.text.tag_add("found", f"{top}.0", f"{top + line_count(self._shown[at : at + 1])}.0")
         return True
+
+    @property
+    def following(self) -> bool:
+        """Whether the newest is in sight and stays so."""
+        return self._following
 
     def page(self, pages: int) -> None:
         """Scroll by pages, up when negative."""

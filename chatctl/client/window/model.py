@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from chatctl.client import render
 from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Sent
-from chatctl.client.window.conversation import ROWS_LIMIT, Conversation, Kind, Member, Row
+from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, Kind, Member, Row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -20,8 +20,6 @@ from chatd.proto.text import dm_members, dm_room, visible
 # Bounds on what a server can make this client keep, besides those of a conversation.
 ROOMS_LIMIT = 500
 MEMBERS_LIMIT = 5_000
-# Rows of the current conversation, so that none goes away under the eyes of who scrolls back.
-READING_LIMIT = 5_000
 
 Part = Literal["rooms", "rows", "members", "state"]
 Link = Literal["connecting", "connected", "reconnecting", "ended"]
@@ -34,6 +32,7 @@ class WindowModel:
         self.me = me
         self.current = ""
         self.looking = True  # the window has the person's attention
+        self.reading = False  # scrolled back; the newest is out of sight
         self.link: Link = "connecting"
         self.trouble: ChatdError | None = None
         self.welcome: ev.Welcome | None = None
@@ -123,7 +122,7 @@ class WindowModel:
         """Say something of the client's own at the end of a conversation (None: the current one)."""
         conversation = self.conversation(self.current if where is None else where)
         conversation.add(self._row(kind, visible(text), conversation))
-        conversation.trim(READING_LIMIT)
+        self._trim(conversation)
         self.changed.add("rows")
 
     # -- what requests bring
@@ -177,6 +176,8 @@ class WindowModel:
                 self.note(render.happening(event) or "")
             case ev.Message() | ev.Joined() | ev.Parted() | ev.RoomCreated() | ev.DmOpened() | ev.TopicSet():
                 self._logged(event)
+            case ev.Redacted() | ev.Expired() | ev.Frozen():
+                self._kept(event)
 
     def _connected(self, welcome: ev.Welcome) -> None:
         self.link, self.trouble, self.welcome = "connected", None, welcome
@@ -197,7 +198,7 @@ class WindowModel:
     ) -> None:
         where = self.conversation(event.room)
         fresh = self._add(where, event)
-        where.trim(READING_LIMIT if where.name == self.current else ROWS_LIMIT)
+        self._trim(where)
         if isinstance(event, ev.Joined | ev.Parted):
             self._membership(event, where)
         elif isinstance(event, ev.TopicSet | ev.RoomCreated):
@@ -205,6 +206,17 @@ class WindowModel:
             self.changed.add("state")
         elif isinstance(event, ev.Message) and fresh:
             self._arrived(event, where)
+        if event.room == self.current:
+            self.changed.add("rows")
+
+    def _kept(self, event: ev.Redacted | ev.Expired | ev.Frozen) -> None:
+        """What the server keeps of a room changed: what it has erased is not kept here, neither."""
+        where = self.conversation(event.room)
+        if isinstance(event, ev.Redacted):
+            where.erase(event.target, event.target)
+        elif isinstance(event, ev.Expired):
+            where.erase(0, event.upto)
+        self._add(where, event)
         if event.room == self.current:
             self.changed.add("rows")
 
@@ -286,6 +298,7 @@ class WindowModel:
                     render.name(event.user),
                     render.name(event.role),
                     where.answered(event.reply_to),
+                    event.reply_to,
                     event.user != self.me and render.mentions(event.body, self.me),
                 )
             )
@@ -299,6 +312,9 @@ class WindowModel:
     def _conversation_to(self, to: str) -> Conversation:
         direct = to.startswith("@") and "," not in to
         return self.conversation(dm_room(self.me, to[1:]) if direct else to)
+
+    def _trim(self, where: Conversation) -> None:
+        where.trim(READING_LIMIT if where.name == self.current and self.reading else ROWS_LIMIT)
 
     def _read(self) -> None:
         here = self.here

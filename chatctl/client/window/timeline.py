@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import render
-from chatctl.client.window.conversation import Conversation, Row
+from chatctl.client.window.conversation import READING_LIMIT, Conversation, Row
 
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
@@ -30,6 +30,8 @@ def blocks(conversation: Conversation, me: str) -> list[Block]:
     result: list[Block] = []
     if not conversation.more and conversation.loaded:
         result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
+    elif len(conversation.rows) >= READING_LIMIT:
+        result.append(Block((("begin", "Too far back to scroll on; search finds what is older\n"),)))
     before: Row | None = None
     day = ""
     divider = conversation.divider
