@@ -9,7 +9,7 @@ from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected
 from chatctl.client.window import commands
 from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
 from chatctl.client.window.model import ROOMS_LIMIT, WindowModel
-from chatctl.client.window.timeline import Block, blocks, changes, line_count
+from chatctl.client.window.timeline import Block, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -289,3 +289,16 @@ def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
     assert "2 messages of #lobby have passed their time" in shown(model)
     model.take(ev.Frozen(type="frozen", seq=6, at=NOON, room=LOBBY, on=True, by="eve"))
     assert "the messages of #lobby are held, says eve" in shown(model)
+
+
+def test_a_conversation_that_was_trimmed_is_not_drawn_anew() -> None:
+    old = [Block((("b", f"{n}\n"),), n) for n in range(100)]
+    head = [Block((("day", "d\n"),)), Block((("name", "bob\n"),), 40)]
+    new = [*head, *old[41:], Block((("b", "100\n"),), 100)]
+    steps = splices(old, new)
+    assert steps == [(100, 100, new[-1:]), (0, 41, head)]
+    for before, after in ((old, new), (new, old), (old, []), ([], new), (old, old), (new[:3], old)):
+        made = list(before)
+        for begin, end, fresh in splices(before, after):
+            made[begin:end] = fresh
+        assert made == after

@@ -16,6 +16,7 @@ Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
 TOGETHER_MS = 5 * 60_000
 NAME_TAGS = 6
+_BEGINNING = 2
 
 
 class Block(NamedTuple):
@@ -58,6 +59,24 @@ def changes(old: list[Block], new: list[Block]) -> tuple[int, int, int]:
     while last < shorter - first and old[-1 - last] == new[-1 - last]:
         last += 1
     return first, len(old) - last, len(new) - last
+
+
+def splices(old: list[Block], new: list[Block]) -> list[tuple[int, int, list[Block]]]:
+    """How to make the new from the old, last place first: old[begin:end] becomes other blocks.
+
+    More than `changes` it sees that a conversation lost its oldest rows and got new ones, so that a flood
+    does not make the view draw everything again and again.
+    """
+    first, old_end, new_end = changes(old, new)
+    # What is trimmed begins anew with a day and a heading; the block after these was there before.
+    kept = first + _BEGINNING
+    if old_end - first > _BEGINNING and new_end > kept and new[kept] in old[kept:old_end]:
+        moved = old.index(new[kept], kept, old_end)
+        begin, end, until = changes(old[moved:], new[kept:])
+        result = [(moved + begin, moved + end, new[kept + begin : kept + until]), (first, moved, new[first:kept])]
+    else:
+        result = [(first, old_end, new[first:new_end])]
+    return [one for one in result if one[0] != one[1] or one[2]]
 
 
 def line_count(some: Iterable[Block]) -> int:
