@@ -281,3 +281,56 @@ def test_without_a_display_or_tk_it_says_so(daemon: Daemon, tmp_path: Path, with
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert {"display": "no window can be opened", "tk": "no Tk"}[without] in done.stderr
+
+
+def test_tab_completes_and_what_is_erased_goes_away(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with opened(screen, daemon, "alice", device="console") as window:
+        window.titled("^#lobby")
+        window.shows("bob")
+        screen.type("for bo")
+        screen.keys("Tab")
+        window.say("done")
+        assert heard(bob, "for bob done").user == "alice"
+        screen.type("/top")
+        screen.keys("Tab")
+        window.say("by completion")
+        window.shows("alice set the topic of #lobby: by completion")
+        secret = bob.send("#lobby", "a password by mistake").wait(WAIT)
+        window.shows("a password by mistake")
+        window.say(f"/redact {secret.seq} by mistake")
+        shown = window.shows(f"alice erased message {secret.seq}: by mistake")
+        assert "a password" not in shown
+        # All is selected and replaced, as in other programs; F6 goes on where Tab would complete.
+        screen.type("old words")
+        screen.keys("ctrl+a")
+        screen.type("new words")
+        screen.keys("F6", "F6", "F6", "F6", "Return")
+        assert heard(bob, "new words").user == "alice"
+
+
+def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
+    screen: Display, daemon: Daemon, bob: Client, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "notify-send").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {told}\n')
+    (tmp_path / "notify-send").chmod(0o755)
+    environ = {**daemon.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    identity = str(daemon.identity("alice", "console"))
+    for expected in (True, False):
+        told.unlink(missing_ok=True)
+        before = screen.windows("chatd")
+        with started(screen, environ, "--identity", identity) as process:
+            window = Opened(screen, process, "chatd", before)
+            window.titled("^#lobby")
+            window.shows("bob")
+            screen.unfocus()
+            bob.send("@alice", "look at <this>").wait(WAIT)
+            window.titled(r"^\(1\) #lobby")
+            if expected:
+                wait_until(told.exists, what="the notification")
+                wait_until(lambda: "look at &lt;this&gt;\n" in told.read_text(), what="all of it")
+            assert told.exists() == expected
+            screen.focus(window.id)
+            # The menu: Notifications is the third from the end; remembered for the second turn.
+            screen.keys("F10", "Up", "Up", "Up", "Return")
+            window.quit()

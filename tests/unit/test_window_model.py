@@ -213,7 +213,7 @@ def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) 
     model.take(message(6, "alice " + HOSTILE, user=HOSTILE, room=WAR))
     model.set_members(WAR, [{"user": HOSTILE, "role": HOSTILE, "state": HOSTILE, "text": HOSTILE}])
     model.note(HOSTILE)
-    texts = [shown(model), shown(model, WAR), model.here.topic, *model.calls]
+    texts = [shown(model), shown(model, WAR), model.here.topic, *map(str, model.calls)]
     texts += [
         text for one in model.conversation(WAR).members.values() for text in (one.user, one.role, one.text)
     ]

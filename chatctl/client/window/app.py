@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from tkinter import ttk
 
 from chatctl.client.window.commands import submit
+from chatctl.client.window.completing import Completing
 from chatctl.client.window.composer import Composer
 from chatctl.client.window.control import Control
 from chatctl.client.window.lists import Entry, SideList
 from chatctl.client.window.menus import Menus
 from chatctl.client.window.messages import Messages
+from chatctl.client.window.notify import Notifier
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import DARK, LIGHT, Theme
 from chatctl.client.window.timeline import blocks
 
 POLL_MS = 40
 BANNER_SECONDS = 12.0
-# Nobody's bell can be rung without end.
-BELL_SECONDS = 3.0
 EXPIRY_DAYS = 14
 # Widths in letters below which the side lists are hidden.
 MEMBERS_FROM, ROOMS_FROM = 96, 62
@@ -29,13 +29,15 @@ MEMBERS_FROM, ROOMS_FROM = 96, 62
 class Window:
     """One run of the desktop client in the Tk root ``root``."""
 
-    def __init__(self, root: tk.Tk, control: Control, theme: Theme, *, dark: bool) -> None:
+    def __init__(
+        self, root: tk.Tk, control: Control, theme: Theme, *, dark: bool, notify: bool = True
+    ) -> None:
         self.root, self.control, self.theme = root, control, theme
         self.model = control.model
         control.view = self
         self.sheet: Sheet | None = None
         self._banner: tuple[str, float] | None = None
-        self._quiet_until = 0.0
+        self.notifier = Notifier(root.bell, on=notify)
         self._drawn = ""  # the conversation that is drawn
         self._ended = False
         self._narrow = False
@@ -87,7 +89,7 @@ class Window:
         )
         self._center = ttk.Frame(self.middle, style="Page.TFrame")
         self.messages = Messages(self._center, self.theme, self._on_top)
-        self.composer = Composer(self._center, self.theme, self._submit)
+        self.composer = Composer(self._center, self.theme, self._submit, Completing(self.model))
         self.composer.configure(padding=unit)
         self.composer.pack(side="bottom", fill="x")
         self.messages.pack(fill="both", expand=True)
@@ -145,13 +147,12 @@ class Window:
     def draw(self) -> None:
         """Draw what changed since the last time."""
         changed, self.model.changed = self.model.changed, set()
+        self.notifier.poll()
         if self.model.calls:
-            now = time.monotonic()
-            self._banner = (self.model.calls[-1], now + BANNER_SECONDS)
+            call = self.model.calls[-1]
+            self._banner = (f"{call.title}: {call.text}", time.monotonic() + BANNER_SECONDS)
             self.model.calls.clear()
-            if now >= self._quiet_until:
-                self._quiet_until = now + BELL_SECONDS
-                self.root.bell()
+            self.notifier.tell(call.title, call.text, looking=self.model.looking)
         if self._drawn != self.model.current:
             self._change_drafts()
         if "rooms" in changed:
@@ -260,6 +261,7 @@ class Window:
             self.model.conversation(self._drawn).draft = self.composer.value
         self._drawn, here = self.model.current, self.model.here
         self.menus.close()
+        self._arrange()
         self.composer.value, here.draft = here.draft, ""
 
     def _write_to(self, user: str) -> None:
@@ -267,14 +269,30 @@ class Window:
             self.control.enter(f"@{user}")
             self.composer.text.focus_set()
 
+    def next_part(self) -> None:
+        """The keyboard goes to the next of the lists and texts, also where Tab completes."""
+        if self._narrow and not self.rooms.winfo_ismapped() and self.root.focus_get() is self.composer.text:
+            self._toggle_rooms()
+            return
+        every = (self.rooms.tree, self.messages.text, self.composer.text, self.members.tree)
+        parts: list[tk.Misc] = [one for one in every if one.winfo_ismapped()]
+        now = self.root.focus_get()
+        at = parts.index(now) if now in parts else 0
+        parts[(at + 1) % len(parts)].focus_set()
+
     def _on_top(self) -> None:
         self.control.older()
 
     def _resized(self, event: tk.Event[tk.Misc]) -> None:
         if event.widget is not self.root:
             return
-        letters = event.width / max(1, self.theme.body.measure("n"))
-        (self.members.grid if letters >= MEMBERS_FROM else self.members.grid_remove)()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Show the lists that there is room for; members where there are any to be shown."""
+        letters = self.root.winfo_width() / max(1, self.theme.body.measure("n"))
+        members = letters >= MEMBERS_FROM and not self.model.current.startswith("@")
+        (self.members.grid if members else self.members.grid_remove)()
         narrow = letters < ROOMS_FROM
         if narrow != self._narrow:
             self._narrow = narrow

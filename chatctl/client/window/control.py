@@ -7,8 +7,8 @@ from typing import Protocol
 
 from chatctl.client.library import Client
 from chatctl.client.local import AnyEvent, CaughtUp
-from chatctl.client.window.link import Failed, Link
 from chatctl.client.window.conversation import READING_LIMIT
+from chatctl.client.window.link import Failed, Link
 from chatctl.client.window.model import WindowModel
 from chatd.errors import ChatdError
 from chatd.proto import events as ev

@@ -56,6 +56,7 @@ def _run(
     from chatctl.client.window.theme import DARK, LIGHT, Theme
 
     _harden(root)
+    _usual_keys(root)
     try:
         look = Theme(root, scale=scale, environ=os.environ)
     except TclError as error:
@@ -69,7 +70,13 @@ def _run(
     told = _preferences(state)
     look.zoom(told.get("points", look.points))
     control = Control(Client(known, state=state), room)
-    window = Window(root, control, look, dark=(theme or told.get("theme")) == "dark")
+    window = Window(
+        root,
+        control,
+        look,
+        dark=(theme or told.get("theme")) == "dark",
+        notify=told.get("notify") is not False,
+    )
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: window.quit())
     try:
@@ -78,7 +85,8 @@ def _run(
         root.withdraw()
         root.update_idletasks()
         control.link.close()
-        _keep(state, {"theme": "dark" if window.dark else "light", "points": look.points})
+        kept = {"theme": "dark" if window.dark else "light", "points": look.points}
+        _keep(state, {**kept, "notify": window.notifier.on})
     if left := control.link.client.unsent:
         output.note(f"{left} not sent yet; the next run sends them")
     return output.OK
@@ -101,6 +109,13 @@ def _harden(root: tk.Tk) -> None:
     if root.tk.call("info", "commands", "send"):
         root.tk.call("rename", "send", "")
     root.report_callback_exception = _report
+
+
+def _usual_keys(root: tk.Tk) -> None:
+    """What these keys do in every other program of a desktop; Tk on X11 has those of its first years."""
+    root.event_delete("<<LineStart>>", "<Control-a>")
+    root.event_add("<<SelectAll>>", "<Control-a>")
+    root.tk.eval("bind Text <<Paste>> {catch {%W delete sel.first sel.last}; tk_textPaste %W}")
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -28,6 +28,7 @@ class Item(NamedTuple):
     shown: str
     call: Callable[[], None]
     permission: str = ""
+    check: tk.BooleanVar | None = None
 
 
 class Menus:
@@ -37,9 +38,12 @@ class Menus:
         self._window = window
         self._menu = tk.Menu(window.menu_button, tearoff=False, postcommand=self._before)
         window.menu_button.configure(menu=self._menu)
+        self._notify = tk.BooleanVar(window.root, window.notifier.on)
         self._items = self._table()
         for item in self._items:
-            if item.label:
+            if item.check is not None:
+                self._menu.add_checkbutton(label=item.label, variable=item.check, command=item.call)
+            elif item.label:
                 self._menu.add_command(label=item.label, accelerator=item.shown, command=item.call)
             else:
                 self._menu.add_separator()
@@ -51,7 +55,9 @@ class Menus:
             ("<Next>", lambda: text.page(1)),
             ("<Control-End>", text.to_end),
             ("<Escape>", self._home),
+            ("<F6>", window.next_part),
             ("<F10>", self._open),
+            ("<Control-c>", self._copy),
         )
         for key, call in others:
             self._bind(key, call)
@@ -74,6 +80,7 @@ class Menus:
             Item("Larger text", LARGER, "Ctrl+Plus", lambda: window.zoom(1)),
             Item("Smaller text", SMALLER, "Ctrl+Minus", lambda: window.zoom(-1)),
             Item("Usual text size", ("<Control-0>",), "Ctrl+0", lambda: window.zoom(0)),
+            Item("Notifications", (), "", self._switch_notify, "", self._notify),
             line,
             Item("Keys", ("<F1>",), "F1", self.keys),
             Item("Quit", ("<Control-q>",), "Ctrl+Q", window.quit),
@@ -102,7 +109,22 @@ class Menus:
     def _open(self) -> None:
         button = self._window.menu_button
         self._before()
-        self._menu.tk_popup(button.winfo_rootx(), button.winfo_rooty() + button.winfo_height(), 0)
+        # Below the button and within the window, as far as it is wide enough.
+        left = button.winfo_rootx() + button.winfo_width() - self._menu.winfo_reqwidth()
+        x = max(left, self._window.root.winfo_rootx())
+        self._menu.tk_popup(x, button.winfo_rooty() + button.winfo_height(), 0)
+
+    def _switch_notify(self) -> None:
+        self._window.notifier.on = self._notify.get()
+
+    def _copy(self) -> None:
+        """What is selected; messages too, which have no keyboard when they were selected by mouse."""
+        w = self._window
+        for text in (w.root.focus_get(), w.messages.text):
+            if isinstance(text, tk.Text) and text.tag_ranges("sel"):
+                w.root.clipboard_clear()
+                w.root.clipboard_append(text.get("sel.first", "sel.last"))
+                return
 
     def _home(self) -> None:
         self._window.messages.to_end()
@@ -132,7 +154,9 @@ class Menus:
             ("Up", "What was sent before"),
             ("PageUp, PageDown", "Scroll; at the top earlier messages are fetched"),
             ("Escape", "Back to the newest message and the input"),
-            ("Tab", "Next list, field or button; Enter opens"),
+            ("Tab", "Completes names, #rooms and /commands"),
+            ("Tab, Shift+Tab", "Else: next, previous list, field or button; Enter opens"),
+            ("F6", "Next part of the window: rooms, messages, input, members"),
             ("F10", "Menu"),
             ("/help", "Commands that can be typed"),
         ]

@@ -34,6 +34,9 @@ class Messages(ttk.Frame):
         """Take the theme's present colours and sizes."""
         unit, text = self._theme.unit, self.text
         text.configure(**self._theme.text_options(), padx=2 * unit, pady=unit)
+        # A thin edge shows that the keyboard is here.
+        p = self._theme.palette
+        text.configure(highlightthickness=1, highlightbackground=p.page, highlightcolor=p.accent)
         for name, look in self._looks().items():
             text.tag_configure(name, **look)
         text.tag_raise("sel")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from chatctl.client import render
 from chatctl.client.local import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Sent
@@ -20,9 +20,17 @@ from chatd.proto.text import dm_members, dm_room, visible
 # Bounds on what a server can make this client keep, besides those of a conversation.
 ROOMS_LIMIT = 500
 MEMBERS_LIMIT = 5_000
+CALL_CHARS = 120
 
 Part = Literal["rooms", "rows", "members", "state"]
 Link = Literal["connecting", "connected", "reconnecting", "ended"]
+
+
+class Call(NamedTuple):
+    """Something said to this person in particular: by whom and where, and how it begins."""
+
+    title: str
+    text: str
 
 
 class WindowModel:
@@ -39,7 +47,7 @@ class WindowModel:
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
         self.changed: set[Part] = {"rooms", "rows", "members", "state"}
-        self.calls: list[str] = []  # what the person is to be told of, in words; the view empties it
+        self.calls: list[Call] = []  # what the person is to be told of; the view empties it
         self._count = 0
 
     # -- what is asked of it
@@ -228,9 +236,8 @@ class WindowModel:
         self.changed |= {"rooms", "state"}
         if dm_members(event.room) or render.mentions(event.body, self.me):
             where.called += 1
-            self.calls.append(
-                f"{render.name(event.user)} in {self.title(event.room)}: {render.snippet(event.body)}"
-            )
+            who = f"{render.name(event.user)} in {self.title(event.room)}"
+            self.calls.append(Call(who, render.snippet(event.body, CALL_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
         user = render.name(event.user)
@@ -255,7 +262,7 @@ class WindowModel:
         where = self.here
         row = Row((event.seq, 0), "announcement", visible(event.body), event.at, render.name(event.by))
         if where.add(row):
-            self.calls.append(f"{row.user} announces: {render.snippet(event.body)}")
+            self.calls.append(Call(f"{row.user} announces", render.snippet(event.body, CALL_CHARS)))
         self.changed.add("rows")
 
     def _settled(self, event: Acknowledged | Refused) -> None:

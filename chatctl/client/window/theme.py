@@ -168,7 +168,13 @@ class Theme:
             indicatorsize=2 * unit - unit // 2,
             indicatormargin=(0, 0, unit, 0),
         )
-        style.map("TCheckbutton", background=[("active", p.panel)])
+        style.map(
+            "TCheckbutton",
+            background=[("active", p.panel)],
+            foreground=[("focus", p.accent)],
+            upperbordercolor=[("focus", p.accent)],
+            lowerbordercolor=[("focus", p.accent)],
+        )
 
     def _lists(self, style: ttk.Style, unit: int) -> None:
         p = self.palette

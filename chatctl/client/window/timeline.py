@@ -73,7 +73,10 @@ def splices(old: list[Block], new: list[Block]) -> list[tuple[int, int, list[Blo
     if old_end - first > _BEGINNING and new_end > kept and new[kept] in old[kept:old_end]:
         moved = old.index(new[kept], kept, old_end)
         begin, end, until = changes(old[moved:], new[kept:])
-        result = [(moved + begin, moved + end, new[kept + begin : kept + until]), (first, moved, new[first:kept])]
+        result = [
+            (moved + begin, moved + end, new[kept + begin : kept + until]),
+            (first, moved, new[first:kept]),
+        ]
     else:
         result = [(first, old_end, new[first:new_end])]
     return [one for one in result if one[0] != one[1] or one[2]]
