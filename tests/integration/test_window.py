@@ -334,3 +334,39 @@ def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
             # The menu: Notifications is the third from the end; remembered for the second turn.
             screen.keys("F10", "Up", "Up", "Up", "Return")
             window.quit()
+
+
+def test_after_a_ban_one_connects_again(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with opened(screen, daemon, "carol") as window:
+        window.titled("^#lobby")
+        window.shows("bob")
+        daemon.chatctl("ban", "carol", "--for", "2h", "--reason", "rough words", "--yes")
+        window.shows("the connection ended")
+        assert "rough words" in window.text()
+        daemon.chatctl("unban", "carol")
+        # "Connect again" stands in the lower right corner, above the reason.
+        for y in range(590, 650, 8):
+            screen.click(window.id, 980, y)
+        window.say("back again")
+        assert heard(bob, "back again").user == "carol"
+        window.quit()
+
+
+def test_the_first_run_explains_files_that_are_none(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.chatd("user", "add", "frank", "--device", "pad", "--out", str(tmp_path / "frank.pem"))
+    (tmp_path / "wrong.pem").write_text("not an identity")
+    config = tmp_path / "config" / "chatd"
+    config.mkdir(parents=True)
+    # What is there already cannot be used; it makes room.
+    (config / "identity.pem").write_text("damaged")
+    environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    with started(screen, environ) as process:
+        window = Opened(screen, process, "Welcome", set())
+        for name in ("wrong.pem", "frank.pem"):
+            assert sorted(path.name for path in config.iterdir()) == ["identity.pem"]
+            screen.keys("ctrl+a")
+            screen.type(str(tmp_path / name))
+            screen.keys("Return")
+        window.titled("^#lobby")
+    assert read_identity(config / "identity.pem").user == "frank"
+    assert (config / "identity.pem.old").read_text() == "damaged"

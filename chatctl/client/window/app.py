@@ -48,7 +48,7 @@ class Window:
         root.bind("<Configure>", self._resized)
         unit = theme.unit
         root.geometry(f"{130 * unit}x{82 * unit}")
-        root.minsize(40 * unit, 34 * unit)
+        root.minsize(40 * unit, 46 * unit)
         self.composer.text.focus_set()
 
     # -- built once
@@ -57,12 +57,14 @@ class Window:
         unit = self.theme.unit
         self._header = ttk.Frame(self.root, padding=(unit, unit // 2))
         self._header.pack(fill="x")
-        self._rooms_button = ttk.Button(self._header, text="Rooms", command=self._toggle_rooms)
+        self._rooms_button = ttk.Button(
+            self._header, text="Rooms", style="Flat.TButton", command=self._toggle_rooms
+        )
         self._title = ttk.Label(self._header, style="Title.TLabel")
         self._title.pack(side="left")
         self.menu_button = ttk.Menubutton(self._header, text="Menu", takefocus=True)
         self.menu_button.pack(side="right")
-        self._search = ttk.Button(self._header, text="Search", command=self.search)
+        self._search = ttk.Button(self._header, text="Search", style="Flat.TButton", command=self.search)
         self._search.pack(side="right", padx=unit // 2)
         # Packed last: the topic takes what is left and is cut off, not the buttons.
         self._topic = ttk.Label(self._header, style="Quiet.TLabel")
@@ -74,7 +76,8 @@ class Window:
         self._state = ttk.Label(self._status, style="Quiet.TLabel")
         self._state.pack(side="left", padx=(unit // 2, unit))
         self._told = ttk.Label(self._status, style="Bold.TLabel")
-        self._told.pack(side="left", fill="x", expand=True)
+        self._again = ttk.Button(self._status, text="Connect again", command=self.connect_again)
+        self._again.bind("<Return>", lambda _: self.connect_again())
         for edge in ("top", "bottom"):
             ttk.Frame(self.root, style="Line.TFrame", height=1).pack(side=edge, fill="x")
         self.middle = ttk.Frame(self.root, style="Line.TFrame")
@@ -200,7 +203,7 @@ class Window:
         model, here = self.model, self.model.here
         title = model.title(here.name) if here.name else "no room"
         self._title.configure(text=title)
-        self._topic.configure(text=here.topic)
+        self._topic.configure(text="" if self._narrow else here.topic)
         self._rooms_button.configure(text=f"Rooms ({model.unread})" if model.unread else "Rooms")
         self.composer.hint(f"Message to {title}")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
@@ -210,18 +213,33 @@ class Window:
         self._state.configure(text=self._state_words())
         if self._banner and time.monotonic() > self._banner[1]:
             self._banner = None
-        warning = self._warning()
-        self._told.configure(
-            text=self._banner[0] if self._banner else warning,
-            style="Bold.TLabel" if self._banner else "Bad.TLabel",
-        )
+        self._tell(self._banner[0] if self._banner else self._warning(), loud=bool(self._banner))
+
+    def _tell(self, text: str, *, loud: bool) -> None:
+        """Beside the state where that is wide enough, else below it, in as many lines as it takes."""
+        if self.model.link == "ended":
+            self._again.pack(side="right")
+        else:
+            self._again.pack_forget()
+        theme = self.theme
+        width = self.root.winfo_width() - 4 * theme.unit
+        used = self._state.winfo_reqwidth() + self._again.winfo_reqwidth() + 4 * theme.unit
+        font = theme.bold if loud else theme.small
+        if not text:
+            self._told.pack_forget()
+        elif font.measure(text) + used < width:
+            self._told.pack(side="left", fill="x", expand=True, after=self._state)
+        else:
+            self._told.pack(side="bottom", fill="x", before=self._dot)
+        self._told.configure(text=text, style="Bold.TLabel" if loud else "Bad.TLabel", wraplength=width)
 
     def _state_words(self) -> str:
         model = self.model
         unsent = f" ({model.pending} unsent)" if model.pending else ""
         if model.link == "connected" and model.welcome is not None:
             return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
-        return f"{model.me}, {model.link}{unsent}"
+        words = "not connected" if model.link == "ended" else model.link
+        return f"{model.me}, {words}{unsent}"
 
     def _warning(self) -> str:
         """Why there is no connection, or what soon will be wrong with it."""
@@ -235,6 +253,11 @@ class Window:
         return f"your certificate ends in {max(days, 0)} days; ask an admin" if days < EXPIRY_DAYS else ""
 
     # -- done by the person
+
+    def connect_again(self) -> None:
+        """After the connection ended for good; the button goes, and the keyboard with it."""
+        self.control.connect_again()
+        self.composer.text.focus_set()
 
     def _submit(self, text: str) -> bool:
         done = submit(self.control, text)
@@ -286,6 +309,7 @@ class Window:
     def _resized(self, event: tk.Event[tk.Misc]) -> None:
         if event.widget is not self.root:
             return
+        self.model.changed.add("state")
         self._arrange()
 
     def _arrange(self) -> None:
@@ -301,3 +325,4 @@ class Window:
                 self._rooms_button.pack(side="left", before=self._title, padx=(0, self.theme.unit))
             else:
                 self._rooms_button.pack_forget()
+        self._topic.configure(text="" if narrow else self.model.here.topic)

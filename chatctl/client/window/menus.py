@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chatctl.client.window.app import Window
 
 GUESTS = "Admit guests"
+AGAIN = "Connect again"
 LARGER = ("<Control-plus>", "<Control-equal>", "<Control-KP_Add>")
 SMALLER = ("<Control-minus>", "<Control-KP_Subtract>")
 Tell = Callable[[str], None]
@@ -69,6 +70,7 @@ class Menus:
             Item("Go to room or person \u2026", ("<Control-k>",), "Ctrl+K", self.go),
             Item("New room \u2026", ("<Control-n>",), "Ctrl+N", self.create, "room.create"),
             Item("Topic \u2026", (), "", self.topic, "room.topic"),
+            Item(AGAIN, (), "", window.connect_again),
             Item("Leave this room", (), "", lambda: control.part(control.model.current), "room.join"),
             line,
             Item("Search \u2026", ("<Control-f>",), "Ctrl+F", self.search, "search"),
@@ -105,6 +107,8 @@ class Menus:
             if item.permission:
                 state = "normal" if model.allows(item.permission) else "disabled"
                 self._menu.entryconfigure(place, state=state)
+            elif item.label == AGAIN:
+                self._menu.entryconfigure(place, state="normal" if model.link == "ended" else "disabled")
 
     def _open(self) -> None:
         button = self._window.menu_button
@@ -156,7 +160,7 @@ class Menus:
             ("Escape", "Back to the newest message and the input"),
             ("Tab", "Completes names, #rooms and /commands"),
             ("Tab, Shift+Tab", "Else: next, previous list, field or button; Enter opens"),
-            ("F6", "Next part of the window: rooms, messages, input, members"),
+            ("F6", "Next part of the window"),
             ("F10", "Menu"),
             ("/help", "Commands that can be typed"),
         ]

@@ -112,6 +112,11 @@ class WindowModel:
         self._read()
         self.changed |= {"rooms", "rows", "members", "state"}
 
+    def begin_again(self) -> None:
+        """There will be another connection; what was on its way is in the outbox it takes over."""
+        self.link, self.trouble = "connecting", None
+        self.changed.add("state")
+
     def look(self, looking: bool) -> None:
         """The window got or lost the person's attention."""
         self.looking = looking

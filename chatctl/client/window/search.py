@@ -49,7 +49,7 @@ class SearchSheet(Sheet):
         self.list.column(
             "time", width=measure("0000-00-00 00:00Z") + 3 * theme.unit, stretch=False, anchor="e"
         )
-        self.list.pack(fill="x")
+        self.list.pack(fill="both", expand=True)
         self.list.bind("<Return>", lambda _: self._choose())
         self.list.bind("<Double-Button-1>", lambda _: self._choose())
         self.finish(self.entry)

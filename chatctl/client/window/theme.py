@@ -154,6 +154,9 @@ class Theme:
                 foreground=[("disabled", p.quiet)],
                 bordercolor=[("focus", p.accent)],
             )
+        # A button among others in a bar needs no edge; alone it would be taken for a word.
+        style.configure("TButton", relief="solid", bordercolor=p.line)
+        style.configure("Flat.TButton", relief="flat")
         style.configure("Accent.TButton", background=p.accent, foreground=p.on_accent, bordercolor=p.accent)
         style.map(
             "Accent.TButton",
