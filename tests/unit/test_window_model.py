@@ -9,7 +9,7 @@ from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected
 from chatctl.client.window import commands
 from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
 from chatctl.client.window.model import ROOMS_LIMIT, WindowModel
-from chatctl.client.window.timeline import Block, blocks, changes, line_count, splices
+from chatctl.client.window.timeline import Block, Known, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -302,3 +302,16 @@ def test_a_conversation_that_was_trimmed_is_not_drawn_anew() -> None:
         for begin, end, fresh in splices(before, after):
             made[begin:end] = fresh
         assert made == after
+
+
+def test_blocks_made_before_are_used_again_and_forgotten_with_their_rows(model: WindowModel) -> None:
+    known: Known = {}
+    model.add_history(LOBBY, [message(1, "SECRET"), message(2, "two"), message(3, "three")], more=False)
+    first = blocks(model.here, "alice", known)
+    model.take(message(4, "four"))
+    second = blocks(model.here, "alice", known)
+    assert [one is other for one, other in zip(first[2:], second[2:], strict=False)] == [True] * 3
+    assert second == blocks(model.here, "alice")
+    model.here.erase(1, 1)
+    assert blocks(model.here, "alice", known) == blocks(model.here, "alice")
+    assert "SECRET" not in str(known)

@@ -17,7 +17,7 @@ from chatctl.client.window.messages import Messages
 from chatctl.client.window.notify import Notifier
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import DARK, LIGHT, Theme
-from chatctl.client.window.timeline import blocks
+from chatctl.client.window.timeline import Known, blocks
 
 POLL_MS = 40
 BANNER_SECONDS = 12.0
@@ -38,6 +38,7 @@ class Window:
         self.sheet: Sheet | None = None
         self._banner: tuple[str, float] | None = None
         self.notifier = Notifier(root.bell, on=notify)
+        self._made: Known = {}
         self._drawn = ""  # the conversation that is drawn
         self._ended = False
         self._narrow = False
@@ -181,7 +182,7 @@ class Window:
 
     def _draw_rows(self) -> None:
         here = self.model.here
-        self.messages.show(here.name, blocks(here, self.model.me))
+        self.messages.show(here.name, blocks(here, self.model.me, self._made))
         if self.control.sought and self.messages.reveal(self.control.sought[1]):
             self.control.sought = None
         if here.draft and not self.composer.value:

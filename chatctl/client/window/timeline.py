@@ -15,6 +15,7 @@ from chatctl.client.window.conversation import READING_LIMIT, Conversation, Row
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
 TOGETHER_MS = 5 * 60_000
+DAY_MS = 86_400_000
 NAME_TAGS = 6
 _BEGINNING = 2
 
@@ -26,26 +27,43 @@ class Block(NamedTuple):
     seq: int = 0
 
 
-def blocks(conversation: Conversation, me: str) -> list[Block]:
-    """The whole conversation, oldest first, with what is pending at the end."""
+# What was made before, of a row and the one before it: both are immutable.
+Known = dict[tuple[int, int], tuple[Row, Row | None, Block]]
+
+
+def blocks(conversation: Conversation, me: str, known: Known | None = None) -> list[Block]:
+    """The whole conversation, oldest first, with what is pending at the end.
+
+    ``known``: what the last call made, for rows that are the same still; filled for the next call.
+    """
+    before_this = dict(known) if known is not None else {}
+    made: Known = {}
     result: list[Block] = []
     if not conversation.more and conversation.loaded:
         result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
     elif len(conversation.rows) >= READING_LIMIT:
         result.append(Block((("begin", "Too far back to scroll on; search finds what is older\n"),)))
     before: Row | None = None
-    day = ""
+    day = -1
     divider = conversation.divider
     for row in (*conversation.rows, *conversation.pending.values()):
-        if row.at and (today := render.day_of(row.at)) != day:
+        if row.at and (today := row.at // DAY_MS) != day:
             day = today
-            result.append(Block((("day", f"{day}\n"),)))
+            result.append(Block((("day", f"{render.day_of(row.at)}\n"),)))
             before = None
         if divider and row.at and row.order[0] >= divider:
             result.append(Block((("divider", "new\n"),)))
             divider, before = 0, None
-        result.append(Block(_parts(row, before, me), row.order[0] if row.at else 0))
+        entry = before_this.get(row.order)
+        if entry is None or entry[0] is not row or entry[1] is not before:
+            entry = (row, before, Block(_parts(row, before, me), row.order[0] if row.at else 0))
+        made[row.order] = entry
+        result.append(entry[2])
         before = row
+    if known is not None:
+        # Nothing stays of what is gone: it may have been erased.
+        known.clear()
+        known.update(made)
     return result
 
 
