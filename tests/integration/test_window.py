@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from tests.support.xvfb import Display, display, missing, open_window, text_of
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
 WAIT = 30.0
+OTHER = {"light": "dark", "dark": "light"}
 
 
 @pytest.fixture(scope="module")
@@ -370,3 +372,65 @@ def test_the_first_run_explains_files_that_are_none(screen: Display, daemon: Dae
         window.titled("^#lobby")
     assert read_identity(config / "identity.pem").user == "frank"
     assert (config / "identity.pem.old").read_text() == "damaged"
+
+
+def test_drafts_stay_with_their_rooms_and_looks_are_remembered(
+    screen: Display, daemon: Daemon, bob: Client
+) -> None:
+    bob.request("create", room="#drafts")
+    kept = Path(daemon.environ["XDG_STATE_HOME"]) / "chatd" / "window.json"
+    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+        window.titled("^#drafts")
+        window.shows("carol joined #drafts")
+        screen.type("half a thought")
+        screen.keys("ctrl+k")
+        screen.type("lobby")
+        screen.keys("Return")
+        window.titled("^#lobby")
+        window.say("said elsewhere")
+        heard(bob, "said elsewhere")
+        screen.keys("ctrl+k")
+        screen.type("drafts")
+        screen.keys("Return")
+        window.titled("^#drafts")
+        window.say(", finished")
+        assert heard(bob, "half a thought, finished").room == "#drafts"
+        screen.keys("ctrl+t", "ctrl+plus", "ctrl+plus")
+        window.quit()
+    before = json.loads(kept.read_text())
+    assert before["points"] == 12
+    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+        window.shows("carol joined #drafts")
+        window.quit()
+    assert json.loads(kept.read_text()) == before
+    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+        window.shows("carol joined #drafts")
+        screen.keys("ctrl+t", "ctrl+0")
+        window.quit()
+    assert json.loads(kept.read_text()) == {**before, "theme": OTHER[before["theme"]], "points": 10}
+
+
+def test_a_server_that_stands_still_does_not_hold_up_the_window(
+    screen: Display, daemon: Daemon, bob: Client
+) -> None:
+    with opened(screen, daemon, "alice", device="console") as window:
+        window.titled("^#lobby")
+        window.shows("bob")
+        stopped = [
+            child["pid"] for child in daemon.status()["children"] if child["kind"] in ("hub", "worker")
+        ]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            window.say("said to nobody yet")
+            assert "sending" in window.shows("said to nobody yet")
+            window.say("/help quit")
+            assert "sending" in window.shows("leave the chat")
+        finally:
+            for pid in stopped:
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass  # the supervisor has given up on it
+        heard(bob, "said to nobody yet")
+        window.quit()

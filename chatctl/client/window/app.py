@@ -48,7 +48,9 @@ class Window:
         root.protocol("WM_DELETE_WINDOW", self.quit)
         root.bind("<Configure>", self._resized)
         unit = theme.unit
-        root.geometry(f"{130 * unit}x{82 * unit}")
+        # Not larger than the screen, however large the text is.
+        wide = min(130 * unit, root.winfo_screenwidth() * 9 // 10)
+        root.geometry(f"{wide}x{min(82 * unit, root.winfo_screenheight() * 9 // 10)}")
         root.minsize(40 * unit, 46 * unit)
         self.composer.text.focus_set()
 
