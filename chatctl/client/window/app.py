@@ -269,17 +269,23 @@ class Window:
 
     def _chosen(self, key: str) -> None:
         self.control.switch(key)
-        if self._narrow:
-            self.rooms.grid_remove()
+        self.hide_rooms()
         self.composer.text.focus_set()
 
     def _toggle_rooms(self) -> None:
         """In a narrow window the list is shown when it is asked for."""
         if self.rooms.winfo_ismapped():
-            self.rooms.grid_remove()
+            self.hide_rooms()
         else:
-            self.rooms.grid()
+            self._center.grid_remove()
+            self.rooms.grid(columnspan=2)
             self.rooms.tree.focus_set()
+
+    def hide_rooms(self) -> None:
+        """Show the conversation again where there is no room for both."""
+        if self._narrow:
+            self.rooms.grid_remove()
+            self._center.grid()
 
     def _change_drafts(self) -> None:
         """What is typed belongs to its conversation, also while one looks at another."""
@@ -287,6 +293,7 @@ class Window:
             self.model.conversation(self._drawn).draft = self.composer.value
         self._drawn, here = self.model.current, self.model.here
         self.menus.close()
+        self.hide_rooms()
         self._arrange()
         self.composer.value, here.draft = here.draft, ""
 
@@ -300,6 +307,7 @@ class Window:
         if self._narrow and not self.rooms.winfo_ismapped() and self.root.focus_get() is self.composer.text:
             self._toggle_rooms()
             return
+        self.hide_rooms()
         every = (self.rooms.tree, self.messages.text, self.composer.text, self.members.tree)
         parts: list[tk.Misc] = [one for one in every if one.winfo_ismapped()]
         now = self.root.focus_get()
@@ -323,7 +331,10 @@ class Window:
         narrow = letters < ROOMS_FROM
         if narrow != self._narrow:
             self._narrow = narrow
-            (self.rooms.grid_remove if narrow else self.rooms.grid)()
+            self.rooms.grid(columnspan=1)
+            self._center.grid()
+            if narrow:
+                self.rooms.grid_remove()
             if narrow:
                 self._rooms_button.pack(side="left", before=self._title, padx=(0, self.theme.unit))
             else:

@@ -53,7 +53,7 @@ class FirstRun:
         begin.bind("<Return>", lambda _: self._begin())
         begin.pack(anchor="e")
         for label in (words, self._problem):
-            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width))
+            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width - 2 * unit))
         entry.bind("<Return>", lambda _: self._begin())
         root.bind("<Escape>", lambda _: root.quit())
         entry.focus_set()

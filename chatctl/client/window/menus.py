@@ -131,6 +131,7 @@ class Menus:
                 return
 
     def _home(self) -> None:
+        self._window.hide_rooms()
         self._window.messages.to_end()
         self._window.composer.text.focus_set()
 
