@@ -7,19 +7,17 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from chatctl.client import CaughtUp, Client
 from chatd.pki.identity import read_identity
-from chatd.proto.events import Message
 from tests.support.daemon import BIN, Daemon, wait_until
-from tests.support.xvfb import Display, display, missing, open_window, text_of
+from tests.support.windows import WAIT, Opened, heard, opened, started
+from tests.support.xvfb import Display, display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
-WAIT = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -42,75 +40,6 @@ def bob(daemon: Daemon) -> Iterator[Client]:
         while not isinstance(client.next_event(WAIT), CaughtUp):
             pass
         yield client
-
-
-class Opened:
-    """A window, by its X id, and the process behind it."""
-
-    def __init__(self, screen: Display, process: subprocess.Popen[str], title: str, before: set[str]) -> None:
-        self.screen = screen
-        self.process = process
-        self.id = screen.window(title, before)
-        screen.focus(self.id)
-
-    def titled(self, pattern: str) -> None:
-        """Wait for a title."""
-        wait_until(lambda: re.search(pattern, self.screen.title(self.id)), what=f"the title {pattern}")
-
-    def shows(self, text: str) -> str:
-        """Wait until the message area has a text; all of it."""
-
-        def has_it() -> str:
-            shown = self.text()
-            return shown if text in shown else ""
-
-        found: str = wait_until(has_it, what=repr(text))
-        return found
-
-    def text(self) -> str:
-        """What the message area has."""
-        return text_of(self.screen, self.id)
-
-    def say(self, text: str) -> None:
-        """Type a line and press Enter."""
-        self.screen.focus(self.id)
-        self.screen.type(text)
-        self.screen.keys("Return")
-
-    def quit(self) -> str:
-        """Close it; what it said on stderr."""
-        self.screen.focus(self.id)
-        self.screen.keys("ctrl+q")
-        assert self.process.wait(WAIT) == 0
-        assert self.process.stderr is not None
-        return self.process.stderr.read()
-
-
-@contextmanager
-def opened(
-    screen: Display, daemon: Daemon, user: str, *more: str, title: str = "chatd", device: str = "laptop"
-) -> Iterator[Opened]:
-    before = screen.windows(title)
-    identity = str(daemon.identity(user, device))
-    with started(screen, daemon.environ, "--identity", identity, *more) as process:
-        yield Opened(screen, process, title, before)
-
-
-@contextmanager
-def started(screen: Display, environ: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with open_window(screen, environ, *arguments) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def heard(client: Client, body: str) -> Message:
-    """The message with this body, as soon as it comes."""
-    while (event := client.next_event(WAIT)) is not None:
-        if isinstance(event, Message) and event.body == body:
-            return event
-    raise AssertionError(f"{body!r} never came")
 
 
 def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon, bob: Client) -> None:

@@ -50,6 +50,10 @@ class Display:
         """Give a window the keyboard, as a window manager does on a click."""
         self.xdotool("windowraise", window, "windowfocus", "--sync", window)
 
+    def unfocus(self) -> None:
+        """Take the keyboard away from every window."""
+        self.xdotool("windowfocus", self.xdotool("search", "--maxdepth", "0", ".*").split()[0])
+
     def keys(self, *keys: str) -> None:
         """Press keys, such as "Return" or "ctrl+f", one after the other."""
         self.xdotool("key", "--delay", "15", *keys)

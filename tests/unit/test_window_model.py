@@ -16,9 +16,9 @@ from chatctl.client.local import (
     SentResult,
 )
 from chatctl.client.window import commands
-from chatctl.client.window.conversation import ROWS_LIMIT
-from chatctl.client.window.model import READING_LIMIT, ROOMS_LIMIT, WindowModel
-from chatctl.client.window.timeline import Block, blocks, changes, line_count
+from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
+from chatctl.client.window.model import ROOMS_LIMIT, WindowModel
+from chatctl.client.window.timeline import Block, Known, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -222,7 +222,7 @@ def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) 
     model.take(message(6, "alice " + HOSTILE, user=HOSTILE, room=WAR))
     model.set_members(WAR, [{"user": HOSTILE, "role": HOSTILE, "state": HOSTILE, "text": HOSTILE}])
     model.note(HOSTILE)
-    texts = [shown(model), shown(model, WAR), model.here.topic, *model.calls]
+    texts = [shown(model), shown(model, WAR), model.here.topic, *map(str, model.calls)]
     texts += [
         text for one in model.conversation(WAR).members.values() for text in (one.user, one.role, one.text)
     ]
@@ -232,14 +232,19 @@ def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) 
 
 
 def test_what_a_server_can_make_the_client_keep_is_bounded(model: WindowModel) -> None:
-    for seq in range(1, READING_LIMIT + 10):
+    model.reading = True
+    for seq in range(1, READING_LIMIT + TRIM_STEP):
         model.take(message(seq, room=WAR))
         model.take(message(seq))
-    assert len(model.conversation(WAR).rows) == ROWS_LIMIT
-    assert len(model.here.rows) == READING_LIMIT
+    assert ROWS_LIMIT <= len(model.conversation(WAR).rows) < ROWS_LIMIT + TRIM_STEP
+    assert len(model.here.rows) == READING_LIMIT + TRIM_STEP - 1
+    assert "Too far back" in shown(model)
+    model.reading = False
+    model.take(message(20_000))
+    assert len(model.here.rows) == ROWS_LIMIT
     assert model.here.more
     for n in range(ROOMS_LIMIT + 10):
-        model.take(message(10_000 + n, room=f"#r{n}"))
+        model.take(message(30_000 + n, room=f"#r{n}"))
     assert len(model.conversations) == ROOMS_LIMIT
     assert LOBBY in model.conversations
 
@@ -276,3 +281,46 @@ def test_only_what_differs_is_drawn(old: str, new: str, expected: tuple[int, int
 
 def test_every_command_of_the_grammar_is_known_to_the_window() -> None:
     assert {command.name for command in grammar.TABLE} == set(commands.HANDLERS)
+
+
+def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
+    for event in (message(1, "SECRET one"), message(2, "SECRET two"), message(3, "a reply", reply_to=2)):
+        model.take(event)
+    assert "\u21b3 bob: SECRET two" in shown(model)
+    redacted = {"type": "redacted", "seq": 4, "at": NOON, "room": LOBBY, "target": 2, "by": "eve"}
+    model.take(ev.Redacted.model_validate({**redacted, "reason": "a password"}))
+    assert "SECRET two" not in shown(model)
+    assert "\u21b3 an earlier message" in shown(model)
+    assert "eve erased message 2: a password" in shown(model)
+    model.take(ev.Expired(type="expired", seq=5, at=NOON, room=LOBBY, upto=3, count=2))
+    assert "SECRET" not in shown(model)
+    assert "a reply" not in shown(model)
+    assert "2 messages of #lobby have passed their time" in shown(model)
+    model.take(ev.Frozen(type="frozen", seq=6, at=NOON, room=LOBBY, on=True, by="eve"))
+    assert "the messages of #lobby are held, says eve" in shown(model)
+
+
+def test_a_conversation_that_was_trimmed_is_not_drawn_anew() -> None:
+    old = [Block((("b", f"{n}\n"),), n) for n in range(100)]
+    head = [Block((("day", "d\n"),)), Block((("name", "bob\n"),), 40)]
+    new = [*head, *old[41:], Block((("b", "100\n"),), 100)]
+    steps = splices(old, new)
+    assert steps == [(100, 100, new[-1:]), (0, 41, head)]
+    for before, after in ((old, new), (new, old), (old, []), ([], new), (old, old), (new[:3], old)):
+        made = list(before)
+        for begin, end, fresh in splices(before, after):
+            made[begin:end] = fresh
+        assert made == after
+
+
+def test_blocks_made_before_are_used_again_and_forgotten_with_their_rows(model: WindowModel) -> None:
+    known: Known = {}
+    model.add_history(LOBBY, [message(1, "SECRET"), message(2, "two"), message(3, "three")], more=False)
+    first = blocks(model.here, "alice", known)
+    model.take(message(4, "four"))
+    second = blocks(model.here, "alice", known)
+    assert [one is other for one, other in zip(first[2:], second[2:], strict=False)] == [True] * 3
+    assert second == blocks(model.here, "alice")
+    model.here.erase(1, 1)
+    assert blocks(model.here, "alice", known) == blocks(model.here, "alice")
+    assert "SECRET" not in str(known)

@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from tkinter import ttk
 
 from chatctl.client.window.commands import submit
+from chatctl.client.window.completing import Completing
 from chatctl.client.window.composer import Composer
 from chatctl.client.window.control import Control
 from chatctl.client.window.lists import Entry, SideList
 from chatctl.client.window.menus import Menus
 from chatctl.client.window.messages import Messages
+from chatctl.client.window.notify import Notifier
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import DARK, LIGHT, Theme
-from chatctl.client.window.timeline import blocks
+from chatctl.client.window.timeline import Known, blocks
 
 POLL_MS = 40
 BANNER_SECONDS = 12.0
-# Nobody's bell can be rung without end.
-BELL_SECONDS = 3.0
 EXPIRY_DAYS = 14
 # Widths in letters below which the side lists are hidden.
 MEMBERS_FROM, ROOMS_FROM = 96, 62
@@ -29,13 +29,16 @@ MEMBERS_FROM, ROOMS_FROM = 96, 62
 class Window:
     """One run of the desktop client in the Tk root ``root``."""
 
-    def __init__(self, root: tk.Tk, control: Control, theme: Theme, *, dark: bool) -> None:
+    def __init__(
+        self, root: tk.Tk, control: Control, theme: Theme, *, dark: bool, notify: bool = True
+    ) -> None:
         self.root, self.control, self.theme = root, control, theme
         self.model = control.model
         control.view = self
         self.sheet: Sheet | None = None
         self._banner: tuple[str, float] | None = None
-        self._quiet_until = 0.0
+        self.notifier = Notifier(root.bell, on=notify)
+        self._made: Known = {}
         self._drawn = ""  # the conversation that is drawn
         self._ended = False
         self._narrow = False
@@ -45,8 +48,10 @@ class Window:
         root.protocol("WM_DELETE_WINDOW", self.quit)
         root.bind("<Configure>", self._resized)
         unit = theme.unit
-        root.geometry(f"{130 * unit}x{82 * unit}")
-        root.minsize(40 * unit, 34 * unit)
+        # Not larger than the screen, however large the text is.
+        wide = min(130 * unit, root.winfo_screenwidth() * 9 // 10)
+        root.geometry(f"{wide}x{min(82 * unit, root.winfo_screenheight() * 9 // 10)}")
+        root.minsize(40 * unit, 46 * unit)
         self.composer.text.focus_set()
 
     # -- built once
@@ -55,12 +60,14 @@ class Window:
         unit = self.theme.unit
         self._header = ttk.Frame(self.root, padding=(unit, unit // 2))
         self._header.pack(fill="x")
-        self._rooms_button = ttk.Button(self._header, text="Rooms", command=self._toggle_rooms)
+        self._rooms_button = ttk.Button(
+            self._header, text="Rooms", style="Flat.TButton", command=self._toggle_rooms
+        )
         self._title = ttk.Label(self._header, style="Title.TLabel")
         self._title.pack(side="left")
         self.menu_button = ttk.Menubutton(self._header, text="Menu", takefocus=True)
         self.menu_button.pack(side="right")
-        self._search = ttk.Button(self._header, text="Search", command=self.search)
+        self._search = ttk.Button(self._header, text="Search", style="Flat.TButton", command=self.search)
         self._search.pack(side="right", padx=unit // 2)
         # Packed last: the topic takes what is left and is cut off, not the buttons.
         self._topic = ttk.Label(self._header, style="Quiet.TLabel")
@@ -72,7 +79,8 @@ class Window:
         self._state = ttk.Label(self._status, style="Quiet.TLabel")
         self._state.pack(side="left", padx=(unit // 2, unit))
         self._told = ttk.Label(self._status, style="Bold.TLabel")
-        self._told.pack(side="left", fill="x", expand=True)
+        self._again = ttk.Button(self._status, text="Connect again", command=self.connect_again)
+        self._again.bind("<Return>", lambda _: self.connect_again())
         for edge in ("top", "bottom"):
             ttk.Frame(self.root, style="Line.TFrame", height=1).pack(side=edge, fill="x")
         self.middle = ttk.Frame(self.root, style="Line.TFrame")
@@ -87,7 +95,7 @@ class Window:
         )
         self._center = ttk.Frame(self.middle, style="Page.TFrame")
         self.messages = Messages(self._center, self.theme, self._on_top)
-        self.composer = Composer(self._center, self.theme, self._submit)
+        self.composer = Composer(self._center, self.theme, self._submit, Completing(self.model))
         self.composer.configure(padding=unit)
         self.composer.pack(side="bottom", fill="x")
         self.messages.pack(fill="both", expand=True)
@@ -123,6 +131,7 @@ class Window:
             looking = bool(self.root.tk.call("focus", "-displayof", "."))
             if looking != self.model.looking:
                 self.model.look(looking)
+            self.model.reading = not self.messages.following
             self.control.link.poll()
             self.draw()
         finally:
@@ -144,13 +153,12 @@ class Window:
     def draw(self) -> None:
         """Draw what changed since the last time."""
         changed, self.model.changed = self.model.changed, set()
+        self.notifier.poll()
         if self.model.calls:
-            now = time.monotonic()
-            self._banner = (self.model.calls[-1], now + BANNER_SECONDS)
+            call = self.model.calls[-1]
+            self._banner = (f"{call.title}: {call.text}", time.monotonic() + BANNER_SECONDS)
             self.model.calls.clear()
-            if now >= self._quiet_until:
-                self._quiet_until = now + BELL_SECONDS
-                self.root.bell()
+            self.notifier.tell(call.title, call.text, looking=self.model.looking)
         if self._drawn != self.model.current:
             self._change_drafts()
         if "rooms" in changed:
@@ -176,7 +184,7 @@ class Window:
 
     def _draw_rows(self) -> None:
         here = self.model.here
-        self.messages.show(here.name, blocks(here, self.model.me))
+        self.messages.show(here.name, blocks(here, self.model.me, self._made))
         if self.control.sought and self.messages.reveal(self.control.sought[1]):
             self.control.sought = None
         if here.draft and not self.composer.value:
@@ -198,7 +206,7 @@ class Window:
         model, here = self.model, self.model.here
         title = model.title(here.name) if here.name else "no room"
         self._title.configure(text=title)
-        self._topic.configure(text=here.topic)
+        self._topic.configure(text="" if self._narrow else here.topic)
         self._rooms_button.configure(text=f"Rooms ({model.unread})" if model.unread else "Rooms")
         self.composer.hint(f"Message to {title}")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
@@ -208,18 +216,33 @@ class Window:
         self._state.configure(text=self._state_words())
         if self._banner and time.monotonic() > self._banner[1]:
             self._banner = None
-        warning = self._warning()
-        self._told.configure(
-            text=self._banner[0] if self._banner else warning,
-            style="Bold.TLabel" if self._banner else "Bad.TLabel",
-        )
+        self._tell(self._banner[0] if self._banner else self._warning(), loud=bool(self._banner))
+
+    def _tell(self, text: str, *, loud: bool) -> None:
+        """Beside the state where that is wide enough, else below it, in as many lines as it takes."""
+        if self.model.link == "ended":
+            self._again.pack(side="right")
+        else:
+            self._again.pack_forget()
+        theme = self.theme
+        width = self.root.winfo_width() - 4 * theme.unit
+        used = self._state.winfo_reqwidth() + self._again.winfo_reqwidth() + 4 * theme.unit
+        font = theme.bold if loud else theme.small
+        if not text:
+            self._told.pack_forget()
+        elif font.measure(text) + used < width:
+            self._told.pack(side="left", fill="x", expand=True, after=self._state)
+        else:
+            self._told.pack(side="bottom", fill="x", before=self._dot)
+        self._told.configure(text=text, style="Bold.TLabel" if loud else "Bad.TLabel", wraplength=width)
 
     def _state_words(self) -> str:
         model = self.model
         unsent = f" ({model.pending} unsent)" if model.pending else ""
         if model.link == "connected" and model.welcome is not None:
             return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
-        return f"{model.me}, {model.link}{unsent}"
+        words = "not connected" if model.link == "ended" else model.link
+        return f"{model.me}, {words}{unsent}"
 
     def _warning(self) -> str:
         """Why there is no connection, or what soon will be wrong with it."""
@@ -234,6 +257,11 @@ class Window:
 
     # -- done by the person
 
+    def connect_again(self) -> None:
+        """After the connection ended for good; the button goes, and the keyboard with it."""
+        self.control.connect_again()
+        self.composer.text.focus_set()
+
     def _submit(self, text: str) -> bool:
         done = submit(self.control, text)
         self.messages.to_end()
@@ -241,17 +269,23 @@ class Window:
 
     def _chosen(self, key: str) -> None:
         self.control.switch(key)
-        if self._narrow:
-            self.rooms.grid_remove()
+        self.hide_rooms()
         self.composer.text.focus_set()
 
     def _toggle_rooms(self) -> None:
         """In a narrow window the list is shown when it is asked for."""
         if self.rooms.winfo_ismapped():
-            self.rooms.grid_remove()
+            self.hide_rooms()
         else:
-            self.rooms.grid()
+            self._center.grid_remove()
+            self.rooms.grid(columnspan=2)
             self.rooms.tree.focus_set()
+
+    def hide_rooms(self) -> None:
+        """Show the conversation again where there is no room for both."""
+        if self._narrow:
+            self.rooms.grid_remove()
+            self._center.grid()
 
     def _change_drafts(self) -> None:
         """What is typed belongs to its conversation, also while one looks at another."""
@@ -259,6 +293,8 @@ class Window:
             self.model.conversation(self._drawn).draft = self.composer.value
         self._drawn, here = self.model.current, self.model.here
         self.menus.close()
+        self.hide_rooms()
+        self._arrange()
         self.composer.value, here.draft = here.draft, ""
 
     def _write_to(self, user: str) -> None:
@@ -266,19 +302,41 @@ class Window:
             self.control.enter(f"@{user}")
             self.composer.text.focus_set()
 
+    def next_part(self) -> None:
+        """The keyboard goes to the next of the lists and texts, also where Tab completes."""
+        if self._narrow and not self.rooms.winfo_ismapped() and self.root.focus_get() is self.composer.text:
+            self._toggle_rooms()
+            return
+        self.hide_rooms()
+        every = (self.rooms.tree, self.messages.text, self.composer.text, self.members.tree)
+        parts: list[tk.Misc] = [one for one in every if one.winfo_ismapped()]
+        now = self.root.focus_get()
+        at = parts.index(now) if now in parts else 0
+        parts[(at + 1) % len(parts)].focus_set()
+
     def _on_top(self) -> None:
         self.control.older()
 
     def _resized(self, event: tk.Event[tk.Misc]) -> None:
         if event.widget is not self.root:
             return
-        letters = event.width / max(1, self.theme.body.measure("n"))
-        (self.members.grid if letters >= MEMBERS_FROM else self.members.grid_remove)()
+        self.model.changed.add("state")
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Show the lists that there is room for; members where there are any to be shown."""
+        letters = self.root.winfo_width() / max(1, self.theme.body.measure("n"))
+        members = letters >= MEMBERS_FROM and not self.model.current.startswith("@")
+        (self.members.grid if members else self.members.grid_remove)()
         narrow = letters < ROOMS_FROM
         if narrow != self._narrow:
             self._narrow = narrow
-            (self.rooms.grid_remove if narrow else self.rooms.grid)()
+            self.rooms.grid(columnspan=1)
+            self._center.grid()
+            if narrow:
+                self.rooms.grid_remove()
             if narrow:
                 self._rooms_button.pack(side="left", before=self._title, padx=(0, self.theme.unit))
             else:
                 self._rooms_button.pack_forget()
+        self._topic.configure(text="" if narrow else self.model.here.topic)

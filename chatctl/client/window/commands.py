@@ -131,7 +131,8 @@ def _moderate(control: Control, call: Call) -> None:
 
     def done(result: JsonObject) -> None:
         closed = result.get("sessions")
-        control.model.note(words + (f", {closed} sessions closed" if isinstance(closed, int) else ""))
+        some = f", {closed} session{'' if closed == 1 else 's'} closed" if isinstance(closed, int) else ""
+        control.model.note(words + some)
 
     control.link.ask(call.command.name, done, **fields)
 

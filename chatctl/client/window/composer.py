@@ -1,4 +1,7 @@
-"""Where one types: Enter sends, Shift-Enter begins a new line, Tab goes on, Up brings back what was sent."""
+"""Where one types: Enter sends, Shift-Enter begins a new line, Up brings back what was sent.
+
+Tab completes the word before the cursor, and goes on to the next field where there is nothing to complete.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,28 @@ from collections import deque
 from collections.abc import Callable
 from tkinter import ttk
 
+from chatctl.client.window.completing import Completing
 from chatctl.client.window.theme import Theme
 
 LINES_LIMIT = 8
 SENT_LIMIT = 100
+# Candidates shown at once.
+OFFERED_LIMIT = 12
 
 
 class Composer(ttk.Frame):
     """``submit`` gets the text and says whether it is to be cleared."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, submit: Callable[[str], bool]) -> None:
+    def __init__(
+        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], bool], completing: Completing
+    ) -> None:
         super().__init__(parent)
         self._theme = theme
         self._submit = submit
         self._sent: deque[str] = deque(maxlen=SENT_LIMIT)
         self._back = 0
+        self._completing = completing
+        self._offer = ttk.Label(self, style="Quiet.TLabel")
         self._frame = tk.Frame(self, borderwidth=0, highlightthickness=1)
         self._frame.pack(side="left", fill="x", expand=True)
         self.text = tk.Text(self._frame, height=1, width=10, undo=True)
@@ -34,12 +44,14 @@ class Composer(ttk.Frame):
             self.text.bind(key, self._send)
         for key in ("<Shift-Return>", "<Control-Return>", "<Alt-Return>"):
             self.text.bind(key, self._new_line)
-        self.text.bind("<Tab>", lambda _: self._leave(1))
-        self.text.bind("<Shift-Tab>", lambda _: self._leave(-1))
+        self.text.bind("<Tab>", lambda _: self._complete(1))
+        self.text.bind("<Shift-Tab>", lambda _: self._complete(-1))
         if self.tk.call("tk", "windowingsystem") == "x11":
-            self.text.bind("<ISO_Left_Tab>", lambda _: self._leave(-1))
+            self.text.bind("<ISO_Left_Tab>", lambda _: self._complete(-1))
         self.text.bind("<Up>", lambda _: self._recall(1))
         self.text.bind("<Down>", lambda _: self._recall(-1))
+        self.text.bind("<Key>", self._stop_completing, add="+")
+        self.bind("<Configure>", lambda _: self._offer.configure(wraplength=self.winfo_width()))
         self.text.bind("<<Modified>>", self._modified)
         self.text.bind("<FocusIn>", lambda _: self._edge(focused=True))
         self.text.bind("<FocusOut>", lambda _: self._edge(focused=False))
@@ -82,6 +94,27 @@ class Composer(ttk.Frame):
         self.text.insert("insert", "\n")
         self.text.see("insert")
         return "break"
+
+    def _complete(self, by: int) -> str:
+        """The next candidate for the word before the cursor; without any, the next field."""
+        made = self._completing.step(self.text.get("1.0", "insert"), by)
+        if made is None:
+            return self._leave(by)
+        gone, fresh = made
+        self.text.delete(f"insert - {gone} chars", "insert")
+        self.text.insert("insert", fresh)
+        self._fit()
+        if offered := self._completing.offered:
+            more = ["\u2026"] if len(offered) > OFFERED_LIMIT else []
+            self._offer.configure(text="   ".join(offered[:OFFERED_LIMIT] + more))
+            self._offer.pack(side="top", fill="x", before=self._frame)
+        return "break"
+
+    def _stop_completing(self, event: tk.Event[tk.Text]) -> None:
+        # Not by the keys that are held while going on with Shift-Tab.
+        if event.keysym not in ("Tab", "ISO_Left_Tab", "Shift_L", "Shift_R"):
+            self._completing.stop()
+            self._offer.pack_forget()
 
     def _leave(self, by: int) -> str:
         target = self.text.tk_focusNext() if by > 0 else self.text.tk_focusPrev()

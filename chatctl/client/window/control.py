@@ -7,8 +7,9 @@ from typing import Protocol
 
 from chatctl.client.library import Client
 from chatctl.client.local import AnyEvent, CaughtUp
+from chatctl.client.window.conversation import READING_LIMIT
 from chatctl.client.window.link import Failed, Link
-from chatctl.client.window.model import READING_LIMIT, WindowModel
+from chatctl.client.window.model import WindowModel
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -28,7 +29,9 @@ class View(Protocol):
 class Control:
     """One run of the desktop client. Everything is called, and calls back, on the loop's thread."""
 
-    def __init__(self, client: Client, room: str) -> None:
+    def __init__(self, connect: Callable[[], Client], room: str) -> None:
+        client = connect()
+        self._connect = connect
         self.model = WindowModel(client.identity.user)
         self.link = Link(client, self._take, self.fail)
         self.view: View | None = None
@@ -39,6 +42,21 @@ class Control:
     def start(self) -> None:
         """Show the first room and connect."""
         self.model.switch(self.named(self._wanted))
+        self.link.start()
+
+    def connect_again(self) -> None:
+        """Begin anew after the connection ended for good: the ban is over, the certificate is a new one."""
+        if self.model.link != "ended":
+            return
+        # It has nothing left to wait for. Its outbox is closed before another client opens it.
+        self.link.close()
+        try:
+            client = self._connect()
+        except ChatdError as error:
+            self.fail(error)
+            return
+        self.link = Link(client, self._take, self.fail)
+        self.model.begin_again()
         self.link.start()
 
     def named(self, name: str) -> str:
@@ -119,6 +137,8 @@ class Control:
         here = self.model.here
         if self._older or not here.more or not here.loaded or self.model.link != "connected":
             return
+        if len(here.rows) >= READING_LIMIT:
+            return  # the timeline's beginning says how to get further
         self._older = True
         self._history(here.name, here.oldest)
 

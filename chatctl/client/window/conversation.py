@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chatctl.client import render
 
 # Rows kept of a conversation; older ones are asked for again when scrolled to.
 ROWS_LIMIT = 1_000
+# The same while one reads back in it, so that none goes away under the eyes.
+READING_LIMIT = 12_000
+# Forgotten in steps of this many: whatever goes away at the top makes the view draw everything anew.
+TRIM_STEP = 200
+
+EARLIER = "an earlier message"  # what a reply quotes when that is not here
 
 Kind = Literal["message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"]
 
@@ -25,6 +31,7 @@ class Row:
     user: str = ""
     role: str = ""
     quote: str = ""
+    quoted: int | None = None  # the seq of what ``quote`` is from
     called: bool = False
 
 
@@ -74,10 +81,23 @@ class Conversation:
         return True
 
     def trim(self, limit: int = ROWS_LIMIT) -> None:
-        """Forget the oldest rows above the limit."""
-        if len(self.rows) > limit:
+        """Forget the oldest rows once there are a step more than the limit."""
+        if len(self.rows) >= limit + TRIM_STEP:
             del self.rows[: len(self.rows) - limit]
             self.more = True
+
+    def erase(self, first: int, last: int) -> bool:
+        """Forget the messages of these seqs, which the server has erased, and what quotes them."""
+        kept = []
+        for row in self.rows:
+            if row.kind not in ("message", "action"):
+                kept.append(row)
+            elif not first <= row.order[0] <= last:
+                gone = row.quoted is not None and first <= row.quoted <= last
+                kept.append(replace(row, quote=EARLIER) if gone else row)
+        changed = kept != self.rows
+        self.rows = kept
+        return changed
 
     def answered(self, seq: int | None) -> str:
         """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""
@@ -86,7 +106,7 @@ class Conversation:
         at = self._place((seq, 0))
         if self.has(seq):
             return f"{self.rows[at].user}: {render.snippet(self.rows[at].body)}"
-        return "an earlier message"
+        return EARLIER
 
     def has(self, seq: int) -> bool:
         """Whether there is a row of this event."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tkinter as tk
+from datetime import UTC, datetime
 from pathlib import Path
 from tkinter import filedialog, ttk
 
@@ -27,7 +28,8 @@ class FirstRun:
         self._result: Identity | None = None
         unit = theme.unit
         root.title("Welcome - chatd")
-        root.geometry(f"{90 * unit}x{40 * unit}")
+        root.geometry(f"{90 * unit}x{46 * unit}")
+        root.minsize(45 * unit, 46 * unit)
         root.protocol("WM_DELETE_WINDOW", root.quit)
         self._frame = frame = ttk.Frame(root, padding=4 * unit)
         frame.pack(fill="both", expand=True)
@@ -40,14 +42,18 @@ class FirstRun:
         self._path = tk.StringVar(root)
         entry = ttk.Entry(row, textvariable=self._path, font=theme.body)
         entry.pack(side="left", fill="x", expand=True)
-        ttk.Button(row, text="Browse \u2026", command=self._browse).pack(side="left", padx=(unit, 0))
+        browse = ttk.Button(row, text="Browse \u2026", command=self._browse)
+        browse.bind("<Return>", lambda _: self._browse())
+        browse.pack(side="left", padx=(unit, 0))
         # Why the one that is there cannot be used; that there is none needs no words.
-        text = why.reason if (config_folder() / "identity.pem").exists() else ""
+        text = f"{why.reason}; {why.fix}" if (config_folder() / "identity.pem").exists() else ""
         self._problem = ttk.Label(frame, style="Bad.TLabel", text=text)
         self._problem.pack(anchor="w", fill="x", pady=unit)
-        ttk.Button(frame, text="Begin", style="Accent.TButton", command=self._begin).pack(anchor="e")
+        begin = ttk.Button(frame, text="Begin", style="Accent.TButton", command=self._begin)
+        begin.bind("<Return>", lambda _: self._begin())
+        begin.pack(anchor="e")
         for label in (words, self._problem):
-            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width))
+            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width - 2 * unit))
         entry.bind("<Return>", lambda _: self._begin())
         root.bind("<Escape>", lambda _: root.quit())
         entry.focus_set()
@@ -83,6 +89,7 @@ def config_folder() -> Path:
 def install(bundle: Path, folder: Path) -> Identity:
     """Copy an identity file to ``folder`` and read it there. Raises E608, and E606 for the folder.
 
+    One that is there and cannot be used any more makes room, under another name.
     A file that came by mail or download can be read by others; its copy cannot.
     """
     try:
@@ -94,13 +101,38 @@ def install(bundle: Path, folder: Path) -> Identity:
             "E608", f"{bundle} cannot be read: {error.strerror}", "choose another file"
         ) from None
     target = folder / "identity.pem"
-    if target.exists():
-        raise ChatdError(
-            "E608", f"there is {target} already", "remove it first, or start chat window --identity"
-        )
-    create_file(target, data, PRIVATE)
+    fresh = folder / f".identity-{os.getpid()}.pem"
+    fresh.unlink(missing_ok=True)
+    create_file(fresh, data, PRIVATE)
     try:
-        return read_identity(target)
+        check_dates(read_identity(fresh))
+        if target.exists():
+            if _usable(target):
+                raise ChatdError(
+                    "E608", f"there is {target} already", "remove it first, or start chat window --identity"
+                )
+            target.replace(folder / "identity.pem.old")
+        fresh.rename(target)
     except ChatdError as error:
-        target.unlink()
-        raise ChatdError("E608", error.reason.replace(str(target), str(bundle)), error.fix) from None
+        raise ChatdError("E608", error.reason.replace(str(fresh), str(bundle)), error.fix) from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return read_identity(target)
+
+
+def check_dates(identity: Identity) -> None:
+    """Raise E608 for a certificate that has ended: no server lets it in."""
+    if identity.not_after < datetime.now(UTC):
+        raise ChatdError(
+            "E608",
+            f"the certificate in {identity.path} ended on {identity.not_after:%Y-%m-%d}",
+            "ask an admin for a new identity file (if that cannot be, set this device's clock)",
+        )
+
+
+def _usable(path: Path) -> bool:
+    try:
+        check_dates(read_identity(path))
+    except ChatdError:
+        return False
+    return True

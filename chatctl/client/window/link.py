@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,8 @@ AHEAD_LIMIT = 512
 # Pages of one list; more rooms or members than these hold are not asked for.
 PAGES_LIMIT = 20
 DRAIN_SECONDS = 2.0
+# Of the loop's time for one turn: keys and drawing wait for no flood.
+POLL_SECONDS = 0.02
 _ASKING_THREADS = 3
 
 Failed = Callable[[ChatdError], None]
@@ -30,7 +33,14 @@ Failed = Callable[[ChatdError], None]
 class Link:
     """One client, as seen from one loop: `poll` runs what has arrived, on the caller's thread."""
 
-    def __init__(self, client: Client, on_event: Callable[[AnyEvent], None], failed: Failed) -> None:
+    def __init__(
+        self,
+        client: Client,
+        on_event: Callable[[AnyEvent], None],
+        failed: Failed,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._client = client
         self._on_event = on_event
         self._failed = failed
@@ -51,9 +61,12 @@ class Link:
         self._client.start()
         self._pump.start()
 
-    def poll(self, limit: int = 200) -> bool:
-        """Run at most ``limit`` of what has arrived; whether anything was."""
+    def poll(self, limit: int = 200, seconds: float = POLL_SECONDS) -> bool:
+        """Run at most ``limit`` of what has arrived, for about ``seconds``; whether anything was."""
+        until = self._clock() + seconds
         for count in range(limit):
+            if self._clock() > until:
+                return True
             try:
                 call = self._calls.get_nowait()
             except queue.Empty:

@@ -39,8 +39,13 @@ class SideList(ttk.Frame):
         self._shown: list[Entry] = []
         self._heading = ttk.Label(self, text=heading, style="Quiet.TLabel")
         self._heading.pack(anchor="w", padx=theme.unit, pady=(theme.unit // 2, 0))
-        self.tree = ttk.Treeview(self, columns=("mark",), show="tree", selectmode="browse")
-        self.tree.pack(side="top", fill="both", expand=True)
+        self._selected = ""
+        self._frame = tk.Frame(self, borderwidth=0, highlightthickness=1)
+        self._frame.pack(side="top", fill="both", expand=True)
+        self.tree = ttk.Treeview(self._frame, columns=("mark",), show="tree", selectmode="browse")
+        self.tree.pack(fill="both", expand=True)
+        self.tree.bind("<FocusIn>", lambda _: self._focused())
+        self.tree.bind("<FocusOut>", lambda _: self._left())
         self.tree.bind("<ButtonRelease-1>", self._clicked)
         for key in ("<Return>", "<KP_Enter>", "<space>"):
             self.tree.bind(key, self._entered)
@@ -50,6 +55,7 @@ class SideList(ttk.Frame):
         p, tree, body = self._theme.palette, self.tree, self._theme.body
         tree.column("#0", width=body.measure("n" * self._chars[0]), minwidth=20, stretch=True)
         tree.column("mark", width=body.measure("n" * self._chars[1]), minwidth=10, stretch=False, anchor="e")
+        self._edge(focused=False)
         tree.tag_configure("unread", font=self._theme.bold)
         tree.tag_configure("called", font=self._theme.bold, foreground=p.accent)
         tree.tag_configure("quiet", foreground=p.quiet)
@@ -64,10 +70,33 @@ class SideList(ttk.Frame):
         fresh = list(entries)
         if fresh != self._shown:
             self._draw(fresh)
-        if selected and self.tree.exists(selected) and self.tree.selection() != (selected,):
-            self.tree.selection_set(selected)
-            self.tree.focus(selected)
-            self.tree.see(selected)
+        # While somebody goes through the list with the keys, what arrives does not take them elsewhere.
+        if selected != self._selected or self.focus_get() is not self.tree:
+            self._selected = selected
+            self._select(selected)
+
+    def _select(self, key: str) -> None:
+        if key and self.tree.exists(key):
+            if self.tree.selection() != (key,):
+                self.tree.selection_set(key)
+                self.tree.focus(key)
+                self.tree.see(key)
+        else:
+            self.tree.selection_set(())
+
+    def _focused(self) -> None:
+        self._edge(focused=True)
+        if not self.tree.selection() and (first := self.tree.get_children()):
+            self._select(first[0])
+
+    def _left(self) -> None:
+        self._edge(focused=False)
+        self._select(self._selected)
+
+    def _edge(self, *, focused: bool) -> None:
+        p = self._theme.palette
+        edge = p.accent if focused else p.panel
+        self._frame.configure(background=p.panel, highlightbackground=edge, highlightcolor=edge)
 
     def _draw(self, fresh: list[Entry]) -> None:
         tree, wanted = self.tree, {entry.key for entry in fresh}

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from chatctl import output
 from chatctl.client.library import Client
 from chatctl.client.profile import load_identity, state_folder
 from chatd.errors import ChatdError
-from chatd.pki.identity import Identity
+from chatd.pki.identity import Identity, read_identity
 
 if TYPE_CHECKING:
     import tkinter as tk
@@ -56,20 +57,35 @@ def _run(
     from chatctl.client.window.theme import DARK, LIGHT, Theme
 
     _harden(root)
+    _usual_keys(root)
     try:
         look = Theme(root, scale=scale, environ=os.environ)
     except TclError as error:
         # Such as a box without any font.
         return _no_window(error)
-    look.use(DARK if theme == "dark" else LIGHT)
+    folder = preferences_folder(os.environ)
+    told = _preferences(folder)
+    dark = (theme or told.get("theme")) == "dark"
+    look.use(DARK if dark else LIGHT)
     known = _identity(root, look, identity, home)
     if known is None:
         return output.OK
-    state = state_folder(known, os.environ)
-    told = _preferences(state)
     look.zoom(told.get("points", look.points))
-    control = Control(Client(known, state=state), room)
-    window = Window(root, control, look, dark=(theme or told.get("theme")) == "dark")
+    first = [known]
+
+    def connect() -> Client:
+        # Later times read the file again: a certificate that ended may have been replaced.
+        identity = first.pop() if first else read_identity(known.path)
+        return Client(identity, state=state_folder(identity, os.environ))
+
+    control = Control(connect, room)
+    window = Window(
+        root,
+        control,
+        look,
+        dark=dark,
+        notify=told.get("notify") is not False,
+    )
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: window.quit())
     try:
@@ -78,7 +94,8 @@ def _run(
         root.withdraw()
         root.update_idletasks()
         control.link.close()
-        _keep(state, {"theme": "dark" if window.dark else "light", "points": look.points})
+        kept = {"theme": "dark" if window.dark else "light", "points": look.points}
+        _keep(folder, {**kept, "notify": window.notifier.on})
     if left := control.link.client.unsent:
         output.note(f"{left} not sent yet; the next run sends them")
     return output.OK
@@ -86,14 +103,16 @@ def _run(
 
 def _identity(root: tk.Tk, look: Any, option: str | None, home: str | None) -> Identity | None:
     """The identity to use; asked for where none is found. None when the person gave up."""
-    from chatctl.client.window.first_run import FirstRun
+    from chatctl.client.window.first_run import FirstRun, check_dates
 
     try:
-        return load_identity(option, home)
+        known = load_identity(option, home)
+        check_dates(known)
     except ChatdError as error:
         if option or home or os.environ.get("CHATD_IDENTITY") or os.environ.get("CHATD_HOME"):
             raise
         return FirstRun(root, look, error).run()
+    return known
 
 
 def _harden(root: tk.Tk) -> None:
@@ -101,6 +120,13 @@ def _harden(root: tk.Tk) -> None:
     if root.tk.call("info", "commands", "send"):
         root.tk.call("rename", "send", "")
     root.report_callback_exception = _report
+
+
+def _usual_keys(root: tk.Tk) -> None:
+    """What these keys do in every other program of a desktop; Tk on X11 has those of its first years."""
+    root.event_delete("<<LineStart>>", "<Control-a>")
+    root.event_add("<<SelectAll>>", "<Control-a>")
+    root.tk.eval("bind Text <<Paste>> {catch {%W delete sel.first sel.last}; tk_textPaste %W}")
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -111,18 +137,24 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         output.note(f"error: a defect: {kind.__name__}: {error}. CHATD_DEBUG=1 shows where; please report it")
 
 
-def _preferences(state: Path) -> dict[str, Any]:
+def preferences_folder(environ: Mapping[str, str]) -> Path:
+    """Where the window keeps how it looks: beside the devices' folders, as it outlives any certificate."""
+    return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "chatd"
+
+
+def _preferences(folder: Path) -> dict[str, Any]:
     """What was chosen in the last run; nothing when that cannot be read."""
     try:
-        text = (state / PREFERENCES).read_text()[:PREFERENCES_LIMIT]
+        text = (folder / PREFERENCES).read_text()[:PREFERENCES_LIMIT]
         told = json.loads(text)
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) and isinstance(told.get("points"), int) else {}
 
 
-def _keep(state: Path, told: dict[str, Any]) -> None:
+def _keep(folder: Path, told: dict[str, Any]) -> None:
     try:
-        (state / PREFERENCES).write_text(json.dumps(told))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / PREFERENCES).write_text(json.dumps(told))
     except OSError:
         pass  # not worth a word: the next run looks as the first one did

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chatctl.client.window.app import Window
 
 GUESTS = "Admit guests"
+AGAIN = "Connect again"
 LARGER = ("<Control-plus>", "<Control-equal>", "<Control-KP_Add>")
 SMALLER = ("<Control-minus>", "<Control-KP_Subtract>")
 Tell = Callable[[str], None]
@@ -28,6 +29,7 @@ class Item(NamedTuple):
     shown: str
     call: Callable[[], None]
     permission: str = ""
+    check: tk.BooleanVar | None = None
 
 
 class Menus:
@@ -37,9 +39,12 @@ class Menus:
         self._window = window
         self._menu = tk.Menu(window.menu_button, tearoff=False, postcommand=self._before)
         window.menu_button.configure(menu=self._menu)
+        self._notify = tk.BooleanVar(window.root, window.notifier.on)
         self._items = self._table()
         for item in self._items:
-            if item.label:
+            if item.check is not None:
+                self._menu.add_checkbutton(label=item.label, variable=item.check, command=item.call)
+            elif item.label:
                 self._menu.add_command(label=item.label, accelerator=item.shown, command=item.call)
             else:
                 self._menu.add_separator()
@@ -51,7 +56,9 @@ class Menus:
             ("<Next>", lambda: text.page(1)),
             ("<Control-End>", text.to_end),
             ("<Escape>", self._home),
+            ("<F6>", window.next_part),
             ("<F10>", self._open),
+            ("<Control-c>", self._copy),
         )
         for key, call in others:
             self._bind(key, call)
@@ -63,6 +70,7 @@ class Menus:
             Item("Go to room or person \u2026", ("<Control-k>",), "Ctrl+K", self.go),
             Item("New room \u2026", ("<Control-n>",), "Ctrl+N", self.create, "room.create"),
             Item("Topic \u2026", (), "", self.topic, "room.topic"),
+            Item(AGAIN, (), "", window.connect_again),
             Item("Leave this room", (), "", lambda: control.part(control.model.current), "room.join"),
             line,
             Item("Search \u2026", ("<Control-f>",), "Ctrl+F", self.search, "search"),
@@ -74,6 +82,7 @@ class Menus:
             Item("Larger text", LARGER, "Ctrl+Plus", lambda: window.zoom(1)),
             Item("Smaller text", SMALLER, "Ctrl+Minus", lambda: window.zoom(-1)),
             Item("Usual text size", ("<Control-0>",), "Ctrl+0", lambda: window.zoom(0)),
+            Item("Notifications", (), "", self._switch_notify, "", self._notify),
             line,
             Item("Keys", ("<F1>",), "F1", self.keys),
             Item("Quit", ("<Control-q>",), "Ctrl+Q", window.quit),
@@ -98,13 +107,31 @@ class Menus:
             if item.permission:
                 state = "normal" if model.allows(item.permission) else "disabled"
                 self._menu.entryconfigure(place, state=state)
+            elif item.label == AGAIN:
+                self._menu.entryconfigure(place, state="normal" if model.link == "ended" else "disabled")
 
     def _open(self) -> None:
         button = self._window.menu_button
         self._before()
-        self._menu.tk_popup(button.winfo_rootx(), button.winfo_rooty() + button.winfo_height(), 0)
+        # Below the button and within the window, as far as it is wide enough.
+        left = button.winfo_rootx() + button.winfo_width() - self._menu.winfo_reqwidth()
+        x = max(left, self._window.root.winfo_rootx())
+        self._menu.tk_popup(x, button.winfo_rooty() + button.winfo_height(), 0)
+
+    def _switch_notify(self) -> None:
+        self._window.notifier.on = self._notify.get()
+
+    def _copy(self) -> None:
+        """What is selected; messages too, which have no keyboard when they were selected by mouse."""
+        w = self._window
+        for text in (w.root.focus_get(), w.messages.text):
+            if isinstance(text, tk.Text) and text.tag_ranges("sel"):
+                w.root.clipboard_clear()
+                w.root.clipboard_append(text.get("sel.first", "sel.last"))
+                return
 
     def _home(self) -> None:
+        self._window.hide_rooms()
         self._window.messages.to_end()
         self._window.composer.text.focus_set()
 
@@ -132,7 +159,9 @@ class Menus:
             ("Up", "What was sent before"),
             ("PageUp, PageDown", "Scroll; at the top earlier messages are fetched"),
             ("Escape", "Back to the newest message and the input"),
-            ("Tab", "Next list, field or button; Enter opens"),
+            ("Tab", "Completes names, #rooms and /commands"),
+            ("Tab, Shift+Tab", "Else: next, previous list, field or button; Enter opens"),
+            ("F6", "Next part of the window"),
             ("F10", "Menu"),
             ("/help", "Commands that can be typed"),
         ]

@@ -8,7 +8,7 @@ from tkinter import ttk
 from typing import Any
 
 from chatctl.client.window.theme import Theme
-from chatctl.client.window.timeline import NAME_TAGS, Block, changes, line_count
+from chatctl.client.window.timeline import NAME_TAGS, Block, line_count, splices
 
 
 class Messages(ttk.Frame):
@@ -34,6 +34,9 @@ class Messages(ttk.Frame):
         """Take the theme's present colours and sizes."""
         unit, text = self._theme.unit, self.text
         text.configure(**self._theme.text_options(), padx=2 * unit, pady=unit)
+        # A thin edge shows that the keyboard is here.
+        p = self._theme.palette
+        text.configure(highlightthickness=1, highlightbackground=p.page, highlightcolor=p.accent)
         for name, look in self._looks().items():
             text.tag_configure(name, **look)
         text.tag_raise("sel")
@@ -69,29 +72,41 @@ class Messages(ttk.Frame):
         """Draw a conversation, changing only what differs from what is shown."""
         if name != self._name:
             self._name, self._following = name, True
-        first, old_end, new_end = changes(self._shown, blocks)
-        if first == old_end == new_end:
+        wanted = splices(self._shown, blocks)
+        if not wanted:
             return
-        following = self._following
-        text = self.text
-        # Lines, not characters: Tk counts the letters outside of the BMP differently than Python does.
-        top = 1 + line_count(self._shown[:first])
-        removed, added = line_count(self._shown[first:old_end]), line_count(blocks[first:new_end])
-        seen = int(text.index("@0,0").partition(".")[0])
+        following, text = self._following, self.text
+        seen, _, column = text.index("@0,0").partition(".")
+        height, line, moved = self._height_of(f"{seen}.{column}"), int(seen), False
         text.configure(state="normal")
-        text.delete(f"{top}.0", f"{top + removed}.0")
-        parts = [
-            part for block in blocks[first:new_end] for tag, words in block.parts for part in (words, tag)
-        ]
-        if parts:
-            text.insert(f"{top}.0", *parts)
+        for begin, end, fresh in wanted:
+            top, by = self._replace(begin, end, fresh)
+            if top <= int(seen):
+                line, moved = max(top, line + by), True
         text.configure(state="disabled")
         self._shown = blocks
         if following:
             self.to_end()
-        elif top <= seen:
-            # What one reads stays where it is when something is put in or taken out above.
-            text.yview(f"{seen + added - removed}.0")
+        elif moved:
+            # What one reads stays where it is, to the pixel, when something is put in or taken out above.
+            text.yview(f"{line}.{column}")
+            text.yview_scroll(self._height_of(f"{line}.{column}") - height, "pixels")
+
+    def _replace(self, begin: int, end: int, fresh: list[Block]) -> tuple[int, int]:
+        """Draw other blocks in the place of some; the first line, and how many there are more now."""
+        # Lines, not characters: Tk counts the letters outside of the BMP differently than Python does.
+        top = 1 + line_count(self._shown[:begin])
+        removed = line_count(self._shown[begin:end])
+        self.text.delete(f"{top}.0", f"{top + removed}.0")
+        parts = [part for block in fresh for tag, words in block.parts for part in (words, tag)]
+        if parts:
+            self.text.insert(f"{top}.0", *parts)
+        return top, line_count(fresh) - removed
+
+    def _height_of(self, index: str) -> int:
+        """Where a line stands: pixels below the upper edge, negative when it is cut off there."""
+        place = self.text.dlineinfo(index)
+        return place[1] if place else 0
 
     def to_end(self) -> None:
         """Show the newest and follow it again."""
@@ -110,6 +125,11 @@ class Messages(ttk.Frame):
         self.text.tag_remove("found", "1.0", "end")
         self.text.tag_add("found", f"{top}.0", f"{top + line_count(self._shown[at : at + 1])}.0")
         return True
+
+    @property
+    def following(self) -> bool:
+        """Whether the newest is in sight and stays so."""
+        return self._following
 
     def page(self, pages: int) -> None:
         """Scroll by pages, up when negative."""

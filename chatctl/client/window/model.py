@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from chatctl.client import render
 from chatctl.client.local import (
@@ -20,7 +20,7 @@ from chatctl.client.local import (
     Restored,
     Sent,
 )
-from chatctl.client.window.conversation import ROWS_LIMIT, Conversation, Kind, Member, Row
+from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, Kind, Member, Row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -29,11 +29,17 @@ from chatd.proto.text import dm_members, dm_room, visible
 # Bounds on what a server can make this client keep, besides those of a conversation.
 ROOMS_LIMIT = 500
 MEMBERS_LIMIT = 5_000
-# Rows of the current conversation, so that none goes away under the eyes of who scrolls back.
-READING_LIMIT = 5_000
+CALL_CHARS = 120
 
 Part = Literal["rooms", "rows", "members", "state"]
 Link = Literal["connecting", "connected", "reconnecting", "ended"]
+
+
+class Call(NamedTuple):
+    """Something said to this person in particular: by whom and where, and how it begins."""
+
+    title: str
+    text: str
 
 
 class WindowModel:
@@ -43,13 +49,14 @@ class WindowModel:
         self.me = me
         self.current = ""
         self.looking = True  # the window has the person's attention
+        self.reading = False  # scrolled back; the newest is out of sight
         self.link: Link = "connecting"
         self.trouble: ChatdError | None = None
         self.welcome: ev.Welcome | None = None
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
         self.changed: set[Part] = {"rooms", "rows", "members", "state"}
-        self.calls: list[str] = []  # what the person is to be told of, in words; the view empties it
+        self.calls: list[Call] = []  # what the person is to be told of; the view empties it
         self._count = 0
 
     # -- what is asked of it
@@ -114,6 +121,11 @@ class WindowModel:
         self._read()
         self.changed |= {"rooms", "rows", "members", "state"}
 
+    def begin_again(self) -> None:
+        """There will be another connection; what was on its way is in the outbox it takes over."""
+        self.link, self.trouble = "connecting", None
+        self.changed.add("state")
+
     def look(self, looking: bool) -> None:
         """The window got or lost the person's attention."""
         self.looking = looking
@@ -132,7 +144,7 @@ class WindowModel:
         """Say something of the client's own at the end of a conversation (None: the current one)."""
         conversation = self.conversation(self.current if where is None else where)
         conversation.add(self._row(kind, visible(text), conversation))
-        conversation.trim(READING_LIMIT)
+        self._trim(conversation)
         self.changed.add("rows")
 
     # -- what requests bring
@@ -188,6 +200,8 @@ class WindowModel:
                 self.note(render.happening(event) or "")
             case ev.Message() | ev.Joined() | ev.Parted() | ev.RoomCreated() | ev.DmOpened() | ev.TopicSet():
                 self._logged(event)
+            case ev.Redacted() | ev.Expired() | ev.Frozen():
+                self._kept(event)
 
     def _connected(self, welcome: ev.Welcome) -> None:
         self.link, self.trouble, self.welcome = "connected", None, welcome
@@ -208,7 +222,7 @@ class WindowModel:
     ) -> None:
         where = self.conversation(event.room)
         fresh = self._add(where, event)
-        where.trim(READING_LIMIT if where.name == self.current else ROWS_LIMIT)
+        self._trim(where)
         if isinstance(event, ev.Joined | ev.Parted):
             self._membership(event, where)
         elif isinstance(event, ev.TopicSet | ev.RoomCreated):
@@ -216,6 +230,17 @@ class WindowModel:
             self.changed.add("state")
         elif isinstance(event, ev.Message) and fresh:
             self._arrived(event, where)
+        if event.room == self.current:
+            self.changed.add("rows")
+
+    def _kept(self, event: ev.Redacted | ev.Expired | ev.Frozen) -> None:
+        """What the server keeps of a room changed: what it has erased is not kept here, neither."""
+        where = self.conversation(event.room)
+        if isinstance(event, ev.Redacted):
+            where.erase(event.target, event.target)
+        elif isinstance(event, ev.Expired):
+            where.erase(0, event.upto)
+        self._add(where, event)
         if event.room == self.current:
             self.changed.add("rows")
 
@@ -227,9 +252,8 @@ class WindowModel:
         self.changed |= {"rooms", "state"}
         if dm_members(event.room) or render.mentions(event.body, self.me):
             where.called += 1
-            self.calls.append(
-                f"{render.name(event.user)} in {self.title(event.room)}: {render.snippet(event.body)}"
-            )
+            who = f"{render.name(event.user)} in {self.title(event.room)}"
+            self.calls.append(Call(who, render.snippet(event.body, CALL_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
         user = render.name(event.user)
@@ -254,7 +278,7 @@ class WindowModel:
         where = self.here
         row = Row((event.seq, 0), "announcement", visible(event.body), event.at, render.name(event.by))
         if where.add(row):
-            self.calls.append(f"{row.user} announces: {render.snippet(event.body)}")
+            self.calls.append(Call(f"{row.user} announces", render.snippet(event.body, CALL_CHARS)))
         self.changed.add("rows")
 
     def _settled(self, event: Acknowledged | Refused) -> None:
@@ -298,6 +322,7 @@ class WindowModel:
                     render.name(event.user),
                     render.name(event.role),
                     where.answered(event.reply_to),
+                    event.reply_to,
                     event.user != self.me and render.mentions(event.body, self.me),
                 )
             )
@@ -311,6 +336,9 @@ class WindowModel:
     def _conversation_to(self, to: str) -> Conversation:
         direct = to.startswith("@") and "," not in to
         return self.conversation(dm_room(self.me, to[1:]) if direct else to)
+
+    def _trim(self, where: Conversation) -> None:
+        where.trim(READING_LIMIT if where.name == self.current and self.reading else ROWS_LIMIT)
 
     def _read(self) -> None:
         here = self.here

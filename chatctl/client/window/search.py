@@ -14,6 +14,8 @@ from chatd.errors import ChatdError
 from chatd.proto.events import Message
 
 ROWS = 10
+# Letters below which only the words are shown.
+NARROW = 62
 
 
 class SearchSheet(Sheet):
@@ -49,7 +51,10 @@ class SearchSheet(Sheet):
         self.list.column(
             "time", width=measure("0000-00-00 00:00Z") + 3 * theme.unit, stretch=False, anchor="e"
         )
-        self.list.pack(fill="x")
+        # In a narrow window there is room for the words only.
+        self._narrow = parent.winfo_width() < measure("n" * NARROW)
+        self.list.configure(displaycolumns=() if self._narrow else ("room", "time"))
+        self.list.pack(fill="both", expand=True)
         self.list.bind("<Return>", lambda _: self._choose())
         self.list.bind("<Double-Button-1>", lambda _: self._choose())
         self.finish(self.entry)
@@ -71,8 +76,9 @@ class SearchSheet(Sheet):
         for key, event in self._found.items():
             room = self._control.model.title(event.room)
             time = f"{render.day_of(event.at)} {render.clock_of(event.at)[:5]}Z"
-            text = f" {render.name(event.user)}: {render.snippet(event.body, 100)}"
-            self.list.insert("", "end", key, text=text, values=(room, time))
+            where = f"{room} " if self._narrow else ""
+            text = f" {where}{render.name(event.user)}: {render.snippet(event.body, 100)}"
+            self.list.insert("", "end", key, text=text, values=(f" {room}", time))
         words = f"{len(events)} found" + (", the newest of more: narrow the search" if more else "")
         self._state.configure(text=words if events else "nothing was found")
         if self.focus_get() is self.list:

@@ -11,6 +11,10 @@ from tkinter import ttk
 
 from chatctl.client.window.theme import Theme
 
+# Of the window's height, above and below a panel.
+TOP = 0.06
+PAGE_LINES = 8
+
 
 class Sheet(ttk.Frame):
     """A panel with a title over ``parent``; gone for good once closed."""
@@ -20,7 +24,7 @@ class Sheet(ttk.Frame):
         self.theme = theme
         self._closed = closed
         ttk.Label(self, text=title, style="Title.TLabel").pack(anchor="w", pady=(0, theme.unit))
-        self.place(relx=0.5, rely=0.06, anchor="n", relwidth=0.94)
+        self.place(relx=0.5, rely=TOP, anchor="n", relwidth=0.94)
         self._limit(None)
         parent.bind("<Configure>", self._limit, add="+")
 
@@ -28,6 +32,8 @@ class Sheet(ttk.Frame):
         """Call when all is in it: binds its keys, and gives ``first`` the keyboard."""
         self._bind_keys(self)
         self.lift()
+        self.update_idletasks()
+        self._limit(None)
         first.focus_set()
 
     def close(self) -> None:
@@ -63,7 +69,13 @@ class Sheet(ttk.Frame):
         """Not wider than reads well, not wider than the window."""
         if self.winfo_exists():
             room = self.master.winfo_width() - 2 * self.theme.unit
-            self.place_configure(relwidth=0, width=max(200, min(room, self.theme.body.measure("n" * 68))))
+            width = max(200, min(room, self.theme.body.measure("n" * 68)))
+            for label in (one for one in self.winfo_children() if isinstance(one, ttk.Label)):
+                label.configure(wraplength=width - 5 * self.theme.unit)
+            high = int(self.master.winfo_height() * (1 - 2 * TOP))
+            self.place_configure(relwidth=0, width=width)
+            # What is in it and can shrink does so in a low window.
+            self.place_configure(height=high if self.winfo_reqheight() > high else "")
 
 
 def _within(widget: tk.Misc) -> list[tk.Misc]:
@@ -89,6 +101,12 @@ class AskSheet(Sheet):
         super().__init__(parent, theme, title, closed)
         self._done = done
         self._values = {name: tk.StringVar(self, value) for name, value in fields.items()}
+        buttons = ttk.Frame(self)
+        buttons.pack(side="bottom", fill="x")
+        ok = ttk.Button(buttons, text=action, style="Accent.TButton", command=self._ok)
+        ok.bind("<Return>", lambda _: self._ok())
+        ok.pack(side="right")
+        ttk.Button(buttons, text="Cancel", command=self.close).pack(side="right", padx=theme.unit)
         if hint:
             ttk.Label(self, text=hint, style="Quiet.TLabel", wraplength=theme.body.measure("n" * 56)).pack(
                 anchor="w"
@@ -107,12 +125,6 @@ class AskSheet(Sheet):
             ).pack(anchor="w", pady=theme.unit // 2)
         self._problem = ttk.Label(self, style="Bad.TLabel", wraplength=theme.body.measure("n" * 56))
         self._problem.pack(anchor="w", fill="x", pady=theme.unit // 2)
-        buttons = ttk.Frame(self)
-        buttons.pack(fill="x")
-        ok = ttk.Button(buttons, text=action, style="Accent.TButton", command=self._ok)
-        ok.bind("<Return>", lambda _: self._ok())
-        ok.pack(side="right")
-        ttk.Button(buttons, text="Cancel", command=self.close).pack(side="right", padx=theme.unit)
         if first is not None:
             first.icursor("end")
             self.finish(first)
@@ -139,12 +151,20 @@ class TextSheet(Sheet):
         closed: Callable[[], None],
     ) -> None:
         super().__init__(parent, theme, title, closed)
-        table = ttk.Frame(self)
-        table.pack(fill="x")
-        for place, (left, right) in enumerate(rows):
-            ttk.Label(table, text=left, style="Bold.TLabel").grid(row=place, column=0, sticky="w")
-            ttk.Label(table, text=right).grid(row=place, column=1, sticky="w", padx=(2 * theme.unit, 0))
         button = ttk.Button(self, text="Close", command=self.close)
-        button.pack(anchor="e", pady=(theme.unit, 0))
+        button.pack(side="bottom", anchor="e", pady=(theme.unit, 0))
         button.bind("<Return>", lambda _: self.close())
+        tab = max(theme.bold.measure(left) for left, _ in rows) + 2 * theme.unit
+        table = tk.Text(self, height=len(rows), width=20, takefocus=False, cursor="arrow")
+        table.configure(**theme.text_options(), tabs=(tab,), spacing1=theme.unit // 4)
+        table.configure(background=theme.palette.panel)
+        table.tag_configure("left", font=theme.bold, lmargin2=tab)
+        table.tag_configure("right", lmargin2=tab)
+        for left, right in rows:
+            table.insert("end", left, "left", f"\t{right}\n", "right")
+        table.delete("end - 2 chars", "end")
+        table.configure(state="disabled")
+        table.pack(fill="both", expand=True)
+        for key, by in (("Up", -1), ("Down", 1), ("Prior", -PAGE_LINES), ("Next", PAGE_LINES)):
+            button.bind(f"<{key}>", lambda _, by=by: table.yview_scroll(by, "units"))  # type: ignore[misc]
         self.finish(button)

@@ -154,6 +154,9 @@ class Theme:
                 foreground=[("disabled", p.quiet)],
                 bordercolor=[("focus", p.accent)],
             )
+        # A button among others in a bar needs no edge; alone it would be taken for a word.
+        style.configure("TButton", relief="solid", bordercolor=p.line)
+        style.configure("Flat.TButton", relief="flat")
         style.configure("Accent.TButton", background=p.accent, foreground=p.on_accent, bordercolor=p.accent)
         style.map(
             "Accent.TButton",
@@ -168,7 +171,13 @@ class Theme:
             indicatorsize=2 * unit - unit // 2,
             indicatormargin=(0, 0, unit, 0),
         )
-        style.map("TCheckbutton", background=[("active", p.panel)])
+        style.map(
+            "TCheckbutton",
+            background=[("active", p.panel)],
+            foreground=[("focus", p.accent)],
+            upperbordercolor=[("focus", p.accent)],
+            lowerbordercolor=[("focus", p.accent)],
+        )
 
     def _lists(self, style: ttk.Style, unit: int) -> None:
         p = self.palette

@@ -10,12 +10,14 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import render
-from chatctl.client.window.conversation import Conversation, Row
+from chatctl.client.window.conversation import READING_LIMIT, Conversation, Row
 
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
 TOGETHER_MS = 5 * 60_000
+DAY_MS = 86_400_000
 NAME_TAGS = 6
+_BEGINNING = 2
 
 
 class Block(NamedTuple):
@@ -25,24 +27,43 @@ class Block(NamedTuple):
     seq: int = 0
 
 
-def blocks(conversation: Conversation, me: str) -> list[Block]:
-    """The whole conversation, oldest first, with what is pending at the end."""
+# What was made before, of a row and the one before it: both are immutable.
+Known = dict[tuple[int, int], tuple[Row, Row | None, Block]]
+
+
+def blocks(conversation: Conversation, me: str, known: Known | None = None) -> list[Block]:
+    """The whole conversation, oldest first, with what is pending at the end.
+
+    ``known``: what the last call made, for rows that are the same still; filled for the next call.
+    """
+    before_this = dict(known) if known is not None else {}
+    made: Known = {}
     result: list[Block] = []
     if not conversation.more and conversation.loaded:
         result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
+    elif len(conversation.rows) >= READING_LIMIT:
+        result.append(Block((("begin", "Too far back to scroll on; search finds what is older\n"),)))
     before: Row | None = None
-    day = ""
+    day = -1
     divider = conversation.divider
     for row in (*conversation.rows, *conversation.pending.values()):
-        if row.at and (today := render.day_of(row.at)) != day:
+        if row.at and (today := row.at // DAY_MS) != day:
             day = today
-            result.append(Block((("day", f"{day}\n"),)))
+            result.append(Block((("day", f"{render.day_of(row.at)}\n"),)))
             before = None
         if divider and row.at and row.order[0] >= divider:
             result.append(Block((("divider", "new\n"),)))
             divider, before = 0, None
-        result.append(Block(_parts(row, before, me), row.order[0] if row.at else 0))
+        entry = before_this.get(row.order)
+        if entry is None or entry[0] is not row or entry[1] is not before:
+            entry = (row, before, Block(_parts(row, before, me), row.order[0] if row.at else 0))
+        made[row.order] = entry
+        result.append(entry[2])
         before = row
+    if known is not None:
+        # Nothing stays of what is gone: it may have been erased.
+        known.clear()
+        known.update(made)
     return result
 
 
@@ -56,6 +77,27 @@ def changes(old: list[Block], new: list[Block]) -> tuple[int, int, int]:
     while last < shorter - first and old[-1 - last] == new[-1 - last]:
         last += 1
     return first, len(old) - last, len(new) - last
+
+
+def splices(old: list[Block], new: list[Block]) -> list[tuple[int, int, list[Block]]]:
+    """How to make the new from the old, last place first: old[begin:end] becomes other blocks.
+
+    More than `changes` it sees that a conversation lost its oldest rows and got new ones, so that a flood
+    does not make the view draw everything again and again.
+    """
+    first, old_end, new_end = changes(old, new)
+    # What is trimmed begins anew with a day and a heading; the block after these was there before.
+    kept = first + _BEGINNING
+    if old_end - first > _BEGINNING and new_end > kept and new[kept] in old[kept:old_end]:
+        moved = old.index(new[kept], kept, old_end)
+        begin, end, until = changes(old[moved:], new[kept:])
+        result = [
+            (moved + begin, moved + end, new[kept + begin : kept + until]),
+            (first, moved, new[first:kept]),
+        ]
+    else:
+        result = [(first, old_end, new[first:new_end])]
+    return [one for one in result if one[0] != one[1] or one[2]]
 
 
 def line_count(some: Iterable[Block]) -> int:

@@ -1,0 +1,215 @@
+"""What people are used to from other windows, and from other chats: real daemon, real X server, real keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatctl.client import CaughtUp, Client
+from chatd.pki.identity import read_identity
+from tests.support.daemon import Daemon, wait_until
+from tests.support.windows import WAIT, Opened, heard, opened, started
+from tests.support.xvfb import Display, display, missing
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
+OTHER = {"light": "dark", "dark": "light"}
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_daemon: Daemon) -> Daemon:
+    shared_daemon.add_user("bob")
+    shared_daemon.add_user("carol")
+    return shared_daemon
+
+
+@pytest.fixture(scope="module")
+def screen() -> Iterator[Display]:
+    with display() as screen:
+        yield screen
+
+
+@pytest.fixture
+def bob(daemon: Daemon) -> Iterator[Client]:
+    """Somebody else, who is caught up and listens."""
+    with Client(read_identity(daemon.identity("bob"))) as client:
+        while not isinstance(client.next_event(WAIT), CaughtUp):
+            pass
+        yield client
+
+
+def test_tab_completes_and_what_is_erased_goes_away(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with opened(screen, daemon, "alice", device="console") as window:
+        window.titled("^#lobby")
+        window.shows("bob")
+        screen.type("for bo")
+        screen.keys("Tab")
+        window.say("done")
+        assert heard(bob, "for bob done").user == "alice"
+        screen.type("/top")
+        screen.keys("Tab")
+        window.say("by completion")
+        window.shows("alice set the topic of #lobby: by completion")
+        secret = bob.send("#lobby", "a password by mistake").wait(WAIT)
+        window.shows("a password by mistake")
+        window.say(f"/redact {secret.seq} by mistake")
+        shown = window.shows(f"alice erased message {secret.seq}: by mistake")
+        assert "a password" not in shown
+        # All is selected and replaced, as in other programs; F6 goes on where Tab would complete.
+        screen.type("old words")
+        screen.keys("ctrl+a")
+        screen.type("new words")
+        screen.keys("F6", "F6", "F6", "F6", "Return")
+        assert heard(bob, "new words").user == "alice"
+
+
+def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
+    screen: Display, daemon: Daemon, bob: Client, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "notify-send").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {told}\n')
+    (tmp_path / "notify-send").chmod(0o755)
+    environ = {**daemon.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    identity = str(daemon.identity("alice", "console"))
+    for expected in (True, False):
+        told.unlink(missing_ok=True)
+        before = screen.windows("chatd")
+        with started(screen, environ, "--identity", identity) as process:
+            window = Opened(screen, process, "chatd", before)
+            window.titled("^#lobby")
+            window.shows("bob")
+            screen.unfocus()
+            bob.send("@alice", "look at <this>").wait(WAIT)
+            window.titled(r"^\(1\) #lobby")
+            if expected:
+                wait_until(told.exists, what="the notification")
+                wait_until(lambda: "look at &lt;this&gt;\n" in told.read_text(), what="all of it")
+            assert told.exists() == expected
+            screen.focus(window.id)
+            # The menu: Notifications is the third from the end; remembered for the second turn.
+            screen.keys("F10", "Up", "Up", "Up", "Return")
+            window.quit()
+
+
+def test_after_a_ban_one_connects_again(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with opened(screen, daemon, "carol") as window:
+        window.titled("^#lobby")
+        window.shows("bob")
+        daemon.chatctl("ban", "carol", "--for", "2h", "--reason", "rough words", "--yes")
+        window.shows("the connection ended")
+        assert "rough words" in window.text()
+        daemon.chatctl("unban", "carol")
+        # "Connect again" stands in the lower right corner, above the reason.
+        for y in range(590, 650, 8):
+            screen.click(window.id, 980, y)
+        window.say("back again")
+        assert heard(bob, "back again").user == "carol"
+        window.quit()
+
+
+def test_the_first_run_explains_files_that_are_none(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.chatd("user", "add", "frank", "--device", "pad", "--out", str(tmp_path / "frank.pem"))
+    (tmp_path / "wrong.pem").write_text("not an identity")
+    config = tmp_path / "config" / "chatd"
+    config.mkdir(parents=True)
+    # What is there already cannot be used; it makes room.
+    (config / "identity.pem").write_text("damaged")
+    environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    with started(screen, environ) as process:
+        window = Opened(screen, process, "Welcome", set())
+        for name in ("wrong.pem", "frank.pem"):
+            assert sorted(path.name for path in config.iterdir()) == ["identity.pem"]
+            screen.keys("ctrl+a")
+            screen.type(str(tmp_path / name))
+            screen.keys("Return")
+        window.titled("^#lobby")
+    assert read_identity(config / "identity.pem").user == "frank"
+    assert (config / "identity.pem.old").read_text() == "damaged"
+
+
+def test_drafts_stay_with_their_rooms_and_looks_are_remembered(
+    screen: Display, daemon: Daemon, bob: Client
+) -> None:
+    bob.request("create", room="#drafts")
+    kept = Path(daemon.environ["XDG_STATE_HOME"]) / "chatd" / "window.json"
+    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+        window.titled("^#drafts")
+        window.shows("carol joined #drafts")
+        screen.type("half a thought")
+        screen.keys("ctrl+k")
+        screen.type("lobby")
+        screen.keys("Return")
+        window.titled("^#lobby")
+        window.say("said elsewhere")
+        heard(bob, "said elsewhere")
+        screen.keys("ctrl+k")
+        screen.type("drafts")
+        screen.keys("Return")
+        window.titled("^#drafts")
+        window.say(", finished")
+        assert heard(bob, "half a thought, finished").room == "#drafts"
+        screen.keys("ctrl+t", "ctrl+plus", "ctrl+plus")
+        window.quit()
+    before = json.loads(kept.read_text())
+    assert before["points"] == 12
+    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+        window.shows("carol joined #drafts")
+        window.quit()
+    assert json.loads(kept.read_text()) == before
+    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+        window.shows("carol joined #drafts")
+        screen.keys("ctrl+t", "ctrl+0")
+        window.quit()
+    assert json.loads(kept.read_text()) == {**before, "theme": OTHER[before["theme"]], "points": 10}
+
+
+def test_a_server_that_stands_still_does_not_hold_up_the_window(
+    screen: Display, daemon: Daemon, bob: Client
+) -> None:
+    with opened(screen, daemon, "alice", device="console") as window:
+        window.titled("^#lobby")
+        window.shows("bob")
+        stopped = [
+            child["pid"] for child in daemon.status()["children"] if child["kind"] in ("hub", "worker")
+        ]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            window.say("said to nobody yet")
+            assert "sending" in window.shows("said to nobody yet")
+            window.say("/help quit")
+            assert "sending" in window.shows("leave the chat")
+        finally:
+            for pid in stopped:
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass  # the supervisor has given up on it
+        heard(bob, "said to nobody yet")
+        window.quit()
+
+
+def test_a_narrow_window_shows_the_rooms_when_asked(screen: Display, daemon: Daemon, bob: Client) -> None:
+    bob.request("create", room="#above")
+    with opened(screen, daemon, "carol", "--room", "above") as window:
+        window.titled("^#above")
+        window.shows("carol joined #above")
+        screen.keys("ctrl+k")
+        screen.type("lobby")
+        screen.keys("Return")
+        window.titled("^#lobby")
+        screen.xdotool("windowsize", "--sync", window.id, "360", "500")
+        screen.focus(window.id)
+        # The list takes the place of the conversation; the first room is chosen.
+        screen.keys("Escape", "F6", "Home", "Up", "Up", "Up", "Return")
+        window.titled("^#above")
+        window.say("chosen by keys")
+        assert heard(bob, "chosen by keys").room == "#above"
+        screen.keys("F6", "Escape")
+        window.say("closed by Escape")
+        heard(bob, "closed by Escape")
+        window.quit()

@@ -1,0 +1,123 @@
+"""Tab completion and notifications of the desktop client, without Tk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from chatctl.client.window.completing import Completing
+from chatctl.client.window.conversation import Member
+from chatctl.client.window.model import WindowModel
+from chatctl.client.window.notify import PAUSE_SECONDS, Notifier
+from tests.support.daemon import wait_until
+
+
+@pytest.fixture
+def model() -> WindowModel:
+    model = WindowModel("alice")
+    model.joined = {"#lobby", "#logs"}
+    model.switch("#lobby")
+    model.here.members = {user: Member(user, "user") for user in ("bob", "bobby", "carol")}
+    return model
+
+
+def completed(completing: Completing, before: str, *steps: int) -> list[str]:
+    """The text before the cursor after each step."""
+    result = []
+    for by in steps:
+        made = completing.step(before, by)
+        if made is None:
+            result.append("-")
+            continue
+        gone, fresh = made
+        before = before[: len(before) - gone] + fresh
+        result.append(before)
+    return result
+
+
+def test_tab_goes_through_the_candidates_and_around(model: WindowModel) -> None:
+    completing = Completing(model)
+    assert completed(completing, "ask bo", 1, 1, 1, -1) == [
+        "ask bob ",
+        "ask bobby ",
+        "ask bob ",
+        "ask bobby ",
+    ]
+    assert completing.offered == ["bobby", "bob"]
+    completing.stop()
+    assert completed(completing, "ask bobby ", 1) == ["-"]
+    assert completed(completing, "in #l", 1, 1) == ["in #lobby ", "in #logs "]
+    assert completed(completing, "@ca", 1, 1) == ["@carol ", "-"]
+    assert completed(completing, "two\nlines ca", 1) == ["two\nlines carol "]
+    assert completed(completing, "/he", 1) == ["/help "]
+    # A role without the permission is not offered the command.
+    assert completed(completing, "/kic", 1) == ["-"]
+    assert completed(completing, "", 1) == completed(completing, "zzz", 1) == ["-"]
+    assert completed(completing, "bo", -1) == ["-"]
+
+
+class Bell:
+    def __init__(self) -> None:
+        self.rung = 0
+
+    def __call__(self) -> None:
+        self.rung += 1
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a notify-send of the desktop leaves what it was told, one argument a line."""
+    script = tmp_path / "notify-send"
+    out = tmp_path / "told"
+    script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {out}.part\nmv {out}.part {out}\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return out
+
+
+def test_a_call_goes_to_the_desktop_when_one_looks_elsewhere(told: Path) -> None:
+    bell = Bell()
+    notifier = Notifier(bell, clock=lambda: 100.0)
+    notifier.tell("--help", "<b>look</b> & see" + "x" * 1_000, looking=False)
+    lines = wait_until(lambda: told.exists() and told.read_text().splitlines(), what="the notification")
+    assert lines[-3:-1] == ["--", "--help"]
+    assert lines[-1].startswith("&lt;b&gt;look&lt;/b&gt; &amp; see")
+    assert len(lines[-1]) < 300
+    assert bell.rung == 0
+
+
+def test_the_bell_is_for_who_looks_and_where_there_is_no_desktop(
+    told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bell, now = Bell(), [0.0]
+    notifier = Notifier(bell, clock=lambda: now[0])
+    for seconds, rung in ((1.0, 1), (1.0 + PAUSE_SECONDS / 2, 1), (1.1 + PAUSE_SECONDS, 2)):
+        now[0] = seconds
+        notifier.tell("bob", "words", looking=True)
+        assert bell.rung == rung
+    assert not told.exists()
+    notifier.on = False
+    now[0] = 50.0
+    notifier.tell("bob", "words", looking=True)
+    assert bell.rung == 2
+    monkeypatch.setenv("PATH", "/nonexistent")
+    Notifier(bell).tell("bob", "words", looking=False)
+    assert bell.rung == 3
+
+
+def test_a_desktop_that_takes_nothing_is_left_alone(told: Path) -> None:
+    (told.parent / "notify-send").write_text("#!/bin/sh\nexit 1\n")
+    bell, now = Bell(), [0.0]
+    notifier = Notifier(bell, clock=lambda: now[0])
+    notifier.tell("bob", "words", looking=False)
+
+    def rung() -> bool:
+        notifier.poll()
+        return bell.rung == 1
+
+    wait_until(rung, what="the bell instead")
+    now[0] = 20.0
+    notifier.tell("bob", "words", looking=False)
+    assert bell.rung == 2
