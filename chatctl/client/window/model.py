@@ -182,16 +182,12 @@ class WindowModel:
     def take(self, event: AnyEvent) -> None:
         """Note an event."""
         match event:
-            case Connected():
-                self._connected(event.welcome)
-            case Disconnected():
-                self._disconnected(event)
+            case Connected() | Disconnected() | Restored():
+                self._link_changed(event)
             case Acknowledged() | Refused():
                 self._settled(event)
             case CaughtUp():
                 self.changed.add("rows")
-            case Restored():
-                self._restored(event)
             case ev.Presence():
                 self._presence(event)
             case ev.Announcement():
@@ -202,6 +198,14 @@ class WindowModel:
                 self._logged(event)
             case ev.Redacted() | ev.Expired() | ev.Frozen():
                 self._kept(event)
+
+    def _link_changed(self, event: Connected | Disconnected | Restored) -> None:
+        if isinstance(event, Connected):
+            self._connected(event.welcome)
+        elif isinstance(event, Disconnected):
+            self._disconnected(event)
+        else:
+            self._restored(event)
 
     def _connected(self, welcome: ev.Welcome) -> None:
         self.link, self.trouble, self.welcome = "connected", None, welcome
