@@ -78,8 +78,8 @@ class _Chat:
     async def run(self) -> None:
         """Until the user or the server ends it."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._screen.close)
+        loop.add_signal_handler(signal.SIGTERM, self._screen.close)
+        loop.add_signal_handler(signal.SIGHUP, self._screen.hang_up)
         threading.Thread(target=self._pump, args=(loop,), name="chat-events", daemon=True).start()
         work = loop.create_task(self._work())
         try:

@@ -55,6 +55,7 @@ class Screen:
     ) -> None:
         self._style = style_of(theme)
         self._output = open_terminal(sys.stdout)
+        self._output.on_gone = self.close
         self._on_line = on_line
         self._waiting: list[Line] = []
         self._interrupted = float("-inf")
@@ -97,6 +98,10 @@ class Screen:
         future = self._session.app.future
         if future is not None and not future.done():
             self._session.app.exit(result="")
+
+    def hang_up(self) -> None:
+        """End `run`; there is no terminal any more."""
+        self._output.hang_up()
 
     def _before_run(self) -> None:
         # Refused before there was anything to end: the application has no future to set until now.

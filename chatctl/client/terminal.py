@@ -19,9 +19,14 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 
 class Terminal(Vt100_Output):
-    """Bracketed paste is on from the first drawing until `release`."""
+    """Bracketed paste is on from the first drawing until `release`.
+
+    ``on_gone`` is called when nothing can be written any more: the window was closed, ssh was cut.
+    """
 
     _together = False
+    _gone = False
+    on_gone: Callable[[], None] = staticmethod(lambda: None)
 
     def disable_bracketed_paste(self) -> None:
         """Not the renderer's to decide: `release` does it."""
@@ -32,9 +37,21 @@ class Terminal(Vt100_Output):
         self.flush()
 
     def flush(self) -> None:
-        """Write what was drawn, unless more belongs to it."""
-        if not self._together:
+        """Write what was drawn, unless more belongs to it or nobody is there to see it."""
+        if self._together or self._gone:
+            return
+        try:
             super().flush()
+        except OSError:
+            # Let through, it would have prompt_toolkit ask for Enter, from a terminal that gives an error
+            # at every read, for ever.
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """The terminal is gone: write no more."""
+        if not self._gone:
+            self._gone = True
+            self.on_gone()
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -1,0 +1,73 @@
+"""The line client when its terminal goes away: a closed window, a cut ssh connection, a killed tmux."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import BIN, PATIENCE_SECONDS, Daemon, running
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with running(tmp_path_factory.mktemp("hangup") / "home") as daemon:
+        yield daemon
+
+
+def read_until(master: int, words: bytes) -> None:
+    seen = b""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while words not in seen:
+        assert time.monotonic() < deadline, seen
+        seen += os.read(master, 65536)
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["told by SIGHUP", "not told"])
+@pytest.mark.parametrize("busy", [False, True], ids=["quiet", "while others write"])
+def test_it_ends_with_its_terminal(daemon: Daemon, *, leads: bool, busy: bool) -> None:
+    master, slave = pty.openpty()
+    chat = subprocess.Popen(
+        [BIN / "chat", "--identity", str(identity(daemon))],
+        env=daemon.environ | {"TERM": "xterm"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        # The leader of a session whose terminal this is gets SIGHUP; a process under another leader does not.
+        preexec_fn=lambda: pty_of_our_own(slave) if leads else os.setsid(),
+    )
+    os.close(slave)
+    try:
+        read_until(master, b"#lobby>")
+        if busy:
+            talker = subprocess.Popen(
+                [BIN / "chat", "--identity", str(identity(daemon)), "send", "lobby", "--lines"],
+                env=daemon.environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+            )
+            assert talker.stdin
+            talker.stdin.write(b"".join(b"line %d\n" % n for n in range(20)))
+            talker.stdin.close()
+            read_until(master, b"line 3")
+        os.close(master)
+        assert chat.wait(PATIENCE_SECONDS) is not None
+        if busy:
+            talker.wait(PATIENCE_SECONDS)
+    finally:
+        chat.kill()
+        chat.wait()
+
+
+def identity(daemon: Daemon) -> Path:
+    return daemon.identity("alice", "console")
+
+
+def pty_of_our_own(slave: int) -> None:
+    os.setsid()
+    os.close(os.open(os.ttyname(slave), os.O_RDWR))  # the first terminal that a leader opens becomes its own
