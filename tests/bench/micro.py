@@ -15,17 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from chatd.config.schema import Settings
 from chatd.crypto.records import SERVER_TO_CLIENT, Opener, Sealer
-from chatd.hub.core import Hub
-from chatd.hub.links import Link
-from chatd.hub.reading import ReadThread
-from chatd.hub.recovery import carry_out, recover
 from chatd.hub.wire import pack
 from chatd.net.channel import TlsChannel
 from chatd.pki.authority import Authority, save_issued
@@ -34,10 +29,9 @@ from chatd.pki.identity import write_identity
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import HEADER_SIZE, decode, encode
 from chatd.proto.requests import parse_request
-from chatd.store.eventlog import EventLog
 from chatd.worker.delivery import Delivery
 from chatd.worker.session import Phase, Session
-from tests.bench.dialects import body
+from tests.bench.hubload import HubLoad, hub_load, request
 from tests.bench.wire import context
 
 SECONDS = 0.4
@@ -88,21 +82,15 @@ def measure(run: Callable[[], int]) -> float:
 
 def _stages(folder: Path) -> Iterator[Stage]:
     yield from _worker_in()
-    yield from _hub(folder)
+    with hub_load(folder) as load:
+        yield from _hub(load)
     with _sessions(folder) as sessions:
         yield from _worker_out(sessions)
 
 
-def _request(number: int) -> bytes:
-    text = body(number).decode()
-    return encode(
-        {"type": "send", "id": number + 1, "msg_id": f"{number:032x}", "to": "#lobby", "body": text}
-    )
-
-
 def _worker_in() -> Iterator[Stage]:
     sealer, opener = _pair()
-    frame = _request(1)
+    frame = request(1)
     payload = frame[HEADER_SIZE:]
     message = decode(payload)
 
@@ -119,41 +107,10 @@ def _pair() -> tuple[Sealer, Opener]:
     return Sealer(secret, SERVER_TO_CLIENT, session), Opener(secret, SERVER_TO_CLIENT, session)
 
 
-def _hub(folder: Path) -> Iterator[Stage]:
-    data = folder / "data"
-    settings = Settings()
-    EventLog.open(data, now=1).close()
-    carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
-    with closing(EventLog.open(data, now=1)) as log, closing(ReadThread(data)) as reader:
-        hub = Hub(log, recover(log), settings, reader, lambda: time.time_ns() // 1_000_000)
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            yield from _hub_stages(hub, Link(ours), theirs)
-
-
-def _hub_stages(hub: Hub, link: Link, peer: socket.socket) -> Iterator[Stage]:
-    numbers = iter(range(10**9))
-    hub.links[link.number] = link
-    hub.handle(link, ["hello", "worker-1"], b"")
-    hub.handle(link, ["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")
-    hub.handle(link, ["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])
-    hub.commit()
-
-    def flush() -> None:
-        while link.flush():
-            peer.recv(1 << 20)
-        peer.recv(1 << 20)
-
-    def batch(size: int) -> int:
-        for _ in range(size):
-            hub.handle(link, ["request", 1], _request(next(numbers))[HEADER_SIZE:])
-        hub.commit()
-        flush()
-        return size
-
-    yield Stage("hub: batch of 1", "message", 400, lambda: batch(1))
-    yield Stage(f"hub: batch of {BATCH}", "message", 120, lambda: batch(BATCH))
-    yield Stage("hub: pack an event", "link", 4, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
+def _hub(load: HubLoad) -> Iterator[Stage]:
+    yield Stage("hub: batch of 1", "message", 400, lambda: load.batch(1))
+    yield Stage(f"hub: batch of {BATCH}", "message", 120, lambda: load.batch(BATCH))
+    yield Stage("hub: pack an event", "link", 1.5, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
 
 
 @contextmanager
@@ -210,6 +167,10 @@ def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.
     return session
 
 
+def _failed(session: Session) -> None:
+    raise AssertionError(session.sid)
+
+
 class _Sink:
     """Takes the place of a socket."""
 
@@ -236,8 +197,7 @@ def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
 
     def flush() -> int:
         delivery.to_room("#lobby", frame)
-        for session in delivery.take_dirty():
-            delivery.flush(session)
+        delivery.flush_all(delivery.take_dirty(), failed=_failed)
         return RECIPIENTS
 
     yield Stage("worker: fan out", "delivery", 0.6, fan_out)

@@ -1,6 +1,7 @@
-"""Appends per second of the event log, and of bare SQLite committing the same rows in the same batches.
+"""Messages per second of the hub, rows per second of its log, and of bare SQLite in the same batches.
 
-Run: python -m tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
+The hub's way is the whole one: decode, decide, commit, reply, fan out to a worker. Run: python -m
+tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import apsw
 
 from chatd.store.eventlog import EventLog
 from chatd.store.records import Entry
+from tests.bench.hubload import HubLoad, hub_load
 from tests.support.storelog import NOW, entries
 
 BATCHES = (1, 10, 100)
@@ -52,23 +54,36 @@ def _bare(path: Path) -> Callable[[list[Entry]], None]:
     return append
 
 
+def _hub_rate(load: HubLoad, batch: int, seconds: float) -> float:
+    done, busy = 0, 0.0
+    while busy < seconds:
+        requests = load.requests(batch)
+        start = time.perf_counter()
+        done += load.run(requests)
+        busy += time.perf_counter() - start
+    return done / busy
+
+
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, hub_load(Path(folder) / "hub") as load:
         log = EventLog.open(Path(folder) / "data", now=NOW)
         bare = _bare(Path(folder) / "bare.db")
         next_bare = 1
         for batch in BATCHES:
             # Turn and turn about, so that a slow moment of the disk hits both.
-            ours = theirs = 0.0
+            ours = theirs = hub = 0.0
             for _ in range(4):
                 ours += _rate(log.append, batch, log.head + 1, seconds / 4)[0] / 4
+                hub += _hub_rate(load, batch, seconds / 4) / 4
                 rate, next_bare = _rate(bare, batch, next_bare, seconds / 4)
                 theirs += rate / 4
             result = {
                 "batch": batch,
+                "hub": round(hub),
                 "log": round(ours),
                 "bare": round(theirs),
+                "hub_ratio": round(hub / theirs, 2),
                 "ratio": round(ours / theirs, 2),
             }
             sys.stdout.write(json.dumps(result) + "\n")

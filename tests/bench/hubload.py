@@ -1,0 +1,71 @@
+"""A real hub with its log and one link to a worker, fed with messages by the caller."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from chatd.config.schema import Settings
+from chatd.hub.core import Hub
+from chatd.hub.links import Link
+from chatd.hub.reading import ReadThread
+from chatd.hub.recovery import carry_out, recover
+from chatd.proto.frames import HEADER_SIZE, encode
+from chatd.store.eventlog import EventLog
+from tests.bench.dialects import body
+
+
+class HubLoad:
+    """``batch`` lets so many messages of 120 bytes through: decode, decide, commit, reply, fan out."""
+
+    def __init__(self, hub: Hub, link: Link, peer: socket.socket) -> None:
+        self._hub, self._link, self._peer = hub, link, peer
+        self._number = 0
+        hub.links[link.number] = link
+        hub.handle(link, ["hello", "worker-1"], b"")
+        hub.handle(link, ["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")
+        hub.handle(link, ["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])
+        hub.commit()
+
+    def requests(self, size: int) -> list[bytes]:
+        """Requests that no batch has had yet."""
+        first, self._number = self._number, self._number + size
+        return [request(first + i)[HEADER_SIZE:] for i in range(size)]
+
+    def run(self, requests: list[bytes]) -> int:
+        """One batch; how many messages it had."""
+        for payload in requests:
+            self._hub.handle(self._link, ["request", 1], payload)
+        self._hub.commit()
+        while self._link.flush():
+            self._peer.recv(1 << 20)
+        self._peer.recv(1 << 20)
+        return len(requests)
+
+    def batch(self, size: int) -> int:
+        """The same with requests made on the way."""
+        return self.run(self.requests(size))
+
+
+@contextmanager
+def hub_load(folder: Path) -> Iterator[HubLoad]:
+    """A hub on a new log in ``folder``/data; its one member hears what it says itself."""
+    data, settings = folder / "data", Settings()
+    EventLog.open(data, now=1).close()
+    carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
+    with closing(EventLog.open(data, now=1)) as log, closing(ReadThread(data)) as reader:
+        hub = Hub(log, recover(log), settings, reader, lambda: time.time_ns() // 1_000_000)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            yield HubLoad(hub, Link(ours), theirs)
+
+
+def request(number: int) -> bytes:
+    """A client's frame."""
+    text = body(number).decode()
+    return encode(
+        {"type": "send", "id": number + 1, "msg_id": f"{number:032x}", "to": "#lobby", "body": text}
+    )
