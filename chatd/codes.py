@@ -84,7 +84,7 @@ CODES: dict[str, Code] = {
     "E408": Code("msg_id_reused", "this msg_id was used for another message", "take a new random msg_id"),
     "E409": Code("limit", "a limit of this server is reached", "give something up first or ask an admin"),
     "E410": Code("nothing_to_undo", "there is nothing to undo", "check the name"),
-    "E411": Code("bad_query", "the search has no word to look for", "give at least one word"),
+    "E411": Code("bad_query", "the search has nothing to look for", "give a word, or filters only"),
     "E412": Code("no_device", "there is no such device", "see /whois NAME"),
     # E5xx: the server
     "E500": Code(

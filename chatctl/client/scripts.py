@@ -195,7 +195,7 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
 def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
     """Find messages that have all words of QUERY, in your rooms; with --json one JSON object a line.
 
-    from:NAME, in:#room and since:2h among the words narrow the search.
+    from:NAME, in:#room and since:2h among the words narrow the search, or stand alone.
     """
     result = app.ask("search", query=" ".join(query), limit=count, before=before)
     for event in typed(result["events"]):

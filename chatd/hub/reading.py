@@ -162,7 +162,7 @@ def history_job(room: str, before: int | None, after: int | None, limit: int, up
 
 
 def search_job(query: str, rooms: Sequence[str], limit: int, before: int | None, upto: int, now: int) -> Job:
-    """Messages that match, newest first, up to ``upto``. Raises E411 for a query without a word."""
+    """Messages that match, newest first, up to ``upto``. Raises E411 for a query of nothing."""
 
     def job(reader: Reader, index: SearchIndex) -> Page:
         # What is older is indexed meanwhile, between the jobs; nobody waits for a whole rebuild.

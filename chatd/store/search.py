@@ -35,6 +35,14 @@ _SEARCH = """SELECT words.rowid FROM words JOIN docs ON docs.seq = words.rowid
  ORDER BY words.rowid DESC LIMIT :limit"""
 
 
+# Newest first along the primary key, so that it ends with the page; filters that match next to nothing
+# read all of docs, as a frequent word beside them would.
+_FILTER = """SELECT seq FROM docs WHERE seq < :before AND at >= :since
+ AND room IN (SELECT value FROM json_each(:rooms))
+ AND (:author IS NULL OR author = :author)
+ ORDER BY seq DESC LIMIT :limit"""
+
+
 class SearchIndex:
     """The index of one home. For one thread at a time."""
 
@@ -75,8 +83,8 @@ class SearchIndex:
     ) -> list[int]:
         """The seqs of the newest messages of ``rooms`` that match, newest first, below ``before``.
 
-        ``now`` (ms) is what since:2h counts from. Raises E411 when there is no word to look for,
-        whatever else the text is. A damaged index finds nothing until `catch_up` has made a new one.
+        ``now`` (ms) is what since:2h counts from. Raises E411 when there is nothing to look for.
+        A damaged index finds nothing until `catch_up` has made a new one.
         """
         wanted = parse(text, now)
         allowed = [room for room in rooms if wanted.room is None or room == wanted.room]
@@ -89,7 +97,8 @@ class SearchIndex:
             "limit": max(0, limit),
         }
         try:
-            return [row[0] for row in self._connection().execute(_SEARCH, values).fetchall()]  # type: ignore[misc]
+            statement = _SEARCH if wanted.match else _FILTER
+            return [row[0] for row in self._connection().execute(statement, values).fetchall()]  # type: ignore[misc]
         except _DAMAGE:
             self._discard()
         except apsw.Error:

@@ -22,7 +22,9 @@ _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Wanted(NamedTuple):
-    """A parsed search: ``match`` for FTS5, ``since`` in ms since the epoch (0 = always)."""
+    """A parsed search: ``match`` for FTS5, empty when filters are all there is; ``since`` in ms since
+    the epoch (0 = always).
+    """
 
     match: str
     author: str | None
@@ -33,11 +35,14 @@ class Wanted(NamedTuple):
 def parse(text: str, now: int) -> Wanted:
     """Words, "phrases", from:NAME, in:#room, since:2026-01-01 or since:30m / 2h / 7d before ``now`` (ms).
 
-    All must match. A filter that makes no sense is taken for a word. Raises E411 without any word.
+    All must match, and filters alone are enough. A filter that makes no sense is taken for a word. Raises
+    E411 when there is neither, and when what stands beside the filters has no letter or digit: everything
+    would be found for what cannot be looked for.
     """
     # Neither a NUL nor a lone surrogate gets through SQLite.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
     author, room, since = None, None, 0
+    filtered = False  # since:99999d comes out as 0 and is a filter all the same
     tokens: list[str] = []
     for piece in _PIECE.finditer(text):
         phrase, word = piece.group(1), piece.group(2)
@@ -50,10 +55,12 @@ def parse(text: str, now: int) -> Wanted:
             since = start
         else:
             tokens.append(word if phrase is None else phrase)
-    tokens = [token for token in tokens if _has_word(token)][:MAX_TOKENS]
-    if not tokens:
+            continue
+        filtered = True
+    words = [token for token in tokens if _has_word(token)][:MAX_TOKENS]
+    if not words and (tokens or not filtered):
         raise ChatdError("E411")
-    return Wanted(" ".join(f'"{token}"' for token in tokens), author, room, since)
+    return Wanted(" ".join(f'"{word}"' for word in words), author, room, since)
 
 
 def _since(value: str, now: int) -> int | None:

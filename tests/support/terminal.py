@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.daemon import wait_until
+from tests.support.screens import Screen, read_rows
 
 TMUX = shutil.which("tmux")
 ENDED = "ended with the exit code"
@@ -56,6 +57,16 @@ class Terminal:
     def rows(self, name: str) -> list[str]:
         """The rows of the screen as they stand there."""
         return self._tmux("capture-pane", "-p", "-t", f"={name}:").splitlines()
+
+    def screen(self, name: str) -> Screen:
+        """The screen with its colours and cursor, both of one moment."""
+        target = ("-t", f"={name}:")
+        place = ("display-message", "-p", *target, "#{cursor_x} #{cursor_y}")
+        place_line, _, captured = self._tmux(
+            *place, ";", "capture-pane", "-e", "-N", "-p", *target
+        ).partition("\n")
+        column, line = map(int, place_line.split())
+        return Screen(read_rows(captured), (column, line))
 
     def raw(self, name: str) -> bytes:
         """Every byte the program wrote."""

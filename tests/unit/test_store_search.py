@@ -74,6 +74,13 @@ def _find(
         ("host OR café", []),
         ("inside*", [4]),
         ("text:host", []),
+        ("from:bob", [6, 4, 2]),
+        ("from:nobody", []),
+        ("in:#lobby", [5, 3, 1]),
+        ("in:#lobby from:bob", []),
+        ("since:2d in:#war", [4, 2]),
+        ("since:99999d from:@alice", [5, 3, 1]),
+        ("since:2h", []),
     ],
 )
 def test_finds(index: SearchIndex, text: str, seqs: list[int]) -> None:
@@ -84,6 +91,9 @@ def test_only_in_the_given_rooms(index: SearchIndex) -> None:
     assert _find(index, "host", ["#lobby"]) == [1]
     assert _find(index, "host in:#war", ["#lobby"]) == []
     assert _find(index, "host", []) == []
+    assert _find(index, "from:bob", ["#lobby"]) == []
+    assert _find(index, "in:#war", ["#lobby"]) == []
+    assert _find(index, "since:2d", []) == []
 
 
 def test_pages(index: SearchIndex) -> None:
@@ -91,9 +101,17 @@ def test_pages(index: SearchIndex) -> None:
     assert _find(index, "host", before=6) == [2, 1]
     assert _find(index, "host", before=1) == []
     assert index.search("host", ROOMS, limit=0, before=None, now=NOW) == []
+    assert index.search("from:bob", ROOMS, limit=2, before=None, now=NOW) == [6, 4]
+    assert _find(index, "from:bob", before=4) == [2]
+    assert index.search("from:bob", ROOMS, limit=0, before=None, now=NOW) == []
 
 
-@pytest.mark.parametrize("text", ["", "  ", "from:alice", "in:#lobby since:2h", '"" "', "*", "!!! ---", "\0"])
+def test_filters_alone_do_not_find_what_was_erased(index: SearchIndex) -> None:
+    index.forget([4])
+    assert _find(index, "from:bob") == [6, 2]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "from:alice !!!", 'in:#lobby ""', '"" "', "*", "!!! ---", "\0"])
 def test_without_a_word(index: SearchIndex, text: str) -> None:
     with pytest.raises(ChatdError, match="E411"):
         _find(index, text)
