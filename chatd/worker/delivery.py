@@ -169,7 +169,6 @@ class Delivery:
             if not data:
                 return True
             session.unsent = data
-            crash_point("worker.flush.sealed")
 
     def _seal(self, session: Session) -> bytes:
         waiting = session.outbox
