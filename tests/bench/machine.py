@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
-# A round counts when the calibration loop after it took at most this much longer than the fastest one.
-SLOWED_TOLERANCE = 1.15
 
 
 class Usage(NamedTuple):

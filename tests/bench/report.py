@@ -7,6 +7,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+# A trial counts when the calibration loops around it took at most this much longer than is usual in this run.
+# Not longer than the fastest: shared machines have moments of a speed that they never have again.
+SLOWED_TOLERANCE = 1.15
 # The C and Go chat servers that chatd is to be measured against.
 PEERS = ("ngircd", "inspircd", "ergo")
 
@@ -14,10 +17,16 @@ PEERS = ("ngircd", "inspircd", "ergo")
 def figures(rows: list[Json]) -> dict[tuple[str, str], Json]:
     """(shape, server) -> its medians."""
     groups: dict[tuple[str, str], list[Json]] = {}
-    for row in rows:
-        if row["counts"]:
-            groups.setdefault((row["shape"], row["server"]), []).append(row)
+    for row in counting(rows):
+        groups.setdefault((row["shape"], row["server"]), []).append(row)
     return {key: _medians(group) for key, group in groups.items()}
+
+
+def counting(rows: list[Json]) -> list[Json]:
+    """The trials that count: not failed, and not slowed by something else on the machine."""
+    done = [row for row in rows if "error" not in row]
+    usual = median(row["slowed"] for row in done) if done else 1.0
+    return [row for row in done if row["slowed"] <= usual * SLOWED_TOLERANCE]
 
 
 def _medians(group: list[Json]) -> Json:
@@ -50,11 +59,11 @@ def text(result: Json) -> str:
     """The report as text (Markdown tables)."""
     machine, rows = result["machine"], result["rows"]
     found = figures(rows)
-    slow = [row for row in rows if not row["counts"] and "error" not in row]
     failed = [f"{row['server']} at {row['shape']}: {row['error']}" for row in rows if "error" in row]
+    slowed = len(rows) - len(failed) - len(counting(rows))
     lines = [
         f"{machine['date']}, {machine['cpus']} CPUs ({machine['model']}), kernel {machine['kernel']}, "
-        f"Python {machine['python']}; {len(rows)} trials, {len(slow)} rejected because the machine slowed.",
+        f"Python {machine['python']}; {len(rows)} trials, {slowed} rejected because the machine slowed.",
         "",
     ]
     lines += [f"failed: {line}" for line in failed]
