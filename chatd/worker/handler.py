@@ -26,6 +26,7 @@ from chatd.worker.session import Session
 
 log = get_log("connections")
 log_security = get_log("security")
+log_errors = get_log("errors")
 
 # Set aside for each connection for as long as it waits; a message is far smaller.
 RECEIVE_BYTES = 4 * 1024
@@ -77,7 +78,11 @@ class Connection(socketserver.BaseRequestHandler):
         sock.settimeout(None)
         session = Session(next(_sids), sock, *logged_in, address)
         crash_point("worker.login.done")
-        listener.start_thread(self._converse, session, listener)
+        try:
+            listener.start_thread(self._converse, session, listener)
+        except RuntimeError:
+            log_errors.error("no_thread", address=address)
+            sock.close()
 
     def _converse(self, session: Session, listener: ChatListener) -> None:
         """From the login to the end."""
