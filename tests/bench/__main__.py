@@ -99,7 +99,7 @@ def _round(servers: list[Server], shape: Shape, number: int, best: float, rows: 
     # Another server goes first each time.
     turn = number % len(servers)
     for server in servers[turn:] + servers[:turn]:
-        if shape.clients > server.most:
+        if shape.clients > server.most or (shape.rooms > 1 and not server.has_rooms):
             continue
         before = calibrate()
         row = {"round": number, "server": server.name, "shape": shape.name, **_measure(server, shape)}

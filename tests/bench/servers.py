@@ -32,6 +32,7 @@ class Server:
     # The largest room that is measured; prosody takes minutes beyond.
     most: ClassVar[int] = 100_000
     sends_flat_out: ClassVar[bool] = True
+    has_rooms: ClassVar[bool] = True
 
     def __init__(self, folder: Path, home: ChatHome) -> None:
         self.folder = folder
@@ -262,6 +263,7 @@ class Floor(Server):
     name, dialect, program = "floor", "floor", "cc"
     # It waits in SSL_write for its receivers: flat out it measures the load generator.
     sends_flat_out = False
+    has_rooms = False
 
     def command(self, path: str, file: Path) -> list[str]:
         binary = self.folder / "floor"
