@@ -94,20 +94,23 @@ class Listener(socketserver.ThreadingTCPServer):
     def process_request(self, request: Any, client_address: Address) -> None:
         """Start the connection's thread. Not the base class's: it lists all threads each time."""
         try:
-            self.start_thread(self.finish_request, request, client_address)
+            self.start_thread(client_address[0], self.finish_request, request, client_address)
         except RuntimeError:
             self.handshake_over(client_address[0])
             log_errors.error("no_thread", address=client_address[0])
             self.shutdown_request(request)
 
-    def start_thread(self, target: Callable[..., None], *arguments: Any) -> None:
-        """Run ``target`` in a thread of a connection. Raises RuntimeError when there can be no more."""
+    def start_thread(self, address: str, target: Callable[..., None], *arguments: Any) -> None:
+        """Run ``target`` in a thread of a connection from ``address``.
+
+        Raises RuntimeError when there can be no more.
+        """
 
         def run() -> None:
             try:
                 target(*arguments)
             except Exception:
-                log_errors.exception("connection_failed")
+                log_errors.exception("connection_failed", address=address)
 
         # Not threading.Thread, whose object keeps 2.5 KB for as long as the connection lives.
         start_new_thread(run, ())

@@ -1,7 +1,7 @@
 """A connection's threads: one logs in and ends, one reads until the end and writes nothing.
 
 The handshakes and the RSA of a login touch four times the stack that reading needs, and a thread keeps
-what it has touched: hence a thread for each (docs/performance.md, "Idle connections").
+what it has touched: hence a thread for each (docs/performance.md, "What was tried").
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Connection(socketserver.BaseRequestHandler):
         session = Session(next(_sids), sock, *logged_in, address)
         crash_point("worker.login.done")
         try:
-            listener.start_thread(self._converse, session, listener)
+            listener.start_thread(address, self._converse, session, listener)
         except RuntimeError:
             log_errors.error("no_thread", address=address)
             sock.close()
