@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from chatctl.client import Client
 from chatd.proto.events import Message
@@ -13,6 +13,7 @@ from tests.support.daemon import Daemon, wait_until
 from tests.support.xvfb import Display, open_window, text_of
 
 WAIT = 30.0
+_TITLE = re.compile(r"^(?:\((\d+)\) )?(.*) - chatd$")
 
 
 class Opened:
@@ -24,9 +25,29 @@ class Opened:
         self.id = screen.window(title, before)
         screen.focus(self.id)
 
-    def titled(self, pattern: str) -> None:
-        """Wait for a title."""
-        wait_until(lambda: re.search(pattern, self.screen.title(self.id)), what=f"the title {pattern}")
+    def at(self, room: str) -> None:
+        """Wait until it shows a conversation, whatever is unread elsewhere."""
+        wait_until(lambda: self.room == room, what=f"a window at {room}")
+
+    @property
+    def room(self) -> str:
+        """The conversation in its title."""
+        return _TITLE.sub(r"\2", self.screen.title(self.id))
+
+    @property
+    def unread(self) -> int:
+        """The count in its title."""
+        return int(_TITLE.sub(r"\1", self.screen.title(self.id)) or 0)
+
+    def click_until(self, done: Callable[[], bool], x: int, ys: range) -> None:
+        """Click at one place after the other until one of them had an effect."""
+        # On a busy machine an effect may come after the next click undid it: hence several rounds.
+        for y in [*ys] * 3:
+            self.screen.click(self.id, x, y)
+            with suppress(AssertionError):
+                wait_until(done, seconds=1.0)
+                return
+        raise AssertionError(f"no click at x = {x}, y in {ys}, did it")
 
     def shows(self, text: str) -> str:
         """Wait until the message area has a text; all of it."""

@@ -5,46 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chatctl.client import CaughtUp, Client
+from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import Daemon, wait_until
 from tests.support.windows import WAIT, Opened, heard, opened, started
-from tests.support.xvfb import Display, display, missing
+from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
 OTHER = {"light": "dark", "dark": "light"}
 
 
-@pytest.fixture(scope="module")
-def daemon(shared_daemon: Daemon) -> Daemon:
-    shared_daemon.add_user("bob")
-    shared_daemon.add_user("carol")
-    return shared_daemon
-
-
-@pytest.fixture(scope="module")
-def screen() -> Iterator[Display]:
-    with display() as screen:
-        yield screen
-
-
-@pytest.fixture
-def bob(daemon: Daemon) -> Iterator[Client]:
-    """Somebody else, who is caught up and listens."""
-    with Client(read_identity(daemon.identity("bob"))) as client:
-        while not isinstance(client.next_event(WAIT), CaughtUp):
-            pass
-        yield client
-
-
 def test_tab_completes_and_what_is_erased_goes_away(screen: Display, daemon: Daemon, bob: Client) -> None:
     with opened(screen, daemon, "alice", device="console") as window:
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.shows("bob")
         screen.type("for bo")
         screen.keys("Tab")
@@ -80,11 +57,12 @@ def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
         before = screen.windows("chatd")
         with started(screen, environ, "--identity", identity) as process:
             window = Opened(screen, process, "chatd", before)
-            window.titled("^#lobby")
+            window.at("#lobby")
             window.shows("bob")
             screen.unfocus()
+            unread = window.unread
             bob.send("@alice", "look at <this>").wait(WAIT)
-            window.titled(r"^\(1\) #lobby")
+            wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")  # noqa: B023
             if expected:
                 wait_until(told.exists, what="the notification")
                 wait_until(lambda: "look at &lt;this&gt;\n" in told.read_text(), what="all of it")
@@ -97,7 +75,7 @@ def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
 
 def test_after_a_ban_one_connects_again(screen: Display, daemon: Daemon, bob: Client) -> None:
     with opened(screen, daemon, "carol") as window:
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.shows("bob")
         daemon.chatctl("ban", "carol", "--for", "2h", "--reason", "rough words", "--yes")
         window.shows("the connection ended")
@@ -126,7 +104,7 @@ def test_the_first_run_explains_files_that_are_none(screen: Display, daemon: Dae
             screen.keys("ctrl+a")
             screen.type(str(tmp_path / name))
             screen.keys("Return")
-        window.titled("^#lobby")
+        window.at("#lobby")
     assert read_identity(config / "identity.pem").user == "frank"
     assert (config / "identity.pem.old").read_text() == "damaged"
 
@@ -137,19 +115,19 @@ def test_drafts_stay_with_their_rooms_and_looks_are_remembered(
     bob.request("create", room="#drafts")
     kept = Path(daemon.environ["XDG_STATE_HOME"]) / "chatd" / "window.json"
     with opened(screen, daemon, "carol", "--room", "drafts") as window:
-        window.titled("^#drafts")
+        window.at("#drafts")
         window.shows("carol joined #drafts")
         screen.type("half a thought")
         screen.keys("ctrl+k")
         screen.type("lobby")
         screen.keys("Return")
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.say("said elsewhere")
         heard(bob, "said elsewhere")
         screen.keys("ctrl+k")
         screen.type("drafts")
         screen.keys("Return")
-        window.titled("^#drafts")
+        window.at("#drafts")
         window.say(", finished")
         assert heard(bob, "half a thought, finished").room == "#drafts"
         screen.keys("ctrl+t", "ctrl+plus", "ctrl+plus")
@@ -171,7 +149,7 @@ def test_a_server_that_stands_still_does_not_hold_up_the_window(
     screen: Display, daemon: Daemon, bob: Client
 ) -> None:
     with opened(screen, daemon, "alice", device="console") as window:
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.shows("bob")
         stopped = [
             child["pid"] for child in daemon.status()["children"] if child["kind"] in ("hub", "worker")
@@ -196,17 +174,21 @@ def test_a_server_that_stands_still_does_not_hold_up_the_window(
 def test_a_narrow_window_shows_the_rooms_when_asked(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#above")
     with opened(screen, daemon, "carol", "--room", "above") as window:
-        window.titled("^#above")
+        window.at("#above")
         window.shows("carol joined #above")
         screen.keys("ctrl+k")
         screen.type("lobby")
         screen.keys("Return")
-        window.titled("^#lobby")
+        window.at("#lobby")
         screen.xdotool("windowsize", "--sync", window.id, "360", "500")
         screen.focus(window.id)
-        # The list takes the place of the conversation; the first room is chosen.
-        screen.keys("Escape", "F6", "Home", "Up", "Up", "Up", "Return")
-        window.titled("^#above")
+
+        def chosen() -> bool:
+            """The list takes the place of the conversation, once the window is drawn narrow."""
+            screen.keys("Escape", "F6", "Home", "Up", "Up", "Up", "Return")
+            return window.room == "#above"
+
+        wait_until(chosen, what="#above, by keys alone")
         window.say("chosen by keys")
         assert heard(bob, "chosen by keys").room == "#above"
         screen.keys("F6", "Escape")

@@ -6,45 +6,22 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chatctl.client import CaughtUp, Client
+from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.windows import WAIT, Opened, heard, opened, started
-from tests.support.xvfb import Display, display, missing
+from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
 
 
-@pytest.fixture(scope="module")
-def daemon(shared_daemon: Daemon) -> Daemon:
-    shared_daemon.add_user("bob")
-    shared_daemon.add_user("carol")
-    return shared_daemon
-
-
-@pytest.fixture(scope="module")
-def screen() -> Iterator[Display]:
-    with display() as screen:
-        yield screen
-
-
-@pytest.fixture
-def bob(daemon: Daemon) -> Iterator[Client]:
-    """Somebody else, who is caught up and listens."""
-    with Client(read_identity(daemon.identity("bob"))) as client:
-        while not isinstance(client.next_event(WAIT), CaughtUp):
-            pass
-        yield client
-
-
 def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon, bob: Client) -> None:
     with opened(screen, daemon, "alice", device="console") as window:
-        window.titled("^#lobby - chatd$")
+        window.at("#lobby")
         window.say("hello from the window")
         assert heard(bob, "hello from the window").user == "alice"
         screen.type("two")
@@ -62,19 +39,19 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
         screen.keys("Tab")
         screen.type("a topic")
         screen.keys("Return")
-        window.titled("^#made - chatd$")
+        window.at("#made")
         window.shows("alice created #made, closed to guests: a topic")
 
         screen.keys("ctrl+k")
         screen.type("@bob")
         screen.keys("Return")
-        window.titled("^@bob - chatd$")
+        window.at("@bob")
         window.say("only for you")
         assert heard(bob, "only for you").room == "@alice,bob"
         screen.keys("alt+Up")
-        window.titled("^#made")
+        window.at("#made")
         window.say("/part")
-        window.titled("^#lobby")
+        window.at("#lobby")
         screen.keys("F1")
         screen.keys("Escape")
         assert window.quit() == ""
@@ -83,18 +60,16 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
 def test_unread_counts_and_clicks(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#clicks")
     with opened(screen, daemon, "carol", "--room", "clicks") as window:
-        window.titled("^#clicks")
+        window.at("#clicks")
         window.shows("carol joined #clicks")
         screen.keys("ctrl+k")
         screen.type("lobby")
         screen.keys("Return")
-        window.titled("^#lobby")
+        window.at("#lobby")
+        unread = window.unread
         bob.send("#clicks", "carol: look here").wait(WAIT)
-        window.titled(r"^\(1\) #lobby")
-        for y in range(50, 200, 8):
-            if "#clicks" not in screen.title(window.id):
-                screen.click(window.id, 60, y)
-        window.titled("^#clicks - chatd$")
+        wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")
+        window.click_until(lambda: window.room == "#clicks", 60, range(50, 200, 8))
         assert "new\nbob" in window.shows("carol: look here")
         # Narrow: the lists go, Send is in the lower right corner.
         screen.xdotool("windowsize", "--sync", window.id, "400", "500")
@@ -123,7 +98,7 @@ def test_history_comes_with_scrolling_and_search_goes_to_a_message(screen: Displ
         assert [int(n) for n in re.findall(r"line (\d+) of many", text)] == list(range(100))
         assert "Beginning of #long" in text
     with opened(screen, daemon, "carol") as window:
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.shows("carol")
         screen.keys("ctrl+f")
         screen.type("needle")
@@ -162,7 +137,7 @@ def test_two_windows_talk_while_workers_are_killed(screen: Display, daemon: Daem
 
 def test_what_is_typed_while_the_server_is_away_is_sent_later(screen: Display, daemon: Daemon) -> None:
     with opened(screen, daemon, "carol") as window:
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.shows("carol")
         daemon.chatd("stop")
         window.say("kept for later")
@@ -186,7 +161,7 @@ def test_the_first_run_takes_an_identity_file(screen: Display, daemon: Daemon, t
         screen.keys("Return", "ctrl+a", "ctrl+slash", "BackSpace")
         screen.type(str(bundle))
         screen.keys("Return")
-        window.titled("^#lobby")
+        window.at("#lobby")
         window.shows("dave joined #lobby")
     kept = tmp_path / "config" / "chatd" / "identity.pem"
     assert kept.stat().st_mode & 0o777 == 0o600
