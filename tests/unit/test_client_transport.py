@@ -225,7 +225,7 @@ def test_an_address_of_a_kind_this_machine_lacks_is_passed_over(
     if socket.AF_INET in families:
         assert client.wait_connected(WAIT).user == "alice"
         return
-    with pytest.raises(ChatdError, match="Address family not supported.*E607"):
+    with pytest.raises(ChatdError, match=r"Address family not supported.*E607"):
         client.wait_connected(WAIT)
 
 
