@@ -15,6 +15,7 @@ from chatctl.client.window.lists import Entry, SideList
 from chatctl.client.window.menus import Menus
 from chatctl.client.window.messages import Messages
 from chatctl.client.window.notify import Notifier
+from chatctl.client.window.search import SearchSheet
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import DARK, LIGHT, Theme
 from chatctl.client.window.timeline import Known, blocks
@@ -153,6 +154,9 @@ class Window:
     def draw(self) -> None:
         """Draw what changed since the last time."""
         changed, self.model.changed = self.model.changed, set()
+        erased, self.model.erased = self.model.erased, []
+        if erased and isinstance(self.sheet, SearchSheet):
+            self.sheet.erase(erased)
         self.notifier.poll()
         if self.model.calls:
             call = self.model.calls[-1]
