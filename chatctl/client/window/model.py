@@ -365,7 +365,7 @@ class WindowModel:
 
     def _forget_one(self) -> None:
         for name, one in self.conversations.items():
-            if name != self.current and not one.unread and not one.pending:
+            if name != self.current and not (one.unread or one.pending or one.draft):
                 del self.conversations[name]
                 return
         del self.conversations[next(name for name in self.conversations if name != self.current)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,14 +38,16 @@ def test_who_is_put_out_is_told_by_whom_and_why(screen: Display, daemon: Daemon,
 
 
 @pytest.fixture
-def here(screen: Display, daemon: Daemon) -> Iterator[Window]:
+def here(screen: Display, daemon: Daemon, tmp_path: Path) -> Iterator[Window]:
     """carol's window in this very process: what stands in a list of Tk's cannot be read from outside."""
     from chatctl.client.window.app import Window
+    from chatctl.client.window.drafts import Drafts
     from chatctl.client.window.theme import Theme
 
     root = tk.Tk(screenName=screen.name)
     control = Control(lambda: Client(read_identity(daemon.identity("carol"))), "#lobby")
-    window = Window(root, control, Theme(root, scale=None, environ=os.environ), dark=False, notify=False)
+    theme = Theme(root, scale=None, environ=os.environ)
+    window = Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False)
     control.start()
     wait_until(lambda: turn(window) and "bob" in control.model.here.members, what="the members of the room")
     yield window
