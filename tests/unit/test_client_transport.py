@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import Client, engine
+from chatctl.client import Client, Connected, engine
 from chatd.crypto.handshake import HANDSHAKE_LIMIT
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
@@ -157,7 +157,8 @@ def test_a_goodbye_is_read_although_the_connection_ends_with_it(serve: Callable[
             connection.shutdown(socket.SHUT_RDWR)
 
     client = serve(behave)
-    client.wait_connected(WAIT)
+    # Not `wait_connected`: on a busy machine the end may be there before anybody looks.
+    assert any(isinstance(event, Connected) for event in client.events())
     while client.next_event(WAIT) is not None:
         pass
     assert client.error is not None
