@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,20 @@ _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that a long read made larger is cut 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 
-@contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
-    """Damage becomes E610 (the caller exits 65), every other failure of the disk E504."""
-    try:
-        yield
-    except _DAMAGE as error:
-        raise damaged(f"cannot {doing}: {error}") from error
-    except (apsw.Error, OSError) as error:
-        raise ChatdError("E504", f"cannot {doing}: {error}") from error
+class storage_errors:  # noqa: N801 - used like a function
+    """Around work on the disk: damage becomes E610 (the caller exits 65), every other failure E504."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, _DAMAGE):
+            raise damaged(f"cannot {self._doing}: {error}") from error
+        if isinstance(error, apsw.Error | OSError):
+            raise ChatdError("E504", f"cannot {self._doing}: {error}") from error
 
 
 def damaged(reason: str, fix: str = "") -> ChatdError:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -53,6 +54,7 @@ _SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
 _STATE_ROWS = 1_000  # read at a time
+_READING = storage_errors("read the event log")
 
 _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
 
@@ -193,13 +195,13 @@ class EventLog:
 
     def find(self, device: str, msg_id: bytes) -> Known | None:
         """The committed entry with this id, if there is one. Raises E504, E610."""
-        with storage_errors("read the event log"):
+        with _READING:
             if not self._viewing:
                 # One read transaction for all look-ups between two appends: each of its own would take
                 # and return a lock of the file and look at the WAL again, most of what it costs.
                 self._finder.execute("BEGIN")
                 self._viewing = True
-            rows = query(self._finder, _FIND, (device, msg_id))
+            rows: list[Any] = self._finder.execute(_FIND, (device, msg_id)).fetchall()
         return Known(*rows[0]) if rows else None
 
     def _end_view(self) -> None:
@@ -210,7 +212,7 @@ class EventLog:
 
     def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
         """What sort of entry a seq is and where; None if there is none or it is erased. Raises E504, E610."""
-        with storage_errors("read the event log"):
+        with _READING:
             rows = query(
                 self._finder, "SELECT kind, room FROM events WHERE seq = ? AND body IS NOT NULL", (seq,)
             )
@@ -221,7 +223,7 @@ class EventLog:
 
         In the order of the log, so that a message with a clock that was ahead is not passed over.
         """
-        with storage_errors("read the event log"):
+        with _READING:
             rows: list[tuple[int, int]] = query(self._finder, _OLDEST, (room, after, limit))
         return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
 
@@ -229,7 +231,7 @@ class EventLog:
         """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""
         while True:
             # Whole pieces: a statement left open would keep `find` on an old view of the log.
-            with storage_errors("read the event log"):
+            with _READING:
                 rows = query(self._reader, _STATE, (after, _STATE_ROWS))
             yield from map(to_entry, rows)
             if len(rows) < _STATE_ROWS:
