@@ -19,13 +19,13 @@ _OLDEST_SQLITE = 3_051_003
 # There is one writer; only a backup or a recovering reader can ever hold it up, and briefly.
 BUSY_MS = 2_000
 _CACHE_KIB = 65_536  # the index of random msg_ids of about a million entries stays in memory
-_CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: rare enough not to show in the commits, quick to recover
+CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: rare enough not to show in the commits, quick to recover
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that a long read made larger is cut back to this
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 
-class storage_errors:  # noqa: N801 - used like a function
+class storage_errors:
     """Around work on the disk: damage becomes E610 (the caller exits 65), every other failure E504."""
 
     def __init__(self, doing: str) -> None:
@@ -69,7 +69,8 @@ def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
         connection.pragma("synchronous", SYNCHRONOUS)
         if mode != "wal" or connection.pragma("synchronous") != _SYNCHRONOUS_FULL:
             raise ChatdError("E504", "SQLite does not accept WAL with synchronous=FULL")
-        connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
+        # The log does it itself, between two batches, when nobody reads an older state.
+        connection.pragma("wal_autocheckpoint", 0)
         connection.pragma("journal_size_limit", _WAL_KEEP_BYTES)
         connection.pragma("cache_size", -_CACHE_KIB)
         # What is erased must not stay readable in the free pages of the file.

@@ -23,6 +23,7 @@ from chatd.proto.lineage import Branch
 from chatd.store.chain import link_entry
 from chatd.store.database import (
     BUSY_MS,
+    CHECKPOINT_PAGES,
     DATABASE_NAME,
     connect_reader,
     connect_writer,
@@ -54,6 +55,7 @@ _SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
 _STATE_ROWS = 1_000  # read at a time
+_APPENDING = "append to the event log"
 _READING = storage_errors("read the event log")
 
 _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
@@ -82,6 +84,9 @@ class EventLog:
         self._failed = ""
         self._finder = reader.cursor()
         self._viewing = False
+        self._inserted = Point(0, b"")
+        self._wal_pages = 0
+        writer.set_wal_hook(self._note_pages)
         self.head, self.epoch, self.chain, self.lineage = 0, 0, b"", ()
 
     @classmethod
@@ -138,8 +143,13 @@ class EventLog:
         no more: the hub exits, and whoever opens the log next finds out. A failed fsync is never
         tried again. ValueError for a seq that does not follow: a defect of the caller.
         """
-        if not entries:
-            return
+        if entries:
+            self.insert(entries, erase)
+            self.commit()
+            self.committed()
+
+    def insert(self, entries: Sequence[Entry], erase: Mapping[int, int] | None = None) -> None:
+        """The first part of `append`: everything but the waiting for the disk. Nothing is durable yet."""
         chain = self.chain
         rows = []
         salts = os.urandom(_SALT_BYTES * len(entries))
@@ -150,8 +160,7 @@ class EventLog:
             salts = salts[_SALT_BYTES:]
             body_hash, chain = link_entry(chain, entry, salt)
             rows.append((*entry[:7], salt, body_hash, entry.body, chain))
-        point = Point(entries[-1].seq, chain)
-        with self._writing("append to the event log"):
+        with self._writing(_APPENDING):
             crash_point("store.append.before_begin")
             self._end_view()
             self._begin()
@@ -160,11 +169,33 @@ class EventLog:
                 self._writer.executemany(_ERASED, list(erase.items()))
                 self._writer.executemany(_ERASE, [(seq,) for seq in erase])
             crash_point("store.append.inserted")
+        self._inserted = Point(entries[-1].seq, chain)
+
+    def commit(self) -> None:
+        """The second part: the batch and the mark go to the disk.
+
+        It alone may run on another thread, while the owner calls `find` and nothing else.
+        """
+        with self._writing(_APPENDING):
             self._writer.execute("COMMIT")
             crash_point("store.append.committed")
-            self._marks.write(Mark(self.epoch, point))
+            self._marks.write(Mark(self.epoch, self._inserted))
             crash_point("store.append.marked")
-        self.head, self.chain = point
+
+    def committed(self) -> None:
+        """The last part, after `commit` has returned: look-ups see the batch, and a long WAL is emptied."""
+        self.head, self.chain = self._inserted
+        self._end_view()
+        if self._wal_pages < CHECKPOINT_PAGES:
+            return
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error:
+            pass  # everything is still in the WAL; the next one tries again, as SQLite's own would
+
+    def _note_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[None]:
