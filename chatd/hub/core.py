@@ -217,14 +217,14 @@ class Hub:
 
     def _answer(self, link: Link, sid: int, session: Session | None, request: rq.AnyRequest) -> None:
         turn = self.turn(session.who if session else OPERATOR)
-        if isinstance(request, rq.Resume | rq.History | rq.Search):
+        if isinstance(request, rq.Send):
+            result = self._send(turn, request)
+        elif isinstance(request, rq.Resume | rq.History | rq.Search):
             self._reads.answer(Asked(link, sid, session, request.id), turn, request)
             return
-        if isinstance(request, rq.Stats):
+        elif isinstance(request, rq.Stats):
             gate.permit(turn, request)
             result = overview(self, turn.now)
-        elif isinstance(request, rq.Send):
-            result = self._send(turn, request)
         else:
             if isinstance(request, rq.Redact):
                 turn.target = self.log.kind_and_room(request.seq)
