@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
 # Events from which a batch is worth a change of threads and back (about 0.1 ms).
 OVERLAP_EVENTS = 8
+# From then on the loop waits for the disk, too: its heartbeat must not go on for a hub that hangs.
+PATIENCE_SECONDS = 1.0
 
 
 class Committer:
     """Runs one commit at a time. ``fileno`` is readable when `end` does not have to wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.busy = False
+        self._clock = clock
+        self._began = 0.0
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._results: SimpleQueue[BaseException | None] = SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
@@ -29,7 +34,13 @@ class Committer:
     def begin(self, commit: Callable[[], None]) -> None:
         """Run ``commit`` on the thread; `end` before the next one."""
         self.busy = True
+        self._began = self._clock()
         self._jobs.put(commit)
+
+    @property
+    def slow(self) -> bool:
+        """Whether it has been running for long."""
+        return self.busy and self._clock() - self._began > PATIENCE_SECONDS
 
     def end(self) -> None:
         """Wait until it has run. Raises what it has raised."""

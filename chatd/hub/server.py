@@ -82,7 +82,7 @@ class HubServer:
                     self._write(key.data)
             else:
                 key.data()
-        if self._committer.busy and self._hub.uncommitted >= ENOUGH:
+        if self._committer.busy and (self._hub.uncommitted >= ENOUGH or self._committer.slow):
             self._end_commit()  # waits: what has not been read is kept back from its senders
         if not self._committer.busy and not self._gathering.wait(self._hub.uncommitted):
             self._commit()

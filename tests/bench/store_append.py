@@ -1,8 +1,9 @@
 """Messages per second of the hub, rows per second of its log, and of bare SQLite in the same batches.
 
-The hub is a process of its own under load: as many messages as the batch has are always under way, over its
-socket and the whole way: decode, decide, commit, mark, reply, fan out. Run: python -m tests.bench.store_append
-[SECONDS]. Prints one JSON object per batch size.
+The hub is a process of its own under load: as many messages as the batch has are always under way, over
+its socket and the whole way: decode, decide, commit, mark, reply, fan out.
+
+Run: python -m tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.committing import Committer
+from chatd.hub.committing import PATIENCE_SECONDS, Committer
 from chatd.proto.frames import JsonObject, decode, split
 from tests.support.hubedge import Edge, HubBox
 
@@ -127,16 +127,20 @@ def _readable(source: Committer) -> bool:
 
 
 def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
-    committer = Committer()
+    now = [10.0]
+    committer = Committer(lambda: now[0])
     try:
         gate, opener = socket.socketpair()
         with gate, opener:
             committer.begin(lambda: gate.recv(1) and None)  # type: ignore[arg-type]
             assert committer.busy
+            assert not committer.slow
+            now[0] += PATIENCE_SECONDS + 0.1
+            assert committer.slow
             opener.send(b"x")
             assert _readable(committer)
             committer.end()
-        assert not committer.busy
+        assert (committer.busy, committer.slow) == (False, False)
     finally:
         committer.close()
 
