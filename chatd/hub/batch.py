@@ -46,16 +46,14 @@ class Batch:
 
     def commit(self) -> list[int]:
         """Make it durable; what was erased with it. Raises ChatdError E504: the hub must then end."""
-        crash_point("hub.commit.before")
-        self._log.append(self._entries, self.erased)
-        crash_point("hub.commit.after")
+        wait = self.begin()
+        wait()
+        self.end()
         gone = list(self.erased)
         if gone:
             # What was erased is also in the write-ahead log until that is emptied.
             self._log.checkpoint()
         self.erased.clear()
-        self._entries.clear()
-        self._messages.clear()
         return gone
 
     def begin(self) -> Callable[[], None]:
@@ -64,7 +62,7 @@ class Batch:
         A batch that erases something is for `commit`. Raises as `commit` does.
         """
         crash_point("hub.commit.before")
-        self._log.insert(self._entries)
+        self._log.insert(self._entries, self.erased)
         self._under_way, self._entries = self._entries, []
         self._messages_under_way, self._messages = self._messages, {}
         return self._log.commit
