@@ -62,14 +62,20 @@ class HubServer:
             while self._running:
                 self._turn(TICK_SECONDS)
             self._turn(0)
-            if self._committer.busy:
-                self._end_commit()
-            self._commit()
+            self._settle()
             crash_point("hub.drain.before_snapshot")
             self._hub.upkeep.snapshot()
         finally:
             # Not without it: the log must not be closed under a commit.
             self._committer.close()
+
+    def _settle(self) -> None:
+        """Nothing is received any more: commit and tell what is left, and let nothing be under way."""
+        if self._committer.busy:
+            self._end_commit()
+        self._commit()
+        if self._committer.busy:
+            self._end_commit()
 
     def _turn(self, timeout: float) -> None:
         if self._hub.uncommitted and not self._committer.busy:

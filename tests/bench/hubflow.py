@@ -32,28 +32,29 @@ class HubFlow:
         serial = f"{certificate.serial_number:x}"
         self._send(pack(["open", SID, "alice", "console", serial, "127.0.0.1", False]))
         self._send(pack(["request", SID], encode({"type": "resume", "id": 1})[HEADER_SIZE:]))
-        while self._replies() == 0:
+        while not self.replies():
             pass
 
     def run(self, window: int, seconds: float) -> float:
         """Messages acknowledged a second, with ``window`` of them under way."""
         until = time.perf_counter() + seconds
-        self._say(window)
+        self.say(window)
         done, start = 0, time.perf_counter()
         while (now := time.perf_counter()) < until:
-            replies = self._replies()
+            replies = len(self.replies())
             done += replies
-            self._say(replies)
+            self.say(replies)
         rate = done / (now - start)
         left = window
         while left:
-            left -= self._replies()
+            left -= len(self.replies())
         return rate
 
     def close(self) -> None:
         self._link.close()
 
-    def _say(self, count: int) -> None:
+    def say(self, count: int) -> None:
+        """Send so many messages more; their msg_ids and labels count up."""
         first, self._number = self._number, self._number + count
         frames = [pack(["request", SID], request(first + n)[HEADER_SIZE:]) for n in range(count)]
         self._send(b"".join(frames))
@@ -61,11 +62,12 @@ class HubFlow:
     def _send(self, data: bytes) -> None:
         self._link.sendall(data)
 
-    def _replies(self) -> int:
+    def replies(self) -> list[bytes]:
+        """The next replies that arrive, as JSON, without the events. Raises EOFError when the hub has gone."""
         data = self._link.recv(RECEIVE_BYTES)
         if not data:
-            raise RuntimeError("the hub has hung up")
-        return sum(header[0] == "reply" for header, _ in self._buffer.feed(data))
+            raise EOFError
+        return [payload[HEADER_SIZE:] for header, payload in self._buffer.feed(data) if header[0] == "reply"]
 
 
 @contextmanager
