@@ -63,7 +63,7 @@ class HubFlow:
         self._link.sendall(data)
 
     def replies(self) -> list[bytes]:
-        """The next replies that arrive, as JSON, without the events. Raises EOFError when the hub has gone."""
+        """The next replies that arrive, as JSON, without the events. EOFError when the hub has gone."""
         data = self._link.recv(RECEIVE_BYTES)
         if not data:
             raise EOFError
