@@ -82,6 +82,12 @@ def note(text: str) -> None:
     click.echo(visible(text), err=True)
 
 
+def aside(text: str) -> None:
+    """A dim line for a person who looks on: on stderr where that is a terminal, else nowhere."""
+    if sys.stderr.isatty():
+        click.echo(click.style(visible(text), dim=not os.environ.get("NO_COLOR")), err=True)
+
+
 def line(text: str) -> None:
     """A line of data for people, on stdout; nothing in it can control the terminal."""
     click.echo(visible(text))

@@ -68,6 +68,7 @@ class Engine(threading.Thread):
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._transport: Transport | None = None
+        self.server = ""  # of the present or last attempt
         self._stopping = False
         self._ended = False
         self._attempt = 0  # servers tried since the last good session
@@ -195,10 +196,10 @@ class Engine(threading.Thread):
     # -- connecting
 
     def _open(self, now: float) -> None:
-        server = self._servers[self._attempt % len(self._servers)]
+        self.server = self._servers[self._attempt % len(self._servers)]
         self._attempt += 1
         self._deadline = now + CONNECT_TIMEOUT
-        self._transport = self._dial(server)
+        self._transport = self._dial(self.server)
 
     def _lost(self, error: ChatdError, *, retry: bool) -> None:
         now = self._clock()

@@ -198,6 +198,11 @@ class Client:
         self._callback = callback
 
     @property
+    def server(self) -> str:
+        """The "host:port" of the connection there is or was last; empty before the first attempt."""
+        return self._engine.server
+
+    @property
     def unsent(self) -> int:
         """How many messages the server has not answered yet."""
         with self._changed:

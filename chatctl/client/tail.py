@@ -40,6 +40,8 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
         head = _head(client)
         for event in _before(client, name, head, count, since):
             follower.show(event)
+        # Where nothing is said for a while, a program that hangs would look the same.
+        output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
         for item in client.events():
             if isinstance(item, ev.Logged):
                 follower.show(item)

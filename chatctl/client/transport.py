@@ -98,7 +98,11 @@ class Transport:
         while self._addresses:
             family, address = self._addresses.pop(0)
             self._address = str(address[0])
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:  # IPv6 on a machine without it; no descriptors left
+                reason = error.strerror or str(error)
+                continue
             connection.setblocking(False)
             code = connection.connect_ex(address)
             if code in (0, errno.EINPROGRESS):

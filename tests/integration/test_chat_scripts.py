@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import BIN, Daemon
+from tests.support.daemon import BIN, Daemon, wait_until
+from tests.support.terminal import TMUX, Terminal
 
 Done = subprocess.CompletedProcess[str]
 
@@ -164,8 +166,29 @@ def test_tail_begins_with_the_last_and_follows(daemon: Daemon, tail: Any) -> Non
     chat(daemon, "send", name, "four")
     event = json.loads(following.stdout.readline())
     assert (event["body"], event["user"], event["room"]) == ("four", "bob", f"#{name}")
+    following.terminate()
+    assert following.stderr.read() == ""
     later = tail(name, "--since", str(event["seq"] - 1))
     assert json.loads(later.stdout.readline())["body"] == "four"
+
+
+@pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
+@pytest.mark.parametrize(("no_colour", "dim"), [("", b"\x1b[2m"), ("1", b"")])
+def test_tail_on_a_terminal_says_that_it_listens(
+    daemon: Daemon, tmp_path: Path, no_colour: str, dim: bytes
+) -> None:
+    terminal = Terminal(tmp_path, {**daemon.environ, "NO_COLOR": no_colour})
+    said = tmp_path / "said"
+    command = f"exec {BIN}/chat tail --identity {identity(daemon, 'bob')} -n 0 lobby > {said}"
+    try:
+        terminal.open("tail", ("sh", "-c", command))
+        terminal.wait("tail", f"listening to #lobby at 127.0.0.1:{daemon.port}; Ctrl-C ends\n")
+        assert dim + b"listening to" in terminal.raw("tail")
+        chat(daemon, "send", "lobby", "after the notice", user="alice")
+        wait_until(lambda: "after the notice" in said.read_text(), what="the message")
+        assert "listening" not in said.read_text()
+    finally:
+        terminal.close()
 
 
 def test_tail_misses_nothing_when_workers_die(daemon: Daemon, tail: Any) -> None:

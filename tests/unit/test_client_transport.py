@@ -212,6 +212,23 @@ def test_closing_says_goodbye(serve: Callable[..., Client]) -> None:
     assert closed.get(timeout=WAIT).endswith(PlainSealer().close())
 
 
+@pytest.mark.parametrize("families", [(0, socket.AF_INET), (0,)])
+def test_an_address_of_a_kind_this_machine_lacks_is_passed_over(
+    serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, families: tuple[int, ...]
+) -> None:
+    def found(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        # As IPv6 where the kernel has none: there is no family 0.
+        return [(family, 1, 6, "", ("127.0.0.1", port)) for family in families]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    client = serve(after_tls(sealed(welcome()), PLAIN), host="chat.example")
+    if socket.AF_INET in families:
+        assert client.wait_connected(WAIT).user == "alice"
+        return
+    with pytest.raises(ChatdError, match=r"Address family not supported.*E607"):
+        client.wait_connected(WAIT)
+
+
 @pytest.mark.parametrize("server", ["127.0.0.1:1", "not..a.name:5000"])
 def test_unreachable(authority: tuple[Path, Authority], tmp_path: Path, server: str) -> None:
     identity = make_identity(authority[1], tmp_path / "bob.pem", server)

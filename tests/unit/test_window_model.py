@@ -17,7 +17,7 @@ from chatctl.client.local import (
 )
 from chatctl.client.window import commands
 from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
-from chatctl.client.window.model import ROOMS_LIMIT, WindowModel
+from chatctl.client.window.model import ROOMS_LIMIT, Erased, WindowModel
 from chatctl.client.window.timeline import Block, Known, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -292,9 +292,18 @@ def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
     assert "SECRET two" not in shown(model)
     assert "\u21b3 an earlier message" in shown(model)
     assert "eve erased message 2: a password" in shown(model)
+    assert [Erased(LOBBY, 2, 2)] == model.erased
+    assert [
+        model.erased[0].has(message(seq, room=room)) for seq, room in ((2, LOBBY), (2, WAR), (3, LOBBY))
+    ] == [
+        True,
+        False,
+        False,
+    ]
     model.take(ev.Expired(type="expired", seq=5, at=NOON, room=LOBBY, upto=3, count=2))
     assert "SECRET" not in shown(model)
     assert "a reply" not in shown(model)
+    assert model.erased[1:] == [Erased(LOBBY, 0, 3)]
     assert "2 messages of #lobby have passed their time" in shown(model)
     model.take(ev.Frozen(type="frozen", seq=6, at=NOON, room=LOBBY, on=True, by="eve"))
     assert "the messages of #lobby are held, says eve" in shown(model)

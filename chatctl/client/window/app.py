@@ -11,15 +11,18 @@ from chatctl.client.window.commands import submit
 from chatctl.client.window.completing import Completing
 from chatctl.client.window.composer import Composer
 from chatctl.client.window.control import Control
+from chatctl.client.window.drafts import Drafts
 from chatctl.client.window.lists import Entry, SideList
 from chatctl.client.window.menus import Menus
 from chatctl.client.window.messages import Messages
 from chatctl.client.window.notify import Notifier
+from chatctl.client.window.search import SearchSheet
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import DARK, LIGHT, Theme
 from chatctl.client.window.timeline import Known, blocks
 
 POLL_MS = 40
+DRAFTS_MS = 5_000
 BANNER_SECONDS = 12.0
 EXPIRY_DAYS = 14
 # Widths in letters below which the side lists are hidden.
@@ -30,10 +33,20 @@ class Window:
     """One run of the desktop client in the Tk root ``root``."""
 
     def __init__(
-        self, root: tk.Tk, control: Control, theme: Theme, *, dark: bool, notify: bool = True
+        self,
+        root: tk.Tk,
+        control: Control,
+        theme: Theme,
+        drafts: Drafts,
+        *,
+        dark: bool,
+        notify: bool = True,
     ) -> None:
         self.root, self.control, self.theme = root, control, theme
         self.model = control.model
+        self._drafts = drafts
+        for name, text in drafts.kept.items():
+            self.model.conversation(name).draft = text
         control.view = self
         self.sheet: Sheet | None = None
         self._banner: tuple[str, float] | None = None
@@ -124,6 +137,7 @@ class Window:
         """Until the window is closed."""
         self.control.start()
         self._tick()
+        self._keep_now_and_then()
         self.root.mainloop()
 
     def _tick(self) -> None:
@@ -139,6 +153,18 @@ class Window:
             if not self._ended:
                 self.root.after(POLL_MS, self._tick)
 
+    def keep_drafts(self) -> None:
+        """What is typed anywhere and not sent; what one looks at comes first."""
+        found = {self._drawn: ""} | {one.name: one.draft for one in self.model.conversations.values()}
+        if typed := self.composer.value:
+            found[self._drawn] = typed
+        self._drafts.keep(found)
+
+    def _keep_now_and_then(self) -> None:
+        # Nobody asks a window that goes away with its display.
+        self.keep_drafts()
+        self.root.after(DRAFTS_MS, self._keep_now_and_then)
+
     def quit(self) -> None:
         """Close the window. What is unsent is kept for the next run."""
         self._ended = True
@@ -153,6 +179,9 @@ class Window:
     def draw(self) -> None:
         """Draw what changed since the last time."""
         changed, self.model.changed = self.model.changed, set()
+        erased, self.model.erased = self.model.erased, []
+        if erased and isinstance(self.sheet, SearchSheet):
+            self.sheet.erase(erased)
         self.notifier.poll()
         if self.model.calls:
             call = self.model.calls[-1]
@@ -265,6 +294,8 @@ class Window:
     def _submit(self, text: str) -> bool:
         done = submit(self.control, text)
         self.messages.to_end()
+        # Once it is out of the input, which is after this: it must not come back when it was sent.
+        self.root.after_idle(self.keep_drafts)
         return done
 
     def _chosen(self, key: str) -> None:

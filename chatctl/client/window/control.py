@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from chatctl.client import render
 from chatctl.client.library import Client
 from chatctl.client.local import AnyEvent, CaughtUp
 from chatctl.client.window.conversation import READING_LIMIT
@@ -235,7 +236,8 @@ class Control:
         if left:
             self.switch(left)
         if event.by != event.user:
-            self.model.note(f"you were put out of {event.room} by {event.by}", kind="error")
+            why = f": {render.one_line(event.reason)}" if event.reason else ""
+            self.model.note(f"you were put out of {event.room} by {event.by}{why}", kind="error")
 
 
 def typed(result: JsonObject) -> list[ev.Logged]:

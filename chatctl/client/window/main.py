@@ -54,6 +54,7 @@ def _run(
 
     from chatctl.client.window.app import Window
     from chatctl.client.window.control import Control
+    from chatctl.client.window.drafts import Drafts
     from chatctl.client.window.theme import DARK, LIGHT, Theme
 
     _harden(root)
@@ -79,10 +80,12 @@ def _run(
         return Client(identity, state=state_folder(identity, os.environ))
 
     control = Control(connect, room)
+    drafts = Drafts(state_folder(known, os.environ))
     window = Window(
         root,
         control,
         look,
+        drafts,
         dark=dark,
         notify=told.get("notify") is not False,
     )
@@ -93,6 +96,8 @@ def _run(
     finally:
         root.withdraw()
         root.update_idletasks()
+        window.keep_drafts()
+        drafts.close()
         control.link.close()
         kept = {"theme": "dark" if window.dark else "light", "points": look.points}
         _keep(folder, {**kept, "notify": window.notifier.on})

@@ -42,6 +42,18 @@ class Call(NamedTuple):
     text: str
 
 
+class Erased(NamedTuple):
+    """Messages of a room that the server has erased: the seqs ``first`` to ``last``."""
+
+    room: str
+    first: int
+    last: int
+
+    def has(self, event: ev.Message) -> bool:
+        """Whether a message is one of them."""
+        return event.room == self.room and self.first <= event.seq <= self.last
+
+
 class WindowModel:
     """Everything the window shows. ``changed`` names the parts to draw anew; the view empties it."""
 
@@ -57,6 +69,7 @@ class WindowModel:
         self.joined: set[str] = set()
         self.changed: set[Part] = {"rooms", "rows", "members", "state"}
         self.calls: list[Call] = []  # what the person is to be told of; the view empties it
+        self.erased: list[Erased] = []  # what the view may still show elsewhere; it empties this
         self._count = 0
 
     # -- what is asked of it
@@ -240,10 +253,10 @@ class WindowModel:
     def _kept(self, event: ev.Redacted | ev.Expired | ev.Frozen) -> None:
         """What the server keeps of a room changed: what it has erased is not kept here, neither."""
         where = self.conversation(event.room)
-        if isinstance(event, ev.Redacted):
-            where.erase(event.target, event.target)
-        elif isinstance(event, ev.Expired):
-            where.erase(0, event.upto)
+        if not isinstance(event, ev.Frozen):
+            first, last = (event.target, event.target) if isinstance(event, ev.Redacted) else (0, event.upto)
+            where.erase(first, last)
+            self.erased.append(Erased(event.room, first, last))
         self._add(where, event)
         if event.room == self.current:
             self.changed.add("rows")
@@ -352,7 +365,7 @@ class WindowModel:
 
     def _forget_one(self) -> None:
         for name, one in self.conversations.items():
-            if name != self.current and not one.unread and not one.pending:
+            if name != self.current and not (one.unread or one.pending or one.draft):
                 del self.conversations[name]
                 return
         del self.conversations[next(name for name in self.conversations if name != self.current)]

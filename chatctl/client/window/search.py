@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tkinter as tk
+from collections import deque
 from collections.abc import Callable
 from tkinter import ttk
 
 from chatctl.client import render
 from chatctl.client.window.control import Control
+from chatctl.client.window.model import Erased
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import Theme
 from chatd.errors import ChatdError
 from chatd.proto.events import Message
 
 ROWS = 10
+ERASED_LIMIT = 1_000
 # Letters below which only the words are shown.
 NARROW = 62
 
@@ -33,6 +36,8 @@ class SearchSheet(Sheet):
         super().__init__(parent, theme, "Search", closed)
         self._control, self._go = control, go
         self._found: dict[str, Message] = {}
+        # Since the panel was opened: an answer that was made before may be shown after.
+        self._erased: deque[Erased] = deque(maxlen=ERASED_LIMIT)
         self._query = tk.StringVar(self, query)
         self.entry = ttk.Entry(self, textvariable=self._query, font=theme.body)
         self.entry.pack(fill="x")
@@ -72,17 +77,34 @@ class SearchSheet(Sheet):
         if not self.winfo_exists():
             return
         self.list.delete(*self.list.get_children())
-        self._found = {str(event.seq): event for event in events}
+        self._found = {str(event.seq): event for event in events if not self._gone(event)}
         for key, event in self._found.items():
             room = self._control.model.title(event.room)
             time = f"{render.day_of(event.at)} {render.clock_of(event.at)[:5]}Z"
             where = f"{room} " if self._narrow else ""
             text = f" {where}{render.name(event.user)}: {render.snippet(event.body, 100)}"
             self.list.insert("", "end", key, text=text, values=(f" {room}", time))
-        words = f"{len(events)} found" + (", the newest of more: narrow the search" if more else "")
-        self._state.configure(text=words if events else "nothing was found")
+        words = f"{len(self._found)} found" + (", the newest of more: narrow the search" if more else "")
+        self._state.configure(text=words if self._found else "nothing was found")
         if self.focus_get() is self.list:
             self._into()  # what was selected there is gone; without it the keys do nothing
+
+    def erase(self, erased: list[Erased]) -> None:
+        """Take away what the server has erased."""
+        self._erased += erased
+        for key in [key for key, event in self._found.items() if self._gone(event)]:
+            after = self.list.next(key) or self.list.prev(key)
+            chosen = self.list.focus() == key
+            self.list.delete(key)
+            del self._found[key]
+            if chosen and after:
+                self.list.focus(after)
+                self.list.selection_set(after)
+            left = f"{len(self._found)} left" if self._found else "nothing is left"
+            self._state.configure(text=f"{left}; the rest was erased")
+
+    def _gone(self, event: Message) -> bool:
+        return any(one.has(event) for one in self._erased)
 
     def _failed(self, error: ChatdError) -> None:
         if self.winfo_exists():
