@@ -92,7 +92,7 @@ class Trial:
         self._receiver = Process("receive", server, path)
         self._sender = Process("send", server, path)
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._receiver.end()
         self._sender.end()
         self._file.close()
@@ -175,5 +175,5 @@ def measure(server: Server, shape: Shape) -> Json:
         return {"error": str(error)}
     finally:
         if trial:
-            trial.end()
+            trial.close()
         server.stop()
