@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.limits.stage import Chatd, Stage, chosen
+from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_most, middle, told
 from tests.bench.servers import Floor, Server
 from tests.bench.trial import Json, Shape
@@ -24,7 +24,9 @@ def run(stage: Stage) -> Result:
     seconds, rounds = (2.0, 1) if stage.short else (6.0, 3)
     shapes = [Shape(clients, 1, LOAD, seconds, 0.0) for clients in CLIENTS]
     rows = stage.in_turns(servers, shapes, rounds)
-    return Result([row for clients in CLIENTS for row in _rows(rows, clients)], {"trials": rows})
+    return Result(
+        [*(row for clients in CLIENTS for row in _rows(rows, clients)), steadiness(rows)], {"trials": rows}
+    )
 
 
 def _rows(rows: list[Json], clients: int) -> list[Row]:

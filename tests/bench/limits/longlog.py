@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.limits.stage import Chatd, Stage, chosen
+from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_most, middle, told
 from tests.bench.servers import Server
 from tests.bench.trial import Json, Shape
@@ -23,7 +23,7 @@ def run(stage: Stage) -> Result:
     }
     seconds, rounds = (2.0, 2) if stage.short else (6.0, 4)
     rows = stage.in_turns(servers, [Shape(CLIENTS, 1, LOAD, seconds, 0.0)], rounds)
-    return Result(_rows(rows), {"events": events, "trials": rows})
+    return Result([*_rows(rows), steadiness(rows)], {"events": events, "trials": rows})
 
 
 def _rows(rows: list[Json]) -> list[Row]:

@@ -6,7 +6,7 @@ brings says more there than the ratio of the rates.
 
 from __future__ import annotations
 
-from tests.bench.limits.stage import Chatd, Stage, chosen
+from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_least, middle, told
 from tests.bench.servers import Server
 from tests.bench.trial import Json, Shape
@@ -24,7 +24,7 @@ def run(stage: Stage) -> Result:
     }
     seconds, flat, rounds = (1.0, 2.0, 1) if stage.short else (3.0, 5.0, 3)
     rows = stage.in_turns(servers, [Shape(CLIENTS, 1, LOAD, seconds, flat)], rounds)
-    return Result(_rows(rows), {"trials": rows})
+    return Result([*_rows(rows), steadiness(rows)], {"trials": rows})
 
 
 def _rows(rows: list[Json]) -> list[Row]:
