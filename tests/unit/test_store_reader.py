@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import apsw
@@ -70,6 +71,27 @@ def test_history(reader: Reader) -> None:
     assert reader.history("#lobby", after=0, limit=2) == lobby[:2]
     assert reader.history("#lobby", before=1, limit=3) == []
     assert reader.history("#lobby", limit=0) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 130, 700])
+def test_reading_ends_with_the_event_that_is_too_much(reader: Reader, size: int) -> None:
+    """At the earliest with the second, so that a page of one large event is not taken for the last."""
+    lobby = [(seq, body) for seq, _room, body in _in(["#lobby"], 0, HEAD)]
+
+    def some(events: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        totals = list(accumulate(len(body) + 1 for _, body in events))
+        return events[: max(2, 1 + sum(total <= size for total in totals))]
+
+    assert reader.history("#lobby", after=0, limit=HEAD, size=size) == some(lobby)
+    assert reader.history("#lobby", limit=HEAD, size=size) == some(lobby[::-1])[::-1]
+    assert [(seq, body) for seq, _, body in reader.page(["#lobby"], 0, HEAD, size)] == some(lobby)
+    assert len(reader.page(["#lobby"], 0, 1, size)) == 1
+
+
+def test_a_page_that_ends_early_leaves_nothing_open(log: EventLog, reader: Reader) -> None:
+    reader.page(["#lobby"], 0, HEAD, 0)
+    log.append(entries(HEAD + 1, 1))
+    assert reader.head() == HEAD + 1
 
 
 def test_entry_and_head(log: EventLog, reader: Reader) -> None:
