@@ -137,7 +137,7 @@ def resume_job(rooms: Sequence[str], after: int, upto: int) -> Job:
         chunks = (rooms[start : start + MAX_ROOMS] for start in range(0, len(rooms), MAX_ROOMS))
         merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES) for chunk in chunks))
         rows = [row for row in islice(merged, PAGE_EVENTS) if row[0] <= upto]
-        bodies = fitting([body for _, _, body in rows])
+        bodies = fitting([body for _, body in rows])
         if len(bodies) == len(rows) < PAGE_EVENTS:
             return Page(bodies, upto, True)
         return Page(bodies, rows[len(bodies) - 1][0], True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import apsw
 
+from chatd.errors import ChatdError
 from chatd.store.chain import fits
 from chatd.store.database import connect_reader, damaged, query, storage_errors
 from chatd.store.records import Entry
@@ -16,26 +17,24 @@ MAX_ROOMS = 200  # terms of the merge below; a user may be in 100 rooms
 
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
-_SELECT = "SELECT seq, room, salt, digest, body, body_hash FROM events"
+_SELECT = "SELECT seq, salt, digest, body, body_hash FROM events"
 _NOT_ERASED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
 
-Row = tuple[int, str | None, bytes]  # seq, room, body
+Row = tuple[int, bytes]  # seq, body
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
     """An Entry from `COLUMNS`. Raises E610 when the body is not the one that was appended."""
     seq, at, kind, room, device, msg_id, digest, salt, body, body_hash, erased = row
-    body = b"" if erased else check_body(seq, salt, digest, body, body_hash)
-    return Entry(seq, at, kind, room, device, msg_id, digest, body)
+    if not erased and not fits(salt, digest, body, body_hash):
+        raise damaged_body(seq)
+    return Entry(seq, at, kind, room, device, msg_id, digest, b"" if erased else body)
 
 
-def check_body(seq: int, salt: Any, digest: Any, body: Any, body_hash: Any) -> bytes:
-    """The body, if it is what was appended: what is damaged is never served. Raises E610."""
-    if not fits(salt, digest, body, body_hash):
-        raise damaged(f"the body of entry {seq} is damaged")
-    checked: bytes = body
-    return checked
+def damaged_body(seq: int) -> ChatdError:
+    """E610: what is damaged is never served."""
+    return damaged(f"the body of entry {seq} is damaged")
 
 
 class Reader:
@@ -56,7 +55,7 @@ class Reader:
     def page(self, rooms: Sequence[str | None], after: int, limit: int, size: int | None = None) -> list[Row]:
         """Up to ``limit`` events of ``rooms`` (at most MAX_ROOMS; None = events of no room) after a seq.
 
-        Ascending, as (seq, room, body); fewer than ``limit`` means that there are no more, or that
+        Ascending, as (seq, body); fewer than ``limit`` means that there are no more, or that
         ``size`` was reached (see `_rows`).
         """
         if not rooms or limit <= 0:
@@ -81,7 +80,7 @@ class Reader:
         after: int | None = None,
         limit: int,
         size: int | None = None,
-    ) -> list[tuple[int, bytes]]:
+    ) -> list[Row]:
         """Up to ``limit`` events of a room, ascending, as (seq, body).
 
         With ``after`` the oldest ones after that seq, otherwise the newest ones, below ``before`` if
@@ -94,7 +93,7 @@ class Reader:
             f"{_SELECT} WHERE room = ? AND seq > ? AND seq < ? AND {_NOT_ERASED} ORDER BY seq {order} LIMIT ?"
         )
         top = 2**63 - 1 if before is None else before
-        page = [(seq, body) for seq, _, body in self._rows(sql, (room, after or 0, top, limit), size)]
+        page = self._rows(sql, (room, after or 0, top, limit), size)
         return page if after is not None else page[::-1]
 
     def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[Row]:
@@ -106,9 +105,10 @@ class Reader:
         cursor = self._connection.cursor()
         with storage_errors("read the event log"):
             try:
-                for seq, room, salt, digest, body, body_hash in cursor.execute(sql, values):
-                    body = check_body(seq, salt, digest, body, body_hash)
-                    found.append((seq, room, body))
+                for seq, salt, digest, body, body_hash in cursor.execute(sql, values):
+                    if not fits(salt, digest, body, body_hash):
+                        raise damaged_body(seq)
+                    found.append((seq, body))
                     total += len(body) + 1
                     if total > most and len(found) > 1:
                         break

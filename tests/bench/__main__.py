@@ -18,7 +18,8 @@ from typing import Any
 from tests.bench.chathome import ChatHome
 from tests.bench.machine import about, allow_descriptors, calibrate
 from tests.bench.report import text
-from tests.bench.servers import SERVERS, Server
+from tests.bench.server import Server
+from tests.bench.servers import SERVERS
 from tests.bench.trial import Shape, measure
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.bench.load import DELIVERED, SENT, SHARED_BYTES, Shared
 from tests.bench.machine import settle, usage
-from tests.bench.servers import Server
+from tests.bench.server import Server
 
 Json = dict[str, Any]
 

@@ -105,7 +105,7 @@ class Endless(Reader):
 
     def page(self, rooms: Any, after: int, limit: int, size: int | None = None) -> Any:
         assert size == PAGE_BYTES
-        return [(seq, rooms[0], b"x" * (PAGE_BYTES + 1)) for seq in (after + 1, after + 2)]
+        return [(seq, b"x" * (PAGE_BYTES + 1)) for seq in (after + 1, after + 2)]
 
 
 def test_an_event_larger_than_a_page_is_a_page() -> None:

@@ -19,8 +19,8 @@ from tests.bench.wire import Connection
 LOAD = 10_000
 CLIENTS = 50
 # At 200 messages a second it takes about 20 s until the kernel's buffers and then the outbox are full.
-WITH_SECONDS, WITHOUT_SECONDS, ROUNDS = 32.0, 12.0, 2
-SHORT_SECONDS, SHORT_OUTBOX = 16.0, str(64 * 1024)
+WITH_SECONDS, WITHOUT_SECONDS, ROUNDS = 34.0, 12.0, 2
+SHORT_SECONDS, SHORT_OUTBOX = 20.0, str(64 * 1024)
 RECEIVE_BUFFER = 4096
 P99_RATIO = 1.2
 GROWTH_MB = 2.0

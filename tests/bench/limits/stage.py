@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.bench.chathome import ROOMS, ChatHome
 from tests.bench.limits.verdict import Row, told
 from tests.bench.machine import calibrate, usage
-from tests.bench.servers import ChatdServer, Server
+from tests.bench.server import Server
+from tests.bench.servers import ChatdServer
 from tests.bench.trial import Json, Shape, measure
 from tests.crash.chaos.bigstart import fill
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_least, middle, told
-from tests.bench.servers import Server
+from tests.bench.server import Server
 from tests.bench.trial import Json, Shape
 
 LOAD = 10_000
