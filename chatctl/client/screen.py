@@ -25,6 +25,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 
+from chatctl.client.reflow import Reflow, breaks_anew
 from chatctl.client.render import Line
 from chatctl.client.separate import Apart
 from chatctl.client.terminal import open_terminal, print_above, suspend
@@ -78,6 +79,7 @@ class Screen:
             output=self._output,
         )
         self._add_status(status)
+        self._reflow = Reflow(self._session.app, active=breaks_anew(os.environ), on_settled=self._flush)
         # One application for the whole run: between two there would be moments in which the terminal
         # echoes by itself and a paste is not bracketed.
         self._session.default_buffer.accept_handler = self._accept
@@ -137,9 +139,11 @@ class Screen:
         self.redraw()
 
     def _flush(self) -> None:
+        if not self._waiting or (self._session.app.is_running and self._reflow.holds()):
+            return
         lines = self._take_waiting()
         if self._session.app.is_running:
-            print_above(self._session.app, self._output, lambda: self._print(lines))
+            print_above(self._session.app, self._output, self._reflow, lambda: self._print(lines))
         else:
             self._print(lines)
 

@@ -17,6 +17,8 @@ from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
+from chatctl.client.reflow import Reflow
+
 
 class Terminal(Vt100_Output):
     """Bracketed paste is on from the first drawing until `release`.
@@ -30,6 +32,14 @@ class Terminal(Vt100_Output):
 
     def disable_bracketed_paste(self) -> None:
         """Not the renderer's to decide: `release` does it."""
+
+    def erase_down(self) -> None:
+        """From the cursor on, which always stands at the beginning of a row then.
+
+        Not from that place itself: tmux takes what is erased from the upper left corner on for something to
+        be scrolled back to, and would keep a copy of the line being typed.
+        """
+        self.write_raw("\x1b[C\x1b[J\b\x1b[K")
 
     def release(self) -> None:
         """Give the terminal back to whoever reads from it next."""
@@ -73,7 +83,7 @@ def open_terminal(stdout: TextIO) -> Terminal:
     return output
 
 
-def print_above(app: Application[Any], output: Terminal, draw: Callable[[], None]) -> None:
+def print_above(app: Application[Any], output: Terminal, reflow: Reflow, draw: Callable[[], None]) -> None:
     """Let ``draw`` print above what ``app`` shows. On the thread of its event loop."""
     # A list of completions is on the screen and waits for a key (nothing public tells): after it.
     if app._running_in_terminal or app.context is None:
@@ -82,7 +92,9 @@ def print_above(app: Application[Any], output: Terminal, draw: Callable[[], None
     with output.together():
         app.renderer.erase()
         draw()
+        reflow.begin()
         app.context.copy().run(app.renderer.render, app, app.layout)
+        reflow.note()
 
 
 def suspend(output: Terminal) -> None:

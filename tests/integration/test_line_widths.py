@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatctl.client import Client, read_identity
-from tests.support.daemon import BIN, Daemon
+from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.terminal import TMUX, Terminal
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
@@ -36,6 +36,61 @@ def alice(shared_daemon: Daemon) -> Iterator[Client]:
     with Client(read_identity(shared_daemon.identity("alice", "console")), live=False) as client:
         client.wait_connected(30)
         yield client
+
+
+def resize(terminal: Terminal, name: str, columns: int) -> None:
+    """Change the width and wait until the client draws because of it."""
+    before = len(terminal.raw(name))
+    terminal.resize(name, columns, 30)
+    wait_until(lambda: len(terminal.raw(name)) > before, what=f"something drawn at {columns} columns")
+
+
+def filled(terminal: Terminal, daemon: Daemon, alice: Client, name: str) -> list[str]:
+    """Open a chat in which so much was said that the terminal has no blank rows; what was said.
+
+    Where there are some, tmux itself scrolls the beginning of a line that it breaks out of reach.
+    """
+    open_chat(terminal, daemon, name, 80)
+    said = [f"line {number} for {name}" for number in range(35)]
+    for line in said:
+        alice.send("#lobby", line).wait(30)
+    terminal.wait(name, said[-1])
+    return said
+
+
+def test_a_long_line_being_typed_is_never_doubled_by_a_change_of_width(
+    terminal: Terminal, shared_daemon: Daemon, alice: Client
+) -> None:
+    said = filled(terminal, shared_daemon, alice, "max")
+    draft = " ".join(f"word{number}" for number in range(40))
+    terminal.keys("max", "-l", draft)
+    for columns in (80, 41, 63, 30, 25, 100):
+        if columns != 80:
+            resize(terminal, "max", columns)
+        terminal.keys("max", "-l", "!")
+        draft += "!"
+        bare = draft.replace(" ", "")
+        wait_until(lambda: bare in "".join(terminal.text("max").split()), what=draft)  # noqa: B023
+        shown = terminal.text("max")
+        assert shown.count("#lobby> ") == shown.count(" #lobby ·") == 1, shown
+        assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown
+
+
+def test_a_line_that_was_longer_is_not_doubled_neither(
+    terminal: Terminal, shared_daemon: Daemon, alice: Client
+) -> None:
+    said = filled(terminal, shared_daemon, alice, "moe")
+    terminal.keys("moe", "-l", "some words " * 15)
+    terminal.wait("moe", "words some words some")
+    # For the terminal the row stays as long as it was.
+    terminal.keys("moe", *["BSpace"] * 11 * 13)
+    terminal.wait_for("moe", r"\n#lobby> some words some words *\n( *\n)* #lobby ·")
+    resize(terminal, "moe", 50)
+    terminal.keys("moe", "-l", "end")
+    terminal.wait_for("moe", r"\n#lobby> some words some words end *\n( *\n)* #lobby ·")
+    shown = terminal.text("moe")
+    assert shown.count("#lobby> ") == shown.count(" #lobby ·") == 1, shown
+    assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown
 
 
 def test_twenty_columns_are_enough(terminal: Terminal, shared_daemon: Daemon, alice: Client) -> None:

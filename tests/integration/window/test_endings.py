@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ import pytest
 
 from chatctl.client import Client, read_identity
 from chatctl.client.window.control import Control
+from chatd.pki.authority import Authority
+from chatd.pki.identity import write_identity
+from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, opened
-from tests.support.xvfb import Display, missing
+from tests.support.windows import WAIT, Opened, opened, started
+from tests.support.xvfb import Display, missing, open_window
 
 if TYPE_CHECKING:
     from chatctl.client.window.app import Window
@@ -38,21 +42,35 @@ def test_who_is_put_out_is_told_by_whom_and_why(screen: Display, daemon: Daemon,
 
 
 @pytest.fixture
-def here(screen: Display, daemon: Daemon, tmp_path: Path) -> Iterator[Window]:
-    """carol's window in this very process: what stands in a list of Tk's cannot be read from outside."""
+def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Client]], Window]]:
+    """Makes a window in this very process: what is not a text of Tk's cannot be read from outside."""
     from chatctl.client.window.app import Window
     from chatctl.client.window.drafts import Drafts
     from chatctl.client.window.theme import Theme
 
-    root = tk.Tk(screenName=screen.name)
-    control = Control(lambda: Client(read_identity(daemon.identity("carol"))), "#lobby")
-    theme = Theme(root, scale=None, environ=os.environ)
-    window = Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False)
-    control.start()
-    wait_until(lambda: turn(window) and "bob" in control.model.here.members, what="the members of the room")
-    yield window
-    control.link.close()
-    root.destroy()
+    made: list[Window] = []
+
+    def start(connect: Callable[[], Client]) -> Window:
+        root = tk.Tk(screenName=screen.name)
+        control = Control(connect, "#lobby")
+        theme = Theme(root, scale=None, environ=os.environ)
+        made.append(Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False))
+        control.start()
+        return made[-1]
+
+    yield start
+    for window in made:
+        window.control.link.close()
+        window.root.destroy()
+
+
+def expired(path: Path, daemon: Daemon) -> Path:
+    """bob's identity as it was an hour ago: it has ended since."""
+    authority = Authority.load(daemon.home / "certs")
+    issued = forge(signer(authority), DEVICE, end=-timedelta(minutes=30))
+    names = {"instance": "lab", "user": "bob", "device": "laptop"}
+    write_identity(path, issued, authority.certificate, servers=[f"127.0.0.1:{daemon.port}"], **names)
+    return path
 
 
 def turn(window: Window) -> bool:
@@ -63,8 +81,13 @@ def turn(window: Window) -> bool:
     return True
 
 
-def test_what_is_erased_goes_from_the_search_panel(daemon: Daemon, bob: Client, here: Window) -> None:
+def test_what_is_erased_goes_from_the_search_panel(
+    daemon: Daemon, bob: Client, make: Callable[[Callable[[], Client]], Window]
+) -> None:
     from chatctl.client.window.search import SearchSheet
+
+    here = make(lambda: Client(read_identity(daemon.identity("carol"))))
+    wait_until(lambda: turn(here) and "bob" in here.model.here.members, what="the members of the room")
 
     def until(found: list[str]) -> bool:
         turn(here)
@@ -91,3 +114,40 @@ def test_what_is_erased_goes_from_the_search_panel(daemon: Daemon, bob: Client, 
     bob.send("#lobby", "thimble 3").wait(WAIT)
     panel.run()
     wait_until(lambda: until(["bob: thimble 3"]), what="the answer")
+
+
+def test_an_expired_certificate_is_told_with_what_to_do(
+    daemon: Daemon, tmp_path: Path, make: Callable[[Callable[[], Client]], Window]
+) -> None:
+    files = [expired(tmp_path / "expired.pem", daemon), daemon.identity("carol")]
+    here = make(lambda: Client(read_identity(files.pop(0))))
+    # The server refuses it: the handshake of this side is over by then.
+    wait_until(lambda: turn(here) and here.model.link == "ended", what="the end")
+    turn(here)
+    shown = here.messages.text.get("1.0", "end")
+    assert "the connection ended: your certificate expired on " in shown
+    assert "; ask an admin for a new identity\n" in shown
+    # There is a new file by now.
+    here.connect_again()
+    wait_until(lambda: turn(here) and here.model.link == "connected", what="a connection")
+
+
+def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
+    old = expired(tmp_path / "old.pem", daemon)
+    named = open_window(screen, daemon.environ, "--identity", str(old))
+    _, told = named.communicate(timeout=60)
+    assert (named.returncode, told.count("\n")) == (1, 1)
+    assert f"the certificate in {old} ended on " in told and "ask an admin for a new identity file" in told
+    config = tmp_path / "config" / "chatd"
+    config.mkdir(parents=True)
+    old.rename(config / "identity.pem")
+    daemon.chatd("user", "add", "grace", "--device", "pad", "--out", str(tmp_path / "grace.pem"))
+    environ = {**daemon.environ, "XDG_CONFIG_HOME": str(config.parent), "HOME": str(tmp_path)}
+    with started(screen, environ) as process:
+        window = Opened(screen, process, "Welcome", set())
+        screen.type(str(tmp_path / "grace.pem"))
+        screen.keys("Return")
+        window.at("#lobby")
+        window.shows("grace joined #lobby")
+    assert read_identity(config / "identity.pem").user == "grace"
+    assert (config / "identity.pem.old").exists()
