@@ -21,7 +21,7 @@ def limits_of(pid: int) -> list[str]:
 
 
 def test_soft_limits_are_raised_and_hard_ones_reported(tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path / "home")
+    daemon = Daemon(tmp_path / "home", CHATD_SERVER__MAX_CONNECTIONS="1000")
     daemon.init()
     try:
         daemon.chatd("start", preexec_fn=limited(HARD))
