@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -59,9 +60,13 @@ def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Cli
         return made[-1]
 
     yield start
-    for window in made:
+    while made:
+        window = made.pop()
         window.control.link.close()
         window.root.destroy()
+        del window
+    # Now, as Tk's variables may not be collected on another thread.
+    gc.collect()
 
 
 def expired(path: Path, daemon: Daemon) -> Path:
