@@ -11,7 +11,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test chaos bench bench-quick bench-micro lint format types imports check smoke lock clean
+.PHONY: help run start stop status test chaos bench bench-quick bench-micro bench-limits lint format types imports check smoke lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-quick: $(DEV) ## the same in five minutes
 
 bench-micro: $(DEV) ## microseconds of every stage of the hot path, against its budget
 	@$(BIN)/python -m tests.bench.micro
+
+bench-limits: $(DEV) ## measure what it does at its limits, a quarter of an hour (TRIALS=)
+	@$(BIN)/python -m tests.bench.limits $(TRIALS) --json $(VENV)/bench-limits.json
 
 lint: $(DEV) ## find mistakes
 	@$(BIN)/ruff check .

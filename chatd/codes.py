@@ -127,5 +127,9 @@ CODES: dict[str, Code] = {
     "W112": Code("expires_soon", "a certificate expires soon", "renew it before it does"),
     "W113": Code("weak_limits", "a limit is set so high that one client can do harm", "lower it"),
     "W114": Code("old_library", "a library has a known defect", "update it"),
-    "W115": Code("few_descriptors", "the limit of open files is low for max_connections", "raise ulimit -n"),
+    "W115": Code(
+        "few_descriptors",
+        "the limit of open files is low for max_connections",
+        "raise ulimit -Hn",
+    ),
 }

@@ -29,7 +29,7 @@ from chatctl.client.local import (
 )
 from chatctl.client.outbox import Keeping, Memory, Outbox
 from chatctl.client.session import Pending, Session, last_common, lineage_of, send_frame
-from chatctl.client.transport import Transport
+from chatctl.client.transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto.events import Welcome
@@ -85,11 +85,12 @@ class Client:
         for sent in left:
             self._unsent[sent.msg_id] = sent
             self._session.send(sent)
+        contexts: Contexts = {}
         self._engine = Engine(
             self,
             self._session,
             identity.servers,
-            lambda server: Transport(identity, server),
+            lambda server: Transport(identity, server, contexts=contexts),
             reconnect=reconnect,
             clock=clock,
             random=rand,

@@ -142,12 +142,13 @@ def _mode(path: Path) -> int:
 
 
 def _limits(home: Home, settings: Settings) -> Iterator[Finding]:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The server takes all that it may have (chatd.supervisor.main.allow_descriptors).
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.server.max_connections + OTHER_DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        yield _warn("limits", "W115", f"{soft} open files are allowed, {needed} may be needed")
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        yield _warn("limits", "W115", f"{hard} open files are allowed, {needed} may be needed")
     else:
-        yield Finding("ok", "limits", f"{soft} open files for {settings.server.max_connections} connections")
+        yield Finding("ok", "limits", f"{hard} open files for {settings.server.max_connections} connections")
 
 
 def _library(home: Home, settings: Settings) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from chatd import __version__
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
+from chatd.hub.batch import Batch
 from chatd.hub.entries import to_entry
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
@@ -33,7 +34,6 @@ from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import JsonObject, compact, decode, encode
 from chatd.proto.requests import label_of, parse_request
 from chatd.store.eventlog import EventLog
-from chatd.store.records import Entry
 
 log = get_log("server")
 log_connections = get_log("connections")
@@ -76,10 +76,7 @@ class Hub:
         self._fanout = Fanout(state, self.sessions, events.head)
         self._reads = Reads(reader, self._fanout, self.sessions, self._refuse)
         self.upkeep = Upkeep(self)
-        self._batch: list[Entry] = []
-        self._erased: dict[int, int] = {}
-        # (device, msg_id) of messages in the batch: the log does not know them yet.
-        self._in_batch: dict[tuple[str, str], Entry] = {}
+        self._batch = Batch(events)
         self._settle()
 
     # --- links ---------------------------------------------------------------------------------
@@ -210,7 +207,7 @@ class Hub:
             self._refuse(Asked(link, sid, session, label_of(message)), error)
         except Exception as error:
             log_errors.exception("request_failed", request=str(message.get("type"))[:40])
-            if self.state.head != (self._batch[-1].seq if self._batch else self.log.head):
+            if self.state.head != self._batch.head:
                 # Something happened that is in no batch: only the log knows the truth now. The hub
                 # ends, and the next one starts from there.
                 raise HalfDoneError from error
@@ -220,14 +217,14 @@ class Hub:
 
     def _answer(self, link: Link, sid: int, session: Session | None, request: rq.AnyRequest) -> None:
         turn = self.turn(session.who if session else OPERATOR)
-        if isinstance(request, rq.Resume | rq.History | rq.Search):
+        if isinstance(request, rq.Send):
+            result = self._send(turn, request)
+        elif isinstance(request, rq.Resume | rq.History | rq.Search):
             self._reads.answer(Asked(link, sid, session, request.id), turn, request)
             return
-        if isinstance(request, rq.Stats):
+        elif isinstance(request, rq.Stats):
             gate.permit(turn, request)
             result = overview(self, turn.now)
-        elif isinstance(request, rq.Send):
-            result = self._send(turn, request)
         else:
             if isinstance(request, rq.Redact):
                 turn.target = self.log.kind_and_room(request.seq)
@@ -245,7 +242,7 @@ class Hub:
         gate.permit(turn, request)
         key = (turn.who.label, request.msg_id)
         digest = _digest(request)
-        known = self._in_batch.get(key) or self.log.find(key[0], bytes.fromhex(request.msg_id))
+        known = self._batch.find(key) or self.log.find(key[0], bytes.fromhex(request.msg_id))
         if known is not None:
             # The digest of an erased message is gone; whoever knows its random id has sent it.
             if known.digest not in (None, digest):
@@ -276,9 +273,7 @@ class Hub:
         """Put a turn's events in the batch and queue them for their readers."""
         for event in turn.events:
             entry = to_entry(event, turn.who, digest)
-            self._batch.append(entry)
-            if key is not None and event["type"] == "message":
-                self._in_batch[key] = entry
+            self._batch.add(entry, key if event["type"] == "message" else None)
             if event["type"] in _TOLD_TO_SECURITY:
                 log_security.info(
                     event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")}
@@ -288,30 +283,53 @@ class Hub:
                 self._tell_terms(event["user"])
         turn.events.clear()
         if turn.erased:
-            self._erased |= turn.erased
+            self._batch.erased |= turn.erased
             self._fanout.forget(turn.erased)
             turn.erased.clear()
 
     @property
     def uncommitted(self) -> int:
-        """Events in the batch."""
+        """Events in the batch that grows."""
         return len(self._batch)
+
+    @property
+    def can_overlap(self) -> bool:
+        """Whether `begin_commit` may be used: nothing has to be done while all stands still."""
+        return not self._batch.erased and not self.upkeep.snapshot_due
 
     def commit(self) -> None:
         """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
         if self._batch:
-            crash_point("hub.commit.before")
-            self.log.append(self._batch, self._erased)
-            crash_point("hub.commit.after")
-            if self._erased:
-                # What was erased is also in the write-ahead log until that is emptied.
-                self.log.checkpoint()
-                self._reads.forget(list(self._erased))
-                self._erased.clear()
-            self._batch.clear()
-            self._in_batch.clear()
+            erased = self._batch.commit()
+            if erased:
+                self._reads.forget(erased)
             self.upkeep.after_commit()
-        self._reads.submit()
+        self._hold()
+        self._release()
+
+    def begin_commit(self) -> Callable[[], None]:
+        """The same, except that what it returns waits for the disk, on any thread; then `end_commit`.
+
+        What arrives meanwhile is decided, and held on the links for the commit after.
+        """
+        wait = self._batch.begin()
+        self._hold()
+        return wait
+
+    def end_commit(self) -> None:
+        """The disk has it."""
+        self._batch.end()
+        self._release()
+
+    def _hold(self) -> None:
+        self._reads.hold()
+        for link in self.links.values():
+            link.hold()
+
+    def _release(self) -> None:
+        self._reads.release()
+        for link in self.links.values():
+            link.release()
 
     # --- settings ------------------------------------------------------------------------------
 

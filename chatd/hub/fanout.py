@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from chatd.hub.links import Link
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state.model import EVERYONE, State, audience_of
-from chatd.hub.wire import pack
+from chatd.hub.wire import pack_header, pack_with
 from chatd.proto.frames import JsonObject, frame
 from chatd.proto.text import dm_members
 
@@ -24,6 +25,11 @@ class Recent(NamedTuple):
     seq: int
     room: str | None
     body: bytes
+
+
+@lru_cache(maxsize=4096)
+def _room_header(room: str) -> bytes:
+    return pack_header(["room", room])
 
 
 class Fanout:
@@ -69,7 +75,7 @@ class Fanout:
         """Queue a client frame for a room's live sessions."""
         audience = self._audience.get(room)
         if audience:
-            packed = pack(["room", room], data)
+            packed = pack_with(_room_header(room), data)
             for link in audience:
                 link.send_packed(packed)
 

@@ -33,6 +33,7 @@ class Link:
         self._sock = sock
         self._incoming = LinkBuffer()
         self._outgoing: list[bytes] = []
+        self._held: list[bytes] = []
         self._unsent = bytearray()
         # Bytes that wait to be written.
         self.backlog = 0
@@ -57,7 +58,7 @@ class Link:
             raise LinkClosedError from None
 
     def send(self, header: Header, payload: bytes = b"") -> None:
-        """Put one frame in the queue; `flush` writes it."""
+        """Put one frame in the queue."""
         self.send_packed(pack(header, payload))
 
     def send_packed(self, data: bytes) -> None:
@@ -65,11 +66,18 @@ class Link:
         self._outgoing.append(data)
         self.backlog += len(data)
 
-    def flush(self) -> bool:
-        """Write what the socket takes; whether something is left. Raises LinkClosedError."""
-        if self._outgoing:
-            self._unsent += b"".join(self._outgoing)
-            self._outgoing.clear()
+    def hold(self) -> None:
+        """What is queued so far goes out with the next `release`, what comes from now on with a later one."""
+        self._held += self._outgoing
+        self._outgoing.clear()
+
+    def release(self) -> None:
+        """Let go what was held: it is durable."""
+        self._unsent += b"".join(self._held)
+        self._held.clear()
+
+    def write(self) -> bool:
+        """Write of what was let go what the socket takes; whether some is left. Raises LinkClosedError."""
         if self._unsent:
             try:
                 sent = self._sock.send(self._unsent)
@@ -78,10 +86,16 @@ class Link:
             except OSError:
                 raise LinkClosedError from None
             del self._unsent[:sent]
-            self.backlog = len(self._unsent)
-            if self.backlog > BACKLOG_BYTES:
-                raise LinkClosedError
+            self.backlog -= sent
+        if self.backlog > BACKLOG_BYTES:
+            raise LinkClosedError
         return bool(self._unsent)
+
+    def flush(self) -> bool:
+        """All three: nothing that is queued waits for a commit."""
+        self.hold()
+        self.release()
+        return self.write()
 
     def close(self) -> None:
         """Close the socket."""

@@ -23,6 +23,7 @@ log = get_log("server")
 log_errors = get_log("errors")
 
 
+SWITCH_SECONDS = 0.0005
 # How the supervisor is to take an end: the table in docs/operations.md.
 _EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG}
 
@@ -43,6 +44,8 @@ def main() -> int:
 
 
 def _serve(child: Supervised) -> None:
+    # The thread that commits holds the interpreter for microseconds; it must not wait 5 ms for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings = Settings.model_validate(child.settings)
     data = child.home / "data"
     started = time.monotonic()

@@ -6,7 +6,7 @@ import heapq
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ log = get_log("errors")
 
 # JSON of events in one reply; the rest of the frame (64 KiB) is for the reply around them.
 PAGE_BYTES = 56 * 1024
-# Events read for one page of a resume; more would be thrown away by PAGE_BYTES anyway.
+# Events read for one page of a resume, unless PAGE_BYTES ends it before.
 PAGE_EVENTS = 500
 # Reads that may wait. Each session waits for its answer before it asks again, so this is reached
 # only by thousands of sessions at once; they are told to try again.
@@ -135,9 +135,9 @@ def resume_job(rooms: Sequence[str], after: int, upto: int) -> Job:
 
     def job(reader: Reader, _: SearchIndex) -> Page:
         chunks = (rooms[start : start + MAX_ROOMS] for start in range(0, len(rooms), MAX_ROOMS))
-        merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS) for chunk in chunks))
+        merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES) for chunk in chunks))
         rows = [row for row in islice(merged, PAGE_EVENTS) if row[0] <= upto]
-        bodies = fitting([body for _, _, body in rows])
+        bodies = fitting([body for _, body in rows])
         if len(bodies) == len(rows) < PAGE_EVENTS:
             return Page(bodies, upto, True)
         return Page(bodies, rows[len(bodies) - 1][0], True)
@@ -150,7 +150,7 @@ def history_job(room: str, before: int | None, after: int | None, limit: int, up
 
     def job(reader: Reader, _: SearchIndex) -> Page:
         ceiling = upto + 1 if before is None else min(before, upto + 1)
-        rows = reader.history(room, before=ceiling, after=after, limit=limit + 1)
+        rows = reader.history(room, before=ceiling, after=after, limit=limit + 1, size=PAGE_BYTES)
         if after is not None:
             bodies = fitting([body for _, body in rows[:limit]])
         else:
@@ -177,20 +177,22 @@ def search_job(query: str, rooms: Sequence[str], limit: int, before: int | None,
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         found = index.search(query, rooms, limit=limit + 1, before=ceiling, now=now)
         entries = (reader.entry(seq) for seq in found[:limit])
-        bodies = fitting([e.body for e in entries if e is not None and e.body])
+        bodies = fitting(e.body for e in entries if e is not None and e.body)
         return Page(bodies, upto, len(found) > len(bodies))
 
     return job
 
 
-def fitting(bodies: list[bytes]) -> list[bytes]:
-    """As many from the start as fit one page; at least one."""
+def fitting(bodies: Iterable[bytes]) -> list[bytes]:
+    """As many from the start as fit one page; at least one. No more than one further is looked at."""
     size = 0
-    for count, body in enumerate(bodies):
+    found: list[bytes] = []
+    for body in bodies:
         size += len(body) + 1
-        if size > PAGE_BYTES and count:
-            return bodies[:count]
-    return bodies
+        if size > PAGE_BYTES and found:
+            break
+        found.append(body)
+    return found
 
 
 def page_frame(label: int, page: Page) -> bytes:

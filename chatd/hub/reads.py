@@ -37,6 +37,7 @@ class Reads:
         self._sessions = sessions
         self._refuse = refuse
         self._waiting: list[tuple[Job, Done]] = []
+        self._held: list[tuple[Job, Done]] = []
 
     def answer(self, asked: Asked, turn: Turn, request: rq.Resume | rq.History | rq.Search) -> None:
         """Answer now or later. Raises what refuses the request."""
@@ -65,14 +66,19 @@ class Reads:
         # Not before the commit: ``head`` counts events of this batch, which a reader cannot see yet.
         self._waiting.append((job, done))
 
-    def submit(self) -> None:
-        """The batch is committed: hand its reads to the thread."""
-        for job, done in self._waiting:
+    def hold(self) -> None:
+        """The reads so far wait for the commit that begins now, those from now on for a later one."""
+        self._held += self._waiting
+        self._waiting.clear()
+
+    def release(self) -> None:
+        """That batch is committed: hand its reads to the thread."""
+        for job, done in self._held:
             try:
                 self._reader.submit(job, done)
             except ChatdError as error:
                 done(error)
-        self._waiting.clear()
+        self._held.clear()
 
     def forget(self, seqs: list[int]) -> None:
         """Erased messages leave the search index."""

@@ -1,6 +1,7 @@
 """The ordering loop: take all that has arrived, decide, commit once, then tell everybody.
 
-Whatever arrives while one commit runs is the next batch; see `Gathering` for when that waits for more.
+Whatever arrives while one commit runs is the next batch, and is decided meanwhile if the batch is not tiny;
+see `Gathering` for when that waits for more.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import socket
 from chatd.child.channel import Supervised
 from chatd.config.schema import Settings
 from chatd.faults import crash_point
+from chatd.hub.committing import OVERLAP_EVENTS, Committer
 from chatd.hub.core import Hub
-from chatd.hub.gathering import Gathering
+from chatd.hub.gathering import ENOUGH, Gathering
 from chatd.hub.links import Link, LinkClosedError
 from chatd.hub.reading import ReadThread
 from chatd.logs.records import get_log
@@ -42,37 +44,53 @@ class HubServer:
         # What the selector looks for, where that is not only readability.
         self._watched: dict[Link, int] = {}
         self._gathering = Gathering(hub.rules.settings.workers.gather_ms / 1e3)
+        self._committer = Committer()
+        self._in_commit = 0  # events
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(reader, selectors.EVENT_READ, reader.deliver)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
+        self._selector.register(self._committer, selectors.EVENT_READ, self._end_commit)
 
     def run(self) -> None:
         """Returns after a drain. Raises ChatdError E504 when the log cannot be written."""
-        self._hub.commit()
-        crash_point("hub.open.before_ready")
-        self._child.ready()
-        self._report()
-        while self._running:
-            self._turn(TICK_SECONDS)
-        self._turn(0)
+        try:
+            self._hub.commit()
+            crash_point("hub.open.before_ready")
+            self._child.ready()
+            self._report()
+            while self._running:
+                self._turn(TICK_SECONDS)
+            self._turn(0)
+            self._settle()
+            crash_point("hub.drain.before_snapshot")
+            self._hub.upkeep.snapshot()
+        finally:
+            # Not without it: the log must not be closed under a commit.
+            self._committer.close()
+
+    def _settle(self) -> None:
+        """Nothing is received any more: commit and tell what is left, and let nothing be under way."""
+        if self._committer.busy:
+            self._end_commit()
         self._commit()
-        crash_point("hub.drain.before_snapshot")
-        self._hub.upkeep.snapshot()
+        if self._committer.busy:
+            self._end_commit()
 
     def _turn(self, timeout: float) -> None:
-        if self._hub.uncommitted:
+        if self._hub.uncommitted and not self._committer.busy:
             timeout = min(timeout, self._gathering.wait(self._hub.uncommitted))
-        writable = False
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):
                 if mask & selectors.EVENT_READ:
                     self._receive(key.data)
-                writable = writable or bool(mask & selectors.EVENT_WRITE)
+                if mask & selectors.EVENT_WRITE and key.data.number in self._hub.links:
+                    self._write(key.data)
             else:
                 key.data()
-        # A link that takes more again would wake a loop that only waits, without end.
-        if writable or not self._gathering.wait(self._hub.uncommitted):
+        if self._committer.busy and (self._hub.uncommitted >= ENOUGH or self._committer.slow):
+            self._end_commit()  # waits: what has not been read is kept back from its senders
+        if not self._committer.busy and not self._gathering.wait(self._hub.uncommitted):
             self._commit()
         if self._hub.writable != self._reported:
             self._report()
@@ -85,10 +103,23 @@ class HubServer:
     def _commit(self) -> None:
         self._hub.upkeep.before_commit()
         events = self._hub.uncommitted
+        if events >= OVERLAP_EVENTS and self._hub.can_overlap:
+            self._in_commit = events
+            self._committer.begin(self._hub.begin_commit())
+            return
         self._hub.commit()
+        self._tell(events)
+
+    def _end_commit(self) -> None:
+        self._committer.end()
+        self._hub.end_commit()
+        self._tell(self._in_commit)
+
+    def _tell(self, events: int) -> None:
+        """Those events are committed: write to everybody what waited for it."""
         self._gathering.committed(events)
         for link in list(self._hub.links.values()):
-            self._flush(link)
+            self._write(link)
             crash_point("hub.flush.one_link")
         crash_point("hub.flush.all_links")
 
@@ -114,9 +145,9 @@ class HubServer:
             log_errors.exception("link_protocol", worker=link.name)
             self._drop(link)
 
-    def _flush(self, link: Link) -> None:
+    def _write(self, link: Link) -> None:
         try:
-            left = link.flush()
+            left = link.write()
         except LinkClosedError:
             self._drop(link)
             return

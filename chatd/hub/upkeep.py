@@ -56,9 +56,14 @@ class Upkeep:
             self._looked = now
             self._hub.try_writing()
 
+    @property
+    def snapshot_due(self) -> bool:
+        """Whether much has happened since the last snapshot."""
+        return self._hub.log.head - self._snapshot_at >= SNAPSHOT_EVENTS
+
     def after_commit(self) -> None:
-        """Write a snapshot when much has happened since the last one."""
-        if self._hub.log.head - self._snapshot_at >= SNAPSHOT_EVENTS:
+        """Write a snapshot when it is due."""
+        if self.snapshot_due:
             self.snapshot()
 
     def snapshot(self) -> None:

@@ -46,9 +46,18 @@ Header = list[Any]
 
 def pack(header: Header, payload: bytes = b"") -> bytes:
     """One link frame."""
+    return pack_with(pack_header(header), payload)
+
+
+def pack_header(header: Header) -> bytes:
+    """A header, for `pack_with`: one that is used again and again is packed once."""
     head = orjson.dumps(header)
-    size = HEADER_LENGTH + len(head) + len(payload)
-    return size.to_bytes(LENGTH, "big") + len(head).to_bytes(HEADER_LENGTH, "big") + head + payload
+    return len(head).to_bytes(HEADER_LENGTH, "big") + head
+
+
+def pack_with(header: bytes, payload: bytes) -> bytes:
+    """One link frame with a header from `pack_header`."""
+    return (len(header) + len(payload)).to_bytes(LENGTH, "big") + header + payload
 
 
 class LinkBuffer:

@@ -21,11 +21,9 @@ class WordFilter:
 
     def __init__(self, words: Sequence[str], mode: Mode = "words") -> None:
         self._rules = {normalise(word): word for word in words if normalise(word)}
-        pattern = _pattern(_trie(self._rules))
-        if mode == "words":
-            # Not \b: a word may begin or end with something that is not a letter ("c++").
-            pattern = rf"(?<!\w){pattern}(?!\w)"
-        self._search = re.compile(pattern).search if self._rules else None
+        trie = _trie(self._rules)
+        pattern = _whole_words(trie) if mode == "words" else _pattern(trie)
+        self._search = re.compile(pattern, re.DOTALL).search if self._rules else None
 
     def find(self, text: str) -> str | None:
         """The configured word that is in the text, None if there is none."""
@@ -84,6 +82,16 @@ def _trie(words: Iterable[str]) -> Trie:
             node = node.setdefault(character, {})
         node[""] = {}
     return root
+
+
+def _whole_words(root: Trie) -> str:
+    """The same for whole words only.
+
+    Not \\b: a word may begin or end with something that is not a letter ("c++"). What stands before a
+    word is looked at after its first character, so that the search passes over all others at once.
+    """
+    branches = [rf"{re.escape(c)}(?<!\w.){_pattern(below)}" for c, below in root.items()]
+    return rf"(?:{'|'.join(branches)})(?!\w)"
 
 
 def _pattern(node: Trie) -> str:

@@ -40,8 +40,7 @@ def encode(message: JsonObject) -> bytes:
 def compact(value: Any) -> bytes:
     """``value`` as JSON without blanks, in UTF-8. Raises UnicodeEncodeError for a lone surrogate.
 
-    Only written with orjson. `decode` reads with Python's parser and our bounds: orjson would take the
-    last of two equal keys.
+    Reading needs more than orjson: see `_decode_flat`.
     """
     try:
         return orjson.dumps(value)
@@ -72,6 +71,38 @@ def decode(payload: bytes) -> JsonObject:
     """Read one frame's payload strictly. Raises E101 over a limit, E102 for anything but an object."""
     if len(payload) > PAYLOAD_LIMIT:
         raise ChatdError("E101", f"a frame is over {PAYLOAD_LIMIT} bytes")
+    return _decode_flat(payload) or _decode_any(payload)
+
+
+def _decode_flat(payload: bytes) -> JsonObject | None:
+    """A request as nearly all are: short, flat, without escapes; None for anything else or wrong.
+
+    In a quarter of the time of `_decode_any`, to which the same limits apply. orjson takes the last of
+    two equal keys; without escapes each string has two quotes, so the count of quotes tells of a lost key.
+    """
+    brackets = payload.count(b"{") + payload.count(b"[")  # before parsing: see `_check_depth`
+    if len(payload) > STRING_LIMIT or brackets > DEPTH_LIMIT or b"\\" in payload:
+        return None
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None  # the other way finds words for it
+    if type(value) is not dict or len(value) > MAP_LIMIT:
+        return None
+    strings = len(value)
+    for item in value.values():
+        kind = type(item)
+        if kind is str:
+            strings += 1
+        elif kind is int:
+            if not -INTEGER_LIMIT <= item <= INTEGER_LIMIT:
+                return None
+        elif kind is not bool and item is not None:
+            return None
+    return value if payload.count(b'"') == 2 * strings else None
+
+
+def _decode_any(payload: bytes) -> JsonObject:
     try:
         # Not json.loads(bytes): that guesses UTF-16/32 and lets surrogates pass.
         text = payload.decode("utf-8")

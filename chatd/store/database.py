@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,26 @@ _OLDEST_SQLITE = 3_051_003
 # There is one writer; only a backup or a recovering reader can ever hold it up, and briefly.
 BUSY_MS = 2_000
 _CACHE_KIB = 65_536  # the index of random msg_ids of about a million entries stays in memory
-_CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: rare enough not to show in the commits, quick to recover
+CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: rare enough not to show in the commits, quick to recover
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that a long read made larger is cut back to this
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 
-@contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
-    """Damage becomes E610 (the caller exits 65), every other failure of the disk E504."""
-    try:
-        yield
-    except _DAMAGE as error:
-        raise damaged(f"cannot {doing}: {error}") from error
-    except (apsw.Error, OSError) as error:
-        raise ChatdError("E504", f"cannot {doing}: {error}") from error
+class storage_errors:
+    """Around work on the disk: damage becomes E610 (the caller exits 65), every other failure E504."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, _DAMAGE):
+            raise damaged(f"cannot {self._doing}: {error}") from error
+        if isinstance(error, apsw.Error | OSError):
+            raise ChatdError("E504", f"cannot {self._doing}: {error}") from error
 
 
 def damaged(reason: str, fix: str = "") -> ChatdError:
@@ -65,7 +69,8 @@ def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
         connection.pragma("synchronous", SYNCHRONOUS)
         if mode != "wal" or connection.pragma("synchronous") != _SYNCHRONOUS_FULL:
             raise ChatdError("E504", "SQLite does not accept WAL with synchronous=FULL")
-        connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
+        # The log does it itself, between two batches, when nobody reads an older state.
+        connection.pragma("wal_autocheckpoint", 0)
         connection.pragma("journal_size_limit", _WAL_KEEP_BYTES)
         connection.pragma("cache_size", -_CACHE_KIB)
         # What is erased must not stay readable in the free pages of the file.

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -22,6 +23,7 @@ from chatd.proto.lineage import Branch
 from chatd.store.chain import link_entry
 from chatd.store.database import (
     BUSY_MS,
+    CHECKPOINT_PAGES,
     DATABASE_NAME,
     connect_reader,
     connect_writer,
@@ -53,6 +55,8 @@ _SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
 _STATE_ROWS = 1_000  # read at a time
+_APPENDING = "append to the event log"
+_READING = storage_errors("read the event log")
 
 _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
 
@@ -80,6 +84,9 @@ class EventLog:
         self._failed = ""
         self._finder = reader.cursor()
         self._viewing = False
+        self._inserted = Point(0, b"")
+        self._wal_pages = 0
+        writer.set_wal_hook(self._note_pages)
         self.head, self.epoch, self.chain, self.lineage = 0, 0, b"", ()
 
     @classmethod
@@ -136,8 +143,13 @@ class EventLog:
         no more: the hub exits, and whoever opens the log next finds out. A failed fsync is never
         tried again. ValueError for a seq that does not follow: a defect of the caller.
         """
-        if not entries:
-            return
+        if entries:
+            self.insert(entries, erase)
+            self.commit()
+            self.committed()
+
+    def insert(self, entries: Sequence[Entry], erase: Mapping[int, int] | None = None) -> None:
+        """The first part of `append`: everything but the waiting for the disk. Nothing is durable yet."""
         chain = self.chain
         rows = []
         salts = os.urandom(_SALT_BYTES * len(entries))
@@ -148,8 +160,7 @@ class EventLog:
             salts = salts[_SALT_BYTES:]
             body_hash, chain = link_entry(chain, entry, salt)
             rows.append((*entry[:7], salt, body_hash, entry.body, chain))
-        point = Point(entries[-1].seq, chain)
-        with self._writing("append to the event log"):
+        with self._writing(_APPENDING):
             crash_point("store.append.before_begin")
             self._end_view()
             self._begin()
@@ -158,11 +169,33 @@ class EventLog:
                 self._writer.executemany(_ERASED, list(erase.items()))
                 self._writer.executemany(_ERASE, [(seq,) for seq in erase])
             crash_point("store.append.inserted")
+        self._inserted = Point(entries[-1].seq, chain)
+
+    def commit(self) -> None:
+        """The second part: the batch and the mark go to the disk.
+
+        It alone may run on another thread, while the owner calls `find` and nothing else.
+        """
+        with self._writing(_APPENDING):
             self._writer.execute("COMMIT")
             crash_point("store.append.committed")
-            self._marks.write(Mark(self.epoch, point))
+            self._marks.write(Mark(self.epoch, self._inserted))
             crash_point("store.append.marked")
-        self.head, self.chain = point
+
+    def committed(self) -> None:
+        """The last part, after `commit` has returned: look-ups see the batch, and a long WAL is emptied."""
+        self.head, self.chain = self._inserted
+        self._end_view()
+        if self._wal_pages < CHECKPOINT_PAGES:
+            return
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error:
+            pass  # everything is still in the WAL; the next one tries again, as SQLite's own would
+
+    def _note_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[None]:
@@ -193,13 +226,13 @@ class EventLog:
 
     def find(self, device: str, msg_id: bytes) -> Known | None:
         """The committed entry with this id, if there is one. Raises E504, E610."""
-        with storage_errors("read the event log"):
+        with _READING:
             if not self._viewing:
                 # One read transaction for all look-ups between two appends: each of its own would take
                 # and return a lock of the file and look at the WAL again, most of what it costs.
                 self._finder.execute("BEGIN")
                 self._viewing = True
-            rows = query(self._finder, _FIND, (device, msg_id))
+            rows: list[Any] = self._finder.execute(_FIND, (device, msg_id)).fetchall()
         return Known(*rows[0]) if rows else None
 
     def _end_view(self) -> None:
@@ -210,7 +243,7 @@ class EventLog:
 
     def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
         """What sort of entry a seq is and where; None if there is none or it is erased. Raises E504, E610."""
-        with storage_errors("read the event log"):
+        with _READING:
             rows = query(
                 self._finder, "SELECT kind, room FROM events WHERE seq = ? AND body IS NOT NULL", (seq,)
             )
@@ -221,7 +254,7 @@ class EventLog:
 
         In the order of the log, so that a message with a clock that was ahead is not passed over.
         """
-        with storage_errors("read the event log"):
+        with _READING:
             rows: list[tuple[int, int]] = query(self._finder, _OLDEST, (room, after, limit))
         return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
 
@@ -229,7 +262,7 @@ class EventLog:
         """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""
         while True:
             # Whole pieces: a statement left open would keep `find` on an old view of the log.
-            with storage_errors("read the event log"):
+            with _READING:
                 rows = query(self._reader, _STATE, (after, _STATE_ROWS))
             yield from map(to_entry, rows)
             if len(rows) < _STATE_ROWS:

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -31,8 +32,18 @@ CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 POLL_SECONDS: Final = 0.05
 EXIT_FAILED: Final = 1
 SHOWN_LINES: Final = 20
+# Of each process; the kernel's own bound where nobody has raised it.
+DESCRIPTORS_LIMIT: Final = 1024 * 1024
 
 log = get_log("server")
+
+
+def allow_descriptors() -> None:
+    """Take all the open files that the box gives: the usual 1,024 are kept low for programs with select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def real_children(settings: Settings) -> list[ChildSpec]:
@@ -52,6 +63,7 @@ def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = Non
     """
     home = home.resolve()
     settings = load_settings(home, os.environ)
+    allow_descriptors()
     run_directory = make_run_directory(home)
     lock = PidLock(run_directory)
     try:

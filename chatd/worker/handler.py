@@ -10,6 +10,7 @@ import itertools
 import socket
 import socketserver
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -54,6 +55,8 @@ class ChatListener(Listener):
         self.dispatcher = Dispatcher(loop)
         self.credentials = credentials
         self.handshake_seconds = handshake_seconds
+        # Not data: logins compute one at a time (see `Login`).
+        self.login_turn = threading.Lock()
 
 
 class Connection(socketserver.BaseRequestHandler):
@@ -98,7 +101,7 @@ class Connection(socketserver.BaseRequestHandler):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         deadline = time.monotonic() + listener.handshake_seconds
         try:
-            return Login(sock, listener.credentials, deadline).run()
+            return Login(sock, listener.credentials, deadline, listener.login_turn).run()
         except TimeoutError:
             log.info("handshake_timeout", address=address)
         except ssl.SSLError as error:

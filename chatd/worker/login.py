@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, pack
+from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, SessionKeys, pack
 from chatd.errors import ChatdError
 from chatd.faults import crash_point
 from chatd.net.channel import TlsChannel
@@ -49,12 +52,21 @@ class LoggedIn(NamedTuple):
 
 
 class Login:
-    """One connection's way in; every step must end before ``deadline`` (monotonic seconds)."""
+    """One connection's way in; the peer must get through it before ``deadline`` (monotonic seconds).
 
-    def __init__(self, sock: socket.socket, credentials: Credentials, deadline: float) -> None:
+    ``turn`` is the same for all logins of a process. Who computes holds it, who waits for the peer does not.
+    Waiting for it is not counted against the peer: in a storm of logins all of them would end half-way.
+    """
+
+    def __init__(
+        self, sock: socket.socket, credentials: Credentials, deadline: float, turn: threading.Lock
+    ) -> None:
         self._sock = sock
         self._credentials = credentials
         self._deadline = deadline
+        # With hundreds of logins that compute at the same time the worker's loop stood in line for the
+        # interpreter for seconds, and was taken for hung (tests/crash/chaos/storm.py).
+        self._turn = turn
         self._channel = TlsChannel(credentials.context, server_side=True)
         self._received = 0
 
@@ -62,15 +74,32 @@ class Login:
         """Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
         self._tls()
         crash_point("worker.login.tls")
-        # OpenSSL goes on without a protocol when a client offers others only (RFC 7301, 3.2 wants an alert).
-        if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
-            raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")
-        leaf = self._channel.peer_certificate()
-        name, serial = device_of(leaf)
+        with self._computing():
+            # OpenSSL goes on without a protocol where a client offers others only (RFC 7301, 3.2: an alert).
+            if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
+                raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")
+            leaf = self._channel.peer_certificate()
+            name, serial = device_of(leaf)
         if name.instance != self._credentials.instance:
             raise ChatdError("E210", f"the certificate is for the server {name.instance}")
         if not self._credentials.envelope:
             return LoggedIn(self._channel, PlainSealer(), PlainOpener(), name, serial)
+        keys = self._envelope(leaf)
+        return LoggedIn(self._channel, keys.sealer, keys.opener, name, serial)
+
+    def _tls(self) -> None:
+        data, done = b"", False
+        while not done:
+            try:
+                with self._computing():
+                    done = self._channel.handshake(data)
+            finally:
+                # Also after a failure: the alert tells the client why.
+                self._send(self._channel.take_outgoing())
+            if not done:
+                data = self._receive()
+
+    def _envelope(self, leaf: bytes) -> SessionKeys:
         handshake = ServerHandshake(
             binding=self._channel.binding(),
             server_leaf=self._credentials.server_leaf,
@@ -80,23 +109,24 @@ class Login:
             max_frame=FRAME_LIMIT,
         )
         first, rest = self._message(b"")
-        self._send(self._channel.protect(pack(handshake.respond(first))))
+        with self._computing():
+            answer = self._channel.protect(pack(handshake.respond(first)))
+        self._send(answer)
         second, rest = self._message(rest)
         if rest:
             raise ChatdError("E104", "data before the envelope was established")
-        answer, keys = handshake.accept(second)
-        self._send(self._channel.protect(pack(answer)))
-        return LoggedIn(self._channel, keys.sealer, keys.opener, name, serial)
+        with self._computing():
+            last, keys = handshake.accept(second)
+            answer = self._channel.protect(pack(last))
+        self._send(answer)
+        return keys
 
-    def _tls(self) -> None:
-        data = b""
-        try:
-            while not self._channel.handshake(data):
-                self._send(self._channel.take_outgoing())
-                data = self._receive()
-        finally:
-            # Also after a failure: the alert tells the client why.
-            self._send(self._channel.take_outgoing())
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        asked = time.monotonic()
+        with self._turn:
+            self._deadline += time.monotonic() - asked
+            yield
 
     def _message(self, buffered: bytes) -> tuple[bytes, bytes]:
         """The next handshake message and what came after it. Raises E104 for a bad length."""

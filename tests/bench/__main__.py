@@ -12,15 +12,15 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from tests.bench.chathome import ChatHome
-from tests.bench.machine import allow_descriptors, calibrate
+from tests.bench.machine import about, allow_descriptors, calibrate
 from tests.bench.report import text
-from tests.bench.servers import SERVERS, Server
-from tests.bench.trial import Shape, Trial
+from tests.bench.server import Server
+from tests.bench.servers import SERVERS
+from tests.bench.trial import Shape, measure
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ def main() -> None:
         for number in range(options.rounds):
             for shape in shapes:
                 best = min(best, _round(servers, shape, number, best, rows))
-    result = {"machine": _machine(best), "rows": rows}
+    result = {"machine": about(best), "rows": rows}
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1))
     print(text(result))
@@ -102,7 +102,7 @@ def _round(servers: list[Server], shape: Shape, number: int, best: float, rows: 
         if shape.clients > server.most or (shape.rooms > 1 and not server.has_rooms):
             continue
         before = calibrate()
-        row = {"round": number, "server": server.name, "shape": shape.name, **_measure(server, shape)}
+        row = {"round": number, "server": server.name, "shape": shape.name, **measure(server, shape)}
         after = calibrate()
         best = min(best, before, after)
         row["slowed"] = max(before, after) / best
@@ -110,20 +110,6 @@ def _round(servers: list[Server], shape: Shape, number: int, best: float, rows: 
         rows.append(row)
         _say(_line(row))
     return best
-
-
-def _measure(server: Server, shape: Shape) -> Json:
-    trial: Trial | None = None
-    try:
-        server.start()
-        trial = Trial(server, shape)
-        return trial.run()
-    except (RuntimeError, OSError) as error:
-        return {"error": str(error)}
-    finally:
-        if trial:
-            trial.end()
-        server.stop()
 
 
 def _line(row: Json) -> str:
@@ -139,25 +125,6 @@ def _line(row: Json) -> str:
         + ("  GENERATOR LIMITS" if flat and flat["generator_limits"] else "")
         + f"  slowed x{row['slowed']:.2f}"
     )
-
-
-def _machine(best: float) -> Json:
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        "unknown",
-    )
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpus": os.cpu_count(),
-        "model": model,
-        "kernel": os.uname().release,
-        "python": sys.version.split()[0],
-        "calibration_seconds": best,
-    }
 
 
 def _say(what: str) -> None:

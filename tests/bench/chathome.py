@@ -17,19 +17,20 @@ ROOMS = 100
 class ChatHome:
     """Made once, started many times. ``settings`` are environment settings, such as CHATD_WORKERS__COUNT."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, users: int = ROOMS + 1, **settings: str) -> None:
         # Everything as it is by default, the 3072-bit envelope key and the number of workers too.
         defaults = {"CHATD_SECURITY__RSA_KEY_SIZE": "3072", "CHATD_WORKERS__COUNT": "0"}
         self.daemon = Daemon(folder, **(defaults | settings))
+        self._environ = self.daemon.environ
         self.daemon.init()
         self.daemon.write_settings(_raise_limits)
         self.daemon.start()
         try:
             home = Home(folder)
             loaded = load_settings(folder, {})
-            # Not a process each: this is a hundred of them.
-            for room in range(ROOMS + 1):
-                add_user(home, loaded, _user(room), "laptop", None, None)
+            # Not a process each: this is a hundred of them, or a thousand.
+            for number in range(users):
+                add_user(home, loaded, _user(number), "laptop", None, None)
         finally:
             self.daemon.stop()
 
@@ -41,11 +42,17 @@ class ChatHome:
     def certs(self) -> Path:
         return self.daemon.home / "certs"
 
+    @property
+    def data(self) -> Path:
+        return self.daemon.home / "data"
+
     def identity(self, room: int) -> Path:
         """Of the user whose sessions are in a room; 0 is the lobby's."""
         return self.daemon.identity(_user(room))
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
+        """``settings`` are environment settings for this time."""
+        self.daemon.environ = self._environ | settings
         self.daemon.start()
 
     def stop(self) -> None:
@@ -56,8 +63,8 @@ class ChatHome:
         return pid
 
 
-def _user(room: int) -> str:
-    return f"bench{room}"
+def _user(number: int) -> str:
+    return f"bench{number}"
 
 
 def _raise_limits(tree: dict[str, Any]) -> None:

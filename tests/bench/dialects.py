@@ -42,10 +42,14 @@ class Dialect:
 
     def connect(self, address: tuple[str, int], number: int, room: int) -> Connection:
         """Connect and log in."""
-        tls = self._contexts[room % len(self._contexts)]
+        tls = self._contexts[self.which(number, room)]
         connection = Connection(address, tls, self.before_tls)
         self.login(connection, number, room)
         return connection
+
+    def which(self, number: int, room: int) -> int:
+        """Whose identity a connection has."""
+        return room % len(self._contexts)
 
     def before_tls(self, sock: socket.socket) -> None:
         """What comes before the handshake."""
@@ -185,7 +189,7 @@ class Chatd(Dialect):
         self._keys = [envelope_key_of(i) for i in self._identities]
 
     def login(self, c: Connection, number: int, room: int) -> None:
-        which = room % len(self._identities)
+        which = self.which(number, room)
         handshake = ClientHandshake(
             binding=c.tls.get_channel_binding("tls-unique") or b"",
             server_leaf=c.tls.getpeercert(binary_form=True) or b"",
@@ -221,6 +225,13 @@ class Chatd(Dialect):
         return encode({"type": "send", "id": number + 3, "msg_id": msg_id, "to": name, "body": text.decode()})
 
 
+class Crowd(Chatd):
+    """The same with many users in one room."""
+
+    def which(self, number: int, room: int) -> int:
+        return number % len(self._contexts)
+
+
 def _handshake_message(c: Connection, data: bytes) -> tuple[bytes, bytes]:
     while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
         data += c.read_raw()
@@ -230,6 +241,7 @@ def _handshake_message(c: Connection, data: bytes) -> tuple[bytes, bytes]:
 
 DIALECTS: dict[str, type[Dialect]] = {
     "chatd": Chatd,
+    "crowd": Crowd,
     "irc": Irc,
     "nats": Nats,
     "mqtt": Mqtt,

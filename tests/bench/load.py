@@ -214,11 +214,12 @@ class Sender:
             connection.sock.settimeout(60)
 
 
-def main() -> None:
+def main(receiver: type[Receiver] = Receiver) -> None:
+    """Serve commands until the standard input ends. ``receiver`` may know more of them."""
     allow_descriptors()
     role, dialect_name, shared, *identities = sys.argv[1:]
     dialect = DIALECTS[dialect_name]([Path(path) for path in identities])
-    worker = {"receive": Receiver, "send": Sender}[role](dialect, Shared(Path(shared)))
+    worker = {"receive": receiver, "send": Sender}[role](dialect, Shared(Path(shared)))
     gc.disable()
     for line in sys.stdin:
         command = json.loads(line)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -55,6 +56,17 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
+def settle(root: int, seconds: float = 10.0) -> None:
+    """Wait until a process tree has nothing more to do, ``seconds`` at most."""
+    last, until = usage(root).cpu, time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.2)
+        now = usage(root).cpu
+        if now - last <= 0.01:
+            return
+        last = now
+
+
 def calibrate() -> float:
     """CPU seconds of a fixed piece of work, the best of five: grows when the machine is slowed."""
     return min(_work() for _ in range(5))
@@ -72,3 +84,23 @@ def allow_descriptors() -> None:
     """As many descriptors as the system lets us have."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def about(best: float) -> dict[str, Any]:
+    """The machine that the figures are of; ``best`` is its `calibrate`."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "unknown",
+    )
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpus": os.cpu_count(),
+        "model": model,
+        "kernel": os.uname().release,
+        "python": sys.version.split()[0],
+        "calibration_seconds": best,
+    }

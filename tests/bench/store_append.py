@@ -1,7 +1,9 @@
 """Messages per second of the hub, rows per second of its log, and of bare SQLite in the same batches.
 
-The hub's way is the whole one: decode, decide, commit, reply, fan out to a worker. Run: python -m
-tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
+The hub is a process of its own under load: as many messages as the batch has are always under way, over
+its socket and the whole way: decode, decide, commit, mark, reply, fan out.
+
+Run: python -m tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import apsw
 
 from chatd.store.eventlog import EventLog
 from chatd.store.records import Entry
-from tests.bench.hubload import HubLoad, hub_load
+from tests.bench.hubflow import hub_flow
 from tests.support.storelog import NOW, entries
 
-BATCHES = (1, 10, 100)
+BATCHES = (1, 10, 100, 256)
+TURNS = 4
 
 
 def _rate(append: Callable[[list[Entry]], None], batch: int, first: int, seconds: float) -> tuple[float, int]:
@@ -54,30 +57,20 @@ def _bare(path: Path) -> Callable[[list[Entry]], None]:
     return append
 
 
-def _hub_rate(load: HubLoad, batch: int, seconds: float) -> float:
-    done, busy = 0, 0.0
-    while busy < seconds:
-        requests = load.requests(batch)
-        start = time.perf_counter()
-        done += load.run(requests)
-        busy += time.perf_counter() - start
-    return done / busy
-
-
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    with tempfile.TemporaryDirectory() as folder, hub_load(Path(folder) / "hub") as load:
+    with tempfile.TemporaryDirectory() as folder, hub_flow(Path(folder)) as flow:
         log = EventLog.open(Path(folder) / "data", now=NOW)
         bare = _bare(Path(folder) / "bare.db")
         next_bare = 1
         for batch in BATCHES:
-            # Turn and turn about, so that a slow moment of the disk hits both.
+            # Turn and turn about, so that a slow moment of the disk hits all.
             ours = theirs = hub = 0.0
-            for _ in range(4):
-                ours += _rate(log.append, batch, log.head + 1, seconds / 4)[0] / 4
-                hub += _hub_rate(load, batch, seconds / 4) / 4
-                rate, next_bare = _rate(bare, batch, next_bare, seconds / 4)
-                theirs += rate / 4
+            for _ in range(TURNS):
+                ours += _rate(log.append, batch, log.head + 1, seconds / TURNS)[0] / TURNS
+                hub += flow.run(batch, seconds / TURNS) / TURNS
+                rate, next_bare = _rate(bare, batch, next_bare, seconds / TURNS)
+                theirs += rate / TURNS
             result = {
                 "batch": batch,
                 "hub": round(hub),
@@ -87,6 +80,7 @@ def main() -> None:
                 "ratio": round(ours / theirs, 2),
             }
             sys.stdout.write(json.dumps(result) + "\n")
+            sys.stdout.flush()
         log.close()
 
 

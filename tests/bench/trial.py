@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.load import DELIVERED, SENT, SHARED_BYTES, Shared
-from tests.bench.machine import usage
-from tests.bench.servers import Server
+from tests.bench.machine import settle, usage
+from tests.bench.server import Server
 
 Json = dict[str, Any]
 
@@ -39,14 +39,18 @@ class Shape:
 class Process:
     """One process of the load generator."""
 
-    def __init__(self, role: str, server: Server, shared: Path) -> None:
+    def __init__(self, role: str, server: Server, shared: Path, module: str = "tests.bench.load") -> None:
         names = [str(path) for path in server.identities()]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.load", role, server.dialect, str(shared), *names],
+            [sys.executable, "-m", module, role, server.dialect, str(shared), *names],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def ask(self, do: str, **arguments: Any) -> None:
         assert self._process.stdin
@@ -88,7 +92,7 @@ class Trial:
         self._receiver = Process("receive", server, path)
         self._sender = Process("send", server, path)
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._receiver.end()
         self._sender.end()
         self._file.close()
@@ -96,24 +100,29 @@ class Trial:
     def run(self) -> Json:
         """All figures of the trial."""
         shape = self._shape
-        result = self._connect()
-        gap = shape.clients / shape.rooms / shape.load
-        count = max(20, round(shape.seconds / gap))
-        result["fixed"] = self._phase("rate", gap=gap, count=count, rooms=shape.rooms)
+        result = self.connect()
+        result["fixed"] = self.fixed(shape.seconds)
         if shape.flat and shape.rooms == 1 and self._server.sends_flat_out:
-            result["flat"] = self._phase("flat_out", seconds=shape.flat, per_message=shape.clients)
+            result["flat"] = self.phase("flat_out", seconds=shape.flat, per_message=shape.clients)
         result["rss_kb_after"] = usage(self._server.pid).rss_kb
         return result
 
-    def _connect(self) -> Json:
+    def fixed(self, seconds: float) -> Json:
+        """The fixed load for so long."""
+        shape = self._shape
+        gap = shape.clients / shape.rooms / shape.load
+        return self.phase("rate", gap=gap, count=max(20, round(seconds / gap)), rooms=shape.rooms)
+
+    def connect(self) -> Json:
+        """Everybody logs in and hears their room."""
         shape, server = self._shape, self._server
         # The first few warm the server up: modules, buffers, threads.
         self._receiver.call("login", port=server.port, first=0, count=10, rooms=shape.rooms)
-        self._settle()
+        settle(server.pid)
         before = usage(server.pid)
         rest = shape.clients - 10
         took = self._receiver.call("login", port=server.port, first=10, count=rest, rooms=shape.rooms)
-        self._settle()
+        settle(server.pid)
         after = usage(server.pid)
         self._receiver.call("hear", rooms=shape.rooms)
         self._sender.call("login", port=server.port, first=shape.clients, rooms=shape.rooms)
@@ -125,22 +134,13 @@ class Trial:
             "idle_kb": (after.rss_kb - before.rss_kb) / rest,
         }
 
-    def _settle(self) -> None:
-        """Wait until the server has nothing more to do with the logins."""
-        last = usage(self._server.pid).cpu
-        for _ in range(50):
-            time.sleep(0.2)
-            now = usage(self._server.pid).cpu
-            if now - last <= 0.01:
-                return
-            last = now
-
     def _idle_cpu(self) -> float:
         before = usage(self._server.pid).cpu
         time.sleep(1.0)
         return usage(self._server.pid).cpu - before
 
-    def _phase(self, do: str, **arguments: Any) -> Json:
+    def phase(self, do: str, **arguments: Any) -> Json:
+        """One stretch of sending, ``do`` as the sender does it."""
         shape = self._shape
         for slot in (DELIVERED, SENT):
             self._shared.set(slot, 0)
@@ -162,3 +162,18 @@ class Trial:
         }
         result["generator_limits"] = max(result["receiver_busy"], result["sender_busy"]) > GENERATOR_LIMIT
         return result
+
+
+def measure(server: Server, shape: Shape) -> Json:
+    """Start the server, run the trial, stop it; a failure is a result, too."""
+    trial: Trial | None = None
+    try:
+        server.start()
+        trial = Trial(server, shape)
+        return trial.run()
+    except (RuntimeError, OSError) as error:
+        return {"error": str(error)}
+    finally:
+        if trial:
+            trial.close()
+        server.stop()

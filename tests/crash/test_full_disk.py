@@ -44,6 +44,7 @@ class Life:
         self.hub = Hub(
             self.log, recover(self.log), settings or Settings(), self._reader, lambda: NOW, lambda: self.room
         )
+        self.hub.links[self.edge.link.number] = self.edge.link
         self.settle()
 
     def settle(self) -> None:

@@ -22,7 +22,7 @@ from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import recover
 from chatd.hub.wire import LinkBuffer
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
-from chatd.store import database
+from chatd.store import eventlog
 from chatd.store.eventlog import EventLog
 from chatd.store.reader import Reader
 from chatd.store.verify import verify
@@ -39,7 +39,7 @@ SERIAL = "a1"
 
 @pytest.fixture(autouse=True)
 def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(eventlog, "CHECKPOINT_PAGES", 12)
 
 
 class Told:
@@ -69,7 +69,9 @@ class Life:
         self._told = told
         self._asked: dict[int, JsonObject] = {}
         self.hub = Hub(log, recover(log), Settings(), reader, lambda: NOW)
+        self.hub.links[self._link.number] = self._link
         self.hub.handle(self._link, ["operator"], b"")
+        self._turns = 0
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> None:
         label = len(self._asked) + 1
@@ -80,9 +82,19 @@ class Life:
         self.hub.handle(self._link, ["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")
 
     def settle(self) -> None:
-        """A turn of the loop: commit, then tell."""
-        self.hub.commit()
-        self._link.flush()
+        """A turn of the loop: commit, then tell. Every other time as if on a thread of its own."""
+        self._turns += 1
+        if self._turns % 2 and self.hub.uncommitted and self.hub.can_overlap:
+            wait = self.hub.begin_commit()
+            self._tell()
+            wait()
+            self.hub.end_commit()
+        else:
+            self.hub.commit()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._link.write()
         try:
             data = self._theirs.recv(1_000_000)
         except BlockingIOError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ class Edge:
 
     def take(self) -> None:
         """Carry out what the hub has sent."""
-        self.link.flush()
+        self.link.write()
         try:
             data = self._sock.recv(4_000_000)
         except BlockingIOError:
@@ -94,11 +95,19 @@ class HubBox:
         self.edges = [Edge(), Edge()]
         self.operator = Edge()
         self.operator.link.operator = True
+        self.hub.links = {edge.link.number: edge.link for edge in (*self.edges, self.operator)}
+        self._turns = 0
         self.settle()
 
     def settle(self) -> None:
-        """What the loop does after each round."""
-        self.hub.commit()
+        """What the loop does after each round, in both of its ways to commit."""
+        self._turns += 1
+        if self._turns % 2 and self.hub.uncommitted and self.hub.can_overlap:
+            wait = self.hub.begin_commit()
+            wait()
+            self.hub.end_commit()
+        else:
+            self.hub.commit()
         for edge in (*self.edges, self.operator):
             edge.take()
 
@@ -121,6 +130,11 @@ class HubBox:
         self.hub.handle(edge.link, ["request", sid], json.dumps({"type": kind, "id": 1} | fields).encode())
         self.settle()
         return edge.reply
+
+    def reads(self) -> None:
+        """Wait for a read and hand over its result."""
+        select.select([self._reader], [], [], 30)
+        self._reader.deliver()
 
     def entries(self) -> Iterator[JsonObject]:
         """The events of the log in order."""

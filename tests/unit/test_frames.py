@@ -137,6 +137,32 @@ def test_nothing_but_an_object_or_an_error_comes_out(payload: bytes) -> None:
         assert decode(encode(value)[frames.HEADER_SIZE :]) == value
 
 
+BLANKS = st.sampled_from(["", " ", "\n"])
+ITEMS = st.tuples(
+    BLANKS,
+    st.sampled_from(["a", "b", "", "\\u0061"]),
+    BLANKS,
+    BLANKS,
+    st.sampled_from(
+        ["1", "-0", '"b"', '":"', '"x\\""', "null", "true", "1.5", "[]", '{"a":"b"}', str(2**53 + 1)]
+    ),
+)
+FLAT = st.lists(ITEMS, max_size=5).map(
+    lambda items: ("{" + ",".join(f'{b}"{k}"{c}:{d}{v}' for b, k, c, d, v in items) + "}").encode()
+)
+
+
+@given(st.one_of(FLAT, PAIRS.map(lambda t: t.encode("utf-8", "surrogatepass"))))
+def test_the_short_way_takes_only_what_the_long_way_takes(payload: bytes) -> None:
+    value = frames._decode_flat(payload)
+    if value is not None:
+        assert json.dumps(value) == json.dumps(frames._decode_any(payload))
+
+
+def test_the_short_way_takes_a_message() -> None:
+    assert frames._decode_flat('{"type":"send","id":1,"to":"#lobby","body":"[grüße] {x}: \'y\'"}'.encode())
+
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import apsw
@@ -31,9 +32,9 @@ def reader(log: EventLog, tmp_path: Path) -> Iterator[Reader]:
     opened.close()
 
 
-def _in(rooms: list[str | None], after: int, limit: int) -> list[tuple[int, str | None, bytes]]:
+def _in(rooms: list[str | None], after: int, limit: int) -> list[tuple[int, bytes]]:
     wanted = [entry(seq) for seq in range(after + 1, HEAD + 1)]
-    return [(e.seq, e.room, e.body) for e in wanted if e.room in rooms][:limit]
+    return [(e.seq, e.body) for e in wanted if e.room in rooms][:limit]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_page_has_a_limit_of_rooms(reader: Reader) -> None:
 
 
 def test_history(reader: Reader) -> None:
-    lobby = [(seq, body) for seq, _room, body in _in(["#lobby"], 0, HEAD)]
+    lobby = _in(["#lobby"], 0, HEAD)
     assert reader.history("#lobby", limit=3) == lobby[-3:]
     assert reader.history("#lobby", before=lobby[5][0], limit=3) == lobby[2:5]
     assert reader.history("#lobby", after=lobby[5][0], limit=3) == lobby[6:9]
@@ -70,6 +71,27 @@ def test_history(reader: Reader) -> None:
     assert reader.history("#lobby", after=0, limit=2) == lobby[:2]
     assert reader.history("#lobby", before=1, limit=3) == []
     assert reader.history("#lobby", limit=0) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 130, 700])
+def test_reading_ends_with_the_event_that_is_too_much(reader: Reader, size: int) -> None:
+    """At the earliest with the second, so that a page of one large event is not taken for the last."""
+    lobby = _in(["#lobby"], 0, HEAD)
+
+    def some(events: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        totals = list(accumulate(len(body) + 1 for _, body in events))
+        return events[: max(2, 1 + sum(total <= size for total in totals))]
+
+    assert reader.history("#lobby", after=0, limit=HEAD, size=size) == some(lobby)
+    assert reader.history("#lobby", limit=HEAD, size=size) == some(lobby[::-1])[::-1]
+    assert reader.page(["#lobby"], 0, HEAD, size) == some(lobby)
+    assert len(reader.page(["#lobby"], 0, 1, size)) == 1
+
+
+def test_a_page_that_ends_early_leaves_nothing_open(log: EventLog, reader: Reader) -> None:
+    reader.page(["#lobby"], 0, HEAD, 0)
+    log.append(entries(HEAD + 1, 1))
+    assert reader.head() == HEAD + 1
 
 
 def test_entry_and_head(log: EventLog, reader: Reader) -> None:
@@ -87,7 +109,7 @@ def test_an_erased_body_leaves_the_chain_whole(tmp_path: Path, log: EventLog, re
     assert verify(tmp_path / "data", full=True).ok
     assert reader.entry(4) == entry(4)._replace(body=b"")
     assert [seq for seq, _ in reader.history("#lobby", after=0, limit=2)] == [8, 12]
-    assert [seq for seq, _room, _body in reader.page(["#lobby"], 0, 2)] == [8, 12]
+    assert [seq for seq, _body in reader.page(["#lobby"], 0, 2)] == [8, 12]
 
 
 @pytest.mark.parametrize("body", ["NULL", "x'7b7d'", "zeroblob(64)"])

@@ -23,7 +23,7 @@ def run(folder: Path, *, events: int, seed: int) -> dict[str, Any]:
     """Fill a log with ``events`` messages of 100 bytes, then kill its hub again and again; seconds."""
     stage = Stage(folder / "home", Journal(folder / "faults.jsonl"))
     stage.daemon.init()
-    _fill(stage.home / "data", events)
+    fill(stage.home / "data", events)
     began = time.monotonic()
     stage.keep()
     try:
@@ -48,7 +48,8 @@ def run(folder: Path, *, events: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _fill(data: Path, count: int) -> None:
+def fill(data: Path, count: int) -> None:
+    """Make a log that has ``count`` events, as fast as it goes."""
     log = EventLog.open(data, now=clock())
     while log.head < count:
         log.append([_message(seq) for seq in range(log.head + 1, log.head + 1 + BATCH)])

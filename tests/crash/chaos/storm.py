@@ -1,58 +1,84 @@
 """A whole server restarted under many clients: how long until each of them is back and has missed nothing.
 
-The clients are threads of this process' `Client` objects with their memory as state; they are the
-product's own, with its jitter. Before the kill, while it is down and afterwards somebody keeps talking.
+The clients are in processes of their own (see `listeners`). Before the kill, while it is down and afterwards
+somebody keeps talking.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from chatctl.client import Client
-from chatctl.client.local import CaughtUp
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
-from chatd.proto.events import Message
 from tests.crash.chaos.journal import Journal
+from tests.crash.chaos.listeners import SETTLE_SECONDS
 from tests.crash.chaos.report import spread
 from tests.crash.chaos.stage import Stage
 
 USERS = 20
 ROOM = "#lobby"
-SETTLE_SECONDS = 300.0
 TALK_PAUSE = 0.5
+# Clients of one process; at several hundred they wait for its interpreter.
+TOGETHER = 100
 
 
-class Watcher:
-    """One client that listens; thread-safe enough: the I/O thread writes, the trial reads at the end."""
+class Crowd:
+    """All clients, in as many processes as they need."""
 
-    def __init__(self, identity: Any) -> None:
-        self.client = Client(identity)
-        self.seen: list[int] = []
-        self.caught_up = 0.0
-        self.client.on_event(self._note)
+    def __init__(self, clients: int, identities: list[Path]) -> None:
+        sizes = [min(TOGETHER, clients - start) for start in range(0, clients, TOGETHER)]
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.crash.chaos.listeners", str(size), *map(str, identities)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for size in sizes
+        ]
 
-    def _note(self, event: object) -> None:
-        if isinstance(event, CaughtUp):
-            self.caught_up = time.monotonic()
-        elif isinstance(event, Message):
-            self.seen.append(event.seq)
+    def ask(self, do: str, **arguments: Any) -> list[dict[str, Any]]:
+        """The answers of all processes. Raises AssertionError when clients do not get there."""
+        for process in self._processes:
+            assert process.stdin
+            process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            process.stdin.flush()
+        answers = []
+        for process in self._processes:
+            assert process.stdout
+            answer = json.loads(process.stdout.readline() or '{"error": "a process of clients has ended"}')
+            if "error" in answer:
+                raise AssertionError(answer["error"])
+            answers.append(answer)
+        return answers
+
+    def close(self) -> None:
+        """Hang up."""
+        for process in self._processes:
+            assert process.stdin
+            process.stdin.close()
+        for process in self._processes:
+            assert process.stdout
+            process.wait(60)
+            process.stdout.close()
 
 
 def run(folder: Path, *, clients: int, what: str, seed: int) -> dict[str, Any]:
     """``what``: kill the whole "server", its "workers", or its "hub". Times are seconds after the kill."""
     stage = Stage(folder / "home", Journal(folder / "faults.jsonl"))
-    watchers: list[Watcher] = []
+    crowd: Crowd | None = None
     try:
         stage.begin()
-        identities = [read_identity(stage.daemon.add_user(f"user{n}")) for n in range(USERS)]
-        watchers = [Watcher(identities[n % USERS]) for n in range(clients)]
-        for watcher in watchers:
-            watcher.client.start()
-        _settled(watchers, 0.0)
+        identities = [stage.daemon.add_user(f"user{n}") for n in range(USERS)]
+        crowd = Crowd(clients, identities)
+        crowd.ask("settled", after=0.0)
         talker = _Talker(stage.daemon.identity("alice", "console"))
         time.sleep(3.0)
         names = {"server": ["supervisor"], "hub": ["hub"], "workers": ["worker-1", "worker-2"]}[what]
@@ -61,15 +87,14 @@ def run(folder: Path, *, clients: int, what: str, seed: int) -> dict[str, Any]:
         up = time.monotonic() - killed
         if what == "hub":
             time.sleep(2.0)  # nobody is disconnected: the worker says "lagged", the clients resume
-        _settled(watchers, killed)
+        back = [at - killed for part in crowd.ask("settled", after=killed) for at in part["back"]]
         sent = talker.stop()
-        _settled_on(watchers, sent[-1])
+        # All listened before the first was sent.
+        wrong = sum(part["wrong"] for part in crowd.ask("seen", seqs=sent))
     finally:
-        for watcher in watchers:
-            watcher.client.close()
+        if crowd is not None:
+            crowd.close()
         stage.stop()
-    back = [watcher.caught_up - killed for watcher in watchers]
-    wrong = sum(watcher.seen != sent for watcher in watchers)  # all listened before the first was sent
     return {
         "trial": "storm",
         "what": what,
@@ -105,20 +130,3 @@ class _Talker:
         self._thread.join()
         self._client.close()
         return self._seqs
-
-
-def _settled(watchers: list[Watcher], after: float) -> None:
-    _until(lambda: all(watcher.caught_up > after for watcher in watchers), watchers)
-
-
-def _settled_on(watchers: list[Watcher], seq: int) -> None:
-    _until(lambda: all(watcher.seen and watcher.seen[-1] >= seq for watcher in watchers), watchers)
-
-
-def _until(condition: Any, watchers: list[Watcher]) -> None:
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            connected = sum(watcher.client.connected for watcher in watchers)
-            raise AssertionError(f"{connected} of {len(watchers)} clients connected")
-        time.sleep(0.05)

@@ -1,0 +1,141 @@
+"""A member of a busy room stops reading: what the others notice, what it costs, when it is cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+from tests.bench.dialects import DIALECTS
+from tests.bench.limits.stage import Chatd, Stage, say
+from tests.bench.limits.verdict import Result, Row, at_most, exactly, middle, told
+from tests.bench.machine import usage
+from tests.bench.trial import Json, Shape, Trial
+from tests.bench.wire import Connection
+
+LOAD = 10_000
+CLIENTS = 50
+# At 200 messages a second it takes about 20 s until the kernel's buffers and then the outbox are full.
+WITH_SECONDS, WITHOUT_SECONDS, ROUNDS = 34.0, 12.0, 2
+SHORT_SECONDS, SHORT_OUTBOX = 20.0, str(64 * 1024)
+RECEIVE_BUFFER = 4096
+P99_RATIO = 1.2
+GROWTH_MB = 2.0
+CUT_SECONDS = 10.0
+SAMPLE_SECONDS = 0.25
+
+
+def run(stage: Stage) -> Result:
+    """Phases without and with it take turns."""
+    # So that all is full in a few seconds.
+    settings = {"CHATD_LIMITS__OUTBOX_BYTES": SHORT_OUTBOX} if stage.short else {}
+    server = Chatd(stage.folder, stage.home(), 1, **settings)
+    server.start()
+    try:
+        with closing(Trial(server, Shape(CLIENTS, 1, LOAD, 0.0, 0.0))) as trial:
+            trial.connect()
+            found = _phases(trial, server, stage.short)
+    finally:
+        server.stop()
+    return Result(_rows(found), found)
+
+
+def _phases(trial: Trial, server: Chatd, short: bool) -> Json:
+    without_seconds = SHORT_SECONDS / 2 if short else WITHOUT_SECONDS
+    with_seconds = SHORT_SECONDS if short else WITH_SECONDS
+    # The hub's memory of recent events and SQLite's cache fill up first.
+    trial.fixed(without_seconds)
+    found: Json = {"without": [], "with": []}
+    for _ in range(1 if short else ROUNDS):
+        found["without"].append(_phase(trial, server, without_seconds))
+        member = _stopped(server)
+        try:
+            found["with"].append(_phase(trial, server, with_seconds) | _cut(server))
+        finally:
+            member.close()
+        say(f"with it: {found['with'][-1]}")
+    return found
+
+
+def _stopped(server: Chatd) -> Connection:
+    """A member that has heard the room's past and then never reads again."""
+    dialect = DIALECTS["chatd"]([server.home.identity(1)])
+    member = dialect.connect(("127.0.0.1", server.port), 0, 0)
+    dialect.hear(member, 0)
+    member.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return member
+
+
+def _phase(trial: Trial, server: Chatd, seconds: float) -> Json:
+    began = time.time()
+    with Growth(server.workers()) as workers:
+        fixed = trial.fixed(seconds)
+    return {"began": began, "fixed": fixed, "growth_mb": workers.growth_kb / 1024}
+
+
+def _cut(server: Chatd) -> Json:
+    """What the log says of the last member that was cut; ``None`` where it says nothing."""
+    time.sleep(0.5)
+    lines = server.home.daemon.log_lines("connections.log")
+    full = [line for line in lines if line["event"] == "slow_consumer"]
+    closed = [line for line in lines if line["event"] == "session_closed" and line["user"] == "bench1"]
+    if not full or not closed or closed[-1]["at"] < full[-1]["at"]:
+        return {"full": None, "closed": None, "reason": None}
+    return {"full": _seconds(full[-1]), "closed": _seconds(closed[-1]), "reason": full[-1]["event"]}
+
+
+def _seconds(line: Json) -> float:
+    return datetime.fromisoformat(line["at"]).timestamp()
+
+
+class Growth:
+    """The most by which the memory of some processes grew meanwhile."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._first = self._most = self._now()
+
+    def __enter__(self) -> Growth:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def growth_kb(self) -> int:
+        return self._most - self._first
+
+    def _now(self) -> int:
+        return sum(usage(pid).rss_kb for pid in self._pids)
+
+    def _watch(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            self._most = max(self._most, self._now())
+
+
+def _rows(found: Json) -> list[Row]:
+    without, stopped = found["without"], found["with"]
+    before, after = (middle(phases, "fixed", "ages", 7) for phases in (without, stopped))
+    rows = [
+        told("p99 of the others, without", before, "ms"),
+        told("p99 of the others, with", after, "ms"),
+        at_most("with / without", after / before, P99_RATIO, ""),
+        told("growth of the workers, without", middle(without, "growth_mb"), "MB"),
+        at_most("growth of the workers, with", middle(stopped, "growth_mb"), GROWTH_MB, "MB"),
+        exactly("cut", sum(phase["full"] is not None for phase in stopped), len(stopped)),
+    ]
+    cut: list[Any] = [phase for phase in stopped if phase["full"] is not None]
+    if cut:
+        full = max(phase["closed"] - phase["full"] for phase in cut)
+        rows.append(
+            told("from the start until its queue was full", max(p["full"] - p["began"] for p in cut), "s")
+        )
+        rows.append(at_most(f"from then until it was gone ({cut[0]['reason']})", full, CUT_SECONDS, "s"))
+    return rows

@@ -1,0 +1,34 @@
+"""The server takes the open files that the box gives it, and says when these are too few."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.daemon import Daemon
+
+SOFT, HARD = 300, 420
+
+
+def limited(hard: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT, hard))
+
+
+def limits_of(pid: int) -> list[str]:
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line for line in lines if line.startswith("Max open files")).split()[3:5]
+
+
+def test_soft_limits_are_raised_and_hard_ones_reported(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "home", CHATD_SERVER__MAX_CONNECTIONS="1000")
+    daemon.init()
+    try:
+        daemon.chatd("start", preexec_fn=limited(HARD))
+        assert {tuple(limits_of(pid)) for pid in daemon.pids()} == {(str(HARD), str(HARD))}
+        found = daemon.chatd("check", check=False, preexec_fn=limited(HARD)).stdout
+        assert f"{HARD} open files are allowed" in found
+        assert "W115" in found
+    finally:
+        daemon.stop()
+    assert "W115" not in daemon.chatd("check", check=False).stdout

@@ -1,0 +1,161 @@
+"""A batch is committed while the next one is decided: nobody is told anything too early."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub.committing import PATIENCE_SECONDS, Committer
+from chatd.proto.frames import JsonObject, decode, split
+from tests.support.hubedge import Edge, HubBox
+
+
+class Talk:
+    """alice, who is logged in, and the replies that were written to her worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.box = HubBox(folder, Settings())
+        assert self.box.ask(self.box.operator, 0, "user_add", user="alice", device="dev", serial="a1")
+        self.edge: Edge = self.box.edges[0]
+        assert self.box.open(self.edge, 1, "alice", "dev", "a1")
+        self.box.settle()
+        self.label = 100
+
+    def say(self, msg_id: int, body: str = "hello") -> int:
+        """Ask for it; the label of the reply."""
+        return self.ask("send", to="#lobby", body=body, msg_id=f"{msg_id:032x}")
+
+    def ask(self, kind: str, **fields: Any) -> int:
+        self.label += 1
+        request = {"type": kind, "id": self.label, **fields}
+        self.box.hub.handle(self.edge.link, ["request", 1], json.dumps(request).encode())
+        return self.label
+
+    def told(self) -> dict[int, JsonObject]:
+        """Replies written since the last time, by label."""
+        replies: dict[int, JsonObject] = {}
+
+        def on_reply(_: int, label: int, payload: bytes) -> None:
+            (replies[label],) = (decode(each) for each in split(payload))
+
+        self.edge._on_reply = on_reply  # type: ignore[method-assign,assignment]
+        self.edge.take()
+        return replies
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[Talk]:
+    talk = Talk(tmp_path / "data")
+    yield talk
+    talk.box.close()
+
+
+def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> None:
+    hub = talk.box.hub
+    first = talk.say(1)
+    wait = hub.begin_commit()
+    second, resent, reused = talk.say(2), talk.say(1), talk.say(1, "another")
+    assert talk.told() == {}
+    wait()
+    assert talk.told() == {}
+    hub.end_commit()
+    replies = talk.told()
+    assert list(replies) == [first]
+    seq = replies[first]["result"]["seq"]
+    assert talk.box.log.head == seq
+    # Sent again while the first was on its way to the disk: the same answer, once the disk has the rest.
+    hub.commit()
+    replies = talk.told()
+    assert list(replies) == [second, resent, reused]
+    assert replies[second]["result"]["seq"] == seq + 1
+    assert replies[resent]["result"]["seq"] == seq
+    assert replies[reused]["code"] == "E408"
+    again = talk.say(2)
+    hub.commit()
+    assert talk.told()[again]["result"]["seq"] == seq + 1
+    assert [e["seq"] for e in talk.box.entries() if e["type"] == "message"] == [seq, seq + 1]
+
+
+def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
+    hub = talk.box.hub
+    labels = [talk.say(n) for n in range(3)]
+    for start in (3, 6):
+        wait = hub.begin_commit()
+        labels += [talk.say(start + n) for n in range(3)]
+        wait()
+        hub.end_commit()
+    assert hub.can_overlap
+    hub.commit()
+    assert list(talk.told()) == labels
+    request = b'{"type":"redact","id":9,"room":"#lobby","seq":%d}' % talk.box.log.head
+    hub.handle(talk.box.operator.link, ["request", 0], request)
+    # What is erased must leave the disk at once: the loop commits this batch and does nothing else meanwhile.
+    for can in (False, True):
+        assert hub.can_overlap == can
+        hub.commit()
+
+
+def test_a_read_asked_meanwhile_waits_for_the_commit_of_what_it_may_see(talk: Talk) -> None:
+    hub = talk.box.hub
+    talk.say(1)
+    wait = hub.begin_commit()
+    talk.say(2)
+    history = talk.ask("history", room="#lobby", limit=5)
+    wait()
+    hub.end_commit()
+    assert history not in talk.told()
+    hub.commit()
+    replies: dict[int, JsonObject] = {}
+    while history not in replies:
+        talk.box.reads()
+        hub.commit()
+        replies = talk.told()
+    bodies = [e.get("msg_id") for e in replies[history]["result"]["events"] if e["type"] == "message"]
+    assert bodies == [f"{n:032x}" for n in (1, 2)]
+
+
+def _readable(source: Committer) -> bool:
+    return bool(select.select([source], [], [], 30)[0])
+
+
+def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
+    now = [10.0]
+    committer = Committer(lambda: now[0])
+    try:
+        gate, opener = socket.socketpair()
+        with gate, opener:
+            committer.begin(lambda: gate.recv(1) and None)  # type: ignore[arg-type]
+            assert committer.busy
+            for passed, slow in ((0.0, False), (PATIENCE_SECONDS + 0.1, True)):
+                now[0] = 10.0 + passed
+                assert committer.slow == slow
+            opener.send(b"x")
+            assert _readable(committer)
+            committer.end()
+        assert (committer.busy, committer.slow) == (False, False)
+    finally:
+        committer.close()
+
+
+@pytest.mark.parametrize("error", [ChatdError("E504", "no more"), ValueError("a defect")])
+def test_what_a_commit_raises_ends_the_loop(error: Exception) -> None:
+    def fails() -> None:
+        raise error
+
+    committer = Committer()
+    try:
+        commit: Callable[[], None] = fails
+        committer.begin(commit)
+        with pytest.raises(type(error)) as caught:
+            committer.end()
+        assert caught.value is error
+    finally:
+        committer.close()

@@ -1,0 +1,113 @@
+"""Pages put together from the log: whole, in order, nothing twice, however many rooms and however large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from chatd.hub.reading import PAGE_BYTES, Job, Page, history_job, resume_job
+from chatd.store.eventlog import EventLog, Reader
+from chatd.store.reader import MAX_ROOMS
+from chatd.store.records import Entry
+from chatd.store.search import SearchIndex
+from tests.support.storelog import NOW, entry
+
+# More than one statement can ask for.
+ROOMS = [f"#r{number:03}" for number in range(MAX_ROOMS + 50)]
+# A few messages from each of many rooms, and long runs of large ones from the first and the last.
+SIZES = [(ROOMS[n % len(ROOMS)], 40) for n in range(300)]
+SIZES += [(ROOMS[0], 9_000)] * 20 + [(ROOMS[-1], 9_000)] * 20 + [(ROOMS[7], 30)] * 700
+
+
+def _entry(seq: int, room: str, size: int) -> Entry:
+    return entry(seq, kind="message", room=room, text=f"{seq} ".ljust(size, "x"))
+
+
+@pytest.fixture(scope="module")
+def written() -> list[Entry]:
+    return [_entry(seq, *what) for seq, what in enumerate(SIZES, 1)]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, written: list[Entry]) -> Iterator[Reader]:
+    data = tmp_path_factory.mktemp("pages") / "data"
+    log = EventLog.open(data, now=NOW)
+    log.append(written)
+    opened = Reader(data)
+    yield opened
+    opened.close()
+    log.close()
+
+
+def _page(job: Job, reader: Reader) -> Page:
+    return job(reader, cast(SearchIndex, None))
+
+
+def _small(page: Page) -> bool:
+    return sum(len(body) + 1 for body in page.bodies) <= PAGE_BYTES
+
+
+@pytest.mark.parametrize("upto", [len(SIZES), 310, 325, 1])
+def test_resume_brings_every_event_once(reader: Reader, written: list[Entry], upto: int) -> None:
+    bodies: list[bytes] = []
+    after = 0
+    while after < upto:
+        page = _page(resume_job(ROOMS, after, upto), reader)
+        assert page.cursor > after
+        assert _small(page)
+        bodies += page.bodies
+        after = page.cursor
+    assert bodies == [e.body for e in written[:upto]]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 499, 500])
+@pytest.mark.parametrize("room", [ROOMS[0], ROOMS[7], ROOMS[-1]])
+def test_history_forwards_brings_every_event_once(
+    reader: Reader, written: list[Entry], room: str, limit: int
+) -> None:
+    seqs = {e.body: e.seq for e in written}
+    wanted = [e.body for e in written if e.room == room]
+    bodies: list[bytes] = []
+    more = True
+    while more:
+        page = _page(history_job(room, None, seqs[bodies[-1]] if bodies else 0, limit, len(SIZES)), reader)
+        assert _small(page)
+        assert len(page.bodies) <= limit
+        bodies += page.bodies
+        more = page.more
+    assert bodies == wanted
+
+
+@pytest.mark.parametrize("limit", [1, 3, 499, 500])
+@pytest.mark.parametrize("room", [ROOMS[0], ROOMS[7], ROOMS[-1]])
+def test_history_backwards_brings_every_event_once(
+    reader: Reader, written: list[Entry], room: str, limit: int
+) -> None:
+    seqs = {e.body: e.seq for e in written}
+    wanted = [e.body for e in written if e.room == room]
+    bodies: list[bytes] = []
+    more = True
+    while more:
+        page = _page(history_job(room, seqs[bodies[0]] if bodies else None, None, limit, len(SIZES)), reader)
+        assert _small(page)
+        bodies = page.bodies + bodies
+        more = page.more
+    assert bodies == wanted
+
+
+class Endless(Reader):
+    """One whose every body is over a page by itself."""
+
+    def __init__(self) -> None:
+        pass
+
+    def page(self, rooms: Any, after: int, limit: int, size: int | None = None) -> Any:
+        assert size == PAGE_BYTES
+        return [(seq, b"x" * (PAGE_BYTES + 1)) for seq in (after + 1, after + 2)]
+
+
+def test_an_event_larger_than_a_page_is_a_page() -> None:
+    page = _page(resume_job(["#lobby"], 5, 100), Endless())
+    assert (len(page.bodies), page.cursor, page.more) == (1, 6, True)
