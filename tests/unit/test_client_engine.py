@@ -101,7 +101,7 @@ class Network:
         self.dialled: list[str] = []
         self.down: set[str] = set()
 
-    def dial(self, identity: Identity, server: str) -> Transport:
+    def dial(self, identity: Identity, server: str, **_: object) -> Transport:
         self.dialled.append(server)
         if server in self.down:
             raise ChatdError("E607", f"cannot connect to {server}")

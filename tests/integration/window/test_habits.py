@@ -185,6 +185,7 @@ def test_a_narrow_window_shows_the_rooms_when_asked(screen: Display, daemon: Dae
 
         def chosen() -> bool:
             """The list takes the place of the conversation, once the window is drawn narrow."""
+            screen.focus(window.id)
             screen.keys("Escape", "F6", "Home", "Up", "Up", "Up", "Return")
             return window.room == "#above"
 
