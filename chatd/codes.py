@@ -91,7 +91,7 @@ CODES: dict[str, Code] = {
         "internal", "the server made a mistake", "try again; an admin finds the cause in logs/errors.log"
     ),
     "E501": Code("full", "the server is full", "try again later, or raise server.max_connections"),
-    "E502": Code("going_away", "the server or worker is stopping", "connect again in a moment"),
+    "E502": Code("going_away", "the server is stopping", "connect again in a moment"),
     "E503": Code(
         "outcome_unknown",
         "the hub restarted while it worked on this",

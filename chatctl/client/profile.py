@@ -51,7 +51,8 @@ def _of_the_person(environ: Mapping[str, str]) -> Path:
     raise ChatdError(
         "E608",
         "there is no identity file",
-        f"put the file an admin made for you (chatd user add) at {standard}, or name it with --identity",
+        f"put the file an admin made for you (chatd user add) at {standard}, or name it with --identity; "
+        "on the server's machine name its folder with --home",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from codecs import getincrementaldecoder
@@ -103,6 +104,8 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
     """
     if lines and text:
         raise click.UsageError("--lines reads standard input; leave TEXT out.")
+    if any(map(str.isspace, room)):
+        raise click.UsageError(f"The room comes first: chat send ROOM {shlex.quote(room.removeprefix('#'))}")
     if not lines and not text and sys.stdin.isatty():
         output.note("reading the message from the terminal; Ctrl-D ends it")
     with app.client(reconnect=True) as client:

@@ -21,6 +21,20 @@ from chatd.proto.frames import JsonObject
 
 P = ParamSpec("P")
 CONNECT_TIMEOUT = 10.0
+# Nobody is told of a server that is back by then.
+QUIET_SECONDS = 2.0
+
+
+def _wait(client: Client) -> None:
+    """Until it is connected. Raises what keeps it from that; says in time that it goes on trying."""
+    patience = CONNECT_TIMEOUT * len(client.identity.servers)
+    try:
+        client.wait_connected(QUIET_SECONDS)
+    except ChatdError as error:
+        if client.error is not None:
+            raise
+        output.note(f"{error.reason}; trying for {patience:.0f} seconds")
+        client.wait_connected(patience - QUIET_SECONDS)
 
 
 class App:
@@ -41,7 +55,7 @@ class App:
         )
         try:
             client.start()
-            client.wait_connected(CONNECT_TIMEOUT * len(client.identity.servers))
+            _wait(client)
             yield client
         finally:
             client.close()

@@ -63,6 +63,12 @@ def add(
         return
     click.echo(path)
     note(f"added {name}/{device}; the person runs: chat --identity {path.name}")
+    note(f"to try it on this machine: chat --identity {_from_here(path)}")
+
+
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def add_user(

@@ -120,6 +120,12 @@ def test_send_takes_arguments_or_standard_input(daemon: Daemon) -> None:
     ]
 
 
+def test_a_sentence_in_the_place_of_the_room_is_explained(daemon: Daemon) -> None:
+    done = chat(daemon, "send", "deploy is done", check=False)
+    assert done.returncode == 2
+    assert "The room comes first: chat send ROOM 'deploy is done'" in done.stderr
+
+
 def test_what_was_changed_is_told(daemon: Daemon) -> None:
     done = chat(daemon, "send", "lobby", "y" * 700, "--json")
     assert json.loads(done.stdout)["notes"][0]["rule"] == "truncated"

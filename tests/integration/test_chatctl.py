@@ -238,3 +238,8 @@ def test_an_unreachable_server_is_5_at_once(daemon: Daemon, tmp_path: object) ->
     done = daemon.run("chatctl", "stats", "--identity", str(elsewhere), check=False)
     assert (done.returncode, done.stdout) == (5, "")
     assert "(E607)" in done.stderr
+    assert "trying" not in done.stderr
+    done = daemon.run("chat", "send", "lobby", "x", "--identity", str(elsewhere), check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "; trying for" in done.stderr
+    assert "(E607)" in done.stderr
