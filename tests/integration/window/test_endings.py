@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,9 +151,18 @@ def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon,
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(config.parent), "HOME": str(tmp_path)}
     with started(screen, environ) as process:
         window = Opened(screen, process, "Welcome", set())
-        screen.type(str(tmp_path / "grace.pem"))
-        screen.keys("Return")
-        window.at("#lobby")
+
+        def taken() -> bool:
+            """Typed once the window has the keyboard, which nothing tells."""
+            screen.focus(window.id)
+            screen.keys("ctrl+a")
+            screen.type(str(tmp_path / "grace.pem"))
+            screen.keys("Return")
+            with suppress(AssertionError):
+                wait_until(lambda: window.room == "#lobby", seconds=8.0)
+            return window.room == "#lobby"
+
+        wait_until(taken, seconds=60.0, what="a window at #lobby")
         window.shows("grace joined #lobby")
     assert read_identity(config / "identity.pem").user == "grace"
     assert (config / "identity.pem.old").exists()
