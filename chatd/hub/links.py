@@ -91,12 +91,6 @@ class Link:
             raise LinkClosedError
         return bool(self._unsent)
 
-    def flush(self) -> bool:
-        """All three: nothing that is queued waits for a commit."""
-        self.hold()
-        self.release()
-        return self.write()
-
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import apsw
 
@@ -232,7 +231,7 @@ class EventLog:
                 # and return a lock of the file and look at the WAL again, most of what it costs.
                 self._finder.execute("BEGIN")
                 self._viewing = True
-            rows: list[Any] = self._finder.execute(_FIND, (device, msg_id)).fetchall()
+            rows = query(self._finder, _FIND, (device, msg_id))
         return Known(*rows[0]) if rows else None
 
     def _end_view(self) -> None:

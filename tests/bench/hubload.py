@@ -30,24 +30,16 @@ class HubLoad:
         hub.handle(link, ["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])
         hub.commit()
 
-    def requests(self, size: int) -> list[bytes]:
-        """Requests that no batch has had yet."""
+    def batch(self, size: int) -> int:
+        """One batch of messages that no batch has had yet; how many it had."""
         first, self._number = self._number, self._number + size
-        return [request(first + i)[HEADER_SIZE:] for i in range(size)]
-
-    def run(self, requests: list[bytes]) -> int:
-        """One batch; how many messages it had."""
-        for payload in requests:
-            self._hub.handle(self._link, ["request", 1], payload)
+        for number in range(first, self._number):
+            self._hub.handle(self._link, ["request", 1], request(number)[HEADER_SIZE:])
         self._hub.commit()
-        while self._link.flush():
+        while self._link.write():
             self._peer.recv(1 << 20)
         self._peer.recv(1 << 20)
-        return len(requests)
-
-    def batch(self, size: int) -> int:
-        """The same with requests made on the way."""
-        return self.run(self.requests(size))
+        return size
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from chatd.store.eventlog import EventLog
 from chatd.store.reader import Reader
 from chatd.store.verify import verify
 from tests.crash.test_store_power import _cut_at, _disk_error
+from tests.support.hubedge import commit_in_turns
 from tests.support.storelog import NOW
 from tests.support.vfs import Disk, PowerCut, mounted
 
@@ -84,13 +85,7 @@ class Life:
     def settle(self) -> None:
         """A turn of the loop: commit, then tell. Every other time as if on a thread of its own."""
         self._turns += 1
-        if self._turns % 2 and self.hub.uncommitted and self.hub.can_overlap:
-            wait = self.hub.begin_commit()
-            self._tell()
-            wait()
-            self.hub.end_commit()
-        else:
-            self.hub.commit()
+        commit_in_turns(self.hub, self._turns, self._tell)
         self._tell()
 
     def _tell(self) -> None:

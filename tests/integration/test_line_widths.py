@@ -70,7 +70,7 @@ def test_a_long_line_being_typed_is_never_doubled_by_a_change_of_width(
         terminal.keys("max", "-l", "!")
         draft += "!"
         bare = draft.replace(" ", "")
-        wait_until(lambda: bare in "".join(terminal.text("max").split()), what=draft)  # noqa: B023
+        wait_until(lambda: bare in "".join(terminal.text("max").split()), what=draft)  # noqa: B023 - not kept
         shown = terminal.text("max")
         assert shown.count("#lobby> ") == shown.count(" #lobby ·") == 1, shown
         assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown

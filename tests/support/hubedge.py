@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Edge:
         self.open: set[int] = set()
         self.live: dict[int, set[str]] = {}
         self.reply: JsonObject | None = None
+        self.replies: dict[int, JsonObject] = {}
         # (session, event) in the order of delivery.
         self.delivered: list[tuple[int, JsonObject]] = []
 
@@ -74,14 +75,26 @@ class Edge:
         for sid in sids:
             self.live[sid].remove(room)
 
-    def _on_reply(self, _: int, __: int, payload: bytes) -> None:
+    def _on_reply(self, _: int, label: int, payload: bytes) -> None:
         (self.reply,) = (decode(each) for each in split(payload))
+        self.replies[label] = self.reply
 
     def _on_room(self, room: str, payload: bytes) -> None:
         (event,) = (decode(each) for each in split(payload))
         hearing = [sid for sid, rooms in self.live.items() if room in rooms]
         assert hearing, "an event for a worker with nobody to hear it"
         self.delivered += [(sid, event) for sid in hearing]
+
+
+def commit_in_turns(hub: Hub, turn: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Commit in the loop's two ways, in turns; ``meanwhile`` is called where the disk has it."""
+    if turn % 2 and hub.uncommitted and hub.can_overlap:
+        wait = hub.begin_commit()
+        meanwhile()
+        wait()
+        hub.end_commit()
+    else:
+        hub.commit()
 
 
 class HubBox:
@@ -100,14 +113,9 @@ class HubBox:
         self.settle()
 
     def settle(self) -> None:
-        """What the loop does after each round, in both of its ways to commit."""
+        """What the loop does after each round."""
         self._turns += 1
-        if self._turns % 2 and self.hub.uncommitted and self.hub.can_overlap:
-            wait = self.hub.begin_commit()
-            wait()
-            self.hub.end_commit()
-        else:
-            self.hub.commit()
+        commit_in_turns(self.hub, self._turns)
         for edge in (*self.edges, self.operator):
             edge.take()
 

@@ -29,6 +29,14 @@ class Opened:
         """Wait until it shows a conversation, whatever is unread elsewhere."""
         wait_until(lambda: self.room == room, what=f"a window at {room}")
 
+    def go(self, name: str) -> None:
+        """Look at a conversation, by the keyboard: "lobby", "@bob"."""
+        self.screen.focus(self.id)
+        self.screen.keys("ctrl+k")
+        self.screen.type(name)
+        self.screen.keys("Return")
+        self.at(name if name.startswith("@") else f"#{name}")
+
     @property
     def room(self) -> str:
         """The conversation in its title."""

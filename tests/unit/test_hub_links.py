@@ -67,7 +67,9 @@ class Worker:
 
     def told(self) -> list[tuple[Header, bytes]]:
         """Everything that has come since the last call."""
-        assert not self.link.flush()
+        self.link.hold()
+        self.link.release()
+        assert not self.link.write()
         self._sock.setblocking(False)
         try:
             return list(self._buffer.feed(self._sock.recv(1_000_000)))

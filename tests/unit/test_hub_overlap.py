@@ -14,7 +14,7 @@ import pytest
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.committing import PATIENCE_SECONDS, Committer
-from chatd.proto.frames import JsonObject, decode, split
+from chatd.proto.frames import JsonObject
 from tests.support.hubedge import Edge, HubBox
 
 
@@ -41,14 +41,9 @@ class Talk:
 
     def told(self) -> dict[int, JsonObject]:
         """Replies written since the last time, by label."""
-        replies: dict[int, JsonObject] = {}
-
-        def on_reply(_: int, label: int, payload: bytes) -> None:
-            (replies[label],) = (decode(each) for each in split(payload))
-
-        self.edge._on_reply = on_reply  # type: ignore[method-assign,assignment]
+        self.edge.replies.clear()
         self.edge.take()
-        return replies
+        return dict(self.edge.replies)
 
 
 @pytest.fixture
@@ -132,7 +127,11 @@ def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
     try:
         gate, opener = socket.socketpair()
         with gate, opener:
-            committer.begin(lambda: gate.recv(1) and None)  # type: ignore[arg-type]
+
+            def waits() -> None:
+                gate.recv(1)
+
+            committer.begin(waits)
             assert committer.busy
             for passed, slow in ((0.0, False), (PATIENCE_SECONDS + 0.1, True)):
                 now[0] = 10.0 + passed

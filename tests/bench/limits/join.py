@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.limits.crowd import Crowd
-from tests.bench.limits.stage import Chatd, Stage
+from tests.bench.limits.stage import Chatd, Stage, serving
 from tests.bench.limits.verdict import Result, Row, at_most, exactly, told
 from tests.bench.machine import settle, usage
 from tests.bench.trial import Json
@@ -18,14 +18,10 @@ def run(stage: Stage) -> Result:
     """Two rooms, one after the other."""
     members = SHORT_MEMBERS if stage.short else MEMBERS
     server = Chatd(stage.folder, stage.home(f"crowd of {members}", members), members)
-    server.start()
-    try:
-        with Crowd(server, stage.folder, members, 1) as crowd:
-            crowd.log_in()
-            crowd.hear()
-            found = {pace: _join(crowd, room, gap) for room, (pace, gap) in PACES.items()}
-    finally:
-        server.stop()
+    with serving(server), Crowd(server, stage.folder, members, 1) as crowd:
+        crowd.log_in()
+        crowd.hear()
+        found = {pace: _join(crowd, room, gap) for room, (pace, gap) in PACES.items()}
     return Result([row for pace, one in found.items() for row in _rows(pace, one)], {"joins": found})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.bench.limits.crowd import Crowd
-from tests.bench.limits.stage import Chatd, Stage, say
+from tests.bench.limits.stage import Chatd, Stage, say, serving
 from tests.bench.limits.verdict import Result, Row, at_most, exactly, told
 from tests.bench.machine import settle, usage
 from tests.bench.trial import Json
@@ -22,14 +22,11 @@ def run(stage: Stage) -> Result:
     """Log in, be idle, hear a few messages, leave."""
     users = SHORT_USERS if stage.short else USERS
     server = Chatd(stage.folder, stage.home(f"crowd of {users}", users), users)
-    server.start()
-    try:
+    with serving(server):
         with Crowd(server, stage.folder, users * SESSIONS, PROCESSES) as crowd:
             found = _measure(crowd, users * SESSIONS)
             left = usage(crowd.pid).cpu
         found["leaving_cpu"] = _gone(crowd.pid) - left
-    finally:
-        server.stop()
     return Result(_rows(found), found)
 
 

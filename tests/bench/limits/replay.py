@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.limits.crowd import Crowd
-from tests.bench.limits.stage import Chatd, Stage
+from tests.bench.limits.stage import Chatd, Stage, serving
 from tests.bench.limits.verdict import Result, Row, at_least, middle, told
 from tests.bench.machine import settle, usage
 from tests.bench.trial import Json
@@ -18,8 +18,7 @@ def run(stage: Stage) -> Result:
     """By `history` and by `resume` in turns."""
     messages = SHORT_MESSAGES if stage.short else MESSAGES
     server = Chatd(stage.folder, stage.long_home(messages))
-    server.start()
-    try:
+    with serving(server):
         found: dict[str, list[Json]] = {"history": [], "resume": []}
         with Crowd(server, stage.folder, 1, 1) as crowd:
             crowd.log_in()
@@ -27,8 +26,6 @@ def run(stage: Stage) -> Result:
             for _ in range(ROUNDS):
                 for via, results in found.items():
                     results.append(_replay(crowd, via, messages))
-    finally:
-        server.stop()
     return Result([row for via, results in found.items() for row in _rows(via, results)], dict(found))
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.bench.dialects import DIALECTS
-from tests.bench.limits.stage import Chatd, Stage, say
+from tests.bench.limits.stage import Chatd, Stage, say, serving
 from tests.bench.limits.verdict import Result, Row, at_most, exactly, middle, told
 from tests.bench.machine import usage
 from tests.bench.trial import Json, Shape, Trial
@@ -33,13 +33,9 @@ def run(stage: Stage) -> Result:
     # So that all is full in a few seconds.
     settings = {"CHATD_LIMITS__OUTBOX_BYTES": SHORT_OUTBOX} if stage.short else {}
     server = Chatd(stage.folder, stage.home(), 1, **settings)
-    server.start()
-    try:
-        with closing(Trial(server, Shape(CLIENTS, 1, LOAD, 0.0, 0.0))) as trial:
-            trial.connect()
-            found = _phases(trial, server, stage.short)
-    finally:
-        server.stop()
+    with serving(server), closing(Trial(server, Shape(CLIENTS, 1, LOAD, 0.0, 0.0))) as trial:
+        trial.connect()
+        found = _phases(trial, server, stage.short)
     return Result(_rows(found), found)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.chathome import ROOMS, ChatHome
@@ -40,6 +42,16 @@ class Chatd(ChatdServer):
         """The pids of its workers."""
         children = self.home.daemon.status()["children"]
         return [child["pid"] for child in children if child["name"].startswith("worker-")]
+
+
+@contextmanager
+def serving(server: Chatd) -> Iterator[Chatd]:
+    """``server``, up for so long."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Stage:

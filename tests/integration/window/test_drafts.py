@@ -12,18 +12,10 @@ from chatctl.client import Client, read_identity
 from chatctl.client.profile import state_folder
 from chatctl.client.window.drafts import FILE_NAME
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, Opened, heard, opened
+from tests.support.windows import WAIT, heard, opened
 from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
-
-
-def go(window: Opened, room: str) -> None:
-    window.screen.focus(window.id)
-    window.screen.keys("ctrl+k")
-    window.screen.type(room)
-    window.screen.keys("Return")
-    window.at(f"#{room}")
 
 
 def kept(path: Path) -> dict[str, str]:
@@ -38,7 +30,7 @@ def test_drafts_are_there_again_and_sent_once(screen: Display, daemon: Daemon, b
         window.at("#attic")
         window.shows("carol joined #attic")
         screen.type("half a thought")
-        go(window, "lobby")
+        window.go("lobby")
         screen.type("another")
         screen.keys("shift+Return")
         screen.type("half")
@@ -61,7 +53,7 @@ def test_drafts_are_there_again_and_sent_once(screen: Display, daemon: Daemon, b
         window.shows("carol")
         screen.keys("Return")
         assert heard(bob, "another\nhalf").room == "#lobby"
-        go(window, "attic")
+        window.go("attic")
         screen.keys("Return")
         assert heard(bob, "typed before the end").room == "#attic"
         window.quit()

@@ -62,7 +62,7 @@ def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
             screen.unfocus()
             unread = window.unread
             bob.send("@alice", "look at <this>").wait(WAIT)
-            wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")  # noqa: B023
+            wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")  # noqa: B023 - not kept
             if expected:
                 wait_until(told.exists, what="the notification")
                 wait_until(lambda: "look at &lt;this&gt;\n" in told.read_text(), what="all of it")
@@ -118,16 +118,10 @@ def test_drafts_stay_with_their_rooms_and_looks_are_remembered(
         window.at("#drafts")
         window.shows("carol joined #drafts")
         screen.type("half a thought")
-        screen.keys("ctrl+k")
-        screen.type("lobby")
-        screen.keys("Return")
-        window.at("#lobby")
+        window.go("lobby")
         window.say("said elsewhere")
         heard(bob, "said elsewhere")
-        screen.keys("ctrl+k")
-        screen.type("drafts")
-        screen.keys("Return")
-        window.at("#drafts")
+        window.go("drafts")
         window.say(", finished")
         assert heard(bob, "half a thought, finished").room == "#drafts"
         screen.keys("ctrl+t", "ctrl+plus", "ctrl+plus")
@@ -176,10 +170,7 @@ def test_a_narrow_window_shows_the_rooms_when_asked(screen: Display, daemon: Dae
     with opened(screen, daemon, "carol", "--room", "above") as window:
         window.at("#above")
         window.shows("carol joined #above")
-        screen.keys("ctrl+k")
-        screen.type("lobby")
-        screen.keys("Return")
-        window.at("#lobby")
+        window.go("lobby")
         screen.xdotool("windowsize", "--sync", window.id, "360", "500")
         screen.focus(window.id)
 

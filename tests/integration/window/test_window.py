@@ -42,10 +42,7 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
         window.at("#made")
         window.shows("alice created #made, closed to guests: a topic")
 
-        screen.keys("ctrl+k")
-        screen.type("@bob")
-        screen.keys("Return")
-        window.at("@bob")
+        window.go("@bob")
         window.say("only for you")
         assert heard(bob, "only for you").room == "@alice,bob"
         screen.keys("alt+Up")
@@ -62,10 +59,7 @@ def test_unread_counts_and_clicks(screen: Display, daemon: Daemon, bob: Client) 
     with opened(screen, daemon, "carol", "--room", "clicks") as window:
         window.at("#clicks")
         window.shows("carol joined #clicks")
-        screen.keys("ctrl+k")
-        screen.type("lobby")
-        screen.keys("Return")
-        window.at("#lobby")
+        window.go("lobby")
         unread = window.unread
         bob.send("#clicks", "carol: look here").wait(WAIT)
         wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")
