@@ -234,7 +234,8 @@ class Workers(Section):
     heartbeat_timeout: Annotated[float, Field(ge=0.5, le=300)] = 5.0
     """Seconds without an answer after which a process is replaced."""
     gather_ms: Annotated[float, Field(ge=0, le=20)] = 10.0
-    """Least milliseconds between two commits while the server is busy; 0 commits at once."""
+    """Least milliseconds between two commits while the server is busy; 0 commits at once. Who comes and who
+    goes is told within 20 times as long."""
     spares: bool = True
     """Whether a hub and a worker are kept loaded to replace one that ends; takes 45 MB of memory."""
 

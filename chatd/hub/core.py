@@ -152,7 +152,7 @@ class Hub:
         for room in known.rooms if known else ():
             if room[0] == "#":
                 event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
-                self._fanout.to_room(room, encode(event))
+                self._fanout.to_room(room, encode(event), later=True)
 
     def _welcome(self, turn: Turn) -> bytes:
         settings, user = self.rules.settings, self.state.users[turn.who.user]

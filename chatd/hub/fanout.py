@@ -17,6 +17,8 @@ from chatd.proto.text import dm_members
 
 # Enough for every client to resume from memory after a cut of a few seconds at 1,000 messages/s.
 RECENT_EVENTS = 8192
+# Nobody waits for these: a thousand who join one room are not a thousand writes to each of them.
+MAY_WAIT = frozenset({"joined", "parted"})
 
 
 class Recent(NamedTuple):
@@ -28,8 +30,8 @@ class Recent(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _room_header(room: str) -> bytes:
-    return pack_header(["room", room])
+def _room_header(operation: str, room: str) -> bytes:
+    return pack_header([operation, room])
 
 
 class Fanout:
@@ -60,7 +62,7 @@ class Fanout:
             self.enter(room, [event["user"]])
         elif kind == "dm_opened":
             self.enter(room, dm_members(room) or ())
-        self.to_room(room, frame(body))
+        self.to_room(room, frame(body), later=kind in MAY_WAIT)
         if kind == "parted":
             self._leave(room, event["user"])
 
@@ -71,11 +73,11 @@ class Fanout:
             if 0 <= place < len(self._recent):
                 self._recent[place] = Recent(seq, None, b"")
 
-    def to_room(self, room: str, data: bytes) -> None:
-        """Queue a client frame for a room's live sessions."""
+    def to_room(self, room: str, data: bytes, *, later: bool = False) -> None:
+        """Queue a client frame for a room's live sessions; ``later``: it may wait for others for a moment."""
         audience = self._audience.get(room)
         if audience:
-            packed = pack_with(_room_header(room), data)
+            packed = pack_with(_room_header("later" if later else "room", room), data)
             for link in audience:
                 link.send_packed(packed)
 

@@ -20,6 +20,7 @@ as it is, so that neither side decodes and encodes again what it only passes on.
     quota    sid, rate, burst                            -
     reply    sid, label                                  the reply frame
     room     room                                        an event frame for its live sessions
+    later    room                                        the same, one that may wait for others for a moment
     to       [sid, ...]                                  an event frame
     live     sid, [room, ...]                            -
     dead     sid                                         -   (not live any more: it must resume)

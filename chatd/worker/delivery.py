@@ -18,7 +18,7 @@ from chatd.faults import crash_point
 from chatd.logs.records import get_log
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import FRAME_LIMIT, encode
-from chatd.worker.session import Phase, Session
+from chatd.worker.session import Due, Phase, Session
 
 log = get_log("connections")
 log_errors = get_log("errors")
@@ -28,14 +28,26 @@ LINGER_SECONDS = 2.0
 # Connections that are sealed together before the first of them is sent: enough for the steps to stay in
 # the processor's caches, few enough for the sealed copies of full outboxes (at most 8 MiB).
 TOGETHER = 64
+# How long an event that may wait does, in turns of the hub's gathering: 0.2 s by default, not at all where
+# that is off.
+LATER_TURNS = 20
 _NO_BYTES = b""
 
 
 class Delivery:
-    """Owns the rooms and every session's outbox. ``outbox_bytes`` is the most that may wait for one."""
+    """Owns the rooms and every session's outbox. ``outbox_bytes`` is the most that may wait for one.
 
-    def __init__(self, outbox_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    Frames leave a session's outbox in the order in which they were queued: one that may wait takes its
+    place at once, and goes with the next that may not, at the latest when `later_due` has come.
+    """
+
+    def __init__(
+        self, outbox_bytes: int, gather_ms: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.outbox_bytes = outbox_bytes
+        self.gather_ms = gather_ms
+        # When the frames that may wait are sent (of ``clock``).
+        self.later_due = float("inf")
         self._clock = clock
         self.delivered = 0
         self.slow_consumers = 0
@@ -43,6 +55,7 @@ class Delivery:
         self.closing: set[Session] = set()
         self._rooms: dict[str, dict[int, Session]] = defaultdict(dict)
         self._dirty: list[Session] = []
+        self._later: list[Session] = []
 
     # --- rooms ---------------------------------------------------------------------------------
 
@@ -67,19 +80,31 @@ class Delivery:
 
     def to_room(self, room: str, frame: bytes) -> None:
         """Queue an event for everybody who hears the room."""
+        self._queue(room, frame, Due.NOW, self._dirty)
+
+    def to_room_later(self, room: str, frame: bytes) -> None:
+        """The same for an event that may wait for others for a moment."""
+        if not self.gather_ms:
+            self.to_room(room, frame)
+            return
+        self._queue(room, frame, Due.LATER, self._later)
+        if self._later and self.later_due == float("inf"):
+            self.later_due = self._clock() + LATER_TURNS * self.gather_ms / 1e3
+
+    def _queue(self, room: str, frame: bytes, due: Due, waiting: list[Session]) -> None:
         members = self._rooms.get(room)
         if not members:
             return
         self.delivered += len(members)
-        size, limit, dirty = len(frame), self.outbox_bytes, self._dirty
+        size, limit = len(frame), self.outbox_bytes
         for session in list(members.values()):
             session.outbox.append(frame)
             session.outbox_bytes += size
             if session.outbox_bytes > limit:
                 self._over_limit(session)
-            if not session.dirty:
-                session.dirty = True
-                dirty.append(session)
+            if session.due < due:
+                session.due = due
+                waiting.append(session)
 
     def to_session(self, session: Session, frame: bytes) -> None:
         """Queue a frame for one session, unless it is closing."""
@@ -128,16 +153,25 @@ class Delivery:
 
     def touch(self, session: Session) -> None:
         """See that the session is flushed at the end of this turn."""
-        if not session.dirty:
-            session.dirty = True
+        if session.due < Due.NOW:
+            session.due = Due.NOW
             self._dirty.append(session)
 
     def take_dirty(self) -> list[Session]:
-        """The sessions that something was queued for since the last call."""
+        """The sessions that something has to be sent to now."""
+        if self.later_due <= self._clock():
+            self._end_waiting()
         dirty, self._dirty = self._dirty, []
         for session in dirty:
-            session.dirty = False
+            session.due = Due.NOTHING
         return dirty
+
+    def _end_waiting(self) -> None:
+        later, self._later = self._later, []
+        self.later_due = float("inf")
+        for session in later:  # one that was sent to meanwhile has nothing left, or is in it twice
+            if session.outbox or session.due is Due.LATER:
+                self.touch(session)
 
     def flush_all(self, sessions: Sequence[Session], failed: Callable[[Session], None]) -> list[Session]:
         """Send what waits for many open sessions; those that `flush` has to look at besides.

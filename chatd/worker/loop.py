@@ -52,7 +52,7 @@ class Loop:
         self._child = child
         self._settings = settings
         self._sessions: dict[int, Session] = {}
-        self._delivery = Delivery(settings.limits.outbox_bytes)
+        self._delivery = Delivery(settings.limits.outbox_bytes, settings.workers.gather_ms)
         self._inbox: deque[tuple[Callable[..., None], Session, bytes]] = deque()
         self._timers: list[tuple[float, int]] = []
         self._next_connect = 0.0
@@ -147,6 +147,7 @@ class Loop:
             elif message["type"] == "reload":
                 self._settings = Settings.model_validate(self._child.settings)
                 self._delivery.outbox_bytes = self._settings.limits.outbox_bytes
+                self._delivery.gather_ms = self._settings.workers.gather_ms
                 self.on_reload(self._settings)
 
     # --- sessions ------------------------------------------------------------------------------
@@ -234,9 +235,8 @@ class Loop:
     def _until_next_timer(self, most: float) -> float:
         if self._inbox:
             return 0
-        if not self._timers:
-            return most
-        return min(most, max(0.0, self._timers[0][0] - time.monotonic()))
+        due = min(self._delivery.later_due, self._timers[0][0] if self._timers else float("inf"))
+        return min(most, max(0.0, due - time.monotonic()))
 
     def _run_timers(self) -> None:
         now = time.monotonic()
@@ -340,6 +340,9 @@ class Loop:
     def _room(self, payload: bytes, room: str) -> None:
         self._delivery.to_room(room, payload)
 
+    def _later(self, payload: bytes, room: str) -> None:
+        self._delivery.to_room_later(room, payload)
+
     def _live(self, _: bytes, sid: int, rooms: list[str]) -> None:
         session = self._sessions.get(sid)
         if session is not None and session.phase is Phase.OPEN:
@@ -365,6 +368,7 @@ class Loop:
         "quota": _quota,
         "reply": _reply,
         "room": _room,
+        "later": _later,
         "live": _live,
         "enter": _enter,
         "leave": _leave,

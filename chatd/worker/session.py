@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Protocol
 
 from chatd.net.channel import TlsChannel
@@ -39,6 +39,14 @@ class Phase(Enum):
     GONE = 4
 
 
+class Due(IntEnum):
+    """What an outbox waits for, the more urgent the higher."""
+
+    NOTHING = 0
+    LATER = 1  # the end of the gathering
+    NOW = 2  # the end of this turn of the loop
+
+
 class Session:
     """Who owns what: ``heard`` and ``bucket`` belong to the connection's reader thread; ``pending``,
     ``pending_bytes`` and ``reading`` are guarded by the hub link's lock; everything that changes
@@ -50,7 +58,7 @@ class Session:
         "bucket",
         "channel",
         "close_by",
-        "dirty",
+        "due",
         "gone",
         "heard",
         "name",
@@ -97,7 +105,7 @@ class Session:
         self.outbox: list[bytes] = []
         self.outbox_bytes = 0
         self.unsent = b""
-        self.dirty = False
+        self.due = Due.NOTHING
         # The socket took less than it was given; it is watched until it takes more.
         self.blocked = False
         # label -> (request, may be sent again), in the order of sending

@@ -182,7 +182,7 @@ def test_entering_comes_before_the_event_and_leaving_after_it(workers: list[Work
     hall.publish()
     told = [header for header, _ in workers[0].told()]
     assert told == [
-        *(["enter", "#den", [7]], ["room", "#den"], ["room", "#den"], ["leave", "#den", [7]]),
+        *(["enter", "#den", [7]], ["later", "#den"], ["later", "#den"], ["leave", "#den", [7]]),
         *(["enter", "@bob,carl", [7]], ["room", "@bob,carl"], ["room", "@bob,carl"]),
     ]
 
