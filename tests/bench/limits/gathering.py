@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bench.limits.disk import commit_ages
 from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_most, middle, told
 from tests.bench.server import Server
@@ -24,10 +25,21 @@ def run(stage: Stage) -> Result:
     }
     seconds, rounds = (2.0, 1) if stage.short else (6.0, 3)
     shapes = [Shape(clients, 1, LOAD, seconds, 0.0) for clients in CLIENTS]
+    disk = _disk(stage)
     rows = stage.in_turns(servers, shapes, rounds)
     return Result(
-        [*(row for clients in CLIENTS for row in _rows(rows, clients)), steadiness(rows)], {"trials": rows}
+        [*disk, *(row for clients in CLIENTS for row in _rows(rows, clients)), steadiness(rows)],
+        {"trials": rows},
     )
+
+
+def _disk(stage: Stage) -> list[Row]:
+    """No message is told before its commit, which can take no less than this."""
+    ages = commit_ages(stage.folder, min(CLIENTS) / LOAD, 200 if stage.short else 2_000)
+    return [
+        told(f"the disk alone, a commit: {name}", ages[round(len(ages) * part)], "ms")
+        for name, part in (("p50", 0.5), ("p99", 0.99))
+    ]
 
 
 def _rows(rows: list[Json], clients: int) -> list[Row]:
