@@ -137,8 +137,7 @@ class HubServer:
 
     def _receive(self, link: Link) -> None:
         try:
-            for header, payload in link.receive():
-                self._hub.handle(link, header, payload)
+            self._hub.take(link, link.receive())
         except LinkClosedError:
             self._drop(link)
         except (KeyError, ValueError, TypeError):

@@ -33,8 +33,10 @@ class HubLoad:
     def batch(self, size: int) -> int:
         """One batch of messages that no batch has had yet; how many it had."""
         first, self._number = self._number, self._number + size
-        for number in range(first, self._number):
-            self._hub.handle(self._link, ["request", 1], request(number)[HEADER_SIZE:])
+        self._hub.take(
+            self._link,
+            ((["request", 1], request(number)[HEADER_SIZE:]) for number in range(first, self._number)),
+        )
         self._hub.commit()
         while self._link.write():
             self._peer.recv(1 << 20)

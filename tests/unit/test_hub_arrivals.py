@@ -1,0 +1,94 @@
+"""Requests that arrive together are read together, and decided one after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.hub.arrivals import read
+from chatd.hub.wire import Header
+from chatd.proto import requests as rq
+from tests.support.hubedge import Edge, HubBox
+
+Frame = tuple[Header, bytes]
+
+
+def said(sid: int, label: int, kind: str, **fields: Any) -> Frame:
+    return ["request", sid], json.dumps({"type": kind, "id": label, **fields}).encode()
+
+
+def message(sid: int, label: int, body: str = "hello") -> Frame:
+    return said(sid, label, "send", to="#lobby", body=body, msg_id=f"{label:032x}")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[HubBox]:
+    """alice is registered."""
+    box = HubBox(tmp_path / "data", Settings())
+    assert box.ask(box.operator, 0, "user_add", user="alice", device="dev", serial="a1")
+    yield box
+    box.close()
+
+
+def replies(box: HubBox, edge: Edge, frames: list[Frame]) -> dict[int, Any]:
+    """Label -> what came back, in the order in which it came."""
+    edge.replies.clear()
+    box.hub.take(edge.link, iter(frames))
+    box.settle()
+    return {
+        label: reply.get("code") or reply["result"].get("seq", "done")
+        for label, reply in edge.replies.items()
+    }
+
+
+def test_good_and_bad_ones_in_one_read_are_answered_in_their_order(box: HubBox) -> None:
+    edge = box.edges[0]
+    assert box.open(edge, 1, "alice", "dev", "a1")
+    head = box.log.head
+    frames = [
+        message(1, 1),
+        said(1, 2, "no_such_thing"),
+        (["request", 1], b"not json"),
+        message(1, 4),
+        said(1, 5, "send", to="#lobby", body="hello"),
+        message(1, 4, "another text"),
+        message(1, 7),
+    ]
+    found = list(replies(box, edge, frames).items())
+    assert found == [(1, head + 1), (2, "E103"), (0, "E102"), (4, "E408"), (5, "E102"), (7, head + 3)]
+
+
+def test_what_comes_first_is_done_before_the_next_is_decided(box: HubBox) -> None:
+    """The session is opened and closed among the requests of the same read."""
+    edge = box.edges[0]
+    opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
+    frames = [message(1, 1), opened, message(1, 2), (["close", 1], b""), message(1, 3)]
+    assert list(replies(box, edge, frames)) == [2]
+
+
+@given(st.binary(max_size=60) | st.from_regex(rb'\{"type":"send"[^\x00]{0,60}\}?'))
+def test_reading_never_raises(payload: bytes) -> None:
+    arrival = read(payload)
+    assert isinstance(arrival.request, ChatdError)
+    assert arrival.digest == b""
+
+
+def test_a_defect_in_reading_is_answered_as_one(box: HubBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = box.edges[0]
+    assert box.open(edge, 1, "alice", "dev", "a1")
+
+    def broken(_: object) -> rq.AnyRequest:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("chatd.hub.arrivals.parse_request", broken)
+        assert replies(box, edge, [message(1, 9)]) == {9: "E500"}
+    assert replies(box, edge, [message(1, 9)]) == {9: box.log.head}
