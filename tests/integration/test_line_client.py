@@ -103,9 +103,28 @@ def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) 
     say(terminal, fay, "please drop it")
     terminal.wait(fay, 'not sent: "please drop it"')
     terminal.wait(fay, "(E400)")
-    say(terminal, fay, "/nonsense")
-    terminal.wait(fay, "there is no command /nonsense")
-    terminal.wait(fay, "#lobby> /nonsense")
+
+
+def test_what_is_refused_leaves_the_line_and_comes_back_with_up(
+    terminal: Terminal, shared_daemon: Daemon
+) -> None:
+    jim, kay = user(shared_daemon, "jim"), user(shared_daemon, "kay")
+    open_chat(terminal, shared_daemon, jim)
+    open_chat(terminal, shared_daemon, kay)
+    say(terminal, jim, "/jion #lobby")
+    terminal.wait(jim, "there is no command /jion; did you mean /join?")
+    terminal.wait_for(jim, r"#lobby>\s*\n")
+    say(terminal, jim, "said after it")
+    assert "jion" not in terminal.wait(kay, "<jim> said after it")
+    terminal.keys(jim, "Up", "Up")
+    terminal.wait(jim, "#lobby> /jion #lobby")
+    terminal.keys(jim, "C-c")
+    say(terminal, jim, "please drop it")
+    terminal.wait(jim, "(E400)")
+    say(terminal, jim, "kindly")
+    terminal.wait(kay, "<jim> kindly")
+    terminal.keys(jim, "Up", "Up")
+    terminal.wait(jim, "#lobby> please drop it")
 
 
 def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(

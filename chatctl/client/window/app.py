@@ -217,7 +217,8 @@ class Window:
         if self.control.sought and self.messages.reveal(self.control.sought[1]):
             self.control.sought = None
         if here.draft and not self.composer.value:
-            self.composer.value, here.draft = here.draft, ""
+            self.composer.give_back(here.draft)
+            here.draft = ""
 
     def _draw_members(self) -> None:
         order = {"online": 0, "away": 1}
@@ -291,12 +292,11 @@ class Window:
         self.control.connect_again()
         self.composer.text.focus_set()
 
-    def _submit(self, text: str) -> bool:
-        done = submit(self.control, text)
+    def _submit(self, text: str) -> None:
+        submit(self.control, text)
         self.messages.to_end()
         # Once it is out of the input, which is after this: it must not come back when it was sent.
         self.root.after_idle(self.keep_drafts)
-        return done
 
     def _chosen(self, key: str) -> None:
         self.control.switch(key)
