@@ -81,6 +81,13 @@ class Delivery:
                 session.dirty = True
                 dirty.append(session)
 
+    def presence(self, room: str, frame: bytes) -> None:
+        """Queue a notice for those who hear the room and may read presence."""
+        for session in list(self._rooms.get(room, {}).values()):
+            if session.sees_presence:
+                self.delivered += 1
+                self._append(session, frame)
+
     def to_session(self, session: Session, frame: bytes) -> None:
         """Queue a frame for one session, unless it is closing."""
         if session.phase in (Phase.OPENING, Phase.OPEN):

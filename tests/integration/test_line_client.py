@@ -127,6 +127,16 @@ def test_what_is_refused_leaves_the_line_and_comes_back_with_up(
     terminal.wait(jim, "#lobby> please drop it")
 
 
+def test_a_kick_is_told_to_the_others(terminal: Terminal, shared_daemon: Daemon) -> None:
+    lea, max_ = user(shared_daemon, "lea"), user(shared_daemon, "max")
+    open_chat(terminal, shared_daemon, lea)
+    open_chat(terminal, shared_daemon, max_)
+    shared_daemon.chatctl("kick", "max", "--reason", "cool down", "--yes")
+    terminal.wait(lea, "* max was kicked by alice: cool down")
+    assert terminal.wait_end(max_) == 4
+    assert "max is offline" not in terminal.text(lea)
+
+
 def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
     tmp_path: Path, daemon: Daemon
 ) -> None:

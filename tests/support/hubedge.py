@@ -56,7 +56,7 @@ class Edge:
     def _on_refuse(self, sid: int, _: bool, payload: bytes) -> None:
         self.open.discard(sid)
 
-    def _on_quota(self, *_: Any, payload: bytes) -> None:
+    def _on_terms(self, *_: Any, payload: bytes) -> None:
         pass
 
     def _on_cut(self, sid: int, _: bool, payload: bytes) -> None:
@@ -84,6 +84,9 @@ class Edge:
         hearing = [sid for sid, rooms in self.live.items() if room in rooms]
         assert hearing, "an event for a worker with nobody to hear it"
         self.delivered += [(sid, event) for sid in hearing]
+
+    # The sessions here may all read presence.
+    _on_presence = _on_room
 
 
 def commit_in_turns(hub: Hub, turn: int, meanwhile: Callable[[], None] = lambda: None) -> None:

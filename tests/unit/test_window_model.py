@@ -165,6 +165,15 @@ def test_members_come_and_go(model: WindowModel) -> None:
     assert [one.name for one in model.listed()] == [LOBBY]
 
 
+def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> None:
+    model.set_members(WAR, [{"user": "bob", "state": "online"}])
+    because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}
+    model.take(ev.Presence(type="presence", room=WAR, user="bob", state="offline", **because))
+    assert model.conversation(WAR).members["bob"].state == "offline"
+    assert r"bob was kicked by eve\x1b: noise" in shown(model, WAR)
+    assert "kicked" not in shown(model, LOBBY)
+
+
 def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:
     model.take(message(1, room=DIRECT))
     model.set_rooms(

@@ -290,6 +290,8 @@ class WindowModel:
         if user in known:
             known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
             self.changed.add("members")
+        if event.cause:
+            self.note(render.presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
         where = self.here

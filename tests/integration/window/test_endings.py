@@ -43,6 +43,19 @@ def test_who_is_put_out_is_told_by_whom_and_why(screen: Display, daemon: Daemon,
         window.quit()
 
 
+def test_a_kick_and_a_ban_are_told_to_the_others(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with opened(screen, daemon, "carol") as window:
+        window.at("#lobby")
+        window.shows("bob")
+        for word, options in (("kick", ()), ("ban", ("--reason", "rough words"))):
+            with Client(read_identity(daemon.identity("bob"))) as again:
+                again.wait_connected(WAIT)
+                daemon.chatctl(word, "bob", *options, "--yes")
+            daemon.chatctl("unban", "bob")
+        assert "bob was kicked by alice\n" in window.shows("bob was banned by alice: rough words\n")
+        window.quit()
+
+
 @pytest.fixture
 def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Client]], Window]]:
     """Makes a window in this very process: what is not a text of Tk's cannot be read from outside."""
