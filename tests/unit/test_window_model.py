@@ -165,6 +165,23 @@ def test_members_come_and_go(model: WindowModel) -> None:
     assert [one.name for one in model.listed()] == [LOBBY]
 
 
+def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
+    now = 14.0
+    model = WindowModel("alice", clock=lambda: now)
+    lost = Disconnected(ChatdError("E607"), 1.0)
+    model.take(lost)
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
+    model.link = "connected"
+    model.changed.clear()
+    model.take(lost)
+    assert (model.conversation(LOBBY).as_of, "members" in model.changed) == (14_000, True)
+    now = 15.0
+    model.take(lost)
+    assert model.conversation(LOBBY).as_of == 14_000
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
+    assert model.conversation(LOBBY).as_of == 0
+
+
 def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> None:
     model.set_members(WAR, [{"user": "bob", "state": "online"}])
     because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}

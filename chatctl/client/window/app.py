@@ -7,6 +7,7 @@ import tkinter as tk
 from datetime import UTC, datetime
 from tkinter import ttk
 
+from chatctl.client.render import clock_of
 from chatctl.client.window.commands import submit
 from chatctl.client.window.completing import Completing
 from chatctl.client.window.composer import Composer
@@ -222,14 +223,21 @@ class Window:
 
     def _draw_members(self) -> None:
         order = {"online": 0, "away": 1}
-        known = sorted(self.model.here.members.values(), key=lambda one: (order.get(one.state, 2), one.user))
-        tags = {"online": "", "away": "away"}
+        here = self.model.here
+        known = sorted(here.members.values(), key=lambda one: (order.get(one.state, 2), one.user))
+        # What is not known to be so any more has no colours.
+        tags = {} if here.as_of else {"online": "", "away": "away"}
         entries = [
             Entry(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
             for one in known
         ]
-        here = sum(one.state != "offline" for one in known)
-        self.members.head(f"Members: {here} of {len(known)} here" if known else "")
+        count = sum(one.state != "offline" for one in known)
+        heading = (
+            f"Members as of {clock_of(here.as_of)[:5]}Z"
+            if here.as_of
+            else f"Members: {count} of {len(known)} here"
+        )
+        self.members.heading = heading if known else ""
         self.members.show(entries)
 
     def _draw_state(self) -> None:

@@ -5,7 +5,8 @@ Pure state, used by one thread (Tk's). Every text of the network passes `visible
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -55,10 +56,12 @@ class Erased(NamedTuple):
 
 
 class WindowModel:
-    """Everything the window shows. ``changed`` names the parts to draw anew; the view empties it."""
+    """Everything the window shows. ``changed`` names the parts to draw anew; the view empties it.
+    ``clock`` gives seconds since 1970."""
 
-    def __init__(self, me: str) -> None:
+    def __init__(self, me: str, clock: Callable[[], float] = time.time) -> None:
         self.me = me
+        self._clock = clock
         self.current = ""
         self.looking = True  # the window has the person's attention
         self.reading = False  # scrolled back; the newest is out of sight
@@ -179,7 +182,8 @@ class WindowModel:
         """The answer to ``who``."""
         keys = ("user", "role", "state", "text")
         found = [Member(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
-        self.conversation(name).members = {one.user: one for one in found if one.user}
+        where = self.conversation(name)
+        where.members, where.as_of = {one.user: one for one in found if one.user}, 0
         self.changed.add("members")
 
     def add_history(self, name: str, events: Iterable[ev.Logged], *, more: bool) -> int:
@@ -228,6 +232,12 @@ class WindowModel:
         self.changed |= {"state", "rooms"}
 
     def _disconnected(self, event: Disconnected) -> None:
+        if self.link == "connected":
+            # Nobody tells any more who comes and goes.
+            now = int(self._clock() * 1000)
+            for one in self.conversations.values():
+                one.as_of = one.as_of or now
+            self.changed.add("members")
         self.link, self.trouble = "reconnecting", event.error
         if event.retry_in is None:
             self.link = "ended"

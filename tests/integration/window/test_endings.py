@@ -135,6 +135,25 @@ def test_what_is_erased_goes_from_the_search_panel(
     wait_until(lambda: until(["bob: thimble 3"]), what="the answer")
 
 
+def test_members_are_grey_while_there_is_no_connection(
+    daemon: Daemon, make: Callable[[Callable[[], Client]], Window]
+) -> None:
+    here = make(lambda: Client(read_identity(daemon.identity("carol"))))
+    tree = here.members.tree
+
+    def looks() -> tuple[str, str]:
+        """carol's entry, and what stands above the list."""
+        turn(here)
+        tags = tree.item("carol", "tags") if tree.exists("carol") else ("none",)
+        return "".join(tags), here.members.heading
+
+    wait_until(lambda: looks()[0] == "" and "Members: " in looks()[1], what="carol in the list")
+    daemon.chatd("stop")
+    wait_until(lambda: looks()[0] == "quiet" and "Members as of " in looks()[1], what="a grey list")
+    daemon.start()
+    wait_until(lambda: looks()[0] == "" and "Members: " in looks()[1], what="the list as it is now")
+
+
 def test_an_expired_certificate_is_told_with_what_to_do(
     daemon: Daemon, tmp_path: Path, make: Callable[[Callable[[], Client]], Window]
 ) -> None:
