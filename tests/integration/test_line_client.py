@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import BIN, Daemon
+from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.hostile import TEXTS
 from tests.support.terminal import TMUX, Terminal
 
@@ -42,6 +42,11 @@ def open_chat(terminal: Terminal, daemon: Daemon, name: str, *options: str) -> N
 def say(terminal: Terminal, name: str, text: str) -> None:
     terminal.keys(name, "-l", text)
     terminal.keys(name, "Enter")
+
+
+def bold(terminal: Terminal, name: str) -> set[str]:
+    """The pieces of the screen that are bold."""
+    return {span.text for row in terminal.screen(name).rows for span in row if span.style.bold}
 
 
 def test_incoming_text_never_breaks_the_line_being_typed(terminal: Terminal, shared_daemon: Daemon) -> None:
@@ -150,6 +155,8 @@ def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
         terminal.wait(gil, "· reconnecting ·")
         say(terminal, gil, "meanwhile")
         terminal.wait(gil, "... #lobby meanwhile")
+        wait_until(lambda: bold(terminal, gil) >= {"#lobby>"}, what="the prompt")
+        assert "... #lobby meanwhile" not in bold(terminal, gil)
         terminal.wait(gil, "reconnecting (1 unsent)")
         daemon.start()
         terminal.wait(gil, "-- connected again --")
