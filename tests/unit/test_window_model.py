@@ -16,8 +16,9 @@ from chatctl.client.local import (
     SentResult,
 )
 from chatctl.client.window import commands
+from chatctl.client.window.book import ROOMS_LIMIT, Erased
 from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
-from chatctl.client.window.model import ROOMS_LIMIT, Erased, WindowModel
+from chatctl.client.window.model import WindowModel
 from chatctl.client.window.timeline import Block, Known, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
