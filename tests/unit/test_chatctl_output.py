@@ -163,6 +163,13 @@ def test_what_needs_no_server(arguments: list[str], code: int, tmp_path: Path) -
         assert "--yes" in result.stderr
 
 
+def test_commands_of_the_conversation_are_told_from_those_for_scripts(tmp_path: Path) -> None:
+    result = run("rooms", home=tmp_path, program="chatctl.client.cli")
+    assert result.returncode == 2
+    assert "In the conversation it is /rooms: start chat, then type that." in result.stderr
+    assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chatctl.client.cli").stderr
+
+
 def test_explain_json(tmp_path: Path) -> None:
     result = run("explain", "E204", "--json", home=tmp_path)
     assert json.loads(result.stdout)["fix"] == CODES["E204"].fix
