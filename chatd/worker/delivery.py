@@ -67,12 +67,18 @@ class Delivery:
 
     def to_room(self, room: str, frame: bytes) -> None:
         """Queue an event for everybody who hears the room."""
-        members = self._rooms.get(room)
-        if not members:
-            return
-        self.delivered += len(members)
+        if members := self._rooms.get(room):
+            self._to_all(list(members.values()), frame)
+
+    def presence(self, room: str, frame: bytes) -> None:
+        """Queue a notice for those who hear the room and may read presence."""
+        if members := self._rooms.get(room):
+            self._to_all([session for session in members.values() if session.sees_presence], frame)
+
+    def _to_all(self, sessions: list[Session], frame: bytes) -> None:
+        self.delivered += len(sessions)
         size, limit, dirty = len(frame), self.outbox_bytes, self._dirty
-        for session in list(members.values()):
+        for session in sessions:
             session.outbox.append(frame)
             session.outbox_bytes += size
             if session.outbox_bytes > limit:
@@ -80,13 +86,6 @@ class Delivery:
             if not session.dirty:
                 session.dirty = True
                 dirty.append(session)
-
-    def presence(self, room: str, frame: bytes) -> None:
-        """Queue a notice for those who hear the room and may read presence."""
-        for session in list(self._rooms.get(room, {}).values()):
-            if session.sees_presence:
-                self.delivered += 1
-                self._append(session, frame)
 
     def to_session(self, session: Session, frame: bytes) -> None:
         """Queue a frame for one session, unless it is closing."""

@@ -18,6 +18,7 @@ USERS = ("bob", "carol", "dan", "erin")
 
 
 def settings(tree: dict[str, Any]) -> None:
+    changed(tree, "server", timeout=300)
     changed(tree, "roles", permissions={**DEFAULT_ROLES, "blind": BLIND})
 
 
@@ -83,8 +84,8 @@ def test_who_leaves_by_themselves_has_no_cause_and_a_role_counts_at_once(
     people["alice"].ask("role_set", user="dan", role="user")
     with RawClient(daemon.port, daemon.identity("bob")).logged_in():
         assert people["dan"].until(type="presence")["state"] == "online"
-    people["alice"].ask("role_set", user="dan", role="blind")
     people["dan"].until(type="presence", state="offline")
+    people["alice"].ask("role_set", user="dan", role="blind")
     told(people, "dan")
     with RawClient(daemon.port, daemon.identity("bob")).logged_in() as bob:
         bob.ask("away", text="tea")

@@ -185,11 +185,13 @@ def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
 
 def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> None:
     model.set_members(WAR, [{"user": "bob", "state": "online"}])
+    model.take(message(1, room=WAR))
     because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}
-    model.take(ev.Presence(type="presence", room=WAR, user="bob", state="offline", **because))
+    for room in (WAR, "#unseen"):
+        model.take(ev.Presence(type="presence", room=room, user="bob", state="offline", **because))
     assert model.conversation(WAR).members["bob"].state == "offline"
     assert r"bob was kicked by eve\x1b: noise" in shown(model, WAR)
-    assert "kicked" not in shown(model, LOBBY)
+    assert "kicked" not in shown(model, LOBBY) + shown(model, "#unseen")
 
 
 def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:

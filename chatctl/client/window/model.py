@@ -170,7 +170,8 @@ class WindowModel(Book):
         if user in known:
             known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
             self.changed.add("members")
-        if event.cause:
+        # Where nothing is known yet, it would stand above all that is fetched later.
+        if event.cause and self.conversation(event.room).newest:
             self.note(render.presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
