@@ -34,8 +34,8 @@ $(DEV): constraints-dev.txt $(RUNTIME)
 	@touch $@
 
 run: $(RUNTIME) ## set up, start the daemon, chat in #lobby as the first admin
-	@test -e "$(HOME_DIR)/certs/ca.pem" || $(BIN)/chatd --home "$(HOME_DIR)" init --admin $(ADMIN) >&2
-	@$(BIN)/chatd --home "$(HOME_DIR)" start >&2
+	@if test -e "$(HOME_DIR)/certs/ca.pem"; then $(BIN)/chatd --home "$(HOME_DIR)" start >&2; \
+	  else $(BIN)/chatd --home "$(HOME_DIR)" init --admin $(ADMIN) --start >&2; fi
 	@$(BIN)/chat --home "$(HOME_DIR)"; code=$$?; \
 	  [ ! -t 0 ] || echo "the server runs on; make stop ends it" >&2; exit $$code
 

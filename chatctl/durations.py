@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+from chatd.figures import UNITS
+
 _PART = re.compile(r"([0-9]{1,9})([dhms])")
 # What the server takes at most (chatd.proto.requests.Seconds).
 LONGEST = 10 * 366 * 86_400
@@ -15,21 +16,9 @@ def parse_duration(text: str) -> int:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text[:40]!r} is not a duration; write for example 30m, 2h or 7d")
-    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
     if seconds == 0:
         raise ValueError("a duration is longer than nothing")
     if seconds > LONGEST:
         raise ValueError(f"{text[:40]!r} is too long; leave the duration out for no end")
     return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """The largest two units: "2h", "1d3h", "45s"; "0s" for less than a second."""
-    left, words = int(seconds), []
-    for unit, size in _UNITS.items():
-        count, left = divmod(left, size)
-        if count:
-            words.append(f"{count}{unit}")
-        if len(words) == 2 or (words and not count):
-            break
-    return "".join(words) or "0s"

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from wcwidth import wcwidth
 
-from chatctl import output
-from chatctl.durations import format_duration
+from chatd import figures
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
 
@@ -66,17 +65,17 @@ class Gauges:
             sample.latency,
             sample.stats,
         )
-        figures = {
+        measured = {
             "connections": _number(_part(sample.stats, "connections"), "now"),
             "accepted": self.now.accepted,
             "delivered": self.now.delivered,
             "latency": sample.latency,
         }
         for process in _processes(sample.stats):
-            figures[f"cpu {process.get('name')}"] = _number(process, "cpu")
-        for gone in self._series.keys() - figures.keys():
+            measured[f"cpu {process.get('name')}"] = _number(process, "cpu")
+        for gone in self._series.keys() - measured.keys():
             del self._series[gone]
-        for name, value in figures.items():
+        for name, value in measured.items():
             self._series[name].append(value)
         return self.now
 
@@ -91,9 +90,8 @@ class Gauges:
         assert self.now is not None  # noqa: S101 - `lines` looked
         stats = self.now.stats
         connections, messages, box = (_part(stats, part) for part in ("connections", "messages", "box"))
-        head = (
-            f"{_text(stats, 'server')}  chatd {_text(stats, 'version')}  up {_duration(stats.get('uptime'))}"
-        )
+        up = figures.duration(stats.get("uptime"))
+        head = f"{_text(stats, 'server')}  chatd {_text(stats, 'version')}  up {up}"
         rows = [
             ("connections", f"{_count(connections, 'now')} of {_count(connections, 'limit')}", "connections"),
             ("accepted", f"{self.now.accepted:.1f}/s", "accepted"),
@@ -108,21 +106,20 @@ class Gauges:
                 for name, figure, series in rows
             ),
             f"{'filtered'.ljust(_HEAD)}{_count(messages, 'filtered')}, refused {_count(messages, 'refused')}",
-            f"{'box'.ljust(_HEAD)}cpu {_percent(box.get('cpu'))}, memory {_percent(box.get('memory'))}",
+            f"{'box'.ljust(_HEAD)}{figures.box(box)}",
         ]
 
     def _table(self, width: int, bars: str) -> list[str]:
         assert self.now is not None  # noqa: S101 - `lines` looked
         processes = _processes(self.now.stats)
         name = max([7, *(len(_text(process, "name")) for process in processes)])
-        figures = name + 10 + 7 + 7 + 8 + 9
-        spark = min(width - figures, KEPT)
+        spark = min(width - (name + 10 + 7 + 7 + 8 + 9), KEPT)
         head = f"{'process'.ljust(name)}  {'state':<9}{'cpu':>6}{'rss':>7}{'threads':>9}{'restarts':>9}"
         lines = [head]
         for process in processes:
             cells = (
                 f"{_text(process, 'name').ljust(name)}  {_text(process, 'state'):<9}"
-                f"{_percent(process.get('cpu')):>6}{output.size(process.get('rss')):>7}"
+                f"{figures.percent(process.get('cpu')):>6}{figures.size(process.get('rss')):>7}"
                 f"{_count(process, 'threads'):>9}{_count(process, 'restarts'):>9}  "
             )
             lines.append(cells + sparkline(self._series[f"cpu {process.get('name')}"], spark, bars, 100.0))
@@ -180,11 +177,3 @@ def _text(part: JsonObject, name: str) -> str:
 def _count(part: JsonObject, name: str) -> str:
     value: Any = part.get(name)
     return str(value) if isinstance(value, int) else "-"
-
-
-def _percent(value: Any) -> str:
-    return f"{value:.0f}%" if isinstance(value, int | float) else "-"
-
-
-def _duration(value: Any) -> str:
-    return format_duration(value) if isinstance(value, int | float) else "-"

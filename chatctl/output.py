@@ -142,8 +142,3 @@ def moment(milliseconds: int | None) -> str:
         return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)
-
-
-def size(count: Any) -> str:
-    """Bytes in MiB, as in ``48M``."""
-    return f"{count / 2**20:.0f}M" if isinstance(count, int | float) else "-"

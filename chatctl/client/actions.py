@@ -8,8 +8,8 @@ from chatctl.client import answers
 from chatctl.client.grammar import Call
 from chatctl.client.render import name, snippet, title
 from chatctl.client.talk import Talk, typed
-from chatctl.durations import format_duration
 from chatd.errors import ChatdError
+from chatd.figures import duration
 
 HISTORY_PAGE = 20
 SEARCH_PAGE = 20
@@ -155,7 +155,7 @@ async def _bans(talk: Talk, call: Call) -> None:
 async def _mute(talk: Talk, call: Call) -> None:
     fields = {"user": call["name"], "room": call["room"], "seconds": call["seconds"]}
     await talk.ask("mute", **fields, reason=call["reason"])
-    how_long = f"for {format_duration(call['seconds'])}" if call["seconds"] else "until /unmute"
+    how_long = f"for {duration(call['seconds'])}" if call["seconds"] else "until /unmute"
     talk.note(f"{call['name']} is muted {_scope(call)} {how_long}")
 
 

@@ -10,6 +10,7 @@ import click
 
 from chatctl import output
 from chatctl.client.bot import bot
+from chatctl.client.grammar import COMMANDS
 from chatctl.client.profile import load_identity, state_folder
 from chatctl.client.scripts import history, search, send, whoami
 from chatctl.client.tail import tail
@@ -19,7 +20,19 @@ from chatd import __version__
 from chatd.completion import completion_command
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Chat(click.Group):
+    """Tells those who look for a command of the conversation where it is."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in COMMANDS and word not in self.commands:
+            raise click.UsageError(f"In the conversation it is /{word}: start chat, then type that.", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Chat, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @root_options
 @click.option(
     "--room",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from chatctl.durations import parse_duration
@@ -194,8 +195,7 @@ def parse(line: str) -> Say | Call | Mistake:
     word, rest = _first_word(text[1:])
     command = COMMANDS.get(word.lower())
     if command is None:
-        shown = visible(word[:32], newlines=False)
-        return Mistake(f"there is no command /{shown}; see /help. To say a line that begins with /, write //")
+        return Mistake(_unknown(word))
     try:
         values = _read_arguments(command, rest)
     except ChatdError as error:
@@ -208,6 +208,13 @@ def parse(line: str) -> Say | Call | Mistake:
 def permitted(permissions: Collection[str]) -> list[Command]:
     """The commands that a role with these permissions can use, in the order of the table."""
     return [c for c in TABLE if c.permission is None or c.permission in permissions]
+
+
+def _unknown(word: str) -> str:
+    shown = visible(word[:32], newlines=False)
+    near = get_close_matches(word[:32].lower(), COMMANDS, 1)
+    what_to_do = f"did you mean /{near[0]}?" if near else "see /help."
+    return f"there is no command /{shown}; {what_to_do} To say a line that begins with /, write //"
 
 
 def _read_arguments(command: Command, rest: str) -> dict[str, Any]:

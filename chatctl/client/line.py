@@ -108,13 +108,12 @@ class _Chat:
 
     # -- what is typed
 
-    def _on_line(self, text: str, pasted: bool) -> bool:
+    def _on_line(self, text: str, pasted: bool) -> None:
         meant = Say(text) if pasted else parse(text)
         if isinstance(meant, Mistake):
-            self.talk.note(meant.sentence)
-            return True
-        self._lines.put_nowait(meant)
-        return False
+            self.talk.mistaken(meant.sentence)
+        else:
+            self._lines.put_nowait(meant)
 
     async def _work(self) -> None:
         """Lines in the order they were typed; only what changes the room is waited for."""

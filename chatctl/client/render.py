@@ -50,7 +50,8 @@ def render(event: AnyEvent, view: View, quote: Quote | None = None) -> list[Line
         head: Line = [*_clock(event.at, view), ("class:announcement", f"*** {name(event.by)} announces: ")]
         return _hanging(head, event.body, "class:announcement")
     if isinstance(event, ev.Presence):
-        return [[("class:quiet", f"* {name(event.user)} {_presence(event)}")]]
+        style = "class:event" if event.cause else "class:quiet"
+        return [[(style, f"* {presence(event)}")]]
     words = happening(event)
     if words is None:
         return []
@@ -95,6 +96,18 @@ def happening(event: AnyEvent) -> str | None:
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return None
+
+
+def presence(event: ev.Presence) -> str:
+    """Who came, left, is away or was made to leave, in words."""
+    who = name(event.user)
+    if event.cause:
+        return (
+            f"{who} was {one_line(event.cause)} by {name(event.by or SERVER)}{_because(event.reason or '')}"
+        )
+    if event.state == "away":
+        return f"{who} is away{_because(event.text)}"
+    return f"{who} is here" if event.state == "online" else f"{who} is offline"
 
 
 def _because(reason: str) -> str:
@@ -174,12 +187,6 @@ def _parted(event: ev.Parted) -> str:
 
 def _via(by: str, user: str) -> list[str]:
     return [] if by in (user, SERVER) else [f"via {name(by)}"]
-
-
-def _presence(event: ev.Presence) -> str:
-    if event.state == "away":
-        return f"is away: {one_line(event.text)}" if event.text else "is away"
-    return "is here" if event.state == "online" else "is offline"
 
 
 def _hanging(head: Line, body: str, style: str) -> list[Line]:

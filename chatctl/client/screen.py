@@ -41,7 +41,8 @@ HISTORY_ENTRIES = 1_000
 class Screen:
     """``prompt`` and ``status`` give the line's prompt and the line below it each time they are drawn.
 
-    ``on_line`` gets what was typed and says whether it is to stay there for correction.
+    ``on_line`` gets what was typed, and whether it was typed as one message of several lines. Whatever
+    becomes of it, the line is empty afterwards, and Up brings it back.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Screen:
         *,
         prompt: Callable[[bool], Line],
         status: Callable[[], Line],
-        on_line: Callable[[str, bool], bool],
+        on_line: Callable[[str, bool], None],
         completer: Completer,
         history: Path | None = None,
         theme: str = DEFAULT_THEME,
@@ -162,7 +163,10 @@ class Screen:
 
     def _accept(self, buffer: Buffer) -> bool:
         pasted, self.pasting = self.pasting, False
-        return bool(buffer.text.strip()) and self._on_line(buffer.text, pasted)
+        if buffer.text.strip():
+            self._on_line(buffer.text, pasted)
+        # Never kept: what is typed next would be appended to it.
+        return False
 
     def _add_status(self, status: Callable[[], Line]) -> None:
         # Not PromptSession's own toolbar: it stays hidden until the terminal has told the cursor's place.

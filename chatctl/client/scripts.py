@@ -19,7 +19,7 @@ from chatctl.client import Client, Sent
 from chatctl.client.render import render_plain
 from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
-from chatd.proto.events import Logged, parse_from_server
+from chatd.proto.events import Logged, Presence, parse_from_server
 from chatd.proto.frames import STRING_LIMIT, JsonObject
 from chatd.proto.text import dm_room
 
@@ -83,7 +83,7 @@ def typed(events: list[JsonObject]) -> list[Logged]:
     return [event for event in parsed if isinstance(event, Logged)]
 
 
-def show_event(event: Logged, *, as_json: bool, room: str | None = None) -> None:
+def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = None) -> None:
     """One event on stdout: a JSON object, or as people read it."""
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))

@@ -31,6 +31,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     """Print what is said in ROOM (the # may be left out, @name is one user) until Ctrl-C.
 
     With --json one object a line: type, seq, at (ms since 1970 UTC), room, user, role, body ...
+    --all also tells of who was kicked or banned; that has no seq and is not told again by --since.
     Connects again by itself and misses nothing; to go on in another run, give --since the last seq.
     Ends with 4 when this user leaves the room or is put out of it.
     """
@@ -48,6 +49,8 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
                 if isinstance(item, ev.Parted) and (item.user, item.room) == (client.identity.user, name):
                     # Nothing more will come; waiting in silence would look like a quiet room.
                     raise ChatdError("E301", happening(item) or "")
+            elif isinstance(item, ev.Presence):
+                follower.gone(item)
             elif isinstance(item, Restored):
                 follower.restored(item)
             elif isinstance(item, Disconnected) and item.retry_in is not None:
@@ -71,6 +74,12 @@ class _Follower:
             return
         if isinstance(event, ev.Message | ev.Announcement) or self._everything:
             self._last = event.seq
+            show_event(event, as_json=self._as_json, room=self._room)
+            sys.stdout.flush()
+
+    def gone(self, event: ev.Presence) -> None:
+        """Show who was made to go; who comes and goes as usual would be most of the lines."""
+        if self._everything and event.cause and event.room == self._room:
             show_event(event, as_json=self._as_json, room=self._room)
             sys.stdout.flush()
 

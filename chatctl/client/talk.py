@@ -145,6 +145,10 @@ class Talk:
         """A sentence of the client's own."""
         self.show([answers.note(text)])
 
+    def mistaken(self, sentence: str) -> None:
+        """Why a line was not read as a command; it can be had back with Up."""
+        self.show([[("class:error", f"-- {name(sentence)} --")]])
+
     def fail(self, error: ChatdError, what: str = "error") -> None:
         """Why something was not done, and what to do."""
         self.show([[("class:error", f"{what}: {name(str(error))}")]])

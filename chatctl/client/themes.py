@@ -9,6 +9,8 @@ _PLAIN = {
     "status": "reverse",
     "alert": "reverse bold",
     "prompt": "bold",
+    # Part of the prompt to prompt_toolkit, which would make it as bold.
+    "pending": "nobold",
     "room": "bold",
     "command": "bold",
     "announcement": "bold",
@@ -18,7 +20,7 @@ _PLAIN = {
 }
 _DARK = _PLAIN | {
     "alert": "reverse bold ansired",
-    "pending": "ansibrightblack",
+    "pending": "nobold ansibrightblack",
     "time": "ansibrightblack",
     "quiet": "ansibrightblack",
     "event": "ansibrightblack",
@@ -35,7 +37,7 @@ _DARK = _PLAIN | {
 }
 # The sixteen colours of a terminal are made for a dark ground: its yellow cannot be read on white.
 _LIGHT = _DARK | {
-    "pending": "#5f5f5f",
+    "pending": "nobold #5f5f5f",
     "time": "#5f5f5f",
     "quiet": "#5f5f5f",
     "event": "#5f5f5f",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 import click
 
 from chatctl import output
 from chatctl.commands.common import App, connecting
-from chatctl.durations import format_duration
+from chatd import figures
 from chatd.codes import CODES
 from chatd.proto.frames import JsonObject
 
@@ -50,7 +49,7 @@ def _show(app: App, result: JsonObject) -> None:
 
 def _in_words(result: JsonObject) -> None:
     connections, messages, box = result["connections"], result["messages"], result.get("box") or {}
-    output.line(f"{result['server']}  chatd {result['version']}  up {format_duration(result['uptime'])}")
+    output.line(f"{result['server']}  chatd {result['version']}  up {figures.duration(result['uptime'])}")
     now, total, limit = (connections[name] for name in ("now", "total", "limit"))
     output.line(f"connections    {now} now, {total} in total, {limit} at most")
     counted = ", ".join(
@@ -62,29 +61,11 @@ def _in_words(result: JsonObject) -> None:
     output.line(f"crypto errors  {result['crypto_errors']}")
     output.line(f"rooms, users   {result['rooms']}, {result['users']}")
     if box:
-        output.line(f"box            cpu {_percent(box.get('cpu'))}, memory {_percent(box.get('memory'))}")
+        output.line(f"box            {figures.box(box)}")
     if result["processes"]:
         click.echo()
-        columns: output.Columns = {
-            "name": output.plain,
-            "kind": output.plain,
-            "state": output.plain,
-            "pid": output.plain,
-            "cpu": _percent,
-            "rss": output.size,
-            "threads": output.plain,
-            "uptime": _duration,
-            "restarts": output.plain,
-        }
-        output.table(result["processes"], columns)
-
-
-def _percent(value: Any) -> str:
-    return "-" if value is None else f"{value}%"
-
-
-def _duration(value: Any) -> str:
-    return format_duration(value) if isinstance(value, int | float) else "-"
+        for line in figures.processes(result["processes"]):
+            output.line(line)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chatd import figures
 from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
@@ -79,42 +80,21 @@ def status(home: Home, as_json: bool) -> None:
     box: Any = answer.get("box") or {}
     click.echo(
         f"chatd {answer['version']}  {answer['state']}  {answer['address']}  "
-        f"pid {answer['pid']}  up {_span(answer['uptime'])}"
+        f"pid {answer['pid']}  up {figures.duration(answer['uptime'])}"
     )
     if box:
-        click.echo(f"box   CPU {box.get('cpu', 0):.0f} %  memory {box.get('memory', 0):.0f} %")
-    click.echo(
-        f"{'process':<12}{'state':<11}{'pid':>8}{'restarts':>10}"
-        f"{'up':>9}{'CPU %':>8}{'RSS MB':>8}{'threads':>9}"
-    )
+        click.echo(f"box  {figures.box(box)}")
     children: Any = answer["children"]
-    for child in children:
-        click.echo(_row(child))
+    heading, *rows = figures.processes(children)
+    click.echo(heading)
+    for row, child in zip(rows, children, strict=True):
+        click.echo(row)
         if child.get("why"):
             click.echo(f"            {child['why']}")
         if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
             click.echo(
                 "            the disk is full: nothing is written, reads go on; free some space (E504)"
             )
-
-
-def _row(child: dict[str, Any]) -> str:
-    rss = (child.get("rss") or 0) / 1_000_000
-    return (
-        f"{child['name']:<12}{child['state']:<11}{child.get('pid') or '-':>8}{child['restarts']:>10}"
-        f"{_span(child.get('uptime')):>9}{child.get('cpu') or 0:>8.1f}"
-        f"{rss:>8.1f}{child.get('threads') or 0:>9}"
-    )
-
-
-def _span(seconds: Any) -> str:
-    if seconds is None:
-        return "-"
-    whole = int(seconds)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if whole >= 2 * size:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"
 
 
 @click.command()

@@ -13,6 +13,7 @@ import click
 import psutil
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.cli.lifecycle import start
 from chatd.cli.output import note
 from chatd.cli.users import CONSOLE_DEVICE, add_user
 from chatd.config.home import Home
@@ -45,12 +46,21 @@ OWN_ADDRESSES = 4
     help="Where clients find the server; repeatable. Default: this machine's names and addresses.",
 )
 @click.option("--admin", default="admin", show_default=True, metavar="USER", help="The first admin.")
-@click.pass_obj
-def init(home: Home, name: str | None, listen: str, addresses: tuple[str, ...], admin: str) -> None:
+@click.option("--start", "start_it", is_flag=True, help="Start the server, too.")
+@click.pass_context
+def init(
+    context: click.Context,
+    name: str | None,
+    listen: str,
+    addresses: tuple[str, ...],
+    admin: str,
+    start_it: bool,
+) -> None:
     """Make this folder a chatd home: CA, certificates, settings, the first admin.
 
     Refuses to touch a home that is initialised. Nothing leaves this machine.
     """
+    home: Home = context.obj
     name = check_name(name, "server name") if name else _machine_name()
     check_name(admin, "user")
     if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
@@ -69,14 +79,17 @@ def init(home: Home, name: str | None, listen: str, addresses: tuple[str, ...], 
         _undo(home, made)
         raise
     _tell(home, settings, ca, identity)
+    if start_it:
+        context.invoke(start)
+    else:
+        option = "" if home.path == Path.cwd() else f" --home {home.path}"
+        note(f"next: chatd{option} start")
 
 
 def _tell(home: Home, settings: Settings, ca: str, identity: Path) -> None:
-    option = "" if home.path == Path.cwd() else f" --home {home.path}"
     click.echo(f"initialised {home.path} as {settings.server.name}")
     click.echo(f"CA fingerprint  {ca}")
     click.echo(f"first admin     {identity}")
-    note(f"next: chatd{option} start")
 
 
 def _make_certificates(home: Home, settings: Settings) -> str:

@@ -25,7 +25,7 @@ from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state import gate, rooms
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
-from chatd.hub.state.turn import OPERATOR, Principal, Turn
+from chatd.hub.state.turn import OPERATOR, Cut, Principal, Turn
 from chatd.hub.statistics import overview
 from chatd.hub.upkeep import Upkeep
 from chatd.hub.wire import Header
@@ -132,7 +132,7 @@ class Hub:
             self.record(turn)
         session = Session(link, sid, turn.who, address)
         if self.sessions.add(session):
-            self._tell_presence(user, "online", "")
+            self._fanout.presence(user, "online")
         greeting = encode({"type": "lagged"}) if resumed else self._welcome(turn)
         link.send(["admit", sid, self._terms(turn)], greeting)
         crash_point("hub.session.admitted")
@@ -146,25 +146,18 @@ class Hub:
         if session is not None:
             self._forget(session)
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: Session, told: JsonObject | None = None) -> None:
         self._fanout.stop_live(session)
         if self.sessions.remove(session):
-            self._tell_presence(session.who.user, "offline", "")
+            self._fanout.presence(session.who.user, "offline", told=told)
         log_connections.info(
             "session_closed", user=session.who.user, device=session.who.device, worker=session.link.name
         )
 
-    def _cut(self, session: Session, error: ChatdError) -> None:
+    def _cut(self, session: Session, cut: Cut) -> None:
         self._fanout.stop_live(session)
-        session.link.send(["cut", session.sid, False], encode(bye_frame(error, retry=False)))
-        self._forget(session)
-
-    def _tell_presence(self, user: str, state: str, text: str) -> None:
-        known = self.state.users.get(user)
-        for room in known.rooms if known else ():
-            if room[0] == "#":
-                event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
-                self._fanout.to_room(room, encode(event), later=True)
+        session.link.send(["cut", session.sid, False], encode(bye_frame(cut.error, retry=False)))
+        self._forget(session, cut.told)
 
     def _welcome(self, turn: Turn) -> bytes:
         settings, user = self.rules.settings, self.state.users[turn.who.user]
@@ -200,7 +193,12 @@ class Hub:
 
     def _terms(self, turn: Turn) -> JsonObject:
         limits = self.rules.settings.limits.for_role(turn.role)
-        return {"role": turn.role, "rate": limits.messages_per_second, "burst": limits.burst}
+        return {
+            "role": turn.role,
+            "rate": limits.messages_per_second,
+            "burst": limits.burst,
+            "presence": turn.allows("presence.read"),
+        }
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -243,11 +241,11 @@ class Hub:
             result = gate.decide(turn, request)
         self.record(turn)
         if isinstance(request, rq.Away):
-            self._tell_presence(turn.who.user, *self.sessions.state_of(turn.who.user))
+            self._fanout.presence(turn.who.user, *self.sessions.state_of(turn.who.user))
         link.send(["reply", sid, request.id], encode({"type": "ok", "id": request.id, "result": result}))
         for cut in turn.cuts:
             for victim in self.sessions.of_user(cut.user, cut.device):
-                self._cut(victim, cut.error)
+                self._cut(victim, cut)
 
     def _send(self, turn: Turn, request: rq.Send, digest: bytes) -> JsonObject:
         """A message, once: a resent (device, msg_id) gets the acknowledgement it had the first time."""
@@ -352,10 +350,9 @@ class Hub:
             self._tell_terms(user)
 
     def _tell_terms(self, user: str) -> None:
-        """A user's sessions have the rate limit of the role that is in force now."""
+        """A user's sessions have the rate limit and the notices of the role that is in force now."""
         for session in self.sessions.of_user(user):
-            terms = self._terms(self.turn(session.who))
-            session.link.send(["quota", session.sid, terms["rate"], terms["burst"]])
+            session.link.send(["terms", session.sid, self._terms(self.turn(session.who))])
 
     def try_writing(self) -> None:
         """After a full disk: is there room again? Then make up for what was left out meanwhile."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from chatd.hub.links import Link
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state.model import EVERYONE, State, audience_of
-from chatd.hub.wire import pack_header, pack_with
-from chatd.proto.frames import JsonObject, frame
+from chatd.hub.wire import pack, pack_header, pack_with
+from chatd.proto.frames import JsonObject, encode, frame
 from chatd.proto.text import dm_members
 
 # Enough for every client to resume from memory after a cut of a few seconds at 1,000 messages/s.
@@ -80,6 +80,16 @@ class Fanout:
             packed = pack_with(_room_header("later" if later else "room", room), data)
             for link in audience:
                 link.send_packed(packed)
+
+    def presence(self, user: str, state: str, text: str = "", told: JsonObject | None = None) -> None:
+        """Queue a notice for each room of a user; only sessions whose role may read presence get it."""
+        known = self._state.users.get(user)
+        for room in known.rooms if known else ():
+            if room[0] == "#" and (audience := self._audience.get(room)):
+                event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
+                packed = pack(["presence", room], encode(event | (told or {})))
+                for link in audience:
+                    link.send_packed(packed)
 
     def since(self, after: int, rooms: Iterable[str]) -> Iterator[Recent] | None:
         """Recent events after ``after`` in ``rooms``, oldest first; None when memory does not reach back."""

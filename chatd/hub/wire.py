@@ -14,13 +14,14 @@ as it is, so that neither side decodes and encodes again what it only passes on.
     counts   {counter: number since the worker started}  -
 
     hub -> link
-    admit    sid, {role, rate, burst, idle}              the welcome frame
+    admit    sid, {role, rate, burst, presence}          the welcome frame
     refuse   sid, retry                                  the bye frame
     cut      sid, retry                                  the bye frame
-    quota    sid, rate, burst                            -
+    terms    sid, {role, rate, burst, presence}          -   (another role, other settings)
     reply    sid, label                                  the reply frame
     room     room                                        an event frame for its live sessions
     later    room                                        the same, one that may wait for others for a moment
+    presence room                                        as `later`, for those whose role may read presence
     to       [sid, ...]                                  an event frame
     live     sid, [room, ...]                            -
     dead     sid                                         -   (not live any more: it must resume)

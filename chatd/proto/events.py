@@ -187,13 +187,21 @@ class Announcement(Logged):
 
 
 class Presence(FromServer):
-    """Somebody in a shared room came (online), left (offline) or is away with a text."""
+    """Somebody in a shared room came (online), left (offline) or is away with a text.
+
+    Who is offline because an admin ended their sessions has a ``cause``, "kicked" or "banned", ``by`` whom
+    and perhaps for a ``reason``.
+    """
 
     type: Literal["presence"]
     room: str
     user: str
     state: Literal["online", "offline", "away"]
     text: str = ""
+    # Not a Literal: a newer server may know more of them.
+    cause: str | None = None
+    by: str | None = None
+    reason: str | None = None
 
 
 class PingEvent(FromServer):

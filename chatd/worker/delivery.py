@@ -80,24 +80,33 @@ class Delivery:
 
     def to_room(self, room: str, frame: bytes) -> None:
         """Queue an event for everybody who hears the room."""
-        self._queue(room, frame, Due.NOW, self._dirty)
+        self._queue(self._hearing(room), frame, Due.NOW)
 
     def to_room_later(self, room: str, frame: bytes) -> None:
         """The same for an event that may wait for others for a moment."""
+        self._queue_for_later(self._hearing(room), frame)
+
+    def presence(self, room: str, frame: bytes) -> None:
+        """The same for a notice, and for those only who may read presence."""
+        self._queue_for_later([session for session in self._hearing(room) if session.sees_presence], frame)
+
+    def _hearing(self, room: str) -> list[Session]:
+        members = self._rooms.get(room)
+        return list(members.values()) if members else []
+
+    def _queue_for_later(self, sessions: list[Session], frame: bytes) -> None:
         if not self.gather_ms:
-            self.to_room(room, frame)
+            self._queue(sessions, frame, Due.NOW)
             return
-        self._queue(room, frame, Due.LATER, self._later)
+        self._queue(sessions, frame, Due.LATER)
         if self._later and self.later_due == float("inf"):
             self.later_due = self._clock() + LATER_TURNS * self.gather_ms / 1e3
 
-    def _queue(self, room: str, frame: bytes, due: Due, waiting: list[Session]) -> None:
-        members = self._rooms.get(room)
-        if not members:
-            return
-        self.delivered += len(members)
+    def _queue(self, sessions: list[Session], frame: bytes, due: Due) -> None:
+        self.delivered += len(sessions)
         size, limit = len(frame), self.outbox_bytes
-        for session in list(members.values()):
+        waiting = self._dirty if due is Due.NOW else self._later
+        for session in sessions:
             session.outbox.append(frame)
             session.outbox_bytes += size
             if session.outbox_bytes > limit:

@@ -314,7 +314,7 @@ class Loop:
         session = self._sessions.get(sid)
         if session is None or session.phase not in (Phase.OPENING, Phase.OPEN):
             return
-        self._quota(b"", sid, terms["rate"], terms["burst"])
+        self._terms(b"", sid, terms)
         if session.phase is Phase.OPENING:
             session.phase = Phase.OPEN
             self._timer(session, time.monotonic() + self._settings.server.timeout / 2)
@@ -326,10 +326,11 @@ class Loop:
         if session is not None:
             self._delivery.goodbye(session, payload)
 
-    def _quota(self, _: bytes, sid: int, rate: float, burst: int) -> None:
+    def _terms(self, _: bytes, sid: int, terms: dict[str, Any]) -> None:
         session = self._sessions.get(sid)
         if session is not None:
-            session.bucket.change(rate, burst)
+            session.bucket.change(terms["rate"], terms["burst"])
+            session.sees_presence = terms["presence"]
 
     def _reply(self, payload: bytes, sid: int, label: int) -> None:
         session = self._sessions.get(sid)
@@ -342,6 +343,9 @@ class Loop:
 
     def _later(self, payload: bytes, room: str) -> None:
         self._delivery.to_room_later(room, payload)
+
+    def _presence(self, payload: bytes, room: str) -> None:
+        self._delivery.presence(room, payload)
 
     def _live(self, _: bytes, sid: int, rooms: list[str]) -> None:
         session = self._sessions.get(sid)
@@ -365,10 +369,11 @@ class Loop:
         "admit": _admit,
         "refuse": _cut,
         "cut": _cut,
-        "quota": _quota,
+        "terms": _terms,
         "reply": _reply,
         "room": _room,
         "later": _later,
+        "presence": _presence,
         "live": _live,
         "enter": _enter,
         "leave": _leave,

@@ -72,6 +72,7 @@ class Session:
         "reading",
         "rooms",
         "sealer",
+        "sees_presence",
         "serial",
         "sid",
         "slowed",
@@ -101,6 +102,8 @@ class Session:
         self.address = address
         self.phase = Phase.OPENING
         self.rooms: set[str] = set()
+        # Whether the role may read presence; the hub tells it.
+        self.sees_presence = False
         # Frames that wait to be sealed, and sealed bytes that the socket did not take yet.
         self.outbox: list[bytes] = []
         self.outbox_bytes = 0

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from chatctl.client import Client
+from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.terminal import TMUX, Terminal
 
@@ -39,9 +41,6 @@ def bodies(done: Done) -> list[str]:
 
 def room(daemon: Daemon, name: str) -> str:
     """A room of the test's own, made by alice."""
-    from chatctl.client import Client
-    from chatd.pki.identity import read_identity
-
     with Client(read_identity(identity(daemon, "alice")), live=False) as client:
         client.request("create", room=f"#{name}")
     return name
@@ -231,6 +230,26 @@ def test_a_direct_conversation_in_which_nothing_was_said_is_empty(daemon: Daemon
     chat(daemon, "send", "@bob", "first words", user="newcomer")
     assert json.loads(process.stdout.readline())["body"] == "first words"
     assert chat(daemon, "history", "@nobody", check=False).returncode == 3
+
+
+def test_tail_tells_who_was_made_to_go(daemon: Daemon, tail: Any) -> None:
+    daemon.add_user("victor")
+    name = room(daemon, "going")
+    process = tail(name, "--all")
+    chat(daemon, "send", name, "one", user="victor")
+
+    def told(kind: str) -> Any:
+        while (event := json.loads(process.stdout.readline()))["type"] != kind:
+            pass
+        return event
+
+    # It listens, and is told of neither the coming nor the going of a session.
+    assert told("message")["body"] == "one"
+    with Client(read_identity(identity(daemon, "victor"))) as victor:
+        victor.wait_connected(30)
+        daemon.chatctl("ban", "victor", "--for", "2h", "--reason", "spam", "--yes")
+    because = {"user": "victor", "state": "offline", "cause": "banned", "by": "alice", "reason": "spam"}
+    assert told("presence").items() >= ({"room": "#going"} | because).items()
 
 
 def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import BIN, Daemon
+from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.hostile import TEXTS
 from tests.support.terminal import TMUX, Terminal
 
@@ -42,6 +42,11 @@ def open_chat(terminal: Terminal, daemon: Daemon, name: str, *options: str) -> N
 def say(terminal: Terminal, name: str, text: str) -> None:
     terminal.keys(name, "-l", text)
     terminal.keys(name, "Enter")
+
+
+def bold(terminal: Terminal, name: str) -> set[str]:
+    """The pieces of the screen that are bold."""
+    return {span.text for row in terminal.screen(name).rows for span in row if span.style.bold}
 
 
 def test_incoming_text_never_breaks_the_line_being_typed(terminal: Terminal, shared_daemon: Daemon) -> None:
@@ -103,9 +108,38 @@ def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) 
     say(terminal, fay, "please drop it")
     terminal.wait(fay, 'not sent: "please drop it"')
     terminal.wait(fay, "(E400)")
-    say(terminal, fay, "/nonsense")
-    terminal.wait(fay, "there is no command /nonsense")
-    terminal.wait(fay, "#lobby> /nonsense")
+
+
+def test_what_is_refused_leaves_the_line_and_comes_back_with_up(
+    terminal: Terminal, shared_daemon: Daemon
+) -> None:
+    jim, kay = user(shared_daemon, "jim"), user(shared_daemon, "kay")
+    open_chat(terminal, shared_daemon, jim)
+    open_chat(terminal, shared_daemon, kay)
+    say(terminal, jim, "/jion #lobby")
+    terminal.wait(jim, "there is no command /jion; did you mean /join?")
+    terminal.wait_for(jim, r"#lobby>\s*\n")
+    say(terminal, jim, "said after it")
+    assert "jion" not in terminal.wait(kay, "<jim> said after it")
+    terminal.keys(jim, "Up", "Up")
+    terminal.wait(jim, "#lobby> /jion #lobby")
+    terminal.keys(jim, "C-c")
+    say(terminal, jim, "please drop it")
+    terminal.wait(jim, "(E400)")
+    say(terminal, jim, "kindly")
+    terminal.wait(kay, "<jim> kindly")
+    terminal.keys(jim, "Up", "Up")
+    terminal.wait(jim, "#lobby> please drop it")
+
+
+def test_a_kick_is_told_to_the_others(terminal: Terminal, shared_daemon: Daemon) -> None:
+    lea, max_ = user(shared_daemon, "lea"), user(shared_daemon, "max")
+    open_chat(terminal, shared_daemon, lea)
+    open_chat(terminal, shared_daemon, max_)
+    shared_daemon.chatctl("kick", "max", "--reason", "cool down", "--yes")
+    terminal.wait(lea, "* max was kicked by alice: cool down")
+    assert terminal.wait_end(max_) == 4
+    assert "max is offline" not in terminal.text(lea)
 
 
 def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
@@ -121,6 +155,8 @@ def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
         terminal.wait(gil, "· reconnecting ·")
         say(terminal, gil, "meanwhile")
         terminal.wait(gil, "... #lobby meanwhile")
+        wait_until(lambda: bold(terminal, gil) >= {"#lobby>"}, what="the prompt")
+        assert "... #lobby meanwhile" not in bold(terminal, gil)
         terminal.wait(gil, "reconnecting (1 unsent)")
         daemon.start()
         terminal.wait(gil, "-- connected again --")

@@ -29,8 +29,9 @@ def lines_of(label: str, text: str) -> list[Line]:
     message = ev.Message.model_construct(type="message", seq=1, at=0, device="d", **said)
     topic = ev.TopicSet.model_construct(type="topic", seq=1, at=0, room=text, topic=text, by=text)
     away = ev.Presence.model_construct(type="presence", room=text, user=text, state="away", text=text)
+    gone = away.model_copy(update={"state": "offline", "cause": text, "by": text, "reason": text})
     lines = [answers.note(f"begin {label}"), *render(message, View(me="me", room="#lobby"))]
-    lines += [*render(topic, View()), *render(away, View())]
+    lines += [*render(topic, View()), *render(away, View()), *render(gone, View())]
     whois = {"user": text, "role": text, "state": text, "text": text, "rooms": [text]}
     return [*lines, *answers.whois(whois), answers.note(f"end {label}")]
 
@@ -40,7 +41,7 @@ async def show(done: Path) -> None:
     screen = Screen(
         prompt=lambda pasting: [("class:prompt", f"{name(TEXTS['osc_title'])}> ")],
         status=lambda: [("class:status", name(TEXTS["csi_clear"]))],
-        on_line=lambda line, pasted: False,
+        on_line=lambda line, pasted: None,
         completer=LineCompleter(Rooms("me"), tuple),
     )
     asyncio.get_running_loop().call_later(0.2, screen.show, [x for t in TEXTS.items() for x in lines_of(*t)])

@@ -56,7 +56,7 @@ class Edge:
     def _on_refuse(self, sid: int, _: bool, payload: bytes) -> None:
         self.open.discard(sid)
 
-    def _on_quota(self, *_: Any, payload: bytes) -> None:
+    def _on_terms(self, *_: Any, payload: bytes) -> None:
         pass
 
     def _on_cut(self, sid: int, _: bool, payload: bytes) -> None:
@@ -85,8 +85,8 @@ class Edge:
         assert hearing, "an event for a worker with nobody to hear it"
         self.delivered += [(sid, event) for sid in hearing]
 
-    # Only the time differs.
-    _on_later = _on_room
+    # Only the time differs; and the sessions here may all read presence.
+    _on_later = _on_presence = _on_room
 
 
 def commit_in_turns(hub: Hub, turn: int, meanwhile: Callable[[], None] = lambda: None) -> None:

@@ -137,7 +137,7 @@ def converse(record: Recorder, daemon: Daemon) -> None:
     record.hold(1.2)
     record.caption = ALICE
     record.type("/kick carol that was the wrong window, breathe")
-    record.wait("was put out", "is offline")
+    record.wait("was kicked by")
     record.hold(1.6)
     say(terminal, "bob", "db1 is back, all green")
     record.wait("all green")

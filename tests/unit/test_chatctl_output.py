@@ -12,7 +12,8 @@ import pytest
 
 from chatctl import output
 from chatctl.commands import common
-from chatctl.durations import LONGEST, format_duration, parse_duration
+from chatctl.durations import parse_duration
+from chatd import figures
 from chatd.codes import CODES
 from chatd.errors import ChatdError
 
@@ -120,7 +121,7 @@ def test_moments(milliseconds: int | None, shown: str) -> None:
 )
 def test_durations(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
-    assert parse_duration(format_duration(seconds)) == seconds
+    assert parse_duration(figures.duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -129,14 +130,6 @@ def test_durations(text: str, seconds: int) -> None:
 def test_bad_durations(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|too long"):
         parse_duration(text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (59.9, "59s"), (3600, "1h"), (90061, "1d1h"), (86405, "1d"), (LONGEST, "3660d")],
-)
-def test_shown_durations(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
 
 
 def run(*arguments: str, home: Path, program: str = "chatctl.cli") -> subprocess.CompletedProcess[str]:
@@ -168,6 +161,13 @@ def test_what_needs_no_server(arguments: list[str], code: int, tmp_path: Path) -
         assert "(E608)" in result.stderr
     if arguments == ["revoke", "bob/phone"]:
         assert "--yes" in result.stderr
+
+
+def test_commands_of_the_conversation_are_told_from_those_for_scripts(tmp_path: Path) -> None:
+    result = run("rooms", home=tmp_path, program="chatctl.client.cli")
+    assert result.returncode == 2
+    assert "In the conversation it is /rooms: start chat, then type that." in result.stderr
+    assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chatctl.client.cli").stderr
 
 
 def test_explain_json(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "expired": LOGGED | {"room": "#lobby", "upto": 1, "count": 1},
     "frozen": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
     "announcement": LOGGED | {"body": "all", "by": "alice"},
-    "presence": ROOM_USER | {"state": "away", "text": "lunch"},
+    "presence": ROOM_USER
+    | {"state": "offline", "text": "", "cause": "kicked", "by": "alice", "reason": "spam"},
     "ping": {},
     "lagged": {},
     "slowed": {"seconds": 3},

@@ -43,6 +43,7 @@ READ: dict[str, tuple[str, dict[str, Any]]] = {
 MISTAKES = {
     "/": "no command",
     "/nonsense": "/help",
+    "/jion ops": "did you mean /join?",
     "/etc/passwd": "write //",
     "/\x1b[2J": r"\x1b",
     "/join": "#ROOM",

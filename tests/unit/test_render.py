@@ -29,6 +29,10 @@ def event(type_: str, **fields: Any) -> AnyEvent:
     return parsed  # type: ignore[return-value]
 
 
+def gone(**why: str) -> AnyEvent:
+    return Presence(type="presence", room="#war", user="bob", state="offline", **why)
+
+
 LOOKS: list[tuple[AnyEvent, str]] = [
     (event("message", body="hi"), "[14:02:11Z] <bob> hi"),
     (event("message", body="hi", role="admin"), "[14:02:11Z] <bob*> hi"),
@@ -51,6 +55,9 @@ LOOKS: list[tuple[AnyEvent, str]] = [
     (event("announcement", body="a\nb"), "[14:02:11Z] *** alice announces: a\n    b"),
     (Presence(type="presence", room="#war", user="bob", state="away", text="tea"), "* bob is away: tea"),
     (Presence(type="presence", room="#war", user="bob", state="online"), "* bob is here"),
+    (gone(cause="kicked", by="al", reason="x\n"), r"* bob was kicked by al: x\x0a"),
+    (gone(cause="banned", by="al", reason=""), "* bob was banned by al"),
+    (gone(), "* bob is offline"),
     (Slowed(type="slowed", seconds=3), "* too fast: your messages are held back for 3 s; nothing is lost"),
     (event("dm_opened"), ""),
     (Disconnected(ChatdError("E607"), 1.0), ""),

@@ -16,8 +16,9 @@ from chatctl.client.local import (
     SentResult,
 )
 from chatctl.client.window import commands
+from chatctl.client.window.book import ROOMS_LIMIT, Erased
 from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
-from chatctl.client.window.model import ROOMS_LIMIT, Erased, WindowModel
+from chatctl.client.window.model import WindowModel
 from chatctl.client.window.timeline import Block, Known, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -163,6 +164,34 @@ def test_members_come_and_go(model: WindowModel) -> None:
     }
     model.take(parted(3, "alice", WAR))
     assert [one.name for one in model.listed()] == [LOBBY]
+
+
+def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
+    now = 14.0
+    model = WindowModel("alice", clock=lambda: now)
+    lost = Disconnected(ChatdError("E607"), 1.0)
+    model.take(lost)
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
+    model.link = "connected"
+    model.changed.clear()
+    model.take(lost)
+    assert (model.conversation(LOBBY).as_of, "members" in model.changed) == (14_000, True)
+    now = 15.0
+    model.take(lost)
+    assert model.conversation(LOBBY).as_of == 14_000
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
+    assert model.conversation(LOBBY).as_of == 0
+
+
+def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> None:
+    model.set_members(WAR, [{"user": "bob", "state": "online"}])
+    model.take(message(1, room=WAR))
+    because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}
+    for room in (WAR, "#unseen"):
+        model.take(ev.Presence(type="presence", room=room, user="bob", state="offline", **because))
+    assert model.conversation(WAR).members["bob"].state == "offline"
+    assert r"bob was kicked by eve\x1b: noise" in shown(model, WAR)
+    assert "kicked" not in shown(model, LOBBY) + shown(model, "#unseen")
 
 
 def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:

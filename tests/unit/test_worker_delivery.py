@@ -130,3 +130,12 @@ def test_nobody_there_nothing_waits(worker: Worker) -> None:
     worker.delivery.to_room_later(ROOM, b"joined")
     assert worker.delivery.later_due == float("inf")
     assert worker.delivery.delivered == 0
+
+
+def test_presence_waits_too_and_only_for_those_who_may_read_it(worker: Worker) -> None:
+    may, _ = worker.session(1), worker.session(2)
+    may.sees_presence = True
+    worker.delivery.presence(ROOM, b"offline")
+    assert worker.sent_now() == {}
+    worker.now += WAIT
+    assert worker.sent_now() == {1: [b"offline"]}

@@ -14,22 +14,19 @@ from chatd.proto.frames import JsonObject
 Doing = Callable[[Control, Call], None]
 
 
-def submit(control: Control, text: str) -> bool:
-    """Do what was typed, a message or a command; False when it stays to be corrected."""
+def submit(control: Control, text: str) -> None:
+    """Do what was typed, a message or a command; a refusal is told in the conversation."""
     meant = parse(text.strip("\n"))
     if isinstance(meant, Mistake):
         control.model.note(meant.sentence, kind="error")
-        return False
-    if isinstance(meant, Say):
+    elif isinstance(meant, Say):
         if meant.text.strip():
             control.say(meant.text)
-        return True
-    try:
-        HANDLERS[meant.command.name](control, meant)
-    except ChatdError as error:
-        control.fail(error)
-        return False
-    return True
+    else:
+        try:
+            HANDLERS[meant.command.name](control, meant)
+        except ChatdError as error:
+            control.fail(error)
 
 
 def _told(control: Control, lines: Iterable[render.Line]) -> None:

@@ -1,4 +1,4 @@
-"""Where one types: Enter sends, Shift-Enter begins a new line, Up brings back what was sent.
+"""Where one types: Enter sends, Shift-Enter begins a new line, Up brings back what was typed before.
 
 Tab completes the word before the cursor, and goes on to the next field where there is nothing to complete.
 """
@@ -20,10 +20,10 @@ OFFERED_LIMIT = 12
 
 
 class Composer(ttk.Frame):
-    """``submit`` gets the text and says whether it is to be cleared."""
+    """``submit`` gets what was typed; whatever becomes of it, the input is empty afterwards."""
 
     def __init__(
-        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], bool], completing: Completing
+        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], completing: Completing
     ) -> None:
         super().__init__(parent)
         self._theme = theme
@@ -72,10 +72,18 @@ class Composer(ttk.Frame):
 
     @value.setter
     def value(self, text: str) -> None:
+        self.text.configure(exportselection=True)
         self.text.delete("1.0", "end")
         self.text.insert("1.0", text)
         self.text.edit_reset()
         self._fit()
+
+    def give_back(self, text: str) -> None:
+        """Something refused, to be corrected: selected, so that what is typed next is not appended to it."""
+        self.value = text
+        # Not X's selection: a text marked elsewhere must not take this mark away, nor this that one's.
+        self.text.configure(exportselection=False)
+        self.text.tag_add("sel", "1.0", "end-1c")
 
     def hint(self, text: str) -> None:
         """What is said where nothing is typed."""
@@ -83,7 +91,8 @@ class Composer(ttk.Frame):
         self._fit()
 
     def _send(self, _: object = None) -> str:
-        if (typed := self.value).strip() and self._submit(typed):
+        if (typed := self.value).strip():
+            self._submit(typed)
             self._sent.append(typed)
             self._back = 0
             self.value = ""

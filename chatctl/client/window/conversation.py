@@ -48,7 +48,8 @@ class Member:
 @dataclass
 class Conversation:
     """A room or a direct conversation. ``divider``: the seq of the first message not seen, 0 for none;
-    ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched."""
+    ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched;
+    ``as_of``: when the members were last known, in ms since 1970, 0 while that is now."""
 
     name: str
     topic: str = ""
@@ -61,6 +62,7 @@ class Conversation:
     rows: list[Row] = field(default_factory=list)
     pending: dict[str, Row] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+    as_of: int = 0
 
     @property
     def oldest(self) -> int | None:

@@ -121,10 +121,10 @@ def install(bundle: Path, folder: Path) -> Identity:
 
 
 def check_dates(identity: Identity) -> None:
-    """Raise E608 for a certificate that has ended: no server lets it in."""
+    """Raise E202 for a certificate that has ended: no server lets it in."""
     if identity.not_after < datetime.now(UTC):
         raise ChatdError(
-            "E608",
+            "E202",
             f"the certificate in {identity.path} ended on {identity.not_after:%Y-%m-%d}",
             "ask an admin for a new identity file (if that cannot be, set this device's clock)",
         )

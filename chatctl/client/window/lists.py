@@ -61,8 +61,13 @@ class SideList(ttk.Frame):
         tree.tag_configure("quiet", foreground=p.quiet)
         tree.tag_configure("away", foreground=p.warn)
 
-    def head(self, text: str) -> None:
+    @property
+    def heading(self) -> str:
         """What stands above the list."""
+        return str(self._heading.cget("text"))
+
+    @heading.setter
+    def heading(self, text: str) -> None:
         self._heading.configure(text=text)
 
     def show(self, entries: Sequence[Entry], selected: str = "") -> None:

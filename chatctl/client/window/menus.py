@@ -37,8 +37,8 @@ class Menus:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._menu = tk.Menu(window.menu_button, tearoff=False, postcommand=self._before)
-        window.menu_button.configure(menu=self._menu)
+        self._menu = tk.Menu(window.layout.menu_button, tearoff=False, postcommand=self._before)
+        window.layout.menu_button.configure(menu=self._menu)
         self._notify = tk.BooleanVar(window.root, window.notifier.on)
         self._items = self._table()
         for item in self._items:
@@ -56,7 +56,7 @@ class Menus:
             ("<Next>", lambda: text.page(1)),
             ("<Control-End>", text.to_end),
             ("<Escape>", self._home),
-            ("<F6>", window.next_part),
+            ("<F6>", window.layout.next_part),
             ("<F10>", self._open),
             ("<Control-c>", self._copy),
         )
@@ -111,7 +111,7 @@ class Menus:
                 self._menu.entryconfigure(place, state="normal" if model.link == "ended" else "disabled")
 
     def _open(self) -> None:
-        button = self._window.menu_button
+        button = self._window.layout.menu_button
         self._before()
         # Below the button and within the window, as far as it is wide enough.
         left = button.winfo_rootx() + button.winfo_width() - self._menu.winfo_reqwidth()
@@ -131,7 +131,7 @@ class Menus:
                 return
 
     def _home(self) -> None:
-        self._window.hide_rooms()
+        self._window.layout.hide_rooms()
         self._window.messages.to_end()
         self._window.composer.text.focus_set()
 
@@ -202,7 +202,15 @@ class Menus:
         w = self._window
         self._put(
             lambda: AskSheet(
-                w.middle, w.theme, title, fields, guarded, self._closed, hint=hint, action=action, check=check
+                w.layout.middle,
+                w.theme,
+                title,
+                fields,
+                guarded,
+                self._closed,
+                hint=hint,
+                action=action,
+                check=check,
             )
         )
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from chatctl.client import render
+from chatctl.client.window.book import Erased
 from chatctl.client.window.control import Control
-from chatctl.client.window.model import Erased
 from chatctl.client.window.sheets import Sheet
 from chatctl.client.window.theme import Theme
 from chatd.errors import ChatdError

@@ -173,4 +173,6 @@ def _reach(turn: Turn, user: str, device: str | None = None, *, dry_run: bool) -
 
 
 def _cut(turn: Turn, user: str, code: str, word: str, sanction: Sanction) -> None:
-    turn.cuts.append(Cut(user, None, ChatdError(code, sanction_text(user, word, sanction, turn.now))))
+    error = ChatdError(code, sanction_text(user, word, sanction, turn.now))
+    told = {"cause": word, "by": turn.who.user, "reason": sanction.reason}
+    turn.cuts.append(Cut(user, None, error, told))

@@ -44,11 +44,15 @@ class Presence(Protocol):
 
 
 class Cut(NamedTuple):
-    """Sessions that must end now: all of ``user``'s, or those of one ``device``."""
+    """Sessions that must end now: all of ``user``'s, or those of one ``device``.
+
+    ``told``: what is added to the notice that the user is offline, see `Presence` in chatd.proto.events.
+    """
 
     user: str
     device: str | None
     error: ChatdError
+    told: JsonObject | None = None
 
 
 @dataclass(slots=True)

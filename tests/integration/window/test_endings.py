@@ -43,6 +43,19 @@ def test_who_is_put_out_is_told_by_whom_and_why(screen: Display, daemon: Daemon,
         window.quit()
 
 
+def test_a_kick_and_a_ban_are_told_to_the_others(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with opened(screen, daemon, "carol") as window:
+        window.at("#lobby")
+        window.shows("bob")
+        for word, options in (("kick", ()), ("ban", ("--reason", "rough words"))):
+            with Client(read_identity(daemon.identity("bob"))) as again:
+                again.wait_connected(WAIT)
+                daemon.chatctl(word, "bob", *options, "--yes")
+            daemon.chatctl("unban", "bob")
+        assert "bob was kicked by alice\n" in window.shows("bob was banned by alice: rough words\n")
+        window.quit()
+
+
 @pytest.fixture
 def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Client]], Window]]:
     """Makes a window in this very process: what is not a text of Tk's cannot be read from outside."""
@@ -122,6 +135,25 @@ def test_what_is_erased_goes_from_the_search_panel(
     wait_until(lambda: until(["bob: thimble 3"]), what="the answer")
 
 
+def test_members_are_grey_while_there_is_no_connection(
+    daemon: Daemon, make: Callable[[Callable[[], Client]], Window]
+) -> None:
+    here = make(lambda: Client(read_identity(daemon.identity("carol"))))
+    tree = here.members.tree
+
+    def looks() -> tuple[str, str]:
+        """carol's entry, and what stands above the list."""
+        turn(here)
+        tags = tree.item("carol", "tags") if tree.exists("carol") else ("none",)
+        return "".join(tags), here.members.heading
+
+    wait_until(lambda: looks()[0] == "" and "Members: " in looks()[1], what="carol in the list")
+    daemon.chatd("stop")
+    wait_until(lambda: looks()[0] == "quiet" and "Members as of " in looks()[1], what="a grey list")
+    daemon.start()
+    wait_until(lambda: looks()[0] == "" and "Members: " in looks()[1], what="the list as it is now")
+
+
 def test_an_expired_certificate_is_told_with_what_to_do(
     daemon: Daemon, tmp_path: Path, make: Callable[[Callable[[], Client]], Window]
 ) -> None:
@@ -142,7 +174,7 @@ def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon,
     old = expired(tmp_path / "old.pem", daemon)
     named = open_window(screen, daemon.environ, "--identity", str(old))
     _, told = named.communicate(timeout=60)
-    assert (named.returncode, told.count("\n")) == (1, 1)
+    assert (named.returncode, told.count("\n")) == (4, 1)
     assert f"the certificate in {old} ended on " in told and "ask an admin for a new identity file" in told
     config = tmp_path / "config" / "chatd"
     config.mkdir(parents=True)

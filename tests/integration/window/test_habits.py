@@ -44,6 +44,27 @@ def test_tab_completes_and_what_is_erased_goes_away(screen: Display, daemon: Dae
         assert heard(bob, "new words").user == "alice"
 
 
+def test_what_is_refused_is_not_glued_to_what_is_typed_next(
+    screen: Display, daemon: Daemon, bob: Client
+) -> None:
+    with opened(screen, daemon, "alice", device="console") as window:
+        window.at("#lobby")
+        window.shows("bob")
+        window.say("/jion #lobby")
+        window.shows("there is no command /jion; did you mean /join?")
+        window.say("said after it")
+        assert heard(bob, "said after it").user == "alice"
+        screen.keys("Up", "Up", "Home", "Delete")
+        window.say("")
+        assert heard(bob, "jion #lobby").user == "alice"
+        # A message comes back into the input, and is replaced by what is typed.
+        window.say("please drop it")
+        window.shows("not sent: please drop it")
+        window.say("kindly")
+        assert heard(bob, "kindly").user == "alice"
+        window.quit()
+
+
 def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
     screen: Display, daemon: Daemon, bob: Client, tmp_path: Path
 ) -> None:
