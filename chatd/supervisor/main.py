@@ -49,10 +49,14 @@ def allow_descriptors() -> None:
 def real_children(settings: Settings) -> list[ChildSpec]:
     """The hub and as many workers as the settings ask for (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
-    hub = ChildSpec("hub", "hub", (sys.executable, "-m", "chatd.hub"), ("hub_listener",), spare=True)
-    worker = (sys.executable, "-m", "chatd.worker")
+    hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener",), "chatd.hub.main")
     names = [f"worker-{n}" for n in range(1, count + 1)]
-    return [hub, *(ChildSpec(name, "worker", worker, ("listener",), spare=True) for name in names)]
+    argv, module = _command("chatd.worker"), "chatd.worker.main"
+    return [hub, *(ChildSpec(name, "worker", argv, ("listener",), module) for name in names)]
+
+
+def _command(package: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", package)
 
 
 def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = None) -> int:

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -30,13 +31,26 @@ NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "W
 @dataclass(frozen=True)
 class ChildSpec:
     """What the supervisor knows of a child: ``kind`` is ``hub`` or ``worker``; ``fds`` names the
-    listeners it inherits. ``spare``: see chatd.supervisor.spares."""
+    listeners it inherits. ``module`` has the ``main`` that argv runs, for a template to call."""
 
     name: str
     kind: str
     argv: tuple[str, ...]
     fds: tuple[str, ...] = ()
-    spare: bool = False
+    module: str = ""
+
+
+class Started(Protocol):
+    """A process of ours, as subprocess.Popen shows it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+
+Start = Callable[[Mapping[str, int], int], Started]
+"""Starts a process with these descriptors, by name, and with that one as its standard output and error."""
 
 
 class Process(Protocol):
@@ -58,7 +72,7 @@ class RealProcess:
     """A process in its own session and group, so that a terminal's Ctrl-C and Ctrl-Z pass it by.
 
     ``watch`` and ``unwatch`` put descriptors into the supervisor's selector together with what to
-    call when they are readable.
+    call when they are readable. ``start``: other than by its command line. Raises OSError.
     """
 
     def __init__(
@@ -69,6 +83,7 @@ class RealProcess:
         files: LogFiles,
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
+        start: Start | None = None,
     ) -> None:
         self._capture = ChildCapture(spec.name, files)
         self._unwatch = unwatch
@@ -79,16 +94,8 @@ class RealProcess:
         passed = {"channel": theirs.fileno(), "lifeline": self._lifeline_end, "log": log_end, **fds}
         try:
             _widen(self._log)
-            self._popen = subprocess.Popen(
-                spec.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=err_end,
-                stderr=err_end,
-                pass_fds=tuple(passed.values()),
-                cwd=home,
-                env=_environment(passed),
-                start_new_session=True,
-            )
+            start = start or partial(_execute, spec.argv, home)
+            self._popen = start(passed, err_end)
         except BaseException:
             ours.close()
             self._close_fds(self._lifeline, self._log, self._err)
@@ -111,10 +118,6 @@ class RealProcess:
     @property
     def last_stderr(self) -> list[str]:
         return list(self._capture.last_stderr)
-
-    def rename(self, name: str) -> None:
-        """From now on it is that child's output."""
-        self._capture.child = name
 
     def send(self, message: dict[str, object]) -> None:
         """Queue a message; a child that has closed its end is found dead by `poll`."""
@@ -194,6 +197,19 @@ class RealProcess:
     def _close_fds(*fds: int) -> None:
         for fd in fds:
             os.close(fd)
+
+
+def _execute(argv: Sequence[str], home: Path, passed: Mapping[str, int], output: int) -> Started:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=tuple(passed.values()),
+        cwd=home,
+        env=_environment(passed),
+        start_new_session=True,
+    )
 
 
 def _environment(fds: Mapping[str, int]) -> dict[str, str]:
