@@ -1,6 +1,6 @@
 """A process that has loaded the modules of all children and makes each of them by fork().
 
-    python -m chatd.child.template MODULE...    # the supervisor starts it, on a socket named ``forks``
+    python -m chatd.child.template FD MODULE...    # the supervisor starts it, with a socket as FD
 
 It has one thread, opens nothing and reads no key: what it copies is loaded modules only. Python and
 OpenSSL (RAND_bytes(3), since 1.1.1) notice a fork and seed their generators anew.
@@ -20,8 +20,8 @@ from typing import Final
 from chatd.child.channel import FDS_VARIABLE
 
 LOADED: Final = b"loaded"
-MAX_REQUEST: Final = 4096
-"""Names of a module and of a handful of descriptors."""
+MAX_REQUEST: Final = 32 * 1024
+"""Names: a module, a handful of descriptors, a folder (PATH_MAX is 4096)."""
 MAX_FDS: Final = 16
 COMM: Final = "/proc/self/comm"
 _PID_BYTES: Final = 20
@@ -29,42 +29,36 @@ _PID_BYTES: Final = 20
 Main = Callable[[], int]
 
 
-def main(modules: list[str]) -> int:
+def main(fd: int, modules: list[str]) -> int:
     """Load, tell so, and fork until the supervisor is gone; in a child: its own ``main``."""
-    passed: dict[str, int] = json.loads(os.environ.pop(FDS_VARIABLE))
-    for fd in passed.values():
-        os.set_inheritable(fd, False)
+    os.set_inheritable(fd, False)
     mains: dict[str, Main] = {name: importlib.import_module(name).main for name in modules}
     # What is loaded now stays: no child looks through it again, and its pages remain shared.
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=passed.pop("forks")) as forks:
-        forks.send(LOADED)
+    with socket.socket(fileno=fd) as forks:
         child = _serve(forks, mains)
-    if child is None:
-        return 0
-    for fd in passed.values():
-        os.close(fd)
-    return child()
+    return child() if child else 0
 
 
 def _serve(forks: socket.socket, mains: Mapping[str, Main]) -> Main | None:
     """None when the supervisor is gone. In a child: what it is to run."""
-    while True:
-        try:
+    try:
+        forks.send(LOADED)
+        while True:
             data, fds, _, _ = socket.recv_fds(forks, MAX_REQUEST, MAX_FDS)
-        except ConnectionResetError:
-            return None
-        if not data:
-            return None
-        request = json.loads(data)
-        pid = _fork()
-        if pid == 0:
-            _settle(request["name"], dict(zip(request["fds"], fds, strict=True)))
-            return mains[request["module"]]
-        for fd in fds:
-            os.close(fd)
-        forks.send(b"%d" % pid)
+            if not data:
+                return None
+            request = json.loads(data)
+            pid = _fork()
+            if pid == 0:
+                _settle(request["name"], request["folder"], dict(zip(request["fds"], fds, strict=True)))
+                return mains[request["module"]]
+            for fd in fds:
+                os.close(fd)
+            forks.send(b"%d" % pid)
+    except (ConnectionResetError, BrokenPipeError):
+        return None
 
 
 def _fork() -> int:
@@ -98,8 +92,9 @@ def _failed() -> int:
     raise SystemExit("the process between could not fork")
 
 
-def _settle(name: str, fds: dict[str, int]) -> None:
+def _settle(name: str, folder: str, fds: dict[str, int]) -> None:
     """What exec() and subprocess do for a child that is started the ordinary way."""
+    os.chdir(folder)
     for standard in (1, 2):
         os.dup2(fds["err"], standard)
     os.close(fds.pop("err"))
@@ -112,4 +107,4 @@ def _settle(name: str, fds: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

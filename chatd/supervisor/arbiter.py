@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,10 +22,11 @@ from chatd.logs.files import LogFiles
 from chatd.supervisor import operations
 from chatd.supervisor.children import Child, Tools
 from chatd.supervisor.control import SOCKET, ControlServer, Reply, answer, refusal
+from chatd.supervisor.launch import Launched
 from chatd.supervisor.loop import Loop
 from chatd.supervisor.monitor import Every, Monitor, describe
 from chatd.supervisor.pidlock import remember_children
-from chatd.supervisor.process import ChildSpec, Process, RealProcess, Start
+from chatd.supervisor.process import ChildSpec, Process, RealProcess
 from chatd.supervisor.states import State
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 from chatd.supervisor.template import Template
@@ -61,6 +62,7 @@ class Arbiter:
         files: LogFiles,
         address: str,
         foreground: bool,
+        launched: Launched | None = None,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -70,7 +72,7 @@ class Arbiter:
         self._foreground = foreground
         self._loop = Loop()
         self._started = self._now = time.monotonic()
-        self._template = Template(specs, self._spawn_template, self._loop.watch, self._loop.unwatch)
+        self._template = Template(home, specs, self._loop.watch, self._loop.unwatch, launched)
         tools = Tools(self._spawn, self._dump_settings, self._patience, _alarm, str(home), self._may_spawn)
         self._children = [Child(spec, tools) for spec in specs]
         self._control = ControlServer(home / SOCKET, self._handle, self._loop.watch, self._loop.unwatch)
@@ -293,13 +295,8 @@ class Arbiter:
 
     def _spawn(self, spec: ChildSpec) -> Process:
         fds = {name: self._fds[name] for name in spec.fds}
-        return self._spawn_process(spec, fds, self._template.starter(spec))
-
-    def _spawn_template(self, spec: ChildSpec, fds: Mapping[str, int]) -> RealProcess:
-        return self._spawn_process(spec, fds, None)
-
-    def _spawn_process(self, spec: ChildSpec, fds: Mapping[str, int], start: Start | None) -> RealProcess:
-        return RealProcess(spec, self._home, fds, self._files, self._loop.watch, self._loop.unwatch, start)
+        watch, unwatch, start = self._loop.watch, self._loop.unwatch, self._template.starter(spec)
+        return RealProcess(spec, self._home, fds, self._files, watch, unwatch, start)
 
     def _dump_settings(self) -> dict[str, object]:
         return self._settings.model_dump(mode="json")

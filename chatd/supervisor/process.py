@@ -18,14 +18,12 @@ from chatd.child.channel import FDS_VARIABLE
 from chatd.child.lines import ChannelClosedError, JsonChannel
 from chatd.logs.capture import ChildCapture
 from chatd.logs.files import LogFiles
+from chatd.supervisor.launch import child_environment
 
 READ_SIZE: Final = 65536
 F_SETPIPE_SZ: Final = 1031
 LOG_PIPE_SIZE: Final = 1024 * 1024
 """Room for a burst of records while the supervisor is busy; the default of 64 KiB is about 300 records."""
-
-# SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for this process only.
-NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True)
@@ -207,15 +205,9 @@ def _execute(argv: Sequence[str], home: Path, passed: Mapping[str, int], output:
         stderr=output,
         pass_fds=tuple(passed.values()),
         cwd=home,
-        env=_environment(passed),
+        env=child_environment() | {FDS_VARIABLE: json.dumps(dict(passed))},
         start_new_session=True,
     )
-
-
-def _environment(fds: Mapping[str, int]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
-    # Two malloc arenas instead of eight per core: hundreds of threads otherwise each touch their own.
-    return kept | {FDS_VARIABLE: json.dumps(dict(fds)), "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
 
 
 def _widen(fd: int) -> None:

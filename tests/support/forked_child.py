@@ -25,6 +25,7 @@ def main() -> int:
             "group": os.getpgrp(),
             "session": os.getsid(0),
             "threads": len(list(Path("/proc/self/task").iterdir())),
+            "folder": str(Path.cwd()),
             "comm": Path("/proc/self/comm").read_text().strip(),
             "fds": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - one call, so one descriptor of its own
             "random": random.random(),
