@@ -236,7 +236,7 @@ class Workers(Section):
     gather_ms: Annotated[float, Field(ge=0, le=20)] = 10.0
     """Least milliseconds between two commits while the server is busy; 0 commits at once."""
     spares: bool = True
-    """Whether a hub and a worker are kept loaded to replace one that ends; takes 45 MB of memory."""
+    """Whether a process is kept that has everything loaded and from which hub and workers are forked."""
 
 
 class Monitor(Section):
