@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -16,6 +17,8 @@ WORKER_MODULE: Final = "chatd.worker.main"
 # SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for the supervisor only.
 NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 MAX_WORDS: Final = 65536
+# Of each process; the kernel's own bound where nobody has raised it.
+DESCRIPTORS_LIMIT: Final = 1024 * 1024
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Launched:
 
 def launch(modules: Sequence[str]) -> Launched:
     """Start a template of these modules. Raises OSError."""
+    allow_descriptors()  # its children have the limits that it has
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     output, output_end = os.pipe()
     os.set_blocking(output, False)
@@ -70,3 +74,11 @@ def child_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
     # Two malloc arenas instead of eight per core: hundreds of threads otherwise each touch their own.
     return kept | {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+
+
+def allow_descriptors() -> None:
+    """Take all the open files that the box gives: the usual 1,024 are kept low for programs with select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

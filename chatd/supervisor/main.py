@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from chatd.logs import get_log, set_level
 from chatd.logs.files import FilesHandler, LogFiles
 from chatd.supervisor.arbiter import Arbiter
 from chatd.supervisor.control import ask
-from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, Launched
+from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, Launched, allow_descriptors
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.pidlock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
@@ -33,18 +32,8 @@ CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 POLL_SECONDS: Final = 0.05
 EXIT_FAILED: Final = 1
 SHOWN_LINES: Final = 20
-# Of each process; the kernel's own bound where nobody has raised it.
-DESCRIPTORS_LIMIT: Final = 1024 * 1024
 
 log = get_log("server")
-
-
-def allow_descriptors() -> None:
-    """Take all the open files that the box gives: the usual 1,024 are kept low for programs with select()."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def real_children(settings: Settings) -> list[ChildSpec]:

@@ -7,7 +7,6 @@ for all of them. Without one, children are started by their command lines.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -165,6 +164,8 @@ class Template:
 def _adopt_orphans() -> bool:
     """Make this process the parent of what its descendants leave behind; whether the kernel does that."""
     try:
+        import ctypes  # here, for it asks for memory that a hardened box may refuse
+
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (OSError, AttributeError):
+    except (ImportError, OSError, MemoryError, AttributeError):
         return False
