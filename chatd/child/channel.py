@@ -125,7 +125,7 @@ class Supervised:
         return str(section.get("level", "info")) if isinstance(section, dict) else "info"
 
     def _wait_for_settings(self) -> tuple[dict[str, object], list[dict[str, object]]]:
-        # As long as it takes: a spare waits for its turn here. The lifeline ends what nobody wants any more.
+        # As long as it takes: the lifeline ends what nobody wants any more.
         while True:
             select.select([self._channel], [], [])
             try:

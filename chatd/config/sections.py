@@ -237,7 +237,7 @@ class Workers(Section):
     """Least milliseconds between two commits while the server is busy; 0 commits at once. Who comes and who
     goes is told within 20 times as long."""
     spares: bool = True
-    """Whether a hub and a worker are kept loaded to replace one that ends; takes 45 MB of memory."""
+    """Whether a process is kept that has everything loaded and from which hub and workers are forked."""
 
 
 class Monitor(Section):

@@ -56,6 +56,11 @@ def explain_tls_failure(
     )
 
 
+def expired(not_after: datetime) -> ChatdError:
+    """The same words at a refused login and when a session is cut for it."""
+    return ChatdError("E202", f"your certificate expired on {_day(not_after)}")
+
+
 def _clock(identity: Identity, hint: float | None, now: float) -> ChatdError | None:
     """What the clock and the identity's own dates explain, whatever the server said."""
     if hint is not None and abs(now - hint) > CLOCK_TOLERANCE:
@@ -64,7 +69,7 @@ def _clock(identity: Identity, hint: float | None, now: float) -> ChatdError | N
             "E204", f"this machine's clock is {abs(now - hint) / 60:.0f} minutes {side} the server's"
         )
     if now > identity.not_after.timestamp():
-        return ChatdError("E202", f"your certificate expired on {_day(identity.not_after)}")
+        return expired(identity.not_after)
     if now < identity.not_before.timestamp():
         return ChatdError(
             "E203",

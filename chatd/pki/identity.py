@@ -123,7 +123,7 @@ def _parse(path: Path, text: str) -> Identity:
     certificate, ca = _parse_blocks(begin + blocks)
     der = certificate.public_bytes(Encoding.DER)
     try:
-        name, _ = device_of(der)
+        name = device_of(der).name
     except ChatdError as error:
         raise ValueError(error.reason) from None
     if name != named:

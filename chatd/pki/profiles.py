@@ -93,8 +93,17 @@ def valid_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None
 
 
-def device_of(leaf_der: bytes) -> tuple[DeviceName, str]:
-    """The identity in a device certificate, and its serial number in lowercase hex.
+class Device(NamedTuple):
+    """What a device certificate says: whose it is, its serial number in lowercase hex, and the Unix
+    time at which its validity ends."""
+
+    name: DeviceName
+    serial: str
+    ends: float
+
+
+def device_of(leaf_der: bytes) -> Device:
+    """What is in a device certificate.
 
     TLS has verified the chain and the dates; this judges what TLS does not: the profile and the
     names. Raises ChatdError E210.
@@ -111,7 +120,7 @@ def device_of(leaf_der: bytes) -> tuple[DeviceName, str]:
     name = DeviceName(parts[2], parts[4], parts[6])
     if not all(map(valid_name, name)):
         raise ChatdError("E210", "this certificate may not log in: its URI has an invalid name")
-    return name, f"{certificate.serial_number:x}"
+    return Device(name, f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp())
 
 
 def parse(der: bytes) -> x509.Certificate:

@@ -22,13 +22,14 @@ from chatd.logs.files import LogFiles
 from chatd.supervisor import operations
 from chatd.supervisor.children import Child, Tools
 from chatd.supervisor.control import SOCKET, ControlServer, Reply, answer, refusal
+from chatd.supervisor.launch import Launched
 from chatd.supervisor.loop import Loop
 from chatd.supervisor.monitor import Every, Monitor, describe
 from chatd.supervisor.pidlock import remember_children
 from chatd.supervisor.process import ChildSpec, Process, RealProcess
-from chatd.supervisor.spares import Spares
 from chatd.supervisor.states import State
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
+from chatd.supervisor.template import Template
 
 TURN_SECONDS: Final = 0.25
 WORK_TURN_SECONDS: Final = 0.02
@@ -61,6 +62,7 @@ class Arbiter:
         files: LogFiles,
         address: str,
         foreground: bool,
+        launched: Launched | None = None,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -70,9 +72,9 @@ class Arbiter:
         self._foreground = foreground
         self._loop = Loop()
         self._started = self._now = time.monotonic()
-        tools = Tools(self._spawn, self._dump_settings, self._patience, _alarm, str(home))
+        self._template = Template(home, specs, self._loop.watch, self._loop.unwatch, launched)
+        tools = Tools(self._spawn, self._dump_settings, self._patience, _alarm, str(home), self._may_spawn)
         self._children = [Child(spec, tools) for spec in specs]
-        self._spares = Spares(specs, self._spawn_new)
         self._control = ControlServer(home / SOCKET, self._handle, self._loop.watch, self._loop.unwatch)
         self._monitor = Monitor()
         self._timers = {name: Every(self._now) for name in ("sample", "stats", "console", "watchdog")}
@@ -91,11 +93,9 @@ class Arbiter:
 
     def run(self) -> None:
         """Until somebody asks to stop and all children have ended."""
-        # The workers load while the hub, which must be up before them, loads and recovers.
-        self._spares.prepare(child.spec for child in self._children if child.spec.kind != "hub")
         while self._farewells is None:
             self._turn()
-        self._spares.close()
+        self._template.close()
 
     def close(self) -> None:
         """Answer those who asked for the stop; call once `chatd start` would work again."""
@@ -129,18 +129,17 @@ class Arbiter:
             for child in self._children:
                 child.forgive(self._now - before)
         self._step_work()
+        self._template.tick(self._now, wanted=self._settings.workers.spares and not self._stopping)
         for child in self._children:
             child.tick(self._now)
-        calm = self._work is None and self._settings.workers.spares and self._state() == "running"
-        self._spares.tick(self._now, calm=calm)
         self._note_pids()
         self._observe()
         self._control.tick(self._now)
 
     def _timeout(self) -> float:
-        due = [at for child in self._children if (at := child.start_due()) is not None]
+        due = [] if self._template.loading else [child.start_due() for child in self._children]
         longest = WORK_TURN_SECONDS if self._work else TURN_SECONDS
-        return min([longest, *(at - time.monotonic() for at in due)])
+        return min([longest, *(at - time.monotonic() for at in due if at is not None)])
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -175,7 +174,7 @@ class Arbiter:
             raise ChatdError(
                 "E409", f"chatd is busy: {self._work.name} is under way", "try again in a moment"
             )
-        self._spares.drop()  # whoever restarts may have installed something newer
+        self._template.drop()  # whoever restarts may have installed something newer
         operation = operations.rolling_restart if rolling else operations.restart
         self._work = Work("restart", operation(self._children), [reply])
         log.info("restart", rolling=rolling)
@@ -184,7 +183,6 @@ class Arbiter:
         if not self._stopping:
             self._stopping = True
             crash_point("supervisor.stop.begun")
-            self._spares.drop()
             if self._work:
                 self._finish_work(self._work, ChatdError("E502", "chatd is stopping"))
             self._work = Work("stop", operations.stop(self._children))
@@ -245,8 +243,6 @@ class Arbiter:
         for child in self._children:
             child.send({"type": "reload", "settings": self._dump_settings()})
             crash_point("supervisor.reload.half")
-        if not settings.workers.spares:
-            self._spares.drop()
         log.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart)
         return answer(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
 
@@ -257,7 +253,7 @@ class Arbiter:
 
     def _note_pids(self) -> None:
         pids = {child.spec.name: child.pid for child in self._children if child.pid is not None}
-        pids |= self._spares.pids()
+        pids |= self._template.pids()
         if pids != self._pids:
             self._pids = pids
             remember_children(self._home / "run", pids)
@@ -294,12 +290,13 @@ class Arbiter:
         known = {"why": child.why, "exit_code": child.exit_code, "report": child.last_report}
         return describe(child, now) | measured | known
 
-    def _spawn(self, spec: ChildSpec) -> Process:
-        return self._spares.take(spec) or self._spawn_new(spec)
+    def _may_spawn(self) -> bool:
+        return not self._template.loading
 
-    def _spawn_new(self, spec: ChildSpec) -> RealProcess:
+    def _spawn(self, spec: ChildSpec) -> Process:
         fds = {name: self._fds[name] for name in spec.fds}
-        return RealProcess(spec, self._home, fds, self._files, self._loop.watch, self._loop.unwatch)
+        watch, unwatch, start = self._loop.watch, self._loop.unwatch, self._template.starter(spec)
+        return RealProcess(spec, self._home, fds, self._files, watch, unwatch, start)
 
     def _dump_settings(self) -> dict[str, object]:
         return self._settings.model_dump(mode="json")

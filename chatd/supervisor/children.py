@@ -36,13 +36,15 @@ errors = get_log("errors")
 class Tools:
     """What a child needs from outside. ``spawn`` starts one run and raises OSError when it cannot;
     ``settings`` gives the settings in force as a message's content; ``patience`` is
-    workers.heartbeat_timeout in seconds; ``alarm`` is told in words when a child is given up."""
+    workers.heartbeat_timeout in seconds; ``alarm`` is told in words when a child is given up; until
+    ``may_spawn`` a start is put off, for what makes it quicker is nearly there."""
 
     spawn: Callable[[ChildSpec], Process]
     settings: Callable[[], dict[str, object]]
     patience: Callable[[], float]
     alarm: Callable[[str], None]
     home: str = ""
+    may_spawn: Callable[[], bool] = lambda: True
     random: Callable[[], float] = random.random
 
 
@@ -121,7 +123,7 @@ class Child:
     def _converge(self, now: float) -> None:
         if self.wanted:
             due = self.state is State.BACKOFF and now >= self._start_at
-            if due or self.state is State.STOPPED:
+            if (due or self.state is State.STOPPED) and self._tools.may_spawn():
                 self._spawn(now)
         elif self.state not in (State.STOPPED, State.STOPPING, State.FATAL):
             self._stop(now)

@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from chatd.logs import get_log, set_level
 from chatd.logs.files import FilesHandler, LogFiles
 from chatd.supervisor.arbiter import Arbiter
 from chatd.supervisor.control import ask
+from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, Launched, allow_descriptors
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.pidlock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
@@ -32,34 +32,33 @@ CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 POLL_SECONDS: Final = 0.05
 EXIT_FAILED: Final = 1
 SHOWN_LINES: Final = 20
-# Of each process; the kernel's own bound where nobody has raised it.
-DESCRIPTORS_LIMIT: Final = 1024 * 1024
 
 log = get_log("server")
-
-
-def allow_descriptors() -> None:
-    """Take all the open files that the box gives: the usual 1,024 are kept low for programs with select()."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def real_children(settings: Settings) -> list[ChildSpec]:
     """The hub and as many workers as the settings ask for (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
-    hub = ChildSpec("hub", "hub", (sys.executable, "-m", "chatd.hub"), ("hub_listener",), spare=True)
-    worker = (sys.executable, "-m", "chatd.worker")
+    hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener",), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
-    return [hub, *(ChildSpec(name, "worker", worker, ("listener",), spare=True) for name in names)]
+    argv = _command("chatd.worker")
+    return [hub, *(ChildSpec(name, "worker", argv, ("listener",), WORKER_MODULE) for name in names)]
 
 
-def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = None) -> int:
+def _command(package: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", package)
+
+
+def run(
+    home: Path,
+    foreground: bool,
+    children: Sequence[ChildSpec] | None = None,
+    launched: Launched | None = None,
+) -> int:
     """Supervise until told to stop; returns the exit code of the process.
 
-    ``children`` replaces the real ones. Raises ChatdError when it cannot start: E600 and E601 settings,
-    E604 running already, E605 address, E606 files.
+    ``children`` replaces the real ones; ``launched`` is a template to begin with. Raises ChatdError when it
+    cannot start: E600 and E601 settings, E604 running already, E605 address, E606 files.
     """
     home = home.resolve()
     settings = load_settings(home, os.environ)
@@ -67,7 +66,7 @@ def run(home: Path, foreground: bool, children: Sequence[ChildSpec] | None = Non
     run_directory = make_run_directory(home)
     lock = PidLock(run_directory)
     try:
-        _supervise(home, settings, foreground, children, lock)
+        _supervise(home, settings, foreground, children, launched, lock)
     finally:
         lock.release()
     return 0
@@ -105,14 +104,14 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
             process.returncode = 0  # it is meant to outlive this process; Popen would warn about that
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, launched: Launched | None = None) -> int:
     """``python -m chatd.supervisor``; the daemon's process."""
     parser = argparse.ArgumentParser(prog="chatd.supervisor")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--verdict-fd", type=int, default=-1, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    return run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground))
+    return run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground, None, launched))
 
 
 def run_reporting(verdict_fd: int, supervise: Callable[[], int]) -> int:
@@ -130,7 +129,12 @@ def run_reporting(verdict_fd: int, supervise: Callable[[], int]) -> int:
 
 
 def _supervise(
-    home: Path, settings: Settings, foreground: bool, children: Sequence[ChildSpec] | None, lock: PidLock
+    home: Path,
+    settings: Settings,
+    foreground: bool,
+    children: Sequence[ChildSpec] | None,
+    launched: Launched | None,
+    lock: PidLock,
 ) -> None:
     files = LogFiles(home, settings.logging)
     handler = FilesHandler(files)
@@ -143,7 +147,8 @@ def _supervise(
             specs = children if children is not None else real_children(settings)
             fds = {"listener": clients.fileno(), "hub_listener": hub.fileno()}
             crash_point("supervisor.start.bound")
-            arbiter = Arbiter(home, settings, specs, fds, files, show_address(clients), foreground)
+            address = show_address(clients)
+            arbiter = Arbiter(home, settings, specs, fds, files, address, foreground, launched)
             arbiter.run()
         lock.release()
         arbiter.close()

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,26 +18,37 @@ from chatd.child.channel import FDS_VARIABLE
 from chatd.child.lines import ChannelClosedError, JsonChannel
 from chatd.logs.capture import ChildCapture
 from chatd.logs.files import LogFiles
+from chatd.supervisor.launch import child_environment
 
 READ_SIZE: Final = 65536
 F_SETPIPE_SZ: Final = 1031
 LOG_PIPE_SIZE: Final = 1024 * 1024
 """Room for a burst of records while the supervisor is busy; the default of 64 KiB is about 300 records."""
 
-# SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for this process only.
-NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-
 
 @dataclass(frozen=True)
 class ChildSpec:
     """What the supervisor knows of a child: ``kind`` is ``hub`` or ``worker``; ``fds`` names the
-    listeners it inherits. ``spare``: see chatd.supervisor.spares."""
+    listeners it inherits. ``module`` has the ``main`` that argv runs, for a template to call."""
 
     name: str
     kind: str
     argv: tuple[str, ...]
     fds: tuple[str, ...] = ()
-    spare: bool = False
+    module: str = ""
+
+
+class Started(Protocol):
+    """A process of ours, as subprocess.Popen shows it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+
+Start = Callable[[Mapping[str, int], int], Started]
+"""Starts a process with these descriptors, by name, and with that one as its standard output and error."""
 
 
 class Process(Protocol):
@@ -58,7 +70,7 @@ class RealProcess:
     """A process in its own session and group, so that a terminal's Ctrl-C and Ctrl-Z pass it by.
 
     ``watch`` and ``unwatch`` put descriptors into the supervisor's selector together with what to
-    call when they are readable.
+    call when they are readable. ``start``: other than by its command line. Raises OSError.
     """
 
     def __init__(
@@ -69,6 +81,7 @@ class RealProcess:
         files: LogFiles,
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
+        start: Start | None = None,
     ) -> None:
         self._capture = ChildCapture(spec.name, files)
         self._unwatch = unwatch
@@ -79,16 +92,8 @@ class RealProcess:
         passed = {"channel": theirs.fileno(), "lifeline": self._lifeline_end, "log": log_end, **fds}
         try:
             _widen(self._log)
-            self._popen = subprocess.Popen(
-                spec.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=err_end,
-                stderr=err_end,
-                pass_fds=tuple(passed.values()),
-                cwd=home,
-                env=_environment(passed),
-                start_new_session=True,
-            )
+            start = start or partial(_execute, spec.argv, home)
+            self._popen = start(passed, err_end)
         except BaseException:
             ours.close()
             self._close_fds(self._lifeline, self._log, self._err)
@@ -111,10 +116,6 @@ class RealProcess:
     @property
     def last_stderr(self) -> list[str]:
         return list(self._capture.last_stderr)
-
-    def rename(self, name: str) -> None:
-        """From now on it is that child's output."""
-        self._capture.child = name
 
     def send(self, message: dict[str, object]) -> None:
         """Queue a message; a child that has closed its end is found dead by `poll`."""
@@ -196,10 +197,17 @@ class RealProcess:
             os.close(fd)
 
 
-def _environment(fds: Mapping[str, int]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
-    # Two malloc arenas instead of eight per core: hundreds of threads otherwise each touch their own.
-    return kept | {FDS_VARIABLE: json.dumps(dict(fds)), "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+def _execute(argv: Sequence[str], home: Path, passed: Mapping[str, int], output: int) -> Started:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=tuple(passed.values()),
+        cwd=home,
+        env=child_environment() | {FDS_VARIABLE: json.dumps(dict(passed))},
+        start_new_session=True,
+    )
 
 
 def _widen(fd: int) -> None:

@@ -49,6 +49,8 @@ class LoggedIn(NamedTuple):
     opener: Opening
     name: DeviceName
     serial: str
+    ends: float
+    """Unix time."""
 
 
 class Login:
@@ -79,13 +81,13 @@ class Login:
             if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
                 raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")
             leaf = self._channel.peer_certificate()
-            name, serial = device_of(leaf)
-        if name.instance != self._credentials.instance:
-            raise ChatdError("E210", f"the certificate is for the server {name.instance}")
+            device = device_of(leaf)
+        if device.name.instance != self._credentials.instance:
+            raise ChatdError("E210", f"the certificate is for the server {device.name.instance}")
         if not self._credentials.envelope:
-            return LoggedIn(self._channel, PlainSealer(), PlainOpener(), name, serial)
+            return LoggedIn(self._channel, PlainSealer(), PlainOpener(), *device)
         keys = self._envelope(leaf)
-        return LoggedIn(self._channel, keys.sealer, keys.opener, name, serial)
+        return LoggedIn(self._channel, keys.sealer, keys.opener, *device)
 
     def _tls(self) -> None:
         data, done = b"", False

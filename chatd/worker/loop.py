@@ -6,7 +6,6 @@ have with `post`, `start` and `ended`.
 
 from __future__ import annotations
 
-import heapq
 import os
 import selectors
 import socket
@@ -27,6 +26,7 @@ from chatd.proto.frames import encode
 from chatd.worker.delivery import Delivery, farewell
 from chatd.worker.hublink import HubLink
 from chatd.worker.session import Phase, Session
+from chatd.worker.timers import Timers
 
 log = get_log("connections")
 log_errors = get_log("errors")
@@ -34,13 +34,8 @@ log_errors = get_log("errors")
 TICK_SECONDS = 1.0
 # How soon to try again when there is no hub to connect to.
 RECONNECT_SECONDS = 0.05
-# How long a session may wait for the hub's word; the hub is back from a crash in two seconds.
-ADMISSION_SECONDS = 10.0
 # Drain: how long clients get to read the goodbye before the worker ends.
 DRAIN_SECONDS = 3.0
-# How often closing sessions are looked at.
-OVERDUE_SECONDS = 0.25
-_PING = encode({"type": "ping"})
 
 
 class Loop:
@@ -54,10 +49,9 @@ class Loop:
         self._sessions: dict[int, Session] = {}
         self._delivery = Delivery(settings.limits.outbox_bytes, settings.workers.gather_ms)
         self._inbox: deque[tuple[Callable[..., None], Session, bytes]] = deque()
-        self._timers: list[tuple[float, int]] = []
+        self._timers = Timers(self._sessions, self._delivery, self._close, float(settings.server.timeout))
         self._next_connect = 0.0
         self._next_counts = 0.0
-        self._next_overdue = 0.0
         self._draining_until: float | None = None
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -108,10 +102,10 @@ class Loop:
         while self._draining_until is None or not self._drained():
             self._connect_hub()
             timeout = TICK_SECONDS if self.hub.connected else RECONNECT_SECONDS
-            for key, mask in self._selector.select(self._until_next_timer(timeout)):
+            for key, mask in self._selector.select(self._until_due(timeout)):
                 self._ready(key.data, mask)
             self._take_inbox()
-            self._run_timers()
+            self._timers.run()
             self._flush_all()
             self._send_counts()
         crash_point("worker.drain.done")
@@ -148,14 +142,14 @@ class Loop:
                 self._settings = Settings.model_validate(self._child.settings)
                 self._delivery.outbox_bytes = self._settings.limits.outbox_bytes
                 self._delivery.gather_ms = self._settings.workers.gather_ms
+                self._timers.idle = float(self._settings.server.timeout)
                 self.on_reload(self._settings)
 
     # --- sessions ------------------------------------------------------------------------------
 
     def _started(self, session: Session, _: bytes) -> None:
-        now = time.monotonic()
         self._sessions[session.sid] = session
-        self._timer(session, now + ADMISSION_SECONDS)
+        self._timers.started(session)
         if self._draining_until is not None:
             self._going_away(session)
         else:
@@ -227,51 +221,8 @@ class Loop:
             session.blocked = False
             self._selector.unregister(session.sock)
 
-    # --- timers --------------------------------------------------------------------------------
-
-    def _timer(self, session: Session, due: float) -> None:
-        heapq.heappush(self._timers, (due, session.sid))
-
-    def _until_next_timer(self, most: float) -> float:
-        if self._inbox:
-            return 0
-        due = min(self._delivery.later_due, self._timers[0][0] if self._timers else float("inf"))
-        return min(most, max(0.0, due - time.monotonic()))
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        self._close_overdue(now)
-        while self._timers and self._timers[0][0] <= now:
-            _, sid = heapq.heappop(self._timers)
-            session = self._sessions.get(sid)
-            if session is not None:
-                self._look_after(session, now)
-
-    def _close_overdue(self, now: float) -> None:
-        """Whoever was told goodbye and has not read it in time is closed, read or not."""
-        if self._delivery.closing and now >= self._next_overdue:
-            self._next_overdue = now + OVERDUE_SECONDS
-            for session in [s for s in self._delivery.closing if now >= s.close_by]:
-                self._close(session)
-
-    def _look_after(self, session: Session, now: float) -> None:
-        """A session's timer is due: is it admitted, alive, gone in time?"""
-        if session.phase is Phase.CLOSING:
-            return
-        if session.phase is Phase.OPENING:
-            error = ChatdError("E502", "the hub does not answer", "try again in a moment")
-            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)))
-            return
-        idle = float(self._settings.server.timeout)
-        silent = now - session.heard
-        if silent >= idle:
-            error = ChatdError("E106", f"nothing was heard for {round(silent)} seconds")
-            self._delivery.goodbye(session, encode(bye_frame(error, retry=True)))
-        elif silent >= idle / 2:
-            self._delivery.to_session(session, _PING)
-            self._timer(session, session.heard + idle)
-        else:
-            self._timer(session, session.heard + idle / 2)
+    def _until_due(self, most: float) -> float:
+        return 0 if self._inbox else self._timers.until_next(most)
 
     # --- the hub -------------------------------------------------------------------------------
 
@@ -317,7 +268,6 @@ class Loop:
         self._terms(b"", sid, terms)
         if session.phase is Phase.OPENING:
             session.phase = Phase.OPEN
-            self._timer(session, time.monotonic() + self._settings.server.timeout / 2)
         crash_point("worker.session.admitted")
         self._delivery.to_session(session, payload)
 

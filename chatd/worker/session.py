@@ -54,11 +54,13 @@ class Session:
 
     __slots__ = (
         "address",
+        "admit_by",
         "blocked",
         "bucket",
         "channel",
         "close_by",
         "due",
+        "ends",
         "gone",
         "heard",
         "name",
@@ -89,6 +91,7 @@ class Session:
         opener: Opening,
         name: DeviceName,
         serial: str,
+        ends: float,
         address: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,6 +102,8 @@ class Session:
         self.opener = opener
         self.name = name
         self.serial = serial
+        # Unix time at which the certificate's validity ends.
+        self.ends = ends
         self.address = address
         self.phase = Phase.OPENING
         self.rooms: set[str] = set()
@@ -120,5 +125,6 @@ class Session:
         self.heard = clock()
         self.pinged = False
         self.slowed = False
+        self.admit_by = 0.0
         self.close_by = 0.0
         self.gone = threading.Event()

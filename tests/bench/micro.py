@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import socket
 import ssl
@@ -162,7 +163,8 @@ def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.
         incoming.write(channel.take_outgoing())
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sealer, opener = _pair()
-    session = Session(sid, sock, channel, sealer, opener, DeviceName("lab", "bob", "b"), "1", "127.0.0.1")
+    name = DeviceName("lab", "bob", "b")
+    session = Session(sid, sock, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
     session.phase = Phase.OPEN
     return session
 

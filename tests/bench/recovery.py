@@ -4,7 +4,7 @@
 
 A server without load; each child has been well for some seconds when it is killed. ``wall`` is from the
 signal to the status that says running, asked for every 5 ms; ``cpu`` the seconds that the processes which
-took over used meanwhile (a spare had done some before). On a busy box look at the latter.
+took over used meanwhile (the template had done some before). On a busy box look at the latter.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _supervisor(daemon: Daemon) -> tuple[float, float]:
 
 
 def _before(daemon: Daemon) -> dict[int, float]:
-    """What every process of the home, spares too, has used so far."""
+    """What every process of the home, the template too, has used so far."""
     noted = json.loads((daemon.home / "run" / "children.json").read_text())["children"]
     return {entry["pid"]: _cpu(entry["pid"]) for entry in noted}
 

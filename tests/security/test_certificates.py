@@ -289,7 +289,7 @@ def test_names_in_the_uri(world: World, uri: str) -> None:
 def test_a_common_name_is_no_identity(world: World, tmp_path: Path, common_names: tuple[str, ...]) -> None:
     outcome = attempt(world, tmp_path, forge(world.ca, DEVICE, common_names=common_names))
     assert outcome.client_error is None
-    assert device_of(outcome.server_saw)[0] == ("lab", "bob", "laptop")
+    assert device_of(outcome.server_saw).name == ("lab", "bob", "laptop")
 
 
 def test_one_key_under_two_names_is_two_devices(world: World, tmp_path: Path) -> None:
@@ -298,8 +298,8 @@ def test_one_key_under_two_names_is_two_devices(world: World, tmp_path: Path) ->
     assert isinstance(bob.key, ec.EllipticCurvePrivateKey)
     admin = forge(world.ca, with_(san=san(ADMIN)), key=bob.key)
     seen = [device_of(attempt(world, tmp_path, issued).server_saw) for issued in (bob, admin)]
-    assert [name.user for name, _ in seen] == ["bob", "admin"]
-    assert seen[0][1] != seen[1][1]
+    assert [device.name.user for device in seen] == ["bob", "admin"]
+    assert seen[0].serial != seen[1].serial
 
 
 def test_a_certificate_is_not_parsed_beyond_its_limit() -> None:

@@ -22,7 +22,7 @@ from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto import events, frames, requests, text
 from chatd.store import searchquery
-from chatd.worker import dispatch, login, loop
+from chatd.worker import dispatch, login, timers
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 _BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -84,7 +84,7 @@ def limits_table() -> str:
         ("Plaintext under one key", f"{records.BYTES_PER_KEY} bytes"),
         ("Last epoch of one direction", f"{records.LAST_EPOCH}"),
         ("Requests of one session under way", f"{dispatch.PENDING_LIMIT}"),
-        ("Seconds from the login to `welcome` or `bye`", f"{loop.ADMISSION_SECONDS:g}"),
+        ("Seconds from the login to `welcome` or `bye`", f"{timers.ADMISSION_SECONDS:g}"),
         ("Sessions over `server.max_connections` for roles with `moderate.kick`", f"{gate.ADMIN_RESERVE}"),
         ("Events in one page of `resume`, `history`, `search`", f"{reading.PAGE_EVENTS}"),
         ("JSON of the events in one such page", f"{reading.PAGE_BYTES} bytes"),

@@ -26,15 +26,16 @@ def authority() -> Authority:
 
 def test_device_certificate_names_the_device_and_its_serial(authority: Authority) -> None:
     issued = authority.issue_device("bob", "laptop", now=NOW)
-    name, serial = device_of(der(issued))
-    assert name == DeviceName("lab", "bob", "laptop")
-    assert serial == f"{issued.certificate.serial_number:x}"
+    device = device_of(der(issued))
+    assert device.name == DeviceName("lab", "bob", "laptop")
+    assert device.serial == f"{issued.certificate.serial_number:x}"
+    assert device.ends == issued.certificate.not_valid_after_utc.timestamp()
     assert isinstance(issued.key, ec.EllipticCurvePrivateKey)
 
 
 def test_the_longest_names_fit(authority: Authority) -> None:
     long = Authority.create("i" * 32, now=NOW)
-    name, _ = device_of(der(long.issue_device("u" * 32, "d" * 32, now=NOW)))
+    name = device_of(der(long.issue_device("u" * 32, "d" * 32, now=NOW))).name
     assert name == ("i" * 32, "u" * 32, "d" * 32)
 
 

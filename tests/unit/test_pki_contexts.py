@@ -36,7 +36,7 @@ def test_both_ends_know_each_other(tmp_path: Path, identity: Identity) -> None:
     )
     assert outcome.client_error is None
     assert outcome.server_saw == identity.certificate_der
-    assert device_of(outcome.server_saw)[0] == ("lab", "bob", "laptop")
+    assert device_of(outcome.server_saw).name == ("lab", "bob", "laptop")
     check_server(outcome.client_saw, "lab")
     assert outcome.alpn == ALPN
 

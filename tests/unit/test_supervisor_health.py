@@ -113,7 +113,9 @@ class Bench:
         self.alarms: list[str] = []
         self.now = 1000.0
         self.cannot_spawn = False
-        tools = Tools(self.spawn, lambda: {"a": 1}, lambda: 5.0, self.alarms.append, "/home", lambda: 1.0)
+        tools = Tools(
+            self.spawn, lambda: {"a": 1}, lambda: 5.0, self.alarms.append, "/home", random=lambda: 1.0
+        )
         self.child = Child(ChildSpec(name, kind, ("true",)), tools)
 
     def spawn(self, spec: ChildSpec) -> Process:

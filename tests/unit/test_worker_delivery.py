@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Worker:
         name = DeviceName("lab", "bob", f"d{sid}")
         secret, number = bytes(32), bytes(16)
         sealer, opener = Sealer(secret, SERVER_TO_CLIENT, number), Opener(secret, CLIENT_TO_SERVER, number)
-        session = Session(sid, ours, channel, sealer, opener, name, "1", "127.0.0.1")
+        session = Session(sid, ours, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
         self.delivery.enter(ROOM, session)
         return session
 

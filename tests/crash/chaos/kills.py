@@ -79,8 +79,11 @@ class Faults:
         while self._stage.pids().get(name, old) == old and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(self._rng.uniform(0.0, 0.5))
-        self.kills += len(self._stage.strike([name], SIGKILL))
-        self._stage.wait_running()
+        struck = self._stage.strike([name], SIGKILL)
+        self.kills += len(struck)
+        # Not merely until "running": that is also said by a supervisor that has not seen the death yet, and
+        # the next single kill would be charged with the rest of this recovery.
+        self._stage.wait_replaced(struck)
 
     def _freeze(self, name: str) -> None:
         self.freezes += 1

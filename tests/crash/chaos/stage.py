@@ -132,13 +132,17 @@ class Stage:
         struck = self.strike(names, signal.SIGKILL)
         if not struck:
             return 0
-        self._until(lambda: self._replaced(struck), f"{names} to be replaced")
+        self.wait_replaced(struck)
         seconds = time.monotonic() - before
         if len(struck) == 1:
             name = next(iter(struck))
             self.recovered[name.partition("-")[0]].append(seconds)
             self._journal.write("back", name=name, after=round(seconds, 3))
         return len(struck)
+
+    def wait_replaced(self, struck: dict[str, int]) -> None:
+        """Wait until everything runs, and nothing of it is one of these."""
+        self._until(lambda: self._replaced(struck), f"{list(struck)} to be replaced")
 
     def _replaced(self, struck: dict[str, int]) -> bool:
         status = self.status()

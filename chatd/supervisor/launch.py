@@ -1,0 +1,84 @@
+"""Starting a template. Imports next to nothing: the supervisor does it before it loads its own modules."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+HUB_MODULE: Final = "chatd.hub.main"
+WORKER_MODULE: Final = "chatd.worker.main"
+
+# SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for the supervisor only.
+NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+MAX_WORDS: Final = 65536
+# Of each process; the kernel's own bound where nobody has raised it.
+DESCRIPTORS_LIMIT: Final = 1024 * 1024
+
+
+@dataclass
+class Launched:
+    """A template that loads: ``forks`` is our end of its socket, ``output`` of what it prints."""
+
+    popen: subprocess.Popen[bytes]
+    forks: socket.socket
+    output: int
+
+    def last_words(self) -> str:
+        """The last line that it printed."""
+        try:
+            lines = os.read(self.output, MAX_WORDS).decode("utf-8", "replace").splitlines()
+        except BlockingIOError:
+            return ""
+        return lines[-1] if lines else ""
+
+    def close(self) -> None:
+        """Give the descriptors back; a template that lives ends by that."""
+        self.forks.close()
+        os.close(self.output)
+
+
+def launch(modules: Sequence[str]) -> Launched:
+    """Start a template of these modules. Raises OSError."""
+    allow_descriptors()  # its children have the limits that it has
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    output, output_end = os.pipe()
+    os.set_blocking(output, False)
+    try:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "chatd.child.template", str(theirs.fileno()), *modules],
+            stdin=subprocess.DEVNULL,
+            stdout=output_end,
+            stderr=output_end,
+            pass_fds=(theirs.fileno(),),
+            env=child_environment(),
+            start_new_session=True,
+        )
+    except OSError:
+        ours.close()
+        os.close(output)
+        raise
+    finally:
+        theirs.close()
+        os.close(output_end)
+    return Launched(popen, ours, output)
+
+
+def child_environment() -> dict[str, str]:
+    """What every child has in its environment."""
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
+    # Two malloc arenas instead of eight per core: hundreds of threads otherwise each touch their own.
+    return kept | {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+
+
+def allow_descriptors() -> None:
+    """Take all the open files that the box gives: the usual 1,024 are kept low for programs with select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

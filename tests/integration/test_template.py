@@ -1,0 +1,67 @@
+"""A killed child is made anew by the template, and nothing of that stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from chatctl.client import Client, read_identity
+from tests.support.daemon import Daemon, running, wait_until
+
+
+def template(daemon: Daemon) -> int:
+    """Its pid, as the next supervisor would find it; 0 for none."""
+    noted = json.loads((daemon.home / "run" / "children.json").read_text())["children"]
+    return next((entry["pid"] for entry in noted if entry["name"] == "template"), 0)
+
+
+def made_by_template(pid: int) -> bool:
+    return b"chatd.child.template" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def replaced(daemon: Daemon, name: str) -> int:
+    """Kill a child; the pid of its replacement."""
+    old = daemon.child(name)["pid"]
+    os.kill(old, signal.SIGKILL)
+    child = wait_until(lambda: (c := daemon.child(name))["pid"] != old and c["state"] == "running" and c)
+    return int(child["pid"])
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_one_after_the_other_comes_from_the_template(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        first = template(daemon)
+        assert all(made_by_template(daemon.child(name)["pid"]) for name in ("hub", "worker-1", "worker-2"))
+        with Client(read_identity(daemon.identity("alice", "console"))) as client:
+            for name in ("hub", "worker-2", "worker-1", "hub", "worker-2"):
+                assert made_by_template(replaced(daemon, name))
+                client.send("#lobby", f"after {name}").wait(30)
+        assert template(daemon) == first
+        # A restart may be for newer code: what was loaded before is of no use then.
+        daemon.chatd("restart", "--rolling")
+        assert template(daemon) not in (0, first)
+        pids = [first, template(daemon), *daemon.pids()]
+    wait_until(lambda: all(gone(pid) for pid in pids), what="everything to be gone")
+
+
+def test_without_the_template_children_start_by_their_command_line(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        os.kill(template(daemon), signal.SIGKILL)
+        wait_until(lambda: template(daemon) == 0, what="its end to be noticed")
+        assert not made_by_template(replaced(daemon, "worker-1"))
+        assert any(line["event"] == "template_lost" for line in daemon.log_lines())
+    with running(tmp_path / "other", CHATD_WORKERS__SPARES="false") as daemon:
+        assert template(daemon) == 0
+        assert not made_by_template(daemon.child("hub")["pid"])
+
+
+def test_it_does_not_outlive_its_supervisor(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        pids = [template(daemon), *daemon.pids()]
+        os.kill(daemon.status()["pid"], signal.SIGKILL)
+        wait_until(lambda: all(gone(pid) for pid in pids), what="all to end")

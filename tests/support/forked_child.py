@@ -1,0 +1,43 @@
+"""A child that tells what it is, then ends with the code it is told to; loaded by a template in tests."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import ssl
+import sys
+from pathlib import Path
+
+from chatd.child.channel import Supervised
+
+# As of one that has been used before the fork.
+ssl.RAND_bytes(1)
+
+
+def main() -> int:
+    child = Supervised.attach()
+    child.send(
+        {
+            "type": "self",
+            "pid": os.getpid(),
+            "parent": os.getppid(),
+            "group": os.getpgrp(),
+            "session": os.getsid(0),
+            "threads": len(list(Path("/proc/self/task").iterdir())),
+            "folder": str(Path.cwd()),
+            "comm": Path("/proc/self/comm").read_text().strip(),
+            "fds": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - one call, so one descriptor of its own
+            "random": random.random(),
+            "key": ssl.RAND_bytes(16).hex(),
+        }
+    )
+    while True:
+        select.select([child], [], [])
+        for message in child.receive():
+            if message["type"] == "end":
+                return int(str(message["code"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""A session's timer: admission, silence, and the end of its certificate by the wall clock."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from typing import Any, cast
+
+import pytest
+
+from chatd.net.channel import TlsChannel
+from chatd.pki.profiles import DeviceName
+from chatd.proto.frames import HEADER_SIZE
+from chatd.proto.plain import PlainOpener, PlainSealer
+from chatd.worker.delivery import LINGER_SECONDS, Delivery
+from chatd.worker.session import Phase, Session
+from chatd.worker.timers import ADMISSION_SECONDS, OVERDUE_SECONDS, Timers
+
+IDLE = 30.0
+NAME = DeviceName("lab", "bob", "laptop")
+# 2026-11-25 20:00Z
+WALL = 1_795_636_800.0
+
+
+class Bench:
+    """One session; ``now`` is the monotonic clock and ``wall`` the other."""
+
+    def __init__(self, valid: float = math.inf, phase: Phase = Phase.OPEN) -> None:
+        self.now = 1000.0
+        self.wall = WALL
+        self.closed: list[Session] = []
+        self.delivery = Delivery(1 << 20, clock=lambda: self.now)
+        sessions: dict[int, Session] = {}
+        self.timers = Timers(
+            sessions, self.delivery, self.closed.append, IDLE, lambda: self.now, lambda: self.wall
+        )
+        nothing = cast(socket.socket, None), cast(TlsChannel, None)
+        self.session = Session(
+            7, *nothing, PlainSealer(), PlainOpener(), NAME, "1", WALL + valid, "127.0.0.1", lambda: self.now
+        )
+        sessions[7] = self.session
+        self.timers.started(self.session)
+        self.session.phase = phase
+
+    def wait(self, seconds: float, *, wall: float | None = None) -> None:
+        self.now += seconds
+        self.wall += seconds if wall is None else wall
+        self.timers.run()
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(frame[HEADER_SIZE:]) for frame in self.session.outbox]
+
+
+def test_the_end_of_the_certificate_is_the_end_of_the_session(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(valid=5.0)
+    assert bench.timers.until_next(60.0) == 5.0
+    bench.wait(4.9)
+    assert not bench.said
+    bench.wait(0.1)
+    (bye,) = bench.said
+    assert (bye["type"], bye["code"], bye["retry"]) == ("bye", "E202", False)
+    assert bye["reason"] == "your certificate expired on 2026-11-25 20:00Z"
+    assert bench.session.phase is Phase.CLOSING
+    assert "certificate_expired" in caplog.text
+    bench.wait(LINGER_SECONDS + OVERDUE_SECONDS)
+    assert bench.closed == [bench.session]
+
+
+def test_who_talks_all_the_time_is_cut_too() -> None:
+    bench = Bench(valid=3 * IDLE)
+    for _ in range(29):
+        bench.wait(3.0)
+        bench.session.heard = bench.now
+        assert not bench.said
+    bench.wait(3.0)
+    assert [frame["code"] for frame in bench.said] == ["E202"]
+
+
+def test_one_that_is_not_admitted_yet_is_told_the_same() -> None:
+    bench = Bench(valid=1.0, phase=Phase.OPENING)
+    bench.wait(1.0)
+    assert [frame["code"] for frame in bench.said] == ["E202"]
+
+
+def test_the_clock_is_set_back_and_forth() -> None:
+    bench = Bench(valid=10.0)
+    bench.wait(10.0, wall=-60.0)
+    assert not bench.said
+    # Forward: noticed at the next look.
+    bench.wait(1.0, wall=3600.0)
+    bench.wait(bench.timers.until_next(60.0))
+    assert [frame["code"] for frame in bench.said] == ["E202"]
+
+
+def test_a_jump_forward_is_noticed_within_the_idle_time() -> None:
+    bench = Bench(valid=86_400.0)
+    bench.wait(0.0, wall=86_401.0)
+    waited = 0.0
+    while not bench.said:
+        step = bench.timers.until_next(60.0)
+        waited += step
+        bench.wait(step)
+        bench.session.heard = bench.now
+    assert waited <= IDLE
+    assert bench.said[0]["code"] == "E202"
+
+
+def test_admission_has_its_time() -> None:
+    bench = Bench(phase=Phase.OPENING)
+    bench.wait(ADMISSION_SECONDS - 0.1)
+    assert not bench.said
+    bench.wait(0.1)
+    assert [(frame["code"], frame["retry"]) for frame in bench.said] == [("E502", True)]
+
+
+def test_silence_is_asked_about_then_ended() -> None:
+    bench = Bench()
+    bench.wait(bench.timers.until_next(60.0))
+    while not bench.said:
+        bench.wait(bench.timers.until_next(60.0))
+    assert bench.now - 1000.0 == pytest.approx(IDLE / 2)
+    assert bench.said[0]["type"] == "ping"
+    bench.wait(bench.timers.until_next(60.0))
+    assert bench.now - 1000.0 == pytest.approx(IDLE)
+    assert bench.said[1]["code"] == "E106"
+
+
+def test_one_timer_a_session() -> None:
+    bench = Bench()
+    for _ in range(100):
+        bench.wait(bench.timers.until_next(60.0))
+        bench.session.heard = bench.now
+        bench.session.outbox.clear()
+    assert len(bench.timers._heap) == 1
+
+
+def test_what_gathers_is_due_too() -> None:
+    bench = Bench()
+    bench.delivery.later_due = bench.now + 0.2
+    assert bench.timers.until_next(60.0) == pytest.approx(0.2)
+    bench.now += 1.0
+    assert bench.timers.until_next(60.0) == 0.0
