@@ -19,7 +19,7 @@ from tests.bench.dialects import body
 
 
 class HubLoad:
-    """``batch`` lets so many messages of 120 bytes through: decode, decide, commit, reply, fan out."""
+    """``batch`` lets so many messages of 120 bytes through: `take` reads and decides, `settle` the rest."""
 
     def __init__(self, hub: Hub, link: Link, peer: socket.socket) -> None:
         self._hub, self._link, self._peer = hub, link, peer
@@ -32,16 +32,25 @@ class HubLoad:
 
     def batch(self, size: int) -> int:
         """One batch of messages that no batch has had yet; how many it had."""
+        self.take(size)
+        self.settle()
+        return size
+
+    def take(self, size: int) -> int:
+        """As many as one read of the link may bring."""
         first, self._number = self._number, self._number + size
         self._hub.take(
             self._link,
             ((["request", 1], request(number)[HEADER_SIZE:]) for number in range(first, self._number)),
         )
+        return size
+
+    def settle(self) -> None:
+        """Commit, and tell the worker."""
         self._hub.commit()
         while self._link.write():
             self._peer.recv(1 << 20)
         self._peer.recv(1 << 20)
-        return size
 
 
 @contextmanager
