@@ -111,9 +111,9 @@ def _worker_in() -> Iterator[Stage]:
     def opened() -> int:
         return len(opener.feed(sealer.seal(frame)))
 
-    yield Stage("envelope: seal and open", "record", 8, opened)
-    yield Stage("decode", "request", 10, lambda: bool(decode(payload)))
-    yield Stage("parse", "request", 4, lambda: bool(parse_request(message)))
+    yield Stage("envelope: seal and open", "record", 9, opened)
+    yield Stage("decode", "request", 3, lambda: bool(decode(payload)))
+    yield Stage("parse", "request", 2.5, lambda: bool(parse_request(message)))
 
 
 def _pair() -> tuple[Sealer, Opener]:
@@ -132,16 +132,16 @@ def _log(folder: Path) -> Iterator[Stage]:
         def prepare() -> None:
             ready.append(entries(log.head + 1, LOT))
 
-        yield Stage(f"log: append {LOT}", "row", 25, append, prepare)
+        yield Stage(f"log: append {LOT}", "row", 15, append, prepare)
 
 
 def _hub(load: HubLoad) -> Iterator[Stage]:
     payload = request(1)[HEADER_SIZE:]
-    yield Stage("hub: read", "request", 8, lambda: bool(read(payload)))
-    yield Stage(f"hub: read and decide {LOT}", "message", 60, lambda: load.take(LOT), load.settle)
+    yield Stage("hub: read", "request", 7, lambda: bool(read(payload)))
+    yield Stage(f"hub: read and decide {LOT}", "message", 50, lambda: load.take(LOT), load.settle)
     yield Stage("hub: batch of 1", "message", 400, lambda: load.batch(1))
-    yield Stage(f"hub: batch of {BATCH}", "message", 120, lambda: load.batch(BATCH))
-    yield Stage("hub: pack an event", "link", 1.5, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
+    yield Stage(f"hub: batch of {BATCH}", "message", 85, lambda: load.batch(BATCH))
+    yield Stage("hub: pack an event", "link", 1.2, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
 
 
 @contextmanager
@@ -232,16 +232,16 @@ def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
         delivery.flush_all(delivery.take_dirty(), failed=_failed)
         return RECIPIENTS
 
-    yield Stage("worker: fan out", "delivery", 0.6, fan_out)
-    yield Stage("worker: seal", "delivery", 2.5, lambda: bool(sealer.seal(frame)))
-    yield Stage("worker: TLS write", "delivery", 2.5, lambda: bool(channel.protect(sealed)))
+    yield Stage("worker: fan out", "delivery", 0.35, fan_out)
+    yield Stage("worker: seal", "delivery", 3.5, lambda: bool(sealer.seal(frame)))
+    yield Stage("worker: TLS write", "delivery", 4, lambda: bool(channel.protect(sealed)))
     sockets = [session.sock for session in sessions]
     for session in sessions:
         session.sock = _Sink()  # type: ignore[assignment]
-    yield Stage("worker: all but the send", "delivery", 6, flush)
+    yield Stage("worker: all but the send", "delivery", 11, flush)
     for session, sock in zip(sessions, sockets, strict=True):
         session.sock = sock
-    yield Stage("worker: send", "delivery", 6, _sending(sockets[0], channel.protect(sealed)))
+    yield Stage("worker: send", "delivery", 4.5, _sending(sockets[0], channel.protect(sealed)))
 
 
 def _sending(sock: socket.socket, data: bytes) -> Callable[[], int]:
