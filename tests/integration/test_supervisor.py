@@ -209,7 +209,7 @@ def test_stopped_child_is_replaced(daemon: Daemon) -> None:
 def test_child_that_cannot_boot_is_given_up_with_its_reason(daemon: Daemon) -> None:
     daemon.behave("worker-2", "exit 3")
     with pytest.raises(
-        ChatdError, match="worker-2: did not become ready 5 times in a row; exit code 3; cannot work today"
+        ChatdError, match="worker-2: did not become ready 7 times in a row; exit code 3; cannot work today"
     ):
         daemon.start()
     assert daemon.ask(type="status")["state"] == "degraded"

@@ -40,12 +40,12 @@ def test_every_state_is_reached_and_left_and_nothing_else_happens() -> None:
 def test_backoff_doubles_to_its_limit_and_forgives(random: float, factor: float) -> None:
     backoff = Backoff(lambda: random)
     delays = [backoff.delay(0.0) for _ in range(12)]
-    assert delays[:4] == [pytest.approx(factor * seconds) for seconds in (0.2, 0.4, 0.8, 1.6)]
+    assert delays[:4] == [pytest.approx(factor * seconds) for seconds in (0.05, 0.1, 0.2, 0.4)]
     assert delays[-1] == factor * LONGEST_DELAY
     assert backoff.delay(60.0) == 0.0
-    assert backoff.delay(0.9) == pytest.approx(factor * 0.4)
-    assert backoff.delay(2.0) == pytest.approx(factor * 0.2)
-    assert backoff.delay(4.9) == pytest.approx(factor * 0.2)
+    assert backoff.delay(0.9) == pytest.approx(factor * 0.1)
+    assert backoff.delay(2.0) == pytest.approx(factor * 0.05)
+    assert backoff.delay(4.9) == pytest.approx(factor * 0.05)
     assert backoff.delay(5.0) == 0.0
 
 
@@ -159,8 +159,8 @@ def test_killed_child_is_back_after_the_shortest_delay() -> None:
     bench = Bench()
     bench.up()
     assert bench.exits(-9) is State.BACKOFF
-    assert bench.child.start_due() == pytest.approx(bench.now + 0.2)
-    assert bench.tick(0.19) is State.BACKOFF
+    assert bench.child.start_due() == pytest.approx(bench.now + 0.05)
+    assert bench.tick(0.04) is State.BACKOFF
     assert bench.tick(0.02) is State.STARTING
     assert (len(bench.runs), bench.child.restarts) == (2, 1)
 
