@@ -10,6 +10,7 @@ import itertools
 import socket
 import socketserver
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -23,7 +24,6 @@ from chatd.worker.dispatch import Dispatcher
 from chatd.worker.login import Credentials, LoggedIn, Login
 from chatd.worker.loop import Loop
 from chatd.worker.session import Session
-from chatd.worker.turns import Turns
 
 log = get_log("connections")
 log_security = get_log("security")
@@ -56,7 +56,7 @@ class ChatListener(Listener):
         self.credentials = credentials
         self.handshake_seconds = handshake_seconds
         # Not data: logins compute one at a time (see `Login`).
-        self.login_turns = Turns()
+        self.login_turn = threading.Lock()
 
 
 class Connection(socketserver.BaseRequestHandler):
@@ -101,7 +101,7 @@ class Connection(socketserver.BaseRequestHandler):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         deadline = time.monotonic() + listener.handshake_seconds
         try:
-            return Login(sock, listener.credentials, deadline, listener.login_turns).run()
+            return Login(sock, listener.credentials, deadline, listener.login_turn).run()
         except TimeoutError:
             log.info("handshake_timeout", address=address)
         except ssl.SSLError as error:

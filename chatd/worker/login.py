@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from chatd.pki.profiles import DeviceName, device_of
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.proto.plain import PlainOpener, PlainSealer
 from chatd.worker.session import Opening, Sealing
-from chatd.worker.turns import Turns
 
 ALPN_ENVELOPE = "chatd/1"
 ALPN_PLAIN = "chatd-plain/1"
@@ -56,17 +56,19 @@ class LoggedIn(NamedTuple):
 class Login:
     """One connection's way in; the peer must get through it before ``deadline`` (monotonic seconds).
 
-    ``turns`` are the same for all logins of a process. Who computes has the turn, who waits for the peer has
-    not. Waiting for it is not counted against the peer: in a storm of logins all of them would end half-way.
+    ``turn`` is the same for all logins of a process. Who computes holds it, who waits for the peer does not.
+    Waiting for it is not counted against the peer: in a storm of logins all of them would end half-way.
     """
 
-    def __init__(self, sock: socket.socket, credentials: Credentials, deadline: float, turns: Turns) -> None:
+    def __init__(
+        self, sock: socket.socket, credentials: Credentials, deadline: float, turn: threading.Lock
+    ) -> None:
         self._sock = sock
         self._credentials = credentials
         self._deadline = deadline
         # With hundreds of logins that compute at the same time the worker's loop stood in line for the
         # interpreter for seconds, and was taken for hung (tests/crash/chaos/storm.py).
-        self._turns, self._ticket = turns, turns.ticket()
+        self._turn = turn
         self._channel = TlsChannel(credentials.context, server_side=True)
         self._received = 0
 
@@ -124,7 +126,7 @@ class Login:
     @contextmanager
     def _computing(self) -> Iterator[None]:
         asked = time.monotonic()
-        with self._turns.hold(self._ticket):
+        with self._turn:
             self._deadline += time.monotonic() - asked
             yield
 
