@@ -7,6 +7,7 @@ import sys
 import click
 
 from chatctl import output
+from chatctl.client.scripts import search
 from chatctl.commands import moderation, people, server
 from chatctl.commands.common import root_options
 from chatctl.commands.top import top
@@ -74,6 +75,7 @@ cli.add_command(top)
 server_group.add_command(top)
 cli.add_command(server.announce)
 server_group.add_command(server.announce)
+cli.add_command(search)
 cli.add_command(server.explain)
 cli.add_command(completion_command("chatctl"))
 

@@ -177,6 +177,16 @@ def test_lists(ctl: Callable[..., Done]) -> None:
         assert ctl(command).returncode == 0
 
 
+def test_search_finds_what_the_asker_may_read(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    with online(daemon, "bob") as bob:
+        bob.send("#lobby", "the vole is in the wiring").wait(WAIT)
+    found = data(ctl("search", "vole", "from:bob", "in:#lobby", "since:1h", "--json"))
+    assert (found["user"], found["body"]) == ("bob", "the vole is in the wiring")
+    assert data(ctl("search", "vole", "--json", as_user="carol"))["seq"] == found["seq"]
+    nothing = ctl("search", "vole", "from:carol")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+
+
 def test_long_lists_come_whole(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as alice:
         for n in range(60):
