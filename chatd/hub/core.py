@@ -93,10 +93,6 @@ class Hub:
         for header, arrival in arrived:
             self._OPERATIONS[header[0]](self, link, header[1:], arrival)
 
-    def handle(self, link: Link, header: Header, payload: bytes) -> None:
-        """Take one."""
-        self.take(link, [(header, payload)])
-
     def link_lost(self, link: Link) -> None:
         """A worker is gone and all its sessions with it."""
         self.links.pop(link.number, None)

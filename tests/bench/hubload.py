@@ -25,9 +25,9 @@ class HubLoad:
         self._hub, self._link, self._peer = hub, link, peer
         self._number = 0
         hub.links[link.number] = link
-        hub.handle(link, ["hello", "worker-1"], b"")
-        hub.handle(link, ["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")
-        hub.handle(link, ["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])
+        hub.take(link, [(["hello", "worker-1"], b"")])
+        hub.take(link, [(["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")])
+        hub.take(link, [(["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])])
         hub.commit()
 
     def batch(self, size: int) -> int:

@@ -56,7 +56,7 @@ class Life:
         """The reply; reads from the log come from another thread."""
         self.edge.reply = None
         frame = json.dumps({"type": kind, "id": 1} | fields).encode()
-        self.hub.handle(self.edge.link, ["request", sid], frame)
+        self.hub.take(self.edge.link, [(["request", sid], frame)])
 
         def answered() -> JsonObject | None:
             self.settle()
@@ -67,7 +67,7 @@ class Life:
         return reply
 
     def log_in(self) -> None:
-        self.hub.handle(self.edge.link, ["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")
+        self.hub.take(self.edge.link, [(["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")])
         self.settle()
         assert 1 in self.edge.open
 

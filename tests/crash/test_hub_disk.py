@@ -71,16 +71,16 @@ class Life:
         self._asked: dict[int, JsonObject] = {}
         self.hub = Hub(log, recover(log), Settings(), reader, lambda: NOW)
         self.hub.links[self._link.number] = self._link
-        self.hub.handle(self._link, ["operator"], b"")
+        self.hub.take(self._link, [(["operator"], b"")])
         self._turns = 0
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> None:
         label = len(self._asked) + 1
         self._asked[label] = request = {"type": kind, "id": label, **fields}
-        self.hub.handle(self._link, ["request", sid], encode(request)[HEADER_SIZE:])
+        self.hub.take(self._link, [(["request", sid], encode(request)[HEADER_SIZE:])])
 
     def log_in(self) -> None:
-        self.hub.handle(self._link, ["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")
+        self.hub.take(self._link, [(["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")])
 
     def settle(self) -> None:
         """A turn of the loop: commit, then tell. Every other time as if on a thread of its own."""

@@ -124,7 +124,7 @@ class HubBox:
 
     def open(self, edge: Edge, sid: int, user: str, device: str, serial: str) -> bool:
         """Log a device in; whether it was let in."""
-        self.hub.handle(edge.link, ["open", sid, user, device, serial, "127.0.0.1", False], b"")
+        self.hub.take(edge.link, [(["open", sid, user, device, serial, "127.0.0.1", False], b"")])
         self.settle()
         return sid in edge.open
 
@@ -132,13 +132,13 @@ class HubBox:
         """The client hung up."""
         edge.open.discard(sid)
         edge.live.pop(sid, None)
-        self.hub.handle(edge.link, ["close", sid], b"")
+        self.hub.take(edge.link, [(["close", sid], b"")])
         self.settle()
 
     def ask(self, edge: Edge, sid: int, kind: str, /, **fields: Any) -> JsonObject | None:
         """The reply to a request, None if there was none."""
         edge.reply = None
-        self.hub.handle(edge.link, ["request", sid], json.dumps({"type": kind, "id": 1} | fields).encode())
+        self.hub.take(edge.link, [(["request", sid], json.dumps({"type": kind, "id": 1} | fields).encode())])
         self.settle()
         return edge.reply
 

@@ -36,7 +36,7 @@ class Talk:
     def ask(self, kind: str, **fields: Any) -> int:
         self.label += 1
         request = {"type": kind, "id": self.label, **fields}
-        self.box.hub.handle(self.edge.link, ["request", 1], json.dumps(request).encode())
+        self.box.hub.take(self.edge.link, [(["request", 1], json.dumps(request).encode())])
         return self.label
 
     def told(self) -> dict[int, JsonObject]:
@@ -91,7 +91,7 @@ def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
     hub.commit()
     assert list(talk.told()) == labels
     request = b'{"type":"redact","id":9,"room":"#lobby","seq":%d}' % talk.box.log.head
-    hub.handle(talk.box.operator.link, ["request", 0], request)
+    hub.take(talk.box.operator.link, [(["request", 0], request)])
     # What is erased must leave the disk at once: the loop commits this batch and does nothing else meanwhile.
     for can in (False, True):
         assert hub.can_overlap == can
