@@ -10,7 +10,6 @@ from wcwidth import wcwidth
 
 from chatd import figures
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import visible
 
 # Samples kept for the sparklines; wider terminals show no more.
 KEPT = 120
@@ -91,7 +90,7 @@ class Gauges:
         stats = self.now.stats
         connections, messages, box = (_part(stats, part) for part in ("connections", "messages", "box"))
         up = figures.duration(stats.get("uptime"))
-        head = f"{_text(stats, 'server')}  chatd {_text(stats, 'version')}  up {up}"
+        head = f"{figures.text(stats, 'server')}  chatd {figures.text(stats, 'version')}  up {up}"
         rows = [
             ("connections", f"{_count(connections, 'now')} of {_count(connections, 'limit')}", "connections"),
             ("accepted", f"{self.now.accepted:.1f}/s", "accepted"),
@@ -112,13 +111,13 @@ class Gauges:
     def _table(self, width: int, bars: str) -> list[str]:
         assert self.now is not None  # noqa: S101 - `lines` looked
         processes = _processes(self.now.stats)
-        name = max([7, *(len(_text(process, "name")) for process in processes)])
+        name = max([7, *(len(figures.text(process, "name")) for process in processes)])
         spark = min(width - (name + 10 + 7 + 7 + 8 + 9), KEPT)
         head = f"{'process'.ljust(name)}  {'state':<9}{'cpu':>6}{'rss':>7}{'threads':>9}{'restarts':>9}"
         lines = [head]
         for process in processes:
             cells = (
-                f"{_text(process, 'name').ljust(name)}  {_text(process, 'state'):<9}"
+                f"{figures.text(process, 'name').ljust(name)}  {figures.text(process, 'state'):<9}"
                 f"{figures.percent(process.get('cpu')):>6}{figures.size(process.get('rss')):>7}"
                 f"{_count(process, 'threads'):>9}{_count(process, 'restarts'):>9}  "
             )
@@ -168,10 +167,6 @@ def _part(stats: JsonObject, name: str) -> JsonObject:
 def _number(part: JsonObject, name: str) -> float:
     value: Any = part.get(name)
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _text(part: JsonObject, name: str) -> str:
-    return visible(str(part.get(name, "-")), newlines=False)
 
 
 def _count(part: JsonObject, name: str) -> str:

@@ -44,12 +44,12 @@ def processes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     cells = [["process", "state", "pid", "cpu", "rss", "threads", "up", "restarts"]]
     cells += (
         [
-            *(_text(row, key) for key in ("name", "state", "pid")),
+            *(text(row, key) for key in ("name", "state", "pid")),
             percent(row.get("cpu")),
             size(row.get("rss")),
-            _text(row, "threads"),
+            text(row, "threads"),
             duration(row.get("uptime")),
-            _text(row, "restarts"),
+            text(row, "restarts"),
         ]
         for row in rows
     )
@@ -57,13 +57,14 @@ def processes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     # Names stand on the left of their columns, numbers on the right.
     return [
         "  ".join(
-            text.ljust(width) if place < 2 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in cells
     ]
 
 
-def _text(row: Mapping[str, Any], key: str) -> str:
+def text(row: Mapping[str, Any], key: str) -> str:
+    """A value that a server tells, safe to be shown; "-" for none."""
     value = row.get(key)
     return "-" if value is None else visible(str(value), newlines=False)

@@ -74,7 +74,9 @@ def _fork() -> int:
         pid = os.read(reader, _PID_BYTES)
         os.close(reader)
         os.waitpid(between, 0)
-        return int(pid or 0) or _failed()
+        if not pid:
+            raise SystemExit("the process between could not fork")
+        return int(pid)
     try:
         if os.fork():
             os._exit(0)
@@ -86,10 +88,6 @@ def _fork() -> int:
     except OSError:
         os._exit(1)
     return 0
-
-
-def _failed() -> int:
-    raise SystemExit("the process between could not fork")
 
 
 def _settle(name: str, folder: str, fds: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from chatd.hub.links import Link
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state.model import EVERYONE, State, audience_of
-from chatd.hub.wire import pack, pack_header, pack_with
+from chatd.hub.wire import pack_header, pack_with
 from chatd.proto.frames import JsonObject, encode, frame
 from chatd.proto.text import dm_members
 
@@ -62,7 +62,7 @@ class Fanout:
             self.enter(room, [event["user"]])
         elif kind == "dm_opened":
             self.enter(room, dm_members(room) or ())
-        self.to_room(room, frame(body), later=kind in MAY_WAIT)
+        self._to_room("later" if kind in MAY_WAIT else "room", room, frame(body))
         if kind == "parted":
             self._leave(room, event["user"])
 
@@ -73,11 +73,11 @@ class Fanout:
             if 0 <= place < len(self._recent):
                 self._recent[place] = Recent(seq, None, b"")
 
-    def to_room(self, room: str, data: bytes, *, later: bool = False) -> None:
-        """Queue a client frame for a room's live sessions; ``later``: it may wait for others for a moment."""
+    def _to_room(self, operation: str, room: str, data: bytes) -> None:
+        """Queue a client frame for a room's live sessions; the operations are in chatd.hub.wire."""
         audience = self._audience.get(room)
         if audience:
-            packed = pack_with(_room_header("later" if later else "room", room), data)
+            packed = pack_with(_room_header(operation, room), data)
             for link in audience:
                 link.send_packed(packed)
 
@@ -85,11 +85,9 @@ class Fanout:
         """Queue a notice for each room of a user; only sessions whose role may read presence get it."""
         known = self._state.users.get(user)
         for room in known.rooms if known else ():
-            if room[0] == "#" and (audience := self._audience.get(room)):
+            if room[0] == "#" and room in self._audience:
                 event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
-                packed = pack(["presence", room], encode(event | (told or {})))
-                for link in audience:
-                    link.send_packed(packed)
+                self._to_room("presence", room, encode(event | (told or {})))
 
     def since(self, after: int, rooms: Iterable[str]) -> Iterator[Recent] | None:
         """Recent events after ``after`` in ``rooms``, oldest first; None when memory does not reach back."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
+from chatd.figures import UNITS
 from chatd.hub.state.model import EVERYONE, Room, Sanction, State, User
 from chatd.hub.state.rules import Rules
 from chatd.proto.frames import JsonObject
@@ -167,7 +168,7 @@ def until_text(sanction: Sanction, now: int) -> str:
         return "until an admin ends it"
     left = max(1, -((now - sanction.until) // 1000))
     parts: list[str] = []
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+    for unit, size in UNITS.items():
         if left >= size and len(parts) < 2:
             parts.append(f"{left // size}{unit}")
             left %= size
