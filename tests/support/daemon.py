@@ -118,9 +118,10 @@ class Daemon:
         path.write_text(json.dumps(tree))
 
     def log_lines(self, name: str = "server.log") -> list[dict[str, Any]]:
-        """The records in one log file."""
+        """The records in one log file; one that is being written is not there yet."""
         path = self.home / "logs" / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @contextmanager
