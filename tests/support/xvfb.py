@@ -103,6 +103,8 @@ def open_window(shown_on: Display, environ: dict[str, str], *arguments: str) -> 
     return subprocess.Popen(
         [str(BIN / "chat"), "window", *arguments],
         env={**environ, "DISPLAY": shown_on.name},
+        # Not the checkout: after `make run` it is a home, whose admin would be found.
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
