@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Bench:
         self.loop = Loop()
         self.files = LogFiles(home, Settings().logging)
         self.template = Template(home, [spec, OTHER], self.loop.watch, self.loop.unwatch, launched)
-        self.now = 1000.0
+        self.now = time.monotonic()
 
     def tick(self, seconds: float = 0.0, *, wanted: bool = True) -> None:
         self.now += seconds
