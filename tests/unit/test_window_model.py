@@ -196,11 +196,23 @@ def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> No
 
 def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:
     model.take(message(1, room=DIRECT))
-    model.set_rooms(
-        [{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other", "joined": False}, {"joined": True}]
-    )
+    model.set_topics([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other"}, {"joined": True}])
     assert [model.title(one.name) for one in model.listed()] == [LOBBY, WAR, "@bob"]
     assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
+
+
+def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: WindowModel) -> None:
+    model.take(joined(5, "alice", room="#new"))
+    model.entered("#newer")
+    model.set_topics(
+        [
+            {"room": "#new", "joined": False, "topic": "t"},
+            {"room": "#newer", "joined": False},
+            {"room": "#left", "joined": True},
+        ]
+    )
+    assert [one.name for one in model.listed()] == [LOBBY, "#new", "#newer"]
+    assert model.conversation("#new").topic == "t"
 
 
 def test_the_connection_in_words(model: WindowModel) -> None:
@@ -227,7 +239,7 @@ def test_the_connection_in_words(model: WindowModel) -> None:
         True,
         False,
     )
-    assert "#new" in model.joined
+    assert model.joined == {"#new"}  # who was put out while away is not in the room any more
 
 
 def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: WindowModel) -> None:

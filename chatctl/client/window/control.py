@@ -128,8 +128,10 @@ class Control:
             self.link.ask("whois", lambda _: self.switch(room), failed, user=name.removeprefix("@"))
 
     def _entered(self, result: JsonObject) -> None:
-        self.model.set_rooms([{**result, "joined": True}])
-        self.switch(str(result.get("room", "")))
+        room = str(result.get("room", ""))
+        self.model.entered(room)
+        self.model.set_topics([result])
+        self.switch(room)
 
     # -- history and search
 
@@ -224,7 +226,7 @@ class Control:
 
     def _live(self) -> None:
         """A session begins: what may have changed while there was none is asked for again."""
-        self.link.ask_all("rooms", "rooms", "room", self.model.set_rooms)
+        self.link.ask_all("rooms", "rooms", "room", self.model.set_topics)
         current = self.model.current
         if current.startswith("#") and current not in self.model.joined:
             self.enter(current)

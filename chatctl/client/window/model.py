@@ -35,17 +35,18 @@ class WindowModel(Book):
 
     # -- what requests bring
 
-    def set_rooms(self, entries: Iterable[JsonObject]) -> None:
-        """The answer to ``rooms``."""
+    def set_topics(self, entries: Iterable[JsonObject]) -> None:
+        """The answer to ``rooms``. Which of them one is in, the welcome and later events tell: this answer
+        may come after an event that was decided after it."""
         for entry in entries:
             name = str(entry.get("room", ""))
-            if not name:
-                continue
-            if entry.get("joined") is True:
-                self.joined.add(name)
+            if name in self.joined:
                 self.conversation(name).topic = render.one_line(str(entry.get("topic", "")))
-            else:
-                self.joined.discard(name)
+        self.changed |= {"rooms", "state"}
+
+    def entered(self, name: str) -> None:
+        """The answer to ``join`` or ``create``: one is in that room."""
+        self.joined.add(name)
         self.changed |= {"rooms", "state"}
 
     def set_members(self, name: str, entries: Iterable[JsonObject]) -> None:
@@ -96,7 +97,7 @@ class WindowModel(Book):
 
     def _connected(self, welcome: ev.Welcome) -> None:
         self.link, self.trouble, self.welcome = "connected", None, welcome
-        self.joined |= set(welcome.rooms)
+        self.joined = set(welcome.rooms)
         for name in welcome.rooms:
             self.conversation(name)
         self.changed |= {"state", "rooms"}
