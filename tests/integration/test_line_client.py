@@ -223,7 +223,7 @@ def test_hostile_text_cannot_control_the_terminal(terminal: Terminal) -> None:
     assert r"\x9b2J" in shown
     assert r"\u202egnp.exe" in shown
     assert "\n[00:00:00Z] <admin*> forged" not in shown
-    raw = terminal.raw("hostile")
+    raw = terminal.raw("hostile", f"end {list(TEXTS)[-1]}".encode())
     # What prompt_toolkit itself needs is CSI; no OSC, DCS, APC, PM, SOS, charset or reset may appear.
     assert set(re.findall(rb"\x1b(.)", raw)) <= {b"["}
     assert not re.search(rb"[\x00-\x06\x0b\x0c\x0e-\x1a\x7f]", raw)

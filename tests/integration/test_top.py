@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import BIN, Daemon, wait_until
-from tests.support.terminal import TMUX, Terminal
+from tests.support.terminal import ENDED, TMUX, Terminal
 
 needs_tmux = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
 
@@ -37,7 +37,7 @@ def test_it_redraws_until_q_and_leaves_the_terminal_as_it_was(
     wait_until(lambda: "restarts" not in (now := terminal.text("top")) and "latency" in now)
     terminal.keys("top", "q")
     assert terminal.wait_end("top") == 0
-    raw = terminal.raw("top")
+    raw = terminal.raw("top", ENDED.encode())
     assert raw.count(b"\x1b[?1049h") == raw.count(b"\x1b[?1049l") == 1
     assert b"\x1b[?25h" in raw and b"\x1b[1m" not in raw, "NO_COLOR is set"
 

@@ -68,9 +68,11 @@ class Terminal:
         column, line = map(int, place_line.split())
         return Screen(read_rows(captured), (column, line))
 
-    def raw(self, name: str) -> bytes:
-        """Every byte the program wrote."""
-        return self._raw(name).read_bytes()
+    def raw(self, name: str, holding: bytes = b"") -> bytes:
+        """Every byte the program wrote, once ``holding`` is among them: the record is behind the screen."""
+        path = self._raw(name)
+        wait_until(lambda: holding in path.read_bytes(), what=f"{holding!r} in what {name} wrote")
+        return path.read_bytes()
 
     def title(self, name: str) -> str:
         """The title of the window's pane."""
