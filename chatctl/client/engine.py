@@ -22,7 +22,10 @@ from chatctl.client.transport import Transport
 from chatd.errors import ChatdError
 from chatd.proto.frames import decode, encode, split
 
+# Silence in which a server is given up; in a storm of logins each step of one waits its turn over there.
 CONNECT_TIMEOUT = 10.0
+# For all of a login, whatever is heard.
+LOGIN_LIMIT = 30.0
 BACKOFF_BASE = 0.25
 BACKOFF_LIMIT = 30.0
 # A session that held this long was a good one: the next attempts start again with short delays.
@@ -74,7 +77,7 @@ class Engine(threading.Thread):
         self._attempt = 0  # servers tried since the last good session
         self._rounds = 0  # delays since then
         self._next_try = 0.0
-        self._deadline = 0.0
+        self._deadline = self._login_until = 0.0
         self._opened_at = 0.0
 
     def call(self, function: Callable[[], None]) -> None:
@@ -172,9 +175,8 @@ class Engine(threading.Thread):
             return max(self._next_try - now, 0.0)
         if not transport.open:
             if now >= self._deadline:
-                raise ChatdError(
-                    "E607", f"{transport.server} did not answer within {CONNECT_TIMEOUT:.0f} seconds"
-                )
+                limit = LOGIN_LIMIT if now >= self._login_until else CONNECT_TIMEOUT
+                raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
         wait = self._session.tick(now)
         if frames := self._session.outgoing(now):
@@ -188,6 +190,8 @@ class Engine(threading.Thread):
         if transport.open and not was_open:
             self._session.opened(now)
             self._opened_at = now
+        elif not was_open:
+            self._deadline = min(now + CONNECT_TIMEOUT, self._login_until)
         for payload in payloads:
             for frame in split(payload):
                 if events := self._session.receive(decode(frame), now):
@@ -198,7 +202,7 @@ class Engine(threading.Thread):
     def _open(self, now: float) -> None:
         self.server = self._servers[self._attempt % len(self._servers)]
         self._attempt += 1
-        self._deadline = now + CONNECT_TIMEOUT
+        self._deadline, self._login_until = now + CONNECT_TIMEOUT, now + LOGIN_LIMIT
         self._transport = self._dial(self.server)
 
     def _lost(self, error: ChatdError, *, retry: bool) -> None:

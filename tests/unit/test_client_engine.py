@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from chatctl.client import library
+from chatctl.client import engine, library
 from chatctl.client.library import Client
 from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected
 from chatctl.client.outbox import Outbox
@@ -22,6 +22,7 @@ from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto.events import Message
 from chatd.proto.frames import JsonObject, decode, encode, split
+from tests.support.daemon import wait_until
 from tests.unit.test_client_session import bye, message, ok, refusal, welcome
 
 WAIT = 10.0
@@ -30,8 +31,10 @@ WAIT = 10.0
 class Link:
     """Stands in for a Transport: frames go over a plain socket pair to the test."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, steps: int = 1) -> None:
+        """``steps``: bytes of the server until the connection is open; the first is there."""
         self.server = server
+        self.steps = steps
         self.failed = False
         self.wants_write = False
         self._open = False
@@ -50,8 +53,8 @@ class Link:
 
     def advance(self) -> list[bytes]:
         if not self._open:
-            self._open = True
-            self._mine.recv(1)
+            self.steps -= len(self._mine.recv(1))
+            self._open = self.steps == 0
             return []
         data = self._mine.recv(1 << 20)
         if not data:
@@ -99,13 +102,14 @@ class Network:
         self.links: queue.Queue[Link] = queue.Queue()
         self.made: list[Link] = []
         self.dialled: list[str] = []
+        self.steps = 1
         self.down: set[str] = set()
 
     def dial(self, identity: Identity, server: str, **_: object) -> Transport:
         self.dialled.append(server)
         if server in self.down:
             raise ChatdError("E607", f"cannot connect to {server}")
-        link = Link(server)
+        link = Link(server, self.steps)
         self.made.append(link)
         self.links.put(link)
         return cast(Transport, link)
@@ -146,6 +150,42 @@ def take(client: Client, kind: type) -> Any:
         assert event is not None, f"no {kind.__name__} came"
         if isinstance(event, kind):
             return event
+
+
+def step(link: Link) -> None:
+    """The server says a byte; the client has it."""
+    before = link.steps
+    link.theirs.send(b"\0")
+    wait_until(lambda: link.steps < before, what="the client to read")
+
+
+def test_a_server_that_answers_slowly_is_waited_for(make: Callable[..., Client], network: Network) -> None:
+    now = [1000.0]
+    network.steps = 4
+    client = make(clock=lambda: now[0])
+    link = network.next()
+    wait_until(lambda: link.steps == 3, what="the first step")
+    for _ in range(3):
+        now[0] += engine.CONNECT_TIMEOUT - 1
+        step(link)
+    link.greet()
+    client.wait_connected(WAIT)
+    assert len(network.made) == 1
+
+
+def test_a_login_does_not_take_for_ever(make: Callable[..., Client], network: Network) -> None:
+    now = [1000.0]
+    network.steps = 1000
+    client = make(clock=lambda: now[0], reconnect=False)
+    link = network.next()
+    wait_until(lambda: link.steps == 999, what="the first step")
+    while now[0] < 1000.0 + engine.LOGIN_LIMIT - engine.CONNECT_TIMEOUT:
+        now[0] += engine.CONNECT_TIMEOUT - 1
+        step(link)
+    now[0] = 1000.0 + engine.LOGIN_LIMIT
+    link.theirs.send(b"\0")
+    with pytest.raises(ChatdError, match="within 30 seconds"):
+        client.wait_connected(WAIT)
 
 
 def test_a_message_is_sent_again_after_a_cut_until_it_is_answered(
