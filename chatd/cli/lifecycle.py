@@ -99,7 +99,9 @@ def status(home: Home, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--rolling", is_flag=True, help="One worker after the other; the server stays reachable, settings stay."
+    "--rolling",
+    is_flag=True,
+    help="Workers and hub one after the other; the server stays reachable, settings stay.",
 )
 @click.option(
     "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
@@ -110,7 +112,7 @@ def restart(home: Home, rolling: bool, seconds: int) -> None:
     home.require_initialised()
     if rolling:
         ask(home.path, {"type": "restart", "rolling": True}, RESTART_SECONDS)
-        click.echo("every worker was replaced")
+        click.echo("the hub and every worker were replaced")
         return
     # A server that runs is worth more than one that would not start again.
     load_settings(home.path, os.environ)

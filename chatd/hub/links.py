@@ -22,13 +22,15 @@ class LinkClosedError(Exception):
 
 
 class Link:
-    """One connection. ``name`` is the worker's; ``operator`` marks the box's own command."""
+    """One connection. ``name`` is the worker's; ``operator`` marks the box's own command; nothing of a
+    ``foreign`` one, of another version, is carried out."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.number = next(_numbers)
         self.name = ""
         self.operator = False
+        self.foreign = False
         self.counts: dict[str, int] = {}
         self._sock = sock
         self._incoming = LinkBuffer()

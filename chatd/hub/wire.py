@@ -6,7 +6,7 @@ The header's first item names the operation; the payload is a client's request o
 as it is, so that neither side decodes and encodes again what it only passes on.
 
     link -> hub                                          payload
-    hello    worker name                                 -
+    hello    worker name, LINK_VERSION                   -
     operator                                             -
     open     sid, user, device, serial, address, resumed -
     close    sid                                         -
@@ -22,9 +22,7 @@ as it is, so that neither side decodes and encodes again what it only passes on.
     room     room                                        an event frame for its live sessions
     later    room                                        the same, one that may wait for others for a moment
     presence room                                        as `later`, for those whose role may read presence
-    to       [sid, ...]                                  an event frame
     live     sid, [room, ...]                            -
-    dead     sid                                         -   (not live any more: it must resume)
     enter    room, [sid, ...]                            -
     leave    room, [sid, ...]                            -
 """
@@ -32,10 +30,14 @@ as it is, so that neither side decodes and encodes again what it only passes on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from chatd import __version__
+
+# Raised with every change of the table above: an update may have replaced one end of a link only.
+LINK_VERSION: Final = f"{__version__}, link 1"
 LENGTH = 4
 # The header of a `live` lists up to 2,000 rooms, which is more than a u16 counts.
 HEADER_LENGTH = 4

@@ -41,8 +41,13 @@ def restart(children: Sequence[Child]) -> Operation:
 
 
 def rolling_restart(children: Sequence[Child]) -> Operation:
-    """One worker after the other; the hub stays. Stops at the first that does not come back."""
-    for child in _workers(children):
+    """A worker, the hub, the other workers, one after the other. Stops at the first that does not come back.
+
+    This is how an update is taken over. The first worker shows whether what is installed now starts at all;
+    it cannot do without a hub of the same version for longer than that.
+    """
+    workers = _workers(children)
+    for child in [*workers[:1], *_hubs(children), *workers[1:]]:
         child.wanted = False
         while not child.is_down:
             yield

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chatd.child.unix import connect_unix
 from chatd.hub.links import LinkClosedError
-from chatd.hub.wire import Header, LinkBuffer, pack
+from chatd.hub.wire import LINK_VERSION, Header, LinkBuffer, pack
 from chatd.proto.requests import Spec
 from chatd.worker.session import Phase, Session
 
@@ -60,7 +60,7 @@ class HubLink:
         sock.setblocking(False)
         self._incoming = LinkBuffer()
         with self._duty, self._lock:
-            self._queue = [pack(["hello", self._name])]
+            self._queue = [pack(["hello", self._name, LINK_VERSION])]
             for session in sessions:
                 if session.phase in (Phase.OPENING, Phase.OPEN):
                     self._queue.append(_open_frame(session))

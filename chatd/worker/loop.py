@@ -34,6 +34,8 @@ log_errors = get_log("errors")
 TICK_SECONDS = 1.0
 # How soon to try again when there is no hub to connect to.
 RECONNECT_SECONDS = 0.05
+# The same where it would only go wrong again.
+DEFECT_SECONDS = 5.0
 # Drain: how long clients get to read the goodbye before the worker ends.
 DRAIN_SECONDS = 3.0
 
@@ -248,13 +250,16 @@ class Loop:
         try:
             for header, payload in self.hub.receive():
                 self._FROM_HUB[header[0]](self, payload, *header[1:])
-        except (LinkClosedError, ValueError, KeyError):
-            self._hub_lost()
+        except LinkClosedError:
+            self._hub_lost(RECONNECT_SECONDS)
+        except (ValueError, KeyError, TypeError):
+            log_errors.exception("link_protocol")
+            self._hub_lost(DEFECT_SECONDS)
 
-    def _hub_lost(self) -> None:
+    def _hub_lost(self, pause: float) -> None:
         crash_point("worker.hub.lost")
         self._selector.unregister(self.hub)
-        self._next_connect = time.monotonic() + RECONNECT_SECONDS
+        self._next_connect = time.monotonic() + pause
         error = ChatdError("E503")
         for session, label in self.hub.lost(list(self._sessions.values())):
             self._delivery.to_session(session, encode(error_frame(label, error)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.arrivals import read
-from chatd.hub.wire import Header
+from chatd.hub.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
 from tests.support.hubedge import Edge, HubBox
 
@@ -72,6 +72,24 @@ def test_what_comes_first_is_done_before_the_next_is_decided(box: HubBox) -> Non
     opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
     frames = [message(1, 1), opened, message(1, 2), (["close", 1], b""), message(1, 3)]
     assert list(replies(box, edge, frames)) == [2]
+
+
+@pytest.mark.parametrize("hello", [["hello", "worker-1"], ["hello", "worker-1", "0.0.9, link 1"]])
+def test_nothing_is_carried_out_for_a_worker_of_another_version(
+    box: HubBox, hello: Header, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = box.edges[0]
+    opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
+    head = box.log.head
+    assert replies(box, edge, [(hello, b""), opened, message(1, 1)]) == {}
+    assert replies(box, edge, [message(1, 2), (["an operation of the future"], b"")]) == {}
+    assert box.log.head == head
+    assert [vars(record)["event"] for record in caplog.records] == ["link_of_another_version"]
+    other = box.edges[1]
+    opened = ["open", 2, "alice", "dev", "a1", "127.0.0.1", False], b""
+    assert replies(box, other, [(["hello", "worker-2", LINK_VERSION], b""), opened, message(2, 3)]) == {
+        3: head + 1
+    }
 
 
 @given(st.binary(max_size=60) | st.from_regex(rb'\{"type":"send"[^\x00]{0,60}\}?'))

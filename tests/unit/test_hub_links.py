@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.hub import fanout as fanout_module
+from chatd.hub import wire
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.sessions import Session, Sessions
@@ -35,6 +37,13 @@ def test_a_header_with_very_many_rooms() -> None:
     """Once an overflow: a user with 1,000 conversations could not go live any more."""
     header = ["live", 1, [f"@{'a' * 32},{'b' * 26}{n:06d}" for n in range(2000)]]
     assert list(LinkBuffer().feed(pack(header))) == [(header, b"")]
+
+
+def test_another_table_of_operations_is_another_version() -> None:
+    table = (wire.__doc__ or "").partition("    link -> hub")[2]
+    number = wire.LINK_VERSION.rpartition(" ")[2]
+    # Changed the table? Then raise the number in LINK_VERSION and put both in here.
+    assert (number, hashlib.sha256(table.encode()).hexdigest()[:8]) == ("1", "65f5f922")
 
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_LENGTH - 1, LINK_FRAME_LIMIT + 1, 2**31 - 1, 2**32 - 1])

@@ -317,7 +317,7 @@ def test_operations_go_in_order() -> None:
     log.clear()
     drive(operations.rolling_restart(children))
     steps = ("stopping", "stopped", "starting", "running")
-    assert log == [f"{name} {step}" for name in ("worker-1", "worker-2") for step in steps]
+    assert log == [f"{name} {step}" for name in ("worker-1", "hub", "worker-2") for step in steps]
     log.clear()
     drive(operations.restart(children))
     assert log[4:6] == ["hub stopping", "hub stopped"]
