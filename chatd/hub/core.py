@@ -302,6 +302,7 @@ class Hub:
         if turn.erased:
             self._batch.erased |= turn.erased
             self._fanout.forget(turn.erased)
+            self._reads.erased()
             turn.erased.clear()
 
     @property

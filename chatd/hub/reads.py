@@ -38,6 +38,7 @@ class Reads:
         self._refuse = refuse
         self._waiting: list[tuple[Job, Done]] = []
         self._held: list[tuple[Job, Done]] = []
+        self._erasures = 0
 
     def answer(self, asked: Asked, turn: Turn, request: rq.Resume | rq.History | rq.Search) -> None:
         """Answer now or later. Raises what refuses the request."""
@@ -57,14 +58,27 @@ class Reads:
                 request.query, turn.readable(), request.limit, request.before, head, turn.now
             )
 
+        self._wait(job, asked)
+
+    def _wait(self, job: Job, asked: Asked) -> None:
+        erasures = self._erasures
+
         def done(result: Page | ChatdError) -> None:
             if isinstance(result, ChatdError):
                 self._refuse(asked, result)
             elif asked.session is None or self._sessions.get(asked.link, asked.sid) is asked.session:
+                if erasures != self._erasures:
+                    # The page may have what was erased since, and would come after the event that says so.
+                    self._wait(job, asked)
+                    return
                 asked.link.send(["reply", asked.sid, asked.label], reading.page_frame(asked.label, result))
 
         # Not before the commit: ``head`` counts events of this batch, which a reader cannot see yet.
         self._waiting.append((job, done))
+
+    def erased(self) -> None:
+        """Something is erased by the batch that grows: what was asked before that is read after its commit."""
+        self._erasures += 1
 
     def hold(self) -> None:
         """The reads so far wait for the commit that begins now, those from now on for a later one."""

@@ -106,8 +106,8 @@ class HubBox:
     def __init__(self, data: Path, settings: Settings) -> None:
         self.now, self._data = START, data
         self.log = EventLog.open(data, now=START)
-        self._reader = ReadThread(data)
-        self.hub = Hub(self.log, recover(self.log), settings, self._reader, lambda: self.now)
+        self.reader = ReadThread(data)
+        self.hub = Hub(self.log, recover(self.log), settings, self.reader, lambda: self.now)
         self.edges = [Edge(), Edge()]
         self.operator = Edge()
         self.operator.link.operator = True
@@ -144,8 +144,8 @@ class HubBox:
 
     def reads(self) -> None:
         """Wait for a read and hand over its result."""
-        select.select([self._reader], [], [], 30)
-        self._reader.deliver()
+        select.select([self.reader], [], [], 30)
+        self.reader.deliver()
 
     def entries(self) -> Iterator[JsonObject]:
         """The events of the log in order."""
@@ -156,7 +156,7 @@ class HubBox:
             yield json.loads(entry.body)
 
     def close(self) -> None:
-        self._reader.close()
+        self.reader.close()
         self.log.close()
         for edge in (*self.edges, self.operator):
             edge.close()
