@@ -77,7 +77,7 @@ class Reads:
         self._waiting.append((job, done))
 
     def erased(self) -> None:
-        """The batch that grows erases something: pages that were asked for before are read after its commit."""
+        """The batch that grows erases something: pages asked for before are read after its commit."""
         self._erasures += 1
 
     def hold(self) -> None:

@@ -68,6 +68,8 @@ class Dispatcher:
     def _pass_on(self, session: Session, label: int, payload: bytes, spec: Spec) -> None:
         while not _has_room(session, spec) and not session.gone.wait(PENDING_PAUSE_SECONDS):
             session.heard = time.monotonic()
+        if session.phase is not Phase.OPEN:
+            return  # it ended while it was held back
         crash_point("worker.request.before_hub")
         if not self._loop.hub.request(session, label, payload, spec):
             raise ChatdError("E105", f"the label {label} is in use by a request under way")

@@ -104,7 +104,8 @@ class Timers:
             code=error.code,
             why=error.reason,
         )
-        self._delivery.goodbye(session, encode(bye_frame(error, retry=False)))
+        # Not for good: this clock may be wrong for a moment. Whoever comes back is judged anew, by TLS.
+        self._delivery.goodbye(session, encode(bye_frame(error, retry=True)))
 
     def _not_admitted(self, session: Session, now: float) -> None:
         if now < session.admit_by:

@@ -34,8 +34,8 @@ def test_a_session_ends_with_its_certificate(tmp_path: Path) -> None:
             bob.send("#lobby", "for now").wait(30)
             wait_until(lambda: bob.error is not None, what="the session to end")
             ends = [event for event in events if isinstance(event, Disconnected)]
-            # Once, for good, without another attempt.
-            assert [end.retry_in for end in ends] == [None]
+            # The server's clock may be wrong for a moment, so it is tried again, once; then for good.
+            assert [end.retry_in is None for end in ends] == [False, True]
             assert len([event for event in events if isinstance(event, Connected)]) == 1
             cut = cast(ChatdError, bob.error)
             carol.send("#lobby", "still here").wait(30)

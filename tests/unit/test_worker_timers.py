@@ -60,7 +60,7 @@ def test_the_end_of_the_certificate_is_the_end_of_the_session(caplog: pytest.Log
     assert not bench.said
     bench.wait(0.1)
     (bye,) = bench.said
-    assert (bye["type"], bye["code"], bye["retry"]) == ("bye", "E202", False)
+    assert (bye["type"], bye["code"], bye["retry"]) == ("bye", "E202", True)
     assert bye["reason"] == "your certificate expired on 2026-11-25 20:00Z"
     assert bench.session.phase is Phase.CLOSING
     assert "certificate_expired" in caplog.text
