@@ -17,7 +17,7 @@ def users(app: App) -> None:
     columns: output.Columns = {
         "user": str,
         "role": str,
-        "state": str,
+        "state": output.plain,
         "devices": str,
         "pinned": output.yes_no,
         "banned": output.yes_no,

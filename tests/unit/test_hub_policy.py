@@ -12,6 +12,7 @@ from chatd.hub.sessions import Sessions
 from chatd.hub.state import gate, rooms, talking
 from chatd.hub.state.model import State
 from chatd.hub.state.turn import OPERATOR, Principal, Turn
+from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import MAP_LIMIT, encode
 from tests.support.hubworld import DEVICE, World
 from tests.unit.test_requests import MINIMAL
@@ -261,6 +262,15 @@ def test_a_room_left_on_purpose_is_not_joined_again_at_the_next_login(world: Wor
 def test_answers_fit_what_a_client_reads(world: World) -> None:
     shown = world.ask("alice", "role_show")
     assert len(shown["pinned"]) == MAP_LIMIT
+
+
+def test_the_list_of_users_tells_presence_only_to_those_who_may_read_it() -> None:
+    permissions = {**DEFAULT_ROLES, "auditor": ["user.list"]}
+    world = World(Settings.model_validate({"roles": {"permissions": permissions}}))
+    world.user("alice", "admin")
+    world.user("aud", "auditor")
+    for user, states in (("alice", {"offline"}), ("aud", {None})):
+        assert {entry["state"] for entry in world.ask(user, "users")["users"]} == states
 
 
 def test_pages_of_a_long_list_hold_everybody_once(world: World) -> None:

@@ -73,6 +73,7 @@ def whois(turn: Turn, request: rq.Whois) -> JsonObject:
 
 def users(turn: Turn, request: rq.Users) -> JsonObject:
     """Every user."""
+    sees = turn.allows("presence.read")
 
     def entry(name: str) -> JsonObject:
         banned = turn.state.bans.get(name)
@@ -81,7 +82,7 @@ def users(turn: Turn, request: rq.Users) -> JsonObject:
             "role": turn.rules.role_of(turn.state, name),
             "pinned": turn.rules.pinned(name),
             "devices": sum(not d.revoked for d in turn.state.users[name].devices.values()),
-            "state": turn.presence.state_of(name)[0],
+            "state": turn.presence.state_of(name)[0] if sees else None,
             "banned": banned is not None and banned.holds(turn.now),
         }
 
