@@ -49,7 +49,8 @@ class ReadThread:
     """Runs jobs in order; their results are taken by the loop with `results`."""
 
     def __init__(self, data: Path) -> None:
-        self._data = data
+        # Here, not in the thread: without them the hub does not start, instead of never answering.
+        self._reader, self._index = Reader(data), SearchIndex.open(data)
         self._jobs: queue.Queue[tuple[Job, Done] | None] = queue.Queue(JOBS_LIMIT)
         self._results: queue.SimpleQueue[tuple[Done, Page | ChatdError]] = queue.SimpleQueue()
         self._index_failed = False
@@ -93,7 +94,7 @@ class ReadThread:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        reader, index = Reader(self._data), SearchIndex.open(self._data)
+        reader, index = self._reader, self._index
         behind = True
         while True:
             try:

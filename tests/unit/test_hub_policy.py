@@ -267,6 +267,7 @@ def test_answers_fit_what_a_client_reads(world: World) -> None:
 def test_the_list_of_users_tells_presence_only_to_those_who_may_read_it() -> None:
     permissions = {**DEFAULT_ROLES, "auditor": ["user.list"]}
     world = World(Settings.model_validate({"roles": {"permissions": permissions}}))
+    world.settle()
     world.user("alice", "admin")
     world.user("aud", "auditor")
     for user, states in (("alice", {"offline"}), ("aud", {None})):

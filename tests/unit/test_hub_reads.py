@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 
 from chatd.config.schema import Settings
-from tests.support.hubedge import HubBox
+from chatd.hub.reading import ReadThread
+from chatd.store.eventlog import EventLog
+from chatd.store.search import SearchIndex
+from tests.support.hubedge import START, HubBox
 
 WAIT = 30.0
 SECRET = "the password is hunter2"
@@ -65,3 +69,13 @@ def test_what_is_erased_while_a_page_is_read_is_not_in_it(box: HubBox, kind: str
         box.settle()
     assert bob.replies[5]["type"] == "ok"
     assert SECRET not in json.dumps(bob.replies[5])
+
+
+def test_without_its_files_there_is_no_read_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> SearchIndex:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(SearchIndex, "open", full)
+    EventLog.open(tmp_path / "data", now=START).close()
+    with pytest.raises(OSError, match="too many"):
+        ReadThread(tmp_path / "data")
