@@ -13,6 +13,7 @@ from chatctl.client import CaughtUp, Client
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon
+from tests.support.lines import next_line
 
 WAIT = 30.0
 Done = subprocess.CompletedProcess[str]
@@ -250,7 +251,7 @@ def test_stats_can_be_watched(daemon: Daemon) -> None:
     )
     with watching:
         assert watching.stdout is not None and watching.stderr is not None
-        uptimes = [json.loads(watching.stdout.readline())["uptime"] for _ in range(3)]
+        uptimes = [json.loads(next_line(watching, "the stats"))["uptime"] for _ in range(3)]
         assert uptimes == sorted(uptimes)
         watching.stdout.close()
         assert watching.stderr.read() == ""
