@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.daemon import Daemon, running
+from tests.support.lines import next_line
 
 
 def main() -> int:
@@ -52,13 +53,10 @@ def tail(daemon: Daemon, identity: Path) -> subprocess.Popen[str]:
 
 def expect(process: subprocess.Popen[str], user: str, body: str) -> None:
     """Read until the message comes."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        event = json.loads(line)
-        if event.get("type") == "message":
-            assert (event["user"], event["body"]) == (user, body), event
-            return
-    raise AssertionError("chat tail ended")
+    event = {"type": ""}
+    while event["type"] != "message":
+        event = json.loads(next_line(process, f"{body!r} of {user}"))
+    assert (event["user"], event["body"]) == (user, body), event
 
 
 def say(text: str) -> None:

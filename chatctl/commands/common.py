@@ -156,11 +156,17 @@ def each_user(
     users: tuple[str, ...],
     ask: Callable[[Client, str], JsonObject],
     words: Callable[[JsonObject], str],
+    before: Callable[[Client], None] | None = None,
 ) -> int:
-    """Do the same to several users; the exit code: 0, the failure's, or 6 when only some worked."""
+    """Do the same to several users; the exit code: 0, the failure's, or 6 when only some worked.
+
+    ``before`` is called on the connection first; when it raises, nothing is done.
+    """
     results: list[JsonObject] = []
     codes: list[int] = []
     with app.client() as client:
+        if before is not None:
+            before(client)
         for user in dict.fromkeys(users):
             try:
                 result: JsonObject = {"user": user} | ask(client, user)

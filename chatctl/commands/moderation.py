@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from chatctl import output
 from chatctl.client import Client
 from chatctl.commands.common import App, confirm, connecting, duration, each_user, room_name
+from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.text import check_name
 
 users_argument = click.argument("users", metavar="USER...", nargs=-1, required=True)
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; the user is told.")
@@ -29,14 +33,18 @@ room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only 
 def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_run: bool, yes: bool) -> int:
     """End the sessions of USER now, or put USER out of one room.
 
-    A kicked user is kept out for limits.kick_seconds. Several users at once must be confirmed.
+    A kicked user is kept out for limits.kick_seconds. Several users at once must be confirmed; when one of
+    them is not there, nobody is kicked.
     """
-    _confirm_several("Kick", users, dry_run or yes)
 
-    def ask(client: Client, user: str) -> JsonObject:
-        return client.request("kick", user=user, room=room, reason=reason, dry_run=dry_run)
+    def ask(client: Client, user: str, only_try: bool) -> JsonObject:
+        return client.request("kick", user=user, room=room, reason=reason, dry_run=only_try)
 
-    return each_user(app, users, ask, lambda result: _hit("kicked", result, f" from {room}" if room else ""))
+    def words(result: JsonObject) -> str:
+        return _hit("kicked", result, f" from {room}" if room else "")
+
+    question = "" if dry_run or yes else "Kick"
+    return _each_known_user(app, users, ask, words, "kicked", dry_run=dry_run, question=question)
 
 
 @click.command()
@@ -50,14 +58,17 @@ def ban(app: App, users: tuple[str, ...], seconds: int | None, reason: str, dry_
     """End the sessions of USER and refuse new ones.
 
     The person is banned, with all devices, wherever they connect from. Several users at once must be
-    confirmed.
+    confirmed; when one of them is not there, nobody is banned.
     """
-    _confirm_several("Ban", users, dry_run or yes)
 
-    def ask(client: Client, user: str) -> JsonObject:
-        return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=dry_run)
+    def ask(client: Client, user: str, only_try: bool) -> JsonObject:
+        return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=only_try)
 
-    return each_user(app, users, ask, lambda result: _hit("banned", result, _until(result)))
+    def words(result: JsonObject) -> str:
+        return _hit("banned", result, _until(result))
+
+    question = "" if dry_run or yes else "Ban"
+    return _each_known_user(app, users, ask, words, "banned", dry_run=dry_run, question=question)
 
 
 @click.command()
@@ -90,16 +101,25 @@ def bans(app: App) -> None:
 @room_option
 @for_option
 @reason_option
+@dry_run_option
 @connecting
-def mute(app: App, users: tuple[str, ...], room: str | None, seconds: int | None, reason: str) -> int:
-    """Refuse what USER sends, everywhere or in one room."""
+def mute(
+    app: App, users: tuple[str, ...], room: str | None, seconds: int | None, reason: str, dry_run: bool
+) -> int:
+    """Refuse what USER sends, everywhere or in one room.
 
-    def ask(client: Client, user: str) -> JsonObject:
-        return client.request("mute", user=user, room=room, seconds=seconds, reason=reason)
+    When one of several users is not there, nobody is muted.
+    """
 
-    return each_user(
-        app, users, ask, lambda result: f"muted {result['user']}" + (f" in {room}" if room else "")
-    )
+    def ask(client: Client, user: str, only_try: bool) -> JsonObject:
+        return client.request("mute", user=user, room=room, seconds=seconds, reason=reason, dry_run=only_try)
+
+    def words(result: JsonObject) -> str:
+        return f"{'would be ' * dry_run}muted{':' * dry_run} {result['user']}" + (
+            f" in {room}" if room else ""
+        )
+
+    return _each_known_user(app, users, ask, words, "muted", dry_run=dry_run)
 
 
 @click.command()
@@ -170,10 +190,49 @@ def freeze(app: App, room: str, off: bool, reason: str) -> None:
     app.show(result, lambda: output.line(f"{room} is {'no longer held' if off else 'held'}"))
 
 
-def _confirm_several(verb: str, users: tuple[str, ...], yes: bool) -> None:
-    # One user is urgent and easily undone; a list may be a shell expansion gone wrong.
-    if len(set(users)) > 1:
-        confirm(f"{verb} {len(set(users))} users?", yes=yes)
+def _each_known_user(
+    app: App,
+    users: tuple[str, ...],
+    ask: Callable[[Client, str, bool], JsonObject],
+    words: Callable[[JsonObject], str],
+    done: str,
+    *,
+    dry_run: bool,
+    question: str = "",
+) -> int:
+    """`each_user`, after all of several names were tried; ``question``: what the person must agree to then.
+
+    One user is urgent and easily undone; a list may be a shell expansion gone wrong, or hold a reason.
+    """
+
+    def before(client: Client) -> None:
+        unknown = [user for user in names if not _known(client, user, ask)]
+        if unknown:
+            raise ChatdError(
+                "E405",
+                f"no user is called {', '.join(map(repr, unknown))}; nobody was {done}",
+                'check the names; a reason is given with --reason "TEXT"',
+            )
+        confirm(f"{question} {len(names)} users?", yes=not question)
+
+    names = tuple(dict.fromkeys(users))
+    return each_user(
+        app, names, lambda c, user: ask(c, user, dry_run), words, before if len(names) > 1 else None
+    )
+
+
+def _known(client: Client, user: str, ask: Callable[[Client, str, bool], JsonObject]) -> bool:
+    """Whether there is such a user. Raises what leaves that open."""
+    try:
+        check_name(user)
+        ask(client, user, True)
+    except ChatdError as error:
+        if error.code in ("E403", "E405"):
+            return False
+        # Any other refusal is about this user only, and told when it is their turn.
+        if error.code[:2] not in ("E3", "E4"):
+            raise
+    return True
 
 
 def _hit(verb: str, result: JsonObject, more: str) -> str:

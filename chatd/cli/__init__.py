@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from chatd.cli.root import main
+import sys
+from collections.abc import Sequence
 
-__all__ = ["main"]
+
+def main() -> None:
+    """The program. The commands are loaded only after what loads at the same time was launched."""
+    launched = None
+    if _becomes_supervisor(sys.argv[1:]):
+        from chatd.supervisor.launch import launch_first
+
+        launched = launch_first()
+
+    from chatd.cli.root import main as command
+
+    command(obj=launched)
+
+
+def _becomes_supervisor(words: Sequence[str]) -> bool:
+    """A guess, before the words are really read; a wrong one costs an unused template, or some time."""
+    return "start" in words and "--foreground" in words and not {"-h", "--help"} & set(words)

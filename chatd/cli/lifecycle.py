@@ -21,6 +21,8 @@ ASK_SECONDS = 10.0
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 300.0
 _POLL_SECONDS = 0.05
+# Where the template that was launched first is found (`chatd.cli.main`).
+LAUNCHED = "chatd.launched"
 
 
 @click.command()
@@ -30,12 +32,13 @@ _POLL_SECONDS = 0.05
 @click.option(
     "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
 )
-@click.pass_obj
-def start(home: Home, foreground: bool, seconds: int) -> None:
+@click.pass_context
+def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
     """Start the server. Does nothing when it runs already."""
+    home: Home = ctx.obj
     home.require_initialised()
     if foreground:
-        raise SystemExit(run(home.path, foreground=True))
+        raise SystemExit(run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED)))
     status = _status_or_none(home)
     if status is not None:
         note(f"chatd runs already (pid {status['pid']}, {status['address']})")

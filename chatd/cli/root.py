@@ -29,6 +29,7 @@ def main(ctx: click.Context, home: str | None) -> None:
     Start with `chatd init`, then `chatd start`. People are added with `chatd user add`; a running server is
     administered with `chatctl`.
     """
+    ctx.meta[lifecycle.LAUNCHED] = ctx.obj
     ctx.obj = resolve_home(home, os.environ, Path.cwd())
 
 

@@ -252,8 +252,12 @@ class Hub:
             self._fanout.presence(turn.who.user, *self.sessions.state_of(turn.who.user))
         link.send(["reply", sid, request.id], encode({"type": "ok", "id": request.id, "result": result}))
         for cut in turn.cuts:
-            for victim in self.sessions.of_user(cut.user, cut.device):
+            victims = self.sessions.of_user(cut.user, cut.device)
+            for victim in victims:
                 self._cut(victim, cut)
+            if not victims and cut.told:
+                # Whoever shares a room with them is to know it all the same.
+                self._fanout.presence(cut.user, "offline", told=cut.told)
 
     def _send(self, turn: Turn, request: rq.Send, digest: bytes) -> JsonObject:
         """A message, once: a resent (device, msg_id) gets the acknowledgement it had the first time."""

@@ -189,8 +189,8 @@ class Announcement(Logged):
 class Presence(FromServer):
     """Somebody in a shared room came (online), left (offline) or is away with a text.
 
-    Who is offline because an admin ended their sessions has a ``cause``, "kicked" or "banned", ``by`` whom
-    and perhaps for a ``reason``.
+    Whom an admin put out has a ``cause``, "kicked" or "banned", ``by`` whom and perhaps for a ``reason``;
+    they may have been offline before.
     """
 
     type: Literal["presence"]

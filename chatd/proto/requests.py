@@ -224,6 +224,7 @@ class Mute(Request):
     room: RoomText | None = None
     seconds: Seconds | None = None
     reason: ReasonText = ""
+    dry_run: bool = False
 
 
 class Unmute(Request):

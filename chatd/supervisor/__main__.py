@@ -2,15 +2,10 @@
 
 import sys
 
-from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, launch
+from chatd.supervisor.launch import launch_first
 
 if __name__ == "__main__":
-    # At the same time as what follows: both take as long, and a killed server waits for both.
-    launched = None
-    try:
-        launched = launch((HUB_MODULE, WORKER_MODULE))
-    except OSError:
-        pass  # the supervisor tries again and says why
+    launched = launch_first()
 
     from chatd.supervisor.main import main
 

@@ -69,6 +69,18 @@ def launch(modules: Sequence[str]) -> Launched:
     return Launched(popen, ours, output)
 
 
+def launch_first() -> Launched | None:
+    """A template of hub and worker, for whoever is about to load the supervisor's modules.
+
+    Both take as long, and a killed server waits for both. None when it cannot be started: the supervisor
+    tries again and says why.
+    """
+    try:
+        return launch((HUB_MODULE, WORKER_MODULE))
+    except OSError:
+        return None
+
+
 def child_environment() -> dict[str, str]:
     """What every child has in its environment."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}

@@ -282,6 +282,7 @@ def test_the_chain_is_recomputed(tmp_path: Path, statement: str, fault: str) -> 
         ([{"event": "up", "wall": 103.0}], 0),
         ([{"event": "child_crashed", "child": "worker-1", "wall": 100.2}], 1),
         ([{"event": "child_crashed", "child": "hub", "wall": 99.0}], 1),
+        ([{"event": "template_lost", "wall": 100.2}], 1),
         ([], 1),
     ],
 )
@@ -289,6 +290,14 @@ def test_a_kill_must_be_in_the_server_log(lines: list[Line], found: int) -> None
     verdict = Verdict()
     incidents(verdict, [{"k": "kill", "name": "hub", "wall": 100.0}], lines, 10.0)
     assert [finding.rule for finding in verdict.findings] == ["I10"] * found
+
+
+def test_a_kill_of_the_template_must_be_there_too() -> None:
+    kill: Line = {"k": "kill", "name": "template", "wall": 100.0}
+    for event, found in (("template_lost", 0), ("child_crashed", 1)):
+        verdict = Verdict()
+        incidents(verdict, [kill], [{"event": event, "wall": 100.2, "child": "hub"}], 10.0)
+        assert len(verdict.findings) == found
 
 
 def test_a_journal_whose_writer_was_killed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from chatd.store.verify import verify
+from tests.support.lines import next_line
 from tests.support.storelog import assert_holds
 
 KILLS = int(os.environ.get("CHATD_TEST_KILLS", "20"))
@@ -23,7 +24,7 @@ def _append_and_kill(data: Path, acks: int) -> int:
         last = 0
         try:
             for _ in range(acks):
-                last = int(child.stdout.readline())
+                last = int(next_line(child, "an acknowledgement"))
         finally:
             child.kill()
         # It ran on meanwhile; a last line cut short was never read as an acknowledgement.

@@ -15,6 +15,7 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
+from tests.support.lines import next_line
 from tests.support.terminal import TMUX, Terminal
 
 Done = subprocess.CompletedProcess[str]
@@ -37,6 +38,11 @@ def identity(daemon: Daemon, user: str) -> Any:
 
 def bodies(done: Done) -> list[str]:
     return [json.loads(line)["body"] for line in done.stdout.splitlines()]
+
+
+def shown_by(tail: subprocess.Popen[str]) -> Any:
+    """The next event that `chat tail --json` shows."""
+    return json.loads(next_line(tail, "an event"))
 
 
 def room(daemon: Daemon, name: str) -> str:
@@ -167,14 +173,14 @@ def test_tail_begins_with_the_last_and_follows(daemon: Daemon, tail: Any) -> Non
     name = room(daemon, "tail")
     chat(daemon, "send", name, "--lines", text="one\ntwo\nthree\n")
     following = tail(name, "-n", "2")
-    assert [json.loads(following.stdout.readline())["body"] for _ in range(2)] == ["two", "three"]
+    assert [shown_by(following)["body"] for _ in range(2)] == ["two", "three"]
     chat(daemon, "send", name, "four")
-    event = json.loads(following.stdout.readline())
+    event = shown_by(following)
     assert (event["body"], event["user"], event["room"]) == ("four", "bob", f"#{name}")
     following.terminate()
     assert following.stderr.read() == ""
     later = tail(name, "--since", str(event["seq"] - 1))
-    assert json.loads(later.stdout.readline())["body"] == "four"
+    assert shown_by(later)["body"] == "four"
 
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
@@ -200,12 +206,12 @@ def test_tail_misses_nothing_when_workers_die(daemon: Daemon, tail: Any) -> None
     name = room(daemon, "cut")
     chat(daemon, "send", name, "before")
     following = tail(name)
-    assert json.loads(following.stdout.readline())["body"] == "before"
+    assert shown_by(following)["body"] == "before"
     for child in daemon.status()["children"]:
         if child["kind"] == "worker":
             os.kill(child["pid"], signal.SIGKILL)
     chat(daemon, "send", name, "--lines", text="one\ntwo\n")
-    assert [json.loads(following.stdout.readline())["body"] for _ in range(2)] == ["one", "two"]
+    assert [shown_by(following)["body"] for _ in range(2)] == ["one", "two"]
 
 
 def test_search_and_whoami(daemon: Daemon) -> None:
@@ -228,7 +234,7 @@ def test_a_direct_conversation_in_which_nothing_was_said_is_empty(daemon: Daemon
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     process = tail("@newcomer")
     chat(daemon, "send", "@bob", "first words", user="newcomer")
-    assert json.loads(process.stdout.readline())["body"] == "first words"
+    assert shown_by(process)["body"] == "first words"
     assert chat(daemon, "history", "@nobody", check=False).returncode == 3
 
 
@@ -239,7 +245,7 @@ def test_tail_tells_who_was_made_to_go(daemon: Daemon, tail: Any) -> None:
     chat(daemon, "send", name, "one", user="victor")
 
     def told(kind: str) -> Any:
-        while (event := json.loads(process.stdout.readline()))["type"] != kind:
+        while (event := shown_by(process))["type"] != kind:
             pass
         return event
 
@@ -256,7 +262,7 @@ def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: An
     name = room(daemon, "leaving")
     chat(daemon, "send", name, "one")
     process = tail(name)
-    assert json.loads(process.stdout.readline())["body"] == "one"
+    assert shown_by(process)["body"] == "one"
     daemon.chatctl("kick", "bob", "--room", name, "--reason", "enough", "--yes")
     assert process.wait(60) == 4
     assert "bob was put out of #leaving by alice: enough (E301)" in process.stderr.read()

@@ -13,6 +13,7 @@ from chatctl.client import CaughtUp, Client
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon
+from tests.support.lines import next_line
 
 WAIT = 30.0
 Done = subprocess.CompletedProcess[str]
@@ -95,12 +96,42 @@ def test_bans_are_listed_until_they_are_lifted(ctl: Callable[..., Done]) -> None
 
 
 def test_partly_done_is_6_and_says_which(ctl: Callable[..., Done]) -> None:
-    done = ctl("ban", "carol", "zed", "--yes", "--json")
+    done = ctl("ban", "carol", "alice", "--yes", "--json")
     assert done.returncode == 6
     results = json.loads(done.stdout)["results"]
-    assert [r.get("error", {}).get("code") for r in results] == [None, "E405"]
-    assert "zed" in done.stderr
+    assert [r.get("error", {}).get("code") for r in results] == [None, "E304"]
+    assert "alice" in done.stderr
     ctl("unban", "carol")
+
+
+@pytest.mark.parametrize("verb", ["kick", "ban", "mute"])
+def test_nothing_is_done_when_one_of_the_names_is_not_there(
+    daemon: Daemon, ctl: Callable[..., Done], verb: str
+) -> None:
+    yes = () if verb == "mute" else ("--yes",)
+    with online(daemon, "bob") as bob:
+        for words in (("spamming", "the room"), ("carol", "x" * 99, "Spamming")):
+            done = ctl(verb, "bob", *words, *yes)
+            assert (done.returncode, done.stdout) == (3, "")
+            assert done.stderr.count("(E405)") == 1
+            assert "--reason" in done.stderr
+            assert "'bob'" not in done.stderr and "carol" not in done.stderr
+        bob.send("#lobby", "still here").wait(WAIT)
+    assert data(ctl("bans", "--json")) == {"bans": []}
+
+
+def test_names_are_checked_before_anybody_is_asked(ctl: Callable[..., Done]) -> None:
+    done = ctl("kick", "bob", "spamming")
+    assert (done.returncode, "--reason" in done.stderr) == (3, True)
+    done = ctl("kick", "bob", "carol")
+    assert (done.returncode, "Kick 2 users?" in done.stderr) == (2, True)
+
+
+def test_a_mute_can_be_tried(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+    with online(daemon, "bob") as bob:
+        tried = ctl("mute", "bob", "--room", "lobby", "--dry-run")
+        assert tried.stdout == "would be muted: bob in #lobby\n"
+        bob.send("#lobby", "hello").wait(WAIT)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +251,7 @@ def test_stats_can_be_watched(daemon: Daemon) -> None:
     )
     with watching:
         assert watching.stdout is not None and watching.stderr is not None
-        uptimes = [json.loads(watching.stdout.readline())["uptime"] for _ in range(3)]
+        uptimes = [json.loads(next_line(watching, "the stats"))["uptime"] for _ in range(3)]
         assert uptimes == sorted(uptimes)
         watching.stdout.close()
         assert watching.stderr.read() == ""

@@ -22,6 +22,7 @@ from chatd.pki.identity import Identity, read_identity, write_identity
 from chatd.proto.events import Message
 from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, running, wait_until
+from tests.support.lines import next_line
 
 WAIT = 30.0
 
@@ -194,8 +195,7 @@ sys.stdin.read()
 def test_unsent_messages_survive_the_clients_death(daemon: Daemon, bob: Identity, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SENDER, str(bob.path), str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
+        assert next_line(child, "that all are kept") == b"ready\n"
         child.kill()
     assert logged(daemon, "kept") == []
     with Client(bob, state=tmp_path) as client:

@@ -16,6 +16,7 @@ import pytest
 
 from chatctl.client import CaughtUp, Client, Message, read_identity
 from tests.support.daemon import BIN, Daemon
+from tests.support.lines import next_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "scripts.md"
 needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
@@ -106,12 +107,10 @@ def heard(client: Client, count: int) -> list[str]:
 
 def read_until(process: subprocess.Popen[str], **wanted: Any) -> dict[str, Any]:
     """The next line of output that has these fields."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        told: dict[str, Any] = json.loads(line)
-        if wanted.items() <= told.items():
-            return told
-    raise AssertionError(f"ended without {wanted}: {process.stderr and process.stderr.read()}")
+    told: dict[str, Any] = {}
+    while not wanted.items() <= told.items():
+        told = json.loads(next_line(process, f"a line with {wanted}"))
+    return told
 
 
 def command(process: subprocess.Popen[str], **fields: Any) -> None:
@@ -154,8 +153,7 @@ def test_alertmanager(scripts: Scripts, alice: Client) -> None:
 def test_tail_and_history_with_jq(scripts: Scripts, alice: Client) -> None:
     following = scripts.start("bash", "-c", recipe("chat tail war").replace("-n 0", "-n 1"))
     seq = alice.send("#war", "look here").wait(30).seq
-    assert following.stdout is not None
-    assert following.stdout.readline() == "alice: look here\n"
+    assert next_line(following, "what alice said") == "alice: look here\n"
     rows = scripts.shell(recipe("@tsv")).stdout.splitlines()
     assert f"{seq}\talice\tlook here" in rows
 

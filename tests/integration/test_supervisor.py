@@ -20,6 +20,7 @@ from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 from chatd.supervisor.health import MAX_BOOT_FAILURES
 from chatd.supervisor.main import start_daemon
+from tests.support.lines import next_line
 
 CHILD = """
 import os, select, sys, threading
@@ -339,9 +340,9 @@ def test_foreground_says_where_it_listens_and_ends_at_interrupt(daemon: Daemon) 
     daemon.configure(periods={"sample_seconds": 1, "stats_seconds": 1, "console_seconds": 1})
     command = (sys.executable, str(daemon.home / "driver.py"), "--home", str(daemon.home), "--foreground")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert f"listens on 127.0.0.1:{daemon.port}, pid {process.pid}" in process.stdout.readline()
-        assert " running | box cpu " in process.stdout.readline()
+        greeting = next_line(process, "where it listens")
+        assert f"listens on 127.0.0.1:{daemon.port}, pid {process.pid}" in greeting
+        assert " running | box cpu " in next_line(process, "a line of figures")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
     stats = next(record for record in daemon.records() if record["event"] == "STATS")

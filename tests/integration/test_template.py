@@ -5,10 +5,28 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from chatctl.client import Client, read_identity
-from tests.support.daemon import Daemon, running, wait_until
+from tests.support.daemon import BIN, Daemon, running, wait_until
+
+# Says what was loaded when a template was launched, and does not launch it.
+LOOK = """
+import sys
+from chatd.supervisor import launch
+
+def look(modules):
+    print(sorted({"click", "pydantic", "chatd.supervisor.main"} & set(sys.modules)))
+    raise OSError
+
+launch.launch = look
+from chatd.cli import main
+main()
+"""
 
 
 def template(daemon: Daemon) -> int:
@@ -65,3 +83,37 @@ def test_it_does_not_outlive_its_supervisor(tmp_path: Path) -> None:
         pids = [template(daemon), *daemon.pids()]
         os.kill(daemon.status()["pid"], signal.SIGKILL)
         wait_until(lambda: all(gone(pid) for pid in pids), what="all to end")
+
+
+@pytest.mark.parametrize(
+    ("words", "launched"),
+    [
+        (("start", "--foreground"), True),
+        (("start", "--foreground", "--help"), False),
+        (("start",), False),
+        (("status",), False),
+    ],
+)
+def test_in_the_foreground_it_is_launched_before_anything_is_loaded(
+    tmp_path: Path, words: tuple[str, ...], launched: bool
+) -> None:
+    command = [sys.executable, "-c", LOOK, "--home", str(tmp_path), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("[]") == launched
+    assert ("E601" in done.stderr) == ("--help" not in words)
+
+
+def test_in_the_foreground_children_come_from_it(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        daemon.chatd("stop")
+        command = [str(BIN / "chatd"), "--home", str(daemon.home), "start", "--foreground"]
+        with (daemon.home / "console").open("wb") as console:
+            shown = subprocess.Popen(command, env=daemon.environ, stdout=console, stderr=console)
+        try:
+            wait_until(lambda: daemon.status().get("state") == "running", what="the server to run")
+            assert made_by_template(daemon.child("hub")["pid"])
+            shown.send_signal(signal.SIGINT)
+            assert shown.wait(60) == 0, (daemon.home / "console").read_text()
+        finally:
+            shown.kill()
+            shown.wait()

@@ -74,6 +74,31 @@ def test_a_removal_is_told_with_by_whom_and_why(
     assert heard["dan"] == heard["erin"] == []
 
 
+@pytest.mark.parametrize(("kind", "cause"), [("kick", "kicked"), ("ban", "banned")])
+def test_a_removal_of_somebody_who_is_offline_is_told(
+    people: dict[str, RawClient], kind: str, cause: str
+) -> None:
+    people["bob"].sock.close()
+    people["carol"].until(type="presence", user="bob", state="offline")
+    told(people, "carol", "dan", "erin")
+    assert people["alice"].ask(kind, user="bob", reason="spam", dry_run=True)["type"] == "ok"
+    assert told(people, "carol") == {"carol": []}
+    assert people["alice"].ask(kind, user="bob", reason="spam")["type"] == "ok"
+    heard = told(people, "carol", "dan", "erin")
+    (notice,) = heard["carol"]
+    assert (notice["state"], notice["cause"], notice["by"], notice["reason"]) == (
+        "offline", cause, "alice", "spam"
+    )  # fmt: skip
+    assert heard["dan"] == heard["erin"] == []
+
+
+def test_a_revoked_device_is_not_told(daemon: Daemon, people: dict[str, RawClient]) -> None:
+    daemon.add_user("bob", device="lost")
+    told(people, "carol")
+    assert people["alice"].ask("revoke", user="bob", device="lost", reason="stolen")["type"] == "ok"
+    assert told(people, "carol") == {"carol": []}
+
+
 def test_who_leaves_by_themselves_has_no_cause_and_a_role_counts_at_once(
     daemon: Daemon, people: dict[str, RawClient]
 ) -> None:

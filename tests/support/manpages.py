@@ -16,7 +16,7 @@ import click
 from chatctl.cli import cli as chatctl
 from chatctl.client.cli import cli as chat
 from chatd import __version__
-from chatd.cli import main as chatd
+from chatd.cli.root import main as chatd
 from chatd.completion import SHELLS, script
 
 ROOT = Path(__file__).parents[2]

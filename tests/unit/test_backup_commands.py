@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from chatd.cli import main
 from chatd.cli.backupfiles import ended_by_signals, new_file
+from chatd.cli.root import main
 from chatd.errors import ChatdError
 from chatd.supervisor.pidlock import PidLock
 from tests.support.daemon import BIN, Daemon

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from chatctl.client import engine
-from chatd.cli import main as chatd_command
+from chatd.cli.root import main as chatd_command
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
 from chatd.crypto.records import CLIENT_TO_SERVER, CLOSE, DATA, REKEY, SERVER_TO_CLIENT

@@ -66,6 +66,8 @@ def mute(turn: Turn, request: rq.Mute) -> JsonObject:
     _refuse_protected(turn, request.user)
     if request.room is not None:
         turn.room(request.room)
+    if request.dry_run:
+        return {}
     until = turn.now + request.seconds * 1000 if request.seconds else None
     reason = visible(request.reason, newlines=False)
     turn.emit("muted", user=request.user, room=request.room, until=until, reason=reason, by=turn.who.user)

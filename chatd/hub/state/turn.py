@@ -47,7 +47,8 @@ class Presence(Protocol):
 class Cut(NamedTuple):
     """Sessions that must end now: all of ``user``'s, or those of one ``device``.
 
-    ``told``: what is added to the notice that the user is offline, see `Presence` in chatd.proto.events.
+    ``told``: what is added to the notice that the user is offline, see `Presence` in chatd.proto.events;
+    with it there is one even if no session ends.
     """
 
     user: str

@@ -294,8 +294,8 @@ def incidents(verdict: Verdict, faults: Iterable[Line], server_log: Iterable[Lin
     """Every kill of a process left a line: its crash, or the start of the supervisor that came after."""
     told = defaultdict(list)
     for line in server_log:
-        name = "supervisor" if line["event"] == "up" else line.get("child", "")
-        if line["event"] in ("up", "child_crashed", "child_hung", "child_stopped"):
+        name = {"up": "supervisor", "template_lost": "template"}.get(line["event"]) or line.get("child", "")
+        if line["event"] in ("up", "template_lost", "child_crashed", "child_hung", "child_stopped"):
             told[name].append(line["wall"])
             told[name.partition("-")[0]].append(line["wall"])
     for fault in faults:

@@ -45,7 +45,6 @@ class Faults:
 
     def __init__(self, stage: Stage, cast: Cast, rng: random.Random) -> None:
         self.kills = 0
-        self.freezes = 0
         self.client_kills = 0
         self._stage = stage
         self._cast = cast
@@ -56,10 +55,14 @@ class Faults:
             (12, lambda: self._kill(["supervisor"])),
             (6, lambda: self._kill([*WORKERS])),
             (6, lambda: self._kill(["hub", *WORKERS])),
-            (6, lambda: self._kill_again("hub")),
+            (6, lambda: self._kill_next("hub", "hub")),
             (4, lambda: self._freeze("hub")),
             (4, lambda: self._freeze(rng.choice(WORKERS))),
             (2, lambda: self._freeze("supervisor")),
+            # Seldom: after that children come from their command lines for a minute.
+            (3, lambda: self._kill(["template"])),
+            (2, lambda: self._kill_next("supervisor", "template")),
+            (3, self._freeze_template),
             (8, self._kill_client),
         ]
 
@@ -71,24 +74,32 @@ class Faults:
     def _kill(self, names: list[str]) -> None:
         self.kills += self._stage.kill(names)
 
-    def _kill_again(self, name: str) -> None:
-        """Kill, and kill the replacement while it recovers."""
-        old = self._stage.pids().get(name)
-        self.kills += len(self._stage.strike([name], SIGKILL))
+    def _kill_next(self, first: str, then: str) -> None:
+        """Kill ``first``, and what becomes ``then`` by that while it loads or recovers."""
+        old = self._stage.pids().get(then)
+        self.kills += len(self._stage.strike([first], SIGKILL))
         deadline = time.monotonic() + 10.0
-        while self._stage.pids().get(name, old) == old and time.monotonic() < deadline:
+        while self._stage.pids().get(then, old) == old and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(self._rng.uniform(0.0, 0.5))
-        struck = self._stage.strike([name], SIGKILL)
+        struck = self._stage.strike([then], SIGKILL)
         self.kills += len(struck)
         # Not merely until "running": that is also said by a supervisor that has not seen the death yet, and
         # the next single kill would be charged with the rest of this recovery.
         self._stage.wait_replaced(struck)
 
     def _freeze(self, name: str) -> None:
-        self.freezes += 1
-        self._stage.freeze(name, self._rng.uniform(1.0, 8.0))
+        with self._stage.frozen(name):
+            time.sleep(self._rng.uniform(1.0, 8.0))
         self._stage.wait_running()
+
+    def _freeze_template(self) -> None:
+        """While it is stopped, one is needed: the supervisor waits for it for 2 s, then gives it up."""
+        with self._stage.frozen("template"):
+            struck = self._stage.strike([self._rng.choice(["hub", *WORKERS])], SIGKILL)
+            self.kills += len(struck)
+            time.sleep(self._rng.uniform(0.1, 4.0))
+        self._stage.wait_replaced(struck)
 
     def _kill_client(self) -> None:
         self.client_kills += 1
@@ -146,7 +157,8 @@ def run(
         trial="kills",
         seed=seed,
         minutes=round((time.monotonic() - began) / 60, 1),
-        freezes=faults.freezes,
+        freezes=sum(count for word, count in stage.struck.items() if word.startswith("stop")),
         client_kills=faults.client_kills,
+        struck=dict(sorted(stage.struck.items())),
         back={name: spread(values) for name, values in stage.recovered.items()},
     )

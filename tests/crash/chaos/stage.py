@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ class Stage:
         self.daemon.environ["PYTHONPATH"] = str(Path(__file__).parents[3])
         self.home = home
         self.recovered: dict[str, list[float]] = {"worker": [], "hub": [], "supervisor": []}
+        self.struck: Counter[str] = Counter()
         self._journal = journal
         self._wanted = threading.Event()
         self._over = threading.Event()
@@ -101,13 +104,25 @@ class Stage:
 
     def pids(self) -> dict[str, int]:
         """name -> pid of every process that runs now."""
-        status = self.status()
+        return self._pids_in(self.status())
+
+    def _pids_in(self, status: dict[str, Any]) -> dict[str, int]:
         if not status:
             return {}
+        template = self.template()
         return {
             "supervisor": status["pid"],
+            **({"template": template} if template else {}),
             **{child["name"]: child["pid"] for child in status["children"] if child["pid"]},
         }
+
+    def template(self) -> int:
+        """The pid of the template, as the next supervisor would find it; 0 without one."""
+        try:
+            noted = json.loads((self.home / "run" / "children.json").read_text())["children"]
+        except FileNotFoundError:
+            return 0
+        return next((entry["pid"] for entry in noted if entry["name"] == "template"), 0)
 
     def wait_running(self) -> dict[str, int]:
         """Wait until everything runs; the pids."""
@@ -123,20 +138,23 @@ class Stage:
             if name in pids and _send(pids[name], number):
                 struck[name] = pids[name]
                 word = {signal.SIGKILL: "kill", signal.SIGSTOP: "stop"}.get(number, "cont")
+                self.struck[f"{word} {name.partition('-')[0]}"] += 1
                 self._journal.write(word, name=name, pid=pids[name], wall=wall)
         return struck
 
     def kill(self, names: list[str]) -> int:
         """kill -9, and take the time until everything runs again; how many were killed."""
+        alone = "" if self.template() else " without template"
         before = time.monotonic()
         struck = self.strike(names, signal.SIGKILL)
         if not struck:
             return 0
         self.wait_replaced(struck)
         seconds = time.monotonic() - before
-        if len(struck) == 1:
+        if len(struck) == 1 and "template" not in struck:  # which is replaced a minute later, on purpose
             name = next(iter(struck))
-            self.recovered[name.partition("-")[0]].append(seconds)
+            kind = name.partition("-")[0] + alone * (name != "supervisor")  # which brings its own
+            self.recovered.setdefault(kind, []).append(seconds)
             self._journal.write("back", name=name, after=round(seconds, 3))
         return len(struck)
 
@@ -148,24 +166,24 @@ class Stage:
         status = self.status()
         if status.get("state") != "running":
             return False
-        pids = {status["pid"], *(child["pid"] for child in status["children"])}
-        return not pids & set(struck.values())
+        return not set(self._pids_in(status).values()) & set(struck.values())
 
-    def freeze(self, name: str, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after ``seconds`` to that very process, if there still is one."""
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """SIGSTOP, and in the end SIGCONT to that very process, if there still is one."""
         pid = self.pids().get(name)
-        if pid is None:
-            return
         try:
-            handle = os.pidfd_open(pid)
+            handle = os.pidfd_open(pid) if pid else None
         except OSError:
+            handle = None
+        if handle is None:
+            yield
             return
         try:
             self.strike([name], signal.SIGSTOP)
-            time.sleep(seconds)
-            signal.pidfd_send_signal(handle, signal.SIGCONT)
-        except ProcessLookupError:
-            pass  # it has been replaced meanwhile
+            yield
+            with suppress(ProcessLookupError):  # it has been replaced meanwhile
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
         finally:
             os.close(handle)
 
