@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +33,8 @@ Main = Callable[[], int]
 def main(fd: int, modules: list[str]) -> int:
     """Load, tell so, and fork until the supervisor is gone; in a child: its own ``main``."""
     os.set_inheritable(fd, False)
+    # Whoever started the supervisor may have ignored it (nohup-like tools do); `waitpid` would find nothing.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     mains: dict[str, Main] = {name: importlib.import_module(name).main for name in modules}
     # What is loaded now stays: no child looks through it again, and its pages remain shared.
     gc.collect()

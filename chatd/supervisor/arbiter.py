@@ -129,7 +129,11 @@ class Arbiter:
             for child in self._children:
                 child.forgive(self._now - before)
         self._step_work()
-        self._template.tick(self._now, wanted=self._settings.workers.spares and not self._stopping)
+        self._template.tick(
+            self._now,
+            wanted=self._settings.workers.spares and not self._stopping,
+            children=[child.pid for child in self._children],
+        )
         for child in self._children:
             child.tick(self._now)
         self._note_pids()
@@ -296,7 +300,12 @@ class Arbiter:
     def _spawn(self, spec: ChildSpec) -> Process:
         fds = {name: self._fds[name] for name in spec.fds}
         watch, unwatch, start = self._loop.watch, self._loop.unwatch, self._template.starter(spec)
-        return RealProcess(spec, self._home, fds, self._files, watch, unwatch, start)
+        if start is not None:
+            try:
+                return RealProcess(spec, self._home, fds, self._files, watch, unwatch, start)
+            except OSError:
+                pass  # the template is given up, and has said why
+        return RealProcess(spec, self._home, fds, self._files, watch, unwatch)
 
     def _dump_settings(self) -> dict[str, object]:
         return self._settings.model_dump(mode="json")

@@ -51,7 +51,8 @@ def launch(modules: Sequence[str]) -> Launched:
     os.set_blocking(output, False)
     try:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "chatd.child.template", str(theirs.fileno()), *modules],
+            # -P: not from the folder that somebody happened to start it in.
+            [sys.executable, "-P", "-m", "chatd.child.template", str(theirs.fileno()), *modules],
             stdin=subprocess.DEVNULL,
             stdout=output_end,
             stderr=output_end,
@@ -93,4 +94,7 @@ def allow_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (OSError, ValueError):  # ValueError is what Python makes of EPERM
+            return

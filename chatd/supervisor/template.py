@@ -13,7 +13,8 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,10 @@ from chatd.supervisor.process import ChildSpec, Start
 
 LOAD_SECONDS: Final = 10.0
 """A template that has not loaded by then is given up, and children are started without it."""
-FORK_SECONDS: Final = 2.0
+FORK_SECONDS: Final = 1.0
 """It takes milliseconds; the supervisor waits for it and does nothing else."""
+LAST_WORDS_SECONDS: Final = 0.2
+"""A template that fails closes its socket before it has printed why."""
 AGAIN_SECONDS: Final = 60.0
 """A template that ended or was given up is not replaced sooner."""
 MAX_ANSWER: Final = 64
@@ -72,6 +75,7 @@ class Template:
         self._give_up_at = 0.0
         self._not_before = 0.0
         self._ending: list[subprocess.Popen[bytes]] = []
+        self._left_behind = False
         if launched is not None:
             self._take(launched, time.monotonic())
 
@@ -86,9 +90,14 @@ class Template:
             return None
         return lambda passed, output: self._fork(spec, {**passed, "err": output})
 
-    def tick(self, now: float, *, wanted: bool) -> None:
-        """Reap what ended, give up what hangs, start what is wanted."""
+    def tick(self, now: float, *, wanted: bool, children: Collection[int | None] = ()) -> None:
+        """Reap what ended, give up what hangs, start what is wanted.
+
+        ``children``: the pids that somebody else waits for.
+        """
         self._ending = [popen for popen in self._ending if popen.poll() is None]
+        if self._left_behind:
+            self._reap(children)
         if self._run is None:
             if wanted and self._possible and now >= self._not_before:
                 self._start(now)
@@ -118,6 +127,19 @@ class Template:
         for popen in self._ending:
             popen.wait()
 
+    def _reap(self, children: Collection[int | None]) -> None:
+        """Wait for what a template left half made: it is a child of this process now that nobody knows."""
+        known = {*children, *self.pids().values(), *(popen.pid for popen in self._ending)}
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            # One that is known hides those behind it until its owner has waited for it.
+            if ended is None or ended.si_pid in known:
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
+
     def _start(self, now: float) -> None:
         try:
             self._take(launch(self._modules), now)
@@ -141,7 +163,7 @@ class Template:
             self._give_up("ended")
 
     def _fork(self, spec: ChildSpec, fds: Mapping[str, int]) -> Forked:
-        """Raises OSError; whatever was made then ends by itself when its pipes are closed."""
+        """Raises OSError; what was made then ends by itself when its pipes are closed, and is reaped."""
         assert self._run is not None  # noqa: S101
         request = {"name": spec.name, "module": spec.module, "folder": self._home, "fds": list(fds)}
         try:
@@ -150,12 +172,17 @@ class Template:
         except OSError:
             answer = b""
         if not answer:
+            self._left_behind = True
             self._give_up("does not answer")
             raise OSError(errno.EAGAIN, "the template does not answer")
         return Forked(int(answer))
 
     def _give_up(self, why: str) -> None:
-        last = self._run.last_words() if self._run else ""
+        last = ""
+        if self._run:
+            with suppress(subprocess.TimeoutExpired):
+                self._run.popen.wait(LAST_WORDS_SECONDS)
+            last = self._run.last_words()
         log.warning("template_lost", why="; ".join(filter(None, (why, last))), again_in=AGAIN_SECONDS)
         self._not_before = time.monotonic() + AGAIN_SECONDS
         self.drop()

@@ -78,6 +78,16 @@ def test_without_the_template_children_start_by_their_command_line(tmp_path: Pat
         assert not made_by_template(daemon.child("hub")["pid"])
 
 
+def test_one_that_is_frozen_fails_no_start(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        os.kill(template(daemon), signal.SIGSTOP)
+        assert not made_by_template(replaced(daemon, "worker-1"))
+        events = [line["event"] for line in daemon.log_lines()]
+        assert events.count("template_lost") == events.count("child_crashed") == 1
+        with Client(read_identity(daemon.identity("alice", "console"))) as client:
+            client.send("#lobby", "goes on").wait(30)
+
+
 def test_it_does_not_outlive_its_supervisor(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
         pids = [template(daemon), *daemon.pids()]

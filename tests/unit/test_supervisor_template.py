@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from chatd.supervisor.launch import Launched, launch
 from chatd.supervisor.loop import Loop
 from chatd.supervisor.process import ChildSpec, RealProcess
 from chatd.supervisor.template import AGAIN_SECONDS, LOAD_SECONDS, Template
+from tests.support.daemon import wait_until
 
 CHILD = "tests.support.forked_child"
 SPEC = ChildSpec("worker-1", "worker", (sys.executable, "-m", CHILD), (), CHILD)
@@ -177,6 +179,32 @@ def test_a_frozen_one_fails_a_start_and_is_replaced_later(
     bench.tick(1)
     bench.load()
     assert bench.template.starter(SPEC) is not None
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_it_left_half_made_is_reaped_and_nobody_elses_children(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FORK_SECONDS", 0.2)
+    bench.load()
+    os.kill(bench.pid, signal.SIGSTOP)
+    with pytest.raises(OSError, match="does not answer"):
+        bench.fork()
+    child = subprocess.Popen(["true"])
+    wait_until(lambda: zombie(child.pid), what="the end of our own child")
+    orphan = int(subprocess.run(["sh", "-c", "true & echo $!"], capture_output=True, check=True).stdout)
+    wait_until(lambda: zombie(orphan), what="the end of the orphan")
+    bench.template.tick(bench.now, wanted=True, children=[child.pid, None])
+    assert zombie(child.pid)
+    assert child.wait() == 0
+    bench.template.tick(bench.now, wanted=True, children=[])
+    assert not zombie(orphan)
 
 
 def test_a_dead_one_is_noticed(bench: Bench) -> None:
