@@ -28,7 +28,7 @@ from chatd.hub.state.rules import Rules
 from chatd.hub.state.turn import OPERATOR, Cut, Principal, Turn
 from chatd.hub.statistics import overview
 from chatd.hub.upkeep import Upkeep
-from chatd.hub.wire import LINK_VERSION, Header
+from chatd.hub.wire import Header
 from chatd.logs.records import get_log
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
@@ -102,17 +102,7 @@ class Hub:
             self._forget(session)
 
     def _hello(self, link: Link, arguments: list[Any], _: Arrival) -> None:
-        link.name, *version = arguments
-        if version != [LINK_VERSION]:
-            # Kept open: cut, it would be back at once, again and again, and be no less foreign.
-            link.foreign = True
-            log.error(
-                "link_of_another_version",
-                worker=link.name,
-                its=", ".join(map(str, version)),
-                ours=LINK_VERSION,
-                fix="run chatd restart: an update has replaced one of the two only",
-            )
+        link.hello(*arguments)
 
     def _operator(self, link: Link, _: list[Any], __: Arrival) -> None:
         # The socket is 0600 in a 0700 folder: who can open it owns the box (docs/architecture.md).

@@ -6,7 +6,10 @@ import itertools
 import socket
 from collections.abc import Iterator
 
-from chatd.hub.wire import Header, LinkBuffer, pack
+from chatd.hub.wire import LINK_VERSION, Header, LinkBuffer, pack
+from chatd.logs.records import get_log
+
+log = get_log("server")
 
 RECEIVE_BYTES = 256 * 1024
 # What may wait for one worker. A worker that is stopped (SIGSTOP) is replaced after the heartbeat
@@ -39,6 +42,20 @@ class Link:
         self._unsent = bytearray()
         # Bytes that wait to be written.
         self.backlog = 0
+
+    def hello(self, name: str, *version: str) -> None:
+        """The worker says who it is."""
+        self.name = name
+        if version != (LINK_VERSION,):
+            # Kept open: cut, it would be back at once, again and again, and be no less foreign.
+            self.foreign = True
+            log.error(
+                "link_of_another_version",
+                worker=name,
+                its=", ".join(map(str, version)),
+                ours=LINK_VERSION,
+                fix="run chatd restart: an update has replaced one of the two only",
+            )
 
     def fileno(self) -> int:
         """For the selector."""
