@@ -72,8 +72,8 @@ class Session:
     """Requests, the outbox' messages in flight, resuming, and signs of life.
 
     ``live``: whether the caller wants events at all. ``cursor``: seq up to which events were
-    delivered before; None = start at the present head of the log. ``lineage``: of the log that the
-    cursor belongs to.
+    delivered before; None = start at the head that the first welcome tells. ``lineage``: of the log
+    that the cursor belongs to.
     """
 
     def __init__(
@@ -213,6 +213,10 @@ class Session:
         if self.cursor is not None and (seq := last_common(self.cursor, self.lineage, welcome)) is not None:
             self.cursor = min(self.cursor, seq)
             events.append(Restored(seq))
+        if self.cursor is None and self.live:
+            # Not where the session goes live: who knows of the welcome counts on what happens after it,
+            # also when this connection is cut before the resume is answered.
+            self.cursor = welcome.head
         self.lineage = lineage_of(welcome) or self.lineage
         self.phase = Phase.RESUMING if self.live else Phase.READY
         if self.live:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from chatctl import output
-from chatctl.client import CaughtUp, Client, Disconnected, Restored
+from chatctl.client import Client, Disconnected, Restored
 from chatctl.client.render import happening
 from chatctl.client.scripts import enter, past, show_event, typed
 from chatctl.commands.common import App, connecting, room_name
@@ -38,8 +38,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
         follower = _Follower(name, app.as_json, everything)
-        head = _head(client)
-        for event in _before(client, name, head, count, since):
+        for event in _before(client, name, count, since):
             follower.show(event)
         # Where nothing is said for a while, a program that hangs would look the same.
         output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
@@ -89,20 +88,13 @@ class _Follower:
         output.note(event.text)
 
 
-def _head(client: Client) -> int:
-    """The seq after which events come by themselves; what is before it is asked for."""
-    for event in client.events():
-        if isinstance(event, CaughtUp):
-            return event.cursor
-    raise client.error or ChatdError("E607")
-
-
-def _before(client: Client, room: str, head: int, count: int, since: int | None) -> list[ev.Logged]:
+def _before(client: Client, room: str, count: int, since: int | None) -> list[ev.Logged]:
+    """What was said so far. What came since the welcome comes as an event, too."""
     if since is None:
         return typed(past(client, room, limit=count)["events"]) if count else []
     found: list[ev.Logged] = []
     more = True
-    while more and since < head:
+    while more:
         page = past(client, room, after=since, limit=_PAGE)
         events = typed(page["events"])
         found += events

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client import CaughtUp, Client
+from chatctl.client import AnyEvent, CaughtUp, Client, Connected
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity, write_identity
@@ -129,6 +129,26 @@ def test_two_clients_talk(alice: Identity, bob: Identity) -> None:
         two.send("#lobby", "talk 2").wait(WAIT)
         assert bodies(one, 2) == bodies(two, 2) == ["talk 1", "talk 2"]
         assert one.unsent == 0
+
+
+def test_what_is_said_between_the_welcome_and_going_live_is_told(alice: Identity, bob: Identity) -> None:
+    told: list[str] = []
+    live = threading.Event()
+
+    def hear(event: AnyEvent) -> None:
+        if isinstance(event, Connected):
+            one.send("#lobby", "before it listens").wait(WAIT)
+        elif isinstance(event, Message):
+            told.append(event.body)
+        elif isinstance(event, CaughtUp):
+            live.set()
+
+    with Client(alice, live=False) as one:
+        two = Client(bob)
+        two.on_event(hear)
+        with two:
+            assert live.wait(WAIT)
+            assert told == ["before it listens"]
 
 
 def test_long_and_many_messages_keep_their_order(daemon: Daemon, bob: Identity) -> None:

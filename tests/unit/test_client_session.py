@@ -81,13 +81,16 @@ def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
     assert [f["type"] for f in session.outgoing(0.0)] == ["resume", "rooms", "send"]
 
 
-def test_the_first_session_of_all_resumes_at_the_head() -> None:
+def test_the_first_session_of_all_begins_at_the_head_of_its_welcome() -> None:
     session = Session(live=True)
     (resume,) = connect(session)
-    assert "after" not in resume
-    events = session.receive(ok(resume["id"], events=[], cursor=100, more=False), 0.0)
-    assert events == [CaughtUp(100)]
-    assert session.cursor == 100
+    assert resume["after"] == 100
+    session.closed()
+    # The cut came before the answer: what happened meanwhile is after that welcome, too.
+    (resume,) = connect(session, head=101)
+    assert resume["after"] == 100
+    events = session.receive(ok(resume["id"], events=[message(101)], cursor=101, more=False), 0.0)
+    assert [getattr(event, "seq", event) for event in events] == [101, CaughtUp(101)]
 
 
 def test_sessions_that_are_not_live_never_resume() -> None:
