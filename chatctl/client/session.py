@@ -126,7 +126,8 @@ class Session:
         self.phase = Phase.OFFLINE
         self._resume = None
         self._control.clear()
-        self._sends.extendleft(reversed(self._sent.values()))
+        # Some of them may have been refused for now, and wait already.
+        self._sends = deque(sorted([*self._sent.values(), *self._sends], key=lambda s: s.order))
         self._sent.clear()
         for pending in reversed(self._asked.values()):
             if pending.promise.settled:

@@ -221,6 +221,17 @@ def test_not_now_is_tried_again_later_in_the_same_order() -> None:
     assert [f["body"] for f in session.outgoing(10.0 + SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
 
 
+def test_a_cut_puts_what_is_tried_again_later_back_in_its_place() -> None:
+    session = ready()
+    for n in range(3):
+        session.send(sent(n))
+    first = session.outgoing(0.0)[0]
+    session.receive(refusal(first["id"], "E502"), 0.0)
+    session.closed()
+    connect(session)
+    assert [f["body"] for f in session.outgoing(SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
+
+
 def test_a_cut_repeats_only_requests_that_may_be_repeated() -> None:
     session = ready()
     again, once = Pending("rooms", {}, again=True), Pending("kick", {"user": "bob"}, again=False)
