@@ -7,7 +7,7 @@ import sys
 import click
 
 from chatctl import output
-from chatctl.client import Client, Disconnected, Restored
+from chatctl.client import CaughtUp, Client, Disconnected, Restored
 from chatctl.client.render import happening
 from chatctl.client.scripts import enter, past, show_event, typed
 from chatctl.commands.common import App, connecting, room_name
@@ -50,6 +50,8 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
                     raise ChatdError("E301", happening(item) or "")
             elif isinstance(item, ev.Presence):
                 follower.gone(item)
+            elif isinstance(item, CaughtUp):
+                _still_in(client, name)
             elif isinstance(item, Restored):
                 follower.restored(item)
             elif isinstance(item, Disconnected) and item.retry_in is not None:
@@ -86,6 +88,21 @@ class _Follower:
         """Another log goes on after that event: say so, and show what it has."""
         self._last = min(self._last, event.seq)
         output.note(event.text)
+
+
+def _still_in(client: Client, room: str) -> None:
+    """Raise E301 when this user left the room while there was no connection.
+
+    What is missed is told of the rooms one is in, so nothing tells that one is not.
+    """
+    if not room.startswith("#") or client.welcome is None or room in client.welcome.rooms:
+        return
+    try:
+        # The welcome does not list all rooms of somebody who is in very many.
+        past(client, room, limit=1)
+    except ChatdError as error:
+        if error.code in ("E301", "E404"):
+            raise ChatdError("E301", f"{client.identity.user} is not in {room} any more") from None
 
 
 def _before(client: Client, room: str, count: int, since: int | None) -> list[ev.Logged]:

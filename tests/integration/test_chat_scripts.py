@@ -15,6 +15,7 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
+from tests.support.proxy import Proxy
 from tests.support.terminal import TMUX, Terminal
 
 Done = subprocess.CompletedProcess[str]
@@ -260,3 +261,27 @@ def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: An
     daemon.chatctl("kick", "bob", "--room", name, "--reason", "enough", "--yes")
     assert process.wait(60) == 4
     assert "bob was put out of #leaving by alice: enough (E301)" in process.stderr.read()
+
+
+def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
+    daemon: Daemon, tail: Any, tmp_path: Path
+) -> None:
+    name = room(daemon, "unheard")
+    chat(daemon, "send", name, "one")
+    through = tmp_path / "through.pem"
+    server = read_identity(identity(daemon, "bob")).servers[0]
+    proxy = Proxy(server)
+    try:
+        through.touch(mode=0o600)
+        through.write_text(identity(daemon, "bob").read_text().replace(server, proxy.address))
+        process = tail(name, "--identity", str(through))
+        assert json.loads(process.stdout.readline())["body"] == "one"
+        # It cannot connect again before it is put out.
+        os.kill(process.pid, signal.SIGSTOP)
+        proxy.cut()
+        daemon.chatctl("kick", "bob", "--room", name, "--yes")
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.wait(60) == 4
+        assert "bob is not in #unheard any more (E301)" in process.stderr.read()
+    finally:
+        proxy.close()
