@@ -285,3 +285,33 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
         assert "bob is not in #unheard any more (E301)" in process.stderr.read()
     finally:
         proxy.close()
+
+
+def test_lines_end_with_the_session(daemon: Daemon) -> None:
+    daemon.add_user("wanda")
+    command = [str(BIN / "chat"), "send", "lobby", "--lines", "--identity", str(identity(daemon, "wanda"))]
+    with subprocess.Popen(
+        command, env=daemon.environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write("wanda was here\n")
+        process.stdin.flush()
+        with Client(read_identity(identity(daemon, "alice")), live=False) as alice:
+            wait_until(lambda: alice.request("search", query="wanda")["events"], what="the first line")
+        daemon.chatctl("ban", "wanda", "--yes")
+        # Standard input stays open: it must not swallow one line after the other.
+        wait_until(lambda: _ended(process), what="the end")
+        assert process.returncode == 4
+        assert process.stderr.read().count("wanda is banned") == 1
+
+
+def _ended(process: subprocess.Popen[str]) -> bool:
+    assert process.stdin is not None
+    if process.poll() is None:
+        try:
+            # Not through the object: what it could not write it would write when it is closed.
+            os.write(process.stdin.fileno(), b"more\n")
+        except BrokenPipeError:
+            pass
+    return process.poll() is not None
