@@ -179,6 +179,10 @@ def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
     now = 15.0
     model.take(lost)
     assert model.conversation(LOBBY).as_of == 14_000
+    # An answer of the connection before, which was still to be looked at.
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
+    assert model.conversation(LOBBY).as_of == 14_000
+    model.link = "connected"
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
     assert model.conversation(LOBBY).as_of == 0
 

@@ -195,13 +195,12 @@ class Control:
             # A direct conversation that was never opened has no history yet, which is no failure to tell.
             self._history(here.name, None) if here.name.startswith("#") else self._direct_history(here.name)
         if known and here.name.startswith("#") and self.model.allows("presence.read"):
-            self.link.ask_all(
-                "who",
-                "members",
-                "user",
-                lambda found: self.model.set_members(here.name, found),
-                room=here.name,
-            )
+            since = self.model.ask_members(here.name)
+
+            def members(found: list[JsonObject]) -> None:
+                self.model.set_members(here.name, found, since)
+
+            self.link.ask_all("who", "members", "user", members, room=here.name)
 
     def _direct_history(self, name: str) -> None:
         def done(result: JsonObject) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chatctl.client import render
+from chatd.proto import events as ev
 
 # Rows kept of a conversation; older ones are asked for again when scrolled to.
 ROWS_LIMIT = 1_000
@@ -17,6 +19,8 @@ TRIM_STEP = 200
 
 EARLIER = "an earlier message"  # what a reply quotes when that is not here
 
+# What tells of a member.
+Stir = ev.Joined | ev.Parted | ev.Presence
 Kind = Literal["message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"]
 
 
@@ -49,7 +53,8 @@ class Member:
 class Conversation:
     """A room or a direct conversation. ``divider``: the seq of the first message not seen, 0 for none;
     ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched;
-    ``as_of``: when the members were last known, in ms since 1970, 0 while that is now."""
+    ``as_of``: when the members were last known, in ms since 1970, 0 while that is now; ``stirred``: what
+    was told of them since they were asked for, None while they are not."""
 
     name: str
     topic: str = ""
@@ -63,6 +68,7 @@ class Conversation:
     pending: dict[str, Row] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     as_of: int = 0
+    stirred: deque[Stir] | None = None
 
     @property
     def oldest(self) -> int | None:

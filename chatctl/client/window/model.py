@@ -5,9 +5,8 @@ Pure state, used by one thread (Tk's). Every text of the network passes `visible
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from itertools import islice
-from typing import Any
 
 from chatctl.client import render
 from chatctl.client.local import (
@@ -19,14 +18,13 @@ from chatctl.client.local import (
     Refused,
     Restored,
 )
+from chatctl.client.window import members
 from chatctl.client.window.book import Book, Call, Erased
-from chatctl.client.window.conversation import Conversation, Member, Row
+from chatctl.client.window.conversation import Conversation, Row, Stir
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, visible
 
-# A bound on what a server can make this client keep, as those of a book and of a conversation are.
-MEMBERS_LIMIT = 5_000
 CALL_CHARS = 120
 
 
@@ -49,12 +47,15 @@ class WindowModel(Book):
         self.joined.add(name)
         self.changed |= {"rooms", "state"}
 
-    def set_members(self, name: str, entries: Iterable[JsonObject]) -> None:
+    def ask_members(self, name: str) -> deque[Stir]:
+        """``who`` is asked; what is returned belongs to its answer."""
+        return members.asked(self.conversation(name))
+
+    def set_members(self, name: str, entries: Iterable[JsonObject], since: deque[Stir] | None = None) -> None:
         """The answer to ``who``."""
-        keys = ("user", "role", "state", "text")
-        found = [Member(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
         where = self.conversation(name)
-        where.members, where.as_of = {one.user: one for one in found if one.user}, 0
+        if members.answered(where, entries, since) and self.link == "connected":
+            where.as_of = 0
         self.changed.add("members")
 
     def add_history(self, name: str, events: Iterable[ev.Logged], *, more: bool) -> int:
@@ -154,25 +155,18 @@ class WindowModel(Book):
             self.calls.append(Call(who, render.snippet(event.body, CALL_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
-        user = render.name(event.user)
-        if isinstance(event, ev.Joined):
-            if user and len(where.members) < MEMBERS_LIMIT:
-                where.members[user] = Member(user, render.name(event.role), "online")
-        else:
-            where.members.pop(user, None)
+        members.told(where, event)
         if event.user == self.me:
             (self.joined.add if isinstance(event, ev.Joined) else self.joined.discard)(event.room)
             self.changed |= {"rooms", "state"}
         self.changed.add("members")
 
     def _presence(self, event: ev.Presence) -> None:
-        known = self.conversation(event.room).members
-        user = render.name(event.user)
-        if user in known:
-            known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
-            self.changed.add("members")
+        where = self.conversation(event.room)
+        members.told(where, event)
+        self.changed.add("members")
         # Where nothing is known yet, it would stand above all that is fetched later.
-        if event.cause and self.conversation(event.room).newest:
+        if event.cause and where.newest:
             self.note(render.presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
@@ -229,8 +223,3 @@ class WindowModel(Book):
             )
         words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
         return words is not None and where.add(Row((event.seq, 0), "event", words, event.at))
-
-
-def _shown(entry: JsonObject, key: str) -> str:
-    value: Any = entry.get(key)
-    return render.one_line(value) if isinstance(value, str) else ""
