@@ -9,9 +9,10 @@ import pytest
 
 from chatctl.client.local import CaughtUp, Connected
 from chatctl.client.window.control import Control
+from chatctl.client.window.conversation import ROWS_LIMIT, TRIM_STEP
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
-from tests.unit.test_window_model import LOBBY, WAR, joined, parted
+from tests.unit.test_window_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
 
 LIMITS = dict.fromkeys(ev.Limits.model_fields, 1)
 
@@ -124,3 +125,49 @@ def test_an_older_answer_about_the_members_does_not_come_after_a_newer_one(
     link.last("who").answer([{"user": "bob", "role": "user", "state": "online"}])
     first.answer([{"user": user, "role": "user", "state": "online"} for user in ("bob", "eve")])
     assert set(control.model.here.members) == {"bob"}
+
+
+def test_a_page_that_comes_late_brings_nothing_back_that_was_erased(control: Control, link: Link) -> None:
+    history = link.last("history")
+    control._take(ev.Redacted(type="redacted", seq=11, at=NOON, room=LOBBY, target=6, by="bob"))
+    history.answer(page(message(5), message(6, "a secret"), more=True))
+    assert rows(control) == [5]
+    control.older()
+    control._take(ev.Expired(type="expired", seq=12, at=NOON, room=LOBBY, upto=4, count=1))
+    link.last("history").answer(page(joined(2, "bob"), message(3), message(4), more=True))
+    assert rows(control) == [5]
+    assert control.model.here.oldest == 2
+
+
+def test_a_page_that_does_not_reach_what_is_left_is_not_taken(control: Control, link: Link) -> None:
+    first = 10_000
+    many = range(first, first + ROWS_LIMIT + TRIM_STEP)
+    link.last("history").answer(page(*map(message, many), more=True))
+    control.older()
+    history = link.last("history")
+    assert history.fields["before"] == first
+    control.switch(WAR)
+    history.answer(page(message(first - 1), more=True))
+    control.switch(LOBBY)
+    assert rows(control) == [*many][TRIM_STEP:]
+    control.older()
+    assert link.last("history").fields["before"] == first + TRIM_STEP
+
+
+def test_a_note_does_not_stand_for_the_event_before_it(control: Control, link: Link) -> None:
+    link.last("history").answer(page(*map(message, range(100, 100 + TRIM_STEP)), more=True))
+    control.model.note("behind the last one that goes")
+    for seq in range(100 + TRIM_STEP, 100 + TRIM_STEP + ROWS_LIMIT - 1):
+        control._take(message(seq))
+    control.older()
+    assert control.model.here.rows[0].kind == "note"
+    assert link.last("history").fields["before"] == 100 + TRIM_STEP
+
+
+def test_what_was_found_far_back_in_a_direct_conversation_is_gone_to(control: Control, link: Link) -> None:
+    control.seek(message(3, room=DIRECT))
+    link.last("history").answer(page(message(9, room=DIRECT), more=True))
+    history = link.last("history")
+    assert history.fields["before"] == 9
+    history.answer(page(message(3, room=DIRECT)))
+    assert rows(control, DIRECT) == [3, 9]

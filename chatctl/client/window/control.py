@@ -176,7 +176,7 @@ class Control:
     def _history(self, name: str, before: int | None) -> None:
         def done(result: JsonObject) -> None:
             self._older = False
-            self.model.add_history(name, typed(result), more=result.get("more") is True)
+            self.model.add_history(name, typed(result), more=result.get("more") is True, before=before)
             self._seek_on()
 
         def failed(error: ChatdError) -> None:
@@ -205,6 +205,7 @@ class Control:
     def _direct_history(self, name: str) -> None:
         def done(result: JsonObject) -> None:
             self.model.add_history(name, typed(result), more=result.get("more") is True)
+            self._seek_on()
 
         def failed(error: ChatdError) -> None:
             if error.code in ("E301", "E404"):

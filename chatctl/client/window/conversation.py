@@ -16,6 +16,8 @@ ROWS_LIMIT = 1_000
 READING_LIMIT = 12_000
 # Forgotten in steps of this many: whatever goes away at the top makes the view draw everything anew.
 TRIM_STEP = 200
+# Erasures remembered, for pages of history that were read before them and come after.
+ERASED_LIMIT = 1_000
 
 EARLIER = "an earlier message"  # what a reply quotes when that is not here
 
@@ -69,11 +71,13 @@ class Conversation:
     members: dict[str, Member] = field(default_factory=dict)
     as_of: int = 0
     stirred: deque[Stir] | None = None
+    erased: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=ERASED_LIMIT))
 
     @property
     def oldest(self) -> int | None:
-        """The seq of the first row; None without rows."""
-        return next((row.order[0] for row in self.rows if row.order[0]), None)
+        """The seq of the first event; None without any."""
+        # What has no seq of its own may stand there behind an event that was forgotten.
+        return next((row.order[0] for row in self.rows if not row.order[1]), None)
 
     @property
     def newest(self) -> int:
@@ -96,6 +100,7 @@ class Conversation:
 
     def erase(self, first: int, last: int) -> bool:
         """Forget the messages of these seqs, which the server has erased, and what quotes them."""
+        self.erased.append((first, last))
         kept = []
         for row in self.rows:
             if row.kind not in ("message", "action"):
@@ -106,6 +111,10 @@ class Conversation:
         changed = kept != self.rows
         self.rows = kept
         return changed
+
+    def was_erased(self, seq: int) -> bool:
+        """Whether a message must not be shown any more."""
+        return any(first <= seq <= last for first, last in self.erased)
 
     def answered(self, seq: int | None) -> str:
         """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""

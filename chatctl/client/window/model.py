@@ -58,10 +58,16 @@ class WindowModel(Book):
             where.as_of = 0
         self.changed.add("members")
 
-    def add_history(self, name: str, events: Iterable[ev.Logged], *, more: bool) -> int:
-        """A page of history; how many rows are new."""
+    def add_history(
+        self, name: str, events: Iterable[ev.Logged], *, more: bool, before: int | None = None
+    ) -> int:
+        """A page of history, the newest or the one ``before`` a seq; how many rows are new."""
         conversation = self.conversation(name)
-        added = sum(self._add(conversation, event) for event in events)
+        if before is not None and before != conversation.oldest:
+            return 0  # rows at the top were forgotten meanwhile: between them and this page some would lack
+        # A page that was read before something was erased may come after.
+        kept = (e for e in events if not (isinstance(e, ev.Message) and conversation.was_erased(e.seq)))
+        added = sum(self._add(conversation, event) for event in kept)
         conversation.more, conversation.loaded = more, True
         self.changed.add("rows")
         return added
@@ -199,6 +205,7 @@ class WindowModel(Book):
         if any(one.newest > event.seq for one in self.conversations.values()):
             for one in self.conversations.values():
                 one.rows.clear()
+                one.erased.clear()
                 one.more, one.loaded = True, False
         self.note(event.text)
         self.changed.add("rows")
