@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from chatctl.client.local import CaughtUp, Connected
+from chatctl.client.local import CaughtUp, Connected, Disconnected
 from chatctl.client.window.control import Control
 from chatctl.client.window.conversation import ROWS_LIMIT, TRIM_STEP
+from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from tests.unit.test_window_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
@@ -171,3 +172,56 @@ def test_what_was_found_far_back_in_a_direct_conversation_is_gone_to(control: Co
     assert history.fields["before"] == 9
     history.answer(page(message(3, room=DIRECT)))
     assert rows(control, DIRECT) == [3, 9]
+
+
+def test_what_was_said_while_one_was_not_in_the_room_is_fetched(control: Control, link: Link) -> None:
+    link.last("history").answer(page(*map(message, range(1, 6))))
+    control._take(parted(6, "alice"))
+    assert control.model.current == WAR
+    control.enter(LOBBY)
+    control._take(joined(100, "alice"))
+    link.last("join").answer({"room": LOBBY, "topic": "", "guests": False, "members": 1})
+    history = link.last("history")
+    assert (history.fields["room"], history.fields["before"]) == (LOBBY, None)
+    history.answer(page(message(98), message(99), joined(100, "alice"), more=True))
+    # What is between 5 and 98 is not here: it is fetched when one scrolls up, as ever.
+    assert rows(control) == [98, 99]
+    control.older()
+    assert link.last("history").fields["before"] == 98
+
+
+def test_a_page_of_a_room_that_was_left_is_not_taken_for_its_newest(control: Control, link: Link) -> None:
+    history = link.last("history")
+    control._take(parted(6, "alice"))
+    history.answer(page(message(5)))
+    assert not control.model.conversation(LOBBY).loaded
+
+
+def test_who_was_put_out_while_cut_off_is_told_and_not_sent_back(control: Control, link: Link) -> None:
+    control._take(Disconnected(ChatdError("E607"), 1.0))
+    control._take(welcome(WAR))
+    control._take(CaughtUp(20))
+    assert control.model.current == WAR
+    assert [row.body for row in control.model.here.rows] == ["you are not in #lobby any more"]
+    assert "join" not in [one.kind for one in link.asked]
+
+
+def test_where_there_is_no_other_room_one_is_not_sent_back_neither(control: Control, link: Link) -> None:
+    for seq, room in ((11, WAR), (12, LOBBY)):
+        control._take(parted(seq, "alice", room))
+    control._take(Disconnected(ChatdError("E607"), 1.0))
+    control._take(welcome())
+    control._take(CaughtUp(20))
+    assert "join" not in [one.kind for one in link.asked]
+    # Another device of one's own goes back: here is shown what was said meanwhile.
+    control._take(joined(21, "alice"))
+    assert link.last("history").fields["room"] == LOBBY
+
+
+def test_a_first_room_one_is_not_in_is_entered(link: Link) -> None:
+    control = Control(lambda: Client(), "#new")  # type: ignore[arg-type, return-value]
+    control.link = link  # type: ignore[assignment]
+    control.model.switch("#new")
+    control._take(welcome(LOBBY))
+    control._take(CaughtUp(1))
+    assert link.last("join").fields == {"room": "#new"}

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chatctl.client import render
 from chatctl.client.library import Client
-from chatctl.client.local import AnyEvent, CaughtUp
+from chatctl.client.local import AnyEvent, CaughtUp, Connected
 from chatctl.client.window.conversation import READING_LIMIT
 from chatctl.client.window.link import Failed, Link
 from chatctl.client.window.model import WindowModel
@@ -218,28 +218,47 @@ class Control:
     # -- heard
 
     def _take(self, event: AnyEvent) -> None:
+        current = self.model.current
+        was_in = current in self.model.joined
         self.model.take(event)
         if isinstance(event, CaughtUp):
             self._live()
-        elif isinstance(event, ev.Parted) and (event.user, event.room) == (self.model.me, self.model.current):
-            self._move_on(event)
+        elif isinstance(event, Connected) and was_in and current not in self.model.joined:
+            # Nothing else tells: what is missed is told of the rooms that one is in.
+            self._move_on(current, f"you are not in {current} any more")
+        elif isinstance(event, ev.Joined | ev.Parted) and (event.user, event.room) == (
+            self.model.me,
+            current,
+        ):
+            if isinstance(event, ev.Joined):
+                self._load()
+            else:
+                self._move_on(current, _why_out(event))
 
     def _live(self) -> None:
         """A session begins: what may have changed while there was none is asked for again."""
         self.link.ask_all("rooms", "rooms", "room", self.model.set_topics)
-        current = self.model.current
-        if current.startswith("#") and current not in self.model.joined:
-            self.enter(current)
+        here = self.model.here
+        # Not into a room that one was put out of.
+        if here.name.startswith("#") and here.name not in self.model.joined and not here.left:
+            self.enter(here.name)
         else:
             self._load()
 
-    def _move_on(self, event: ev.Parted) -> None:
-        left = next((one.name for one in self.model.listed() if one.name != event.room), "")
+    def _move_on(self, gone: str, why: str) -> None:
+        left = next((one.name for one in self.model.listed() if one.name != gone), "")
         if left:
             self.switch(left)
-        if event.by != event.user:
-            why = f": {render.one_line(event.reason)}" if event.reason else ""
-            self.model.note(f"you were put out of {event.room} by {event.by}{why}", kind="error")
+        if why:
+            self.model.note(why, kind="error")
+
+
+def _why_out(event: ev.Parted) -> str:
+    """What is told to who did not leave by themselves."""
+    if event.by == event.user:
+        return ""
+    why = f": {render.one_line(event.reason)}" if event.reason else ""
+    return f"you were put out of {event.room} by {event.by}{why}"
 
 
 def typed(result: JsonObject) -> list[ev.Logged]:

@@ -56,7 +56,8 @@ class Conversation:
     """A room or a direct conversation. ``divider``: the seq of the first message not seen, 0 for none;
     ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched;
     ``as_of``: when the members were last known, in ms since 1970, 0 while that is now; ``stirred``: what
-    was told of them since they were asked for, None while they are not."""
+    was told of them since they were asked for, None while they are not; ``left``: what was said since the
+    last row, while one was not in the room, is not here."""
 
     name: str
     topic: str = ""
@@ -71,6 +72,7 @@ class Conversation:
     members: dict[str, Member] = field(default_factory=dict)
     as_of: int = 0
     stirred: deque[Stir] | None = None
+    left: bool = False
     erased: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=ERASED_LIMIT))
 
     @property
@@ -111,6 +113,15 @@ class Conversation:
         changed = kept != self.rows
         self.rows = kept
         return changed
+
+    def leave(self) -> None:
+        """One is not in the room any more: nothing tells what happens there."""
+        self.left, self.loaded = True, False
+        self.members = {}
+
+    def begin_at(self, seq: int) -> None:
+        """Forget what stands before an event: it does not reach it."""
+        del self.rows[: self._place((seq, 0))]
 
     def was_erased(self, seq: int) -> bool:
         """Whether a message must not be shown any more."""

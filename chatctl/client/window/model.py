@@ -26,6 +26,8 @@ from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, visible
 
 CALL_CHARS = 120
+# A welcome lists no more rooms than these (docs/protocol.md).
+WELCOME_ROOMS = 500
 
 
 class WindowModel(Book):
@@ -67,7 +69,14 @@ class WindowModel(Book):
             return 0  # rows at the top were forgotten meanwhile: between them and this page some would lack
         # A page that was read before something was erased may come after.
         kept = (e for e in events if not (isinstance(e, ev.Message) and conversation.was_erased(e.seq)))
-        added = sum(self._add(conversation, event) for event in kept)
+        found = list(kept)
+        if name.startswith("#") and name not in self.joined:
+            return 0  # it was left meanwhile, and is asked for again when one comes back
+        if conversation.left and before is None:
+            conversation.left = False
+            if more and found:
+                conversation.begin_at(found[0].seq)
+        added = sum(self._add(conversation, event) for event in found)
         conversation.more, conversation.loaded = more, True
         self.changed.add("rows")
         return added
@@ -104,7 +113,10 @@ class WindowModel(Book):
 
     def _connected(self, welcome: ev.Welcome) -> None:
         self.link, self.trouble, self.welcome = "connected", None, welcome
-        self.joined = set(welcome.rooms)
+        for name in self.joined.difference(welcome.rooms) if len(welcome.rooms) < WELCOME_ROOMS else ():
+            self.joined.discard(name)
+            self.conversation(name).leave()
+        self.joined |= set(welcome.rooms)
         for name in welcome.rooms:
             self.conversation(name)
         self.changed |= {"state", "rooms"}
@@ -163,7 +175,11 @@ class WindowModel(Book):
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
         members.told(where, event)
         if event.user == self.me:
-            (self.joined.add if isinstance(event, ev.Joined) else self.joined.discard)(event.room)
+            if isinstance(event, ev.Joined):
+                self.joined.add(event.room)
+            else:
+                self.joined.discard(event.room)
+                where.leave()
             self.changed |= {"rooms", "state"}
         self.changed.add("members")
 
