@@ -26,8 +26,6 @@ from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, visible
 
 CALL_CHARS = 120
-# A welcome lists no more rooms than these (docs/protocol.md).
-WELCOME_ROOMS = 500
 
 
 class WindowModel(Book):
@@ -105,15 +103,16 @@ class WindowModel(Book):
 
     def _link_changed(self, event: Connected | Disconnected | Restored) -> None:
         if isinstance(event, Connected):
-            self._connected(event.welcome)
+            self._connected(event)
         elif isinstance(event, Disconnected):
             self._disconnected(event)
         else:
             self._restored(event)
 
-    def _connected(self, welcome: ev.Welcome) -> None:
+    def _connected(self, event: Connected) -> None:
+        welcome = event.welcome
         self.link, self.trouble, self.welcome = "connected", None, welcome
-        for name in self.joined.difference(welcome.rooms) if len(welcome.rooms) < WELCOME_ROOMS else ():
+        for name in [name for name in self.joined if event.lacks(name)]:
             self.joined.discard(name)
             self.conversation(name).leave()
         self.joined |= set(welcome.rooms)
