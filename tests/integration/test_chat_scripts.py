@@ -287,6 +287,47 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
         proxy.close()
 
 
+def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    name = f"#{room(daemon, 'erased')}"
+    server = read_identity(identity(daemon, "bob")).servers[0]
+    proxy = Proxy(server)
+    through = tmp_path / "through.pem"
+    through.touch(mode=0o600)
+    through.write_text(identity(daemon, "bob").read_text().replace(server, proxy.address))
+    command = [str(BIN / "chat"), "--plain", "--identity", str(through), "--room", name]
+    alice = Client(read_identity(identity(daemon, "alice")), live=False)
+    process = subprocess.Popen(
+        command, env=daemon.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with alice, process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("one\n")
+            process.stdin.flush()
+            while not process.stdout.readline().endswith("> one\n"):
+                assert process.poll() is None
+            proxy.deaf = True
+            process.stdin.write("two\n")
+            process.stdin.close()
+            found = wait_until(
+                lambda: [
+                    event["seq"]
+                    for event in alice.request("history", room=name)["events"]
+                    if event.get("body") == "two"
+                ]
+            )
+            alice.request("redact", room=name, seq=found[0])
+            proxy.cut()
+            proxy.deaf = False
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            proxy.close()
+
+
 def test_lines_end_with_the_session(daemon: Daemon) -> None:
     daemon.add_user("wanda")
     command = [str(BIN / "chat"), "send", "lobby", "--lines", "--identity", str(identity(daemon, "wanda"))]
