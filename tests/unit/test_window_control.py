@@ -225,3 +225,42 @@ def test_a_first_room_one_is_not_in_is_entered(link: Link) -> None:
     control._take(welcome(LOBBY))
     control._take(CaughtUp(1))
     assert link.last("join").fields == {"room": "#new"}
+
+
+def test_a_topic_that_was_set_while_the_list_of_rooms_was_asked_for_stays(
+    control: Control, link: Link
+) -> None:
+    def topic(seq: int, text: str) -> ev.TopicSet:
+        return ev.TopicSet(type="topic", seq=seq, at=NOON, room=LOBBY, topic=text, by="bob")
+
+    control._take(topic(11, "first"))
+    control._take(CaughtUp(11))
+    control._take(topic(12, "second"))
+    link.last("rooms").answer([{"room": LOBBY, "topic": "first"}, {"room": WAR, "topic": "war"}])
+    assert (control.model.here.topic, control.model.conversation(WAR).topic) == ("second", "war")
+    # Nothing was told since this one was asked for: it knows better.
+    control._take(CaughtUp(20))
+    link.last("rooms").answer([{"room": LOBBY, "topic": "third"}])
+    assert control.model.here.topic == "third"
+
+
+def test_who_is_put_out_before_the_answer_to_the_join_is_not_in_the_room(
+    control: Control, link: Link
+) -> None:
+    control.enter("#new")
+    control._take(joined(11, "alice", "#new"))
+    control._take(parted(12, "alice", "#new"))
+    link.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
+    assert (control.model.current, control.model.joined) == (LOBBY, {LOBBY, WAR})
+    assert control.model.here.rows[-1].body == "you are not in #new any more"
+    control.enter("#new")
+    link.last("join").answer({"room": "#new", "topic": "t", "guests": False, "members": 1})
+    assert (control.model.current, control.model.here.topic) == ("#new", "t")
+
+
+def test_a_message_is_counted_although_a_page_of_history_had_it_first(control: Control, link: Link) -> None:
+    history = link.last("history")
+    control.switch(WAR)
+    history.answer(page(message(11, "alice: come")))
+    control._take(message(11, "alice: come"))
+    assert (control.model.unread, len(control.model.calls), rows(control)) == (1, 1, [11])

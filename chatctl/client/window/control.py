@@ -107,13 +107,13 @@ class Control:
         elif name in self.model.joined:
             self.switch(name)
         else:
-            self.link.ask("join", self._entered, failed, room=name)
+            self.link.ask("join", self._entering(), failed, room=name)
 
     def create(
         self, name: str, topic: str = "", *, guests: bool = False, failed: Failed | None = None
     ) -> None:
         """Make a room and look at it."""
-        self.link.ask("create", self._entered, failed, room=name, topic=topic, guests=guests)
+        self.link.ask("create", self._entering(), failed, room=name, topic=topic, guests=guests)
 
     def part(self, name: str) -> None:
         """Leave a room; the event that follows moves on to another one."""
@@ -127,11 +127,18 @@ class Control:
             # Nobody is switched to a user that is not there.
             self.link.ask("whois", lambda _: self.switch(room), failed, user=name.removeprefix("@"))
 
-    def _entered(self, result: JsonObject) -> None:
-        room = str(result.get("room", ""))
-        self.model.entered(room)
-        self.model.set_topics([result])
-        self.switch(room)
+    def _entering(self) -> Callable[[JsonObject], None]:
+        since = self.model.heard
+
+        def entered(result: JsonObject) -> None:
+            room = str(result.get("room", ""))
+            if self.model.entered(room, since):
+                self.model.set_topics([result], since)
+                self.switch(room)
+            else:
+                self.model.note(f"you are not in {room} any more", kind="error")
+
+        return entered
 
     # -- history and search
 
@@ -237,7 +244,8 @@ class Control:
 
     def _live(self) -> None:
         """A session begins: what may have changed while there was none is asked for again."""
-        self.link.ask_all("rooms", "rooms", "room", self.model.set_topics)
+        since = self.model.heard
+        self.link.ask_all("rooms", "rooms", "room", lambda found: self.model.set_topics(found, since))
         here = self.model.here
         # Not into a room that one was put out of.
         if here.name.startswith("#") and here.name not in self.model.joined and not here.left:

@@ -33,19 +33,23 @@ class WindowModel(Book):
 
     # -- what requests bring
 
-    def set_topics(self, entries: Iterable[JsonObject]) -> None:
-        """The answer to ``rooms``. Which of them one is in, the welcome and later events tell: this answer
-        may come after an event that was decided after it."""
+    def set_topics(self, entries: Iterable[JsonObject], since: int) -> None:
+        """The answer to ``rooms``, asked for when ``since`` was the last that was heard. Which of them one
+        is in, the welcome and later events tell: this answer may come after an event that was decided after
+        it, and so may another topic."""
         for entry in entries:
             name = str(entry.get("room", ""))
-            if name in self.joined:
+            if name in self.joined and self.conversation(name).topic_at <= since:
                 self.conversation(name).topic = render.one_line(str(entry.get("topic", "")))
         self.changed |= {"rooms", "state"}
 
-    def entered(self, name: str) -> None:
-        """The answer to ``join`` or ``create``: one is in that room."""
+    def entered(self, name: str, since: int) -> bool:
+        """The answer to ``join`` or ``create``: whether one is in that room, and not out of it again."""
+        if self.conversation(name).parted_at > since:
+            return False
         self.joined.add(name)
         self.changed |= {"rooms", "state"}
+        return True
 
     def ask_members(self, name: str) -> deque[Stir]:
         """``who`` is asked; what is returned belongs to its answer."""
@@ -83,6 +87,8 @@ class WindowModel(Book):
 
     def take(self, event: AnyEvent) -> None:
         """Note an event."""
+        if isinstance(event, ev.Logged):
+            self.heard = event.seq
         match event:
             case Connected() | Disconnected() | Restored():
                 self._link_changed(event)
@@ -137,14 +143,15 @@ class WindowModel(Book):
         self, event: ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet
     ) -> None:
         where = self.conversation(event.room)
-        fresh = self._add(where, event)
+        self._add(where, event)
         self._trim(where)
         if isinstance(event, ev.Joined | ev.Parted):
             self._membership(event, where)
         elif isinstance(event, ev.TopicSet | ev.RoomCreated):
-            where.topic = render.one_line(event.topic)
+            where.topic, where.topic_at = render.one_line(event.topic), event.seq
             self.changed.add("state")
-        elif isinstance(event, ev.Message) and fresh:
+        elif isinstance(event, ev.Message):
+            # Also when a page of history was faster.
             self._arrived(event, where)
         if event.room == self.current:
             self.changed.add("rows")
@@ -179,6 +186,7 @@ class WindowModel(Book):
             else:
                 self.joined.discard(event.room)
                 where.leave()
+                where.parted_at = event.seq
             self.changed |= {"rooms", "state"}
         self.changed.add("members")
 
@@ -222,6 +230,7 @@ class WindowModel(Book):
                 one.rows.clear()
                 one.erased.clear()
                 one.more, one.loaded = True, False
+                one.topic_at = one.parted_at = 0
         self.note(event.text)
         self.changed.add("rows")
 
