@@ -114,6 +114,16 @@ def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() ->
     assert [getattr(e, "seq", e) for e in got] == [2, 4, 11, CaughtUp(12), 13]
 
 
+def test_a_page_is_not_asked_for_before_there_is_room_for_it() -> None:
+    session = Session(live=True, cursor=1)
+    (first,) = connect(session)
+    session.receive(ok(first["id"], events=[message(2)], cursor=10, more=True), 0.0)
+    assert session.outgoing(0.0, room=False) == []
+    (second,) = session.outgoing(0.0)
+    assert (second["type"], second["after"]) == ("resume", 10)
+    assert session.outgoing(0.0) == []
+
+
 def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
     session = Session(live=True, cursor=5000)
     (resume,) = connect(session, head=10)
