@@ -264,3 +264,13 @@ def test_a_message_is_counted_although_a_page_of_history_had_it_first(control: C
     history.answer(page(message(11, "alice: come")))
     control._take(message(11, "alice: come"))
     assert (control.model.unread, len(control.model.calls), rows(control)) == (1, 1, [11])
+
+
+def test_who_joins_may_be_away(control: Control, link: Link) -> None:
+    control._take(joined(11, "carol"))
+    away = [{"user": "carol", "role": "user", "state": "away", "text": "lunch"}]
+    link.last("who").answer(away)
+    control._take(joined(12, "carol", WAR, "guest"))
+    found = control.model.conversation(WAR).members["carol"]
+    assert (found.state, found.text, found.role) == ("away", "lunch", "guest")
+    assert control.model.here.members["carol"].state == "away"

@@ -39,8 +39,8 @@ def answered(where: Conversation, entries: Iterable[JsonObject], since: deque[St
     return True
 
 
-def told(where: Conversation, event: Stir) -> None:
-    """An event tells of a member."""
+def told(where: Conversation, event: Stir, elsewhere: Member | None = None) -> None:
+    """An event tells of a member. ``elsewhere``: what is known of the user from another room."""
     known, user = where.members, render.name(event.user)
     if where.stirred is not None:
         where.stirred.append(event)
@@ -50,7 +50,10 @@ def told(where: Conversation, event: Stir) -> None:
         if user in known:
             known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
     elif user and (user in known or len(known) < MEMBERS_LIMIT):
-        known[user] = Member(user, render.name(event.role), "online")
+        # Who joins is here, but may be away; the event does not say so.
+        before = known.get(user) or elsewhere
+        here = ("away", before.text) if before is not None and before.state == "away" else ("online", "")
+        known[user] = Member(user, render.name(event.role), *here)
 
 
 def _shown(entry: JsonObject, key: str) -> str:

@@ -179,7 +179,10 @@ class WindowModel(Book):
             self.calls.append(Call(who, render.snippet(event.body, CALL_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
-        members.told(where, event)
+        told = (
+            one.members.get(render.name(event.user)) for one in self.conversations.values() if not one.as_of
+        )
+        members.told(where, event, next(filter(None, told), None))
         if event.user == self.me:
             if isinstance(event, ev.Joined):
                 self.joined.add(event.room)
