@@ -287,6 +287,22 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
         proxy.close()
 
 
+def test_tail_ends_when_its_user_was_put_out_before_it_noticed_that_the_hub_was_another(
+    daemon: Daemon, tail: Any
+) -> None:
+    name = room(daemon, "unnoticed")
+    chat(daemon, "send", name, "one")
+    process = tail(name)
+    assert json.loads(process.stdout.readline())["body"] == "one"
+    os.kill(process.pid, signal.SIGSTOP)
+    hub = daemon.child("hub")["pid"]
+    os.kill(hub, signal.SIGKILL)
+    wait_until(lambda: daemon.child("hub").get("pid") not in (None, hub), what="another hub")
+    daemon.chatctl("kick", "bob", "--room", name, "--yes")
+    os.kill(process.pid, signal.SIGCONT)
+    assert process.wait(60) == 4
+
+
 def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
     daemon: Daemon, tmp_path: Path
 ) -> None:
