@@ -274,3 +274,16 @@ def test_who_joins_may_be_away(control: Control, link: Link) -> None:
     found = control.model.conversation(WAR).members["carol"]
     assert (found.state, found.text, found.role) == ("away", "lunch", "guest")
     assert control.model.here.members["carol"].state == "away"
+
+
+def test_who_was_put_out_while_the_hub_was_replaced_is_told_so(control: Control, link: Link) -> None:
+    control._take(CaughtUp(20))
+    control.enter("#new")
+    both = [{"room": room, "joined": False, "topic": ""} for room in (LOBBY, "#new")]
+    link.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
+    control.switch(LOBBY)
+    # Asked for before the join: it does not undo that.
+    link.last("rooms").answer(both)
+    assert control.model.joined == {WAR, "#new"}
+    assert control.model.current in control.model.joined
+    assert control.model.here.rows[-1].body == "you are not in #lobby any more"

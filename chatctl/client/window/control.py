@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from chatctl.client import render
@@ -133,7 +134,7 @@ class Control:
         def entered(result: JsonObject) -> None:
             room = str(result.get("room", ""))
             if self.model.entered(room, since):
-                self.model.set_topics([result], since)
+                self.model.set_rooms([result], since)
                 self.switch(room)
             else:
                 self.model.note(f"you are not in {room} any more", kind="error")
@@ -225,27 +226,37 @@ class Control:
     # -- heard
 
     def _take(self, event: AnyEvent) -> None:
-        current = self.model.current
-        was_in = current in self.model.joined
+        if isinstance(event, Connected):
+            with self._staying():
+                self.model.take(event)
+            return
         self.model.take(event)
+        mine = isinstance(event, ev.Joined | ev.Parted) and event.user == self.model.me
         if isinstance(event, CaughtUp):
             self._live()
-        elif isinstance(event, Connected) and was_in and current not in self.model.joined:
-            # Nothing else tells: what is missed is told of the rooms that one is in.
+        elif isinstance(event, ev.Joined) and mine and event.room == self.model.current:
+            self._load()
+        elif isinstance(event, ev.Parted) and mine and event.room == self.model.current:
+            self._move_on(event.room, _why_out(event))
+
+    @contextmanager
+    def _staying(self) -> Iterator[None]:
+        """What is done may tell that one is not in the current room any more, without an event."""
+        current = self.model.current
+        was_in = current in self.model.joined
+        yield
+        if was_in and current == self.model.current and current not in self.model.joined:
             self._move_on(current, f"you are not in {current} any more")
-        elif isinstance(event, ev.Joined | ev.Parted) and (event.user, event.room) == (
-            self.model.me,
-            current,
-        ):
-            if isinstance(event, ev.Joined):
-                self._load()
-            else:
-                self._move_on(current, _why_out(event))
 
     def _live(self) -> None:
         """A session begins: what may have changed while there was none is asked for again."""
         since = self.model.heard
-        self.link.ask_all("rooms", "rooms", "room", lambda found: self.model.set_topics(found, since))
+
+        def told(found: list[JsonObject]) -> None:
+            with self._staying():
+                self.model.set_rooms(found, since)
+
+        self.link.ask_all("rooms", "rooms", "room", told)
         here = self.model.here
         # Not into a room that one was put out of.
         if here.name.startswith("#") and here.name not in self.model.joined and not here.left:

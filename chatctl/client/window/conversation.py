@@ -57,8 +57,8 @@ class Conversation:
     ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched;
     ``as_of``: when the members were last known, in ms since 1970, 0 while that is now; ``stirred``: what
     was told of them since they were asked for, None while they are not; ``left``: what was said since the
-    last row, while one was not in the room, is not here; ``topic_at``, ``parted_at``: the seqs of the
-    events that told of the topic, and that one left."""
+    last row, while one was not in the room, is not here; ``topic_at``, ``joined_at``, ``parted_at``: the
+    seqs of the events that told of the topic, and that one came and left."""
 
     name: str
     topic: str = ""
@@ -75,6 +75,7 @@ class Conversation:
     stirred: deque[Stir] | None = None
     left: bool = False
     topic_at: int = 0
+    joined_at: int = 0
     parted_at: int = 0
     erased: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=ERASED_LIMIT))
 

@@ -33,21 +33,30 @@ class WindowModel(Book):
 
     # -- what requests bring
 
-    def set_topics(self, entries: Iterable[JsonObject], since: int) -> None:
-        """The answer to ``rooms``, asked for when ``since`` was the last that was heard. Which of them one
-        is in, the welcome and later events tell: this answer may come after an event that was decided after
-        it, and so may another topic."""
+    def set_rooms(self, entries: Iterable[JsonObject], since: int) -> None:
+        """The answer to ``rooms``, asked for when ``since`` was the last that was heard. It may come after
+        an event that was decided after it: what an event has told since then stays."""
         for entry in entries:
             name = str(entry.get("room", ""))
-            if name in self.joined and self.conversation(name).topic_at <= since:
-                self.conversation(name).topic = render.one_line(str(entry.get("topic", "")))
+            if name not in self.joined:
+                continue
+            where = self.conversation(name)
+            if where.topic_at <= since:
+                where.topic = render.one_line(str(entry.get("topic", "")))
+            if entry.get("joined") is False and where.joined_at <= since:
+                # Put out while a hub was replaced: then no event tells, nor does a welcome.
+                self.joined.discard(name)
+                where.leave()
         self.changed |= {"rooms", "state"}
 
     def entered(self, name: str, since: int) -> bool:
         """The answer to ``join`` or ``create``: whether one is in that room, and not out of it again."""
-        if self.conversation(name).parted_at > since:
+        where = self.conversation(name)
+        if where.parted_at > since:
             return False
         self.joined.add(name)
+        # Its event may be still to come; it is newer than all that was asked for so far.
+        where.joined_at = max(where.joined_at, self.heard + 1)
         self.changed |= {"rooms", "state"}
         return True
 
@@ -186,6 +195,7 @@ class WindowModel(Book):
         if event.user == self.me:
             if isinstance(event, ev.Joined):
                 self.joined.add(event.room)
+                where.joined_at = event.seq
             else:
                 self.joined.discard(event.room)
                 where.leave()
@@ -233,7 +243,7 @@ class WindowModel(Book):
                 one.rows.clear()
                 one.erased.clear()
                 one.more, one.loaded = True, False
-                one.topic_at = one.parted_at = 0
+                one.topic_at = one.joined_at = one.parted_at = 0
         self.note(event.text)
         self.changed.add("rows")
 
