@@ -41,7 +41,7 @@ class Owner(Protocol):
 
     def on_events(self, events: list[AnyEvent]) -> None: ...
     def on_ended(self, error: ChatdError) -> None: ...
-    def has_room(self) -> bool: ...
+    def has_room(self, *, urgent: bool = False) -> bool: ...
 
 
 class Engine(threading.Thread):
@@ -148,7 +148,8 @@ class Engine(threading.Thread):
         transport = self._transport
         if transport is not None:
             # Not reading is what tells a server that its client is behind; it then holds back.
-            reading = not transport.open or self._owner.has_room()
+            # Somebody who takes no events because he waits for an answer, which is behind them, gets it.
+            reading = not transport.open or self._owner.has_room(urgent=self._session.waited_for)
             events = reading * select.POLLIN | transport.wants_write * select.POLLOUT
             if events:
                 poller.register(transport, events)
@@ -179,7 +180,7 @@ class Engine(threading.Thread):
                 raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
         wait = self._session.tick(now)
-        if frames := self._session.outgoing(now):
+        if frames := self._session.outgoing(now, room=self._owner.has_room()):
             transport.send(encode(frame) for frame in frames)
         return wait
 

@@ -38,6 +38,8 @@ from chatd.proto.requests import REQUESTS
 
 # Events waiting for the caller. Above it the connection is not read until the caller has caught up.
 QUEUE_LIMIT = 10_000
+# As many times that while an answer is waited for: it comes behind the events before it.
+URGENT_TIMES = 4
 # The cursor is written when the caller has nothing more to take, and at least this often.
 CURSOR_EVERY = 64
 _LONGEST_LABEL = 2**53
@@ -260,9 +262,10 @@ class Client:
             self._error = error
             self._changed.notify_all()
 
-    def has_room(self) -> bool:
-        """Whether more may be read from the server."""
-        return not self._live or len(self._events) < QUEUE_LIMIT
+    def has_room(self, *, urgent: bool = False) -> bool:
+        """Whether more may be read from the server. ``urgent``: an answer is waited for."""
+        limit = QUEUE_LIMIT * (URGENT_TIMES if urgent else 1)
+        return not self._live or len(self._events) < limit
 
     def _note(self, event: AnyEvent) -> None:
         if isinstance(event, Acknowledged | Refused):

@@ -95,11 +95,21 @@ class Sent:
         self._promise.fail(error)
 
 
+# A welcome lists no more rooms than these (docs/protocol.md, section 6).
+WELCOME_ROOMS = 500
+
+
 @dataclass(frozen=True)
 class Connected:
     """A session is open."""
 
     welcome: ev.Welcome
+
+    def lacks(self, room: str) -> bool:
+        """Whether one is not in a room. What is missed is told of the rooms one is in, so nothing else
+        tells that one was put out of it while there was no connection."""
+        rooms = self.welcome.rooms
+        return len(rooms) < WELCOME_ROOMS and room not in rooms
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,9 @@ class _Plain:
         self._lock = threading.Lock()
         self._unseen: set[str] = set()
         self._at_end = False
+        # Answered and not seen coming back yet: which place in the log they have.
+        self._answered: dict[str, int] = {}
+        self._caught_up = 0
         self._reading: threading.Thread | None = None
         self._accepted = 0
         self._failure: ChatdError | None = None
@@ -64,12 +67,11 @@ class _Plain:
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, CaughtUp):
+            self._caught_up = event.cursor
+            self._pass_over()
             self._start_reading()
         elif isinstance(event, Acknowledged):
-            self._accepted += 1
-            self._room_left.release()
-            for changed in event.sent.wait(0).notes:
-                output.note(f"note: {changed.get('text', '')}")
+            self._acknowledged(event)
         elif isinstance(event, Refused):
             self._room_left.release()
             self._refused(event)
@@ -78,8 +80,31 @@ class _Plain:
                 output.note(f"{event.error.reason}; connecting again ({self._client.unsent} unsent)")
         elif isinstance(event, Restored):
             output.note(event.text)
-        elif not isinstance(event, Connected):
+        elif isinstance(event, Connected):
+            if event.lacks(self._room) and self._reading is not None:
+                output.note(f"you are not in {self._room} any more")
+        else:
             self._show(event)
+
+    def _acknowledged(self, event: Acknowledged) -> None:
+        self._accepted += 1
+        self._room_left.release()
+        result = event.sent.wait(0)
+        for changed in result.notes:
+            output.note(f"note: {changed.get('text', '')}")
+        with self._lock:
+            unseen = event.sent.msg_id in self._unseen
+        if unseen:
+            self._answered[event.sent.msg_id] = result.seq
+            self._pass_over()
+
+    def _pass_over(self) -> None:
+        """What was missed has been told, and some messages were not among it: they do not come any more.
+
+        They were erased meanwhile, or this user was put out of the room.
+        """
+        for msg_id in [key for key, seq in self._answered.items() if seq <= self._caught_up]:
+            self._seen(msg_id)
 
     def _refused(self, event: Refused) -> None:
         self._failure = self._failure or event.error
@@ -95,6 +120,7 @@ class _Plain:
             self._seen(event.msg_id)
 
     def _seen(self, msg_id: str) -> None:
+        self._answered.pop(msg_id, None)
         with self._lock:
             self._unseen.discard(msg_id)
 

@@ -141,6 +141,8 @@ class _Sender:
         try:
             self._waiting.append(self._client.send(self._room, body))
         except ChatdError as error:
+            if self._client.error is not None:
+                raise  # no other line can be sent, neither
             self._failed(error)
         while len(self._waiting) >= READ_AHEAD or (self._waiting and self._waiting[0].state != "pending"):
             self._answer(self._waiting.popleft())

@@ -72,8 +72,8 @@ class Session:
     """Requests, the outbox' messages in flight, resuming, and signs of life.
 
     ``live``: whether the caller wants events at all. ``cursor``: seq up to which events were
-    delivered before; None = start at the present head of the log. ``lineage``: of the log that the
-    cursor belongs to.
+    delivered before; None = start at the head that the first welcome tells. ``lineage``: of the log
+    that the cursor belongs to.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Session:
         self._asked: dict[int, Pending] = {}
         self._sent: dict[int, Sent] = {}
         self._resume: int | None = None
+        self._page_due = False
         self._control: list[JsonObject] = []
         self._hold_sends_until = 0.0
         self._heard = 0.0
@@ -100,6 +101,11 @@ class Session:
     def online(self) -> bool:
         """Whether this connection was welcomed."""
         return self.phase in (Phase.RESUMING, Phase.READY)
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether answers are to come."""
+        return bool(self._asked or self._sent)
 
     # -- commands of the caller
 
@@ -124,9 +130,10 @@ class Session:
     def closed(self) -> None:
         """The connection is gone: what may be repeated goes back to the front of its queue."""
         self.phase = Phase.OFFLINE
-        self._resume = None
+        self._resume, self._page_due = None, False
         self._control.clear()
-        self._sends.extendleft(reversed(self._sent.values()))
+        # Some of them may have been refused for now, and wait already.
+        self._sends = deque(sorted([*self._sent.values(), *self._sends], key=lambda s: s.order))
         self._sent.clear()
         for pending in reversed(self._asked.values()):
             if pending.promise.settled:
@@ -151,8 +158,10 @@ class Session:
         """The caller is behind, so that nothing is read: silence says nothing about the server."""
         self._heard = now
 
-    def outgoing(self, now: float) -> list[JsonObject]:
-        """Frames to send now, in order."""
+    def outgoing(self, now: float, *, room: bool = True) -> list[JsonObject]:
+        """Frames to send now, in order. ``room``: whether the caller can have another page of events."""
+        if self._page_due and room:
+            self._ask_resume()
         frames, self._control = self._control, []
         if self.phase is not Phase.READY:
             return frames
@@ -213,6 +222,10 @@ class Session:
         if self.cursor is not None and (seq := last_common(self.cursor, self.lineage, welcome)) is not None:
             self.cursor = min(self.cursor, seq)
             events.append(Restored(seq))
+        if self.cursor is None and self.live:
+            # Not where the session goes live: who knows of the welcome counts on what happens after it,
+            # also when this connection is cut before the resume is answered.
+            self.cursor = welcome.head
         self.lineage = lineage_of(welcome) or self.lineage
         self.phase = Phase.RESUMING if self.live else Phase.READY
         if self.live:
@@ -258,7 +271,7 @@ class Session:
         return []
 
     def _ask_resume(self) -> None:
-        self._resume = self._next_label()
+        self._resume, self._page_due = self._next_label(), False
         frame: JsonObject = {"type": "resume", "id": self._resume}
         if self.cursor is not None:
             frame["after"] = self.cursor
@@ -281,7 +294,7 @@ class Session:
         # events they cause could fall between the log that was read and going live.
         self.phase = Phase.READY
         if more:
-            self._ask_resume()
+            self._page_due = True
         else:
             delivered.append(CaughtUp(self.cursor))
         return delivered

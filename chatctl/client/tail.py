@@ -38,8 +38,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
         follower = _Follower(name, app.as_json, everything)
-        head = _head(client)
-        for event in _before(client, name, head, count, since):
+        for event in _before(client, name, count, since):
             follower.show(event)
         # Where nothing is said for a while, a program that hangs would look the same.
         output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
@@ -51,6 +50,8 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
                     raise ChatdError("E301", happening(item) or "")
             elif isinstance(item, ev.Presence):
                 follower.gone(item)
+            elif isinstance(item, CaughtUp):
+                _still_in(client, name)
             elif isinstance(item, Restored):
                 follower.restored(item)
             elif isinstance(item, Disconnected) and item.retry_in is not None:
@@ -89,20 +90,28 @@ class _Follower:
         output.note(event.text)
 
 
-def _head(client: Client) -> int:
-    """The seq after which events come by themselves; what is before it is asked for."""
-    for event in client.events():
-        if isinstance(event, CaughtUp):
-            return event.cursor
-    raise client.error or ChatdError("E607")
+def _still_in(client: Client, room: str) -> None:
+    """Raise E301 when this user left the room while events did not come by themselves.
+
+    What is missed is told of the rooms one is in, so nothing tells that one is not. Nor does the welcome:
+    none comes after a restart of the hub, and it does not list all rooms of somebody who is in very many.
+    """
+    if not room.startswith("#"):
+        return
+    try:
+        past(client, room, limit=1)
+    except ChatdError as error:
+        if error.code in ("E301", "E404"):
+            raise ChatdError("E301", f"{client.identity.user} is not in {room} any more") from None
 
 
-def _before(client: Client, room: str, head: int, count: int, since: int | None) -> list[ev.Logged]:
+def _before(client: Client, room: str, count: int, since: int | None) -> list[ev.Logged]:
+    """What was said so far. What came since the welcome comes as an event, too."""
     if since is None:
         return typed(past(client, room, limit=count)["events"]) if count else []
     found: list[ev.Logged] = []
     more = True
-    while more and since < head:
+    while more:
         page = past(client, room, after=since, limit=_PAGE)
         events = typed(page["events"])
         found += events

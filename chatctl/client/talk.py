@@ -176,7 +176,9 @@ class Talk:
         self.screen.redraw()
 
     def _connected(self, event: Connected) -> None:
-        self.rooms.joined = {room for room in event.welcome.rooms if room.startswith("#")}
+        lost = self.rooms.current in self.rooms.joined and event.lacks(self.rooms.current)
+        self.rooms.joined = {room for room in self.rooms.joined if not event.lacks(room)}
+        self.rooms.joined |= {room for room in event.welcome.rooms if room.startswith("#")}
         if self.down:
             self.note("connected again")
         elif not self._started:
@@ -185,6 +187,9 @@ class Talk:
             if not welcome.envelope:
                 self.fail(ChatdError("W111", "this server has the envelope switched off"), "warning")
         self.down = False
+        if lost:
+            self.note(f"you are not in {self.rooms.current} any more")
+            self._leave(by_choice=False)
 
     def _restored(self, event: Restored) -> None:
         self.rooms.restored(event.seq)

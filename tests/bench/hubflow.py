@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from chatd.child.unix import connect_unix
-from chatd.hub.wire import LinkBuffer, pack
+from chatd.hub.wire import LINK_VERSION, LinkBuffer, pack
 from chatd.proto.frames import HEADER_SIZE, encode
 from tests.bench.hubload import request
 from tests.support.daemon import Daemon, running
@@ -32,7 +32,7 @@ class HubFlow:
         self._number = 0
         self._pid: int = daemon.child("hub")["pid"]
         certificate = x509.load_pem_x509_certificate(daemon.identity("alice", "console").read_bytes())
-        self._send(pack(["hello", "bench"]))
+        self._send(pack(["hello", "bench", LINK_VERSION]))
         serial = f"{certificate.serial_number:x}"
         self._send(pack(["open", SID, "alice", "console", serial, "127.0.0.1", False]))
         self._send(pack(["request", SID], encode({"type": "resume", "id": 1})[HEADER_SIZE:]))

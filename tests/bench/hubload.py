@@ -13,6 +13,7 @@ from chatd.hub.core import Hub
 from chatd.hub.links import Link
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import carry_out, recover
+from chatd.hub.wire import LINK_VERSION
 from chatd.proto.frames import HEADER_SIZE, encode
 from chatd.store.eventlog import EventLog
 from tests.bench.dialects import body
@@ -25,7 +26,7 @@ class HubLoad:
         self._hub, self._link, self._peer = hub, link, peer
         self._number = 0
         hub.links[link.number] = link
-        hub.take(link, [(["hello", "worker-1"], b"")])
+        hub.take(link, [(["hello", "worker-1", LINK_VERSION], b"")])
         hub.take(link, [(["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")])
         hub.take(link, [(["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])])
         hub.commit()

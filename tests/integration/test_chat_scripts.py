@@ -16,6 +16,7 @@ from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.lines import next_line
+from tests.support.proxy import Proxy
 from tests.support.terminal import TMUX, Terminal
 
 Done = subprocess.CompletedProcess[str]
@@ -266,3 +267,114 @@ def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: An
     daemon.chatctl("kick", "bob", "--room", name, "--reason", "enough", "--yes")
     assert process.wait(60) == 4
     assert "bob was put out of #leaving by alice: enough (E301)" in process.stderr.read()
+
+
+def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
+    daemon: Daemon, tail: Any, tmp_path: Path
+) -> None:
+    name = room(daemon, "unheard")
+    chat(daemon, "send", name, "one")
+    through = tmp_path / "through.pem"
+    server = read_identity(identity(daemon, "bob")).servers[0]
+    proxy = Proxy(server)
+    try:
+        through.touch(mode=0o600)
+        through.write_text(identity(daemon, "bob").read_text().replace(server, proxy.address))
+        process = tail(name, "--identity", str(through))
+        assert shown_by(process)["body"] == "one"
+        # It cannot connect again before it is put out.
+        os.kill(process.pid, signal.SIGSTOP)
+        proxy.cut()
+        daemon.chatctl("kick", "bob", "--room", name, "--yes")
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.wait(60) == 4
+        assert "bob is not in #unheard any more (E301)" in process.stderr.read()
+    finally:
+        proxy.close()
+
+
+def test_tail_ends_when_its_user_was_put_out_before_it_noticed_that_the_hub_was_another(
+    daemon: Daemon, tail: Any
+) -> None:
+    name = room(daemon, "unnoticed")
+    chat(daemon, "send", name, "one")
+    process = tail(name)
+    assert shown_by(process)["body"] == "one"
+    os.kill(process.pid, signal.SIGSTOP)
+    hub = daemon.child("hub")["pid"]
+    os.kill(hub, signal.SIGKILL)
+    wait_until(lambda: daemon.child("hub").get("pid") not in (None, hub), what="another hub")
+    daemon.chatctl("kick", "bob", "--room", name, "--yes")
+    os.kill(process.pid, signal.SIGCONT)
+    assert process.wait(60) == 4
+
+
+def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    name = f"#{room(daemon, 'erased')}"
+    server = read_identity(identity(daemon, "bob")).servers[0]
+    proxy = Proxy(server)
+    through = tmp_path / "through.pem"
+    through.touch(mode=0o600)
+    through.write_text(identity(daemon, "bob").read_text().replace(server, proxy.address))
+    command = [str(BIN / "chat"), "--plain", "--identity", str(through), "--room", name]
+    alice = Client(read_identity(identity(daemon, "alice")), live=False)
+    process = subprocess.Popen(
+        command, env=daemon.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with alice, process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("one\n")
+            process.stdin.flush()
+            while not next_line(process, "the line said").endswith("> one\n"):
+                assert process.poll() is None
+            proxy.deaf = True
+            process.stdin.write("two\n")
+            process.stdin.close()
+            found = wait_until(
+                lambda: [
+                    event["seq"]
+                    for event in alice.request("history", room=name)["events"]
+                    if event.get("body") == "two"
+                ]
+            )
+            alice.request("redact", room=name, seq=found[0])
+            proxy.cut()
+            proxy.deaf = False
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            proxy.close()
+
+
+def test_lines_end_with_the_session(daemon: Daemon) -> None:
+    daemon.add_user("wanda")
+    command = [str(BIN / "chat"), "send", "lobby", "--lines", "--identity", str(identity(daemon, "wanda"))]
+    with subprocess.Popen(
+        command, env=daemon.environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write("wanda was here\n")
+        process.stdin.flush()
+        with Client(read_identity(identity(daemon, "alice")), live=False) as alice:
+            wait_until(lambda: alice.request("search", query="wanda")["events"], what="the first line")
+        daemon.chatctl("ban", "wanda", "--yes")
+        # Standard input stays open: it must not swallow one line after the other.
+        wait_until(lambda: _ended(process), what="the end")
+        assert process.returncode == 4
+        assert process.stderr.read().count("wanda is banned") == 1
+
+
+def _ended(process: subprocess.Popen[str]) -> bool:
+    assert process.stdin is not None
+    if process.poll() is None:
+        try:
+            # Not through the object: what it could not write it would write when it is closed.
+            os.write(process.stdin.fileno(), b"more\n")
+        except BrokenPipeError:
+            pass
+    return process.poll() is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client import CaughtUp, Client
+from chatctl.client import AnyEvent, CaughtUp, Client, Connected
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity, write_identity
@@ -23,6 +22,7 @@ from chatd.proto.events import Message
 from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.lines import next_line
+from tests.support.proxy import Proxy
 
 WAIT = 30.0
 
@@ -41,61 +41,6 @@ def bob(daemon: Daemon) -> Identity:
 @pytest.fixture(scope="module")
 def alice(daemon: Daemon) -> Identity:
     return read_identity(daemon.identity("alice", "console"))
-
-
-class Proxy:
-    """Passes bytes on between a client and the server; `cut` ends every connection, answers unread.
-
-    While ``deaf``, what the server says is thrown away: its answers are lost, as when a cable is pulled.
-    """
-
-    def __init__(self, server: str) -> None:
-        host, _, port = server.rpartition(":")
-        self._server = (host, int(port))
-        self.deaf = False
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._server)
-            except OSError:
-                return
-            self._sockets += [near, far]
-            for source, target, server in ((near, far, False), (far, near, True)):
-                thread = threading.Thread(target=self._pass, args=(source, target, server), daemon=True)
-                self._threads.append(thread)
-                thread.start()
-
-    def _pass(self, source: socket.socket, target: socket.socket, server: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if not (server and self.deaf):
-                    target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def cut(self) -> None:
-        for one in self._sockets:
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
-        for thread in self._threads:
-            thread.join(WAIT)
-        for one in self._sockets:
-            one.close()
 
 
 def bodies(client: Client, count: int) -> list[str]:
@@ -130,6 +75,26 @@ def test_two_clients_talk(alice: Identity, bob: Identity) -> None:
         two.send("#lobby", "talk 2").wait(WAIT)
         assert bodies(one, 2) == bodies(two, 2) == ["talk 1", "talk 2"]
         assert one.unsent == 0
+
+
+def test_what_is_said_between_the_welcome_and_going_live_is_told(alice: Identity, bob: Identity) -> None:
+    told: list[str] = []
+    live = threading.Event()
+
+    def hear(event: AnyEvent) -> None:
+        if isinstance(event, Connected):
+            one.send("#lobby", "before it listens").wait(WAIT)
+        elif isinstance(event, Message):
+            told.append(event.body)
+        elif isinstance(event, CaughtUp):
+            live.set()
+
+    with Client(alice, live=False) as one:
+        two = Client(bob)
+        two.on_event(hear)
+        with two:
+            assert live.wait(WAIT)
+            assert told == ["before it listens"]
 
 
 def test_long_and_many_messages_keep_their_order(daemon: Daemon, bob: Identity) -> None:

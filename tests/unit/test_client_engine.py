@@ -366,6 +366,23 @@ def test_a_caller_that_is_behind_stops_the_reading_and_loses_nothing(
     assert [take(client, Message).seq for _ in range(50)] == list(range(101, 151))
 
 
+def test_a_caller_that_is_behind_gets_an_answer(
+    make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "QUEUE_LIMIT", 3)
+    client = make()
+    link = network.next()
+    link.greet()
+    link.say(*(message(seq) for seq in range(101, 106)))
+    # The queue is full, and the only one who empties it asks.
+    take(client, CaughtUp)
+    answered = threading.Thread(target=lambda: link.say(message(106), ok(link.asked()["id"], time=1)))
+    answered.start()
+    assert client.request("ping", timeout=WAIT) == {"time": 1}
+    answered.join()
+    assert [take(client, Message).seq for _ in range(6)] == list(range(101, 107))
+
+
 def test_callbacks_get_the_events_on_the_io_thread(make: Callable[..., Client], network: Network) -> None:
     seen: queue.Queue[object] = queue.Queue()
     client = make()

@@ -81,13 +81,16 @@ def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
     assert [f["type"] for f in session.outgoing(0.0)] == ["resume", "rooms", "send"]
 
 
-def test_the_first_session_of_all_resumes_at_the_head() -> None:
+def test_the_first_session_of_all_begins_at_the_head_of_its_welcome() -> None:
     session = Session(live=True)
     (resume,) = connect(session)
-    assert "after" not in resume
-    events = session.receive(ok(resume["id"], events=[], cursor=100, more=False), 0.0)
-    assert events == [CaughtUp(100)]
-    assert session.cursor == 100
+    assert resume["after"] == 100
+    session.closed()
+    # The cut came before the answer: what happened meanwhile is after that welcome, too.
+    (resume,) = connect(session, head=101)
+    assert resume["after"] == 100
+    events = session.receive(ok(resume["id"], events=[message(101)], cursor=101, more=False), 0.0)
+    assert [getattr(event, "seq", event) for event in events] == [101, CaughtUp(101)]
 
 
 def test_sessions_that_are_not_live_never_resume() -> None:
@@ -109,6 +112,16 @@ def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() ->
     got += session.receive(message(12), 0.0)
     got += session.receive(message(13), 0.0)
     assert [getattr(e, "seq", e) for e in got] == [2, 4, 11, CaughtUp(12), 13]
+
+
+def test_a_page_is_not_asked_for_before_there_is_room_for_it() -> None:
+    session = Session(live=True, cursor=1)
+    (first,) = connect(session)
+    session.receive(ok(first["id"], events=[message(2)], cursor=10, more=True), 0.0)
+    assert session.outgoing(0.0, room=False) == []
+    (second,) = session.outgoing(0.0)
+    assert (second["type"], second["after"]) == ("resume", 10)
+    assert session.outgoing(0.0) == []
 
 
 def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
@@ -216,6 +229,17 @@ def test_not_now_is_tried_again_later_in_the_same_order() -> None:
     assert session.outgoing(10.0) == []
     assert session.tick(10.0) <= SEND_AGAIN_DELAY
     assert [f["body"] for f in session.outgoing(10.0 + SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
+
+
+def test_a_cut_puts_what_is_tried_again_later_back_in_its_place() -> None:
+    session = ready()
+    for n in range(3):
+        session.send(sent(n))
+    first = session.outgoing(0.0)[0]
+    session.receive(refusal(first["id"], "E502"), 0.0)
+    session.closed()
+    connect(session)
+    assert [f["body"] for f in session.outgoing(SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
 
 
 def test_a_cut_repeats_only_requests_that_may_be_repeated() -> None:

@@ -237,6 +237,18 @@ def test_what_is_half_typed_is_not_said_in_another_room_after_being_put_out() ->
     run(body)
 
 
+def test_who_was_put_out_while_cut_off_is_told_so() -> None:
+    async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(talk)
+        talk.take(Disconnected(ChatdError("E607"), 0.5))
+        talk.take(Connected(client.welcome.model_copy(update={"rooms": ["#war"]})))
+        talk.take(CaughtUp(9))
+        assert "-- you are not in #lobby any more --" in screen.lines
+        assert (talk.rooms.current, talk.rooms.joined) == ("", {"#war"})
+
+    run(body)
+
+
 def test_pending_messages_are_marked_until_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(talk: Talk, client: FakeClient, screen: FakeScreen) -> None:
         await begin(talk)

@@ -179,6 +179,10 @@ def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
     now = 15.0
     model.take(lost)
     assert model.conversation(LOBBY).as_of == 14_000
+    # An answer of the connection before, which was still to be looked at.
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
+    assert model.conversation(LOBBY).as_of == 14_000
+    model.link = "connected"
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
     assert model.conversation(LOBBY).as_of == 0
 
@@ -196,20 +200,21 @@ def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> No
 
 def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:
     model.take(message(1, room=DIRECT))
-    model.set_topics([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other"}, {"joined": True}])
+    model.set_rooms([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other"}, {"joined": True}], 0)
     assert [model.title(one.name) for one in model.listed()] == [LOBBY, WAR, "@bob"]
     assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
 
 
 def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: WindowModel) -> None:
     model.take(joined(5, "alice", room="#new"))
-    model.entered("#newer")
-    model.set_topics(
+    assert model.entered("#newer", 4)
+    model.set_rooms(
         [
             {"room": "#new", "joined": False, "topic": "t"},
             {"room": "#newer", "joined": False},
             {"room": "#left", "joined": True},
-        ]
+        ],
+        4,
     )
     assert [one.name for one in model.listed()] == [LOBBY, "#new", "#newer"]
     assert model.conversation("#new").topic == "t"

@@ -57,6 +57,7 @@ class Book:
         self.welcome: ev.Welcome | None = None
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
+        self.heard = 0  # the seq of the last event
         self.changed: set[Part] = {"rooms", "rows", "members", "state"}
         self.calls: list[Call] = []  # what the person is to be told of; the view empties it
         self.erased: list[Erased] = []  # what the view may still show elsewhere; it empties this

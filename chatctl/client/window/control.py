@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from chatctl.client import render
 from chatctl.client.library import Client
-from chatctl.client.local import AnyEvent, CaughtUp
+from chatctl.client.local import AnyEvent, CaughtUp, Connected
 from chatctl.client.window.conversation import READING_LIMIT
 from chatctl.client.window.link import Failed, Link
 from chatctl.client.window.model import WindowModel
@@ -107,13 +108,13 @@ class Control:
         elif name in self.model.joined:
             self.switch(name)
         else:
-            self.link.ask("join", self._entered, failed, room=name)
+            self.link.ask("join", self._entering(), failed, room=name)
 
     def create(
         self, name: str, topic: str = "", *, guests: bool = False, failed: Failed | None = None
     ) -> None:
         """Make a room and look at it."""
-        self.link.ask("create", self._entered, failed, room=name, topic=topic, guests=guests)
+        self.link.ask("create", self._entering(), failed, room=name, topic=topic, guests=guests)
 
     def part(self, name: str) -> None:
         """Leave a room; the event that follows moves on to another one."""
@@ -127,11 +128,18 @@ class Control:
             # Nobody is switched to a user that is not there.
             self.link.ask("whois", lambda _: self.switch(room), failed, user=name.removeprefix("@"))
 
-    def _entered(self, result: JsonObject) -> None:
-        room = str(result.get("room", ""))
-        self.model.entered(room)
-        self.model.set_topics([result])
-        self.switch(room)
+    def _entering(self) -> Callable[[JsonObject], None]:
+        since = self.model.heard
+
+        def entered(result: JsonObject) -> None:
+            room = str(result.get("room", ""))
+            if self.model.entered(room, since):
+                self.model.set_rooms([result], since)
+                self.switch(room)
+            else:
+                self.model.note(f"you are not in {room} any more", kind="error")
+
+        return entered
 
     # -- history and search
 
@@ -176,7 +184,7 @@ class Control:
     def _history(self, name: str, before: int | None) -> None:
         def done(result: JsonObject) -> None:
             self._older = False
-            self.model.add_history(name, typed(result), more=result.get("more") is True)
+            self.model.add_history(name, typed(result), more=result.get("more") is True, before=before)
             self._seek_on()
 
         def failed(error: ChatdError) -> None:
@@ -195,17 +203,17 @@ class Control:
             # A direct conversation that was never opened has no history yet, which is no failure to tell.
             self._history(here.name, None) if here.name.startswith("#") else self._direct_history(here.name)
         if known and here.name.startswith("#") and self.model.allows("presence.read"):
-            self.link.ask_all(
-                "who",
-                "members",
-                "user",
-                lambda found: self.model.set_members(here.name, found),
-                room=here.name,
-            )
+            since = self.model.ask_members(here.name)
+
+            def members(found: list[JsonObject]) -> None:
+                self.model.set_members(here.name, found, since)
+
+            self.link.ask_all("who", "members", "user", members, room=here.name)
 
     def _direct_history(self, name: str) -> None:
         def done(result: JsonObject) -> None:
             self.model.add_history(name, typed(result), more=result.get("more") is True)
+            self._seek_on()
 
         def failed(error: ChatdError) -> None:
             if error.code in ("E301", "E404"):
@@ -218,28 +226,58 @@ class Control:
     # -- heard
 
     def _take(self, event: AnyEvent) -> None:
+        if isinstance(event, Connected):
+            with self._staying():
+                self.model.take(event)
+            return
         self.model.take(event)
+        mine = isinstance(event, ev.Joined | ev.Parted) and event.user == self.model.me
         if isinstance(event, CaughtUp):
             self._live()
-        elif isinstance(event, ev.Parted) and (event.user, event.room) == (self.model.me, self.model.current):
-            self._move_on(event)
+        elif isinstance(event, ev.Joined) and mine and event.room == self.model.current:
+            self._load()
+        elif isinstance(event, ev.Parted) and mine and event.room == self.model.current:
+            self._move_on(event.room, _why_out(event))
+
+    @contextmanager
+    def _staying(self) -> Iterator[None]:
+        """What is done may tell that one is not in the current room any more, without an event."""
+        current = self.model.current
+        was_in = current in self.model.joined
+        yield
+        if was_in and current == self.model.current and current not in self.model.joined:
+            self._move_on(current, f"you are not in {current} any more")
 
     def _live(self) -> None:
         """A session begins: what may have changed while there was none is asked for again."""
-        self.link.ask_all("rooms", "rooms", "room", self.model.set_topics)
-        current = self.model.current
-        if current.startswith("#") and current not in self.model.joined:
-            self.enter(current)
+        since = self.model.heard
+
+        def told(found: list[JsonObject]) -> None:
+            with self._staying():
+                self.model.set_rooms(found, since)
+
+        self.link.ask_all("rooms", "rooms", "room", told)
+        here = self.model.here
+        # Not into a room that one was put out of.
+        if here.name.startswith("#") and here.name not in self.model.joined and not here.left:
+            self.enter(here.name)
         else:
             self._load()
 
-    def _move_on(self, event: ev.Parted) -> None:
-        left = next((one.name for one in self.model.listed() if one.name != event.room), "")
+    def _move_on(self, gone: str, why: str) -> None:
+        left = next((one.name for one in self.model.listed() if one.name != gone), "")
         if left:
             self.switch(left)
-        if event.by != event.user:
-            why = f": {render.one_line(event.reason)}" if event.reason else ""
-            self.model.note(f"you were put out of {event.room} by {event.by}{why}", kind="error")
+        if why:
+            self.model.note(why, kind="error")
+
+
+def _why_out(event: ev.Parted) -> str:
+    """What is told to who did not leave by themselves."""
+    if event.by == event.user:
+        return ""
+    why = f": {render.one_line(event.reason)}" if event.reason else ""
+    return f"you were put out of {event.room} by {event.by}{why}"
 
 
 def typed(result: JsonObject) -> list[ev.Logged]:

@@ -5,9 +5,8 @@ Pure state, used by one thread (Tk's). Every text of the network passes `visible
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from itertools import islice
-from typing import Any
 
 from chatctl.client import render
 from chatctl.client.local import (
@@ -19,14 +18,13 @@ from chatctl.client.local import (
     Refused,
     Restored,
 )
+from chatctl.client.window import members
 from chatctl.client.window.book import Book, Call, Erased
-from chatctl.client.window.conversation import Conversation, Member, Row
+from chatctl.client.window.conversation import Conversation, Row, Stir
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, visible
 
-# A bound on what a server can make this client keep, as those of a book and of a conversation are.
-MEMBERS_LIMIT = 5_000
 CALL_CHARS = 120
 
 
@@ -35,32 +33,61 @@ class WindowModel(Book):
 
     # -- what requests bring
 
-    def set_topics(self, entries: Iterable[JsonObject]) -> None:
-        """The answer to ``rooms``. Which of them one is in, the welcome and later events tell: this answer
-        may come after an event that was decided after it."""
+    def set_rooms(self, entries: Iterable[JsonObject], since: int) -> None:
+        """The answer to ``rooms``, asked for when ``since`` was the last that was heard. It may come after
+        an event that was decided after it: what an event has told since then stays."""
         for entry in entries:
             name = str(entry.get("room", ""))
-            if name in self.joined:
-                self.conversation(name).topic = render.one_line(str(entry.get("topic", "")))
+            if name not in self.joined:
+                continue
+            where = self.conversation(name)
+            if where.topic_at <= since:
+                where.topic = render.one_line(str(entry.get("topic", "")))
+            if entry.get("joined") is False and where.joined_at <= since:
+                # Put out while a hub was replaced: then no event tells, nor does a welcome.
+                self.joined.discard(name)
+                where.leave()
         self.changed |= {"rooms", "state"}
 
-    def entered(self, name: str) -> None:
-        """The answer to ``join`` or ``create``: one is in that room."""
-        self.joined.add(name)
-        self.changed |= {"rooms", "state"}
-
-    def set_members(self, name: str, entries: Iterable[JsonObject]) -> None:
-        """The answer to ``who``."""
-        keys = ("user", "role", "state", "text")
-        found = [Member(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
+    def entered(self, name: str, since: int) -> bool:
+        """The answer to ``join`` or ``create``: whether one is in that room, and not out of it again."""
         where = self.conversation(name)
-        where.members, where.as_of = {one.user: one for one in found if one.user}, 0
+        if where.parted_at > since:
+            return False
+        self.joined.add(name)
+        # Its event may be still to come; it is newer than all that was asked for so far.
+        where.joined_at = max(where.joined_at, self.heard + 1)
+        self.changed |= {"rooms", "state"}
+        return True
+
+    def ask_members(self, name: str) -> deque[Stir]:
+        """``who`` is asked; what is returned belongs to its answer."""
+        return members.asked(self.conversation(name))
+
+    def set_members(self, name: str, entries: Iterable[JsonObject], since: deque[Stir] | None = None) -> None:
+        """The answer to ``who``."""
+        where = self.conversation(name)
+        if members.answered(where, entries, since) and self.link == "connected":
+            where.as_of = 0
         self.changed.add("members")
 
-    def add_history(self, name: str, events: Iterable[ev.Logged], *, more: bool) -> int:
-        """A page of history; how many rows are new."""
+    def add_history(
+        self, name: str, events: Iterable[ev.Logged], *, more: bool, before: int | None = None
+    ) -> int:
+        """A page of history, the newest or the one ``before`` a seq; how many rows are new."""
         conversation = self.conversation(name)
-        added = sum(self._add(conversation, event) for event in events)
+        if before is not None and before != conversation.oldest:
+            return 0  # rows at the top were forgotten meanwhile: between them and this page some would lack
+        # A page that was read before something was erased may come after.
+        kept = (e for e in events if not (isinstance(e, ev.Message) and conversation.was_erased(e.seq)))
+        found = list(kept)
+        if name.startswith("#") and name not in self.joined:
+            return 0  # it was left meanwhile, and is asked for again when one comes back
+        if conversation.left and before is None:
+            conversation.left = False
+            if more and found:
+                conversation.begin_at(found[0].seq)
+        added = sum(self._add(conversation, event) for event in found)
         conversation.more, conversation.loaded = more, True
         self.changed.add("rows")
         return added
@@ -69,6 +96,8 @@ class WindowModel(Book):
 
     def take(self, event: AnyEvent) -> None:
         """Note an event."""
+        if isinstance(event, ev.Logged):
+            self.heard = event.seq
         match event:
             case Connected() | Disconnected() | Restored():
                 self._link_changed(event)
@@ -89,15 +118,19 @@ class WindowModel(Book):
 
     def _link_changed(self, event: Connected | Disconnected | Restored) -> None:
         if isinstance(event, Connected):
-            self._connected(event.welcome)
+            self._connected(event)
         elif isinstance(event, Disconnected):
             self._disconnected(event)
         else:
             self._restored(event)
 
-    def _connected(self, welcome: ev.Welcome) -> None:
+    def _connected(self, event: Connected) -> None:
+        welcome = event.welcome
         self.link, self.trouble, self.welcome = "connected", None, welcome
-        self.joined = set(welcome.rooms)
+        for name in [name for name in self.joined if event.lacks(name)]:
+            self.joined.discard(name)
+            self.conversation(name).leave()
+        self.joined |= set(welcome.rooms)
         for name in welcome.rooms:
             self.conversation(name)
         self.changed |= {"state", "rooms"}
@@ -119,14 +152,15 @@ class WindowModel(Book):
         self, event: ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet
     ) -> None:
         where = self.conversation(event.room)
-        fresh = self._add(where, event)
+        self._add(where, event)
         self._trim(where)
         if isinstance(event, ev.Joined | ev.Parted):
             self._membership(event, where)
         elif isinstance(event, ev.TopicSet | ev.RoomCreated):
-            where.topic = render.one_line(event.topic)
+            where.topic, where.topic_at = render.one_line(event.topic), event.seq
             self.changed.add("state")
-        elif isinstance(event, ev.Message) and fresh:
+        elif isinstance(event, ev.Message):
+            # Also when a page of history was faster.
             self._arrived(event, where)
         if event.room == self.current:
             self.changed.add("rows")
@@ -154,25 +188,27 @@ class WindowModel(Book):
             self.calls.append(Call(who, render.snippet(event.body, CALL_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
-        user = render.name(event.user)
-        if isinstance(event, ev.Joined):
-            if user and len(where.members) < MEMBERS_LIMIT:
-                where.members[user] = Member(user, render.name(event.role), "online")
-        else:
-            where.members.pop(user, None)
+        told = (
+            one.members.get(render.name(event.user)) for one in self.conversations.values() if not one.as_of
+        )
+        members.told(where, event, next(filter(None, told), None))
         if event.user == self.me:
-            (self.joined.add if isinstance(event, ev.Joined) else self.joined.discard)(event.room)
+            if isinstance(event, ev.Joined):
+                self.joined.add(event.room)
+                where.joined_at = event.seq
+            else:
+                self.joined.discard(event.room)
+                where.leave()
+                where.parted_at = event.seq
             self.changed |= {"rooms", "state"}
         self.changed.add("members")
 
     def _presence(self, event: ev.Presence) -> None:
-        known = self.conversation(event.room).members
-        user = render.name(event.user)
-        if user in known:
-            known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
-            self.changed.add("members")
+        where = self.conversation(event.room)
+        members.told(where, event)
+        self.changed.add("members")
         # Where nothing is known yet, it would stand above all that is fetched later.
-        if event.cause and self.conversation(event.room).newest:
+        if event.cause and where.newest:
             self.note(render.presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
@@ -205,7 +241,9 @@ class WindowModel(Book):
         if any(one.newest > event.seq for one in self.conversations.values()):
             for one in self.conversations.values():
                 one.rows.clear()
+                one.erased.clear()
                 one.more, one.loaded = True, False
+                one.topic_at = one.joined_at = one.parted_at = 0
         self.note(event.text)
         self.changed.add("rows")
 
@@ -229,8 +267,3 @@ class WindowModel(Book):
             )
         words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
         return words is not None and where.add(Row((event.seq, 0), "event", words, event.at))
-
-
-def _shown(entry: JsonObject, key: str) -> str:
-    value: Any = entry.get(key)
-    return render.one_line(value) if isinstance(value, str) else ""
