@@ -149,7 +149,7 @@ def run(*arguments: str, home: Path, program: str = "chatctl.cli") -> subprocess
     ("arguments", "code"),
     [
         (["explain", "e204"], 0), (["explain", "E999"], 3), (["revoke", "bob"], 2),
-        (["revoke", "bob/phone"], 2), (["kick", "a", "b"], 2), (["ban", "bob", "--for", "soon"], 2),
+        (["revoke", "bob/phone"], 2), (["kick", "a", "b"], 1), (["ban", "bob", "--for", "soon"], 2),
         (["nonsense"], 2), (["kick", "bob"], 1),
     ],
 )  # fmt: skip
