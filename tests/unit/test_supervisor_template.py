@@ -196,13 +196,15 @@ def test_what_it_left_half_made_is_reaped_and_nobody_elses_children(
     os.kill(bench.pid, signal.SIGSTOP)
     with pytest.raises(OSError, match="does not answer"):
         bench.fork()
-    child = subprocess.Popen(["true"])
-    wait_until(lambda: zombie(child.pid), what="the end of our own child")
-    orphan = int(subprocess.run(["sh", "-c", "true & echo $!"], capture_output=True, check=True).stdout)
-    wait_until(lambda: zombie(orphan), what="the end of the orphan")
-    bench.template.tick(bench.now, wanted=True, children=[child.pid, None])
-    assert zombie(child.pid)
-    assert child.wait() == 0
+    # It outlives the shell, which would wait for it otherwise.
+    orphaned = ["sh", "-c", "sleep 0.3 & echo $!"]
+    with subprocess.Popen(["true"]) as child:
+        wait_until(lambda: zombie(child.pid), what="the end of our own child")
+        orphan = int(subprocess.run(orphaned, capture_output=True, check=True).stdout)
+        wait_until(lambda: zombie(orphan), what="the end of the orphan")
+        bench.template.tick(bench.now, wanted=True, children=[child.pid, None])
+        assert zombie(child.pid)
+        assert child.wait() == 0
     bench.template.tick(bench.now, wanted=True, children=[])
     assert not zombie(orphan)
 
