@@ -115,9 +115,8 @@ def mute(
         return client.request("mute", user=user, room=room, seconds=seconds, reason=reason, dry_run=only_try)
 
     def words(result: JsonObject) -> str:
-        return f"{'would be ' * dry_run}muted{':' * dry_run} {result['user']}" + (
-            f" in {room}" if room else ""
-        )
+        whom = f"{result['user']} in {room}" if room else result["user"]
+        return f"would be muted: {whom}" if dry_run else f"muted {whom}"
 
     return _each_known_user(app, users, ask, words, "muted", dry_run=dry_run)
 

@@ -49,13 +49,13 @@ class ReadThread:
     """Runs jobs in order; their results are taken by the loop with `results`."""
 
     def __init__(self, data: Path) -> None:
-        # Here, not in the thread: without them the hub does not start, instead of never answering.
-        self._reader, self._index = Reader(data), SearchIndex.open(data)
         self._jobs: queue.Queue[tuple[Job, Done] | None] = queue.Queue(JOBS_LIMIT)
         self._results: queue.SimpleQueue[tuple[Done, Page | ChatdError]] = queue.SimpleQueue()
         self._index_failed = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        # Opened here, not in the thread: without them the hub does not start, instead of never answering.
+        opened = (Reader(data), SearchIndex.open(data))
+        self._thread = threading.Thread(target=self._run, args=opened, name="reader", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
@@ -93,8 +93,7 @@ class ReadThread:
         self._jobs.put(None)
         self._thread.join(timeout=5)
 
-    def _run(self) -> None:
-        reader, index = self._reader, self._index
+    def _run(self, reader: Reader, index: SearchIndex) -> None:
         behind = True
         while True:
             try:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -299,13 +300,14 @@ class Arbiter:
 
     def _spawn(self, spec: ChildSpec) -> Process:
         fds = {name: self._fds[name] for name in spec.fds}
-        watch, unwatch, start = self._loop.watch, self._loop.unwatch, self._template.starter(spec)
-        if start is not None:
+        watch, unwatch = self._loop.watch, self._loop.unwatch
+        started = partial(RealProcess, spec, self._home, fds, self._files, watch, unwatch)
+        if start := self._template.starter(spec):
             try:
-                return RealProcess(spec, self._home, fds, self._files, watch, unwatch, start)
+                return started(start)
             except OSError:
                 pass  # the template is given up, and has said why
-        return RealProcess(spec, self._home, fds, self._files, watch, unwatch)
+        return started()
 
     def _dump_settings(self) -> dict[str, object]:
         return self._settings.model_dump(mode="json")

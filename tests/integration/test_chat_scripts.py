@@ -269,17 +269,23 @@ def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: An
     assert "bob was put out of #leaving by alice: enough (E301)" in process.stderr.read()
 
 
+def cuttable(daemon: Daemon, folder: Path) -> tuple[Proxy, Path]:
+    """A proxy before the server, and bob's identity with its address."""
+    direct = identity(daemon, "bob")
+    server = read_identity(direct).servers[0]
+    proxy, through = Proxy(server), folder / "through.pem"
+    through.touch(mode=0o600)
+    through.write_text(direct.read_text().replace(server, proxy.address))
+    return proxy, through
+
+
 def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
     daemon: Daemon, tail: Any, tmp_path: Path
 ) -> None:
     name = room(daemon, "unheard")
     chat(daemon, "send", name, "one")
-    through = tmp_path / "through.pem"
-    server = read_identity(identity(daemon, "bob")).servers[0]
-    proxy = Proxy(server)
+    proxy, through = cuttable(daemon, tmp_path)
     try:
-        through.touch(mode=0o600)
-        through.write_text(identity(daemon, "bob").read_text().replace(server, proxy.address))
         process = tail(name, "--identity", str(through))
         assert shown_by(process)["body"] == "one"
         # It cannot connect again before it is put out.
@@ -313,11 +319,7 @@ def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
     daemon: Daemon, tmp_path: Path
 ) -> None:
     name = f"#{room(daemon, 'erased')}"
-    server = read_identity(identity(daemon, "bob")).servers[0]
-    proxy = Proxy(server)
-    through = tmp_path / "through.pem"
-    through.touch(mode=0o600)
-    through.write_text(identity(daemon, "bob").read_text().replace(server, proxy.address))
+    proxy, through = cuttable(daemon, tmp_path)
     command = [str(BIN / "chat"), "--plain", "--identity", str(through), "--room", name]
     alice = Client(read_identity(identity(daemon, "alice")), live=False)
     process = subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -29,12 +28,6 @@ main()
 """
 
 
-def template(daemon: Daemon) -> int:
-    """Its pid, as the next supervisor would find it; 0 for none."""
-    noted = json.loads((daemon.home / "run" / "children.json").read_text())["children"]
-    return next((entry["pid"] for entry in noted if entry["name"] == "template"), 0)
-
-
 def made_by_template(pid: int) -> bool:
     return b"chatd.child.template" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
@@ -53,34 +46,34 @@ def gone(pid: int) -> bool:
 
 def test_one_after_the_other_comes_from_the_template(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
-        first = template(daemon)
+        first = daemon.template()
         assert all(made_by_template(daemon.child(name)["pid"]) for name in ("hub", "worker-1", "worker-2"))
         with Client(read_identity(daemon.identity("alice", "console"))) as client:
             for name in ("hub", "worker-2", "worker-1", "hub", "worker-2"):
                 assert made_by_template(replaced(daemon, name))
                 client.send("#lobby", f"after {name}").wait(30)
-        assert template(daemon) == first
+        assert daemon.template() == first
         # A restart may be for newer code: what was loaded before is of no use then.
         daemon.chatd("restart", "--rolling")
-        assert template(daemon) not in (0, first)
-        pids = [first, template(daemon), *daemon.pids()]
+        assert daemon.template() not in (0, first)
+        pids = [first, daemon.template(), *daemon.pids()]
     wait_until(lambda: all(gone(pid) for pid in pids), what="everything to be gone")
 
 
 def test_without_the_template_children_start_by_their_command_line(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
-        os.kill(template(daemon), signal.SIGKILL)
-        wait_until(lambda: template(daemon) == 0, what="its end to be noticed")
+        os.kill(daemon.template(), signal.SIGKILL)
+        wait_until(lambda: daemon.template() == 0, what="its end to be noticed")
         assert not made_by_template(replaced(daemon, "worker-1"))
         assert any(line["event"] == "template_lost" for line in daemon.log_lines())
     with running(tmp_path / "other", CHATD_WORKERS__SPARES="false") as daemon:
-        assert template(daemon) == 0
+        assert daemon.template() == 0
         assert not made_by_template(daemon.child("hub")["pid"])
 
 
 def test_one_that_is_frozen_fails_no_start(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
-        os.kill(template(daemon), signal.SIGSTOP)
+        os.kill(daemon.template(), signal.SIGSTOP)
         assert not made_by_template(replaced(daemon, "worker-1"))
         events = [line["event"] for line in daemon.log_lines()]
         assert events.count("template_lost") == events.count("child_crashed") == 1
@@ -90,7 +83,7 @@ def test_one_that_is_frozen_fails_no_start(tmp_path: Path) -> None:
 
 def test_it_does_not_outlive_its_supervisor(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
-        pids = [template(daemon), *daemon.pids()]
+        pids = [daemon.template(), *daemon.pids()]
         os.kill(daemon.status()["pid"], signal.SIGKILL)
         wait_until(lambda: all(gone(pid) for pid in pids), what="all to end")
 

@@ -101,6 +101,14 @@ class Daemon:
         """The status of one child."""
         return next((c for c in self.status().get("children", ()) if c["name"] == name), {})
 
+    def template(self) -> int:
+        """The pid of the template, as the next supervisor would find it; 0 without one."""
+        try:
+            noted = json.loads((self.home / "run" / "children.json").read_text())["children"]
+        except FileNotFoundError:
+            return 0
+        return next((entry["pid"] for entry in noted if entry["name"] == "template"), 0)
+
     def identity(self, user: str, device: str = "laptop") -> Path:
         """Where the identity of a device is."""
         return self.home / "certs" / "identities" / f"{user}-{device}.pem"

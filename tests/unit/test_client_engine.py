@@ -354,25 +354,31 @@ def test_unsent_messages_and_the_cursor_are_there_in_the_next_run(
     box.close()
 
 
-def test_a_caller_that_is_behind_stops_the_reading_and_loses_nothing(
+@pytest.fixture
+def narrow(
     make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[Client, Link]:
+    """A client that is live, and its queue full with three events."""
     monkeypatch.setattr(library, "QUEUE_LIMIT", 3)
     client = make()
     link = network.next()
     link.greet()
+    return client, link
+
+
+def test_a_caller_that_is_behind_stops_the_reading_and_loses_nothing(
+    narrow: tuple[Client, Link],
+) -> None:
+    client, link = narrow
     for seq in range(101, 151):
         link.say(message(seq))
     assert [take(client, Message).seq for _ in range(50)] == list(range(101, 151))
 
 
 def test_a_caller_that_is_behind_gets_an_answer(
-    make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
+    narrow: tuple[Client, Link],
 ) -> None:
-    monkeypatch.setattr(library, "QUEUE_LIMIT", 3)
-    client = make()
-    link = network.next()
-    link.greet()
+    client, link = narrow
     link.say(*(message(seq) for seq in range(101, 106)))
     # The queue is full, and the only one who empties it asks.
     take(client, CaughtUp)

@@ -81,12 +81,19 @@ def link() -> Link:
     return Link()
 
 
+def started(link: Link, room: str) -> Control:
+    """Looks at a room, and is not connected yet."""
+    # The test's link and client stand in for those that have threads.
+    control = Control(lambda: Client(), room)  # type: ignore[arg-type, return-value]
+    control.link = link  # type: ignore[assignment]
+    control.model.switch(room)
+    return control
+
+
 @pytest.fixture
 def control(link: Link) -> Control:
     """Connected, in #lobby and #war, looking at #lobby."""
-    control = Control(lambda: Client(), LOBBY)  # type: ignore[arg-type, return-value]
-    control.link = link  # type: ignore[assignment]
-    control.model.switch(LOBBY)
+    control = started(link, LOBBY)
     control._take(welcome(LOBBY, WAR))
     control._take(CaughtUp(10))
     return control
@@ -219,9 +226,7 @@ def test_where_there_is_no_other_room_one_is_not_sent_back_neither(control: Cont
 
 
 def test_a_first_room_one_is_not_in_is_entered(link: Link) -> None:
-    control = Control(lambda: Client(), "#new")  # type: ignore[arg-type, return-value]
-    control.link = link  # type: ignore[assignment]
-    control.model.switch("#new")
+    control = started(link, "#new")
     control._take(welcome(LOBBY))
     control._take(CaughtUp(1))
     assert link.last("join").fields == {"room": "#new"}

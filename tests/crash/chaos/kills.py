@@ -94,7 +94,7 @@ class Faults:
         self._stage.wait_running()
 
     def _freeze_template(self) -> None:
-        """While it is stopped, one is needed: the supervisor waits for it for 2 s, then gives it up."""
+        """While it is stopped, one is needed: the supervisor waits for it for 1 s, then gives it up."""
         with self._stage.frozen("template"):
             struck = self._stage.strike([self._rng.choice(["hub", *WORKERS])], SIGKILL)
             self.kills += len(struck)

@@ -109,20 +109,12 @@ class Stage:
     def _pids_in(self, status: dict[str, Any]) -> dict[str, int]:
         if not status:
             return {}
-        template = self.template()
+        template = self.daemon.template()
         return {
             "supervisor": status["pid"],
             **({"template": template} if template else {}),
             **{child["name"]: child["pid"] for child in status["children"] if child["pid"]},
         }
-
-    def template(self) -> int:
-        """The pid of the template, as the next supervisor would find it; 0 without one."""
-        try:
-            noted = json.loads((self.home / "run" / "children.json").read_text())["children"]
-        except FileNotFoundError:
-            return 0
-        return next((entry["pid"] for entry in noted if entry["name"] == "template"), 0)
 
     def wait_running(self) -> dict[str, int]:
         """Wait until everything runs; the pids."""
@@ -144,7 +136,7 @@ class Stage:
 
     def kill(self, names: list[str]) -> int:
         """kill -9, and take the time until everything runs again; how many were killed."""
-        alone = "" if self.template() else " without template"
+        alone = "" if self.daemon.template() else " without template"
         before = time.monotonic()
         struck = self.strike(names, signal.SIGKILL)
         if not struck:
