@@ -81,10 +81,13 @@ class Dispatcher:
         if wait <= 0:
             session.slowed = False
             return
-        if wait >= SLOWED_SECONDS and not session.slowed:
-            session.slowed = True
-            self._loop.post(session, encode({"type": "slowed", "seconds": round(wait)}))
-        while wait > 0 and not session.gone.wait(min(wait, HELD_BACK_LOOK_SECONDS)):
+        while wait > 0:
+            # Looked at in each round: a change of the role can make a short wait a long one.
+            if wait >= SLOWED_SECONDS and not session.slowed:
+                session.slowed = True
+                self._loop.post(session, encode({"type": "slowed", "seconds": round(wait)}))
+            if session.gone.wait(min(wait, HELD_BACK_LOOK_SECONDS)):
+                return
             # Who is held back by us is not idle.
             session.heard = time.monotonic()
             wait = session.bucket.take(session.heard, cost)
