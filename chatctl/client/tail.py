@@ -15,12 +15,19 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
 _PAGE = 500
+# Pages looked through for the last N messages of a room in which people mostly come and go.
+_PAGES = 20
 
 
 @click.command()
 @click.argument("room", metavar="ROOM", type=room_name)
 @click.option(
-    "-n", "count", type=click.IntRange(0, _PAGE), default=10, show_default=True, help="Begin with the last N."
+    "-n",
+    "count",
+    type=click.IntRange(0, _PAGE),
+    default=10,
+    show_default=True,
+    help="Begin with the last N of what is shown.",
 )
 @click.option("--since", type=click.IntRange(0), help="Begin after this sequence number instead.")
 @click.option(
@@ -38,7 +45,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
         follower = _Follower(name, app.as_json, everything)
-        for event in _before(client, name, count, since):
+        for event in _last(client, name, count, follower) if since is None else _after(client, name, since):
             follower.show(event)
         # Where nothing is said for a while, a program that hangs would look the same.
         output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
@@ -70,10 +77,14 @@ class _Follower:
         self._everything = everything
         self._last = -1
 
+    def shows(self, event: ev.Logged) -> bool:
+        """Whether it is of the kinds that are asked for."""
+        return isinstance(event, ev.Message | ev.Announcement) or self._everything
+
     def show(self, event: ev.Logged) -> None:
         if event.seq <= self._last or getattr(event, "room", self._room) != self._room:
             return
-        if isinstance(event, ev.Message | ev.Announcement) or self._everything:
+        if self.shows(event):
             self._last = event.seq
             show_event(event, as_json=self._as_json, room=self._room)
             sys.stdout.flush()
@@ -105,10 +116,25 @@ def _still_in(client: Client, room: str) -> None:
             raise ChatdError("E301", f"{client.identity.user} is not in {room} any more") from None
 
 
-def _before(client: Client, room: str, count: int, since: int | None) -> list[ev.Logged]:
-    """What was said so far. What came since the welcome comes as an event, too."""
-    if since is None:
-        return typed(past(client, room, limit=count)["events"]) if count else []
+def _last(client: Client, room: str, count: int, follower: _Follower) -> list[ev.Logged]:
+    """The last ``count`` events that ``follower`` shows, as far as `_PAGES` reach.
+
+    What came since the welcome comes as an event, too.
+    """
+    found: list[ev.Logged] = []
+    before: int | None = None
+    for _ in range(_PAGES if count else 0):
+        page = past(client, room, before=before, limit=_PAGE)
+        events = typed(page["events"])
+        found[:0] = filter(follower.shows, events)
+        if len(found) >= count or not page["more"] or not events:
+            break
+        before = events[0].seq
+    return found[-count:]
+
+
+def _after(client: Client, room: str, since: int) -> list[ev.Logged]:
+    """Everything after a sequence number."""
     found: list[ev.Logged] = []
     more = True
     while more:

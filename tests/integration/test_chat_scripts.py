@@ -184,6 +184,18 @@ def test_tail_begins_with_the_last_and_follows(daemon: Daemon, tail: Any) -> Non
     assert shown_by(later)["body"] == "four"
 
 
+def test_the_last_n_of_tail_are_messages_whatever_came_after_them(daemon: Daemon, tail: Any) -> None:
+    with Client(read_identity(identity(daemon, "alice")), live=False) as alice:
+        alice.request("create", room="#busy")
+        for body in ("one", "two", "three"):
+            alice.send("#busy", body).wait(30)
+        for n in range(510):  # more than a page, and then bob's own arrival
+            alice.request("topic", room="#busy", topic=f"topic {n}")
+    following = tail("busy", "-n", "2")
+    assert [shown_by(following)["body"] for _ in range(2)] == ["two", "three"]
+    assert shown_by(tail("busy", "-n", "1", "--all"))["type"] == "joined"
+
+
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
 @pytest.mark.parametrize(("no_colour", "dim"), [("", b"\x1b[2m"), ("1", b"")])
 def test_tail_on_a_terminal_says_that_it_listens(
