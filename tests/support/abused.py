@@ -91,9 +91,15 @@ class Witness:
 def on_both_workers(daemon: Daemon, user: str) -> list[RawClient]:
     """Two sessions of a user, on one worker each; the kernel picks the worker, so this tries again."""
     identity = daemon.identity(user)
-    clients = [RawClient(daemon.port, identity).logged_in()]
     with RawClient(daemon.port, daemon.identity("alice", "console")).logged_in() as admin:
-        while admin.ask("kick", user=user, dry_run=True)["result"]["workers"] < 2:
+
+        def reached(what: str) -> int:
+            return int(admin.ask("kick", user=user, dry_run=True)["result"][what])
+
+        # One that has ended without the hub knowing it yet would be counted with them.
+        wait_until(lambda: reached("sessions") == 0, what=f"earlier sessions of {user} to end")
+        clients = [RawClient(daemon.port, identity).logged_in()]
+        while reached("workers") < 2:
             clients.append(RawClient(daemon.port, identity).logged_in())
     for client in clients[1:-1]:
         client.sock.close()

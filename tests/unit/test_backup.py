@@ -268,7 +268,7 @@ def test_names_that_are_not_taken(name: str) -> None:
         {"members": [*manifest()["members"], {**member("certs/a.pem"), "sha256": "z" * 64}]},
         {"members": [*manifest()["members"], *(member(f"certs/{n}") for n in range(MAX_MEMBERS - 1))]},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_manifests_that_are_not_taken(change: dict[str, Any]) -> None:
     with pytest.raises(ChatdError, match="manifest") as caught:
