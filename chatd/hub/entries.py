@@ -10,14 +10,8 @@ from chatd.store.records import Entry
 
 def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> Entry:
     """The log's entry for an event that ``who`` brought about. ``digest``: see `Entry`."""
-    message = event["type"] == "message"
-    return Entry(
-        seq=event["seq"],
-        at=event["at"],
-        kind=event["type"],
-        room=audience_of(event),
-        device=who.label,
-        msg_id=bytes.fromhex(event["msg_id"]) if message else None,
-        digest=digest if message else None,
-        body=compact(event),
-    )
+    kind, seq, at = event["type"], event["seq"], event["at"]
+    if kind == "message":
+        msg_id = bytes.fromhex(event["msg_id"])
+        return Entry(seq, at, kind, event["room"], who.label, msg_id, digest, compact(event))
+    return Entry(seq, at, kind, audience_of(event), who.label, None, None, compact(event))

@@ -81,10 +81,16 @@ def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
     return connection
 
 
+def reading_uri(data: Path) -> str:
+    """The database's address for who only reads it."""
+    return (data / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
+
+
 def connect_reader(data: Path, vfs: str | None = None) -> apsw.Connection:
     """A read-only connection; sees what is committed. Raises apsw.Error."""
-    uri = (data / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
-    connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs)
+    connection = apsw.Connection(
+        reading_uri(data), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs
+    )
     try:
         _settings(connection)
     except BaseException:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from chatd.store.database import connect_reader, query, storage_errors
+from chatd.store.database import connect_reader, query, reading_uri, storage_errors
 from chatd.store.searchquery import parse
 
 SEARCH_NAME = "search.db"
@@ -27,7 +27,17 @@ CREATE VIRTUAL TABLE words USING fts5(
 );
 INSERT INTO meta VALUES(1, 0, x'');
 """
-_NEW = "SELECT seq, at, kind, room, body, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+_NEW = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
+_WHOLE = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
+# A statement for all entries of a step, JSON included, not one for each: the hub's other threads run
+# meanwhile, and Python's lock is not taken and given back at each row (docs/performance.md).
+_MESSAGES = """(SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
+ WHERE seq > :after AND seq <= :upto AND kind = 'message' AND json_valid(CAST(body AS TEXT)))"""
+_TAKE_IN = f"""
+INSERT INTO docs(seq, at, room, author) SELECT seq, at, room, event ->> 'user' FROM {_MESSAGES};
+INSERT INTO words(rowid, text) SELECT seq, event ->> 'body' FROM {_MESSAGES};
+UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :upto);
+"""  # noqa: S608
 _SEARCH = """SELECT words.rowid FROM words JOIN docs ON docs.seq = words.rowid
  WHERE words MATCH :match AND words.rowid < :before AND docs.at >= :since
  AND docs.room IN (SELECT value FROM json_each(:rooms))
@@ -48,6 +58,7 @@ class SearchIndex:
 
     def __init__(self, data: Path) -> None:
         self._path = data / SEARCH_NAME
+        self._log_uri = reading_uri(data)
         with storage_errors("open the event log"):
             self._log = connect_reader(data)
         self._index: apsw.Connection | None = None
@@ -69,14 +80,19 @@ class SearchIndex:
                 seq = 0
                 self._discard()
             with storage_errors("read the event log"):
-                rows = query(self._log, _NEW, (seq, max_entries))
-            if not rows:
+                upto, count = query(self._log, _NEW, (seq, max_entries))[0]
+            if not count:
                 return 0
             try:
-                self._take_in(self._connection(), rows)
+                index = self._connection()
+                with index:
+                    index.execute(_TAKE_IN, {"after": seq, "upto": upto})
             except (*_DAMAGE, apsw.SQLError):
+                # Which of the two is damaged? Without the log there is nothing to begin anew from.
+                with storage_errors("read the event log"):
+                    query(self._log, _WHOLE, (seq, upto))
                 self._discard()
-            return len(rows)
+            return int(count)
 
     def search(
         self, text: str, rooms: Sequence[str], *, limit: int, before: int | None, now: int
@@ -125,10 +141,10 @@ class SearchIndex:
     def _connection(self) -> apsw.Connection:
         if self._index is None:
             try:
-                self._index = _open_index(self._path)
+                self._index = _open_index(self._path, self._log_uri)
             except (*_DAMAGE, apsw.SQLError):
                 self._discard()
-                self._index = _open_index(self._path)
+                self._index = _open_index(self._path, self._log_uri)
         return self._index
 
     def _discard(self) -> None:
@@ -151,35 +167,10 @@ class SearchIndex:
         self._discard()
         return 0
 
-    def _take_in(self, index: apsw.Connection, rows: list[tuple[apsw.SQLiteValue, ...]]) -> None:
-        docs, words = [], []
-        for seq, at, kind, room, body, _chain in rows:
-            if kind != "message" or not isinstance(body, bytes):
-                continue
-            author, text = _message(body)
-            docs.append((seq, at, room, author))
-            words.append((seq, text))
-        with index:
-            index.executemany("INSERT INTO docs(seq, at, room, author) VALUES(?, ?, ?, ?)", docs)
-            index.executemany("INSERT INTO words(rowid, text) VALUES(?, ?)", words)
-            index.execute("UPDATE meta SET seq = ?, chain = ?", (rows[-1][0], rows[-1][5]))
 
-
-def _message(body: bytes) -> tuple[str | None, str]:
-    """Author and text of a message event; empty for what is not one."""
-    try:
-        event = json.loads(body)
-        author, text = event.get("user"), event.get("body")
-    except (ValueError, AttributeError):
-        return None, ""
-    author = author if isinstance(author, str) else None
-    # A lone surrogate, possible in JSON, is not possible in SQLite.
-    clean = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
-    return author, clean
-
-
-def _open_index(path: Path) -> apsw.Connection:
-    index = apsw.Connection(str(path))
+def _open_index(path: Path, log: str) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    index = apsw.Connection(str(path), flags=flags)
     try:
         path.chmod(0o600)
         index.set_busy_timeout(1_000)
@@ -190,6 +181,7 @@ def _open_index(path: Path) -> apsw.Connection:
             with index:
                 index.execute(_SCHEMA)
                 index.pragma("user_version", _VERSION)
+        index.execute("ATTACH ? AS log", (log,))
     except BaseException:
         index.close()
         raise

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from chatd.errors import ChatdError
+from chatd.store.database import DATABASE_NAME
 from chatd.store.eventlog import EventLog
 from chatd.store.search import SEARCH_NAME, SearchIndex
 from chatd.store.searchquery import MAX_TOKENS, parse
-from tests.support.storelog import NOW, entry
+from tests.support.storelog import NOW, entry, filled
 
 DAY = 86_400_000
 MESSAGES = [  # room, text; odd seqs are from alice, even ones from bob
@@ -176,3 +177,22 @@ def test_the_index_of_another_log_is_made_anew(tmp_path: Path, index: SearchInde
     assert _find(again, "other 9") == [9]
     again.close()
     log.close()
+
+
+def test_damage_of_the_log_is_not_taken_for_the_index(tmp_path: Path) -> None:
+    log = filled(tmp_path, 300)
+    log.close()
+    index = SearchIndex.open(tmp_path)
+    assert index.catch_up(100) == 100
+    index.close()
+    raw = bytearray((tmp_path / DATABASE_NAME).read_bytes())
+    # Bodies of later entries lie in the second half; a page of zeros is none of a table's.
+    raw[len(raw) // 2 :] = bytes(len(raw) - len(raw) // 2)
+    (tmp_path / DATABASE_NAME).write_bytes(raw)
+    index = SearchIndex.open(tmp_path)
+    with pytest.raises(ChatdError) as caught:
+        while index.catch_up(100):
+            pass
+    assert caught.value.code == "E610"
+    assert _find(index, "client", ["#lobby", "#war"])
+    index.close()
