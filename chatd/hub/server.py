@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import time
 
 from chatd.child.channel import Supervised
 from chatd.config.schema import Settings
@@ -79,6 +80,7 @@ class HubServer:
 
     def _turn(self, timeout: float) -> None:
         if self._hub.uncommitted and not self._committer.busy:
+            time.sleep(self._gathering.rest(self._hub.uncommitted))
             timeout = min(timeout, self._gathering.wait(self._hub.uncommitted))
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):

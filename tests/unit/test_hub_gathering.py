@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatd.hub.gathering import COMMITS_WITHOUT, ENOUGH, Gathering
+from chatd.hub.gathering import COMMITS_WITHOUT, ENOUGH, FEW, Gathering
 
 
 class Clock:
@@ -69,3 +69,22 @@ def test_an_empty_commit_counts_for_nothing(clock: Clock) -> None:
     gathering = Gathering(0.005, clock)
     gathering.committed(0)
     assert gathering.wait(1) == 0
+
+
+def test_a_small_batch_grows_without_being_looked_at(clock: Clock) -> None:
+    gathering = Gathering(0.005, clock)
+    assert gathering.rest(1) == 0  # due at once
+    gathering.committed(FEW - 1)
+    clock.now += 0.002
+    assert gathering.rest(1) == pytest.approx(0.003)
+    assert gathering.rest(0) == 0  # nothing to wait for: whoever asks is answered
+
+
+def test_a_busy_hub_looks_at_what_arrives(clock: Clock) -> None:
+    gathering = Gathering(0.005, clock)
+    gathering.committed(FEW)
+    clock.now += 0.002
+    assert gathering.rest(1) == 0
+    assert gathering.wait(1) == pytest.approx(0.003)
+    gathering.committed(FEW - 1)
+    assert gathering.rest(1) > 0
