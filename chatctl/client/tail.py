@@ -15,8 +15,8 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
 _PAGE = 500
-# Pages looked through for the last N messages of a room in which people mostly come and go.
-_PAGES = 20
+# Pages of so many events are looked through for the last N messages of a room in which people come and go.
+_PAGES, _PAGE_AT_LEAST = 20, 100
 
 
 @click.command()
@@ -124,7 +124,7 @@ def _last(client: Client, room: str, count: int, follower: _Follower) -> list[ev
     found: list[ev.Logged] = []
     before: int | None = None
     for _ in range(_PAGES if count else 0):
-        page = past(client, room, before=before, limit=_PAGE)
+        page = past(client, room, before=before, limit=max(count, _PAGE_AT_LEAST))
         events = typed(page["events"])
         found[:0] = filter(follower.shows, events)
         if len(found) >= count or not page["more"] or not events:
