@@ -80,7 +80,9 @@ class HubServer:
 
     def _turn(self, timeout: float) -> None:
         if self._hub.uncommitted and not self._committer.busy:
-            time.sleep(self._gathering.rest(self._hub.uncommitted))
+            # A sleep of nothing would still be a system call, in each turn of a busy hub.
+            if rest := self._gathering.rest(self._hub.uncommitted):
+                time.sleep(rest)
             timeout = min(timeout, self._gathering.wait(self._hub.uncommitted))
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):

@@ -37,7 +37,7 @@ _TAKE_IN = f"""
 INSERT INTO docs(seq, at, room, author) SELECT seq, at, room, event ->> 'user' FROM {_MESSAGES};
 INSERT INTO words(rowid, text) SELECT seq, event ->> 'body' FROM {_MESSAGES};
 UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :upto);
-"""  # noqa: S608
+"""  # noqa: S608 - put together from the constant above
 _SEARCH = """SELECT words.rowid FROM words JOIN docs ON docs.seq = words.rowid
  WHERE words MATCH :match AND words.rowid < :before AND docs.at >= :since
  AND docs.room IN (SELECT value FROM json_each(:rooms))
