@@ -94,8 +94,13 @@ def line(text: str) -> None:
 
 
 def json_line(data: Mapping[str, Any]) -> None:
-    """One JSON object a line, on stdout, in ASCII so that no terminal can be confused by it."""
-    click.echo(json.dumps({"schema": SCHEMA, **data}))
+    """One JSON object a line, on stdout."""
+    click.echo(json_text(data))
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    """An object as every command gives it, in ASCII so that no terminal can be confused by it."""
+    return json.dumps({"schema": SCHEMA, **data})
 
 
 def error_object(error: ChatdError) -> dict[str, str]:

@@ -60,8 +60,6 @@ def bot(app: App, rooms: tuple[str, ...], own: bool, state: Path | None) -> int:
             return _Bot(client, own).run()
         except SystemExit:
             client.close(drain=DRAIN_SECONDS)
-            # What nobody took must not hold up the interpreter's own last flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise
 
 
@@ -189,5 +187,8 @@ def _error(error: ChatdError) -> JsonObject:
 
 
 def _write(line: JsonObject) -> None:
-    output.json_line(line)
-    sys.stdout.flush()
+    """A line of output. Not through Python's own stdout: a thread that is blocked there holds its lock,
+    which the interpreter waits for at exit (here as in `read_lines`)."""
+    rest = memoryview(output.json_text(line).encode() + b"\n")
+    while rest:
+        rest = rest[os.write(sys.stdout.fileno(), rest) :]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import mmap
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from typing import Any
 import pytest
 
 from chatctl.client import CaughtUp, Client, Message, read_identity
-from tests.support.daemon import BIN, Daemon
+from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.lines import next_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "scripts.md"
@@ -226,14 +230,22 @@ def test_state_goes_on_where_the_last_run_ended(scripts: Scripts, alice: Client)
     assert read_until(second, type="message")["body"] == "while you were out"
 
 
+def unread(bot: subprocess.Popen[str]) -> int:
+    """How many bytes wait in the pipe of its output."""
+    assert bot.stdout is not None
+    (count,) = struct.unpack("i", fcntl.ioctl(bot.stdout, termios.FIONREAD, bytes(4)))
+    return int(count)
+
+
 def test_sigterm_ends_it_though_nobody_reads(scripts: Scripts, alice: Client) -> None:
-    bot = scripts.bot("--own")
+    bot = scripts.bot()
+    assert bot.stdout is not None and bot.stderr is not None
     read_until(bot, type="caught_up")
-    for number in range(28):  # more than a pipe holds, less than two
-        command(bot, do="history", room="#nowhere" * 3, ref="x" * 4000 + str(number))
+    holds = fcntl.fcntl(bot.stdout, fcntl.F_SETPIPE_SZ, mmap.PAGESIZE)
+    command(bot, do="history", room="#nowhere", ref="x" * holds)
+    wait_until(lambda: unread(bot) == holds)
     bot.send_signal(signal.SIGTERM)
     assert bot.wait(30) == 0
-    assert bot.stderr is not None
     assert bot.stderr.read() == ""
 
 

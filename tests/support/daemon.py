@@ -38,8 +38,11 @@ class Daemon:
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
         self.port = 0
+        # Without buffers of its own Python behaves otherwise than at a user's.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CHATD_")}
+        inherited.pop("PYTHONUNBUFFERED", None)
         self.environ = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("CHATD_")},
+            **inherited,
             **FAST,
             **settings,
             "XDG_STATE_HOME": str(home / "client-state"),
