@@ -66,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--servers", default="", help=f"of {','.join(SERVERS)}")
     parser.add_argument("--clients", default="", help="such as 50,200,100x10 (100 rooms of 10)")
     parser.add_argument("--seconds", type=float, default=0, help="of fixed load")
+    parser.add_argument("--load", type=int, default=0, help=f"deliveries a second at the fixed load ({LOAD})")
     parser.add_argument("--json", default="", help="write all figures to a file")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
@@ -86,6 +87,7 @@ def _chosen(options: argparse.Namespace) -> tuple[list[str], list[Shape]]:
         shapes = [_shape(part) for part in options.clients.split(",")]
     for shape in shapes:
         shape.seconds = options.seconds or shape.seconds
+        shape.load = options.load or shape.load
     return names, shapes
 
 
