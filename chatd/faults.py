@@ -47,7 +47,7 @@ POINTS = {
     "worker.login.done": "the envelope is established, the hub not asked",
     "worker.session.admitted": "the hub has admitted a session, its client was not told",
     "worker.request.before_hub": "a request is checked and not passed on",
-    "worker.request.after_hub": "a request was passed on",
+    "worker.request.after_hub": "the requests that came together were passed on",
     "worker.reply.queued": "a reply is in the outbox",
     "worker.flush.sealed": "a record is sealed, not sent",
     "worker.flush.sent": "a record is sent",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from chatd.errors import ChatdError
@@ -34,12 +35,21 @@ class Dispatcher:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
 
-    def record(self, session: Session, plain: bytes) -> None:
-        """Handle the frames in one record. Raises E100 for a record that does not hold whole frames."""
-        for payload in split(plain):
-            self._frame(session, payload)
-            if session.gone.is_set():
-                return
+    def records(self, session: Session, records: Iterable[bytes]) -> None:
+        """Handle records that came together. Raises E100 for one that does not hold whole frames."""
+        try:
+            for plain in records:
+                for payload in split(plain):
+                    self._frame(session, payload)
+                    if session.gone.is_set():
+                        return
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """What was passed on so far leaves: it must not wait for a client that is made to wait."""
+        self._loop.hub.send()
+        crash_point("worker.request.after_hub")
 
     def _frame(self, session: Session, payload: bytes) -> None:
         message: JsonObject = {}
@@ -66,14 +76,16 @@ class Dispatcher:
         self._loop.post(session, encode(reply))
 
     def _pass_on(self, session: Session, label: int, payload: bytes, spec: Spec) -> None:
-        while not _has_room(session, spec) and not session.gone.wait(PENDING_PAUSE_SECONDS):
+        while not _has_room(session, spec):
+            self._let_go()
+            if session.gone.wait(PENDING_PAUSE_SECONDS):
+                break
             session.heard = time.monotonic()
         if session.phase is not Phase.OPEN:
             return  # it ended while it was held back
         crash_point("worker.request.before_hub")
         if not self._loop.hub.request(session, label, payload, spec):
             raise ChatdError("E105", f"the label {label} is in use by a request under way")
-        crash_point("worker.request.after_hub")
 
     def _throttle(self, session: Session, cost: float) -> None:
         """Hold the session back instead of refusing: nothing is lost or reordered (as ergo's fakelag)."""
@@ -81,6 +93,7 @@ class Dispatcher:
         if wait <= 0:
             session.slowed = False
             return
+        self._let_go()
         while wait > 0:
             # Looked at in each round: a change of the role can make a short wait a long one.
             if wait >= SLOWED_SECONDS and not session.slowed:

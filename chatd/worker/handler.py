@@ -125,8 +125,8 @@ class Connection(socketserver.BaseRequestHandler):
                 plain = channel.receive(data)
                 if channel.wants_to_send:
                     loop.flush_soon(session)
-                for record in opener.feed(plain) if plain else ():
-                    listener.dispatcher.record(session, record)
+                if plain:
+                    listener.dispatcher.records(session, opener.feed(plain))
                 if opener.closed:
                     return
                 data = session.sock.recv(RECEIVE_BYTES)

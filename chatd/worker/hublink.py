@@ -99,7 +99,7 @@ class HubLink:
         self._put(pack(["counts", counts]))
 
     def request(self, session: Session, label: int, payload: bytes, spec: Spec) -> bool:
-        """Pass a request on; False when the label is in use by a request still under way."""
+        """Queue a request for `send`; False when the label is in use by a request still under way."""
         with self._lock:
             if label in session.pending:
                 return False
@@ -109,9 +109,12 @@ class HubLink:
                 session.reading = label
             if self._sock is not None:
                 self._queue.append(pack(["request", session.sid], payload))
-        if self.pump():
-            self.on_blocked()
         return True
+
+    def send(self) -> None:
+        """Write the requests that are queued: those that were read together leave together."""
+        if self._queue and self.pump():
+            self.on_blocked()
 
     def answered(self, session: Session, label: int) -> bool:
         """A reply has come; whether the request was still waiting for it."""

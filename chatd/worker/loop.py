@@ -23,7 +23,8 @@ from chatd.hub.links import LinkClosedError
 from chatd.logs.records import get_log
 from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import encode
-from chatd.worker.delivery import Delivery, farewell
+from chatd.worker.delivery import Delivery
+from chatd.worker.flush import farewell, flush, flush_all
 from chatd.worker.hublink import HubLink
 from chatd.worker.session import Phase, Session
 from chatd.worker.timers import Timers
@@ -192,7 +193,7 @@ class Loop:
         if session.phase is Phase.GONE:
             return
         try:
-            done = self._delivery.flush(session)
+            done = flush(session)
         except (OSError, ssl.SSLError, ChatdError):
             self._give_up(session)
             return
@@ -206,7 +207,7 @@ class Loop:
 
     def _flush_all(self) -> None:
         ready = [session for session in self._delivery.take_dirty() if not session.blocked]
-        for session in self._delivery.flush_all(ready, self._give_up):
+        for session in flush_all(ready, self._give_up):
             self._flush(session)
 
     def _give_up(self, session: Session) -> None:

@@ -33,6 +33,7 @@ from chatd.proto.frames import HEADER_SIZE, decode, encode
 from chatd.proto.requests import parse_request
 from chatd.store.eventlog import EventLog
 from chatd.worker.delivery import Delivery
+from chatd.worker.flush import flush_all
 from chatd.worker.session import Phase, Session
 from tests.bench.hubload import HubLoad, hub_load, request
 from tests.bench.wire import context
@@ -217,11 +218,12 @@ def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
         delivery.enter("#lobby", session)
 
     def fan_out() -> int:
-        delivery.to_room("#lobby", frame)
+        for _ in range(BATCH):
+            delivery.to_room("#lobby", frame)
         for session in delivery.take_dirty():
             session.outbox = []
             session.outbox_bytes = 0
-        return RECIPIENTS
+        return RECIPIENTS * BATCH
 
     sealer = sessions[0].sealer
     channel = sessions[0].channel
@@ -229,10 +231,10 @@ def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
 
     def flush() -> int:
         delivery.to_room("#lobby", frame)
-        delivery.flush_all(delivery.take_dirty(), failed=_failed)
+        flush_all(delivery.take_dirty(), failed=_failed)
         return RECIPIENTS
 
-    yield Stage("worker: fan out", "delivery", 0.35, fan_out)
+    yield Stage(f"worker: fan out {BATCH}", "delivery", 0.06, fan_out)
     yield Stage("worker: seal", "delivery", 3.5, lambda: bool(sealer.seal(frame)))
     yield Stage("worker: TLS write", "delivery", 4, lambda: bool(channel.protect(sealed)))
     sockets = [session.sock for session in sessions]

@@ -6,14 +6,18 @@ import math
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, Opener, Sealer
 from chatd.net.channel import TlsChannel
 from chatd.pki.profiles import DeviceName
+from chatd.proto.frames import FRAME_LIMIT
 from chatd.worker.delivery import LATER_TURNS, Delivery
-from chatd.worker.session import Session
+from chatd.worker.session import Phase, Session
 
 GATHER_MS = 10.0
 WAIT = LATER_TURNS * GATHER_MS / 1e3
@@ -37,6 +41,7 @@ class Worker:
         sealer, opener = Sealer(secret, SERVER_TO_CLIENT, number), Opener(secret, CLIENT_TO_SERVER, number)
         session = Session(sid, ours, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
         self.delivery.enter(ROOM, session)
+        session.phase = Phase.OPEN
         return session
 
     def sent_now(self) -> dict[int, list[bytes]]:
@@ -140,3 +145,91 @@ def test_presence_waits_too_and_only_for_those_who_may_read_it(worker: Worker) -
     assert worker.sent_now() == {}
     worker.now += WAIT
     assert worker.sent_now() == {1: [b"offline"]}
+
+
+class Plain:
+    """What a delivery has to be equal to: every frame goes into every outbox at once."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, list[int]] = {room: [] for room in ROOMS}
+        self.outboxes: dict[int, list[bytes]] = {sid: [] for sid in SIDS}
+
+    def enter(self, room: str, sid: int) -> None:
+        if sid not in self.rooms[room]:
+            self.rooms[room].append(sid)
+
+    def leave(self, room: str, sid: int) -> None:
+        if sid in self.rooms[room]:
+            self.rooms[room].remove(sid)
+
+    def to_room(self, room: str, frame: bytes) -> None:
+        for sid in self.rooms[room]:
+            self.outboxes[sid].append(frame)
+
+    def to_session(self, sid: int, frame: bytes) -> None:
+        self.outboxes[sid].append(frame)
+
+    def goodbye(self, sid: int, frame: bytes) -> None:
+        self.to_session(sid, frame)
+        for room in ROOMS:
+            self.leave(room, sid)
+
+
+ROOMS, SIDS = ("#one", "#two"), (1, 2, 3)
+OPERATIONS = st.one_of(
+    st.tuples(st.sampled_from(("enter", "leave")), st.sampled_from(ROOMS), st.sampled_from(SIDS)),
+    st.tuples(st.sampled_from(("to_room", "to_room_later")), st.sampled_from(ROOMS)),
+    st.tuples(st.just("to_session"), st.sampled_from(SIDS)),
+    st.tuples(st.just("goodbye"), st.sampled_from(SIDS)),
+)
+
+
+@given(st.lists(OPERATIONS, max_size=30))
+def test_bursts_change_no_outbox(operations: list[tuple[Any, ...]]) -> None:
+    worker, plain = Worker(), Plain()
+    sessions = {sid: worker.session(sid) for sid in SIDS}
+    for session in sessions.values():
+        worker.delivery.leave_all(session)
+    for number, (operation, *where) in enumerate(operations):
+        frame = b"%d " % number
+        if operation in ("enter", "leave"):
+            room, sid = where
+            if sessions[sid].phase is Phase.OPEN:
+                getattr(worker.delivery, operation)(room, sessions[sid])
+                getattr(plain, operation)(room, sid)
+        elif operation in ("to_room", "to_room_later"):
+            getattr(worker.delivery, operation)(where[0], frame)
+            plain.to_room(where[0], frame)
+        elif sessions[where[0]].phase is Phase.OPEN:
+            getattr(worker.delivery, operation)(sessions[where[0]], frame)
+            getattr(plain, operation)(where[0], frame)
+    worker.delivery.take_dirty()
+    assert {sid: session.outbox for sid, session in sessions.items()} == plain.outboxes
+    assert all(s.outbox_bytes == sum(map(len, s.outbox)) for s in sessions.values())
+    worker.close()
+
+
+def test_a_long_burst_is_cut(worker: Worker) -> None:
+    """What is not in the outboxes yet is not counted against their limit."""
+    bob = worker.session(1)
+    for _ in range(3):
+        worker.delivery.to_room(ROOM, bytes(FRAME_LIMIT // 2))
+    assert bob.outbox_bytes == FRAME_LIMIT
+
+
+def test_a_burst_counts_as_what_it_delivers(worker: Worker) -> None:
+    bob, _ = worker.session(1), worker.session(2)
+    worker.delivery.to_room(ROOM, b"one")
+    worker.delivery.to_session(bob, b"reply")
+    worker.delivery.to_room(ROOM, b"two")
+    assert worker.sent_now() == {1: [b"one", b"reply", b"two"], 2: [b"one", b"two"]}
+    assert worker.delivery.delivered == 4
+
+
+def test_who_left_after_a_reply_gets_no_more(worker: Worker) -> None:
+    bob, _ = worker.session(1), worker.session(2)
+    worker.delivery.to_room(ROOM, b"one")
+    worker.delivery.to_session(bob, b"reply")
+    worker.delivery.leave(ROOM, bob)
+    worker.delivery.to_room(ROOM, b"two")
+    assert worker.sent_now() == {1: [b"one", b"reply"], 2: [b"one", b"two"]}

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from chatd.errors import ChatdError
 from chatd.proto.frames import encode
 from chatd.proto.requests import Spec
 from chatd.worker import dispatch
@@ -20,14 +21,21 @@ WAIT = 30.0
 
 
 class Hub:
-    """Notes the requests it is given."""
+    """Notes the requests that are sent to it."""
 
     def __init__(self) -> None:
         self.labels: list[int] = []
+        self.sends = 0
+        self._queue: list[int] = []
 
     def request(self, session: Session, label: int, payload: bytes, spec: Spec) -> bool:
-        self.labels.append(label)
+        self._queue.append(label)
         return True
+
+    def send(self) -> None:
+        self.labels += self._queue
+        self.sends += 1
+        self._queue.clear()
 
 
 def message(label: int) -> bytes:
@@ -53,11 +61,42 @@ def test_a_session_that_ends_while_it_is_held_back_says_nothing_more(
 
     monkeypatch.setattr(session.gone, "wait", waits)
     records = b"".join(message(label) for label in (1, 2, 3))
-    reader = threading.Thread(target=dispatcher.record, args=(session, records))
+    reader = threading.Thread(target=dispatcher.records, args=(session, [records]))
     reader.start()
     assert held.wait(WAIT)
+    assert hub.labels == [1]
     session.phase = phase
     session.gone.set()
     reader.join(WAIT)
     assert not reader.is_alive()
     assert hub.labels == [1]
+
+
+def test_what_comes_together_leaves_together() -> None:
+    hub, session = Hub(), Bench().session
+    dispatcher = Dispatcher(cast(Loop, SimpleNamespace(hub=hub)))
+    session.bucket.change(1000, 1000)
+    dispatcher.records(session, [message(1), message(2) + message(3)])
+    assert (hub.labels, hub.sends) == ([1, 2, 3], 1)
+
+
+def test_what_came_before_a_broken_record_leaves() -> None:
+    hub, session = Hub(), Bench().session
+    dispatcher = Dispatcher(cast(Loop, SimpleNamespace(hub=hub)))
+    session.bucket.change(1000, 1000)
+    with pytest.raises(ChatdError, match="E100"):
+        dispatcher.records(session, [message(1), message(2)[:-1]])
+    assert hub.labels == [1]
+
+
+def test_what_waits_for_answers_has_sent_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, session = Hub(), Bench().session
+    dispatcher = Dispatcher(cast(Loop, SimpleNamespace(hub=hub)))
+    session.bucket.change(1000, 1000)
+    room = iter([True, False, True])
+    sent_by_then = []
+    monkeypatch.setattr(dispatch, "_has_room", lambda *_: next(room))
+    monkeypatch.setattr(session.gone, "wait", lambda _: sent_by_then.append(list(hub.labels)))
+    dispatcher.records(session, [message(1) + message(2)])
+    assert sent_by_then == [[1]]
+    assert hub.labels == [1, 2]
