@@ -17,6 +17,14 @@ WORKER_MODULE: Final = "chatd.worker.main"
 # SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for the supervisor only.
 NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 MAX_WORDS: Final = 65536
+_MALLOC: Final = {
+    # Instead of eight for each core: hundreds of threads otherwise each touch their own.
+    "MALLOC_ARENA_MAX": "2",
+    # A burst to a large room needs 2 MB for a moment: given back and taken again each time, it costs a
+    # tenth of what a worker does then, in page faults (docs/performance.md).
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 1024 * 1024),
+    "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
+}
 # Of each process; the kernel's own bound where nobody has raised it.
 DESCRIPTORS_LIMIT: Final = 1024 * 1024
 
@@ -85,8 +93,7 @@ def launch_first() -> Launched | None:
 def child_environment() -> dict[str, str]:
     """What every child has in its environment."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
-    # Two malloc arenas instead of eight per core: hundreds of threads otherwise each touch their own.
-    return kept | {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+    return kept | _MALLOC | {"PYTHONUNBUFFERED": "1"}
 
 
 def allow_descriptors() -> None:
