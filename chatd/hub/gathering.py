@@ -9,14 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# Events that are worth a commit of their own, however soon.
-ENOUGH = 256
+# Events that are worth a commit of their own, however soon. After a commit of fewer what comes next is left
+# unread until the batch is due: each wake-up for a single request finds the processor's caches full of
+# something else, and costs as much as five in a row.
+ENOUGH = 64
 # Waiting that gained nothing is not tried again for so many commits: a client that sends its next
 # message when it has the answer to the last would only be slowed down.
 COMMITS_WITHOUT = 16
-# After a commit of fewer events what comes next is left unread until the batch is due: each wake-up for a
-# single request finds the processor's caches full of something else, and costs as much as five in a row.
-FEW = 64
 
 
 class Gathering:
@@ -51,7 +50,7 @@ class Gathering:
         """A batch of ``events`` has been committed."""
         if not events:
             return
-        self._few = events < FEW
+        self._few = events < ENOUGH
         if self._without:
             self._without -= 1
         elif self._due is not None and events <= self._at_first:

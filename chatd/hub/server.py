@@ -15,7 +15,7 @@ from chatd.config.schema import Settings
 from chatd.faults import crash_point
 from chatd.hub.committing import OVERLAP_EVENTS, Committer
 from chatd.hub.core import Hub
-from chatd.hub.gathering import ENOUGH, Gathering
+from chatd.hub.gathering import Gathering
 from chatd.hub.links import Link, LinkClosedError
 from chatd.hub.reading import ReadThread
 from chatd.logs.records import get_log
@@ -27,6 +27,8 @@ log_errors = get_log("errors")
 TICK_SECONDS = 1.0
 # Links there may be: workers (at most 64) and operator commands.
 LINKS_LIMIT = 256
+# Events that are decided while the disk has the batch before; what else has come is left to its senders.
+DECIDED_LIMIT = 256
 # Bytes waiting for a link from which nothing more is read from it; it is cut at BACKLOG_BYTES.
 BACKLOG_HIGH = 1024 * 1024
 
@@ -92,8 +94,8 @@ class HubServer:
                     self._write(key.data)
             else:
                 key.data()
-        if self._committer.busy and (self._hub.uncommitted >= ENOUGH or self._committer.slow):
-            self._end_commit()  # waits: what has not been read is kept back from its senders
+        if self._committer.busy and (self._hub.uncommitted >= DECIDED_LIMIT or self._committer.slow):
+            self._end_commit()  # waits
         if not self._committer.busy and not self._gathering.wait(self._hub.uncommitted):
             self._commit()
         if self._hub.writable != self._reported:

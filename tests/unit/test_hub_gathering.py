@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatd.hub.gathering import COMMITS_WITHOUT, ENOUGH, FEW, Gathering
+from chatd.hub.gathering import COMMITS_WITHOUT, ENOUGH, Gathering
 
 
 class Clock:
@@ -74,7 +74,7 @@ def test_an_empty_commit_counts_for_nothing(clock: Clock) -> None:
 def test_a_small_batch_grows_without_being_looked_at(clock: Clock) -> None:
     gathering = Gathering(0.005, clock)
     assert gathering.rest(1) == 0  # due at once
-    gathering.committed(FEW - 1)
+    gathering.committed(ENOUGH - 1)
     clock.now += 0.002
     assert gathering.rest(1) == pytest.approx(0.003)
     assert gathering.rest(0) == 0  # nothing to wait for: whoever asks is answered
@@ -82,9 +82,9 @@ def test_a_small_batch_grows_without_being_looked_at(clock: Clock) -> None:
 
 def test_a_busy_hub_looks_at_what_arrives(clock: Clock) -> None:
     gathering = Gathering(0.005, clock)
-    gathering.committed(FEW)
+    gathering.committed(ENOUGH)
     clock.now += 0.002
     assert gathering.rest(1) == 0
     assert gathering.wait(1) == pytest.approx(0.003)
-    gathering.committed(FEW - 1)
+    gathering.committed(ENOUGH - 1)
     assert gathering.rest(1) > 0
