@@ -23,6 +23,7 @@ COLOURS = {
     "mosquitto": "#86efac",
     "prosody": "#a855f7",
     "floor": "#9ca3af",
+    "price": "#4b5563",
 }
 STEPS = 4
 

@@ -195,6 +195,15 @@ class Floor(Server):
         return [str(binary), str(self.port), str(self.certs)]
 
 
+class Price(Floor):
+    """The same, paying for chatd's promises: an fdatasync a message, a seal a delivery, an event's bytes."""
+
+    name = "price"
+
+    def command(self, path: str, file: Path) -> list[str]:
+        return [*super().command(path, file), str(self.folder / "price.messages")]
+
+
 SERVERS: dict[str, type[Server]] = {
-    s.name: s for s in (ChatdServer, Ngircd, Inspircd, Miniircd, Nats, Mosquitto, Prosody, Floor)
+    s.name: s for s in (ChatdServer, Ngircd, Inspircd, Miniircd, Nats, Mosquitto, Prosody, Floor, Price)
 }
