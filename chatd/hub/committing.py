@@ -9,7 +9,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 # Events from which a batch is worth a change of threads and back (about 0.1 ms).
-OVERLAP_EVENTS = 8
+OVERLAP_EVENTS = 32
 # From then on the loop waits for the disk, too: its heartbeat must not go on for a hub that hangs.
 PATIENCE_SECONDS = 1.0
 
