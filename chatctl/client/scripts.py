@@ -26,6 +26,8 @@ from chatd.proto.text import dm_room
 # Lines read ahead of the server's answers; a refusal is noticed this late at most.
 READ_AHEAD = 64
 ANSWER_TIMEOUT = 30.0
+# Events that one request may ask for.
+PAGE_LIMIT = 500
 _READ_SIZE = 64 * 1024
 
 
@@ -75,6 +77,30 @@ def past(client: Client, room: str, **page: Any) -> JsonObject:
         for user in room[1:].split(","):
             client.request("whois", user=user)  # raises where there is no such user
         return {"events": [], "more": False}
+
+
+def pages(
+    client: Client,
+    room: str,
+    *,
+    count: int = sys.maxsize,
+    before: int | None = None,
+    after: int | None = None,
+) -> list[JsonObject]:
+    """``count`` events of history, or all there are: a reply holds 64 KiB, however many were asked for."""
+    found: list[JsonObject] = []
+    more = True
+    while more and len(found) < count:
+        page = past(client, room, limit=min(PAGE_LIMIT, count - len(found)), before=before, after=after)
+        events: list[JsonObject] = page["events"]
+        more = page["more"] and bool(events)
+        if after is not None:
+            found += events
+            after = events[-1]["seq"] if events else after
+        else:
+            found[:0] = events
+            before = events[0]["seq"] if events else before
+    return found
 
 
 def typed(events: list[JsonObject]) -> list[Logged]:
@@ -176,7 +202,7 @@ class _Sender:
 @click.command()
 @click.argument("room", metavar="ROOM", type=room_name)
 @click.option(
-    "-n", "count", type=click.IntRange(1, 500), default=50, show_default=True, help="How many events."
+    "-n", "count", type=click.IntRange(1, PAGE_LIMIT), default=50, show_default=True, help="How many events."
 )
 @click.option("--before", type=click.IntRange(0), help="Only events before this sequence number.")
 @click.option("--after", type=click.IntRange(0), help="Only events after this sequence number.")
@@ -185,15 +211,20 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
     """Print the last events of ROOM, oldest first; with --json one JSON object a line."""
     with app.client() as client:
         name = enter(client, room)
-        result = past(client, name, limit=count, before=before, after=after)
-    for event in typed(result["events"]):
+        events = pages(client, name, count=count, before=before, after=after)
+    for event in typed(events):
         show_event(event, as_json=app.as_json, room=name)
 
 
 @click.command()
 @click.argument("query", nargs=-1, required=True)
 @click.option(
-    "-n", "count", type=click.IntRange(1, 500), default=50, show_default=True, help="How many messages."
+    "-n",
+    "count",
+    type=click.IntRange(1, PAGE_LIMIT),
+    default=50,
+    show_default=True,
+    help="How many messages.",
 )
 @click.option("--before", type=click.IntRange(0), help="Only messages before this sequence number.")
 @connecting

@@ -9,12 +9,11 @@ import click
 from chatctl import output
 from chatctl.client import CaughtUp, Client, Disconnected, Restored
 from chatctl.client.render import happening
-from chatctl.client.scripts import enter, past, show_event, typed
+from chatctl.client.scripts import PAGE_LIMIT, enter, pages, past, show_event, typed
 from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
-_PAGE = 500
 # Pages of so many events are looked through for the last N messages of a room in which people come and go.
 _PAGES, _PAGE_AT_LEAST = 20, 100
 
@@ -24,7 +23,7 @@ _PAGES, _PAGE_AT_LEAST = 20, 100
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(0, _PAGE),
+    type=click.IntRange(0, PAGE_LIMIT),
     default=10,
     show_default=True,
     help="Begin with the last N of what is shown.",
@@ -45,7 +44,10 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
         follower = _Follower(name, app.as_json, everything)
-        for event in _last(client, name, count, follower) if since is None else _after(client, name, since):
+        begin = (
+            _last(client, name, count, follower) if since is None else typed(pages(client, name, after=since))
+        )
+        for event in begin:
             follower.show(event)
         # Where nothing is said for a while, a program that hangs would look the same.
         output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
@@ -131,16 +133,3 @@ def _last(client: Client, room: str, count: int, follower: _Follower) -> list[ev
             break
         before = events[0].seq
     return found[-count:]
-
-
-def _after(client: Client, room: str, since: int) -> list[ev.Logged]:
-    """Everything after a sequence number."""
-    found: list[ev.Logged] = []
-    more = True
-    while more:
-        page = past(client, room, after=since, limit=_PAGE)
-        events = typed(page["events"])
-        found += events
-        more = page["more"] and bool(events)
-        since = events[-1].seq if events else since
-    return found

@@ -126,6 +126,23 @@ def test_send_takes_arguments_or_standard_input(daemon: Daemon) -> None:
     ]
 
 
+def test_history_is_as_long_as_was_asked_for(daemon: Daemon) -> None:
+    """Four replies' worth of it."""
+    name = room(daemon, "long")
+    said = [f"{number} ".ljust(500, "\N{SAUROPOD}") for number in range(130)]
+    chat(daemon, "send", name, "--lines", text="\n".join(said))
+    done = chat(daemon, "history", name, "--json", "-n", "130")
+    assert bodies(done) == said
+    seqs = [json.loads(line)["seq"] for line in done.stdout.splitlines()]
+    for arguments, found in (
+        (("-n", "125"), said[5:]),
+        (("-n", "100", "--before", str(seqs[120])), said[20:120]),
+        (("-n", "100", "--after", str(seqs[9])), said[10:110]),
+        (("-n", "500", "--after", str(seqs[9]), "--before", str(seqs[119])), said[10:119]),
+    ):
+        assert bodies(chat(daemon, "history", name, "--json", *arguments)) == found
+
+
 def test_a_sentence_in_the_place_of_the_room_is_explained(daemon: Daemon) -> None:
     done = chat(daemon, "send", "deploy is done", check=False)
     assert done.returncode == 2
