@@ -21,13 +21,12 @@ from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Presence, parse_from_server
 from chatd.proto.frames import STRING_LIMIT, JsonObject
+from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import dm_room
 
 # Lines read ahead of the server's answers; a refusal is noticed this late at most.
 READ_AHEAD = 64
 ANSWER_TIMEOUT = 30.0
-# Events that one request may ask for.
-PAGE_LIMIT = 500
 _READ_SIZE = 64 * 1024
 
 
@@ -89,17 +88,18 @@ def pages(
 ) -> list[JsonObject]:
     """``count`` events of history, or all there are: a reply holds 64 KiB, however many were asked for."""
     found: list[JsonObject] = []
-    more = True
-    while more and len(found) < count:
+    while len(found) < count:
         page = past(client, room, limit=min(PAGE_LIMIT, count - len(found)), before=before, after=after)
         events: list[JsonObject] = page["events"]
-        more = page["more"] and bool(events)
-        if after is not None:
-            found += events
-            after = events[-1]["seq"] if events else after
+        if not events:
+            break
+        if after is None:
+            found[:0], before = events, events[0]["seq"]
         else:
-            found[:0] = events
-            before = events[0]["seq"] if events else before
+            found += events
+            after = events[-1]["seq"]
+        if not page["more"]:
+            break
     return found
 
 

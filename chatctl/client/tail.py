@@ -9,10 +9,11 @@ import click
 from chatctl import output
 from chatctl.client import CaughtUp, Client, Disconnected, Restored
 from chatctl.client.render import happening
-from chatctl.client.scripts import PAGE_LIMIT, enter, pages, past, show_event, typed
+from chatctl.client.scripts import enter, pages, past, show_event, typed
 from chatctl.commands.common import App, connecting, room_name
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.requests import PAGE_LIMIT
 
 # Pages of so many events are looked through for the last N messages of a room in which people come and go.
 _PAGES, _PAGE_AT_LEAST = 20, 100

@@ -29,6 +29,7 @@ from chatctl.client.rooms import Rooms
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
+from chatd.proto.requests import PAGE_LIMIT
 
 # Calls for this user that came while they were not connected; older ones are found with /history.
 MISSED_LIMIT = 20
@@ -280,7 +281,7 @@ class Talk:
         if not limit:
             return []
         try:
-            result = await self.ask("history", room=room, limit=min(limit, 500))
+            result = await self.ask("history", room=room, limit=min(limit, PAGE_LIMIT))
         except ChatdError as error:
             if room.startswith("@"):
                 return []  # nobody wrote there yet

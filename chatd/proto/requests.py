@@ -22,7 +22,9 @@ RoomText = Annotated[str, Field(max_length=66)]
 ReasonText = Annotated[str, Field(max_length=256)]
 BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
 MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-PageSize = Annotated[int, Field(ge=1, le=500)]
+# Events in one page of resume, history and search.
+PAGE_LIMIT = 500
+PageSize = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86_400)]
 
 
