@@ -106,15 +106,14 @@ class Delivery:
 
     def _end_burst(self) -> None:
         """Whatever comes next comes after it for all its members."""
+        if not self._burst.frames:
+            return
         burst, self._burst = self._burst, Burst()
-        if burst.frames:
-            members = self._hearing(burst.room)
-            if burst.had:
-                for session in burst.had:
-                    if burst.room in session.rooms:
-                        self._queue([session], burst.rest(session), Due.NOW)
-                members = [session for session in members if session not in burst.had]
-            self._queue(members, burst.frames, Due.NOW)
+        members = self._hearing(burst.room)
+        for session in burst.had:
+            if burst.room in session.rooms:
+                self._queue([session], burst.rest(session), Due.NOW)
+        self._queue([session for session in members if session not in burst.had], burst.frames, Due.NOW)
 
     def _catch_up(self, session: Session) -> None:
         """The same for one session only."""
