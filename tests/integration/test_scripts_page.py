@@ -237,7 +237,7 @@ def unread(bot: subprocess.Popen[str]) -> int:
     return int(count)
 
 
-def test_sigterm_ends_it_though_nobody_reads(scripts: Scripts, alice: Client) -> None:
+def test_sigterm_ends_it_though_nobody_reads(scripts: Scripts) -> None:
     bot = scripts.bot()
     assert bot.stdout is not None and bot.stderr is not None
     read_until(bot, type="caught_up")

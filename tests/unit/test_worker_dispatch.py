@@ -38,6 +38,10 @@ class Hub:
         self._queue.clear()
 
 
+def dispatcher_of(hub: Hub) -> Dispatcher:
+    return Dispatcher(cast(Loop, SimpleNamespace(hub=hub, post=lambda *_: None)))
+
+
 def message(label: int) -> bytes:
     return encode({"type": "send", "id": label, "msg_id": f"{label:032x}", "to": "#lobby", "body": "hello"})
 
@@ -47,8 +51,7 @@ def test_a_session_that_ends_while_it_is_held_back_says_nothing_more(
     phase: Phase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, session = Hub(), Bench().session
-    loop = SimpleNamespace(hub=hub, post=lambda *_: None)
-    dispatcher = Dispatcher(cast(Loop, loop))
+    dispatcher = dispatcher_of(hub)
     # The second message has to wait, for longer than the test.
     session.bucket.change(1e-3, 1)
     held = threading.Event()
@@ -74,7 +77,7 @@ def test_a_session_that_ends_while_it_is_held_back_says_nothing_more(
 
 def test_what_comes_together_leaves_together() -> None:
     hub, session = Hub(), Bench().session
-    dispatcher = Dispatcher(cast(Loop, SimpleNamespace(hub=hub)))
+    dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
     dispatcher.records(session, [message(1), message(2) + message(3)])
     assert (hub.labels, hub.sends) == ([1, 2, 3], 1)
@@ -82,7 +85,7 @@ def test_what_comes_together_leaves_together() -> None:
 
 def test_what_came_before_a_broken_record_leaves() -> None:
     hub, session = Hub(), Bench().session
-    dispatcher = Dispatcher(cast(Loop, SimpleNamespace(hub=hub)))
+    dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
     with pytest.raises(ChatdError, match="E100"):
         dispatcher.records(session, [message(1), message(2)[:-1]])
@@ -91,7 +94,7 @@ def test_what_came_before_a_broken_record_leaves() -> None:
 
 def test_what_waits_for_answers_has_sent_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     hub, session = Hub(), Bench().session
-    dispatcher = Dispatcher(cast(Loop, SimpleNamespace(hub=hub)))
+    dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
     room = iter([True, False, True])
     sent_by_then = []
