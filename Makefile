@@ -52,7 +52,7 @@ test: $(DEV) ## set up and run all tests
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 chaos: $(DEV) ## kill -9 everything under load and judge what is left (KILLS=, SEED=, MINUTES=)
-	@$(BIN)/python -m tests.crash.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
 
 bench: $(DEV) ## measure beside other servers, with all sizes; an hour (ROUNDS=)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from chatctl import output
-from chatctl.client.scripts import search
-from chatctl.commands import moderation, people, server
-from chatctl.commands.common import root_options
-from chatctl.commands.top import top
+from chatctl.admin import people, sanctions, server
+from chatctl.admin.top import top
+from chatctl.connecting import root_options
+from chatctl.scripts.one_shot import search
 from chatd import __version__
-from chatd.completion import completion_command
+from chatd.console import output
+from chatd.console.shell_completion import completion_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,17 +48,17 @@ def server_group() -> None:
 
 
 for command in (
-    moderation.kick,
-    moderation.ban,
-    moderation.unban,
-    moderation.bans,
-    moderation.mute,
-    moderation.unmute,
-    moderation.revoke,
+    sanctions.kick,
+    sanctions.ban,
+    sanctions.unban,
+    sanctions.bans,
+    sanctions.mute,
+    sanctions.unmute,
+    sanctions.revoke,
 ):
     cli.add_command(command)
     user.add_command(command)
-for command in (moderation.redact, moderation.freeze):
+for command in (sanctions.redact, sanctions.freeze):
     cli.add_command(command)
     room.add_command(command)
 cli.add_command(people.users)

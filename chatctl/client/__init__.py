@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chatctl.client.library import Client
-from chatctl.client.local import (
+from chatctl.client._client import Client
+from chatctl.client._notices import (
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -14,7 +14,7 @@ from chatctl.client.local import (
     Sent,
     SentResult,
 )
-from chatctl.client.profile import load_identity
+from chatctl.client._profile import load_identity
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 from chatd.proto.events import (

@@ -1,5 +1,5 @@
 """The child's end of supervision, used by the hub and the workers."""
 
-from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_OK, EXIT_STORAGE, Supervised
+from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_OK, EXIT_STORAGE, Supervised
 
 __all__ = ["EXIT_CONFIG", "EXIT_INTEGRITY", "EXIT_OK", "EXIT_STORAGE", "Supervised"]

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from chatd.child.channel import FDS_VARIABLE
+from chatd.child.supervised import FDS_VARIABLE
 
 LOADED: Final = b"loaded"
 MAX_REQUEST: Final = 32 * 1024

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from chatd import __version__
-from chatd.cli.backupfiles import (
+from chatd.cli.backup_files import (
     ended_by_signals,
     new_file,
     opened,
@@ -27,9 +27,9 @@ from chatd.config.home import Home
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
-from chatd.store.backup import Facts, Manifest, write_backup
-from chatd.store.logcopy import copied_log, require_space
-from chatd.store.sealed import unusable
+from chatd.store.archive import Facts, Manifest, write_backup
+from chatd.store.log_copy import copied_log, require_space
+from chatd.store.sealed_file import unusable
 
 _PAIRS = ("ca", "server", "envelope")
 

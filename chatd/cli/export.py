@@ -12,12 +12,12 @@ from typing import Any, BinaryIO
 
 import click
 
-from chatd.cli.backupfiles import ended_by_signals, new_file, shown_progress
+from chatd.cli.backup_files import ended_by_signals, new_file, shown_progress
 from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.errors import ChatdError
-from chatd.store.export import Choice, Report, check_export, export
+from chatd.store.record_export import Choice, Report, check_export, export
 
 # A body has at most 64 KiB, and JSON within JSON doubles its quotes; a longer line is none of ours.
 LINE_LIMIT = 512 * 1024

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from chatd import figures
 from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.console import format as fmt
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
@@ -83,12 +83,12 @@ def status(home: Home, as_json: bool) -> None:
     box: Any = answer.get("box") or {}
     click.echo(
         f"chatd {answer['version']}  {answer['state']}  {answer['address']}  "
-        f"pid {answer['pid']}  up {figures.duration(answer['uptime'])}"
+        f"pid {answer['pid']}  up {fmt.duration(answer['uptime'])}"
     )
     if box:
-        click.echo(f"box  {figures.box(box)}")
+        click.echo(f"box  {fmt.box(box)}")
     children: Any = answer["children"]
-    heading, *rows = figures.processes(children)
+    heading, *rows = fmt.processes(children)
     click.echo(heading)
     for row, child in zip(rows, children, strict=True):
         click.echo(row)

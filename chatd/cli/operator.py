@@ -6,11 +6,11 @@ import socket
 import time
 from pathlib import Path
 
-from chatd.child.unix import connect_unix
+from chatd.child.unix_socket import connect_unix
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.recovery import carry_out
-from chatd.hub.wire import LinkBuffer, pack
+from chatd.link.wire import LinkBuffer, pack
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
 from chatd.supervisor.control import ask
 

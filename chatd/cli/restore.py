@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from chatd.cli.backup import check_certificates
-from chatd.cli.backupfiles import (
+from chatd.cli.backup_files import (
     ended_by_signals,
     opened,
     passphrase_option,
@@ -26,13 +26,13 @@ from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
-from chatd.store.backup import LOG_NAME, Archive, Manifest
+from chatd.store.archive import LOG_NAME, Archive, Manifest
+from chatd.store.branches import begin_branch
 from chatd.store.disk import sync_folder
-from chatd.store.lineage import begin_branch
-from chatd.store.logcopy import Progress, check_log, require_space
+from chatd.store.log_copy import Progress, check_log, require_space
 from chatd.store.mark import MARK_NAME
-from chatd.store.sealed import unusable
-from chatd.supervisor.pidlock import PidLock
+from chatd.store.sealed_file import unusable
+from chatd.supervisor.pid_lock import PidLock
 
 _STAGING = ".restore"
 _MARK = f"data/{MARK_NAME}"

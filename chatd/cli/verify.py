@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from chatd.cli.backupfiles import shown_progress
+from chatd.cli.backup_files import shown_progress
 from chatd.cli.export import check_file
 from chatd.cli.output import EXIT_FAILED, emit_json, note
 from chatd.config.home import Home
 from chatd.proto.text import visible
 from chatd.store.mark import read_mark
-from chatd.store.verify import verify as verify_log
+from chatd.store.verifier import verify as verify_log
 
 
 @click.command()

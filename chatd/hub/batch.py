@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chatd.faults import crash_point
-from chatd.store.eventlog import EventLog
-from chatd.store.records import Entry
+from chatd.crashpoints import crash_point
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog
 
 Key = tuple[str, str]
 

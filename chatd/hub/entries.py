@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from chatd.hub.state.context import Principal
 from chatd.hub.state.model import audience_of
-from chatd.hub.state.turn import Principal
 from chatd.proto.frames import JsonObject, compact
-from chatd.store.records import Entry
+from chatd.store.entry import Entry
 
 
 def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> Entry:

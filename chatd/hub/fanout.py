@@ -11,7 +11,7 @@ from typing import NamedTuple
 from chatd.hub.links import Link
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state.model import EVERYONE, State, audience_of
-from chatd.hub.wire import pack_header, pack_with
+from chatd.link.wire import pack_header, pack_with
 from chatd.proto.frames import JsonObject, encode, frame
 from chatd.proto.text import dm_members
 
@@ -74,7 +74,7 @@ class Fanout:
                 self._recent[place] = Recent(seq, None, b"")
 
     def _to_room(self, operation: str, room: str, data: bytes) -> None:
-        """Queue a client frame for a room's live sessions; the operations are in chatd.hub.wire."""
+        """Queue a client frame for a room's live sessions; the operations are in chatd.link.wire."""
         audience = self._audience.get(room)
         if audience:
             packed = pack_with(_room_header(operation, room), data)

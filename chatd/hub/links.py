@@ -6,8 +6,8 @@ import itertools
 import socket
 from collections.abc import Iterator
 
-from chatd.hub.wire import LINK_VERSION, Header, LinkBuffer, pack
-from chatd.logs.records import get_log
+from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, LinkClosedError, pack
+from chatd.logs.logger import get_log
 
 log = get_log("server")
 
@@ -18,10 +18,6 @@ RECEIVE_BYTES = 256 * 1024
 BACKLOG_BYTES = 32 * 1024 * 1024
 
 _numbers = itertools.count(1)
-
-
-class LinkClosedError(Exception):
-    """The peer is gone, or the link had to be cut."""
 
 
 class Link:

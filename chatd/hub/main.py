@@ -7,16 +7,16 @@ import sys
 import time
 from functools import partial
 
-from chatd.child.channel import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
+from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.config.schema import Settings
+from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.faults import crash_point
-from chatd.hub.core import Hub
+from chatd.hub.hub import Hub
+from chatd.hub.loop import HubServer
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import clock, recover
-from chatd.hub.server import HubServer
-from chatd.logs.records import get_log
-from chatd.store.eventlog import EventLog
+from chatd.logs.logger import get_log
+from chatd.store.event_log import EventLog
 from chatd.store.reserve import release_reserve, take_reserve
 
 log = get_log("server")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chatd.errors import ChatdError
-from chatd.logs.records import get_log
+from chatd.logs.logger import get_log
 from chatd.proto.frames import frame
-from chatd.store.reader import MAX_ROOMS, Reader
-from chatd.store.search import SearchIndex
+from chatd.store.log_reader import MAX_ROOMS, Reader
+from chatd.store.search_index import SearchIndex
 
 log = get_log("errors")
 

@@ -11,8 +11,8 @@ from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reading import Done, Job, Page, ReadThread
 from chatd.hub.sessions import Session, Sessions
-from chatd.hub.state import gate
-from chatd.hub.state.turn import Turn
+from chatd.hub.state import authorize
+from chatd.hub.state.context import Turn
 from chatd.proto import requests as rq
 
 
@@ -42,7 +42,7 @@ class Reads:
 
     def answer(self, asked: Asked, turn: Turn, request: rq.Resume | rq.History | rq.Search) -> None:
         """Answer now or later. Raises what refuses the request."""
-        gate.permit(turn, request)
+        authorize.permit(turn, request)
         head = turn.state.head
         if isinstance(request, rq.Resume):
             if asked.session is None:

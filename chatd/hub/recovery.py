@@ -8,16 +8,16 @@ from pathlib import Path
 import orjson
 
 from chatd.config.schema import Settings
-from chatd.faults import crash_point
+from chatd.crashpoints import crash_point
 from chatd.hub.entries import to_entry
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import gate, rooms
+from chatd.hub.state import authorize, rooms
+from chatd.hub.state.context import OPERATOR, Turn
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
-from chatd.hub.state.turn import OPERATOR, Turn
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import parse_request
-from chatd.store.eventlog import EventLog
+from chatd.store.event_log import EventLog
 
 # State events replayed at a start before a new snapshot is worth writing.
 SNAPSHOT_AFTER = 5_000
@@ -52,7 +52,7 @@ def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject
     try:
         turn = Turn(recover(events), Rules.from_settings(settings), OPERATOR, clock(), Sessions())
         rooms.ensure_configured(turn)
-        result = gate.decide(turn, parse_request(request))
+        result = authorize.decide(turn, parse_request(request))
         events.append([to_entry(event, OPERATOR) for event in turn.events])
     finally:
         events.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from chatd.hub.state.turn import Principal
+from chatd.hub.state.context import Principal
 
 if TYPE_CHECKING:
     from chatd.hub.links import Link
@@ -36,7 +36,7 @@ class _Person:
 
 
 class Sessions:
-    """The registry; implements `chatd.hub.state.turn.Presence`."""
+    """The registry; implements `chatd.hub.state.context.Presence`."""
 
     def __init__(self) -> None:
         self.opened_total = 0

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chatd.hub.state import erasing
-from chatd.hub.state.turn import OPERATOR
+from chatd.hub.state import redaction
+from chatd.hub.state.context import OPERATOR
 
 if TYPE_CHECKING:
-    from chatd.hub.core import Hub
+    from chatd.hub.hub import Hub
 
 # Verifying what came after the last snapshot takes 2 us an event (docs/reliability.md): 0.1 s at a start.
 SNAPSHOT_EVENTS = 50_000
@@ -42,10 +42,10 @@ class Upkeep:
             return
         self._next_expiry = turn.now + EXPIRY_MS
         for name, room in hub.state.rooms.items():
-            due = erasing.expires_before(turn, name)
+            due = redaction.expires_before(turn, name)
             seqs = hub.log.older_messages(name, room.expired, due, EXPIRY_MESSAGES) if due else []
             if seqs:
-                erasing.expire(turn, name, seqs)
+                redaction.expire(turn, name, seqs)
                 hub.record(turn)
             if len(seqs) == EXPIRY_MESSAGES:
                 self._next_expiry = turn.now  # there is more: go on at the next turn of the loop

@@ -6,9 +6,9 @@ import json
 from collections import deque
 from typing import Final
 
-from chatd.logs.files import LogFiles
-from chatd.logs.lines import LineBuffer
-from chatd.logs.records import CATEGORIES, PIPE_LINE, get_log
+from chatd.logs.line_buffer import LineBuffer
+from chatd.logs.logfiles import LogFiles
+from chatd.logs.logger import CATEGORIES, PIPE_LINE, get_log
 
 KEPT_LINES: Final = 20
 STDERR_LINE: Final = 2000

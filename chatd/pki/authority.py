@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from chatd.errors import ChatdError
 from chatd.pki import profiles
-from chatd.pki.files import PRIVATE, PUBLIC, create_file, replace_file
+from chatd.pki.keyfiles import PRIVATE, PUBLIC, create_file, replace_file
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653

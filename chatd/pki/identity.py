@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
-from chatd.pki.files import PRIVATE, create_file
+from chatd.pki.keyfiles import PRIVATE, create_file
 from chatd.pki.profiles import PARSE_ERRORS, DeviceName, device_of
 
 SCHEMA = "1"

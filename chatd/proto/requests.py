@@ -1,6 +1,6 @@
 """Every request a client can make, as one table: its fields, the permission it needs, how it is handled.
 
-The permission is a column here and is checked in one place (`chatd.hub.state.gate`), never in a handler.
+The permission is a column here and is checked in one place (`chatd.hub.state.authorize`), never in a handler.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from struct import error as StructError
 import apsw
 
 from chatd.store.database import query
-from chatd.store.records import Entry, Point
+from chatd.store.entry import Entry, Point
 
 # seq, at, then the lengths of kind, room, device, msg_id: with every length in front no two different
 # rows can give the same bytes.

@@ -6,7 +6,7 @@ import os
 from os import fdatasync, pwrite
 from pathlib import Path
 
-from chatd.faults import crash_point
+from chatd.crashpoints import crash_point
 
 _CHUNK_BYTES = 1024 * 1024
 

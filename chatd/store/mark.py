@@ -14,7 +14,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from chatd.store.disk import sync_folder, write_synced
-from chatd.store.records import Point
+from chatd.store.entry import Point
 
 MARK_NAME = "mark"
 _MAGIC = b"CHM1"

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from chatd.child.lines import MAX_LINE, ChannelClosedError, JsonChannel
-from chatd.child.unix import connect_unix, listen_unix
+from chatd.child.json_channel import MAX_LINE, ChannelClosedError, JsonChannel
+from chatd.child.unix_socket import connect_unix, listen_unix
 from chatd.errors import ChatdError
 
 SOCKET: Final = "run/control.sock"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from chatd.child.unix import listen_unix
+from chatd.child.unix_socket import listen_unix
 from chatd.errors import ChatdError
 
 BACKLOG: Final = 1024

@@ -16,16 +16,16 @@ from typing import Final
 from chatd.child import EXIT_INTEGRITY
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
+from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.faults import crash_point
 from chatd.logs import get_log, set_level
-from chatd.logs.files import FilesHandler, LogFiles
-from chatd.supervisor.arbiter import Arbiter
+from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.supervisor.control import ask
 from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, Launched, allow_descriptors
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
-from chatd.supervisor.pidlock import PidLock, kill_leftovers
+from chatd.supervisor.pid_lock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
+from chatd.supervisor.supervisor import Arbiter
 
 CONSOLE_LOG: Final = "run/console.log"
 CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import psutil
 
-from chatd.supervisor.children import Child
+from chatd.supervisor.child import Child
 
 
 class MonitorSettings(Protocol):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from chatd.faults import crash_point
-from chatd.supervisor.children import Child
+from chatd.crashpoints import crash_point
+from chatd.supervisor.child import Child
 
 Operation = Generator[None, None, None]
 

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from chatd.child.channel import FDS_VARIABLE
-from chatd.child.lines import ChannelClosedError, JsonChannel
+from chatd.child.json_channel import ChannelClosedError, JsonChannel
+from chatd.child.supervised import FDS_VARIABLE
 from chatd.logs.capture import ChildCapture
-from chatd.logs.files import LogFiles
+from chatd.logs.logfiles import LogFiles
 from chatd.supervisor.launch import child_environment
 
 READ_SIZE: Final = 65536

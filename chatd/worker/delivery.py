@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from chatd.errors import ChatdError
-from chatd.logs.records import get_log
+from chatd.logs.logger import get_log
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import FRAME_LIMIT, encode
 from chatd.worker.burst import Burst

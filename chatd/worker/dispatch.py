@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.faults import crash_point
 from chatd.proto.events import error_frame
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode, split
 from chatd.proto.requests import By, Spec, label_of, parse_request
 from chatd.worker.session import Phase, Session
 
 if TYPE_CHECKING:
-    from chatd.worker.loop import Loop
+    from chatd.worker.worker import Loop
 
 # Requests of one session that may wait for the hub, and their bytes; then its reader stops reading, and
 # TCP stops the client. The client library keeps at most 64 in flight.

@@ -11,8 +11,8 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 
+from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.faults import crash_point
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.worker.session import Phase, Session
 

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from chatd.crashpoints import crash_point
 from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, SessionKeys, pack
 from chatd.errors import ChatdError
-from chatd.faults import crash_point
-from chatd.net.channel import TlsChannel
 from chatd.pki.profiles import DeviceName, device_of
 from chatd.proto.frames import FRAME_LIMIT
-from chatd.proto.plain import PlainOpener, PlainSealer
+from chatd.proto.unsealed import PlainOpener, PlainSealer
 from chatd.worker.session import Opening, Sealing
+from chatd.worker.tls import TlsChannel
 
 ALPN_ENVELOPE = "chatd/1"
 ALPN_PLAIN = "chatd-plain/1"
@@ -67,7 +67,7 @@ class Login:
         self._credentials = credentials
         self._deadline = deadline
         # With hundreds of logins that compute at the same time the worker's loop stood in line for the
-        # interpreter for seconds, and was taken for hung (tests/crash/chaos/storm.py).
+        # interpreter for seconds, and was taken for hung (tests/chaos/storm.py).
         self._turn = turn
         self._channel = TlsChannel(credentials.context, server_side=True)
         self._received = 0

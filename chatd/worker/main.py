@@ -11,16 +11,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from chatd.child.channel import EXIT_CONFIG, Supervised
+from chatd.child.supervised import EXIT_CONFIG, Supervised
 from chatd.config.schema import Settings
+from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.faults import crash_point
-from chatd.logs.records import get_log
+from chatd.logs.logger import get_log
 from chatd.pki.contexts import server_context
-from chatd.worker.handler import ChatListener
-from chatd.worker.hublink import HubLink
+from chatd.worker.hub_link import HubLink
 from chatd.worker.login import ALPN_ENVELOPE, ALPN_PLAIN, Credentials
-from chatd.worker.loop import Loop
+from chatd.worker.reader import ChatListener
+from chatd.worker.worker import Loop
 
 log = get_log("server")
 log_errors = get_log("errors")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from enum import Enum, IntEnum
 from typing import Protocol
 
-from chatd.net.channel import TlsChannel
 from chatd.pki.profiles import DeviceName
-from chatd.policy.quotas import TokenBucket
+from chatd.worker.ratelimit import TokenBucket
+from chatd.worker.tls import TlsChannel
 
 
 class Sealing(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from chatd.errors import ChatdError
-from chatd.logs.records import get_log
+from chatd.logs.logger import get_log
 from chatd.pki.explain import expired
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import encode

@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.bench.bench_server import Server
 from tests.bench.chathome import ChatHome
 from tests.bench.machine import about, allow_descriptors, calibrate
 from tests.bench.report import text
-from tests.bench.server import Server
 from tests.bench.servers import SERVERS
 from tests.bench.trial import Shape, measure
 

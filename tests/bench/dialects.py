@@ -20,7 +20,7 @@ from chatd.crypto.handshake import ClientHandshake, pack
 from chatd.pki.contexts import envelope_key_of
 from chatd.pki.identity import read_identity
 from chatd.proto.frames import encode
-from tests.bench.wire import Connection, context
+from tests.bench.wire_client import Connection, context
 
 BODY_BYTES = 120
 MARK = b"|"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from chatd.child.unix import connect_unix
-from chatd.hub.wire import LINK_VERSION, LinkBuffer, pack
+from chatd.child.unix_socket import connect_unix
+from chatd.link.wire import LINK_VERSION, LinkBuffer, pack
 from chatd.proto.frames import HEADER_SIZE, encode
 from tests.bench.hubload import request
 from tests.support.daemon import Daemon, running

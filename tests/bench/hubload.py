@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from chatd.config.schema import Settings
-from chatd.hub.core import Hub
+from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import carry_out, recover
-from chatd.hub.wire import LINK_VERSION
+from chatd.link.wire import LINK_VERSION
 from chatd.proto.frames import HEADER_SIZE, encode
-from chatd.store.eventlog import EventLog
+from chatd.store.event_log import EventLog
 from tests.bench.dialects import body
 
 

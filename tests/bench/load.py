@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.bench.dialects import DIALECTS, MARK, STAMP, Dialect, body
 from tests.bench.machine import allow_descriptors
-from tests.bench.wire import Connection
+from tests.bench.wire_client import Connection
 
 # Slots of the shared file.
 DELIVERED, SENT = 0, 1

@@ -23,20 +23,20 @@ from typing import NamedTuple
 
 from chatd.crypto.records import SERVER_TO_CLIENT, Opener, Sealer
 from chatd.hub.arrivals import read
-from chatd.hub.wire import pack
-from chatd.net.channel import TlsChannel
+from chatd.link.wire import pack
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.contexts import server_context
 from chatd.pki.identity import write_identity
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import HEADER_SIZE, decode, encode
 from chatd.proto.requests import parse_request
-from chatd.store.eventlog import EventLog
+from chatd.store.event_log import EventLog
 from chatd.worker.delivery import Delivery
 from chatd.worker.flush import flush_all
 from chatd.worker.session import Phase, Session
+from chatd.worker.tls import TlsChannel
 from tests.bench.hubload import HubLoad, hub_load, request
-from tests.bench.wire import context
+from tests.bench.wire_client import context
 from tests.support.storelog import NOW, entries
 
 SECONDS = 0.4

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.bench.bench_server import Server
 from tests.bench.chathome import ROOMS
-from tests.bench.server import Server
 
 FLOOR_SOURCE = Path(__file__).with_name("floor.c")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import apsw
 
-from chatd.store.eventlog import EventLog
-from chatd.store.records import Entry
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog
 from tests.bench.hubflow import hub_flow
 from tests.support.storelog import NOW, entries
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.bench_server import Server
 from tests.bench.load import DELIVERED, SENT, SHARED_BYTES, Shared
 from tests.bench.machine import settle, usage
-from tests.bench.server import Server
 
 Json = dict[str, Any]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from chatctl.client import Parted
-from chatctl.client.render import title
-from tests.conformance.conversation import Listener
+from chatctl.model.render import title
+from tests.conformance.script import Listener
 from tests.conformance.seat import TOKEN, Seat, Shown, read_lines_of_text
 from tests.support.daemon import BIN, Daemon, wait_until
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conversation import hold, judge
 from tests.conformance.programs import BotSeat, LibrarySeat, PlainSeat, ScriptsSeat
 from tests.conformance.screens import LineSeat, WindowSeat, missing_terminal
+from tests.conformance.script import hold, judge
 from tests.conformance.seat import Seat
 from tests.support.daemon import Daemon
 from tests.support.xvfb import missing as missing_display

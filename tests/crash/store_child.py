@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from chatd.store.eventlog import EventLog
+from chatd.store.event_log import EventLog
 from tests.support.storelog import NOW, entries
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chatd.faults import POINTS
-from tests.crash.chaos import kills, points
+from chatd.crashpoints import POINTS
+from tests.chaos import kills, points
 
 KILLS = int(os.environ.get("CHATD_TEST_KILLS", "20"))
 # Anew each time, and in the assertion's message: a failure is replayed with it.

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.crash.chaos.chain import Event, Log, read_log
-from tests.crash.chaos.checker import Run, Verdict, incidents, judge
-from tests.crash.chaos.journal import Journal, Line, read_journal
+from tests.chaos.checker import Run, Verdict, incidents, judge
+from tests.chaos.journal import Journal, Line, read_journal
+from tests.chaos.log_chain import Event, Log, read_log
 from tests.support.storelog import filled
 
 

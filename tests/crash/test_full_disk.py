@@ -15,14 +15,14 @@ import pytest
 from chatctl.client import Client, Message, Sent
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.core import Hub
+from chatd.hub.hub import Hub
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import recover
 from chatd.pki.identity import read_identity
 from chatd.proto.frames import JsonObject
-from chatd.store.eventlog import EventLog
+from chatd.store.event_log import EventLog
 from chatd.store.reserve import RESERVE_BYTES, RESERVE_NAME, release_reserve, take_reserve
-from chatd.store.verify import verify
+from chatd.store.verifier import verify
 from tests.crash.test_store_power import _disk_error
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.hubedge import Edge

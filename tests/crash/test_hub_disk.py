@@ -16,16 +16,16 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.core import Hub
+from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import recover
-from chatd.hub.wire import LinkBuffer
+from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
-from chatd.store import eventlog
-from chatd.store.eventlog import EventLog
-from chatd.store.reader import Reader
-from chatd.store.verify import verify
+from chatd.store import event_log
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import Reader
+from chatd.store.verifier import verify
 from tests.crash.test_store_power import _cut_at, _disk_error
 from tests.support.hubedge import commit_in_turns
 from tests.support.storelog import NOW
@@ -40,7 +40,7 @@ SERIAL = "a1"
 
 @pytest.fixture(autouse=True)
 def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventlog, "CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(event_log, "CHECKPOINT_PAGES", 12)
 
 
 class Told:

@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store.eventlog import EventLog, Reader
-from chatd.store.verify import verify
+from chatd.store.event_log import EventLog, Reader
+from chatd.store.verifier import verify
 from tests.support.storelog import NOW, assert_holds, entries, entry, filled, msg_id
 
 ROUNDS = int(os.environ.get("CHATD_TEST_CORRUPTIONS", "150"))

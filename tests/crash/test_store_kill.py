@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chatd.store.verify import verify
+from chatd.store.verifier import verify
 from tests.support.lines import next_line
 from tests.support.storelog import assert_holds
 

@@ -12,9 +12,9 @@ import apsw
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store import database, eventlog
-from chatd.store.eventlog import EventLog
-from chatd.store.verify import verify
+from chatd.store import database, event_log
+from chatd.store.event_log import EventLog
+from chatd.store.verifier import verify
 from tests.support.storelog import NOW, assert_holds, entries
 from tests.support.vfs import Disk, PowerCut, mounted
 
@@ -24,7 +24,7 @@ SEED = int(os.environ.get("CHATD_TEST_SEED", "1"))
 
 @pytest.fixture(autouse=True)
 def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventlog, "CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(event_log, "CHECKPOINT_PAGES", 12)
 
 
 def _scenario(data: Path, vfs: str, acked: list[int]) -> None:

@@ -12,7 +12,7 @@ from tests.support.terminal import TMUX, Terminal
 
 # Python runs this before the program: of all that arrives, the first frame after the welcome is too much.
 FAULT = """
-from chatctl.client.session import Phase, Session
+from chatctl.client._session import Phase, Session
 
 receive = Session.receive
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chatctl.client import Client, read_identity
-from chatd.store.export import Choice, check_export, export
+from chatd.store.record_export import Choice, check_export, export
 from tests.support.daemon import Daemon, running
 
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"

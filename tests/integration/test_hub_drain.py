@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from chatd.proto.frames import decode
-from chatd.store.reader import Reader
+from chatd.store.log_reader import Reader
 from tests.bench.hubflow import HubFlow
 from tests.support.daemon import running
 

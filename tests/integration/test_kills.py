@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.conversation import Talker, judge
 from tests.support.daemon import Daemon, running, wait_until
+from tests.support.scripted_talk import Talker, judge
 
 # So that the talkers are limited by the server and not by its rate limit.
 _MUCH = {"messages_per_second": 100_000, "burst": 100_000}

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from chatd.child.unix import connect_unix
+from chatd.child.unix_socket import connect_unix
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 from chatd.supervisor.health import MAX_BOOT_FAILURES

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from chatd.errors import ChatdError
 from chatd.store.chain import link_entry
-from chatd.store.records import Entry
-from chatd.store.searchquery import parse
+from chatd.store.entry import Entry
+from chatd.store.search_query import parse
 from tests.support.storelog import NOW
 
 _PIECES = st.sampled_from(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from chatctl.client import Client, read_identity
-from chatctl.client.local import Connected, Disconnected
+from chatctl.client._notices import Connected, Disconnected
 from chatd.cli.users import add_user
 from chatd.config.home import Home
 from chatd.config.loading import load_settings

@@ -9,7 +9,7 @@ import ssl
 import sys
 from pathlib import Path
 
-from chatd.child.channel import Supervised
+from chatd.child.supervised import Supervised
 
 # As of one that has been used before the fork.
 ssl.RAND_bytes(1)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chatctl.client import answers
-from chatctl.client.completion import LineCompleter
-from chatctl.client.render import Line, View, name, render
-from chatctl.client.rooms import Rooms
-from chatctl.client.screen import Screen
+from chatctl.model import answers
+from chatctl.model.render import Line, View, name, render
+from chatctl.terminal.line_rooms import Rooms
+from chatctl.terminal.screen import Screen
+from chatctl.terminal.tab_completion import LineCompleter
 from chatd.proto import events as ev
 from tests.support.hostile import TEXTS
 

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from chatd.config.schema import Settings
-from chatd.hub.core import Hub
+from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reading import ReadThread
 from chatd.hub.recovery import recover
-from chatd.hub.wire import LinkBuffer
+from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import JsonObject, decode, split
-from chatd.store.eventlog import EventLog
-from chatd.store.reader import Reader
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import Reader
 
 START = 1_700_000_000_000
 
 
 class Edge:
-    """A worker as chatd.hub.wire describes it: knows which sessions hear which rooms."""
+    """A worker as chatd.link.wire describes it: knows which sessions hear which rooms."""
 
     def __init__(self) -> None:
         ours, self._sock = socket.socketpair()

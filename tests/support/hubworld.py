@@ -8,11 +8,11 @@ from typing import Any
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import gate
+from chatd.hub.state import authorize
+from chatd.hub.state.context import OPERATOR, Presence, Principal, Turn
 from chatd.hub.state.model import State
 from chatd.hub.state.rooms import ensure_configured
 from chatd.hub.state.rules import Rules
-from chatd.hub.state.turn import OPERATOR, Presence, Principal, Turn
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import parse_request
@@ -91,15 +91,15 @@ class World:
 
 def _carry_out(turn: Turn, request: rq.AnyRequest) -> JsonObject:
     if isinstance(request, rq.History):
-        gate.permit(turn, request)
+        authorize.permit(turn, request)
         turn.member(request.room)
         return {"rooms": [request.room]}
     if isinstance(request, _READS):
-        gate.permit(turn, request)
+        authorize.permit(turn, request)
         return {"rooms": turn.readable()}
     if isinstance(request, rq.Redact):
         turn.target = ("message", request.room)
-    return gate.decide(turn, request)
+    return authorize.decide(turn, request)
 
 
 def copies(build: Callable[[], World]) -> Callable[[], World]:

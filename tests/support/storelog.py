@@ -6,8 +6,8 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
-from chatd.store.eventlog import EventLog, Reader
-from chatd.store.records import Entry
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog, Reader
 
 NOW = 1_700_000_000_000
 ROOMS = ("#lobby", "#war", "@alice @bob", None)

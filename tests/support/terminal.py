@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.daemon import wait_until
-from tests.support.screens import Screen, read_rows
+from tests.support.rendered_screens import Screen, read_rows
 
 TMUX = shutil.which("tmux")
 ENDED = "ended with the exit code"

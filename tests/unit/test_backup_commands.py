@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from chatd.cli.backupfiles import ended_by_signals, new_file
+from chatd.cli.backup_files import ended_by_signals, new_file
 from chatd.cli.root import main
 from chatd.errors import ChatdError
-from chatd.supervisor.pidlock import PidLock
+from chatd.supervisor.pid_lock import PidLock
 from tests.support.daemon import BIN, Daemon
 
 WORDS = "correct horse battery staple"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store.sealed import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES, Opener, Sealer
+from chatd.store.sealed_file import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES, Opener, Sealer
 
 WORDS = b"correct horse battery"
 COST = 10  # enough for a test; real files take 17

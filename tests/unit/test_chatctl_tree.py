@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
+from chatctl import chat
 from chatctl import cli as chatctl
-from chatctl.client import cli as chat
 
 MANUAL = Path(__file__).parents[2] / "docs" / "chatctl.md"
 ROOTS = {"chatctl": chatctl.cli, "chat": chat.cli}

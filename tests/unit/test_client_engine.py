@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import pytest
 
-from chatctl.client import engine, library
-from chatctl.client.library import Client
-from chatctl.client.local import Acknowledged, CaughtUp, Connected, Disconnected
-from chatctl.client.outbox import Outbox
-from chatctl.client.transport import Transport
+from chatctl.client import _client, _engine
+from chatctl.client._client import Client
+from chatctl.client._notices import Acknowledged, CaughtUp, Connected, Disconnected
+from chatctl.client._outbox import Outbox
+from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto.events import Message
@@ -121,7 +121,7 @@ class Network:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     made = Network()
-    monkeypatch.setattr(library, "Transport", made.dial)
+    monkeypatch.setattr(_client, "Transport", made.dial)
     return made
 
 
@@ -166,7 +166,7 @@ def test_a_server_that_answers_slowly_is_waited_for(make: Callable[..., Client],
     link = network.next()
     wait_until(lambda: link.steps == 3, what="the first step")
     for _ in range(3):
-        now[0] += engine.CONNECT_TIMEOUT - 1
+        now[0] += _engine.CONNECT_TIMEOUT - 1
         step(link)
     link.greet()
     client.wait_connected(WAIT)
@@ -179,10 +179,10 @@ def test_a_login_does_not_take_for_ever(make: Callable[..., Client], network: Ne
     client = make(clock=lambda: now[0], reconnect=False)
     link = network.next()
     wait_until(lambda: link.steps == 999, what="the first step")
-    while now[0] < 1000.0 + engine.LOGIN_LIMIT - engine.CONNECT_TIMEOUT:
-        now[0] += engine.CONNECT_TIMEOUT - 1
+    while now[0] < 1000.0 + _engine.LOGIN_LIMIT - _engine.CONNECT_TIMEOUT:
+        now[0] += _engine.CONNECT_TIMEOUT - 1
         step(link)
-    now[0] = 1000.0 + engine.LOGIN_LIMIT
+    now[0] = 1000.0 + _engine.LOGIN_LIMIT
     link.theirs.send(b"\0")
     with pytest.raises(ChatdError, match="within 30 seconds"):
         client.wait_connected(WAIT)
@@ -359,7 +359,7 @@ def narrow(
     make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Client, Link]:
     """A client that is live, and its queue full with three events."""
-    monkeypatch.setattr(library, "QUEUE_LIMIT", 3)
+    monkeypatch.setattr(_client, "QUEUE_LIMIT", 3)
     client = make()
     link = network.next()
     link.greet()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import outbox
-from chatctl.client.local import Sent
-from chatctl.client.outbox import FILE_NAME, Outbox
+from chatctl.client import _outbox
+from chatctl.client._notices import Sent
+from chatctl.client._outbox import FILE_NAME, Outbox
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from tests.support.lines import next_line
@@ -23,8 +23,8 @@ LINEAGE = (Branch("a" * 32, 0),)
 LEAVE_BEHIND = """
 import os, sys
 from pathlib import Path
-from chatctl.client.local import Sent
-from chatctl.client.outbox import Outbox
+from chatctl.client._notices import Sent
+from chatctl.client._outbox import Outbox
 box = Outbox(Path(sys.argv[1]))
 box.load()
 for n in range(3):
@@ -122,7 +122,7 @@ def test_a_living_clients_messages_are_left_to_it_and_a_dead_ones_taken_over(tmp
 def test_a_reused_pid_is_not_taken_for_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = Outbox(tmp_path)
     box.add(sent(1))
-    monkeypatch.setattr(outbox, "_started", lambda pid: "another start")
+    monkeypatch.setattr(_outbox, "_started", lambda pid: "another start")
     later = Outbox(tmp_path)
     assert ids(later.load()[0]) == [sent(1).msg_id]
     later.close()
@@ -130,7 +130,7 @@ def test_a_reused_pid_is_not_taken_for_the_owner(tmp_path: Path, monkeypatch: py
 
 
 def test_a_full_outbox_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "ROWS_LIMIT", 2)
+    monkeypatch.setattr(_outbox, "ROWS_LIMIT", 2)
     box = Outbox(tmp_path)
     box.add(sent(1))
     box.add(sent(2))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client.profile import find_identity
-from chatctl.client.scripts import read_lines
+from chatctl.client._profile import find_identity
+from chatctl.scripts.one_shot import read_lines
 from chatd.errors import ChatdError
 from chatd.proto.frames import STRING_LIMIT
 

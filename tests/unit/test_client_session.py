@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chatctl.client.local import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
-from chatctl.client.session import (
+from chatctl.client._notices import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
+from chatctl.client._session import (
     FULL_DISK_DELAY,
     IN_FLIGHT_LIMIT,
     SEND_AGAIN_DELAY,

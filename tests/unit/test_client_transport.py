@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import Client, Connected, engine
+from chatctl.client import Client, Connected, _engine
 from chatd.crypto.handshake import HANDSHAKE_LIMIT
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.contexts import server_context
 from chatd.pki.identity import Identity, read_identity, write_identity
 from chatd.proto.frames import FRAME_LIMIT, encode
-from chatd.proto.plain import PlainSealer
+from chatd.proto.unsealed import PlainSealer
 from tests.support.certificates import NOW, make_home
 from tests.unit.test_client_session import bye, message, welcome
 
@@ -141,7 +141,7 @@ def after_tls(data: bytes, alpn: str = "chatd/1") -> Behaviour:
 def test_wrong_servers_are_told_in_words(
     serve: Callable[..., Client], behave: Behaviour, codes: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatctl.client.session.WELCOME_TIMEOUT", 0.5)
+    monkeypatch.setattr("chatctl.client._session.WELCOME_TIMEOUT", 0.5)
     with pytest.raises(ChatdError) as failed:
         serve(behave).wait_connected(WAIT)
     assert failed.value.code in codes, str(failed.value)
@@ -166,7 +166,7 @@ def test_a_goodbye_is_read_although_the_connection_ends_with_it(serve: Callable[
 
 
 def test_a_silent_server_is_given_up(serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(_engine, "CONNECT_TIMEOUT", 0.2)
 
     def silent(connection: socket.socket, server: Server) -> None:
         until_closed(connection)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from chatctl.client import engine
+from chatctl.client import _engine
 from chatd.cli.root import main as chatd_command
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
@@ -19,7 +19,7 @@ from chatd.proto import text
 from chatd.proto.events import EVENTS, Limits
 from chatd.proto.requests import REQUESTS
 from chatd.worker import login
-from tests.support.doctables import PROTOCOL, TABLES, refreshed, tables_in
+from tests.tools.doctables import PROTOCOL, TABLES, refreshed, tables_in
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -35,7 +35,7 @@ def _document(name: str) -> str:
 def test_protocol_tables_are_those_of_the_code() -> None:
     document = PROTOCOL.read_text("utf-8")
     assert tables_in(document) == set(TABLES)
-    assert document == refreshed(document), "run: python -m tests.support.doctables"
+    assert document == refreshed(document), "run: python -m tests.tools.doctables"
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -81,8 +81,8 @@ def test_protocol_tells_the_fields_of_an_event(name: str) -> None:
         f"a seq of 2^{records.RECORDS_PER_KEY.bit_length() - 1} or more",
         f"2^{records.BYTES_PER_KEY.bit_length() - 1} bytes of plaintext",
         f"The last epoch is {records.LAST_EPOCH}",
-        f"min({engine.BACKOFF_LIMIT:g} s, {engine.BACKOFF_BASE} s * 2^n)",
-        f"held for {engine.GOOD_SESSION:g} s",
+        f"min({_engine.BACKOFF_LIMIT:g} s, {_engine.BACKOFF_BASE} s * 2^n)",
+        f"held for {_engine.GOOD_SESSION:g} s",
     ],
 )
 def test_protocol_says(words: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatd.errors import ChatdError
 from chatd.proto import frames
 from chatd.proto.frames import decode, encode, frame, split
-from chatd.proto.plain import PlainOpener, PlainSealer
+from chatd.proto.unsealed import PlainOpener, PlainSealer
 
 
 def code_of(payload: bytes) -> str:

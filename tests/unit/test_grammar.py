@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from chatctl.client.actions import HANDLERS, SWITCHING
-from chatctl.client.answers import help_lines
-from chatctl.client.grammar import TABLE, Call, Mistake, Say, parse, permitted
-from chatctl.client.render import plain
+from chatctl.model.answers import help_lines
+from chatctl.model.grammar import TABLE, Call, Mistake, Say, parse, permitted
+from chatctl.model.render import plain
+from chatctl.terminal.actions import HANDLERS, SWITCHING
 from chatd.policy.roles import PERMISSIONS
 
 READ: dict[str, tuple[str, dict[str, Any]]] = {

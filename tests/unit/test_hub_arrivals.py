@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.arrivals import read
-from chatd.hub.wire import LINK_VERSION, Header
+from chatd.link.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
 from tests.support.hubedge import Edge, HubBox
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.hub import fanout as fanout_module
-from chatd.hub import wire
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.sessions import Session, Sessions
-from chatd.hub.state.turn import Principal
-from chatd.hub.wire import HEADER_LENGTH, LENGTH, LINK_FRAME_LIMIT, Header, LinkBuffer, pack
+from chatd.hub.state.context import Principal
+from chatd.link import wire
+from chatd.link.wire import HEADER_LENGTH, LENGTH, LINK_FRAME_LIMIT, Header, LinkBuffer, pack
 from chatd.proto.frames import JsonObject, frame
 from tests.support.hubworld import World
 

@@ -9,9 +9,9 @@ import pytest
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import gate, rooms, talking
+from chatd.hub.state import authorize, messages, rooms
+from chatd.hub.state.context import OPERATOR, Principal, Turn
 from chatd.hub.state.model import State
-from chatd.hub.state.turn import OPERATOR, Principal, Turn
 from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import MAP_LIMIT, encode
 from tests.support.hubworld import DEVICE, World
@@ -159,7 +159,7 @@ def test_limits_on_rooms(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limit_on_conversations(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talking, "CONVERSATIONS_LIMIT", 1)
+    monkeypatch.setattr(messages, "CONVERSATIONS_LIMIT", 1)
     assert world.outcome("bob", "send", to="@carl", body="x") == "ok"
     assert world.outcome("alice", "send", to="@carl", body="x") == "E409"
     assert world.outcome("bob", "send", to="@alice", body="x") == "E409"
@@ -306,7 +306,7 @@ def test_admission(world: World, user: str, device: str, serial: str, total: int
     known = world.state.users["alice" if user == "alice" else "bob"].devices[DEVICE].serial
     turn = Turn(world.state, world.rules, Principal(user, device), world.now, Sessions())
     try:
-        gate.admit(turn, known if serial == "ok" else "dead", total=total)
+        authorize.admit(turn, known if serial == "ok" else "dead", total=total)
     except ChatdError as error:
         assert error.code == outcome
     else:

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from chatd.hub.reading import PAGE_BYTES, Job, Page, history_job, resume_job
-from chatd.store.eventlog import EventLog, Reader
-from chatd.store.reader import MAX_ROOMS
-from chatd.store.records import Entry
-from chatd.store.search import SearchIndex
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog, Reader
+from chatd.store.log_reader import MAX_ROOMS
+from chatd.store.search_index import SearchIndex
 from tests.support.storelog import NOW, entry
 
 # More than one statement can ask for.

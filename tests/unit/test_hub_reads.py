@@ -14,8 +14,8 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.hub.reading import ReadThread
-from chatd.store.eventlog import EventLog
-from chatd.store.search import SearchIndex
+from chatd.store.event_log import EventLog
+from chatd.store.search_index import SearchIndex
 from tests.support.hubedge import START, HubBox
 
 WAIT = 30.0

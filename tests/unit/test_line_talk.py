@@ -10,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client.actions import carry_out
-from chatctl.client.completion import LineCompleter
-from chatctl.client.grammar import Call, parse
-from chatctl.client.local import (
+from chatctl.client._notices import (
     Acknowledged,
     CaughtUp,
     Connected,
@@ -23,9 +20,12 @@ from chatctl.client.local import (
     Sent,
     SentResult,
 )
-from chatctl.client.render import Line, plain
-from chatctl.client.rooms import RECENT_LIMIT, ROOMS_LIMIT, Rooms
-from chatctl.client.talk import Talk
+from chatctl.model.grammar import Call, parse
+from chatctl.model.render import Line, plain
+from chatctl.terminal.actions import carry_out
+from chatctl.terminal.line_rooms import RECENT_LIMIT, ROOMS_LIMIT, Rooms
+from chatctl.terminal.tab_completion import LineCompleter
+from chatctl.terminal.talk import Talk
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 

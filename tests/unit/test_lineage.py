@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from chatd.errors import ChatdError
 from chatd.proto.lineage import LINEAGE_LIMIT, Branch, common_point, parse_lineage, trimmed
+from chatd.store.branches import begin_branch
 from chatd.store.database import DATABASE_NAME
-from chatd.store.eventlog import Entry, EventLog
-from chatd.store.lineage import begin_branch
-from chatd.store.verify import verify
+from chatd.store.event_log import Entry, EventLog
+from chatd.store.verifier import verify
 
 
 def branch(name: str, began: int) -> Branch:

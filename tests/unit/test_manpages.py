@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 import pytest
 
-from chatd.completion import SHELLS
+from chatd.console.shell_completion import SHELLS
 from tests.support.daemon import BIN
-from tests.support.manpages import PROGRAMS, ROOT, generated, runnable
 from tests.support.terminal import TMUX, Terminal
+from tests.tools.manpages import PROGRAMS, ROOT, generated, runnable
 
 COMMANDS = [item for name, root in PROGRAMS.items() for item in runnable(name, root)]
 FILES = generated()
@@ -30,7 +30,7 @@ SHOWN = [
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_committed_files_are_those_of_the_code(file: Path) -> None:
-    assert file.read_text("utf-8") == FILES[file], "run: python -m tests.support.manpages"
+    assert file.read_text("utf-8") == FILES[file], "run: python -m tests.tools.manpages"
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])

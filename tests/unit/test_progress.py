@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from chatd.cli.backupfiles import shown_progress
+from chatd.cli.backup_files import shown_progress
 
 
 @pytest.mark.parametrize(

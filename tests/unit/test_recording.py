@@ -6,9 +6,9 @@ import json
 import re
 from xml.etree import ElementTree
 
-from tests.support.film import Film, Frame
-from tests.support.recording import CAST, PICTURE
-from tests.support.screens import Screen, Span, Style, read_rows
+from tests.support.rendered_screens import Screen, Span, Style, read_rows
+from tests.tools.film import Film, Frame
+from tests.tools.recording import CAST, PICTURE
 
 _MOST_BYTES = 300_000
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.client.reflow import breaks_anew, rows_above
+from chatctl.terminal.reflow import breaks_anew, rows_above
 
 WIDE = [2] * 20
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chatctl.client import answers
-from chatctl.client.grammar import TABLE
-from chatctl.client.local import AnyEvent, Disconnected
-from chatctl.client.render import Quote, View, day_of, mentions, plain, render, render_plain, title
-from chatctl.client.wrapping import columns, wrap
+from chatctl.client._notices import AnyEvent, Disconnected
+from chatctl.model import answers
+from chatctl.model.grammar import TABLE
+from chatctl.model.render import Quote, View, day_of, mentions, plain, render, render_plain, title
+from chatctl.terminal.wrapping import columns, wrap
 from chatd.errors import ChatdError
 from chatd.proto.events import Bye, Presence, Slowed, parse_from_server
 from chatd.proto.text import visible

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from chatd.child.lines import MAX_LINE
-from chatd.child.unix import connect_unix
+from chatd.child.json_channel import MAX_LINE
+from chatd.child.unix_socket import connect_unix
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.logs.files import LogFiles
+from chatd.logs.logfiles import LogFiles
 from chatd.supervisor.control import MAX_CLIENTS, SOCKET, ControlServer, Reply, answer, ask, refusal
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
-from chatd.supervisor.loop import Loop
 from chatd.supervisor.monitor import Every, Monitor
-from chatd.supervisor.pidlock import CHILDREN_FILE, PidLock, kill_leftovers, remember_children
+from chatd.supervisor.pid_lock import CHILDREN_FILE, PidLock, kill_leftovers, remember_children
 from chatd.supervisor.process import ChildSpec, RealProcess
+from chatd.supervisor.signal_selector import Loop
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from chatd.errors import ChatdError
 from chatd.supervisor import operations
-from chatd.supervisor.children import DRAIN_SECONDS, TERM_SECONDS, Child, Tools
+from chatd.supervisor.child import DRAIN_SECONDS, TERM_SECONDS, Child, Tools
 from chatd.supervisor.health import (
     BOOT_SECONDS,
     DUMP_SECONDS,

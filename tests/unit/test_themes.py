@@ -9,8 +9,8 @@ import click
 import pytest
 
 import chatctl.client
-from chatctl.client.cli import cli
-from chatctl.client.themes import DEFAULT_THEME, THEMES, style_of
+from chatctl.chat import cli
+from chatctl.terminal.themes import DEFAULT_THEME, THEMES, style_of
 
 SOURCES = Path(chatctl.client.__file__).parent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client.window.drafts import CHARS_LIMIT, DRAFTS_LIMIT, FILE_NAME, Drafts
+from chatctl.window.drafts import CHARS_LIMIT, DRAFTS_LIMIT, FILE_NAME, Drafts
 
 
 def written(folder: Path, drafts: dict[str, str]) -> Path:

@@ -12,7 +12,7 @@ from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity, write_identity
 
-first_run = pytest.importorskip("chatctl.client.window.first_run", exc_type=ImportError)
+first_run = pytest.importorskip("chatctl.window.first_run", exc_type=ImportError)
 
 
 def made_now(path: Path) -> Identity:

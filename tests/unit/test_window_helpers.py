@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client.window.completing import Completing
-from chatctl.client.window.conversation import Member
-from chatctl.client.window.model import WindowModel
-from chatctl.client.window.notify import PAUSE_SECONDS, Notifier
+from chatctl.model.conversation import Member
+from chatctl.model.window_model import WindowModel
+from chatctl.window.notify import PAUSE_SECONDS, Notifier
+from chatctl.window.tab_cycle import Completing
 from tests.support.daemon import wait_until
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.client import grammar
-from chatctl.client.local import (
+from chatctl.client._notices import (
     Acknowledged,
     CaughtUp,
     Connected,
@@ -15,11 +14,12 @@ from chatctl.client.local import (
     Sent,
     SentResult,
 )
-from chatctl.client.window import commands
-from chatctl.client.window.book import ROOMS_LIMIT, Erased
-from chatctl.client.window.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
-from chatctl.client.window.model import WindowModel
-from chatctl.client.window.timeline import Block, Known, blocks, changes, line_count, splices
+from chatctl.model import grammar
+from chatctl.model.book import ROOMS_LIMIT, Erased
+from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
+from chatctl.model.window_model import WindowModel
+from chatctl.window import commands
+from chatctl.window.timeline import Block, Known, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, Opener, Sealer
-from chatd.net.channel import TlsChannel
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.worker.delivery import LATER_TURNS, Delivery
 from chatd.worker.session import Phase, Session
+from chatd.worker.tls import TlsChannel
 
 GATHER_MS = 10.0
 WAIT = LATER_TURNS * GATHER_MS / 1e3

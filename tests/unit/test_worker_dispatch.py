@@ -13,8 +13,8 @@ from chatd.proto.frames import encode
 from chatd.proto.requests import Spec
 from chatd.worker import dispatch
 from chatd.worker.dispatch import Dispatcher
-from chatd.worker.loop import Loop
 from chatd.worker.session import Phase, Session
+from chatd.worker.worker import Loop
 from tests.unit.test_worker_timers import Bench
 
 WAIT = 30.0

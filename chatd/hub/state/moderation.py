@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state import rooms
+from chatd.hub.state.context import Cut, Turn, sanction_text
 from chatd.hub.state.model import Sanction
-from chatd.hub.state.turn import Cut, Turn, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name, visible

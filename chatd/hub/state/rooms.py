@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.turn import SERVER, Turn
+from chatd.hub.state.context import SERVER, Turn
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_room, visible

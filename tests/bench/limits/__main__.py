@@ -9,7 +9,7 @@
     replay     one client reads 200,000 messages
 
 A thousand clients whose server is restarted under them are a trial of their own:
-python -m tests.crash.chaos storm --clients 1000 --what server
+python -m tests.chaos storm --clients 1000 --what server
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.limits import gathering, join, longlog, many, replay, slow, workers
-from tests.bench.limits.stage import Stage, say
+from tests.bench.limits.testbed import Stage, say
 from tests.bench.limits.verdict import Result, table
 from tests.bench.machine import about, allow_descriptors, calibrate
 from tests.bench.trial import Json

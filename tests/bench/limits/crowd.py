@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.limits.stage import Chatd
+from tests.bench.limits.testbed import Chatd
 from tests.bench.load import SENT, SHARED_BYTES, Shared
 from tests.bench.machine import settle, usage
 from tests.bench.trial import Json, Process
 
-MODULE = "tests.bench.limits.members"
+MODULE = "tests.bench.limits.member_count"
 
 
 class Crowd:

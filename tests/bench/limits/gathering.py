@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.bench.limits.disk import commit_ages
-from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
+from tests.bench.bench_server import Server
+from tests.bench.limits.disk_load import commit_ages
+from tests.bench.limits.testbed import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_most, middle, told
-from tests.bench.server import Server
 from tests.bench.servers import Floor
 from tests.bench.trial import Json, Shape
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.bench.limits.stage import Chatd, Stage, chosen, steadiness
+from tests.bench.bench_server import Server
+from tests.bench.limits.testbed import Chatd, Stage, chosen, steadiness
 from tests.bench.limits.verdict import Result, Row, at_most, middle, told
-from tests.bench.server import Server
 from tests.bench.trial import Json, Shape
 
 LOAD = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.bench.limits.crowd import Crowd
-from tests.bench.limits.stage import Chatd, Stage, say, serving
+from tests.bench.limits.testbed import Chatd, Stage, say, serving
 from tests.bench.limits.verdict import Result, Row, at_most, exactly, told
 from tests.bench.machine import settle, usage
 from tests.bench.trial import Json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.limits.crowd import Crowd
-from tests.bench.limits.stage import Chatd, Stage, serving
+from tests.bench.limits.testbed import Chatd, Stage, serving
 from tests.bench.limits.verdict import Result, Row, at_least, middle, told
 from tests.bench.machine import settle, usage
 from tests.bench.trial import Json

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from tests.bench.dialects import DIALECTS
-from tests.bench.limits.stage import Chatd, Stage, say, serving
+from tests.bench.limits.testbed import Chatd, Stage, say, serving
 from tests.bench.limits.verdict import Result, Row, at_most, exactly, middle, told
 from tests.bench.machine import usage
 from tests.bench.trial import Json, Shape, Trial
-from tests.bench.wire import Connection
+from tests.bench.wire_client import Connection
 
 LOAD = 10_000
 CLIENTS = 50

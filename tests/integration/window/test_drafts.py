@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chatctl.client import Client, read_identity
-from chatctl.client.profile import state_folder
-from chatctl.client.window.drafts import FILE_NAME
+from chatctl.client._profile import state_folder
+from chatctl.window.drafts import FILE_NAME
 from tests.support.daemon import Daemon, wait_until
 from tests.support.windows import WAIT, heard, opened
 from tests.support.xvfb import Display, missing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatctl.client import Client, read_identity
-from chatctl.client.window.control import Control
+from chatctl.window.controller import Control
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from tests.support.certificates import DEVICE, forge, signer
@@ -22,7 +22,7 @@ from tests.support.windows import WAIT, Opened, opened, started
 from tests.support.xvfb import Display, missing, open_window
 
 if TYPE_CHECKING:
-    from chatctl.client.window.app import Window
+    from chatctl.window.window import Window
 
 tk = pytest.importorskip("tkinter")
 
@@ -59,9 +59,9 @@ def test_a_kick_and_a_ban_are_told_to_the_others(screen: Display, daemon: Daemon
 @pytest.fixture
 def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Client]], Window]]:
     """Makes a window in this very process: what is not a text of Tk's cannot be read from outside."""
-    from chatctl.client.window.app import Window
-    from chatctl.client.window.drafts import Drafts
-    from chatctl.client.window.theme import Theme
+    from chatctl.window.drafts import Drafts
+    from chatctl.window.theme import Theme
+    from chatctl.window.window import Window
 
     made: list[Window] = []
 
@@ -103,7 +103,7 @@ def turn(window: Window) -> bool:
 def test_what_is_erased_goes_from_the_search_panel(
     daemon: Daemon, bob: Client, make: Callable[[Callable[[], Client]], Window]
 ) -> None:
-    from chatctl.client.window.search import SearchSheet
+    from chatctl.window.search_panel import SearchSheet
 
     here = make(lambda: Client(read_identity(daemon.identity("carol"))))
     wait_until(lambda: turn(here) and "bob" in here.model.here.members, what="the members of the room")

@@ -1,0 +1,84 @@
+"""Who there is, in which rooms, and what they may do."""
+
+from __future__ import annotations
+
+import click
+
+from chatctl.connecting import App, connecting, room_name
+from chatd.console import output
+from chatd.proto.frames import JsonObject
+
+
+@click.command()
+@connecting
+def users(app: App) -> None:
+    """List every user with role, devices and presence."""
+    result = app.ask_pages("users", "users", "user")
+    columns: output.Columns = {
+        "user": str,
+        "role": str,
+        "state": output.plain,
+        "devices": str,
+        "pinned": output.yes_no,
+        "banned": output.yes_no,
+    }
+    app.show(result, lambda: output.table(result["users"], columns))
+
+
+@click.command()
+@connecting
+def rooms(app: App) -> None:
+    """List the rooms you may see."""
+    result = app.ask_pages("rooms", "rooms", "room")
+    columns: output.Columns = {
+        "room": str,
+        "members": str,
+        "guests": output.yes_no,
+        "joined": output.yes_no,
+        "topic": output.plain,
+    }
+    app.show(result, lambda: output.table(result["rooms"], columns))
+
+
+@click.command()
+@click.argument("room", metavar="ROOM", type=room_name)
+@connecting
+def who(app: App, room: str) -> None:
+    """List the members of ROOM (the # may be left out)."""
+    result: JsonObject = {"room": room} | app.ask_pages("who", "members", "user", room=room)
+    columns: output.Columns = {"user": str, "role": str, "state": str, "text": output.plain}
+    app.show(result, lambda: output.table(result["members"], columns))
+
+
+@click.command("set")
+@click.argument("user")
+@click.argument("role")
+@connecting
+def role_set(app: App, user: str, role: str) -> None:
+    """Give USER the role ROLE, at once and for all devices.
+
+    Roles fixed under roles.assigned in config/settings.json can only be changed there.
+    """
+    result = app.ask("role_set", user=user, role=role)
+    app.show(result, lambda: output.line(f"{result['user']} is now {result['role']}"))
+
+
+@click.command("show")
+@click.argument("user", required=False)
+@connecting
+def role_show(app: App, user: str | None) -> None:
+    """Show what every role may do, or which role USER has."""
+    result = app.ask("role_show", user=user)
+
+    def in_words() -> None:
+        if user is not None:
+            fixed = "  (fixed in config/settings.json)" if result["pinned"] else ""
+            output.line(f"{result['user']}  {result['role']}{fixed}")
+            return
+        for role, permissions in result["roles"].items():
+            default = "  (default)" if role == result["default"] else ""
+            output.line(f"{role}{default}: {output.joined(permissions)}")
+        for name, role in result["pinned"].items():
+            output.line(f"fixed in config/settings.json: {name} is {role}")
+
+    app.show(result, in_words)

@@ -1,0 +1,93 @@
+"""The server as a whole: its numbers, announcements, and what its error codes mean."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from chatctl.connecting import App, connecting
+from chatd.codes import CODES
+from chatd.console import format as fmt
+from chatd.console import output
+from chatd.proto.frames import JsonObject
+
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show them again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between, for --watch.",
+)
+@connecting
+def stats(app: App, watch: bool, interval: float) -> None:
+    """Show connections, messages, and every process of the server.
+
+    With --watch and --json: one JSON object a line.
+    """
+    with app.client(reconnect=watch) as client:
+        while True:
+            result = client.request("stats")
+            if watch and not app.as_json and sys.stdout.isatty():
+                click.echo(_CLEAR, nl=False)
+            _show(app, result)
+            if not watch:
+                return
+            sys.stdout.flush()
+            time.sleep(interval)
+
+
+def _show(app: App, result: JsonObject) -> None:
+    app.show(result, lambda: _in_words(result))
+
+
+def _in_words(result: JsonObject) -> None:
+    connections, messages, box = result["connections"], result["messages"], result.get("box") or {}
+    output.line(f"{result['server']}  chatd {result['version']}  up {fmt.duration(result['uptime'])}")
+    now, total, limit = (connections[name] for name in ("now", "total", "limit"))
+    output.line(f"connections    {now} now, {total} in total, {limit} at most")
+    counted = ", ".join(
+        f"{messages[name]} {name}" for name in ("accepted", "delivered", "filtered", "refused")
+    )
+    output.line(f"messages       {counted}; last in the log: {result['head']}")
+    if not result.get("writable", True):
+        output.line("DISK FULL      nothing is written, reads go on; free disk space (E504)")
+    output.line(f"crypto errors  {result['crypto_errors']}")
+    output.line(f"rooms, users   {result['rooms']}, {result['users']}")
+    if box:
+        output.line(f"box            {fmt.box(box)}")
+    if result["processes"]:
+        click.echo()
+        for line in fmt.processes(result["processes"]):
+            output.line(line)
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@connecting
+def announce(app: App, text: tuple[str, ...]) -> None:
+    """Say TEXT to everybody on the server."""
+    result = app.ask("announce", body=" ".join(text))
+    app.show(result, lambda: output.line(f"announced as {result['seq']}"))
+
+
+@click.command()
+@click.argument("code")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1) for programs.")
+def explain(code: str, as_json: bool) -> int:
+    """Tell what an error or warning CODE such as E204 means and what to do. Needs no server."""
+    entry = CODES.get(code.upper())
+    if entry is None:
+        output.note(f"error: there is no code {code}. The codes are listed in docs/protocol.md")
+        return output.NOT_FOUND
+    if as_json:
+        output.json_line({"code": code.upper(), **entry._asdict()})
+    else:
+        output.line(f"{code.upper()}  {entry.name}\nwhat happened: {entry.summary}\nwhat to do: {entry.fix}")
+    return output.OK

@@ -1,0 +1,100 @@
+"""`chat`: the line client on a terminal, a pipe to a room without one, and commands for scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from chatctl.client._profile import load_identity, state_folder
+from chatctl.connecting import room_name, root_options
+from chatctl.model.grammar import COMMANDS
+from chatctl.scripts.bot import bot
+from chatctl.scripts.one_shot import history, search, send, whoami
+from chatctl.scripts.tail import tail
+from chatctl.window.command import window
+from chatd import __version__
+from chatd.console import output
+from chatd.console.shell_completion import completion_command
+
+
+class _Chat(click.Group):
+    """Tells those who look for a command of the conversation where it is."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in COMMANDS and word not in self.commands:
+            raise click.UsageError(f"In the conversation it is /{word}: start chat, then type that.", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Chat, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@root_options
+@click.option(
+    "--room",
+    metavar="ROOM",
+    type=room_name,
+    default="#lobby",
+    show_default=True,
+    help="Room to be in (the # may be left out).",
+)
+@click.option("--plain", is_flag=True, help="Send the lines of standard input, print what the room shows.")
+@click.option(
+    "--theme",
+    type=click.Choice(["dark", "light", "plain"]),
+    default="dark",
+    show_default=True,
+    envvar="CHAT_THEME",
+    show_envvar=True,
+    help="Colours of the line client, for the ground of the terminal.",
+)
+@click.version_option(__version__, prog_name="chat")
+@click.pass_context
+def cli(
+    context: click.Context, identity: str | None, home: str | None, room: str, plain: bool, theme: str
+) -> int:
+    """Chat. On a terminal this opens the line client; /help lists its commands.
+
+    Without a terminal (or with --plain) every line of standard input is sent to the room, and what the
+    room shows is printed, until the end of input. The identity is --identity, CHATD_IDENTITY, the home's
+    first admin, or ~/.config/chatd/identity.pem. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not
+    permitted, 5 server unreachable, 6 partly done.
+    """
+    if context.invoked_subcommand is not None:
+        return output.OK
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if plain or not interactive:
+        return _plain(identity, home, room)
+    return _line(identity, home, room, theme)
+
+
+def _plain(identity: str | None, home: str | None, room: str) -> int:
+    from chatctl.client import Client
+    from chatctl.scripts.pipe import run
+
+    with Client(load_identity(identity, home)) as client:
+        return run(client, room, sys.stdin, sys.stdout)
+
+
+def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
+    from chatctl.client import Client
+    from chatctl.terminal.line_client import run
+
+    known = load_identity(identity, home)
+    state: Path = state_folder(known, os.environ)
+    with Client(known, state=state) as client:
+        return run(client, room, theme)
+
+
+for command in (send, tail, history, search, whoami, bot, window):
+    cli.add_command(command)
+cli.add_command(completion_command("chat"))
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(output.run(cli, "chat"))

@@ -1,0 +1,221 @@
+"""What a client keeps on disk: messages the server has not answered yet, and the cursor.
+
+One SQLite file per identity, which several clients of that identity may have open at once. Rows belong
+to the client that wrote them; a client that starts takes over those of clients that are no more. Should
+two ever send the same row, nothing is doubled: the server knows the msg_id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from chatctl.client._notices import Sent
+from chatd.errors import ChatdError
+from chatd.proto.lineage import Branch, parse_lineage
+
+FILE_NAME = "client.db"
+# More than anybody types during an outage; a script that outruns this is told so.
+ROWS_LIMIT = 100_000
+_BUSY_TIMEOUT = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, msg_id TEXT NOT NULL UNIQUE,
+    target TEXT NOT NULL, body TEXT NOT NULL, kind TEXT NOT NULL, reply_to INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS cursor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
+"""
+# Files from before there were lineages get the column when they are opened.
+_LINEAGE = "ALTER TABLE cursor ADD COLUMN lineage TEXT"
+_SAVE = """INSERT INTO cursor(one, seq, lineage) VALUES (1, ?1, ?2)
+ ON CONFLICT DO UPDATE SET seq = excluded.seq, lineage = excluded.lineage
+ WHERE ?3 OR excluded.lineage IS NOT cursor.lineage OR excluded.seq > cursor.seq"""
+
+
+class Kept(NamedTuple):
+    """What a client left: unanswered messages, the cursor, and the lineage of the log it belongs to."""
+
+    sent: list[Sent]
+    cursor: int | None
+    lineage: tuple[Branch, ...]
+
+
+class Keeping(Protocol):
+    """Where a client keeps its outbox and cursor."""
+
+    def load(self) -> Kept: ...
+    def add(self, sent: Sent) -> None: ...
+    def remove(self, sent: Sent) -> None: ...
+    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None: ...
+    def close(self) -> None: ...
+
+
+class Memory:
+    """Keeps nothing: for one-shot commands, whose exit code tells what became of their message."""
+
+    def load(self) -> Kept:
+        return Kept([], None, ())
+
+    def add(self, sent: Sent) -> None:
+        pass
+
+    def remove(self, sent: Sent) -> None:
+        pass
+
+    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Outbox:
+    """The file in ``folder``. Thread-safe. Every method raises E606 when the file cannot be used."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        # Held for one statement at a time: adding (caller's thread), removing (I/O thread).
+        self._lock = threading.Lock()
+        self._owner = f"{os.getpid()}:{_started(os.getpid())}:{os.urandom(8).hex()}"
+        self._database = self._open(folder)
+
+    def _open(self, folder: Path) -> sqlite3.Connection:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Created with the right mode before SQLite does it with the umask's.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            raise ChatdError("E606", f"cannot use {self._path}: {error.strerror}") from None
+        with self._told():
+            database = sqlite3.connect(
+                self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+            try:
+                # Not WAL: the file is tiny and must be safe on whatever the home directory is mounted from.
+                database.execute("PRAGMA journal_mode = DELETE")
+                database.execute("PRAGMA synchronous = FULL")
+                database.executescript(_SCHEMA)
+                _add_lineage(database)
+            except BaseException:
+                database.close()
+                raise
+        return database
+
+    def load(self) -> Kept:
+        """Take over what clients that are no more left unanswered, oldest first; and the cursor."""
+        with self._lock, self._told(), self._transaction():
+            owners = [str(o) for (o,) in self._database.execute("SELECT DISTINCT owner FROM outbox")]
+            for owner in owners:
+                if not _alive(owner):
+                    self._database.execute(
+                        "UPDATE outbox SET owner = ? WHERE owner = ?", (self._owner, owner)
+                    )
+            rows = self._database.execute(
+                "SELECT msg_id, target, body, kind, reply_to FROM outbox WHERE owner = ? ORDER BY n",
+                (self._owner,),
+            ).fetchall()
+            cursor, lineage = self._database.execute("SELECT seq, lineage FROM cursor").fetchone() or (
+                None,
+                None,
+            )
+        return Kept([Sent(*row) for row in rows], cursor, _lineage(lineage))
+
+    def add(self, sent: Sent) -> None:
+        """Keep a message until `remove`. On return it survives a crash. Raises E409 when full."""
+        with self._lock, self._told(), self._transaction():
+            (count,) = self._database.execute("SELECT count(*) FROM outbox").fetchone()
+            if count >= ROWS_LIMIT:
+                raise ChatdError("E409", f"{count} messages wait to be sent", "wait until the server is back")
+            self._database.execute(
+                "INSERT INTO outbox (owner, msg_id, target, body, kind, reply_to) VALUES (?, ?, ?, ?, ?, ?)",
+                (self._owner, sent.msg_id, sent.to, sent.body, sent.kind, sent.reply_to),
+            )
+
+    def remove(self, sent: Sent) -> None:
+        """The message was answered."""
+        with self._lock, self._told():
+            self._database.execute("DELETE FROM outbox WHERE msg_id = ?", (sent.msg_id,))
+
+    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
+        """Remember that everything up to ``seq`` of the log with this lineage was seen.
+
+        In one log it goes backwards only with ``back``. The two are written together: a cursor of one
+        log with the lineage of another would pass over messages.
+        """
+        text = json.dumps([branch._asdict() for branch in lineage])
+        with self._lock, self._told():
+            self._database.execute(_SAVE, (seq, text, back))
+
+    def close(self) -> None:
+        """Leave what is unanswered to the next client."""
+        with self._lock, self._told():
+            self._database.execute("UPDATE outbox SET owner = '' WHERE owner = ?", (self._owner,))
+            self._database.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ChatdError(
+                "E606",
+                f"cannot use {self._path}: {error}",
+                "free disk space and check permissions; without the file unsent messages are forgotten",
+            ) from None
+
+
+def _add_lineage(database: sqlite3.Connection) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        columns = {name for _, name, *_ in database.execute("PRAGMA table_info(cursor)")}
+        if "lineage" not in columns:
+            database.execute(_LINEAGE)
+    finally:
+        database.execute("COMMIT")
+
+
+def _lineage(text: str | None) -> tuple[Branch, ...]:
+    """What was kept; nothing when it cannot be read, which at worst shows some messages again."""
+    try:
+        return parse_lineage(json.loads(text)) if text else ()
+    except ValueError:
+        return ()
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks, so that a reused pid is not taken for its owner."""
+    try:
+        # Field 22; the name in field 2 may contain anything, hence the last bracket.
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _alive(owner: str) -> bool:
+    pid, _, rest = owner.partition(":")
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    started = rest.partition(":")[0]
+    return not started or _started(int(pid)) == started

@@ -1,0 +1,350 @@
+"""One connection: TCP, TLS, envelope, records; driven by whoever watches its socket, never blocking.
+
+The engine calls `advance` when the socket is ready and gets the frames that arrived. Only its thread
+may touch this: OpenSSL does not allow reading and writing one connection at the same time, and CPython
+does not prevent it (cpython #143756).
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
+from typing import Protocol
+
+from chatd.crypto.handshake import HANDSHAKE_LIMIT, ClientHandshake, pack
+from chatd.errors import ChatdError
+from chatd.pki.contexts import check_server, client_context, envelope_key_of, explain_tls_failure
+from chatd.pki.identity import Identity
+from chatd.proto.frames import FRAME_LIMIT
+from chatd.proto.unsealed import PlainOpener, PlainSealer
+
+ALPN = "chatd/1"
+ALPN_PLAIN = "chatd-plain/1"
+_READ_SIZE = 256 * 1024
+# What is read from the socket before control goes back, so that one firehose cannot starve commands.
+_READS_PER_TURN = 8
+
+
+class _Sealer(Protocol):
+    def seal(self, payload: bytes) -> bytes: ...
+    def close(self) -> bytes: ...
+
+
+class _Opener(Protocol):
+    closed: bool
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+
+class _Stage(Enum):
+    CONNECTING = auto()
+    TLS = auto()
+    ENVELOPE = auto()
+    OPEN = auto()
+
+
+# By the protocols that are offered.
+Contexts = dict[tuple[str, ...], ssl.SSLContext]
+
+
+class Transport:
+    """A connection to ``server`` ("host:port") being made, then used.
+
+    Every method raises ChatdError in the words for a person when the connection failed: E607 not
+    reachable or cut, E2xx certificates, E104 envelope, E107 versions.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        server: str,
+        *,
+        wall: Callable[[], float] = time.time,
+        contexts: Contexts | None = None,
+    ) -> None:
+        """``contexts`` are kept from one connection of the same identity to the next: each costs 2 ms."""
+        self.server = server
+        self._contexts = {} if contexts is None else contexts
+        self._identity = identity
+        self._wall = wall
+        self._stage = _Stage.CONNECTING
+        self._heard = False
+        self._exchanged = False
+        self._failure: ChatdError | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._out = bytearray()
+        self._handshake_in = bytearray()
+        self._handshake: ClientHandshake | None = None
+        self._sealer: _Sealer | None = None
+        self._opener: _Opener | None = None
+        self._addresses = _resolve(server)
+        self._socket = self._connect()
+        self._tls = self._wrap()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def open(self) -> bool:
+        """Whether the envelope is established (the server's welcome is still to come)."""
+        return self._stage is _Stage.OPEN
+
+    @property
+    def wants_write(self) -> bool:
+        return self._stage is _Stage.CONNECTING or bool(self._out)
+
+    @property
+    def failed(self) -> bool:
+        """Whether `advance` is to be called although nothing may come from the socket any more."""
+        return self._failure is not None
+
+    # -- making the connection
+
+    def _connect(self) -> socket.socket:
+        reason = "no address"
+        while self._addresses:
+            family, address = self._addresses.pop(0)
+            self._address = str(address[0])
+            try:
+                connection = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:  # IPv6 on a machine without it; no descriptors left
+                reason = error.strerror or str(error)
+                continue
+            connection.setblocking(False)
+            code = connection.connect_ex(address)
+            if code in (0, errno.EINPROGRESS):
+                return connection
+            connection.close()
+            reason = _words(code)
+        raise ChatdError("E607", f"cannot connect to {self.server}: {reason}")
+
+    def _wrap(self) -> ssl.SSLObject:
+        # Without the envelope only where nobody can be in between, and only if the server says so.
+        offers = (ALPN, ALPN_PLAIN) if _is_loopback(self._address) else (ALPN,)
+        context = self._contexts.get(offers)
+        if context is None:
+            try:
+                context = client_context(self._identity, alpn=list(offers))
+            except ChatdError:
+                self._socket.close()
+                raise
+            self._contexts[offers] = context
+        return context.wrap_bio(self._incoming, self._outgoing, server_side=False)
+
+    def _connected(self) -> None:
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._socket.close()
+            if not self._addresses:
+                raise ChatdError("E607", f"cannot connect to {self.server}: {_words(code)}")
+            self._socket = self._connect()
+            self._tls = self._wrap()
+            return
+        # Without this, small writes wait for the peer's delayed acknowledgements (40 ms).
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stage = _Stage.TLS
+        self._shake()
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        leaf = self._tls.getpeercert(binary_form=True) or b""
+        check_server(leaf, self._identity.instance)
+        protocol = self._tls.selected_alpn_protocol()
+        if protocol == ALPN_PLAIN:
+            self._sealer, self._opener, self._stage = PlainSealer(), PlainOpener(), _Stage.OPEN
+            return
+        if protocol != ALPN:
+            raise ChatdError("E107", f"{self.server} does not speak {ALPN}")
+        self._handshake = ClientHandshake(
+            binding=self._tls.get_channel_binding("tls-unique") or b"",
+            server_leaf=leaf,
+            client_leaf=self._identity.certificate_der,
+            envelope_key_of=envelope_key_of(self._identity),
+        )
+        self._tls.write(pack(self._handshake.hello()))
+        self._stage = _Stage.ENVELOPE
+
+    # -- using it
+
+    def advance(self) -> list[bytes]:
+        """Do what the socket is ready for; the records' payloads that arrived, in order."""
+        if self._failure is not None:
+            raise self._failure
+        payloads: list[bytes] = []
+        try:
+            if self._stage is _Stage.CONNECTING:
+                self._connected()
+            if self._stage is not _Stage.CONNECTING:
+                self._receive(payloads)
+            self.flush()
+        except ssl.SSLError as error:
+            self._flush_quietly()
+            self._failure = self._explained(error)
+        except OSError as error:
+            self._failure = self._lost(error)
+        except ChatdError as error:
+            self._flush_quietly()
+            self._failure = error
+        if self._failure is not None and not payloads:
+            raise self._failure
+        # What came before the end is told first: it may be the reason for the end.
+        return payloads
+
+    def _receive(self, payloads: list[bytes]) -> None:
+        for _ in range(_READS_PER_TURN):
+            try:
+                data = self._socket.recv(_READ_SIZE)
+            except BlockingIOError:
+                return
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+            self._decrypt(payloads)
+            if not data:
+                raise self._ended()
+
+    def _decrypt(self, payloads: list[bytes]) -> None:
+        if self._stage is _Stage.TLS:
+            self._shake()
+        if self._stage is _Stage.TLS:
+            return
+        while True:
+            try:
+                data = self._tls.read(_READ_SIZE)
+            except ssl.SSLWantReadError:
+                return
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                raise self._ended() from None
+            if not data:
+                raise self._ended()
+            if self._stage is _Stage.ENVELOPE:
+                data = self._envelope(data)
+            if data and self._opener is not None:
+                self._heard = True
+                payloads += self._opener.feed(data)
+
+    def _envelope(self, data: bytes) -> bytes:
+        """Go on with the envelope's handshake; what follows it in ``data``."""
+        self._handshake_in += data
+        while self._handshake is not None and len(self._handshake_in) >= 4:
+            end = 4 + int.from_bytes(self._handshake_in[:4], "big")
+            if end > 4 + HANDSHAKE_LIMIT:
+                raise ChatdError("E104", "a handshake message of the server is over its limit")
+            if len(self._handshake_in) < end:
+                return b""
+            body = bytes(self._handshake_in[4:end])
+            del self._handshake_in[:end]
+            self._answer(self._handshake, body)
+        return bytes(self._handshake_in) if self._handshake is None else b""
+
+    def _answer(self, handshake: ClientHandshake, body: bytes) -> None:
+        if not self._exchanged:
+            self._exchanged = True
+            self._tls.write(pack(handshake.exchange(body)))
+            return
+        keys = handshake.finish(body)
+        self._sealer, self._opener = keys.sealer, keys.opener
+        self._handshake = None
+        self._stage = _Stage.OPEN
+
+    def send(self, frames: Iterable[bytes]) -> None:
+        """Put frames into as few records as possible and write what the socket takes."""
+        if self._sealer is None:
+            raise ChatdError("E105", "the connection is not open yet")
+        if self._failure is not None:  # `advance` saw the end behind what it returned
+            raise self._failure
+        try:
+            for record in _records(frames):
+                self._tls.write(self._sealer.seal(record))
+            self.flush()
+        except OSError as error:  # ssl.SSLError is one
+            raise self._lost(error) from None
+
+    def flush(self) -> None:
+        """Write what the socket takes. Raises OSError."""
+        self._out += self._outgoing.read()
+        while self._out:
+            try:
+                count = self._socket.send(self._out)
+            except BlockingIOError:
+                return
+            del self._out[:count]
+
+    def close(self) -> None:
+        """End the connection; the authenticated goodbye is sent if the socket takes it at once."""
+        if self._sealer is not None:
+            try:
+                self._tls.write(self._sealer.close())
+                self._tls.unwrap()
+            except (ssl.SSLError, ChatdError):
+                pass
+        self._flush_quietly()
+        self._socket.close()
+
+    # -- failing
+
+    def _flush_quietly(self) -> None:
+        """Send the TLS alert that tells the server why, if that is still possible."""
+        try:
+            self.flush()
+        except OSError:
+            pass
+
+    def _ended(self) -> ChatdError:
+        if self._opener is not None and self._opener.closed:
+            return ChatdError("E502", "the server closed the connection")
+        return self._lost(ConnectionResetError(errno.ECONNRESET, "the connection was cut"))
+
+    def _lost(self, error: OSError) -> ChatdError:
+        if self._heard:
+            return ChatdError("E607", f"the connection to {self.server} was cut")
+        if self._stage is _Stage.CONNECTING:
+            return ChatdError("E607", f"cannot connect to {self.server}: {error.strerror or error}")
+        # A TLS 1.3 server judges the certificate after the client's handshake is over; what is left of
+        # its refusal may be no more than a reset.
+        return self._explained(error)
+
+    def _explained(self, error: Exception) -> ChatdError:
+        return explain_tls_failure(error, identity=self._identity, server_time_hint=None, now=self._wall())
+
+
+def _records(frames: Iterable[bytes]) -> Iterator[bytes]:
+    record = bytearray()
+    for frame in frames:
+        if len(record) + len(frame) > FRAME_LIMIT:
+            yield bytes(record)
+            record.clear()
+        record += frame
+    if record:
+        yield bytes(record)
+
+
+def _resolve(server: str) -> list[tuple[int, tuple[str, int]]]:
+    host, _, port = server.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:  # ValueError: a name that IDNA cannot encode
+        words = getattr(error, "strerror", None) or str(error)
+        raise ChatdError("E607", f"cannot find the address of {server}: {words}") from None
+    return [(int(family), address) for family, _, _, _, address in found]  # type: ignore[misc]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _words(code: int) -> str:
+    return os.strerror(code)

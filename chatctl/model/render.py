@@ -1,0 +1,220 @@
+"""How events look: pure functions from an event to styled lines, safe for any terminal.
+
+Everything that came over the network goes through `visible` here, whatever the server did: this is
+the last place before the screen. A line is a list of (style class, text) and has no line break.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+from zlib import crc32
+
+from chatctl.client._notices import AnyEvent
+from chatd.proto import events as ev
+from chatd.proto.text import dm_members, visible
+
+Fragment = tuple[str, str]
+Line = list[Fragment]
+
+ROLE_MARKS = {"admin": "*", "user": "", "guest": "~"}
+OTHER_ROLE_MARK = "+"
+# The server's own name as the author of an event; no user can have it.
+SERVER = "server"
+COLOURS = 6
+QUOTE_CHARS = 32
+
+
+class View(NamedTuple):
+    """Who looks, and at what. ``room``: the one that needs no label. ``dated``: times with their day."""
+
+    me: str = ""
+    room: str | None = None
+    dated: bool = False
+
+
+class Quote(NamedTuple):
+    """The message that another one answers."""
+
+    user: str
+    body: str
+
+
+def render(event: AnyEvent, view: View, quote: Quote | None = None) -> list[Line]:
+    """The lines of an event; none for an event that is not shown."""
+    if isinstance(event, ev.Message):
+        return _message(event, view, quote)
+    if isinstance(event, ev.Announcement):
+        head: Line = [*_clock(event.at, view), ("class:announcement", f"*** {name(event.by)} announces: ")]
+        return _hanging(head, event.body, "class:announcement")
+    if isinstance(event, ev.Presence):
+        style = "class:event" if event.cause else "class:quiet"
+        return [[(style, f"* {presence(event)}")]]
+    words = happening(event)
+    if words is None:
+        return []
+    stamp = _clock(event.at, view) if isinstance(event, ev.Logged) else []
+    return [[*stamp, ("class:event", f"* {words}")]]
+
+
+def render_plain(event: AnyEvent, *, room: str | None = None) -> str:
+    """The same as text without colours, for pipes; "" when not shown. ``room``: needs no label."""
+    return plain(render(event, View(room=room)))
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """Lines as text."""
+    return "\n".join("".join(text for _, text in line) for line in lines)
+
+
+def happening(event: AnyEvent) -> str | None:
+    """What happened in a room, in words; None for events that are said differently or not at all."""
+    match event:
+        case ev.Joined():
+            known = [*([name(event.role)] if event.role != "user" else []), *_via(event.by, event.user)]
+            about = f" ({', '.join(known)})" if known else ""
+            return f"{name(event.user)}{about} joined {name(event.room)}"
+        case ev.Parted():
+            return _parted(event)
+        case ev.RoomCreated():
+            closed = "" if event.guests else ", closed to guests"
+            topic = f": {one_line(event.topic)}" if event.topic else ""
+            return f"{name(event.by)} created {name(event.room)}{closed}{topic}"
+        case ev.TopicSet():
+            if not event.topic:
+                return f"{name(event.by)} removed the topic of {name(event.room)}"
+            return f"{name(event.by)} set the topic of {name(event.room)}: {one_line(event.topic)}"
+        case ev.Redacted():
+            return f"{name(event.by)} erased message {event.target}{_because(event.reason)}"
+        case ev.Expired():
+            return f"{event.count} messages of {name(event.room)} have passed their time and were erased"
+        case ev.Frozen():
+            held = "are held" if event.on else "are no longer held"
+            return f"the messages of {name(event.room)} {held}, says {name(event.by)}{_because(event.reason)}"
+        case ev.Slowed():
+            return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
+    return None
+
+
+def presence(event: ev.Presence) -> str:
+    """Who came, left, is away or was made to leave, in words."""
+    who = name(event.user)
+    if event.cause:
+        return (
+            f"{who} was {one_line(event.cause)} by {name(event.by or SERVER)}{_because(event.reason or '')}"
+        )
+    if event.state == "away":
+        return f"{who} is away{_because(event.text)}"
+    return f"{who} is here" if event.state == "online" else f"{who} is offline"
+
+
+def _because(reason: str) -> str:
+    return f": {one_line(reason)}" if reason else ""
+
+
+def title(room: str, me: str = "") -> str:
+    """How a conversation is called: "#war", and "@bob" for the direct one with bob."""
+    members = dm_members(room)
+    if members is None or me not in members:
+        return name(room)
+    other = members[1] if members[0] == me else members[0]
+    return f"@{name(other)}"
+
+
+def mentions(body: str, user: str) -> bool:
+    """Whether a message names somebody as a whole word."""
+    if not user:
+        return False
+    return re.search(rf"(?<![\w.-]){re.escape(user)}(?![\w-])", body, re.IGNORECASE) is not None
+
+
+def day_of(at: int) -> str:
+    """The UTC day of a time in ms since 1970, as 2026-11-23."""
+    return _moment(at).strftime("%Y-%m-%d")
+
+
+def clock_of(at: int) -> str:
+    """The UTC time of day, as 14:02:11."""
+    return _moment(at).strftime("%H:%M:%S")
+
+
+def name(text: str) -> str:
+    """A name from the network, safe to show within a line."""
+    return visible(text, newlines=False)
+
+
+one_line = name
+
+
+def marked(user: str, role: str) -> str:
+    """A name with the mark of its role: "bob*" for an admin."""
+    return name(user) + ROLE_MARKS.get(role, OTHER_ROLE_MARK)
+
+
+def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
+    """The beginning of a body on one line."""
+    text = " ".join(visible(body[: 4 * limit]).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _message(event: ev.Message, view: View, quote: Quote | None) -> list[Line]:
+    head = [*_clock(event.at, view), *_label(event.room, view)]
+    who = (_colour(event.user, view), marked(event.user, event.role))
+    if event.kind == "action":
+        head += [("", "* "), who, ("", " ")]
+    else:
+        head += [("class:quiet", "<"), who, ("class:quiet", "> ")]
+    if event.reply_to is not None:
+        head.append(("class:quote", _reply_mark(quote)))
+    called = event.user != view.me and mentions(event.body, view.me)
+    return _hanging(head, event.body, "class:mention" if called else "")
+
+
+def _reply_mark(quote: Quote | None) -> str:
+    if quote is None:
+        return "(re an earlier message) "
+    return f'(re {name(quote.user)}: "{snippet(quote.body)}") '
+
+
+def _parted(event: ev.Parted) -> str:
+    why = f": {one_line(event.reason)}" if event.reason else ""
+    if event.by == event.user:
+        return f"{name(event.user)} left {name(event.room)}{why}"
+    return f"{name(event.user)} was put out of {name(event.room)} by {name(event.by)}{why}"
+
+
+def _via(by: str, user: str) -> list[str]:
+    return [] if by in (user, SERVER) else [f"via {name(by)}"]
+
+
+def _hanging(head: Line, body: str, style: str) -> list[Line]:
+    """The body after the head; its further lines are indented so that none looks like another's line."""
+    first, *others = visible(body).split("\n")
+    return [[*head, (style, first)], *([("", "    "), (style, text)] for text in others)]
+
+
+def _clock(at: int, view: View) -> Line:
+    day = f"{day_of(at)} " if view.dated else ""
+    return [("class:time", f"[{day}{clock_of(at)}Z] ")]
+
+
+def _label(room: str, view: View) -> Line:
+    if not room or room == view.room:
+        return []
+    return [("class:room", f"{title(room, view.me)} ")]
+
+
+def _colour(user: str, view: View) -> str:
+    if user == view.me:
+        return "class:me"
+    return f"class:name{crc32(user.encode('utf-8', 'replace')) % COLOURS}"
+
+
+def _moment(at: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(at / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        # A server can send any integer; the line is shown all the same.
+        return datetime.fromtimestamp(0, UTC)

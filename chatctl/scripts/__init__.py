@@ -1,0 +1,1 @@
+"""`chat` for scripts: one-shot commands, streams and bots."""

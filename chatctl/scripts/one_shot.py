@@ -1,0 +1,273 @@
+"""`chat` for scripts: send, history, search, whoami; one connection, one answer, an exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from codecs import getincrementaldecoder
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from chatctl.client import Client, Sent
+from chatctl.connecting import App, connecting, room_name
+from chatctl.model.render import render_plain
+from chatd.console import output
+from chatd.errors import ChatdError
+from chatd.proto.events import Logged, Presence, parse_from_server
+from chatd.proto.frames import STRING_LIMIT, JsonObject
+from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.text import dm_room
+
+# Lines read ahead of the server's answers; a refusal is noticed this late at most.
+READ_AHEAD = 64
+ANSWER_TIMEOUT = 30.0
+_READ_SIZE = 64 * 1024
+
+
+def read_lines(descriptor: int, *, limit: int = STRING_LIMIT) -> Iterator[str]:
+    """Lines of a file descriptor as they come, without their ends; what no text can be is replaced.
+
+    A line longer than ``limit`` (any message) comes in pieces, so that memory stays bounded. Reads the
+    descriptor itself: a thread blocked in Python's own stdin object cannot be left behind at exit.
+    """
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    rest = ""
+    while data := os.read(descriptor, _READ_SIZE):
+        *lines, rest = (rest + decoder.decode(data)).split("\n")
+        for text in lines:
+            yield from _pieces(text, limit)
+        if len(rest) > limit:
+            *whole, rest = _pieces(rest, limit)
+            yield from whole
+    rest += decoder.decode(b"", final=True)
+    if rest:
+        yield from _pieces(rest, limit)
+
+
+def _pieces(text: str, limit: int) -> list[str]:
+    text = text.removesuffix("\r")
+    return [text[at : at + limit] for at in range(0, len(text), limit)] or [""]
+
+
+def enter(client: Client, room: str) -> str:
+    """Be a member of ``room``; the name under which its events come. Raises E404, E300, E303 ..."""
+    me = client.identity.user
+    if room.startswith("@"):
+        return dm_room(me, room[1:]) if "," not in room else room
+    welcome = client.welcome
+    if welcome is None or room not in welcome.rooms:
+        client.request("join", room=room)
+    return room
+
+
+def past(client: Client, room: str, **page: Any) -> JsonObject:
+    """A page of history; an empty one where two users have not written to each other yet."""
+    try:
+        return client.request("history", room=room, **page)
+    except ChatdError as error:
+        if error.code != "E404" or not room.startswith("@"):
+            raise
+        for user in room[1:].split(","):
+            client.request("whois", user=user)  # raises where there is no such user
+        return {"events": [], "more": False}
+
+
+def pages(
+    client: Client,
+    room: str,
+    *,
+    count: int = sys.maxsize,
+    before: int | None = None,
+    after: int | None = None,
+) -> list[JsonObject]:
+    """``count`` events of history, or all there are: a reply holds 64 KiB, however many were asked for."""
+    found: list[JsonObject] = []
+    while len(found) < count:
+        page = past(client, room, limit=min(PAGE_LIMIT, count - len(found)), before=before, after=after)
+        events: list[JsonObject] = page["events"]
+        if not events:
+            break
+        if after is None:
+            found[:0], before = events, events[0]["seq"]
+        else:
+            found += events
+            after = events[-1]["seq"]
+        if not page["more"]:
+            break
+    return found
+
+
+def typed(events: list[JsonObject]) -> list[Logged]:
+    """The events in a result, without those of a kind this client does not know."""
+    parsed = (parse_from_server(event) for event in events)
+    return [event for event in parsed if isinstance(event, Logged)]
+
+
+def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = None) -> None:
+    """One event on stdout: a JSON object, or as people read it."""
+    if as_json:
+        output.json_line(event.model_dump(exclude_none=True))
+    else:
+        click.echo(render_plain(event, room=room))  # type: ignore[arg-type]  # Logged is abstract; all others fit
+
+
+@click.command()
+@click.argument("room", metavar="ROOM", type=room_name)
+@click.argument("text", nargs=-1)
+@click.option("--lines", is_flag=True, help="Send every line of standard input as a message of its own.")
+@connecting
+def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
+    """Send TEXT, or standard input as one message, to ROOM and wait until the server has it.
+
+    ROOM is a room (the # may be left out) or @name for one user; a room is joined first where
+    necessary. With --lines a refused line does not stop the others; the exit code is then 6.
+    """
+    if lines and text:
+        raise click.UsageError("--lines reads standard input; leave TEXT out.")
+    if any(map(str.isspace, room)):
+        raise click.UsageError(f"The room comes first: chat send ROOM {shlex.quote(room.removeprefix('#'))}")
+    if not lines and not text and sys.stdin.isatty():
+        output.note("reading the message from the terminal; Ctrl-D ends it")
+    with app.client(reconnect=True) as client:
+        enter(client, room)
+        sender = _Sender(client, room, app.as_json)
+        if lines:
+            for one in read_lines(sys.stdin.fileno()):
+                if one.strip():
+                    sender.send(one)
+        else:
+            sender.send(" ".join(text) if text else _all_of_stdin())
+        return sender.finish()
+
+
+def _all_of_stdin() -> str:
+    # One more than fits, so that a longer text is refused and not cut silently.
+    limit = 4 * (STRING_LIMIT + 1)
+    return sys.stdin.buffer.read(limit).decode(errors="replace").removesuffix("\n")
+
+
+class _Sender:
+    """Sends one after the other, takes the answers in order, and knows the exit code."""
+
+    def __init__(self, client: Client, room: str, as_json: bool) -> None:
+        self._client = client
+        self._room = room
+        self._as_json = as_json
+        self._waiting: deque[Sent] = deque()
+        self._accepted = 0
+        self._first_failure: ChatdError | None = None
+
+    def send(self, body: str) -> None:
+        try:
+            self._waiting.append(self._client.send(self._room, body))
+        except ChatdError as error:
+            if self._client.error is not None:
+                raise  # no other line can be sent, neither
+            self._failed(error)
+        while len(self._waiting) >= READ_AHEAD or (self._waiting and self._waiting[0].state != "pending"):
+            self._answer(self._waiting.popleft())
+
+    def finish(self) -> int:
+        while self._waiting:
+            self._answer(self._waiting.popleft())
+        if self._first_failure is None:
+            return output.OK
+        return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
+
+    def _answer(self, sent: Sent) -> None:
+        try:
+            result = sent.wait(ANSWER_TIMEOUT)
+        except ChatdError as error:
+            if sent.state == "pending" and self._client.error is not None:
+                raise
+            self._failed(error)
+            return
+        self._accepted += 1
+        for changed in result.notes:
+            output.note(f"note: {changed.get('text', '')}")
+        if self._as_json:
+            output.json_line({"msg_id": sent.msg_id, **result._asdict()})
+
+    def _failed(self, error: ChatdError) -> None:
+        output.show_error(error)
+        self._first_failure = self._first_failure or error
+
+
+@click.command()
+@click.argument("room", metavar="ROOM", type=room_name)
+@click.option(
+    "-n", "count", type=click.IntRange(1, PAGE_LIMIT), default=50, show_default=True, help="How many events."
+)
+@click.option("--before", type=click.IntRange(0), help="Only events before this sequence number.")
+@click.option("--after", type=click.IntRange(0), help="Only events after this sequence number.")
+@connecting
+def history(app: App, room: str, count: int, before: int | None, after: int | None) -> None:
+    """Print the last events of ROOM, oldest first; with --json one JSON object a line."""
+    with app.client() as client:
+        name = enter(client, room)
+        events = pages(client, name, count=count, before=before, after=after)
+    for event in typed(events):
+        show_event(event, as_json=app.as_json, room=name)
+
+
+@click.command()
+@click.argument("query", nargs=-1, required=True)
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, PAGE_LIMIT),
+    default=50,
+    show_default=True,
+    help="How many messages.",
+)
+@click.option("--before", type=click.IntRange(0), help="Only messages before this sequence number.")
+@connecting
+def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
+    """Find messages that have all words of QUERY, in your rooms; with --json one JSON object a line.
+
+    from:NAME, in:#room and since:2h among the words narrow the search, or stand alone.
+    """
+    result = app.ask("search", query=" ".join(query), limit=count, before=before)
+    for event in typed(result["events"]):
+        show_event(event, as_json=app.as_json)
+    if result["more"]:
+        output.note("there are more; narrow the search, or go on with --before and the last sequence number")
+
+
+@click.command()
+@connecting
+def whoami(app: App) -> None:
+    """Log in and show who you are to the server, and until when."""
+    with app.client() as client:
+        welcome = client.wait_connected(0)
+        identity = client.identity
+    ends = identity.not_after if identity.not_after.tzinfo else identity.not_after.replace(tzinfo=UTC)
+    days = (ends - datetime.fromtimestamp(time.time(), UTC)).days
+    result = {
+        "user": welcome.user,
+        "device": welcome.device,
+        "role": welcome.role,
+        "permissions": welcome.permissions,
+        "rooms": welcome.rooms,
+        "instance": welcome.instance,
+        "server": welcome.server,
+        "servers": list(identity.servers),
+        "envelope": welcome.envelope,
+        "expires": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "identity": str(identity.path),
+    }
+
+    def in_words() -> None:
+        output.line(f"{welcome.user}/{welcome.device}  role {welcome.role}  on {welcome.instance}")
+        output.line(f"server    {output.joined(identity.servers)} (chatd {welcome.version})")
+        output.line(f"envelope  {'on' if welcome.envelope else 'OFF: only TLS protects this connection'}")
+        output.line(f"rooms     {output.joined(welcome.rooms)}")
+        output.line(f"identity  {identity.path}, expires {result['expires']} (in {days} days)")
+
+    app.show(result, in_words)

@@ -1,0 +1,1 @@
+"""What every program prints, and how it exits. The daemon's commands and the clients share it."""

@@ -1,0 +1,101 @@
+"""The one policy decision: every request of every session passes `decide`, every session `admit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatd.errors import ChatdError
+from chatd.hub.state import messages, moderation, queries, redaction, rooms
+from chatd.hub.state.context import Turn, sanction_text
+from chatd.proto import requests as rq
+from chatd.proto.frames import JsonObject
+
+# Request type -> what carries it out once it is permitted. Ping is answered by the worker; resume,
+# history and search need the log and are answered by the backend after `permit` and `Turn.readable`.
+_HANDLERS: dict[type[rq.Request], Callable[[Turn, Any], JsonObject]] = {
+    rq.Send: messages.send,
+    rq.Announce: messages.announce,
+    rq.Away: messages.away,
+    rq.Create: rooms.create,
+    rq.Join: rooms.join,
+    rq.Part: rooms.part,
+    rq.Topic: rooms.topic,
+    rq.Rooms: queries.rooms,
+    rq.Who: queries.who,
+    rq.Whois: queries.whois,
+    rq.Users: queries.users,
+    rq.Bans: queries.bans,
+    rq.RoleShow: queries.role_show,
+    rq.Kick: moderation.kick,
+    rq.Ban: moderation.ban,
+    rq.Unban: moderation.unban,
+    rq.Mute: moderation.mute,
+    rq.Unmute: moderation.unmute,
+    rq.Redact: redaction.redact,
+    rq.Freeze: redaction.freeze,
+    rq.RoleSet: moderation.role_set,
+    rq.Revoke: moderation.revoke,
+    rq.UserAdd: moderation.user_add,
+}
+
+
+def decide(turn: Turn, request: rq.Request) -> JsonObject:
+    """Carry out a request if it is permitted; its result. Raises the ChatdError that refuses it."""
+    permit(turn, request)
+    return perform(turn, request)
+
+
+def perform(turn: Turn, request: rq.Request) -> JsonObject:
+    """Carry out what `permit` has let through. Raises the ChatdError of what is asked for in particular."""
+    return _HANDLERS[type(request)](turn, request)
+
+
+def permit(turn: Turn, request: rq.Request) -> None:
+    """Whether this principal may make this kind of request at all. Raises E2xx or E300."""
+    if turn.who.operator:
+        return
+    standing(turn, turn.who.user, turn.who.device)
+    permission = request.spec.permission
+    if permission == "operate":
+        raise ChatdError("E300", "this is done on the server's box only", "run it there: chatd --help")
+    if permission is not None and not turn.allows(permission):
+        raise ChatdError(
+            "E300",
+            f"the role {turn.role} may not do this ({permission})",
+            "ask an admin for it, or for another role",
+        )
+
+
+def standing(turn: Turn, user: str, device: str, serial: str | None = None) -> None:
+    """Whether this device of this user may be here now. Raises E205, E206, E207 or E208."""
+    known = turn.state.users.get(user)
+    entry = known.devices.get(device) if known else None
+    if entry is None or (serial is not None and entry.serial != serial):
+        raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
+    if entry.revoked:
+        raise ChatdError("E206", f"the device {user}/{device} was revoked")
+    for code, word, sanctions in (("E207", "banned", turn.state.bans), ("E208", "kicked", turn.state.kicks)):
+        sanction = sanctions.get(user)
+        if sanction is not None and sanction.holds(turn.now):
+            raise ChatdError(code, sanction_text(user, word, sanction, turn.now))
+
+
+def admit(turn: Turn, serial: str, *, total: int) -> None:
+    """Whether a new session may open, ``total`` being open already. Raises E2xx, E501, E505.
+
+    Admins get in over ``server.max_connections`` (a few places above it), so that a full server can
+    still be administered.
+    """
+    standing(turn, turn.who.user, turn.who.device, serial)
+    settings = turn.rules.settings
+    reserve = ADMIN_RESERVE if turn.allows("moderate.kick") else 0
+    if total >= settings.server.max_connections + reserve:
+        raise ChatdError("E501", f"all {settings.server.max_connections} connections are taken")
+    mine, _ = turn.presence.sessions_of(turn.who.user)
+    if mine >= settings.limits.sessions_per_user:
+        raise ChatdError("E505", f"{turn.who.user} has {mine} connections, the most there may be")
+
+
+# Sessions beyond max_connections that only moderators get.
+ADMIN_RESERVE = 4

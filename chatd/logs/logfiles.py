@@ -1,0 +1,203 @@
+"""The supervisor's end of logging: the one writer of every log file.
+
+    server.log       everything
+    connections.log  category connections
+    security.log     category security
+    errors.log       category errors, and every record of level error or above
+
+A full or broken disk never raises and never stops anything: records are dropped, counted and, once
+there is room again, their number is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from chatd.errors import ChatdError
+from chatd.logs.logger import FILE_LINE, PREFIX, JsonLines, category_of
+
+MODE: Final = 0o640
+RETRY_SECONDS: Final = 1.0
+"""After a failed write the file is left alone this long: a full disk must not cost a system call a record."""
+SEVERE: Final = frozenset(("error", "critical"))
+
+
+class LoggingSettings(Protocol):
+    """The part of the settings that says where logs go."""
+
+    @property
+    def directory(self) -> str: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def connections_file(self) -> str: ...
+    @property
+    def errors_file(self) -> str: ...
+    @property
+    def security_file(self) -> str: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def backups(self) -> int: ...
+
+
+class LogFile:
+    """One file, rotated to NAME.1 .. NAME.``backups`` before it passes ``max_bytes``."""
+
+    def __init__(
+        self,
+        path: Path,
+        max_bytes: int,
+        backups: int,
+        drop_notice: Callable[[int], bytes],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._backups = backups
+        self._drop_notice = drop_notice
+        self._clock = clock
+        self._fd = -1
+        self._size = 0
+        self._retry_at = 0.0
+        self._untold = 0
+        self.dropped = 0
+
+    def write(self, line: bytes) -> None:
+        """Append one whole line (newline included), or count it as dropped."""
+        try:
+            if self._clock() < self._retry_at:
+                raise BlockingIOError
+            self._make_ready(len(line))
+            if self._untold:
+                self._append(self._drop_notice(self._untold))
+                self._untold = 0
+            self._append(line)
+        except BlockingIOError:
+            self._count_drop()
+        except OSError:
+            self._count_drop()
+            self._retry_at = self._clock() + RETRY_SECONDS
+
+    def reopen(self) -> None:
+        """Go on in the file that now has the name, after somebody moved the old one away."""
+        self.close()
+        self._retry_at = 0.0
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _count_drop(self) -> None:
+        self.dropped += 1
+        self._untold += 1
+
+    def _make_ready(self, length: int) -> None:
+        if self._fd < 0:
+            self._open()
+        if self._size and self._size + length > self._max_bytes:
+            self._rotate()
+            self._open()
+
+    def _open(self) -> None:
+        self.close()
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        self._size = os.fstat(self._fd).st_size
+
+    def _rotate(self) -> None:
+        names = [self._path, *(Path(f"{self._path}.{n}") for n in range(1, self._backups + 1))]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            if newer.exists():
+                newer.replace(older)
+        if not self._backups:
+            self._path.unlink(missing_ok=True)
+
+    def _append(self, line: bytes) -> None:
+        written = os.write(self._fd, line)
+        if written < len(line):  # the disk filled up on the way: take the half line back
+            os.ftruncate(self._fd, self._size)
+            raise OSError("short write")
+        self._size += written
+
+
+class LogFiles:
+    """All log files of one daemon. Used by the supervisor's thread only."""
+
+    def __init__(self, home: Path, settings: LoggingSettings) -> None:
+        """Raises ChatdError E606 when the directory cannot be made."""
+        self.format = JsonLines("supervisor", FILE_LINE).format
+        self._home = home
+        self._files: list[LogFile] = []
+        self._dropped_before = 0
+        self.configure(settings)
+
+    def configure(self, settings: LoggingSettings) -> None:
+        """Go on with these settings. Raises ChatdError E606, and then goes on with the old ones."""
+        directory = self._home / settings.directory
+        try:
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ChatdError("E606", f"{directory}: {error.strerror}") from error
+        names = (settings.file, settings.connections_file, settings.errors_file, settings.security_file)
+        # Two names may be the same file, which still has one writer and gets a record once.
+        paths = [directory / name for name in names]
+        files = {path: self._file(path, settings) for path in paths}
+        self.close()
+        self._dropped_before = self.dropped
+        self._files = list(files.values())
+        self._all, self._connections, self._errors, self._security = (files[path] for path in paths)
+
+    @property
+    def dropped(self) -> int:
+        """How many records could not be written, over all files."""
+        return self._dropped_before + sum(file.dropped for file in self._files)
+
+    def write(self, line: str, level: str, category: str) -> None:
+        """Route one line of printable ASCII."""
+        data = line.encode("ascii", "backslashreplace") + b"\n"
+        targets = {self._all: None}
+        if category == "connections":
+            targets[self._connections] = None
+        if category == "security":
+            targets[self._security] = None
+        if category == "errors" or level in SEVERE:
+            targets[self._errors] = None
+        for file in targets:
+            file.write(data)
+
+    def reopen(self) -> None:
+        for file in self._files:
+            file.reopen()
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def _file(self, path: Path, settings: LoggingSettings) -> LogFile:
+        return LogFile(path, settings.max_bytes, settings.backups, self._drop_notice)
+
+    def _drop_notice(self, count: int) -> bytes:
+        record = logging.LogRecord(PREFIX + "errors", logging.ERROR, "", 0, "", (), None)
+        record.__dict__.update(event="log_dropped", fields={"count": count})
+        return self.format(record).encode("ascii") + b"\n"
+
+
+class FilesHandler(logging.Handler):
+    """Writes the supervisor's own records into the files."""
+
+    def __init__(self, files: LogFiles) -> None:
+        super().__init__()
+        self._files = files
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self._files.format(record)
+        except Exception:  # noqa: BLE001 - see PipeHandler.emit
+            return
+        self._files.write(line, record.levelname.lower(), category_of(record))

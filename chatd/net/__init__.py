@@ -1,1 +1,0 @@
-"""TLS connections as threads see them: listener, channel, outbox."""

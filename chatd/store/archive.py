@@ -1,0 +1,186 @@
+"""What is in a backup: a manifest, then the files of a home that make the same server again.
+
+Inside the seal: length of the manifest (4 bytes), manifest (JSON), then the files one after the other in
+the manifest's order. The log is a copy taken in one read transaction, so the hub goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from struct import Struct
+from typing import BinaryIO, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chatd.store.database import DATABASE_NAME, storage_errors
+from chatd.store.disk import sync_folder
+from chatd.store.entry import Point
+from chatd.store.log_copy import LogCopy, Progress, write_mark
+from chatd.store.mark import Mark
+from chatd.store.sealed_file import CHUNK_BYTES, COST, Opener, Sealer, unusable
+
+LOG_NAME = f"data/{DATABASE_NAME}"
+SETTINGS_NAME = "config/settings.json"
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_MEMBERS = 10_000
+_LENGTH = Struct(">I")
+_NAME = r"^(data/events\.db|config/settings\.json|certs/(identities/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,150})$"
+_HASH = r"^[0-9a-f]{64}$"
+
+
+class Member(BaseModel):
+    """One file: its path in the home, bytes, SHA-256."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    name: str = Field(pattern=_NAME)
+    size: int = Field(ge=0, le=2**50)
+    sha256: str = Field(pattern=_HASH)
+
+    @property
+    def mode(self) -> int:
+        """Permissions: as `chatd init` gives them."""
+        if self.name.startswith("certs/") and self.name.count("/") == 1 and self.name.endswith(".pem"):
+            return 0o644
+        return 0o640 if self.name.startswith("config/") else 0o600
+
+
+class Manifest(BaseModel):
+    """What a backup is of: ``made`` in RFC 3339 UTC, ``ca`` a fingerprint, ``chain`` that after ``head``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    format: Literal[1] = 1
+    version: str = Field(max_length=64)
+    server: str = Field(max_length=64)
+    made: str = Field(max_length=40)
+    ca: str = Field(max_length=128)
+    log_schema: int = Field(ge=1, le=2**31)
+    epoch: int = Field(ge=0, le=2**53)
+    head: int = Field(ge=0, le=2**53)
+    chain: str = Field(pattern=_HASH)
+    members: list[Member] = Field(max_length=MAX_MEMBERS)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        names = [member.name for member in self.members]
+        if len(set(names)) != len(names) or not {LOG_NAME, SETTINGS_NAME}.issubset(names):
+            raise ValueError("a file is missing or there twice")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(member.size for member in self.members)
+
+
+class Facts(NamedTuple):
+    """The part of the manifest that the log does not know."""
+
+    version: str
+    server: str
+    made: str
+    ca: str
+
+
+def write_backup(
+    file: BinaryIO,
+    passphrase: bytes,
+    facts: Facts,
+    files: Mapping[str, bytes],
+    log: LogCopy,
+    progress: Progress,
+    *,
+    cost: int = COST,
+) -> Manifest:
+    """Seal ``files`` (path in the home to content) and the log's copy into ``file``. Raises OSError."""
+    digest = sha256()
+    for piece in _pieces(log):
+        digest.update(piece)
+    members = [
+        Member(name=name, size=len(content), sha256=sha256(content).hexdigest())
+        for name, content in files.items()
+    ]
+    members.append(Member(name=LOG_NAME, size=log.size, sha256=digest.hexdigest()))
+    manifest = Manifest(
+        **facts._asdict(),
+        log_schema=log.schema,
+        epoch=log.epoch,
+        head=log.head.seq,
+        chain=log.head.chain.hex(),
+        members=members,
+    )
+    text = manifest.model_dump_json().encode()
+    sealer = Sealer(file, passphrase, cost=cost)
+    sealer.write(_LENGTH.pack(len(text)) + text)
+    for content in files.values():
+        sealer.write(content)
+    for number, piece in enumerate(_pieces(log)):
+        progress("writing", number * CHUNK_BYTES, log.size)
+        sealer.write(piece)
+    sealer.finish()
+    return manifest
+
+
+def _pieces(log: LogCopy) -> Iterator[bytes]:
+    log.file.seek(0)
+    while piece := log.file.read(CHUNK_BYTES):
+        yield piece
+
+
+class Archive:
+    """A backup opened for reading; ``manifest`` is there at once, the files come once, in their order.
+
+    ``size`` is the length of the file. Every method raises E613 for what is not whole, OSError.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, passphrase: bytes) -> None:
+        self._opener = Opener(file, size, passphrase)
+        (length,) = _LENGTH.unpack(self._opener.read(_LENGTH.size))
+        if length > MAX_MANIFEST_BYTES:
+            raise unusable("the manifest of the backup is too long to be one")
+        text = b"".join(
+            self._opener.read(min(CHUNK_BYTES, length - start)) for start in range(0, length, CHUNK_BYTES)
+        )
+        try:
+            self.manifest = Manifest.model_validate_json(text)
+        except ValidationError:
+            raise unusable("the manifest of the backup is of a kind that this chatd does not know") from None
+        if self.manifest.size != self._opener.left:
+            raise unusable("the backup is cut short, or longer than its manifest says")
+
+    def read(self, folder: Path | None, progress: Progress) -> None:
+        """Check every file, and write it below ``folder`` unless that is None; nothing there is replaced."""
+        done, total = 0, self.manifest.size
+        for member in self.manifest.members:
+            digest = sha256()
+            with _target(folder, member) as target:
+                for start in range(0, member.size, CHUNK_BYTES):
+                    progress("reading", done + start, total)
+                    piece = self._opener.read(min(CHUNK_BYTES, member.size - start))
+                    digest.update(piece)
+                    target.write(piece)
+                target.flush()
+                if folder is not None:
+                    os.fsync(target.fileno())
+            if digest.hexdigest() != member.sha256:
+                raise unusable(f"{member.name} in the backup is not what was put in")
+            done += member.size
+
+    def write_mark(self, data: Path) -> None:
+        """The high-water mark for the log of this backup in ``data``. Raises E504."""
+        with storage_errors("write the high-water mark"):
+            head = Point(self.manifest.head, bytes.fromhex(self.manifest.chain))
+            write_mark(data, Mark(self.manifest.epoch, head))
+            sync_folder(data)
+
+
+def _target(folder: Path | None, member: Member) -> BinaryIO:
+    if folder is None:
+        return open(os.devnull, "wb")  # noqa: PTH123
+    path = folder / member.name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, member.mode)
+    os.fchmod(fd, member.mode)
+    return os.fdopen(fd, "wb")

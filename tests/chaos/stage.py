@@ -1,0 +1,195 @@
+"""The server of a trial: a home of its own, signals to its processes, and a stand-in for systemd."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from chatd.errors import ChatdError
+from chatd.supervisor.control import ask
+from tests.chaos.journal import Journal
+from tests.support.daemon import Daemon
+
+POLL_SECONDS = 0.01
+BACK_SECONDS = 60.0
+_MUCH = {"messages_per_second": 100_000, "burst": 100_000}
+SETTINGS = {
+    "CHATD_LIMITS__PER_ROLE": json.dumps({"admin": _MUCH, "user": _MUCH, "guest": _MUCH}),
+    "CHATD_SERVER__MAX_CONNECTIONS": "5000",
+    "CHATD_LOGGING__MAX_BYTES": "10000000000",
+    "CHATD_LIMITS__SESSIONS_PER_USER": "5000",
+    "CHATD_LIMITS__HANDSHAKES": "5000",
+    "CHATD_LIMITS__HANDSHAKES_PER_ADDRESS": "5000",
+}
+
+
+class Stage:
+    """One home. Whatever kills the supervisor, a new one is started at once, as systemd would."""
+
+    def __init__(self, home: Path, journal: Journal, **environ: str) -> None:
+        self.daemon = Daemon(home, **SETTINGS, **environ)
+        self.daemon.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+        self.home = home
+        self.recovered: dict[str, list[float]] = {"worker": [], "hub": [], "supervisor": []}
+        self.struck: Counter[str] = Counter()
+        self._journal = journal
+        self._wanted = threading.Event()
+        self._over = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Make the home and keep a server running in it until `stop`."""
+        self.daemon.init()
+        self.keep()
+        self.wait_running()
+
+    def keep(self) -> None:
+        """Start the server and start it again whenever its supervisor is gone."""
+        self._over.clear()
+        self._wanted.set()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        command = [sys.executable, "-m", "chatd.supervisor", "--home", str(self.home), "--foreground"]
+        output = self.home / "console.log"
+        while self._wanted.is_set():
+            with output.open("ab") as file:
+                supervisor = subprocess.Popen(
+                    command,
+                    env=self.daemon.environ,
+                    cwd=self.home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+                supervisor.wait()
+        self._over.set()
+
+    def stop(self) -> None:
+        """Drain and end the server for good."""
+        self._wanted.clear()
+        deadline = time.monotonic() + BACK_SECONDS
+        while not self._over.wait(0.05) and time.monotonic() < deadline:
+            try:
+                ask(self.home, {"type": "stop"}, 30.0)
+            except ChatdError:
+                continue
+        assert self._over.is_set(), "the server does not stop"
+
+    def ask_once(self, kind: str, **fields: object) -> None:
+        """A request to the supervisor, which may crash over it."""
+        try:
+            ask(self.home, {"type": kind, **fields}, 60.0)
+        except ChatdError:
+            pass
+
+    def status(self) -> dict[str, Any]:
+        """The supervisor's status; empty when none answers."""
+        try:
+            return ask(self.home, {"type": "status"}, 2.0)
+        except ChatdError:
+            return {}
+
+    def pids(self) -> dict[str, int]:
+        """name -> pid of every process that runs now."""
+        return self._pids_in(self.status())
+
+    def _pids_in(self, status: dict[str, Any]) -> dict[str, int]:
+        if not status:
+            return {}
+        template = self.daemon.template()
+        return {
+            "supervisor": status["pid"],
+            **({"template": template} if template else {}),
+            **{child["name"]: child["pid"] for child in status["children"] if child["pid"]},
+        }
+
+    def wait_running(self) -> dict[str, int]:
+        """Wait until everything runs; the pids."""
+        self._until(lambda: self.status().get("state") == "running", "the server to run")
+        return self.pids()
+
+    def strike(self, names: list[str], number: signal.Signals) -> dict[str, int]:
+        """Send a signal to processes; the pids that got it."""
+        pids = self.pids()
+        struck = {}
+        for name in names:
+            wall = round(time.time(), 3)  # before: the server may have logged it when kill(2) returns
+            if name in pids and _send(pids[name], number):
+                struck[name] = pids[name]
+                word = {signal.SIGKILL: "kill", signal.SIGSTOP: "stop"}.get(number, "cont")
+                self.struck[f"{word} {name.partition('-')[0]}"] += 1
+                self._journal.write(word, name=name, pid=pids[name], wall=wall)
+        return struck
+
+    def kill(self, names: list[str]) -> int:
+        """kill -9, and take the time until everything runs again; how many were killed."""
+        alone = "" if self.daemon.template() else " without template"
+        before = time.monotonic()
+        struck = self.strike(names, signal.SIGKILL)
+        if not struck:
+            return 0
+        self.wait_replaced(struck)
+        seconds = time.monotonic() - before
+        if len(struck) == 1 and "template" not in struck:  # which is replaced a minute later, on purpose
+            name = next(iter(struck))
+            kind = name.partition("-")[0] + alone * (name != "supervisor")  # which brings its own
+            self.recovered.setdefault(kind, []).append(seconds)
+            self._journal.write("back", name=name, after=round(seconds, 3))
+        return len(struck)
+
+    def wait_replaced(self, struck: dict[str, int]) -> None:
+        """Wait until everything runs, and nothing of it is one of these."""
+        self._until(lambda: self._replaced(struck), f"{list(struck)} to be replaced")
+
+    def _replaced(self, struck: dict[str, int]) -> bool:
+        status = self.status()
+        if status.get("state") != "running":
+            return False
+        return not set(self._pids_in(status).values()) & set(struck.values())
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """SIGSTOP, and in the end SIGCONT to that very process, if there still is one."""
+        pid = self.pids().get(name)
+        try:
+            handle = os.pidfd_open(pid) if pid else None
+        except OSError:
+            handle = None
+        if handle is None:
+            yield
+            return
+        try:
+            self.strike([name], signal.SIGSTOP)
+            yield
+            with suppress(ProcessLookupError):  # it has been replaced meanwhile
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
+        finally:
+            os.close(handle)
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + BACK_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {BACK_SECONDS:.0f} s in vain for {what}: {self.status()}")
+            time.sleep(POLL_SECONDS)
+
+
+def _send(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""What a trial found, as one JSON object and in words."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.checker import Verdict, incidents, judge, read_runs
+from tests.chaos.journal import Line, read_journal
+from tests.chaos.log_chain import read_log
+
+SHOWN = 10
+# How long after a kill its line in the server's log may come: a stopped supervisor reads it late.
+INCIDENT_SECONDS = 20.0
+
+
+def judge_trial(folder: Path, home: Path) -> Verdict:
+    """Judge what is in a trial's folder and in the home of its stopped server."""
+    log = read_log(home / "data", folder / "copy")
+    admin = folder / "admin.jsonl"
+    verdict = judge(log, read_runs(folder), read_journal(admin) if admin.exists() else ())
+    incidents(verdict, read_journal(folder / "faults.jsonl"), _server_log(home), INCIDENT_SECONDS)
+    return verdict
+
+
+def _server_log(home: Path) -> Iterator[Line]:
+    for raw in (home / "logs" / "server.log").read_bytes().splitlines():
+        line = json.loads(raw)
+        line["wall"] = datetime.fromisoformat(line["at"]).timestamp()
+        yield line
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that ``share`` of them do not exceed; 0 for none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0.0
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """count, p50, p99, max; in seconds."""
+    figures = {
+        "p50": percentile(values, 0.5),
+        "p99": percentile(values, 0.99),
+        "max": max(values, default=0.0),
+    }
+    return {"count": len(values), **{name: round(value, 3) for name, value in figures.items()}}
+
+
+def summary(verdict: Verdict, **more: Any) -> dict[str, Any]:
+    """The result for docs/reliability.md."""
+    classes = Counter(f"{finding.rule} {finding.kind}" for finding in verdict.findings)
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        **more,
+        **verdict.counts,
+        "findings": dict(classes),
+        "first": [finding.detail for finding in verdict.findings[:SHOWN]],
+    }

@@ -1,0 +1,93 @@
+"""Redaction, retention and the hold, from the admin's command to the bytes in the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from chatd.hub.recovery import clock
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import Reader
+from tests.support.daemon import Daemon, running, wait_until
+
+SECRET = "the-password-is-swordfish"
+
+
+def say(daemon: Daemon, text: str) -> int:
+    """Send as alice to #lobby; the message's seq."""
+    identity = str(daemon.identity("alice", "console"))
+    sent = daemon.run("chat", "--identity", identity, "send", "--json", "#lobby", text)
+    seq: int = json.loads(sent.stdout)["seq"]
+    return seq
+
+
+def history(daemon: Daemon) -> str:
+    """What #lobby shows."""
+    identity = str(daemon.identity("alice", "console"))
+    return daemon.run("chat", "--identity", identity, "history", "--json", "#lobby").stdout
+
+
+def bytes_of(home: Path) -> bytes:
+    """Everything in the home's data."""
+    return b"".join(path.read_bytes() for path in (home / "data").iterdir() if path.is_file())
+
+
+def test_redaction_reaches_the_disk(daemon: Daemon) -> None:
+    seq = say(daemon, SECRET)
+    assert SECRET in history(daemon)
+    found = daemon.run("chat", "--identity", str(daemon.identity("alice", "console")), "search", "swordfish")
+    assert SECRET in found.stdout
+    daemon.chatctl("redact", "#lobby", str(seq), "--reason", "leaked", "--yes")
+    shown = history(daemon)
+    assert SECRET not in shown
+    assert "redacted" in shown
+    daemon.chatd("restart")
+    assert SECRET not in history(daemon)
+    daemon.stop()
+    assert SECRET.encode() not in bytes_of(daemon.home)
+    assert daemon.chatd("verify").stdout.startswith("ok")
+
+
+def test_refusals(daemon: Daemon) -> None:
+    seq, erased = say(daemon, "keep me"), say(daemon, "not me")
+    daemon.chatctl("redact", "#lobby", str(erased), "--yes")
+    for arguments, code in (
+        (("redact", "#lobby", "1", "--yes"), "E410"),
+        (("redact", "#nowhere", str(seq), "--yes"), "E404"),
+        (("redact", "#lobby", "999999", "--yes"), "E410"),
+        (("redact", "#lobby", str(erased), "--yes"), "E410"),
+    ):
+        assert code in daemon.chatctl(*arguments, check=False).stderr
+    daemon.chatctl("freeze", "#lobby", "--reason", "legal hold")
+    assert "E306" in daemon.chatctl("redact", "#lobby", str(seq), "--yes", check=False).stderr
+    daemon.chatctl("freeze", "#lobby", "--off")
+    daemon.chatctl("redact", "#lobby", str(seq), "--yes")
+    assert "keep me" not in history(daemon)
+
+
+def test_retention_erases_what_is_old_and_the_hold_wins(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        say(daemon, SECRET)
+        daemon.chatctl("freeze", "#lobby")
+        daemon.stop()
+        make_old(daemon.home)
+        daemon.write_settings(lambda tree: tree["retention"].update(days=30))
+        daemon.start()
+        assert SECRET in history(daemon)
+        daemon.chatctl("freeze", "#lobby", "--off")
+        daemon.chatd("restart")
+        wait_until(lambda: SECRET not in history(daemon), what="the message to be erased")
+        daemon.stop()
+        assert daemon.chatd("verify").stdout.startswith("ok")
+
+
+def make_old(home: Path) -> None:
+    """Let all that is in the log have happened 60 days ago, as a log from then would have it."""
+    reader = Reader(home / "data")
+    entries = [reader.entry(seq) for seq in range(1, reader.head() + 1)]
+    reader.close()
+    for path in (home / "data").iterdir():
+        path.unlink()
+    log = EventLog.open(home / "data", now=clock())
+    log.append([entry._replace(at=entry.at - 60 * 86_400_000) for entry in entries if entry is not None])
+    log.close()

@@ -1,0 +1,189 @@
+"""The channel's lines, unix sockets at long paths, and a real child attached to this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatd.child import Supervised
+from chatd.child.json_channel import MAX_LINE, MAX_QUEUED, ChannelClosedError, JsonChannel
+from chatd.child.supervised import FDS_VARIABLE
+from chatd.child.unix_socket import MAX_PATH, connect_unix, listen_unix
+from chatd.errors import ChatdError
+
+CHILD = """
+import select, sys
+from chatd.child import Supervised
+from chatd.logs import get_log
+child = Supervised.attach()
+child.ready()
+child.send({"type": "seen", "name": child.name, "home": str(child.home), "settings": child.settings})
+while True:
+    select.select([child], [], [])
+    for message in child.receive():
+        get_log("server").info("got", what=message["type"])
+        if message["type"] == "echo":
+            child.send({"type": "seen", "settings": child.settings})
+        if message["type"] == "drain":
+            sys.exit(7)
+"""
+
+
+class Parent:
+    """The supervisor's ends, by hand."""
+
+    def __init__(self) -> None:
+        self.channel, theirs = socket.socketpair()
+        self.channel.settimeout(30)
+        lifeline_end, self.lifeline = os.pipe()
+        self.log, log_end = os.pipe()
+        fds = {"channel": theirs.fileno(), "lifeline": lifeline_end, "log": log_end}
+        self.process = subprocess.Popen(
+            (sys.executable, "-c", CHILD),
+            pass_fds=tuple(fds.values()),
+            env={**os.environ, FDS_VARIABLE: json.dumps(fds)},
+        )
+        theirs.close()
+        os.close(lifeline_end)
+        os.close(log_end)
+        self.lines = self.channel.makefile("rb")
+
+    def send(self, **message: object) -> None:
+        self.channel.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> dict[str, object]:
+        message: dict[str, object] = json.loads(self.lines.readline())
+        return message
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.lines.close()
+        self.channel.close()
+        os.close(self.log)
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+
+
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    parent = Parent()
+    parent.send(type="settings", name="worker-1", home="/srv/chat", settings={"a": 1})
+    assert parent.receive() == {"type": "ready"}
+    yield parent
+    parent.close()
+
+
+def test_child_gets_its_settings_answers_pings_and_drains(parent: Parent) -> None:
+    assert parent.receive() == {"type": "seen", "name": "worker-1", "home": "/srv/chat", "settings": {"a": 1}}
+    parent.send(type="ping", n=5)
+    assert parent.receive() == {"type": "pong", "n": 5}
+    parent.send(type="reload", settings={"logging": {"level": "ERROR"}})
+    parent.send(type="echo")
+    assert parent.receive() == {"type": "seen", "settings": {"logging": {"level": "ERROR"}}}
+    parent.send(type="reload", settings={"logging": {"level": "info"}})
+    parent.send(type="drain")
+    assert parent.process.wait(30) == 7
+    records = [json.loads(line) for line in os.read(parent.log, 65536).splitlines()]
+    assert [(record["proc"], record["what"]) for record in records] == [
+        ("worker-1", "reload"),
+        ("worker-1", "drain"),
+    ]
+
+
+def test_child_dies_by_its_lifeline_while_it_does_nothing(parent: Parent) -> None:
+    os.close(parent.lifeline)
+    parent.lifeline = -1
+    assert parent.process.wait(30) == 0
+
+
+def test_child_dies_when_its_channel_ends(parent: Parent) -> None:
+    parent.channel.shutdown(socket.SHUT_RDWR)
+    assert parent.process.wait(30) == 0
+
+
+def test_nobody_starts_a_child_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("", "nonsense", "[]", '{"channel": 3}', '{"channel": "x", "lifeline": 4}'):
+        monkeypatch.setenv(FDS_VARIABLE, value)
+        with pytest.raises(ChatdError, match="E609"):
+            Supervised.attach()
+        assert FDS_VARIABLE not in os.environ
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[JsonChannel, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.settimeout(30)
+        yield JsonChannel(ours), theirs
+
+
+def test_channel_takes_lines_in_any_pieces(pair: tuple[JsonChannel, socket.socket]) -> None:
+    channel, peer = pair
+    got = []
+    for byte in b'{"type":"a"}\n{"type":"b","n":1}\n':
+        peer.sendall(bytes([byte]))
+        got += channel.receive()
+    assert got == [{"type": "a"}, {"type": "b", "n": 1}]
+    assert channel.receive() == []
+
+
+@pytest.mark.parametrize("line", [b"\n", b"[]\n", b"{}\n", b'{"type":1}\n', b"\xff\n", b"[" * 60_000 + b"\n"])
+def test_channel_ends_at_what_is_no_message(pair: tuple[JsonChannel, socket.socket], line: bytes) -> None:
+    channel, peer = pair
+    peer.sendall(line)
+    with pytest.raises(ChannelClosedError):
+        channel.receive()
+
+
+def test_channel_bounds_what_waits(pair: tuple[JsonChannel, socket.socket]) -> None:
+    channel, peer = pair
+    with pytest.raises(ValueError, match="over the channel"):
+        channel.send({"type": "x", "text": "x" * MAX_LINE})
+    big: dict[str, object] = {"type": "x", "text": "x" * (MAX_LINE - 100)}
+    taken = 0
+    while channel.send(big):
+        taken += 1
+    assert channel.dropped == 1
+    assert taken * MAX_LINE < MAX_QUEUED + 4 * MAX_LINE
+    received = 0
+    while channel.wants_write:
+        received += len(peer.recv(1_000_000))
+        channel.flush()
+    assert received > MAX_QUEUED / 2
+    peer.close()
+    with pytest.raises(ChannelClosedError):
+        channel.receive()
+        channel.receive()
+
+
+def test_full_backlog_is_waited_for_and_then_is_a_timeout(tmp_path: Path) -> None:
+    with listen_unix(tmp_path / "s", 0) as listener, connect_unix(tmp_path / "s", 30):
+        with pytest.raises(TimeoutError):
+            connect_unix(tmp_path / "s", 0.05)
+        listener.accept()[0].close()
+        connect_unix(tmp_path / "s", 30).close()
+
+
+@pytest.mark.parametrize("length", [10, MAX_PATH - 1, MAX_PATH + 1, 150, 240])
+def test_unix_sockets_at_paths_of_any_length(tmp_path: Path, length: int) -> None:
+    deep = tmp_path
+    while len(str(deep / "s")) < length:
+        deep /= "d" * min(50, max(1, length - len(str(deep / "s")) - 1))
+    deep.mkdir(parents=True, exist_ok=True)
+    for _ in range(2):  # the second replaces what the first left
+        with listen_unix(deep / "s", 1) as listener, connect_unix(deep / "s", 30) as client:
+            assert (deep / "s").stat().st_mode & 0o777 == 0o600
+            accepted, _ = listener.accept()
+            with accepted:
+                client.sendall(b"x")
+                assert accepted.recv(1) == b"x"
+    with pytest.raises(ConnectionRefusedError):
+        connect_unix(deep / "s", 30)

@@ -1,0 +1,185 @@
+"""Exit codes, the form of errors, tables, durations; and what needs no server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from chatctl import connecting
+from chatd.codes import CODES
+from chatd.console import format as fmt
+from chatd.console import output
+from chatd.errors import ChatdError
+from chatd.proto.durations import parse_duration
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("E404", 3), ("E405", 3), ("E410", 3), ("E412", 3), ("E300", 4), ("E304", 4), ("E207", 4),
+        ("E201", 4), ("E607", 5), ("E611", 5), ("E106", 5), ("E400", 1), ("E500", 1), ("E608", 1),
+        ("E503", 1),
+    ],
+)  # fmt: skip
+def test_exit_codes(code: str, expected: int) -> None:
+    assert output.exit_code(ChatdError(code)) == expected
+
+
+def test_every_code_has_an_exit_code_that_says_failure() -> None:
+    assert {output.exit_code(ChatdError(code)) for code in CODES} == {1, 3, 4, 5}
+
+
+def failing(error: BaseException | None, result: int | None = None) -> click.Command:
+    @click.command()
+    def command() -> int | None:
+        if error is not None:
+            raise error
+        return result
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ChatdError("E405", "no user 'bob'"), 3, "error: no user 'bob' (E405). see /who or chatctl users\n"),
+        (ChatdError("E300", "no\x1b[2J"), 4, "error: no\\x1b[2J (E300). ask an admin\n"),
+        (click.UsageError("wrong"), 2, "Error: wrong\n"),
+        (RuntimeError("oops"), 1, "; please report it\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (click.Abort(), 130, ""),
+    ],
+)  # fmt: skip
+def test_failures_become_a_line_and_an_exit_code(
+    error: BaseException,
+    code: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    monkeypatch.delenv("CHATD_DEBUG", raising=False)
+    assert output.run(failing(error), "x") == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.endswith(words)
+    assert "Traceback" not in captured.err
+
+
+def test_debugging_shows_the_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    monkeypatch.setenv("CHATD_DEBUG", "1")
+    assert output.run(failing(RuntimeError("oops")), "x") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_commands_own_exit_code_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    assert output.run(failing(None, 6), "x") == 6
+    assert output.run(failing(None), "x") == 0
+
+
+def test_tables_align_by_width_on_screen_and_show_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, object]] = [
+        {"a": "漢字", "b": "x"},
+        {"a": "k", "b": "\x1b]0;t\x07"},
+        {"a": None, "b": ""},
+    ]
+    output.table(rows, {"a": output.plain, "b": output.plain})
+    assert capsys.readouterr().out == "a     b\n漢字  x\nk     \\x1b]0;t\\x07\n-     -\n"
+
+
+def test_json_is_ascii_and_says_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    output.json_line({"body": "\x9bü\x1b"})
+    text = capsys.readouterr().out
+    assert text.isascii()
+    assert json.loads(text) == {"schema": 1, "body": "\x9bü\x1b"}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [
+        (None, "-"),
+        (0, "1970-01-01T00:00:00Z"),
+        (1_700_000_000_999, "2023-11-14T22:13:20Z"),
+        (2**53, "9007199254740992"),
+    ],
+)
+def test_moments(milliseconds: int | None, shown: str) -> None:
+    assert output.moment(milliseconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30m", 1800), ("2h", 7200), ("7d", 604800), ("1h30m", 5400), ("1s", 1)]
+)
+def test_durations(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+    assert parse_duration(fmt.duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "h", "2x", "-2h", "2h ", "1.5h", "0s", "٢h", "9" * 30 + "h", "2 h", "99999d"]
+)
+def test_bad_durations(text: str) -> None:
+    with pytest.raises(ValueError, match=r"duration|too long"):
+        parse_duration(text)
+
+
+def run(*arguments: str, home: Path, program: str = "chatctl.cli") -> subprocess.CompletedProcess[str]:
+    code = f"from {program} import main; main()"
+    environ = {"HOME": str(home), "PATH": "", "LANG": "C.UTF-8"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env=environ,
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["explain", "e204"], 0), (["explain", "E999"], 3), (["revoke", "bob"], 2),
+        (["revoke", "bob/phone"], 2), (["kick", "a", "b"], 1), (["ban", "bob", "--for", "soon"], 2),
+        (["nonsense"], 2), (["kick", "bob"], 1),
+    ],
+)  # fmt: skip
+def test_what_needs_no_server(arguments: list[str], code: int, tmp_path: Path) -> None:
+    result = run(*arguments, home=tmp_path)
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    if code == 1:
+        assert "(E608)" in result.stderr
+    if arguments == ["revoke", "bob/phone"]:
+        assert "--yes" in result.stderr
+
+
+def test_commands_of_the_conversation_are_told_from_those_for_scripts(tmp_path: Path) -> None:
+    result = run("rooms", home=tmp_path, program="chatctl.chat")
+    assert result.returncode == 2
+    assert "In the conversation it is /rooms: start chat, then type that." in result.stderr
+    assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chatctl.chat").stderr
+
+
+def test_explain_json(tmp_path: Path) -> None:
+    result = run("explain", "E204", "--json", home=tmp_path)
+    assert json.loads(result.stdout)["fix"] == CODES["E204"].fix
+
+
+def test_room_names_may_come_without_the_mark() -> None:
+    assert [connecting.room_name(text) for text in ("war", "#war", "@bob")] == ["#war", "#war", "@bob"]
+
+
+def test_prompt_toolkit_is_not_loaded_for_scripts(tmp_path: Path) -> None:
+    code = "import sys, chatctl.cli, chatctl.chat; print('prompt_toolkit' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"

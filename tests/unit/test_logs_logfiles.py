@@ -1,0 +1,212 @@
+"""Log files: routing, rotation, disks that are full; capture of what children write; the pipe."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.logs.capture import KEPT_LINES, ChildCapture
+from chatd.logs.line_buffer import LineBuffer
+from chatd.logs.log_pipe import PipeHandler
+from chatd.logs.logfiles import LogFile, LogFiles
+
+
+@dataclass
+class Settings:
+    directory: str = "logs"
+    file: str = "server.log"
+    connections_file: str = "connections.log"
+    errors_file: str = "errors.log"
+    security_file: str = "security.log"
+    max_bytes: int = 10_000
+    backups: int = 2
+
+
+def notice(count: int) -> bytes:
+    return f"dropped {count}\n".encode()
+
+
+def content(home: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (home / "logs").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("level", "category", "names"),
+    [
+        ("info", "server", {"server.log"}),
+        ("info", "connections", {"server.log", "connections.log"}),
+        ("warning", "security", {"server.log", "security.log"}),
+        ("error", "security", {"server.log", "security.log", "errors.log"}),
+        ("info", "errors", {"server.log", "errors.log"}),
+    ],
+)
+def test_routing(tmp_path: Path, level: str, category: str, names: set[str]) -> None:
+    files = LogFiles(tmp_path, Settings())
+    files.write("line", level, category)
+    files.close()
+    assert content(tmp_path) == dict.fromkeys(names, "line\n")
+
+
+def test_two_names_for_one_file_get_a_record_once(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, Settings(errors_file="server.log"))
+    files.write("line", "error", "server")
+    files.configure(Settings(file="other.log"))
+    files.write("line", "info", "server")
+    files.close()
+    assert content(tmp_path) == {"server.log": "line\n", "other.log": "line\n"}
+
+
+def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(ChatdError, match="E606"):
+        LogFiles(tmp_path, Settings())
+
+
+@pytest.mark.parametrize(
+    ("backups", "left"),
+    [
+        (2, {"log": "5\n", "log.1": "3\n4\n", "log.2": "1\n2\n"}),
+        (1, {"log": "5\n", "log.1": "3\n4\n"}),
+        (0, {"log": "5\n"}),
+    ],
+)
+def test_rotation(tmp_path: Path, backups: int, left: dict[str, str]) -> None:
+    file = LogFile(tmp_path / "log", 4, backups, notice)
+    for n in range(-1, 6):
+        file.write(b"%d\n" % n if n > 0 else b"0\n")
+    file.close()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
+
+
+def test_reopen_follows_the_name(tmp_path: Path) -> None:
+    file = LogFile(tmp_path / "log", 100, 1, notice)
+    file.write(b"old\n")
+    (tmp_path / "log").rename(tmp_path / "moved")
+    file.reopen()
+    file.write(b"new\n")
+    file.close()
+    assert (tmp_path / "moved").read_text() == "old\n"
+    assert (tmp_path / "log").read_text() == "new\n"
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o640
+
+
+def test_full_disk_drops_counts_and_tells(tmp_path: Path) -> None:
+    now = [0.0]
+    (tmp_path / "log").symlink_to("/dev/full")
+    file = LogFile(tmp_path / "log", 100, 1, notice, lambda: now[0])
+    for _ in range(3):
+        file.write(b"lost\n")
+    (tmp_path / "log").unlink()
+    file.close()
+    file.write(b"still waiting\n")
+    now[0] = 2.0
+    file.write(b"kept\n")
+    file.close()
+    assert file.dropped == 4
+    assert (tmp_path / "log").read_text() == "dropped 4\nkept\n"
+
+
+def test_half_written_line_is_taken_back(tmp_path: Path) -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+from chatd.logs.logfiles import LogFile
+resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))
+file = LogFile(Path(sys.argv[1]), 1000, 1, lambda count: b"")
+for _ in range(3):
+    file.write(b"123456789\\n")
+print(file.dropped)
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "log"], capture_output=True, check=True)
+    assert done.stdout == b"1\n"
+    assert (tmp_path / "log").read_text() == "123456789\n" * 2
+
+
+def test_line_buffer() -> None:
+    buffer = LineBuffer(4)
+    assert buffer.feed(b"ab") == []
+    assert buffer.feed(b"c\nd\n\nef") == [b"abc", b"d", b""]
+    assert buffer.feed(b"ghij") == [b"efgh"]
+    assert buffer.rest() == b"ij"
+    assert buffer.rest() == b""
+
+
+def record(**changes: object) -> bytes:
+    fields = {"n": 1, "proc": "worker-1", "level": "info", "cat": "security", "event": "x"} | changes
+    return json.dumps(fields).encode() + b"\n"
+
+
+@pytest.fixture
+def captured(tmp_path: Path) -> tuple[ChildCapture, Path]:
+    return ChildCapture("worker-1", LogFiles(tmp_path, Settings())), tmp_path
+
+
+def test_capture_hands_records_on_in_pieces(captured: tuple[ChildCapture, Path]) -> None:
+    capture, home = captured
+    for byte in record() + record(n=2)[:-1]:
+        capture.log_data(bytes([byte]))
+    capture.log_data(b"")
+    assert content(home)["security.log"].encode() == record() + record(n=2)
+    assert not capture.last_stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense\n",
+        b"[1]\n",
+        record(proc="hub"),
+        record(cat="other"),
+        b"[" * 4000 + b"\n",
+        b'{"a":"\x1b[2J"}\n',
+        b"\xff\xfe\n",
+    ],
+)
+def test_capture_does_not_pass_on_what_is_not_the_childs_record(
+    captured: tuple[ChildCapture, Path], line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture, home = captured
+    capture.log_data(line)
+    assert content(home) == {}
+    assert len(capture.last_stderr) >= 1
+    assert all(shown.isprintable() for shown in capture.last_stderr)
+    assert caplog.records[0].getMessage() == "stderr"
+
+
+def test_capture_keeps_the_last_lines(captured: tuple[ChildCapture, Path]) -> None:
+    capture, _ = captured
+    capture.stderr_data(b"".join(b"%d\n" % n for n in range(100)) + b"end without newline")
+    capture.stderr_data(b"")
+    assert len(capture.last_stderr) == KEPT_LINES
+    assert capture.last_stderr[-1] == "end without newline"
+
+
+def test_full_pipe_never_blocks_and_tells_what_was_dropped() -> None:
+    reader, writer = os.pipe()
+    handler = PipeHandler(writer, "worker-1")
+    made = logging.LogRecord("chatd.server", logging.INFO, "", 0, "text", (), None)
+    while not handler.dropped:
+        handler.handle(made)
+    handler.handle(made)
+    assert handler.dropped == 2
+    before = [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
+    handler.handle(made)
+    told: list[dict[str, Any]] = [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
+    assert [entry["n"] for entry in before] == list(range(1, len(before) + 1))
+    assert [entry["event"] for entry in told] == ["log_dropped", "library"]
+    assert told[0]["count"] == 2
+    assert told[1]["n"] > len(before) + 1
+    assert handler.dropped == 0
+    os.close(reader)
+    handler.handle(made)
+    assert handler.dropped == 1
+    os.close(writer)

@@ -1,0 +1,198 @@
+"""Search: what it finds, whom it shows it, and that the index can always be thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatd.errors import ChatdError
+from chatd.store.database import DATABASE_NAME
+from chatd.store.event_log import EventLog
+from chatd.store.search_index import SEARCH_NAME, SearchIndex
+from chatd.store.search_query import MAX_TOKENS, parse
+from tests.support.storelog import NOW, entry, filled
+
+DAY = 86_400_000
+MESSAGES = [  # room, text; odd seqs are from alice, even ones from bob
+    ("#lobby", "Host 12 is isolated"),
+    ("#war", "the image of host 12 is on the way"),
+    ("#lobby", "Ünïcode café"),
+    ("#war", 'quotes "inside" and NEAR(me)'),
+    ("#lobby", "nothing to see"),
+    ("@alice @bob", "host secret"),
+]
+ROOMS = ("#lobby", "#war", "@alice @bob")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    opened = EventLog.open(tmp_path, now=NOW)
+    opened.append(
+        [entry(n, kind="message", room=room, text=text) for n, (room, text) in enumerate(MESSAGES, 1)]
+    )
+    opened.append([entry(7, kind="join", room="#lobby", text="host joins")])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def index(tmp_path: Path, log: EventLog) -> Iterator[SearchIndex]:
+    opened = SearchIndex.open(tmp_path)
+    while opened.catch_up(4):
+        pass
+    yield opened
+    opened.close()
+
+
+def _find(
+    index: SearchIndex, text: str, rooms: list[str] | None = None, before: int | None = None
+) -> list[int]:
+    return index.search(text, ROOMS if rooms is None else rooms, limit=10, before=before, now=NOW + DAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "seqs"),
+    [
+        ("host", [6, 2, 1]),
+        ("HOST 12", [2, 1]),
+        ('"host 12"', [2, 1]),
+        ('"12 host"', []),
+        ('"on the way', [2]),
+        ("cafe", [3]),
+        ("unicode", [3]),
+        ("host from:bob", [6, 2]),
+        ("from:@alice host", [1]),
+        ("host in:#war", [2]),
+        ("host in:#other", []),
+        ("host since:2h", []),
+        ("host since:2d", [6, 2, 1]),
+        ("host since:2023-11-14", [6, 2, 1]),
+        ("host since:2023-11-15", []),
+        ("host since:2023-99-99", []),
+        ("NEAR(me)", [4]),
+        ("host OR café", []),
+        ("inside*", [4]),
+        ("text:host", []),
+        ("from:bob", [6, 4, 2]),
+        ("from:nobody", []),
+        ("in:#lobby", [5, 3, 1]),
+        ("in:#lobby from:bob", []),
+        ("since:2d in:#war", [4, 2]),
+        ("since:99999d from:@alice", [5, 3, 1]),
+        ("since:2h", []),
+    ],
+)
+def test_finds(index: SearchIndex, text: str, seqs: list[int]) -> None:
+    assert _find(index, text) == seqs
+
+
+def test_only_in_the_given_rooms(index: SearchIndex) -> None:
+    assert _find(index, "host", ["#lobby"]) == [1]
+    assert _find(index, "host in:#war", ["#lobby"]) == []
+    assert _find(index, "host", []) == []
+    assert _find(index, "from:bob", ["#lobby"]) == []
+    assert _find(index, "in:#war", ["#lobby"]) == []
+    assert _find(index, "since:2d", []) == []
+
+
+def test_pages(index: SearchIndex) -> None:
+    assert index.search("host", ROOMS, limit=1, before=None, now=NOW) == [6]
+    assert _find(index, "host", before=6) == [2, 1]
+    assert _find(index, "host", before=1) == []
+    assert index.search("host", ROOMS, limit=0, before=None, now=NOW) == []
+    assert index.search("from:bob", ROOMS, limit=2, before=None, now=NOW) == [6, 4]
+    assert _find(index, "from:bob", before=4) == [2]
+    assert index.search("from:bob", ROOMS, limit=0, before=None, now=NOW) == []
+
+
+def test_filters_alone_do_not_find_what_was_erased(index: SearchIndex) -> None:
+    index.forget([4])
+    assert _find(index, "from:bob") == [6, 2]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "from:alice !!!", 'in:#lobby ""', '"" "', "*", "!!! ---", "\0"])
+def test_without_a_word(index: SearchIndex, text: str) -> None:
+    with pytest.raises(ChatdError, match="E411"):
+        _find(index, text)
+
+
+def test_only_so_many_words() -> None:
+    assert parse("word " * 10_000, NOW).match.count('"') == 2 * MAX_TOKENS
+
+
+def test_catches_up_in_pieces(tmp_path: Path, log: EventLog) -> None:
+    index = SearchIndex.open(tmp_path)
+    assert [index.catch_up(5) for _ in range(3)] == [5, 2, 0]
+    log.append([entry(8, kind="message", room="#lobby", text="late host")])
+    assert index.catch_up(5) == 1
+    assert _find(index, "late") == [8]
+    index.close()
+
+
+def test_bodies_of_any_shape(tmp_path: Path, log: EventLog, index: SearchIndex) -> None:
+    bodies = [b"", b"[]", b"not json", b'{"body": 5, "user": []}', b'{"body": "\\ud800 lone"}', b"\xff"]
+    log.append(
+        [entry(n, kind="message", room="#lobby")._replace(body=body) for n, body in enumerate(bodies, 8)]
+    )
+    assert index.catch_up(100) == len(bodies)
+    assert _find(index, "lone") == [12]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all" * 999, b"SQLite format 3\0" + bytes(8176)])
+def test_a_damaged_index_is_made_anew(tmp_path: Path, index: SearchIndex, damage: bytes) -> None:
+    index.close()
+    (tmp_path / SEARCH_NAME).write_bytes(damage)
+    again = SearchIndex.open(tmp_path)
+    assert _find(again, "host") == []
+    assert again.catch_up(100) == 7
+    assert _find(again, "host") == [6, 2, 1]
+    again.close()
+
+
+def test_damage_inside_the_index(tmp_path: Path, index: SearchIndex) -> None:
+    index.close()
+    raw = bytearray((tmp_path / SEARCH_NAME).read_bytes())
+    raw[4096:] = bytes(len(raw) - 4096)
+    (tmp_path / SEARCH_NAME).write_bytes(raw)
+    again = SearchIndex.open(tmp_path)
+    _find(again, "host")
+    while again.catch_up(100):
+        pass
+    assert _find(again, "host") == [6, 2, 1]
+    again.close()
+
+
+def test_the_index_of_another_log_is_made_anew(tmp_path: Path, index: SearchIndex) -> None:
+    index.close()
+    other = tmp_path / "other"
+    log = EventLog.open(other, now=NOW)
+    log.append([entry(n, kind="message", room="#lobby", text=f"other {n}") for n in range(1, 10)])
+    (other / SEARCH_NAME).write_bytes((tmp_path / SEARCH_NAME).read_bytes())
+    again = SearchIndex.open(other)
+    while again.catch_up(100):
+        pass
+    assert _find(again, "host") == []
+    assert _find(again, "other 9") == [9]
+    again.close()
+    log.close()
+
+
+def test_damage_of_the_log_is_not_taken_for_the_index(tmp_path: Path) -> None:
+    log = filled(tmp_path, 300)
+    log.close()
+    index = SearchIndex.open(tmp_path)
+    assert index.catch_up(100) == 100
+    index.close()
+    raw = bytearray((tmp_path / DATABASE_NAME).read_bytes())
+    # Bodies of later entries lie in the second half; a page of zeros is none of a table's.
+    raw[len(raw) // 2 :] = bytes(len(raw) - len(raw) // 2)
+    (tmp_path / DATABASE_NAME).write_bytes(raw)
+    index = SearchIndex.open(tmp_path)
+    with pytest.raises(ChatdError) as caught:
+        while index.catch_up(100):
+            pass
+    assert caught.value.code == "E610"
+    assert _find(index, "client", ["#lobby", "#war"])
+    index.close()

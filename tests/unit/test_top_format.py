@@ -1,0 +1,107 @@
+"""The lines of `chatctl top`: rates, sparklines, and what no width and no server can break."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from wcwidth import wcswidth
+
+from chatctl.admin.top_format import ASCII_BARS, KEPT, Gauges, Sample, fit, sparkline
+from chatd.proto.text import visible
+from tests.support.hostile import TEXTS
+
+HUB = {"name": "hub", "state": "running", "cpu": 12.3, "rss": 50 * 2**20, "threads": 9, "restarts": 1}
+
+
+def stats(accepted: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "server": "lab",
+        "version": "0.1.0",
+        "uptime": 7200,
+        "connections": {"now": 51, "total": 60, "limit": 500},
+        "messages": {"accepted": accepted, "delivered": accepted * 10, "filtered": 3, "refused": 1},
+        "box": {"cpu": 23.4, "memory": 41.0},
+        "processes": [HUB],
+        **more,
+    }
+
+
+def gauges(*samples: Sample) -> Gauges:
+    made = Gauges()
+    for sample in samples:
+        made.take(sample)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "top", "expected"),
+    [
+        ((), 8, 0, ""),
+        ((0, 0), 8, 0, "__"),
+        ((0, 7, 8), 8, 0, "_##"),
+        ((1, 2, 3, 4, 5, 6), 4, 0, "=+*#"),
+        ((50,), 8, 100, "="),
+        ((200,), 8, 100, "#"),
+        ((1, 2), 3, 0, ""),
+        ((1, 2), -5, 0, ""),
+    ],
+)
+def test_sparkline(values: tuple[float, ...], width: int, top: float, expected: str) -> None:
+    assert sparkline(values, width, ASCII_BARS, top) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seconds", "rate"),
+    [(100, 125, 2.0, 12.5), (100, 100, 2.0, 0.0), (100, 5, 2.0, 0.0), (0, 5, 0.0, 0.0)],
+    ids=["grows", "stands", "begins again with the hub", "no time"],
+)
+def test_rates(before: int, after: int, seconds: float, rate: float) -> None:
+    made = gauges(Sample(10.0, 1.0, stats(before)), Sample(10.0 + seconds, 1.4, stats(after)))
+    assert made.now is not None
+    assert (made.now.accepted, made.now.delivered) == (rate, rate * 10)
+    told = made.now.as_json()
+    assert (told["accepted_per_second"], told["latency_ms"], told["processes"]) == (rate, 1.4, [HUB])
+
+
+def test_a_page() -> None:
+    page = gauges(Sample(0, 1.0, stats(0)), Sample(2, 1.4, stats(25))).lines(80, 24, note="q quits")
+    assert page == [
+        "lab  chatd 0.1.0  up 2h  q quits",
+        "connections   51 of 500       ██",
+        "accepted      12.5/s          ▁█",
+        "delivered     125.0/s         ▁█",
+        "latency       1.4 ms          ▆█",
+        "filtered      3, refused 1",
+        "box           cpu 23%, memory 41%",
+        "",
+        "process  state       cpu    rss  threads restarts",
+        "hub      running     12%    50M        9        1  ▁▁",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 5, 20, 40, 79, 300])
+@pytest.mark.parametrize("height", [1, 5, 50])
+def test_a_page_fits(width: int, height: int) -> None:
+    many = stats(processes=[{**HUB, "name": f"worker-{n}"} for n in range(40)])
+    page = gauges(*(Sample(n, 1.0, many) for n in range(2 * KEPT))).lines(width, height, note="日本" * 40)
+    assert len(page) == min(height, 49)
+    assert all(wcswidth(line) <= width for line in page)
+
+
+def test_nothing_a_server_says_reaches_the_terminal_or_breaks_it() -> None:
+    said: list[Any] = [*TEXTS.values(), None, 5, [], {"now": "x"}]
+    for hostile in said:
+        keys = ("server", "version", "uptime", "connections", "messages", "box")
+        told = stats(**dict.fromkeys(keys, hostile), processes=[dict.fromkeys(HUB, hostile), hostile])
+        for line in gauges(Sample(0, 1.0, told), Sample(1, 1.0, told)).lines(200, 50):
+            assert line == visible(line, newlines=False)
+    assert gauges(Sample(0, 1.0, {})).lines(80, 24)
+
+
+def test_before_the_first_sample_there_is_only_the_note() -> None:
+    assert Gauges().lines(10, 5, note="not connected: x") == ["not connec"]
+
+
+def test_fit_counts_columns() -> None:
+    assert fit("日本語", 5) == "日本"
