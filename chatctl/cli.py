@@ -58,7 +58,7 @@ for command in (
 ):
     cli.add_command(command)
     user.add_command(command)
-for command in (sanctions.redact, sanctions.freeze):
+for command in (sanctions.redact, sanctions.hold, sanctions.freeze):
     cli.add_command(command)
     room.add_command(command)
 cli.add_command(people.users)

@@ -67,9 +67,7 @@ CODES: dict[str, Code] = {
     "E305": Code(
         "pinned", "this role is fixed in config/settings.json", "edit roles.assigned there and reload"
     ),
-    "E306": Code(
-        "held", "the messages of this room are held", "let them go first: chatctl freeze --off ROOM"
-    ),
+    "E306": Code("held", "the messages of this room are held", "let them go first: chatctl hold --off ROOM"),
     # E4xx: what you asked for
     "E400": Code("filtered", "the message contains a forbidden word", "rephrase the message"),
     "E401": Code("too_long", "the message is too long", "split the message"),

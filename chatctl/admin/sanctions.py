@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import click
@@ -183,10 +184,15 @@ def redact(app: App, room: str, seq: int, reason: str, yes: bool) -> None:
 @click.option("--off", is_flag=True, help="Let the messages go again.")
 @reason_option
 @connecting
-def freeze(app: App, room: str, off: bool, reason: str) -> None:
+def hold(app: App, room: str, off: bool, reason: str) -> None:
     """Hold the messages of ROOM: nothing erases them, neither retention nor redact."""
-    result = app.ask("freeze", room=room, on=not off, reason=reason)
+    result = app.ask("hold", room=room, on=not off, reason=reason)
     app.show(result, lambda: output.line(f"{room} is {'no longer held' if off else 'held'}"))
+
+
+# The command's former name still works, but no help or completion lists it.
+freeze = copy.copy(hold)
+freeze.name, freeze.hidden = "freeze", True
 
 
 def _each_known_user(

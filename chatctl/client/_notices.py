@@ -160,7 +160,7 @@ class CaughtUp:
 
 Logged = (
     ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet | ev.Announcement
-    | ev.Redacted | ev.Expired | ev.Frozen
+    | ev.Redacted | ev.Expired | ev.Held
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
 AnyEvent = Local | Logged | ev.Presence | ev.Lagged | ev.Slowed | ev.Bye

@@ -90,7 +90,7 @@ def happening(event: AnyEvent) -> str | None:
             return f"{name(event.by)} erased message {event.target}{_because(event.reason)}"
         case ev.Expired():
             return f"{event.count} messages of {name(event.room)} have passed their time and were erased"
-        case ev.Frozen():
+        case ev.Held():
             held = "are held" if event.on else "are no longer held"
             return f"the messages of {name(event.room)} {held}, says {name(event.by)}{_because(event.reason)}"
         case ev.Slowed():

@@ -112,7 +112,7 @@ class WindowModel(Book):
                 self.note(render.happening(event) or "")
             case ev.Message() | ev.Joined() | ev.Parted() | ev.RoomCreated() | ev.DmOpened() | ev.TopicSet():
                 self._logged(event)
-            case ev.Redacted() | ev.Expired() | ev.Frozen():
+            case ev.Redacted() | ev.Expired() | ev.Held():
                 self._kept(event)
 
     def _link_changed(self, event: Connected | Disconnected | Restored) -> None:
@@ -164,10 +164,10 @@ class WindowModel(Book):
         if event.room == self.current:
             self.changed.add("rows")
 
-    def _kept(self, event: ev.Redacted | ev.Expired | ev.Frozen) -> None:
+    def _kept(self, event: ev.Redacted | ev.Expired | ev.Held) -> None:
         """What the server keeps of a room changed: what it has erased is not kept here, neither."""
         where = self.conversation(event.room)
-        if not isinstance(event, ev.Frozen):
+        if not isinstance(event, ev.Held):
             first, last = (event.target, event.target) if isinstance(event, ev.Redacted) else (0, event.upto)
             where.erase(first, last)
             self.erased.append(Erased(event.room, first, last))

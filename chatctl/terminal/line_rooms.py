@@ -120,7 +120,7 @@ class Rooms:
             case ev.Redacted() | ev.Expired():
                 self[event.room].forget(event)
                 return self._fresh_here(event.room, event.seq)
-            case ev.TopicSet() | ev.RoomCreated() | ev.Frozen():
+            case ev.TopicSet() | ev.RoomCreated() | ev.Held():
                 return self._fresh_here(event.room, event.seq)
             case ev.Presence():
                 return event.room == self.current and event.user != self.me

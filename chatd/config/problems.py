@@ -32,6 +32,10 @@ _WORDS = {
 }
 
 
+# Keys that had another name before 0.1.0 -> the name to write now.
+_RENAMED = {("workers", "spares"): "template"}
+
+
 class Source(NamedTuple):
     """Where the values came from: a file, and the environment variables that replaced some of them."""
 
@@ -82,6 +86,8 @@ def _got(item: ErrorDetails) -> str:
 
 
 def _suggestion(keys: Keys) -> str:
+    if keys in _RENAMED:
+        return f"; it is now called {_RENAMED[keys]}"
     names = list(_model_at(keys[:-1]).model_fields)
     near = difflib.get_close_matches(keys[-1], names, n=1)
     return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(names)}"

@@ -236,7 +236,7 @@ class Workers(Section):
     gather_ms: Annotated[float, Field(ge=0, le=20)] = 10.0
     """Least milliseconds between two commits while the server is busy; 0 commits at once. Who comes and who
     goes is told within 20 times as long."""
-    spares: bool = True
+    template: bool = True
     """Whether a process is kept that has everything loaded and from which hub and workers are forked."""
 
 

@@ -23,7 +23,7 @@ class Batch:
         self._under_way: list[Entry] = []
         self._messages_under_way: dict[Key, Entry] = {}
         # Entries whose bodies go, and the seq of the entry that orders it.
-        self.erased: dict[int, int] = {}
+        self.redacted: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -49,11 +49,11 @@ class Batch:
         wait = self.begin()
         wait()
         self.end()
-        gone = list(self.erased)
+        gone = list(self.redacted)
         if gone:
             # What was erased is also in the write-ahead log until that is emptied.
             self._log.checkpoint()
-        self.erased.clear()
+        self.redacted.clear()
         return gone
 
     def begin(self) -> Callable[[], None]:
@@ -62,7 +62,7 @@ class Batch:
         A batch that erases something is for `commit`. Raises as `commit` does.
         """
         crash_point("hub.commit.before")
-        self._log.insert(self._entries, self.erased)
+        self._log.insert(self._entries, self.redacted)
         self._under_way, self._entries = self._entries, []
         self._messages_under_way, self._messages = self._messages, {}
         return self._log.commit

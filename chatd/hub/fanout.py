@@ -66,7 +66,7 @@ class Fanout:
         if kind == "parted":
             self._leave(room, event["user"])
 
-    def forget(self, seqs: Iterable[int]) -> None:
+    def redact(self, seqs: Iterable[int]) -> None:
         """Drop erased messages from what a resume is served from."""
         for seq in seqs:
             place = seq - self._recent_after - 1

@@ -293,11 +293,11 @@ class Hub:
             if event["type"] == "role_set":
                 self._tell_terms(event["user"])
         turn.events.clear()
-        if turn.erased:
-            self._batch.erased |= turn.erased
-            self._fanout.forget(turn.erased)
-            self._reads.erased()
-            turn.erased.clear()
+        if turn.redacted:
+            self._batch.redacted |= turn.redacted
+            self._fanout.redact(turn.redacted)
+            self._reads.redacted()
+            turn.redacted.clear()
 
     @property
     def uncommitted(self) -> int:
@@ -307,14 +307,14 @@ class Hub:
     @property
     def can_overlap(self) -> bool:
         """Whether `begin_commit` may be used: nothing has to be done while all stands still."""
-        return not self._batch.erased and not self.upkeep.snapshot_due
+        return not self._batch.redacted and not self.upkeep.snapshot_due
 
     def commit(self) -> None:
         """Make the batch durable. Raises ChatdError E504; the hub must then end and start again."""
         if self._batch:
             erased = self._batch.commit()
             if erased:
-                self._reads.forget(erased)
+                self._reads.redact(erased)
             self.upkeep.after_commit()
         self._hold()
         self._release()

@@ -69,11 +69,11 @@ class ReadThread:
         except queue.Full:
             raise ChatdError("E501", "too many reads are waiting") from None
 
-    def forget(self, seqs: list[int]) -> None:
+    def redact(self, seqs: list[int]) -> None:
         """Take erased messages out of the search index, before any later read."""
 
         def job(_: Reader, index: SearchIndex) -> Page:
-            index.forget(seqs)
+            index.redact(seqs)
             return Page([], 0, False)
 
         self._jobs.put((job, lambda result: None))

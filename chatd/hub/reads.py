@@ -38,7 +38,7 @@ class Reads:
         self._refuse = refuse
         self._waiting: list[tuple[Job, Done]] = []
         self._held: list[tuple[Job, Done]] = []
-        self._erasures = 0
+        self._redactions = 0
 
     def answer(self, asked: Asked, turn: Turn, request: rq.Resume | rq.History | rq.Search) -> None:
         """Answer now or later. Raises what refuses the request."""
@@ -61,13 +61,13 @@ class Reads:
         self._wait(job, asked)
 
     def _wait(self, job: Job, asked: Asked) -> None:
-        erasures = self._erasures
+        redactions = self._redactions
 
         def done(result: Page | ChatdError) -> None:
             if isinstance(result, ChatdError):
                 self._refuse(asked, result)
             elif asked.session is None or self._sessions.get(asked.link, asked.sid) is asked.session:
-                if erasures != self._erasures:
+                if redactions != self._redactions:
                     # The page may have what was erased since, and would come after the event that says so.
                     self._wait(job, asked)
                     return
@@ -76,9 +76,9 @@ class Reads:
         # Not before the commit: ``head`` counts events of this batch, which a reader cannot see yet.
         self._waiting.append((job, done))
 
-    def erased(self) -> None:
+    def redacted(self) -> None:
         """The batch that grows erases something: pages asked for before are read after its commit."""
-        self._erasures += 1
+        self._redactions += 1
 
     def hold(self) -> None:
         """The reads so far wait for the commit that begins now, those from now on for a later one."""
@@ -94,9 +94,9 @@ class Reads:
                 done(error)
         self._held.clear()
 
-    def forget(self, seqs: list[int]) -> None:
+    def redact(self, seqs: list[int]) -> None:
         """Erased messages leave the search index."""
-        self._reader.forget(seqs)
+        self._reader.redact(seqs)
 
     def _from_memory(self, session: Session, turn: Turn, request: rq.Resume) -> bool:
         """Answer a resume from the recent events and go live; False when they do not reach back."""

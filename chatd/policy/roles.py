@@ -22,7 +22,7 @@ PERMISSIONS: dict[str, str] = {
     "moderate.ban": "ban people and see the bans",
     "moderate.mute": "mute people",
     "moderate.redact": "erase messages",
-    "room.freeze": "hold a room's messages, so that nothing erases them",
+    "room.hold": "hold a room's messages, so that nothing erases them",
     "announce": "say something to everybody",
     "role.show": "see roles and what they may do",
     "role.set": "give people another role",

@@ -168,10 +168,10 @@ class Expired(Logged):
     count: int
 
 
-class Frozen(Logged):
+class Held(Logged):
     """The room's messages are held (``on``) or no longer held."""
 
-    type: Literal["frozen"]
+    type: Literal["held"]
     room: str
     on: bool
     by: str
@@ -235,7 +235,7 @@ class Bye(FromServer):
 
 AnyFromServer = (
     Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Redacted
-    | Expired | Frozen | Announcement
+    | Expired | Held | Announcement
     | Presence | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

@@ -248,11 +248,11 @@ class Redact(Request):
     reason: ReasonText = ""
 
 
-class Freeze(Request):
+class Hold(Request):
     """Hold a room (or let it go): while it is held, neither retention nor redact erases there."""
 
-    spec = Spec("room.freeze", True, 1)
-    type: Literal["freeze"]
+    spec = Spec("room.hold", True, 1)
+    type: Literal["hold"]
     room: RoomText
     on: bool = True
     reason: ReasonText = ""
@@ -322,7 +322,7 @@ class UserAdd(Request):
 
 AnyRequest = (
     Ping | Resume | Send | History | Search | Create | Join | Part | Rooms | Who | Whois | Topic | Away
-    | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Freeze | Announce | RoleSet | RoleShow
+    | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | Announce | RoleSet | RoleShow
     | Users | Revoke | Stats | UserAdd
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {

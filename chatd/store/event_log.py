@@ -47,8 +47,8 @@ __all__ = ["Entry", "EventLog", "Known", "Reader"]
 LOCK_NAME = "hub.lock"
 _INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_ERASED = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
-_ERASE = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
+_REDACTED = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
+_REDACT = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
 _OLDEST = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
  AND body IS NOT NULL ORDER BY seq LIMIT ?"""
 _SALT_BYTES = 16
@@ -134,21 +134,21 @@ class EventLog:
         crash_point("store.open.epoch_committed")
         self._marks.write(Mark(self.epoch, point))
 
-    def append(self, entries: Sequence[Entry], erase: Mapping[int, int] | None = None) -> None:
+    def append(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
         """Commit ``entries`` in one transaction; they are on the disk when this returns.
 
-        ``erase`` maps the seqs of entries whose bodies go to the seq of the entry that orders it.
+        ``redact`` maps the seqs of entries whose bodies go to the seq of the entry that orders it.
 
         Raises E504 (or E610, if SQLite finds damage); the outcome is then unknown and the log takes
         no more: the hub exits, and whoever opens the log next finds out. A failed fsync is never
         tried again. ValueError for a seq that does not follow: a defect of the caller.
         """
         if entries:
-            self.insert(entries, erase)
+            self.insert(entries, redact)
             self.commit()
             self.committed()
 
-    def insert(self, entries: Sequence[Entry], erase: Mapping[int, int] | None = None) -> None:
+    def insert(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
         """The first part of `append`: everything but the waiting for the disk. Nothing is durable yet."""
         chain = self.chain
         rows = []
@@ -165,9 +165,9 @@ class EventLog:
             self._end_view()
             self._begin()
             self._writer.executemany(_INSERT, rows)
-            if erase:
-                self._writer.executemany(_ERASED, list(erase.items()))
-                self._writer.executemany(_ERASE, [(seq,) for seq in erase])
+            if redact:
+                self._writer.executemany(_REDACTED, list(redact.items()))
+                self._writer.executemany(_REDACT, [(seq,) for seq in redact])
             crash_point("store.append.inserted")
         self._inserted = Point(entries[-1].seq, chain)
 

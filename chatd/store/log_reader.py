@@ -18,7 +18,7 @@ MAX_ROOMS = 200  # terms of the merge below; a user may be in 100 rooms
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
 _SELECT = "SELECT seq, salt, digest, body, body_hash FROM events"
-_NOT_ERASED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
+_NOT_REDACTED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
 
 Row = tuple[int, bytes]  # seq, body
@@ -66,7 +66,7 @@ class Reader:
         # Each term is already in order by the index; SQLite merges them lazily, so this touches
         # about `limit` rows whatever the size of the log and of the rooms.
         terms = [
-            f"{_SELECT} WHERE room IS ?{number} AND seq > ?1 AND {_NOT_ERASED}"
+            f"{_SELECT} WHERE room IS ?{number} AND seq > ?1 AND {_NOT_REDACTED}"
             for number in range(3, 3 + len(names))
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
@@ -89,9 +89,7 @@ class Reader:
         if limit <= 0:
             return []
         order = "DESC" if after is None else "ASC"
-        sql = (
-            f"{_SELECT} WHERE room = ? AND seq > ? AND seq < ? AND {_NOT_ERASED} ORDER BY seq {order} LIMIT ?"
-        )
+        sql = f"{_SELECT} WHERE room = ? AND seq > ? AND seq < ? AND {_NOT_REDACTED} ORDER BY seq {order} LIMIT ?"
         top = 2**63 - 1 if before is None else before
         page = self._rows(sql, (room, after or 0, top, limit), size)
         return page if after is not None else page[::-1]

@@ -121,7 +121,7 @@ class SearchIndex:
             pass
         return []
 
-    def forget(self, seqs: Sequence[int]) -> None:
+    def redact(self, seqs: Sequence[int]) -> None:
         """Take erased messages out. What is not indexed yet never will be. Raises E504."""
         with storage_errors("update the search index"):
             try:

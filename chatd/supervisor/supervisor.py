@@ -132,7 +132,7 @@ class Arbiter:
         self._step_work()
         self._template.tick(
             self._now,
-            wanted=self._settings.workers.spares and not self._stopping,
+            wanted=self._settings.workers.template and not self._stopping,
             children=[child.pid for child in self._children],
         )
         for child in self._children:

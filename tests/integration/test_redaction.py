@@ -58,9 +58,9 @@ def test_refusals(daemon: Daemon) -> None:
         (("redact", "#lobby", str(erased), "--yes"), "E410"),
     ):
         assert code in daemon.chatctl(*arguments, check=False).stderr
-    daemon.chatctl("freeze", "#lobby", "--reason", "legal hold")
+    daemon.chatctl("hold", "#lobby", "--reason", "legal hold")
     assert "E306" in daemon.chatctl("redact", "#lobby", str(seq), "--yes", check=False).stderr
-    daemon.chatctl("freeze", "#lobby", "--off")
+    daemon.chatctl("hold", "#lobby", "--off")
     daemon.chatctl("redact", "#lobby", str(seq), "--yes")
     assert "keep me" not in history(daemon)
 
@@ -68,13 +68,13 @@ def test_refusals(daemon: Daemon) -> None:
 def test_retention_erases_what_is_old_and_the_hold_wins(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
         say(daemon, SECRET)
-        daemon.chatctl("freeze", "#lobby")
+        daemon.chatctl("hold", "#lobby")
         daemon.stop()
         make_old(daemon.home)
         daemon.write_settings(lambda tree: tree["retention"].update(days=30))
         daemon.start()
         assert SECRET in history(daemon)
-        daemon.chatctl("freeze", "#lobby", "--off")
+        daemon.chatctl("hold", "#lobby", "--off")
         daemon.chatd("restart")
         wait_until(lambda: SECRET not in history(daemon), what="the message to be erased")
         daemon.stop()

@@ -66,7 +66,7 @@ def test_without_the_template_children_start_by_their_command_line(tmp_path: Pat
         wait_until(lambda: daemon.template() == 0, what="its end to be noticed")
         assert not made_by_template(replaced(daemon, "worker-1"))
         assert any(line["event"] == "template_lost" for line in daemon.log_lines())
-    with running(tmp_path / "other", CHATD_WORKERS__SPARES="false") as daemon:
+    with running(tmp_path / "other", CHATD_WORKERS__TEMPLATE="false") as daemon:
         assert daemon.template() == 0
         assert not made_by_template(daemon.child("hub")["pid"])
 

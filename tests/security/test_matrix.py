@@ -142,7 +142,7 @@ TABLE: dict[str, list[Row]] = {
         ({"user": "victim", "room": ROOM}, MODERATION | {"dm": "E300 E300 E300 E410 E300 E300 E410"}),
     ],
     "redact": [({"room": ROOM, "seq": 1}, MODERATION)],
-    "freeze": [({"room": ROOM}, MODERATION)],
+    "hold": [({"room": ROOM}, MODERATION)],
     "announce": [({"body": "hello"}, {"-": ADMINS})],
     "role_set": [
         ({"user": "victim", "role": "guest"}, {"-": ADMINS}),

@@ -88,7 +88,8 @@ def _collect(path: str, command: click.Command, found: dict[int, tuple[str, clic
     if not isinstance(command, click.Group) or command.invoke_without_command:
         found.setdefault(id(command), (path, command))
     for name, child in sorted(children.items(), key=lambda item: isinstance(item[1], click.Group)):
-        _collect(f"{path} {name}", child, found)
+        if not child.hidden:
+            _collect(f"{path} {name}", child, found)
 
 
 def _usage(path: str, command: click.Command) -> str:

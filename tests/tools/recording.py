@@ -147,7 +147,7 @@ def converse(record: Recorder, daemon: Daemon) -> None:
 def record(folder: Path) -> Film:
     """Boot everything below ``folder`` and record."""
     # With a template the new hub is there before the mark of a late message is shown.
-    with running(folder / "home", CHATD_WORKERS__SPARES="false") as daemon:
+    with running(folder / "home", CHATD_WORKERS__TEMPLATE="false") as daemon:
         environ = {k: v for k, v in daemon.environ.items() if k != "NO_COLOR"}
         environ |= {"XDG_STATE_HOME": str(folder), "PATH": f"{BIN}:{os.environ['PATH']}"}
         environ |= {"PS1": "$ ", "CHATD_HOME": str(daemon.home)}

@@ -19,6 +19,8 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
     yield path, command
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
+            if child.hidden:
+                continue
             yield from walk(child, f"{path} {name}")
 
 
@@ -58,4 +60,6 @@ def test_aliases_are_the_same_commands() -> None:
         assert commands[f"chatctl {name}"] is commands[f"chatctl user {name}"]
     assert commands["chatctl users"] is commands["chatctl user list"]
     assert commands["chatctl rooms"] is commands["chatctl room list"]
+    assert chatctl.cli.commands["freeze"].hidden
+    assert chatctl.cli.commands["freeze"].callback is chatctl.cli.commands["hold"].callback
     assert commands["chatctl stats"] is commands["chatctl server stats"]

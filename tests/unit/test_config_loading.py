@@ -117,6 +117,7 @@ def test_files_that_are_not_json(home: Path, content: str | bytes, words: str) -
         ({"server": {"port": "x"}}, 'server.port: must be a whole number (it is "x")'),
         ({"server": {"port": 1.5}}, "server.port: must be a whole number (it is 1.5)"),
         ({"server": {"prot": 1}}, "server.prot: there is no such key; did you mean port?"),
+        ({"workers": {"spares": True}}, "workers.spares: there is no such key; it is now called template"),
         ({"sever": {}}, "sever: there is no such key; did you mean server?"),
         ({"workers": {"x": 1}}, "workers.x: there is no such key; there are: count, heartbeat_timeout"),
         (

@@ -52,7 +52,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "topic": LOGGED | {"room": "#lobby", "topic": "t", "by": "bob"},
     "redacted": LOGGED | {"room": "#lobby", "target": 1, "by": "alice", "reason": "r"},
     "expired": LOGGED | {"room": "#lobby", "upto": 1, "count": 1},
-    "frozen": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
+    "held": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
     "announcement": LOGGED | {"body": "all", "by": "alice"},
     "presence": ROOM_USER
     | {"state": "offline", "text": "", "cause": "kicked", "by": "alice", "reason": "spam"},

@@ -34,7 +34,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "mute": {"user": "bob"},
     "unmute": {"user": "bob"},
     "redact": {"room": "#lobby", "seq": 1},
-    "freeze": {"room": "#lobby"},
+    "hold": {"room": "#lobby"},
     "announce": {"body": "hello"},
     "role_set": {"user": "bob", "role": "user"},
     "role_show": {},
@@ -199,5 +199,5 @@ def test_what_is_sent_again_has_the_same_outcome_twice() -> None:
             "topic",
             "away",
         ),
-        *("bans", "role_show", "users", "stats", "freeze"),
+        *("bans", "role_show", "users", "stats", "hold"),
     }

@@ -108,7 +108,7 @@ def test_pages(index: SearchIndex) -> None:
 
 
 def test_filters_alone_do_not_find_what_was_erased(index: SearchIndex) -> None:
-    index.forget([4])
+    index.redact([4])
     assert _find(index, "from:bob") == [6, 2]
 
 

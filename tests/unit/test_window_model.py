@@ -351,7 +351,7 @@ def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
     assert "a reply" not in shown(model)
     assert model.erased[1:] == [Erased(LOBBY, 0, 3)]
     assert "2 messages of #lobby have passed their time" in shown(model)
-    model.take(ev.Frozen(type="frozen", seq=6, at=NOON, room=LOBBY, on=True, by="eve"))
+    model.take(ev.Held(type="held", seq=6, at=NOON, room=LOBBY, on=True, by="eve"))
     assert "the messages of #lobby are held, says eve" in shown(model)
 
 

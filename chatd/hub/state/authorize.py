@@ -33,7 +33,7 @@ _HANDLERS: dict[type[rq.Request], Callable[[Turn, Any], JsonObject]] = {
     rq.Mute: moderation.mute,
     rq.Unmute: moderation.unmute,
     rq.Redact: redaction.redact,
-    rq.Freeze: redaction.freeze,
+    rq.Hold: redaction.hold,
     rq.RoleSet: moderation.role_set,
     rq.Revoke: moderation.revoke,
     rq.UserAdd: moderation.user_add,

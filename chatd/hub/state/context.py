@@ -73,7 +73,7 @@ class Turn:
     # What the log has at the sequence number a request names: (kind, room); None if nothing.
     target: tuple[str, str | None] | None = None
     # Messages whose bodies go, and the sequence number of the event that says so.
-    erased: dict[int, int] = field(default_factory=dict)
+    redacted: dict[int, int] = field(default_factory=dict)
 
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
         """Make something happen: number it, apply it, and hand it to the log. Raises E504."""

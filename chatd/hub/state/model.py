@@ -43,7 +43,7 @@ class Room:
     guests: bool = False
     members: set[str] = field(default_factory=set)
     # Held: nothing is erased here.
-    frozen: bool = False
+    held: bool = False
     # Messages up to this sequence number have been erased by retention.
     expired: int = 0
 
@@ -109,7 +109,13 @@ class State:
                 for name, u in data["users"].items()
             },
             rooms={
-                n: Room(r["topic"], r["guests"], set(r["members"]), r["frozen"], r["expired"])
+                n: Room(
+                    r["topic"],
+                    r["guests"],
+                    set(r["members"]),
+                    r["held"] if "held" in r else r["frozen"],  # its name before 0.1.0
+                    r["expired"],
+                )
                 for n, r in data["rooms"].items()
             },
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
@@ -175,8 +181,8 @@ def _expired(state: State, event: JsonObject) -> None:
     state.rooms[event["room"]].expired = event["upto"]
 
 
-def _frozen(state: State, event: JsonObject) -> None:
-    state.rooms[event["room"]].frozen = event["on"]
+def _held(state: State, event: JsonObject) -> None:
+    state.rooms[event["room"]].held = event["on"]
 
 
 def _sanction(event: JsonObject) -> Sanction:
@@ -209,7 +215,9 @@ _APPLY = {
     "announcement": _nothing,
     "redacted": _nothing,
     "expired": _expired,
-    "frozen": _frozen,
+    "held": _held,
+    # The kind's name in logs made before 0.1.0.
+    "frozen": _held,
     "user_added": _user_added,
     "device_added": _device_added,
     "device_revoked": _device_revoked,
@@ -230,7 +238,7 @@ EVENT_KINDS = frozenset(_APPLY)
 # Events that clients are told of; the others (roles, bans, devices) concern admins and the log.
 _VISIBLE = frozenset(
     (
-        *("message", "announcement", "redacted", "expired", "frozen"),
+        *("message", "announcement", "redacted", "expired", "held", "frozen"),
         *("joined", "parted", "room_created", "dm_opened", "topic"),
     )
 )

@@ -19,20 +19,20 @@ def redact(turn: Turn, request: rq.Redact) -> JsonObject:
     room = turn.room(request.room)
     if turn.target != ("message", request.room):
         raise ChatdError("E410", f"there is no message {request.seq} in {request.room}")
-    if room.frozen:
+    if room.held:
         raise ChatdError("E306", f"the messages of {request.room} are held")
     reason = visible(request.reason, newlines=False)
     event = turn.emit("redacted", room=request.room, target=request.seq, by=turn.who.user, reason=reason)
-    turn.erased[request.seq] = event["seq"]
+    turn.redacted[request.seq] = event["seq"]
     return {"seq": event["seq"]}
 
 
-def freeze(turn: Turn, request: rq.Freeze) -> JsonObject:
+def hold(turn: Turn, request: rq.Hold) -> JsonObject:
     """Hold a room's messages or let them go; saying it twice changes nothing."""
     room = turn.room(request.room)
-    if room.frozen != request.on:
+    if room.held != request.on:
         reason = visible(request.reason, newlines=False)
-        turn.emit("frozen", room=request.room, on=request.on, by=turn.who.user, reason=reason)
+        turn.emit("held", room=request.room, on=request.on, by=turn.who.user, reason=reason)
     return {"room": request.room, "on": request.on}
 
 
@@ -40,7 +40,7 @@ def expires_before(turn: Turn, name: str) -> int | None:
     """Messages of a room from before this time (ms since 1970) are due; None if none ever are."""
     retention = turn.rules.settings.retention
     days = retention.per_room.get(name, retention.days)
-    if not days or turn.state.rooms[name].frozen:
+    if not days or turn.state.rooms[name].held:
         return None
     return turn.now - days * _DAY_MS
 
@@ -49,4 +49,4 @@ def expire(turn: Turn, name: str, seqs: list[int]) -> None:
     """Erase messages that are due (``seqs``, ascending, at least one)."""
     event = turn.emit("expired", room=name, upto=seqs[-1], count=len(seqs))
     ordered_by: int = event["seq"]
-    turn.erased |= dict.fromkeys(seqs, ordered_by)
+    turn.redacted |= dict.fromkeys(seqs, ordered_by)
