@@ -77,7 +77,8 @@ class State:
     def apply(self, event: JsonObject) -> None:
         """Take one logged event into the state. Unknown kinds are a defect and raise KeyError."""
         self.head = event["seq"]
-        _APPLY[event["type"]](self, event)
+        kind = event["type"]
+        _APPLY[_FORMER_KINDS.get(kind, kind)](self, event)
 
     def snapshot(self) -> bytes:
         """The whole state as JSON, for `restore`."""
@@ -216,8 +217,6 @@ _APPLY = {
     "redacted": _nothing,
     "expired": _expired,
     "held": _held,
-    # The kind's name in logs made before 0.1.0.
-    "frozen": _held,
     "user_added": _user_added,
     "device_added": _device_added,
     "device_revoked": _device_revoked,
@@ -234,11 +233,13 @@ _APPLY = {
     "unmuted": _unmuted,
 }
 EVENT_KINDS = frozenset(_APPLY)
+# Kinds in logs that were begun before 0.1.0 -> their name now.
+_FORMER_KINDS = {"frozen": "held"}
 
 # Events that clients are told of; the others (roles, bans, devices) concern admins and the log.
 _VISIBLE = frozenset(
     (
-        *("message", "announcement", "redacted", "expired", "held", "frozen"),
+        *("message", "announcement", "redacted", "expired", "held"),
         *("joined", "parted", "room_created", "dm_opened", "topic"),
     )
 )
