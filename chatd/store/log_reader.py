@@ -89,7 +89,8 @@ class Reader:
         if limit <= 0:
             return []
         order = "DESC" if after is None else "ASC"
-        sql = f"{_SELECT} WHERE room = ? AND seq > ? AND seq < ? AND {_NOT_REDACTED} ORDER BY seq {order} LIMIT ?"
+        where = f"room = ? AND seq > ? AND seq < ? AND {_NOT_REDACTED}"
+        sql = f"{_SELECT} WHERE {where} ORDER BY seq {order} LIMIT ?"
         top = 2**63 - 1 if before is None else before
         page = self._rows(sql, (room, after or 0, top, limit), size)
         return page if after is not None else page[::-1]

@@ -8,8 +8,13 @@ from chatd.hub.state.model import State
 from chatd.proto.frames import JsonObject
 
 CREATED: JsonObject = {
-    **{"type": "room_created", "seq": 1, "at": 0, "room": "#lobby", "topic": ""},
-    **{"guests": True, "by": "server"},
+    "type": "room_created",
+    "seq": 1,
+    "at": 0,
+    "room": "#lobby",
+    "topic": "",
+    "guests": True,
+    "by": "server",
 }
 HELD: JsonObject = {"seq": 2, "at": 0, "room": "#lobby", "on": True, "by": "server", "reason": ""}
 
