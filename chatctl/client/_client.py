@@ -134,7 +134,7 @@ class Client:
         """
         wanted = {name: value for name, value in fields.items() if value is not None}
         _check_size({"type": kind, "id": _LONGEST_LABEL, **wanted})
-        pending = Pending(kind, wanted, again=REQUESTS[kind].spec.again)
+        pending = Pending(kind, wanted, again=REQUESTS[kind].spec.repeatable)
         self._call(lambda: self._session.ask(pending))
         try:
             result: JsonObject = pending.promise.get(timeout)

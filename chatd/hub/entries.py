@@ -13,5 +13,5 @@ def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> 
     kind, seq, at = event["type"], event["seq"], event["at"]
     if kind == "message":
         msg_id = bytes.fromhex(event["msg_id"])
-        return Entry(seq, at, kind, event["room"], who.label, msg_id, digest, compact(event))
-    return Entry(seq, at, kind, audience_of(event), who.label, None, None, compact(event))
+        return Entry(seq, at, kind, event["room"], who.device_id, msg_id, digest, compact(event))
+    return Entry(seq, at, kind, audience_of(event), who.device_id, None, None, compact(event))

@@ -23,7 +23,7 @@ from chatd.hub.reading import ReadThread
 from chatd.hub.reads import Asked, Reads
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state import authorize, rooms
-from chatd.hub.state.context import OPERATOR, Cut, Principal, Turn
+from chatd.hub.state.context import OPERATOR, Context, Cut, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
 from chatd.hub.stats import overview
@@ -115,9 +115,9 @@ class Hub:
 
     def _open(self, link: Link, arguments: list[Any], _: Arrival) -> None:
         sid, user, device, serial, address, resumed = arguments
-        turn = self.turn(Principal(user, device))
+        context = self.context(Principal(user, device))
         try:
-            authorize.admit(turn, serial, total=len(self.sessions))
+            authorize.admit(context, serial, total=len(self.sessions))
         except ChatdError as error:
             # Full is for a moment; every other refusal stays until somebody does something.
             retry = error.code in ("E501", "E505")
@@ -126,13 +126,13 @@ class Hub:
             self.counters["refused_logins"] += 1
             return
         if self.writable:
-            rooms.auto_join(turn, user)
-            self.record(turn)
-        session = Session(link, sid, turn.who, address)
+            rooms.auto_join(context, user)
+            self.record(context)
+        session = Session(link, sid, context.who, address)
         if self.sessions.add(session):
             self._fanout.presence(user, "online")
-        greeting = encode({"type": "lagged"}) if resumed else self._welcome(turn)
-        link.send(["admit", sid, self._terms(turn)], greeting)
+        greeting = encode({"type": "lagged"}) if resumed else self._welcome(context)
+        link.send(["admit", sid, self._terms(context)], greeting)
         crash_point("hub.session.admitted")
         if not resumed:
             log_connections.info(
@@ -157,9 +157,9 @@ class Hub:
         session.link.send(["cut", session.sid, False], encode(bye_frame(cut.error, retry=False)))
         self._forget(session, cut.told)
 
-    def _welcome(self, turn: Turn) -> bytes:
-        settings, user = self.rules.settings, self.state.users[turn.who.user]
-        terms = self._terms(turn)
+    def _welcome(self, context: Context) -> bytes:
+        settings, user = self.rules.settings, self.state.users[context.who.user]
+        terms = self._terms(context)
         return encode(
             {
                 "type": "welcome",
@@ -167,15 +167,15 @@ class Hub:
                 "server": "chatd",
                 "version": __version__,
                 "instance": settings.server.name,
-                "user": turn.who.user,
-                "device": turn.who.device,
-                "role": turn.role,
-                "permissions": sorted(self.rules.roles.permissions(turn.role)),
+                "user": context.who.user,
+                "device": context.who.device,
+                "role": context.role,
+                "permissions": sorted(self.rules.roles.permissions(context.role)),
                 # A long list would not fit the frame; `rooms` pages through all of them.
                 "rooms": sorted(user.rooms)[:500],
                 "head": self.state.head,
                 "lineage": [branch._asdict() for branch in self.log.lineage],
-                "time": turn.now,
+                "time": context.now,
                 "envelope": settings.security.encryption_enabled,
                 "limits": {
                     "message_chars": settings.limits.message_chars,
@@ -189,13 +189,13 @@ class Hub:
             }
         )
 
-    def _terms(self, turn: Turn) -> JsonObject:
-        limits = self.rules.settings.limits.for_role(turn.role)
+    def _terms(self, context: Context) -> JsonObject:
+        limits = self.rules.settings.limits.for_role(context.role)
         return {
-            "role": turn.role,
+            "role": context.role,
             "rate": limits.messages_per_second,
             "burst": limits.burst,
-            "presence": turn.allows("presence.read"),
+            "presence": context.allows("presence.read"),
         }
 
     # --- requests ------------------------------------------------------------------------------
@@ -224,24 +224,24 @@ class Hub:
     def _answer(
         self, link: Link, sid: int, session: Session | None, request: rq.AnyRequest, digest: bytes
     ) -> None:
-        turn = self.turn(session.who if session else OPERATOR)
+        context = self.context(session.who if session else OPERATOR)
         if isinstance(request, rq.Send):
-            result = self._send(turn, request, digest)
+            result = self._send(context, request, digest)
         elif isinstance(request, rq.Resume | rq.History | rq.Search):
-            self._reads.answer(Asked(link, sid, session, request.id), turn, request)
+            self._reads.answer(Asked(link, sid, session, request.id), context, request)
             return
         elif isinstance(request, rq.Stats):
-            authorize.permit(turn, request)
-            result = overview(self, turn.now)
+            authorize.permit(context, request)
+            result = overview(self, context.now)
         else:
             if isinstance(request, rq.Redact):
-                turn.target = self.log.kind_and_room(request.seq)
-            result = authorize.decide(turn, request)
-        self.record(turn)
+                context.target = self.log.kind_and_room(request.seq)
+            result = authorize.decide(context, request)
+        self.record(context)
         if isinstance(request, rq.Away):
-            self._fanout.presence(turn.who.user, *self.sessions.state_of(turn.who.user))
+            self._fanout.presence(context.who.user, *self.sessions.state_of(context.who.user))
         link.send(["reply", sid, request.id], encode({"type": "ok", "id": request.id, "result": result}))
-        for cut in turn.cuts:
+        for cut in context.cuts:
             victims = self.sessions.of_user(cut.user, cut.device)
             for victim in victims:
                 self._cut(victim, cut)
@@ -249,19 +249,19 @@ class Hub:
                 # Whoever shares a room with them is to know it all the same.
                 self._fanout.presence(cut.user, "offline", told=cut.told)
 
-    def _send(self, turn: Turn, request: rq.Send, digest: bytes) -> JsonObject:
+    def _send(self, context: Context, request: rq.Send, digest: bytes) -> JsonObject:
         """A message, once: a resent (device, msg_id) gets the acknowledgement it had the first time."""
-        authorize.permit(turn, request)
-        key = (turn.who.label, request.msg_id)
+        authorize.permit(context, request)
+        key = (context.who.device_id, request.msg_id)
         known = self._batch.find(key) or self.log.find(key[0], bytes.fromhex(request.msg_id))
         if known is not None:
             # The digest of an erased message is gone; whoever knows its random id has sent it.
             if known.digest not in (None, digest):
                 raise ChatdError("E408", "this msg_id was used for another message")
             return {"seq": known.seq, "at": known.at, "notes": []}
-        result = authorize.perform(turn, request)
+        result = authorize.perform(context, request)
         self.counters["accepted"] += 1
-        self.record(turn, key, digest)
+        self.record(context, key, digest)
         crash_point("hub.request.applied")
         return result
 
@@ -276,14 +276,16 @@ class Hub:
 
     # --- events --------------------------------------------------------------------------------
 
-    def turn(self, who: Principal) -> Turn:
+    def context(self, who: Principal) -> Context:
         """A turn of ``who``, at the present time."""
-        return Turn(self.state, self.rules, who, self._clock(), self.sessions, self.writable)
+        return Context(self.state, self.rules, who, self._clock(), self.sessions, self.writable)
 
-    def record(self, turn: Turn, key: tuple[str, str] | None = None, digest: bytes | None = None) -> None:
+    def record(
+        self, context: Context, key: tuple[str, str] | None = None, digest: bytes | None = None
+    ) -> None:
         """Put a turn's events in the batch and queue them for their readers."""
-        for event in turn.events:
-            entry = to_entry(event, turn.who, digest)
+        for event in context.events:
+            entry = to_entry(event, context.who, digest)
             self._batch.add(entry, key if event["type"] == "message" else None)
             if event["type"] in _TOLD_TO_SECURITY:
                 log_security.info(
@@ -292,12 +294,12 @@ class Hub:
             self._fanout.publish(event, entry.body)
             if event["type"] == "role_set":
                 self._tell_terms(event["user"])
-        turn.events.clear()
-        if turn.redacted:
-            self._batch.redacted |= turn.redacted
-            self._fanout.redact(turn.redacted)
+        context.events.clear()
+        if context.redacted:
+            self._batch.redacted |= context.redacted
+            self._fanout.redact(context.redacted)
             self._reads.redacted()
-            turn.redacted.clear()
+            context.redacted.clear()
 
     @property
     def uncommitted(self) -> int:
@@ -355,7 +357,7 @@ class Hub:
     def _tell_terms(self, user: str) -> None:
         """A user's sessions have the rate limit and the notices of the role that is in force now."""
         for session in self.sessions.of_user(user):
-            session.link.send(["terms", session.sid, self._terms(self.turn(session.who))])
+            session.link.send(["terms", session.sid, self._terms(self.context(session.who))])
 
     def try_writing(self) -> None:
         """After a full disk: is there room again? Then make up for what was left out meanwhile."""
@@ -365,17 +367,17 @@ class Hub:
         log.info("disk_has_room", what="everything is written again")
         self._settle()
         for session in self.sessions:
-            turn = self.turn(session.who)
-            rooms.auto_join(turn, session.who.user)
-            self.record(turn)
+            context = self.context(session.who)
+            rooms.auto_join(context, session.who.user)
+            self.record(context)
 
     def _settle(self) -> None:
         if not self.writable:
             return
-        turn = self.turn(OPERATOR)
-        rooms.ensure_configured(turn)
-        rooms.put_out_unentitled(turn, sorted(self.state.users))
-        self.record(turn)
+        context = self.context(OPERATOR)
+        rooms.ensure_configured(context)
+        rooms.put_out_unentitled(context, sorted(self.state.users))
+        self.record(context)
 
     _OPERATIONS: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Arrival], None]]] = {
         "hello": _hello,

@@ -12,7 +12,7 @@ from chatd.hub.links import Link
 from chatd.hub.reading import Done, Job, Page, ReadThread
 from chatd.hub.sessions import Session, Sessions
 from chatd.hub.state import authorize
-from chatd.hub.state.context import Turn
+from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 
 
@@ -40,22 +40,22 @@ class Reads:
         self._held: list[tuple[Job, Done]] = []
         self._redactions = 0
 
-    def answer(self, asked: Asked, turn: Turn, request: rq.Resume | rq.History | rq.Search) -> None:
+    def answer(self, asked: Asked, context: Context, request: rq.Resume | rq.History | rq.Search) -> None:
         """Answer now or later. Raises what refuses the request."""
-        authorize.permit(turn, request)
-        head = turn.state.head
+        authorize.permit(context, request)
+        head = context.state.head
         if isinstance(request, rq.Resume):
             if asked.session is None:
                 raise ChatdError("E105", "the box itself has no session to resume")
-            if self._from_memory(asked.session, turn, request):
+            if self._from_memory(asked.session, context, request):
                 return
-            job = reading.resume_job(turn.readable(), request.after or 0, head)
+            job = reading.resume_job(context.readable(), request.after or 0, head)
         elif isinstance(request, rq.History):
-            turn.member(request.room)
+            context.member(request.room)
             job = reading.history_job(request.room, request.before, request.after, request.limit, head)
         else:
             job = reading.search_job(
-                request.query, turn.readable(), request.limit, request.before, head, turn.now
+                request.query, context.readable(), request.limit, request.before, head, context.now
             )
 
         self._wait(job, asked)
@@ -98,13 +98,13 @@ class Reads:
         """Erased messages leave the search index."""
         self._reader.redact(seqs)
 
-    def _from_memory(self, session: Session, turn: Turn, request: rq.Resume) -> bool:
+    def _from_memory(self, session: Session, context: Context, request: rq.Resume) -> bool:
         """Answer a resume from the recent events and go live; False when they do not reach back."""
-        head = turn.state.head
+        head = context.state.head
         after = head if request.after is None else min(request.after, head)
-        if not turn.allows("message.read"):
+        if not context.allows("message.read"):
             after = head  # what happens from now on is membership; what was before is history
-        missed = self._fanout.since(after, turn.readable())
+        missed = self._fanout.since(after, context.readable())
         if missed is None:
             return False
         page: list[bytes] = []

@@ -12,7 +12,7 @@ from chatd.crashpoints import crash_point
 from chatd.hub.entries import to_entry
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, rooms
-from chatd.hub.state.context import OPERATOR, Turn
+from chatd.hub.state.context import OPERATOR, Context
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
 from chatd.proto.frames import JsonObject
@@ -50,10 +50,10 @@ def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject
     """
     events = EventLog.open(data, now=clock())
     try:
-        turn = Turn(recover(events), Rules.from_settings(settings), OPERATOR, clock(), Sessions())
-        rooms.ensure_configured(turn)
-        result = authorize.decide(turn, parse_request(request))
-        events.append([to_entry(event, OPERATOR) for event in turn.events])
+        context = Context(recover(events), Rules.from_settings(settings), OPERATOR, clock(), Sessions())
+        rooms.ensure_configured(context)
+        result = authorize.decide(context, parse_request(request))
+        events.append([to_entry(event, OPERATOR) for event in context.events])
     finally:
         events.close()
     return result

@@ -37,18 +37,18 @@ class Upkeep:
         if not hub.writable:
             self._look_for_room()
             return
-        turn = hub.turn(OPERATOR)
-        if turn.now < self._next_expiry:
+        context = hub.context(OPERATOR)
+        if context.now < self._next_expiry:
             return
-        self._next_expiry = turn.now + EXPIRY_MS
+        self._next_expiry = context.now + EXPIRY_MS
         for name, room in hub.state.rooms.items():
-            due = redaction.expires_before(turn, name)
+            due = redaction.expires_before(context, name)
             seqs = hub.log.older_messages(name, room.expired, due, EXPIRY_MESSAGES) if due else []
             if seqs:
-                redaction.expire(turn, name, seqs)
-                hub.record(turn)
+                redaction.expire(context, name, seqs)
+                hub.record(context)
             if len(seqs) == EXPIRY_MESSAGES:
-                self._next_expiry = turn.now  # there is more: go on at the next turn of the loop
+                self._next_expiry = context.now  # there is more: go on at the next turn of the loop
 
     def _look_for_room(self) -> None:
         now = self._seconds()

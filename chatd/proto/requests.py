@@ -28,27 +28,35 @@ PageSize = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86_400)]
 
 
-class By(Enum):
-    """Who answers a request."""
+class RequestKind(Enum):
+    """How a request is answered."""
 
     WORKER = "worker"
-    HUB = "hub"
+    """By the worker; the hub never sees it."""
+    SEND = "send"
+    """By the hub: append a message once per (device, msg_id)."""
+    EVENT = "event"
+    """By the hub's state machine, which emits events."""
+    READ = "read"
+    """With a page of events from the log. A session may have one such request under way."""
+    STATS = "stats"
+    """With the counters of all processes."""
 
 
 class Spec(NamedTuple):
-    """How one request is handled.
+    """One row of the request table.
 
-    ``permission``: what the role needs, None = every session. ``again``: may be sent a second time
-    when the hub died under it (the outcome is the same). ``cost``: tokens taken from the session's
-    rate bucket; 1 is one message. ``reads``: answered with a page of events; a session has one such
-    request under way at a time, the next one waits.
+    ``permission``: required of the role; None admits every session. ``repeatable``: repeating the
+    request has no further effect, so it may be sent again when a hub died under it. ``cost``: tokens
+    taken from the session's rate bucket; a message costs 1. ``names_entry``: the request's ``seq``
+    names a log entry, which the hub looks up before it decides.
     """
 
     permission: str | None
-    again: bool
+    repeatable: bool
     cost: float
-    by: By = By.HUB
-    reads: bool = False
+    kind: RequestKind = RequestKind.EVENT
+    names_entry: bool = False
 
 
 class Request(BaseModel):
@@ -63,7 +71,7 @@ class Request(BaseModel):
 class Ping(Request):
     """Ask for a sign of life; also the answer to the server's ping event."""
 
-    spec = Spec(None, True, 0.1, By.WORKER)
+    spec = Spec(None, True, 0.1, RequestKind.WORKER)
     type: Literal["ping"]
 
 
@@ -73,7 +81,7 @@ class Resume(Request):
     Without ``after`` the session goes live at the present head of the log.
     """
 
-    spec = Spec(None, True, 0.1, reads=True)
+    spec = Spec(None, True, 0.1, RequestKind.READ)
     type: Literal["resume"]
     after: Count | None = None
 
@@ -81,7 +89,7 @@ class Resume(Request):
 class Send(Request):
     """Say something in a room ("#name") or to a user ("@name")."""
 
-    spec = Spec("message.send", True, 1)
+    spec = Spec("message.send", True, 1, RequestKind.SEND)
     type: Literal["send"]
     msg_id: MsgId
     to: RoomText
@@ -93,7 +101,7 @@ class Send(Request):
 class History(Request):
     """A page of a room's events, oldest first, before or after a sequence number."""
 
-    spec = Spec("message.read", True, 0.1, reads=True)
+    spec = Spec("message.read", True, 0.1, RequestKind.READ)
     type: Literal["history"]
     room: RoomText
     before: Count | None = None
@@ -104,7 +112,7 @@ class History(Request):
 class Search(Request):
     """Messages with all words of ``query``; from:NAME in:#room since:2h narrow it."""
 
-    spec = Spec("search", True, 1, reads=True)
+    spec = Spec("search", True, 1, RequestKind.READ)
     type: Literal["search"]
     query: Annotated[str, Field(max_length=500)]
     before: Count | None = None
@@ -241,7 +249,7 @@ class Unmute(Request):
 class Redact(Request):
     """Erase a message's text for everybody and for good; that it was there stays in the log."""
 
-    spec = Spec("moderate.redact", False, 1)
+    spec = Spec("moderate.redact", False, 1, names_entry=True)
     type: Literal["redact"]
     room: RoomText
     seq: Count
@@ -305,7 +313,7 @@ class Revoke(Request):
 class Stats(Request):
     """Counters and the state of every process."""
 
-    spec = Spec("stats.read", True, 1)
+    spec = Spec("stats.read", True, 1, RequestKind.STATS)
     type: Literal["stats"]
 
 

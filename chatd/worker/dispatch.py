@@ -10,7 +10,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.proto.events import error_frame
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode, split
-from chatd.proto.requests import By, Spec, label_of, parse_request
+from chatd.proto.requests import RequestKind, Spec, label_of, parse_request
 from chatd.worker.session import Phase, Session
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Dispatcher:
             if session.phase is not Phase.OPEN:
                 raise ChatdError("E105", "the server has not said welcome yet")
             self._throttle(session, request.spec.cost)
-            if request.spec.by is By.WORKER:
+            if request.spec.kind is RequestKind.WORKER:
                 self._answer_ping(session, request.id)
             else:
                 if len(payload) > COMPACT_BYTES:
@@ -109,6 +109,6 @@ class Dispatcher:
 def _has_room(session: Session, spec: Spec) -> bool:
     """Whether one more request may wait for the hub. One page at a time: pages are large, and a burst
     of requests for them must hold up nobody but the session itself."""
-    if spec.reads and session.reading:
+    if spec.kind is RequestKind.READ and session.reading:
         return False
     return len(session.pending) < PENDING_LIMIT and session.pending_bytes < PENDING_BYTES

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chatd.child.unix_socket import connect_unix
 from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, LinkClosedError, pack
-from chatd.proto.requests import Spec
+from chatd.proto.requests import RequestKind, Spec
 from chatd.worker.session import Phase, Session
 
 RECEIVE_BYTES = 256 * 1024
@@ -102,9 +102,9 @@ class HubLink:
         with self._lock:
             if label in session.pending:
                 return False
-            session.pending[label] = (payload, spec.again)
+            session.pending[label] = (payload, spec.repeatable)
             session.pending_bytes += len(payload)
-            if spec.reads:
+            if spec.kind is RequestKind.READ:
                 session.reading = label
             if self._sock is not None:
                 self._queue.append(pack(["request", session.sid], payload))

@@ -9,7 +9,7 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize
-from chatd.hub.state.context import OPERATOR, Presence, Principal, Turn
+from chatd.hub.state.context import OPERATOR, Context, Presence, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.rooms import ensure_configured
 from chatd.hub.state.rules import Rules
@@ -36,13 +36,13 @@ class World:
 
     def settle(self) -> None:
         """Create the rooms of the settings."""
-        turn = self.turn(OPERATOR)
-        ensure_configured(turn)
-        self.log += turn.events
+        context = self.context(OPERATOR)
+        ensure_configured(context)
+        self.log += context.events
 
-    def turn(self, who: Principal) -> Turn:
+    def context(self, who: Principal) -> Context:
         """A turn of this principal, now."""
-        return Turn(self.state, self.rules, who, self.now, self.presence)
+        return Context(self.state, self.rules, who, self.now, self.presence)
 
     def user(self, name: str, role: str | None = None, device: str = DEVICE) -> None:
         """Register a user's device on the box."""
@@ -60,16 +60,16 @@ class World:
             self._messages += 1
             fields["msg_id"] = f"{self._messages:032x}"
         request = parse_request({"type": kind, "id": 1} | fields)
-        turn = self.turn(principal)
+        context = self.context(principal)
         before = self.state.head
         try:
-            result = _carry_out(turn, request)
+            result = _carry_out(context, request)
         except ChatdError:
             assert self.state.head == before, f"{kind} was refused after it had happened"
-            assert not turn.events
-            assert not turn.cuts
+            assert not context.events
+            assert not context.cuts
             raise
-        self.log += turn.events
+        self.log += context.events
         return result
 
     def outcome(self, who: Principal | str, kind: str, /, **fields: Any) -> str:
@@ -89,17 +89,17 @@ class World:
         return ""
 
 
-def _carry_out(turn: Turn, request: rq.AnyRequest) -> JsonObject:
+def _carry_out(context: Context, request: rq.AnyRequest) -> JsonObject:
     if isinstance(request, rq.History):
-        authorize.permit(turn, request)
-        turn.member(request.room)
+        authorize.permit(context, request)
+        context.member(request.room)
         return {"rooms": [request.room]}
     if isinstance(request, _READS):
-        authorize.permit(turn, request)
-        return {"rooms": turn.readable()}
+        authorize.permit(context, request)
+        return {"rooms": context.readable()}
     if isinstance(request, rq.Redact):
-        turn.target = ("message", request.room)
-    return authorize.decide(turn, request)
+        context.target = ("message", request.room)
+    return authorize.decide(context, request)
 
 
 def copies(build: Callable[[], World]) -> Callable[[], World]:

@@ -37,7 +37,7 @@ def requests_table() -> str:
     for name, model in requests.REQUESTS.items():
         spec = model.spec
         fields = _fields(model, _ASKED) or "-"
-        again = "yes" if spec.again else "no"
+        again = "yes" if spec.repeatable else "no"
         rows.append((f"`{name}`", fields, _permission(spec.permission), f"{spec.cost:g}", again))
     return _table(("Request", "Fields", "Permission", "Cost", "Repeatable"), rows)
 

@@ -10,7 +10,7 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, messages, rooms
-from chatd.hub.state.context import OPERATOR, Principal, Turn
+from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import State
 from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import MAP_LIMIT, encode
@@ -255,7 +255,7 @@ def test_demoted_users_leave_closed_rooms_and_keep_their_conversations(world: Wo
 
 def test_a_room_left_on_purpose_is_not_joined_again_at_the_next_login(world: World) -> None:
     world.ask("bob", "part", room="#lobby")
-    rooms.auto_join(world.turn(Principal("bob", DEVICE)), "bob")
+    rooms.auto_join(world.context(Principal("bob", DEVICE)), "bob")
     assert "#lobby" not in world.state.users["bob"].rooms
 
 
@@ -304,9 +304,9 @@ LOGINS = [
 @pytest.mark.parametrize(("user", "device", "serial", "total", "outcome"), LOGINS)
 def test_admission(world: World, user: str, device: str, serial: str, total: int, outcome: str) -> None:
     known = world.state.users["alice" if user == "alice" else "bob"].devices[DEVICE].serial
-    turn = Turn(world.state, world.rules, Principal(user, device), world.now, Sessions())
+    context = Context(world.state, world.rules, Principal(user, device), world.now, Sessions())
     try:
-        authorize.admit(turn, known if serial == "ok" else "dead", total=total)
+        authorize.admit(context, known if serial == "ok" else "dead", total=total)
     except ChatdError as error:
         assert error.code == outcome
     else:

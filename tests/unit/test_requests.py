@@ -9,7 +9,7 @@ import pytest
 from chatd.errors import ChatdError
 from chatd.policy.roles import PERMISSIONS
 from chatd.proto.frames import INTEGER_LIMIT
-from chatd.proto.requests import REQUESTS, By, label_of, parse_request
+from chatd.proto.requests import REQUESTS, RequestKind, label_of, parse_request
 
 MSG_ID = "0123456789abcdef" * 2
 # The shortest valid form of each request.
@@ -178,12 +178,12 @@ def test_permissions_of_the_table_exist() -> None:
         spec = model.spec
         assert spec.permission in PERMISSIONS or spec.permission in (None, "operate"), kind
         assert 0 < spec.cost <= 1
-    assert [kind for kind, model in REQUESTS.items() if model.spec.by is By.WORKER] == ["ping"]
+    assert [kind for kind, model in REQUESTS.items() if model.spec.kind is RequestKind.WORKER] == ["ping"]
 
 
 def test_what_is_sent_again_has_the_same_outcome_twice() -> None:
     """Sanctions are told to people and kept in the log: a second one is not the same as one."""
-    again = {kind for kind, model in REQUESTS.items() if model.spec.again}
+    again = {kind for kind, model in REQUESTS.items() if model.spec.repeatable}
     assert again == {
         *(
             "ping",

@@ -7,13 +7,13 @@ from typing import Any
 
 from chatd.errors import ChatdError
 from chatd.hub.state import messages, moderation, queries, redaction, rooms
-from chatd.hub.state.context import Turn, sanction_text
+from chatd.hub.state.context import Context, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 
 # Request type -> what carries it out once it is permitted. Ping is answered by the worker; resume,
-# history and search need the log and are answered by the backend after `permit` and `Turn.readable`.
-_HANDLERS: dict[type[rq.Request], Callable[[Turn, Any], JsonObject]] = {
+# history and search need the log and are answered by the backend after `permit` and `Context.readable`.
+_HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Send: messages.send,
     rq.Announce: messages.announce,
     rq.Away: messages.away,
@@ -40,61 +40,64 @@ _HANDLERS: dict[type[rq.Request], Callable[[Turn, Any], JsonObject]] = {
 }
 
 
-def decide(turn: Turn, request: rq.Request) -> JsonObject:
+def decide(context: Context, request: rq.Request) -> JsonObject:
     """Carry out a request if it is permitted; its result. Raises the ChatdError that refuses it."""
-    permit(turn, request)
-    return perform(turn, request)
+    permit(context, request)
+    return perform(context, request)
 
 
-def perform(turn: Turn, request: rq.Request) -> JsonObject:
+def perform(context: Context, request: rq.Request) -> JsonObject:
     """Carry out what `permit` has let through. Raises the ChatdError of what is asked for in particular."""
-    return _HANDLERS[type(request)](turn, request)
+    return _HANDLERS[type(request)](context, request)
 
 
-def permit(turn: Turn, request: rq.Request) -> None:
+def permit(context: Context, request: rq.Request) -> None:
     """Whether this principal may make this kind of request at all. Raises E2xx or E300."""
-    if turn.who.operator:
+    if context.who.operator:
         return
-    standing(turn, turn.who.user, turn.who.device)
+    standing(context, context.who.user, context.who.device)
     permission = request.spec.permission
     if permission == "operate":
         raise ChatdError("E300", "this is done on the server's box only", "run it there: chatd --help")
-    if permission is not None and not turn.allows(permission):
+    if permission is not None and not context.allows(permission):
         raise ChatdError(
             "E300",
-            f"the role {turn.role} may not do this ({permission})",
+            f"the role {context.role} may not do this ({permission})",
             "ask an admin for it, or for another role",
         )
 
 
-def standing(turn: Turn, user: str, device: str, serial: str | None = None) -> None:
+def standing(context: Context, user: str, device: str, serial: str | None = None) -> None:
     """Whether this device of this user may be here now. Raises E205, E206, E207 or E208."""
-    known = turn.state.users.get(user)
+    known = context.state.users.get(user)
     entry = known.devices.get(device) if known else None
     if entry is None or (serial is not None and entry.serial != serial):
         raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
     if entry.revoked:
         raise ChatdError("E206", f"the device {user}/{device} was revoked")
-    for code, word, sanctions in (("E207", "banned", turn.state.bans), ("E208", "kicked", turn.state.kicks)):
+    for code, word, sanctions in (
+        ("E207", "banned", context.state.bans),
+        ("E208", "kicked", context.state.kicks),
+    ):
         sanction = sanctions.get(user)
-        if sanction is not None and sanction.holds(turn.now):
-            raise ChatdError(code, sanction_text(user, word, sanction, turn.now))
+        if sanction is not None and sanction.holds(context.now):
+            raise ChatdError(code, sanction_text(user, word, sanction, context.now))
 
 
-def admit(turn: Turn, serial: str, *, total: int) -> None:
+def admit(context: Context, serial: str, *, total: int) -> None:
     """Whether a new session may open, ``total`` being open already. Raises E2xx, E501, E505.
 
     Admins get in over ``server.max_connections`` (a few places above it), so that a full server can
     still be administered.
     """
-    standing(turn, turn.who.user, turn.who.device, serial)
-    settings = turn.rules.settings
-    reserve = ADMIN_RESERVE if turn.allows("moderate.kick") else 0
+    standing(context, context.who.user, context.who.device, serial)
+    settings = context.rules.settings
+    reserve = ADMIN_RESERVE if context.allows("moderate.kick") else 0
     if total >= settings.server.max_connections + reserve:
         raise ChatdError("E501", f"all {settings.server.max_connections} connections are taken")
-    mine, _ = turn.presence.sessions_of(turn.who.user)
+    mine, _ = context.presence.sessions_of(context.who.user)
     if mine >= settings.limits.sessions_per_user:
-        raise ChatdError("E505", f"{turn.who.user} has {mine} connections, the most there may be")
+        raise ChatdError("E505", f"{context.who.user} has {mine} connections, the most there may be")
 
 
 # Sessions beyond max_connections that only moderators get.

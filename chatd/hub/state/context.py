@@ -23,7 +23,7 @@ class Principal(NamedTuple):
     operator: bool = False
 
     @property
-    def label(self) -> str:
+    def device_id(self) -> str:
         """ "user/device", the form used in the log."""
         return f"{self.user}/{self.device}"
 
@@ -58,7 +58,7 @@ class Cut(NamedTuple):
 
 
 @dataclass(slots=True)
-class Turn:
+class Context:
     """The context of one decision. ``now`` is ms since 1970; ``events`` are what it made happen."""
 
     state: State

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.context import Turn, unknown_user
+from chatd.hub.state.context import Context, unknown_user
 from chatd.hub.state.model import EVERYONE
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -13,24 +13,24 @@ from chatd.proto.text import check_name, clean_body, dm_room, truncate, visible
 CONVERSATIONS_LIMIT = 1000
 
 
-def send(turn: Turn, request: rq.Send) -> JsonObject:
+def send(context: Context, request: rq.Send) -> JsonObject:
     """Append a message. Its result tells sequence number, time and what was changed in the text."""
     if request.to.startswith("@"):
-        conversation = _conversation(turn, request.to)
+        conversation = _conversation(context, request.to)
     else:
         conversation = request.to
-        turn.member(conversation)
-    turn.refuse_muted(conversation)
-    body, notes = _acceptable(turn, request.body)
-    if conversation not in turn.state.rooms:
-        turn.emit("dm_opened", room=conversation)
+        context.member(conversation)
+    context.refuse_muted(conversation)
+    body, notes = _acceptable(context, request.body)
+    if conversation not in context.state.rooms:
+        context.emit("dm_opened", room=conversation)
     message: JsonObject = {"reply_to": request.reply_to} if request.reply_to is not None else {}
-    event = turn.emit(
+    event = context.emit(
         "message",
         room=conversation,
-        user=turn.who.user,
-        device=turn.who.device,
-        role=turn.role,
+        user=context.who.user,
+        device=context.who.device,
+        role=context.role,
         msg_id=request.msg_id,
         kind=request.kind,
         body=body,
@@ -39,53 +39,53 @@ def send(turn: Turn, request: rq.Send) -> JsonObject:
     return {"seq": event["seq"], "at": event["at"], "notes": notes}
 
 
-def announce(turn: Turn, request: rq.Announce) -> JsonObject:
+def announce(context: Context, request: rq.Announce) -> JsonObject:
     """Tell everybody something."""
-    body, _ = _acceptable(turn, request.body)
-    event = turn.emit("announcement", room=EVERYONE, body=body, by=turn.who.user)
+    body, _ = _acceptable(context, request.body)
+    event = context.emit("announcement", room=EVERYONE, body=body, by=context.who.user)
     return {"seq": event["seq"]}
 
 
-def away(turn: Turn, request: rq.Away) -> JsonObject:
+def away(context: Context, request: rq.Away) -> JsonObject:
     """Set or clear the away text; it is not part of the log, but everybody reads it."""
     if request.text:
-        turn.refuse_muted()
-        turn.refuse_words(request.text, "text")
-    turn.presence.set_away(turn.who.user, visible(request.text, newlines=False))
+        context.refuse_muted()
+        context.refuse_words(request.text, "text")
+    context.presence.set_away(context.who.user, visible(request.text, newlines=False))
     return {}
 
 
-def _conversation(turn: Turn, to: str) -> str:
+def _conversation(context: Context, to: str) -> str:
     """The direct conversation with "@name", or with the other member of "@one,two"."""
-    if turn.who.operator or not turn.allows("dm.send"):
-        raise ChatdError("E300", f"the role {turn.role} may not send direct messages (dm.send)")
-    me = turn.who.user
+    if context.who.operator or not context.allows("dm.send"):
+        raise ChatdError("E300", f"the role {context.role} may not send direct messages (dm.send)")
+    me = context.who.user
     names = to[1:].split(",")
     if len(names) == 2 and me in names:
         names.remove(me)
     peer = check_name(names[0], "user") if len(names) == 1 else ""
-    if peer not in turn.state.users:
+    if peer not in context.state.users:
         raise unknown_user(peer or to[1:])
-    if not turn.allows("dm.send", peer):
-        turn.acquaintance(peer)
+    if not context.allows("dm.send", peer):
+        context.acquaintance(peer)
         raise ChatdError("E303", f"{peer} is a guest and gets no direct messages")
     conversation = dm_room(me, peer)
-    if conversation not in turn.state.rooms:
-        _refuse_too_many(turn, me, peer)
+    if conversation not in context.state.rooms:
+        _refuse_too_many(context, me, peer)
     return conversation
 
 
-def _refuse_too_many(turn: Turn, *users: str) -> None:
+def _refuse_too_many(context: Context, *users: str) -> None:
     for user in users:
-        if sum(room[0] == "@" for room in turn.state.users[user].rooms) >= CONVERSATIONS_LIMIT:
+        if sum(room[0] == "@" for room in context.state.users[user].rooms) >= CONVERSATIONS_LIMIT:
             raise ChatdError("E409", f"{user} has {CONVERSATIONS_LIMIT} conversations, the most there may be")
 
 
-def _acceptable(turn: Turn, text: str) -> tuple[str, list[JsonObject]]:
+def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
     """The text as it will stand in the log and what was changed in it. Raises E400, E401, E402."""
-    limits = turn.rules.settings.limits
+    limits = context.rules.settings.limits
     # Before cutting to length, so that a word cannot hide behind the cut.
-    turn.refuse_words(text, "message")
+    context.refuse_words(text, "message")
     body, escaped = clean_body(text)
     notes: list[JsonObject] = []
     if escaped:

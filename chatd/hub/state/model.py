@@ -77,7 +77,7 @@ class State:
     def apply(self, event: JsonObject) -> None:
         """Take one logged event into the state. Unknown kinds are a defect and raise KeyError."""
         self.head = event["seq"]
-        kind = event["type"]
+        kind: str = event["type"]
         _APPLY[_FORMER_KINDS.get(kind, kind)](self, event)
 
     def snapshot(self) -> bytes:

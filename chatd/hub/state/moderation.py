@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state import rooms
-from chatd.hub.state.context import Cut, Turn, sanction_text
+from chatd.hub.state.context import Context, Cut, sanction_text
 from chatd.hub.state.model import Sanction
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -15,131 +15,135 @@ USERS_LIMIT = 100_000
 DEVICES_LIMIT = 50
 
 
-def kick(turn: Turn, request: rq.Kick) -> JsonObject:
+def kick(context: Context, request: rq.Kick) -> JsonObject:
     """Out of one room, or out altogether for ``limits.kick_seconds``."""
-    _refuse_protected(turn, request.user)
+    _refuse_protected(context, request.user)
     reason = visible(request.reason, newlines=False)
     if request.room is not None:
-        return _kick_from_room(turn, request, reason)
-    until = turn.now + turn.rules.settings.limits.kick_seconds * 1000
-    result = _reach(turn, request.user, dry_run=request.dry_run) | {"until": until}
+        return _kick_from_room(context, request, reason)
+    until = context.now + context.rules.settings.limits.kick_seconds * 1000
+    result = _reach(context, request.user, dry_run=request.dry_run) | {"until": until}
     if not request.dry_run:
-        turn.emit("kicked", user=request.user, until=until, reason=reason, by=turn.who.user)
-        _cut(turn, request.user, "E208", "kicked", turn.state.kicks[request.user])
+        context.emit("kicked", user=request.user, until=until, reason=reason, by=context.who.user)
+        _cut(context, request.user, "E208", "kicked", context.state.kicks[request.user])
     return result
 
 
-def _kick_from_room(turn: Turn, request: rq.Kick, reason: str) -> JsonObject:
+def _kick_from_room(context: Context, request: rq.Kick, reason: str) -> JsonObject:
     name = request.room or ""
-    room = turn.room(name)
+    room = context.room(name)
     if request.user not in room.members or name.startswith("@"):
         raise ChatdError("E410", f"{request.user} is not in {name}")
     if not request.dry_run:
-        turn.emit("parted", room=name, user=request.user, by=turn.who.user, reason=reason)
+        context.emit("parted", room=name, user=request.user, by=context.who.user, reason=reason)
     return {"user": request.user, "sessions": 0, "workers": 0, "dry_run": request.dry_run, "until": None}
 
 
-def ban(turn: Turn, request: rq.Ban) -> JsonObject:
+def ban(context: Context, request: rq.Ban) -> JsonObject:
     """Out now and refused until the ban ends."""
-    _refuse_protected(turn, request.user)
-    until = turn.now + request.seconds * 1000 if request.seconds else None
-    result = _reach(turn, request.user, dry_run=request.dry_run) | {"until": until}
+    _refuse_protected(context, request.user)
+    until = context.now + request.seconds * 1000 if request.seconds else None
+    result = _reach(context, request.user, dry_run=request.dry_run) | {"until": until}
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
-        turn.emit("banned", user=request.user, until=until, reason=reason, by=turn.who.user)
-        _cut(turn, request.user, "E207", "banned", turn.state.bans[request.user])
+        context.emit("banned", user=request.user, until=until, reason=reason, by=context.who.user)
+        _cut(context, request.user, "E207", "banned", context.state.bans[request.user])
     return result
 
 
-def unban(turn: Turn, request: rq.Unban) -> JsonObject:
+def unban(context: Context, request: rq.Unban) -> JsonObject:
     """End a ban, and the waiting time after a kick."""
-    turn.user(request.user)
-    held = (turn.state.bans.get(request.user), turn.state.kicks.get(request.user))
-    if not any(s is not None and s.holds(turn.now) for s in held):
+    context.user(request.user)
+    held = (context.state.bans.get(request.user), context.state.kicks.get(request.user))
+    if not any(s is not None and s.holds(context.now) for s in held):
         raise ChatdError("E410", f"{request.user} is not banned")
-    turn.emit("unbanned", user=request.user, by=turn.who.user)
+    context.emit("unbanned", user=request.user, by=context.who.user)
     return {}
 
 
-def mute(turn: Turn, request: rq.Mute) -> JsonObject:
+def mute(context: Context, request: rq.Mute) -> JsonObject:
     """Refuse what a user sends, in one room or everywhere."""
-    _refuse_protected(turn, request.user)
+    _refuse_protected(context, request.user)
     if request.room is not None:
-        turn.room(request.room)
+        context.room(request.room)
     if request.dry_run:
         return {}
-    until = turn.now + request.seconds * 1000 if request.seconds else None
+    until = context.now + request.seconds * 1000 if request.seconds else None
     reason = visible(request.reason, newlines=False)
-    turn.emit("muted", user=request.user, room=request.room, until=until, reason=reason, by=turn.who.user)
+    context.emit(
+        "muted", user=request.user, room=request.room, until=until, reason=reason, by=context.who.user
+    )
     return {}
 
 
-def unmute(turn: Turn, request: rq.Unmute) -> JsonObject:
+def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     """End a mute."""
-    turn.user(request.user)
-    if request.user == turn.who.user:
+    context.user(request.user)
+    if request.user == context.who.user:
         raise ChatdError("E304", "you cannot end your own mute", "ask another admin")
-    held = turn.state.mutes.get((request.user, request.room or ""))
-    if held is None or not held.holds(turn.now):
+    held = context.state.mutes.get((request.user, request.room or ""))
+    if held is None or not held.holds(context.now):
         raise ChatdError("E410", f"{request.user} is not muted there")
-    turn.emit("unmuted", user=request.user, room=request.room, by=turn.who.user)
+    context.emit("unmuted", user=request.user, room=request.room, by=context.who.user)
     return {}
 
 
-def role_set(turn: Turn, request: rq.RoleSet) -> JsonObject:
+def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
     """Give another role; the user leaves rooms that the new one may not be in."""
-    turn.user(request.user)
-    if turn.rules.pinned(request.user):
+    context.user(request.user)
+    if context.rules.pinned(request.user):
         raise ChatdError("E305", f"the role of {request.user} is fixed in config/settings.json")
-    if request.role not in turn.rules.roles.names:
-        known = ", ".join(sorted(turn.rules.roles.names))
+    if request.role not in context.rules.roles.names:
+        known = ", ".join(sorted(context.rules.roles.names))
         raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {known}")
-    if request.user == turn.who.user:
+    if request.user == context.who.user:
         raise ChatdError("E304", "you cannot change your own role", "ask another admin")
-    _refuse_more(turn, turn.rules.role_of(turn.state, request.user), request.role)
-    turn.emit("role_set", user=request.user, role=request.role, by=turn.who.user)
-    rooms.put_out_unentitled(turn, [request.user])
+    _refuse_more(context, context.rules.role_of(context.state, request.user), request.role)
+    context.emit("role_set", user=request.user, role=request.role, by=context.who.user)
+    rooms.put_out_unentitled(context, [request.user])
     return {"user": request.user, "role": request.role}
 
 
-def revoke(turn: Turn, request: rq.Revoke) -> JsonObject:
+def revoke(context: Context, request: rq.Revoke) -> JsonObject:
     """End a device for good."""
-    device = turn.user(request.user).devices.get(request.device)
+    device = context.user(request.user).devices.get(request.device)
     if device is None:
         raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
     if device.revoked:
         raise ChatdError("E410", f"{request.user}/{request.device} is revoked already")
-    _refuse_more(turn, turn.rules.role_of(turn.state, request.user))
-    result = _reach(turn, request.user, request.device, dry_run=request.dry_run)
+    _refuse_more(context, context.rules.role_of(context.state, request.user))
+    result = _reach(context, request.user, request.device, dry_run=request.dry_run)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
-        turn.emit("device_revoked", user=request.user, device=request.device, reason=reason, by=turn.who.user)
+        context.emit(
+            "device_revoked", user=request.user, device=request.device, reason=reason, by=context.who.user
+        )
         words = f"the device {request.user}/{request.device} was revoked" + (f": {reason}" if reason else "")
-        turn.cuts.append(Cut(request.user, request.device, ChatdError("E206", words)))
+        context.cuts.append(Cut(request.user, request.device, ChatdError("E206", words)))
     return result | {"device": request.device, "serial": device.serial, "until": None}
 
 
-def user_add(turn: Turn, request: rq.UserAdd) -> JsonObject:
+def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     """Register a device's certificate; the user comes into being with the first one."""
     user, device = check_name(request.user, "user"), check_name(request.device, "device")
-    known = turn.state.users.get(user)
-    _refuse_unregistrable(turn, request)
+    known = context.state.users.get(user)
+    _refuse_unregistrable(context, request)
     if known is None:
-        turn.emit("user_added", user=user, role=request.role, by=turn.who.user)
+        context.emit("user_added", user=user, role=request.role, by=context.who.user)
     elif request.role is not None and request.role != known.role:
-        turn.emit("role_set", user=user, role=request.role, by=turn.who.user)
-        rooms.put_out_unentitled(turn, [user])
-    turn.emit("device_added", user=user, device=device, serial=request.serial, by=turn.who.user)
-    rooms.auto_join(turn, user)
-    return {"user": user, "device": device, "role": turn.rules.role_of(turn.state, user)}
+        context.emit("role_set", user=user, role=request.role, by=context.who.user)
+        rooms.put_out_unentitled(context, [user])
+    context.emit("device_added", user=user, device=device, serial=request.serial, by=context.who.user)
+    rooms.auto_join(context, user)
+    return {"user": user, "device": device, "role": context.rules.role_of(context.state, user)}
 
 
-def _refuse_unregistrable(turn: Turn, request: rq.UserAdd) -> None:
-    known = turn.state.users.get(request.user)
-    if request.role is not None and request.role not in turn.rules.roles.names:
-        names = ", ".join(sorted(turn.rules.roles.names))
+def _refuse_unregistrable(context: Context, request: rq.UserAdd) -> None:
+    known = context.state.users.get(request.user)
+    if request.role is not None and request.role not in context.rules.roles.names:
+        names = ", ".join(sorted(context.rules.roles.names))
         raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {names}")
-    pinned = turn.rules.settings.roles.assigned.get(request.user)
+    pinned = context.rules.settings.roles.assigned.get(request.user)
     if request.role is not None and pinned is not None and pinned != request.role:
         raise ChatdError("E305", f"the role of {request.user} is fixed to {pinned} in config/settings.json")
     if known is not None and request.device in known.devices:
@@ -148,33 +152,33 @@ def _refuse_unregistrable(turn: Turn, request: rq.UserAdd) -> None:
             f"{request.user} has a device {request.device!r} already",
             "choose another device name; a revoked one is not used again",
         )
-    if len(turn.state.users) >= USERS_LIMIT or (known and len(known.devices) >= DEVICES_LIMIT):
+    if len(context.state.users) >= USERS_LIMIT or (known and len(known.devices) >= DEVICES_LIMIT):
         raise ChatdError("E409", f"there may be {USERS_LIMIT} users with {DEVICES_LIMIT} devices each")
 
 
-def _refuse_protected(turn: Turn, name: str) -> None:
+def _refuse_protected(context: Context, name: str) -> None:
     """Nobody sanctions themselves by mistake, and admins are first made something else."""
-    turn.user(name)
-    if name == turn.who.user:
+    context.user(name)
+    if name == context.who.user:
         raise ChatdError("E304", "you cannot do this to yourself", "ask another admin")
-    if not turn.who.operator and turn.allows("moderate.ban", name):
+    if not context.who.operator and context.allows("moderate.ban", name):
         raise ChatdError("E304", f"{name} moderates this server too")
 
 
-def _refuse_more(turn: Turn, *roles: str) -> None:
+def _refuse_more(context: Context, *roles: str) -> None:
     """Nobody gives, takes or shuts out a role that may do more than their own."""
-    permissions = turn.rules.roles.permissions
+    permissions = context.rules.roles.permissions
     for role in roles:
-        if not turn.who.operator and not permissions(role) <= permissions(turn.role):
+        if not context.who.operator and not permissions(role) <= permissions(context.role):
             raise ChatdError("E304", f"the role {role} may do more than yours", "ask an admin")
 
 
-def _reach(turn: Turn, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:
-    sessions, workers = turn.presence.sessions_of(user, device)
+def _reach(context: Context, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:
+    sessions, workers = context.presence.sessions_of(user, device)
     return {"user": user, "sessions": sessions, "workers": workers, "dry_run": dry_run}
 
 
-def _cut(turn: Turn, user: str, code: str, word: str, sanction: Sanction) -> None:
-    error = ChatdError(code, sanction_text(user, word, sanction, turn.now))
-    told = {"cause": word, "by": turn.who.user, "reason": sanction.reason}
-    turn.cuts.append(Cut(user, None, error, told))
+def _cut(context: Context, user: str, code: str, word: str, sanction: Sanction) -> None:
+    error = ChatdError(code, sanction_text(user, word, sanction, context.now))
+    told = {"cause": word, "by": context.who.user, "reason": sanction.reason}
+    context.cuts.append(Cut(user, None, error, told))

@@ -6,7 +6,7 @@ The log keeps that there was a message, its place and its hash; only the body go
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.context import Turn
+from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
@@ -14,39 +14,41 @@ from chatd.proto.text import visible
 _DAY_MS = 86_400_000
 
 
-def redact(turn: Turn, request: rq.Redact) -> JsonObject:
+def redact(context: Context, request: rq.Redact) -> JsonObject:
     """Erase one message. Raises E404, E410 when there is no such message there, E306 while it is held."""
-    room = turn.room(request.room)
-    if turn.target != ("message", request.room):
+    room = context.room(request.room)
+    if context.target != ("message", request.room):
         raise ChatdError("E410", f"there is no message {request.seq} in {request.room}")
     if room.held:
         raise ChatdError("E306", f"the messages of {request.room} are held")
     reason = visible(request.reason, newlines=False)
-    event = turn.emit("redacted", room=request.room, target=request.seq, by=turn.who.user, reason=reason)
-    turn.redacted[request.seq] = event["seq"]
+    event = context.emit(
+        "redacted", room=request.room, target=request.seq, by=context.who.user, reason=reason
+    )
+    context.redacted[request.seq] = event["seq"]
     return {"seq": event["seq"]}
 
 
-def hold(turn: Turn, request: rq.Hold) -> JsonObject:
+def hold(context: Context, request: rq.Hold) -> JsonObject:
     """Hold a room's messages or let them go; saying it twice changes nothing."""
-    room = turn.room(request.room)
+    room = context.room(request.room)
     if room.held != request.on:
         reason = visible(request.reason, newlines=False)
-        turn.emit("held", room=request.room, on=request.on, by=turn.who.user, reason=reason)
+        context.emit("held", room=request.room, on=request.on, by=context.who.user, reason=reason)
     return {"room": request.room, "on": request.on}
 
 
-def expires_before(turn: Turn, name: str) -> int | None:
+def expires_before(context: Context, name: str) -> int | None:
     """Messages of a room from before this time (ms since 1970) are due; None if none ever are."""
-    retention = turn.rules.settings.retention
+    retention = context.rules.settings.retention
     days = retention.per_room.get(name, retention.days)
-    if not days or turn.state.rooms[name].held:
+    if not days or context.state.rooms[name].held:
         return None
-    return turn.now - days * _DAY_MS
+    return context.now - days * _DAY_MS
 
 
-def expire(turn: Turn, name: str, seqs: list[int]) -> None:
+def expire(context: Context, name: str, seqs: list[int]) -> None:
     """Erase messages that are due (``seqs``, ascending, at least one)."""
-    event = turn.emit("expired", room=name, upto=seqs[-1], count=len(seqs))
+    event = context.emit("expired", room=name, upto=seqs[-1], count=len(seqs))
     ordered_by: int = event["seq"]
-    turn.redacted |= dict.fromkeys(seqs, ordered_by)
+    context.redacted |= dict.fromkeys(seqs, ordered_by)
