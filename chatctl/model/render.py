@@ -23,7 +23,7 @@ ROLE_MARKS = {"admin": "*", "user": "", "guest": "~"}
 OTHER_ROLE_MARK = "+"
 # The server's own name as the author of an event; no user can have it.
 SERVER = "server"
-COLOURS = 6
+NAME_STYLES = 6
 QUOTE_CHARS = 32
 
 
@@ -148,6 +148,11 @@ def name(text: str) -> str:
 one_line = name
 
 
+def name_style(user: str, me: str) -> str:
+    """The style of a user's name: "me", or one of "name0" to "name5" that is the same in every client."""
+    return "me" if user == me else f"name{crc32(user.encode('utf-8', 'replace')) % NAME_STYLES}"
+
+
 def marked(user: str, role: str) -> str:
     """A name with the mark of its role: "bob*" for an admin."""
     return name(user) + ROLE_MARKS.get(role, OTHER_ROLE_MARK)
@@ -161,7 +166,7 @@ def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
 
 def _message(event: ev.Message, view: View, quote: Quote | None) -> list[Line]:
     head = [*_clock(event.at, view), *_label(event.room, view)]
-    who = (_colour(event.user, view), marked(event.user, event.role))
+    who = (f"class:{name_style(event.user, view.me)}", marked(event.user, event.role))
     if event.kind == "action":
         head += [("", "* "), who, ("", " ")]
     else:
@@ -204,12 +209,6 @@ def _label(room: str, view: View) -> Line:
     if not room or room == view.room:
         return []
     return [("class:room", f"{title(room, view.me)} ")]
-
-
-def _colour(user: str, view: View) -> str:
-    if user == view.me:
-        return "class:me"
-    return f"class:name{crc32(user.encode('utf-8', 'replace')) % COLOURS}"
 
 
 def _moment(at: int) -> datetime:

@@ -8,7 +8,7 @@ from tkinter import ttk
 from typing import Any
 
 from chatctl.window.theme import Theme
-from chatctl.window.timeline import NAME_TAGS, Block, line_count, splices
+from chatctl.window.timeline import Block, line_count, splices
 
 
 class Messages(ttk.Frame):
@@ -45,7 +45,7 @@ class Messages(ttk.Frame):
         p, unit, theme = self._theme.palette, self._theme.unit, self._theme
         indent = {"lmargin1": unit, "lmargin2": unit, "spacing1": unit // 4}
         middle = {"font": theme.small, "justify": "center", "spacing1": unit}
-        names = {f"name{number}": p.names[number] for number in range(NAME_TAGS)} | {"me": p.accent}
+        names = {f"name{number}": colour for number, colour in enumerate(p.names)} | {"me": p.accent}
         return {
             **{tag: {"foreground": c, "font": theme.bold, "spacing1": unit} for tag, c in names.items()},
             "role": {"foreground": p.warn, "font": theme.small},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from zlib import crc32
 
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, Conversation, Row
@@ -16,7 +15,6 @@ Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
 TOGETHER_MS = 5 * 60_000
 DAY_MS = 86_400_000
-NAME_TAGS = 6
 _BEGINNING = 2
 
 
@@ -105,19 +103,12 @@ def line_count(some: Iterable[Block]) -> int:
     return sum(text.count("\n") for block in some for _, text in block.parts)
 
 
-def name_tag(user: str, me: str) -> str:
-    """The tag that gives a name its colour."""
-    if user == me:
-        return "me"
-    return f"name{crc32(user.encode('utf-8', 'replace')) % NAME_TAGS}"
-
-
 def _parts(row: Row, before: Row | None, me: str) -> Parts:
     match row.kind:
         case "message" | "pending":
             return _message(row, before, me)
         case "action":
-            who = (name_tag(row.user, me), row.user)
+            who = (render.name_style(row.user, me), row.user)
             return (("action", "* "), who, ("action", f" {row.body}"), ("time", f"  {_time(row)}\n"))
         case "announcement":
             return (("announcement", f"{row.user} announces: {row.body}\n"),)
@@ -131,7 +122,7 @@ def _message(row: Row, before: Row | None, me: str) -> Parts:
     if not _together(row, before):
         role = (("role", f" {row.role}"),) if row.role not in ("", "user") else ()
         time = (("time", f"  {_time(row)}"),) if row.at else ()
-        head = ((name_tag(row.user, me), row.user), *role, *time, ("head", "\n"))
+        head = ((render.name_style(row.user, me), row.user), *role, *time, ("head", "\n"))
     quote = (("quote", f"\u21b3 {row.quote}\n"),) if row.quote else ()
     style = "pending" if row.kind == "pending" else "called" if row.called else "body"
     mark = (("mark", "  \u2026 sending\n"),) if row.kind == "pending" else ()
