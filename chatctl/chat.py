@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from chatctl.client._profile import load_identity, state_folder
+from chatctl.client import load_identity, state_folder
 from chatctl.connecting import room_name, root_options
 from chatctl.model.grammar import COMMANDS
 from chatctl.scripts.bot import bot

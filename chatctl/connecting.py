@@ -11,8 +11,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from chatctl.client import Client
-from chatctl.client._profile import load_identity
+from chatctl.client import Client, load_identity
 from chatd.console import output
 from chatd.console.shell_completion import complete_files, complete_folders
 from chatd.errors import ChatdError

@@ -14,7 +14,7 @@ from chatctl.client._notices import (
     Sent,
     SentResult,
 )
-from chatctl.client._profile import load_identity
+from chatctl.client._profile import load_identity, state_folder
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 from chatd.proto.events import (
@@ -69,4 +69,5 @@ __all__ = [
     "load_identity",
     "parse_from_server",
     "read_identity",
+    "state_folder",
 ]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from chatctl.client._notices import Sent
+from chatctl.client import Sent
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, Kind, Row
 from chatd.errors import ChatdError

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zlib import crc32
 
-from chatctl.client._notices import AnyEvent
+from chatctl.client import AnyEvent
 from chatd.proto import events as ev
 from chatd.proto.text import dm_members, visible
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from chatctl.client._notices import (
+from chatctl.client import (
     Acknowledged,
     AnyEvent,
     CaughtUp,

@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 import click
 
-from chatctl.client._client import Client
-from chatctl.client._notices import (
+from chatctl.client import (
     Acknowledged,
     AnyEvent,
     CaughtUp,
+    Client,
     Connected,
     Disconnected,
     Refused,

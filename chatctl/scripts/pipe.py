@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TextIO
 
-from chatctl.client._client import Client
-from chatctl.client._notices import (
+from chatctl.client import (
     Acknowledged,
     AnyEvent,
     CaughtUp,
+    Client,
     Connected,
     Disconnected,
     Refused,

@@ -9,9 +9,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from chatctl.client._client import Client
-from chatctl.client._notices import AnyEvent
-from chatctl.client._profile import state_folder
+from chatctl.client import AnyEvent, Client, state_folder
 from chatctl.model.grammar import Call, Mistake, Say, parse
 from chatctl.model.render import Line, name, snippet, title
 from chatctl.terminal.actions import SWITCHING, carry_out

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, field
 
-from chatctl.client._notices import AnyEvent
+from chatctl.client import AnyEvent
 from chatctl.model import render
 from chatd.proto import events as ev
 from chatd.proto.text import dm_room

@@ -12,11 +12,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol
 
-from chatctl.client._client import Client
-from chatctl.client._notices import (
+from chatctl.client import (
     Acknowledged,
     AnyEvent,
     CaughtUp,
+    Client,
     Connected,
     Disconnected,
     Refused,

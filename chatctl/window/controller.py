@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from chatctl.client._client import Client
-from chatctl.client._notices import AnyEvent, CaughtUp, Connected
+from chatctl.client import AnyEvent, CaughtUp, Client, Connected
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT
 from chatctl.model.window_model import WindowModel

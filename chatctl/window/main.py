@@ -12,8 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from chatctl.client._client import Client
-from chatctl.client._profile import load_identity, state_folder
+from chatctl.client import Client, load_identity, state_folder
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity

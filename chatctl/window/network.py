@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from chatctl.client._client import Client
-from chatctl.client._notices import AnyEvent, Sent
+from chatctl.client import AnyEvent, Client, Sent
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chatctl.client import Client
-from chatctl.client._notices import CaughtUp
+from chatctl.client import CaughtUp, Client
 from chatd.pki.identity import read_identity
 from chatd.proto.events import Message
 

@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chatctl.client import Client
-from chatctl.client._notices import Acknowledged, CaughtUp, Connected, Disconnected, Refused
+from chatctl.client import Acknowledged, CaughtUp, Client, Connected, Disconnected, Refused
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from chatd.proto import events as ev

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from chatctl.client import Client, read_identity
-from chatctl.client._notices import Connected, Disconnected
+from chatctl.client import Client, Connected, Disconnected, read_identity
 from chatd.cli.users import add_user
 from chatd.config.home import Home
 from chatd.config.loading import load_settings

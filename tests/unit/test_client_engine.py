@@ -13,9 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from chatctl.client import _client, _engine
-from chatctl.client._client import Client
-from chatctl.client._notices import Acknowledged, CaughtUp, Connected, Disconnected
+from chatctl.client import Acknowledged, CaughtUp, Client, Connected, Disconnected, _client, _engine
 from chatctl.client._outbox import Outbox
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import _outbox
-from chatctl.client._notices import Sent
+from chatctl.client import Sent, _outbox
 from chatctl.client._outbox import FILE_NAME, Outbox
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
@@ -23,7 +22,7 @@ LINEAGE = (Branch("a" * 32, 0),)
 LEAVE_BEHIND = """
 import os, sys
 from pathlib import Path
-from chatctl.client._notices import Sent
+from chatctl.client import Sent
 from chatctl.client._outbox import Outbox
 box = Outbox(Path(sys.argv[1]))
 box.load()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client._notices import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
+from chatctl.client import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
 from chatctl.client._session import (
     FULL_DISK_DELAY,
     IN_FLIGHT_LIMIT,

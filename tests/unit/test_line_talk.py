@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client._notices import (
+from chatctl.client import (
     Acknowledged,
     CaughtUp,
     Connected,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client._notices import AnyEvent, Disconnected
+from chatctl.client import AnyEvent, Disconnected
 from chatctl.model import answers
 from chatctl.model.grammar import TABLE
 from chatctl.model.render import Quote, View, day_of, mentions, plain, render, render_plain, title

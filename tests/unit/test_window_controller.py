@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client._notices import CaughtUp, Connected, Disconnected
+from chatctl.client import CaughtUp, Connected, Disconnected
 from chatctl.model.conversation import ROWS_LIMIT, TRIM_STEP
 from chatctl.window.controller import Control
 from chatd.errors import ChatdError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.client._notices import (
+from chatctl.client import (
     Acknowledged,
     CaughtUp,
     Connected,

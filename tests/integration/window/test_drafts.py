@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import Client, read_identity
-from chatctl.client._profile import state_folder
+from chatctl.client import Client, read_identity, state_folder
 from chatctl.window.drafts import FILE_NAME
 from tests.support.daemon import Daemon, wait_until
 from tests.support.windows import WAIT, heard, opened
