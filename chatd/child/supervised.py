@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from chatd.child.json_channel import ChannelClosedError, JsonChannel
+from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.log_pipe import set_level, setup_child_logging
 
@@ -49,7 +50,7 @@ class Supervised:
         first, self._early = self._wait_for_settings()
         self.name = str(first.get("name", ""))
         self.home = Path(str(first.get("home", "")))
-        self.settings = _settings_of(first)
+        self.settings = Settings.model_validate(first["settings"])
 
     @classmethod
     def attach(cls) -> Supervised:
@@ -65,7 +66,7 @@ class Supervised:
         threading.Thread(target=_die_with_supervisor, args=(lifeline,), name="lifeline", daemon=True).start()
         child = cls(fds)
         if "log" in fds:
-            setup_child_logging(fds["log"], child.name, child._log_level())
+            setup_child_logging(fds["log"], child.name, child.settings.logging.level)
         return child
 
     def fd(self, name: str) -> int:
@@ -116,13 +117,9 @@ class Supervised:
             self._channel.send({"type": "pong", "n": message.get("n")})
             return True
         if message["type"] == "reload":
-            self.settings = _settings_of(message)
-            set_level(self._log_level())
+            self.settings = Settings.model_validate(message["settings"])
+            set_level(self.settings.logging.level)
         return False
-
-    def _log_level(self) -> str:
-        section = self.settings.get("logging")
-        return str(section.get("level", "info")) if isinstance(section, dict) else "info"
 
     def _wait_for_settings(self) -> tuple[dict[str, object], list[dict[str, object]]]:
         # As long as it takes: the lifeline ends what nobody wants any more.
@@ -145,11 +142,6 @@ def _passed_fds() -> dict[str, int]:
         }
     except (KeyError, ValueError, TypeError, AttributeError):
         raise ChatdError("E609", "this process is not started by hand", "run: chatd start") from None
-
-
-def _settings_of(message: dict[str, object]) -> dict[str, object]:
-    settings = message.get("settings")
-    return settings if isinstance(settings, dict) else {}
 
 
 def _die_with_supervisor(lifeline: int) -> None:

@@ -11,7 +11,6 @@ import socket
 import time
 
 from chatd.child.supervised import Supervised
-from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.hub.commit_policy import Gathering
 from chatd.hub.committing import OVERLAP_EVENTS, Committer
@@ -179,8 +178,7 @@ class HubServer:
             if message["type"] == "drain":
                 self._running = False
             elif message["type"] == "reload":
-                settings = Settings.model_validate(self._child.settings)
-                self._gathering.seconds = settings.workers.gather_ms / 1e3
-                self._hub.reload(settings)
+                self._gathering.seconds = self._child.settings.workers.gather_ms / 1e3
+                self._hub.reload(self._child.settings)
             elif message["type"] == "processes":
                 self._hub.processes = message

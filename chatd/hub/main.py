@@ -8,7 +8,6 @@ import time
 from functools import partial
 
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
-from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
@@ -46,7 +45,6 @@ def main() -> int:
 def _serve(child: Supervised) -> None:
     # The thread that commits holds the interpreter for microseconds; it must not wait 5 ms for it.
     sys.setswitchinterval(SWITCH_SECONDS)
-    settings = Settings.model_validate(child.settings)
     data = child.home / "data"
     started = time.monotonic()
     events = EventLog.open(data, now=clock())
@@ -55,7 +53,7 @@ def _serve(child: Supervised) -> None:
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
     reader = ReadThread(data)
-    hub = Hub(events, state, settings, reader, clock, partial(take_reserve, data))
+    hub = Hub(events, state, child.settings, reader, clock, partial(take_reserve, data))
     listener = socket.socket(fileno=child.fd("hub_listener"))
     try:
         HubServer(hub, reader, listener, child).run()

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _serve(child: Supervised) -> None:
-    settings = Settings.model_validate(child.settings)
+    settings = child.settings
 
     def credentials() -> Credentials:
         # A renewed certificate is used from a reload on; another name or no envelope only from a restart.

@@ -142,7 +142,7 @@ class Loop:
             if message["type"] == "drain":
                 self._drain()
             elif message["type"] == "reload":
-                self._settings = Settings.model_validate(self._child.settings)
+                self._settings = self._child.settings
                 self._delivery.outbox_bytes = self._settings.limits.outbox_bytes
                 self._delivery.gather_ms = self._settings.workers.gather_ms
                 self._timers.idle = float(self._settings.server.timeout)

@@ -35,7 +35,7 @@ if order.startswith("exit "):
     os._exit(int(order.split()[1]))
 log = get_log("server")
 environment = [os.environ.get(name) for name in ("SSLKEYLOGFILE", "CHATD_CHILD_FDS", "MALLOC_ARENA_MAX")]
-log.info("serving", level=child.settings["logging"]["level"], environment=environment)
+log.info("serving", level=child.settings.logging.level, environment=environment)
 get_log("connections").info("opened", address="192.0.2.7")
 get_log("security").warning("login_refused", user="bob", code="E207")
 for name in sys.argv[1:]:
