@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from chatctl.client import Client, load_identity, state_folder
@@ -123,7 +120,8 @@ def _harden(root: tk.Tk) -> None:
     # Any program on the same display could otherwise run Tcl, and by it anything, in this one (Tk's "send").
     if root.tk.call("info", "commands", "send"):
         root.tk.call("rename", "send", "")
-    root.report_callback_exception = _report
+    # A bug in one callback is reported and does not end the conversation.
+    root.report_callback_exception = lambda _type, error, _trace: output.show_defect(error)
 
 
 def _usual_keys(root: tk.Tk) -> None:
@@ -131,14 +129,6 @@ def _usual_keys(root: tk.Tk) -> None:
     root.event_delete("<<LineStart>>", "<Control-a>")
     root.event_add("<<SelectAll>>", "<Control-a>")
     root.tk.eval("bind Text <<Paste>> {catch {%W delete sel.first sel.last}; tk_textPaste %W}")
-
-
-def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A defect in one callback is told and does not end the conversation."""
-    if output.debugging():
-        traceback.print_exception(kind, error, trace, file=sys.stderr)
-    else:
-        output.note(f"error: a defect: {kind.__name__}: {error}. CHATD_DEBUG=1 shows where; please report it")
 
 
 def preferences_folder(environ: Mapping[str, str]) -> Path:

@@ -57,11 +57,12 @@ def run(command: click.Command, name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
-        _show_defect(error)
+        show_defect(error)
         return FAILED
 
 
-def _show_defect(error: Exception) -> None:
+def show_defect(error: BaseException) -> None:
+    """Print an unexpected exception in one line; with CHATD_DEBUG=1, its traceback."""
     if debugging():
         traceback.print_exception(error)
     else:
