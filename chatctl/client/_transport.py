@@ -8,7 +8,6 @@ does not prevent it (cpython #143756).
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 import ssl
@@ -21,11 +20,11 @@ from chatd.crypto.handshake import HANDSHAKE_LIMIT, ClientHandshake, pack
 from chatd.errors import ChatdError
 from chatd.pki.contexts import check_server, client_context, envelope_key_of, explain_tls_failure
 from chatd.pki.identity import Identity
+from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN, is_loopback
 from chatd.proto.frames import FRAME_LIMIT
+from chatd.proto.length_prefix import take_message
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 
-ALPN = "chatd/1"
-ALPN_PLAIN = "chatd-plain/1"
 _READ_SIZE = 256 * 1024
 # What is read from the socket before control goes back, so that one firehose cannot starve commands.
 _READS_PER_TURN = 8
@@ -126,7 +125,7 @@ class Transport:
 
     def _wrap(self) -> ssl.SSLObject:
         # Without the envelope only where nobody can be in between, and only if the server says so.
-        offers = (ALPN, ALPN_PLAIN) if _is_loopback(self._address) else (ALPN,)
+        offers = (ALPN_ENVELOPE, ALPN_PLAIN) if is_loopback(self._address) else (ALPN_ENVELOPE,)
         context = self._contexts.get(offers)
         if context is None:
             try:
@@ -162,8 +161,8 @@ class Transport:
         if protocol == ALPN_PLAIN:
             self._sealer, self._opener, self._stage = PlainSealer(), PlainOpener(), _Stage.OPEN
             return
-        if protocol != ALPN:
-            raise ChatdError("E107", f"{self.server} does not speak {ALPN}")
+        if protocol != ALPN_ENVELOPE:
+            raise ChatdError("E107", f"{self.server} does not speak {ALPN_ENVELOPE}")
         self._handshake = ClientHandshake(
             binding=self._tls.get_channel_binding("tls-unique") or b"",
             server_leaf=leaf,
@@ -234,18 +233,14 @@ class Transport:
                 payloads += self._opener.feed(data)
 
     def _envelope(self, data: bytes) -> bytes:
-        """Go on with the envelope's handshake; what follows it in ``data``."""
+        """Continue the envelope's handshake; returns the data behind its last message."""
         self._handshake_in += data
-        while self._handshake is not None and len(self._handshake_in) >= 4:
-            end = 4 + int.from_bytes(self._handshake_in[:4], "big")
-            if end > 4 + HANDSHAKE_LIMIT:
-                raise ChatdError("E104", "a handshake message of the server is over its limit")
-            if len(self._handshake_in) < end:
+        while self._handshake is not None:
+            message = take_message(self._handshake_in, HANDSHAKE_LIMIT, "E104")
+            if message is None:
                 return b""
-            body = bytes(self._handshake_in[4:end])
-            del self._handshake_in[:end]
-            self._answer(self._handshake, body)
-        return bytes(self._handshake_in) if self._handshake is None else b""
+            self._answer(self._handshake, message)
+        return bytes(self._handshake_in)
 
     def _answer(self, handshake: ClientHandshake, body: bytes) -> None:
         if not self._exchanged:
@@ -315,7 +310,7 @@ class Transport:
         return self._explained(error)
 
     def _explained(self, error: Exception) -> ChatdError:
-        return explain_tls_failure(error, identity=self._identity, server_time_hint=None, now=self._wall())
+        return explain_tls_failure(error, identity=self._identity, now=self._wall())
 
 
 def _records(frames: Iterable[bytes]) -> Iterator[bytes]:
@@ -337,13 +332,6 @@ def _resolve(server: str) -> list[tuple[int, tuple[str, int]]]:
         words = getattr(error, "strerror", None) or str(error)
         raise ChatdError("E607", f"cannot find the address of {server}: {words}") from None
     return [(int(family), address) for family, _, _, _, address in found]  # type: ignore[misc]
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _words(code: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
@@ -21,6 +20,7 @@ from chatd.config.sections import (
     Workers,
 )
 from chatd.policy.roles import DEFAULT_ROLES
+from chatd.proto.alpn import is_loopback
 
 LOBBY = "#lobby"
 
@@ -98,14 +98,6 @@ def _open_envelope(settings: Settings) -> list[Disagreement]:
         return []
     text = "must be true unless server.host is a loopback address"
     return [Disagreement("security.encryption_enabled", text, frozenset(("security", "server")))]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def settings_schema() -> dict[str, Any]:

@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 
-# Seconds by which clocks may differ before that is given as the cause.
-CLOCK_TOLERANCE = 300.0
-
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _NOT_YET_VALID = 9
 _EXPIRED = 10
@@ -31,18 +28,16 @@ _REFUSED_KIND = ("UNSUPPORTED_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERRO
 _VERSIONS = ("PROTOCOL_VERSION", "NO_APPLICATION_PROTOCOL", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
 
 
-def explain_tls_failure(
-    error: Exception, *, identity: Identity, server_time_hint: float | None, now: float
-) -> ChatdError:
-    """What to tell the person whose connection ended with ``error`` during TLS or right after it.
+def explain_tls_failure(error: Exception, *, identity: Identity, now: float) -> ChatdError:
+    """The error to show for a connection that ended with ``error`` during TLS or right after it.
 
-    ``now`` and ``server_time_hint`` are Unix times; the hint is the server's clock where it is known.
+    ``now`` is Unix time.
     """
     if isinstance(error, ChatdError):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
         return _server_refused(error, identity, now)
-    clock = _clock(identity, server_time_hint, now)
+    clock = _clock(identity, now)
     if clock is not None:
         return clock
     if isinstance(error, ssl.SSLError):
@@ -61,13 +56,8 @@ def expired(not_after: datetime) -> ChatdError:
     return ChatdError("E202", f"your certificate expired on {_day(not_after)}")
 
 
-def _clock(identity: Identity, hint: float | None, now: float) -> ChatdError | None:
+def _clock(identity: Identity, now: float) -> ChatdError | None:
     """What the clock and the identity's own dates explain, whatever the server said."""
-    if hint is not None and abs(now - hint) > CLOCK_TOLERANCE:
-        side = "behind" if now < hint else "ahead of"
-        return ChatdError(
-            "E204", f"this machine's clock is {abs(now - hint) / 60:.0f} minutes {side} the server's"
-        )
     if now > identity.not_after.timestamp():
         return expired(identity.not_after)
     if now < identity.not_before.timestamp():

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import FRAME_LIMIT
-
-_LENGTH = 4
+from chatd.proto.length_prefix import LENGTH_SIZE, take_message
 
 
 class PlainSealer:
-    """Puts the length before a payload; a length of zero says that the sender closes."""
+    """Puts the length before a payload; a length of zero closes this direction."""
 
     def seal(self, payload: bytes) -> bytes:
-        return len(payload).to_bytes(_LENGTH, "big") + payload
+        return len(payload).to_bytes(LENGTH_SIZE, "big") + payload
 
     def close(self) -> bytes:
-        return bytes(_LENGTH)
+        return bytes(LENGTH_SIZE)
 
 
 class PlainOpener:
@@ -32,18 +31,14 @@ class PlainOpener:
         """Payloads completed by ``data``. Raises E101 for a length over the limit."""
         self._buffer += data
         payloads: list[bytes] = []
-        while len(self._buffer) >= _LENGTH:
-            if self.closed:
-                raise ChatdError("E100", "data after the closing record")
-            length = int.from_bytes(self._buffer[:_LENGTH], "big")
-            if length > FRAME_LIMIT:
-                raise ChatdError("E101", f"a record is over {FRAME_LIMIT} bytes")
-            end = _LENGTH + length
-            if len(self._buffer) < end:
-                break
-            if length:
-                payloads.append(bytes(self._buffer[_LENGTH:end]))
+        while not self.closed:
+            payload = take_message(self._buffer, FRAME_LIMIT, "E101", least=0)
+            if payload is None:
+                return payloads
+            if payload:
+                payloads.append(payload)
             else:
                 self.closed = True
-            del self._buffer[:end]
+        if self._buffer:
+            raise ChatdError("E100", "data after the closing record")
         return payloads

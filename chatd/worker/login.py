@@ -16,18 +16,16 @@ from chatd.crashpoints import crash_point
 from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, SessionKeys, pack
 from chatd.errors import ChatdError
 from chatd.pki.profiles import DeviceName, device_of
+from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.proto.frames import FRAME_LIMIT
+from chatd.proto.length_prefix import take_message
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 from chatd.worker.session import Opening, Sealing
 from chatd.worker.tls import TlsChannel
 
-ALPN_ENVELOPE = "chatd/1"
-ALPN_PLAIN = "chatd-plain/1"
-
 # All that an unauthenticated peer may send: TLS flights with certificates, then M1 and M3.
 UNAUTHENTICATED_LIMIT = 64 * 1024
 _RECEIVE_BYTES = 16 * 1024
-_LENGTH = 4
 
 
 class Credentials(NamedTuple):
@@ -71,6 +69,7 @@ class Login:
         self._turn = turn
         self._channel = TlsChannel(credentials.context, server_side=True)
         self._received = 0
+        self._handshake_in = bytearray()
 
     def run(self) -> LoggedIn:
         """Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
@@ -110,12 +109,12 @@ class Login:
             private_key=self._credentials.envelope_key,
             max_frame=FRAME_LIMIT,
         )
-        first, rest = self._message(b"")
+        first = self._message()
         with self._computing():
             answer = self._channel.protect(pack(handshake.respond(first)))
         self._send(answer)
-        second, rest = self._message(rest)
-        if rest:
+        second = self._message()
+        if self._handshake_in:
             raise ChatdError("E104", "data before the envelope was established")
         with self._computing():
             last, keys = handshake.accept(second)
@@ -130,20 +129,13 @@ class Login:
             self._deadline += time.monotonic() - asked
             yield
 
-    def _message(self, buffered: bytes) -> tuple[bytes, bytes]:
-        """The next handshake message and what came after it. Raises E104 for a bad length."""
-        buffer = buffered
+    def _message(self) -> bytes:
+        """The next handshake message. Raises E104 for a bad length."""
         # A flight may carry the first message together with the end of the TLS handshake.
-        buffer += self._channel.receive(b"")
-        while True:
-            if len(buffer) >= _LENGTH:
-                length = int.from_bytes(buffer[:_LENGTH], "big")
-                if not 0 < length <= HANDSHAKE_LIMIT:
-                    raise ChatdError("E104", "a handshake message has a bad length")
-                end = _LENGTH + length
-                if len(buffer) >= end:
-                    return buffer[_LENGTH:end], buffer[end:]
-            buffer += self._channel.receive(self._receive())
+        self._handshake_in += self._channel.receive(b"")
+        while (message := take_message(self._handshake_in, HANDSHAKE_LIMIT, "E104")) is None:
+            self._handshake_in += self._channel.receive(self._receive())
+        return message
 
     def _receive(self) -> bytes:
         self._sock.settimeout(self._left())

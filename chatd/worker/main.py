@@ -17,8 +17,9 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.pki.contexts import server_context
+from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.worker.hub_link import HubLink
-from chatd.worker.login import ALPN_ENVELOPE, ALPN_PLAIN, Credentials
+from chatd.worker.login import Credentials
 from chatd.worker.reader import ChatListener
 from chatd.worker.worker import Loop
 

@@ -70,7 +70,6 @@ class Session:
         "pending",
         "pending_bytes",
         "phase",
-        "pinged",
         "reading",
         "rooms",
         "sealer",
@@ -123,7 +122,6 @@ class Session:
         self.reading = 0
         self.bucket = TokenBucket(rate=1.0, burst=1)
         self.heard = clock()
-        self.pinged = False
         self.slowed = False
         self.admit_by = 0.0
         self.close_by = 0.0

@@ -217,7 +217,7 @@ def test_no_certificate(daemon: Daemon) -> None:
         client.tls(careless_context(None))
         client.read_message()
     identity = read_identity(daemon.identity("bob"))
-    told = explain_tls_failure(caught.value, identity=identity, server_time_hint=None, now=time.time())
+    told = explain_tls_failure(caught.value, identity=identity, now=time.time())
     assert told.code == "E200"
 
 

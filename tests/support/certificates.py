@@ -59,9 +59,7 @@ def make_identity(authority: Authority, path: Path) -> Identity:
 def told(world: World, error: Exception | None) -> str:
     """The code that the world's user is shown for a failed connection."""
     assert error is not None
-    return explain_tls_failure(
-        error, identity=world.identity, server_time_hint=None, now=NOW.timestamp()
-    ).code
+    return explain_tls_failure(error, identity=world.identity, now=NOW.timestamp()).code
 
 
 def der(issued: Issued) -> bytes:

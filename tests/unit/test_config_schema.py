@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from chatd.config.schema import Settings, disagreements, is_loopback, settings_schema
+from chatd.config.schema import Settings, disagreements, settings_schema
+from chatd.proto.alpn import is_loopback
 
 
 def section(path: str, value: Any) -> dict[str, Any]:

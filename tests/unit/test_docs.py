@@ -15,10 +15,9 @@ from chatd.codes import CODES
 from chatd.crypto import handshake, records
 from chatd.crypto.records import CLIENT_TO_SERVER, CLOSE, DATA, REKEY, SERVER_TO_CLIENT
 from chatd.policy.roles import PERMISSIONS
-from chatd.proto import text
+from chatd.proto import alpn, text
 from chatd.proto.events import EVENTS, Limits
 from chatd.proto.requests import REQUESTS
-from chatd.worker import login
 from tests.tools.doctables import PROTOCOL, TABLES, refreshed, tables_in
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +63,7 @@ def test_protocol_tells_the_fields_of_an_event(name: str) -> None:
     [
         *(f"`{name}`" for name in Limits.model_fields),
         *(f"`{name}`" for name in PERMISSIONS),
-        *(f"`{alpn}`" for alpn in (login.ALPN_ENVELOPE, login.ALPN_PLAIN)),
+        *(f"`{name}`" for name in (alpn.ALPN_ENVELOPE, alpn.ALPN_PLAIN)),
         ", ".join(sorted(text.RESERVED)),
         f"`{text.TRUNCATION_MARK}`",
         f"1 to {handshake.HANDSHAKE_LIMIT}",
