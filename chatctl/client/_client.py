@@ -20,15 +20,15 @@ from chatctl.client._engine import Engine
 from chatctl.client._notices import (
     Acknowledged,
     AnyEvent,
+    AnyLogged,
     CaughtUp,
     Connected,
     Disconnected,
-    Logged,
     Refused,
     Sent,
 )
 from chatctl.client._outbox import Keeping, Memory, Outbox
-from chatctl.client._session import Pending, Session, last_common, lineage_of, send_frame
+from chatctl.client._session import Pending, Session, last_common, send_frame
 from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
@@ -291,7 +291,7 @@ class Client:
     def _save_cursor(self, *, last: bool = False) -> None:
         """The event taken last was dealt with: move the cursor past it, and write it now and then."""
         event, self._taken = self._taken, None
-        if isinstance(event, Logged):
+        if isinstance(event, AnyLogged):
             self._cursor = event.seq
         elif isinstance(event, CaughtUp):
             self._cursor = event.cursor
@@ -316,7 +316,7 @@ class Client:
         if self._cursor is not None:
             seq = last_common(self._cursor, self._lineage, welcome)
             self._cursor = self._cursor if seq is None else min(self._cursor, seq)
-        self._lineage = lineage_of(welcome) or self._lineage
+        self._lineage = welcome.lineage or self._lineage
 
     # -- within
 

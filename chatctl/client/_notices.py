@@ -158,9 +158,9 @@ class CaughtUp:
     cursor: int
 
 
-Logged = (
+AnyLogged = (
     ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet | ev.Announcement
     | ev.Redacted | ev.Expired | ev.Held
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
-AnyEvent = Local | Logged | ev.Presence | ev.Lagged | ev.Slowed | ev.Bye
+AnyEvent = Local | AnyLogged | ev.Presence | ev.Lagged | ev.Slowed | ev.Bye

@@ -226,7 +226,7 @@ class Session:
             # Not where the session goes live: who knows of the welcome counts on what happens after it,
             # also when this connection is cut before the resume is answered.
             self.cursor = welcome.head
-        self.lineage = lineage_of(welcome) or self.lineage
+        self.lineage = welcome.lineage or self.lineage
         self.phase = Phase.RESUMING if self.live else Phase.READY
         if self.live:
             self._ask_resume()
@@ -320,17 +320,12 @@ class Session:
     }
 
 
-def lineage_of(welcome: ev.Welcome) -> tuple[Branch, ...]:
-    """The lineage of the server's log; empty from a server that does not know of any."""
-    return tuple(Branch(branch.id, branch.began) for branch in welcome.lineage)
-
-
 def last_common(cursor: int, lineage: tuple[Branch, ...], welcome: ev.Welcome) -> int | None:
     """Up to which seq the server's log is the one that ``cursor`` belongs to; None: all of it is.
 
     Keeping a cursor beyond that would silently drop what the new log has up to it.
     """
-    seq = common_point(lineage, lineage_of(welcome))
+    seq = common_point(lineage, welcome.lineage)
     if seq is None and cursor > welcome.head:
         return welcome.head  # shorter than what was seen: an old copy was put back by hand
     return None if seq is None else min(seq, welcome.head)

@@ -19,7 +19,7 @@ from chatd.proto.text import dm_members, dm_room, visible
 # A bound on what a server can make this client keep, besides those of a conversation.
 ROOMS_LIMIT = 500
 
-Part = Literal["rooms", "rows", "members", "state"]
+WindowPart = Literal["rooms", "rows", "members", "state"]
 Link = Literal["connecting", "connected", "reconnecting", "ended"]
 
 
@@ -58,7 +58,7 @@ class Book:
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
         self.heard = 0  # the seq of the last event
-        self.changed: set[Part] = {"rooms", "rows", "members", "state"}
+        self.changed: set[WindowPart] = {"rooms", "rows", "members", "state"}
         self.calls: list[Call] = []  # what the person is to be told of; the view empties it
         self.erased: list[Erased] = []  # what the view may still show elsewhere; it empties this
         self._count = 0

@@ -20,7 +20,7 @@ from chatd.console.shell_completion import complete_files
 from chatd.errors import ChatdError
 from chatd.store.archive import Archive
 from chatd.store.disk import sync_folder
-from chatd.store.log_copy import Progress
+from chatd.store.log_copy import BackupProgress
 from chatd.store.sealed_file import unusable
 
 SHORTEST_PASSPHRASE = 12
@@ -113,7 +113,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
+def shown_progress() -> Iterator[BackupProgress]:
     """Draws one line on a terminal, nothing elsewhere."""
     shown = ""
 

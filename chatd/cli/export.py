@@ -17,7 +17,7 @@ from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.errors import ChatdError
-from chatd.store.record_export import Choice, Report, check_export, export
+from chatd.store.record_export import Choice, ExportReport, check_export, export
 
 # A body has at most 64 KiB, and JSON within JSON doubles its quotes; a longer line is none of ours.
 LINE_LIMIT = 512 * 1024
@@ -91,7 +91,7 @@ def export_command(
     note("whoever is to check it needs the head from you, by another way than the file")
 
 
-def check_file(file: Path) -> Report:
+def check_file(file: Path) -> ExportReport:
     """Verify an exported file. Raises E606 when it cannot be read."""
     try:
         with file.open("rb") as source, shown_progress() as progress:

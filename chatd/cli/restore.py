@@ -29,7 +29,7 @@ from chatd.pki.authority import Authority
 from chatd.store.archive import LOG_NAME, Archive, Manifest
 from chatd.store.branches import begin_branch
 from chatd.store.disk import sync_folder
-from chatd.store.log_copy import Progress, check_log, require_space
+from chatd.store.log_copy import BackupProgress, check_log, require_space
 from chatd.store.mark import MARK_NAME
 from chatd.store.sealed_file import unusable
 from chatd.supervisor.pid_lock import PidLock
@@ -120,7 +120,7 @@ def _prepared(home: Home) -> Iterator[Home]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unpack(archive: Archive, staging: Home, progress: Progress) -> str:
+def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
     """Write everything into the staging folder and verify it; the CA's fingerprint."""
     manifest = archive.manifest
     require_space(staging.path, manifest.size)

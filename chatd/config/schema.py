@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from chatd.config.sections import (
-    Filter,
-    Limits,
-    Logging,
-    Monitor,
-    Retention,
+    FilterSection,
+    LimitsSection,
+    LoggingSection,
+    MonitorSection,
+    RetentionSection,
     RolesSection,
     RoomSection,
     Section,
-    Security,
-    Server,
-    Workers,
+    SecuritySection,
+    ServerSection,
+    WorkersSection,
 )
 from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.alpn import is_loopback
@@ -32,17 +32,17 @@ def _lobby() -> list[RoomSection]:
 class Settings(Section):
     """The whole of config/settings.json."""
 
-    server: Server = Server()
-    security: Security = Security()
-    logging: Logging = Logging()
+    server: ServerSection = ServerSection()
+    security: SecuritySection = SecuritySection()
+    logging: LoggingSection = LoggingSection()
     roles: RolesSection = RolesSection()
-    limits: Limits = Limits()
-    filter: Filter = Filter()
+    limits: LimitsSection = LimitsSection()
+    filter: FilterSection = FilterSection()
     rooms: list[RoomSection] = Field(default_factory=_lobby, max_length=1000)
     """Rooms that exist from the start; #lobby must be among them."""
-    workers: Workers = Workers()
-    monitor: Monitor = Monitor()
-    retention: Retention = Retention()
+    workers: WorkersSection = WorkersSection()
+    monitor: MonitorSection = MonitorSection()
+    retention: RetentionSection = RetentionSection()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Settings:

@@ -85,8 +85,8 @@ Permission = Annotated[str, AfterValidator(_permission)]
 FileName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_file_name)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS), AfterValidator(_word)]
 Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host)]
-Address = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_address)]
-Topic = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
+HostPort = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_address)]
+TopicText = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
@@ -96,7 +96,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
-class Server(Section):
+class ServerSection(Section):
     """Where the server listens and how many it serves."""
 
     name: Name = "chatd"
@@ -105,7 +105,7 @@ class Server(Section):
     """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
     port: Annotated[int, Field(ge=0, le=65535)] = 5000
     """TCP port to listen on; 0 takes a free one."""
-    addresses: Annotated[list[Address], Field(max_length=16)] = []
+    addresses: Annotated[list[HostPort], Field(max_length=16)] = []
     """host:port under which clients find the server; written into new identity files."""
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = 50
     """Sessions there may be at once; admins get a few more."""
@@ -115,7 +115,7 @@ class Server(Section):
     """Seconds in which a connection must have logged in."""
 
 
-class Security(Section):
+class SecuritySection(Section):
     """Keys and the envelope."""
 
     rsa_key_size: Annotated[int, Field(ge=2048, le=8192, multiple_of=256)] = 3072
@@ -126,7 +126,7 @@ class Security(Section):
     """Days before a certificate's end at which `chatd check` warns."""
 
 
-class Logging(Section):
+class LoggingSection(Section):
     """What is logged, and where."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -167,7 +167,7 @@ class RoleLimits(Section):
     """Messages that may come at once."""
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """Bounds on what people and their clients can do."""
 
     message_chars: Annotated[int, Field(ge=1, le=4000)] = 500
@@ -202,7 +202,7 @@ class Limits(Section):
         return self.per_role.get(role) or RoleLimits()
 
 
-class Filter(Section):
+class FilterSection(Section):
     """Words that are refused."""
 
     words: Annotated[list[Word], Field(max_length=10_000)] = ["hack", "exploit", "drop", "delete"]
@@ -218,7 +218,7 @@ class RoomSection(Section):
 
     name: RoomName
     """The room, with its #."""
-    topic: Topic = ""
+    topic: TopicText = ""
     """Its first topic."""
     guests: bool = False
     """Whether roles without the permission room.closed may enter."""
@@ -226,7 +226,7 @@ class RoomSection(Section):
     """Whether every user who may is put in it at first."""
 
 
-class Workers(Section):
+class WorkersSection(Section):
     """The processes that own connections."""
 
     count: Annotated[int, Field(ge=0, le=64)] = 0
@@ -240,7 +240,7 @@ class Workers(Section):
     """Whether a process is kept that has everything loaded and from which hub and workers are forked."""
 
 
-class Monitor(Section):
+class MonitorSection(Section):
     """How often processes are looked at."""
 
     sample_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
@@ -251,7 +251,7 @@ class Monitor(Section):
     """`chatd start --foreground` prints a line this often."""
 
 
-class Retention(Section):
+class RetentionSection(Section):
     """How long messages are kept."""
 
     days: Days = 0

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from chatd.crypto.keys import SECRET_SIZE, Secrets, channel_digest, digest, secret_label
-from chatd.crypto.records import CLIENT_TO_SERVER, MAX_PAYLOAD, SERVER_TO_CLIENT, Opener, Sealer
+from chatd.crypto.records import CLIENT_TO_SERVER, MAX_PAYLOAD, SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.errors import ChatdError
 
 # Bytes of one message body; to be checked as soon as its length has been read.
@@ -57,8 +57,8 @@ class SessionKeys:
 
     session_id: bytes
     max_frame: int
-    sealer: Sealer = field(repr=False)
-    opener: Opener = field(repr=False)
+    sealer: RecordSealer = field(repr=False)
+    opener: RecordOpener = field(repr=False)
 
 
 class _Handshake:
@@ -165,8 +165,8 @@ class ClientHandshake(_Handshake):
         return SessionKeys(
             self._session_id,
             self._max_frame,
-            Sealer(to_server, CLIENT_TO_SERVER, self._session_id),
-            Opener(to_client, SERVER_TO_CLIENT, self._session_id),
+            RecordSealer(to_server, CLIENT_TO_SERVER, self._session_id),
+            RecordOpener(to_client, SERVER_TO_CLIENT, self._session_id),
         )
 
 
@@ -232,8 +232,8 @@ class ServerHandshake(_Handshake):
         keys = SessionKeys(
             self._session_id,
             self._max_frame,
-            Sealer(to_client, SERVER_TO_CLIENT, self._session_id),
-            Opener(to_server, CLIENT_TO_SERVER, self._session_id),
+            RecordSealer(to_client, SERVER_TO_CLIENT, self._session_id),
+            RecordOpener(to_server, CLIENT_TO_SERVER, self._session_id),
         )
         return secrets.server_proof(), keys
 

@@ -77,7 +77,7 @@ class _Direction:
         raise TypeError("record keys cannot be copied")
 
 
-class Sealer(_Direction):
+class RecordSealer(_Direction):
     """Seals one direction's payloads. Belongs to one writer: calls must not overlap.
 
     Records must be sent in the order in which they were sealed.
@@ -125,7 +125,7 @@ class Sealer(_Direction):
         return header + self._cipher.encrypt(nonce, payload, header + self._context)
 
 
-class Opener(_Direction):
+class RecordOpener(_Direction):
     """Opens the records that the peer sealed. ``closed``: its authenticated close has been seen.
 
     Keeps less than one record of the largest size. The first failure is final.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.proto.frames import frame
-from chatd.store.log_reader import MAX_ROOMS, Reader
+from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
 
 log = get_log("errors")
@@ -41,7 +41,7 @@ class Page(NamedTuple):
     more: bool
 
 
-Job = Callable[[Reader, SearchIndex], Page]
+Job = Callable[[LogReader, SearchIndex], Page]
 Done = Callable[[Page | ChatdError], None]
 
 
@@ -54,7 +54,7 @@ class ReadThread:
         self._index_failed = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # Opened here, not in the thread: without them the hub does not start, instead of never answering.
-        opened = (Reader(data), SearchIndex.open(data))
+        opened = (LogReader(data), SearchIndex.open(data))
         self._thread = threading.Thread(target=self._run, args=opened, name="reader", daemon=True)
         self._thread.start()
 
@@ -72,7 +72,7 @@ class ReadThread:
     def redact(self, seqs: list[int]) -> None:
         """Take erased messages out of the search index, before any later read."""
 
-        def job(_: Reader, index: SearchIndex) -> Page:
+        def job(_: LogReader, index: SearchIndex) -> Page:
             index.redact(seqs)
             return Page([], 0, False)
 
@@ -93,7 +93,7 @@ class ReadThread:
         self._jobs.put(None)
         self._thread.join(timeout=5)
 
-    def _run(self, reader: Reader, index: SearchIndex) -> None:
+    def _run(self, reader: LogReader, index: SearchIndex) -> None:
         behind = True
         while True:
             try:
@@ -120,7 +120,7 @@ class ReadThread:
         return more
 
 
-def _attempt(job: Job, reader: Reader, index: SearchIndex) -> Page | ChatdError:
+def _attempt(job: Job, reader: LogReader, index: SearchIndex) -> Page | ChatdError:
     try:
         return job(reader, index)
     except ChatdError as error:
@@ -133,7 +133,7 @@ def _attempt(job: Job, reader: Reader, index: SearchIndex) -> Page | ChatdError:
 def resume_job(rooms: Sequence[str], after: int, upto: int) -> Job:
     """A page of what was missed, ``after`` < seq <= ``upto`` (the head when it was permitted)."""
 
-    def job(reader: Reader, _: SearchIndex) -> Page:
+    def job(reader: LogReader, _: SearchIndex) -> Page:
         chunks = (rooms[start : start + MAX_ROOMS] for start in range(0, len(rooms), MAX_ROOMS))
         merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES) for chunk in chunks))
         rows = [row for row in islice(merged, PAGE_EVENTS) if row[0] <= upto]
@@ -148,7 +148,7 @@ def resume_job(rooms: Sequence[str], after: int, upto: int) -> Job:
 def history_job(room: str, before: int | None, after: int | None, limit: int, upto: int) -> Job:
     """A page of one room's events, ascending."""
 
-    def job(reader: Reader, _: SearchIndex) -> Page:
+    def job(reader: LogReader, _: SearchIndex) -> Page:
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         rows = reader.history(room, before=ceiling, after=after, limit=limit + 1, size=PAGE_BYTES)
         if after is not None:
@@ -164,7 +164,7 @@ def history_job(room: str, before: int | None, after: int | None, limit: int, up
 def search_job(query: str, rooms: Sequence[str], limit: int, before: int | None, upto: int, now: int) -> Job:
     """Messages that match, newest first, up to ``upto``. Raises E411 for a query of nothing."""
 
-    def job(reader: Reader, index: SearchIndex) -> Page:
+    def job(reader: LogReader, index: SearchIndex) -> Page:
         # What is older is indexed meanwhile, between the jobs; nobody waits for a whole rebuild.
         try:
             for _ in range(INDEX_STEPS_FIRST):

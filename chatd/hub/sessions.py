@@ -36,7 +36,7 @@ class _Person:
 
 
 class Sessions:
-    """The registry; implements `chatd.hub.state.context.Presence`."""
+    """The registry; implements `chatd.hub.state.context.PresenceView`."""
 
     def __init__(self) -> None:
         self.opened_total = 0
@@ -93,14 +93,14 @@ class Sessions:
         return user in self._people
 
     def state_of(self, user: str) -> tuple[str, str]:
-        """Presence, see `Presence`."""
+        """Presence, see `PresenceView`."""
         person = self._people.get(user)
         if person is None:
             return "offline", ""
         return ("away", person.away) if person.away else ("online", "")
 
     def sessions_of(self, user: str, device: str | None = None) -> tuple[int, int]:
-        """Number of sessions and of workers they are on, see `Presence`."""
+        """Number of sessions and of workers they are on, see `PresenceView`."""
         person = self._people.get(user)
         if person is not None and device is None:
             return len(person.sessions), len(person.links)
@@ -108,6 +108,6 @@ class Sessions:
         return len(sessions), len({s.link.number for s in sessions})
 
     def set_away(self, user: str, text: str) -> None:
-        """See `Presence`. The operator has no sessions and cannot be away."""
+        """See `PresenceView`. The operator has no sessions and cannot be away."""
         if user in self._people:
             self._people[user].away = text

@@ -93,7 +93,7 @@ def valid_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None
 
 
-class Device(NamedTuple):
+class DeviceCertificate(NamedTuple):
     """What a device certificate says: whose it is, its serial number in lowercase hex, and the Unix
     time at which its validity ends."""
 
@@ -102,7 +102,7 @@ class Device(NamedTuple):
     ends: float
 
 
-def device_of(leaf_der: bytes) -> Device:
+def device_of(leaf_der: bytes) -> DeviceCertificate:
     """What is in a device certificate.
 
     TLS has verified the chain and the dates; this judges what TLS does not: the profile and the
@@ -120,7 +120,9 @@ def device_of(leaf_der: bytes) -> Device:
     name = DeviceName(parts[2], parts[4], parts[6])
     if not all(map(valid_name, name)):
         raise ChatdError("E210", "this certificate may not log in: its URI has an invalid name")
-    return Device(name, f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp())
+    return DeviceCertificate(
+        name, f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp()
+    )
 
 
 def parse(der: bytes) -> x509.Certificate:

@@ -6,14 +6,21 @@ models here, which ignore fields they do not know so that newer servers can say 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
-from chatd.proto.lineage import LINEAGE_LIMIT
+from chatd.proto.lineage import Branch, parse_lineage
 from chatd.proto.text import visible
+
+# The JSON schema is for the tables of docs/protocol.md.
+Lineage = Annotated[
+    tuple[Branch, ...],
+    PlainValidator(parse_lineage),
+    WithJsonSchema({"type": "array", "items": {"type": "object"}}),
+]
 
 
 class FromServer(BaseModel):
@@ -23,7 +30,7 @@ class FromServer(BaseModel):
     type: str
 
 
-class Limits(BaseModel):
+class SessionLimits(BaseModel):
     """What this session may do, told at the welcome. Lengths in characters, times in seconds."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
@@ -34,14 +41,6 @@ class Limits(BaseModel):
     idle_seconds: int
     messages_per_minute: int
     burst: int
-
-
-class Branch(BaseModel):
-    """One log of a lineage: see `chatd.proto.lineage`."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-    id: str = Field(min_length=32, max_length=32)
-    began: int = Field(ge=0)
 
 
 class Welcome(FromServer):
@@ -58,10 +57,10 @@ class Welcome(FromServer):
     permissions: list[str]
     rooms: list[str]
     head: int
-    lineage: list[Branch] = Field(default=[], max_length=LINEAGE_LIMIT)
+    lineage: Lineage = ()
     time: int
     envelope: bool
-    limits: Limits
+    limits: SessionLimits
 
 
 class Ok(FromServer):

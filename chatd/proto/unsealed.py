@@ -1,6 +1,6 @@
 """The record layer for ``security.encryption_enabled = false``: lengths without sealing.
 
-Same interface as the envelope's Sealer and Opener, allowed on loopback only (docs/protocol.md).
+Same interface as the envelope's RecordSealer and RecordOpener, allowed on loopback only (docs/protocol.md).
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from chatd.store.database import DATABASE_NAME, storage_errors
 from chatd.store.disk import sync_folder
 from chatd.store.entry import Point
-from chatd.store.log_copy import LogCopy, Progress, write_mark
+from chatd.store.log_copy import BackupProgress, LogCopy, write_mark
 from chatd.store.mark import Mark
-from chatd.store.sealed_file import CHUNK_BYTES, COST, Opener, Sealer, unusable
+from chatd.store.sealed_file import CHUNK_BYTES, COST, FileOpener, FileSealer, unusable
 
 LOG_NAME = f"data/{DATABASE_NAME}"
 SETTINGS_NAME = "config/settings.json"
@@ -31,7 +31,7 @@ _NAME = r"^(data/events\.db|config/settings\.json|certs/(identities/)?[A-Za-z0-9
 _HASH = r"^[0-9a-f]{64}$"
 
 
-class Member(BaseModel):
+class ArchivedFile(BaseModel):
     """One file: its path in the home, bytes, SHA-256."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -60,7 +60,7 @@ class Manifest(BaseModel):
     epoch: int = Field(ge=0, le=2**53)
     head: int = Field(ge=0, le=2**53)
     chain: str = Field(pattern=_HASH)
-    members: list[Member] = Field(max_length=MAX_MEMBERS)
+    members: list[ArchivedFile] = Field(max_length=MAX_MEMBERS)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -90,7 +90,7 @@ def write_backup(
     facts: Facts,
     files: Mapping[str, bytes],
     log: LogCopy,
-    progress: Progress,
+    progress: BackupProgress,
     *,
     cost: int = COST,
 ) -> Manifest:
@@ -99,20 +99,20 @@ def write_backup(
     for piece in _pieces(log):
         digest.update(piece)
     members = [
-        Member(name=name, size=len(content), sha256=sha256(content).hexdigest())
+        ArchivedFile(name=name, size=len(content), sha256=sha256(content).hexdigest())
         for name, content in files.items()
     ]
-    members.append(Member(name=LOG_NAME, size=log.size, sha256=digest.hexdigest()))
+    members.append(ArchivedFile(name=LOG_NAME, size=log.size, sha256=digest.hexdigest()))
     manifest = Manifest(
         **facts._asdict(),
         log_schema=log.schema,
         epoch=log.epoch,
         head=log.head.seq,
-        chain=log.head.chain.hex(),
+        chain=log.head.chain_hash.hex(),
         members=members,
     )
     text = manifest.model_dump_json().encode()
-    sealer = Sealer(file, passphrase, cost=cost)
+    sealer = FileSealer(file, passphrase, cost=cost)
     sealer.write(_LENGTH.pack(len(text)) + text)
     for content in files.values():
         sealer.write(content)
@@ -136,7 +136,7 @@ class Archive:
     """
 
     def __init__(self, file: BinaryIO, size: int, passphrase: bytes) -> None:
-        self._opener = Opener(file, size, passphrase)
+        self._opener = FileOpener(file, size, passphrase)
         (length,) = _LENGTH.unpack(self._opener.read(_LENGTH.size))
         if length > MAX_MANIFEST_BYTES:
             raise unusable("the manifest of the backup is too long to be one")
@@ -150,7 +150,7 @@ class Archive:
         if self.manifest.size != self._opener.left:
             raise unusable("the backup is cut short, or longer than its manifest says")
 
-    def read(self, folder: Path | None, progress: Progress) -> None:
+    def read(self, folder: Path | None, progress: BackupProgress) -> None:
         """Check every file, and write it below ``folder`` unless that is None; nothing there is replaced."""
         done, total = 0, self.manifest.size
         for member in self.manifest.members:
@@ -176,7 +176,7 @@ class Archive:
             sync_folder(data)
 
 
-def _target(folder: Path | None, member: Member) -> BinaryIO:
+def _target(folder: Path | None, member: ArchivedFile) -> BinaryIO:
     if folder is None:
         return open(os.devnull, "wb")  # noqa: PTH123
     path = folder / member.name

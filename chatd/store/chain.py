@@ -50,7 +50,7 @@ def genesis(instance: bytes) -> Point:
     return Point(0, sha256(b"chatd/log/1\0" + instance).digest())
 
 
-def link(
+def compute_chain_hash(
     previous: bytes,
     seq: int,
     at: int,
@@ -73,10 +73,10 @@ def link(
     return sha256(b"".join(parts)).digest()
 
 
-def link_entry(previous: bytes, entry: Entry, salt: bytes) -> tuple[bytes, bytes]:
+def hash_entry(previous: bytes, entry: Entry, salt: bytes) -> tuple[bytes, bytes]:
     """The salted hash of the body and the chain value after ``entry``."""
     body_hash = hash_body(salt, entry.digest, entry.body)
-    chain = link(
+    chain = compute_chain_hash(
         previous,
         entry.seq,
         entry.at,
@@ -132,7 +132,7 @@ def walk(
 
 
 def _meet(point: Point, expected: Mapping[int, bytes]) -> None:
-    if expected.get(point.seq, point.chain) != point.chain:
+    if expected.get(point.seq, point.chain_hash) != point.chain_hash:
         raise BadChain(point.seq, "not the entry that was there before")
 
 
@@ -142,7 +142,7 @@ def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:
     if seq != want:
         raise BadChain(want, "missing")
     try:
-        computed = link(point.chain, seq, at, kind, room, device, msg_id, body_hash)  # type: ignore[arg-type]
+        computed = compute_chain_hash(point.chain_hash, seq, at, kind, room, device, msg_id, body_hash)  # type: ignore[arg-type]
     except (StructError, TypeError) as error:  # a damaged row may hold values of another type
         raise BadChain(want, "a column has the wrong type") from error
     if computed != chain:

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     body: bytes
 
 
-class Known(NamedTuple):
+class AcceptedMessage(NamedTuple):
     """What the log remembers of a request it has accepted before."""
 
     seq: int
@@ -36,4 +36,4 @@ class Point(NamedTuple):
     """A place in the chain: ``chain`` is the link after entry ``seq`` (0 = before the first)."""
 
     seq: int
-    chain: bytes
+    chain_hash: bytes

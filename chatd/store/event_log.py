@@ -21,7 +21,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from chatd.store.branches import read_lineage
-from chatd.store.chain import link_entry
+from chatd.store.chain import hash_entry
 from chatd.store.database import (
     BUSY_MS,
     CHECKPOINT_PAGES,
@@ -36,13 +36,11 @@ from chatd.store.database import (
     storage_errors,
 )
 from chatd.store.disk import sync_folder, write_again
-from chatd.store.entry import Entry, Known, Point
-from chatd.store.log_reader import COLUMNS, Reader, to_entry
+from chatd.store.entry import AcceptedMessage, Entry, Point
+from chatd.store.log_reader import COLUMNS, to_entry
 from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import migrate
 from chatd.store.verifier import point_at, set_verified, verify_tail
-
-__all__ = ["Entry", "EventLog", "Known", "Reader"]
 
 LOCK_NAME = "hub.lock"
 _INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
@@ -70,7 +68,7 @@ class EventLog:
 
     head: int  # seq of the last committed entry, 0 in an empty log
     epoch: int  # grows with every open
-    chain: bytes  # the chain value after `head`
+    chain_hash: bytes  # the chain value after `head`
     lineage: tuple[Branch, ...]  # the logs this one descends from, itself last
 
     def __init__(
@@ -87,7 +85,7 @@ class EventLog:
         self._inserted = Point(0, b"")
         self._wal_pages = 0
         writer.set_wal_hook(self._note_pages)
-        self.head, self.epoch, self.chain, self.lineage = 0, 0, b"", ()
+        self.head, self.epoch, self.chain_hash, self.lineage = 0, 0, b"", ()
 
     @classmethod
     def open(cls, data: Path, *, now: int, vfs: str | None = None) -> EventLog:
@@ -123,7 +121,7 @@ class EventLog:
             return log
 
     def _begin_epoch(self, point: Point) -> None:
-        self.head, self.chain = point
+        self.head, self.chain_hash = point
         self.epoch = meta_int(self._writer, "epoch") + 1
         self.lineage = read_lineage(self._writer)
         self._writer.execute("BEGIN IMMEDIATE")
@@ -150,7 +148,7 @@ class EventLog:
 
     def insert(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
         """The first part of `append`: everything but the waiting for the disk. Nothing is durable yet."""
-        chain = self.chain
+        chain = self.chain_hash
         rows = []
         salts = os.urandom(_SALT_BYTES * len(entries))
         for want, entry in enumerate(entries, self.head + 1):
@@ -158,7 +156,7 @@ class EventLog:
                 raise ValueError(f"entry {entry.seq} where {want} is next")
             salt = salts[:_SALT_BYTES]
             salts = salts[_SALT_BYTES:]
-            body_hash, chain = link_entry(chain, entry, salt)
+            body_hash, chain = hash_entry(chain, entry, salt)
             rows.append((*entry[:7], salt, body_hash, entry.body, chain))
         with self._writing(_APPENDING):
             crash_point("store.append.before_begin")
@@ -184,7 +182,7 @@ class EventLog:
 
     def committed(self) -> None:
         """The last part, after `commit` has returned: look-ups see the batch, and a long WAL is emptied."""
-        self.head, self.chain = self._inserted
+        self.head, self.chain_hash = self._inserted
         self._end_view()
         if self._wal_pages < CHECKPOINT_PAGES:
             return
@@ -224,7 +222,7 @@ class EventLog:
         if meta(self._writer, "epoch") != self.epoch:
             raise ChatdError("E504", "another hub has taken over the log", "stop this one")
 
-    def find(self, device: str, msg_id: bytes) -> Known | None:
+    def find(self, device: str, msg_id: bytes) -> AcceptedMessage | None:
         """The committed entry with this id, if there is one. Raises E504, E610."""
         # Once a message: the context manager and `query` would be half of what it costs.
         try:
@@ -237,7 +235,7 @@ class EventLog:
         except Exception:
             with _READING:
                 raise
-        return Known(*rows[0]) if rows else None
+        return AcceptedMessage(*rows[0]) if rows else None
 
     def _end_view(self) -> None:
         """Let `find` see what is committed next, and a checkpoint pass."""
@@ -296,7 +294,7 @@ class EventLog:
                 return None
             seq, chain, state_hash, state = rows[0]
             whole = isinstance(state, bytes) and sha256(state).digest() == state_hash
-            if not whole or seq > self.head or point_at(self._reader, seq).chain != chain:
+            if not whole or seq > self.head or point_at(self._reader, seq).chain_hash != chain:
                 return None
             return seq, state
 

@@ -26,7 +26,9 @@ _SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 SPARE_BYTES = 64 * 1024 * 1024
 _STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's machine: a few ms, so that Ctrl-C works during a copy
 
-Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much (0: unknown)
+BackupProgress = Callable[
+    [str, int, int], None
+]  # what is being done, how much of it, of how much (0: unknown)
 
 
 class LogCopy(NamedTuple):
@@ -51,7 +53,7 @@ def require_space(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def copied_log(data: Path, progress: Progress) -> Iterator[LogCopy]:
+def copied_log(data: Path, progress: BackupProgress) -> Iterator[LogCopy]:
     """Copy the log in ``data`` and verify every entry of the copy; the hub may write meanwhile.
 
     The copy lies in ``data/.backup`` (0700) for as long as SQLite needs a name for it. Raises E604 when
@@ -82,7 +84,7 @@ def _lock(folder_fd: int, data: Path) -> None:
         ) from None
 
 
-def _copy(data: Path, folder: Path, progress: Progress) -> LogCopy:
+def _copy(data: Path, folder: Path, progress: BackupProgress) -> LogCopy:
     with storage_errors("copy the event log"):
         mark = read_mark(data)  # before the copy: the log only moves further ahead of it
         if not (data / DATABASE_NAME).exists():
@@ -103,7 +105,7 @@ def _copy(data: Path, folder: Path, progress: Progress) -> LogCopy:
         return LogCopy(file, os.fstat(file.fileno()).st_size, schema, epoch, head)
 
 
-def _vacuum(data: Path, target: Path, progress: Progress) -> None:
+def _vacuum(data: Path, target: Path, progress: BackupProgress) -> None:
     # SQLite would create it readable for all; it does take an empty file.
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = connect_reader(data)
@@ -134,7 +136,7 @@ def write_mark(folder: Path, mark: Mark) -> None:
         marks.close()
 
 
-def check_log(data: Path, progress: Progress) -> None:
+def check_log(data: Path, progress: BackupProgress) -> None:
     """Raises E610 unless every entry is what it was and the log reaches its mark."""
     report = verify(data, full=True, progress=lambda seq: progress("verifying the log, event", seq, 0))
     if not report.ok:

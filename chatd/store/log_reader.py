@@ -21,7 +21,7 @@ _SELECT = "SELECT seq, salt, digest, body, body_hash FROM events"
 _NOT_REDACTED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
 
-Row = tuple[int, bytes]  # seq, body
+EncodedEvent = tuple[int, bytes]  # seq, body
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
@@ -37,7 +37,7 @@ def damaged_body(seq: int) -> ChatdError:
     return damaged(f"the body of entry {seq} is damaged")
 
 
-class Reader:
+class LogReader:
     """A read-only connection of its own. For one thread at a time; any thread may close it.
 
     Erased bodies are left out of pages. Every method raises E504 or E610.
@@ -52,7 +52,9 @@ class Reader:
         with storage_errors("read the event log"):
             return int(query(self._connection, "SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
-    def page(self, rooms: Sequence[str | None], after: int, limit: int, size: int | None = None) -> list[Row]:
+    def page(
+        self, rooms: Sequence[str | None], after: int, limit: int, size: int | None = None
+    ) -> list[EncodedEvent]:
         """Up to ``limit`` events of ``rooms`` (at most MAX_ROOMS; None = events of no room) after a seq.
 
         Ascending, as (seq, body); fewer than ``limit`` means that there are no more, or that
@@ -80,7 +82,7 @@ class Reader:
         after: int | None = None,
         limit: int,
         size: int | None = None,
-    ) -> list[Row]:
+    ) -> list[EncodedEvent]:
         """Up to ``limit`` events of a room, ascending, as (seq, body).
 
         With ``after`` the oldest ones after that seq, otherwise the newest ones, below ``before`` if
@@ -95,11 +97,11 @@ class Reader:
         page = self._rows(sql, (room, after or 0, top, limit), size)
         return page if after is not None else page[::-1]
 
-    def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[Row]:
+    def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[EncodedEvent]:
         """What is asked for, checked. Not read further than the first event, the second at the earliest,
         with which the bodies and a separator for each are over ``size`` bytes: most of the cost is here."""
         most = float("inf") if size is None else size
-        found: list[Row] = []
+        found: list[EncodedEvent] = []
         total = 0
         cursor = self._connection.cursor()
         with storage_errors("read the event log"):

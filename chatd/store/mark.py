@@ -34,7 +34,7 @@ class Mark(NamedTuple):
 
 
 def _pack(mark: Mark) -> bytes:
-    head = _SLOT.pack(_MAGIC, mark.epoch, mark.point.seq, mark.point.chain)
+    head = _SLOT.pack(_MAGIC, mark.epoch, mark.point.seq, mark.point.chain_hash)
     return head + sha256(head).digest()[: _SLOT_BYTES - _SLOT.size]
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from chatd.store.branches import read_lineage
-from chatd.store.chain import fits, genesis, hash_body, link
+from chatd.store.chain import compute_chain_hash, fits, genesis, hash_body
 from chatd.store.database import connect_reader, damaged, meta_bytes, query, storage_errors
 from chatd.store.entry import Point
 from chatd.store.migrations import schema_version
@@ -29,7 +29,7 @@ _ROWS = """SELECT e.seq, e.at, e.kind, e.room, e.device, e.msg_id, e.salt, e.dig
 _RANGE = "SELECT min(seq), max(seq) FROM events WHERE at >= ? AND at < ?"
 _LATEST = 2**62
 
-Progress = Callable[[int, int], None]  # the seq reached, of which
+ExportProgress = Callable[[int, int], None]  # the seq reached, of which
 
 
 class Choice(NamedTuple):
@@ -41,7 +41,7 @@ class Choice(NamedTuple):
 
 
 def export(
-    data: Path, server: str, choice: Choice, made: str, progress: Progress
+    data: Path, server: str, choice: Choice, made: str, progress: ExportProgress
 ) -> Iterator[dict[str, Any]]:
     """The header, then every event; a hub may write meanwhile. Each is verified before it is given.
 
@@ -88,7 +88,7 @@ def _stretch(connection: apsw.Connection, choice: Choice) -> tuple[int, int]:
 
 
 def _place(point: Point) -> dict[str, Any]:
-    return {"seq": point.seq, "chain": point.chain.hex()}
+    return {"seq": point.seq, "chain": point.chain_hash.hex()}
 
 
 def _line(row: tuple[Any, ...], before: Point, room_wanted: str | None) -> tuple[dict[str, Any], Point]:
@@ -101,7 +101,7 @@ def _line(row: tuple[Any, ...], before: Point, room_wanted: str | None) -> tuple
         raise damaged(f"the body of entry {seq} is damaged")
     elif room_wanted in (None, room):
         line |= {"salt": salt.hex(), "digest": _hex(digest), "body": body.decode()}
-    if seq != before.seq + 1 or _link(before.chain, line) != chain:
+    if seq != before.seq + 1 or _link(before.chain_hash, line) != chain:
         raise damaged(f"entry {before.seq + 1} does not fit the chain")
     return line, Point(seq, chain)
 
@@ -113,7 +113,7 @@ def _hex(value: bytes | None) -> str | None:
 # --- the other side -----------------------------------------------------------------------------
 
 
-class Report(NamedTuple):
+class ExportReport(NamedTuple):
     """What `check_export` found: ``first`` and ``head`` are seqs, the others count events."""
 
     ok: bool
@@ -131,7 +131,7 @@ class _Bad(Exception):
     pass
 
 
-def check_export(lines: Iterable[bytes], progress: Progress) -> Report:
+def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportReport:
     """Verify an export from nothing but its own lines; never raises for what is in them."""
     counts = {"shown": 0, "erased": 0, "withheld": 0}
     header: dict[str, Any] = {}
@@ -155,7 +155,7 @@ def check_export(lines: Iterable[bytes], progress: Progress) -> Report:
         reason, bad = str(error), number
     except (ValueError, TypeError, KeyError, AttributeError, StructError, RecursionError):
         reason, bad = "this line is not one of an export", number
-    return Report(not reason, first, point.seq, bad_line=bad, reason=reason, header=header, **counts)
+    return ExportReport(not reason, first, point.seq, bad_line=bad, reason=reason, header=header, **counts)
 
 
 def _object(text: bytes) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _follow(before: Point, line: dict[str, Any]) -> Point:
     seq = before.seq + 1
     if line["seq"] != seq:
         raise _Bad(f"event {seq} is missing")
-    chain = _link(before.chain, line)
+    chain = _link(before.chain_hash, line)
     if chain.hex() != line["chain"]:
         raise _Bad(f"event {seq} does not fit the chain")
     if "body" in line:
@@ -191,7 +191,7 @@ def _follow(before: Point, line: dict[str, Any]) -> Point:
 
 def _link(before: bytes, line: dict[str, Any]) -> bytes:
     room, device, msg_id = line["room"], line["device"], line["msg_id"]
-    return link(
+    return compute_chain_hash(
         before,
         line["seq"],
         line["at"],

@@ -44,7 +44,7 @@ def unusable(reason: str, fix: str = "") -> ChatdError:
     return ChatdError("E613", reason, fix)
 
 
-class Sealer:
+class FileSealer:
     """Seals what is written; `finish` is what makes it whole. Raises OSError from ``file``."""
 
     def __init__(self, file: BinaryIO, passphrase: bytes, *, cost: int = COST) -> None:
@@ -74,7 +74,7 @@ class Sealer:
         self._number += 1
 
 
-class Opener:
+class FileOpener:
     """Gives back what was sealed, in order, and never a byte that was not.
 
     ``size`` is the length of the file. Raises E613 for a file of another kind, a wrong passphrase, and

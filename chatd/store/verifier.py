@@ -26,7 +26,7 @@ from chatd.store.mark import Mark, read_mark
 from chatd.store.migrations import schema_version
 
 
-class Report(NamedTuple):
+class VerifyReport(NamedTuple):
     """What a verification found: ``bad_seq`` is the first bad entry, None when that cannot be said."""
 
     ok: bool
@@ -36,7 +36,7 @@ class Report(NamedTuple):
     reason: str
 
 
-def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = None) -> Report:
+def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = None) -> VerifyReport:
     """Verify the log in ``data``, while a hub runs or not, and change nothing.
 
     ``full`` recomputes every link and checks SQLite's own structures and indexes; otherwise only what
@@ -67,12 +67,12 @@ def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = N
             finally:
                 connection.close()
     except BadChain as error:
-        return Report(False, reached[0], reached[0], error.seq, str(error))
+        return VerifyReport(False, reached[0], reached[0], error.seq, str(error))
     except ChatdError as error:
         if error.code != "E610":
             raise
-        return Report(False, reached[0], reached[0], None, error.reason)
-    return Report(True, head.seq, head.seq - start.seq, None, "")
+        return VerifyReport(False, reached[0], reached[0], None, error.reason)
+    return VerifyReport(True, head.seq, head.seq - start.seq, None, "")
 
 
 def verify_tail(connection: apsw.Connection, mark: Mark | None) -> Point:
@@ -91,13 +91,13 @@ def walk_to_mark(
 ) -> Point:
     """Walk from ``start`` to the head; the verified point and the mark must be met. Raises BadChain, E610."""
     verified = verified_point(connection)
-    expected = {verified.seq: verified.chain}
+    expected = {verified.seq: verified.chain_hash}
     if mark is not None:
         if meta_int(connection, "epoch") < mark.epoch:
             raise damaged(f"the database is an old copy: it does not know epoch {mark.epoch}")
         if mark.point.seq < start.seq and point_at(connection, mark.point.seq) != mark.point:
             raise BadChain(mark.point.seq, "not the entry that the high-water mark was set at")
-        if expected.setdefault(*mark.point) != mark.point.chain:
+        if expected.setdefault(*mark.point) != mark.point.chain_hash:
             raise BadChain(mark.point.seq, "not the entry that the high-water mark was set at")
     head = walk(connection, start, expected, progress)
     if mark is None and head.seq:
@@ -119,7 +119,7 @@ def verified_point(connection: apsw.Connection) -> Point:
 def set_verified(connection: apsw.Connection, point: Point) -> None:
     """Remember ``point``; inside a transaction of the caller."""
     set_meta(connection, "verified_seq", point.seq)
-    set_meta(connection, "verified_chain", point.chain)
+    set_meta(connection, "verified_chain", point.chain_hash)
 
 
 def point_at(connection: apsw.Connection, seq: int) -> Point:

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from chatd.crypto.records import SERVER_TO_CLIENT, Opener, Sealer
+from chatd.crypto.records import SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.hub.arrivals import read
 from chatd.link.wire import pack
 from chatd.pki.authority import Authority, save_issued
@@ -117,9 +117,9 @@ def _worker_in() -> Iterator[Stage]:
     yield Stage("parse", "request", 2.5, lambda: bool(parse_request(message)))
 
 
-def _pair() -> tuple[Sealer, Opener]:
+def _pair() -> tuple[RecordSealer, RecordOpener]:
     secret, session = os.urandom(32), os.urandom(16)
-    return Sealer(secret, SERVER_TO_CLIENT, session), Opener(secret, SERVER_TO_CLIENT, session)
+    return RecordSealer(secret, SERVER_TO_CLIENT, session), RecordOpener(secret, SERVER_TO_CLIENT, session)
 
 
 def _log(folder: Path) -> Iterator[Stage]:

@@ -24,7 +24,7 @@ from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
 from chatd.store import event_log
 from chatd.store.event_log import EventLog
-from chatd.store.log_reader import Reader
+from chatd.store.log_reader import LogReader
 from chatd.store.verifier import verify
 from tests.crash.test_store_power import _cut_at, _disk_error
 from tests.support.hubedge import commit_in_turns
@@ -207,7 +207,7 @@ def _run(name: str, data: Path, disk: Disk, told: Told) -> None:
 def _judge(data: Path, told: Told) -> None:
     """All of it is there, once, in order; and the log is whole."""
     log = EventLog.open(data, now=NOW)
-    reader = Reader(data)
+    reader = LogReader(data)
     try:
         state = recover(log)
         assert set(told.added) <= set(state.users)

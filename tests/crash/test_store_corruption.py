@@ -13,7 +13,8 @@ import apsw
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store.event_log import EventLog, Reader
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import LogReader
 from chatd.store.verifier import verify
 from tests.support.storelog import NOW, assert_holds, entries, entry, filled, msg_id
 
@@ -86,7 +87,7 @@ def _never_serves_another_thing(data: Path) -> None:
     except ChatdError as error:
         assert error.code == "E610"
         return
-    reader = Reader(data)
+    reader = LogReader(data)
     assert log.head == HEAD
     for seq in range(1, HEAD + 1):
         try:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from chatd.proto.frames import decode
-from chatd.store.log_reader import Reader
+from chatd.store.log_reader import LogReader
 from tests.bench.hubflow import HubFlow
 from tests.support.daemon import running
 
@@ -36,7 +36,7 @@ def test_stopped_with_batches_under_way(tmp_path: Path) -> None:
         listener.join(30)
         flow.close()
         daemon.chatd("verify")
-        reader = Reader(daemon.home / "data")
+        reader = LogReader(daemon.home / "data")
         entries = [entry for seq in range(1, reader.head() + 1) if (entry := reader.entry(seq))]
         kept = {entry.msg_id.hex(): entry.seq for entry in entries if entry.msg_id}
         assert told.items() <= kept.items()

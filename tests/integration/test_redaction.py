@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chatd.hub.recovery import clock
 from chatd.store.event_log import EventLog
-from chatd.store.log_reader import Reader
+from chatd.store.log_reader import LogReader
 from tests.support.daemon import Daemon, running, wait_until
 
 SECRET = "the-password-is-swordfish"
@@ -83,7 +83,7 @@ def test_retention_erases_what_is_old_and_the_hold_wins(tmp_path: Path) -> None:
 
 def make_old(home: Path) -> None:
     """Let all that is in the log have happened 60 days ago, as a log from then would have it."""
-    reader = Reader(home / "data")
+    reader = LogReader(home / "data")
     entries = [reader.entry(seq) for seq in range(1, reader.head() + 1)]
     reader.close()
     for path in (home / "data").iterdir():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatd.errors import ChatdError
-from chatd.store.chain import link_entry
+from chatd.store.chain import hash_entry
 from chatd.store.entry import Entry
 from chatd.store.search_query import parse
 from tests.support.storelog import NOW
@@ -81,7 +81,7 @@ _ENTRIES = st.builds(
 @given(_ENTRIES, _ENTRIES, st.binary(min_size=32, max_size=32))
 def test_different_entries_have_different_links(one: Entry, other: Entry, previous: bytes) -> None:
     """No field can be moved into its neighbour, and NULL is not the same as empty."""
-    same = link_entry(previous, one, SALT) == link_entry(previous, other, SALT)
+    same = hash_entry(previous, one, SALT) == hash_entry(previous, other, SALT)
     assert same == (one == other)
 
 
@@ -89,7 +89,7 @@ def test_different_entries_have_different_links(one: Entry, other: Entry, previo
 def test_moving_a_border_changes_the_link(moved: str, entry: Entry) -> None:
     left = entry._replace(kind=entry.kind + moved, room=entry.room or "")
     right = entry._replace(room=moved + (entry.room or ""))
-    assert link_entry(bytes(32), left, SALT) != link_entry(bytes(32), right, SALT)
+    assert hash_entry(bytes(32), left, SALT) != hash_entry(bytes(32), right, SALT)
 
 
 def test_the_link_is_as_documented() -> None:
@@ -98,4 +98,4 @@ def test_the_link_is_as_documented() -> None:
     head = (258).to_bytes(8) + NOW.to_bytes(8) + b"".join(n.to_bytes(4) for n in (7, 2, 2**32 - 1, 16))
     body_hash = sha256(b"s" * 16 + (0).to_bytes(4) + b"{}").digest()
     raw = bytes(32) + head + b"message" + b"#a" + b"i" * 16 + body_hash
-    assert link_entry(bytes(32), entry, b"s" * 16) == (body_hash, sha256(raw).digest())
+    assert hash_entry(bytes(32), entry, b"s" * 16) == (body_hash, sha256(raw).digest())

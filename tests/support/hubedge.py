@@ -17,7 +17,7 @@ from chatd.hub.recovery import recover
 from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import JsonObject, decode, split
 from chatd.store.event_log import EventLog
-from chatd.store.log_reader import Reader
+from chatd.store.log_reader import LogReader
 
 START = 1_700_000_000_000
 
@@ -149,7 +149,7 @@ class HubBox:
 
     def entries(self) -> Iterator[JsonObject]:
         """The events of the log in order."""
-        reader = Reader(self._data)
+        reader = LogReader(self._data)
         for seq in range(1, self.log.head + 1):
             entry = reader.entry(seq)
             assert entry is not None and entry.body is not None

@@ -9,7 +9,7 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize
-from chatd.hub.state.context import OPERATOR, Context, Presence, Principal
+from chatd.hub.state.context import OPERATOR, Context, PresenceView, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.rooms import ensure_configured
 from chatd.hub.state.rules import Rules
@@ -29,7 +29,7 @@ class World:
     def __init__(self, settings: Settings | None = None, state: State | None = None) -> None:
         self.state = state or State()
         self.rules = Rules.from_settings(settings or Settings())
-        self.presence: Presence = Sessions()
+        self.presence: PresenceView = Sessions()
         self.now = START
         self.log: list[JsonObject] = []
         self._messages = 0

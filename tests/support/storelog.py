@@ -7,7 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from chatd.store.entry import Entry
-from chatd.store.event_log import EventLog, Reader
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import LogReader
 
 NOW = 1_700_000_000_000
 ROOMS = ("#lobby", "#war", "@alice @bob", None)
@@ -41,7 +42,7 @@ def filled(data: Path, count: int, *, batch: int = 50) -> EventLog:
 def assert_holds(data: Path, at_least: int) -> int:
     """The log opens, and holds exactly the entries 1..head, head not below ``at_least``; returns head."""
     log = EventLog.open(data, now=NOW)
-    reader = Reader(data)
+    reader = LogReader(data)
     try:
         assert log.head >= at_least
         for seq in range(1, log.head + 1):

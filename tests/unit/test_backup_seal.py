@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store.sealed_file import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES, Opener, Sealer
+from chatd.store.sealed_file import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES, FileOpener, FileSealer
 
 WORDS = b"correct horse battery"
 COST = 10  # enough for a test; real files take 17
@@ -19,7 +19,7 @@ CONTENT = random.Random(7).randbytes(2 * CHUNK_BYTES + 1000)
 
 def seal(content: bytes, *, piece: int = 300_000) -> bytes:
     file = io.BytesIO()
-    sealer = Sealer(file, WORDS, cost=COST)
+    sealer = FileSealer(file, WORDS, cost=COST)
     for start in range(0, len(content), piece):
         sealer.write(content[start : start + piece])
     sealer.finish()
@@ -27,7 +27,7 @@ def seal(content: bytes, *, piece: int = 300_000) -> bytes:
 
 
 def unseal(sealed: bytes, *, piece: int = 700_000) -> bytes:
-    opener = Opener(io.BytesIO(sealed), len(sealed), WORDS)
+    opener = FileOpener(io.BytesIO(sealed), len(sealed), WORDS)
     parts = []
     while opener.left > 0:
         parts.append(opener.read(min(piece, opener.left)))
@@ -42,7 +42,7 @@ def refused(sealed: bytes) -> str:
     """What is said about a file; nothing of it may have come out as whole."""
     with pytest.raises(ChatdError) as caught:
         unseal(sealed)
-        Opener(io.BytesIO(sealed), len(sealed), WORDS).read(1)
+        FileOpener(io.BytesIO(sealed), len(sealed), WORDS).read(1)
     assert caught.value.code == "E613"
     return caught.value.reason
 
@@ -63,7 +63,7 @@ def test_no_two_files_are_alike() -> None:
 
 def test_the_wrong_passphrase_is_told_from_damage() -> None:
     with pytest.raises(ChatdError, match="passphrase is wrong") as caught:
-        Opener(io.BytesIO(SEALED), len(SEALED), WORDS + b"!")
+        FileOpener(io.BytesIO(SEALED), len(SEALED), WORDS + b"!")
     assert caught.value.code == "E613"
 
 
@@ -116,13 +116,13 @@ def test_a_header_that_asks_for_too_much_is_not_obeyed(field: int, value: int) -
 
 
 def test_more_than_there_is() -> None:
-    opener = Opener(io.BytesIO(SEALED), len(SEALED), WORDS)
+    opener = FileOpener(io.BytesIO(SEALED), len(SEALED), WORDS)
     with pytest.raises(ChatdError, match="ends too early"):
         opener.read(len(CONTENT) + 1)
 
 
 def test_a_file_that_shrinks_while_it_is_read() -> None:
-    opener = Opener(io.BytesIO(SEALED[:-500]), len(SEALED), WORDS)
+    opener = FileOpener(io.BytesIO(SEALED[:-500]), len(SEALED), WORDS)
     opener.read(CHUNK_BYTES)
     opener.read(CHUNK_BYTES)
     with pytest.raises(ChatdError, match="cut short"):

@@ -17,11 +17,11 @@ from chatctl.client._session import (
     Session,
 )
 from chatd.errors import ChatdError
-from chatd.proto.events import Limits
+from chatd.proto.events import SessionLimits
 from chatd.proto.frames import JsonObject
 from chatd.proto.lineage import Branch
 
-LIMITS = {**dict.fromkeys(Limits.model_fields, 5), "idle_seconds": 30}
+LIMITS = {**dict.fromkeys(SessionLimits.model_fields, 5), "idle_seconds": 30}
 
 
 def welcome(head: int = 100, **more: Any) -> JsonObject:

@@ -12,22 +12,22 @@ import pytest
 
 from chatd.crypto import records
 from chatd.crypto.records import CLIENT_TO_SERVER as C2S
-from chatd.crypto.records import DATA, HEADER, REKEY, Opener, Sealer
+from chatd.crypto.records import DATA, HEADER, REKEY, RecordOpener, RecordSealer
 from chatd.errors import ChatdError
 
 SECRET = b"s" * 32
 SESSION = b"i" * 16
 
 
-def sealer() -> Sealer:
-    return Sealer(SECRET, C2S, SESSION)
+def sealer() -> RecordSealer:
+    return RecordSealer(SECRET, C2S, SESSION)
 
 
-def opener() -> Opener:
-    return Opener(SECRET, C2S, SESSION)
+def opener() -> RecordOpener:
+    return RecordOpener(SECRET, C2S, SESSION)
 
 
-def refused(side: Opener, data: bytes) -> str:
+def refused(side: RecordOpener, data: bytes) -> str:
     with pytest.raises(ChatdError) as caught:
         side.feed(data)
     return caught.value.code
@@ -128,9 +128,9 @@ def test_keys_cannot_be_copied(side: object, duplicate: Callable[[object], objec
 
 _FORK = """
 import os
-from chatd.crypto.records import Opener, Sealer
+from chatd.crypto.records import RecordOpener, RecordSealer
 make = (b"s" * 32, b"c2s", b"i" * 16)
-sealer, opener, record = Sealer(*make), Opener(*make), Sealer(*make).seal(b"x")
+sealer, opener, record = RecordSealer(*make), RecordOpener(*make), RecordSealer(*make).seal(b"x")
 child = os.fork()
 if not child:
     refused = 0
@@ -139,7 +139,7 @@ if not child:
             call()
         except RuntimeError:
             refused += 1
-    assert Opener(*make).feed(Sealer(*make).seal(b"own")) == [b"own"]
+    assert RecordOpener(*make).feed(RecordSealer(*make).seal(b"own")) == [b"own"]
     os._exit(refused)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 assert opener.feed(sealer.seal(b"y")) == [b"y"]

@@ -18,8 +18,8 @@ from chatd.crypto.records import (
     REKEY,
     SERVER_TO_CLIENT,
     TAG_SIZE,
-    Opener,
-    Sealer,
+    RecordOpener,
+    RecordSealer,
 )
 from chatd.errors import ChatdError
 
@@ -29,15 +29,15 @@ SESSION = b"i" * 16
 FILLER = bytes(2 * MAX_PAYLOAD)
 
 
-def sealer() -> Sealer:
-    return Sealer(SECRET, C2S, SESSION)
+def sealer() -> RecordSealer:
+    return RecordSealer(SECRET, C2S, SESSION)
 
 
-def opener() -> Opener:
-    return Opener(SECRET, C2S, SESSION)
+def opener() -> RecordOpener:
+    return RecordOpener(SECRET, C2S, SESSION)
 
 
-def refused(side: Opener, data: bytes) -> str:
+def refused(side: RecordOpener, data: bytes) -> str:
     with pytest.raises(ChatdError) as caught:
         side.feed(data)
     return caught.value.code
@@ -103,13 +103,13 @@ def test_stream_that_is_not_the_senders_order_is_refused(order: tuple[int, ...])
 @pytest.mark.parametrize(
     "other",
     [
-        Sealer(SECRET, SERVER_TO_CLIENT, SESSION),
-        Sealer(SECRET, C2S, b"j" * 16),
-        Sealer(b"t" * 32, C2S, SESSION),
+        RecordSealer(SECRET, SERVER_TO_CLIENT, SESSION),
+        RecordSealer(SECRET, C2S, b"j" * 16),
+        RecordSealer(b"t" * 32, C2S, SESSION),
     ],
     ids=["reflected", "another session", "another key"],
 )
-def test_record_made_for_something_else_is_refused(other: Sealer) -> None:
+def test_record_made_for_something_else_is_refused(other: RecordSealer) -> None:
     assert refused(opener(), other.seal(b"payload")) == "E104"
 
 

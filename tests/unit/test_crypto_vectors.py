@@ -13,7 +13,7 @@ from cryptography.x509 import load_der_x509_certificate
 
 from chatd.crypto.handshake import ClientHandshake, ServerHandshake, SessionKeys
 from chatd.crypto.keys import record_key
-from chatd.crypto.records import Opener, Sealer
+from chatd.crypto.records import RecordOpener, RecordSealer
 from tests.vectors.reference import VECTORS, outputs
 
 FILE: dict[str, Any] = json.loads(VECTORS.read_text("ascii"))
@@ -91,7 +91,7 @@ def server_keys() -> SessionKeys:
     return keys
 
 
-def seal_all(sealer: Sealer, items: Iterable[dict[str, Any]], patch: pytest.MonkeyPatch) -> list[bytes]:
+def seal_all(sealer: RecordSealer, items: Iterable[dict[str, Any]], patch: pytest.MonkeyPatch) -> list[bytes]:
     """Seal what the vectors seal; a recorded rekey is provoked by lowering the limit to that point."""
     sealed: list[bytes] = []
     rekey = False
@@ -130,7 +130,7 @@ def test_sealed_records_are_the_published_ones(
 
 @pytest.mark.parametrize(("side", "direction"), [(client_keys, "s2c"), (server_keys, "c2s")])
 def test_published_records_open(side: Callable[[], SessionKeys], direction: str) -> None:
-    opener: Opener = side().opener
+    opener: RecordOpener = side().opener
     payloads = [p for item in RECORDS[direction] for p in opener.feed(bytes.fromhex(item["record"]))]
     assert payloads == [bytes.fromhex(i["payload"]) for i in RECORDS[direction] if i["type"] == "data"]
     assert opener.closed

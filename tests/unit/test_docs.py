@@ -16,7 +16,7 @@ from chatd.crypto import handshake, records
 from chatd.crypto.records import CLIENT_TO_SERVER, CLOSE, DATA, REKEY, SERVER_TO_CLIENT
 from chatd.policy.roles import PERMISSIONS
 from chatd.proto import alpn, text
-from chatd.proto.events import EVENTS, Limits
+from chatd.proto.events import EVENTS, SessionLimits
 from chatd.proto.requests import REQUESTS
 from tests.tools.doctables import PROTOCOL, TABLES, refreshed, tables_in
 
@@ -61,7 +61,7 @@ def test_protocol_tells_the_fields_of_an_event(name: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *(f"`{name}`" for name in Limits.model_fields),
+        *(f"`{name}`" for name in SessionLimits.model_fields),
         *(f"`{name}`" for name in PERMISSIONS),
         *(f"`{name}`" for name in (alpn.ALPN_ENVELOPE, alpn.ALPN_PLAIN)),
         ", ".join(sorted(text.RESERVED)),

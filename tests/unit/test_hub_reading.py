@@ -9,8 +9,8 @@ import pytest
 
 from chatd.hub.reading import PAGE_BYTES, Job, Page, history_job, resume_job
 from chatd.store.entry import Entry
-from chatd.store.event_log import EventLog, Reader
-from chatd.store.log_reader import MAX_ROOMS
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
 from tests.support.storelog import NOW, entry
 
@@ -31,17 +31,17 @@ def written() -> list[Entry]:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory, written: list[Entry]) -> Iterator[Reader]:
+def reader(tmp_path_factory: pytest.TempPathFactory, written: list[Entry]) -> Iterator[LogReader]:
     data = tmp_path_factory.mktemp("pages") / "data"
     log = EventLog.open(data, now=NOW)
     log.append(written)
-    opened = Reader(data)
+    opened = LogReader(data)
     yield opened
     opened.close()
     log.close()
 
 
-def _page(job: Job, reader: Reader) -> Page:
+def _page(job: Job, reader: LogReader) -> Page:
     return job(reader, cast(SearchIndex, None))
 
 
@@ -50,7 +50,7 @@ def _small(page: Page) -> bool:
 
 
 @pytest.mark.parametrize("upto", [len(SIZES), 310, 325, 1])
-def test_resume_brings_every_event_once(reader: Reader, written: list[Entry], upto: int) -> None:
+def test_resume_brings_every_event_once(reader: LogReader, written: list[Entry], upto: int) -> None:
     bodies: list[bytes] = []
     after = 0
     while after < upto:
@@ -65,7 +65,7 @@ def test_resume_brings_every_event_once(reader: Reader, written: list[Entry], up
 @pytest.mark.parametrize("limit", [1, 3, 499, 500])
 @pytest.mark.parametrize("room", [ROOMS[0], ROOMS[7], ROOMS[-1]])
 def test_history_forwards_brings_every_event_once(
-    reader: Reader, written: list[Entry], room: str, limit: int
+    reader: LogReader, written: list[Entry], room: str, limit: int
 ) -> None:
     seqs = {e.body: e.seq for e in written}
     wanted = [e.body for e in written if e.room == room]
@@ -83,7 +83,7 @@ def test_history_forwards_brings_every_event_once(
 @pytest.mark.parametrize("limit", [1, 3, 499, 500])
 @pytest.mark.parametrize("room", [ROOMS[0], ROOMS[7], ROOMS[-1]])
 def test_history_backwards_brings_every_event_once(
-    reader: Reader, written: list[Entry], room: str, limit: int
+    reader: LogReader, written: list[Entry], room: str, limit: int
 ) -> None:
     seqs = {e.body: e.seq for e in written}
     wanted = [e.body for e in written if e.room == room]
@@ -97,7 +97,7 @@ def test_history_backwards_brings_every_event_once(
     assert bodies == wanted
 
 
-class Endless(Reader):
+class Endless(LogReader):
     """One whose every body is over a page by itself."""
 
     def __init__(self) -> None:

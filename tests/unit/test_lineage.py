@@ -13,7 +13,8 @@ from chatd.errors import ChatdError
 from chatd.proto.lineage import LINEAGE_LIMIT, Branch, common_point, parse_lineage, trimmed
 from chatd.store.branches import begin_branch
 from chatd.store.database import DATABASE_NAME
-from chatd.store.event_log import Entry, EventLog
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog
 from chatd.store.verifier import verify
 
 

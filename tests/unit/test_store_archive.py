@@ -21,7 +21,7 @@ from chatd.store.archive import LOG_NAME, MAX_MANIFEST_BYTES, MAX_MEMBERS, Archi
 from chatd.store.database import DATABASE_NAME
 from chatd.store.event_log import EventLog
 from chatd.store.log_copy import COPY_NAME, check_log, copied_log
-from chatd.store.sealed_file import Sealer
+from chatd.store.sealed_file import FileSealer
 from tests.support.storelog import NOW, assert_holds, entries, filled
 
 WORDS = b"correct horse battery"
@@ -66,7 +66,7 @@ def archive(sealed: bytes) -> Archive:
 def test_there_and_back(tmp_path: Path, data: Path, log: EventLog) -> None:
     log.save_snapshot(200, b"state")
     backup, home = archive(made(data)), tmp_path / "home"
-    assert (backup.manifest.head, backup.manifest.chain) == (300, log.chain.hex())
+    assert (backup.manifest.head, backup.manifest.chain) == (300, log.chain_hash.hex())
     backup.read(home, quiet)
     for name, content in FILES.items():
         assert (home / name).read_bytes() == content
@@ -212,7 +212,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 def sealed(told: object, content: bytes = b"", length: int | None = None) -> Archive:
     text = told if isinstance(told, bytes) else json.dumps(told).encode()
     file = io.BytesIO()
-    sealer = Sealer(file, WORDS, cost=COST)
+    sealer = FileSealer(file, WORDS, cost=COST)
     sealer.write((len(text) if length is None else length).to_bytes(4) + text + content)
     sealer.finish()
     return archive(file.getvalue())

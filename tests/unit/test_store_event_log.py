@@ -10,8 +10,9 @@ import apsw
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store.entry import Known, Point
-from chatd.store.event_log import LOCK_NAME, EventLog, Reader
+from chatd.store.entry import AcceptedMessage, Point
+from chatd.store.event_log import LOCK_NAME, EventLog
+from chatd.store.log_reader import LogReader
 from chatd.store.mark import MARK_NAME, MarkFile, read_mark
 from chatd.store.migrations import STEPS, migrate
 from tests.support.storelog import NOW, entries, entry, filled, msg_id
@@ -25,15 +26,15 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 
 @pytest.fixture
-def reader(log: EventLog, tmp_path: Path) -> Iterator[Reader]:
-    opened = Reader(tmp_path / "data")
+def reader(log: EventLog, tmp_path: Path) -> Iterator[LogReader]:
+    opened = LogReader(tmp_path / "data")
     yield opened
     opened.close()
 
 
 def test_a_new_log_is_empty_and_private(tmp_path: Path) -> None:
     log = EventLog.open(tmp_path / "data", now=NOW)
-    assert (log.head, log.epoch, len(log.chain)) == (0, 1, 32)
+    assert (log.head, log.epoch, len(log.chain_hash)) == (0, 1, 32)
     log.append([])
     log.append(entries(1, 1))
     for path in (tmp_path / "data").iterdir():
@@ -44,10 +45,10 @@ def test_a_new_log_is_empty_and_private(tmp_path: Path) -> None:
 
 
 def test_reopened_it_goes_on(tmp_path: Path, log: EventLog) -> None:
-    chain = log.chain
+    chain = log.chain_hash
     log.close()
     again = EventLog.open(tmp_path / "data", now=NOW)
-    assert (again.head, again.epoch, again.chain) == (120, 2, chain)
+    assert (again.head, again.epoch, again.chain_hash) == (120, 2, chain)
     again.append(entries(121, 1))
     assert again.head == 121
     again.close()
@@ -68,7 +69,7 @@ def test_seq_must_follow(log: EventLog, first: int) -> None:
 
 def test_find(log: EventLog) -> None:
     want = entry(7)
-    assert log.find("alice/laptop", msg_id(7)) == Known(7, want.at, want.digest or b"")
+    assert log.find("alice/laptop", msg_id(7)) == AcceptedMessage(7, want.at, want.digest or b"")
     assert log.find("alice/phone", msg_id(7)) is None
     assert log.find("alice/laptop", msg_id(121)) is None
     log.append(entries(121, 1))
@@ -98,7 +99,7 @@ def test_the_same_id_twice_is_refused_and_ends_the_log(tmp_path: Path, log: Even
     again.close()
 
 
-def test_entries_without_an_id(log: EventLog, reader: Reader) -> None:
+def test_entries_without_an_id(log: EventLog, reader: LogReader) -> None:
     plain = [entry(seq)._replace(device=None, msg_id=None, digest=None) for seq in (121, 122)]
     log.append(plain)
     assert [reader.entry(121), reader.entry(122)] == plain
@@ -164,7 +165,7 @@ class TestMark:
     def test_follows_the_head(self, tmp_path: Path, log: EventLog) -> None:
         mark = read_mark(tmp_path / "data")
         assert mark is not None
-        assert (mark.epoch, mark.point) == (1, Point(120, log.chain))
+        assert (mark.epoch, mark.point) == (1, Point(120, log.chain_hash))
 
     def test_a_torn_write_leaves_the_one_before(self, tmp_path: Path, log: EventLog) -> None:
         before = read_mark(tmp_path / "data")

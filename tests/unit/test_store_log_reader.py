@@ -10,8 +10,8 @@ import apsw
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.store.event_log import EventLog, Reader
-from chatd.store.log_reader import MAX_ROOMS
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.verifier import verify
 from tests.support.storelog import NOW, ROOMS, entries, entry, filled
 
@@ -26,8 +26,8 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 
 @pytest.fixture
-def reader(log: EventLog, tmp_path: Path) -> Iterator[Reader]:
-    opened = Reader(tmp_path / "data")
+def reader(log: EventLog, tmp_path: Path) -> Iterator[LogReader]:
+    opened = LogReader(tmp_path / "data")
     yield opened
     opened.close()
 
@@ -53,16 +53,16 @@ def _in(rooms: list[str | None], after: int, limit: int) -> list[tuple[int, byte
         (["#lobby", *(f"#empty{n}" for n in range(MAX_ROOMS - 1))], 0, 100),
     ],
 )
-def test_page(reader: Reader, rooms: list[str | None], after: int, limit: int) -> None:
+def test_page(reader: LogReader, rooms: list[str | None], after: int, limit: int) -> None:
     assert reader.page(rooms, after, limit) == _in(rooms, after, limit)
 
 
-def test_page_has_a_limit_of_rooms(reader: Reader) -> None:
+def test_page_has_a_limit_of_rooms(reader: LogReader) -> None:
     with pytest.raises(ValueError, match="201 rooms"):
         reader.page([f"#{n}" for n in range(MAX_ROOMS + 1)], 0, 1)
 
 
-def test_history(reader: Reader) -> None:
+def test_history(reader: LogReader) -> None:
     lobby = _in(["#lobby"], 0, HEAD)
     assert reader.history("#lobby", limit=3) == lobby[-3:]
     assert reader.history("#lobby", before=lobby[5][0], limit=3) == lobby[2:5]
@@ -74,7 +74,7 @@ def test_history(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 130, 700])
-def test_reading_ends_with_the_event_that_is_too_much(reader: Reader, size: int) -> None:
+def test_reading_ends_with_the_event_that_is_too_much(reader: LogReader, size: int) -> None:
     """At the earliest with the second, so that a page of one large event is not taken for the last."""
     lobby = _in(["#lobby"], 0, HEAD)
 
@@ -88,13 +88,13 @@ def test_reading_ends_with_the_event_that_is_too_much(reader: Reader, size: int)
     assert len(reader.page(["#lobby"], 0, 1, size)) == 1
 
 
-def test_a_page_that_ends_early_leaves_nothing_open(log: EventLog, reader: Reader) -> None:
+def test_a_page_that_ends_early_leaves_nothing_open(log: EventLog, reader: LogReader) -> None:
     reader.page(["#lobby"], 0, HEAD, 0)
     log.append(entries(HEAD + 1, 1))
     assert reader.head() == HEAD + 1
 
 
-def test_entry_and_head(log: EventLog, reader: Reader) -> None:
+def test_entry_and_head(log: EventLog, reader: LogReader) -> None:
     assert reader.head() == HEAD
     assert reader.entry(17) == entry(17)
     assert reader.entry(HEAD + 1) is None
@@ -102,7 +102,7 @@ def test_entry_and_head(log: EventLog, reader: Reader) -> None:
     assert reader.head() == HEAD + 1
 
 
-def test_an_erased_body_leaves_the_chain_whole(tmp_path: Path, log: EventLog, reader: Reader) -> None:
+def test_an_erased_body_leaves_the_chain_whole(tmp_path: Path, log: EventLog, reader: LogReader) -> None:
     writer = apsw.Connection(str(tmp_path / "data" / "events.db"))
     writer.execute("UPDATE events SET body = NULL WHERE seq = 4; INSERT INTO erased VALUES(4, 5)")
     writer.close()
@@ -113,7 +113,7 @@ def test_an_erased_body_leaves_the_chain_whole(tmp_path: Path, log: EventLog, re
 
 
 @pytest.mark.parametrize("body", ["NULL", "x'7b7d'", "zeroblob(64)"])
-def test_a_damaged_body_is_never_served(tmp_path: Path, log: EventLog, reader: Reader, body: str) -> None:
+def test_a_damaged_body_is_never_served(tmp_path: Path, log: EventLog, reader: LogReader, body: str) -> None:
     writer = apsw.Connection(str(tmp_path / "data" / "events.db"))
     writer.execute(f"UPDATE events SET body = {body} WHERE seq = 20")  # noqa: S608
     writer.close()
@@ -129,7 +129,7 @@ def test_a_damaged_body_is_never_served(tmp_path: Path, log: EventLog, reader: R
 
 def test_a_reader_without_a_log(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E504"):
-        Reader(tmp_path)
+        LogReader(tmp_path)
 
 
 @pytest.mark.parametrize("running", [True, False])

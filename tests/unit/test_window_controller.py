@@ -15,7 +15,7 @@ from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from tests.unit.test_window_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
 
-LIMITS = dict.fromkeys(ev.Limits.model_fields, 1)
+LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 1)
 
 
 class Identity:

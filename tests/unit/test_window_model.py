@@ -225,7 +225,7 @@ def test_the_connection_in_words(model: WindowModel) -> None:
     assert model.link == "reconnecting"
     model.take(Disconnected(ChatdError("E208"), None))
     assert (model.link, model.trouble and model.trouble.code) == ("ended", "E208")
-    limits = dict.fromkeys(ev.Limits.model_fields, 1)
+    limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
     welcome = {
         "type": "welcome",
         "protocol": 1,

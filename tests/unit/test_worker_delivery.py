@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, Opener, Sealer
+from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.worker.delivery import LATER_TURNS, Delivery
@@ -38,7 +38,10 @@ class Worker:
         channel = TlsChannel(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)
         name = DeviceName("lab", "bob", f"d{sid}")
         secret, number = bytes(32), bytes(16)
-        sealer, opener = Sealer(secret, SERVER_TO_CLIENT, number), Opener(secret, CLIENT_TO_SERVER, number)
+        sealer, opener = (
+            RecordSealer(secret, SERVER_TO_CLIENT, number),
+            RecordOpener(secret, CLIENT_TO_SERVER, number),
+        )
         session = Session(sid, ours, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
         self.delivery.enter(ROOM, session)
         session.phase = Phase.OPEN

@@ -31,7 +31,7 @@ class Principal(NamedTuple):
 OPERATOR = Principal(SERVER, "box", operator=True)
 
 
-class Presence(Protocol):
+class PresenceView(Protocol):
     """What is known of live sessions; not part of the log, hence passed in."""
 
     def state_of(self, user: str) -> tuple[str, str]:
@@ -65,7 +65,7 @@ class Context:
     rules: Rules
     who: Principal
     now: int
-    presence: Presence
+    presence: PresenceView
     # False while the log's disk is full: nothing can happen then.
     writable: bool = True
     events: list[JsonObject] = field(default_factory=list)
