@@ -316,7 +316,7 @@ class Client:
         if self._cursor is not None:
             seq = last_common(self._cursor, self._lineage, welcome)
             self._cursor = self._cursor if seq is None else min(self._cursor, seq)
-        self._lineage = welcome.lineage or self._lineage
+        self._lineage = tuple(welcome.lineage) or self._lineage
 
     # -- within
 

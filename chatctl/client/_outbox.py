@@ -148,7 +148,7 @@ class Outbox:
         In one log it goes backwards only with ``back``. The two are written together: a cursor of one
         log with the lineage of another would pass over messages.
         """
-        text = json.dumps([branch._asdict() for branch in lineage])
+        text = json.dumps([branch.model_dump() for branch in lineage])
         with self._lock, self._told():
             self._database.execute(_SAVE, (seq, text, back))
 

@@ -226,7 +226,7 @@ class Session:
             # Not where the session goes live: who knows of the welcome counts on what happens after it,
             # also when this connection is cut before the resume is answered.
             self.cursor = welcome.head
-        self.lineage = welcome.lineage or self.lineage
+        self.lineage = tuple(welcome.lineage) or self.lineage
         self.phase = Phase.RESUMING if self.live else Phase.READY
         if self.live:
             self._ask_resume()

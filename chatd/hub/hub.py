@@ -174,7 +174,7 @@ class Hub:
                 # A long list would not fit the frame; `rooms` pages through all of them.
                 "rooms": sorted(user.rooms)[:500],
                 "head": self.state.head,
-                "lineage": [branch._asdict() for branch in self.log.lineage],
+                "lineage": [branch.model_dump() for branch in self.log.lineage],
                 "time": context.now,
                 "envelope": settings.security.encryption_enabled,
                 "limits": {

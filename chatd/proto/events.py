@@ -6,21 +6,14 @@ models here, which ignore fields they do not know so that newer servers can say 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
-from chatd.proto.lineage import Branch, parse_lineage
+from chatd.proto.lineage import LINEAGE_LIMIT, Branch
 from chatd.proto.text import visible
-
-# The JSON schema is for the tables of docs/protocol.md.
-Lineage = Annotated[
-    tuple[Branch, ...],
-    PlainValidator(parse_lineage),
-    WithJsonSchema({"type": "array", "items": {"type": "object"}}),
-]
 
 
 class FromServer(BaseModel):
@@ -57,7 +50,7 @@ class Welcome(FromServer):
     permissions: list[str]
     rooms: list[str]
     head: int
-    lineage: Lineage = ()
+    lineage: list[Branch] = Field(default=[], max_length=LINEAGE_LIMIT)
     time: int
     envelope: bool
     limits: SessionLimits

@@ -1,62 +1,62 @@
-"""Which log is this? A restored backup goes on under the numbers of the log it was copied from.
+"""The lineage of a log: restoring a backup gives the same sequence numbers to other events.
 
-A lineage is the list of the logs that one log descends from, oldest first and itself last. Each restore
-adds a branch: from the seq ``began`` on the numbers mean something else than in the log before it.
+A lineage lists the logs that one log descends from, oldest first, itself last. Each restore adds a branch;
+sequence numbers after ``began`` mean other events there than in the log before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated
 
-# Branches that are told and kept; more restores of one log than this are merged (`trimmed`).
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+# Branches kept and sent; `trimmed` merges the oldest of a log that was restored more often.
 LINEAGE_LIMIT = 64
 
 
-class Branch(NamedTuple):
-    """``id``: 32 hexadecimal digits, random; ``began``: the head of the log when the branch was made."""
+class Branch(BaseModel):
+    """``id``: 32 hexadecimal digits, random; ``began``: the log's head when the branch was made."""
 
-    id: str
-    began: int
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    id: str = Field(min_length=32, max_length=32)
+    began: int = Field(ge=0)
+
+
+_LINEAGE = TypeAdapter(Annotated[list[Branch], Field(max_length=LINEAGE_LIMIT)])
 
 
 def trimmed(branches: Sequence[Branch]) -> tuple[Branch, ...]:
-    """At most LINEAGE_LIMIT branches, the first and the newest; none seems to begin later than it did."""
+    """At most LINEAGE_LIMIT branches: the first and the newest.
+
+    A branch that takes the place of a dropped one begins no later than the dropped one did.
+    """
     kept = list(branches)
     while len(kept) > LINEAGE_LIMIT:
-        gone = kept.pop(1)
-        kept[1] = kept[1]._replace(began=min(gone.began, kept[1].began))
+        dropped = kept.pop(1)
+        kept[1] = Branch(id=kept[1].id, began=min(dropped.began, kept[1].began))
     return tuple(kept)
 
 
 def common_point(known: Sequence[Branch], told: Sequence[Branch]) -> int | None:
-    """The last seq that means the same in both logs; None when they are one log.
+    """The last seq that means the same event in both logs; None: they are one log, 0: no common branch.
 
-    ``known`` is empty for who has never been told a lineage: such a client has at least seen the first
-    log. Without anything in common it is 0. A server that tells none is an older one: None.
+    An empty ``known`` stands for a client that was never told a lineage; it has seen the first log. An empty
+    ``told`` comes from a server too old to send one, and gives None.
     """
     if not told:
         return None
     known = known or told[:1]
-    places = {branch.id: place for place, branch in enumerate(known)}
+    known_places = {branch.id: place for place, branch in enumerate(known)}
     for place in reversed(range(len(told))):
-        there = places.get(told[place].id)
-        if there is not None:
-            # Up to here they are the same; whichever left first decides.
-            left = (*told[place + 1 : place + 2], *known[there + 1 : there + 2])
-            return min((branch.began for branch in left), default=None)
+        known_place = known_places.get(told[place].id)
+        if known_place is not None:
+            # Both logs share this branch; the earlier of the next branches is where they part.
+            next_branches = (*told[place + 1 : place + 2], *known[known_place + 1 : known_place + 2])
+            return min((branch.began for branch in next_branches), default=None)
     return 0
 
 
 def parse_lineage(value: object) -> tuple[Branch, ...]:
     """Branches from JSON. Raises ValueError for anything else."""
-    if not isinstance(value, list) or len(value) > LINEAGE_LIMIT:
-        raise ValueError("not a lineage")
-    return tuple(_branch(item) for item in value)
-
-
-def _branch(item: object) -> Branch:
-    match item:
-        case {"id": str(name), "began": int(began)} if len(name) == 32 and began >= 0:
-            return Branch(name, began)
-    raise ValueError("not a branch of a lineage")
+    return tuple(_LINEAGE.validate_python(value))

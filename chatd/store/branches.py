@@ -28,7 +28,7 @@ def read_lineage(connection: apsw.Connection) -> tuple[Branch, ...]:
         later = parse_lineage(json.loads(value)) if isinstance(value, str) else ()
     except ValueError:
         raise damaged("the log's own record of its lineage cannot be read") from None
-    return (Branch(first, 0), *later)
+    return (Branch(id=first, began=0), *later)
 
 
 def begin_branch(data: Path, head: int) -> None:
@@ -39,9 +39,11 @@ def begin_branch(data: Path, head: int) -> None:
             # No write-ahead log: the database is moved to its place as one file.
             connection.pragma("journal_mode", "delete")
             connection.pragma("synchronous", "FULL")
-            branches = trimmed((*read_lineage(connection), Branch(os.urandom(_ID_BYTES).hex(), head)))
+            branches = trimmed(
+                (*read_lineage(connection), Branch(id=os.urandom(_ID_BYTES).hex(), began=head))
+            )
             connection.execute("BEGIN IMMEDIATE")
-            set_meta(connection, _KEY, json.dumps([branch._asdict() for branch in branches[1:]]))
+            set_meta(connection, _KEY, json.dumps([branch.model_dump() for branch in branches[1:]]))
             connection.execute("COMMIT")
         finally:
             connection.close()

@@ -60,7 +60,7 @@ def export(
                 "server": server,
                 "made": made,
                 "log": meta_bytes(connection, "instance").hex(),
-                "lineage": [branch._asdict() for branch in read_lineage(connection)],
+                "lineage": [branch.model_dump() for branch in read_lineage(connection)],
                 "choice": choice._asdict(),
                 "start": _place(point),
                 "head": _place(end),

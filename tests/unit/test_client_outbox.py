@@ -17,7 +17,7 @@ from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from tests.support.lines import next_line
 
-LINEAGE = (Branch("a" * 32, 0),)
+LINEAGE = (Branch(id="a" * 32, began=0),)
 
 LEAVE_BEHIND = """
 import os, sys
@@ -82,7 +82,7 @@ def test_the_cursor_goes_back_only_on_purpose(tmp_path: Path) -> None:
 def test_the_cursor_of_another_log_replaces_it_with_its_lineage(tmp_path: Path) -> None:
     box = Outbox(tmp_path)
     box.save_cursor(10, LINEAGE)
-    restored = (*LINEAGE, Branch("b" * 32, 4))
+    restored = (*LINEAGE, Branch(id="b" * 32, began=4))
     box.save_cursor(4, restored)
     assert box.load()[1:] == (4, restored)
     box.close()

@@ -131,12 +131,12 @@ def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
 
 
 def test_a_cursor_of_another_log_goes_back_to_where_both_are_the_same() -> None:
-    first, restored = Branch("a" * 32, 0), Branch("b" * 32, 30)
+    first, restored = Branch(id="a" * 32, began=0), Branch(id="b" * 32, began=30)
     session = Session(live=True, cursor=70, lineage=(first,))
     # The second time the log is the one that is known.
     for told, after in (([30], 30), ([], 90)):
         session.opened(0.0)
-        events = session.receive(welcome(90, lineage=[b._asdict() for b in (first, restored)]), 0.0)
+        events = session.receive(welcome(90, lineage=[b.model_dump() for b in (first, restored)]), 0.0)
         (resume,) = session.outgoing(0.0)
         assert [e.seq for e in events if isinstance(e, Restored)] == told
         assert resume["after"] == after
