@@ -75,8 +75,7 @@ def text(result: Json) -> str:
 
 def _table(found: dict[tuple[str, str], Json], shape: str) -> list[str]:
     lines = [
-        "| server | us a delivery | p50 / p99 / max ms | flat out, deliveries/s (us each) "
-        "| connect, CPU ms | idle KB | generator busy | lost / doubled |",
+        "| server | us | p50/p99/max ms | flat out/s (us) | connect ms | idle KB | generator | lost/twice |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for (where, server), f in found.items():
