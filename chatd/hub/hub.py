@@ -86,7 +86,7 @@ class Hub:
     def take(self, link: Link, frames: Iterable[tuple[Header, bytes]]) -> None:
         """Take a link's frames in order. Raises KeyError for an operation that does not exist (a defect)."""
         # All are read before the first is decided: the code of both together does not fit a core's caches,
-        # and taking turns costs a sixth more (docs/performance.md).
+        # and taking turns costs a sixth more (docs/lab/performance-journal.md).
         arrived = [
             (header, read(payload) if header[0] == "request" else _NOTHING) for header, payload in frames
         ]

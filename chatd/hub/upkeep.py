@@ -12,7 +12,8 @@ from chatd.hub.state.context import OPERATOR
 if TYPE_CHECKING:
     from chatd.hub.hub import Hub
 
-# Verifying what came after the last snapshot takes 2 us an event (docs/reliability.md): 0.1 s at a start.
+# Verifying what came after the last snapshot takes 2 us an event: 0.1 s at a start
+# (docs/lab/reliability-journal.md).
 SNAPSHOT_EVENTS = 50_000
 # How often messages past their time are looked for, and how many are erased in one transaction.
 EXPIRY_MS = 60_000

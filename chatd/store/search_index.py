@@ -30,7 +30,7 @@ INSERT INTO meta VALUES(1, 0, x'');
 _NEW = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
 _WHOLE = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
 # A statement for all entries of a step, JSON included, not one for each: the hub's other threads run
-# meanwhile, and Python's lock is not taken and given back at each row (docs/performance.md).
+# meanwhile, and Python's lock is not taken and given back at each row (docs/lab/performance-journal.md).
 _MESSAGES = """(SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
  WHERE seq > :after AND seq <= :upto AND kind = 'message' AND json_valid(CAST(body AS TEXT)))"""
 _TAKE_IN = f"""

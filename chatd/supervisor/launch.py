@@ -21,7 +21,7 @@ _MALLOC: Final = {
     # Instead of eight for each core: hundreds of threads otherwise each touch their own.
     "MALLOC_ARENA_MAX": "2",
     # A burst to a large room needs 2 MB for a moment: given back and taken again each time, it costs a
-    # tenth of what a worker does then, in page faults (docs/performance.md).
+    # tenth of what a worker does then, in page faults (docs/lab/performance-journal.md).
     "MALLOC_TRIM_THRESHOLD_": str(4 * 1024 * 1024),
     "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
 }

@@ -1,8 +1,8 @@
 """The process from which children are made while all is well: see chatd.child.template.
 
 Loading a hub's or a worker's modules takes longer than all the rest of a restart together (figures in
-docs/reliability.md), and several times as long on a box without a free core. A template has done that once
-for all of them. Without one, children are started by their command lines.
+docs/lab/reliability-journal.md), and several times as long on a box without a free core. A template has done
+that once for all of them. Without one, children are started by their command lines.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Events of one room that came in a row and are not in its members' outboxes yet.
 
 Under load a room's events come by the dozen: put in every outbox one by one they cost a fifth of all that
-a delivery does, together next to nothing (docs/performance.md, "What was tried").
+a delivery does, together next to nothing (docs/lab/performance-journal.md).
 """
 
 from __future__ import annotations

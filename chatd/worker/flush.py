@@ -27,7 +27,7 @@ def flush_all(sessions: Sequence[Session], failed: Callable[[Session], None]) ->
 
     One step for all, then the next: the interpreter, OpenSSL and the kernel's TCP together do not fit
     the caches of a core, and taking turns connection by connection costs half as much again
-    (docs/performance.md). ``failed`` is called for a session that has to be closed.
+    (docs/lab/performance-journal.md). ``failed`` is called for a session that has to be closed.
     """
     left: list[Session] = []
     for start in range(0, len(sessions), TOGETHER):

@@ -1,7 +1,7 @@
 """A connection's threads: one logs in and ends, one reads until the end and writes nothing.
 
 The handshakes and the RSA of a login touch four times the stack that reading needs, and a thread keeps
-what it has touched: hence a thread for each (docs/performance.md, "What was tried").
+what it has touched: hence a thread for each (docs/lab/performance-journal.md).
 """
 
 from __future__ import annotations

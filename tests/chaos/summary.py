@@ -53,7 +53,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def summary(verdict: Verdict, **more: Any) -> dict[str, Any]:
-    """The result for docs/reliability.md."""
+    """The result for docs/lab/reliability-journal.md."""
     classes = Counter(f"{finding.rule} {finding.kind}" for finding in verdict.findings)
     return {
         "date": time.strftime("%Y-%m-%d"),
