@@ -14,7 +14,7 @@ from chatctl.model.grammar import COMMANDS
 from chatctl.scripts.bot import bot
 from chatctl.scripts.one_shot import history, search, send, whoami
 from chatctl.scripts.tail import tail
-from chatctl.window.command import window
+from chatctl.window.cli import window
 from chatd import __version__
 from chatd.console import output
 from chatd.console.shell_completion import completion_command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chatctl.model.grammar import COMMANDS, Command, permitted
+from chatctl.model.grammar import COMMANDS, ChatCommand, permitted
 from chatctl.model.render import Line, marked, name, one_line
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
@@ -112,11 +112,11 @@ def room_head(result: JsonObject, shown: str, unread: int) -> Line:
     return note(" · ".join([*words, *([f"{unread} new"] if unread else [])]))
 
 
-def _help_line(command: Command, width: int) -> Line:
+def _help_line(command: ChatCommand, width: int) -> Line:
     return [("class:command", command.usage.ljust(width)), ("", f"  {command.help}")]
 
 
-def _aliases(command: Command) -> list[Line]:
+def _aliases(command: ChatCommand) -> list[Line]:
     return [_row("also", ", ".join(f"/{alias}" for alias in command.aliases))] if command.aliases else []
 
 

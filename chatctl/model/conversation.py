@@ -23,26 +23,28 @@ EARLIER = "an earlier message"  # what a reply quotes when that is not here
 
 # What tells of a member.
 Stir = ev.Joined | ev.Parted | ev.Presence
-Kind = Literal["message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"]
+RowKind = Literal[
+    "message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineRow:
     """One entry of a conversation. ``order``: its seq, and for what has none a number after that seq."""
 
     order: tuple[int, int]
-    kind: Kind
+    kind: RowKind
     body: str
     at: int = 0
     user: str = ""
     role: str = ""
     quote: str = ""
     quoted: int | None = None  # the seq of what ``quote`` is from
-    called: bool = False
+    mentions_me: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RoomMember:
     """A member of a room, ready to be shown."""
 
     user: str
@@ -53,31 +55,34 @@ class Member:
 
 @dataclass
 class Conversation:
-    """A room or a direct conversation. ``divider``: the seq of the first message not seen, 0 for none;
-    ``more``: the server has older events than the first row; ``loaded``: its latest rows were fetched;
-    ``as_of``: when the members were last known, in ms since 1970, 0 while that is now; ``stirred``: what
-    was told of them since they were asked for, None while they are not; ``left``: what was said since the
-    last row, while one was not in the room, is not here; ``topic_at``, ``joined_at``, ``parted_at``: the
-    seqs of the events that told of the topic, and that one came and left."""
+    """A room or a direct conversation.
+
+    ``mentions``: unread messages that name this user or are direct. ``first_unread``: a seq, 0 for none.
+    ``more``: the server has events older than the first row. ``loaded``: the latest rows were fetched.
+    ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
+    ``stirred``: membership events since the members were requested, None without a request.
+    ``left``: this user left the room, so events since the last row are missing.
+    ``topic_at``, ``joined_at``, ``parted_at``: seqs of the latest such events.
+    """
 
     name: str
     topic: str = ""
     unread: int = 0
-    called: int = 0
-    divider: int = 0
+    mentions: int = 0
+    first_unread: int = 0
     draft: str = ""
     more: bool = True
     loaded: bool = False
-    rows: list[Row] = field(default_factory=list)
-    pending: dict[str, Row] = field(default_factory=dict)
-    members: dict[str, Member] = field(default_factory=dict)
-    as_of: int = 0
+    rows: list[TimelineRow] = field(default_factory=list)
+    pending: dict[str, TimelineRow] = field(default_factory=dict)
+    members: dict[str, RoomMember] = field(default_factory=dict)
+    members_as_of: int = 0
     stirred: deque[Stir] | None = None
     left: bool = False
     topic_at: int = 0
     joined_at: int = 0
     parted_at: int = 0
-    erased: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=ERASED_LIMIT))
+    redacted: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=ERASED_LIMIT))
 
     @property
     def oldest(self) -> int | None:
@@ -90,7 +95,7 @@ class Conversation:
         """The seq of the last row; 0 without rows."""
         return self.rows[-1].order[0] if self.rows else 0
 
-    def add(self, row: Row) -> bool:
+    def add(self, row: TimelineRow) -> bool:
         """Put a row in its place; False when it is there already."""
         at = self._place(row.order)
         if at < len(self.rows) and self.rows[at].order == row.order:
@@ -104,9 +109,9 @@ class Conversation:
             del self.rows[: len(self.rows) - limit]
             self.more = True
 
-    def erase(self, first: int, last: int) -> bool:
+    def redact(self, first: int, last: int) -> bool:
         """Forget the messages of these seqs, which the server has erased, and what quotes them."""
-        self.erased.append((first, last))
+        self.redacted.append((first, last))
         kept = []
         for row in self.rows:
             if row.kind not in ("message", "action"):
@@ -127,9 +132,9 @@ class Conversation:
         """Forget what stands before an event: it does not reach it."""
         del self.rows[: self._place((seq, 0))]
 
-    def was_erased(self, seq: int) -> bool:
+    def is_redacted(self, seq: int) -> bool:
         """Whether a message must not be shown any more."""
-        return any(first <= seq <= last for first, last in self.erased)
+        return any(first <= seq <= last for first, last in self.redacted)
 
     def answered(self, seq: int | None) -> str:
         """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""

@@ -16,7 +16,7 @@ from chatd.proto.durations import parse_duration
 from chatd.proto.text import check_name, check_room, visible
 
 
-class Kind(NamedTuple):
+class ArgumentKind(NamedTuple):
     """What an argument is: how it is read from one word, and which words are meant to be one.
 
     An optional argument takes a word that ``looks`` like its kind, and that word then has to read well:
@@ -62,24 +62,24 @@ def _starts_with_digit(word: str) -> bool:
     return word[:1].isdigit()
 
 
-USER = Kind("user", _read_user)
-ROOM = Kind("room", _read_room)
+USER = ArgumentKind("user", _read_user)
+ROOM = ArgumentKind("room", _read_room)
 # Before a free text, only "#name" is a room.
-MARKED_ROOM = Kind("room", check_room, lambda word: word.startswith("#"))
-ROLE = Kind("role", _read_role)
-DURATION = Kind("duration", parse_duration, _starts_with_digit)
-NUMBER = Kind("number", _read_number)
-GUESTS = Kind("--guests", _read_guests, lambda word: word.startswith("--"))
-FOCUS = Kind("focus", _read_focus, rest=True)
-WORD = Kind("word", str)
-TEXT = Kind("text", str, rest=True)
+MARKED_ROOM = ArgumentKind("room", check_room, lambda word: word.startswith("#"))
+ROLE = ArgumentKind("role", _read_role)
+DURATION = ArgumentKind("duration", parse_duration, _starts_with_digit)
+NUMBER = ArgumentKind("number", _read_number)
+GUESTS = ArgumentKind("--guests", _read_guests, lambda word: word.startswith("--"))
+FOCUS = ArgumentKind("focus", _read_focus, rest=True)
+WORD = ArgumentKind("word", str)
+TEXT = ArgumentKind("text", str, rest=True)
 
 
 class Arg(NamedTuple):
     """One argument, read in the order of the table."""
 
     name: str
-    kind: Kind
+    kind: ArgumentKind
     optional: bool = False
 
     @property
@@ -92,7 +92,7 @@ class Arg(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Command:
+class ChatCommand:
     """A row of the table. ``permission``: what the role needs for it to be listed by /help."""
 
     name: str
@@ -108,10 +108,10 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Call:
+class CommandCall:
     """A command as typed, with its arguments read; missing optional ones are None."""
 
-    command: Command
+    command: ChatCommand
     values: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
@@ -140,52 +140,56 @@ _TEXT = Arg("text", TEXT)
 _ANY_TEXT = Arg("text", TEXT, optional=True)
 _ONLY_IN = Arg("room", MARKED_ROOM, optional=True)
 
-TABLE: tuple[Command, ...] = (
-    Command("help", (Arg("command", WORD, True),), "list the commands, or explain one", aliases=("?",)),
-    Command("join", (_NEW,), "enter a room, or switch to it", "room.join", ("j",)),
-    Command("part", (_ROOM,), "leave this room, or the one named", "room.join", ("leave",)),
-    Command("rooms", (), "list the rooms there are", "room.list"),
-    Command(
+TABLE: tuple[ChatCommand, ...] = (
+    ChatCommand("help", (Arg("command", WORD, True),), "list the commands, or explain one", aliases=("?",)),
+    ChatCommand("join", (_NEW,), "enter a room, or switch to it", "room.join", ("j",)),
+    ChatCommand("part", (_ROOM,), "leave this room, or the one named", "room.join", ("leave",)),
+    ChatCommand("rooms", (), "list the rooms there are", "room.list"),
+    ChatCommand(
         "create",
         (_NEW, Arg("guests", GUESTS, True), _TOPIC),
         "make a room, for guests too, and enter it",
         "room.create",
     ),
-    Command("topic", (_TOPIC,), "show or set this room's topic", "room.topic"),
-    Command("who", (_ROOM,), "list the members of a room", "presence.read"),
-    Command("whois", (_WHO,), "tell role, devices and rooms of a user", "presence.read"),
-    Command("msg", (_WHO, _ANY_TEXT), "write to one user; without text: switch to them", "dm.send"),
-    Command(
+    ChatCommand("topic", (_TOPIC,), "show or set this room's topic", "room.topic"),
+    ChatCommand("who", (_ROOM,), "list the members of a room", "presence.read"),
+    ChatCommand("whois", (_WHO,), "tell role, devices and rooms of a user", "presence.read"),
+    ChatCommand("msg", (_WHO, _ANY_TEXT), "write to one user; without text: switch to them", "dm.send"),
+    ChatCommand(
         "reply", (Arg("to", WORD), _TEXT), "answer NAME's last message, or that of a TIME", "message.send"
     ),
-    Command("me", (_TEXT,), "say what you are doing", "message.send"),
-    Command("paste", (), "write several lines as one message; Ctrl-D sends it", "message.send"),
-    Command("history", (Arg("count", NUMBER, True),), "page further back here", "message.read"),
-    Command("search", (Arg("query", TEXT),), "find words; from:NAME in:#room since:2h narrow it", "search"),
-    Command("focus", (Arg("rooms", FOCUS, True),), "show only this room and those named, until off"),
-    Command("away", (_ANY_TEXT,), "say that you are away; without text: back again", "away.set"),
-    Command("kick", (_WHO, _ONLY_IN, _WHY), "end a user's sessions, or put out of one room", "moderate.kick"),
-    Command("ban", (_WHO, _FOR, _WHY), "keep a user out, for a time or until /unban", "moderate.ban"),
-    Command("unban", (_WHO,), "end a ban", "moderate.ban"),
-    Command("bans", (), "list the bans in force", "moderate.ban"),
-    Command("mute", (_WHO, _ONLY_IN, _FOR, _WHY), "refuse what a user sends", "moderate.mute"),
-    Command("unmute", (_WHO, _ONLY_IN), "end a mute", "moderate.mute"),
-    Command(
+    ChatCommand("me", (_TEXT,), "say what you are doing", "message.send"),
+    ChatCommand("paste", (), "write several lines as one message; Ctrl-D sends it", "message.send"),
+    ChatCommand("history", (Arg("count", NUMBER, True),), "page further back here", "message.read"),
+    ChatCommand(
+        "search", (Arg("query", TEXT),), "find words; from:NAME in:#room since:2h narrow it", "search"
+    ),
+    ChatCommand("focus", (Arg("rooms", FOCUS, True),), "show only this room and those named, until off"),
+    ChatCommand("away", (_ANY_TEXT,), "say that you are away; without text: back again", "away.set"),
+    ChatCommand(
+        "kick", (_WHO, _ONLY_IN, _WHY), "end a user's sessions, or put out of one room", "moderate.kick"
+    ),
+    ChatCommand("ban", (_WHO, _FOR, _WHY), "keep a user out, for a time or until /unban", "moderate.ban"),
+    ChatCommand("unban", (_WHO,), "end a ban", "moderate.ban"),
+    ChatCommand("bans", (), "list the bans in force", "moderate.ban"),
+    ChatCommand("mute", (_WHO, _ONLY_IN, _FOR, _WHY), "refuse what a user sends", "moderate.mute"),
+    ChatCommand("unmute", (_WHO, _ONLY_IN), "end a mute", "moderate.mute"),
+    ChatCommand(
         "redact",
         (Arg("to", WORD), _WHY),
         "erase a message by NUMBER; tell those of NAME or TIME",
         "moderate.redact",
     ),
-    Command("announce", (_TEXT,), "say something to everybody", "announce"),
-    Command("role", (Arg("name", USER, True), Arg("role", ROLE, True)), "show or set roles", "role.show"),
-    Command("quit", (), "leave the chat (Ctrl-D does, too)", aliases=("exit",)),
+    ChatCommand("announce", (_TEXT,), "say something to everybody", "announce"),
+    ChatCommand("role", (Arg("name", USER, True), Arg("role", ROLE, True)), "show or set roles", "role.show"),
+    ChatCommand("quit", (), "leave the chat (Ctrl-D does, too)", aliases=("exit",)),
 )
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, ChatCommand] = {
     name: command for command in TABLE for name in (command.name, *command.aliases)
 }
 
 
-def parse(line: str) -> Say | Call | Mistake:
+def parse(line: str) -> Say | CommandCall | Mistake:
     """What a typed line (or a pasted block) means."""
     text = line.rstrip()
     if text.startswith("//"):
@@ -202,10 +206,10 @@ def parse(line: str) -> Say | Call | Mistake:
         return Mistake(f"{error.reason}; {error.fix}. Usage: {command.usage}")
     except ValueError as error:
         return Mistake(f"{error}. Usage: {command.usage}")
-    return Call(command, values)
+    return CommandCall(command, values)
 
 
-def permitted(permissions: Collection[str]) -> list[Command]:
+def permitted(permissions: Collection[str]) -> list[ChatCommand]:
     """The commands that a role with these permissions can use, in the order of the table."""
     return [c for c in TABLE if c.permission is None or c.permission in permissions]
 
@@ -217,7 +221,7 @@ def _unknown(word: str) -> str:
     return f"there is no command /{shown}; {what_to_do} To say a line that begins with /, write //"
 
 
-def _read_arguments(command: Command, rest: str) -> dict[str, Any]:
+def _read_arguments(command: ChatCommand, rest: str) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(arg.name for arg in command.args)
     for arg in command.args:
         if not rest:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from chatctl.model import render
-from chatctl.model.conversation import Conversation, Member, Stir
+from chatctl.model.conversation import Conversation, RoomMember, Stir
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 
@@ -31,7 +31,7 @@ def answered(where: Conversation, entries: Iterable[JsonObject], since: deque[St
     if since is not where.stirred:
         return False
     keys = ("user", "role", "state", "text")
-    found = [Member(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
+    found = [RoomMember(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
     where.members = {one.user: one for one in found if one.user}
     where.stirred = None
     for event in since or ():
@@ -39,7 +39,7 @@ def answered(where: Conversation, entries: Iterable[JsonObject], since: deque[St
     return True
 
 
-def told(where: Conversation, event: Stir, elsewhere: Member | None = None) -> None:
+def told(where: Conversation, event: Stir, elsewhere: RoomMember | None = None) -> None:
     """An event tells of a member. ``elsewhere``: what is known of the user from another room."""
     known, user = where.members, render.name(event.user)
     if where.stirred is not None:
@@ -48,12 +48,12 @@ def told(where: Conversation, event: Stir, elsewhere: Member | None = None) -> N
         known.pop(user, None)
     elif isinstance(event, ev.Presence):
         if user in known:
-            known[user] = Member(user, known[user].role, event.state, render.one_line(event.text))
+            known[user] = RoomMember(user, known[user].role, event.state, render.one_line(event.text))
     elif user and (user in known or len(known) < MEMBERS_LIMIT):
         # Who joins is here, but may be away; the event does not say so.
         before = known.get(user) or elsewhere
         here = ("away", before.text) if before is not None and before.state == "away" else ("online", "")
-        known[user] = Member(user, render.name(event.role), *here)
+        known[user] = RoomMember(user, render.name(event.role), *here)
 
 
 def _shown(entry: JsonObject, key: str) -> str:

@@ -27,7 +27,7 @@ NAME_STYLES = 6
 QUOTE_CHARS = 32
 
 
-class View(NamedTuple):
+class Viewer(NamedTuple):
     """Who looks, and at what. ``room``: the one that needs no label. ``dated``: times with their day."""
 
     me: str = ""
@@ -42,12 +42,12 @@ class Quote(NamedTuple):
     body: str
 
 
-def render(event: AnyEvent, view: View, quote: Quote | None = None) -> list[Line]:
+def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[Line]:
     """The lines of an event; none for an event that is not shown."""
     if isinstance(event, ev.Message):
-        return _message(event, view, quote)
+        return _message(event, viewer, quote)
     if isinstance(event, ev.Announcement):
-        head: Line = [*_clock(event.at, view), ("class:announcement", f"*** {name(event.by)} announces: ")]
+        head: Line = [*_clock(event.at, viewer), ("class:announcement", f"*** {name(event.by)} announces: ")]
         return _hanging(head, event.body, "class:announcement")
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
@@ -55,13 +55,13 @@ def render(event: AnyEvent, view: View, quote: Quote | None = None) -> list[Line
     words = happening(event)
     if words is None:
         return []
-    stamp = _clock(event.at, view) if isinstance(event, ev.Logged) else []
+    stamp = _clock(event.at, viewer) if isinstance(event, ev.Logged) else []
     return [[*stamp, ("class:event", f"* {words}")]]
 
 
 def render_plain(event: AnyEvent, *, room: str | None = None) -> str:
     """The same as text without colours, for pipes; "" when not shown. ``room``: needs no label."""
-    return plain(render(event, View(room=room)))
+    return plain(render(event, Viewer(room=room)))
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -164,16 +164,16 @@ def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _message(event: ev.Message, view: View, quote: Quote | None) -> list[Line]:
-    head = [*_clock(event.at, view), *_label(event.room, view)]
-    who = (f"class:{name_style(event.user, view.me)}", marked(event.user, event.role))
+def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Line]:
+    head = [*_clock(event.at, viewer), *_label(event.room, viewer)]
+    who = (f"class:{name_style(event.user, viewer.me)}", marked(event.user, event.role))
     if event.kind == "action":
         head += [("", "* "), who, ("", " ")]
     else:
         head += [("class:quiet", "<"), who, ("class:quiet", "> ")]
     if event.reply_to is not None:
         head.append(("class:quote", _reply_mark(quote)))
-    called = event.user != view.me and mentions(event.body, view.me)
+    called = event.user != viewer.me and mentions(event.body, viewer.me)
     return _hanging(head, event.body, "class:mention" if called else "")
 
 
@@ -200,15 +200,15 @@ def _hanging(head: Line, body: str, style: str) -> list[Line]:
     return [[*head, (style, first)], *([("", "    "), (style, text)] for text in others)]
 
 
-def _clock(at: int, view: View) -> Line:
-    day = f"{day_of(at)} " if view.dated else ""
+def _clock(at: int, viewer: Viewer) -> Line:
+    day = f"{day_of(at)} " if viewer.dated else ""
     return [("class:time", f"[{day}{clock_of(at)}Z] ")]
 
 
-def _label(room: str, view: View) -> Line:
-    if not room or room == view.room:
+def _label(room: str, viewer: Viewer) -> Line:
+    if not room or room == viewer.room:
         return []
-    return [("class:room", f"{title(room, view.me)} ")]
+    return [("class:room", f"{title(room, viewer.me)} ")]
 
 
 def _moment(at: int) -> datetime:

@@ -10,7 +10,7 @@ import threading
 from datetime import UTC, datetime
 
 from chatctl.client import AnyEvent, Client, state_folder
-from chatctl.model.grammar import Call, Mistake, Say, parse
+from chatctl.model.grammar import CommandCall, Mistake, Say, parse
 from chatctl.model.render import Line, name, snippet, title
 from chatctl.terminal.actions import SWITCHING, carry_out
 from chatctl.terminal.cell_text import separate
@@ -42,7 +42,7 @@ def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
 
         return pipe.run(client, room, sys.stdin, sys.stdout)
     client.start()
-    chat = _Chat(client, room, theme)
+    chat = LineClient(client, room, theme)
     asyncio.run(chat.run())
     if client.unsent and chat.talk.error is None:
         client.close(drain=DRAIN_SECONDS)
@@ -55,7 +55,7 @@ def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
     return output.OK
 
 
-class _Chat:
+class LineClient:
     """One run. The library's events come from a thread of their own; all else is on the event loop."""
 
     def __init__(self, client: Client, room: str, theme: str) -> None:
@@ -70,7 +70,7 @@ class _Chat:
             theme=theme,
         )
         self.talk = Talk(client, room, self._screen, rooms)
-        self._lines: asyncio.Queue[Say | Call] = asyncio.Queue()
+        self._lines: asyncio.Queue[Say | CommandCall] = asyncio.Queue()
         self._ahead = threading.Semaphore(AHEAD_LIMIT)
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""What Tab offers in the line client; `chatctl.model.candidates` decides, prompt_toolkit shows it."""
+"""What Tab offers in the line client; `chatctl.model.completion` decides, prompt_toolkit shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from chatctl.model.candidates import Candidates, last_word
+from chatctl.model.completion import Candidates, last_word
 from chatctl.terminal.line_rooms import Rooms
 
 

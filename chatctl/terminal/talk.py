@@ -24,7 +24,7 @@ from chatctl.client import (
     Sent,
 )
 from chatctl.model import answers
-from chatctl.model.render import Line, View, day_of, name, render, snippet, title
+from chatctl.model.render import Line, Viewer, day_of, name, render, snippet, title
 from chatctl.terminal.line_rooms import Rooms
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -156,7 +156,7 @@ class Talk:
 
     def show_event(self, event: AnyEvent, *, dated: bool = False, here: bool = True) -> None:
         """An event as it looks to this user. ``here``: the current room needs no label."""
-        view = View(self.rooms.me, self.rooms.current if here else None, dated)
+        view = Viewer(self.rooms.me, self.rooms.current if here else None, dated)
         lines = render(event, view, self.rooms.quote(event))
         if lines and not dated and isinstance(event, ev.Logged) and (day := day_of(event.at)) != self._day:
             self._day = day

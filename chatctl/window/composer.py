@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from tkinter import ttk
 
-from chatctl.window.tab_cycle import Completing
+from chatctl.window.tab_cycle import TabCycle
 from chatctl.window.theme import Theme
 
 LINES_LIMIT = 8
@@ -23,7 +23,7 @@ class Composer(ttk.Frame):
     """``submit`` gets what was typed; whatever becomes of it, the input is empty afterwards."""
 
     def __init__(
-        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], completing: Completing
+        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], completing: TabCycle
     ) -> None:
         super().__init__(parent)
         self._theme = theme

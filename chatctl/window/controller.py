@@ -8,9 +8,9 @@ from typing import Protocol
 
 from chatctl.client import AnyEvent, CaughtUp, Client, Connected
 from chatctl.model import render
+from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import READING_LIMIT
-from chatctl.model.window_model import WindowModel
-from chatctl.window.network import Failed, Link
+from chatctl.window.network import Failed, NetworkThread
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -20,22 +20,22 @@ PAGE = 60
 SEARCH_PAGE = 50
 
 
-class View(Protocol):
+class WindowView(Protocol):
     """What is asked of the window."""
 
     def search(self, query: str) -> None: ...
     def quit(self) -> None: ...
 
 
-class Control:
+class Controller:
     """One run of the desktop client. Everything is called, and calls back, on the loop's thread."""
 
     def __init__(self, connect: Callable[[], Client], room: str) -> None:
         client = connect()
         self._connect = connect
-        self.model = WindowModel(client.identity.user)
-        self.link = Link(client, self._take, self.fail)
-        self.view: View | None = None
+        self.model = ChatModel(client.identity.user)
+        self.network = NetworkThread(client, self._take, self.fail)
+        self.view: WindowView | None = None
         self._wanted = room
         self._older = False  # a page of history is on its way
         self.sought: tuple[str, int] | None = None  # room and seq of a message to be shown
@@ -43,22 +43,22 @@ class Control:
     def start(self) -> None:
         """Show the first room and connect."""
         self.model.switch(self.named(self._wanted))
-        self.link.start()
+        self.network.start()
 
     def connect_again(self) -> None:
         """Begin anew after the connection ended for good: the ban is over, the certificate is a new one."""
-        if self.model.link != "ended":
+        if self.model.connection != "ended":
             return
         # It has nothing left to wait for. Its outbox is closed before another client opens it.
-        self.link.close()
+        self.network.close()
         try:
             client = self._connect()
         except ChatdError as error:
             self.fail(error)
             return
-        self.link = Link(client, self._take, self.fail)
+        self.network = NetworkThread(client, self._take, self.fail)
         self.model.begin_again()
-        self.link.start()
+        self.network.start()
 
     def named(self, name: str) -> str:
         """The conversation meant by "#war" or "@bob"."""
@@ -77,7 +77,7 @@ class Control:
             here.draft = here.draft or text
 
         target = to or self.model.address(here.name)
-        self.link.send(self.model.sending, failed, target, text, kind=kind, reply_to=reply_to)
+        self.network.send(self.model.sending, failed, target, text, kind=kind, reply_to=reply_to)
 
     def fail(self, error: ChatdError) -> None:
         """Tell of a refusal, with what to do."""
@@ -107,17 +107,17 @@ class Control:
         elif name in self.model.joined:
             self.switch(name)
         else:
-            self.link.ask("join", self._entering(), failed, room=name)
+            self.network.ask("join", self._entering(), failed, room=name)
 
     def create(
         self, name: str, topic: str = "", *, guests: bool = False, failed: Failed | None = None
     ) -> None:
         """Make a room and look at it."""
-        self.link.ask("create", self._entering(), failed, room=name, topic=topic, guests=guests)
+        self.network.ask("create", self._entering(), failed, room=name, topic=topic, guests=guests)
 
     def part(self, name: str) -> None:
         """Leave a room; the event that follows moves on to another one."""
-        self.link.ask("part", lambda _: None, room=name)
+        self.network.ask("part", lambda _: None, room=name)
 
     def _enter_direct(self, name: str, failed: Failed | None) -> None:
         room = self.named(name)
@@ -125,7 +125,7 @@ class Control:
             self.switch(room)
         else:
             # Nobody is switched to a user that is not there.
-            self.link.ask("whois", lambda _: self.switch(room), failed, user=name.removeprefix("@"))
+            self.network.ask("whois", lambda _: self.switch(room), failed, user=name.removeprefix("@"))
 
     def _entering(self) -> Callable[[JsonObject], None]:
         since = self.model.heard
@@ -145,7 +145,7 @@ class Control:
     def older(self) -> None:
         """Fetch the page before the first row, unless there is none or it is on its way."""
         here = self.model.here
-        if self._older or not here.more or not here.loaded or self.model.link != "connected":
+        if self._older or not here.more or not here.loaded or self.model.connection != "connected":
             return
         if len(here.rows) >= READING_LIMIT:
             return  # the timeline's beginning says how to get further
@@ -165,7 +165,7 @@ class Control:
             events = [event for event in typed(result) if isinstance(event, ev.Message)]
             done(sorted(events, key=lambda one: -one.seq), result.get("more") is True)
 
-        self.link.ask("search", found, failed, query=query, limit=SEARCH_PAGE, before=before)
+        self.network.ask("search", found, failed, query=query, limit=SEARCH_PAGE, before=before)
 
     def seek(self, event: ev.Message) -> None:
         """Look at a message that was found; the view shows it as soon as it is there."""
@@ -190,12 +190,12 @@ class Control:
             self._older = False
             self.fail(error)
 
-        self.link.ask("history", done, failed, room=name, limit=PAGE, before=before)
+        self.network.ask("history", done, failed, room=name, limit=PAGE, before=before)
 
     def _load(self) -> None:
         """Fetch what the current conversation has to show; later again if there is no connection now."""
         here = self.model.here
-        if self.model.link != "connected" or not here.name:
+        if self.model.connection != "connected" or not here.name:
             return
         known = here.name in self.model.joined or here.name.startswith("@")
         if known and not here.loaded:
@@ -207,7 +207,7 @@ class Control:
             def members(found: list[JsonObject]) -> None:
                 self.model.set_members(here.name, found, since)
 
-            self.link.ask_all("who", "members", "user", members, room=here.name)
+            self.network.ask_all("who", "members", "user", members, room=here.name)
 
     def _direct_history(self, name: str) -> None:
         def done(result: JsonObject) -> None:
@@ -220,7 +220,7 @@ class Control:
             else:
                 self.fail(error)
 
-        self.link.ask("history", done, failed, room=name, limit=PAGE)
+        self.network.ask("history", done, failed, room=name, limit=PAGE)
 
     # -- heard
 
@@ -255,7 +255,7 @@ class Control:
             with self._staying():
                 self.model.set_rooms(found, since)
 
-        self.link.ask_all("rooms", "rooms", "room", told)
+        self.network.ask_all("rooms", "rooms", "room", told)
         here = self.model.here
         # Not into a room that one was put out of.
         if here.name.startswith("#") and here.name not in self.model.joined and not here.left:

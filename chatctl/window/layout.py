@@ -10,7 +10,7 @@ from chatctl.window.composer import Composer
 from chatctl.window.message_view import Messages
 from chatctl.window.side_list import SideList
 from chatctl.window.status_line import StatusLine
-from chatctl.window.tab_cycle import Completing
+from chatctl.window.tab_cycle import TabCycle
 
 if TYPE_CHECKING:
     from chatctl.window.window import Window
@@ -61,7 +61,7 @@ class Layout:
         )
         self._center = ttk.Frame(self.middle, style="Page.TFrame")
         self.messages = Messages(self._center, theme, window.control.older)
-        self.composer = Composer(self._center, theme, window.submit, Completing(window.model))
+        self.composer = Composer(self._center, theme, window.submit, TabCycle(window.model))
         self.composer.configure(padding=unit)
         self.composer.pack(side="bottom", fill="x")
         self.messages.pack(fill="both", expand=True)

@@ -48,7 +48,7 @@ def _run(
 ) -> int:
     from tkinter import TclError
 
-    from chatctl.window.controller import Control
+    from chatctl.window.controller import Controller
     from chatctl.window.drafts import Drafts
     from chatctl.window.theme import DARK, LIGHT, Theme
     from chatctl.window.window import Window
@@ -75,7 +75,7 @@ def _run(
         identity = first.pop() if first else read_identity(known.path)
         return Client(identity, state=state_folder(identity, os.environ))
 
-    control = Control(connect, room)
+    control = Controller(connect, room)
     drafts = Drafts(state_folder(known, os.environ))
     window = Window(
         root,
@@ -94,10 +94,10 @@ def _run(
         root.update_idletasks()
         window.keep_drafts()
         drafts.close()
-        control.link.close()
+        control.network.close()
         kept = {"theme": "dark" if window.dark else "light", "points": look.points}
         _keep(folder, {**kept, "notify": window.notifier.on})
-    if left := control.link.client.unsent:
+    if left := control.network.client.unsent:
         output.note(f"{left} not sent yet; the next run sends them")
     return output.OK
 

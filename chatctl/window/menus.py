@@ -108,7 +108,9 @@ class Menus:
                 state = "normal" if model.allows(item.permission) else "disabled"
                 self._menu.entryconfigure(place, state=state)
             elif item.label == AGAIN:
-                self._menu.entryconfigure(place, state="normal" if model.link == "ended" else "disabled")
+                self._menu.entryconfigure(
+                    place, state="normal" if model.connection == "ended" else "disabled"
+                )
 
     def _open(self) -> None:
         button = self._window.layout.menu_button
@@ -234,7 +236,7 @@ class Menus:
         def failed(error: ChatdError) -> None:
             tell(f"{error.reason}; {error.fix}")
 
-        link, room = self._window.control.link, self._window.model.current
+        link, room = self._window.control.network, self._window.model.current
         link.ask("topic", lambda _: self.close(), failed, room=room, topic=values["Topic"])
 
     def close(self) -> None:

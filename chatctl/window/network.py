@@ -29,7 +29,7 @@ _ASKING_THREADS = 3
 Failed = Callable[[ChatdError], None]
 
 
-class Link:
+class NetworkThread:
     """One client, as seen from one loop: `poll` runs what has arrived, on the caller's thread."""
 
     def __init__(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from chatctl.model import render
-from chatctl.model.book import Erased
-from chatctl.window.controller import Control
+from chatctl.model.conversations import RedactedRange
+from chatctl.window.controller import Controller
 from chatctl.window.panels import Sheet
 from chatctl.window.theme import Theme
 from chatd.errors import ChatdError
@@ -28,7 +28,7 @@ class SearchSheet(Sheet):
         self,
         parent: tk.Misc,
         theme: Theme,
-        control: Control,
+        control: Controller,
         go: Callable[[Message], None],
         closed: Callable[[], None],
         query: str = "",
@@ -37,7 +37,7 @@ class SearchSheet(Sheet):
         self._control, self._go = control, go
         self._found: dict[str, Message] = {}
         # Since the panel was opened: an answer that was made before may be shown after.
-        self._erased: deque[Erased] = deque(maxlen=ERASED_LIMIT)
+        self._erased: deque[RedactedRange] = deque(maxlen=ERASED_LIMIT)
         self._query = tk.StringVar(self, query)
         self.entry = ttk.Entry(self, textvariable=self._query, font=theme.body)
         self.entry.pack(fill="x")
@@ -89,7 +89,7 @@ class SearchSheet(Sheet):
         if self.focus_get() is self.list:
             self._into()  # what was selected there is gone; without it the keys do nothing
 
-    def erase(self, erased: list[Erased]) -> None:
+    def erase(self, erased: list[RedactedRange]) -> None:
         """Take away what the server has erased."""
         self._erased += erased
         for key in [key for key, event in self._found.items() if self._gone(event)]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from tkinter import ttk
 
-from chatctl.model.window_model import WindowModel
+from chatctl.model.chat_model import ChatModel
 from chatctl.window.theme import Theme
 
 BANNER_SECONDS = 12.0
@@ -41,13 +41,15 @@ class StatusLine(ttk.Frame):
         """Show a call for some seconds in place of what is wrong."""
         self._banner = (text, time.monotonic() + BANNER_SECONDS)
 
-    def show(self, model: WindowModel, ends: datetime) -> None:
+    def show(self, model: ChatModel, ends: datetime) -> None:
         """Draw it anew. ``ends``: when the certificate does."""
-        self._dot.configure(style=_DOTS.get(model.link, "Warn.TLabel"))
+        self._dot.configure(style=_DOTS.get(model.connection, "Warn.TLabel"))
         self._state.configure(text=_state(model))
         if self._banner and time.monotonic() > self._banner[1]:
             self._banner = None
-        self._tell(self._banner[0] if self._banner else _warning(model, ends), ended=model.link == "ended")
+        self._tell(
+            self._banner[0] if self._banner else _warning(model, ends), ended=model.connection == "ended"
+        )
 
     def _tell(self, text: str, *, ended: bool) -> None:
         """Beside the state where that is wide enough, else below it, in as many lines as it takes."""
@@ -68,18 +70,18 @@ class StatusLine(ttk.Frame):
         self._told.configure(text=text, style="Bold.TLabel" if loud else "Bad.TLabel", wraplength=width)
 
 
-def _state(model: WindowModel) -> str:
+def _state(model: ChatModel) -> str:
     unsent = f" ({model.pending} unsent)" if model.pending else ""
-    if model.link == "connected" and model.welcome is not None:
+    if model.connection == "connected" and model.welcome is not None:
         return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
-    words = "not connected" if model.link == "ended" else model.link
+    words = "not connected" if model.connection == "ended" else model.connection
     return f"{model.me}, {words}{unsent}"
 
 
-def _warning(model: WindowModel, ends: datetime) -> str:
+def _warning(model: ChatModel, ends: datetime) -> str:
     """Why there is no connection, or what soon will be wrong with it."""
     if model.trouble is not None:
-        fix = f"; {model.trouble.fix} ({model.trouble.code})" if model.link == "ended" else ""
+        fix = f"; {model.trouble.fix} ({model.trouble.code})" if model.connection == "ended" else ""
         return model.trouble.reason + fix
     if model.welcome is not None and not model.welcome.envelope:
         return "no envelope: only TLS protects this connection"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chatctl.model.candidates import Candidates, last_word
-from chatctl.model.window_model import WindowModel
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.completion import Candidates, last_word
 
 
-class Completing:
+class TabCycle:
     """Completes the word before the cursor from what ``model`` knows."""
 
-    def __init__(self, model: WindowModel) -> None:
+    def __init__(self, model: ChatModel) -> None:
         self._model = model
         self._candidates = Candidates(self, self._permissions)
         self._found: list[str] = []

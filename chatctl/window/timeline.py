@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from chatctl.model import render
-from chatctl.model.conversation import READING_LIMIT, Conversation, Row
+from chatctl.model.conversation import READING_LIMIT, Conversation, TimelineRow
 
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user stand under one heading when they follow within this time.
@@ -26,24 +26,24 @@ class Block(NamedTuple):
 
 
 # What was made before, of a row and the one before it: both are immutable.
-Known = dict[tuple[int, int], tuple[Row, Row | None, Block]]
+BlockCache = dict[tuple[int, int], tuple[TimelineRow, TimelineRow | None, Block]]
 
 
-def blocks(conversation: Conversation, me: str, known: Known | None = None) -> list[Block]:
+def blocks(conversation: Conversation, me: str, known: BlockCache | None = None) -> list[Block]:
     """The whole conversation, oldest first, with what is pending at the end.
 
     ``known``: what the last call made, for rows that are the same still; filled for the next call.
     """
     before_this = dict(known) if known is not None else {}
-    made: Known = {}
+    made: BlockCache = {}
     result: list[Block] = []
     if not conversation.more and conversation.loaded:
         result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
     elif len(conversation.rows) >= READING_LIMIT:
         result.append(Block((("begin", "Too far back to scroll on; search finds what is older\n"),)))
-    before: Row | None = None
+    before: TimelineRow | None = None
     day = -1
-    divider = conversation.divider
+    divider = conversation.first_unread
     for row in (*conversation.rows, *conversation.pending.values()):
         if row.at and (today := row.at // DAY_MS) != day:
             day = today
@@ -103,7 +103,7 @@ def line_count(some: Iterable[Block]) -> int:
     return sum(text.count("\n") for block in some for _, text in block.parts)
 
 
-def _parts(row: Row, before: Row | None, me: str) -> Parts:
+def _parts(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
     match row.kind:
         case "message" | "pending":
             return _message(row, before, me)
@@ -117,23 +117,23 @@ def _parts(row: Row, before: Row | None, me: str) -> Parts:
     return ((row.kind, f"{row.body}\n"),)
 
 
-def _message(row: Row, before: Row | None, me: str) -> Parts:
+def _message(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
     head: Parts = ()
     if not _together(row, before):
         role = (("role", f" {row.role}"),) if row.role not in ("", "user") else ()
         time = (("time", f"  {_time(row)}"),) if row.at else ()
         head = ((render.name_style(row.user, me), row.user), *role, *time, ("head", "\n"))
     quote = (("quote", f"\u21b3 {row.quote}\n"),) if row.quote else ()
-    style = "pending" if row.kind == "pending" else "called" if row.called else "body"
+    style = "pending" if row.kind == "pending" else "called" if row.mentions_me else "body"
     mark = (("mark", "  \u2026 sending\n"),) if row.kind == "pending" else ()
     return (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
 
 
-def _together(row: Row, before: Row | None) -> bool:
+def _together(row: TimelineRow, before: TimelineRow | None) -> bool:
     if before is None or before.kind not in ("message", "pending") or before.user != row.user:
         return False
     return not row.at or row.at - before.at < TOGETHER_MS
 
 
-def _time(row: Row) -> str:
+def _time(row: TimelineRow) -> str:
     return f"{render.clock_of(row.at)[:5]}Z"

@@ -6,7 +6,7 @@ import tkinter as tk
 
 from chatctl.model.render import clock_of
 from chatctl.window.commands import submit
-from chatctl.window.controller import Control
+from chatctl.window.controller import Controller
 from chatctl.window.drafts import Drafts
 from chatctl.window.layout import Layout
 from chatctl.window.menus import Menus
@@ -15,7 +15,7 @@ from chatctl.window.panels import Sheet
 from chatctl.window.search_panel import SearchSheet
 from chatctl.window.side_list import Entry
 from chatctl.window.theme import DARK, LIGHT, Theme
-from chatctl.window.timeline import Known, blocks
+from chatctl.window.timeline import BlockCache, blocks
 
 POLL_MS = 40
 DRAFTS_MS = 5_000
@@ -27,7 +27,7 @@ class Window:
     def __init__(
         self,
         root: tk.Tk,
-        control: Control,
+        control: Controller,
         theme: Theme,
         drafts: Drafts,
         *,
@@ -42,7 +42,7 @@ class Window:
         control.view = self
         self.sheet: Sheet | None = None
         self.notifier = Notifier(root.bell, on=notify)
-        self._made: Known = {}
+        self._made: BlockCache = {}
         self._drawn = ""  # the conversation that is drawn
         self._ended = False
         self.layout = Layout(self)
@@ -90,7 +90,7 @@ class Window:
             if looking != self.model.looking:
                 self.model.look(looking)
             self.model.reading = not self.messages.following
-            self.control.link.poll()
+            self.control.network.poll()
             self.draw()
         finally:
             # Also after a defect: it costs one event, not the conversation.
@@ -123,14 +123,14 @@ class Window:
     def draw(self) -> None:
         """Draw what changed since the last time."""
         changed, self.model.changed = self.model.changed, set()
-        erased, self.model.erased = self.model.erased, []
+        erased, self.model.redacted = self.model.redacted, []
         if erased and isinstance(self.sheet, SearchSheet):
             self.sheet.erase(erased)
         self.notifier.poll()
-        if self.model.calls:
-            call = self.model.calls[-1]
+        if self.model.alerts:
+            call = self.model.alerts[-1]
             self.layout.status.call(f"{call.title}: {call.text}")
-            self.model.calls.clear()
+            self.model.alerts.clear()
             self.notifier.tell(call.title, call.text, looking=self.model.looking)
         if self._drawn != self.model.current:
             self._change_drafts()
@@ -149,7 +149,7 @@ class Window:
                 one.name,
                 self.model.title(one.name),
                 str(one.unread) if one.unread else "",
-                "called" if one.called else "unread" if one.unread else "",
+                "called" if one.mentions else "unread" if one.unread else "",
             )
             for one in self.model.listed()
         ]
@@ -169,15 +169,15 @@ class Window:
         here = self.model.here
         known = sorted(here.members.values(), key=lambda one: (order.get(one.state, 2), one.user))
         # What is not known to be so any more has no colours.
-        tags = {} if here.as_of else {"online": "", "away": "away"}
+        tags = {} if here.members_as_of else {"online": "", "away": "away"}
         entries = [
             Entry(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
             for one in known
         ]
         count = sum(one.state != "offline" for one in known)
         heading = (
-            f"Members as of {clock_of(here.as_of)[:5]}Z"
-            if here.as_of
+            f"Members as of {clock_of(here.members_as_of)[:5]}Z"
+            if here.members_as_of
             else f"Members: {count} of {len(known)} here"
         )
         self.members.heading = heading if known else ""
@@ -189,7 +189,7 @@ class Window:
         self.layout.name(title, here.topic, model.unread)
         self.composer.hint(f"Message to {title}")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
-        self.layout.status.show(model, self.control.link.client.identity.not_after)
+        self.layout.status.show(model, self.control.network.client.identity.not_after)
 
     # -- done by the person
 

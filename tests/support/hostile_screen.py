@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chatctl.model import answers
-from chatctl.model.render import Line, View, name, render
+from chatctl.model.render import Line, Viewer, name, render
 from chatctl.terminal.line_rooms import Rooms
 from chatctl.terminal.screen import Screen
 from chatctl.terminal.tab_completion import LineCompleter
@@ -30,8 +30,8 @@ def lines_of(label: str, text: str) -> list[Line]:
     topic = ev.TopicSet.model_construct(type="topic", seq=1, at=0, room=text, topic=text, by=text)
     away = ev.Presence.model_construct(type="presence", room=text, user=text, state="away", text=text)
     gone = away.model_copy(update={"state": "offline", "cause": text, "by": text, "reason": text})
-    lines = [answers.note(f"begin {label}"), *render(message, View(me="me", room="#lobby"))]
-    lines += [*render(topic, View()), *render(away, View()), *render(gone, View())]
+    lines = [answers.note(f"begin {label}"), *render(message, Viewer(me="me", room="#lobby"))]
+    lines += [*render(topic, Viewer()), *render(away, Viewer()), *render(gone, Viewer())]
     whois = {"user": text, "role": text, "state": text, "text": text, "rooms": [text]}
     return [*lines, *answers.whois(whois), answers.note(f"end {label}")]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatctl.model.answers import help_lines
-from chatctl.model.grammar import TABLE, Call, Mistake, Say, parse, permitted
+from chatctl.model.grammar import TABLE, CommandCall, Mistake, Say, parse, permitted
 from chatctl.model.render import plain
 from chatctl.terminal.actions import HANDLERS, SWITCHING
 from chatd.policy.roles import PERMISSIONS
@@ -69,7 +69,7 @@ MISTAKES = {
 def test_commands_are_read(line: str) -> None:
     name, values = READ[line]
     call = parse(line)
-    assert isinstance(call, Call)
+    assert isinstance(call, CommandCall)
     assert (call.command.name, call.values) == (name, values)
 
 

@@ -20,7 +20,7 @@ from chatctl.client import (
     Sent,
     SentResult,
 )
-from chatctl.model.grammar import Call, parse
+from chatctl.model.grammar import CommandCall, parse
 from chatctl.model.render import Line, plain
 from chatctl.terminal.actions import carry_out
 from chatctl.terminal.line_rooms import RECENT_LIMIT, ROOMS_LIMIT, Rooms
@@ -114,7 +114,7 @@ async def begin(talk: Talk) -> None:
 async def typed(talk: Talk, line: str) -> None:
     """A command as the user types it."""
     call = parse(line)
-    assert isinstance(call, Call)
+    assert isinstance(call, CommandCall)
     await carry_out(talk, call)
 
 

@@ -9,7 +9,7 @@ import pytest
 from chatctl.client import AnyEvent, Disconnected
 from chatctl.model import answers
 from chatctl.model.grammar import TABLE
-from chatctl.model.render import Quote, View, day_of, mentions, plain, render, render_plain, title
+from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, render_plain, title
 from chatctl.terminal.wrapping import columns, wrap
 from chatd.errors import ChatdError
 from chatd.proto.events import Bye, Presence, Slowed, parse_from_server
@@ -67,7 +67,7 @@ LOOKS: list[tuple[AnyEvent, str]] = [
 
 @pytest.mark.parametrize(("shown", "text"), LOOKS, ids=[text or "not shown" for _, text in LOOKS])
 def test_looks(shown: AnyEvent, text: str) -> None:
-    assert plain(render(shown, View(me="alice", room="#war"))) == text
+    assert plain(render(shown, Viewer(me="alice", room="#war"))) == text
 
 
 def test_plain_mode_has_the_same_words() -> None:
@@ -76,14 +76,14 @@ def test_plain_mode_has_the_same_words() -> None:
 
 
 def test_a_dated_view_tells_the_day() -> None:
-    assert plain(render(event("message", body="x"), View(room="#war", dated=True))).startswith(
+    assert plain(render(event("message", body="x"), Viewer(room="#war", dated=True))).startswith(
         "[2026-11-23 14:"
     )
 
 
 def test_a_reply_quotes_shortly_what_it_answers() -> None:
     lines = render(
-        event("message", body="yes", reply_to=3), View(room="#war"), Quote("carol", "is it\n" + "y" * 99)
+        event("message", body="yes", reply_to=3), Viewer(room="#war"), Quote("carol", "is it\n" + "y" * 99)
     )
     text = plain(lines)
     assert text.startswith('[14:02:11Z] <bob> (re carol: "is it yyy')
@@ -132,14 +132,14 @@ def test_hostile_text_is_harmless_everywhere(label: str) -> None:
 
 @pytest.mark.parametrize("label", ["forged_line", "padded_line", "carriage_return", "log_injection"])
 def test_no_message_can_look_like_two(label: str) -> None:
-    lines = render(event("message", body=TEXTS[label]), View(room="#war"))
+    lines = render(event("message", body=TEXTS[label]), Viewer(room="#war"))
     rows = [row for line in lines for row in wrap(line, 40)]
     beginnings = ["".join(text for _, text in row)[:4] for row in rows]
     assert [b for b in beginnings if b != "    "] == ["[14:"]
 
 
 def test_wrapping_keeps_the_words_and_fits() -> None:
-    line = render(event("message", body="日本語 words and 👍 more " * 8), View(room="#war"))[0]
+    line = render(event("message", body="日本語 words and 👍 more " * 8), Viewer(room="#war"))[0]
     rows = wrap(line, 40)
     assert all(columns("".join(text for _, text in row)) <= 40 for row in rows)
     words = " ".join("".join(text for _, text in row) for row in rows).split()
@@ -148,7 +148,7 @@ def test_wrapping_keeps_the_words_and_fits() -> None:
 
 def test_a_long_word_stays_whole_and_a_narrow_terminal_is_left_alone() -> None:
     url = "https://example.org/" + "x" * 100
-    line = render(event("message", body=f"see {url} now"), View(room="#war"))[0]
+    line = render(event("message", body=f"see {url} now"), Viewer(room="#war"))[0]
     assert any(url in text for row in wrap(line, 40) for _, text in row)
     assert wrap(line, 10) == [line]
 

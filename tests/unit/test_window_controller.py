@@ -9,11 +9,11 @@ import pytest
 
 from chatctl.client import CaughtUp, Connected, Disconnected
 from chatctl.model.conversation import ROWS_LIMIT, TRIM_STEP
-from chatctl.window.controller import Control
+from chatctl.window.controller import Controller
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
-from tests.unit.test_window_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
+from tests.unit.test_chat_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
 
 LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 1)
 
@@ -35,7 +35,7 @@ class Question:
         self.answer = done
 
 
-class Link:
+class FakeNetwork:
     def __init__(self) -> None:
         self.asked: list[Question] = []
 
@@ -77,34 +77,36 @@ def page(*events: ev.Logged, more: bool = False) -> JsonObject:
 
 
 @pytest.fixture
-def link() -> Link:
-    return Link()
+def network() -> FakeNetwork:
+    return FakeNetwork()
 
 
-def started(link: Link, room: str) -> Control:
+def started(network: FakeNetwork, room: str) -> Controller:
     """Looks at a room, and is not connected yet."""
-    # The test's link and client stand in for those that have threads.
-    control = Control(lambda: Client(), room)  # type: ignore[arg-type, return-value]
-    control.link = link  # type: ignore[assignment]
+    # The test's network and client stand in for those that have threads.
+    control = Controller(lambda: Client(), room)  # type: ignore[arg-type, return-value]
+    control.network = network  # type: ignore[assignment]
     control.model.switch(room)
     return control
 
 
 @pytest.fixture
-def control(link: Link) -> Control:
+def control(network: FakeNetwork) -> Controller:
     """Connected, in #lobby and #war, looking at #lobby."""
-    control = started(link, LOBBY)
+    control = started(network, LOBBY)
     control._take(welcome(LOBBY, WAR))
     control._take(CaughtUp(10))
     return control
 
 
-def rows(control: Control, room: str = LOBBY) -> list[int]:
+def rows(control: Controller, room: str = LOBBY) -> list[int]:
     return [row.order[0] for row in control.model.conversation(room).rows if row.kind == "message"]
 
 
-def test_what_happens_while_the_members_are_asked_for_is_newer(control: Control, link: Link) -> None:
-    who = link.last("who")
+def test_what_happens_while_the_members_are_asked_for_is_newer(
+    control: Controller, network: FakeNetwork
+) -> None:
+    who = network.last("who")
     for event in (
         joined(11, "carol"),
         parted(12, "eve"),
@@ -124,116 +126,130 @@ def test_what_happens_while_the_members_are_asked_for_is_newer(control: Control,
 
 
 def test_an_older_answer_about_the_members_does_not_come_after_a_newer_one(
-    control: Control, link: Link
+    control: Controller, network: FakeNetwork
 ) -> None:
-    first = link.last("who")
+    first = network.last("who")
     control.switch(WAR)
     control.switch(LOBBY)
     control._take(parted(11, "eve"))
-    link.last("who").answer([{"user": "bob", "role": "user", "state": "online"}])
+    network.last("who").answer([{"user": "bob", "role": "user", "state": "online"}])
     first.answer([{"user": user, "role": "user", "state": "online"} for user in ("bob", "eve")])
     assert set(control.model.here.members) == {"bob"}
 
 
-def test_a_page_that_comes_late_brings_nothing_back_that_was_erased(control: Control, link: Link) -> None:
-    history = link.last("history")
+def test_a_page_that_comes_late_brings_nothing_back_that_was_erased(
+    control: Controller, network: FakeNetwork
+) -> None:
+    history = network.last("history")
     control._take(ev.Redacted(type="redacted", seq=11, at=NOON, room=LOBBY, target=6, by="bob"))
     history.answer(page(message(5), message(6, "a secret"), more=True))
     assert rows(control) == [5]
     control.older()
     control._take(ev.Expired(type="expired", seq=12, at=NOON, room=LOBBY, upto=4, count=1))
-    link.last("history").answer(page(joined(2, "bob"), message(3), message(4), more=True))
+    network.last("history").answer(page(joined(2, "bob"), message(3), message(4), more=True))
     assert rows(control) == [5]
     assert control.model.here.oldest == 2
 
 
-def test_a_page_that_does_not_reach_what_is_left_is_not_taken(control: Control, link: Link) -> None:
+def test_a_page_that_does_not_reach_what_is_left_is_not_taken(
+    control: Controller, network: FakeNetwork
+) -> None:
     first = 10_000
     many = range(first, first + ROWS_LIMIT + TRIM_STEP)
-    link.last("history").answer(page(*map(message, many), more=True))
+    network.last("history").answer(page(*map(message, many), more=True))
     control.older()
-    history = link.last("history")
+    history = network.last("history")
     assert history.fields["before"] == first
     control.switch(WAR)
     history.answer(page(message(first - 1), more=True))
     control.switch(LOBBY)
     assert rows(control) == [*many][TRIM_STEP:]
     control.older()
-    assert link.last("history").fields["before"] == first + TRIM_STEP
+    assert network.last("history").fields["before"] == first + TRIM_STEP
 
 
-def test_a_note_does_not_stand_for_the_event_before_it(control: Control, link: Link) -> None:
-    link.last("history").answer(page(*map(message, range(100, 100 + TRIM_STEP)), more=True))
+def test_a_note_does_not_stand_for_the_event_before_it(control: Controller, network: FakeNetwork) -> None:
+    network.last("history").answer(page(*map(message, range(100, 100 + TRIM_STEP)), more=True))
     control.model.note("behind the last one that goes")
     for seq in range(100 + TRIM_STEP, 100 + TRIM_STEP + ROWS_LIMIT - 1):
         control._take(message(seq))
     control.older()
     assert control.model.here.rows[0].kind == "note"
-    assert link.last("history").fields["before"] == 100 + TRIM_STEP
+    assert network.last("history").fields["before"] == 100 + TRIM_STEP
 
 
-def test_what_was_found_far_back_in_a_direct_conversation_is_gone_to(control: Control, link: Link) -> None:
+def test_what_was_found_far_back_in_a_direct_conversation_is_gone_to(
+    control: Controller, network: FakeNetwork
+) -> None:
     control.seek(message(3, room=DIRECT))
-    link.last("history").answer(page(message(9, room=DIRECT), more=True))
-    history = link.last("history")
+    network.last("history").answer(page(message(9, room=DIRECT), more=True))
+    history = network.last("history")
     assert history.fields["before"] == 9
     history.answer(page(message(3, room=DIRECT)))
     assert rows(control, DIRECT) == [3, 9]
 
 
-def test_what_was_said_while_one_was_not_in_the_room_is_fetched(control: Control, link: Link) -> None:
-    link.last("history").answer(page(*map(message, range(1, 6))))
+def test_what_was_said_while_one_was_not_in_the_room_is_fetched(
+    control: Controller, network: FakeNetwork
+) -> None:
+    network.last("history").answer(page(*map(message, range(1, 6))))
     control._take(parted(6, "alice"))
     assert control.model.current == WAR
     control.enter(LOBBY)
     control._take(joined(100, "alice"))
-    link.last("join").answer({"room": LOBBY, "topic": "", "guests": False, "members": 1})
-    history = link.last("history")
+    network.last("join").answer({"room": LOBBY, "topic": "", "guests": False, "members": 1})
+    history = network.last("history")
     assert (history.fields["room"], history.fields["before"]) == (LOBBY, None)
     history.answer(page(message(98), message(99), joined(100, "alice"), more=True))
     # What is between 5 and 98 is not here: it is fetched when one scrolls up, as ever.
     assert rows(control) == [98, 99]
     control.older()
-    assert link.last("history").fields["before"] == 98
+    assert network.last("history").fields["before"] == 98
 
 
-def test_a_page_of_a_room_that_was_left_is_not_taken_for_its_newest(control: Control, link: Link) -> None:
-    history = link.last("history")
+def test_a_page_of_a_room_that_was_left_is_not_taken_for_its_newest(
+    control: Controller, network: FakeNetwork
+) -> None:
+    history = network.last("history")
     control._take(parted(6, "alice"))
     history.answer(page(message(5)))
     assert not control.model.conversation(LOBBY).loaded
 
 
-def test_who_was_put_out_while_cut_off_is_told_and_not_sent_back(control: Control, link: Link) -> None:
+def test_who_was_put_out_while_cut_off_is_told_and_not_sent_back(
+    control: Controller, network: FakeNetwork
+) -> None:
     control._take(Disconnected(ChatdError("E607"), 1.0))
     control._take(welcome(WAR))
     control._take(CaughtUp(20))
     assert control.model.current == WAR
     assert [row.body for row in control.model.here.rows] == ["you are not in #lobby any more"]
-    assert "join" not in [one.kind for one in link.asked]
+    assert "join" not in [one.kind for one in network.asked]
 
 
-def test_where_there_is_no_other_room_one_is_not_sent_back_neither(control: Control, link: Link) -> None:
+def test_where_there_is_no_other_room_one_is_not_sent_back_neither(
+    control: Controller, network: FakeNetwork
+) -> None:
     for seq, room in ((11, WAR), (12, LOBBY)):
         control._take(parted(seq, "alice", room))
     control._take(Disconnected(ChatdError("E607"), 1.0))
     control._take(welcome())
     control._take(CaughtUp(20))
-    assert "join" not in [one.kind for one in link.asked]
+    assert "join" not in [one.kind for one in network.asked]
     # Another device of one's own goes back: here is shown what was said meanwhile.
     control._take(joined(21, "alice"))
-    assert link.last("history").fields["room"] == LOBBY
+    assert network.last("history").fields["room"] == LOBBY
 
 
-def test_a_first_room_one_is_not_in_is_entered(link: Link) -> None:
-    control = started(link, "#new")
+def test_a_first_room_one_is_not_in_is_entered(network: FakeNetwork) -> None:
+    control = started(network, "#new")
     control._take(welcome(LOBBY))
     control._take(CaughtUp(1))
-    assert link.last("join").fields == {"room": "#new"}
+    assert network.last("join").fields == {"room": "#new"}
 
 
 def test_a_topic_that_was_set_while_the_list_of_rooms_was_asked_for_stays(
-    control: Control, link: Link
+    control: Controller, network: FakeNetwork
 ) -> None:
     def topic(seq: int, text: str) -> ev.TopicSet:
         return ev.TopicSet(type="topic", seq=seq, at=NOON, room=LOBBY, topic=text, by="bob")
@@ -241,54 +257,58 @@ def test_a_topic_that_was_set_while_the_list_of_rooms_was_asked_for_stays(
     control._take(topic(11, "first"))
     control._take(CaughtUp(11))
     control._take(topic(12, "second"))
-    link.last("rooms").answer([{"room": LOBBY, "topic": "first"}, {"room": WAR, "topic": "war"}])
+    network.last("rooms").answer([{"room": LOBBY, "topic": "first"}, {"room": WAR, "topic": "war"}])
     assert (control.model.here.topic, control.model.conversation(WAR).topic) == ("second", "war")
     # Nothing was told since this one was asked for: it knows better.
     control._take(CaughtUp(20))
-    link.last("rooms").answer([{"room": LOBBY, "topic": "third"}])
+    network.last("rooms").answer([{"room": LOBBY, "topic": "third"}])
     assert control.model.here.topic == "third"
 
 
 def test_who_is_put_out_before_the_answer_to_the_join_is_not_in_the_room(
-    control: Control, link: Link
+    control: Controller, network: FakeNetwork
 ) -> None:
     control.enter("#new")
     control._take(joined(11, "alice", "#new"))
     control._take(parted(12, "alice", "#new"))
-    link.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
+    network.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
     assert (control.model.current, control.model.joined) == (LOBBY, {LOBBY, WAR})
     assert control.model.here.rows[-1].body == "you are not in #new any more"
     control.enter("#new")
-    link.last("join").answer({"room": "#new", "topic": "t", "guests": False, "members": 1})
+    network.last("join").answer({"room": "#new", "topic": "t", "guests": False, "members": 1})
     assert (control.model.current, control.model.here.topic) == ("#new", "t")
 
 
-def test_a_message_is_counted_although_a_page_of_history_had_it_first(control: Control, link: Link) -> None:
-    history = link.last("history")
+def test_a_message_is_counted_although_a_page_of_history_had_it_first(
+    control: Controller, network: FakeNetwork
+) -> None:
+    history = network.last("history")
     control.switch(WAR)
     history.answer(page(message(11, "alice: come")))
     control._take(message(11, "alice: come"))
-    assert (control.model.unread, len(control.model.calls), rows(control)) == (1, 1, [11])
+    assert (control.model.unread, len(control.model.alerts), rows(control)) == (1, 1, [11])
 
 
-def test_who_joins_may_be_away(control: Control, link: Link) -> None:
+def test_who_joins_may_be_away(control: Controller, network: FakeNetwork) -> None:
     control._take(joined(11, "carol"))
     away = [{"user": "carol", "role": "user", "state": "away", "text": "lunch"}]
-    link.last("who").answer(away)
+    network.last("who").answer(away)
     control._take(joined(12, "carol", WAR, "guest"))
     found = control.model.conversation(WAR).members["carol"]
     assert (found.state, found.text, found.role) == ("away", "lunch", "guest")
     assert control.model.here.members["carol"].state == "away"
 
 
-def test_who_was_put_out_while_the_hub_was_replaced_is_told_so(control: Control, link: Link) -> None:
+def test_who_was_put_out_while_the_hub_was_replaced_is_told_so(
+    control: Controller, network: FakeNetwork
+) -> None:
     control._take(CaughtUp(20))
     control.enter("#new")
     both = [{"room": room, "joined": False, "topic": ""} for room in (LOBBY, "#new")]
-    link.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
+    network.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
     control.switch(LOBBY)
     # Asked for before the join: it does not undo that.
-    link.last("rooms").answer(both)
+    network.last("rooms").answer(both)
     assert control.model.joined == {WAR, "#new"}
     assert control.model.current in control.model.joined
     assert control.model.here.rows[-1].body == "you are not in #lobby any more"

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.model.conversation import Member
-from chatctl.model.window_model import WindowModel
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.conversation import RoomMember
 from chatctl.window.notify import PAUSE_SECONDS, Notifier
-from chatctl.window.tab_cycle import Completing
+from chatctl.window.tab_cycle import TabCycle
 from tests.support.daemon import wait_until
 
 
 @pytest.fixture
-def model() -> WindowModel:
-    model = WindowModel("alice")
+def model() -> ChatModel:
+    model = ChatModel("alice")
     model.joined = {"#lobby", "#logs"}
     model.switch("#lobby")
-    model.here.members = {user: Member(user, "user") for user in ("bob", "bobby", "carol")}
+    model.here.members = {user: RoomMember(user, "user") for user in ("bob", "bobby", "carol")}
     return model
 
 
-def completed(completing: Completing, before: str, *steps: int) -> list[str]:
+def completed(completing: TabCycle, before: str, *steps: int) -> list[str]:
     """The text before the cursor after each step."""
     result = []
     for by in steps:
@@ -37,8 +37,8 @@ def completed(completing: Completing, before: str, *steps: int) -> list[str]:
     return result
 
 
-def test_tab_goes_through_the_candidates_and_around(model: WindowModel) -> None:
-    completing = Completing(model)
+def test_tab_goes_through_the_candidates_and_around(model: ChatModel) -> None:
+    completing = TabCycle(model)
     assert completed(completing, "ask bo", 1, 1, 1, -1) == [
         "ask bob ",
         "ask bobby ",

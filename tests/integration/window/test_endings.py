@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatctl.client import Client, read_identity
-from chatctl.window.controller import Control
+from chatctl.window.controller import Controller
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from tests.support.certificates import DEVICE, forge, signer
@@ -67,7 +67,7 @@ def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Cli
 
     def start(connect: Callable[[], Client]) -> Window:
         root = tk.Tk(screenName=screen.name)
-        control = Control(connect, "#lobby")
+        control = Controller(connect, "#lobby")
         theme = Theme(root, scale=None, environ=os.environ)
         made.append(Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False))
         control.start()
@@ -76,7 +76,7 @@ def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Cli
     yield start
     while made:
         window = made.pop()
-        window.control.link.close()
+        window.control.network.close()
         window.root.destroy()
         del window
     # Now, as Tk's variables may not be collected on another thread.
@@ -94,7 +94,7 @@ def expired(path: Path, daemon: Daemon) -> Path:
 
 def turn(window: Window) -> bool:
     """What the window's own loop does again and again."""
-    window.control.link.poll()
+    window.control.network.poll()
     window.draw()
     window.root.update()
     return True
@@ -160,14 +160,14 @@ def test_an_expired_certificate_is_told_with_what_to_do(
     files = [expired(tmp_path / "expired.pem", daemon), daemon.identity("carol")]
     here = make(lambda: Client(read_identity(files.pop(0))))
     # The server refuses it: the handshake of this side is over by then.
-    wait_until(lambda: turn(here) and here.model.link == "ended", what="the end")
+    wait_until(lambda: turn(here) and here.model.connection == "ended", what="the end")
     turn(here)
     shown = here.messages.text.get("1.0", "end")
     assert "the connection ended: your certificate expired on " in shown
     assert "; ask an admin for a new identity\n" in shown
     # There is a new file by now.
     here.connect_again()
-    wait_until(lambda: turn(here) and here.model.link == "connected", what="a connection")
+    wait_until(lambda: turn(here) and here.model.connection == "connected", what="a connection")
 
 
 def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon, tmp_path: Path) -> None:

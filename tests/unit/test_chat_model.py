@@ -15,11 +15,11 @@ from chatctl.client import (
     SentResult,
 )
 from chatctl.model import grammar
-from chatctl.model.book import ROOMS_LIMIT, Erased
+from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
-from chatctl.model.window_model import WindowModel
+from chatctl.model.conversations import ROOMS_LIMIT, RedactedRange
 from chatctl.window import commands
-from chatctl.window.timeline import Block, Known, blocks, changes, line_count, splices
+from chatctl.window.timeline import Block, BlockCache, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -56,20 +56,20 @@ def sent(body: str = "mine", to: str = LOBBY) -> Sent:
 
 
 @pytest.fixture
-def model() -> WindowModel:
-    model = WindowModel("alice")
+def model() -> ChatModel:
+    model = ChatModel("alice")
     model.joined = {LOBBY, WAR}
     model.switch(LOBBY)
     model.changed.clear()
     return model
 
 
-def shown(model: WindowModel, room: str = LOBBY) -> str:
+def shown(model: ChatModel, room: str = LOBBY) -> str:
     drawn = blocks(model.conversation(room), model.me)
     return "".join(text for block in drawn for _, text in block.parts)
 
 
-def test_events_stand_in_the_order_of_the_log_once(model: WindowModel) -> None:
+def test_events_stand_in_the_order_of_the_log_once(model: ChatModel) -> None:
     model.take(message(5, "five"))
     model.add_history(LOBBY, [message(3, "three"), message(4, "four"), message(5, "five")], more=True)
     model.take(message(6, "six"))
@@ -89,18 +89,18 @@ def test_events_stand_in_the_order_of_the_log_once(model: WindowModel) -> None:
     ],
 )
 def test_what_is_unread_and_who_is_called(
-    model: WindowModel, event: ev.Message, unread: int, called: int
+    model: ChatModel, event: ev.Message, unread: int, called: int
 ) -> None:
     model.take(event)
-    assert (model.unread, len(model.calls)) == (unread, called)
+    assert (model.unread, len(model.alerts)) == (unread, called)
     model.switch(event.room)
     assert model.unread == 0
 
 
-def test_while_nobody_looks_the_current_room_is_unread_too(model: WindowModel) -> None:
+def test_while_nobody_looks_the_current_room_is_unread_too(model: ChatModel) -> None:
     model.look(False)
     model.take(message(7))
-    assert (model.unread, model.here.divider) == (1, 7)
+    assert (model.unread, model.here.first_unread) == (1, 7)
     assert "new\n" in shown(model)
     model.look(True)
     assert model.unread == 0
@@ -109,7 +109,7 @@ def test_while_nobody_looks_the_current_room_is_unread_too(model: WindowModel) -
     assert "new\n" not in shown(model)
 
 
-def test_a_message_is_marked_until_the_log_has_it(model: WindowModel) -> None:
+def test_a_message_is_marked_until_the_log_has_it(model: ChatModel) -> None:
     mine = sent()
     model.sending(mine)
     assert model.pending == 1
@@ -123,7 +123,7 @@ def test_a_message_is_marked_until_the_log_has_it(model: WindowModel) -> None:
     assert "note: the message was cut" in shown(model)
 
 
-def test_an_answer_may_come_before_the_message_is_known(model: WindowModel) -> None:
+def test_an_answer_may_come_before_the_message_is_known(model: ChatModel) -> None:
     mine = sent()
     mine.acknowledge(SentResult(9, NOON, []))
     model.take(Acknowledged(mine))
@@ -132,7 +132,7 @@ def test_an_answer_may_come_before_the_message_is_known(model: WindowModel) -> N
     assert shown(model).count("mine") == 1
 
 
-def test_the_event_may_come_before_the_answer(model: WindowModel) -> None:
+def test_the_event_may_come_before_the_answer(model: ChatModel) -> None:
     mine = sent()
     model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
     model.sending(mine)
@@ -141,7 +141,7 @@ def test_the_event_may_come_before_the_answer(model: WindowModel) -> None:
     assert shown(model).count("mine") == 1
 
 
-def test_a_refused_message_comes_back_to_be_corrected(model: WindowModel) -> None:
+def test_a_refused_message_comes_back_to_be_corrected(model: ChatModel) -> None:
     mine = sent("a hack", to="@bob")
     model.sending(mine)
     mine.refuse(ChatdError("E400", "forbidden word", "rephrase it"))
@@ -151,7 +151,7 @@ def test_a_refused_message_comes_back_to_be_corrected(model: WindowModel) -> Non
     assert "not sent: a hack\nforbidden word; rephrase it" in shown(model, DIRECT)
 
 
-def test_members_come_and_go(model: WindowModel) -> None:
+def test_members_come_and_go(model: ChatModel) -> None:
     entries = [{"user": "bob", "role": "admin", "state": "online", "text": ""}, {"user": "eve"}, {}]
     model.set_members(LOBBY, entries)
     model.take(joined(1, "carol", role="guest"))
@@ -168,26 +168,26 @@ def test_members_come_and_go(model: WindowModel) -> None:
 
 def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
     now = 14.0
-    model = WindowModel("alice", clock=lambda: now)
+    model = ChatModel("alice", clock=lambda: now)
     lost = Disconnected(ChatdError("E607"), 1.0)
     model.take(lost)
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
-    model.link = "connected"
+    model.connection = "connected"
     model.changed.clear()
     model.take(lost)
-    assert (model.conversation(LOBBY).as_of, "members" in model.changed) == (14_000, True)
+    assert (model.conversation(LOBBY).members_as_of, "members" in model.changed) == (14_000, True)
     now = 15.0
     model.take(lost)
-    assert model.conversation(LOBBY).as_of == 14_000
+    assert model.conversation(LOBBY).members_as_of == 14_000
     # An answer of the connection before, which was still to be looked at.
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
-    assert model.conversation(LOBBY).as_of == 14_000
-    model.link = "connected"
+    assert model.conversation(LOBBY).members_as_of == 14_000
+    model.connection = "connected"
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
-    assert model.conversation(LOBBY).as_of == 0
+    assert model.conversation(LOBBY).members_as_of == 0
 
 
-def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> None:
+def test_who_is_made_to_go_is_told_where_that_is_known(model: ChatModel) -> None:
     model.set_members(WAR, [{"user": "bob", "state": "online"}])
     model.take(message(1, room=WAR))
     because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}
@@ -198,14 +198,14 @@ def test_who_is_made_to_go_is_told_where_that_is_known(model: WindowModel) -> No
     assert "kicked" not in shown(model, LOBBY) + shown(model, "#unseen")
 
 
-def test_rooms_come_before_people_in_the_list(model: WindowModel) -> None:
+def test_rooms_come_before_people_in_the_list(model: ChatModel) -> None:
     model.take(message(1, room=DIRECT))
     model.set_rooms([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other"}, {"joined": True}], 0)
     assert [model.title(one.name) for one in model.listed()] == [LOBBY, WAR, "@bob"]
     assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
 
 
-def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: WindowModel) -> None:
+def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: ChatModel) -> None:
     model.take(joined(5, "alice", room="#new"))
     assert model.entered("#newer", 4)
     model.set_rooms(
@@ -220,11 +220,11 @@ def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: WindowModel) -> N
     assert model.conversation("#new").topic == "t"
 
 
-def test_the_connection_in_words(model: WindowModel) -> None:
+def test_the_connection_in_words(model: ChatModel) -> None:
     model.take(Disconnected(ChatdError("E607"), 1.0))
-    assert model.link == "reconnecting"
+    assert model.connection == "reconnecting"
     model.take(Disconnected(ChatdError("E208"), None))
-    assert (model.link, model.trouble and model.trouble.code) == ("ended", "E208")
+    assert (model.connection, model.trouble and model.trouble.code) == ("ended", "E208")
     limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
     welcome = {
         "type": "welcome",
@@ -238,7 +238,7 @@ def test_the_connection_in_words(model: WindowModel) -> None:
     model.take(
         Connected(ev.Welcome.model_validate({**welcome, "time": 1, "envelope": True, "limits": limits}))
     )
-    assert (model.link, model.trouble, model.allows("search"), model.allows("x")) == (
+    assert (model.connection, model.trouble, model.allows("search"), model.allows("x")) == (
         "connected",
         None,
         True,
@@ -247,7 +247,7 @@ def test_the_connection_in_words(model: WindowModel) -> None:
     assert model.joined == {"#new"}  # who was put out while away is not in the room any more
 
 
-def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: WindowModel) -> None:
+def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(50)], more=False)
     model.take(CaughtUp(50))
     assert model.here.rows
@@ -259,7 +259,7 @@ def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: WindowMod
 HOSTILE = "a\x1b[2J\u202eb\x00\r\nfoo\u200b"
 
 
-def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) -> None:
+def test_hostile_texts_are_harmless_wherever_they_come_from(model: ChatModel) -> None:
     model.take(message(1, HOSTILE, user=HOSTILE, role=HOSTILE))
     model.take(message(2, HOSTILE, reply_to=1, kind="action"))
     model.take(joined(3, HOSTILE, role=HOSTILE))
@@ -268,7 +268,7 @@ def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) 
     model.take(message(6, "alice " + HOSTILE, user=HOSTILE, room=WAR))
     model.set_members(WAR, [{"user": HOSTILE, "role": HOSTILE, "state": HOSTILE, "text": HOSTILE}])
     model.note(HOSTILE)
-    texts = [shown(model), shown(model, WAR), model.here.topic, *map(str, model.calls)]
+    texts = [shown(model), shown(model, WAR), model.here.topic, *map(str, model.alerts)]
     texts += [
         text for one in model.conversation(WAR).members.values() for text in (one.user, one.role, one.text)
     ]
@@ -277,7 +277,7 @@ def test_hostile_texts_are_harmless_wherever_they_come_from(model: WindowModel) 
     assert "\\x1b[2J" in texts[0]
 
 
-def test_what_a_server_can_make_the_client_keep_is_bounded(model: WindowModel) -> None:
+def test_what_a_server_can_make_the_client_keep_is_bounded(model: ChatModel) -> None:
     model.reading = True
     for seq in range(1, READING_LIMIT + TRIM_STEP):
         model.take(message(seq, room=WAR))
@@ -295,7 +295,7 @@ def test_what_a_server_can_make_the_client_keep_is_bounded(model: WindowModel) -
     assert LOBBY in model.conversations
 
 
-def test_messages_of_one_user_stand_together(model: WindowModel) -> None:
+def test_messages_of_one_user_stand_together(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(1, "one"), message(2, "two"), message(3, "x", user="eve")], more=False)
     model.take(message(4, "late", user="eve", at=NOON + 3_600_000))
     heads = [
@@ -329,7 +329,7 @@ def test_every_command_of_the_grammar_is_known_to_the_window() -> None:
     assert {command.name for command in grammar.TABLE} == set(commands.HANDLERS)
 
 
-def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
+def test_what_the_server_erases_is_erased_here(model: ChatModel) -> None:
     for event in (message(1, "SECRET one"), message(2, "SECRET two"), message(3, "a reply", reply_to=2)):
         model.take(event)
     assert "\u21b3 bob: SECRET two" in shown(model)
@@ -338,9 +338,9 @@ def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
     assert "SECRET two" not in shown(model)
     assert "\u21b3 an earlier message" in shown(model)
     assert "eve erased message 2: a password" in shown(model)
-    assert [Erased(LOBBY, 2, 2)] == model.erased
+    assert [RedactedRange(LOBBY, 2, 2)] == model.redacted
     assert [
-        model.erased[0].has(message(seq, room=room)) for seq, room in ((2, LOBBY), (2, WAR), (3, LOBBY))
+        model.redacted[0].has(message(seq, room=room)) for seq, room in ((2, LOBBY), (2, WAR), (3, LOBBY))
     ] == [
         True,
         False,
@@ -349,7 +349,7 @@ def test_what_the_server_erases_is_erased_here(model: WindowModel) -> None:
     model.take(ev.Expired(type="expired", seq=5, at=NOON, room=LOBBY, upto=3, count=2))
     assert "SECRET" not in shown(model)
     assert "a reply" not in shown(model)
-    assert model.erased[1:] == [Erased(LOBBY, 0, 3)]
+    assert model.redacted[1:] == [RedactedRange(LOBBY, 0, 3)]
     assert "2 messages of #lobby have passed their time" in shown(model)
     model.take(ev.Held(type="held", seq=6, at=NOON, room=LOBBY, on=True, by="eve"))
     assert "the messages of #lobby are held, says eve" in shown(model)
@@ -368,14 +368,14 @@ def test_a_conversation_that_was_trimmed_is_not_drawn_anew() -> None:
         assert made == after
 
 
-def test_blocks_made_before_are_used_again_and_forgotten_with_their_rows(model: WindowModel) -> None:
-    known: Known = {}
+def test_blocks_made_before_are_used_again_and_forgotten_with_their_rows(model: ChatModel) -> None:
+    known: BlockCache = {}
     model.add_history(LOBBY, [message(1, "SECRET"), message(2, "two"), message(3, "three")], more=False)
     first = blocks(model.here, "alice", known)
     model.take(message(4, "four"))
     second = blocks(model.here, "alice", known)
     assert [one is other for one, other in zip(first[2:], second[2:], strict=False)] == [True] * 3
     assert second == blocks(model.here, "alice")
-    model.here.erase(1, 1)
+    model.here.redact(1, 1)
     assert blocks(model.here, "alice", known) == blocks(model.here, "alice")
     assert "SECRET" not in str(known)

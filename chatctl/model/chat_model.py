@@ -1,4 +1,4 @@
-"""What the server tells the desktop client: the events and answers that change what `Book` knows.
+"""What the server tells the desktop client: the events and answers that change what `Conversations` knows.
 
 Pure state, used by one thread (Tk's). Every text of the network passes `visible` before it gets in here.
 """
@@ -18,16 +18,16 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.model import members, render
-from chatctl.model.book import Book, Call, Erased
-from chatctl.model.conversation import Conversation, Row, Stir
+from chatctl.model.conversation import Conversation, Stir, TimelineRow
+from chatctl.model.conversations import Alert, Conversations, RedactedRange
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, visible
 
-CALL_CHARS = 120
+ALERT_CHARS = 120
 
 
-class WindowModel(Book):
+class ChatModel(Conversations):
     """Everything the window shows."""
 
     # -- what requests bring
@@ -66,8 +66,8 @@ class WindowModel(Book):
     def set_members(self, name: str, entries: Iterable[JsonObject], since: deque[Stir] | None = None) -> None:
         """The answer to ``who``."""
         where = self.conversation(name)
-        if members.answered(where, entries, since) and self.link == "connected":
-            where.as_of = 0
+        if members.answered(where, entries, since) and self.connection == "connected":
+            where.members_as_of = 0
         self.changed.add("members")
 
     def add_history(
@@ -78,7 +78,7 @@ class WindowModel(Book):
         if before is not None and before != conversation.oldest:
             return 0  # rows at the top were forgotten meanwhile: between them and this page some would lack
         # A page that was read before something was erased may come after.
-        kept = (e for e in events if not (isinstance(e, ev.Message) and conversation.was_erased(e.seq)))
+        kept = (e for e in events if not (isinstance(e, ev.Message) and conversation.is_redacted(e.seq)))
         found = list(kept)
         if name.startswith("#") and name not in self.joined:
             return 0  # it was left meanwhile, and is asked for again when one comes back
@@ -125,7 +125,7 @@ class WindowModel(Book):
 
     def _connected(self, event: Connected) -> None:
         welcome = event.welcome
-        self.link, self.trouble, self.welcome = "connected", None, welcome
+        self.connection, self.trouble, self.welcome = "connected", None, welcome
         for name in [name for name in self.joined if event.lacks(name)]:
             self.joined.discard(name)
             self.conversation(name).leave()
@@ -135,15 +135,15 @@ class WindowModel(Book):
         self.changed |= {"state", "rooms"}
 
     def _disconnected(self, event: Disconnected) -> None:
-        if self.link == "connected":
+        if self.connection == "connected":
             # Nobody tells any more who comes and goes.
             now = int(self._clock() * 1000)
             for one in self.conversations.values():
-                one.as_of = one.as_of or now
+                one.members_as_of = one.members_as_of or now
             self.changed.add("members")
-        self.link, self.trouble = "reconnecting", event.error
+        self.connection, self.trouble = "reconnecting", event.error
         if event.retry_in is None:
-            self.link = "ended"
+            self.connection = "ended"
             self.note(f"the connection ended: {event.error.reason}; {event.error.fix}", kind="error")
         self.changed.add("state")
 
@@ -169,8 +169,8 @@ class WindowModel(Book):
         where = self.conversation(event.room)
         if not isinstance(event, ev.Held):
             first, last = (event.target, event.target) if isinstance(event, ev.Redacted) else (0, event.upto)
-            where.erase(first, last)
-            self.erased.append(Erased(event.room, first, last))
+            where.redact(first, last)
+            self.redacted.append(RedactedRange(event.room, first, last))
         self._add(where, event)
         if event.room == self.current:
             self.changed.add("rows")
@@ -178,17 +178,19 @@ class WindowModel(Book):
     def _arrived(self, event: ev.Message, where: Conversation) -> None:
         if event.user == self.me or (where.name == self.current and self.looking):
             return
-        where.divider = where.divider or event.seq
+        where.first_unread = where.first_unread or event.seq
         where.unread += 1
         self.changed |= {"rooms", "state"}
         if dm_members(event.room) or render.mentions(event.body, self.me):
-            where.called += 1
+            where.mentions += 1
             who = f"{render.name(event.user)} in {self.title(event.room)}"
-            self.calls.append(Call(who, render.snippet(event.body, CALL_CHARS)))
+            self.alerts.append(Alert(who, render.snippet(event.body, ALERT_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
         told = (
-            one.members.get(render.name(event.user)) for one in self.conversations.values() if not one.as_of
+            one.members.get(render.name(event.user))
+            for one in self.conversations.values()
+            if not one.members_as_of
         )
         members.told(where, event, next(filter(None, told), None))
         if event.user == self.me:
@@ -212,9 +214,11 @@ class WindowModel(Book):
 
     def _announced(self, event: ev.Announcement) -> None:
         where = self.here
-        row = Row((event.seq, 0), "announcement", visible(event.body), event.at, render.name(event.by))
+        row = TimelineRow(
+            (event.seq, 0), "announcement", visible(event.body), event.at, render.name(event.by)
+        )
         if where.add(row):
-            self.calls.append(Call(f"{row.user} announces", render.snippet(event.body, CALL_CHARS)))
+            self.alerts.append(Alert(f"{row.user} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
 
     def _settled(self, event: Acknowledged | Refused) -> None:
@@ -232,7 +236,9 @@ class WindowModel(Book):
             row = where.pending.pop(event.sent.msg_id, None)
             if row is not None and not where.has(result.seq):
                 # The event is still to come; until then the row stays, without the mark.
-                where.pending[event.sent.msg_id] = Row(row.order, "message", row.body, row.at, row.user)
+                where.pending[event.sent.msg_id] = TimelineRow(
+                    row.order, "message", row.body, row.at, row.user
+                )
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:
@@ -240,7 +246,7 @@ class WindowModel(Book):
         if any(one.newest > event.seq for one in self.conversations.values()):
             for one in self.conversations.values():
                 one.rows.clear()
-                one.erased.clear()
+                one.redacted.clear()
                 one.more, one.loaded = True, False
                 one.topic_at = one.joined_at = one.parted_at = 0
         self.note(event.text)
@@ -252,7 +258,7 @@ class WindowModel(Book):
         if isinstance(event, ev.Message):
             where.pending.pop(event.msg_id, None)
             return where.add(
-                Row(
+                TimelineRow(
                     (event.seq, 0),
                     "action" if event.kind == "action" else "message",
                     visible(event.body),
@@ -265,4 +271,4 @@ class WindowModel(Book):
                 )
             )
         words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
-        return words is not None and where.add(Row((event.seq, 0), "event", words, event.at))
+        return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))

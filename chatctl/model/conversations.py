@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from chatctl.client import Sent
 from chatctl.model import render
-from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, Kind, Row
+from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.text import dm_members, dm_room, visible
@@ -20,17 +20,17 @@ from chatd.proto.text import dm_members, dm_room, visible
 ROOMS_LIMIT = 500
 
 WindowPart = Literal["rooms", "rows", "members", "state"]
-Link = Literal["connecting", "connected", "reconnecting", "ended"]
+ConnectionState = Literal["connecting", "connected", "reconnecting", "ended"]
 
 
-class Call(NamedTuple):
+class Alert(NamedTuple):
     """Something said to this person in particular: by whom and where, and how it begins."""
 
     title: str
     text: str
 
 
-class Erased(NamedTuple):
+class RedactedRange(NamedTuple):
     """Messages of a room that the server has erased: the seqs ``first`` to ``last``."""
 
     room: str
@@ -42,7 +42,7 @@ class Erased(NamedTuple):
         return event.room == self.room and self.first <= event.seq <= self.last
 
 
-class Book:
+class Conversations:
     """The conversations. ``changed`` names the parts to draw anew; the view empties it.
     ``clock`` gives seconds since 1970."""
 
@@ -52,15 +52,15 @@ class Book:
         self.current = ""
         self.looking = True  # the window has the person's attention
         self.reading = False  # scrolled back; the newest is out of sight
-        self.link: Link = "connecting"
+        self.connection: ConnectionState = "connecting"
         self.trouble: ChatdError | None = None
         self.welcome: ev.Welcome | None = None
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
         self.heard = 0  # the seq of the last event
         self.changed: set[WindowPart] = {"rooms", "rows", "members", "state"}
-        self.calls: list[Call] = []  # what the person is to be told of; the view empties it
-        self.erased: list[Erased] = []  # what the view may still show elsewhere; it empties this
+        self.alerts: list[Alert] = []  # what the person is to be told of; the view empties it
+        self.redacted: list[RedactedRange] = []  # what the view may still show elsewhere; it empties this
         self._count = 0
 
     # -- what is asked of it
@@ -119,7 +119,7 @@ class Book:
     def switch(self, name: str) -> None:
         """Make a conversation current and read."""
         if self.current and self.current != name:
-            self.here.divider = 0
+            self.here.first_unread = 0
             self.here.trim()
         self.current = name
         self._read()
@@ -127,7 +127,7 @@ class Book:
 
     def begin_again(self) -> None:
         """There will be another connection; what was on its way is in the outbox it takes over."""
-        self.link, self.trouble = "connecting", None
+        self.connection, self.trouble = "connecting", None
         self.changed.add("state")
 
     def look(self, looking: bool) -> None:
@@ -144,7 +144,7 @@ class Book:
             where.pending[sent.msg_id] = self._row("pending", kind + visible(sent.body), where, user=self.me)
             self.changed |= {"rows", "state"}
 
-    def note(self, text: str, *, kind: Kind = "note", where: str | None = None) -> None:
+    def note(self, text: str, *, kind: RowKind = "note", where: str | None = None) -> None:
         """Say something of the client's own at the end of a conversation (None: the current one)."""
         conversation = self.conversation(self.current if where is None else where)
         conversation.add(self._row(kind, visible(text), conversation))
@@ -153,9 +153,9 @@ class Book:
 
     # -- within
 
-    def _row(self, kind: Kind, body: str, where: Conversation, user: str = "") -> Row:
+    def _row(self, kind: RowKind, body: str, where: Conversation, user: str = "") -> TimelineRow:
         self._count += 1
-        return Row((where.newest, self._count), kind, body, user=user)
+        return TimelineRow((where.newest, self._count), kind, body, user=user)
 
     def _conversation_to(self, to: str) -> Conversation:
         direct = to.startswith("@") and "," not in to
@@ -167,7 +167,7 @@ class Book:
     def _read(self) -> None:
         here = self.here
         if here.unread:
-            here.unread = here.called = 0
+            here.unread = here.mentions = 0
             self.changed |= {"rooms", "state"}
 
     def _forget_one(self) -> None:
