@@ -1,4 +1,4 @@
-# Two commands do everything: `make run` (set up, start, chat) and `make test` (set up, run all tests).
+# `make run` sets up, starts the daemon and opens a chat; `make test` sets up and runs all tests.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -6,21 +6,23 @@ ADMIN  ?= admin
 HOME_DIR ?= $(CURDIR)
 KILLS  ?= 300
 MINUTES ?= 600
+SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core
 
 RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test chaos bench bench-quick bench-micro bench-limits lint format types imports check smoke lock clean
+.PHONY: help run start stop status test coverage chaos bench bench-quick bench-micro bench-limits lint format types \
+  imports check smoke dist lock system-packages clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
 	  { echo "chatd needs Python 3.11.5 or newer; this is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo "python3 could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot create a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
 $(RUNTIME): constraints.txt pyproject.toml | $(BIN)/python
 	@echo "installing chatd into $(VENV) ..." >&2
@@ -29,7 +31,7 @@ $(RUNTIME): constraints.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV): constraints-dev.txt $(RUNTIME)
-	@echo "installing the tools for tests ..." >&2
+	@echo "installing the test tools ..." >&2
 	@$(PIP) --require-hashes -r constraints-dev.txt
 	@touch $@
 
@@ -37,7 +39,7 @@ run: $(RUNTIME) ## set up, start the daemon, chat in #lobby as the first admin
 	@if test -e "$(HOME_DIR)/certs/ca.pem"; then $(BIN)/chatd --home "$(HOME_DIR)" start >&2; \
 	  else $(BIN)/chatd --home "$(HOME_DIR)" init --admin $(ADMIN) --start >&2; fi
 	@$(BIN)/chat --home "$(HOME_DIR)"; code=$$?; \
-	  [ ! -t 0 ] || echo "the server runs on; make stop ends it" >&2; exit $$code
+	  [ ! -t 0 ] || echo "the server keeps running; stop it with: make stop" >&2; exit $$code
 
 start: $(RUNTIME) ## start the daemon only
 	@$(BIN)/chatd --home "$(HOME_DIR)" start
@@ -49,50 +51,61 @@ status: $(RUNTIME) ## show the daemon's processes
 	@$(BIN)/chatd --home "$(HOME_DIR)" status
 
 test: $(DEV) ## set up and run all tests
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=
+	@echo "coverage: $$($(BIN)/coverage report --format=total)% of lines, not counting the daemons that tests start"
 
-chaos: $(DEV) ## kill -9 everything under load and judge what is left (KILLS=, SEED=, MINUTES=)
+coverage: $(DEV) ## list the lines that the last `make test` did not run
+	@$(BIN)/coverage report
+
+chaos: $(DEV) ## kill -9 every process under load, then check the log (KILLS=, SEED=, MINUTES=)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
 
-bench: $(DEV) ## measure beside other servers, with all sizes; an hour (ROUNDS=)
+bench: $(DEV) ## compare with other servers at all sizes; takes an hour (ROUNDS=)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json
 
-bench-quick: $(DEV) ## the same in five minutes
+bench-quick: $(DEV) ## compare with other servers at small sizes; takes five minutes (ROUNDS=)
 	@$(BIN)/python -m tests.bench --quick $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json
 
-bench-micro: $(DEV) ## microseconds of every stage of the hot path, against its budget
+bench-micro: $(DEV) ## time each stage of the hot path against its budget
 	@$(BIN)/python -m tests.bench.micro
 
-bench-limits: $(DEV) ## measure what it does at its limits, a quarter of an hour (TRIALS=)
+bench-limits: $(DEV) ## measure chatd at its limits; takes fifteen minutes (TRIALS=)
 	@$(BIN)/python -m tests.bench.limits $(TRIALS) --json $(VENV)/bench-limits.json
 
-lint: $(DEV) ## find mistakes
+lint: $(DEV) ## run the linter
 	@$(BIN)/ruff check .
 
-format: $(DEV) ## lay the code out
+format: $(DEV) ## format the code
 	@$(BIN)/ruff format .
 
-types: $(DEV) ## check types strictly
+types: $(DEV) ## check types in strict mode
 	@$(BIN)/mypy
 
-imports: $(DEV) ## check that packages import only downwards
+imports: $(DEV) ## check the import contracts
 	@$(BIN)/lint-imports
 
-check: $(DEV) ## format, lint, types, imports, without changing anything
+check: $(DEV) ## check format, lint, types and imports; change nothing
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-smoke: $(DEV) ## boot the installed daemon in a fresh home, chat, stop
+smoke: $(DEV) ## start the installed daemon in a fresh home, exchange messages, stop it
 	@$(BIN)/python -m tests.smoke
 
-lock: ## pin the dependencies again (needs pip-tools)
+dist: $(DEV) ## build the sdist and the wheel in dist/
+	@$(BIN)/python -m hatchling build
+
+system-packages: ## install the programs that the terminal and window tests drive (Debian, Ubuntu; as root)
+	@apt-get update -qq
+	@DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES)
+
+lock: ## pin the dependencies with hashes; keeps the pins that still fit (needs pip-tools)
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	  --no-header --no-annotate --strip-extras --allow-unsafe --extra build -o constraints.txt pyproject.toml
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	  --no-header --no-annotate --strip-extras --allow-unsafe --extra dev -c constraints.txt -o constraints-dev.txt pyproject.toml
 
-clean: ## remove the virtual environment and caches; keys, settings and messages stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info
+clean: ## remove the virtual environment and caches; keep keys, settings and messages
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
