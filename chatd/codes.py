@@ -78,7 +78,6 @@ CODES: dict[str, Code] = {
     "E404": Code("no_room", "there is no such room", "see /rooms, or create it"),
     "E405": Code("no_user", "there is no such user", "see /who or chatctl users"),
     "E406": Code("exists", "that name is taken", "choose another name"),
-    "E407": Code("rate_limited", "too much in too short a time", "wait a moment and send again"),
     "E408": Code("msg_id_reused", "this msg_id was used for another message", "take a new random msg_id"),
     "E409": Code("limit", "a limit of this server is reached", "give something up first or ask an admin"),
     "E410": Code("nothing_to_undo", "there is nothing to undo", "check the name"),
@@ -123,7 +122,6 @@ CODES: dict[str, Code] = {
     "W110": Code("open_key", "a private key can be read by others", "chmod 600 the file"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),
     "W112": Code("expires_soon", "a certificate expires soon", "renew it before it does"),
-    "W113": Code("weak_limits", "a limit is set so high that one client can do harm", "lower it"),
     "W114": Code("old_library", "a library has a known defect", "update it"),
     "W115": Code(
         "few_descriptors",

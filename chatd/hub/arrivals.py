@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject, compact, decode
-from chatd.proto.requests import label_of, parse_request
+from chatd.proto.requests import parse_request, request_id_of
 
 
 class Arrival(NamedTuple):
@@ -26,7 +26,7 @@ def read(payload: bytes) -> Arrival:
         request = parse_request(message)
         return Arrival(request.id, request, _digest(request) if isinstance(request, rq.Send) else b"")
     except Exception as error:  # noqa: BLE001 - handed on
-        return Arrival(label_of(message), error)
+        return Arrival(request_id_of(message), error)
 
 
 def _digest(request: rq.Send) -> bytes:

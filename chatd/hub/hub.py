@@ -42,6 +42,8 @@ log_errors = get_log("errors")
 
 PROTOCOL = 1
 # With every link frame that is no request.
+# Rooms listed in `welcome`; `rooms` pages through all of them.
+WELCOME_ROOMS = 500
 _NOTHING = Arrival(0, ChatdError("E500"))
 
 
@@ -171,8 +173,7 @@ class Hub:
                 "device": context.who.device,
                 "role": context.role,
                 "permissions": sorted(self.rules.roles.permissions(context.role)),
-                # A long list would not fit the frame; `rooms` pages through all of them.
-                "rooms": sorted(user.rooms)[:500],
+                "rooms": sorted(user.rooms)[:WELCOME_ROOMS],
                 "head": self.state.head,
                 "lineage": [branch.model_dump() for branch in self.log.lineage],
                 "time": context.now,

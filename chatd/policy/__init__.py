@@ -1,1 +1,1 @@
-"""Pure rules: who may do what, how much, and which words are refused."""
+"""Rules without I/O: roles with their permissions, and the word filter."""

@@ -1,4 +1,4 @@
-"""The list of forbidden words."""
+"""The filter for forbidden words."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Mode = Literal["words", "substring"]
 
 
 class WordFilter:
-    """Finds configured words whatever their case, width, accents, spacing or hidden characters.
+    """Finds forbidden words regardless of case, width, accents, spacing and hidden characters.
 
-    ``words`` matches whole words (letters, digits and underscores around a word make it another one),
-    ``substring`` also inside others. Letters of another script that look alike are not taken for one
-    another. The time is linear in the text and does not grow with the list.
+    Mode ``words`` matches whole words (not beside a letter, digit or underscore), ``substring`` also parts
+    of words. Look-alike letters of other scripts do not match. The time is linear in the text, whatever
+    the number of words.
     """
 
     def __init__(self, words: Sequence[str], mode: Mode = "words") -> None:
@@ -26,31 +26,31 @@ class WordFilter:
         self._search = re.compile(pattern, re.DOTALL).search if self._rules else None
 
     def find(self, text: str) -> str | None:
-        """The configured word that is in the text, None if there is none."""
+        """Return the forbidden word, as configured, that the text contains; None if there is none."""
         if self._search is None:
             return None
         folded = _fold(text)
-        match = self._search(_close_up(folded, ""))
+        match = self._search(_collapse(folded, ""))
         if match is None and _HIDDEN in folded:
-            # A hidden character may also part a word from its neighbour: the sanitiser writes it out,
-            # and "drop\x00it" is then read as "drop".
-            match = self._search(_close_up(folded, " "))
+            # A hidden character may also separate words: the text is later shown with the character
+            # escaped, so people read "drop" in "drop\x00it".
+            match = self._search(_collapse(folded, " "))
         return self._rules[match.group()] if match else None
 
 
 def normalise(text: str) -> str:
-    """Compatibility forms, case, accents and hidden characters taken away, white space made one space."""
-    return _close_up(_fold(text), "")
+    """Fold compatibility forms and case, drop accents and hidden characters, collapse whitespace."""
+    return _collapse(_fold(text), "")
 
 
-# Stands for every hidden character while a text is folded.
+# Replaces every hidden character in a folded text.
 _HIDDEN = "\0"
 _CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1b\x7f]")
 # Letters and symbols that show nothing (Hangul fillers, Braille blank).
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
-def _close_up(folded: str, hidden: str) -> str:
+def _collapse(folded: str, hidden: str) -> str:
     return " ".join(folded.replace(_HIDDEN, hidden).split())
 
 
@@ -58,12 +58,12 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.casefold() if text.isprintable() else _CONTROLS.sub(_HIDDEN, text).casefold()
     text = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(map(_bare, unicodedata.normalize("NFKD", text)))
+    return "".join(map(_strip, unicodedata.normalize("NFKD", text)))
 
 
 @lru_cache(maxsize=4096)
-def _bare(character: str) -> str:
-    """A character of a folded text without what is put on it or cannot be seen."""
+def _strip(character: str) -> str:
+    """Strip a folded character: "" for an accent, `_HIDDEN` for an invisible character."""
     category = unicodedata.category(character)
     if category in ("Mn", "Me"):
         return ""
@@ -85,19 +85,19 @@ def _trie(words: Iterable[str]) -> Trie:
 
 
 def _whole_words(root: Trie) -> str:
-    """The same for whole words only.
+    """A regular expression that matches the words of a trie as whole words only.
 
-    Not \\b: a word may begin or end with something that is not a letter ("c++"). What stands before a
-    word is looked at after its first character, so that the search passes over all others at once.
+    Not \\b: a word may begin or end with a non-letter ("c++"). The look-behind comes after the first
+    character of a word, so the search skips all positions where no word can start.
     """
     branches = [rf"{re.escape(c)}(?<!\w.){_pattern(below)}" for c, below in root.items()]
     return rf"(?:{'|'.join(branches)})(?!\w)"
 
 
 def _pattern(node: Trie) -> str:
-    """A regular expression for the words of a trie, longest first.
+    """A regular expression that matches the words of a trie, longest first.
 
-    A flat alternation would try every word at every position: 0.3 s for 10,000 words and 16 KiB.
+    A flat alternation would try every word at every position: 0.3 s for 10,000 words and 16 KiB of text.
     """
     prefix = ""
     while len(node) == 1 and "" not in node:

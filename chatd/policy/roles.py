@@ -7,28 +7,28 @@ from collections.abc import Mapping, Sequence
 from chatd.errors import ChatdError
 
 PERMISSIONS: dict[str, str] = {
-    "message.read": "read the history of rooms one is in",
-    "message.send": "write in rooms one is in",
-    "room.list": "see which rooms there are",
+    "message.read": "read the history of their rooms",
+    "message.send": "send messages to their rooms",
+    "room.list": "list rooms",
     "room.join": "join and leave rooms",
-    "room.create": "make rooms",
+    "room.create": "create rooms",
     "room.topic": "set a room's topic",
-    "room.closed": "enter rooms that do not admit guests",
-    "dm.send": "write to a person directly, and be written to",
+    "room.closed": "join rooms that are closed to guests",
+    "dm.send": "send and receive direct messages",
     "presence.read": "see who is in a room and who is online",
-    "search": "search the messages of rooms one is in",
-    "away.set": "say that one is away",
-    "moderate.kick": "end sessions, put people out of rooms",
-    "moderate.ban": "ban people and see the bans",
-    "moderate.mute": "mute people",
-    "moderate.redact": "erase messages",
-    "room.hold": "hold a room's messages, so that nothing erases them",
-    "announce": "say something to everybody",
-    "role.show": "see roles and what they may do",
-    "role.set": "give people another role",
-    "user.list": "see every user",
-    "device.revoke": "end a device's certificate",
-    "stats.read": "see the server's figures",
+    "search": "search the messages of their rooms",
+    "away.set": "set an away text",
+    "moderate.kick": "end users' sessions, remove users from rooms",
+    "moderate.ban": "ban users, list bans",
+    "moderate.mute": "mute users",
+    "moderate.redact": "redact messages",
+    "room.hold": "put rooms on hold, so that no message there is removed",
+    "announce": "send announcements to everybody",
+    "role.show": "see the roles and their permissions",
+    "role.set": "change users' roles",
+    "user.list": "list all users",
+    "device.revoke": "revoke devices",
+    "stats.read": "read the server's statistics",
 }
 EVERYTHING = "*"
 
@@ -42,19 +42,18 @@ DEFAULT_ROLES: dict[str, list[str]] = {
 
 
 class Roles:
-    """What each role may do."""
+    """The permissions of each role."""
 
     def __init__(self, permissions: Mapping[str, Sequence[str]]) -> None:
-        """Raises E600 for a permission that does not exist."""
+        """Raises E600 for an unknown permission."""
         self._permissions = {role: _expand(role, names) for role, names in permissions.items()}
         self.names = frozenset(self._permissions)
 
     def allows(self, role: str, permission: str) -> bool:
-        """Whether a role has a permission; a role that does not exist has none."""
+        """Whether a role has a permission. An unknown role has none."""
         return permission in self._permissions.get(role, frozenset())
 
     def permissions(self, role: str) -> frozenset[str]:
-        """All permissions of a role."""
         return self._permissions.get(role, frozenset())
 
 

@@ -1,1 +1,1 @@
-"""Wire protocol, sans-IO: frames, messages, text rules. Specified in docs/protocol.md."""
+"""The wire protocol without I/O: frames, requests, events, rules for text. docs/protocol.md specifies it."""

@@ -1,4 +1,4 @@
-"""Parse durations as people write them, on the command line and in the chat."""
+"""Durations as people write them on the command line and in the chat: 30m, 2h, 1h30m."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 # Seconds in each unit, largest first.
 UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PART = re.compile(r"([0-9]{1,9})([dhms])")
-# What the server takes at most (chatd.proto.requests.Seconds).
-LONGEST = 10 * 366 * 86_400
+# Ten years; `requests.Seconds` has the same bound.
+MAX_SECONDS = 10 * 366 * 86_400
 
 
 def parse_duration(text: str) -> int:
-    """Seconds in "30m", "2h", "7d" or "1h30m". Raises ValueError with a sentence to show."""
+    """Convert "30m", "2h", "7d" or "1h30m" to seconds. Raises ValueError with a sentence to show."""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text[:40]!r} is not a duration; write for example 30m, 2h or 7d")
+        raise ValueError(f"{text[:40]!r} is not a duration; write 30m, 2h or 7d, for example")
     seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
     if seconds == 0:
-        raise ValueError("a duration is longer than nothing")
-    if seconds > LONGEST:
-        raise ValueError(f"{text[:40]!r} is too long; leave the duration out for no end")
+        raise ValueError("a duration must be longer than 0 seconds")
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{text[:40]!r} is too long; omit the duration for no time limit")
     return seconds

@@ -1,7 +1,7 @@
-"""What the server sends: replies, logged events (with a sequence number) and passing notices.
+"""Frames from the server: replies, logged events (with a sequence number) and notices that are not logged.
 
-The server builds these as plain objects (it encodes each once); clients read them through the typed
-models here, which ignore fields they do not know so that newer servers can say more.
+The server builds them as plain dicts and encodes each once. Clients read them through these models, which
+ignore unknown fields, so newer servers may add some. The docstrings appear in docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from chatd.proto.text import visible
 
 
 class FromServer(BaseModel):
-    """Common to everything a client receives."""
+    """Base of everything a client receives."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     type: str
 
 
 class SessionLimits(BaseModel):
-    """What this session may do, told at the welcome. Lengths in characters, times in seconds."""
+    """The limits of a session, sent in `welcome`. Lengths are in characters, times in seconds."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     message_chars: int
@@ -37,7 +37,7 @@ class SessionLimits(BaseModel):
 
 
 class Welcome(FromServer):
-    """First frame of an admitted session: connected means this was received."""
+    """The session is admitted. Always the first frame; a client is connected once it has received it."""
 
     type: Literal["welcome"]
     protocol: int
@@ -57,7 +57,7 @@ class Welcome(FromServer):
 
 
 class Ok(FromServer):
-    """The request with this label was carried out; ``result`` depends on the request."""
+    """The request `id` succeeded; `result` depends on the request."""
 
     type: Literal["ok"]
     id: int
@@ -65,7 +65,7 @@ class Ok(FromServer):
 
 
 class Error(FromServer):
-    """The request with this label (0: no usable label) was refused."""
+    """The request `id` was refused; 0 if it had no usable `id`."""
 
     type: Literal["error"]
     id: int
@@ -75,14 +75,14 @@ class Error(FromServer):
 
 
 class Logged(FromServer):
-    """An event of the log: ``seq`` orders it, ``at`` is the server's time in ms since 1970 UTC."""
+    """Base of the events in the log: ``seq`` orders them, ``at`` is the time in ms since 1970 UTC."""
 
     seq: int
     at: int
 
 
 class Message(Logged):
-    """What a person wrote, as ``user`` on ``device`` with the role held at that moment."""
+    """A person wrote a message. `role` is the sender's role at that moment."""
 
     type: Literal["message"]
     room: str
@@ -96,7 +96,7 @@ class Message(Logged):
 
 
 class Joined(Logged):
-    """A user became a member of a room, by their own wish or ``by`` another's."""
+    """A user became a member of a room. `by` differs from `user` if somebody else did it."""
 
     type: Literal["joined"]
     room: str
@@ -106,7 +106,7 @@ class Joined(Logged):
 
 
 class Parted(Logged):
-    """A user stopped being a member; ``by`` another user means that they were put out."""
+    """A user left a room, or was removed from it if `by` is another user."""
 
     type: Literal["parted"]
     room: str
@@ -116,7 +116,7 @@ class Parted(Logged):
 
 
 class RoomCreated(Logged):
-    """A room came into being."""
+    """A room was created."""
 
     type: Literal["room_created"]
     room: str
@@ -126,7 +126,7 @@ class RoomCreated(Logged):
 
 
 class DmOpened(Logged):
-    """Two users wrote to each other for the first time."""
+    """Two users started a direct conversation."""
 
     type: Literal["dm_opened"]
     room: str
@@ -142,7 +142,7 @@ class TopicSet(Logged):
 
 
 class Redacted(Logged):
-    """The message ``target`` has been erased: forget its text."""
+    """The message with seq `target` was redacted: delete its text."""
 
     type: Literal["redacted"]
     room: str
@@ -152,7 +152,7 @@ class Redacted(Logged):
 
 
 class Expired(Logged):
-    """The room's messages up to ``upto`` have been erased by its retention time."""
+    """The room's `count` messages up to seq `upto` passed the retention time: delete their texts."""
 
     type: Literal["expired"]
     room: str
@@ -161,7 +161,7 @@ class Expired(Logged):
 
 
 class Held(Logged):
-    """The room's messages are held (``on``) or no longer held."""
+    """The room is on hold (`on` true), or the hold has ended."""
 
     type: Literal["held"]
     room: str
@@ -171,7 +171,7 @@ class Held(Logged):
 
 
 class Announcement(Logged):
-    """Said to everybody."""
+    """An announcement to everybody."""
 
     type: Literal["announcement"]
     body: str
@@ -179,10 +179,10 @@ class Announcement(Logged):
 
 
 class Presence(FromServer):
-    """Somebody in a shared room came (online), left (offline) or is away with a text.
+    """A user in a shared room came online, went offline or set or ended an away text.
 
-    Whom an admin put out has a ``cause``, "kicked" or "banned", ``by`` whom and perhaps for a ``reason``;
-    they may have been offline before.
+    If a kick or ban ended the presence, `cause` is "kicked" or "banned", with `by` and perhaps `reason`; such
+    a user may already have been offline.
     """
 
     type: Literal["presence"]
@@ -190,33 +190,33 @@ class Presence(FromServer):
     user: str
     state: Literal["online", "offline", "away"]
     text: str = ""
-    # Not a Literal: a newer server may know more of them.
+    # Not a Literal: newer servers may send other causes.
     cause: str | None = None
     by: str | None = None
     reason: str | None = None
 
 
 class PingEvent(FromServer):
-    """The server heard nothing for half the idle time; answer with a ping request."""
+    """The server received nothing for half the idle time: answer with a `ping` request."""
 
     type: Literal["ping"]
 
 
 class Lagged(FromServer):
-    """Live events stopped (the hub restarted, or this client was too slow): send resume."""
+    """Live events stopped because the hub restarted: send `resume`."""
 
     type: Literal["lagged"]
 
 
 class Slowed(FromServer):
-    """The rate limit holds this session's requests back; nothing is lost."""
+    """The rate limit delays this session's requests; none is lost."""
 
     type: Literal["slowed"]
     seconds: int
 
 
 class Bye(FromServer):
-    """The server ends the session. ``retry`` says whether connecting again can help."""
+    """The session ends. `retry` says whether connecting again can help."""
 
     type: Literal["bye"]
     code: str
@@ -237,9 +237,9 @@ _VALIDATE: dict[str, Any] = {name: TypeAdapter(model).validate_python for name, 
 
 
 def parse_from_server(message: JsonObject) -> AnyFromServer | None:
-    """The typed form of a decoded frame; None for a type this client does not know (a newer server).
+    """Parse a decoded frame. Return None for an unknown type, which a newer server may send.
 
-    Raises E100 when a known type does not have its shape.
+    Raises E100 if a frame of a known type is malformed.
     """
     validate = _VALIDATE.get(kind) if isinstance(kind := message.get("type"), str) else None
     if validate is None:
@@ -252,12 +252,12 @@ def parse_from_server(message: JsonObject) -> AnyFromServer | None:
     return event
 
 
-def error_frame(label: int, error: ChatdError) -> JsonObject:
-    """The refusal of one request. A reason often quotes what was asked for, in whatever characters."""
+def error_frame(request_id: int, error: ChatdError) -> JsonObject:
+    """Build the reply to a refused request. Reasons may quote the request, so escape what cannot be shown."""
     reason = visible(error.reason, newlines=False)
-    return {"type": "error", "id": label, "code": error.code, "reason": reason, "fix": error.fix}
+    return {"type": "error", "id": request_id, "code": error.code, "reason": reason, "fix": error.fix}
 
 
 def bye_frame(error: ChatdError, *, retry: bool) -> JsonObject:
-    """The end of a session, in words."""
+    """Build the last frame of a session."""
     return {"type": "bye", "code": error.code, "reason": error.reason, "fix": error.fix, "retry": retry}

@@ -1,9 +1,8 @@
 """Frames: the length-prefixed JSON objects inside envelope records.
 
-A frame is a u32 big-endian length followed by that many bytes of UTF-8 JSON holding one object. A
-record carries whole frames only, so no peer ever has to keep half a frame. The reader is stricter
-than JSON: no duplicate keys, no NaN, no infinity, integers within +-2**53 (what every language's JSON
-library keeps exactly), bounded depth and widths. All bounds are checked on at most 64 KiB.
+A frame is a u32 big-endian length and that many bytes of UTF-8 JSON, one object. A record carries whole
+frames only, so no peer has to buffer part of a frame. Decoding is stricter than JSON: no duplicate keys, no
+NaN or infinity, integers within +-2**53 (exact in every language's JSON library), bounded depth and width.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ import orjson
 from chatd.errors import ChatdError
 
 HEADER_SIZE = 4
-# One record's plaintext, so that a full frame still fits one record (docs/protocol.md, "Limits").
+# The plaintext of one record: every frame fits a record.
 FRAME_LIMIT = 64 * 1024
 PAYLOAD_LIMIT = FRAME_LIMIT - HEADER_SIZE
-# Deepest frame the server sends is reply > result > list > event; requests need 2.
+# The deepest frame is a reply: reply > result > list > event. Requests need 2.
 DEPTH_LIMIT = 8
 MAP_LIMIT = 64
 ARRAY_LIMIT = 1024
@@ -33,18 +32,15 @@ JsonObject = dict[str, Any]
 
 
 def encode(message: JsonObject) -> bytes:
-    """One frame, header included. Raises ValueError when it is over `FRAME_LIMIT`: a defect of ours."""
+    """Encode one frame, header included. Raises ValueError over `FRAME_LIMIT`: a defect of the caller."""
     return frame(compact(message))
 
 
 def compact(value: Any) -> bytes:
-    """``value`` as JSON without blanks, in UTF-8. Raises UnicodeEncodeError for a lone surrogate.
-
-    Reading needs more than orjson: see `_decode_flat`.
-    """
+    """Encode ``value`` as UTF-8 JSON without whitespace. Raises UnicodeEncodeError for a lone surrogate."""
     try:
         return orjson.dumps(value)
-    except TypeError:  # lone surrogates, integers over 64 bits: Python's own writer knows what to say
+    except TypeError:  # lone surrogates, integers over 64 bits: the json module handles or reports them
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -56,7 +52,7 @@ def frame(payload: bytes) -> bytes:
 
 
 def split(record: bytes) -> Iterator[bytes]:
-    """The payloads of the frames in one record's plaintext. Raises E100 unless it holds whole frames."""
+    """Yield the payload of each frame in a record's plaintext. Raises E100 unless it holds whole frames."""
     position, end = 0, len(record)
     while position < end:
         start = position + HEADER_SIZE
@@ -68,25 +64,25 @@ def split(record: bytes) -> Iterator[bytes]:
 
 
 def decode(payload: bytes) -> JsonObject:
-    """Read one frame's payload strictly. Raises E101 over a limit, E102 for anything but an object."""
+    """Decode one frame's payload strictly. Raises E101 over a limit, E102 for anything but an object."""
     if len(payload) > PAYLOAD_LIMIT:
         raise ChatdError("E101", f"a frame is over {PAYLOAD_LIMIT} bytes")
     return _decode_flat(payload) or _decode_any(payload)
 
 
 def _decode_flat(payload: bytes) -> JsonObject | None:
-    """A request as nearly all are: short, flat, without escapes; None for anything else or wrong.
+    """Decode a short, flat object without escapes, as nearly all requests are; return None for all others.
 
-    In a quarter of the time of `_decode_any`, to which the same limits apply. orjson takes the last of
-    two equal keys; without escapes each string has two quotes, so the count of quotes tells of a lost key.
+    Takes a quarter of the time of `_decode_any` and enforces the same limits. orjson keeps only the last of
+    two equal keys. Without escapes each string has two quotes, so counting quotes reveals a dropped key.
     """
-    brackets = payload.count(b"{") + payload.count(b"[")  # before parsing: see `_check_depth`
+    brackets = payload.count(b"{") + payload.count(b"[")  # before parsing, see `_check_depth`
     if len(payload) > STRING_LIMIT or brackets > DEPTH_LIMIT or b"\\" in payload:
         return None
     try:
         value = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return None  # the other way finds words for it
+        return None  # `_decode_any` reports the error
     if type(value) is not dict or len(value) > MAP_LIMIT:
         return None
     strings = len(value)
@@ -104,7 +100,7 @@ def _decode_flat(payload: bytes) -> JsonObject | None:
 
 def _decode_any(payload: bytes) -> JsonObject:
     try:
-        # Not json.loads(bytes): that guesses UTF-16/32 and lets surrogates pass.
+        # Not json.loads(bytes): it guesses UTF-16 and UTF-32 and accepts surrogates.
         text = payload.decode("utf-8")
         _check_depth(text)
         value = _DECODER.decode(text)
@@ -119,16 +115,16 @@ def _decode_any(payload: bytes) -> JsonObject:
 
 
 def _check_depth(text: str) -> None:
-    """Before parsing, because the parser recurses on the C stack: 64 KiB of "[" end the process in a
-    thread with a small stack (measured: stacks of 128 KiB and less)."""
+    """Raises E102 over `DEPTH_LIMIT`. Must run before parsing: the parser recurses on the C stack, and
+    64 KiB of "[" crash a thread whose stack has 128 KiB or less."""
     if text.count("[") + text.count("{") <= DEPTH_LIMIT:
         return
-    rest = _STRINGS.sub("", text)
+    brackets = _STRINGS.sub("", text)
     for _ in range(DEPTH_LIMIT):
-        rest, innermost = _INNERMOST.subn("", rest)
-        if not innermost:
+        brackets, removed = _INNERMOST.subn("", brackets)
+        if not removed:
             break
-    if "[" in rest or "{" in rest:
+    if "[" in brackets or "{" in brackets:
         raise ChatdError("E102", f"a frame is nested deeper than {DEPTH_LIMIT}")
 
 
@@ -141,19 +137,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
         raise ValueError(f"an object has more than {MAP_LIMIT} keys")
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("an object has a key twice")
+        raise ValueError("an object has a duplicate key")
     return result
 
 
 def _integer(digits: str) -> int:
-    # 2**53 has 16 digits; the check comes first because int() is quadratic in the digits.
+    # 2**53 has 16 digits. Check the length first: int() is quadratic in the number of digits.
     if len(digits) > 17 or abs(value := int(digits)) > INTEGER_LIMIT:
         raise ValueError("an integer is over 2^53")
     return value
 
 
 def _fraction(text: str) -> float:
-    # Figures in stats have fractions; no request does.
+    # Only stats have fractions; no request does.
     if len(text) > 32 or not math.isfinite(value := float(text)):
         raise ValueError("a number is out of range")
     return value
@@ -181,13 +177,13 @@ def _check_bounds(value: JsonObject | list[Any]) -> None:
 def _check_string(text: str) -> None:
     if len(text) > STRING_LIMIT:
         raise ChatdError("E101", f"a string is over {STRING_LIMIT} characters")
-    # A lone surrogate can be written as an escape; it could never be encoded again.
+    # JSON escapes can express a lone surrogate, which could not be encoded again.
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise ChatdError("E102", "a string has a lone surrogate")
 
 
-# An unterminated string ends with the text: were it no match, each of its escaped quotes would be tried
-# as a start, which is quadratic (8 s of the hub's time for one frame of 64 KiB).
+# Also matches an unterminated string. Otherwise each of its escaped quotes would be tried as the start of
+# a string, which is quadratic: 8 s of CPU for one frame of 64 KiB.
 _STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")
 _DECODER = json.JSONDecoder(

@@ -11,7 +11,7 @@ def take_message(buffer: bytearray, limit: int, code: str, *, least: int = 1) ->
     """Remove and return the first message in ``buffer``; None while it is incomplete.
 
     The length is checked as soon as it is there: raises ChatdError ``code`` unless it is ``least`` to
-    ``limit``, so a peer cannot make this side buffer more than that.
+    ``limit``, so a peer cannot make this side buffer more than ``limit``.
     """
     if len(buffer) < LENGTH_SIZE:
         return None

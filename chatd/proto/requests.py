@@ -1,6 +1,7 @@
-"""Every request a client can make, as one table: its fields, the permission it needs, how it is handled.
+"""The table of requests: their fields, the permission each needs, how each is handled.
 
-The permission is a column here and is checked in one place (`chatd.hub.state.authorize`), never in a handler.
+One place (`chatd.hub.state.authorize`) checks the permission column; handlers never do. The docstrings of the
+requests appear in docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -11,21 +12,23 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chatd.errors import ChatdError
+from chatd.proto.durations import MAX_SECONDS
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject
-from chatd.proto.text import visible
+from chatd.proto.text import NAME_CHARS, visible
 
 Count = Annotated[int, Field(ge=0, le=INTEGER_LIMIT)]
-Label = Annotated[int, Field(ge=1, le=INTEGER_LIMIT)]
-# A name is at most 32 characters; a direct conversation "@name,name" at most 66. The rules are in text.py.
-NameText = Annotated[str, Field(max_length=32)]
-RoomText = Annotated[str, Field(max_length=66)]
+RequestId = Annotated[int, Field(ge=1, le=INTEGER_LIMIT)]
+# Only the lengths are checked here; `chatd.proto.text` has the rules for names.
+NameText = Annotated[str, Field(max_length=NAME_CHARS)]
+# The longest is a direct conversation, "@name,name".
+RoomText = Annotated[str, Field(max_length=2 * NAME_CHARS + 2)]
 ReasonText = Annotated[str, Field(max_length=256)]
 BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
 MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 # Events in one page of resume, history and search.
 PAGE_LIMIT = 500
 PageSize = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
-Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86_400)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
 
 
 class RequestKind(Enum):
@@ -60,25 +63,25 @@ class Spec(NamedTuple):
 
 
 class Request(BaseModel):
-    """Common to all requests: ``id`` is the client's label, repeated in the reply."""
+    """Base of all requests. The client chooses ``id``, and the reply repeats it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     spec: ClassVar[Spec]
     type: str
-    id: Label
+    id: RequestId
 
 
 class Ping(Request):
-    """Ask for a sign of life; also the answer to the server's ping event."""
+    """Ask whether the server is alive. Also answers the server's `ping`."""
 
     spec = Spec(None, True, 0.1, RequestKind.WORKER)
     type: Literal["ping"]
 
 
 class Resume(Request):
-    """Fetch what was missed after ``after`` and, when nothing more is missing, go live.
+    """Fetch the events after seq `after`; the session goes live once none is left.
 
-    Without ``after`` the session goes live at the present head of the log.
+    Without `after` it goes live at the current head of the log.
     """
 
     spec = Spec(None, True, 0.1, RequestKind.READ)
@@ -87,7 +90,7 @@ class Resume(Request):
 
 
 class Send(Request):
-    """Say something in a room ("#name") or to a user ("@name")."""
+    """Send a message to a room ("#name"), a user ("@name") or a direct conversation ("@one,two")."""
 
     spec = Spec("message.send", True, 1, RequestKind.SEND)
     type: Literal["send"]
@@ -99,7 +102,7 @@ class Send(Request):
 
 
 class History(Request):
-    """A page of a room's events, oldest first, before or after a sequence number."""
+    """Fetch a page of a room's events, before or after a seq."""
 
     spec = Spec("message.read", True, 0.1, RequestKind.READ)
     type: Literal["history"]
@@ -110,7 +113,7 @@ class History(Request):
 
 
 class Search(Request):
-    """Messages with all words of ``query``; from:NAME in:#room since:2h narrow it."""
+    """Find messages that contain all words of `query`; from:NAME, in:#room and since:2h narrow the search."""
 
     spec = Spec("search", True, 1, RequestKind.READ)
     type: Literal["search"]
@@ -120,7 +123,7 @@ class Search(Request):
 
 
 class Create(Request):
-    """Make a room and join it."""
+    """Create a room and join it."""
 
     spec = Spec("room.create", False, 1)
     type: Literal["create"]
@@ -130,7 +133,7 @@ class Create(Request):
 
 
 class Join(Request):
-    """Become a member of a room."""
+    """Join a room."""
 
     spec = Spec("room.join", True, 1)
     type: Literal["join"]
@@ -138,7 +141,7 @@ class Join(Request):
 
 
 class Part(Request):
-    """Stop being a member of a room."""
+    """Leave a room."""
 
     spec = Spec("room.join", True, 1)
     type: Literal["part"]
@@ -146,7 +149,7 @@ class Part(Request):
 
 
 class Rooms(Request):
-    """The rooms this user may see."""
+    """List the rooms the user is in or may join."""
 
     spec = Spec("room.list", True, 1)
     type: Literal["rooms"]
@@ -154,7 +157,7 @@ class Rooms(Request):
 
 
 class Who(Request):
-    """The members of a room the asker is in."""
+    """List the members of a room the user is in."""
 
     spec = Spec("presence.read", True, 1)
     type: Literal["who"]
@@ -163,7 +166,7 @@ class Who(Request):
 
 
 class Whois(Request):
-    """One user: role, devices, presence, shared rooms."""
+    """Show a user: role, devices, presence, shared rooms."""
 
     spec = Spec("presence.read", True, 1)
     type: Literal["whois"]
@@ -180,7 +183,7 @@ class Topic(Request):
 
 
 class Away(Request):
-    """Say that one is away and why; an empty text says that one is back."""
+    """Set the away text; an empty text ends being away."""
 
     spec = Spec("away.set", True, 1)
     type: Literal["away"]
@@ -188,7 +191,7 @@ class Away(Request):
 
 
 class Kick(Request):
-    """End a user's sessions now, or take them out of one room."""
+    """End a user's sessions, or remove the user from one room."""
 
     spec = Spec("moderate.kick", False, 1)
     type: Literal["kick"]
@@ -199,7 +202,7 @@ class Kick(Request):
 
 
 class Ban(Request):
-    """End a user's sessions and refuse new ones, for ``seconds`` or until unbanned."""
+    """End a user's sessions and refuse new ones, for `seconds` or until `unban`."""
 
     spec = Spec("moderate.ban", False, 1)
     type: Literal["ban"]
@@ -210,7 +213,7 @@ class Ban(Request):
 
 
 class Unban(Request):
-    """End a ban."""
+    """End a ban, or the waiting time after a kick."""
 
     spec = Spec("moderate.ban", False, 1)
     type: Literal["unban"]
@@ -218,7 +221,7 @@ class Unban(Request):
 
 
 class Bans(Request):
-    """The bans in force."""
+    """List the bans in force."""
 
     spec = Spec("moderate.ban", True, 1)
     type: Literal["bans"]
@@ -226,7 +229,7 @@ class Bans(Request):
 
 
 class Mute(Request):
-    """Refuse what a user sends, in one room or everywhere."""
+    """Refuse a user's messages, in one room or everywhere."""
 
     spec = Spec("moderate.mute", False, 1)
     type: Literal["mute"]
@@ -238,7 +241,7 @@ class Mute(Request):
 
 
 class Unmute(Request):
-    """End a mute."""
+    """End the mute of a user in the same `room`."""
 
     spec = Spec("moderate.mute", False, 1)
     type: Literal["unmute"]
@@ -247,7 +250,7 @@ class Unmute(Request):
 
 
 class Redact(Request):
-    """Erase a message's text for everybody and for good; that it was there stays in the log."""
+    """Remove a message's text for everybody, permanently. The log still shows that there was a message."""
 
     spec = Spec("moderate.redact", False, 1, names_entry=True)
     type: Literal["redact"]
@@ -257,7 +260,7 @@ class Redact(Request):
 
 
 class Hold(Request):
-    """Hold a room (or let it go): while it is held, neither retention nor redact erases there."""
+    """Put a room on hold, or end the hold: meanwhile neither retention nor `redact` removes messages."""
 
     spec = Spec("room.hold", True, 1)
     type: Literal["hold"]
@@ -267,7 +270,7 @@ class Hold(Request):
 
 
 class Announce(Request):
-    """Say something to everybody, in no room."""
+    """Send an announcement to everybody."""
 
     spec = Spec("announce", False, 1)
     type: Literal["announce"]
@@ -275,7 +278,7 @@ class Announce(Request):
 
 
 class RoleSet(Request):
-    """Give a user another role."""
+    """Set a user's role."""
 
     spec = Spec("role.set", False, 1)
     type: Literal["role_set"]
@@ -284,7 +287,7 @@ class RoleSet(Request):
 
 
 class RoleShow(Request):
-    """The permissions of every role, or the role of one user."""
+    """Show the permissions of every role, or the role of one user."""
 
     spec = Spec("role.show", True, 1)
     type: Literal["role_show"]
@@ -292,7 +295,7 @@ class RoleShow(Request):
 
 
 class Users(Request):
-    """Every user with role, devices and presence."""
+    """List all users with role, devices and presence."""
 
     spec = Spec("user.list", True, 1)
     type: Literal["users"]
@@ -300,7 +303,7 @@ class Users(Request):
 
 
 class Revoke(Request):
-    """End a device's certificate and its sessions, for good."""
+    """Revoke a device's certificate permanently and end its sessions."""
 
     spec = Spec("device.revoke", False, 1)
     type: Literal["revoke"]
@@ -311,14 +314,14 @@ class Revoke(Request):
 
 
 class Stats(Request):
-    """Counters and the state of every process."""
+    """Show counters and the state of every process."""
 
     spec = Spec("stats.read", True, 1, RequestKind.STATS)
     type: Literal["stats"]
 
 
 class UserAdd(Request):
-    """Register a user's new device by its certificate's serial. Only on the box (chatd user add)."""
+    """Register a user's device by its certificate's serial number; on the server's own socket only."""
 
     spec = Spec("operate", False, 1)
     type: Literal["user_add"]
@@ -336,14 +339,14 @@ AnyRequest = (
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__
 }
-# What `model_validate` calls, without the call.
+# What `model_validate` calls; calling it directly saves a call on each request.
 _VALIDATE: dict[str, Any] = {
     name: model.__pydantic_validator__.validate_python for name, model in REQUESTS.items()
 }
 
 
 def parse_request(message: JsonObject) -> AnyRequest:
-    """The typed request in a decoded frame. Raises E102 naming the field, E103 for an unknown type."""
+    """Parse a decoded frame. Raises E102 naming the wrong field, E103 for an unknown type."""
     validate = _VALIDATE.get(kind) if isinstance(kind := message.get("type"), str) else None
     if validate is None:
         raise ChatdError("E103", f"there is no request {str(kind)[:40]!r}")
@@ -351,13 +354,13 @@ def parse_request(message: JsonObject) -> AnyRequest:
         request: AnyRequest = validate(message)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        # A field that should not be there is named by the peer.
+        # The peer may have chosen the field's name.
         field = visible(".".join(str(part) for part in first["loc"])[:80], newlines=False)
         raise ChatdError("E102", f"{kind}: field {field}: {first['msg']}") from None
     return request
 
 
-def label_of(message: JsonObject) -> int:
-    """The label to answer a bad request with: its ``id`` where that is usable, else 0."""
-    label = message.get("id")
-    return label if isinstance(label, int) and not isinstance(label, bool) and label > 0 else 0
+def request_id_of(message: JsonObject) -> int:
+    """The ``id`` of a request, to answer a malformed one; 0 if it has no usable ``id``."""
+    request_id = message.get("id")
+    return request_id if type(request_id) is int and request_id > 0 else 0

@@ -1,7 +1,7 @@
-"""Names and texts: what may be called how, and how hostile text is made harmless.
+"""Rules for names, and escaping that makes hostile text harmless.
 
-Names are ASCII on purpose: that ends NFC/NFKC twins, confusable letters and bidi tricks in the one
-place where they would let somebody pass for somebody else.
+Names are ASCII on purpose: Unicode look-alikes, NFC/NFKC twins and bidi controls would let one user
+impersonate another.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from chatd.errors import ChatdError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
 NAME_CHARS = 32
-# Words that mean somebody or something else in the product.
+# Names that have a meaning of their own in chatd.
 RESERVED = frozenset(("all", "box", "chatd", "everyone", "here", "nobody", "operator", "server", "system"))
-# Marks on one letter; more is an attack on the lines above and below ("zalgo").
+# Marks on one letter; more overwrite the lines above and below ("zalgo" text).
 COMBINING_LIMIT = 8
 TRUNCATION_MARK = "... [truncated]"
 _TAB = "    "
 
 
 def check_name(text: str, what: str = "name") -> str:
-    """The name itself if it is valid. Raises E403 saying what is wrong with it."""
+    """Return a valid name unchanged. Raises E403 saying what is wrong with it."""
     if not NAME.fullmatch(text):
         raise ChatdError("E403", f"the {what} {_fault(text)}")
     if text in RESERVED:
@@ -31,16 +31,16 @@ def check_name(text: str, what: str = "name") -> str:
 
 
 def check_room(text: str) -> str:
-    """The room's name itself if it is "#" and a valid name. Raises E403 saying what is wrong with it."""
+    """Return a valid room name ("#" and a name) unchanged. Raises E403 saying what is wrong with it."""
     if not text.startswith("#"):
-        raise ChatdError("E403", "the name of a room starts with #", "write #name")
+        raise ChatdError("E403", "a room name must start with #", "write #name")
     if not NAME.fullmatch(text[1:]):
-        raise ChatdError("E403", f"the room's name {_fault(text[1:])}")
+        raise ChatdError("E403", f"the room name {_fault(text[1:])}")
     return text
 
 
 def _fault(text: str) -> str:
-    """What is wrong with a name that does not match `NAME`; goes on after "the name"."""
+    """Describe why a name does not match `NAME`, to follow "the name"."""
     if not text:
         return "is empty"
     if len(text) > NAME_CHARS:
@@ -55,13 +55,13 @@ def _fault(text: str) -> str:
 
 
 def dm_room(one: str, other: str) -> str:
-    """The conversation of two users: "@alice,bob", the same for both. With oneself: "@alice,alice"."""
+    """Name the direct conversation of two users: "@alice,bob" for both; with oneself, "@alice,alice"."""
     first, second = sorted((one, other))
     return f"@{first},{second}"
 
 
 def dm_members(room: str) -> tuple[str, str] | None:
-    """The two users of a conversation, None for anything that is not one."""
+    """Return the two users of a direct conversation; None if ``room`` is not one."""
     first, comma, second = room[1:].partition(",")
     if room[:1] != "@" or not comma:
         return None
@@ -69,18 +69,17 @@ def dm_members(room: str) -> tuple[str, str] | None:
 
 
 def visible(text: str, *, newlines: bool = True) -> str:
-    r"""The text with everything that is not plainly shown written out, as \x1b or \u202e.
+    r"""Escape everything that a terminal or window would not plainly show, such as \x1b or \u202e.
 
-    An allow-list: printable characters stay, newlines (unless ``newlines`` is false), tabs become
-    spaces; controls, bidi controls, tags, invisible and unassigned characters are escaped. Applying
-    it twice changes nothing more.
+    An allow-list: printable characters stay, and newlines unless ``newlines`` is false; tabs become spaces;
+    controls, bidi controls, tags, invisible and unassigned characters are escaped. Idempotent.
     """
     if text.isascii() and (text.replace("\n", "") if newlines else text).isprintable():
         return text
     text = text.replace("\r\n", "\n").replace("\t", _TAB)
     shown: list[str] = []
-    # Judged by what was put out before, not by what came in: else a joiner could stand after a letter
-    # that was escaped, and would be escaped itself the second time.
+    # Joiners and selectors are judged by the previous *output* character. By the input, a joiner could
+    # follow an escaped letter and would itself be escaped the second time.
     previous, marks = "", 0
     for index, character in enumerate(text):
         if character == "\n" and newlines:
@@ -90,7 +89,7 @@ def visible(text: str, *, newlines: bool = True) -> str:
         elif is_selector(character):
             plain = _selects(previous)
         else:
-            # Neither joiners nor selectors begin anew: marks between them pile up on one letter.
+            # Joiners and selectors do not reset the count: marks between them still sit on one letter.
             marks = marks + 1 if _is_mark(character) else 0
             plain = marks <= COMBINING_LIMIT and _is_plain(character)
         shown.append(character if plain else _escape(character))
@@ -98,36 +97,36 @@ def visible(text: str, *, newlines: bool = True) -> str:
     return "".join(shown)
 
 
-# Characters that are assigned and not controls, and still show nothing: the combining grapheme joiner,
-# Hangul, Khmer and Khitan fillers, Mongolian selectors, Braille blank, an empty note head.
+# Assigned characters that are not controls and still show nothing: the combining grapheme joiner, Hangul,
+# Khmer and Khitan fillers, Mongolian selectors, the Braille blank, the null notehead.
 _BLANK = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0\U00016fe4\U0001d159"
 )
 _JOINERS = frozenset("\u200c\u200d")
-# Letters of scripts without capitals (Arabic, Indic), their marks, and the parts of emoji. Latin, Greek
-# and Cyrillic need no joiner; between their letters it could only hide something.
+# Letters of scripts without capitals (Arabic, Indic), their marks, and parts of emoji. Latin, Greek and
+# Cyrillic letters need no joiner; between them it could only hide something.
 _JOINED_CATEGORIES = frozenset(("Lo", "Mn", "Mc", "So", "Sm", "Sk"))
-# Emoji, keycaps, mathematical signs, ideographs.
+# Emoji, keycaps, mathematical signs, ideographs: characters that have variants.
 _SELECTED_CATEGORIES = frozenset(("So", "Sm", "Sk", "Po", "Pd", "Nd", "Lo"))
 
 
 def is_selector(character: str) -> bool:
-    """Whether this is a variation selector, which shows nothing but changes what stands before it."""
+    """Whether this is a variation selector: invisible, it changes the look of the character before it."""
     return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
 
 
 def _is_plain(character: str) -> bool:
-    # isprintable() is false for all spaces but U+0020; the others take up room and hide nothing.
+    # isprintable() is false for all spaces but U+0020. The others are as wide as they look.
     return character not in _BLANK and (character.isprintable() or unicodedata.category(character) == "Zs")
 
 
 def _is_mark(character: str) -> bool:
-    # Not combining() != 0: that is 0 for the Thai and Tibetan marks that are piled up most.
+    # Not combining() != 0: it is 0 for the Thai and Tibetan marks that zalgo text uses most.
     return unicodedata.category(character)[0] == "M"
 
 
 def _joins(before: str, after: str, marks: int) -> bool:
-    """Whether a ZWJ or ZWNJ between these two means something: emoji sequences, Arabic, Indic scripts."""
+    """Whether a ZWJ or ZWNJ has a meaning between these two: emoji sequences, Arabic, Indic scripts."""
     if is_selector(after) or not (_is_joined(before) and _is_joined(after)):
         return False
     return not _is_mark(after) or marks < COMBINING_LIMIT
@@ -140,7 +139,7 @@ def _is_joined(character: str) -> bool:
 
 
 def _selects(before: str) -> bool:
-    """One selector after a character that has variants; more, or after a letter, carry hidden data."""
+    """Whether a selector may follow: once, after a character with variants. Others carry hidden data."""
     return before != "" and before not in _BLANK and unicodedata.category(before) in _SELECTED_CATEGORIES
 
 
@@ -152,22 +151,22 @@ def _escape(character: str) -> str:
 
 
 def clean_body(text: str) -> tuple[str, bool]:
-    """A message's text as it may be shown and whether that changed it. Raises E402 for nothing to show.
+    """Return a message's text as it may be shown, and whether anything was escaped.
 
-    Empty lines at both ends go; they, tabs and CRLF are laid out anew without anything being lost,
-    which does not count as a change.
+    Empty lines at both ends are removed, tabs and CRLF normalised; neither counts as a change. Raises E402 if
+    nothing visible is left.
     """
-    laid_out = text.replace("\r\n", "\n").replace("\t", _TAB).strip("\n")
-    shown = visible(laid_out)
+    normalised = text.replace("\r\n", "\n").replace("\t", _TAB).strip("\n")
+    shown = visible(normalised)
     if not shown.strip():
         raise ChatdError("E402")
-    return shown, shown != laid_out
+    return shown, shown != normalised
 
 
 def truncate(text: str, limit_chars: int, mark: str = TRUNCATION_MARK) -> tuple[str, bool]:
-    """At most ``limit_chars`` characters, mark included, and whether anything was cut off.
+    """Cut text to ``limit_chars`` characters, mark included. Return it and whether anything was cut.
 
-    A letter is not cut from its combining marks, nor an emoji in the middle of its sequence.
+    Never separates a letter from its combining marks, and never splits an emoji sequence.
     """
     if len(text) <= limit_chars:
         return text, False

@@ -1,6 +1,6 @@
-"""The record layer for ``security.encryption_enabled = false``: lengths without sealing.
+"""The record layer for ``security.encryption_enabled = false``: a length before each payload, no sealing.
 
-Same interface as the envelope's RecordSealer and RecordOpener, allowed on loopback only (docs/protocol.md).
+Has the interface of `chatd.crypto.records`; allowed on loopback only (docs/protocol.md, section 4).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from chatd.proto.length_prefix import LENGTH_SIZE, take_message
 
 
 class PlainSealer:
-    """Puts the length before a payload; a length of zero closes this direction."""
+    """Prefixes payloads with their length; a length of zero closes this direction."""
 
     def seal(self, payload: bytes) -> bytes:
         return len(payload).to_bytes(LENGTH_SIZE, "big") + payload
@@ -21,14 +21,14 @@ class PlainSealer:
 
 
 class PlainOpener:
-    """Takes payloads out of a stream. ``closed`` is set by the closing record."""
+    """Extracts payloads from a stream; ``closed`` once the closing record has come."""
 
     def __init__(self) -> None:
         self.closed = False
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Payloads completed by ``data``. Raises E101 for a length over the limit."""
+        """Return the payloads that ``data`` completes. Raises E101 over the limit, E100 after the close."""
         self._buffer += data
         payloads: list[bytes] = []
         while not self.closed:

@@ -10,7 +10,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.proto.events import error_frame
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode, split
-from chatd.proto.requests import RequestKind, Spec, label_of, parse_request
+from chatd.proto.requests import RequestKind, Spec, parse_request, request_id_of
 from chatd.worker.session import Phase, Session
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Dispatcher:
         except ChatdError as error:
             # A malformed request costs as much as a message, so that nobody can flood with them.
             self._throttle(session, 1.0)
-            self._loop.post(session, encode(error_frame(label_of(message), error)))
+            self._loop.post(session, encode(error_frame(request_id_of(message), error)))
         session.heard = time.monotonic()
 
     def _answer_ping(self, session: Session, label: int) -> None:

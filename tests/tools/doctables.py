@@ -1,8 +1,8 @@
-"""The tables of docs/protocol.md that are made from the code.
+"""Generate the tables of docs/protocol.md from the code.
 
-    python -m tests.tools.doctables        # write them into the document again
+    python -m tests.tools.doctables        # refresh the document
 
-Each stands between ``<!-- table NAME -->`` and ``<!-- end -->``; tests/unit/test_docs.py compares.
+Each table stands between ``<!-- table NAME -->`` and ``<!-- end -->``; tests/unit/test_docs.py compares them.
 """
 
 from __future__ import annotations
@@ -14,42 +14,46 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chatctl.client import _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
-from chatd.hub import reading
+from chatd.hub import hub, reading
 from chatd.hub.state import authorize, messages, moderation, queries, rooms
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
-from chatd.proto import events, frames, requests, text
+from chatd.proto import events, frames, lineage, requests, text
 from chatd.store import search_query
 from chatd.worker import dispatch, login, timers
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 _BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-# Common to all requests, to all events, and described in the prose.
-_ASKED = frozenset(("type", "id"))
-_TOLD = frozenset(("type", "id", "seq", "at"))
+# Fields that all requests or events have; the prose describes them.
+_REQUEST_FIELDS = frozenset(("type", "id"))
+_EVENT_FIELDS = frozenset(("type", "id", "seq", "at"))
 
 
 def requests_table() -> str:
-    """Every request: fields with bounds, permission, rate cost, whether it may be sent twice."""
+    """Every request: meaning, fields with bounds, permission, rate cost, whether it may be repeated."""
     rows = []
     for name, model in requests.REQUESTS.items():
         spec = model.spec
-        fields = _fields(model, _ASKED) or "-"
+        fields = _fields(model, _REQUEST_FIELDS) or "-"
         again = "yes" if spec.repeatable else "no"
-        rows.append((f"`{name}`", fields, _permission(spec.permission), f"{spec.cost:g}", again))
-    return _table(("Request", "Fields", "Permission", "Cost", "Repeatable"), rows)
+        rows.append(
+            (f"`{name}`", _meaning(model), fields, _permission(spec.permission), f"{spec.cost:g}", again)
+        )
+    return _table(("Request", "Effect", "Fields", "Permission", "Cost", "Repeatable"), rows)
 
 
 def events_table() -> str:
-    """Everything the server sends: fields, and whether it is part of the log."""
+    """Every frame from the server: meaning, fields, whether it is in the log."""
     rows = []
     for name, model in events.EVENTS.items():
         logged = "yes" if issubclass(model, events.Logged) else "no"
-        labelled = "`id`; " if "id" in model.model_fields else ""
-        rows.append((f"`{name}`", labelled + (_fields(model, _TOLD) or ("" if labelled else "-")), logged))
-    return _table(("Type", "Fields", "In the log"), rows)
+        with_id = ["`id`"] if "id" in model.model_fields else []
+        fields = "; ".join(filter(None, [*with_id, _fields(model, _EVENT_FIELDS)])) or "-"
+        rows.append((f"`{name}`", _meaning(model), fields, logged))
+    return _table(("Type", "Meaning", "Fields", "In the log"), rows)
 
 
 def codes_table() -> str:
@@ -59,22 +63,22 @@ def codes_table() -> str:
 
 
 def permissions_table() -> str:
-    """Every permission and the built-in roles that have it."""
+    """Every permission, and the built-in roles that have it."""
     rows = []
     for name, meaning in PERMISSIONS.items():
-        having = [role for role, has in DEFAULT_ROLES.items() if name in has or EVERYTHING in has]
-        rows.append((f"`{name}`", meaning, ", ".join(having)))
-    return _table(("Permission", "Allows to", "Built-in roles"), rows)
+        roles = [role for role, granted in DEFAULT_ROLES.items() if name in granted or EVERYTHING in granted]
+        rows.append((f"`{name}`", meaning, ", ".join(roles)))
+    return _table(("Permission", "Allows users to", "Built-in roles"), rows)
 
 
 def limits_table() -> str:
-    """The bounds that are not in the request table."""
+    """The limits that are not in the table of requests."""
     rows = [
         ("Frame, its length field included", f"{frames.FRAME_LIMIT} bytes"),
         ("JSON in a frame", f"{frames.PAYLOAD_LIMIT} bytes"),
         ("Plaintext of one record", f"{records.MAX_PAYLOAD} bytes"),
         ("One message of the envelope's handshake", f"{handshake.HANDSHAKE_LIMIT} bytes"),
-        ("All that a client may send before it has logged in, TLS included", _bytes(login)),
+        ("Bytes from a client before it is logged in, TLS included", f"{login.UNAUTHENTICATED_LIMIT}"),
         ("JSON: depth of objects and arrays", f"{frames.DEPTH_LIMIT}"),
         ("JSON: keys of one object", f"{frames.MAP_LIMIT}"),
         ("JSON: items of one array", f"{frames.ARRAY_LIMIT}"),
@@ -89,6 +93,8 @@ def limits_table() -> str:
             "Sessions over `server.max_connections` for roles with `moderate.kick`",
             f"{authorize.ADMIN_RESERVE}",
         ),
+        ("Rooms listed in `welcome`", f"{hub.WELCOME_ROOMS}"),
+        ("Branches of a lineage", f"{lineage.LINEAGE_LIMIT}"),
         ("Events in one page of `resume`, `history`, `search`", f"{reading.PAGE_EVENTS}"),
         ("JSON of the events in one such page", f"{reading.PAGE_BYTES} bytes"),
         ("Entries in one page of a list", f"{queries.PAGE_ENTRIES}"),
@@ -107,42 +113,56 @@ def limits_table() -> str:
     return _table(("What", "Limit"), rows)
 
 
+def client_table() -> str:
+    """Delays and timeouts of the client library; other clients should use similar ones."""
+    rows = [
+        ("First maximum of the random delay", f"{_engine.BACKOFF_BASE:g} s"),
+        ("Maximum after doubling at each attempt", f"{_engine.BACKOFF_LIMIT:g} s"),
+        ("Length of a session that resets the delay", f"{_engine.GOOD_SESSION:g} s"),
+        ("Silence after which a login attempt ends", f"{_engine.CONNECT_TIMEOUT:g} s"),
+        ("Total time after which a login attempt ends", f"{_engine.LOGIN_LIMIT:g} s"),
+        ("Delay before a message is sent again after E504", f"{_session.FULL_DISK_DELAY:g} s"),
+    ]
+    return _table(("Connecting and sending again", "Value"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "requests": requests_table,
     "events": events_table,
     "codes": codes_table,
     "permissions": permissions_table,
     "limits": limits_table,
+    "client": client_table,
 }
 
 
 def refreshed(document: str) -> str:
-    """The document with every table made anew. Raises KeyError for a table that does not exist."""
+    """Return the document with every table regenerated. Raises KeyError for an unknown table."""
     return _BLOCK.sub(lambda block: block[1] + TABLES[block[2]]() + block[3], document)
 
 
 def tables_in(document: str) -> set[str]:
-    """The names of the tables that a document has."""
+    """Return the names of the tables in a document."""
     return {block[2] for block in _BLOCK.finditer(document)}
 
 
-def _bytes(module: Any) -> str:
-    return f"{module.UNAUTHENTICATED_LIMIT} bytes"
+def _meaning(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
 
 
 def _permission(name: str | None) -> str:
     return f"`{name}`" if name else "-"
 
 
-def _fields(model: type[BaseModel], common: frozenset[str]) -> str:
+def _fields(model: type[BaseModel], omitted: frozenset[str]) -> str:
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
-    shown = []
+    fields = []
     for name, field in schema["properties"].items():
-        if name not in common:
+        if name not in omitted:
             optional = "" if name in required else f", optional{_default(field.get('default'))}"
-            shown.append(f"`{name}` {_kind(field)}{optional}")
-    return "; ".join(shown)
+            fields.append(f"`{name}` {_kind(field)}{optional}")
+    return "; ".join(fields)
 
 
 def _default(value: object) -> str:

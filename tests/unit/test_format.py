@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 
 from chatd.console import format as fmt
-from chatd.proto.durations import LONGEST
+from chatd.proto.durations import MAX_SECONDS
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (59.9, "59s"), (3600, "1h"), (90061, "1d1h"), (86405, "1d"), (LONGEST, "3660d"), (None, "-")],
+    [
+        (0, "0s"),
+        (59.9, "59s"),
+        (3600, "1h"),
+        (90061, "1d1h"),
+        (86405, "1d"),
+        (MAX_SECONDS, "3660d"),
+        (None, "-"),
+    ],
 )
 def test_durations(seconds: Any, text: str) -> None:
     assert fmt.duration(seconds) == text

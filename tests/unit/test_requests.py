@@ -9,7 +9,7 @@ import pytest
 from chatd.errors import ChatdError
 from chatd.policy.roles import PERMISSIONS
 from chatd.proto.frames import INTEGER_LIMIT
-from chatd.proto.requests import REQUESTS, RequestKind, label_of, parse_request
+from chatd.proto.requests import REQUESTS, RequestKind, parse_request, request_id_of
 
 MSG_ID = "0123456789abcdef" * 2
 # The shortest valid form of each request.
@@ -165,12 +165,12 @@ def test_errors_do_not_quote_values() -> None:
 
 @pytest.mark.parametrize("label", [0, -1, True, "1", None, 1.0, [1]])
 def test_unusable_labels_are_answered_with_zero(label: Any) -> None:
-    assert label_of({"id": label}) == 0
-    assert label_of({}) == 0
+    assert request_id_of({"id": label}) == 0
+    assert request_id_of({}) == 0
 
 
 def test_usable_label() -> None:
-    assert label_of({"id": 7}) == 7
+    assert request_id_of({"id": 7}) == 7
 
 
 def test_permissions_of_the_table_exist() -> None:
