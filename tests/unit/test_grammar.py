@@ -47,7 +47,7 @@ MISTAKES = {
     "/etc/passwd": "write //",
     "/\x1b[2J": r"\x1b",
     "/join": "#ROOM",
-    "/join @bob": "starts with #",
+    "/join @bob": "must start with #",
     "/join War!": "contains 'W'",
     # These must not become a ban for ever or a mute everywhere.
     "/ban bob 2hours spam": "duration",
