@@ -1,6 +1,7 @@
-"""`chat window`: the desktop client. Only `main` asks for Tk, so that `chat` works where Python has none.
+"""`chat window`: the desktop client.
 
-`book`, `model` and `timeline` are what is known and how it reads (no Tk, no I/O), `link` brings events and
-answers from the client library's threads, `control` carries out what the person wants; the rest is Tk:
-`app` keeps it moving, `layout` has the parts and their places.
+`network` brings events and answers from the client library's threads. `controller` and `commands`
+carry out what the person wants, and `timeline` turns a conversation into text; none of them uses Tk.
+The rest is Tk: `main` starts it, `window` connects the views, `layout` arranges them.
+Importing `cli` or `main` does not import Tk, so that `chat` works without it.
 """

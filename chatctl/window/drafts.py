@@ -1,4 +1,4 @@
-"""What was typed and not sent, kept from one run to the next: per device, readable by nobody else."""
+"""Unsent input, kept from one run to the next: one file per device, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from chatd.errors import ChatdError
 from chatd.pki.keyfiles import PRIVATE, replace_file
 
 FILE_NAME = "drafts.json"
-# Conversations with a draft, and characters of all of them together.
 DRAFTS_LIMIT = 50
+# Characters in all drafts together.
 CHARS_LIMIT = 200_000
-# A character outside of the BMP takes two escapes of six letters each.
+# JSON writes a character outside the BMP as two escapes of six characters each.
 _FILE_LIMIT = 12 * CHARS_LIMIT + 100_000
 
 
 class Drafts:
-    """The file in ``folder``. `keep` returns at once: no disk holds up the keys."""
+    """The drafts in ``folder``. `save` returns at once; a thread writes the file."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        self._kept = _read(self._path)
+        self._saved = _read(self._path)
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="window-drafts")
 
     @property
-    def kept(self) -> dict[str, str]:
-        """The drafts by conversation, as kept last."""
-        return dict(self._kept)
+    def saved(self) -> dict[str, str]:
+        """The drafts by conversation, as last saved."""
+        return dict(self._saved)
 
-    def keep(self, drafts: dict[str, str]) -> None:
-        """Keep these instead; the first ones, where they are too many. Unchanged ones are not written again,
-        so that a second window of the same device does not undo what this one kept."""
-        within = _bounded(drafts)
-        if within != self._kept:
-            self._kept = within
-            self._writing.submit(_write, self._path, within)
+    def save(self, drafts: dict[str, str]) -> None:
+        """Replace the saved drafts; beyond the limits, the last ones are dropped.
+
+        Unchanged drafts are not written, so as not to overwrite those of another window of the device.
+        """
+        bounded = _bounded(drafts)
+        if bounded != self._saved:
+            self._saved = bounded
+            self._writing.submit(_write, self._path, bounded)
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until everything is written."""
         self._writing.shutdown(wait=True)
 
 
 def _bounded(drafts: dict[str, str]) -> dict[str, str]:
-    within: dict[str, str] = {}
-    room = CHARS_LIMIT
+    bounded: dict[str, str] = {}
+    capacity = CHARS_LIMIT
     for name, text in drafts.items():
         size = len(name) + len(text)
-        if text.strip() and size <= room and len(within) < DRAFTS_LIMIT:
-            within[name] = text
-            room -= size
-    return within
+        if text.strip() and size <= capacity and len(bounded) < DRAFTS_LIMIT:
+            bounded[name] = text
+            capacity -= size
+    return bounded
 
 
 def _write(path: Path, drafts: dict[str, str]) -> None:
@@ -63,16 +65,16 @@ def _write(path: Path, drafts: dict[str, str]) -> None:
         else:
             path.unlink(missing_ok=True)
     except (OSError, ChatdError):
-        pass  # no reason not to chat: they are lost with the window, as without this file
+        pass  # not worth an error message: the drafts are lost when the window closes
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Nothing when the file cannot be read or is none of ours."""
+    """Return the drafts in a file; none if it cannot be read, is damaged or a symbolic link."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
-            told = json.loads(file.read(_FILE_LIMIT))
+            drafts = json.loads(file.read(_FILE_LIMIT))
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(told, dict):
+    if not isinstance(drafts, dict):
         return {}
-    return _bounded({name: text for name, text in told.items() if isinstance(text, str)})
+    return _bounded({name: text for name, text in drafts.items() if isinstance(text, str)})

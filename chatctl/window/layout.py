@@ -1,39 +1,66 @@
-"""The parts of the window, and which of them there is room for."""
+"""The parts of the window, and which of them fit into its width."""
 
 from __future__ import annotations
 
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
-from typing import TYPE_CHECKING
 
+from chatctl.model.chat_model import ChatModel
 from chatctl.window.composer import Composer
-from chatctl.window.message_view import Messages
+from chatctl.window.message_view import MessageView
 from chatctl.window.side_list import SideList
 from chatctl.window.status_line import StatusLine
 from chatctl.window.tab_cycle import TabCycle
+from chatctl.window.theme import Theme
 
-if TYPE_CHECKING:
-    from chatctl.window.window import Window
-
-# Widths in letters below which the side lists are hidden.
-MEMBERS_FROM, ROOMS_FROM = 96, 62
+# In a window narrower than this many letters, the list is hidden.
+MEMBERS_CHARS, ROOMS_CHARS = 96, 62
 
 
 class Layout:
-    """Made once: the header, the line at the bottom, and between them a conversation with lists beside it."""
+    """A header, a conversation between two side lists, and a status line."""
 
-    def __init__(self, window: Window) -> None:
-        self._window, self._root, self._theme = window, window.root, window.theme
+    def __init__(
+        self,
+        root: tk.Tk,
+        theme: Theme,
+        model: ChatModel,
+        *,
+        submit: Callable[[str], None],
+        load_older: Callable[[], None],
+        open_conversation: Callable[[str], None],
+        write_to: Callable[[str], None],
+        search: Callable[[], None],
+        connect_again: Callable[[], None],
+    ) -> None:
+        self._root, self._theme, self._model = root, theme, model
         self.narrow = False
-        self._make_header()
-        self.status = StatusLine(self._root, self._theme, window.connect_again)
+        self._make_header(search)
+        self.status = StatusLine(root, theme, connect_again)
         self.status.pack(side="bottom", fill="x")
         for edge in ("top", "bottom"):
-            ttk.Frame(self._root, style="Line.TFrame", height=1).pack(side=edge, fill="x")
-        self._make_middle()
+            ttk.Frame(root, style="Line.TFrame", height=1).pack(side=edge, fill="x")
+        self.middle = ttk.Frame(root, style="Line.TFrame")
+        self.middle.pack(fill="both", expand=True)
+        self.middle.columnconfigure(1, weight=1)
+        self.middle.rowconfigure(0, weight=1)
+        self.rooms = SideList(
+            self.middle, theme, "Rooms", mark_chars=4, text_chars=17, choose=open_conversation
+        )
+        self.members = SideList(self.middle, theme, "Members", mark_chars=8, text_chars=13, choose=write_to)
+        self._center = ttk.Frame(self.middle, style="Page.TFrame")
+        self.messages = MessageView(self._center, theme, load_older)
+        self.composer = Composer(self._center, theme, submit, TabCycle(model))
+        self.composer.configure(padding=theme.unit)
+        self.composer.pack(side="bottom", fill="x")
+        self.messages.pack(fill="both", expand=True)
+        self.rooms.grid(row=0, column=0, sticky="nsew", padx=(0, 1))
+        self._center.grid(row=0, column=1, sticky="nsew")
+        self.members.grid(row=0, column=2, sticky="nsew", padx=(1, 0))
 
-    def _make_header(self) -> None:
-        unit, window = self._theme.unit, self._window
+    def _make_header(self, search: Callable[[], None]) -> None:
+        unit = self._theme.unit
         header = ttk.Frame(self._root, padding=(unit, unit // 2))
         header.pack(fill="x")
         self._rooms_button = ttk.Button(
@@ -43,49 +70,29 @@ class Layout:
         self._title.pack(side="left")
         self.menu_button = ttk.Menubutton(header, text="Menu", takefocus=True)
         self.menu_button.pack(side="right")
-        search = ttk.Button(header, text="Search", style="Flat.TButton", command=window.search)
-        search.pack(side="right", padx=unit // 2)
-        # Packed last: the topic takes what is left and is cut off, not the buttons.
+        button = ttk.Button(header, text="Search", style="Flat.TButton", command=search)
+        button.pack(side="right", padx=unit // 2)
+        # Packed last, so that a long topic is cut off rather than the buttons.
         self._topic = ttk.Label(header, style="Quiet.TLabel")
         self._topic.pack(side="left", fill="x", expand=True, padx=unit)
 
-    def _make_middle(self) -> None:
-        unit, window, theme = self._theme.unit, self._window, self._theme
-        self.middle = ttk.Frame(self._root, style="Line.TFrame")
-        self.middle.pack(fill="both", expand=True)
-        self.middle.columnconfigure(1, weight=1)
-        self.middle.rowconfigure(0, weight=1)
-        self.rooms = SideList(self.middle, theme, "Rooms", mark_chars=4, text_chars=17, chosen=window.look_at)
-        self.members = SideList(
-            self.middle, theme, "Members", mark_chars=8, text_chars=13, chosen=window.write_to
-        )
-        self._center = ttk.Frame(self.middle, style="Page.TFrame")
-        self.messages = Messages(self._center, theme, window.control.older)
-        self.composer = Composer(self._center, theme, window.submit, TabCycle(window.model))
-        self.composer.configure(padding=unit)
-        self.composer.pack(side="bottom", fill="x")
-        self.messages.pack(fill="both", expand=True)
-        self.rooms.grid(row=0, column=0, sticky="nsew", padx=(0, 1))
-        self._center.grid(row=0, column=1, sticky="nsew")
-        self.members.grid(row=0, column=2, sticky="nsew", padx=(1, 0))
-
     def restyle(self) -> None:
-        """Take the theme's present colours and sizes."""
+        """Apply the theme's current colours and fonts."""
         for view in (self.rooms, self.messages, self.composer, self.members):
             view.restyle()
 
-    def name(self, title: str, topic: str, unread: int) -> None:
-        """Say in the header which conversation this is, and how much is unread everywhere."""
+    def show_header(self, title: str, topic: str, unread: int) -> None:
+        """Show the current conversation in the header, and the number of unread messages everywhere."""
         self._title.configure(text=title)
         self._topic.configure(text="" if self.narrow else topic)
         self._rooms_button.configure(text=f"Rooms ({unread})" if unread else "Rooms")
 
     def arrange(self) -> None:
-        """Show the lists that there is room for; members where there are any to be shown."""
+        """Show the side lists that fit; direct conversations have no list of members."""
         letters = self._root.winfo_width() / max(1, self._theme.body.measure("n"))
-        members = letters >= MEMBERS_FROM and not self._window.model.current.startswith("@")
-        (self.members.grid if members else self.members.grid_remove)()
-        narrow = letters < ROOMS_FROM
+        show_members = letters >= MEMBERS_CHARS and not self._model.current.startswith("@")
+        (self.members.grid if show_members else self.members.grid_remove)()
+        narrow = letters < ROOMS_CHARS
         if narrow != self.narrow:
             self.narrow = narrow
             self.rooms.grid(columnspan=1)
@@ -95,10 +102,10 @@ class Layout:
                 self._rooms_button.pack(side="left", before=self._title, padx=(0, self._theme.unit))
             else:
                 self._rooms_button.pack_forget()
-        self._topic.configure(text="" if narrow else self._window.model.here.topic)
+        self._topic.configure(text="" if narrow else self._model.here.topic)
 
     def _toggle_rooms(self) -> None:
-        """In a narrow window the list is shown when it is asked for."""
+        """In a narrow window: swap the conversation and the list of rooms."""
         if self.rooms.winfo_ismapped():
             self.hide_rooms()
         else:
@@ -107,19 +114,19 @@ class Layout:
             self.rooms.tree.focus_set()
 
     def hide_rooms(self) -> None:
-        """Show the conversation again where there is no room for both."""
+        """In a narrow window: show the conversation again."""
         if self.narrow:
             self.rooms.grid_remove()
             self._center.grid()
 
     def next_part(self) -> None:
-        """The keyboard goes to the next of the lists and texts, also where Tab completes."""
-        if self.narrow and not self.rooms.winfo_ismapped() and self._root.focus_get() is self.composer.text:
+        """Focus the next list or text, even where Tab completes."""
+        focused = self._root.focus_get()
+        if self.narrow and not self.rooms.winfo_ismapped() and focused is self.composer.text:
             self._toggle_rooms()
             return
         self.hide_rooms()
         every = (self.rooms.tree, self.messages.text, self.composer.text, self.members.tree)
-        parts: list[tk.Misc] = [one for one in every if one.winfo_ismapped()]
-        now = self._root.focus_get()
-        at = parts.index(now) if now in parts else 0
+        parts: list[tk.Misc] = [part for part in every if part.winfo_ismapped()]
+        at = parts.index(focused) if focused in parts else 0
         parts[(at + 1) % len(parts)].focus_set()

@@ -1,4 +1,4 @@
-"""Starts the desktop client: Tk where there is one, the identity (asked for on the first run), the window."""
+"""Starts the desktop client: finds Tk, a display and an identity, then opens the window."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from chatd.pki.identity import Identity, read_identity
 if TYPE_CHECKING:
     import tkinter as tk
 
+    from chatctl.window.theme import Theme
+
 PREFERENCES = "window.json"
 PREFERENCES_LIMIT = 10_000
 
 
 def run(identity: str | None, home: str | None, room: str, *, theme: str | None, scale: float | None) -> int:
-    """Open the window; the exit code. Without Tk or a display it tells so and returns 1."""
+    """Open the window and return the exit code. Without Tk or a display, print an error and return 1."""
     try:
         import tkinter as tk
     except ImportError:
@@ -54,37 +56,30 @@ def _run(
     from chatctl.window.window import Window
 
     _harden(root)
-    _usual_keys(root)
+    _bind_desktop_keys(root)
     try:
         look = Theme(root, scale=scale, environ=os.environ)
     except TclError as error:
-        # Such as a box without any font.
+        # For example, a machine without any font.
         return _no_window(error)
     folder = preferences_folder(os.environ)
-    told = _preferences(folder)
-    dark = (theme or told.get("theme")) == "dark"
+    saved = _load_preferences(folder)
+    dark = (theme or saved.get("theme")) == "dark"
     look.use(DARK if dark else LIGHT)
-    known = _identity(root, look, identity, home)
-    if known is None:
+    found = _find_identity(root, look, identity, home)
+    if found is None:
         return output.OK
-    look.zoom(told.get("points", look.points))
-    first = [known]
+    look.zoom(saved.get("points", look.points))
+    first = [found]
 
     def connect() -> Client:
-        # Later times read the file again: a certificate that ended may have been replaced.
-        identity = first.pop() if first else read_identity(known.path)
+        # Later calls read the file again: an expired certificate may have been replaced.
+        identity = first.pop() if first else read_identity(found.path)
         return Client(identity, state=state_folder(identity, os.environ))
 
     control = Controller(connect, room)
-    drafts = Drafts(state_folder(known, os.environ))
-    window = Window(
-        root,
-        control,
-        look,
-        drafts,
-        dark=dark,
-        notify=told.get("notify") is not False,
-    )
+    drafts = Drafts(state_folder(found, os.environ))
+    window = Window(root, control, look, drafts, dark=dark, notify=saved.get("notify") is not False)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: window.quit())
     try:
@@ -92,63 +87,63 @@ def _run(
     finally:
         root.withdraw()
         root.update_idletasks()
-        window.keep_drafts()
+        window.save_drafts()
         drafts.close()
         control.network.close()
-        kept = {"theme": "dark" if window.dark else "light", "points": look.points}
-        _keep(folder, {**kept, "notify": window.notifier.on})
-    if left := control.network.client.unsent:
-        output.note(f"{left} not sent yet; the next run sends them")
+        colours = "dark" if window.dark else "light"
+        _save_preferences(folder, {"theme": colours, "points": look.points, "notify": window.notifier.on})
+    if unsent := control.network.client.unsent:
+        output.note(f"{unsent} not sent yet; the next run will send them")
     return output.OK
 
 
-def _identity(root: tk.Tk, look: Any, option: str | None, home: str | None) -> Identity | None:
-    """The identity to use; asked for where none is found. None when the person gave up."""
+def _find_identity(root: tk.Tk, theme: Theme, option: str | None, home: str | None) -> Identity | None:
+    """Return the identity to use; ask for one if there is none. Return None if the person gives up."""
     from chatctl.window.first_run import FirstRun, check_dates
 
     try:
-        known = load_identity(option, home)
-        check_dates(known)
+        found = load_identity(option, home)
+        check_dates(found)
     except ChatdError as error:
         if option or home or os.environ.get("CHATD_IDENTITY") or os.environ.get("CHATD_HOME"):
             raise
-        return FirstRun(root, look, error).run()
-    return known
+        return FirstRun(root, theme, error).run()
+    return found
 
 
 def _harden(root: tk.Tk) -> None:
-    # Any program on the same display could otherwise run Tcl, and by it anything, in this one (Tk's "send").
+    # Otherwise any program on the display could run Tcl code in this one, with Tk's "send".
     if root.tk.call("info", "commands", "send"):
         root.tk.call("rename", "send", "")
     # A bug in one callback is reported and does not end the conversation.
     root.report_callback_exception = lambda _type, error, _trace: output.show_defect(error)
 
 
-def _usual_keys(root: tk.Tk) -> None:
-    """What these keys do in every other program of a desktop; Tk on X11 has those of its first years."""
+def _bind_desktop_keys(root: tk.Tk) -> None:
+    """Give keys their usual meaning on a desktop; on X11, Tk has that of Emacs."""
     root.event_delete("<<LineStart>>", "<Control-a>")
     root.event_add("<<SelectAll>>", "<Control-a>")
     root.tk.eval("bind Text <<Paste>> {catch {%W delete sel.first sel.last}; tk_textPaste %W}")
+    root.tk.eval("bind TButton <Return> {%W invoke}")
 
 
 def preferences_folder(environ: Mapping[str, str]) -> Path:
-    """Where the window keeps how it looks: beside the devices' folders, as it outlives any certificate."""
+    """Return the folder of the preferences: beside the devices' folders, as they outlive any certificate."""
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "chatd"
 
 
-def _preferences(folder: Path) -> dict[str, Any]:
-    """What was chosen in the last run; nothing when that cannot be read."""
+def _load_preferences(folder: Path) -> dict[str, Any]:
+    """Return the preferences of the last run; empty if they cannot be read."""
     try:
-        text = (folder / PREFERENCES).read_text()[:PREFERENCES_LIMIT]
-        told = json.loads(text)
+        saved = json.loads((folder / PREFERENCES).read_text()[:PREFERENCES_LIMIT])
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) and isinstance(told.get("points"), int) else {}
+    return saved if isinstance(saved, dict) and isinstance(saved.get("points"), int) else {}
 
 
-def _keep(folder: Path, told: dict[str, Any]) -> None:
+def _save_preferences(folder: Path, preferences: dict[str, Any]) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / PREFERENCES).write_text(json.dumps(told))
+        (folder / PREFERENCES).write_text(json.dumps(preferences))
     except OSError:
-        pass  # not worth a word: the next run looks as the first one did
+        pass  # harmless: the next run uses the defaults

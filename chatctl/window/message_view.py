@@ -1,4 +1,4 @@
-"""The message area: a read-only text that follows its end, and keeps its place while one reads back."""
+"""The message area: read-only text that follows its end, and keeps its place while scrolled back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chatctl.window.theme import Theme
 from chatctl.window.timeline import Block, line_count, splices
 
 
-class Messages(ttk.Frame):
-    """Draws blocks; ``on_top`` is called when the first line comes into sight."""
+class MessageView(ttk.Frame):
+    """Draws blocks of text; ``on_top`` is called when the first line becomes visible."""
 
     def __init__(self, parent: tk.Misc, theme: Theme, on_top: Callable[[], None]) -> None:
         super().__init__(parent, style="Page.TFrame")
@@ -31,91 +31,91 @@ class Messages(ttk.Frame):
         self._following = True
 
     def restyle(self) -> None:
-        """Take the theme's present colours and sizes."""
+        """Apply the theme's current colours and fonts."""
         unit, text = self._theme.unit, self.text
         text.configure(**self._theme.text_options(), padx=2 * unit, pady=unit)
-        # A thin edge shows that the keyboard is here.
         p = self._theme.palette
+        # A thin border shows the focus.
         text.configure(highlightthickness=1, highlightbackground=p.page, highlightcolor=p.accent)
-        for name, look in self._looks().items():
-            text.tag_configure(name, **look)
+        for tag, options in self._tag_options().items():
+            text.tag_configure(tag, **options)
         text.tag_raise("sel")
 
-    def _looks(self) -> dict[str, dict[str, Any]]:
+    def _tag_options(self) -> dict[str, dict[str, Any]]:
         p, unit, theme = self._theme.palette, self._theme.unit, self._theme
         indent = {"lmargin1": unit, "lmargin2": unit, "spacing1": unit // 4}
-        middle = {"font": theme.small, "justify": "center", "spacing1": unit}
+        centred = {"font": theme.small, "justify": "center", "spacing1": unit}
         names = {f"name{number}": colour for number, colour in enumerate(p.names)} | {"me": p.accent}
         return {
             **{tag: {"foreground": c, "font": theme.bold, "spacing1": unit} for tag, c in names.items()},
             "role": {"foreground": p.warn, "font": theme.small},
             "time": {"foreground": p.quiet, "font": theme.small},
             "body": indent,
-            "called": {**indent, "background": p.called},
+            "called": {**indent, "background": p.mention},
             "pending": {**indent, "foreground": p.quiet},
             "mark": {"foreground": p.quiet, "font": theme.small},
-            "quote": {**indent, "foreground": p.quiet, "font": theme.slanted},
-            "action": {"font": theme.slanted, "spacing1": unit // 2},
+            "quote": {**indent, "foreground": p.quiet, "font": theme.italic},
+            "action": {"font": theme.italic, "spacing1": unit // 2},
             "event": {"foreground": p.quiet, "font": theme.small, "spacing1": unit // 2},
             "note": {**indent, "foreground": p.quiet},
             "listing": {**indent, "foreground": p.text, "font": theme.fixed},
             "announcement": {"foreground": p.accent, "font": theme.bold, "spacing1": unit},
             "error": {**indent, "foreground": p.bad},
             "refused": {**indent, "foreground": p.bad},
-            "day": {**middle, "foreground": p.quiet},
-            "begin": {**middle, "foreground": p.quiet},
-            "divider": {**middle, "foreground": p.bad},
-            "found": {"background": p.called},
+            "day": {**centred, "foreground": p.quiet},
+            "begin": {**centred, "foreground": p.quiet},
+            "divider": {**centred, "foreground": p.bad},
+            "found": {"background": p.mention},
         }
 
     def show(self, name: str, blocks: list[Block]) -> None:
-        """Draw a conversation, changing only what differs from what is shown."""
+        """Draw a conversation, replacing only the blocks that differ from those shown."""
         if name != self._name:
             self._name, self._following = name, True
-        wanted = splices(self._shown, blocks)
-        if not wanted:
+        replacements = splices(self._shown, blocks)
+        if not replacements:
             return
         following, text = self._following, self.text
-        seen, _, column = text.index("@0,0").partition(".")
-        height, line, moved = self._height_of(f"{seen}.{column}"), int(seen), False
+        first_line, _, column = text.index("@0,0").partition(".")
+        height, line, moved = self._y_of(f"{first_line}.{column}"), int(first_line), False
         text.configure(state="normal")
-        for begin, end, fresh in wanted:
-            top, by = self._replace(begin, end, fresh)
-            if top <= int(seen):
-                line, moved = max(top, line + by), True
+        for begin, end, new in replacements:
+            top, added = self._replace(begin, end, new)
+            if top <= int(first_line):
+                line, moved = max(top, line + added), True
         text.configure(state="disabled")
         self._shown = blocks
         if following:
             self.to_end()
         elif moved:
-            # What one reads stays where it is, to the pixel, when something is put in or taken out above.
+            # Lines were inserted or removed above: keep the visible text where it was, to the pixel.
             text.yview(f"{line}.{column}")
-            text.yview_scroll(self._height_of(f"{line}.{column}") - height, "pixels")
+            text.yview_scroll(self._y_of(f"{line}.{column}") - height, "pixels")
 
-    def _replace(self, begin: int, end: int, fresh: list[Block]) -> tuple[int, int]:
-        """Draw other blocks in the place of some; the first line, and how many there are more now."""
-        # Lines, not characters: Tk counts the letters outside of the BMP differently than Python does.
+    def _replace(self, begin: int, end: int, new: list[Block]) -> tuple[int, int]:
+        """Replace the blocks ``begin`` to ``end``; return the first line, and how many lines were added."""
+        # Lines, not characters: Tk and Python count characters outside the BMP differently.
         top = 1 + line_count(self._shown[:begin])
         removed = line_count(self._shown[begin:end])
         self.text.delete(f"{top}.0", f"{top + removed}.0")
-        parts = [part for block in fresh for tag, words in block.parts for part in (words, tag)]
+        parts = [part for block in new for tag, words in block.parts for part in (words, tag)]
         if parts:
             self.text.insert(f"{top}.0", *parts)
-        return top, line_count(fresh) - removed
+        return top, line_count(new) - removed
 
-    def _height_of(self, index: str) -> int:
-        """Where a line stands: pixels below the upper edge, negative when it is cut off there."""
+    def _y_of(self, index: str) -> int:
+        """Return a line's distance from the upper edge in pixels, negative when it is cut off there."""
         place = self.text.dlineinfo(index)
         return place[1] if place else 0
 
     def to_end(self) -> None:
-        """Show the newest and follow it again."""
+        """Scroll to the newest message and follow new ones."""
         self._following = True
         self.text.see("end")
         self.text.yview_moveto(1.0)
 
     def reveal(self, seq: int) -> bool:
-        """Scroll to a message and mark it; False when it is not here."""
+        """Scroll to a message and highlight it; return False if it is not loaded."""
         at = next((place for place, block in enumerate(self._shown) if block.seq == seq), None)
         if at is None:
             return False
@@ -128,11 +128,11 @@ class Messages(ttk.Frame):
 
     @property
     def following(self) -> bool:
-        """Whether the newest is in sight and stays so."""
+        """Whether the newest message is visible and stays so."""
         return self._following
 
     def page(self, pages: int) -> None:
-        """Scroll by pages, up when negative."""
+        """Scroll by pages; up if negative."""
         self.text.yview_scroll(pages, "pages")
 
     def _scrolled(self, first: float, last: float) -> None:

@@ -1,4 +1,4 @@
-"""Tells a person who looks elsewhere: by the desktop's notifications where it has them, else by a bell."""
+"""Notifications of the desktop where it has them, else the bell."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable
 from html import escape
 
-# Nobody's desktop can be filled, nor the bell be rung, without end.
+# The shortest time between two notifications; a flood of messages must not become a flood of these.
 PAUSE_SECONDS = 3.0
 SHOWN_SECONDS = 8
 BODY_CHARS = 200
-# A notification service that hangs is not waited for longer.
+# notify-send waits for the notification service, which may hang.
 PROGRAM_SECONDS = 10.0
 PROGRAM = "notify-send"
 
 
 class Notifier:
-    """``bell`` rings; ``on`` is the person's switch. Nothing here waits for another program."""
+    """``on`` may be switched at any time. Calls return at once; `notify-send` runs on a thread."""
 
     def __init__(
         self, bell: Callable[[], None], *, on: bool = True, clock: Callable[[], float] = time.monotonic
@@ -30,30 +30,30 @@ class Notifier:
         self._quiet_until = 0.0
         self._program = shutil.which(PROGRAM)
         self._thread: threading.Thread | None = None
-        self._failed = False  # set by the thread, read by `poll`
+        self._failed = False  # set by the thread, reset by `poll`
 
-    def tell(self, title: str, body: str, *, looking: bool) -> None:
-        """Tell of a call; by the bell alone while the window is looked at, which shows the words itself."""
+    def notify(self, title: str, body: str, *, focused: bool) -> None:
+        """Notify the person; a focused window shows the text itself and only rings the bell."""
         now = self._clock()
         if not self.on or now < self._quiet_until:
             return
         self._quiet_until = now + PAUSE_SECONDS
-        if looking or not self._sent(title, body):
+        if focused or not self._send(title, body):
             self._bell()
 
     def poll(self) -> None:
-        """Call now and then: rings for what the desktop did not take, and leaves it alone from then on."""
+        """Ring the bell if notify-send has failed, and use the bell from then on. Call this regularly."""
         if self._failed:
             self._failed, self._program = False, None
             self._bell()
 
-    def _sent(self, title: str, body: str) -> bool:
+    def _send(self, title: str, body: str) -> bool:
         if self._program is None or (self._thread is not None and self._thread.is_alive()):
             return False
-        # The body is markup to many desktops.
-        shown = escape(body[:BODY_CHARS], quote=False)
+        # Many desktops read the body as markup.
+        text = escape(body[:BODY_CHARS], quote=False)
         options = ["--app-name=chatd", f"--expire-time={SHOWN_SECONDS * 1000}", "--"]
-        command = [self._program, *options, title, shown]
+        command = [self._program, *options, title, text]
         self._thread = threading.Thread(target=self._run, args=(command,), name="window-notify", daemon=True)
         self._thread.start()
         return True

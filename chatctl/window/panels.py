@@ -1,6 +1,6 @@
-"""Panels laid over the window instead of windows of their own: they keep the keyboard, theme and place.
+"""Panels laid over the window, so that no dialog needs a window of its own.
 
-Escape closes one, Tab stays within it.
+Escape closes a panel; Tab moves the focus within it.
 """
 
 from __future__ import annotations
@@ -10,80 +10,82 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from chatctl.window.theme import Theme
+from chatd.errors import ChatdError
 
-# Of the window's height, above and below a panel.
-TOP = 0.06
+# The space above and below a panel, as a share of the window's height.
+MARGIN = 0.06
+WIDTH_CHARS = 68
 PAGE_LINES = 8
+FOCUSABLE = ("TEntry", "TButton", "TCheckbutton", "Treeview")
+
+Refuse = Callable[[ChatdError], None]
 
 
-class Sheet(ttk.Frame):
-    """A panel with a title over ``parent``; gone for good once closed."""
+class Panel(ttk.Frame):
+    """A titled panel over ``parent``. A closed panel cannot be reopened; ``on_close`` runs when it closes."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, title: str, closed: Callable[[], None]) -> None:
-        super().__init__(parent, style="Sheet.TFrame", padding=2 * theme.unit)
+    def __init__(self, parent: tk.Misc, theme: Theme, title: str, on_close: Callable[[], None]) -> None:
+        super().__init__(parent, style="Panel.TFrame", padding=2 * theme.unit)
         self.theme = theme
-        self._closed = closed
+        self._on_close = on_close
         ttk.Label(self, text=title, style="Title.TLabel").pack(anchor="w", pady=(0, theme.unit))
-        self.place(relx=0.5, rely=TOP, anchor="n", relwidth=0.94)
-        self._limit(None)
-        parent.bind("<Configure>", self._limit, add="+")
+        self.place(relx=0.5, rely=MARGIN, anchor="n")
+        parent.bind("<Configure>", self._fit, add="+")
 
     def finish(self, first: tk.Misc) -> None:
-        """Call when all is in it: binds its keys, and gives ``first`` the keyboard."""
+        """Bind the panel's keys and focus ``first``. Call this once all widgets exist."""
         self._bind_keys(self)
         self.lift()
         self.update_idletasks()
-        self._limit(None)
+        self._fit()
         first.focus_set()
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove the panel."""
         if self.winfo_exists():
             self.destroy()
-            self._closed()
+            self._on_close()
 
     def _bind_keys(self, widget: tk.Misc) -> None:
-        def closing(_: object) -> str:
+        def close(_: object) -> str:
             self.close()
             return "break"
 
-        widget.bind("<Escape>", closing)
-        widget.bind("<Tab>", lambda _: self._go_on(1))
-        widget.bind("<Shift-Tab>", lambda _: self._go_on(-1))
+        widget.bind("<Escape>", close)
+        widget.bind("<Tab>", lambda _: self._move_focus(1))
+        widget.bind("<Shift-Tab>", lambda _: self._move_focus(-1))
         for child in widget.winfo_children():
             self._bind_keys(child)
 
-    def _go_on(self, by: int) -> str:
-        """Tab stays within the sheet."""
-        stops = [
-            one
-            for one in _within(self)
-            if one.winfo_class() in ("TEntry", "TButton", "TCheckbutton", "Treeview")
-        ]
-        now = self.focus_get()
-        at = stops.index(now) if now in stops else -by
+    def _move_focus(self, by: int) -> str:
+        stops = [widget for widget in _descendants(self) if widget.winfo_class() in FOCUSABLE]
+        focused = self.focus_get()
+        at = stops.index(focused) if focused in stops else -by
         stops[(at + by) % len(stops)].focus_set()
         return "break"
 
-    def _limit(self, _: object) -> None:
-        """Not wider than reads well, not wider than the window."""
+    def _fit(self, _: object = None) -> None:
+        """Keep the panel within the window, and its lines short enough to read."""
         if self.winfo_exists():
-            room = self.master.winfo_width() - 2 * self.theme.unit
-            width = max(200, min(room, self.theme.body.measure("n" * 68)))
-            for label in (one for one in self.winfo_children() if isinstance(one, ttk.Label)):
+            available = self.master.winfo_width() - 2 * self.theme.unit
+            width = max(200, min(available, self.theme.body.measure("n" * WIDTH_CHARS)))
+            for label in (child for child in self.winfo_children() if isinstance(child, ttk.Label)):
                 label.configure(wraplength=width - 5 * self.theme.unit)
-            high = int(self.master.winfo_height() * (1 - 2 * TOP))
-            self.place_configure(relwidth=0, width=width)
-            # What is in it and can shrink does so in a low window.
-            self.place_configure(height=high if self.winfo_reqheight() > high else "")
+            height = int(self.master.winfo_height() * (1 - 2 * MARGIN))
+            # In a low window, the widgets that can shrink do.
+            self.place_configure(width=width, height=height if self.winfo_reqheight() > height else "")
 
 
-def _within(widget: tk.Misc) -> list[tk.Misc]:
-    return [one for child in widget.winfo_children() for one in (child, *_within(child))]
+def _descendants(widget: tk.Misc) -> list[tk.Misc]:
+    return [found for child in widget.winfo_children() for found in (child, *_descendants(child))]
 
 
-class AskSheet(Sheet):
-    """Asks for some lines of text and optionally a yes; ``done`` gets them and is told a refusal back."""
+class FormPanel(Panel):
+    """Asks for lines of text and, with ``check``, for a yes or no.
+
+    ``submit`` gets the values by label ("yes" or "no" for the check box) and a function that shows
+    a refusal. It may also raise a ChatdError. The panel stays open until somebody closes it.
+    """
 
     def __init__(
         self,
@@ -91,56 +93,53 @@ class AskSheet(Sheet):
         theme: Theme,
         title: str,
         fields: dict[str, str],
-        done: Callable[[dict[str, str], Callable[[str], None]], None],
-        closed: Callable[[], None],
+        submit: Callable[[dict[str, str], Refuse], None],
+        on_close: Callable[[], None],
         *,
+        action: str,
         hint: str = "",
-        action: str = "OK",
         check: str = "",
     ) -> None:
-        super().__init__(parent, theme, title, closed)
-        self._done = done
+        super().__init__(parent, theme, title, on_close)
+        self._submit = submit
         self._values = {name: tk.StringVar(self, value) for name, value in fields.items()}
         buttons = ttk.Frame(self)
         buttons.pack(side="bottom", fill="x")
-        ok = ttk.Button(buttons, text=action, style="Accent.TButton", command=self._ok)
-        ok.bind("<Return>", lambda _: self._ok())
-        ok.pack(side="right")
+        ttk.Button(buttons, text=action, style="Accent.TButton", command=self._run).pack(side="right")
         ttk.Button(buttons, text="Cancel", command=self.close).pack(side="right", padx=theme.unit)
         if hint:
-            ttk.Label(self, text=hint, style="Quiet.TLabel", wraplength=theme.body.measure("n" * 56)).pack(
-                anchor="w"
-            )
-        first: ttk.Entry | None = None
-        for name, variable in self._values.items():
-            ttk.Label(self, text=name).pack(anchor="w", pady=(theme.unit // 2, 0))
-            entry = ttk.Entry(self, textvariable=variable, font=theme.body)
-            entry.pack(fill="x")
-            entry.bind("<Return>", lambda _: self._ok())
-            first = first or entry
+            ttk.Label(self, text=hint, style="Quiet.TLabel").pack(anchor="w")
+        entries = [self._add_field(name, variable) for name, variable in self._values.items()]
         if check:
-            self._values[check] = tk.StringVar(self, "no")
-            ttk.Checkbutton(
-                self, text=check, variable=self._values[check], onvalue="yes", offvalue="no"
-            ).pack(anchor="w", pady=theme.unit // 2)
-        self._problem = ttk.Label(self, style="Bad.TLabel", wraplength=theme.body.measure("n" * 56))
+            self._values[check] = answer = tk.StringVar(self, "no")
+            box = ttk.Checkbutton(self, text=check, variable=answer, onvalue="yes", offvalue="no")
+            box.pack(anchor="w", pady=theme.unit // 2)
+        self._problem = ttk.Label(self, style="Bad.TLabel")
         self._problem.pack(anchor="w", fill="x", pady=theme.unit // 2)
-        if first is not None:
-            first.icursor("end")
-            self.finish(first)
+        entries[0].icursor("end")
+        self.finish(entries[0])
 
-    def _ok(self) -> None:
+    def _add_field(self, name: str, variable: tk.StringVar) -> ttk.Entry:
+        ttk.Label(self, text=name).pack(anchor="w", pady=(self.theme.unit // 2, 0))
+        entry = ttk.Entry(self, textvariable=variable, font=self.theme.body)
+        entry.pack(fill="x")
+        entry.bind("<Return>", lambda _: self._run())
+        return entry
+
+    def _run(self) -> None:
         self._problem.configure(text="")
-        self._done({name: value.get().strip() for name, value in self._values.items()}, self.tell)
+        try:
+            self._submit({name: value.get().strip() for name, value in self._values.items()}, self._refuse)
+        except ChatdError as error:
+            self._refuse(error)
 
-    def tell(self, problem: str) -> None:
-        """Show why it was refused; the sheet stays."""
+    def _refuse(self, error: ChatdError) -> None:
         if self.winfo_exists():
-            self._problem.configure(text=problem)
+            self._problem.configure(text=f"{error.reason}; {error.fix}")
 
 
-class TextSheet(Sheet):
-    """Shows a table of two columns, such as the keys."""
+class TablePanel(Panel):
+    """Shows a table of two columns, such as the keyboard shortcuts."""
 
     def __init__(
         self,
@@ -148,12 +147,11 @@ class TextSheet(Sheet):
         theme: Theme,
         title: str,
         rows: list[tuple[str, str]],
-        closed: Callable[[], None],
+        on_close: Callable[[], None],
     ) -> None:
-        super().__init__(parent, theme, title, closed)
+        super().__init__(parent, theme, title, on_close)
         button = ttk.Button(self, text="Close", command=self.close)
         button.pack(side="bottom", anchor="e", pady=(theme.unit, 0))
-        button.bind("<Return>", lambda _: self.close())
         tab = max(theme.bold.measure(left) for left, _ in rows) + 2 * theme.unit
         table = tk.Text(self, height=len(rows), width=20, takefocus=False, cursor="arrow")
         table.configure(**theme.text_options(), tabs=(tab,), spacing1=theme.unit // 4)

@@ -1,17 +1,17 @@
-"""The lists at the sides: conversations with unread counts, members with roles."""
+"""The side lists: conversations with unread counts, members with roles."""
 
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from tkinter import ttk
 from typing import NamedTuple
 
 from chatctl.window.theme import Theme
 
 
-class Entry(NamedTuple):
-    """One line of a list. ``tag``: how it looks."""
+class ListItem(NamedTuple):
+    """One line of a list: ``text`` on the left, ``mark`` on the right, in the style ``tag``."""
 
     key: str
     text: str
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class SideList(ttk.Frame):
-    """A list of entries; ``chosen`` gets the key of the one that is clicked or selected by keys."""
+    """A list of items; ``choose`` gets the key of an item that is clicked or opened with Enter."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class SideList(ttk.Frame):
         *,
         mark_chars: int,
         text_chars: int,
-        chosen: Callable[[str], None],
+        choose: Callable[[str], None],
     ) -> None:
         super().__init__(parent)
         self._theme = theme
         self._chars = (text_chars, mark_chars)
-        self._chosen = chosen
-        self._shown: list[Entry] = []
+        self._choose = choose
+        self._shown: list[ListItem] = []
         self._heading = ttk.Label(self, text=heading, style="Quiet.TLabel")
         self._heading.pack(anchor="w", padx=theme.unit, pady=(theme.unit // 2, 0))
         self._selected = ""
@@ -44,38 +44,37 @@ class SideList(ttk.Frame):
         self._frame.pack(side="top", fill="both", expand=True)
         self.tree = ttk.Treeview(self._frame, columns=("mark",), show="tree", selectmode="browse")
         self.tree.pack(fill="both", expand=True)
-        self.tree.bind("<FocusIn>", lambda _: self._focused())
-        self.tree.bind("<FocusOut>", lambda _: self._left())
+        self.tree.bind("<FocusIn>", lambda _: self._on_focus_in())
+        self.tree.bind("<FocusOut>", lambda _: self._on_focus_out())
         self.tree.bind("<ButtonRelease-1>", self._clicked)
         for key in ("<Return>", "<KP_Enter>", "<space>"):
-            self.tree.bind(key, self._entered)
+            self.tree.bind(key, self._open)
 
     def restyle(self) -> None:
-        """Take the theme's present colours and sizes."""
+        """Apply the theme's current colours and fonts."""
         p, tree, body = self._theme.palette, self.tree, self._theme.body
         tree.column("#0", width=body.measure("n" * self._chars[0]), minwidth=20, stretch=True)
         tree.column("mark", width=body.measure("n" * self._chars[1]), minwidth=10, stretch=False, anchor="e")
-        self._edge(focused=False)
+        self._draw_border(focused=False)
         tree.tag_configure("unread", font=self._theme.bold)
-        tree.tag_configure("called", font=self._theme.bold, foreground=p.accent)
+        tree.tag_configure("mention", font=self._theme.bold, foreground=p.accent)
         tree.tag_configure("quiet", foreground=p.quiet)
         tree.tag_configure("away", foreground=p.warn)
 
     @property
     def heading(self) -> str:
-        """What stands above the list."""
+        """The text above the list."""
         return str(self._heading.cget("text"))
 
     @heading.setter
     def heading(self, text: str) -> None:
         self._heading.configure(text=text)
 
-    def show(self, entries: Sequence[Entry], selected: str = "") -> None:
-        """Draw the entries and mark one as current."""
-        fresh = list(entries)
-        if fresh != self._shown:
-            self._draw(fresh)
-        # While somebody goes through the list with the keys, what arrives does not take them elsewhere.
+    def show(self, items: list[ListItem], selected: str = "") -> None:
+        """Draw the items and select one."""
+        if items != self._shown:
+            self._draw(items)
+        # New data must not move the selection while somebody uses the list with the keyboard.
         if selected != self._selected or self.focus_get() is not self.tree:
             self._selected = selected
             self._select(selected)
@@ -89,37 +88,37 @@ class SideList(ttk.Frame):
         else:
             self.tree.selection_set(())
 
-    def _focused(self) -> None:
-        self._edge(focused=True)
+    def _on_focus_in(self) -> None:
+        self._draw_border(focused=True)
         if not self.tree.selection() and (first := self.tree.get_children()):
             self._select(first[0])
 
-    def _left(self) -> None:
-        self._edge(focused=False)
+    def _on_focus_out(self) -> None:
+        self._draw_border(focused=False)
         self._select(self._selected)
 
-    def _edge(self, *, focused: bool) -> None:
+    def _draw_border(self, *, focused: bool) -> None:
         p = self._theme.palette
-        edge = p.accent if focused else p.panel
-        self._frame.configure(background=p.panel, highlightbackground=edge, highlightcolor=edge)
+        border = p.accent if focused else p.panel
+        self._frame.configure(background=p.panel, highlightbackground=border, highlightcolor=border)
 
-    def _draw(self, fresh: list[Entry]) -> None:
-        tree, wanted = self.tree, {entry.key for entry in fresh}
-        tree.delete(*(key for key in tree.get_children() if key not in wanted))
-        for place, entry in enumerate(fresh):
-            values = {"text": f" {entry.text}", "values": (f"{entry.mark} ",), "tags": (entry.tag,)}
-            if tree.exists(entry.key):
-                tree.item(entry.key, **values)  # type: ignore[call-overload]
-                tree.move(entry.key, "", place)
+    def _draw(self, items: list[ListItem]) -> None:
+        tree, keys = self.tree, {item.key for item in items}
+        tree.delete(*(key for key in tree.get_children() if key not in keys))
+        for place, item in enumerate(items):
+            values = {"text": f" {item.text}", "values": (f"{item.mark} ",), "tags": (item.tag,)}
+            if tree.exists(item.key):
+                tree.item(item.key, **values)  # type: ignore[call-overload]
+                tree.move(item.key, "", place)
             else:
-                tree.insert("", place, entry.key, **values)  # type: ignore[arg-type]
-        self._shown = fresh
+                tree.insert("", place, item.key, **values)  # type: ignore[arg-type]
+        self._shown = items
 
     def _clicked(self, event: tk.Event[ttk.Treeview]) -> None:
         if key := self.tree.identify_row(event.y):
-            self._chosen(key)
+            self._choose(key)
 
-    def _entered(self, _: object) -> str:
+    def _open(self, _: object) -> str:
         if key := self.tree.focus():
-            self._chosen(key)
+            self._choose(key)
         return "break"

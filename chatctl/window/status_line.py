@@ -1,4 +1,4 @@
-"""The line at the bottom: who one is, the state of the connection, what is wrong or calls for attention."""
+"""The status line: the user, the state of the connection, and alerts and warnings."""
 
 from __future__ import annotations
 
@@ -11,79 +11,78 @@ from tkinter import ttk
 from chatctl.model.chat_model import ChatModel
 from chatctl.window.theme import Theme
 
-BANNER_SECONDS = 12.0
-EXPIRY_DAYS = 14
+ALERT_SECONDS = 12.0
+EXPIRY_WARNING_DAYS = 14
 _DOTS = {"connected": "Good.TLabel", "ended": "Bad.TLabel"}
 
 
 class StatusLine(ttk.Frame):
-    """``again`` connects anew after the end; its button is there only then."""
+    """``connect_again`` is called by a button that is shown only after the connection ended for good."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, again: Callable[[], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, connect_again: Callable[[], None]) -> None:
         unit = theme.unit
         super().__init__(parent, padding=(unit, unit // 3))
         self._theme = theme
-        self._banner: tuple[str, float] | None = None
+        self._alert: tuple[str, float] | None = None  # the text, and when it disappears (monotonic)
         self._dot = ttk.Label(self, text="\u25cf", style="Warn.TLabel")
         self._dot.pack(side="left")
         self._state = ttk.Label(self, style="Quiet.TLabel")
         self._state.pack(side="left", padx=(unit // 2, unit))
-        self._told = ttk.Label(self, style="Bold.TLabel")
-        self._again = ttk.Button(self, text="Connect again", command=again)
-        self._again.bind("<Return>", lambda _: again())
+        self._message = ttk.Label(self, style="Bold.TLabel")
+        self._button = ttk.Button(self, text="Connect again", command=connect_again)
 
     @property
-    def calling(self) -> bool:
-        """Whether a call is shown, which goes away by itself: `show` has to be called now and then."""
-        return self._banner is not None
+    def has_alert(self) -> bool:
+        """Whether an alert is shown. Call `show` regularly meanwhile, to remove it in time."""
+        return self._alert is not None
 
-    def call(self, text: str) -> None:
-        """Show a call for some seconds in place of what is wrong."""
-        self._banner = (text, time.monotonic() + BANNER_SECONDS)
+    def show_alert(self, text: str) -> None:
+        """Show an alert for some seconds in place of any warning, from the next `show` on."""
+        self._alert = (text, time.monotonic() + ALERT_SECONDS)
 
-    def show(self, model: ChatModel, ends: datetime) -> None:
-        """Draw it anew. ``ends``: when the certificate does."""
+    def show(self, model: ChatModel, expiry: datetime) -> None:
+        """Draw the line. ``expiry`` is that of the certificate."""
         self._dot.configure(style=_DOTS.get(model.connection, "Warn.TLabel"))
         self._state.configure(text=_state(model))
-        if self._banner and time.monotonic() > self._banner[1]:
-            self._banner = None
-        self._tell(
-            self._banner[0] if self._banner else _warning(model, ends), ended=model.connection == "ended"
-        )
+        if self._alert and time.monotonic() > self._alert[1]:
+            self._alert = None
+        if model.connection == "ended":
+            self._button.pack(side="right")
+        else:
+            self._button.pack_forget()
+        self._show_message(self._alert[0] if self._alert else _warning(model, expiry))
 
-    def _tell(self, text: str, *, ended: bool) -> None:
-        """Beside the state where that is wide enough, else below it, in as many lines as it takes."""
-        if ended:
-            self._again.pack(side="right")
-        else:
-            self._again.pack_forget()
-        theme, loud = self._theme, self.calling
+    def _show_message(self, text: str) -> None:
+        """Show the text beside the state if it fits there, else below it, wrapped."""
+        theme, alert = self._theme, self.has_alert
         width = self.winfo_toplevel().winfo_width() - 4 * theme.unit
-        used = self._state.winfo_reqwidth() + self._again.winfo_reqwidth() + 4 * theme.unit
-        font = theme.bold if loud else theme.small
+        used = self._state.winfo_reqwidth() + self._button.winfo_reqwidth() + 4 * theme.unit
+        font = theme.bold if alert else theme.small
         if not text:
-            self._told.pack_forget()
+            self._message.pack_forget()
         elif font.measure(text) + used < width:
-            self._told.pack(side="left", fill="x", expand=True, after=self._state)
+            self._message.pack(side="left", fill="x", expand=True, after=self._state)
         else:
-            self._told.pack(side="bottom", fill="x", before=self._dot)
-        self._told.configure(text=text, style="Bold.TLabel" if loud else "Bad.TLabel", wraplength=width)
+            self._message.pack(side="bottom", fill="x", before=self._dot)
+        self._message.configure(text=text, style="Bold.TLabel" if alert else "Bad.TLabel", wraplength=width)
 
 
 def _state(model: ChatModel) -> str:
     unsent = f" ({model.pending} unsent)" if model.pending else ""
     if model.connection == "connected" and model.welcome is not None:
         return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
-    words = "not connected" if model.connection == "ended" else model.connection
-    return f"{model.me}, {words}{unsent}"
+    state = "not connected" if model.connection == "ended" else model.connection
+    return f"{model.me}, {state}{unsent}"
 
 
-def _warning(model: ChatModel, ends: datetime) -> str:
-    """Why there is no connection, or what soon will be wrong with it."""
+def _warning(model: ChatModel, expiry: datetime) -> str:
+    """Return why there is no connection, or what is or soon will be wrong with it; "" if nothing."""
     if model.trouble is not None:
         fix = f"; {model.trouble.fix} ({model.trouble.code})" if model.connection == "ended" else ""
         return model.trouble.reason + fix
     if model.welcome is not None and not model.welcome.envelope:
         return "no envelope: only TLS protects this connection"
-    days = (ends - datetime.now(UTC)).days
-    return f"your certificate ends in {max(days, 0)} days; ask an admin" if days < EXPIRY_DAYS else ""
+    days = max((expiry - datetime.now(UTC)).days, 0)
+    if days >= EXPIRY_WARNING_DAYS:
+        return ""
+    return f"your certificate expires in {days} days; ask an admin for a new identity"

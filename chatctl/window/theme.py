@@ -1,4 +1,4 @@
-"""Colours, fonts and sizes: a light and a dark palette on ttk's "clam", which draws the same everywhere."""
+"""Colours and fonts: a light and a dark palette for ttk's "clam" theme, which looks the same everywhere."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 BASE_POINTS = 10
 ZOOM_RANGE = (7, 24)
-_USUAL_DPI = 96.0
+_STANDARD_DPI = 96.0
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Every colour in the window; texts have a contrast of at least 4.5 on what they stand on."""
+    """Every colour in the window. Text has a contrast of at least 4.5 to its background (WCAG 2, AA)."""
 
     page: str
     panel: str
@@ -26,12 +26,12 @@ class Palette:
     text: str
     quiet: str
     accent: str
-    strong: str  # the accent under the pointer
+    accent_hover: str
     on_accent: str
     good: str
     warn: str
     bad: str
-    called: str
+    mention: str
     names: tuple[str, str, str, str, str, str]
 
 
@@ -44,12 +44,12 @@ LIGHT = Palette(
     text="#1b1f24",
     quiet="#5b6470",
     accent="#1d5fd1",
-    strong="#174ca7",
+    accent_hover="#174ca7",
     on_accent="#ffffff",
     good="#18794e",
     warn="#9a5b00",
     bad="#b3261e",
-    called="#fff3cd",
+    mention="#fff3cd",
     names=("#8a3ffc", "#00695c", "#9f1853", "#7a4f01", "#0b6e99", "#4d6b00"),
 )
 DARK = Palette(
@@ -61,58 +61,56 @@ DARK = Palette(
     text="#e4e7ec",
     quiet="#9aa4b2",
     accent="#6ea8fe",
-    strong="#9cc4ff",
+    accent_hover="#9cc4ff",
     on_accent="#0d1117",
     good="#57c792",
     warn="#e3b341",
     bad="#ff8a80",
-    called="#3a3216",
+    mention="#3a3216",
     names=("#c4a1ff", "#5fd3bc", "#ff9ecb", "#e5b567", "#79c7f2", "#b5d46c"),
 )
 
 
 class Theme:
-    """The look of one window; `use` may be called again at any time."""
+    """The fonts and colours of one window. Call `use` to change the palette."""
 
     def __init__(self, root: tk.Tk, *, scale: float | None, environ: Mapping[str, str]) -> None:
         self._root = root
         factor = scale or screen_scale(environ)
         if factor:
-            # Points to pixels; everything below is measured in points or in the font's lines.
-            root.tk.call("tk", "scaling", factor * _USUAL_DPI / 72)
+            # Pixels per point. All sizes are in points, or derived from a font.
+            root.tk.call("tk", "scaling", factor * _STANDARD_DPI / 72)
         self.palette = LIGHT
         self.points = BASE_POINTS
-        default = font.nametofont("TkDefaultFont", root)
-        family = default.actual("family")
-        self.body = font.Font(root, family=family, size=BASE_POINTS)
-        self.bold = font.Font(root, family=family, size=BASE_POINTS, weight="bold")
-        self.small = font.Font(root, family=family, size=BASE_POINTS - 1)
-        self.slanted = font.Font(root, family=family, size=BASE_POINTS, slant="italic")
+        family = font.nametofont("TkDefaultFont", root).actual("family")
         fixed = font.nametofont("TkFixedFont", root).actual("family")
-        self.fixed = font.Font(root, family=fixed, size=BASE_POINTS)
-        self.title = font.Font(root, family=family, size=BASE_POINTS + 3, weight="bold")
+        self.body = font.Font(root, family=family)
+        self.bold = font.Font(root, family=family, weight="bold")
+        self.small = font.Font(root, family=family)
+        self.italic = font.Font(root, family=family, slant="italic")
+        self.fixed = font.Font(root, family=fixed)
+        self.title = font.Font(root, family=family, weight="bold")
+        self._size_fonts()
 
     @property
     def unit(self) -> int:
-        """Half a line, in pixels: the measure of all distances."""
+        """Half the height of a line in pixels; all distances are multiples of it."""
         return max(4, self.body.metrics("linespace") // 2)
 
     def zoom(self, points: int) -> None:
-        """Make all text this large."""
+        """Set the text size, within `ZOOM_RANGE`."""
         self.points = max(ZOOM_RANGE[0], min(ZOOM_RANGE[1], points))
-        for one, more in (
-            (self.body, 0),
-            (self.bold, 0),
-            (self.small, -1),
-            (self.slanted, 0),
-            (self.fixed, 0),
-            (self.title, 3),
-        ):
-            one.configure(size=self.points + more)
+        self._size_fonts()
         self.use(self.palette)
 
+    def _size_fonts(self) -> None:
+        for sized in (self.body, self.bold, self.italic, self.fixed):
+            sized.configure(size=self.points)
+        self.small.configure(size=self.points - 1)
+        self.title.configure(size=self.points + 3)
+
     def use(self, palette: Palette) -> None:
-        """Give ttk's widgets these colours; plain Tk's are coloured by who made them."""
+        """Apply a palette to all ttk widgets. Plain Tk widgets need `text_options` and `menu_options`."""
         self.palette = p = palette
         style, unit = ttk.Style(self._root), self.unit
         style.theme_use("clam")
@@ -133,7 +131,7 @@ class Theme:
         self._root.configure(background=p.panel)
         style.configure("Page.TFrame", background=p.page)
         style.configure("Line.TFrame", background=p.line)
-        style.configure("Sheet.TFrame", background=p.panel, bordercolor=p.line, relief="solid", borderwidth=1)
+        style.configure("Panel.TFrame", background=p.panel, bordercolor=p.line, relief="solid", borderwidth=1)
         style.configure("Title.TLabel", font=self.title)
         style.configure("Bold.TLabel", font=self.bold)
         style.configure("Quiet.TLabel", foreground=p.quiet, font=self.small)
@@ -154,13 +152,13 @@ class Theme:
                 foreground=[("disabled", p.quiet)],
                 bordercolor=[("focus", p.accent)],
             )
-        # A button among others in a bar needs no edge; alone it would be taken for a word.
+        # A lone button without a border would look like plain text.
         style.configure("TButton", relief="solid", bordercolor=p.line)
         style.configure("Flat.TButton", relief="flat")
         style.configure("Accent.TButton", background=p.accent, foreground=p.on_accent, bordercolor=p.accent)
         style.map(
             "Accent.TButton",
-            background=[("disabled", p.line), ("pressed", p.accent), ("active", p.strong)],
+            background=[("disabled", p.line), ("pressed", p.accent), ("active", p.accent_hover)],
             foreground=[("disabled", p.quiet)],
             bordercolor=[("focus", p.text)],
         )
@@ -190,7 +188,7 @@ class Theme:
             borderwidth=0,
             relief="flat",
         )
-        # Only the tree itself: clam would draw a frame around it.
+        # Only the tree itself, without the border that clam draws.
         style.layout("Treeview", [("Treeview.treearea", {"sticky": "nswe"})])
         style.map("Treeview", background=[("selected", p.accent)], foreground=[("selected", p.on_accent)])
         style.configure("Item", indicatorsize=0)
@@ -209,13 +207,13 @@ class Theme:
             width=max(8, unit),
             arrowsize=max(8, unit),
         )
-        gone = [("disabled", p.page)]  # everything is in sight
+        hidden = [("disabled", p.page)]  # there is nothing to scroll
         style.map(
             "Vertical.TScrollbar",
-            background=[("active", p.quiet), *gone],
-            bordercolor=gone,
-            lightcolor=gone,
-            darkcolor=gone,
+            background=[("active", p.quiet), *hidden],
+            bordercolor=hidden,
+            lightcolor=hidden,
+            darkcolor=hidden,
         )
 
     def _fields(self, style: ttk.Style, unit: int) -> None:
@@ -231,7 +229,7 @@ class Theme:
         style.map("TEntry", bordercolor=[("focus", p.accent)], lightcolor=[("focus", p.accent)])
 
     def text_options(self) -> dict[str, Any]:
-        """Options of a plain Tk text widget."""
+        """Return the options of a plain Tk text widget."""
         p = self.palette
         return {
             "background": p.page,
@@ -248,7 +246,7 @@ class Theme:
         }
 
     def menu_options(self) -> dict[str, Any]:
-        """Options of a plain Tk menu."""
+        """Return the options of a plain Tk menu."""
         p = self.palette
         return {
             "background": p.panel,
@@ -264,16 +262,17 @@ class Theme:
 
 
 def screen_scale(environ: Mapping[str, str]) -> float | None:
-    """The desktop's scale where it tells one (1.0 is 96 dots per inch); Tk itself asks only the screen.
+    """Return the desktop's scale (1.0 is 96 dpi), or None if it sets none.
 
-    GDK_SCALE, else Xft.dpi of the X resources, which desktops set for fractional scales.
+    It is GDK_SCALE, else Xft.dpi of the X resources, which desktops set for fractional scales.
+    Tk itself looks at neither.
     """
     try:
-        if (told := float(environ.get("GDK_SCALE", "0"))) >= 1:
-            return min(told, 4.0)
+        if (scale := float(environ.get("GDK_SCALE", "0"))) >= 1:
+            return min(scale, 4.0)
         done = subprocess.run(["xrdb", "-query"], capture_output=True, text=True, timeout=2, check=False)  # noqa: S607
         found = [line.split(":", 1)[1] for line in done.stdout.splitlines() if line.startswith("Xft.dpi:")]
         dpi = float(found[0]) if found else 0.0
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return dpi / _USUAL_DPI if _USUAL_DPI / 2 <= dpi <= 4 * _USUAL_DPI else None
+    return dpi / _STANDARD_DPI if _STANDARD_DPI / 2 <= dpi <= 4 * _STANDARD_DPI else None

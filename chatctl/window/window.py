@@ -1,4 +1,4 @@
-"""The window: puts the views around the model and keeps both moving. All of it is on Tk's thread."""
+"""The window: connects the views to the model and keeps both running. All of it is on Tk's thread."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import tkinter as tk
 from chatctl.model.render import clock_of
 from chatctl.window.commands import submit
 from chatctl.window.controller import Controller
+from chatctl.window.dialogs import Dialogs
 from chatctl.window.drafts import Drafts
 from chatctl.window.layout import Layout
-from chatctl.window.menus import Menus
+from chatctl.window.menus import MainMenu
 from chatctl.window.notify import Notifier
-from chatctl.window.panels import Sheet
-from chatctl.window.search_panel import SearchSheet
-from chatctl.window.side_list import Entry
-from chatctl.window.theme import DARK, LIGHT, Theme
+from chatctl.window.side_list import ListItem
+from chatctl.window.theme import BASE_POINTS, DARK, LIGHT, Theme
 from chatctl.window.timeline import BlockCache, blocks
 
 POLL_MS = 40
-DRAFTS_MS = 5_000
+SAVE_DRAFTS_MS = 5_000
+STATE_ORDER = {"online": 0, "away": 1}
 
 
 class Window:
@@ -37,198 +37,207 @@ class Window:
         self.root, self.control, self.theme = root, control, theme
         self.model = control.model
         self._drafts = drafts
-        for name, text in drafts.kept.items():
+        for name, text in drafts.saved.items():
             self.model.conversation(name).draft = text
         control.view = self
-        self.sheet: Sheet | None = None
         self.notifier = Notifier(root.bell, on=notify)
-        self._made: BlockCache = {}
-        self._drawn = ""  # the conversation that is drawn
+        self._block_cache: BlockCache = {}
+        self._drawn = ""  # the conversation on the screen
         self._ended = False
-        self.layout = Layout(self)
-        self.rooms, self.members = self.layout.rooms, self.layout.members
+        self.layout = Layout(
+            root,
+            theme,
+            self.model,
+            submit=self.submit,
+            load_older=control.older,
+            open_conversation=self.open_conversation,
+            write_to=self.write_to,
+            search=self.search,
+            connect_again=self.connect_again,
+        )
         self.messages, self.composer = self.layout.messages, self.layout.composer
-        self.middle = self.layout.middle
-        self.menus = Menus(self)
-        self.use_theme(dark=dark)
+        self.dialogs = Dialogs(self.layout.middle, theme, control, self.composer.text.focus_set)
+        self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
+        self._use_theme(dark=dark)
         root.protocol("WM_DELETE_WINDOW", self.quit)
         root.bind("<Configure>", self._resized)
         unit = theme.unit
-        # Not larger than the screen, however large the text is.
-        wide = min(130 * unit, root.winfo_screenwidth() * 9 // 10)
-        root.geometry(f"{wide}x{min(82 * unit, root.winfo_screenheight() * 9 // 10)}")
+        # Large text must not make the window larger than the screen.
+        width = min(130 * unit, root.winfo_screenwidth() * 9 // 10)
+        root.geometry(f"{width}x{min(82 * unit, root.winfo_screenheight() * 9 // 10)}")
         root.minsize(40 * unit, 46 * unit)
         self.composer.text.focus_set()
 
-    def use_theme(self, *, dark: bool) -> None:
-        """Draw everything in the light or the dark palette."""
+    def _use_theme(self, *, dark: bool) -> None:
         self.dark = dark
         self.theme.use(DARK if dark else LIGHT)
         self._restyle()
 
+    def toggle_theme(self) -> None:
+        """Switch between the light and the dark palette."""
+        self._use_theme(dark=not self.dark)
+
     def zoom(self, by: int) -> None:
-        """Larger or smaller text; 0 for the usual size."""
-        self.theme.zoom(self.theme.points + by if by else 10)
+        """Change the text size by some points; 0 restores the default size."""
+        self.theme.zoom(self.theme.points + by if by else BASE_POINTS)
         self._restyle()
 
     def _restyle(self) -> None:
         self.layout.restyle()
-        self.menus.restyle()
+        self._menu.restyle()
 
-    # -- what runs
+    # -- the loop
 
     def run(self) -> None:
-        """Until the window is closed."""
+        """Connect and run until the window is closed."""
         self.control.start()
         self._tick()
-        self._keep_now_and_then()
+        self._save_drafts_repeatedly()
         self.root.mainloop()
 
     def _tick(self) -> None:
         try:
-            looking = bool(self.root.tk.call("focus", "-displayof", "."))
-            if looking != self.model.looking:
-                self.model.look(looking)
+            has_focus = bool(self.root.tk.call("focus", "-displayof", "."))
+            if has_focus != self.model.looking:
+                self.model.look(has_focus)
             self.model.reading = not self.messages.following
             self.control.network.poll()
             self.draw()
         finally:
-            # Also after a defect: it costs one event, not the conversation.
+            # A bug then costs one event, not the conversation.
             if not self._ended:
                 self.root.after(POLL_MS, self._tick)
 
-    def keep_drafts(self) -> None:
-        """What is typed anywhere and not sent; what one looks at comes first."""
-        found = {self._drawn: ""} | {one.name: one.draft for one in self.model.conversations.values()}
+    def save_drafts(self) -> None:
+        """Save all unsent input, the current conversation's first."""
+        drafts = {self._drawn: ""} | {one.name: one.draft for one in self.model.conversations.values()}
         if typed := self.composer.value:
-            found[self._drawn] = typed
-        self._drafts.keep(found)
+            drafts[self._drawn] = typed
+        self._drafts.save(drafts)
 
-    def _keep_now_and_then(self) -> None:
-        # Nobody asks a window that goes away with its display.
-        self.keep_drafts()
-        self.root.after(DRAFTS_MS, self._keep_now_and_then)
+    def _save_drafts_repeatedly(self) -> None:
+        # Nothing announces that the display goes away, and the window with it.
+        self.save_drafts()
+        self.root.after(SAVE_DRAFTS_MS, self._save_drafts_repeatedly)
 
     def quit(self) -> None:
-        """Close the window. What is unsent is kept for the next run."""
+        """Close the window. The next run sends what is unsent."""
         self._ended = True
         self.root.quit()
 
-    def search(self, query: str = "") -> None:
-        """Open the search panel."""
-        self.menus.search(query)
-
-    # -- drawn
+    # -- drawing
 
     def draw(self) -> None:
-        """Draw what changed since the last time."""
+        """Draw what has changed since the last call."""
         changed, self.model.changed = self.model.changed, set()
-        erased, self.model.redacted = self.model.redacted, []
-        if erased and isinstance(self.sheet, SearchSheet):
-            self.sheet.erase(erased)
+        redacted, self.model.redacted = self.model.redacted, []
+        if redacted:
+            self.dialogs.redact(redacted)
         self.notifier.poll()
         if self.model.alerts:
-            call = self.model.alerts[-1]
-            self.layout.status.call(f"{call.title}: {call.text}")
+            alert = self.model.alerts[-1]
+            self.layout.status.show_alert(f"{alert.title}: {alert.text}")
             self.model.alerts.clear()
-            self.notifier.tell(call.title, call.text, looking=self.model.looking)
+            self.notifier.notify(alert.title, alert.text, focused=self.model.looking)
         if self._drawn != self.model.current:
-            self._change_drafts()
+            self._swap_drafts()
         if "rooms" in changed:
             self._draw_rooms()
         if "rows" in changed:
             self._draw_rows()
         if "members" in changed:
             self._draw_members()
-        if changed or self.layout.status.calling:
+        if changed or self.layout.status.has_alert:
             self._draw_state()
 
     def _draw_rooms(self) -> None:
-        entries = [
-            Entry(
+        items = [
+            ListItem(
                 one.name,
                 self.model.title(one.name),
                 str(one.unread) if one.unread else "",
-                "called" if one.mentions else "unread" if one.unread else "",
+                "mention" if one.mentions else "unread" if one.unread else "",
             )
             for one in self.model.listed()
         ]
-        self.rooms.show(entries, self.model.current)
+        self.layout.rooms.show(items, self.model.current)
 
     def _draw_rows(self) -> None:
         here = self.model.here
-        self.messages.show(here.name, blocks(here, self.model.me, self._made))
+        self.messages.show(here.name, blocks(here, self.model.me, self._block_cache))
         if self.control.sought and self.messages.reveal(self.control.sought[1]):
             self.control.sought = None
         if here.draft and not self.composer.value:
-            self.composer.give_back(here.draft)
+            self.composer.restore(here.draft)
             here.draft = ""
 
     def _draw_members(self) -> None:
-        order = {"online": 0, "away": 1}
         here = self.model.here
-        known = sorted(here.members.values(), key=lambda one: (order.get(one.state, 2), one.user))
-        # What is not known to be so any more has no colours.
+        members = sorted(here.members.values(), key=lambda one: (STATE_ORDER.get(one.state, 2), one.user))
+        # Without a connection, every state is out of date and drawn grey.
         tags = {} if here.members_as_of else {"online": "", "away": "away"}
-        entries = [
-            Entry(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
-            for one in known
+        items = [
+            ListItem(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
+            for one in members
         ]
-        count = sum(one.state != "offline" for one in known)
-        heading = (
-            f"Members as of {clock_of(here.members_as_of)[:5]}Z"
-            if here.members_as_of
-            else f"Members: {count} of {len(known)} here"
-        )
-        self.members.heading = heading if known else ""
-        self.members.show(entries)
+        if here.members_as_of:
+            heading = f"Members as of {clock_of(here.members_as_of)[:5]}Z"
+        else:
+            present = sum(one.state != "offline" for one in members)
+            heading = f"Members: {present} of {len(members)} here"
+        self.layout.members.heading = heading if members else ""
+        self.layout.members.show(items)
 
     def _draw_state(self) -> None:
         model, here = self.model, self.model.here
         title = model.title(here.name) if here.name else "no room"
-        self.layout.name(title, here.topic, model.unread)
-        self.composer.hint(f"Message to {title}")
+        self.layout.show_header(title, here.topic, model.unread)
+        self.composer.hint(f"Message {title}" if here.name else "")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
         self.layout.status.show(model, self.control.network.client.identity.not_after)
 
-    # -- done by the person
+    # -- actions
+
+    def search(self, query: str = "") -> None:
+        """Open the search panel."""
+        self.dialogs.search(query)
 
     def connect_again(self) -> None:
-        """After the connection ended for good; the button goes, and the keyboard with it."""
+        """Connect again after the connection ended for good."""
         self.control.connect_again()
+        # The button that had the focus disappears.
         self.composer.text.focus_set()
 
     def submit(self, text: str) -> None:
-        """Do what was typed."""
+        """Send a message or run a command."""
         submit(self.control, text)
         self.messages.to_end()
-        # Once it is out of the input, which is after this: it must not come back when it was sent.
-        self.root.after_idle(self.keep_drafts)
+        # The input is emptied after this call; what was sent must not be saved as a draft.
+        self.root.after_idle(self.save_drafts)
 
-    def look_at(self, name: str) -> None:
+    def open_conversation(self, name: str) -> None:
         """Make a conversation current."""
         self.control.switch(name)
         self.layout.hide_rooms()
         self.composer.text.focus_set()
 
-    def _change_drafts(self) -> None:
-        """What is typed belongs to its conversation, also while one looks at another."""
-        if self._drawn:
-            self.model.conversation(self._drawn).draft = self.composer.value
-        self._drawn, here = self.model.current, self.model.here
-        self.menus.close()
-        self.layout.hide_rooms()
-        self.layout.arrange()
-        self.composer.value, here.draft = here.draft, ""
-
     def write_to(self, user: str) -> None:
-        """Make the conversation with somebody current."""
+        """Open the direct conversation with a user."""
         if user != self.model.me:
             self.control.enter(f"@{user}")
             self.composer.text.focus_set()
 
-    def _resized(self, event: tk.Event[tk.Misc]) -> None:
-        if event.widget is not self.root:
-            return
-        self.model.changed.add("state")
+    def _swap_drafts(self) -> None:
+        """Store the input as a draft of the conversation just left; show the new one's draft."""
+        if self._drawn:
+            self.model.conversation(self._drawn).draft = self.composer.value
+        self._drawn, here = self.model.current, self.model.here
+        self.dialogs.close()
+        self.layout.hide_rooms()
         self.layout.arrange()
+        self.composer.value, here.draft = here.draft, ""
+
+    def _resized(self, event: tk.Event[tk.Misc]) -> None:
+        if event.widget is self.root:
+            self.model.changed.add("state")
+            self.layout.arrange()

@@ -1,4 +1,4 @@
-"""Windows of the desktop client under test: opened, typed into, read."""
+"""Opens windows of the desktop client, types into them and reads them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ WAIT = 30.0
 _TITLE = re.compile(r"^(?:\((\d+)\) )?(.*) - chatd$")
 
 
-class Opened:
-    """A window, by its X id, and the process behind it."""
+class ChatWindow:
+    """A window, by its X id, and its process."""
 
     def __init__(self, screen: Display, process: subprocess.Popen[str], title: str, before: set[str]) -> None:
+        """Wait for a window with this title that is not one of ``before``, and focus it."""
         self.screen = screen
         self.process = process
         self.id = screen.window(title, before)
         screen.focus(self.id)
 
     def at(self, room: str) -> None:
-        """Wait until it shows a conversation, whatever is unread elsewhere."""
+        """Wait until the window shows a conversation."""
         wait_until(lambda: self.room == room, what=f"a window at {room}")
 
     def go(self, name: str) -> None:
-        """Look at a conversation, by the keyboard: "lobby", "@bob"."""
+        """Go to a conversation by keyboard: "lobby" or "@bob"."""
         self.screen.focus(self.id)
         self.screen.keys("ctrl+k")
         self.screen.type(name)
@@ -39,36 +40,36 @@ class Opened:
 
     @property
     def room(self) -> str:
-        """The conversation in its title."""
+        """The conversation named in the title."""
         return _TITLE.sub(r"\2", self.screen.title(self.id))
 
     @property
     def unread(self) -> int:
-        """The count in its title."""
+        """The unread count in the title."""
         return int(_TITLE.sub(r"\1", self.screen.title(self.id)) or 0)
 
     def click_until(self, done: Callable[[], bool], x: int, ys: range) -> None:
-        """Click at one place after the other until one of them had an effect."""
-        # On a busy machine an effect may come after the next click undid it: hence several rounds.
+        """Click at each of ``ys`` until one click has an effect."""
+        # On a busy machine the next click may undo an effect before it is seen: try several rounds.
         for y in [*ys] * 3:
             self.screen.click(self.id, x, y)
             with suppress(AssertionError):
                 wait_until(done, seconds=1.0)
                 return
-        raise AssertionError(f"no click at x = {x}, y in {ys}, did it")
+        raise AssertionError(f"no click at x = {x}, y in {ys} had an effect")
 
     def shows(self, text: str) -> str:
-        """Wait until the message area has a text; all of it."""
+        """Wait until the message area contains a text; return the whole area."""
 
-        def has_it() -> str:
+        def area() -> str:
             shown = self.text()
             return shown if text in shown else ""
 
-        found: str = wait_until(has_it, what=repr(text))
+        found: str = wait_until(area, what=repr(text))
         return found
 
     def text(self) -> str:
-        """What the message area has."""
+        """Return the text of the message area."""
         return text_of(self.screen, self.id)
 
     def say(self, text: str) -> None:
@@ -78,7 +79,7 @@ class Opened:
         self.screen.keys("Return")
 
     def quit(self) -> str:
-        """Close it; what it said on stderr."""
+        """Close the window; return its stderr."""
         self.screen.focus(self.id)
         self.screen.keys("ctrl+q")
         assert self.process.wait(WAIT) == 0
@@ -87,17 +88,20 @@ class Opened:
 
 
 @contextmanager
-def opened(
+def chat_window(
     screen: Display, daemon: Daemon, user: str, *more: str, title: str = "chatd", device: str = "laptop"
-) -> Iterator[Opened]:
+) -> Iterator[ChatWindow]:
+    """Open a user's window; kill its process in the end."""
     before = screen.windows(title)
     identity = str(daemon.identity(user, device))
-    with started(screen, daemon.environ, "--identity", identity, *more) as process:
-        yield Opened(screen, process, title, before)
+    with window_process(screen, daemon.environ, "--identity", identity, *more) as process:
+        yield ChatWindow(screen, process, title, before)
 
 
 @contextmanager
-def started(screen: Display, environ: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def window_process(
+    screen: Display, environ: dict[str, str], *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
     with open_window(screen, environ, *arguments) as process:
         try:
             yield process
@@ -105,9 +109,9 @@ def started(screen: Display, environ: dict[str, str], *arguments: str) -> Iterat
             process.kill()
 
 
-def heard(client: Client, body: str) -> Message:
-    """The message with this body, as soon as it comes."""
+def wait_for_message(client: Client, body: str) -> Message:
+    """Return the message with this body once it arrives."""
     while (event := client.next_event(WAIT)) is not None:
         if isinstance(event, Message) and event.body == body:
             return event
-    raise AssertionError(f"{body!r} never came")
+    raise AssertionError(f"{body!r} did not arrive")

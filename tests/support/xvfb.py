@@ -1,4 +1,4 @@
-"""A display of its own for windows under test, with a hand at its keyboard and mouse."""
+"""A virtual X display for windows under test, with keyboard and mouse input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.daemon import BIN, wait_until
 
 
 def missing() -> str:
-    """What is not installed here that windows need; empty when all is there."""
+    """Return what the window tests need and is not installed; "" if nothing is missing."""
     try:
         import tkinter  # noqa: F401
     except ImportError:
@@ -24,60 +24,60 @@ def missing() -> str:
 
 
 class Display:
-    """One X server without a window manager; windows are told apart by their titles."""
+    """An X server without a window manager. Windows are found by title."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.environ = {**os.environ, "DISPLAY": name}
 
     def xdotool(self, *arguments: str) -> str:
-        """Run xdotool; what it prints."""
+        """Run xdotool; return its output."""
         done = subprocess.run(
             ["xdotool", *arguments], env=self.environ, capture_output=True, text=True, timeout=60
         )
         return done.stdout
 
     def windows(self, title: str) -> set[str]:
-        """The ids of the windows whose titles match the pattern."""
+        """Return the ids of the windows whose titles match a pattern."""
         return set(self.xdotool("search", "--onlyvisible", "--name", title).split())
 
     def window(self, title: str, before: set[str]) -> str:
-        """The id of the window with this title that was not there before, once it is there."""
+        """Wait for a window with this title that is not one of ``before``; return its id."""
         found: set[str] = wait_until(lambda: self.windows(title) - before, what=f"a window {title}")
         return found.pop()
 
     def focus(self, window: str) -> None:
-        """Give a window the keyboard, as a window manager does on a click."""
+        """Raise a window and give it the keyboard focus, as a window manager does on a click."""
         self.xdotool("windowraise", window, "windowfocus", "--sync", window)
 
     def unfocus(self) -> None:
-        """Take the keyboard away from every window."""
+        """Take the keyboard focus away from all windows."""
         self.xdotool("windowfocus", self.xdotool("search", "--maxdepth", "0", ".*").split()[0])
 
     def keys(self, *keys: str) -> None:
-        """Press keys, such as "Return" or "ctrl+f", one after the other."""
+        """Press keys in order, such as "Return" or "ctrl+f"."""
         self.xdotool("key", "--delay", "15", *keys)
 
     def type(self, text: str) -> None:
-        """Type a text of ASCII letters."""
+        """Type an ASCII text."""
         self.xdotool("type", "--delay", "8", text)
 
     def click(self, window: str, x: int, y: int) -> None:
-        """Click at a place within a window."""
+        """Click at a position within a window."""
         self.xdotool("mousemove", "--sync", "--window", window, str(x), str(y), "click", "1")
 
     def title(self, window: str) -> str:
-        """What the window is called now."""
+        """Return the window's current title."""
         return self.xdotool("getwindowname", window).strip()
 
     def picture(self, window: str, path: Path) -> None:
-        """Save what the window looks like (needs ImageMagick)."""
+        """Save a screenshot of a window (needs ImageMagick)."""
         subprocess.run(["import", "-window", window, str(path)], env=self.environ, check=True, timeout=60)
 
 
 @contextmanager
 def display(width: int = 1600, height: int = 1200) -> Iterator[Display]:
-    """A display that nobody else uses."""
+    """Start an X server on a free display."""
     read_end, write_end = os.pipe()
     command = [
         *("Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{width}x{height}x24"),
@@ -88,8 +88,8 @@ def display(width: int = 1600, height: int = 1200) -> Iterator[Display]:
     )
     os.close(write_end)
     try:
-        with os.fdopen(read_end) as told:
-            number = told.readline().strip()
+        with os.fdopen(read_end) as reader:
+            number = reader.readline().strip()
         if not number:
             raise AssertionError(f"Xvfb ended with {server.wait(10)}")
         yield Display(f":{number}")
@@ -99,11 +99,11 @@ def display(width: int = 1600, height: int = 1200) -> Iterator[Display]:
 
 
 def open_window(shown_on: Display, environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    """Start `chat window`; the caller ends it."""
+    """Start `chat window`; the caller must end the process."""
     return subprocess.Popen(
         [str(BIN / "chat"), "window", *arguments],
         env={**environ, "DISPLAY": shown_on.name},
-        # Not the checkout: after `make run` it is a home, whose admin would be found.
+        # Not the checkout: after `make run` it is a home, and its admin's identity would be used.
         cwd="/",
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -115,9 +115,9 @@ _SELECTED = "import tkinter; root = tkinter.Tk(); root.withdraw(); print(root.se
 
 
 def text_of(shown_on: Display, window: str) -> str:
-    """The text of the message area, selected with the keyboard and taken as another program would."""
+    """Return the text of the message area, selected by keyboard and read as the X selection."""
     shown_on.focus(window)
-    # Escape: to the input; back from it with Shift-Tab stands the message area.
+    # Escape focuses the input; Shift-Tab goes back from there to the message area.
     shown_on.keys("Escape", "shift+Tab", "ctrl+slash")
     done = subprocess.run(
         [sys.executable, "-c", _SELECTED], env=shown_on.environ, capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""The file of drafts: bounded, private, and no trouble when it is damaged."""
+"""The file of drafts is bounded, private, and ignored when it is damaged."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ import pytest
 from chatctl.window.drafts import CHARS_LIMIT, DRAFTS_LIMIT, FILE_NAME, Drafts
 
 
-def written(folder: Path, drafts: dict[str, str]) -> Path:
-    keeping = Drafts(folder)
-    keeping.keep(drafts)
-    keeping.close()
+def save(folder: Path, drafts: dict[str, str]) -> Path:
+    saving = Drafts(folder)
+    saving.save(drafts)
+    saving.close()
     return folder / FILE_NAME
 
 
-def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
+def test_saved_drafts_are_read_again(tmp_path: Path) -> None:
     drafts = {"#lobby": "half\na \U0001f468\u200d\U0001f469 thought", "@alice,bob": "psst"}
-    path = written(tmp_path / "made", {**drafts, "#war": " \n"})
-    assert Drafts(tmp_path / "made").kept == drafts
+    path = save(tmp_path / "made", {**drafts, "#war": " \n"})
+    assert Drafts(tmp_path / "made").saved == drafts
     assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in path.parent.iterdir()] == [FILE_NAME]
-    written(tmp_path / "made", {})
+    save(tmp_path / "made", {})
     assert not path.exists()
 
 
-def test_the_first_ones_are_kept_where_they_are_too_many(tmp_path: Path) -> None:
+def test_the_last_drafts_are_dropped_beyond_the_limits(tmp_path: Path) -> None:
     many = {f"#r{number}": f"text {number}" for number in range(DRAFTS_LIMIT + 5)}
-    written(tmp_path, many)
-    assert Drafts(tmp_path).kept == dict(list(many.items())[:DRAFTS_LIMIT])
-    # In the widest of letters, and all of it can be read again.
+    save(tmp_path, many)
+    assert Drafts(tmp_path).saved == dict(list(many.items())[:DRAFTS_LIMIT])
+    # The widest characters still fit into what is read back.
     wide = {"#a": "\U0001f468" * (CHARS_LIMIT - 2), "#b": "does not fit"}
-    path = written(tmp_path, wide)
-    assert Drafts(tmp_path).kept == {"#a": wide["#a"]}
+    path = save(tmp_path, wide)
+    assert Drafts(tmp_path).saved == {"#a": wide["#a"]}
     assert path.stat().st_size > 12 * (CHARS_LIMIT - 2)
 
 
-def test_a_second_window_that_changed_nothing_takes_nothing_away(tmp_path: Path) -> None:
+def test_a_second_window_without_changes_overwrites_nothing(tmp_path: Path) -> None:
     second = Drafts(tmp_path)
-    written(tmp_path, {"#lobby": "of the first"})
-    second.keep({})
+    save(tmp_path, {"#lobby": "from the first window"})
+    second.save({})
     second.close()
-    assert Drafts(tmp_path).kept == {"#lobby": "of the first"}
+    assert Drafts(tmp_path).saved == {"#lobby": "from the first window"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[1]", b'{"#lobby": 5}', b"[" * 100_000])
-def test_a_damaged_file_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
-    assert Drafts(tmp_path).kept == {}
+    assert Drafts(tmp_path).saved == {}
 
 
-def test_a_link_is_not_followed_and_what_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
+def test_symbolic_links_are_not_followed_and_write_errors_are_ignored(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
-    other.write_text(json.dumps({"#lobby": "of somebody else"}))
+    other.write_text(json.dumps({"#lobby": "of another user"}))
     (tmp_path / FILE_NAME).symlink_to(other)
-    assert Drafts(tmp_path).kept == {}
-    written(tmp_path, {"#lobby": "mine"})
-    assert "somebody else" in other.read_text()
-    assert Drafts(tmp_path).kept == {"#lobby": "mine"}
-    written(other, {"#lobby": "lost"})
+    assert Drafts(tmp_path).saved == {}
+    save(tmp_path, {"#lobby": "mine"})
+    assert "another user" in other.read_text()
+    assert Drafts(tmp_path).saved == {"#lobby": "mine"}
+    save(other, {"#lobby": "lost"})

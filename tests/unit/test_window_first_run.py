@@ -1,4 +1,4 @@
-"""The identity file of the first run, without a window."""
+"""Installing the identity file on the first run, without a window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chatd.pki.identity import Identity, read_identity, write_identity
 first_run = pytest.importorskip("chatctl.window.first_run", exc_type=ImportError)
 
 
-def made_now(path: Path) -> Identity:
+def new_identity(path: Path) -> Identity:
     now = datetime.now(UTC)
     authority = Authority.create("lab", now=now)
     issued = authority.issue_device("bob", "laptop", now=now)
@@ -26,7 +26,7 @@ def made_now(path: Path) -> Identity:
 
 def test_a_usable_identity_is_never_replaced(tmp_path: Path) -> None:
     bundle, folder = tmp_path / "new.pem", tmp_path / "config"
-    made = made_now(bundle)
+    made = new_identity(bundle)
     assert first_run.install(bundle, folder).user == made.user
     target = folder / "identity.pem"
     assert target.stat().st_mode & 0o777 == 0o600
@@ -37,9 +37,9 @@ def test_a_usable_identity_is_never_replaced(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["identity.pem"]
 
 
-def test_a_certificate_that_has_ended_is_not_taken(tmp_path: Path) -> None:
-    identity = made_now(tmp_path / "new.pem")
+def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
+    identity = new_identity(tmp_path / "new.pem")
     first_run.check_dates(identity)
-    ended = replace(identity, not_after=datetime.now(UTC) - timedelta(days=1))
-    with pytest.raises(ChatdError, match="ended on"):
-        first_run.check_dates(ended)
+    expired = replace(identity, not_after=datetime.now(UTC) - timedelta(days=1))
+    with pytest.raises(ChatdError, match="expired on"):
+        first_run.check_dates(expired)

@@ -24,20 +24,20 @@ def model() -> ChatModel:
 
 
 def completed(completing: TabCycle, before: str, *steps: int) -> list[str]:
-    """The text before the cursor after each step."""
+    """Return the text before the cursor after each step; "-" where nothing was completed."""
     result = []
     for by in steps:
-        made = completing.step(before, by)
-        if made is None:
+        completion = completing.step(before, by)
+        if completion is None:
             result.append("-")
             continue
-        gone, fresh = made
-        before = before[: len(before) - gone] + fresh
+        removed, inserted = completion
+        before = before[: len(before) - removed] + inserted
         result.append(before)
     return result
 
 
-def test_tab_goes_through_the_candidates_and_around(model: ChatModel) -> None:
+def test_tab_cycles_through_the_candidates(model: ChatModel) -> None:
     completing = TabCycle(model)
     assert completed(completing, "ask bo", 1, 1, 1, -1) == [
         "ask bob ",
@@ -52,7 +52,7 @@ def test_tab_goes_through_the_candidates_and_around(model: ChatModel) -> None:
     assert completed(completing, "@ca", 1, 1) == ["@carol ", "-"]
     assert completed(completing, "two\nlines ca", 1) == ["two\nlines carol "]
     assert completed(completing, "/he", 1) == ["/help "]
-    # A role without the permission is not offered the command.
+    # Only commands that the role permits are offered.
     assert completed(completing, "/kic", 1) == ["-"]
     assert completed(completing, "", 1) == completed(completing, "zzz", 1) == ["-"]
     assert completed(completing, "bo", -1) == ["-"]
@@ -67,57 +67,59 @@ class Bell:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a notify-send of the desktop leaves what it was told, one argument a line."""
+def notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a fake notify-send; return the file that gets its arguments, one a line."""
     script = tmp_path / "notify-send"
-    out = tmp_path / "told"
+    out = tmp_path / "notified"
     script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {out}.part\nmv {out}.part {out}\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     return out
 
 
-def test_a_call_goes_to_the_desktop_when_one_looks_elsewhere(told: Path) -> None:
+def test_an_unfocused_window_notifies_the_desktop(notified: Path) -> None:
     bell = Bell()
     notifier = Notifier(bell, clock=lambda: 100.0)
-    notifier.tell("--help", "<b>look</b> & see" + "x" * 1_000, looking=False)
-    lines = wait_until(lambda: told.exists() and told.read_text().splitlines(), what="the notification")
+    notifier.notify("--help", "<b>look</b> & see" + "x" * 1_000, focused=False)
+    lines = wait_until(
+        lambda: notified.exists() and notified.read_text().splitlines(), what="the notification"
+    )
     assert lines[-3:-1] == ["--", "--help"]
     assert lines[-1].startswith("&lt;b&gt;look&lt;/b&gt; &amp; see")
     assert len(lines[-1]) < 300
     assert bell.rung == 0
 
 
-def test_the_bell_is_for_who_looks_and_where_there_is_no_desktop(
-    told: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_bell_rings_if_the_window_has_focus_or_there_is_no_notify_send(
+    notified: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bell, now = Bell(), [0.0]
     notifier = Notifier(bell, clock=lambda: now[0])
     for seconds, rung in ((1.0, 1), (1.0 + PAUSE_SECONDS / 2, 1), (1.1 + PAUSE_SECONDS, 2)):
         now[0] = seconds
-        notifier.tell("bob", "words", looking=True)
+        notifier.notify("bob", "words", focused=True)
         assert bell.rung == rung
-    assert not told.exists()
+    assert not notified.exists()
     notifier.on = False
     now[0] = 50.0
-    notifier.tell("bob", "words", looking=True)
+    notifier.notify("bob", "words", focused=True)
     assert bell.rung == 2
     monkeypatch.setenv("PATH", "/nonexistent")
-    Notifier(bell).tell("bob", "words", looking=False)
+    Notifier(bell).notify("bob", "words", focused=False)
     assert bell.rung == 3
 
 
-def test_a_desktop_that_takes_nothing_is_left_alone(told: Path) -> None:
-    (told.parent / "notify-send").write_text("#!/bin/sh\nexit 1\n")
+def test_after_a_failure_of_notify_send_only_the_bell_is_used(notified: Path) -> None:
+    (notified.parent / "notify-send").write_text("#!/bin/sh\nexit 1\n")
     bell, now = Bell(), [0.0]
     notifier = Notifier(bell, clock=lambda: now[0])
-    notifier.tell("bob", "words", looking=False)
+    notifier.notify("bob", "words", focused=False)
 
     def rung() -> bool:
         notifier.poll()
         return bell.rung == 1
 
-    wait_until(rung, what="the bell instead")
+    wait_until(rung, what="the bell")
     now[0] = 20.0
-    notifier.tell("bob", "words", looking=False)
+    notifier.notify("bob", "words", focused=False)
     assert bell.rung == 2

@@ -1,4 +1,4 @@
-"""One daemon and one X server for the tests of a module, and somebody else to talk to."""
+"""One daemon and one X server per test module, and another user to talk to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def screen() -> Iterator[Display]:
 
 @pytest.fixture
 def bob(daemon: Daemon) -> Iterator[Client]:
-    """Somebody else, who is caught up and listens."""
+    """Another user's client, connected and caught up."""
     with Client(read_identity(daemon.identity("bob"))) as client:
         while not isinstance(client.next_event(WAIT), CaughtUp):
             pass

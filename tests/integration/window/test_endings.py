@@ -1,4 +1,4 @@
-"""How a room, a session, a message or a certificate ends in the window: real daemon, real X server."""
+"""Kicks, bans, redactions and expired certificates in the window: real daemon, real X server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, Opened, opened, started
+from tests.support.windows import WAIT, ChatWindow, chat_window, window_process
 from tests.support.xvfb import Display, missing, open_window
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ tk = pytest.importorskip("tkinter")
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
 
 
-def test_who_is_put_out_is_told_by_whom_and_why(screen: Display, daemon: Daemon, bob: Client) -> None:
+def test_a_kicked_user_sees_by_whom_and_why(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#garden")
-    with opened(screen, daemon, "carol", "--room", "garden") as window:
+    with chat_window(screen, daemon, "carol", "--room", "garden") as window:
         window.at("#garden")
         window.shows("carol joined #garden")
         daemon.chatctl("kick", "carol", "--room", "garden", "--reason", "trod on flowers", "--yes")
@@ -43,14 +43,14 @@ def test_who_is_put_out_is_told_by_whom_and_why(screen: Display, daemon: Daemon,
         window.quit()
 
 
-def test_a_kick_and_a_ban_are_told_to_the_others(screen: Display, daemon: Daemon, bob: Client) -> None:
-    with opened(screen, daemon, "carol") as window:
+def test_other_members_see_a_kick_and_a_ban(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with chat_window(screen, daemon, "carol") as window:
         window.at("#lobby")
         window.shows("bob")
-        for word, options in (("kick", ()), ("ban", ("--reason", "rough words"))):
+        for command, options in (("kick", ()), ("ban", ("--reason", "rough words"))):
             with Client(read_identity(daemon.identity("bob"))) as again:
                 again.wait_connected(WAIT)
-                daemon.chatctl(word, "bob", *options, "--yes")
+                daemon.chatctl(command, "bob", *options, "--yes")
             daemon.chatctl("unban", "bob")
         assert "bob was kicked by alice\n" in window.shows("bob was banned by alice: rough words\n")
         window.quit()
@@ -58,33 +58,33 @@ def test_a_kick_and_a_ban_are_told_to_the_others(screen: Display, daemon: Daemon
 
 @pytest.fixture
 def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Client]], Window]]:
-    """Makes a window in this very process: what is not a text of Tk's cannot be read from outside."""
+    """Makes windows in this process: lists cannot be read from another process."""
     from chatctl.window.drafts import Drafts
     from chatctl.window.theme import Theme
     from chatctl.window.window import Window
 
-    made: list[Window] = []
+    windows: list[Window] = []
 
     def start(connect: Callable[[], Client]) -> Window:
         root = tk.Tk(screenName=screen.name)
         control = Controller(connect, "#lobby")
         theme = Theme(root, scale=None, environ=os.environ)
-        made.append(Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False))
+        windows.append(Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False))
         control.start()
-        return made[-1]
+        return windows[-1]
 
     yield start
-    while made:
-        window = made.pop()
+    while windows:
+        window = windows.pop()
         window.control.network.close()
         window.root.destroy()
         del window
-    # Now, as Tk's variables may not be collected on another thread.
+    # Collect now: Tk's variables must not be collected on another thread.
     gc.collect()
 
 
 def expired(path: Path, daemon: Daemon) -> Path:
-    """bob's identity as it was an hour ago: it has ended since."""
+    """Write an expired identity of bob's."""
     authority = Authority.load(daemon.home / "certs")
     issued = forge(signer(authority), DEVICE, end=-timedelta(minutes=30))
     names = {"instance": "lab", "user": "bob", "device": "laptop"}
@@ -92,39 +92,39 @@ def expired(path: Path, daemon: Daemon) -> Path:
     return path
 
 
-def turn(window: Window) -> bool:
-    """What the window's own loop does again and again."""
+def iterate(window: Window) -> bool:
+    """Run one iteration of the window's loop. Return True, for use in conditions."""
     window.control.network.poll()
     window.draw()
     window.root.update()
     return True
 
 
-def test_what_is_erased_goes_from_the_search_panel(
+def test_redacted_messages_disappear_from_the_search_panel(
     daemon: Daemon, bob: Client, make: Callable[[Callable[[], Client]], Window]
 ) -> None:
-    from chatctl.window.search_panel import SearchSheet
+    from chatctl.window.search_panel import SearchPanel
 
     here = make(lambda: Client(read_identity(daemon.identity("carol"))))
-    wait_until(lambda: turn(here) and "bob" in here.model.here.members, what="the members of the room")
+    wait_until(lambda: iterate(here) and "bob" in here.model.here.members, what="the members of the room")
 
     def until(found: list[str]) -> bool:
-        turn(here)
-        assert isinstance(here.sheet, SearchSheet)
-        items = here.sheet.list.get_children()
-        return [here.sheet.list.item(item, "text").strip() for item in items] == found
+        iterate(here)
+        assert isinstance(here.dialogs.panel, SearchPanel)
+        items = here.dialogs.panel.list.get_children()
+        return [here.dialogs.panel.list.item(item, "text").strip() for item in items] == found
 
     seqs = [bob.send("#lobby", f"thimble {number}").wait(WAIT).seq for number in range(3)]
     here.search("thimble")
-    wait_until(lambda: until([f"bob: thimble {number}" for number in (2, 1, 0)]), what="what was found")
-    panel = here.sheet
-    assert isinstance(panel, SearchSheet)
+    wait_until(lambda: until([f"bob: thimble {number}" for number in (2, 1, 0)]), what="the results")
+    panel = here.dialogs.panel
+    assert isinstance(panel, SearchPanel)
     panel.list.focus_set()
     panel.list.focus(str(seqs[1]))
     panel.list.selection_set(str(seqs[1]))
     daemon.chatctl("redact", "lobby", str(seqs[1]), "--yes")
-    wait_until(lambda: until(["bob: thimble 2", "bob: thimble 0"]), what="one less")
-    # The keys go on from the next one.
+    wait_until(lambda: until(["bob: thimble 2", "bob: thimble 0"]), what="one result less")
+    # The next result is selected, so that the arrow keys keep working.
     assert (panel.list.focus(), panel.list.selection()) == (str(seqs[0]), (str(seqs[0]),))
     for seq in (seqs[0], seqs[2]):
         daemon.chatctl("redact", "lobby", str(seq), "--yes")
@@ -132,60 +132,70 @@ def test_what_is_erased_goes_from_the_search_panel(
     panel.run()
     bob.send("#lobby", "thimble 3").wait(WAIT)
     panel.run()
-    wait_until(lambda: until(["bob: thimble 3"]), what="the answer")
+    wait_until(lambda: until(["bob: thimble 3"]), what="the new result")
 
 
 def test_members_are_grey_while_there_is_no_connection(
     daemon: Daemon, make: Callable[[Callable[[], Client]], Window]
 ) -> None:
     here = make(lambda: Client(read_identity(daemon.identity("carol"))))
-    tree = here.members.tree
+    tree = here.layout.members.tree
 
-    def looks() -> tuple[str, str]:
-        """carol's entry, and what stands above the list."""
-        turn(here)
+    def style_and_heading() -> tuple[str, str]:
+        """Return the style of carol's item, and the heading of the list."""
+        iterate(here)
         tags = tree.item("carol", "tags") if tree.exists("carol") else ("none",)
-        return "".join(tags), here.members.heading
+        return "".join(tags), here.layout.members.heading
 
-    wait_until(lambda: looks()[0] == "" and "Members: " in looks()[1], what="carol in the list")
+    wait_until(
+        lambda: style_and_heading()[0] == "" and "Members: " in style_and_heading()[1],
+        what="carol in the list",
+    )
     daemon.chatd("stop")
-    wait_until(lambda: looks()[0] == "quiet" and "Members as of " in looks()[1], what="a grey list")
+    wait_until(
+        lambda: style_and_heading()[0] == "quiet" and "Members as of " in style_and_heading()[1],
+        what="a grey list",
+    )
     daemon.start()
-    wait_until(lambda: looks()[0] == "" and "Members: " in looks()[1], what="the list as it is now")
+    wait_until(
+        lambda: style_and_heading()[0] == "" and "Members: " in style_and_heading()[1],
+        what="the current list",
+    )
 
 
-def test_an_expired_certificate_is_told_with_what_to_do(
+def test_an_expired_certificate_is_explained(
     daemon: Daemon, tmp_path: Path, make: Callable[[Callable[[], Client]], Window]
 ) -> None:
     files = [expired(tmp_path / "expired.pem", daemon), daemon.identity("carol")]
     here = make(lambda: Client(read_identity(files.pop(0))))
-    # The server refuses it: the handshake of this side is over by then.
-    wait_until(lambda: turn(here) and here.model.connection == "ended", what="the end")
-    turn(here)
+    # The server refuses it after the client has finished its handshake.
+    wait_until(lambda: iterate(here) and here.model.connection == "ended", what="the connection to end")
+    iterate(here)
     shown = here.messages.text.get("1.0", "end")
     assert "the connection ended: your certificate expired on " in shown
     assert "; ask an admin for a new identity\n" in shown
-    # There is a new file by now.
+    # The next read of the file finds a valid identity.
     here.connect_again()
-    wait_until(lambda: turn(here) and here.model.connection == "connected", what="a connection")
+    wait_until(lambda: iterate(here) and here.model.connection == "connected", what="a connection")
 
 
 def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
     old = expired(tmp_path / "old.pem", daemon)
     named = open_window(screen, daemon.environ, "--identity", str(old))
-    _, told = named.communicate(timeout=60)
-    assert (named.returncode, told.count("\n")) == (4, 1)
-    assert f"the certificate in {old} ended on " in told and "ask an admin for a new identity file" in told
+    _, stderr = named.communicate(timeout=60)
+    assert (named.returncode, stderr.count("\n")) == (4, 1)
+    assert f"the certificate in {old} expired on " in stderr
+    assert "ask an admin for a new identity file" in stderr
     config = tmp_path / "config" / "chatd"
     config.mkdir(parents=True)
     old.rename(config / "identity.pem")
     daemon.chatd("user", "add", "grace", "--device", "pad", "--out", str(tmp_path / "grace.pem"))
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(config.parent), "HOME": str(tmp_path)}
-    with started(screen, environ) as process:
-        window = Opened(screen, process, "Welcome", set())
+    with window_process(screen, environ) as process:
+        window = ChatWindow(screen, process, "Welcome", set())
 
-        def taken() -> bool:
-            """Typed once the window has the keyboard, which nothing tells."""
+        def accepted() -> bool:
+            """Type until it works: nothing shows when the window has the keyboard."""
             screen.focus(window.id)
             screen.keys("ctrl+a")
             screen.type(str(tmp_path / "grace.pem"))
@@ -194,7 +204,7 @@ def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon,
                 wait_until(lambda: window.room == "#lobby", seconds=8.0)
             return window.room == "#lobby"
 
-        wait_until(taken, seconds=60.0, what="a window at #lobby")
+        wait_until(accepted, seconds=60.0, what="a window at #lobby")
         window.shows("grace joined #lobby")
     assert read_identity(config / "identity.pem").user == "grace"
     assert (config / "identity.pem.old").exists()

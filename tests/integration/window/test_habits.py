@@ -1,4 +1,4 @@
-"""What people are used to from other windows, and from other chats: real daemon, real X server, real keys."""
+"""Completion, notifications, drafts and a narrow window: real daemon, real X server, real keys."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, Opened, heard, opened, started
+from tests.support.windows import WAIT, ChatWindow, chat_window, wait_for_message, window_process
 from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
 OTHER = {"light": "dark", "dark": "light"}
 
 
-def test_tab_completes_and_what_is_erased_goes_away(screen: Display, daemon: Daemon, bob: Client) -> None:
-    with opened(screen, daemon, "alice", device="console") as window:
+def test_tab_completes_and_redacted_messages_disappear(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with chat_window(screen, daemon, "alice", device="console") as window:
         window.at("#lobby")
         window.shows("bob")
         screen.type("for bo")
         screen.keys("Tab")
         window.say("done")
-        assert heard(bob, "for bob done").user == "alice"
+        assert wait_for_message(bob, "for bob done").user == "alice"
         screen.type("/top")
         screen.keys("Tab")
         window.say("by completion")
@@ -36,90 +36,92 @@ def test_tab_completes_and_what_is_erased_goes_away(screen: Display, daemon: Dae
         window.say(f"/redact {secret.seq} by mistake")
         shown = window.shows(f"alice erased message {secret.seq}: by mistake")
         assert "a password" not in shown
-        # All is selected and replaced, as in other programs; F6 goes on where Tab would complete.
+        # Ctrl+A selects everything, typing replaces it. F6 moves the focus where Tab would complete.
         screen.type("old words")
         screen.keys("ctrl+a")
         screen.type("new words")
         screen.keys("F6", "F6", "F6", "F6", "Return")
-        assert heard(bob, "new words").user == "alice"
+        assert wait_for_message(bob, "new words").user == "alice"
 
 
-def test_what_is_refused_is_not_glued_to_what_is_typed_next(
-    screen: Display, daemon: Daemon, bob: Client
-) -> None:
-    with opened(screen, daemon, "alice", device="console") as window:
+def test_typing_replaces_refused_input(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with chat_window(screen, daemon, "alice", device="console") as window:
         window.at("#lobby")
         window.shows("bob")
         window.say("/jion #lobby")
         window.shows("there is no command /jion; did you mean /join?")
         window.say("said after it")
-        assert heard(bob, "said after it").user == "alice"
+        assert wait_for_message(bob, "said after it").user == "alice"
         screen.keys("Up", "Up", "Home", "Delete")
         window.say("")
-        assert heard(bob, "jion #lobby").user == "alice"
-        # A message comes back into the input, and is replaced by what is typed.
+        assert wait_for_message(bob, "jion #lobby").user == "alice"
+        # A refused message returns to the input; typing replaces it.
         window.say("please drop it")
         window.shows("not sent: please drop it")
         window.say("kindly")
-        assert heard(bob, "kindly").user == "alice"
+        assert wait_for_message(bob, "kindly").user == "alice"
         window.quit()
 
 
-def test_a_call_is_told_to_the_desktop_until_that_is_switched_off(
+def test_mentions_notify_the_desktop_until_switched_off(
     screen: Display, daemon: Daemon, bob: Client, tmp_path: Path
 ) -> None:
-    told = tmp_path / "told"
-    (tmp_path / "notify-send").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {told}\n')
+    notified = tmp_path / "notified"
+    (tmp_path / "notify-send").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {notified}\n')
     (tmp_path / "notify-send").chmod(0o755)
     environ = {**daemon.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     identity = str(daemon.identity("alice", "console"))
     for expected in (True, False):
-        told.unlink(missing_ok=True)
+        notified.unlink(missing_ok=True)
         before = screen.windows("chatd")
-        with started(screen, environ, "--identity", identity) as process:
-            window = Opened(screen, process, "chatd", before)
+        with window_process(screen, environ, "--identity", identity) as process:
+            window = ChatWindow(screen, process, "chatd", before)
             window.at("#lobby")
             window.shows("bob")
             screen.unfocus()
             unread = window.unread
             bob.send("@alice", "look at <this>").wait(WAIT)
-            wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")  # noqa: B023 - not kept
+            wait_until(lambda: window.unread == unread + 1, what="the unread count")  # noqa: B023 - not kept
             if expected:
-                wait_until(told.exists, what="the notification")
-                wait_until(lambda: "look at &lt;this&gt;\n" in told.read_text(), what="all of it")
-            assert told.exists() == expected
+                wait_until(notified.exists, what="the notification")
+                wait_until(
+                    lambda: "look at &lt;this&gt;\n" in notified.read_text(), what="the whole notification"
+                )
+            assert notified.exists() == expected
             screen.focus(window.id)
-            # The menu: Notifications is the third from the end; remembered for the second turn.
+            # Notifications is the third menu entry from the end; the next run remembers the choice.
             screen.keys("F10", "Up", "Up", "Up", "Return")
             window.quit()
 
 
-def test_after_a_ban_one_connects_again(screen: Display, daemon: Daemon, bob: Client) -> None:
-    with opened(screen, daemon, "carol") as window:
+def test_a_banned_user_can_connect_again_later(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with chat_window(screen, daemon, "carol") as window:
         window.at("#lobby")
         window.shows("bob")
         daemon.chatctl("ban", "carol", "--for", "2h", "--reason", "rough words", "--yes")
         window.shows("the connection ended")
         assert "rough words" in window.text()
         daemon.chatctl("unban", "carol")
-        # "Connect again" stands in the lower right corner, above the reason.
+        # "Connect again" is in the lower right corner, above the reason.
         for y in range(590, 650, 8):
             screen.click(window.id, 980, y)
         window.say("back again")
-        assert heard(bob, "back again").user == "carol"
+        assert wait_for_message(bob, "back again").user == "carol"
         window.quit()
 
 
-def test_the_first_run_explains_files_that_are_none(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
+def test_the_first_run_refuses_a_file_without_an_identity(
+    screen: Display, daemon: Daemon, tmp_path: Path
+) -> None:
     daemon.chatd("user", "add", "frank", "--device", "pad", "--out", str(tmp_path / "frank.pem"))
     (tmp_path / "wrong.pem").write_text("not an identity")
     config = tmp_path / "config" / "chatd"
     config.mkdir(parents=True)
-    # What is there already cannot be used; it makes room.
+    # An unusable identity is renamed.
     (config / "identity.pem").write_text("damaged")
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
-    with started(screen, environ) as process:
-        window = Opened(screen, process, "Welcome", set())
+    with window_process(screen, environ) as process:
+        window = ChatWindow(screen, process, "Welcome", set())
         for name in ("wrong.pem", "frank.pem"):
             assert sorted(path.name for path in config.iterdir()) == ["identity.pem"]
             screen.keys("ctrl+a")
@@ -130,40 +132,38 @@ def test_the_first_run_explains_files_that_are_none(screen: Display, daemon: Dae
     assert (config / "identity.pem.old").read_text() == "damaged"
 
 
-def test_drafts_stay_with_their_rooms_and_looks_are_remembered(
+def test_drafts_stay_with_their_rooms_and_preferences_are_saved(
     screen: Display, daemon: Daemon, bob: Client
 ) -> None:
     bob.request("create", room="#drafts")
     kept = Path(daemon.environ["XDG_STATE_HOME"]) / "chatd" / "window.json"
-    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+    with chat_window(screen, daemon, "carol", "--room", "drafts") as window:
         window.at("#drafts")
         window.shows("carol joined #drafts")
         screen.type("half a thought")
         window.go("lobby")
         window.say("said elsewhere")
-        heard(bob, "said elsewhere")
+        wait_for_message(bob, "said elsewhere")
         window.go("drafts")
         window.say(", finished")
-        assert heard(bob, "half a thought, finished").room == "#drafts"
+        assert wait_for_message(bob, "half a thought, finished").room == "#drafts"
         screen.keys("ctrl+t", "ctrl+plus", "ctrl+plus")
         window.quit()
     before = json.loads(kept.read_text())
     assert before["points"] == 12
-    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+    with chat_window(screen, daemon, "carol", "--room", "drafts") as window:
         window.shows("carol joined #drafts")
         window.quit()
     assert json.loads(kept.read_text()) == before
-    with opened(screen, daemon, "carol", "--room", "drafts") as window:
+    with chat_window(screen, daemon, "carol", "--room", "drafts") as window:
         window.shows("carol joined #drafts")
         screen.keys("ctrl+t", "ctrl+0")
         window.quit()
     assert json.loads(kept.read_text()) == {**before, "theme": OTHER[before["theme"]], "points": 10}
 
 
-def test_a_server_that_stands_still_does_not_hold_up_the_window(
-    screen: Display, daemon: Daemon, bob: Client
-) -> None:
-    with opened(screen, daemon, "alice", device="console") as window:
+def test_a_stopped_server_does_not_block_the_window(screen: Display, daemon: Daemon, bob: Client) -> None:
+    with chat_window(screen, daemon, "alice", device="console") as window:
         window.at("#lobby")
         window.shows("bob")
         stopped = [
@@ -181,14 +181,14 @@ def test_a_server_that_stands_still_does_not_hold_up_the_window(
                 try:
                     os.kill(pid, signal.SIGCONT)
                 except ProcessLookupError:
-                    pass  # the supervisor has given up on it
-        heard(bob, "said to nobody yet")
+                    pass  # the supervisor has killed it
+        wait_for_message(bob, "said to nobody yet")
         window.quit()
 
 
-def test_a_narrow_window_shows_the_rooms_when_asked(screen: Display, daemon: Daemon, bob: Client) -> None:
+def test_a_narrow_window_shows_the_rooms_on_request(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#above")
-    with opened(screen, daemon, "carol", "--room", "above") as window:
+    with chat_window(screen, daemon, "carol", "--room", "above") as window:
         window.at("#above")
         window.shows("carol joined #above")
         window.go("lobby")
@@ -196,15 +196,15 @@ def test_a_narrow_window_shows_the_rooms_when_asked(screen: Display, daemon: Dae
         screen.focus(window.id)
 
         def chosen() -> bool:
-            """The list takes the place of the conversation, once the window is drawn narrow."""
+            """Choose the room in the list, which replaces the conversation in a narrow window."""
             screen.focus(window.id)
             screen.keys("Escape", "F6", "Home", "Up", "Up", "Up", "Return")
             return window.room == "#above"
 
-        wait_until(chosen, what="#above, by keys alone")
+        wait_until(chosen, what="#above")
         window.say("chosen by keys")
-        assert heard(bob, "chosen by keys").room == "#above"
+        assert wait_for_message(bob, "chosen by keys").room == "#above"
         screen.keys("F6", "Escape")
         window.say("closed by Escape")
-        heard(bob, "closed by Escape")
+        wait_for_message(bob, "closed by Escape")
         window.quit()

@@ -1,4 +1,4 @@
-"""The desktop client against a real daemon, on a real X server, with real keys and clicks."""
+"""The desktop client with a real daemon, a real X server, real keys and clicks."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
-from tests.support.windows import WAIT, Opened, heard, opened, started
+from tests.support.windows import WAIT, ChatWindow, chat_window, wait_for_message, window_process
 from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
 
 
 def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon, bob: Client) -> None:
-    with opened(screen, daemon, "alice", device="console") as window:
+    with chat_window(screen, daemon, "alice", device="console") as window:
         window.at("#lobby")
         window.say("hello from the window")
-        assert heard(bob, "hello from the window").user == "alice"
+        assert wait_for_message(bob, "hello from the window").user == "alice"
         screen.type("two")
         screen.keys("shift+Return")
         window.say("lines")
-        heard(bob, "two\nlines")
+        wait_for_message(bob, "two\nlines")
         window.say("/me waves")
-        assert heard(bob, "waves").kind == "action"
+        assert wait_for_message(bob, "waves").kind == "action"
         bob.send("#lobby", "family \U0001f468\u200d\U0001f469\u200d\U0001f467 \u65e5\u672c").wait(WAIT)
         text = window.shows("family")
         assert text.index("hello from the window") < text.index("lines") < text.index("waves")
@@ -44,7 +44,7 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
 
         window.go("@bob")
         window.say("only for you")
-        assert heard(bob, "only for you").room == "@alice,bob"
+        assert wait_for_message(bob, "only for you").room == "@alice,bob"
         screen.keys("alt+Up")
         window.at("#made")
         window.say("/part")
@@ -56,30 +56,30 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
 
 def test_unread_counts_and_clicks(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#clicks")
-    with opened(screen, daemon, "carol", "--room", "clicks") as window:
+    with chat_window(screen, daemon, "carol", "--room", "clicks") as window:
         window.at("#clicks")
         window.shows("carol joined #clicks")
         window.go("lobby")
         unread = window.unread
         bob.send("#clicks", "carol: look here").wait(WAIT)
-        wait_until(lambda: window.unread == unread + 1, what="the count of what is unread")
+        wait_until(lambda: window.unread == unread + 1, what="the unread count")
         window.click_until(lambda: window.room == "#clicks", 60, range(50, 200, 8))
         assert "new\nbob" in window.shows("carol: look here")
-        # Narrow: the lists go, Send is in the lower right corner.
+        # Narrow: the lists disappear, and Send is in the lower right corner.
         screen.xdotool("windowsize", "--sync", window.id, "400", "500")
         screen.focus(window.id)
         screen.type("by mouse")
         for y in range(430, 480, 8):
             screen.click(window.id, 365, y)
-        heard(bob, "by mouse")
+        wait_for_message(bob, "by mouse")
 
 
-def test_history_comes_with_scrolling_and_search_goes_to_a_message(screen: Display, daemon: Daemon) -> None:
+def test_scrolling_loads_history_and_search_goes_to_a_message(screen: Display, daemon: Daemon) -> None:
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as alice:
         alice.request("create", room="#long")
         for sent in [alice.send("#long", f"line {n} of many" + (" needle" * (n == 3))) for n in range(100)]:
             sent.wait(WAIT)
-    with opened(screen, daemon, "carol", "--room", "long") as window:
+    with chat_window(screen, daemon, "carol", "--room", "long") as window:
         assert "line 9 of many" not in window.shows("line 99 of many")
 
         def scrolled() -> bool:
@@ -91,34 +91,34 @@ def test_history_comes_with_scrolling_and_search_goes_to_a_message(screen: Displ
         text = window.text()
         assert [int(n) for n in re.findall(r"line (\d+) of many", text)] == list(range(100))
         assert "Beginning of #long" in text
-    with opened(screen, daemon, "carol") as window:
+    with chat_window(screen, daemon, "carol") as window:
         window.at("#lobby")
         window.shows("carol")
         screen.keys("ctrl+f")
         screen.type("needle")
         screen.keys("Return")
 
-        def gone_there() -> bool:
+        def in_the_room() -> bool:
             screen.keys("Down", "Return")
             return "#long" in screen.title(window.id)
 
-        wait_until(gone_there, what="the room of what was found")
+        wait_until(in_the_room, what="the room of the message found")
         window.shows("line 3 of many needle")
 
 
 def test_two_windows_talk_while_workers_are_killed(screen: Display, daemon: Daemon) -> None:
     lines = []
     with (
-        opened(screen, daemon, "alice", device="console") as one,
-        opened(screen, daemon, "carol", "--room", "lobby") as other,
+        chat_window(screen, daemon, "alice", device="console") as one,
+        chat_window(screen, daemon, "carol", "--room", "lobby") as other,
     ):
         for window in (one, other):
             window.shows("alice")
-        for turn in range(8):
-            window = (one, other)[turn % 2]
-            lines.append(f"killed {turn}")
+        for number in range(8):
+            window = (one, other)[number % 2]
+            lines.append(f"killed {number}")
             window.say(lines[-1])
-            if turn in (2, 5):
+            if number in (2, 5):
                 for child in daemon.status()["children"]:
                     if child["kind"] == "worker":
                         os.kill(child["pid"], signal.SIGKILL)
@@ -129,8 +129,8 @@ def test_two_windows_talk_while_workers_are_killed(screen: Display, daemon: Daem
         assert sorted(seen[0]) == lines
 
 
-def test_what_is_typed_while_the_server_is_away_is_sent_later(screen: Display, daemon: Daemon) -> None:
-    with opened(screen, daemon, "carol") as window:
+def test_messages_typed_while_the_server_is_down_are_sent_later(screen: Display, daemon: Daemon) -> None:
+    with chat_window(screen, daemon, "carol") as window:
         window.at("#lobby")
         window.shows("carol")
         daemon.chatd("stop")
@@ -138,32 +138,32 @@ def test_what_is_typed_while_the_server_is_away_is_sent_later(screen: Display, d
         window.shows("sending")
         assert "1 not sent yet" in window.quit()
     daemon.start()
-    with opened(screen, daemon, "carol") as window:
+    with chat_window(screen, daemon, "carol") as window:
         assert window.shows("kept for later").count("kept for later") == 1
         window.process.send_signal(signal.SIGTERM)
         assert window.process.wait(WAIT) == 0
 
 
-def test_the_first_run_takes_an_identity_file(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
+def test_the_first_run_installs_an_identity_file(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
     bundle = tmp_path / "dave.pem"
     daemon.chatd("user", "add", "dave", "--device", "pad", "--out", str(bundle))
     bundle.chmod(0o644)
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
-    with started(screen, environ) as process:
-        window = Opened(screen, process, "Welcome", set())
+    with window_process(screen, environ) as process:
+        window = ChatWindow(screen, process, "Welcome", set())
         screen.type("/nowhere.pem")
         screen.keys("Return", "ctrl+a", "ctrl+slash", "BackSpace")
         screen.type(str(bundle))
         screen.keys("Return")
         window.at("#lobby")
         window.shows("dave joined #lobby")
-    kept = tmp_path / "config" / "chatd" / "identity.pem"
-    assert kept.stat().st_mode & 0o777 == 0o600
-    assert read_identity(kept).user == "dave"
+    installed = tmp_path / "config" / "chatd" / "identity.pem"
+    assert installed.stat().st_mode & 0o777 == 0o600
+    assert read_identity(installed).user == "dave"
 
 
 @pytest.mark.parametrize("without", ["display", "tk"])
-def test_without_a_display_or_tk_it_says_so(daemon: Daemon, tmp_path: Path, without: str) -> None:
+def test_a_missing_display_or_tk_is_reported(daemon: Daemon, tmp_path: Path, without: str) -> None:
     environ = {**daemon.environ, "DISPLAY": ":no"}
     if without == "tk":
         (tmp_path / "tkinter.py").write_text("raise ImportError('not built')\n")
