@@ -1,4 +1,4 @@
-"""Which links get which event, and the recent events that a short resume is served from."""
+"""Publish each event to the links that have listeners, and keep recent events for short resumes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from itertools import islice
 from typing import NamedTuple
 
 from chatd.hub.links import Link
-from chatd.hub.sessions import Session, Sessions
+from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state.model import EVERYONE, State, audience_of
 from chatd.link.wire import pack_header, pack_with
 from chatd.proto.frames import JsonObject, encode, frame
 from chatd.proto.text import dm_members
 
-# Enough for every client to resume from memory after a cut of a few seconds at 1,000 messages/s.
+# Lets every client resume from memory after a break of a few seconds at 1,000 messages/s.
 RECENT_EVENTS = 8192
-# Nobody waits for these: a thousand who join one room are not a thousand writes to each of them.
-MAY_WAIT = frozenset({"joined", "parted"})
+# Workers may delay these: a thousand joins of one room must not be a thousand writes to each member.
+DEFERRABLE = frozenset({"joined", "parted"})
 
 
-class Recent(NamedTuple):
-    """An event as it went out: its room (None: for nobody) and its JSON."""
+class RecentEvent(NamedTuple):
+    """A published event: its room (None: nobody may read it) and its JSON."""
 
     seq: int
     room: str | None
@@ -35,26 +35,26 @@ def _room_header(operation: str, room: str) -> bytes:
 
 
 class Fanout:
-    """Keeps, for each room, how many live sessions each link has in it. Owned by the hub's loop.
+    """Counts each link's live sessions in every room. Owned by the hub's loop.
 
-    The workers keep the sessions themselves; `enter`, `leave`, `live` and `dead` travel in the same
-    stream as the events, so that who gets an event is exact at its sequence number.
+    The workers know which sessions these are. `enter`, `leave` and `live` travel in the same stream as
+    the events, so the recipients are exact at each sequence number.
     """
 
     def __init__(self, state: State, sessions: Sessions, head: int) -> None:
         self._state = state
         self._sessions = sessions
         self._audience: dict[str, Counter[Link]] = defaultdict(Counter)
-        self._recent: deque[Recent] = deque(maxlen=RECENT_EVENTS)
-        # Everything after this sequence number is in _recent.
+        self._recent: deque[RecentEvent] = deque(maxlen=RECENT_EVENTS)
+        # _recent holds every event after this sequence number.
         self._recent_after = head
 
     def publish(self, event: JsonObject, body: bytes) -> None:
-        """Queue one event (``body`` is its JSON) for everybody entitled to it."""
+        """Queue one event (``body`` is its JSON) for every session that may read it."""
         room = audience_of(event)
         if len(self._recent) == RECENT_EVENTS:
             self._recent_after = self._recent[0].seq
-        self._recent.append(Recent(event["seq"], room, body))
+        self._recent.append(RecentEvent(event["seq"], room, body))
         if room is None:
             return
         kind = event["type"]
@@ -62,44 +62,47 @@ class Fanout:
             self.enter(room, [event["user"]])
         elif kind == "dm_opened":
             self.enter(room, dm_members(room) or ())
-        self._to_room("later" if kind in MAY_WAIT else "room", room, frame(body))
+        self._to_room("later" if kind in DEFERRABLE else "room", room, frame(body))
         if kind == "parted":
             self._leave(room, event["user"])
 
     def redact(self, seqs: Iterable[int]) -> None:
-        """Drop erased messages from what a resume is served from."""
+        """Remove redacted messages from the recent events."""
         for seq in seqs:
-            place = seq - self._recent_after - 1
-            if 0 <= place < len(self._recent):
-                self._recent[place] = Recent(seq, None, b"")
+            index = seq - self._recent_after - 1
+            if 0 <= index < len(self._recent):
+                self._recent[index] = RecentEvent(seq, None, b"")
 
     def _to_room(self, operation: str, room: str, data: bytes) -> None:
-        """Queue a client frame for a room's live sessions; the operations are in chatd.link.wire."""
+        """Queue a client frame for a room's live sessions; chatd.link.wire lists the operations."""
         audience = self._audience.get(room)
         if audience:
             packed = pack_with(_room_header(operation, room), data)
             for link in audience:
                 link.send_packed(packed)
 
-    def presence(self, user: str, state: str, text: str = "", told: JsonObject | None = None) -> None:
-        """Queue a notice for each room of a user; only sessions whose role may read presence get it."""
+    def presence(self, user: str, state: str, text: str = "", notice: JsonObject | None = None) -> None:
+        """Queue a presence event for each room of a user; ``notice`` is added to it.
+
+        Workers deliver it only to sessions whose role may read presence.
+        """
         known = self._state.users.get(user)
         for room in known.rooms if known else ():
             if room[0] == "#" and room in self._audience:
                 event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
-                self._to_room("presence", room, encode(event | (told or {})))
+                self._to_room("presence", room, encode(event | (notice or {})))
 
-    def since(self, after: int, rooms: Iterable[str]) -> Iterator[Recent] | None:
-        """Recent events after ``after`` in ``rooms``, oldest first; None when memory does not reach back."""
+    def since(self, after: int, rooms: Iterable[str]) -> Iterator[RecentEvent] | None:
+        """Return the events of ``rooms`` after ``after``, oldest first; None if memory starts later."""
         if after < self._recent_after:
             return None
         wanted = set(rooms)
-        # The ring is gap-free, so the place of a sequence number is known.
+        # Sequence numbers are gap-free, so they give the position.
         start = max(0, after - self._recent_after)
-        return (r for r in islice(self._recent, start, None) if r.room in wanted)
+        return (event for event in islice(self._recent, start, None) if event.room in wanted)
 
-    def go_live(self, session: Session) -> None:
-        """From here on the session gets events as they happen."""
+    def go_live(self, session: HubSession) -> None:
+        """Deliver events to the session as they happen from now on."""
         if session.live:
             return
         session.live = True
@@ -108,8 +111,8 @@ class Fanout:
             self._audience[room][session.link] += 1
         session.link.send(["live", session.sid, rooms])
 
-    def stop_live(self, session: Session) -> None:
-        """The reverse of `go_live`; the worker is told by the caller (cut) or knows (close)."""
+    def stop_live(self, session: HubSession) -> None:
+        """Undo `go_live`. The caller tells the worker (cut), or the worker knows already (close)."""
         if not session.live:
             return
         session.live = False
@@ -117,7 +120,7 @@ class Fanout:
             self._count_out(room, session.link)
 
     def enter(self, room: str, users: Iterable[str]) -> None:
-        """Users became members: their live sessions hear the room from now on."""
+        """Deliver a room's events to the live sessions of its new members from now on."""
         for link, sids in self._live_by_link(users).items():
             self._audience[room][link] += len(sids)
             link.send(["enter", room, sids])
@@ -144,6 +147,6 @@ class Fanout:
         if not audience:
             del self._audience[room]
 
-    def _rooms_of(self, session: Session) -> list[str]:
+    def _rooms_of(self, session: HubSession) -> list[str]:
         user = self._state.users.get(session.who.user)
         return [EVERYONE, *user.rooms] if user else [EVERYONE]

@@ -1,4 +1,4 @@
-"""The hub's end of its AF_UNIX connections: bytes in, bytes out, never waiting."""
+"""The hub's end of its links: non-blocking AF_UNIX connections to workers and to the operator's command."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import itertools
 import socket
 from collections.abc import Iterator
 
-from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, LinkClosedError, pack
+from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, LinkClosedError, pack, receive_frames
 from chatd.logs.logger import get_log
 
 log = get_log("server")
 
-RECEIVE_BYTES = 256 * 1024
-# What may wait for one worker. A worker that is stopped (SIGSTOP) is replaced after the heartbeat
-# time-out; until then the hub must not run out of memory for it. At 400 bytes an event this is
-# 80,000 events; past it the link is cut and the worker's clients resume.
+# Bytes that may wait for one worker. A stopped worker is replaced after the heartbeat time-out; until then
+# the hub must not run out of memory for it. This is 80,000 events of 400 bytes. Past it the link is cut,
+# and the worker's clients resume.
 BACKLOG_BYTES = 32 * 1024 * 1024
 
 _numbers = itertools.count(1)
 
 
 class Link:
-    """One connection. ``name`` is the worker's; ``operator`` marks the box's own command; nothing of a
-    ``foreign`` one, of another version, is carried out."""
+    """One connection. ``name`` is the worker's; ``operator`` marks the box's own command.
+
+    Frames of a ``foreign`` link, whose peer has another version, are ignored. A frame that is sent passes
+    three steps: queued, staged with the batch it belongs to, released when that batch is durable.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -30,20 +32,21 @@ class Link:
         self.name = ""
         self.operator = False
         self.foreign = False
-        self.counts: dict[str, int] = {}
+        # Counters since the worker's start.
+        self.stats: dict[str, int] = {}
         self._sock = sock
         self._incoming = LinkBuffer()
-        self._outgoing: list[bytes] = []
-        self._held: list[bytes] = []
-        self._unsent = bytearray()
-        # Bytes that wait to be written.
+        self._queued: list[bytes] = []
+        self._staged: list[bytes] = []
+        self._released = bytearray()
+        # Bytes in all three steps.
         self.backlog = 0
 
     def hello(self, name: str, *version: str) -> None:
-        """The worker says who it is."""
+        """Take the worker's name and the link version it speaks."""
         self.name = name
         if version != (LINK_VERSION,):
-            # Kept open: cut, it would be back at once, again and again, and be no less foreign.
+            # Keep the link open: the worker would reconnect at once, again and again.
             self.foreign = True
             log.error(
                 "link_of_another_version",
@@ -54,58 +57,48 @@ class Link:
             )
 
     def fileno(self) -> int:
-        """For the selector."""
         return self._sock.fileno()
 
     def receive(self) -> Iterator[tuple[Header, bytes]]:
-        """Frames that have arrived. Raises LinkClosedError at the end of the stream or a bad frame."""
+        """Yield the frames that have arrived. Raises LinkClosedError at the end or for a bad frame."""
         try:
-            data = self._sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            raise LinkClosedError from None
-        if not data:
-            raise LinkClosedError
-        try:
-            yield from self._incoming.feed(data)
+            yield from receive_frames(self._sock, self._incoming)
         except ValueError:
             raise LinkClosedError from None
 
     def send(self, header: Header, payload: bytes = b"") -> None:
-        """Put one frame in the queue."""
+        """Queue one frame."""
         self.send_packed(pack(header, payload))
 
     def send_packed(self, data: bytes) -> None:
-        """The same for a frame that was packed once for many links."""
-        self._outgoing.append(data)
+        """Queue a packed frame; packing it once serves many links."""
+        self._queued.append(data)
         self.backlog += len(data)
 
-    def hold(self) -> None:
-        """What is queued so far goes out with the next `release`, what comes from now on with a later one."""
-        self._held += self._outgoing
-        self._outgoing.clear()
+    def stage(self) -> None:
+        """Tie the frames queued so far to the commit that begins now."""
+        self._staged += self._queued
+        self._queued.clear()
 
     def release(self) -> None:
-        """Let go what was held: it is durable."""
-        self._unsent += b"".join(self._held)
-        self._held.clear()
+        """Allow `write` to send the staged frames; their batch is durable."""
+        self._released += b"".join(self._staged)
+        self._staged.clear()
 
     def write(self) -> bool:
-        """Write of what was let go what the socket takes; whether some is left. Raises LinkClosedError."""
-        if self._unsent:
+        """Send released bytes without blocking; return whether some are left. Raises LinkClosedError."""
+        if self._released:
             try:
-                sent = self._sock.send(self._unsent)
+                sent = self._sock.send(self._released)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 raise LinkClosedError from None
-            del self._unsent[:sent]
+            del self._released[:sent]
             self.backlog -= sent
         if self.backlog > BACKLOG_BYTES:
             raise LinkClosedError
-        return bool(self._unsent)
+        return bool(self._released)
 
     def close(self) -> None:
-        """Close the socket."""
         self._sock.close()

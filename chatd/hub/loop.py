@@ -1,7 +1,7 @@
-"""The ordering loop: take all that has arrived, decide, commit once, then tell everybody.
+"""The ordering loop: receive what has arrived, decide it, commit once, then send replies and events.
 
-Whatever arrives while one commit runs is the next batch, and is decided meanwhile if the batch is not tiny;
-see `Gathering` for when that waits for more.
+Requests that arrive during a commit form the next batch. A commit of a larger batch runs on a thread
+while the loop decides the next one; `CommitPolicy` tells when to wait for more.
 """
 
 from __future__ import annotations
@@ -12,80 +12,79 @@ import time
 
 from chatd.child.supervised import Supervised
 from chatd.crashpoints import crash_point
-from chatd.hub.commit_policy import Gathering
-from chatd.hub.committing import OVERLAP_EVENTS, Committer
+from chatd.hub.batch import OVERLAP_EVENTS, CommitThread
+from chatd.hub.commit_policy import CommitPolicy
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reading import ReadThread
+from chatd.hub.reads import QueryThread
 from chatd.link.wire import LinkClosedError
 from chatd.logs.logger import get_log
 
 log = get_log("server")
 log_errors = get_log("errors")
 
-# The heartbeat is answered from this loop, so it must turn at least once a second.
+# The loop answers the heartbeat, so one iteration must take less than a second.
 TICK_SECONDS = 1.0
 # Links there may be: workers (at most 64) and operator commands.
 LINKS_LIMIT = 256
-# Events that are decided while the disk has the batch before; what else has come is left to its senders.
+# Events decided during a commit. Beyond it the loop waits for the disk and leaves requests to their senders.
 DECIDED_LIMIT = 256
-# Bytes waiting for a link from which nothing more is read from it; it is cut at BACKLOG_BYTES.
+# Stop reading from a link while this many bytes wait for it; at BACKLOG_BYTES it is cut.
 BACKLOG_HIGH = 1024 * 1024
 
 
-class HubServer:
+class HubLoop:
     """Serves links until the supervisor says drain."""
 
-    def __init__(self, hub: Hub, reader: ReadThread, listener: socket.socket, child: Supervised) -> None:
+    def __init__(self, hub: Hub, queries: QueryThread, listener: socket.socket, child: Supervised) -> None:
         self._hub = hub
-        self._reader = reader
         self._listener = listener
         self._child = child
         self._selector = selectors.DefaultSelector()
         self._running = True
-        self._reported = True
-        # What the selector looks for, where that is not only readability.
+        self._reported_writable = True
+        # Link -> selector events, where they differ from EVENT_READ.
         self._watched: dict[Link, int] = {}
-        self._gathering = Gathering(hub.rules.settings.workers.gather_ms / 1e3)
-        self._committer = Committer()
-        self._in_commit = 0  # events
+        self._policy = CommitPolicy(hub.rules.settings.workers.gather_ms / 1e3)
+        self._commits = CommitThread()
+        self._committing_events = 0
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(reader, selectors.EVENT_READ, reader.deliver)
+        self._selector.register(queries, selectors.EVENT_READ, queries.deliver)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
-        self._selector.register(self._committer, selectors.EVENT_READ, self._end_commit)
+        self._selector.register(self._commits, selectors.EVENT_READ, self._end_commit)
 
     def run(self) -> None:
-        """Returns after a drain. Raises ChatdError E504 when the log cannot be written."""
+        """Return after a drain. Raises ChatdError E504 when the log cannot be written."""
         try:
             self._hub.commit()
             crash_point("hub.open.before_ready")
             self._child.ready()
             self._report()
             while self._running:
-                self._turn(TICK_SECONDS)
-            self._turn(0)
-            self._settle()
+                self._iterate(TICK_SECONDS)
+            self._iterate(0)
+            self._commit_rest()
             crash_point("hub.drain.before_snapshot")
-            self._hub.upkeep.snapshot()
+            self._hub.save_snapshot()
         finally:
-            # Not without it: the log must not be closed under a commit.
-            self._committer.close()
+            # Always: the log must not be closed during a commit.
+            self._commits.close()
 
-    def _settle(self) -> None:
-        """Nothing is received any more: commit and tell what is left, and let nothing be under way."""
-        if self._committer.busy:
+    def _commit_rest(self) -> None:
+        """Commit and send the rest after the last receive, and wait for it."""
+        if self._commits.busy:
             self._end_commit()
         self._commit()
-        if self._committer.busy:
+        if self._commits.busy:
             self._end_commit()
 
-    def _turn(self, timeout: float) -> None:
-        if self._hub.uncommitted and not self._committer.busy:
-            # A sleep of nothing would still be a system call, in each turn of a busy hub.
-            if rest := self._gathering.rest(self._hub.uncommitted):
-                time.sleep(rest)
-            timeout = min(timeout, self._gathering.wait(self._hub.uncommitted))
+    def _iterate(self, timeout: float) -> None:
+        if self._hub.uncommitted and not self._commits.busy:
+            # Do not sleep for 0 s: that is a system call in every iteration of a busy hub.
+            if pause := self._policy.sleep_seconds(self._hub.uncommitted):
+                time.sleep(pause)
+            timeout = min(timeout, self._policy.wait_seconds(self._hub.uncommitted))
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):
                 if mask & selectors.EVENT_READ:
@@ -94,36 +93,36 @@ class HubServer:
                     self._write(key.data)
             else:
                 key.data()
-        if self._committer.busy and (self._hub.uncommitted >= DECIDED_LIMIT or self._committer.slow):
-            self._end_commit()  # waits
-        if not self._committer.busy and not self._gathering.wait(self._hub.uncommitted):
+        if self._commits.busy and (self._hub.uncommitted >= DECIDED_LIMIT or self._commits.overdue):
+            self._end_commit()  # waits for the disk
+        if not self._commits.busy and not self._policy.wait_seconds(self._hub.uncommitted):
             self._commit()
-        if self._hub.writable != self._reported:
+        if self._hub.writable != self._reported_writable:
             self._report()
 
     def _report(self) -> None:
-        """For `chatd status` and `chatd check`."""
-        self._reported = self._hub.writable
-        self._child.report({"writable": self._reported})
+        """Tell the supervisor whether the log can be written (`chatd status`, `chatd check`)."""
+        self._reported_writable = self._hub.writable
+        self._child.report({"writable": self._reported_writable})
 
     def _commit(self) -> None:
-        self._hub.upkeep.before_commit()
+        self._hub.before_commit()
         events = self._hub.uncommitted
         if events >= OVERLAP_EVENTS and self._hub.can_overlap:
-            self._in_commit = events
-            self._committer.begin(self._hub.begin_commit())
+            self._committing_events = events
+            self._commits.begin(self._hub.begin_commit())
             return
         self._hub.commit()
-        self._tell(events)
+        self._send_released(events)
 
     def _end_commit(self) -> None:
-        self._committer.end()
+        self._commits.end()
         self._hub.end_commit()
-        self._tell(self._in_commit)
+        self._send_released(self._committing_events)
 
-    def _tell(self, events: int) -> None:
-        """Those events are committed: write to everybody what waited for it."""
-        self._gathering.committed(events)
+    def _send_released(self, events: int) -> None:
+        """Write the released frames to every link after a commit of ``events``."""
+        self._policy.committed(events)
         for link in list(self._hub.links.values()):
             self._write(link)
             crash_point("hub.flush.one_link")
@@ -132,7 +131,7 @@ class HubServer:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:  # taken back by the peer, or no descriptor left: the next turn tries again
+        except OSError:  # the peer has gone, or no descriptor is left: the next iteration tries again
             return
         if len(self._hub.links) >= LINKS_LIMIT:
             sock.close()
@@ -156,7 +155,7 @@ class HubServer:
         except LinkClosedError:
             self._drop(link)
             return
-        # Who does not take answers is not asked for more questions.
+        # A worker that does not take its replies may not ask for more.
         events = selectors.EVENT_READ if link.backlog < BACKLOG_HIGH else 0
         if left:
             events |= selectors.EVENT_WRITE
@@ -178,7 +177,7 @@ class HubServer:
             if message["type"] == "drain":
                 self._running = False
             elif message["type"] == "reload":
-                self._gathering.seconds = self._child.settings.workers.gather_ms / 1e3
+                self._policy.seconds = self._child.settings.workers.gather_ms / 1e3
                 self._hub.reload(self._child.settings)
             elif message["type"] == "processes":
-                self._hub.processes = message
+                self._hub.stats.processes = message

@@ -1,4 +1,4 @@
-"""Start of the hub process: recover the state from the log, then serve."""
+"""The hub process: recover the state from the log, then serve."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Su
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
-from chatd.hub.loop import HubServer
-from chatd.hub.reading import ReadThread
+from chatd.hub.loop import HubLoop
+from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import clock, recover
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
@@ -21,9 +21,9 @@ from chatd.store.reserve import release_reserve, take_reserve
 log = get_log("server")
 log_errors = get_log("errors")
 
-
+# The commit thread holds the interpreter for microseconds; it must not wait 5 ms to get it back.
 SWITCH_SECONDS = 0.0005
-# How the supervisor is to take an end: the table in docs/operations.md.
+# The exit codes tell the supervisor whether to restart the hub: see the table in docs/operations.md.
 _EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG}
 
 
@@ -34,7 +34,7 @@ def main() -> int:
         _serve(child)
     except ChatdError as error:
         if error.code == "E504":
-            # Whatever the disk's trouble is; if it is full, the next hub can start in that space.
+            # If the disk is full, the next hub can start in this space.
             release_reserve(child.home / "data")
         log_errors.error("hub_ended", code=error.code, why=error.reason, fix=error.fix)
         print(error, file=sys.stderr, flush=True)
@@ -43,7 +43,6 @@ def main() -> int:
 
 
 def _serve(child: Supervised) -> None:
-    # The thread that commits holds the interpreter for microseconds; it must not wait 5 ms for it.
     sys.setswitchinterval(SWITCH_SECONDS)
     data = child.home / "data"
     started = time.monotonic()
@@ -52,11 +51,11 @@ def _serve(child: Supervised) -> None:
     state = recover(events)
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
-    reader = ReadThread(data)
-    hub = Hub(events, state, child.settings, reader, clock, partial(take_reserve, data))
+    queries = QueryThread(data)
+    hub = Hub(events, state, child.settings, queries, clock, partial(take_reserve, data))
     listener = socket.socket(fileno=child.fd("hub_listener"))
     try:
-        HubServer(hub, reader, listener, child).run()
+        HubLoop(hub, queries, listener, child).run()
     finally:
-        reader.close()
+        queries.close()
     events.close()

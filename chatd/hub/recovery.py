@@ -1,4 +1,4 @@
-"""The state as of the log's head, and requests carried out on the box while no hub runs."""
+"""Rebuild the state from the log, and carry out operator requests while no hub runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
-from chatd.hub.entries import to_entry
+from chatd.hub.batch import to_entry
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, rooms
 from chatd.hub.state.context import OPERATOR, Context
@@ -19,17 +19,17 @@ from chatd.proto.frames import JsonObject
 from chatd.proto.requests import parse_request
 from chatd.store.event_log import EventLog
 
-# State events replayed at a start before a new snapshot is worth writing.
+# Replaying this many state events at a start makes a new snapshot worth writing.
 SNAPSHOT_AFTER = 5_000
 
 
 def clock() -> int:
-    """Milliseconds since 1970."""
+    """Return milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def recover(events: EventLog) -> State:
-    """Restore the last snapshot and apply what came after it."""
+    """Restore the last snapshot and apply the entries that follow it."""
     snapshot = events.load_snapshot()
     state = State.restore(snapshot[1]) if snapshot else State()
     replayed = 0
@@ -44,9 +44,9 @@ def recover(events: EventLog) -> State:
 
 
 def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject:
-    """Carry out one operator's request on the log itself; its result.
+    """Carry out one operator request on the log itself and return its result.
 
-    The same decision as the hub's. Raises E604 when a hub holds the log, and what refuses the request.
+    The hub's policy decides. Raises E604 when a hub holds the log, or the ChatdError that refuses it.
     """
     events = EventLog.open(data, now=clock())
     try:

@@ -1,46 +1,58 @@
-"""The answer to the stats request: what the hub, the workers and the supervisor have counted."""
+"""The reply to the stats request: counters of the hub, the workers and the supervisor."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from chatd import __version__
+from chatd.hub.sessions import Sessions
+from chatd.hub.state.context import Context
 from chatd.proto.frames import JsonObject
 
-if TYPE_CHECKING:
-    from chatd.hub.hub import Hub
-
-# More processes than this do not fit one reply, and nobody runs them.
+# More processes would not fit one reply.
 PROCESSES_LIMIT = 128
 
 
-def overview(hub: Hub, now: int) -> JsonObject:
-    """Counters since each process's start; process figures as of the supervisor's last sample."""
-    workers: Counter[str] = Counter()
-    for link in hub.links.values():
-        workers.update(link.counts)
-    processes = hub.processes.get("processes", [])
-    return {
-        "server": hub.rules.settings.server.name,
-        "version": __version__,
-        "uptime": (now - hub.started) // 1000,
-        "head": hub.state.head,
-        "writable": hub.writable,
-        "connections": {
-            "now": len(hub.sessions),
-            "total": hub.sessions.opened_total,
-            "limit": hub.rules.settings.server.max_connections,
-        },
-        "messages": {
-            "accepted": hub.counters["accepted"],
-            "delivered": workers["delivered"],
-            "filtered": hub.counters["filtered"],
-            "refused": hub.counters["refused"],
-        },
-        "crypto_errors": workers["crypto_errors"],
-        "rooms": sum(name[0] == "#" for name in hub.state.rooms),
-        "users": len(hub.state.users),
-        "processes": processes[:PROCESSES_LIMIT],
-        "box": hub.processes.get("box", {}),
-    }
+class HubStats:
+    """Counters since the hub's start (``started``: ms since 1970).
+
+    ``processes`` is the supervisor's latest report on the processes and the box.
+    """
+
+    def __init__(self, started: int) -> None:
+        self.counters: Counter[str] = Counter()
+        self.processes: JsonObject = {}
+        self._started = started
+
+    def report(
+        self, context: Context, sessions: Sessions, workers: Iterable[Mapping[str, int]]
+    ) -> JsonObject:
+        """Return the reply's result; ``workers``: each worker's counters."""
+        total: Counter[str] = Counter()
+        for counters in workers:
+            total.update(counters)
+        settings, state = context.rules.settings, context.state
+        return {
+            "server": settings.server.name,
+            "version": __version__,
+            "uptime": (context.now - self._started) // 1000,
+            "head": state.head,
+            "writable": context.writable,
+            "connections": {
+                "now": len(sessions),
+                "total": sessions.opened_total,
+                "limit": settings.server.max_connections,
+            },
+            "messages": {
+                "accepted": self.counters["accepted"],
+                "delivered": total["delivered"],
+                "filtered": self.counters["filtered"],
+                "refused": self.counters["refused"],
+            },
+            "crypto_errors": total["crypto_errors"],
+            "rooms": sum(name[0] == "#" for name in state.rooms),
+            "users": len(state.users),
+            "processes": self.processes.get("processes", [])[:PROCESSES_LIMIT],
+            "box": self.processes.get("box", {}),
+        }

@@ -2,8 +2,9 @@
 
 u32 length of the rest | u32 length of the header | header (JSON list) | payload (opaque bytes)
 
-The header's first item names the operation; the payload is a client's request or a client's frame
-as it is, so that neither side decodes and encodes again what it only passes on.
+The header's first item names the operation. The payload is a client's request or a frame for a client,
+unchanged, so that neither side decodes and encodes what it only passes on. ``terms`` is
+{role, rate, burst, presence}.
 
     link -> hub                                          payload
     hello    worker name, LINK_VERSION                   -
@@ -11,17 +12,17 @@ as it is, so that neither side decodes and encodes again what it only passes on.
     open     sid, user, device, serial, address, resumed -
     close    sid                                         -
     request  sid                                         the request (JSON)
-    counts   {counter: number since the worker started}  -
+    stats    {counter: number since the worker started}  -
 
     hub -> link
-    admit    sid, {role, rate, burst, presence}          the welcome frame
+    admit    sid, terms                                  the welcome frame
     refuse   sid, retry                                  the bye frame
     cut      sid, retry                                  the bye frame
-    terms    sid, {role, rate, burst, presence}          -   (another role, other settings)
-    reply    sid, label                                  the reply frame
-    room     room                                        an event frame for its live sessions
-    later    room                                        the same, one that may wait for others for a moment
-    presence room                                        as `later`, for those whose role may read presence
+    terms    sid, terms                                  -   (after a change of role or settings)
+    reply    sid, request_id                             the reply frame
+    room     room                                        an event frame for the room's live sessions
+    later    room                                        an event frame that may be sent a moment later
+    presence room                                        like `later`, for roles that may read presence
     live     sid, [room, ...]                            -
     enter    room, [sid, ...]                            -
     leave    room, [sid, ...]                            -
@@ -29,6 +30,7 @@ as it is, so that neither side decodes and encodes again what it only passes on.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -36,14 +38,14 @@ import orjson
 
 from chatd import __version__
 
-# Raised with every change of the table above: an update may have replaced one end of a link only.
-LINK_VERSION: Final = f"{__version__}, link 1"
+# Raise it with every change of the table above: an update may have replaced only one end of a link.
+LINK_VERSION: Final = f"{__version__}, link 2"
 LENGTH = 4
-# The header of a `live` lists up to 2,000 rooms, which is more than a u16 counts.
+# A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4
-# A resumed worker opens its sessions one by one; the largest single frame is a client's frame (64 KiB)
-# or an `enter` of all sessions of a worker (20,000 numbers).
+# The largest frame is an `enter` of all sessions of a worker (20,000 numbers).
 LINK_FRAME_LIMIT = 1024 * 1024
+RECEIVE_BYTES = 256 * 1024
 
 Header = list[Any]
 
@@ -53,18 +55,18 @@ class LinkClosedError(Exception):
 
 
 def pack(header: Header, payload: bytes = b"") -> bytes:
-    """One link frame."""
+    """Return one link frame."""
     return pack_with(pack_header(header), payload)
 
 
 def pack_header(header: Header) -> bytes:
-    """A header, for `pack_with`: one that is used again and again is packed once."""
+    """Return a header for `pack_with`; packing it once serves many frames."""
     head = orjson.dumps(header)
     return len(head).to_bytes(HEADER_LENGTH, "big") + head
 
 
 def pack_with(header: bytes, payload: bytes) -> bytes:
-    """One link frame with a header from `pack_header`."""
+    """Return one link frame with a header from `pack_header`."""
     return (len(header) + len(payload)).to_bytes(LENGTH, "big") + header + payload
 
 
@@ -75,7 +77,7 @@ class LinkBuffer:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[Header, bytes]]:
-        """The frames completed by ``data``. Raises ValueError when the stream makes no sense."""
+        """Yield the frames that ``data`` completes. Raises ValueError for a malformed frame."""
         buffer = self._buffer
         buffer += data
         position = 0
@@ -96,3 +98,19 @@ class LinkBuffer:
                 yield header, bytes(buffer[body:end])
         finally:
             del buffer[:position]
+
+
+def receive_frames(sock: socket.socket, incoming: LinkBuffer) -> Iterator[tuple[Header, bytes]]:
+    """Yield the frames that have arrived on a non-blocking socket.
+
+    Raises LinkClosedError when the peer is gone, ValueError for a malformed frame.
+    """
+    try:
+        data = sock.recv(RECEIVE_BYTES)
+    except BlockingIOError:
+        return
+    except OSError:
+        raise LinkClosedError from None
+    if not data:
+        raise LinkClosedError
+    yield from incoming.feed(data)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chatd.crypto.records import SERVER_TO_CLIENT, RecordOpener, RecordSealer
-from chatd.hub.arrivals import read
+from chatd.hub.hub import parse
 from chatd.link.wire import pack
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.contexts import server_context
@@ -138,7 +138,7 @@ def _log(folder: Path) -> Iterator[Stage]:
 
 def _hub(load: HubLoad) -> Iterator[Stage]:
     payload = request(1)[HEADER_SIZE:]
-    yield Stage("hub: read", "request", 7, lambda: bool(read(payload)))
+    yield Stage("hub: read", "request", 7, lambda: bool(parse(payload)))
     yield Stage(f"hub: read and decide {LOT}", "message", 50, lambda: load.take(LOT), load.settle)
     yield Stage("hub: batch of 1", "message", 400, lambda: load.batch(1))
     yield Stage(f"hub: batch of {BATCH}", "message", 85, lambda: load.batch(BATCH))

@@ -16,7 +16,7 @@ from chatctl.client import Client, Message, Sent
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
-from chatd.hub.reading import ReadThread
+from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import recover
 from chatd.pki.identity import read_identity
 from chatd.proto.frames import JsonObject
@@ -42,7 +42,7 @@ class Life:
         self.edge = Edge()
         self.edge.link.operator = True
         self.log = EventLog.open(data, now=NOW, vfs=vfs)
-        self._reader = ReadThread(data)
+        self._reader = QueryThread(data)
         self.hub = Hub(
             self.log, recover(self.log), settings or Settings(), self._reader, lambda: NOW, lambda: self.room
         )
@@ -50,7 +50,7 @@ class Life:
         self.settle()
 
     def settle(self) -> None:
-        self.hub.upkeep.before_commit()
+        self.hub.before_commit()
         self.hub.commit()
         self.edge.take()
 
@@ -208,7 +208,7 @@ def test_a_server_on_a_disk_that_is_really_full(small_disk: Path, tmp_path: Path
         assert "disk is full" not in _status_of_children(daemon)
         assert daemon.chatd("verify").stdout.startswith("ok")
         told = [line["event"] for line in daemon.log_lines() if line["event"].startswith("disk_")]
-        assert told == ["disk_full", "disk_has_room"]
+        assert told == ["disk_full", "disk_has_space"]
         worker = daemon.child("worker-1")
         assert worker["restarts"] == 0
 

@@ -18,7 +18,7 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reading import ReadThread
+from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import recover
 from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
@@ -63,7 +63,7 @@ class Told:
 class Life:
     """One life of a hub: requests go in, replies are taken only once the loop would write them."""
 
-    def __init__(self, log: EventLog, reader: ReadThread, told: Told) -> None:
+    def __init__(self, log: EventLog, reader: QueryThread, told: Told) -> None:
         ours, self._theirs = socket.socketpair()
         self._theirs.setblocking(False)
         self._link, self._buffer = Link(ours), LinkBuffer()
@@ -110,7 +110,7 @@ def living(data: Path, vfs: str, told: Told) -> Iterator[Life]:
     with ExitStack() as stack:
         log = EventLog.open(data, now=NOW, vfs=vfs)
         stack.callback(log.close)
-        reader = ReadThread(data)
+        reader = QueryThread(data)
         stack.callback(reader.close)
         life = Life(log, reader, told)
         stack.callback(life.close)

@@ -12,7 +12,7 @@ from typing import Any
 from chatd.config.schema import Settings
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reading import ReadThread
+from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import recover
 from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import JsonObject, decode, split
@@ -106,7 +106,7 @@ class HubBox:
     def __init__(self, data: Path, settings: Settings) -> None:
         self.now, self._data = START, data
         self.log = EventLog.open(data, now=START)
-        self.reader = ReadThread(data)
+        self.reader = QueryThread(data)
         self.hub = Hub(self.log, recover(self.log), settings, self.reader, lambda: self.now)
         self.edges = [Edge(), Edge()]
         self.operator = Edge()

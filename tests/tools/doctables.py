@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from chatctl.client import _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
-from chatd.hub import hub, reading
+from chatd.hub import reads, welcome
 from chatd.hub.state import authorize, messages, moderation, queries, rooms
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
@@ -93,10 +93,10 @@ def limits_table() -> str:
             "Sessions over `server.max_connections` for roles with `moderate.kick`",
             f"{authorize.ADMIN_RESERVE}",
         ),
-        ("Rooms listed in `welcome`", f"{hub.WELCOME_ROOMS}"),
+        ("Rooms listed in `welcome`", f"{welcome.WELCOME_ROOMS}"),
         ("Branches of a lineage", f"{lineage.LINEAGE_LIMIT}"),
-        ("Events in one page of `resume`, `history`, `search`", f"{reading.PAGE_EVENTS}"),
-        ("JSON of the events in one such page", f"{reading.PAGE_BYTES} bytes"),
+        ("Events in one page of `resume`, `history`, `search`", f"{reads.PAGE_EVENTS}"),
+        ("JSON of the events in one such page", f"{reads.PAGE_BYTES} bytes"),
         ("Entries in one page of a list", f"{queries.PAGE_ENTRIES}"),
         ("Words and phrases of a search", f"{search_query.MAX_TOKENS}"),
         ("Characters of a name", f"{text.NAME_CHARS}"),

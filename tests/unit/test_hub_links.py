@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatd.hub import fanout as fanout_module
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
-from chatd.hub.sessions import Session, Sessions
+from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state.context import Principal
 from chatd.link import wire
 from chatd.link.wire import HEADER_LENGTH, LENGTH, LINK_FRAME_LIMIT, Header, LinkBuffer, pack
@@ -43,7 +43,7 @@ def test_another_table_of_operations_is_another_version() -> None:
     table = (wire.__doc__ or "").partition("    link -> hub")[2]
     number = wire.LINK_VERSION.rpartition(" ")[2]
     # Changed the table? Then raise the number in LINK_VERSION and put both in here.
-    assert (number, hashlib.sha256(table.encode()).hexdigest()[:8]) == ("1", "65f5f922")
+    assert (number, hashlib.sha256(table.encode()).hexdigest()[:8]) == ("2", "80079e23")
 
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_LENGTH - 1, LINK_FRAME_LIMIT + 1, 2**31 - 1, 2**32 - 1])
@@ -76,7 +76,7 @@ class Worker:
 
     def told(self) -> list[tuple[Header, bytes]]:
         """Everything that has come since the last call."""
-        self.link.hold()
+        self.link.stage()
         self.link.release()
         assert not self.link.write()
         self._sock.setblocking(False)
@@ -118,8 +118,8 @@ class Hall:
         self.fanout = Fanout(world.state, self.sessions, world.state.head)
         self._published = len(world.log)
 
-    def open(self, worker: Worker, sid: int, user: str, device: str = "laptop") -> Session:
-        session = Session(worker.link, sid, Principal(user, device), "127.0.0.1")
+    def open(self, worker: Worker, sid: int, user: str, device: str = "laptop") -> HubSession:
+        session = HubSession(worker.link, sid, Principal(user, device), "127.0.0.1")
         self.sessions.add(session)
         self.fanout.go_live(session)
         return session
@@ -136,8 +136,8 @@ class Hall:
 def test_sessions_of_a_user_on_two_workers(workers: list[Worker]) -> None:
     sessions = Sessions()
     opened = [
-        Session(workers[0].link, 1, Principal("bob", "laptop"), ""),
-        Session(workers[1].link, 1, Principal("bob", "phone"), ""),
+        HubSession(workers[0].link, 1, Principal("bob", "laptop"), ""),
+        HubSession(workers[1].link, 1, Principal("bob", "phone"), ""),
     ]
     assert [sessions.add(session) for session in opened] == [True, False]
     assert sessions.sessions_of("bob") == (2, 2)

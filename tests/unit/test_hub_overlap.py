@@ -13,7 +13,7 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.committing import PATIENCE_SECONDS, Committer
+from chatd.hub.batch import PATIENCE_SECONDS, CommitThread
 from chatd.proto.frames import JsonObject
 from tests.support.hubedge import Edge, HubBox
 
@@ -117,13 +117,13 @@ def test_a_read_asked_meanwhile_waits_for_the_commit_of_what_it_may_see(talk: Ta
     assert bodies == [f"{n:032x}" for n in (1, 2)]
 
 
-def _readable(source: Committer) -> bool:
+def _readable(source: CommitThread) -> bool:
     return bool(select.select([source], [], [], 30)[0])
 
 
 def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
     now = [10.0]
-    committer = Committer(lambda: now[0])
+    commits = CommitThread(lambda: now[0])
     try:
         gate, opener = socket.socketpair()
         with gate, opener:
@@ -131,17 +131,17 @@ def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
             def waits() -> None:
                 gate.recv(1)
 
-            committer.begin(waits)
-            assert committer.busy
+            commits.begin(waits)
+            assert commits.busy
             for passed, slow in ((0.0, False), (PATIENCE_SECONDS + 0.1, True)):
                 now[0] = 10.0 + passed
-                assert committer.slow == slow
+                assert commits.overdue == slow
             opener.send(b"x")
-            assert _readable(committer)
-            committer.end()
-        assert (committer.busy, committer.slow) == (False, False)
+            assert _readable(commits)
+            commits.end()
+        assert (commits.busy, commits.overdue) == (False, False)
     finally:
-        committer.close()
+        commits.close()
 
 
 @pytest.mark.parametrize("error", [ChatdError("E504", "no more"), ValueError("a defect")])
@@ -149,12 +149,12 @@ def test_what_a_commit_raises_ends_the_loop(error: Exception) -> None:
     def fails() -> None:
         raise error
 
-    committer = Committer()
+    commits = CommitThread()
     try:
         commit: Callable[[], None] = fails
-        committer.begin(commit)
+        commits.begin(commit)
         with pytest.raises(type(error)) as caught:
-            committer.end()
+            commits.end()
         assert caught.value is error
     finally:
-        committer.close()
+        commits.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chatd.config.schema import Settings
-from chatd.hub.reading import ReadThread
+from chatd.hub.reads import QueryThread
 from chatd.store.event_log import EventLog
 from chatd.store.search_index import SearchIndex
 from tests.support.hubedge import START, HubBox
@@ -75,7 +75,7 @@ def test_without_its_files_there_is_no_read_thread(tmp_path: Path, monkeypatch: 
     def full(_: Path) -> SearchIndex:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr(SearchIndex, "open", full)
+    monkeypatch.setattr("chatd.hub.reads.SearchIndex", full)
     EventLog.open(tmp_path / "data", now=START).close()
     with pytest.raises(OSError, match="too many"):
-        ReadThread(tmp_path / "data")
+        QueryThread(tmp_path / "data")

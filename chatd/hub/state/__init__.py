@@ -1,1 +1,1 @@
-"""The hub's pure state machine: what is, who may, what happens. No clock, no randomness, no I/O."""
+"""The hub's pure state machine: state, policy decisions, events. No clock, no randomness, no I/O."""

@@ -1,4 +1,4 @@
-"""The one policy decision: every request of every session passes `decide`, every session `admit`."""
+"""The one policy decision: every request passes `permit`, every new session `admit`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chatd.hub.state.context import Context, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 
-# Request type -> what carries it out once it is permitted. Ping is answered by the worker; resume,
-# history and search need the log and are answered by the backend after `permit` and `Context.readable`.
+# Request type -> the handler that carries it out once it is permitted. Requests of other kinds than EVENT
+# and SEND are answered by the worker (ping), `chatd.hub.reads` and `chatd.hub.stats`, after `permit`.
 _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Send: messages.send,
     rq.Announce: messages.announce,
@@ -41,21 +41,21 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
 
 
 def decide(context: Context, request: rq.Request) -> JsonObject:
-    """Carry out a request if it is permitted; its result. Raises the ChatdError that refuses it."""
+    """Carry out a request if it is permitted and return its result. Raises the ChatdError that refuses it."""
     permit(context, request)
     return perform(context, request)
 
 
 def perform(context: Context, request: rq.Request) -> JsonObject:
-    """Carry out what `permit` has let through. Raises the ChatdError of what is asked for in particular."""
+    """Carry out a permitted request and return its result. Raises the handler's ChatdError."""
     return _HANDLERS[type(request)](context, request)
 
 
 def permit(context: Context, request: rq.Request) -> None:
-    """Whether this principal may make this kind of request at all. Raises E2xx or E300."""
+    """Refuse a request that the asker's standing or role does not allow. Raises E2xx or E300."""
     if context.who.operator:
         return
-    standing(context, context.who.user, context.who.device)
+    check_standing(context, context.who.user, context.who.device)
     permission = request.spec.permission
     if permission == "operate":
         raise ChatdError("E300", "this is done on the server's box only", "run it there: chatd --help")
@@ -67,8 +67,8 @@ def permit(context: Context, request: rq.Request) -> None:
         )
 
 
-def standing(context: Context, user: str, device: str, serial: str | None = None) -> None:
-    """Whether this device of this user may be here now. Raises E205, E206, E207 or E208."""
+def check_standing(context: Context, user: str, device: str, serial: str | None = None) -> None:
+    """Refuse an unknown, revoked, banned or kicked device. Raises E205, E206, E207 or E208."""
     known = context.state.users.get(user)
     entry = known.devices.get(device) if known else None
     if entry is None or (serial is not None and entry.serial != serial):
@@ -85,20 +85,20 @@ def standing(context: Context, user: str, device: str, serial: str | None = None
 
 
 def admit(context: Context, serial: str, *, total: int) -> None:
-    """Whether a new session may open, ``total`` being open already. Raises E2xx, E501, E505.
+    """Refuse a session that may not open; ``total`` are open already. Raises E2xx, E501, E505.
 
-    Admins get in over ``server.max_connections`` (a few places above it), so that a full server can
+    Moderators get `ADMIN_RESERVE` places above ``server.max_connections``, so that a full server can
     still be administered.
     """
-    standing(context, context.who.user, context.who.device, serial)
+    check_standing(context, context.who.user, context.who.device, serial)
     settings = context.rules.settings
     reserve = ADMIN_RESERVE if context.allows("moderate.kick") else 0
     if total >= settings.server.max_connections + reserve:
         raise ChatdError("E501", f"all {settings.server.max_connections} connections are taken")
-    mine, _ = context.presence.sessions_of(context.who.user)
-    if mine >= settings.limits.sessions_per_user:
-        raise ChatdError("E505", f"{context.who.user} has {mine} connections, the most there may be")
+    own, _ = context.presence.sessions_of(context.who.user)
+    if own >= settings.limits.sessions_per_user:
+        raise ChatdError("E505", f"{context.who.user} has {own} connections, the most there may be")
 
 
-# Sessions beyond max_connections that only moderators get.
+# Places above server.max_connections for moderators.
 ADMIN_RESERVE = 4

@@ -1,4 +1,4 @@
-"""One request's turn: what a decision may look at, and the only way to make something happen."""
+"""The context of one decision: what it may look at, and the only way to emit events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
 
-# Stands for the box itself: settings, start-up, `chatd user add`. A reserved name no user can have.
+# The author of events that settings, start-up or `chatd user add` cause. No user can have this name.
 SERVER = "server"
 
 
 class Principal(NamedTuple):
-    """Who asks, as authenticated. ``operator`` is set for the box's own socket only."""
+    """The authenticated asker. ``operator`` is set for the box's own socket only."""
 
     user: str
     device: str
@@ -24,7 +24,7 @@ class Principal(NamedTuple):
 
     @property
     def device_id(self) -> str:
-        """ "user/device", the form used in the log."""
+        """Return "user/device", as the log stores it."""
         return f"{self.user}/{self.device}"
 
 
@@ -32,53 +32,55 @@ OPERATOR = Principal(SERVER, "box", operator=True)
 
 
 class PresenceView(Protocol):
-    """What is known of live sessions; not part of the log, hence passed in."""
+    """The live sessions. They are not in the log, hence passed in."""
 
     def state_of(self, user: str) -> tuple[str, str]:
-        """ "online", "offline" or "away", and the away text."""
+        """Return "online", "offline" or "away", and the away text."""
 
     def sessions_of(self, user: str, device: str | None = None) -> tuple[int, int]:
-        """How many live sessions, on how many workers."""
+        """Return the number of live sessions and of workers they are on."""
 
     def set_away(self, user: str, text: str) -> None:
-        """Remember that a user is away (an empty text: is back)."""
+        """Mark a user as away; an empty text marks them as back."""
 
 
 class Cut(NamedTuple):
-    """Sessions that must end now: all of ``user``'s, or those of one ``device``.
+    """Sessions to end now: all of ``user``'s, or those of one ``device``.
 
-    ``told``: what is added to the notice that the user is offline, see `Presence` in chatd.proto.events;
-    with it there is one even if no session ends.
+    ``notice``: fields added to the user's "offline" presence event. With it that event is sent even if no
+    session ends.
     """
 
     user: str
     device: str | None
     error: ChatdError
-    told: JsonObject | None = None
+    notice: JsonObject | None = None
 
 
 @dataclass(slots=True)
 class Context:
-    """The context of one decision. ``now`` is ms since 1970; ``events`` are what it made happen."""
+    """The context of one decision. ``now`` is ms since 1970; ``events`` collects what it emits."""
 
     state: State
     rules: Rules
     who: Principal
     now: int
     presence: PresenceView
-    # False while the log's disk is full: nothing can happen then.
+    # False while the log's disk is full; `emit` then refuses.
     writable: bool = True
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
-    # What the log has at the sequence number a request names: (kind, room); None if nothing.
+    # (kind, room) of the log entry that the request names; None if there is none.
     target: tuple[str, str | None] | None = None
-    # Messages whose bodies go, and the sequence number of the event that says so.
+    # seq of a body to remove -> seq of the event that orders it.
     redacted: dict[int, int] = field(default_factory=dict)
+    # Users whose away text changed.
+    presence_changed: list[str] = field(default_factory=list)
 
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
-        """Make something happen: number it, apply it, and hand it to the log. Raises E504."""
+        """Number an event, apply it to the state and collect it for the log. Raises E504."""
         if not self.writable:
-            # Here, so that no way to change something can be forgotten; nothing has been changed yet.
+            # Every change of the state passes here, and none has been made yet.
             raise ChatdError("E504", "the server's disk is full, so that nothing can be written")
         event = {"type": kind, "seq": self.state.head + 1, "at": self.now, **fields}
         self.state.apply(event)
@@ -87,27 +89,27 @@ class Context:
 
     @property
     def role(self) -> str:
-        """The role of the one who asks, as it is now."""
+        """The asker's present role."""
         return self.rules.role_of(self.state, self.who.user)
 
     def allows(self, permission: str, user: str | None = None) -> bool:
-        """Whether the asker (or ``user``) has a permission."""
+        """Whether the asker, or ``user``, has a permission."""
         if user is None and self.who.operator:
             return True
         role = self.role if user is None else self.rules.role_of(self.state, user)
         return self.rules.roles.allows(role, permission)
 
     def user(self, name: str) -> User:
-        """A known user, or E405."""
+        """Return a user. Raises E405."""
         user = self.state.users.get(name)
         if user is None:
             raise unknown_user(name)
         return user
 
     def acquaintance(self, name: str) -> User:
-        """A user that the asker may know of, or E405 (the same whether hidden or not there).
+        """Return a user that the asker may know of. Raises E405 for hidden and missing users alike.
 
-        Those are the asker, who shares a room, and everybody for those who list users.
+        The asker may know users in a common room, and everybody with the permission ``user.list``.
         """
         user, mine = self.user(name), self.state.users.get(self.who.user)
         meets = mine is not None and (mine is user or not mine.rooms.isdisjoint(user.rooms))
@@ -116,7 +118,7 @@ class Context:
         return user
 
     def room(self, name: str) -> Room:
-        """A room that the asker may know of, or E404 (the same whether it is closed or not there)."""
+        """Return a room that the asker may know of. Raises E404 for closed and missing rooms alike."""
         room = self.state.rooms.get(name)
         hidden = room is not None and not self._may_know(name, room)
         if room is None or hidden:
@@ -131,14 +133,14 @@ class Context:
         return self.who.operator or self.rules.may_enter(self.state, self.who.user, name)
 
     def member(self, name: str) -> Room:
-        """A room that the asker is in, or E404 / E301."""
+        """Return a room that the asker is in. Raises E404, E301."""
         room = self.room(name)
         if self.who.user not in room.members:
             raise ChatdError("E301", f"you are not in {name}", f"join it first: /join {name}")
         return room
 
     def refuse_muted(self, room: str = "") -> None:
-        """E302 for an asker who is muted everywhere or in this room."""
+        """Raise E302 if the asker is muted everywhere or in this room."""
         for scope in ("", room):
             sanction = self.state.mutes.get((self.who.user, scope))
             if sanction is not None and sanction.holds(self.now):
@@ -147,24 +149,24 @@ class Context:
                 raise ChatdError("E302", f"you are muted{where} {until_text(sanction, self.now)}{reason}")
 
     def refuse_words(self, text: str, what: str) -> None:
-        """E400 for a text with a forbidden word, unless the asker's role is exempt."""
+        """Raise E400 for a text with a forbidden word, unless the asker's role is exempt."""
         word = self.rules.words.find(text)
         if word is not None and self.role not in self.rules.settings.filter.exempt_roles:
             raise ChatdError("E400", f"the {what} contains the forbidden word {word!r}")
 
     def readable(self) -> list[str]:
-        """Every room whose events the asker may read now."""
+        """Return every room whose events the asker may read now."""
         user = self.state.users.get(self.who.user)
         return [EVERYONE, *sorted(user.rooms)] if user else [EVERYONE]
 
 
 def unknown_user(name: str) -> ChatdError:
-    """One wording for users that do not exist and for those the asker may not know of."""
+    """Return one wording for missing users and for those the asker may not know of."""
     return ChatdError("E405", f"there is no user {name!r}")
 
 
 def until_text(sanction: Sanction, now: int) -> str:
-    """How much longer, for people: "for 2h", later "for another 1h 12m"."""
+    """Return how much longer a sanction lasts: "for 2h", later "for another 1h 12m"."""
     if sanction.until is None:
         return "until an admin ends it"
     left = max(1, -((now - sanction.until) // 1000))
@@ -177,6 +179,6 @@ def until_text(sanction: Sanction, now: int) -> str:
 
 
 def sanction_text(user: str, word: str, sanction: Sanction, now: int) -> str:
-    """ "bob is banned for 2h: spam"."""
+    """Return a sentence such as "bob is banned for 2h: spam"."""
     reason = f": {sanction.reason}" if sanction.reason else ""
     return f"{user} is {word} {until_text(sanction, now)}{reason}"

@@ -1,4 +1,4 @@
-"""Saying something: to a room, to a user, to everybody."""
+"""Messages to a room or a user, announcements, away texts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name, clean_body, dm_room, truncate, visible
 
-# Direct conversations of one user: bounds the state and what a session is told when it goes live.
+# Direct conversations of one user; bounds the state and the `live` frame of a session.
 CONVERSATIONS_LIMIT = 1000
 
 
 def send(context: Context, request: rq.Send) -> JsonObject:
-    """Append a message. Its result tells sequence number, time and what was changed in the text."""
+    """Append a message; return its seq, its time and notes on changes to the text."""
     if request.to.startswith("@"):
         conversation = _conversation(context, request.to)
     else:
@@ -40,23 +40,24 @@ def send(context: Context, request: rq.Send) -> JsonObject:
 
 
 def announce(context: Context, request: rq.Announce) -> JsonObject:
-    """Tell everybody something."""
+    """Send an announcement to everybody."""
     body, _ = _acceptable(context, request.body)
     event = context.emit("announcement", room=EVERYONE, body=body, by=context.who.user)
     return {"seq": event["seq"]}
 
 
 def away(context: Context, request: rq.Away) -> JsonObject:
-    """Set or clear the away text; it is not part of the log, but everybody reads it."""
+    """Set or clear the away text. It is not logged, but others read it."""
     if request.text:
         context.refuse_muted()
         context.refuse_words(request.text, "text")
     context.presence.set_away(context.who.user, visible(request.text, newlines=False))
+    context.presence_changed.append(context.who.user)
     return {}
 
 
 def _conversation(context: Context, to: str) -> str:
-    """The direct conversation with "@name", or with the other member of "@one,two"."""
+    """Return the conversation with "@name", or with the other member of "@one,two"."""
     if context.who.operator or not context.allows("dm.send"):
         raise ChatdError("E300", f"the role {context.role} may not send direct messages (dm.send)")
     me = context.who.user
@@ -82,9 +83,9 @@ def _refuse_too_many(context: Context, *users: str) -> None:
 
 
 def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
-    """The text as it will stand in the log and what was changed in it. Raises E400, E401, E402."""
+    """Return the text for the log and notes on what was changed in it. Raises E400, E401, E402."""
     limits = context.rules.settings.limits
-    # Before cutting to length, so that a word cannot hide behind the cut.
+    # Before truncating, so that no part of a word can hide behind the cut.
     context.refuse_words(text, "message")
     body, escaped = clean_body(text)
     notes: list[JsonObject] = []

@@ -1,6 +1,6 @@
-"""The state that applying the log's events gives, and the one function that applies them.
+"""The hub's state, and the one function that applies a logged event to it.
 
-Messages do not change the state (only ``head``), so replaying a log means applying its other events.
+Messages change only ``head``, so a replay applies just the other events.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members
 
-# Announcements belong to this pseudo-room, of which everybody is a member.
+# The pseudo-room of announcements; everybody is a member.
 EVERYONE = "*"
 
 
 @dataclass(slots=True)
 class Device:
-    """One key pair of a user, known by its certificate's serial."""
+    """One key pair of a user, identified by its certificate's serial."""
 
     serial: str
     revoked: bool = False
@@ -26,12 +26,12 @@ class Device:
 
 @dataclass(slots=True)
 class User:
-    """A person. ``role`` is what `role_set` gave; a pin in the settings wins over it."""
+    """A person. ``role`` was set by a `role_set` event; a role pinned in the settings wins over it."""
 
     role: str | None = None
     devices: dict[str, Device] = field(default_factory=dict)
     rooms: set[str] = field(default_factory=set)
-    # Rooms left on purpose: not joined again automatically.
+    # Rooms the user has left; autojoin skips them.
     left: set[str] = field(default_factory=set)
 
 
@@ -42,15 +42,15 @@ class Room:
     topic: str = ""
     guests: bool = False
     members: set[str] = field(default_factory=set)
-    # Held: nothing is erased here.
+    # Nothing is redacted while the room is held.
     held: bool = False
-    # Messages up to this sequence number have been erased by retention.
+    # Retention has redacted messages up to this sequence number.
     expired: int = 0
 
 
 @dataclass(slots=True)
 class Sanction:
-    """A ban, mute or kick in force until ``until`` (ms since 1970; None = until undone)."""
+    """A ban, mute or kick. ``until``: ms since 1970; None lasts until undone."""
 
     until: int | None
     reason: str
@@ -58,13 +58,13 @@ class Sanction:
     at: int
 
     def holds(self, now: int) -> bool:
-        """Whether it is still in force at ``now``."""
+        """Whether the sanction is in force at ``now``."""
         return self.until is None or now < self.until
 
 
 @dataclass(slots=True)
 class State:
-    """Everything the hub decides from. Changed by `apply` only."""
+    """All the state that decisions depend on. Changed by `apply` only."""
 
     head: int = 0
     users: dict[str, User] = field(default_factory=dict)
@@ -75,13 +75,13 @@ class State:
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
 
     def apply(self, event: JsonObject) -> None:
-        """Take one logged event into the state. Unknown kinds are a defect and raise KeyError."""
+        """Apply one logged event. Raises KeyError for an unknown kind (a defect)."""
         self.head = event["seq"]
         kind: str = event["type"]
         _APPLY[_FORMER_KINDS.get(kind, kind)](self, event)
 
     def snapshot(self) -> bytes:
-        """The whole state as JSON, for `restore`."""
+        """Return the whole state as JSON, for `restore`."""
         mutes = [[user, room, asdict(s)] for (user, room), s in self.mutes.items()]
         return json.dumps(
             {
@@ -96,7 +96,7 @@ class State:
 
     @classmethod
     def restore(cls, snapshot: bytes) -> State:
-        """The state that `snapshot` wrote."""
+        """Return the state from what `snapshot` returned."""
         data = json.loads(snapshot)
         return cls(
             head=data["head"],
@@ -130,7 +130,7 @@ def _plain(value: User | Room) -> dict[str, Any]:
 
 
 def _nothing(state: State, event: JsonObject) -> None:
-    """Messages and announcements are in the log for people, not for the state."""
+    """Messages and announcements do not change the state."""
 
 
 def _user_added(state: State, event: JsonObject) -> None:
@@ -236,7 +236,7 @@ EVENT_KINDS = frozenset(_APPLY)
 # Kinds in logs that were begun before 0.1.0 -> their name now.
 _FORMER_KINDS = {"frozen": "held"}
 
-# Events that clients are told of; the others (roles, bans, devices) concern admins and the log.
+# Kinds that clients receive; the others (roles, bans, devices) are only logged.
 _VISIBLE = frozenset(
     (
         *("message", "announcement", "redacted", "expired", "held"),
@@ -246,5 +246,5 @@ _VISIBLE = frozenset(
 
 
 def audience_of(event: JsonObject) -> str | None:
-    """The room whose members may read an event, now and later; None for nobody."""
+    """Return the room whose members may read an event; None if nobody may."""
     return event["room"] if event["type"] in _VISIBLE else None

@@ -1,4 +1,4 @@
-"""What admins do to users: kick, ban, mute, role, revoke; and registering users on the box."""
+"""Moderation and user administration: kick, ban, mute, roles, revocation, registration."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name, visible
 
-# Users and devices there may be: bounds on what an operator's script can do to the state.
+# Bound what an operator's script can add to the state.
 USERS_LIMIT = 100_000
 DEVICES_LIMIT = 50
 
 
 def kick(context: Context, request: rq.Kick) -> JsonObject:
-    """Out of one room, or out altogether for ``limits.kick_seconds``."""
+    """Remove a user from one room, or end their sessions for ``limits.kick_seconds``."""
     _refuse_protected(context, request.user)
     reason = visible(request.reason, newlines=False)
     if request.room is not None:
@@ -40,7 +40,7 @@ def _kick_from_room(context: Context, request: rq.Kick, reason: str) -> JsonObje
 
 
 def ban(context: Context, request: rq.Ban) -> JsonObject:
-    """Out now and refused until the ban ends."""
+    """End a user's sessions and refuse new ones until the ban ends."""
     _refuse_protected(context, request.user)
     until = context.now + request.seconds * 1000 if request.seconds else None
     result = _reach(context, request.user, dry_run=request.dry_run) | {"until": until}
@@ -52,17 +52,17 @@ def ban(context: Context, request: rq.Ban) -> JsonObject:
 
 
 def unban(context: Context, request: rq.Unban) -> JsonObject:
-    """End a ban, and the waiting time after a kick."""
+    """End a ban or the time after a kick."""
     context.user(request.user)
-    held = (context.state.bans.get(request.user), context.state.kicks.get(request.user))
-    if not any(s is not None and s.holds(context.now) for s in held):
+    in_force = (context.state.bans.get(request.user), context.state.kicks.get(request.user))
+    if not any(s is not None and s.holds(context.now) for s in in_force):
         raise ChatdError("E410", f"{request.user} is not banned")
     context.emit("unbanned", user=request.user, by=context.who.user)
     return {}
 
 
 def mute(context: Context, request: rq.Mute) -> JsonObject:
-    """Refuse what a user sends, in one room or everywhere."""
+    """Refuse a user's messages, in one room or everywhere."""
     _refuse_protected(context, request.user)
     if request.room is not None:
         context.room(request.room)
@@ -81,15 +81,15 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     context.user(request.user)
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot end your own mute", "ask another admin")
-    held = context.state.mutes.get((request.user, request.room or ""))
-    if held is None or not held.holds(context.now):
+    sanction = context.state.mutes.get((request.user, request.room or ""))
+    if sanction is None or not sanction.holds(context.now):
         raise ChatdError("E410", f"{request.user} is not muted there")
     context.emit("unmuted", user=request.user, room=request.room, by=context.who.user)
     return {}
 
 
 def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
-    """Give another role; the user leaves rooms that the new one may not be in."""
+    """Set a user's role; the user leaves rooms that it may not be in."""
     context.user(request.user)
     if context.rules.pinned(request.user):
         raise ChatdError("E305", f"the role of {request.user} is fixed in config/settings.json")
@@ -105,7 +105,7 @@ def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
 
 
 def revoke(context: Context, request: rq.Revoke) -> JsonObject:
-    """End a device for good."""
+    """Revoke a device for good and end its sessions."""
     device = context.user(request.user).devices.get(request.device)
     if device is None:
         raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
@@ -124,7 +124,7 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
 
 
 def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
-    """Register a device's certificate; the user comes into being with the first one."""
+    """Register a device's certificate. The first one creates the user."""
     user, device = check_name(request.user, "user"), check_name(request.device, "device")
     known = context.state.users.get(user)
     _refuse_unregistrable(context, request)
@@ -157,7 +157,7 @@ def _refuse_unregistrable(context: Context, request: rq.UserAdd) -> None:
 
 
 def _refuse_protected(context: Context, name: str) -> None:
-    """Nobody sanctions themselves by mistake, and admins are first made something else."""
+    """Refuse sanctions against oneself and against moderators."""
     context.user(name)
     if name == context.who.user:
         raise ChatdError("E304", "you cannot do this to yourself", "ask another admin")
@@ -166,7 +166,7 @@ def _refuse_protected(context: Context, name: str) -> None:
 
 
 def _refuse_more(context: Context, *roles: str) -> None:
-    """Nobody gives, takes or shuts out a role that may do more than their own."""
+    """Refuse to give, take or revoke a role that may do more than the asker's."""
     permissions = context.rules.roles.permissions
     for role in roles:
         if not context.who.operator and not permissions(role) <= permissions(context.role):
@@ -180,5 +180,5 @@ def _reach(context: Context, user: str, device: str | None = None, *, dry_run: b
 
 def _cut(context: Context, user: str, code: str, word: str, sanction: Sanction) -> None:
     error = ChatdError(code, sanction_text(user, word, sanction, context.now))
-    told = {"cause": word, "by": context.who.user, "reason": sanction.reason}
-    context.cuts.append(Cut(user, None, error, told))
+    notice = {"cause": word, "by": context.who.user, "reason": sanction.reason}
+    context.cuts.append(Cut(user, None, error, notice))

@@ -1,4 +1,4 @@
-"""Questions about users, rooms and sanctions. Nothing here makes anything happen."""
+"""Requests that only read the state: users, rooms, sanctions, roles."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from chatd.hub.state.rooms import describe
 from chatd.proto import requests as rq
 from chatd.proto.frames import MAP_LIMIT, JsonObject
 
-# One page of a list ends at either of these, so that it surely fits one frame.
+# A page of a list ends at either limit, so that it fits one frame.
 PAGE_ENTRIES = 200
 PAGE_BYTES = 48 * 1024
 _ENTRY_OVERHEAD = 160
 
 
 def rooms(context: Context, request: rq.Rooms) -> JsonObject:
-    """Rooms the asker is in or may enter; the rest is not even named."""
+    """List the rooms that the asker is in or may enter."""
 
     def entry(name: str) -> JsonObject:
         return describe(context, name) | {"joined": context.who.user in context.state.rooms[name].members}
@@ -35,7 +35,7 @@ def rooms(context: Context, request: rq.Rooms) -> JsonObject:
 
 
 def who(context: Context, request: rq.Who) -> JsonObject:
-    """The members of a room, for its members and for those who moderate."""
+    """List a room's members, for its members and for roles with ``user.list``."""
     room = context.room(request.room) if context.allows("user.list") else context.member(request.room)
 
     def entry(name: str) -> JsonObject:
@@ -51,7 +51,7 @@ def who(context: Context, request: rq.Who) -> JsonObject:
 
 
 def whois(context: Context, request: rq.Whois) -> JsonObject:
-    """One user, as far as the asker shares a room with them (everything for those who list users)."""
+    """Describe one user; only common rooms are told, unless the asker has ``user.list``."""
     user = context.acquaintance(request.user)
     mine = context.state.users.get(context.who.user)
     told = user.rooms if context.allows("user.list") or mine is None else user.rooms & mine.rooms
@@ -77,7 +77,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
 
 
 def users(context: Context, request: rq.Users) -> JsonObject:
-    """Every user."""
+    """List all users."""
     sees = context.allows("presence.read")
 
     def entry(name: str) -> JsonObject:
@@ -95,7 +95,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
 
 
 def bans(context: Context, request: rq.Bans) -> JsonObject:
-    """The bans in force now."""
+    """List the bans in force."""
 
     def entry(name: str) -> JsonObject:
         ban = context.state.bans[name]
@@ -106,13 +106,13 @@ def bans(context: Context, request: rq.Bans) -> JsonObject:
 
 
 def role_show(context: Context, request: rq.RoleShow) -> JsonObject:
-    """The roles and what they may do, or one user's role."""
+    """Describe the roles and their permissions, or one user's role."""
     if request.user is not None:
         context.acquaintance(request.user)
         role = context.rules.role_of(context.state, request.user)
         return {"user": request.user, "role": role, "pinned": context.rules.pinned(request.user)}
     roles = context.rules.roles
-    # Who the admins are is told to those who list users; a frame's map holds no more than this.
+    # Only roles with ``user.list`` learn who has a pinned role. A frame's map has a size limit.
     pinned = sorted(context.rules.settings.roles.assigned.items())[:MAP_LIMIT]
     return {
         "roles": {name: sorted(roles.permissions(name)) for name in sorted(roles.names)},
@@ -122,7 +122,7 @@ def role_show(context: Context, request: rq.RoleShow) -> JsonObject:
 
 
 def _page(key: str, names: Iterable[str], after: str, entry: Callable[[str], JsonObject]) -> JsonObject:
-    """Entries for the names after ``after``, in order, as many as surely fit one frame."""
+    """Return the sorted entries after ``after``, as many as fit one frame."""
     entries: list[JsonObject] = []
     size = 0
     for name in sorted(n for n in names if n > after):

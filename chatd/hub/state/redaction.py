@@ -1,6 +1,6 @@
-"""Taking words back: redaction by a moderator, retention by age, and the hold that wins over both.
+"""Redact messages on request or by age; a hold prevents both.
 
-The log keeps that there was a message, its place and its hash; only the body goes.
+The log keeps the message's place and hash; only the body is removed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DAY_MS = 86_400_000
 
 
 def redact(context: Context, request: rq.Redact) -> JsonObject:
-    """Erase one message. Raises E404, E410 when there is no such message there, E306 while it is held."""
+    """Redact one message. Raises E404, E410 if the room has no such message, E306 while it is held."""
     room = context.room(request.room)
     if context.target != ("message", request.room):
         raise ChatdError("E410", f"there is no message {request.seq} in {request.room}")
@@ -30,7 +30,7 @@ def redact(context: Context, request: rq.Redact) -> JsonObject:
 
 
 def hold(context: Context, request: rq.Hold) -> JsonObject:
-    """Hold a room's messages or let them go; saying it twice changes nothing."""
+    """Hold a room's messages or release them; repeating it changes nothing."""
     room = context.room(request.room)
     if room.held != request.on:
         reason = visible(request.reason, newlines=False)
@@ -39,7 +39,7 @@ def hold(context: Context, request: rq.Hold) -> JsonObject:
 
 
 def expires_before(context: Context, name: str) -> int | None:
-    """Messages of a room from before this time (ms since 1970) are due; None if none ever are."""
+    """Return the time (ms since 1970) before which a room's messages expire; None if they never do."""
     retention = context.rules.settings.retention
     days = retention.per_room.get(name, retention.days)
     if not days or context.state.rooms[name].held:
@@ -48,7 +48,7 @@ def expires_before(context: Context, name: str) -> int | None:
 
 
 def expire(context: Context, name: str, seqs: list[int]) -> None:
-    """Erase messages that are due (``seqs``, ascending, at least one)."""
+    """Redact expired messages (``seqs``: ascending, at least one)."""
     event = context.emit("expired", room=name, upto=seqs[-1], count=len(seqs))
-    ordered_by: int = event["seq"]
-    context.redacted |= dict.fromkeys(seqs, ordered_by)
+    by_seq: int = event["seq"]
+    context.redacted |= dict.fromkeys(seqs, by_seq)

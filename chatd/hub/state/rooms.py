@@ -1,4 +1,4 @@
-"""Rooms and who is in them."""
+"""Rooms and their members."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_room, visible
 
-# Rooms there may be in all; a snapshot of the state stays well under a second at this size.
+# Rooms in all; at this size a snapshot of the state takes well under a second.
 ROOMS_LIMIT = 10_000
 
 
 def create(context: Context, request: rq.Create) -> JsonObject:
-    """Make a room and join it."""
+    """Create a room and join it."""
     name = check_room(request.room)
     if context.who.operator:
         raise ChatdError("E300", "the box itself is in no room", "put it into config/settings.json: rooms")
@@ -32,7 +32,7 @@ def create(context: Context, request: rq.Create) -> JsonObject:
 
 
 def join(context: Context, request: rq.Join) -> JsonObject:
-    """Become a member; joining twice changes nothing."""
+    """Join a room; joining twice changes nothing."""
     room = context.room(request.room)
     if context.who.user not in room.members:
         if context.who.operator:
@@ -43,18 +43,18 @@ def join(context: Context, request: rq.Join) -> JsonObject:
 
 
 def part(context: Context, request: rq.Part) -> JsonObject:
-    """Stop being a member. A direct conversation cannot be left."""
+    """Leave a room. A direct conversation cannot be left."""
     context.member(request.room)
     if request.room.startswith("@"):
         raise ChatdError(
-            "E301", "a direct conversation cannot be left", "mute or ban is what an admin can do"
+            "E301", "a direct conversation cannot be left", "to stop messages, ask an admin for a mute or ban"
         )
     context.emit("parted", room=request.room, user=context.who.user, by=context.who.user, reason="")
     return {}
 
 
 def topic(context: Context, request: rq.Topic) -> JsonObject:
-    """Set the topic of a room one is in."""
+    """Set the topic of a room that the asker is in."""
     context.member(request.room)
     if request.room.startswith("@"):
         raise ChatdError("E404", "a direct conversation has no topic")
@@ -65,7 +65,7 @@ def topic(context: Context, request: rq.Topic) -> JsonObject:
 
 
 def describe(context: Context, name: str) -> JsonObject:
-    """What a client shows of a room."""
+    """Return a room as clients show it."""
     room = context.state.rooms[name]
     return {
         "room": name,
@@ -76,14 +76,14 @@ def describe(context: Context, name: str) -> JsonObject:
 
 
 def ensure_configured(context: Context) -> None:
-    """Create the rooms that the settings ask for. At start and after a reload."""
+    """Create the rooms in the settings. Called at start and after a reload."""
     for name, rule in context.rules.rooms.items():
         if name not in context.state.rooms:
             context.emit("room_created", room=name, topic=rule.topic, guests=rule.guests, by=SERVER)
 
 
 def auto_join(context: Context, user: str) -> None:
-    """Put a user in the rooms that everybody starts in, except those left on purpose."""
+    """Join a user to the autojoin rooms, except those the user has left."""
     known = context.state.users[user]
     for name, rule in context.rules.rooms.items():
         fresh = name not in known.rooms and name not in known.left
@@ -92,7 +92,7 @@ def auto_join(context: Context, user: str) -> None:
 
 
 def put_out_unentitled(context: Context, users: list[str]) -> None:
-    """Take users out of rooms that their role may not be in any more (role change, reload)."""
+    """Remove users from rooms that their role may not be in (after a role change or reload)."""
     for user in users:
         for name in sorted(context.state.users[user].rooms):
             if not name.startswith("@") and not context.rules.may_enter(context.state, user, name):

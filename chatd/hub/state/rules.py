@@ -1,4 +1,4 @@
-"""The part of the settings that decisions depend on, ready for use, and the roles it gives."""
+"""The settings that decisions depend on, prepared for use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatd.policy.roles import Roles
 
 @dataclass(frozen=True, slots=True)
 class RoomRule:
-    """A room that the settings ask for."""
+    """A room in the settings."""
 
     topic: str
     guests: bool
@@ -21,7 +21,7 @@ class RoomRule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Built from the settings at start and at every reload; swapped as a whole."""
+    """Built from the settings at start and at every reload, and replaced as a whole."""
 
     settings: Settings
     roles: Roles
@@ -30,7 +30,7 @@ class Rules:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Rules:
-        """Raises ChatdError E600 for what the settings' own validation could not see."""
+        """Raises ChatdError E600 for unknown permissions or roles."""
         return cls(
             settings=settings,
             roles=Roles(settings.roles.permissions),
@@ -39,13 +39,13 @@ class Rules:
         )
 
     def role_of(self, state: State, user: str) -> str:
-        """The role in force: pinned in the settings, else given by an admin, else the default."""
+        """Return a user's role: pinned in the settings, else given by an admin, else the default."""
         pinned = self.settings.roles.assigned.get(user)
         if pinned is not None:
             return pinned
         known = state.users.get(user)
         given = known.role if known else None
-        # A role that a reload has taken out of the settings falls back to the default.
+        # A role that a reload removed from the settings falls back to the default.
         return given if given in self.roles.names else self.settings.roles.default
 
     def pinned(self, user: str) -> bool:
@@ -53,7 +53,7 @@ class Rules:
         return user in self.settings.roles.assigned
 
     def admits_guests(self, name: str, room: Room) -> bool:
-        """Whether roles without ``room.closed`` may enter: the settings win over the room's own flag."""
+        """Whether roles without ``room.closed`` may enter. The settings win over the room's own flag."""
         rule = self.rooms.get(name)
         return rule.guests if rule else room.guests
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.arrivals import read
+from chatd.hub.hub import parse
 from chatd.link.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
 from tests.support.hubedge import Edge, HubBox
@@ -94,9 +94,9 @@ def test_nothing_is_carried_out_for_a_worker_of_another_version(
 
 @given(st.binary(max_size=60) | st.from_regex(rb'\{"type":"send"[^\x00]{0,60}\}?'))
 def test_reading_never_raises(payload: bytes) -> None:
-    arrival = read(payload)
-    assert isinstance(arrival.request, ChatdError)
-    assert arrival.digest == b""
+    parsed = parse(payload)
+    assert isinstance(parsed.request, ChatdError)
+    assert parsed.digest == b""
 
 
 def test_a_defect_in_reading_is_answered_as_one(box: HubBox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +107,6 @@ def test_a_defect_in_reading_is_answered_as_one(box: HubBox, monkeypatch: pytest
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("chatd.hub.arrivals.parse_request", broken)
+        patched.setattr("chatd.hub.hub.parse_request", broken)
         assert replies(box, edge, [message(1, 9)]) == {9: "E500"}
     assert replies(box, edge, [message(1, 9)]) == {9: box.log.head}

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from chatd.hub.reading import PAGE_BYTES, Job, Page, history_job, resume_job
+from chatd.hub.reads import PAGE_BYTES, Page, Query, history_query, resume_query
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import MAX_ROOMS, LogReader
@@ -41,8 +41,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory, written: list[Entry]) -> It
     log.close()
 
 
-def _page(job: Job, reader: LogReader) -> Page:
-    return job(reader, cast(SearchIndex, None))
+def _page(query: Query, reader: LogReader) -> Page:
+    return query(reader, cast(SearchIndex, None))
 
 
 def _small(page: Page) -> bool:
@@ -54,7 +54,7 @@ def test_resume_brings_every_event_once(reader: LogReader, written: list[Entry],
     bodies: list[bytes] = []
     after = 0
     while after < upto:
-        page = _page(resume_job(ROOMS, after, upto), reader)
+        page = _page(resume_query(ROOMS, after, upto), reader)
         assert page.cursor > after
         assert _small(page)
         bodies += page.bodies
@@ -72,7 +72,7 @@ def test_history_forwards_brings_every_event_once(
     bodies: list[bytes] = []
     more = True
     while more:
-        page = _page(history_job(room, None, seqs[bodies[-1]] if bodies else 0, limit, len(SIZES)), reader)
+        page = _page(history_query(room, None, seqs[bodies[-1]] if bodies else 0, limit, len(SIZES)), reader)
         assert _small(page)
         assert len(page.bodies) <= limit
         bodies += page.bodies
@@ -90,7 +90,9 @@ def test_history_backwards_brings_every_event_once(
     bodies: list[bytes] = []
     more = True
     while more:
-        page = _page(history_job(room, seqs[bodies[0]] if bodies else None, None, limit, len(SIZES)), reader)
+        page = _page(
+            history_query(room, seqs[bodies[0]] if bodies else None, None, limit, len(SIZES)), reader
+        )
         assert _small(page)
         bodies = page.bodies + bodies
         more = page.more
@@ -109,5 +111,5 @@ class Endless(LogReader):
 
 
 def test_an_event_larger_than_a_page_is_a_page() -> None:
-    page = _page(resume_job(["#lobby"], 5, 100), Endless())
+    page = _page(resume_query(["#lobby"], 5, 100), Endless())
     assert (len(page.bodies), page.cursor, page.more) == (1, 6, True)

@@ -1,0 +1,56 @@
+"""The welcome frame and the terms of a session. Pure."""
+
+from __future__ import annotations
+
+from chatd import __version__
+from chatd.hub.state.context import Context
+from chatd.proto.frames import JsonObject, encode
+from chatd.store.event_log import EventLog
+
+PROTOCOL = 1
+# A longer list would not fit the frame; the `rooms` request pages through all of them.
+WELCOME_ROOMS = 500
+
+
+def session_terms(context: Context) -> JsonObject:
+    """Return what a worker has to know of the asker's role: rate limit and right to read presence."""
+    limits = context.rules.settings.limits.for_role(context.role)
+    return {
+        "role": context.role,
+        "rate": limits.messages_per_second,
+        "burst": limits.burst,
+        "presence": context.allows("presence.read"),
+    }
+
+
+def welcome_frame(context: Context, log: EventLog) -> bytes:
+    """Return the first frame of a session: its user, role, permissions, rooms and limits."""
+    settings, user = context.rules.settings, context.state.users[context.who.user]
+    terms = session_terms(context)
+    return encode(
+        {
+            "type": "welcome",
+            "protocol": PROTOCOL,
+            "server": "chatd",
+            "version": __version__,
+            "instance": settings.server.name,
+            "user": context.who.user,
+            "device": context.who.device,
+            "role": context.role,
+            "permissions": sorted(context.rules.roles.permissions(context.role)),
+            "rooms": sorted(user.rooms)[:WELCOME_ROOMS],
+            "head": context.state.head,
+            "lineage": [branch.model_dump() for branch in log.lineage],
+            "time": context.now,
+            "envelope": settings.security.encryption_enabled,
+            "limits": {
+                "message_chars": settings.limits.message_chars,
+                "topic_chars": settings.limits.topic_chars,
+                "rooms": settings.limits.rooms_per_user,
+                "history_on_join": settings.limits.history_on_join,
+                "idle_seconds": settings.server.timeout,
+                "messages_per_minute": round(terms["rate"] * 60),
+                "burst": terms["burst"],
+            },
+        }
+    )
