@@ -116,7 +116,7 @@ def _harden(root: tk.Tk) -> None:
     if root.tk.call("info", "commands", "send"):
         root.tk.call("rename", "send", "")
     # A bug in one callback is reported and does not end the conversation.
-    root.report_callback_exception = lambda _type, error, _trace: output.show_defect(error)
+    root.report_callback_exception = lambda _type, error, _trace: output.show_bug(error)
 
 
 def _bind_desktop_keys(root: tk.Tk) -> None:

@@ -15,8 +15,9 @@ def main() -> None:
         launched = launch_first()
 
     from chatd.cli.root import main as command
+    from chatd.console import output
 
-    command(obj=launched)
+    sys.exit(output.run(command, "chatd", context=launched, not_permitted=output.FAILED))
 
 
 def _becomes_supervisor(words: Sequence[str]) -> bool:

@@ -22,8 +22,8 @@ from chatd.cli.backup_files import (
     read_small,
     shown_progress,
 )
-from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
@@ -63,7 +63,7 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
             manifest = write_backup(target, passphrase, facts, files, log, progress)
     _tell(manifest, as_json, file=str(file), bytes=file.stat().st_size)
     if not as_json:
-        note("keep it away from this box, and the passphrase away from the file; it holds the CA's key")
+        output.note("store it away from this machine and apart from its passphrase: it holds the CA's key")
 
 
 @backup.command("show")
@@ -79,7 +79,7 @@ def show(file: Path, passphrase_file: str | None, as_json: bool) -> None:
 
 def _tell(manifest: Manifest, as_json: bool, **more: object) -> None:
     if as_json:
-        emit_json({**more, **manifest.model_dump(exclude={"format"})})
+        output.json_document({**more, **manifest.model_dump(exclude={"format"})})
         return
     click.echo(f"backup          {more['file']} ({more['bytes']} bytes)")
     click.echo(f"server          {manifest.server}, chatd {manifest.version}, {manifest.made}")

@@ -9,10 +9,10 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chatd.cli.output import emit_json, note
 from chatd.cli.setup import split_address
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
@@ -39,7 +39,7 @@ def show(home: Home, as_json: bool) -> None:
         mark = fingerprint(certificate.public_bytes(Encoding.DER))
         rows.append({"name": name, "ends": ends, "fingerprint": mark})
     if as_json:
-        emit_json({"certificates": rows})
+        output.json_document({"certificates": rows})
         return
     for row in rows:
         click.echo(f"{row['name']:<9} until {row['ends']}  {row['fingerprint']}")
@@ -61,7 +61,7 @@ def renew(home: Home) -> None:
     click.echo("server and envelope certificates renewed")
     try:
         ask(home.path, {"type": "reload"}, 10.0)
-        note("the running server uses them from now on")
+        output.note("the running server uses them from now on")
     except ChatdError as error:
         if error.code != "E603":
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +15,11 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from chatd.cli.output import EXIT_FAILED, EXIT_WARNINGS, emit_json
 from chatd.codes import CODES
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 
@@ -44,7 +43,7 @@ class Finding(NamedTuple):
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def check(home: Home, as_json: bool) -> None:
+def check(home: Home, as_json: bool) -> int:
     """Look for what is wrong or soon will be, and say how to mend it.
 
     Exit code 0: all well; 7: warnings only; 1: something must be done.
@@ -52,13 +51,13 @@ def check(home: Home, as_json: bool) -> None:
     home.require_initialised()
     findings = list(_all(home))
     if as_json:
-        emit_json({"findings": [finding._asdict() for finding in findings]})
+        output.json_document({"findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
             cure = f"   {finding.code}   fix: {finding.fix}" if finding.code else ""
             click.echo(f"{finding.level:<5} {finding.area:<9} {finding.text}{cure}")
     levels = {finding.level for finding in findings}
-    sys.exit(EXIT_FAILED if "fail" in levels else EXIT_WARNINGS if "warn" in levels else 0)
+    return output.FAILED if "fail" in levels else output.WARNINGS if "warn" in levels else output.OK
 
 
 def _all(home: Home) -> Iterator[Finding]:

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import click
 
 from chatd.cli.backup_files import ended_by_signals, new_file, shown_progress
-from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.store.record_export import Choice, ExportReport, check_export, export
 
@@ -84,11 +84,11 @@ def export_command(
             shown += "body" in line
     told: dict[str, Any] = {"file": str(file), "events": events, "shown": shown, "head": header["head"]}
     if as_json:
-        emit_json(told)
+        output.json_document(told)
         return
     click.echo(f"exported  {events} events to {file}, {shown} of them with their text")
     click.echo(f"head      {told['head']['seq']} {told['head']['chain']}")
-    note("whoever is to check it needs the head from you, by another way than the file")
+    output.note("whoever is to check it needs the head from you, by another way than the file")
 
 
 def check_file(file: Path) -> ExportReport:

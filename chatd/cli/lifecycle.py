@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import format as fmt
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
@@ -41,7 +41,7 @@ def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
         raise SystemExit(run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED)))
     status = _status_or_none(home)
     if status is not None:
-        note(f"chatd runs already (pid {status['pid']}, {status['address']})")
+        output.note(f"chatd runs already (pid {status['pid']}, {status['address']})")
         return
     status = start_daemon(home.path, float(seconds))
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def stop(home: Home) -> None:
     home.require_initialised()
     status = _status_or_none(home)
     if status is None:
-        note("chatd does not run")
+        output.note("chatd does not run")
         return
     _stop(home)
     click.echo("chatd stopped")
@@ -78,7 +78,7 @@ def status(home: Home, as_json: bool) -> None:
     home.require_initialised()
     answer = ask(home.path, {"type": "status"}, ASK_SECONDS)
     if as_json:
-        emit_json(answer)
+        output.json_document(answer)
         return
     box: Any = answer.get("box") or {}
     click.echo(
@@ -135,8 +135,8 @@ def reload(home: Home) -> None:
     waiting: Any = answer.get("needs_restart") or []
     click.echo("in force now: " + (", ".join(applied) or "nothing changed"))
     if waiting:
-        note("after a restart only: " + ", ".join(waiting))
-        note("run: chatd restart")
+        output.note("after a restart only: " + ", ".join(waiting))
+        output.note("run: chatd restart")
 
 
 def _status_or_none(home: Home) -> dict[str, object] | None:

@@ -20,10 +20,10 @@ from chatd.cli.backup_files import (
     read_small,
     shown_progress,
 )
-from chatd.cli.output import emit_json, note
 from chatd.cli.setup import join_address, split_address
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.store.archive import LOG_NAME, Archive, Manifest
@@ -172,16 +172,16 @@ def _install(staging: Path, home: Path, manifest: Manifest) -> None:
 def _tell(home: Home, manifest: Manifest, ca: str, as_json: bool, *, moved: bool) -> None:
     if as_json:
         told = manifest.model_dump(include={"server", "made", "head", "ca"})
-        emit_json({"home": str(home.path), **told})
+        output.json_document({"home": str(home.path), **told})
         return
     click.echo(f"restored {home.path} as {manifest.server}, as of {manifest.made}")
     click.echo(f"CA fingerprint  {ca}")
     click.echo(f"log             {manifest.head} events, all of them what they were")
     option = "" if home.path == Path.cwd() else f" --home {home.path}"
-    note("the server that the backup was made of must not run any more, not even for a moment")
+    output.note("the server that the backup was made of must not run any more, not even for a moment")
     if moved:
-        note(f"then: chatd{option} cert renew   (the certificate names the old addresses)")
-    note(f"next: chatd{option} check, then chatd{option} start")
+        output.note(f"then: chatd{option} cert renew   (the certificate names the old addresses)")
+    output.note(f"next: chatd{option} check, then chatd{option} start")
 
 
 COMMANDS: list[click.Command] = [restore]

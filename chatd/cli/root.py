@@ -9,12 +9,11 @@ import click
 
 from chatd import __version__
 from chatd.cli import backup, certs, check, export, lifecycle, restore, settings, setup, users, verify
-from chatd.cli.output import Command
 from chatd.config.home import resolve_home
 from chatd.console.shell_completion import complete_folders, completion_command
 
 
-@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="chatd")
 @click.option(
     "--home",

@@ -14,11 +14,11 @@ import psutil
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.cli.lifecycle import start
-from chatd.cli.output import note
 from chatd.cli.users import CONSOLE_DEVICE, add_user
 from chatd.config.home import Home
 from chatd.config.loading import default_settings, write_settings
 from chatd.config.schema import Settings
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
@@ -83,7 +83,7 @@ def init(
         context.invoke(start)
     else:
         option = "" if home.path == Path.cwd() else f" --home {home.path}"
-        note(f"next: chatd{option} start")
+        output.note(f"next: chatd{option} start")
 
 
 def _tell(home: Home, settings: Settings, ca: str, identity: Path) -> None:

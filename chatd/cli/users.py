@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from chatd.cli.operator import operate
-from chatd.cli.output import emit_json, note
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
@@ -59,11 +59,11 @@ def add(
     settings = load_settings(home.path, os.environ)
     path = add_user(home, settings, name, device, role, out, days)
     if as_json:
-        emit_json({"user": name, "device": device, "identity": str(path)})
+        output.json_document({"user": name, "device": device, "identity": str(path)})
         return
     click.echo(path)
-    note(f"added {name}/{device}; the person runs: chat --identity {path.name}")
-    note(f"to try it on this machine: chat --identity {_from_here(path)}")
+    output.note(f"added {name}/{device}; the person runs: chat --identity {path.name}")
+    output.note(f"to try it on this machine: chat --identity {_from_here(path)}")
 
 
 def _from_here(path: Path) -> Path:
@@ -104,7 +104,7 @@ def add_user(
         operate(home.path, settings, "user_add", user=name, device=device, serial=serial, role=role)
     except ChatdError as error:
         if error.code in OUTCOME_UNKNOWN:
-            note(f"{path} is kept: it is good if `chatctl users` shows the device; delete it otherwise")
+            output.note(f"kept {path}: it is valid if `chatctl users` shows the device; delete it otherwise")
             raise
         path.unlink(missing_ok=True)
         raise

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from chatd.cli.backup_files import shown_progress
 from chatd.cli.export import check_file
-from chatd.cli.output import EXIT_FAILED, emit_json, note
 from chatd.config.home import Home
+from chatd.console import output
 from chatd.proto.text import visible
 from chatd.store.mark import read_mark
 from chatd.store.verifier import verify as verify_log
@@ -26,44 +25,41 @@ from chatd.store.verifier import verify as verify_log
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def verify(home: Home, file: Path | None, as_json: bool) -> None:
+def verify(home: Home, file: Path | None, as_json: bool) -> int:
     """Recompute every link of the event log's hash chain; works while the server runs.
 
     Exit code 0: every entry is what it was when it was acknowledged; 1: damage, and where.
     """
     if file is not None:
-        _verify_export(file, as_json)
-        return
+        return _verify_export(file, as_json)
     home.require_initialised()
     total = _length(home.data)
     with shown_progress() as progress:
         report = verify_log(home.data, full=True, progress=lambda seq: progress("verifying", seq, total))
     if as_json:
-        emit_json(report._asdict())
+        output.json_document(report._asdict())
     elif report.ok:
         click.echo(f"ok    {report.head} events, all of them what they were")
     else:
         where = f" at event {report.bad_seq}" if report.bad_seq is not None else ""
         click.echo(f"fail  damage{where}: {report.reason}")
-        note("do not delete anything; see docs/operations.md, Damage")
-    if not report.ok:
-        sys.exit(EXIT_FAILED)
+        output.note("do not delete anything; see docs/operations.md, Damage")
+    return output.OK if report.ok else output.FAILED
 
 
-def _verify_export(file: Path, as_json: bool) -> None:
+def _verify_export(file: Path, as_json: bool) -> int:
     report = check_file(file)
     if as_json:
-        emit_json(report._asdict())
+        output.json_document(report._asdict())
     elif report.ok:
         counted = f"{report.shown} with their text, {report.erased} erased, {report.withheld} withheld"
         server = visible(str(report.header.get("server")))
         click.echo(f"ok    events {report.first} to {report.head} of {server}: {counted}")
         click.echo(f"      head {report.head} {report.header['head']['chain']}")
-        note("compare the head with the one that you were told by another way")
+        output.note("compare the head with the one that you were told by another way")
     else:
         click.echo(f"fail  line {report.bad_line}: {report.reason}")
-    if not report.ok:
-        sys.exit(EXIT_FAILED)
+    return output.OK if report.ok else output.FAILED
 
 
 def _length(data: Path) -> int:

@@ -1,4 +1,4 @@
-"""What the commands print and how they exit: data to stdout, all else to stderr, one table of exit codes."""
+"""Terminal output and exit codes of all three programs: data goes to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -16,32 +16,39 @@ from wcwidth import wcswidth
 from chatd.errors import ChatdError
 from chatd.proto.text import visible
 
+# The exit codes of chat, chatctl and chatd; docs/chatctl.md and docs/operations.md list them.
 OK, FAILED, USAGE, NOT_FOUND, NOT_PERMITTED, UNREACHABLE, PARTLY, WARNINGS = range(8)
 INTERRUPTED = 130
+# Version of the JSON output, in its field "schema".
 SCHEMA = 1
 
-_EXIT = {
+_EXIT_CODES = {
     "E106": UNREACHABLE,
     "E404": NOT_FOUND,
     "E405": NOT_FOUND,
     "E410": NOT_FOUND,
     "E412": NOT_FOUND,
+    "E603": UNREACHABLE,
     "E607": UNREACHABLE,
     "E611": UNREACHABLE,
 }
 
 
 def exit_code(error: ChatdError) -> int:
-    """The exit code that tells a script what kind of failure this is."""
+    """The exit code for an error."""
     if error.code.startswith(("E2", "E3")):
         return NOT_PERMITTED
-    return _EXIT.get(error.code, FAILED)
+    return _EXIT_CODES.get(error.code, FAILED)
 
 
-def run(command: click.Command, name: str) -> int:
-    """Run a command line; its exit code. Failures become one line on stderr, never a traceback."""
+def run(command: click.Command, name: str, *, context: Any = None, not_permitted: int = NOT_PERMITTED) -> int:
+    """Run a command line and return its exit code; print errors on stderr, never a traceback.
+
+    ``context`` becomes click's ``obj``. ``not_permitted`` replaces the exit code 4: chatd's own commands
+    act with the operator's authority, so scripts see a refusal there as a plain failure.
+    """
     try:
-        result = command.main(prog_name=name, standalone_mode=False)
+        result = command.main(prog_name=name, standalone_mode=False, obj=context)
         sys.stdout.flush()
         return result if isinstance(result, int) else OK
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -51,22 +58,26 @@ def run(command: click.Command, name: str) -> int:
         return error.exit_code
     except ChatdError as error:
         show_error(error)
-        return exit_code(error)
+        code = exit_code(error)
+        return not_permitted if code == NOT_PERMITTED else code
     except BrokenPipeError:
-        # The reader of our output has gone (head, less). Nothing is to be said, not even at exit.
+        # The reader of stdout (head, less) has exited: end silently, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
-        show_defect(error)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        show_bug(error)
         return FAILED
 
 
-def show_defect(error: BaseException) -> None:
+def show_bug(error: BaseException) -> None:
     """Print an unexpected exception in one line; with CHATD_DEBUG=1, its traceback."""
     if debugging():
         traceback.print_exception(error)
     else:
-        note(f"error: a defect: {type(error).__name__}: {error}. CHATD_DEBUG=1 shows where; please report it")
+        note(
+            f"error: this is a bug: {type(error).__name__}: {error}."
+            " CHATD_DEBUG=1 prints the traceback; please report it"
+        )
 
 
 def debugging() -> bool:
@@ -74,42 +85,51 @@ def debugging() -> bool:
 
 
 def show_error(error: ChatdError) -> None:
-    """What happened, why, and what to do; on stderr."""
-    note(f"error: {error}")
+    """Print an error and its fix on stderr; a reason of several lines is indented below its first."""
+    first, *more = error.reason.splitlines() or [""]
+    if more:
+        note("\n       ".join([f"error: {first} ({error.code})", *more, error.fix]).rstrip())
+    else:
+        note(f"error: {error}")
 
 
 def note(text: str) -> None:
-    """A line for the person, on stderr."""
+    """Print a line for a person, on stderr."""
     click.echo(visible(text), err=True)
 
 
 def aside(text: str) -> None:
-    """A dim line for a person who looks on: on stderr where that is a terminal, else nowhere."""
+    """Print a dim line on stderr if that is a terminal."""
     if sys.stderr.isatty():
         click.echo(click.style(visible(text), dim=not os.environ.get("NO_COLOR")), err=True)
 
 
 def line(text: str) -> None:
-    """A line of data for people, on stdout; nothing in it can control the terminal."""
+    """Print a line of data on stdout, with control characters escaped."""
     click.echo(visible(text))
 
 
 def json_line(data: Mapping[str, Any]) -> None:
-    """One JSON object a line, on stdout."""
+    """Print ``data`` on stdout as one line of JSON."""
     click.echo(json_text(data))
 
 
-def json_text(data: Mapping[str, Any]) -> str:
-    """An object as every command gives it, in ASCII so that no terminal can be confused by it."""
-    return json.dumps({"schema": SCHEMA, **data})
+def json_document(data: Mapping[str, Any]) -> None:
+    """Print ``data`` on stdout as indented JSON."""
+    click.echo(json_text(data, indent=2))
+
+
+def json_text(data: Mapping[str, Any], *, indent: int | None = None) -> str:
+    """``data`` with its "schema" as JSON; pure ASCII, so that it cannot control a terminal."""
+    return json.dumps({"schema": SCHEMA, **data}, indent=indent)
 
 
 def error_object(error: ChatdError) -> dict[str, str]:
-    """An error as data."""
+    """An error as data for JSON output."""
     return {"code": error.code, "reason": error.reason, "fix": error.fix}
 
 
-# Key of a row, which is also the column's heading -> how its value is shown.
+# Key of a row, which is also its column's heading -> the function that formats the value.
 Columns = Mapping[str, Callable[[Any], str]]
 
 
@@ -128,7 +148,7 @@ def _width(text: str) -> int:
 
 
 def plain(value: Any) -> str:
-    """A cell as it is; a dash for what is not there."""
+    """A cell's text; "-" when empty."""
     return "-" if value is None or value == "" else str(value)
 
 
@@ -141,7 +161,7 @@ def joined(values: Iterable[Any]) -> str:
 
 
 def moment(milliseconds: int | None) -> str:
-    """A time of the server as RFC 3339 in UTC; "-" for none."""
+    """A server time (ms since 1970 UTC) as RFC 3339 in UTC; "-" for None."""
     if milliseconds is None:
         return "-"
     try:

@@ -23,7 +23,7 @@ from chatd.proto.durations import parse_duration
     [
         ("E404", 3), ("E405", 3), ("E410", 3), ("E412", 3), ("E300", 4), ("E304", 4), ("E207", 4),
         ("E201", 4), ("E607", 5), ("E611", 5), ("E106", 5), ("E400", 1), ("E500", 1), ("E608", 1),
-        ("E503", 1),
+        ("E503", 1), ("E603", 5),
     ],
 )  # fmt: skip
 def test_exit_codes(code: str, expected: int) -> None:
@@ -49,6 +49,7 @@ def failing(error: BaseException | None, result: int | None = None) -> click.Com
     [
         (ChatdError("E405", "no user 'bob'"), 3, "error: no user 'bob' (E405). see /who or chatctl users\n"),
         (ChatdError("E300", "no\x1b[2J"), 4, "error: no\\x1b[2J (E300). ask an admin\n"),
+        (ChatdError("E600", "a:\nb\nc", "d"), 1, "error: a: (E600)\n       b\n       c\n       d\n"),
         (click.UsageError("wrong"), 2, "Error: wrong\n"),
         (RuntimeError("oops"), 1, "; please report it\n"),
         (KeyboardInterrupt(), 130, ""),
@@ -78,6 +79,13 @@ def test_debugging_shows_the_traceback(
     monkeypatch.setenv("CHATD_DEBUG", "1")
     assert output.run(failing(RuntimeError("oops")), "x") == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_refusal_of_the_operator_is_a_plain_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    refused = failing(ChatdError("E305"))
+    assert output.run(refused, "x") == output.NOT_PERMITTED
+    assert output.run(refused, "x", not_permitted=output.FAILED) == output.FAILED
 
 
 def test_a_commands_own_exit_code_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
