@@ -1,1 +1,1 @@
-"""The validated settings file, its loading and its reloading."""
+"""The home and its settings file: loading, validation, reloading."""

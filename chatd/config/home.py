@@ -1,4 +1,4 @@
-"""A home: the folder with one server's certificates, settings, logs and data."""
+"""The home: the folder with one server's certificates, settings, logs and data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from chatd.errors import ChatdError
 
 HOME_VARIABLE = "CHATD_HOME"
-# `init` would refuse: the certificates are there.
+# Not "run chatd init", which refuses to run beside existing certificates.
 SETTINGS_LOST = 'restore it, or write {"server": {"name": NAME}} with the name in the CA certificate'
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where things are. Nothing here creates anything."""
+    """Paths in a home. Nothing here creates a file."""
 
     path: Path
 
@@ -45,11 +45,11 @@ class Home:
 
     @property
     def identities(self) -> Path:
-        """Identity files made on the box."""
+        """The folder of the identity files that `chatd user add` writes."""
         return self.certs / "identities"
 
     def require_initialised(self) -> None:
-        """Raises E601 unless `chatd init` has been here, E606 if that cannot be seen."""
+        """Raise E601 unless `chatd init` has run here, E606 if that cannot be determined."""
         for file in (self.certs / "ca.pem", self.settings_file):
             try:
                 file.stat()
@@ -62,12 +62,12 @@ class Home:
 
 
 def resolve_home(option: str | None, environ: Mapping[str, str], cwd: Path) -> Home:
-    """--home, else $CHATD_HOME, else the current folder; nowhere else, so that no command surprises.
+    """Return the home in --home, else in $CHATD_HOME, else the current folder.
 
-    Raises E601 for the ~ of a user who does not exist.
+    Raises E601 if the path starts with the ~ of an unknown user.
     """
     chosen = option or environ.get(HOME_VARIABLE) or "."
     try:
         return Home((cwd / Path(chosen).expanduser()).resolve())
     except RuntimeError:
-        raise ChatdError("E601", f"{chosen}: there is no such user's folder") from None
+        raise ChatdError("E601", f"{chosen}: that user has no home directory") from None

@@ -1,4 +1,4 @@
-"""Reading and writing config/settings.json."""
+"""Read and write config/settings.json."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FILE_LIMIT = 1024 * 1024
 PROBLEMS_SHOWN = 50
 PREFIX = "CHATD_"
 SEPARATOR = "__"
-# Surrogates: in JSON's escapes, and what Python makes of an environment that is not UTF-8.
-_HALF = re.compile("[\ud800-\udfff]")
+# Surrogates come from escapes in JSON, and from Python reading an environment that is not UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings of a home, with CHATD_SECTION__KEY overrides applied.
+    """Load and validate a home's settings, with CHATD_SECTION__KEY overrides from the environment.
 
-    Raises E601 without a file, E606 for one that cannot be read, E600 listing every problem, one a line.
+    Raises E601 without a file, E606 if it cannot be read, E600 with one line for each problem.
     """
     path = Home(home).settings_file
     tree = _read(path)
@@ -37,17 +37,14 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def default_settings(*, name: str, host: str, port: int, addresses: list[str], admin: str) -> Settings:
-    """What `chatd init` writes: the defaults, this server's addresses, the first admin pinned.
-
-    Raises E600 for values that the file could not hold.
-    """
+    """Build the settings that `chatd init` writes: defaults, addresses, a pinned admin. Raises E600."""
     server = {"name": name, "host": host, "port": port, "addresses": addresses}
     tree: Tree = {"server": server, "roles": {"assigned": {admin: "admin"}}}
     return _validated(tree, Source("the new settings", {}), [])
 
 
 def write_settings(home: Path, settings: Settings) -> None:
-    """Write config/settings.json so that it is there wholly or not at all. Raises E606."""
+    """Write config/settings.json atomically. Raises E606."""
     path = Home(home).settings_file
     text = json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     temporary = None
@@ -104,10 +101,10 @@ def _read(path: Path) -> Tree:
 
 
 def _parse(text: str) -> Any:
-    """Raises ValueError for what is not JSON, is ambiguous, or cannot be written again; RecursionError."""
+    """Parse strict JSON. Raises ValueError (also for duplicate keys and lone surrogates), RecursionError."""
     value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
-    if _HALF.search(json.dumps(value, ensure_ascii=False)):
-        raise ValueError("it has half of a character: \\ud800 to \\udfff stand in pairs only")
+    if _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        raise ValueError("it has a lone surrogate: \\ud800 to \\udfff must come in pairs")
     return value
 
 
@@ -115,8 +112,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> Tree:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:100]!r} is there twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {duplicate[:100]!r} is there twice")
     return result
 
 
@@ -125,7 +122,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _override(tree: Tree, environ: Mapping[str, str]) -> tuple[dict[Keys, str], list[str]]:
-    """Put the environment's values in: which variable stands behind which key, and what is wrong."""
+    """Apply overrides to ``tree``. Return the variable behind each overridden key, and the problems."""
     variables: dict[Keys, str] = {}
     problems: list[str] = []
     for variable, text in sorted(environ.items()):
@@ -137,7 +134,7 @@ def _override(tree: Tree, environ: Mapping[str, str]) -> tuple[dict[Keys, str], 
             section = section.setdefault(key, {}) if isinstance(section, dict) else None
         if not isinstance(section, dict):
             problems.append(f"{variable}: {'.'.join(keys[:-1])} has no keys")
-        elif _HALF.search(variable + text):
+        elif _SURROGATE.search(variable + text):
             problems.append(f"{variable!a}: is not UTF-8")
         else:
             section[keys[-1]] = _value(text)

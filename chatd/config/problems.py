@@ -1,4 +1,4 @@
-"""Every mistake in the settings in words: where it is, what is wrong, what would be right."""
+"""Describe every mistake in the settings: where it is, what is wrong, what is allowed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatd.proto.text import visible
 Tree = dict[str, Any]
 Keys = tuple[str, ...]
 
-# How pydantic begins its sentences, and the few that would tell a person nothing.
+# How pydantic's messages begin, and replacements for those that would not help an admin.
 _BEGINNING = re.compile(r"^(Input|String|List|Dictionary|Value) should ")
 _WORDS = {
     "missing": "is missing",
@@ -32,18 +32,18 @@ _WORDS = {
 }
 
 
-# Keys that had another name before 0.1.0 -> the name to write now.
+# Keys renamed before 0.1.0 -> their names now.
 _RENAMED = {("workers", "spares"): "template"}
 
 
 class Source(NamedTuple):
-    """Where the values came from: a file, and the environment variables that replaced some of them."""
+    """Where values come from: a file, and the environment variables that override some keys."""
 
     file: str
     variables: dict[Keys, str]
 
     def of(self, keys: Keys) -> str:
-        """The file, or the variable that set this key, something in it or something around it."""
+        """Name the variable that set this key, a part of it or a section around it; else the file."""
         for setting, variable in self.variables.items():
             shared = min(len(setting), len(keys))
             if shared and setting[:shared] == keys[:shared]:
@@ -52,9 +52,11 @@ class Source(NamedTuple):
 
 
 def problems_of(tree: Tree, error: ValidationError, source: Source) -> list[str]:
-    """All that is wrong with a tree of settings, one line each."""
-    # Those without a place are disagreements between sections, which pydantic reports only when every
-    # section is valid; they are looked for again, in the sections that are.
+    """Describe everything wrong with ``tree``, one line for each problem.
+
+    Pydantic checks whether sections agree only if every section is valid; it then reports disagreements
+    without a location. They are found here instead, among the sections that are valid.
+    """
     found = [item for item in error.errors(include_url=False, include_context=False) if item["loc"]]
     wrong = {str(item["loc"][0]) for item in found}
     valid = {

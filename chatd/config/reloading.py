@@ -1,4 +1,4 @@
-"""What differs between two settings, and what of it needs a restart."""
+"""Compare two settings: which changes a reload applies, and which need a restart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from chatd.config.schema import Settings
 
-# Bound, made or counted once when a process starts. Everything else is put in force by a reload.
+# Keys that only take effect when a process starts; a reload applies all others.
 NEEDS_RESTART = (
     "server.name",
     "server.host",
@@ -18,14 +18,13 @@ _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}
 
 
 class Changes(NamedTuple):
-    """Key paths: those a reload puts in force, and those that wait for a restart."""
+    """Paths of changed keys: those that a reload applies, and those that need a restart."""
 
     applied: list[str]
     needs_restart: list[str]
 
 
 def compare(old: Settings, new: Settings) -> Changes:
-    """The keys that differ."""
     before, after = _flat(old), _flat(new)
     changed = [key for key in after if before.get(key) != after[key]]
     return Changes(
@@ -35,15 +34,15 @@ def compare(old: Settings, new: Settings) -> Changes:
 
 
 def in_force(old: Settings, new: Settings) -> Settings:
-    """The settings after a reload: the new ones, but what needs a restart as it was.
+    """Return ``new``, but keep ``old``'s values for the keys that need a restart.
 
-    A process that is replaced between reload and restart must agree with the others.
+    Until then a replaced process must run with the same values as the others.
     """
-    tree = new.model_dump()
     for key in NEEDS_RESTART:
         section, name = key.split(".")
-        tree[section][name] = getattr(getattr(old, section), name)
-    return Settings.model_validate(tree)
+        kept = {name: getattr(getattr(old, section), name)}
+        new = new.model_copy(update={section: getattr(new, section).model_copy(update=kept)})
+    return new
 
 
 def _flat(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""config/settings.json as a whole: its sections, and what they must agree on."""
+"""config/settings.json as a whole, and the rules across its sections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Settings(Section):
     limits: LimitsSection = LimitsSection()
     filter: FilterSection = FilterSection()
     rooms: list[RoomSection] = Field(default_factory=_lobby, max_length=1000)
-    """Rooms that exist from the start; #lobby must be among them."""
+    """Rooms that the server creates; must include #lobby."""
     workers: WorkersSection = WorkersSection()
     monitor: MonitorSection = MonitorSection()
     retention: RetentionSection = RetentionSection()
@@ -53,7 +53,7 @@ class Settings(Section):
 
 
 class Disagreement(NamedTuple):
-    """A key whose value does not fit another's; ``between`` are the sections it takes to say so."""
+    """A key whose value conflicts with another; ``between`` are the sections that must be valid to tell."""
 
     key: str
     text: str
@@ -61,7 +61,7 @@ class Disagreement(NamedTuple):
 
 
 def disagreements(settings: Settings) -> list[Disagreement]:
-    """What is wrong with sections that are each valid by themselves."""
+    """Find conflicts between sections that are each valid."""
     return [*_unknown_roles(settings), *_wrong_rooms(settings), *_open_envelope(settings)]
 
 
@@ -70,7 +70,7 @@ def _unknown_roles(settings: Settings) -> list[Disagreement]:
     used = {
         "roles.default": [settings.roles.default],
         "filter.exempt_roles": settings.filter.exempt_roles,
-        # Its default names these three, and must not be wrong in a file that has other roles.
+        # The default names the built-in roles, and must be valid in a file that defines others.
         "limits.per_role": [role for role in settings.limits.per_role if role not in DEFAULT_ROLES],
     } | {f"roles.assigned.{user}": [role] for user, role in settings.roles.assigned.items()}
     return [
@@ -89,7 +89,7 @@ def _wrong_rooms(settings: Settings) -> list[Disagreement]:
     names = [room.name for room in settings.rooms]
     wrong = [f"{name} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     if LOBBY not in names:
-        wrong.append(f"{LOBBY} must be among them")
+        wrong.append(f"must include {LOBBY}")
     return [Disagreement("rooms", text, frozenset(("rooms",))) for text in wrong]
 
 
@@ -101,5 +101,5 @@ def _open_envelope(settings: Settings) -> list[Disagreement]:
 
 
 def settings_schema() -> dict[str, Any]:
-    """The JSON Schema of the file."""
+    """Return the JSON Schema of the settings file."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}

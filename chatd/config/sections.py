@@ -1,7 +1,7 @@
-"""The sections of config/settings.json: every key, its bounds, its default, what it means.
+"""The sections of config/settings.json: every key with its bounds, default and meaning.
 
-The strings below the keys are the descriptions in the JSON Schema (``chatd config schema``). A test
-holds docs/configuration.md against all of it.
+The strings below the keys are the descriptions in the JSON Schema (``chatd config schema``). A test compares
+docs/configuration.md with the keys, bounds and defaults.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _permission(text: str) -> str:
 
 def _path_text(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("must have printable characters only")
+        raise ValueError("must contain printable characters only")
     return text
 
 
@@ -54,9 +54,9 @@ def _file_name(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    # Compatibility forms can be 18 times as long as what stands for them.
+    # Normalising can make a text 18 times as long.
     if not 1 <= len(normalise(text)) <= WORD_CHARS:
-        raise ValueError(f"must be 1 to {WORD_CHARS} characters that can be seen")
+        raise ValueError(f"must be 1 to {WORD_CHARS} visible characters")
     return text
 
 
@@ -69,13 +69,13 @@ def _host(text: str) -> str:
 def _address(text: str) -> str:
     match = _ADDRESS.fullmatch(text)
     if match is None or not 0 < int(match["port"]) < 65_536:
-        raise ValueError("must be HOST:PORT; an IPv6 address in [ ]")
+        raise ValueError("must be HOST:PORT, with an IPv6 address in [ ]")
     return text
 
 
 def _topic(text: str) -> str:
     if visible(text, newlines=False) != text:
-        raise ValueError("must be one line of characters that can be seen")
+        raise ValueError("must be one line of visible characters")
     return text
 
 
@@ -91,170 +91,169 @@ Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Section(BaseModel):
-    """Common to all sections: unknown keys are mistakes, types are not guessed."""
+    """Base of all sections: rejects unknown keys and does not convert types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class ServerSection(Section):
-    """Where the server listens and how many it serves."""
+    """Where the server listens, and for how many clients."""
 
     name: Name = "chatd"
-    """Name of this server, part of every identity. Cannot be changed after init."""
+    """Name of this server, part of every identity; fixed by `chatd init`."""
     host: Host = "0.0.0.0"  # noqa: S104 - the documented default
-    """Address to listen on; 0.0.0.0 is every IPv4 address of the machine."""
+    """Address to listen on; 0.0.0.0 means every IPv4 address of the machine."""
     port: Annotated[int, Field(ge=0, le=65535)] = 5000
-    """TCP port to listen on; 0 takes a free one."""
+    """TCP port to listen on; 0 means any free port."""
     addresses: Annotated[list[HostPort], Field(max_length=16)] = []
-    """host:port under which clients find the server; written into new identity files."""
+    """host:port addresses at which clients reach the server; written into new identity files."""
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = 50
-    """Sessions there may be at once; admins get a few more."""
+    """Maximum number of sessions; admins get a few more."""
     timeout: Annotated[int, Field(ge=2, le=3600)] = 30
-    """Seconds without a sign of life after which a session ends; it is pinged at half of it."""
+    """Seconds of silence after which a session ends; the server pings it after half of that."""
     handshake_timeout: Annotated[int, Field(ge=1, le=60)] = 5
-    """Seconds in which a connection must have logged in."""
+    """Seconds within which a connection must log in."""
 
 
 class SecuritySection(Section):
     """Keys and the envelope."""
 
     rsa_key_size: Annotated[int, Field(ge=2048, le=8192, multiple_of=256)] = 3072
-    """Bits of the envelope's RSA key; used when the key is made."""
+    """Bits of the envelope's RSA key; applies when the key is created."""
     encryption_enabled: bool = True
-    """The RSA/AES envelope inside TLS; can be switched off only where server.host is a loopback address."""
+    """Whether the RSA/AES envelope is used inside TLS; false requires a loopback address as server.host."""
     expire_warning_days: Annotated[int, Field(ge=1, le=365)] = 14
-    """Days before a certificate's end at which `chatd check` warns."""
+    """`chatd check` warns this many days before a certificate expires."""
 
 
 class LoggingSection(Section):
     """What is logged, and where."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Lowest level that is logged."""
+    """Lowest level to log."""
     directory: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_path_text)] = "logs"
-    """Folder of the log files; relative to the home."""
+    """Folder for the log files, relative to the home."""
     file: FileName = "server.log"
-    """Everything."""
+    """File for all records."""
     connections_file: FileName = "connections.log"
-    """Connections and sessions."""
+    """File for connections and sessions."""
     errors_file: FileName = "errors.log"
-    """Errors of every category."""
+    """File for errors of every category."""
     security_file: FileName = "security.log"
-    """Refused logins and requests, moderation."""
+    """File for refused logins and requests, and moderation."""
     max_bytes: Annotated[int, Field(ge=10_000, le=10_000_000_000)] = 10_485_760
-    """Size at which a log file is rotated."""
+    """Maximum size of a log file; then it is rotated."""
     backups: Annotated[int, Field(ge=0, le=100)] = 5
-    """Rotated files that are kept."""
+    """Number of rotated files to keep."""
 
 
 class RolesSection(Section):
-    """Who may do what."""
+    """Roles, their permissions and who has them."""
 
     permissions: Annotated[dict[Name, list[Permission]], Field(min_length=1, max_length=32)] = DEFAULT_ROLES
-    """What each role may do; "*" is everything."""
+    """Permissions of each role; "*" means all."""
     assigned: Annotated[dict[Name, Name], Field(max_length=10_000)] = {}
-    """Users whose role is fixed here; wins over `chatctl role set`."""
+    """Roles of users; overrides `chatctl role set`."""
     default: Name = "user"
-    """Role of users who were given none."""
+    """Role of all other users."""
 
 
 class RoleLimits(Section):
-    """How much one session may send."""
+    """The rate limit of one session."""
 
     messages_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 5.0
-    """Messages a second in the long run; more are held back, not lost."""
+    """Messages per second on average; more are delayed, not lost."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """Messages that may come at once."""
+    """Messages that may arrive at once."""
 
 
 class LimitsSection(Section):
-    """Bounds on what people and their clients can do."""
+    """Limits for users and their clients."""
 
     message_chars: Annotated[int, Field(ge=1, le=4000)] = 500
-    """Characters of a message."""
+    """Maximum characters of a message."""
     over_length: Literal["truncate", "reject"] = "truncate"
-    """What happens to longer messages."""
+    """Whether longer messages are truncated or rejected."""
     topic_chars: Annotated[int, Field(ge=1, le=256)] = 256
-    """Characters of a room's topic."""
+    """Maximum characters of a room's topic."""
     rooms_per_user: Annotated[int, Field(ge=1, le=1000)] = 100
-    """Rooms one user may be in."""
+    """Maximum rooms per user."""
     sessions_per_user: Annotated[int, Field(ge=1, le=20_000)] = 10
-    """Sessions one user may have at once, on all devices."""
+    """Maximum sessions per user, over all devices."""
     history_on_join: Annotated[int, Field(ge=0, le=500)] = 20
-    """Messages of a room that clients show on joining it."""
+    """Messages that a client shows when it joins a room."""
     outbox_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 1_048_576
-    """Bytes that may wait for a client that does not read; then it is cut and resumes later."""
+    """Bytes that may queue for a client that does not read; beyond that it is disconnected."""
     handshakes: Annotated[int, Field(ge=1, le=20_000)] = 256
-    """Logins that may be under way at once in one worker."""
+    """Maximum concurrent logins per worker."""
     handshakes_per_address: Annotated[int, Field(ge=1, le=20_000)] = 64
-    """The same from one address."""
+    """Maximum concurrent logins per worker from one address."""
     kick_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
-    """Seconds for which a kicked user cannot come back."""
+    """Seconds before a kicked user may return."""
     per_role: Annotated[dict[Name, RoleLimits], Field(max_length=32)] = {
         "admin": RoleLimits(messages_per_second=50.0, burst=200),
         "user": RoleLimits(),
         "guest": RoleLimits(messages_per_second=1.0, burst=5),
     }
-    """Rate limits; a role that is not named has the defaults of these two keys."""
+    """Rate limits of each role; roles not listed get the defaults."""
 
     def for_role(self, role: str) -> RoleLimits:
-        """The rate limits of a role."""
         return self.per_role.get(role) or RoleLimits()
 
 
 class FilterSection(Section):
-    """Words that are refused."""
+    """The filter for forbidden words."""
 
     words: Annotated[list[Word], Field(max_length=10_000)] = ["hack", "exploit", "drop", "delete"]
-    """A message with one of these is rejected and its sender told which."""
+    """Forbidden words; a message with one is refused, and the sender learns which."""
     mode: Literal["words", "substring"] = "words"
-    """Whole words only, or also inside of words."""
+    """Whether only whole words match, or also parts of words."""
     exempt_roles: Annotated[list[Name], Field(max_length=32)] = []
-    """Roles whose messages are not filtered."""
+    """Roles that may use forbidden words."""
 
 
 class RoomSection(Section):
-    """A room that exists from the start."""
+    """A room that the server creates."""
 
     name: RoomName
-    """The room, with its #."""
+    """Name of the room, with its #."""
     topic: TopicText = ""
-    """Its first topic."""
+    """Initial topic."""
     guests: bool = False
-    """Whether roles without the permission room.closed may enter."""
+    """Whether roles without the permission room.closed may join."""
     autojoin: bool = False
-    """Whether every user who may is put in it at first."""
+    """Whether every user who may join it is a member until they leave it."""
 
 
 class WorkersSection(Section):
-    """The processes that own connections."""
+    """The worker processes, which own the connections."""
 
     count: Annotated[int, Field(ge=0, le=64)] = 0
-    """How many; 0 is one for each CPU."""
+    """Number of workers; 0 means one per CPU."""
     heartbeat_timeout: Annotated[float, Field(ge=0.5, le=300)] = 5.0
-    """Seconds without an answer after which a process is replaced."""
+    """Seconds without a heartbeat after which a process is replaced."""
     gather_ms: Annotated[float, Field(ge=0, le=20)] = 10.0
-    """Least milliseconds between two commits while the server is busy; 0 commits at once. Who comes and who
-    goes is told within 20 times as long."""
+    """Minimum milliseconds between two commits on a busy server; 0 commits at once. Joins, parts and presence
+    may be delayed 20 times as long."""
     template: bool = True
-    """Whether a process is kept that has everything loaded and from which hub and workers are forked."""
+    """Whether hub and workers are forked from a template process that has all modules loaded."""
 
 
 class MonitorSection(Section):
-    """How often processes are looked at."""
+    """How often processes are measured and reported."""
 
     sample_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
-    """CPU, memory and threads of every process are read this often."""
+    """Seconds between two measurements of CPU, memory and threads of each process."""
     stats_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 30.0
-    """A STATS line goes to the log this often."""
+    """Seconds between two STATS lines in the log."""
     console_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 10.0
-    """`chatd start --foreground` prints a line this often."""
+    """Seconds between two lines printed by `chatd start --foreground`."""
 
 
 class RetentionSection(Section):
-    """How long messages are kept."""
+    """How long message bodies are kept."""
 
     days: Days = 0
-    """Days after which messages are erased; 0 is never."""
+    """Days after which messages are redacted; 0 means never."""
     per_room: Annotated[dict[RoomName, Days], Field(max_length=1000)] = {}
-    """The same for single rooms."""
+    """Days for single rooms; overrides retention.days."""

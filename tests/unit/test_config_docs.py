@@ -1,4 +1,4 @@
-"""docs/configuration.md against the model: every key, its default, its bounds, when it takes effect."""
+"""docs/configuration.md matches the settings: every key, its default, bounds and when a change applies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatd.config.schema import Settings, settings_schema
 from chatd.policy.roles import PERMISSIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-# Keys below these are told by a placeholder.
+# Placeholders for names that the admin chooses.
 PLACEHOLDERS = {"limits.per_role": "ROLE"}
 
 
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def expected() -> dict[str, Row]:
-    """Every key path of the model, with what the page must say of it."""
+    """Every key path of the model with the row that the page must have."""
     schema = settings_schema()
     return dict(_rows(schema, schema, "", Settings().model_dump(mode="json")))
 
@@ -51,7 +51,7 @@ MISSING = object()
 
 
 def _model(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any] | None:
-    """The object behind a field, in a list's items or in a dict's values; None for plain values."""
+    """The model of a field, of a list's items or of a dict's values; None for plain values."""
     for place in (field, field.get("items"), field.get("additionalProperties")):
         if isinstance(place, dict) and "$ref" in place:
             model: dict[str, Any] = schema["$defs"][place["$ref"].rpartition("/")[2]]
@@ -89,7 +89,7 @@ def _range(field: dict[str, Any]) -> str:
 
 
 def written() -> dict[str, Row]:
-    """The tables' rows as they are in the page."""
+    """The rows of the page's tables."""
     rows = re.findall(
         r"^\| `([^`]+)` \| (.+?) \| (.+?) \| (\w+) \| .+ \|$", PAGE.read_text("utf-8"), re.MULTILINE
     )
@@ -97,16 +97,16 @@ def written() -> dict[str, Row]:
     return {key: Row(*row) for key, *row in rows}
 
 
-def test_every_key_is_told_and_no_other() -> None:
+def test_the_page_lists_exactly_the_keys() -> None:
     assert list(written()) == list(expected())
 
 
 @pytest.mark.parametrize("key", expected())
-def test_a_key_is_told_as_it_is(key: str) -> None:
+def test_the_row_of_a_key(key: str) -> None:
     assert written()[key] == expected()[key]
 
 
-def test_longer_defaults() -> None:
+def test_defaults_in_json_blocks() -> None:
     blocks = [
         json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     ]
@@ -118,7 +118,7 @@ def test_longer_defaults() -> None:
         Settings.model_validate(block)
 
 
-def test_every_permission_is_told() -> None:
+def test_the_page_lists_every_permission() -> None:
     told = dict(
         re.findall(r"^\| `([a-z]+(?:\.[a-z]+)?)` \| ([^|]+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     )

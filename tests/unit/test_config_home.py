@@ -1,4 +1,4 @@
-"""Which folder is the home, and whether it is one."""
+"""Which folder is the home, and whether it is initialised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chatd.config.home import Home, resolve_home
 from chatd.errors import ChatdError
 
 
-def test_option_then_variable_then_here(tmp_path: Path) -> None:
+def test_order_of_option_variable_and_current_folder(tmp_path: Path) -> None:
     environ = {"CHATD_HOME": "from-environment"}
     assert resolve_home("option", environ, tmp_path).path == tmp_path / "option"
     assert resolve_home(None, environ, tmp_path).path == tmp_path / "from-environment"
@@ -21,7 +21,7 @@ def test_option_then_variable_then_here(tmp_path: Path) -> None:
     assert resolve_home("~/x", {}, tmp_path).path == (Path.home() / "x").resolve()
 
 
-def test_the_home_of_nobody(tmp_path: Path) -> None:
+def test_the_home_of_an_unknown_user(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E601"):
         resolve_home("~no-such-user-here/x", {}, tmp_path)
 
@@ -37,12 +37,12 @@ def test_initialised(tmp_path: Path) -> None:
     home.require_initialised()
 
 
-def test_a_home_that_cannot_be_looked_into(tmp_path: Path) -> None:
+def test_an_unreadable_home(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E606"):
         Home(tmp_path / ("x" * 300)).require_initialised()
 
 
-def test_places(tmp_path: Path) -> None:
+def test_paths(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert {home.certs, home.config, home.logs, home.data, home.run} == {
         tmp_path / name for name in ("certs", "config", "logs", "data", "run")

@@ -1,4 +1,4 @@
-"""Reading config/settings.json: the environment, and every mistake in words."""
+"""Reading config/settings.json: overrides from the environment, a description of every mistake."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def put(home: Path, content: object) -> Path:
 
 
 def refused(home: Path, code: str = "E600", **environ: str) -> list[str]:
-    """The lines of the reason for which the settings are refused."""
+    """Load settings that must be refused; return the lines of the reason."""
     with pytest.raises(ChatdError) as caught:
         load_settings(home, environ)
     assert caught.value.code == code
     return caught.value.reason.splitlines()
 
 
-def test_an_empty_object_is_the_defaults(home: Path) -> None:
+def test_an_empty_object_gives_the_defaults(home: Path) -> None:
     put(home, {})
     assert load_settings(home, {}) == Settings()
 
 
-def test_a_byte_order_mark_does_no_harm(home: Path) -> None:
+def test_a_byte_order_mark_is_ignored(home: Path) -> None:
     put(home, b'\xef\xbb\xbf{"server": {"port": 1}}')
     assert load_settings(home, {}).server.port == 1
 
 
-def test_written_is_read(home: Path) -> None:
+def test_written_settings_read_back(home: Path) -> None:
     settings = default_settings(name="lab", host="::1", port=7, addresses=["[::1]:7"], admin="alice")
     write_settings(home, settings)
     assert load_settings(home, {}) == settings
@@ -63,7 +63,7 @@ def test_written_is_read(home: Path) -> None:
     assert load_settings(home, {}) == Settings()
 
 
-def test_a_write_that_fails_leaves_nothing(home: Path) -> None:
+def test_a_failed_write_leaves_no_file(home: Path) -> None:
     (home / "config" / "settings.json").mkdir()
     with pytest.raises(ChatdError, match="E606"):
         write_settings(home, Settings())
@@ -72,7 +72,7 @@ def test_a_write_that_fails_leaves_nothing(home: Path) -> None:
         write_settings(home / "nowhere", Settings())
 
 
-def test_defaults_that_the_file_could_not_hold() -> None:
+def test_invalid_defaults() -> None:
     with pytest.raises(ChatdError) as caught:
         default_settings(name="Lab", host="a b", port=70000, addresses=["x"], admin="Al")
     assert caught.value.code == "E600"
@@ -95,8 +95,8 @@ def test_no_file(home: Path) -> None:
         ("[]", "must hold one JSON object"),
         ('{"monitor": {"stats_seconds": NaN}}', "NaN is not JSON"),
         ('{"monitor": {"stats_seconds": -Infinity}}', "-Infinity is not JSON"),
-        ('{"filter": {"words": ["\\ud800"]}}', "half of a character"),
-        ('{"\\udfff": 1}', "half of a character"),
+        ('{"filter": {"words": ["\\ud800"]}}', "lone surrogate"),
+        ('{"\\udfff": 1}', "lone surrogate"),
         (b'{"server": "\xff"}', "not UTF-8 (byte 12)"),
         ("[" * 100_000, "recursion"),
         ('{"server": {"port": 1' + "0" * 5000 + "}}", "digits"),
@@ -148,13 +148,13 @@ def test_files_that_are_not_json(home: Path, content: str | bytes, words: str) -
         ),
     ],
 )
-def test_a_mistake_says_where_what_and_what_else(home: Path, tree: dict[str, Any], words: str) -> None:
+def test_a_mistake_is_described(home: Path, tree: dict[str, Any], words: str) -> None:
     path = put(home, tree)
     (line,) = refused(home)
     assert line.startswith(f"{path}: {words}")
 
 
-def test_every_mistake_at_once(home: Path) -> None:
+def test_all_mistakes_are_reported_at_once(home: Path) -> None:
     put(
         home,
         {
@@ -167,9 +167,11 @@ def test_every_mistake_at_once(home: Path) -> None:
             "typo": 1,
         },
     )
-    told = [line.split(": ")[1] for line in refused(home, CHATD_MONITOR__X="1", CHATD_SERVER__PORT__Y="1")]
-    # Not the envelope: whether it may be off cannot be said while server is wrong.
-    assert sorted(told) == [
+    reported = [
+        line.split(": ")[1] for line in refused(home, CHATD_MONITOR__X="1", CHATD_SERVER__PORT__Y="1")
+    ]
+    # Not security.encryption_enabled: whether it is wrong depends on server, which is invalid.
+    assert sorted(reported) == [
         "filter.exempt_roles",
         "limits.message_chars",
         "monitor.x",
@@ -182,14 +184,14 @@ def test_every_mistake_at_once(home: Path) -> None:
     ]
 
 
-def test_a_flood_of_mistakes_is_cut(home: Path) -> None:
+def test_the_number_of_reported_mistakes_is_limited(home: Path) -> None:
     put(home, {f"key{n}": 1 for n in range(1000)})
     lines = refused(home)
     assert len(lines) == PROBLEMS_SHOWN + 1
     assert lines[-1] == f"and {1000 - PROBLEMS_SHOWN} more"
 
 
-def test_the_environment_wins(home: Path) -> None:
+def test_the_environment_overrides_the_file(home: Path) -> None:
     put(home, {"server": {"port": 1, "timeout": 7}})
     settings = load_settings(
         home,
@@ -257,7 +259,7 @@ _JSON = st.recursive(
 
 @examples(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.dictionaries(st.sampled_from(list(Settings.model_fields)) | st.text(), _JSON, max_size=5) | _JSON)
-def test_whatever_is_in_the_file_is_taken_or_refused_in_words(home: Path, tree: Any) -> None:
+def test_any_content_is_accepted_or_refused_with_e600(home: Path, tree: Any) -> None:
     put(home, tree)
     try:
         load_settings(home, {})

@@ -1,4 +1,4 @@
-"""What a reload says of a change."""
+"""Which changes a reload applies, and which need a restart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatd.config.reloading import NEEDS_RESTART, compare
+from chatd.config.reloading import NEEDS_RESTART, compare, in_force
 from chatd.config.schema import Settings
 
 
@@ -28,6 +28,13 @@ def test_changes(tree: dict[str, Any], applied: list[str], needs_restart: list[s
     old, new = Settings(), Settings.model_validate(tree)
     assert compare(old, new) == (applied, needs_restart)
     assert compare(new, old) == (applied, needs_restart)
+
+
+def test_a_reload_keeps_what_needs_a_restart() -> None:
+    new = Settings.model_validate({"server": {"port": 1, "timeout": 9}, "workers": {"count": 3}})
+    kept = in_force(Settings(), new)
+    assert compare(kept, new) == ([], ["server.port", "workers.count"])
+    assert kept.server.timeout == 9
 
 
 def test_every_key_that_needs_a_restart_exists() -> None:

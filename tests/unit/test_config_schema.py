@@ -1,4 +1,4 @@
-"""The settings: what the issue asks for by default, bounds on everything, sections that agree."""
+"""The settings: defaults, bounds on every number, consistency between sections."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_defaults() -> None:
     assert settings.filter.words == ["hack", "exploit", "drop", "delete"]
     assert settings.filter.mode == "words"
     assert (settings.limits.message_chars, settings.limits.over_length) == (500, "truncate")
-    periods = settings.monitor
-    assert (periods.sample_seconds, periods.stats_seconds, periods.console_seconds) == (5, 30, 10)
+    monitor = settings.monitor
+    assert (monitor.sample_seconds, monitor.stats_seconds, monitor.console_seconds) == (5, 30, 10)
     assert [room.name for room in settings.rooms] == ["#lobby"]
     assert settings.rooms[0].guests
     assert Settings.model_validate(json.loads(settings.model_dump_json())) == settings
@@ -129,17 +129,17 @@ def test_accepted(path: str, value: Any) -> None:
         ({"filter": {"exempt_roles": ["boss"]}}, "filter.exempt_roles: there is no role 'boss'"),
         ({"limits": {"per_role": {"boss": {}}}}, "limits.per_role: there is no role 'boss'"),
         ({"roles": {"permissions": {"admin": ["*"]}}}, "roles.default: there is no role 'user'"),
-        ({"rooms": []}, "rooms: #lobby must be among them"),
+        ({"rooms": []}, "rooms: must include #lobby"),
         ({"rooms": [{"name": "#lobby"}, {"name": "#lobby"}]}, "rooms: #lobby is there twice"),
         ({"security": {"encryption_enabled": False}}, "security.encryption_enabled: must be true unless"),
     ],
 )
-def test_sections_that_do_not_agree(tree: dict[str, Any], problem: str) -> None:
+def test_conflicting_sections(tree: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         Settings.model_validate(tree)
 
 
-def test_sections_that_agree() -> None:
+def test_consistent_sections() -> None:
     loopback = {"server": {"host": "127.0.0.1"}, "security": {"encryption_enabled": False}}
     assert not Settings.model_validate(loopback).security.encryption_enabled
     others = {
@@ -159,12 +159,12 @@ def test_not_loopback(host: str) -> None:
     assert not is_loopback(Settings().server.host)
 
 
-def test_rates_of_a_role() -> None:
+def test_rate_limits_of_a_role() -> None:
     limits = Settings().limits
     assert limits.for_role("admin").burst > limits.for_role("user").burst > limits.for_role("guest").burst
     assert limits.for_role("other") == limits.for_role("user")
 
 
-def test_settings_cannot_be_changed() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings().server.port = 1
