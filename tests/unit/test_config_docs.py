@@ -1,4 +1,4 @@
-"""docs/configuration.md matches the settings: every key, its default, bounds and when a change applies."""
+"""docs/configuration.md lists every key of the model with its default, bounds and when it takes effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatd.config.schema import Settings, settings_schema
 from chatd.policy.roles import PERMISSIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-# Placeholders for names that the admin chooses.
+# Placeholders that the page uses for free keys.
 PLACEHOLDERS = {"limits.per_role": "ROLE"}
 
 
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def expected() -> dict[str, Row]:
-    """Every key path of the model with the row that the page must have."""
+    """Every key path of the model, with the facts the page must give."""
     schema = settings_schema()
     return dict(_rows(schema, schema, "", Settings().model_dump(mode="json")))
 
@@ -61,7 +61,7 @@ def _model(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any] | No
 
 def _show(key: str, default: Any) -> str:
     if default is MISSING:
-        return "must be there"
+        return "required"
     if key in ("roles.permissions", "rooms", "limits.per_role"):
         return "below"
     return f"`{json.dumps(default)}`"
@@ -88,25 +88,24 @@ def _range(field: dict[str, Any]) -> str:
     return f"{low} to {field['maximum']:.0f}{step}"
 
 
-def written() -> dict[str, Row]:
-    """The rows of the page's tables."""
-    rows = re.findall(
-        r"^\| `([^`]+)` \| (.+?) \| (.+?) \| (\w+) \| .+ \|$", PAGE.read_text("utf-8"), re.MULTILINE
-    )
-    assert len({row[0] for row in rows}) == len(rows), "a key is there twice"
+def documented() -> dict[str, Row]:
+    """The entries of the page: - `key` (default; allowed; effect): meaning."""
+    page = " ".join(PAGE.read_text("utf-8").split())
+    rows = re.findall(r"- `([^`\s]+)` \(([^;]+); ([^;]+); (\w+)\): ", page)
+    assert len({row[0] for row in rows}) == len(rows), "a key is listed twice"
     return {key: Row(*row) for key, *row in rows}
 
 
-def test_the_page_lists_exactly_the_keys() -> None:
-    assert list(written()) == list(expected())
+def test_every_key_is_documented_and_no_other() -> None:
+    assert list(documented()) == list(expected())
 
 
 @pytest.mark.parametrize("key", expected())
-def test_the_row_of_a_key(key: str) -> None:
-    assert written()[key] == expected()[key]
+def test_key_has_its_default_bounds_and_effect(key: str) -> None:
+    assert documented()[key] == expected()[key]
 
 
-def test_defaults_in_json_blocks() -> None:
+def test_json_blocks_are_the_defaults() -> None:
     blocks = [
         json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     ]
@@ -118,11 +117,11 @@ def test_defaults_in_json_blocks() -> None:
         Settings.model_validate(block)
 
 
-def test_the_page_lists_every_permission() -> None:
-    told = dict(
+def test_every_permission_is_documented() -> None:
+    listed = dict(
         re.findall(r"^\| `([a-z]+(?:\.[a-z]+)?)` \| ([^|]+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     )
-    assert told == PERMISSIONS
+    assert listed == PERMISSIONS
 
 
 def test_every_key_has_a_description() -> None:
