@@ -93,9 +93,9 @@ class HubLink:
         """Tell the hub that a session has ended."""
         self._put(pack(["close", session.sid]))
 
-    def counts(self, counts: dict[str, int]) -> None:
-        """Report this worker's counters."""
-        self._put(pack(["counts", counts]))
+    def report_stats(self, stats: dict[str, int]) -> None:
+        """Report this worker's counters since its start."""
+        self._put(pack(["stats", stats]))
 
     def request(self, session: Session, label: int, payload: bytes, spec: Spec) -> bool:
         """Queue a request for `send`; False when the label is in use by a request still under way."""

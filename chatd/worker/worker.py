@@ -54,7 +54,7 @@ class Loop:
         self._inbox: deque[tuple[Callable[..., None], Session, bytes]] = deque()
         self._timers = Timers(self._sessions, self._delivery, self._close, float(settings.server.timeout))
         self._next_connect = 0.0
-        self._next_counts = 0.0
+        self._next_report = 0.0
         self._draining_until: float | None = None
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -110,7 +110,7 @@ class Loop:
             self._take_inbox()
             self._timers.run()
             self._flush_all()
-            self._send_counts()
+            self._report_stats()
         crash_point("worker.drain.done")
 
     def _ready(self, what: Any, mask: int) -> None:
@@ -335,16 +335,16 @@ class Loop:
         "leave": _leave,
     }
 
-    def _send_counts(self) -> None:
+    def _report_stats(self) -> None:
         now = time.monotonic()
-        if now >= self._next_counts:
-            self._next_counts = now + TICK_SECONDS
-            counts = {
+        if now >= self._next_report:
+            self._next_report = now + TICK_SECONDS
+            stats = {
                 "delivered": self._delivery.delivered,
                 "slow_consumers": self._delivery.slow_consumers,
                 "crypto_errors": self.crypto_errors,
             }
-            self.hub.counts(counts)
+            self.hub.report_stats(stats)
 
     # --- drain ---------------------------------------------------------------------------------
 
