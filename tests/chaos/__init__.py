@@ -1,4 +1,4 @@
-"""Real processes under load, faults at random moments and at named points, an independent checker.
+"""Trials that break a server under load; an independent checker then verifies the log.
 
-``python -m tests.chaos --help``; what the trials are and what they found: docs/reliability.md.
+Run ``python -m tests.chaos --help``. docs/reliability.md describes the trials and their results.
 """

@@ -1,4 +1,4 @@
-"""The trials as commands; each prints its seed first and its result as one JSON object."""
+"""Run one chaos trial: print its seed, then its result as a JSON object."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from tests.chaos import bigstart, kills, points, storm
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=None, help="default: a random one, printed")
-    parser.add_argument("--keep", action="store_true", help="keep the trial's folder in any case")
+    parser.add_argument("--seed", type=int, default=None, help="default: random")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the trial's folder even if nothing is found"
+    )
     trials = parser.add_subparsers(dest="trial", required=True)
-    trial = trials.add_parser("kills", help="random kill -9 and SIGSTOP of everything under load")
-    trial.add_argument("--kills", type=int, default=20)
-    trial.add_argument("--minutes", type=float, default=1e9, help="at most so long")
-    trial.add_argument("--talkers", type=int, default=6)
-    trial.add_argument("--window", type=int, default=16, help="messages of a client under way")
-    trial.add_argument("--pause", type=float, default=1.0, help="seconds between two faults, on average")
-    trial = trials.add_parser("points", help="a crash at every named point")
-    trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: all, one by one")
-    trial = trials.add_parser("storm", help="many clients whose server, hub or workers are killed")
+    trial = trials.add_parser("kills", help="kill or suspend random processes under load")
+    trial.add_argument("--kills", type=int, default=20, help="stop after this many; default: 20")
+    trial.add_argument("--minutes", type=float, default=1e9, help="time limit; default: none")
+    trial.add_argument("--talkers", type=int, default=6, help="clients that send without a pause; default: 6")
+    trial.add_argument("--window", type=int, default=16, help="unacknowledged messages per client")
+    trial.add_argument("--pause", type=float, default=1.0, help="mean seconds between faults")
+    trial = trials.add_parser("points", help="crash at every named crash point")
+    trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: every group in turn")
+    trial = trials.add_parser("storm", help="kill the server under many clients")
     trial.add_argument("--clients", type=int, default=1000)
-    trial.add_argument("--what", choices=("server", "workers", "hub"), default="server")
-    trial = trials.add_parser("bigstart", help="the hub's start on a long log")
+    trial.add_argument("--what", choices=("server", "workers", "hub"), default="server", help="what to kill")
+    trial = trials.add_parser("bigstart", help="time the hub's start on a long log")
     trial.add_argument("--events", type=int, default=1_000_000)
     return parser.parse_args()
 
@@ -60,7 +62,7 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
 
 
 def main() -> int:
-    """0: nothing was found; 1: something was, and the folder with all journals is kept."""
+    """Return 0, or 1 if there are findings; the folder with all journals is then kept."""
     options = _options()
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
     folder = Path(tempfile.mkdtemp(prefix=f"chatd-{options.trial}-"))
@@ -69,10 +71,10 @@ def main() -> int:
     results = _run(options, folder, seed)
     for result in results:
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
-    found = any(result["findings"] for result in results)
-    if not (found or options.keep):
+    has_findings = any(result["findings"] for result in results)
+    if not (has_findings or options.keep):
         shutil.rmtree(folder)
-    return int(found)
+    return int(has_findings)
 
 
 if __name__ == "__main__":

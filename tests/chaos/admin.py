@@ -1,4 +1,4 @@
-"""The admin of a trial: bans, mutes, changes roles and revokes devices all the time, and writes it down."""
+"""The admin of a trial: bans, mutes, changes roles, revokes devices, and records every act."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from chatctl.client import Client
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from tests.chaos.journal import Journal
-from tests.chaos.talker import THE_END
+from tests.chaos.talker import END_MARK
 
-ANSWER_SECONDS = 60.0
+REPLY_SECONDS = 60.0
 
 
 class Admin:
-    """``victims``: the user for each of ban, mute, role_set; ``devices`` of the user outcast are revoked."""
+    """``victims`` maps ban, mute and role_set to a user; ``devices`` of the user "outcast" get revoked."""
 
     def __init__(
         self,
@@ -32,23 +32,23 @@ class Admin:
         self._rng = rng
         self._victims = victims
         self._devices = devices
-        self._done = 0
+        self._act_count = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def make_rooms(self, rooms: list[str]) -> None:
-        """Connect, and make the rooms of the trial."""
+        """Connect, and create the rooms of the trial."""
         self._client.start()
         self._client.wait_connected(30.0)
         for room in rooms:
-            self._client.request("create", room=room, timeout=ANSWER_SECONDS)
+            self._client.request("create", room=room, timeout=REPLY_SECONDS)
 
     def begin(self) -> None:
-        """Go to work."""
+        """Start acting at random, on a thread."""
         self._thread.start()
 
     def end(self) -> None:
-        """No further acts; what is in force is taken back."""
+        """Stop acting, and lift every sanction."""
         self._stop.set()
         self._thread.join()
         for word, user in self._victims.items():
@@ -64,17 +64,17 @@ class Admin:
         self._client.close()
 
     def announce_end(self) -> None:
-        """Tell everybody that this was the last."""
+        """Announce the end of the trial to every client."""
         while True:
             try:
-                self._client.request("announce", body=THE_END, timeout=ANSWER_SECONDS)
+                self._client.request("announce", body=END_MARK, timeout=REPLY_SECONDS)
                 return
             except ChatdError as error:
                 if error.code != "E503":
                     raise
 
     def _work(self) -> None:
-        held: set[str] = set()
+        in_force: set[str] = set()
         while not self._stop.wait(self._rng.uniform(0.3, 1.5)):
             word = self._rng.choice(["ban", "mute", "role_set", "revoke"])
             if word == "revoke":
@@ -84,21 +84,21 @@ class Admin:
             user = self._victims[word]
             if word == "role_set":
                 self._act(word, user, role=self._rng.choice(["guest", "user"]))
-            elif word in held:
+            elif word in in_force:
                 self._act(f"un{word}", user)
-                held.discard(word)
+                in_force.discard(word)
             else:
                 self._act(word, user, reason="a trial")
-                held.add(word)
+                in_force.add(word)
 
     def _act(self, word: str, user: str, **fields: Any) -> None:
-        """One act; of unknown outcome when the server fell meanwhile. It is not asked twice."""
-        self._done += 1
-        number = self._done
+        """Do one act. It is not retried: if the server dies meanwhile, its outcome stays unknown."""
+        self._act_count += 1
+        number = self._act_count
         arg = fields.get("role") or fields.get("device") or ""
         self._journal.write("do", n=number, op=word, user=user, arg=arg)
         try:
-            self._client.request(word, user=user, timeout=ANSWER_SECONDS, **fields)
+            self._client.request(word, user=user, timeout=REPLY_SECONDS, **fields)
         except ChatdError as error:
             self._journal.write("failed", n=number, c=error.code)
         else:

@@ -1,4 +1,4 @@
-"""How long a hub takes to be back on a log of a million events: killed at once, and killed late."""
+"""Time the hub's recovery on a log of a million events: the first start, and starts after a kill."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from chatd.hub.recovery import clock
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from tests.chaos.journal import Journal
-from tests.chaos.stage import Stage
 from tests.chaos.summary import spread
+from tests.chaos.trial_server import TrialServer
 
 BATCH = 1_000
 STARTS = 10
 
 
 def run(folder: Path, *, events: int, seed: int) -> dict[str, Any]:
-    """Fill a log with ``events`` messages of 100 bytes, then kill its hub again and again; seconds."""
-    stage = Stage(folder / "home", Journal(folder / "faults.jsonl"))
-    stage.daemon.init()
-    fill(stage.home / "data", events)
+    """Fill a log with ``events`` messages of 100 bytes, then kill its hub repeatedly. Times in seconds."""
+    server = TrialServer(folder / "home", Journal(folder / "faults.jsonl"))
+    server.daemon.init()
+    fill(server.home / "data", events)
     began = time.monotonic()
-    stage.keep()
+    server.keep_running()
     try:
-        stage.wait_running()
+        server.wait_until_running()
         first = time.monotonic() - began
         for _ in range(STARTS):
-            time.sleep(2.0)  # healthy for a while: the restart is not delayed
-            stage.kill(["hub"])
-        stage.strike(["supervisor"], SIGKILL)
-        stage.wait_running()
-        recovered = [line["seconds"] for line in stage.daemon.log_lines() if line["event"] == "recovered"]
+            time.sleep(2.0)  # long enough to count as healthy, so that the restart is not delayed
+            server.kill(["hub"])
+        server.strike(["supervisor"], SIGKILL)
+        server.wait_until_running()
+        recovered = [line["seconds"] for line in server.daemon.log_lines() if line["event"] == "recovered"]
     finally:
-        stage.stop()
+        server.stop()
     return {
         "trial": "bigstart",
         "seed": seed,
         "events": events,
         "first_start": round(first, 3),
         "recovering": {"first": recovered[0], "later": spread(recovered[1:])},
-        "hub_back": spread(stage.recovered["hub"]),
+        "hub_back": spread(server.recovered["hub"]),
         "findings": {},
     }
 
 
 def fill(data: Path, count: int) -> None:
-    """Make a log that has ``count`` events, as fast as it goes."""
+    """Fill the log in ``data`` up to ``count`` events."""
     log = EventLog.open(data, now=clock())
     while log.head < count:
         log.append([_message(seq) for seq in range(log.head + 1, log.head + 1 + BATCH)])

@@ -1,9 +1,15 @@
-"""The judge of a trial: from the journals and the log alone, with no code of chatd.
+"""Judge a trial from its journals and the log alone, with no code of chatd.
 
-What it looks for is numbered as in docs/reliability.md: I1 acknowledged = in the log once; I2 nothing
-that nobody sent; I3 one order for all, each sender's own order; I4 unknown outcomes are in the log at
-most once; I5 acknowledged bans, mutes, roles, revocations hold; I6 nothing is shown to somebody who is
-not entitled; I7 the chain; I10 every incident is in the server's log.
+The rules are numbered as in docs/reliability.md:
+
+I1   an acknowledged message is in the log exactly once
+I2   the log and the clients have only messages that somebody sent
+I3   everybody sees one order, which keeps each sender's own order
+I4   a message of unknown outcome is in the log at most once
+I5   acknowledged bans, mutes, roles and revocations take effect
+I6   nobody is shown an event without being entitled to it
+I7   the hash chain is intact
+I10  every incident is in the server's log
 """
 
 from __future__ import annotations
@@ -18,11 +24,11 @@ from tests.chaos.journal import Line, read_journal
 from tests.chaos.log_chain import Event, Log, messages
 from tests.chaos.standing import Standing
 
-PUT_OUT = ("E206", "E207", "E208")  # revoked, banned, kicked
+EXPELLED_CODES = ("E206", "E207", "E208")  # revoked, banned, kicked
 
 
 class Finding(NamedTuple):
-    """Something that must not be: which rule, which class, and where."""
+    """A broken rule: its number, the kind of failure, and where."""
 
     rule: str
     kind: str
@@ -47,14 +53,14 @@ class Run:
         return (line for line in self.lines if line["k"] == kind)
 
     @property
-    def whole(self) -> bool:
-        """It ended by itself, after everything was answered and seen."""
+    def completed(self) -> bool:
+        """Whether it ended by itself, after it had seen every answer and event."""
         return any(line["k"] == "end" for line in self.lines[-1:])
 
 
 @dataclass
 class Verdict:
-    """``findings`` is empty when everything is as promised."""
+    """The findings, and how many of each thing were checked."""
 
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -64,18 +70,18 @@ class Verdict:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """All clients' journals (client-*.jsonl), runs of one client in their order."""
+    """Read the clients' journals (client-*.jsonl), sorted by client and run."""
     runs = []
     for path in folder.glob("client-*.jsonl"):
         lines = list(read_journal(path))
-        if lines:  # else killed before its first word
+        if lines:  # an empty journal: killed before its first line
             start = lines[0]
             runs.append(Run(start["who"], start["run"], start["durable"], start["cursor"], lines[1:]))
     return sorted(runs, key=lambda run: (run.who, run.run))
 
 
 def judge(log: Log, runs: list[Run], admin: Iterable[Line]) -> Verdict:
-    """Everything but I10 (see `incidents`)."""
+    """Check every rule except I10, which `incidents` checks."""
     verdict = Verdict()
     standing = Standing(log.events)
     if log.fault:
@@ -93,20 +99,20 @@ def judge(log: Log, runs: list[Run], admin: Iterable[Line]) -> Verdict:
     return verdict
 
 
-# --- I1, I2, I4: what is in the log ------------------------------------------------------------------
+# --- I1, I2, I4: messages in the log ------------------------------------------------------------------
 
 
 def _contents(verdict: Verdict, log: Log, runs: list[Run]) -> None:
     by_body: dict[str, list[Event]] = defaultdict(list)
     for event in messages(log.events):
         by_body[event.body["body"]].append(event)
-    tried: dict[str, Run] = {line["b"]: run for run in runs for line in run.of("try")}
-    _once(verdict, by_body, tried)
+    sent_by: dict[str, Run] = {line["b"]: run for run in runs for line in run.of("try")}
+    _once(verdict, by_body, sent_by)
     answered = set()
     for run in runs:
         for line in run.of("ack"):
             answered.add(line["b"])
-            _acknowledged(verdict, by_body, tried, line)
+            _acknowledged(verdict, by_body, sent_by, line)
         for line in run.of("no"):
             answered.add(line["b"])
             if line["b"] in by_body:
@@ -114,37 +120,39 @@ def _contents(verdict: Verdict, log: Log, runs: list[Run]) -> None:
     _unknown(verdict, by_body, runs, answered)
 
 
-def _once(verdict: Verdict, by_body: dict[str, list[Event]], tried: dict[str, Run]) -> None:
-    """Everything in the log was sent by its sender, and is there under one seq and one msg_id."""
+def _once(verdict: Verdict, by_body: dict[str, list[Event]], sent_by: dict[str, Run]) -> None:
+    """Each message in the log was sent by its sender, and has one seq and one msg_id."""
     ids = Counter((event.device, event.msg_id) for events in by_body.values() for event in events)
     for (device, msg_id), times in ids.items():
         if times > 1:
             verdict.add("I1", "duplicated", f"{device} {msg_id} is in the log {times} times")
     for body, events in by_body.items():
-        if body not in tried or tried[body].who != events[0].device:
-            verdict.add("I2", "unexpected", f"{body!r} at seq {events[0].seq}, sent by nobody")
+        if body not in sent_by or sent_by[body].who != events[0].device:
+            verdict.add("I2", "unexpected", f"{body!r} at seq {events[0].seq}, which its sender did not send")
         if len(events) > 1:
             verdict.add("I1", "duplicated", f"{body} at seq {[event.seq for event in events]}")
 
 
 def _acknowledged(
-    verdict: Verdict, by_body: dict[str, list[Event]], tried: dict[str, Run], ack: Line
+    verdict: Verdict, by_body: dict[str, list[Event]], sent_by: dict[str, Run], ack: Line
 ) -> None:
     verdict.counts["acknowledged"] += 1
     events = by_body.get(ack["b"], [])
     if not events:
-        user, counter = _parts(ack["b"])
-        where = _where(counter, (_parts(body)[1] for body in by_body if _parts(body)[0] == user))
-        verdict.add("I1", f"lost {where}", f"{ack['b']}, acknowledged as seq {ack['s']}")
+        user, counter = _split_body(ack["b"])
+        position = _position(
+            counter, (_split_body(body)[1] for body in by_body if _split_body(body)[0] == user)
+        )
+        verdict.add("I1", f"lost {position}", f"{ack['b']}, acknowledged as seq {ack['s']}")
     elif (events[0].seq, events[0].msg_id) != (ack["s"], ack["id"]):
         verdict.add("I1", "moved", f"{ack['b']} acknowledged as seq {ack['s']}, is seq {events[0].seq}")
-    if ack["b"] not in tried:
+    if ack["b"] not in sent_by:
         verdict.add("I2", "unexpected", f"an acknowledgement for {ack['b']}, which was not sent")
 
 
 def _unknown(verdict: Verdict, by_body: dict[str, list[Event]], runs: list[Run], answered: set[str]) -> None:
-    """Sent, and no answer was written down. What a durable client has kept must be in the log all the
-    same: its next run sends it again, unless the one before had the answer and was killed right then."""
+    """Messages without a recorded answer. One that a durable client kept must be in the log even so: the
+    client's next run resends it, unless the earlier run was killed just after it got the answer."""
     last = {run.who: run for run in runs}
     for run in runs:
         kept = {line["b"] for line in run.of("kept")}
@@ -152,34 +160,36 @@ def _unknown(verdict: Verdict, by_body: dict[str, list[Event]], runs: list[Run],
             if line["b"] in answered:
                 continue
             verdict.counts["unknown, in the log" if line["b"] in by_body else "unknown, not in the log"] += 1
-            if run.durable and line["b"] in kept - by_body.keys() and last[run.who].whole:
-                verdict.add("I1", "lost in the outbox", f"{line['b']} was kept and is not in the log")
+            if run.durable and line["b"] in kept - by_body.keys() and last[run.who].completed:
+                verdict.add(
+                    "I1", "lost in the outbox", f"{line['b']} was in the outbox and is not in the log"
+                )
 
 
-def _parts(body: str) -> tuple[str, int]:
+def _split_body(body: str) -> tuple[str, int]:
     user, _, counter = body.rpartition("-")
     return user, int(counter) if counter.isdigit() else -1
 
 
-def _where(counter: int, present: Iterable[int]) -> str:
-    there = sorted(present)
-    if not there or counter > there[-1]:
+def _position(counter: int, present: Iterable[int]) -> str:
+    counters = sorted(present)
+    if not counters or counter > counters[-1]:
         return "postfix"
-    return "prefix" if counter < there[0] else "middle"
+    return "prefix" if counter < counters[0] else "middle"
 
 
 # --- I3: order ---------------------------------------------------------------------------------------
 
 
 def _orders(verdict: Verdict, log: Log, runs: list[Run]) -> None:
-    """Each sender's messages in the order of sending: per client with an outbox on disk, else per run."""
+    """Messages are in the order of sending: per client if its outbox is on disk, else per run."""
     sender: dict[str, tuple[str, int]] = {}
     for run in runs:
         for line in run.of("try"):
             sender[line["b"]] = (run.who, 0 if run.durable else run.run)
     newest: dict[tuple[str, int], int] = {}
     for event in messages(log.events):
-        key, counter = sender.get(event.body["body"]), _parts(event.body["body"])[1]
+        key, counter = sender.get(event.body["body"]), _split_body(event.body["body"])[1]
         if key is None:
             continue
         if counter < newest.get(key, -1):
@@ -199,20 +209,22 @@ def _seen(verdict: Verdict, log: Log, run: Run) -> None:
         if event is None or event.kind != line["e"]:
             verdict.add("I2", "unexpected", f"{run.who} was shown a {line['e']} as seq {seq}, not in the log")
         elif event.kind == "message":
-            there = (event.room, event.body["body"], event.device)
-            if there != (line["r"], line["b"], line["f"]):
-                verdict.add("I2", "unexpected", f"{run.who} was shown {line['b']} as seq {seq}: {there}")
+            logged = (event.room, event.body["body"], event.device)
+            if logged != (line["r"], line["b"], line["f"]):
+                verdict.add(
+                    "I2", "unexpected", f"{run.who} was shown {line['b']} as seq {seq}, which is {logged}"
+                )
 
 
 def _ending(verdict: Verdict, run: Run) -> None:
-    """A client gives up for good only when it was put out."""
+    """A client gives up for good only if the server expelled it."""
     last = run.lines[-1] if run.lines else {"k": ""}
-    if last["k"] == "gave up" or (last["k"] == "ended" and last["c"] not in PUT_OUT):
+    if last["k"] == "gave up" or (last["k"] == "ended" and last["c"] not in EXPELLED_CODES):
         verdict.add("I1", "stuck", f"{run.who} run {run.run}: {last}")
 
 
 def _chains(runs: list[Run]) -> Iterator[list[Run]]:
-    """Runs that go on where the one before ended: all of a client that keeps its cursor, else each one."""
+    """Group runs that continue one another: all runs of a client with a cursor on disk, else each alone."""
     durable: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.durable:
@@ -223,20 +235,20 @@ def _chains(runs: list[Run]) -> Iterator[list[Run]]:
 
 
 def _complete(verdict: Verdict, log: Log, standing: Standing, chain: list[Run]) -> None:
-    """From where it began to its end, nothing of the rooms that it is in was left out. A run that was
-    killed ends with the last that it saw; one that ended by itself has seen everything."""
+    """A client missed no message of its rooms between its first and its last event. A killed run ends at
+    the last event it saw; a completed run must have seen the whole log."""
     begin = next((line["at"] for run in chain for line in run.of("live")), None)
     first = chain[0].cursor
     seen = {line["s"] for run in chain for line in run.of("see")}
     if begin is None and first is None:
         return
     start = first if first is not None else begin
-    for event in log.events[start : len(log.events) if chain[-1].whole else max(seen, default=0)]:
+    for event in log.events[start : len(log.events) if chain[-1].completed else max(seen, default=0)]:
         if event.kind == "message" and event.seq not in seen and standing.stays_in(chain[0].user, event):
             verdict.add("I3", "not shown", f"{chain[0].who} never saw seq {event.seq} in {event.room}")
 
 
-# --- I5, I6: who may ---------------------------------------------------------------------------------
+# --- I5, I6: permissions ---------------------------------------------------------------------------------
 
 
 def _entitled(verdict: Verdict, standing: Standing, run: Run) -> None:
@@ -244,7 +256,7 @@ def _entitled(verdict: Verdict, standing: Standing, run: Run) -> None:
     for line in run.lines:
         if line["k"] == "open":
             opened, live = line["head"], False
-            if why := standing.out(run.who, opened):
+            if why := standing.excluded(run.who, opened):
                 verdict.add("I5", "let in", f"{run.who} run {run.run} at head {opened}: {why}")
         elif line["k"] in ("live", "lagged", "gone"):
             live = line["k"] == "live"
@@ -266,7 +278,7 @@ _MADE = {
 
 
 def _sanctions(verdict: Verdict, standing: Standing, log: Log, admin: list[Line]) -> None:
-    """Every acknowledged act of the admin is in the log once, one of unknown outcome at most once."""
+    """Each acknowledged act of the admin is in the log once; one of unknown outcome at most once."""
     acknowledged = {line["n"] for line in admin if line["k"] == "did"}
     refused = {line["n"] for line in admin if line["k"] == "failed" and line["c"][:2] in ("E3", "E4")}
     least: Counter[tuple[str, str, str]] = Counter()
@@ -275,33 +287,33 @@ def _sanctions(verdict: Verdict, standing: Standing, log: Log, admin: list[Line]
         act = (_MADE[line["op"]], line["user"], line["arg"])
         least[act] += line["n"] in acknowledged
         most[act] += line["n"] not in refused
-    there = Counter(standing.acts)
+    logged = Counter(standing.acts)
     verdict.counts["moderation acknowledged"] = least.total()
-    for act in set(there) | set(least):
-        if there[act] < least[act]:
-            verdict.add("I5", "lost", f"{act}: {least[act]} acknowledged, {there[act]} in the log")
-        if there[act] > most[act]:
-            verdict.add("I5", "duplicated", f"{act}: {most[act]} asked for, {there[act]} in the log")
+    for act in set(logged) | set(least):
+        if logged[act] < least[act]:
+            verdict.add("I5", "lost", f"{act}: {least[act]} acknowledged, {logged[act]} in the log")
+        if logged[act] > most[act]:
+            verdict.add("I5", "duplicated", f"{act}: {most[act]} asked for, {logged[act]} in the log")
     for event in messages(log.events):
         if why := standing.silenced(event.device or "", event.seq):
             verdict.add("I5", "let speak", f"{event.device} at seq {event.seq}: {why}")
 
 
-# --- I10: the server's own log -----------------------------------------------------------------------
+# --- I10: the server's log files -----------------------------------------------------------------------
 
 
 def incidents(verdict: Verdict, faults: Iterable[Line], server_log: Iterable[Line], seconds: float) -> None:
-    """Every kill of a process left a line: its crash, or the start of the supervisor that came after."""
-    told = defaultdict(list)
+    """Each kill left a log line within ``seconds``: the crash, or the start of the next supervisor."""
+    logged = defaultdict(list)
     for line in server_log:
         name = {"up": "supervisor", "template_lost": "template"}.get(line["event"]) or line.get("child", "")
         if line["event"] in ("up", "template_lost", "child_crashed", "child_hung", "child_stopped"):
-            told[name].append(line["wall"])
-            told[name.partition("-")[0]].append(line["wall"])
+            logged[name].append(line["wall"])
+            logged[name.partition("-")[0]].append(line["wall"])
     for fault in faults:
         if fault["k"] != "kill":
             continue
         verdict.counts["kills"] += 1
         names = (fault["name"], "supervisor")
-        if not any(0 <= at - fault["wall"] + 0.01 <= seconds for name in names for at in told[name]):
+        if not any(0 <= at - fault["wall"] + 0.01 <= seconds for name in names for at in logged[name]):
             verdict.add("I10", "unlogged", f"the kill of {fault['name']} at {fault['wall']}")

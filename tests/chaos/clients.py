@@ -1,4 +1,4 @@
-"""The clients of a trial: processes that are started, killed, started again, and brought to their end."""
+"""Start, kill, restart and end the client processes of a trial."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.journal import read_journal
-from tests.chaos.stage import Stage
-from tests.chaos.talker import PATIENCE_SECONDS
+from tests.chaos.talker import TIMEOUT_SECONDS
+from tests.chaos.trial_server import TrialServer
 
 
 @dataclass
-class Part:
-    """What one client does: see `talker.Orders`. ``sturdy`` ones are never killed; a client that the
-    server put out (``put_out``) is started again as a person would do it."""
+class ClientSpec:
+    """What one client does; see `talker.RunSpec`. The trial kills it unless ``never_killed``. The server
+    may expel it if ``may_be_expelled``; it is then started again, as a person would do."""
 
     user: str
     device: str
@@ -26,57 +26,57 @@ class Part:
     durable: bool
     window: int
     pause: float
-    sturdy: bool = False
-    put_out: bool = False
+    never_killed: bool = False
+    may_be_expelled: bool = False
 
 
-class Cast:
-    """All clients."""
+class Clients:
+    """All clients of a trial."""
 
-    def __init__(self, stage: Stage, folder: Path, parts: list[Part]) -> None:
-        self._stage = stage
+    def __init__(self, server: TrialServer, folder: Path, specs: list[ClientSpec]) -> None:
+        self._server = server
         self._folder = folder
-        self._parts = parts
+        self._specs = specs
         self._runs: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._processes: dict[int, subprocess.Popen[str]] = {}
 
     def begin(self) -> None:
-        """Make the identities and start everybody."""
-        for number, part in enumerate(self._parts):
-            if not self._stage.daemon.identity(part.user, part.device).exists():
-                self._stage.daemon.add_user(part.user, device=part.device)
+        """Create missing identities and start every client."""
+        for number, spec in enumerate(self._specs):
+            if not self._server.daemon.identity(spec.user, spec.device).exists():
+                self._server.daemon.add_user(spec.user, device=spec.device)
             self._start(number)
 
     def _start(self, number: int) -> None:
-        part = self._parts[number]
+        spec = self._specs[number]
         run = self._runs[number] = self._runs.get(number, 0) + 1
         first = self._first_counter(number, run)
-        orders = {
-            "identity": str(self._stage.daemon.identity(part.user, part.device)),
+        run_spec = {
+            "identity": str(self._server.daemon.identity(spec.user, spec.device)),
             "journal": str(self._journal(number, run)),
-            "state": str(self._folder / f"state-{part.user}-{part.device}") if part.durable else "",
-            "rooms": part.rooms,
+            "state": str(self._folder / f"state-{spec.user}-{spec.device}") if spec.durable else "",
+            "rooms": spec.rooms,
             "run": run,
             "first": first,
-            "window": part.window,
-            "pause": part.pause,
+            "window": spec.window,
+            "pause": spec.pause,
         }
         self._processes[number] = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.talker", json.dumps(orders)],
+            [sys.executable, "-m", "tests.chaos.talker", json.dumps(run_spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],
-            env=self._stage.daemon.environ,
+            env=self._server.daemon.environ,
         )
 
     def _journal(self, number: int, run: int) -> Path:
-        part = self._parts[number]
-        return self._folder / f"client-{part.user}-{part.device}-{run}.jsonl"
+        spec = self._specs[number]
+        return self._folder / f"client-{spec.user}-{spec.device}-{run}.jsonl"
 
     def _first_counter(self, number: int, run: int) -> int:
-        """After the last that this client has tried; every client has a million numbers of its own."""
+        """The counter after the last message this client tried; each client has a million of its own."""
         counter = self._next.get(number, number * 1_000_000)
         if run > 1 and (path := self._journal(number, run - 1)).exists():
             tried = [line["b"] for line in read_journal(path) if line["k"] == "try"]
@@ -85,24 +85,26 @@ class Cast:
         return counter
 
     def kill_one(self, rng: random.Random) -> str:
-        """kill -9 of a client, and start it again."""
-        number = rng.choice([n for n, part in enumerate(self._parts) if not part.sturdy and not part.put_out])
+        """Kill -9 a random client and start it again."""
+        number = rng.choice(
+            [n for n, spec in enumerate(self._specs) if not spec.never_killed and not spec.may_be_expelled]
+        )
         self._processes[number].kill()
         self._reap(number)
         self._start(number)
-        return self._parts[number].user
+        return self._specs[number].user
 
-    def look_after(self) -> None:
-        """Start those again that the server has put out: a ban may be over, a revoked device must fail."""
-        for number, part in enumerate(self._parts):
-            if part.put_out and self._processes[number].poll() is not None:
+    def restart_expelled(self) -> None:
+        """Restart clients that the server expelled: a ban may be over, a revoked device must fail."""
+        for number, spec in enumerate(self._specs):
+            if spec.may_be_expelled and self._processes[number].poll() is not None:
                 self._reap(number)
                 self._start(number)
 
     def quiet(self) -> None:
-        """Nobody sends any more, and everybody has all answers."""
+        """Stop all sending, and wait until every client has its answers."""
         for process in self._processes.values():
-            self._tell(process)
+            self._order_end(process)
         waiting = [
             threading.Thread(target=process.stdout.readline, daemon=True)
             for process in self._processes.values()
@@ -111,34 +113,34 @@ class Cast:
         for thread in waiting:
             thread.start()
         for thread in waiting:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
 
     def end(self) -> list[str]:
-        """Wait for everybody to end; who did not."""
-        late = []
+        """Wait until every client has ended; return the users of those that did not."""
+        unfinished = []
         for number, process in self._processes.items():
             try:
-                process.wait(PATIENCE_SECONDS)
+                process.wait(TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
-                late.append(self._parts[number].user)
+                unfinished.append(self._specs[number].user)
         self.close()
-        return late
+        return unfinished
 
     def close(self) -> None:
-        """Nobody is left."""
+        """Kill the clients that still run."""
         for number, process in self._processes.items():
             if process.poll() is None:
                 process.kill()
             self._reap(number)
 
     @staticmethod
-    def _tell(process: subprocess.Popen[str]) -> None:
+    def _order_end(process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None
         try:
             process.stdin.write("end\n")
             process.stdin.flush()
         except OSError:
-            pass  # put out by the server already
+            pass  # expelled by the server, so it has ended
 
     def _reap(self, number: int) -> None:
         process = self._processes[number]

@@ -1,10 +1,10 @@
-"""The log, read and verified a second time: stdlib only, from the description in chatd/store/chain.py.
+"""A second reader and verifier of the log, written from chatd/store/chain.py with the stdlib only.
 
     link = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | body_hash)
     body_hash = SHA-256(salt | length | digest | body)
 
-seq u64, at i64, lengths u32 each, all big-endian; the length of NULL is 2^32 - 1; before the first entry
-stands SHA-256("chatd/log/1" 00 instance).
+seq is u64, at is i64, each length is u32, all big-endian; the length of NULL is 2^32 - 1. The first
+entry follows SHA-256("chatd/log/1" 00 instance).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Event(NamedTuple):
 
 
 class Log(NamedTuple):
-    """All entries in order, and what is wrong with the chain ("" if nothing is)."""
+    """All entries in order; ``fault`` says what is wrong with the chain, "" if nothing is."""
 
     events: list[Event]
     fault: str
 
 
 def read_log(data: Path, scratch: Path) -> Log:
-    """Read a log that nobody has open, by way of a copy."""
+    """Copy a log that no process has open to ``scratch``, and read the copy."""
     scratch.mkdir(parents=True, exist_ok=True)
     for name in ("events.db", "events.db-wal"):
         (scratch / name).unlink(missing_ok=True)
@@ -51,10 +51,10 @@ def read_log(data: Path, scratch: Path) -> Log:
         (instance,) = database.execute("SELECT value FROM meta WHERE key = 'instance'").fetchone()
         events, fault = [], ""
         previous = sha256(b"chatd/log/1\0" + instance).digest()
-        for want, row in enumerate(database.execute(_ROWS), 1):
+        for expected, row in enumerate(database.execute(_ROWS), 1):
             seq, _, kind, room, device, msg_id, _, _, _, body, chain = row
             if not fault:
-                fault = _fault(previous, want, row)
+                fault = _fault(previous, expected, row)
             previous = chain
             decoded = json.loads(body) if body is not None else {}
             events.append(Event(seq, kind, room, device, msg_id.hex() if msg_id else "", decoded))
@@ -62,10 +62,10 @@ def read_log(data: Path, scratch: Path) -> Log:
     return Log(events, fault)
 
 
-def _fault(previous: bytes, want: int, row: tuple[Any, ...]) -> str:
+def _fault(previous: bytes, expected: int, row: tuple[Any, ...]) -> str:
     seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain = row
-    if seq != want:
-        return f"entry {want} is missing, {seq} follows"
+    if seq != expected:
+        return f"entry {expected} is missing, {seq} follows"
     texts = [kind.encode(), room and room.encode(), device and device.encode(), msg_id]
     head = seq.to_bytes(8, "big") + at.to_bytes(8, "big", signed=True)
     head += b"".join(map(_length, texts))
@@ -82,5 +82,5 @@ def _length(part: bytes | None) -> bytes:
 
 
 def messages(events: list[Event]) -> Iterator[Event]:
-    """The entries that people wrote."""
+    """The entries that are messages."""
     return (event for event in events if event.kind == "message")

@@ -1,10 +1,10 @@
-"""One process of the storm's clients: python -m tests.chaos.observers CLIENTS IDENTITY...
+"""A process that holds some clients of the storm: python -m tests.chaos.observers CLIENTS IDENTITY...
 
-The clients are the product's own, with its jitter, each on a thread of its own. A thousand of them in one
-process would wait for one another's interpreter and not for the server. Commands and answers are JSON lines:
+Each is a real client with its own thread and reconnect jitter. A thousand in one process would wait for
+the interpreter lock instead of the server. Commands and answers are JSON lines:
 
-    {"do": "settled", "after": T}   when all have caught up after T (monotonic): {"back": [T, ...]}
-    {"do": "seen", "seqs": [...]}   when all have seen the last of these: {"wrong": how many saw others}
+    {"do": "settled", "after": T}   answered {"back": [T, ...]} when all have caught up after T (monotonic)
+    {"do": "seen", "seqs": [...]}   answered {"wrong": N} when all have seen the last seq; N saw others
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ SETTLE_SECONDS = 300.0
 SWITCH_SECONDS = 0.1
 
 
-class Listener:
-    """One client. Its I/O thread writes here; the rest is read when that has happened."""
+class Observer:
+    """One client. Its I/O thread writes the attributes; the main thread only reads them."""
 
     def __init__(self, identity: Path) -> None:
         self.client = Client(read_identity(identity))
         self.seen: list[int] = []
         self.caught_up = 0.0
-        self.client.on_event(self._note)
+        self.client.on_event(self._record)
 
-    def _note(self, event: object) -> None:
+    def _record(self, event: object) -> None:
         if isinstance(event, CaughtUp):
             self.caught_up = time.monotonic()
         elif isinstance(event, Message):
@@ -41,36 +41,38 @@ class Listener:
 
 
 def main(count: int, identities: list[Path]) -> None:
-    """Until the end of standard input."""
-    # A thread that waits for the interpreter looks for it so often; a hundred in each of ten processes
-    # took both cores from the server with that alone.
+    """Answer commands until the end of standard input."""
+    # Threads that wait for the interpreter lock wake up this often. At the default of 5 ms, a thousand
+    # clients keep both cores busy with that alone.
     sys.setswitchinterval(SWITCH_SECONDS)
-    listeners = [Listener(identities[n % len(identities)]) for n in range(count)]
+    observers = [Observer(identities[n % len(identities)]) for n in range(count)]
     try:
-        for listener in listeners:
-            listener.client.start()
+        for observer in observers:
+            observer.client.start()
         for line in sys.stdin:
-            print(json.dumps(_answer(listeners, json.loads(line))), flush=True)
+            print(json.dumps(_answer(observers, json.loads(line))), flush=True)
     finally:
-        for listener in listeners:
-            listener.client.close()
+        for observer in observers:
+            observer.client.close()
 
 
-def _answer(listeners: list[Listener], command: dict[str, Any]) -> dict[str, Any]:
+def _answer(observers: list[Observer], command: dict[str, Any]) -> dict[str, Any]:
     if command["do"] == "settled":
-        late = _until(listeners, lambda one: one.caught_up > command["after"])
-        return late or {"back": [one.caught_up for one in listeners]}
+        timeout = _wait_for_all(observers, lambda o: o.caught_up > command["after"])
+        return timeout or {"back": [o.caught_up for o in observers]}
     seqs = command["seqs"]
-    late = _until(listeners, lambda one: bool(one.seen) and one.seen[-1] >= seqs[-1])
-    return late or {"wrong": sum(one.seen != seqs for one in listeners)}
+    timeout = _wait_for_all(observers, lambda o: bool(o.seen) and o.seen[-1] >= seqs[-1])
+    return timeout or {"wrong": sum(o.seen != seqs for o in observers)}
 
 
-def _until(listeners: list[Listener], done: Callable[[Listener], bool]) -> dict[str, Any]:
+def _wait_for_all(observers: list[Observer], done: Callable[[Observer], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + SETTLE_SECONDS
-    while not all(map(done, listeners)):
+    while not all(map(done, observers)):
         if time.monotonic() > deadline:
-            connected = sum(one.client.connected for one in listeners)
-            return {"error": f"{connected} of {len(listeners)} clients are connected"}
+            connected = sum(o.client.connected for o in observers)
+            return {
+                "error": f"{connected} of {len(observers)} clients are connected after {SETTLE_SECONDS:.0f} s"
+            }
         time.sleep(0.05)
     return {}
 

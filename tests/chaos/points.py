@@ -1,4 +1,4 @@
-"""A crash at every named point of chatd/crashpoints.py, one after the other, under a conversation."""
+"""Crash at every named point of chatd/crashpoints.py, one at a time, during a conversation."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 from chatd.crashpoints import POINTS
 from tests.chaos.admin import Admin
-from tests.chaos.clients import Cast, Part
+from tests.chaos.clients import Clients, ClientSpec
 from tests.chaos.journal import Journal
 from tests.chaos.kills import WORKERS
-from tests.chaos.stage import Stage
 from tests.chaos.summary import judge_trial, summary
+from tests.chaos.trial_server import TrialServer
 
-# Passed hundreds of times a second by the conversation; the others by a start, a login or a command.
+# The conversation passes these hundreds of times a second; the other points need a start, login or command.
 _BUSY = (
     *("store.append", "store.mark", "hub.request", "hub.commit", "hub.flush"),
     *("worker.request", "worker.reply", "worker.flush"),
 )
-# Passes before the crash: the process has then served about three seconds, which keeps the restarts prompt.
+# Passes before the crash: about three seconds of service, long enough to restart without a delay.
 PASSES = (500, 700)
-HIT_SECONDS = 60.0
-# How long to wait before doing what leads to a point once more.
-AGAIN_SECONDS = 1.0
+FIRE_SECONDS = 60.0
+# Pause between two attempts to trigger a point.
+RETRIGGER_SECONDS = 1.0
 GROUPS = {
     "hub": [name for name in POINTS if name.startswith(("hub.", "store."))],
     "worker": [name for name in POINTS if name.startswith("worker.")],
@@ -35,7 +35,7 @@ GROUPS = {
 
 
 def crash_order(names: Sequence[str], rng: random.Random) -> list[str]:
-    """Busy points in turn with others: a process that was just crashed is crashed again as it starts."""
+    """Alternate busy points with others, so that a process that just crashed crashes again as it starts."""
     busy = [name for name in names if name.startswith(_BUSY)]
     other = [name for name in names if not name.startswith(_BUSY)]
     rng.shuffle(busy)
@@ -48,84 +48,88 @@ def crash_order(names: Sequence[str], rng: random.Random) -> list[str]:
 
 
 def run(folder: Path, *, names: Sequence[str], seed: int) -> dict[str, Any]:
-    """Crash at each of ``names``; the result, with the points that were never hit as findings."""
+    """Crash at each of ``names``. A point that never fires is a finding."""
     rng = random.Random(seed)
     order = crash_order(names, rng)
     fired = folder / "fired"
     fired.mkdir()
     passes = {name: rng.randint(*PASSES) if name.startswith(_BUSY) else 1 for name in order}
     journal = Journal(folder / "faults.jsonl")
-    stage = Stage(folder / "home", journal)
-    stage.daemon.init()
-    parts = [Part(f"user{n}", "laptop", ["#lobby"], n % 2 == 0, 4, 0.02) for n in range(4)]
-    cast = Cast(stage, folder, parts)
-    for part in parts:  # while nothing runs and nothing crashes
-        stage.daemon.add_user(part.user, device=part.device)
-    stage.daemon.environ["CHATD_CRASH_AT"] = ",".join(f"{name}:{passes[name]}" for name in order)
-    stage.daemon.environ["CHATD_CRASH_ONCE"] = str(fired)
-    admin = Admin(stage.daemon.identity("alice", "console"), Journal(folder / "admin.jsonl"), rng, {}, [])
+    server = TrialServer(folder / "home", journal)
+    server.daemon.init()
+    specs = [ClientSpec(f"user{n}", "laptop", ["#lobby"], n % 2 == 0, 4, 0.02) for n in range(4)]
+    clients = Clients(server, folder, specs)
+    for spec in specs:  # before anything can crash
+        server.daemon.add_user(spec.user, device=spec.device)
+    server.daemon.environ["CHATD_CRASH_AT"] = ",".join(f"{name}:{passes[name]}" for name in order)
+    server.daemon.environ["CHATD_CRASH_ONCE"] = str(fired)
+    admin = Admin(server.daemon.identity("alice", "console"), Journal(folder / "admin.jsonl"), rng, {}, [])
     missed = []
     try:
-        stage.keep()
-        cast.begin()
+        server.keep_running()
+        clients.begin()
         for name in order:
-            if not _hit(stage, fired / name):
+            if not _fire(server, fired / name):
                 missed.append(name)
                 (fired / name).touch()
-        stage.wait_running()
-        cast.quiet()
+        server.wait_until_running()
+        clients.quiet()
         admin.make_rooms([])
         admin.announce_end()
-        late = cast.end()
+        unfinished = clients.end()
     finally:
         admin.close()
-        cast.close()
-        stage.stop()
+        clients.close()
+        server.stop()
     for name in set(order) - set(missed):
         wall = (fired / name).stat().st_mtime
-        who = name.partition(".")[0].replace("store", "hub")
-        journal.write("kill", name=who, wall=wall)
-    verdict = judge_trial(folder, stage.home)
+        process = name.partition(".")[0].replace("store", "hub")
+        journal.write("kill", name=process, wall=wall)
+    verdict = judge_trial(folder, server.home)
     for name in missed:
         verdict.add("trial", "missed", name)
-    for user in late:
-        verdict.add("I1", "stuck", f"{user} did not come to its end")
+    for user in unfinished:
+        verdict.add("I1", "stuck", f"{user} did not end")
     return summary(verdict, trial="points", seed=seed, points=len(order) - len(missed))
 
 
-def _hit(stage: Stage, path: Path) -> bool:
-    """Wait until a point has fired, and do now and then what leads to it."""
-    lead = next((do for prefix, do in _LEADS.items() if path.name.startswith(prefix)), None)
-    deadline = time.monotonic() + HIT_SECONDS
-    again = time.monotonic() + AGAIN_SECONDS
+def _fire(server: TrialServer, path: Path) -> bool:
+    """Trigger a point until its file ``path`` exists; False if it does not fire in time."""
+    trigger = next((do for prefix, do in _TRIGGERS.items() if path.name.startswith(prefix)), None)
+    deadline = time.monotonic() + FIRE_SECONDS
+    next_attempt = time.monotonic() + RETRIGGER_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
             return False
-        if lead is not None and time.monotonic() > again and stage.status().get("state") == "running":
-            lead(stage)
-            again = time.monotonic() + AGAIN_SECONDS
+        if (
+            trigger is not None
+            and time.monotonic() > next_attempt
+            and server.status().get("state") == "running"
+        ):
+            trigger(server)
+            next_attempt = time.monotonic() + RETRIGGER_SECONDS
         time.sleep(0.02)
     return True
 
 
-def _strike(*names: str) -> Callable[[Stage], None]:
-    def lead(stage: Stage) -> None:
-        stage.strike(list(names), SIGKILL)
+def _strike(*names: str) -> Callable[[TrialServer], None]:
+    def trigger(server: TrialServer) -> None:
+        server.strike(list(names), SIGKILL)
 
-    return lead
-
-
-def _replay(stage: Stage) -> None:
-    """Something that is not a message, for the next start of the hub to apply."""
-    stage.daemon.add_user(f"late{time.monotonic_ns()}")
-    stage.strike(["hub"], SIGKILL)
+    return trigger
 
 
-def _ask(kind: str, **fields: object) -> Callable[[Stage], None]:
-    return lambda stage: stage.ask_once(kind, **fields)
+def _replay(server: TrialServer) -> None:
+    """Log a change of state, so that the next start of the hub has something to replay."""
+    server.daemon.add_user(f"late{time.monotonic_ns()}")
+    server.strike(["hub"], SIGKILL)
 
 
-_LEADS: dict[str, Callable[[Stage], None]] = {
+def _ask(kind: str, **fields: object) -> Callable[[TrialServer], None]:
+    return lambda server: server.try_request(kind, **fields)
+
+
+_TRIGGERS: dict[str, Callable[[TrialServer], None]] = {
     "store.open": _strike("hub"),
     "store.snapshot": _ask("restart"),
     "store.close": _ask("restart"),

@@ -1,4 +1,4 @@
-"""Who was banned, muted, revoked and a member of what at each seq, as the log tells it. Stdlib only."""
+"""Bans, mutes, revocations and memberships at each seq, derived from the log. Stdlib only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERYONE = "*"
 
 
 class Span(NamedTuple):
-    """From the event that began it to the one that ended it, both included."""
+    """The seqs of the events that began and ended it, and the reason."""
 
     begin: int
     end: int
@@ -20,7 +20,7 @@ class Span(NamedTuple):
 
 
 class _Spans:
-    """Spans by key, built by walking the log once."""
+    """Spans by key, built in one pass over the log."""
 
     def __init__(self) -> None:
         self._done: dict[str, list[Span]] = defaultdict(list)
@@ -35,12 +35,12 @@ class _Spans:
             self._done[key].append(Span(begin, seq, why))
 
     def of(self, key: str) -> list[Span]:
-        still = [Span(self._open[key][0], _FOREVER, self._open[key][1])] if key in self._open else []
-        return self._done[key] + still
+        unfinished = [Span(self._open[key][0], _FOREVER, self._open[key][1])] if key in self._open else []
+        return self._done[key] + unfinished
 
 
 class Standing:
-    """``acts`` are the admin's acts as (kind, user, device or role or "")."""
+    """``acts`` lists the admin's acts as (kind, user, device or role or "")."""
 
     def __init__(self, events: list[Event]) -> None:
         self.acts: list[tuple[str, str, str]] = []
@@ -68,31 +68,31 @@ class Standing:
         elif kind == "parted":
             self._members.end(f"{user} {body['room']}", seq)
 
-    def _outs(self, who: str) -> list[Span]:
+    def _exclusions(self, who: str) -> list[Span]:
         return self._banned.of(who.partition("/")[0]) + self._revoked.of(who)
 
-    def out(self, who: str, head: int) -> str:
-        """Why ``who`` could not be let in when the log had reached ``head``; "" if nothing was against it."""
-        return next((span.why for span in self._outs(who) if span.begin <= head < span.end), "")
+    def excluded(self, who: str, head: int) -> str:
+        """Why ``who`` had to be refused when the log had reached ``head``; "" if there was no reason."""
+        return next((span.why for span in self._exclusions(who) if span.begin <= head < span.end), "")
 
     def cut_between(self, who: str, opened: int, seq: int) -> str:
-        """Why a session that was let in at head ``opened`` had ended before ``seq``; "" if it had not."""
-        return next((span.why for span in self._outs(who) if opened < span.begin < seq), "")
+        """Why a session opened at head ``opened`` must have ended before ``seq``; "" if none."""
+        return next((span.why for span in self._exclusions(who) if opened < span.begin < seq), "")
 
     def silenced(self, who: str, seq: int) -> str:
-        """Why ``who`` could not write at ``seq``; "" if nothing was against it."""
-        spans = self._muted.of(who.partition("/")[0]) + self._outs(who)
+        """Why ``who`` was not allowed to write at ``seq``; "" if there was no reason."""
+        spans = self._muted.of(who.partition("/")[0]) + self._exclusions(who)
         return next((span.why for span in spans if span.begin < seq < span.end), "")
 
     def may_read(self, user: str, room: str, seq: int, live: bool) -> bool:
-        """Whether ``user`` may be shown event ``seq`` of ``room``: live as a member at that very seq, in
-        a resume as a member then or later (who is in a room may read its history)."""
+        """Whether ``user`` may see event ``seq`` of ``room``: live, if a member at that seq; on resume, if a
+        member then or later, because members may read a room's history."""
         if room == EVERYONE:
             return True
         spans = self._members.of(f"{user} {room}")
         return any(seq <= span.end and (span.begin <= seq or not live) for span in spans)
 
     def stays_in(self, user: str, event: Event) -> bool:
-        """Whether ``user`` was in the event's room then, and never left it until the end."""
+        """Whether ``user`` was in the event's room then and stayed until the end of the log."""
         spans = self._members.of(f"{user} {event.room}")
         return bool(spans) and spans[-1].end == _FOREVER and spans[-1].begin <= event.seq

@@ -1,7 +1,7 @@
-"""A whole server restarted under many clients: how long until each of them is back and has missed nothing.
+"""Kill a server under many clients; time how long each takes to be back, and check that it missed nothing.
 
-The clients are in processes of their own (see `listeners`). Before the kill, while it is down and afterwards
-somebody keeps talking.
+The clients run in separate processes (see `observers`). One client keeps sending before, during and after
+the outage.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from tests.chaos.journal import Journal
 from tests.chaos.observers import SETTLE_SECONDS
-from tests.chaos.stage import Stage
 from tests.chaos.summary import spread
+from tests.chaos.trial_server import TrialServer
 
 USERS = 20
 ROOM = "#lobby"
 TALK_PAUSE = 0.5
-# Clients of one process; at several hundred they wait for its interpreter.
-TOGETHER = 100
+# With several hundred in one process, clients wait for its interpreter lock.
+CLIENTS_PER_PROCESS = 100
 
 
-class Crowd:
-    """All clients, in as many processes as they need."""
+class ObserverPool:
+    """All observing clients, spread over processes."""
 
     def __init__(self, clients: int, identities: list[Path]) -> None:
-        sizes = [min(TOGETHER, clients - start) for start in range(0, clients, TOGETHER)]
+        sizes = [
+            min(CLIENTS_PER_PROCESS, clients - start) for start in range(0, clients, CLIENTS_PER_PROCESS)
+        ]
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.observers", str(size), *map(str, identities)],
@@ -45,7 +47,7 @@ class Crowd:
         ]
 
     def ask(self, do: str, **arguments: Any) -> list[dict[str, Any]]:
-        """The answers of all processes. Raises AssertionError when clients do not get there."""
+        """Ask all processes; return their answers. Raises AssertionError if clients time out."""
         for process in self._processes:
             assert process.stdin
             process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
@@ -53,14 +55,14 @@ class Crowd:
         answers = []
         for process in self._processes:
             assert process.stdout
-            answer = json.loads(process.stdout.readline() or '{"error": "a process of clients has ended"}')
+            answer = json.loads(process.stdout.readline() or '{"error": "an observer process has ended"}')
             if "error" in answer:
                 raise AssertionError(answer["error"])
             answers.append(answer)
         return answers
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect all clients and end their processes."""
         for process in self._processes:
             assert process.stdin
             process.stdin.close()
@@ -71,30 +73,30 @@ class Crowd:
 
 
 def run(folder: Path, *, clients: int, what: str, seed: int) -> dict[str, Any]:
-    """``what``: kill the whole "server", its "workers", or its "hub". Times are seconds after the kill."""
-    stage = Stage(folder / "home", Journal(folder / "faults.jsonl"))
-    crowd: Crowd | None = None
+    """Kill ``what``: "server", "workers" or "hub". Times in the result are seconds after the kill."""
+    server = TrialServer(folder / "home", Journal(folder / "faults.jsonl"))
+    pool: ObserverPool | None = None
     try:
-        stage.begin()
-        identities = [stage.daemon.add_user(f"user{n}") for n in range(USERS)]
-        crowd = Crowd(clients, identities)
-        crowd.ask("settled", after=0.0)
-        talker = _Talker(stage.daemon.identity("alice", "console"))
+        server.begin()
+        identities = [server.daemon.add_user(f"user{n}") for n in range(USERS)]
+        pool = ObserverPool(clients, identities)
+        pool.ask("settled", after=0.0)
+        talker = _Talker(server.daemon.identity("alice", "console"))
         time.sleep(3.0)
         names = {"server": ["supervisor"], "hub": ["hub"], "workers": ["worker-1", "worker-2"]}[what]
         killed = time.monotonic()
-        stage.kill(names)
+        server.kill(names)
         up = time.monotonic() - killed
         if what == "hub":
-            time.sleep(2.0)  # nobody is disconnected: the worker says "lagged", the clients resume
-        back = [at - killed for part in crowd.ask("settled", after=killed) for at in part["back"]]
+            time.sleep(2.0)  # clients stay connected: the worker sends "lagged" and they resume
+        back = [at - killed for part in pool.ask("settled", after=killed) for at in part["back"]]
         sent = talker.stop()
-        # All listened before the first was sent.
-        wrong = sum(part["wrong"] for part in crowd.ask("seen", seqs=sent))
+        # Every observer was live before the first message.
+        wrong = sum(part["wrong"] for part in pool.ask("seen", seqs=sent))
     finally:
-        if crowd is not None:
-            crowd.close()
-        stage.stop()
+        if pool is not None:
+            pool.close()
+        server.stop()
     return {
         "trial": "storm",
         "what": what,
@@ -108,7 +110,7 @@ def run(folder: Path, *, clients: int, what: str, seed: int) -> dict[str, Any]:
 
 
 class _Talker:
-    """Says something twice a second; `stop` gives the seqs of all of it."""
+    """Send a message twice a second; `stop` returns their seqs."""
 
     def __init__(self, identity: Path) -> None:
         self._client = Client(read_identity(identity), live=False)

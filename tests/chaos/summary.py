@@ -1,4 +1,4 @@
-"""What a trial found, as one JSON object and in words."""
+"""Judge a finished trial and summarize it as one JSON object."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.chaos.checker import Verdict, incidents, judge, read_runs
 from tests.chaos.journal import Line, read_journal
 from tests.chaos.log_chain import read_log
 
-SHOWN = 10
-# How long after a kill its line in the server's log may come: a stopped supervisor reads it late.
+MAX_DETAILS = 10
+# A kill must be logged within this time; a suspended supervisor logs it late.
 INCIDENT_SECONDS = 20.0
 
 
 def judge_trial(folder: Path, home: Path) -> Verdict:
-    """Judge what is in a trial's folder and in the home of its stopped server."""
+    """Judge the journals in ``folder`` and the log in ``home``. The server must be stopped."""
     log = read_log(home / "data", folder / "copy")
     admin = folder / "admin.jsonl"
     verdict = judge(log, read_runs(folder), read_journal(admin) if admin.exists() else ())
@@ -37,28 +37,28 @@ def _server_log(home: Path) -> Iterator[Line]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that ``share`` of them do not exceed; 0 for none."""
+    """The smallest value that at least a ``share`` of the values do not exceed; 0 for no values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0.0
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """count, p50, p99, max; in seconds."""
-    figures = {
+    """Return count, p50, p99 and max of times in seconds."""
+    points = {
         "p50": percentile(values, 0.5),
         "p99": percentile(values, 0.99),
         "max": max(values, default=0.0),
     }
-    return {"count": len(values), **{name: round(value, 3) for name, value in figures.items()}}
+    return {"count": len(values), **{name: round(value, 3) for name, value in points.items()}}
 
 
 def summary(verdict: Verdict, **more: Any) -> dict[str, Any]:
-    """The result for docs/lab/reliability-journal.md."""
-    classes = Counter(f"{finding.rule} {finding.kind}" for finding in verdict.findings)
+    """The result as docs/lab/reliability-journal.md records it."""
+    kinds = Counter(f"{finding.rule} {finding.kind}" for finding in verdict.findings)
     return {
         "date": time.strftime("%Y-%m-%d"),
         **more,
         **verdict.counts,
-        "findings": dict(classes),
-        "first": [finding.detail for finding in verdict.findings[:SHOWN]],
+        "findings": dict(kinds),
+        "first": [finding.detail for finding in verdict.findings[:MAX_DETAILS]],
     }

@@ -1,10 +1,10 @@
-"""One client process of a trial: says "user-counter" as fast as its window allows, writes everything down.
+"""One client process of a trial: sends "user-counter" as fast as its window allows, and records it all.
 
     python -m tests.chaos.talker '{"identity": ..., "journal": ..., ...}'
 
-It runs until a line comes on its standard input; then it waits for its last answers, writes ``quiet``
-on its standard output, waits until it has seen the announcement `THE_END`, and ends. It may be killed
-at any moment and started again as the next run.
+It sends until it reads a line on standard input. It then waits for its last answers, prints ``quiet``,
+waits for the announcement `END_MARK`, and ends. It may be killed at any moment and started again as the
+next run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from chatd.pki.identity import read_identity
 from chatd.proto import events as ev
 from tests.chaos.journal import Journal
 
-THE_END = "the end of the trial"
-PATIENCE_SECONDS = 120.0
+END_MARK = "the end of the trial"
+TIMEOUT_SECONDS = 120.0
 EXIT_REFUSED = 3
 
 
-class Orders(NamedTuple):
-    """What one run does. ``first``: the first counter; ``window``: how many messages may wait for their
-    answer; ``pause``: seconds between two; ``state``: folder of the outbox and cursor, "" for none."""
+class RunSpec(NamedTuple):
+    """What one run does. ``first``: the first counter; ``window``: how many messages may be unanswered;
+    ``pause``: seconds between messages; ``state``: folder of the outbox and cursor, "" for none."""
 
     identity: str
     journal: str
@@ -42,30 +42,30 @@ class Orders(NamedTuple):
 
 
 class Talker:
-    """The process' one client."""
+    """The only client of this process."""
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-        identity = read_identity(Path(orders.identity))
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        identity = read_identity(Path(spec.identity))
         self._user = identity.user
-        self._journal = Journal(Path(orders.journal))
-        self._client = Client(identity, state=Path(orders.state) if orders.state else None)
+        self._journal = Journal(Path(spec.journal))
+        self._client = Client(identity, state=Path(spec.state) if spec.state else None)
         self._journal.write(
             "start",
             who=f"{identity.user}/{identity.device}",
-            run=orders.run,
+            run=spec.run,
             cursor=self._client.cursor,
-            durable=bool(orders.state),
+            durable=bool(spec.state),
         )
-        self._slots = threading.Semaphore(orders.window)
+        self._slots = threading.Semaphore(spec.window)
         self._stop = threading.Event()
-        self._saw_end = threading.Event()
-        self._over = threading.Event()
+        self._end_seen = threading.Event()
+        self._listener_done = threading.Event()
 
     def run(self) -> int:
-        """Until told to end (0), or until the server will not have this client (EXIT_REFUSED)."""
+        """Run until ordered to end and return 0, or EXIT_REFUSED if the server refuses this client."""
         threading.Thread(target=self._listen, daemon=True).start()
-        threading.Thread(target=self._wait_for_order, daemon=True).start()
+        threading.Thread(target=self._await_end_order, daemon=True).start()
         self._client.start()
         try:
             self._enter_rooms()
@@ -74,20 +74,20 @@ class Talker:
         except ChatdError:
             pass
         self._client.close()
-        self._over.wait(10.0)
-        if (error := self._client.error) is not None and error.code != "E607":  # E607: we closed it
+        self._listener_done.wait(10.0)
+        if (error := self._client.error) is not None and error.code != "E607":  # E607: closed by us
             self._journal.write("ended", c=error.code, why=error.reason)
             return EXIT_REFUSED
-        self._journal.write("end" if self._saw_end.is_set() else "gave up")
+        self._journal.write("end" if self._end_seen.is_set() else "gave up")
         return 0
 
     def _enter_rooms(self) -> None:
-        for room in self._orders.rooms:
-            self._patiently("join", room=room)
+        for room in self._spec.rooms:
+            self._request_until_answered("join", room=room)
 
-    def _patiently(self, kind: str, **fields: Any) -> None:
-        """Ask until there is an answer; one that says no is an answer."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def _request_until_answered(self, kind: str, **fields: Any) -> None:
+        """Repeat a request until it is answered; a refusal is an answer."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
                 self._client.request(kind, timeout=30.0, **fields)
@@ -100,47 +100,47 @@ class Talker:
                 time.sleep(0.1)
 
     def _talk(self) -> None:
-        counter = self._orders.first
+        counter = self._spec.first
         while not self._stop.is_set():
             if not self._slots.acquire(timeout=0.1):
                 if self._client.error is not None:
                     raise self._client.error
                 continue
-            body, room = f"{self._user}-{counter}", self._orders.rooms[counter % len(self._orders.rooms)]
+            body, room = f"{self._user}-{counter}", self._spec.rooms[counter % len(self._spec.rooms)]
             counter += 1
             self._journal.write("try", b=body, r=room)
             sent = self._client.send(room, body)
             self._journal.write("kept", b=body, id=sent.msg_id)
-            self._stop.wait(self._orders.pause)
+            self._stop.wait(self._spec.pause)
 
     def _drain(self) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while self._client.unsent and time.monotonic() < deadline:
             time.sleep(0.02)
         sys.stdout.write("quiet\n")
         sys.stdout.flush()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._saw_end.wait(0.2) and self._client.error is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not self._end_seen.wait(0.2) and self._client.error is None and time.monotonic() < deadline:
             pass
 
-    def _wait_for_order(self) -> None:
+    def _await_end_order(self) -> None:
         sys.stdin.readline()
         self._stop.set()
 
     def _listen(self) -> None:
         for event in self._client.events():
-            self._note(event)
-        self._over.set()
+            self._record(event)
+        self._listener_done.set()
 
-    def _note(self, event: object) -> None:
+    def _record(self, event: object) -> None:
         write = self._journal.write
         if isinstance(event, ev.Message):
             sender = f"{event.user}/{event.device}"
             write("see", s=event.seq, e="message", r=event.room, b=event.body, f=sender)
         elif isinstance(event, ev.Logged):
             write("see", s=event.seq, e=event.type, r=getattr(event, "room", "*"))
-            if isinstance(event, ev.Announcement) and event.body == THE_END:
-                self._saw_end.set()
+            if isinstance(event, ev.Announcement) and event.body == END_MARK:
+                self._end_seen.set()
         elif isinstance(event, Acknowledged):
             write("ack", b=event.sent.body, s=event.sent.wait(0).seq, id=event.sent.msg_id)
             self._slots.release()
@@ -148,9 +148,9 @@ class Talker:
             write("no", b=event.sent.body, c=event.error.code)
             self._slots.release()
         else:
-            self._note_connection(event)
+            self._record_connection(event)
 
-    def _note_connection(self, event: object) -> None:
+    def _record_connection(self, event: object) -> None:
         if isinstance(event, Connected):
             self._journal.write("open", head=event.welcome.head)
         elif isinstance(event, CaughtUp):
@@ -162,7 +162,7 @@ class Talker:
 
 
 def main() -> None:
-    sys.exit(Talker(Orders(**json.loads(sys.argv[1]))).run())
+    sys.exit(Talker(RunSpec(**json.loads(sys.argv[1]))).run())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The short setting of the chaos trials; ``make chaos`` is the long one (docs/reliability.md)."""
+"""Short chaos trials; ``make chaos`` runs the long one (docs/reliability.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatd.crashpoints import POINTS
 from tests.chaos import kills, points
 
 KILLS = int(os.environ.get("CHATD_TEST_KILLS", "20"))
-# Anew each time, and in the assertion's message: a failure is replayed with it.
+# Random; set it to the seed in a failure's message to replay that failure.
 SEED = int(os.environ.get("CHATD_TEST_SEED", "0")) or secrets.randbelow(1_000_000)
 CHATD = Path(__file__).parents[2] / "chatd"
 
@@ -30,7 +30,7 @@ def test_a_crash_at_every_named_point(tmp_path: Path, group: str) -> None:
     assert result["findings"] == {}, result
 
 
-def test_the_table_of_points_is_the_code() -> None:
+def test_the_table_lists_every_crash_point_in_the_code() -> None:
     used = [
         name
         for path in CHATD.rglob("*.py")

@@ -1,4 +1,4 @@
-"""The checker of the chaos trials finds what it is there for: a sound trial, then one planted fault each."""
+"""The chaos checker accepts a sound trial, and finds each planted fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.storelog import filled
 
 
 class Trial:
-    """A small sound trial, made by hand: two talkers in #war, one user who is banned for a while."""
+    """A small, sound, handmade trial: two talkers in #war, and a user who is banned for a while."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -80,15 +80,15 @@ class Trial:
         self.log(kind, user=user, **({"role": arg} if arg else {}))
         self.admin.append({"k": "did", "n": number})
 
-    def take_out(self, body: str) -> None:
-        """An entry gone from the log, those after it moved up; nobody has seen it."""
-        gone = next(e for e in self.events if e.body.get("body") == body)
-        self.events = [e for e in self.events if e is not gone]
+    def remove(self, body: str) -> None:
+        """Remove an entry from the log and close the gap; nobody has seen it."""
+        removed = next(e for e in self.events if e.body.get("body") == body)
+        self.events = [e for e in self.events if e is not removed]
         self.events = [e._replace(seq=n) for n, e in enumerate(self.events, 1)]
         for run in (self.alice, self.bob, self.eve):
-            run.lines = [line for line in run.lines if not (line["k"] == "see" and line["s"] == gone.seq)]
+            run.lines = [line for line in run.lines if not (line["k"] == "see" and line["s"] == removed.seq)]
             for line in run.lines:
-                if line.get("s", 0) > gone.seq:
+                if line.get("s", 0) > removed.seq:
                     line["s"] -= 1
 
     def judged(self) -> Verdict:
@@ -103,7 +103,7 @@ def _index(run: Run, kind: str, **fields: Any) -> int:
     )
 
 
-def test_a_sound_trial() -> None:
+def test_a_sound_trial_has_no_findings() -> None:
     verdict = Trial().judged()
     assert verdict.findings == []
     assert verdict.counts["acknowledged"] == 10
@@ -111,7 +111,7 @@ def test_a_sound_trial() -> None:
 
 
 def _lost(body: str) -> Callable[[Trial], None]:
-    return lambda trial: trial.take_out(body)
+    return lambda trial: trial.remove(body)
 
 
 def _second_copy(trial: Trial) -> None:
@@ -123,7 +123,7 @@ def _same_id(trial: Trial) -> None:
     trial.log("message", room="#war", body="alice-9", by="alice/laptop", msg_id="id-alice-2")
 
 
-def _of_nobody(trial: Trial) -> None:
+def _sent_by_nobody(trial: Trial) -> None:
     trial.log("message", room="#war", body="mallory-1", by="mallory/x", msg_id="id-m")
 
 
@@ -132,7 +132,7 @@ def _under_another_name(trial: Trial) -> None:
     trial.log("message", room="#war", body="alice-9", by="bob/laptop", msg_id="id-9")
 
 
-def _refused_but_there(trial: Trial) -> None:
+def _refused_but_logged(trial: Trial) -> None:
     trial.line(trial.alice, "try", b="alice-9", r="#war")
     trial.line(trial.alice, "no", b="alice-9", c="E400")
     trial.log("message", room="#war", body="alice-9", by="alice/laptop", msg_id="id-9")
@@ -227,9 +227,9 @@ PLANTED = [
     (_other_seq, "I1", "moved"),
     (_left_in_outbox, "I1", "lost in the outbox"),
     (_gave_up, "I1", "stuck"),
-    (_of_nobody, "I2", "unexpected"),
+    (_sent_by_nobody, "I2", "unexpected"),
     (_under_another_name, "I2", "unexpected"),
-    (_refused_but_there, "I2", "unexpected"),
+    (_refused_but_logged, "I2", "unexpected"),
     (_shown_other_text, "I2", "unexpected"),
     (_shown_before_commit, "I2", "unexpected"),
     (_out_of_order, "I3", "reordered"),
@@ -264,7 +264,7 @@ def test_a_planted_fault_is_found(plant: Callable[[Trial], None], rule: str, kin
         ("UPDATE events SET chain = zeroblob(32) WHERE seq = 30", "entry 30 does not fit"),
     ],
 )
-def test_the_chain_is_recomputed(tmp_path: Path, statement: str, fault: str) -> None:
+def test_the_chain_is_verified(tmp_path: Path, statement: str, fault: str) -> None:
     filled(tmp_path / "data", 60).close()
     with sqlite3.connect(tmp_path / "data" / "events.db") as database:
         database.execute(statement or "SELECT 1")
@@ -292,7 +292,7 @@ def test_a_kill_must_be_in_the_server_log(lines: list[Line], found: int) -> None
     assert [finding.rule for finding in verdict.findings] == ["I10"] * found
 
 
-def test_a_kill_of_the_template_must_be_there_too() -> None:
+def test_a_kill_of_the_template_must_be_in_the_server_log() -> None:
     kill: Line = {"k": "kill", "name": "template", "wall": 100.0}
     for event, found in (("template_lost", 0), ("child_crashed", 1)):
         verdict = Verdict()
@@ -300,7 +300,7 @@ def test_a_kill_of_the_template_must_be_there_too() -> None:
         assert len(verdict.findings) == found
 
 
-def test_a_journal_whose_writer_was_killed(tmp_path: Path) -> None:
+def test_an_unfinished_last_line_of_a_journal_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "client.jsonl"
     journal = Journal(path)
     journal.write("try", b="alice-1", r="#war")

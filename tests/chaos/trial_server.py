@@ -1,4 +1,4 @@
-"""The server of a trial: a home of its own, signals to its processes, and a stand-in for systemd."""
+"""The server of a trial: its home, signals to its processes, and a stand-in for systemd."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.chaos.journal import Journal
 from tests.support.daemon import Daemon
 
 POLL_SECONDS = 0.01
-BACK_SECONDS = 60.0
-_MUCH = {"messages_per_second": 100_000, "burst": 100_000}
+RECOVERY_SECONDS = 60.0
+_UNLIMITED = {"messages_per_second": 100_000, "burst": 100_000}
 SETTINGS = {
-    "CHATD_LIMITS__PER_ROLE": json.dumps({"admin": _MUCH, "user": _MUCH, "guest": _MUCH}),
+    "CHATD_LIMITS__PER_ROLE": json.dumps({"admin": _UNLIMITED, "user": _UNLIMITED, "guest": _UNLIMITED}),
     "CHATD_SERVER__MAX_CONNECTIONS": "5000",
     "CHATD_LOGGING__MAX_BYTES": "10000000000",
     "CHATD_LIMITS__SESSIONS_PER_USER": "5000",
@@ -33,8 +33,8 @@ SETTINGS = {
 }
 
 
-class Stage:
-    """One home. Whatever kills the supervisor, a new one is started at once, as systemd would."""
+class TrialServer:
+    """A server whose supervisor is restarted at once whenever it dies, as systemd would do."""
 
     def __init__(self, home: Path, journal: Journal, **environ: str) -> None:
         self.daemon = Daemon(home, **SETTINGS, **environ)
@@ -48,19 +48,19 @@ class Stage:
         self._keeper: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Make the home and keep a server running in it until `stop`."""
+        """Create the home and keep a server running in it until `stop`."""
         self.daemon.init()
-        self.keep()
-        self.wait_running()
+        self.keep_running()
+        self.wait_until_running()
 
-    def keep(self) -> None:
-        """Start the server and start it again whenever its supervisor is gone."""
+    def keep_running(self) -> None:
+        """Start the server, and restart it whenever its supervisor ends."""
         self._over.clear()
         self._wanted.set()
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper = threading.Thread(target=self._restart_loop, daemon=True)
         self._keeper.start()
 
-    def _keep(self) -> None:
+    def _restart_loop(self) -> None:
         command = [sys.executable, "-m", "chatd.supervisor", "--home", str(self.home), "--foreground"]
         output = self.home / "console.log"
         while self._wanted.is_set():
@@ -78,32 +78,32 @@ class Stage:
         self._over.set()
 
     def stop(self) -> None:
-        """Drain and end the server for good."""
+        """Drain and stop the server for good."""
         self._wanted.clear()
-        deadline = time.monotonic() + BACK_SECONDS
+        deadline = time.monotonic() + RECOVERY_SECONDS
         while not self._over.wait(0.05) and time.monotonic() < deadline:
             try:
                 ask(self.home, {"type": "stop"}, 30.0)
             except ChatdError:
                 continue
-        assert self._over.is_set(), "the server does not stop"
+        assert self._over.is_set(), f"the server did not stop in {RECOVERY_SECONDS:.0f} s"
 
-    def ask_once(self, kind: str, **fields: object) -> None:
-        """A request to the supervisor, which may crash over it."""
+    def try_request(self, kind: str, **fields: object) -> None:
+        """Send a request to the supervisor and ignore failures: the request may crash it."""
         try:
             ask(self.home, {"type": kind, **fields}, 60.0)
         except ChatdError:
             pass
 
     def status(self) -> dict[str, Any]:
-        """The supervisor's status; empty when none answers."""
+        """The supervisor's status; empty if none answers."""
         try:
             return ask(self.home, {"type": "status"}, 2.0)
         except ChatdError:
             return {}
 
     def pids(self) -> dict[str, int]:
-        """name -> pid of every process that runs now."""
+        """Map the name of each running process to its pid."""
         return self._pids_in(self.status())
 
     def _pids_in(self, status: dict[str, Any]) -> dict[str, int]:
@@ -116,17 +116,17 @@ class Stage:
             **{child["name"]: child["pid"] for child in status["children"] if child["pid"]},
         }
 
-    def wait_running(self) -> dict[str, int]:
-        """Wait until everything runs; the pids."""
-        self._until(lambda: self.status().get("state") == "running", "the server to run")
+    def wait_until_running(self) -> dict[str, int]:
+        """Wait until the status is "running"; return the pids."""
+        self._wait_until(lambda: self.status().get("state") == "running", "the server to run")
         return self.pids()
 
     def strike(self, names: list[str], number: signal.Signals) -> dict[str, int]:
-        """Send a signal to processes; the pids that got it."""
+        """Signal processes by name; return the pids of those that got the signal."""
         pids = self.pids()
         struck = {}
         for name in names:
-            wall = round(time.time(), 3)  # before: the server may have logged it when kill(2) returns
+            wall = round(time.time(), 3)  # taken first: the server may log the death before kill(2) returns
             if name in pids and _send(pids[name], number):
                 struck[name] = pids[name]
                 word = {signal.SIGKILL: "kill", signal.SIGSTOP: "stop"}.get(number, "cont")
@@ -135,24 +135,25 @@ class Stage:
         return struck
 
     def kill(self, names: list[str]) -> int:
-        """kill -9, and take the time until everything runs again; how many were killed."""
-        alone = "" if self.daemon.template() else " without template"
+        """Kill -9 processes, time the recovery, and return how many were killed."""
+        suffix = "" if self.daemon.template() else " without template"
         before = time.monotonic()
         struck = self.strike(names, signal.SIGKILL)
         if not struck:
             return 0
-        self.wait_replaced(struck)
+        self.wait_until_replaced(struck)
         seconds = time.monotonic() - before
-        if len(struck) == 1 and "template" not in struck:  # which is replaced a minute later, on purpose
-            name = next(iter(struck))
-            kind = name.partition("-")[0] + alone * (name != "supervisor")  # which brings its own
+        if len(struck) == 1 and "template" not in struck:  # replaced after a minute by design
+            (name,) = struck
+            # A new supervisor brings a new template.
+            kind = name.partition("-")[0] + ("" if name == "supervisor" else suffix)
             self.recovered.setdefault(kind, []).append(seconds)
             self._journal.write("back", name=name, after=round(seconds, 3))
         return len(struck)
 
-    def wait_replaced(self, struck: dict[str, int]) -> None:
-        """Wait until everything runs, and nothing of it is one of these."""
-        self._until(lambda: self._replaced(struck), f"{list(struck)} to be replaced")
+    def wait_until_replaced(self, struck: dict[str, int]) -> None:
+        """Wait until the server runs without any of the ``struck`` pids."""
+        self._wait_until(lambda: self._replaced(struck), f"{list(struck)} to be replaced")
 
     def _replaced(self, struck: dict[str, int]) -> bool:
         status = self.status()
@@ -161,8 +162,8 @@ class Stage:
         return not set(self._pids_in(status).values()) & set(struck.values())
 
     @contextmanager
-    def frozen(self, name: str) -> Iterator[None]:
-        """SIGSTOP, and in the end SIGCONT to that very process, if there still is one."""
+    def suspended(self, name: str) -> Iterator[None]:
+        """SIGSTOP a process, and SIGCONT it afterwards; does nothing if there is no such process."""
         pid = self.pids().get(name)
         try:
             handle = os.pidfd_open(pid) if pid else None
@@ -174,16 +175,16 @@ class Stage:
         try:
             self.strike([name], signal.SIGSTOP)
             yield
-            with suppress(ProcessLookupError):  # it has been replaced meanwhile
+            with suppress(ProcessLookupError):  # it was replaced meanwhile
                 signal.pidfd_send_signal(handle, signal.SIGCONT)
         finally:
             os.close(handle)
 
-    def _until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + BACK_SECONDS
+    def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + RECOVERY_SECONDS
         while not condition():
             if time.monotonic() > deadline:
-                raise AssertionError(f"waited {BACK_SECONDS:.0f} s in vain for {what}: {self.status()}")
+                raise AssertionError(f"waited {RECOVERY_SECONDS:.0f} s for {what}: {self.status()}")
             time.sleep(POLL_SECONDS)
 
 
