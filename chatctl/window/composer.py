@@ -22,14 +22,14 @@ class Composer(ttk.Frame):
     """``submit`` gets the input, which is emptied afterwards even if it is refused."""
 
     def __init__(
-        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], completing: TabCycle
+        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], tab_cycle: TabCycle
     ) -> None:
         super().__init__(parent)
         self._theme = theme
         self._submit = submit
         self._history: deque[str] = deque(maxlen=HISTORY_LIMIT)
         self._back = 0  # steps back in the history; 0 is new input
-        self._completing = completing
+        self._tab_cycle = tab_cycle
         self._candidates = ttk.Label(self, style="Quiet.TLabel")
         self._frame = tk.Frame(self, borderwidth=0, highlightthickness=1)
         self._frame.pack(side="left", fill="x", expand=True)
@@ -37,8 +37,8 @@ class Composer(ttk.Frame):
         self.text.pack(fill="x", expand=True)
         self._hint = tk.Label(self.text, anchor="w", cursor="xterm", borderwidth=0, padx=0, pady=0)
         self._hint.bind("<Button-1>", lambda _: self.text.focus_set())
-        self.button = ttk.Button(self, text="Send", style="Accent.TButton", command=self._send)
-        self.button.pack(side="left", padx=(8, 0), anchor="s")
+        button = ttk.Button(self, text="Send", style="Accent.TButton", command=self._send)
+        button.pack(side="left", padx=(8, 0), anchor="s")
         for key in ("<Return>", "<KP_Enter>"):
             self.text.bind(key, self._send)
         for key in ("<Shift-Return>", "<Control-Return>", "<Alt-Return>"):
@@ -105,14 +105,14 @@ class Composer(ttk.Frame):
 
     def _complete(self, by: int) -> str:
         """Insert the next candidate for the word before the cursor; without any, move the focus."""
-        completion = self._completing.step(self.text.get("1.0", "insert"), by)
+        completion = self._tab_cycle.step(self.text.get("1.0", "insert"), by)
         if completion is None:
             return self._move_focus(by)
         removed, inserted = completion
         self.text.delete(f"insert - {removed} chars", "insert")
         self.text.insert("insert", inserted)
         self._fit()
-        if offered := self._completing.offered:
+        if offered := self._tab_cycle.offered:
             more = ["\u2026"] if len(offered) > CANDIDATES_SHOWN else []
             self._candidates.configure(text="   ".join(offered[:CANDIDATES_SHOWN] + more))
             self._candidates.pack(side="top", fill="x", before=self._frame)
@@ -121,7 +121,7 @@ class Composer(ttk.Frame):
     def _stop_completing(self, event: tk.Event[tk.Text]) -> None:
         # Shift-Tab steps back through the candidates; pressing Shift must not end that.
         if event.keysym not in ("Tab", "ISO_Left_Tab", "Shift_L", "Shift_R"):
-            self._completing.stop()
+            self._tab_cycle.stop()
             self._candidates.pack_forget()
 
     def _move_focus(self, by: int) -> str:

@@ -28,7 +28,7 @@ class MessageView(ttk.Frame):
         self._bar.pack(side="right", fill="y")
         self.text.pack(side="left", fill="both", expand=True)
         self.text.bind("<Configure>", self._resized)
-        self._following = True
+        self.following = True  # whether the newest message stays visible
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
@@ -51,7 +51,7 @@ class MessageView(ttk.Frame):
             "role": {"foreground": p.warn, "font": theme.small},
             "time": {"foreground": p.quiet, "font": theme.small},
             "body": indent,
-            "called": {**indent, "background": p.mention},
+            "mention": {**indent, "background": p.mention},
             "pending": {**indent, "foreground": p.quiet},
             "mark": {"foreground": p.quiet, "font": theme.small},
             "quote": {**indent, "foreground": p.quiet, "font": theme.italic},
@@ -71,11 +71,11 @@ class MessageView(ttk.Frame):
     def show(self, name: str, blocks: list[Block]) -> None:
         """Draw a conversation, replacing only the blocks that differ from those shown."""
         if name != self._name:
-            self._name, self._following = name, True
+            self._name, self.following = name, True
         replacements = splices(self._shown, blocks)
         if not replacements:
             return
-        following, text = self._following, self.text
+        following, text = self.following, self.text
         first_line, _, column = text.index("@0,0").partition(".")
         height, line, moved = self._y_of(f"{first_line}.{column}"), int(first_line), False
         text.configure(state="normal")
@@ -98,7 +98,7 @@ class MessageView(ttk.Frame):
         top = 1 + line_count(self._shown[:begin])
         removed = line_count(self._shown[begin:end])
         self.text.delete(f"{top}.0", f"{top + removed}.0")
-        parts = [part for block in new for tag, words in block.parts for part in (words, tag)]
+        parts = [part for block in new for tag, text in block.parts for part in (text, tag)]
         if parts:
             self.text.insert(f"{top}.0", *parts)
         return top, line_count(new) - removed
@@ -110,7 +110,7 @@ class MessageView(ttk.Frame):
 
     def to_end(self) -> None:
         """Scroll to the newest message and follow new ones."""
-        self._following = True
+        self.following = True
         self.text.see("end")
         self.text.yview_moveto(1.0)
 
@@ -119,17 +119,12 @@ class MessageView(ttk.Frame):
         at = next((place for place, block in enumerate(self._shown) if block.seq == seq), None)
         if at is None:
             return False
-        self._following = False
+        self.following = False
         top = 1 + line_count(self._shown[:at])
         self.text.see(f"{top}.0")
         self.text.tag_remove("found", "1.0", "end")
         self.text.tag_add("found", f"{top}.0", f"{top + line_count(self._shown[at : at + 1])}.0")
         return True
-
-    @property
-    def following(self) -> bool:
-        """Whether the newest message is visible and stays so."""
-        return self._following
 
     def page(self, pages: int) -> None:
         """Scroll by pages; up if negative."""
@@ -137,10 +132,10 @@ class MessageView(ttk.Frame):
 
     def _scrolled(self, first: float, last: float) -> None:
         self._bar.set(first, last)
-        self._following = float(last) >= 1.0
+        self.following = float(last) >= 1.0
         if float(first) <= 0.0:
             self._on_top()
 
     def _resized(self, _: object) -> None:
-        if self._following:
+        if self.following:
             self.after_idle(self.to_end)

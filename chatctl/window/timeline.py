@@ -124,7 +124,7 @@ def _message(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
         time = (("time", f"  {_time(row)}"),) if row.at else ()
         head = ((render.name_style(row.user, me), row.user), *role, *time, ("head", "\n"))
     quote = (("quote", f"\u21b3 {row.quote}\n"),) if row.quote else ()
-    style = "pending" if row.kind == "pending" else "called" if row.mentions_me else "body"
+    style = "pending" if row.kind == "pending" else "mention" if row.mentions_me else "body"
     mark = (("mark", "  \u2026 sending\n"),) if row.kind == "pending" else ()
     return (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
 

@@ -110,7 +110,7 @@ class Window:
 
     def save_drafts(self) -> None:
         """Save all unsent input, the current conversation's first."""
-        drafts = {self._drawn: ""} | {one.name: one.draft for one in self.model.conversations.values()}
+        drafts = {self._drawn: ""} | {name: known.draft for name, known in self.model.conversations.items()}
         if typed := self.composer.value:
             drafts[self._drawn] = typed
         self._drafts.save(drafts)
@@ -153,12 +153,12 @@ class Window:
     def _draw_rooms(self) -> None:
         items = [
             ListItem(
-                one.name,
-                self.model.title(one.name),
-                str(one.unread) if one.unread else "",
-                "mention" if one.mentions else "unread" if one.unread else "",
+                listed.name,
+                self.model.title(listed.name),
+                str(listed.unread) if listed.unread else "",
+                "mention" if listed.mentions else "unread" if listed.unread else "",
             )
-            for one in self.model.listed()
+            for listed in self.model.listed()
         ]
         self.layout.rooms.show(items, self.model.current)
 
@@ -173,17 +173,17 @@ class Window:
 
     def _draw_members(self) -> None:
         here = self.model.here
-        members = sorted(here.members.values(), key=lambda one: (STATE_ORDER.get(one.state, 2), one.user))
+        members = sorted(here.members.values(), key=lambda m: (STATE_ORDER.get(m.state, 2), m.user))
         # Without a connection, every state is out of date and drawn grey.
         tags = {} if here.members_as_of else {"online": "", "away": "away"}
         items = [
-            ListItem(one.user, one.user, one.role if one.role != "user" else "", tags.get(one.state, "quiet"))
-            for one in members
+            ListItem(m.user, m.user, m.role if m.role != "user" else "", tags.get(m.state, "quiet"))
+            for m in members
         ]
         if here.members_as_of:
             heading = f"Members as of {clock_of(here.members_as_of)[:5]}Z"
         else:
-            present = sum(one.state != "offline" for one in members)
+            present = sum(m.state != "offline" for m in members)
             heading = f"Members: {present} of {len(members)} here"
         self.layout.members.heading = heading if members else ""
         self.layout.members.show(items)

@@ -26,17 +26,17 @@ class ChatWindow:
         self.id = screen.window(title, before)
         screen.focus(self.id)
 
-    def at(self, room: str) -> None:
+    def wait_for_room(self, room: str) -> None:
         """Wait until the window shows a conversation."""
         wait_until(lambda: self.room == room, what=f"a window at {room}")
 
-    def go(self, name: str) -> None:
+    def go_to(self, name: str) -> None:
         """Go to a conversation by keyboard: "lobby" or "@bob"."""
         self.screen.focus(self.id)
         self.screen.keys("ctrl+k")
         self.screen.type(name)
         self.screen.keys("Return")
-        self.at(name if name.startswith("@") else f"#{name}")
+        self.wait_for_room(name if name.startswith("@") else f"#{name}")
 
     @property
     def room(self) -> str:
@@ -58,7 +58,7 @@ class ChatWindow:
                 return
         raise AssertionError(f"no click at x = {x}, y in {ys} had an effect")
 
-    def shows(self, text: str) -> str:
+    def wait_for_text(self, text: str) -> str:
         """Wait until the message area contains a text; return the whole area."""
 
         def area() -> str:
@@ -89,13 +89,15 @@ class ChatWindow:
 
 @contextmanager
 def chat_window(
-    screen: Display, daemon: Daemon, user: str, *more: str, title: str = "chatd", device: str = "laptop"
+    screen: Display, daemon: Daemon, user: str, room: str = "lobby", device: str = "laptop"
 ) -> Iterator[ChatWindow]:
-    """Open a user's window; kill its process in the end."""
-    before = screen.windows(title)
+    """Open a user's window in a room and wait for it; kill its process at the end."""
+    before = screen.windows("chatd")
     identity = str(daemon.identity(user, device))
-    with window_process(screen, daemon.environ, "--identity", identity, *more) as process:
-        yield ChatWindow(screen, process, title, before)
+    with window_process(screen, daemon.environ, "--identity", identity, "--room", room) as process:
+        window = ChatWindow(screen, process, "chatd", before)
+        window.wait_for_room(f"#{room}")
+        yield window
 
 
 @contextmanager

@@ -19,11 +19,11 @@ def save(folder: Path, drafts: dict[str, str]) -> Path:
 
 def test_saved_drafts_are_read_again(tmp_path: Path) -> None:
     drafts = {"#lobby": "half\na \U0001f468\u200d\U0001f469 thought", "@alice,bob": "psst"}
-    path = save(tmp_path / "made", {**drafts, "#war": " \n"})
-    assert Drafts(tmp_path / "made").saved == drafts
+    path = save(tmp_path / "state", {**drafts, "#war": " \n"})
+    assert Drafts(tmp_path / "state").saved == drafts
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [one.name for one in path.parent.iterdir()] == [FILE_NAME]
-    save(tmp_path / "made", {})
+    assert [file.name for file in path.parent.iterdir()] == [FILE_NAME]
+    save(tmp_path / "state", {})
     assert not path.exists()
 
 

@@ -25,19 +25,17 @@ def read_drafts(path: Path) -> dict[str, str]:
 def test_drafts_are_restored_and_sent_once(screen: Display, daemon: Daemon, bob: Client) -> None:
     path = state_folder(read_identity(daemon.identity("carol")), daemon.environ) / FILE_NAME
     bob.request("create", room="#attic")
-    with chat_window(screen, daemon, "carol", "--room", "attic") as window:
-        window.at("#attic")
-        window.shows("carol joined #attic")
+    with chat_window(screen, daemon, "carol", room="attic") as window:
+        window.wait_for_text("carol joined #attic")
         screen.type("half a thought")
-        window.go("lobby")
+        window.go_to("lobby")
         screen.type("another")
         screen.keys("shift+Return")
         screen.type("half")
         window.quit()
     assert read_drafts(path) == {"#lobby": "another\nhalf", "#attic": "half a thought"}
     assert path.stat().st_mode & 0o777 == 0o600
-    with chat_window(screen, daemon, "carol", "--room", "attic") as window:
-        window.at("#attic")
+    with chat_window(screen, daemon, "carol", room="attic") as window:
         window.say(", finished")
         assert wait_for_message(bob, "half a thought, finished").room == "#attic"
         # Drafts are saved while the window runs: it may be killed.
@@ -50,11 +48,10 @@ def test_drafts_are_restored_and_sent_once(screen: Display, daemon: Daemon, bob:
         window.process.kill()
         window.process.wait(WAIT)
     with chat_window(screen, daemon, "carol") as window:
-        window.at("#lobby")
-        window.shows("carol")
+        window.wait_for_text("carol")
         screen.keys("Return")
         assert wait_for_message(bob, "another\nhalf").room == "#lobby"
-        window.go("attic")
+        window.go_to("attic")
         screen.keys("Return")
         assert wait_for_message(bob, "typed before the end").room == "#attic"
         window.quit()

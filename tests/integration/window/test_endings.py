@@ -31,28 +31,26 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be test
 
 def test_a_kicked_user_sees_by_whom_and_why(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#garden")
-    with chat_window(screen, daemon, "carol", "--room", "garden") as window:
-        window.at("#garden")
-        window.shows("carol joined #garden")
+    with chat_window(screen, daemon, "carol", room="garden") as window:
+        window.wait_for_text("carol joined #garden")
         daemon.chatctl("kick", "carol", "--room", "garden", "--reason", "trod on flowers", "--yes")
-        window.at("#lobby")
-        window.shows("you were put out of #garden by alice: trod on flowers\n")
+        window.wait_for_room("#lobby")
+        window.wait_for_text("you were put out of #garden by alice: trod on flowers\n")
         daemon.chatctl("kick", "carol", "--reason", "and again", "--yes")
-        assert ": and again; come back later" in window.shows("the connection ended: carol is kicked")
+        assert ": and again; come back later" in window.wait_for_text("the connection ended: carol is kicked")
         daemon.chatctl("unban", "carol")
         window.quit()
 
 
 def test_other_members_see_a_kick_and_a_ban(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "carol") as window:
-        window.at("#lobby")
-        window.shows("bob")
+        window.wait_for_text("bob")
         for command, options in (("kick", ()), ("ban", ("--reason", "rough words"))):
             with Client(read_identity(daemon.identity("bob"))) as again:
                 again.wait_connected(WAIT)
                 daemon.chatctl(command, "bob", *options, "--yes")
             daemon.chatctl("unban", "bob")
-        assert "bob was kicked by alice\n" in window.shows("bob was banned by alice: rough words\n")
+        assert "bob was kicked by alice\n" in window.wait_for_text("bob was banned by alice: rough words\n")
         window.quit()
 
 
@@ -205,6 +203,6 @@ def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon,
             return window.room == "#lobby"
 
         wait_until(accepted, seconds=60.0, what="a window at #lobby")
-        window.shows("grace joined #lobby")
+        window.wait_for_text("grace joined #lobby")
     assert read_identity(config / "identity.pem").user == "grace"
     assert (config / "identity.pem.old").exists()

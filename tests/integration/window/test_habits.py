@@ -21,8 +21,7 @@ OTHER = {"light": "dark", "dark": "light"}
 
 def test_tab_completes_and_redacted_messages_disappear(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "alice", device="console") as window:
-        window.at("#lobby")
-        window.shows("bob")
+        window.wait_for_text("bob")
         screen.type("for bo")
         screen.keys("Tab")
         window.say("done")
@@ -30,11 +29,11 @@ def test_tab_completes_and_redacted_messages_disappear(screen: Display, daemon: 
         screen.type("/top")
         screen.keys("Tab")
         window.say("by completion")
-        window.shows("alice set the topic of #lobby: by completion")
+        window.wait_for_text("alice set the topic of #lobby: by completion")
         secret = bob.send("#lobby", "a password by mistake").wait(WAIT)
-        window.shows("a password by mistake")
+        window.wait_for_text("a password by mistake")
         window.say(f"/redact {secret.seq} by mistake")
-        shown = window.shows(f"alice erased message {secret.seq}: by mistake")
+        shown = window.wait_for_text(f"alice erased message {secret.seq}: by mistake")
         assert "a password" not in shown
         # Ctrl+A selects everything, typing replaces it. F6 moves the focus where Tab would complete.
         screen.type("old words")
@@ -46,10 +45,9 @@ def test_tab_completes_and_redacted_messages_disappear(screen: Display, daemon: 
 
 def test_typing_replaces_refused_input(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "alice", device="console") as window:
-        window.at("#lobby")
-        window.shows("bob")
+        window.wait_for_text("bob")
         window.say("/jion #lobby")
-        window.shows("there is no command /jion; did you mean /join?")
+        window.wait_for_text("there is no command /jion; did you mean /join?")
         window.say("said after it")
         assert wait_for_message(bob, "said after it").user == "alice"
         screen.keys("Up", "Up", "Home", "Delete")
@@ -57,7 +55,7 @@ def test_typing_replaces_refused_input(screen: Display, daemon: Daemon, bob: Cli
         assert wait_for_message(bob, "jion #lobby").user == "alice"
         # A refused message returns to the input; typing replaces it.
         window.say("please drop it")
-        window.shows("not sent: please drop it")
+        window.wait_for_text("not sent: please drop it")
         window.say("kindly")
         assert wait_for_message(bob, "kindly").user == "alice"
         window.quit()
@@ -76,8 +74,8 @@ def test_mentions_notify_the_desktop_until_switched_off(
         before = screen.windows("chatd")
         with window_process(screen, environ, "--identity", identity) as process:
             window = ChatWindow(screen, process, "chatd", before)
-            window.at("#lobby")
-            window.shows("bob")
+            window.wait_for_room("#lobby")
+            window.wait_for_text("bob")
             screen.unfocus()
             unread = window.unread
             bob.send("@alice", "look at <this>").wait(WAIT)
@@ -96,10 +94,9 @@ def test_mentions_notify_the_desktop_until_switched_off(
 
 def test_a_banned_user_can_connect_again_later(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "carol") as window:
-        window.at("#lobby")
-        window.shows("bob")
+        window.wait_for_text("bob")
         daemon.chatctl("ban", "carol", "--for", "2h", "--reason", "rough words", "--yes")
-        window.shows("the connection ended")
+        window.wait_for_text("the connection ended")
         assert "rough words" in window.text()
         daemon.chatctl("unban", "carol")
         # "Connect again" is in the lower right corner, above the reason.
@@ -127,7 +124,7 @@ def test_the_first_run_refuses_a_file_without_an_identity(
             screen.keys("ctrl+a")
             screen.type(str(tmp_path / name))
             screen.keys("Return")
-        window.at("#lobby")
+        window.wait_for_room("#lobby")
     assert read_identity(config / "identity.pem").user == "frank"
     assert (config / "identity.pem.old").read_text() == "damaged"
 
@@ -136,36 +133,34 @@ def test_drafts_stay_with_their_rooms_and_preferences_are_saved(
     screen: Display, daemon: Daemon, bob: Client
 ) -> None:
     bob.request("create", room="#drafts")
-    kept = Path(daemon.environ["XDG_STATE_HOME"]) / "chatd" / "window.json"
-    with chat_window(screen, daemon, "carol", "--room", "drafts") as window:
-        window.at("#drafts")
-        window.shows("carol joined #drafts")
+    preferences = Path(daemon.environ["XDG_STATE_HOME"]) / "chatd" / "window.json"
+    with chat_window(screen, daemon, "carol", room="drafts") as window:
+        window.wait_for_text("carol joined #drafts")
         screen.type("half a thought")
-        window.go("lobby")
+        window.go_to("lobby")
         window.say("said elsewhere")
         wait_for_message(bob, "said elsewhere")
-        window.go("drafts")
+        window.go_to("drafts")
         window.say(", finished")
         assert wait_for_message(bob, "half a thought, finished").room == "#drafts"
         screen.keys("ctrl+t", "ctrl+plus", "ctrl+plus")
         window.quit()
-    before = json.loads(kept.read_text())
+    before = json.loads(preferences.read_text())
     assert before["points"] == 12
-    with chat_window(screen, daemon, "carol", "--room", "drafts") as window:
-        window.shows("carol joined #drafts")
+    with chat_window(screen, daemon, "carol", room="drafts") as window:
+        window.wait_for_text("carol joined #drafts")
         window.quit()
-    assert json.loads(kept.read_text()) == before
-    with chat_window(screen, daemon, "carol", "--room", "drafts") as window:
-        window.shows("carol joined #drafts")
+    assert json.loads(preferences.read_text()) == before
+    with chat_window(screen, daemon, "carol", room="drafts") as window:
+        window.wait_for_text("carol joined #drafts")
         screen.keys("ctrl+t", "ctrl+0")
         window.quit()
-    assert json.loads(kept.read_text()) == {**before, "theme": OTHER[before["theme"]], "points": 10}
+    assert json.loads(preferences.read_text()) == {**before, "theme": OTHER[before["theme"]], "points": 10}
 
 
 def test_a_stopped_server_does_not_block_the_window(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "alice", device="console") as window:
-        window.at("#lobby")
-        window.shows("bob")
+        window.wait_for_text("bob")
         stopped = [
             child["pid"] for child in daemon.status()["children"] if child["kind"] in ("hub", "worker")
         ]
@@ -173,9 +168,9 @@ def test_a_stopped_server_does_not_block_the_window(screen: Display, daemon: Dae
             os.kill(pid, signal.SIGSTOP)
         try:
             window.say("said to nobody yet")
-            assert "sending" in window.shows("said to nobody yet")
+            assert "sending" in window.wait_for_text("said to nobody yet")
             window.say("/help quit")
-            assert "sending" in window.shows("leave the chat")
+            assert "sending" in window.wait_for_text("leave the chat")
         finally:
             for pid in stopped:
                 try:
@@ -188,10 +183,9 @@ def test_a_stopped_server_does_not_block_the_window(screen: Display, daemon: Dae
 
 def test_a_narrow_window_shows_the_rooms_on_request(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#above")
-    with chat_window(screen, daemon, "carol", "--room", "above") as window:
-        window.at("#above")
-        window.shows("carol joined #above")
-        window.go("lobby")
+    with chat_window(screen, daemon, "carol", room="above") as window:
+        window.wait_for_text("carol joined #above")
+        window.go_to("lobby")
         screen.xdotool("windowsize", "--sync", window.id, "360", "500")
         screen.focus(window.id)
 

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be test
 
 def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "alice", device="console") as window:
-        window.at("#lobby")
         window.say("hello from the window")
         assert wait_for_message(bob, "hello from the window").user == "alice"
         screen.type("two")
@@ -31,7 +30,7 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
         window.say("/me waves")
         assert wait_for_message(bob, "waves").kind == "action"
         bob.send("#lobby", "family \U0001f468\u200d\U0001f469\u200d\U0001f467 \u65e5\u672c").wait(WAIT)
-        text = window.shows("family")
+        text = window.wait_for_text("family")
         assert text.index("hello from the window") < text.index("lines") < text.index("waves")
 
         screen.keys("ctrl+n")
@@ -39,16 +38,16 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
         screen.keys("Tab")
         screen.type("a topic")
         screen.keys("Return")
-        window.at("#made")
-        window.shows("alice created #made, closed to guests: a topic")
+        window.wait_for_room("#made")
+        window.wait_for_text("alice created #made, closed to guests: a topic")
 
-        window.go("@bob")
+        window.go_to("@bob")
         window.say("only for you")
         assert wait_for_message(bob, "only for you").room == "@alice,bob"
         screen.keys("alt+Up")
-        window.at("#made")
+        window.wait_for_room("#made")
         window.say("/part")
-        window.at("#lobby")
+        window.wait_for_room("#lobby")
         screen.keys("F1")
         screen.keys("Escape")
         assert window.quit() == ""
@@ -56,15 +55,14 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
 
 def test_unread_counts_and_clicks(screen: Display, daemon: Daemon, bob: Client) -> None:
     bob.request("create", room="#clicks")
-    with chat_window(screen, daemon, "carol", "--room", "clicks") as window:
-        window.at("#clicks")
-        window.shows("carol joined #clicks")
-        window.go("lobby")
+    with chat_window(screen, daemon, "carol", room="clicks") as window:
+        window.wait_for_text("carol joined #clicks")
+        window.go_to("lobby")
         unread = window.unread
         bob.send("#clicks", "carol: look here").wait(WAIT)
         wait_until(lambda: window.unread == unread + 1, what="the unread count")
         window.click_until(lambda: window.room == "#clicks", 60, range(50, 200, 8))
-        assert "new\nbob" in window.shows("carol: look here")
+        assert "new\nbob" in window.wait_for_text("carol: look here")
         # Narrow: the lists disappear, and Send is in the lower right corner.
         screen.xdotool("windowsize", "--sync", window.id, "400", "500")
         screen.focus(window.id)
@@ -79,8 +77,8 @@ def test_scrolling_loads_history_and_search_goes_to_a_message(screen: Display, d
         alice.request("create", room="#long")
         for sent in [alice.send("#long", f"line {n} of many" + (" needle" * (n == 3))) for n in range(100)]:
             sent.wait(WAIT)
-    with chat_window(screen, daemon, "carol", "--room", "long") as window:
-        assert "line 9 of many" not in window.shows("line 99 of many")
+    with chat_window(screen, daemon, "carol", room="long") as window:
+        assert "line 9 of many" not in window.wait_for_text("line 99 of many")
 
         def scrolled() -> bool:
             screen.focus(window.id)
@@ -92,8 +90,7 @@ def test_scrolling_loads_history_and_search_goes_to_a_message(screen: Display, d
         assert [int(n) for n in re.findall(r"line (\d+) of many", text)] == list(range(100))
         assert "Beginning of #long" in text
     with chat_window(screen, daemon, "carol") as window:
-        window.at("#lobby")
-        window.shows("carol")
+        window.wait_for_text("carol")
         screen.keys("ctrl+f")
         screen.type("needle")
         screen.keys("Return")
@@ -103,17 +100,17 @@ def test_scrolling_loads_history_and_search_goes_to_a_message(screen: Display, d
             return "#long" in screen.title(window.id)
 
         wait_until(in_the_room, what="the room of the message found")
-        window.shows("line 3 of many needle")
+        window.wait_for_text("line 3 of many needle")
 
 
 def test_two_windows_talk_while_workers_are_killed(screen: Display, daemon: Daemon) -> None:
     lines = []
     with (
         chat_window(screen, daemon, "alice", device="console") as one,
-        chat_window(screen, daemon, "carol", "--room", "lobby") as other,
+        chat_window(screen, daemon, "carol") as other,
     ):
         for window in (one, other):
-            window.shows("alice")
+            window.wait_for_text("alice")
         for number in range(8):
             window = (one, other)[number % 2]
             lines.append(f"killed {number}")
@@ -131,15 +128,14 @@ def test_two_windows_talk_while_workers_are_killed(screen: Display, daemon: Daem
 
 def test_messages_typed_while_the_server_is_down_are_sent_later(screen: Display, daemon: Daemon) -> None:
     with chat_window(screen, daemon, "carol") as window:
-        window.at("#lobby")
-        window.shows("carol")
+        window.wait_for_text("carol")
         daemon.chatd("stop")
         window.say("kept for later")
-        window.shows("sending")
+        window.wait_for_text("sending")
         assert "1 not sent yet" in window.quit()
     daemon.start()
     with chat_window(screen, daemon, "carol") as window:
-        assert window.shows("kept for later").count("kept for later") == 1
+        assert window.wait_for_text("kept for later").count("kept for later") == 1
         window.process.send_signal(signal.SIGTERM)
         assert window.process.wait(WAIT) == 0
 
@@ -155,8 +151,8 @@ def test_the_first_run_installs_an_identity_file(screen: Display, daemon: Daemon
         screen.keys("Return", "ctrl+a", "ctrl+slash", "BackSpace")
         screen.type(str(bundle))
         screen.keys("Return")
-        window.at("#lobby")
-        window.shows("dave joined #lobby")
+        window.wait_for_room("#lobby")
+        window.wait_for_text("dave joined #lobby")
     installed = tmp_path / "config" / "chatd" / "identity.pem"
     assert installed.stat().st_mode & 0o777 == 0o600
     assert read_identity(installed).user == "dave"
