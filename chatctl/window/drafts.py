@@ -7,8 +7,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
-from chatd.pki.keyfiles import PRIVATE, replace_file
 
 FILE_NAME = "drafts.json"
 DRAFTS_LIMIT = 50

@@ -9,9 +9,9 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from chatctl.window.theme import Theme
+from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity
-from chatd.pki.keyfiles import PRIVATE, create_file
 
 EXPLANATION = (
     "To chat, you need an identity file. An admin of the server makes it for you and this device "

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from chatd.console.shell_completion import complete_files
+from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.store.archive import Archive
-from chatd.store.disk import sync_folder
 from chatd.store.log_copy import BackupProgress
 from chatd.store.sealed_file import unusable
 

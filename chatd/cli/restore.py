@@ -24,11 +24,11 @@ from chatd.cli.setup import join_address, split_address
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
+from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.store.archive import LOG_NAME, Archive, Manifest
 from chatd.store.branches import begin_branch
-from chatd.store.disk import sync_folder
 from chatd.store.log_copy import BackupProgress, check_log, require_space
 from chatd.store.mark import MARK_NAME
 from chatd.store.sealed_file import unusable

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 from chatd.config.home import Home
 from chatd.config.problems import Keys, Source, Tree, problems_of
 from chatd.config.schema import Settings
+from chatd.durable_files import replace_file
 from chatd.errors import ChatdError
 
 FILE_LIMIT = 1024 * 1024
@@ -45,21 +44,8 @@ def default_settings(*, name: str, host: str, port: int, addresses: list[str], a
 
 def write_settings(home: Path, settings: Settings) -> None:
     """Write config/settings.json atomically. Raises E606."""
-    path = Home(home).settings_file
     text = json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    temporary = None
-    try:
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".settings-")
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o640)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise ChatdError("E606", f"{path}: {error.strerror}") from None
+    replace_file(Home(home).settings_file, text.encode(), 0o640)
 
 
 def _validated(tree: Tree, source: Source, problems: list[str]) -> Settings:

@@ -1,4 +1,4 @@
-"""Structured logs: records, the children's pipe, the supervisor's files."""
+"""Structured logs: records, the pipe from each child, the supervisor's files."""
 
 from chatd.logs.log_pipe import set_level, setup_child_logging
 from chatd.logs.logger import Log, get_log

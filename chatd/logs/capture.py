@@ -1,4 +1,4 @@
-"""What children write, read by the supervisor: records from the log pipe, anything from stderr."""
+"""The supervisor's end of a child's output: records from the log pipe, any text from stderr."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = get_log("errors")
 
 
 class ChildCapture:
-    """Takes the output of one child as it arrives and hands records to the files.
+    """Passes one child's records to the log files.
 
-    A child is not trusted with the log's shape: what is not a record of this very child becomes the
-    text of a ``stderr`` record, so a broken or hijacked child cannot forge another's lines.
+    Children are not trusted: anything but a record of this child becomes the text of a ``stderr`` record, so
+    a broken or hijacked child cannot forge records of another process.
     """
 
     def __init__(self, child: str, files: LogFiles) -> None:
@@ -31,24 +31,24 @@ class ChildCapture:
         self.last_stderr: deque[str] = deque(maxlen=KEPT_LINES)
 
     def log_data(self, data: bytes) -> None:
-        """Bytes from the log pipe; ``b""`` at its end."""
+        """Take bytes from the log pipe; ``b""`` at its end."""
         for line in _lines(self._log_lines, data):
-            self._record(line)
+            self._pass_on(line)
 
     def stderr_data(self, data: bytes) -> None:
-        """Bytes from stdout and stderr; ``b""`` at their end."""
+        """Take bytes from stdout or stderr; ``b""`` at the end."""
         for line in _lines(self._err_lines, data):
-            self._raw(line)
+            self._log_text(line)
 
-    def _record(self, line: bytes) -> None:
+    def _pass_on(self, line: bytes) -> None:
         route = _route(line, self.child)
         if route is None:
-            self._raw(line)
+            self._log_text(line)
         else:
             level, category = route
             self._files.write(line.decode("ascii"), level, category)
 
-    def _raw(self, line: bytes) -> None:
+    def _log_text(self, line: bytes) -> None:
         text = line.decode("utf-8", "backslashreplace")
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
         self.last_stderr.append(shown)
@@ -58,12 +58,12 @@ class ChildCapture:
 def _lines(buffer: LineBuffer, data: bytes) -> list[bytes]:
     if data:
         return [line for line in buffer.feed(data) if line]
-    rest = buffer.rest()
-    return [rest] if rest else []
+    last = buffer.take_partial()
+    return [last] if last else []
 
 
 def _route(line: bytes, child: str) -> tuple[str, str] | None:
-    """Level and category of a record, or None when the line is not a record of ``child``."""
+    """The level and category of a record; None if the line is not a record of ``child``."""
     if not line.isascii() or not line.decode("ascii").isprintable():
         return None
     try:

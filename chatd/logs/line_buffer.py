@@ -1,13 +1,13 @@
-"""Bytes as they arrive -> whole lines, with a bound on what may wait for its newline."""
+"""Split a byte stream into lines, with a bound on the incomplete last line."""
 
 from __future__ import annotations
 
 
 class LineBuffer:
-    """Collects lines of at most ``limit`` bytes (newline not counted).
+    """Collects lines of at most ``limit`` bytes, newline not counted.
 
-    What is longer is handed on in pieces of ``limit`` bytes, as if each were a line: text stays
-    readable, and a reader of JSON sees a piece that does not parse.
+    Longer lines are split into pieces of ``limit`` bytes: text stays readable, and a piece of JSON fails to
+    parse.
     """
 
     def __init__(self, limit: int) -> None:
@@ -15,21 +15,21 @@ class LineBuffer:
         self._partial = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that ``data`` completes, without their newlines."""
-        first, *rest = data.split(b"\n")
+        """Return the lines that ``data`` completes, without their newlines."""
+        first, *others = data.split(b"\n")
         lines: list[bytes] = []
         self._extend(first, lines)
-        for piece in rest:
+        for piece in others:
             lines.append(bytes(self._partial))
             self._partial.clear()
             self._extend(piece, lines)
         return lines
 
-    def rest(self) -> bytes:
-        """What came after the last newline; forgets it. For the end of the stream."""
-        rest = bytes(self._partial)
+    def take_partial(self) -> bytes:
+        """Remove and return the bytes after the last newline. For the end of the stream."""
+        partial = bytes(self._partial)
         self._partial.clear()
-        return rest
+        return partial
 
     def _extend(self, piece: bytes, lines: list[bytes]) -> None:
         self._partial += piece

@@ -1,18 +1,18 @@
-"""The child's end of logging: whole lines into a pipe, or not at all, and never waiting."""
+"""The child's end of logging: writes whole lines to a pipe without ever blocking."""
 
 from __future__ import annotations
 
 import logging
 import os
 
-from chatd.logs.logger import PIPE_LINE, PREFIX, JsonLines, level_number
+from chatd.logs.logger import PIPE_LINE, PREFIX, JsonLines, dropped_record, level_number
 
 
 class PipeHandler(logging.Handler):
-    """Writes records to the log pipe ``fd``; counts those that found it full.
+    """Writes records to the log pipe ``fd``; drops and counts records while it is full.
 
-    A non-blocking write of at most PIPE_BUF bytes is atomic (POSIX write(2)): no record is cut and
-    none waits. As soon as there is room again a ``log_dropped`` record tells how many are missing.
+    A non-blocking write of at most PIPE_BUF bytes is atomic (POSIX write(2)), so no record is cut. Once the
+    pipe has space again, a ``log_dropped`` record says how many are missing.
     """
 
     def __init__(self, fd: int, name: str) -> None:
@@ -24,17 +24,15 @@ class PipeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:  # the caller holds the handler's lock
         try:
-            room = not self.dropped or self._tell_dropped()
-            written = room and self._write(self.format(record))
-        except Exception:  # noqa: BLE001 - a field whose str() fails must not fail the work that logs it
+            has_space = not self.dropped or self._report_dropped()
+            written = has_space and self._write(self.format(record))
+        except Exception:  # noqa: BLE001 - a field whose str() fails must not break the code that logs it
             written = False
         if not written:
             self.dropped += 1
 
-    def _tell_dropped(self) -> bool:
-        record = logging.LogRecord(PREFIX + "errors", logging.ERROR, "", 0, "", (), None)
-        record.__dict__.update(event="log_dropped", fields={"count": self.dropped})
-        if not self._write(self.format(record)):
+    def _report_dropped(self) -> bool:
+        if not self._write(self.format(dropped_record(self.dropped))):
             return False
         self.dropped = 0
         return True
@@ -42,13 +40,13 @@ class PipeHandler(logging.Handler):
     def _write(self, line: str) -> bool:
         try:
             os.write(self._fd, line.encode("ascii") + b"\n")
-        except OSError:  # full, or the supervisor is gone and the lifeline is about to end this process
+        except OSError:  # full, or the supervisor is gone and this process is about to end
             return False
         return True
 
 
 def setup_child_logging(fd: int, name: str, level: str) -> PipeHandler:
-    """Send everything this process logs into the pipe ``fd`` as records of process ``name``."""
+    """Send all of this process's log records into the pipe ``fd``, as records of process ``name``."""
     handler = PipeHandler(fd, name)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -57,6 +55,6 @@ def setup_child_logging(fd: int, name: str, level: str) -> PipeHandler:
 
 
 def set_level(level: str) -> None:
-    """Records below ``level`` are not made; libraries only speak up from ``warning``."""
+    """Set the lowest level to log, "debug" to "error" in any case; libraries log from ``warning``."""
     logging.getLogger(PREFIX.rstrip(".")).setLevel(level_number(level))
     logging.getLogger().setLevel(logging.WARNING)

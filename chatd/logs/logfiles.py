@@ -1,16 +1,17 @@
-"""The supervisor's end of logging: the one writer of every log file.
+"""The supervisor's end of logging: the only writer of the log files.
 
     server.log       everything
     connections.log  category connections
     security.log     category security
     errors.log       category errors, and every record of level error or above
 
-A full or broken disk never raises and never stops anything: records are dropped, counted and, once
-there is room again, their number is logged.
+A full or broken disk neither raises nor blocks: records are dropped and counted, and once there is space
+again their number is logged.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -19,16 +20,16 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from chatd.errors import ChatdError
-from chatd.logs.logger import FILE_LINE, PREFIX, JsonLines, category_of
+from chatd.logs.logger import FILE_LINE, JsonLines, category_of, dropped_record
 
 MODE: Final = 0o640
 RETRY_SECONDS: Final = 1.0
-"""After a failed write the file is left alone this long: a full disk must not cost a system call a record."""
+"""Pause after a failed write, so that a full disk does not cost a system call per record."""
 SEVERE: Final = frozenset(("error", "critical"))
 
 
 class LoggingSettings(Protocol):
-    """The part of the settings that says where logs go."""
+    """The settings of the log files, see `chatd.config.sections.LoggingSection`."""
 
     @property
     def directory(self) -> str: ...
@@ -47,7 +48,12 @@ class LoggingSettings(Protocol):
 
 
 class LogFile:
-    """One file, rotated to NAME.1 .. NAME.``backups`` before it passes ``max_bytes``."""
+    """One file, rotated to NAME.1 .. NAME.``backups`` before it exceeds ``max_bytes``.
+
+    Not logging.handlers.RotatingFileHandler: that formats LogRecords, while most lines here come formatted
+    from children; it leaves a cut line behind when the disk fills up, prints errors to stderr, has no pause
+    after a failure, and never rotates with 0 backups. Only its renaming loop would be left in use.
+    """
 
     def __init__(
         self,
@@ -65,18 +71,18 @@ class LogFile:
         self._fd = -1
         self._size = 0
         self._retry_at = 0.0
-        self._untold = 0
+        self._unreported = 0
         self.dropped = 0
 
     def write(self, line: bytes) -> None:
-        """Append one whole line (newline included), or count it as dropped."""
+        """Append one line, newline included, or count it as dropped."""
         try:
             if self._clock() < self._retry_at:
                 raise BlockingIOError
             self._make_ready(len(line))
-            if self._untold:
-                self._append(self._drop_notice(self._untold))
-                self._untold = 0
+            if self._unreported:
+                self._append(self._drop_notice(self._unreported))
+                self._unreported = 0
             self._append(line)
         except BlockingIOError:
             self._count_drop()
@@ -85,7 +91,7 @@ class LogFile:
             self._retry_at = self._clock() + RETRY_SECONDS
 
     def reopen(self) -> None:
-        """Go on in the file that now has the name, after somebody moved the old one away."""
+        """Continue in the file that now has the name, after somebody moved the old one."""
         self.close()
         self._retry_at = 0.0
 
@@ -96,7 +102,7 @@ class LogFile:
 
     def _count_drop(self) -> None:
         self.dropped += 1
-        self._untold += 1
+        self._unreported += 1
 
     def _make_ready(self, length: int) -> None:
         if self._fd < 0:
@@ -111,8 +117,8 @@ class LogFile:
         self._size = os.fstat(self._fd).st_size
 
     def _rotate(self) -> None:
-        names = [self._path, *(Path(f"{self._path}.{n}") for n in range(1, self._backups + 1))]
-        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+        paths = [self._path, *(Path(f"{self._path}.{n}") for n in range(1, self._backups + 1))]
+        for newer, older in reversed(list(itertools.pairwise(paths))):
             if newer.exists():
                 newer.replace(older)
         if not self._backups:
@@ -120,17 +126,17 @@ class LogFile:
 
     def _append(self, line: bytes) -> None:
         written = os.write(self._fd, line)
-        if written < len(line):  # the disk filled up on the way: take the half line back
+        if written < len(line):  # the disk filled up: remove the partial line
             os.ftruncate(self._fd, self._size)
             raise OSError("short write")
         self._size += written
 
 
 class LogFiles:
-    """All log files of one daemon. Used by the supervisor's thread only."""
+    """All log files of one daemon, for the supervisor's thread only."""
 
     def __init__(self, home: Path, settings: LoggingSettings) -> None:
-        """Raises ChatdError E606 when the directory cannot be made."""
+        """Raises ChatdError E606 when the directory cannot be created."""
         self.format = JsonLines("supervisor", FILE_LINE).format
         self._home = home
         self._files: list[LogFile] = []
@@ -138,14 +144,14 @@ class LogFiles:
         self.configure(settings)
 
     def configure(self, settings: LoggingSettings) -> None:
-        """Go on with these settings. Raises ChatdError E606, and then goes on with the old ones."""
+        """Apply new settings. Raises ChatdError E606 and keeps the old ones."""
         directory = self._home / settings.directory
         try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         except OSError as error:
             raise ChatdError("E606", f"{directory}: {error.strerror}") from error
         names = (settings.file, settings.connections_file, settings.errors_file, settings.security_file)
-        # Two names may be the same file, which still has one writer and gets a record once.
+        # Several names may be the same file; it has one writer and gets each record once.
         paths = [directory / name for name in names]
         files = {path: self._file(path, settings) for path in paths}
         self.close()
@@ -155,11 +161,11 @@ class LogFiles:
 
     @property
     def dropped(self) -> int:
-        """How many records could not be written, over all files."""
+        """Number of records that could not be written, over all files."""
         return self._dropped_before + sum(file.dropped for file in self._files)
 
     def write(self, line: str, level: str, category: str) -> None:
-        """Route one line of printable ASCII."""
+        """Write one line of printable ASCII to the files of its level and category."""
         data = line.encode("ascii", "backslashreplace") + b"\n"
         targets = {self._all: None}
         if category == "connections":
@@ -183,13 +189,11 @@ class LogFiles:
         return LogFile(path, settings.max_bytes, settings.backups, self._drop_notice)
 
     def _drop_notice(self, count: int) -> bytes:
-        record = logging.LogRecord(PREFIX + "errors", logging.ERROR, "", 0, "", (), None)
-        record.__dict__.update(event="log_dropped", fields={"count": count})
-        return self.format(record).encode("ascii") + b"\n"
+        return self.format(dropped_record(count)).encode("ascii") + b"\n"
 
 
 class FilesHandler(logging.Handler):
-    """Writes the supervisor's own records into the files."""
+    """Writes the supervisor's own records to the files."""
 
     def __init__(self, files: LogFiles) -> None:
         super().__init__()

@@ -3,9 +3,8 @@
     log = get_log("security")
     log.warning("login_refused", user="bob", code="E207", address="192.0.2.7")
 
-Every process numbers its own records, before it is known whether a record can be written: a gap in
-``n`` proves that something is missing. Message bodies and keys are never handed to a log, and the
-bytes of anything are logged as their length only.
+Every process numbers its records before it tries to write them, so a gap in ``n`` proves that some are
+missing. Callers never log message bodies or keys; bytes are logged as their length only.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ CATEGORIES: Final = frozenset(("server", "connections", "security", "errors"))
 PREFIX: Final = "chatd."
 
 PIPE_LINE: Final = 4096
-"""Longest line of a child, newline included: PIPE_BUF, so that a pipe takes it whole or not at all."""
+"""Longest line of a child, newline included: PIPE_BUF, so that a write to the pipe is atomic."""
 FILE_LINE: Final = 64 * 1024
-"""Longest line the supervisor writes itself (a STATS line names every process)."""
+"""Longest line of the supervisor, whose STATS lines name every process."""
 
 MAX_ITEMS: Final = 80
 MAX_VALUES: Final = 2000
-"""Both are above what a STATS line with 64 workers needs."""
+"""Both are enough for a STATS line with 64 workers."""
 MAX_DEPTH: Final = 3
 MAX_FRAMES: Final = 12
-# A record that is too long is rendered again with shorter texts; the last one always fits.
+# A record that is too long is formatted again with shorter texts; the last limit always fits.
 TEXT_LIMITS: Final = (2000, 400, 80, 16)
 RESERVED: Final = frozenset(("at", "n", "proc", "level", "cat", "event"))
 SAFE_INTEGER: Final = 2**53
 
 
 class Log:
-    """Writes records of one category; fields are keywords. Safe to use from any thread."""
+    """Writes records of one category, with keywords as fields. Thread-safe."""
 
     def __init__(self, category: str) -> None:
         self._logger = logging.getLogger(PREFIX + category)
@@ -59,7 +58,7 @@ class Log:
         self._write(logging.ERROR, event, fields)
 
     def exception(self, event: str, /, **fields: object) -> None:
-        """An error together with the exception being handled: its type and where it came from."""
+        """Log an error with the type and traceback of the exception being handled."""
         self._write(logging.ERROR, event, fields, with_exception=True)
 
     def _write(self, level: int, event: str, fields: dict[str, object], with_exception: bool = False) -> None:
@@ -69,14 +68,13 @@ class Log:
 
 
 def get_log(category: Category) -> Log:
-    """The log of one category."""
     if category not in CATEGORIES:
         raise ValueError(f"no log category {category!r}")
     return Log(category)
 
 
 class JsonLines(logging.Formatter):
-    """Formats for one process: ``name`` is its name, ``limit`` the longest line in bytes."""
+    """Formats the records of process ``name``; lines are shorter than ``limit`` bytes."""
 
     def __init__(self, name: str, limit: int = PIPE_LINE) -> None:
         super().__init__()
@@ -102,24 +100,31 @@ class JsonLines(logging.Formatter):
 
 
 def category_of(record: logging.LogRecord) -> str:
-    """The category of a record; what libraries log counts as ``server``."""
+    """The category of a record; records of libraries count as ``server``."""
     category = record.name.removeprefix(PREFIX)
     return category if category in CATEGORIES else "server"
 
 
+def dropped_record(count: int) -> logging.LogRecord:
+    """A record that says that ``count`` records were dropped."""
+    record = logging.LogRecord(PREFIX + "errors", logging.ERROR, "", 0, "", (), None)
+    record.__dict__.update(event="log_dropped", fields={"count": count})
+    return record
+
+
 def rfc3339(seconds: float) -> str:
-    """UTC with milliseconds, such as 2026-01-31T14:02:11.042Z."""
+    """Format Unix time as UTC with milliseconds, such as 2026-01-31T14:02:11.042Z."""
     whole, millis = divmod(int(seconds * 1000), 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{millis:03}Z"
 
 
 def dump(value: object) -> str:
-    """JSON in printable ASCII. Escaping all else covers C1, bidi, U+2028/9 and whatever comes next."""
+    """Encode as JSON in printable ASCII, which escapes C1 and bidi controls, U+2028 and U+2029."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def level_number(level: str) -> int:
-    """The number of a level's name, in any case; what is not a level counts as ``info``."""
+    """The number of a level's name, in any case; unknown names count as ``info``."""
     return logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
 
 
@@ -135,8 +140,8 @@ def _event_and_fields(record: logging.LogRecord) -> tuple[str, dict[str, object]
 
 
 def _describe(error: BaseException) -> dict[str, object]:
-    """Type and frames of an exception. Its text only where it is known to hold nothing of a user's:
-    int("...") and many others quote what they were given, and that may be a message body."""
+    """The type and frames of an exception. Its text only for types that never quote user data: int("...")
+    and many others quote their argument, which may be a message body."""
     frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
     text = str(error) if isinstance(error, (ChatdError, OSError)) else ""
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
@@ -154,7 +159,7 @@ def _key(key: str) -> str:
 
 
 class _Cleaner:
-    """Makes the values of one record fit for JSON, within MAX_VALUES over all of them."""
+    """Converts the values of one record to JSON types, at most MAX_VALUES in all."""
 
     def __init__(self, text_limit: int) -> None:
         self._text_limit = text_limit

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chatd.durable_files import PRIVATE, PUBLIC, create_file, replace_file
 from chatd.errors import ChatdError
 from chatd.pki import profiles
-from chatd.pki.keyfiles import PRIVATE, PUBLIC, create_file, replace_file
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653

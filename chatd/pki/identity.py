@@ -24,9 +24,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
-from chatd.pki.keyfiles import PRIVATE, create_file
 from chatd.pki.profiles import PARSE_ERRORS, DeviceName, device_of
 
 SCHEMA = "1"

@@ -15,8 +15,8 @@ from typing import BinaryIO, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from chatd.durable_files import sync_folder
 from chatd.store.database import DATABASE_NAME, storage_errors
-from chatd.store.disk import sync_folder
 from chatd.store.entry import Point
 from chatd.store.log_copy import BackupProgress, LogCopy, write_mark
 from chatd.store.mark import Mark

@@ -18,6 +18,7 @@ from typing import Any
 import apsw
 
 from chatd.crashpoints import crash_point
+from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from chatd.store.branches import read_lineage
@@ -35,7 +36,7 @@ from chatd.store.database import (
     set_meta,
     storage_errors,
 )
-from chatd.store.disk import sync_folder, write_again
+from chatd.store.disk import rewrite
 from chatd.store.entry import AcceptedMessage, Entry, Point
 from chatd.store.log_reader import COLUMNS, to_entry
 from chatd.store.mark import Mark, MarkFile, read_mark
@@ -102,8 +103,9 @@ class EventLog:
             try:
                 crash_point("store.open.locked")
                 mark = _mark_before(data)
-                # What recovery is about to show, acknowledgements will be given for.
-                write_again(data / f"{DATABASE_NAME}-wal")
+                # Recovery may show entries that an earlier failed fsync left off the disk; clients will be
+                # told that these are stored.
+                rewrite(data / f"{DATABASE_NAME}-wal")
                 crash_point("store.open.rewritten")
                 opened.append(writer := connect_writer(data, vfs))
                 migrate(writer, data, now=now)

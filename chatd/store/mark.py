@@ -13,7 +13,8 @@ from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
-from chatd.store.disk import sync_folder, write_synced
+from chatd.durable_files import sync_folder
+from chatd.store.disk import write_synced
 from chatd.store.entry import Point
 
 MARK_NAME = "mark"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import apsw
 
+from chatd.durable_files import sync_folder
 from chatd.store.database import damaged, query
-from chatd.store.disk import sync_folder
 
 # events: body and body_hash are apart so that a body can be erased and the chain still be verified;
 # salt (erased with the body) keeps a short body from being guessed from its hash afterwards. The

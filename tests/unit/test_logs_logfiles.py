@@ -136,8 +136,8 @@ def test_line_buffer() -> None:
     assert buffer.feed(b"ab") == []
     assert buffer.feed(b"c\nd\n\nef") == [b"abc", b"d", b""]
     assert buffer.feed(b"ghij") == [b"efgh"]
-    assert buffer.rest() == b"ij"
-    assert buffer.rest() == b""
+    assert buffer.take_partial() == b"ij"
+    assert buffer.take_partial() == b""
 
 
 def record(**changes: object) -> bytes:

@@ -12,9 +12,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from chatd.durable_files import create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
-from chatd.pki.keyfiles import create_file
 from chatd.pki.profiles import DeviceName, device_of, fingerprint
 from tests.support.certificates import NOW, der, make_home
 

@@ -1,0 +1,61 @@
+"""Create and replace whole files durably. Private ones are never readable by others, not even briefly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from chatd.errors import ChatdError
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def create_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that must not exist yet. Raises E606."""
+    try:
+        _write_new(path, data, mode)
+        sync_folder(path.parent)
+    except FileExistsError:
+        raise ChatdError("E606", f"{path} exists already", "move it away or choose another path") from None
+    except OSError as error:
+        raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file atomically: readers see the old or the new content. Raises E606."""
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        scratch.unlink(missing_ok=True)
+        _write_new(scratch, data, mode)
+        try:
+            scratch.replace(path)
+        except OSError:
+            scratch.unlink()
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files in ``folder`` durable; syncing the files alone does not. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    # O_EXCL: a file or link put there by somebody else would keep its owner and mode.
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)  # whatever the umask
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
