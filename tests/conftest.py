@@ -1,4 +1,4 @@
-"""Fixtures that boot the real thing."""
+"""Fixtures that boot a real daemon."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.daemon import Daemon, running
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """A running daemon whose first admin is alice, for one test."""
+    """A running daemon for one test; its first admin is alice."""
     with running(tmp_path / "home") as daemon:
         yield daemon
 
 
 @pytest.fixture(scope="module")
 def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A running daemon that the tests of a module share; they leave it as they found it."""
+    """A running daemon shared by the tests of a module; each test leaves it as it found it."""
     with running(tmp_path_factory.mktemp("shared") / "home") as daemon:
         yield daemon

@@ -25,7 +25,7 @@ from chatd.store.reserve import RESERVE_BYTES, RESERVE_NAME, release_reserve, ta
 from chatd.store.verifier import verify
 from tests.crash.test_store_power import _disk_error
 from tests.support.daemon import Daemon, running, wait_until
-from tests.support.hubedge import Edge
+from tests.support.hub_harness import WorkerEnd
 from tests.support.storelog import NOW
 from tests.support.vfs import Disk, mounted
 
@@ -39,39 +39,39 @@ class Life:
 
     def __init__(self, data: Path, vfs: str, *, room: bool, settings: Settings | None = None) -> None:
         self.room = room
-        self.edge = Edge()
-        self.edge.link.operator = True
+        self.worker = WorkerEnd()
+        self.worker.link.operator = True
         self.log = EventLog.open(data, now=NOW, vfs=vfs)
         self._reader = QueryThread(data)
         self.hub = Hub(
             self.log, recover(self.log), settings or Settings(), self._reader, lambda: NOW, lambda: self.room
         )
-        self.hub.links[self.edge.link.number] = self.edge.link
+        self.hub.links[self.worker.link.number] = self.worker.link
         self.settle()
 
     def settle(self) -> None:
         self.hub.before_commit()
         self.hub.commit()
-        self.edge.take()
+        self.worker.receive()
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> JsonObject:
         """The reply; reads from the log come from another thread."""
-        self.edge.reply = None
+        self.worker.reply = None
         frame = json.dumps({"type": kind, "id": 1} | fields).encode()
-        self.hub.take(self.edge.link, [(["request", sid], frame)])
+        self.hub.take(self.worker.link, [(["request", sid], frame)])
 
         def answered() -> JsonObject | None:
             self.settle()
             self._reader.deliver()
-            return self.edge.reply
+            return self.worker.reply
 
         reply: JsonObject = wait_until(answered, what=kind)
         return reply
 
     def log_in(self) -> None:
-        self.hub.take(self.edge.link, [(["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")])
+        self.hub.take(self.worker.link, [(["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")])
         self.settle()
-        assert 1 in self.edge.open
+        assert 1 in self.worker.sessions
 
     def writes(self) -> bool:
         self.settle()
@@ -83,7 +83,7 @@ class Life:
     def close(self) -> None:
         self._reader.close()
         self.log.close()
-        self.edge.close()
+        self.worker.close()
 
 
 def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) 
         full = True
         with pytest.raises(ChatdError, match="E504"):
             first.say(2)
-        assert first.edge.reply is None, "a message was acknowledged that is not on the disk"
+        assert first.worker.reply is None, "a message was acknowledged that is not on the disk"
         first.close()
         full = False  # the reserve was given up: a start finds room, nothing else does
         second = Life(tmp_path, vfs, room=False)

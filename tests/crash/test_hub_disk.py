@@ -27,7 +27,7 @@ from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
 from chatd.store.verifier import verify
 from tests.crash.test_store_power import _cut_at, _disk_error
-from tests.support.hubedge import commit_in_turns
+from tests.support.hub_harness import commit_alternating
 from tests.support.storelog import NOW
 from tests.support.vfs import Disk, PowerCut, mounted
 
@@ -72,7 +72,7 @@ class Life:
         self.hub = Hub(log, recover(log), Settings(), reader, lambda: NOW)
         self.hub.links[self._link.number] = self._link
         self.hub.take(self._link, [(["operator"], b"")])
-        self._turns = 0
+        self._iterations = 0
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> None:
         label = len(self._asked) + 1
@@ -84,8 +84,8 @@ class Life:
 
     def settle(self) -> None:
         """A turn of the loop: commit, then tell. Every other time as if on a thread of its own."""
-        self._turns += 1
-        commit_in_turns(self.hub, self._turns, self._tell)
+        self._iterations += 1
+        commit_alternating(self.hub, self._iterations, self._tell)
         self._tell()
 
     def _tell(self) -> None:

@@ -15,7 +15,7 @@ from chatd.pki.identity import read_identity
 from chatd.proto.events import Message
 from chatd.proto.frames import JsonObject
 from tests.support.daemon import Daemon, running, wait_until
-from tests.support.scripted_talk import Talker
+from tests.support.steady_talkers import Talker
 
 WAIT = 30.0
 WORDS = "correct horse battery staple\n"
@@ -154,7 +154,7 @@ def test_a_client_that_comes_back_when_the_restored_log_is_longer_than_its_curso
         assert [next_message(client) for _ in range(5)][-1] == "lost with the old box 4"
         wait_until(lambda: client.next_event(0.1) is None, what="the last event")
     old.stop()
-    # Said while there is no server at all: what was not acknowledged is not lost with the old box.
+    # Delivered while there is no server at all: what was not acknowledged is not lost with the old box.
     with Client(bob, state=tmp_path / "bob") as client:
         unsent = client.send("#lobby", "typed in between")
     new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)

@@ -319,7 +319,7 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
         assert shown_by(process)["body"] == "one"
         # It cannot connect again before it is put out.
         os.kill(process.pid, signal.SIGSTOP)
-        proxy.cut()
+        proxy.cut_connections()
         daemon.chatctl("kick", "bob", "--room", name, "--yes")
         os.kill(process.pid, signal.SIGCONT)
         assert process.wait(60) == 4
@@ -362,7 +362,7 @@ def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
             process.stdin.flush()
             while not next_line(process, "the line said").endswith("> one\n"):
                 assert process.poll() is None
-            proxy.deaf = True
+            proxy.drop_replies = True
             process.stdin.write("two\n")
             process.stdin.close()
             found = wait_until(
@@ -373,8 +373,8 @@ def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
                 ]
             )
             alice.request("redact", room=name, seq=found[0])
-            proxy.cut()
-            proxy.deaf = False
+            proxy.cut_connections()
+            proxy.drop_replies = False
             assert process.wait(60) == 0
         finally:
             process.kill()

@@ -110,12 +110,12 @@ def test_a_message_whose_answer_was_lost_is_in_the_log_once(daemon: Daemon, bob:
     proxy = Proxy(bob.servers[0])
     with Client(dataclasses.replace(bob, servers=(proxy.address,)), rand=lambda: 0.0) as client:
         caught_up(client)
-        proxy.deaf = True
+        proxy.drop_replies = True
         sent = [client.send("#lobby", f"lost {n}") for n in range(5)]
         wait_until(lambda: len(logged(daemon, "lost")) == 5, what="the messages in the log")
         assert {one.state for one in sent} == {"pending"}
-        proxy.deaf = False
-        proxy.cut()
+        proxy.drop_replies = False
+        proxy.cut_connections()
         for one in sent:
             one.wait(WAIT)
         assert bodies(client, 5) == [f"lost {n}" for n in range(5)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, running, wait_until
-from tests.support.scripted_talk import Talker, judge
+from tests.support.steady_talkers import Talker, assert_delivered_once_in_order
 
 # So that the talkers are limited by the server and not by its rate limit.
 _MUCH = {"messages_per_second": 100_000, "burst": 100_000}
@@ -43,7 +43,7 @@ def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
         for talker in talkers:
             # Those who joined the conversation later did not hear its beginning.
             talker.seen[:0] = sorted(s for s in everything if s.seq < talker.seen[0].seq)
-        judge(talkers)
+        assert_delivered_once_in_order(talkers)
     finally:
         for talker in talkers:
             talker.close()

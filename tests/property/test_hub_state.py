@@ -18,7 +18,7 @@ from chatd.config.schema import Settings
 from chatd.hub.recovery import recover
 from chatd.hub.state.model import State
 from chatd.proto.frames import JsonObject
-from tests.support.hubedge import Edge, HubBox
+from tests.support.hub_harness import HubHarness, WorkerEnd
 
 USERS = ("alice", "bob", "carl", "gus", "zoe")
 ROOMS = ("#lobby", "#one", "#two", "#hall")
@@ -110,7 +110,7 @@ class HubMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.box = HubBox(Path(self.folder.name), Settings.model_validate(MANY | VARIANTS[0][0]))
+        self.harness = HubHarness(Path(self.folder.name), Settings.model_validate(MANY | VARIANTS[0][0]))
         self.model = Model()
         self.sids = 0
         self.sessions: dict[tuple[int, int], str] = {}
@@ -121,10 +121,10 @@ class HubMachine(RuleBasedStateMachine):
 
     # --- how somebody does something -------------------------------------------------------------
 
-    def session(self, name: str) -> tuple[Edge, int] | None:
+    def session(self, name: str) -> tuple[WorkerEnd, int] | None:
         for (place, sid), owner in self.sessions.items():
             if owner == name:
-                return self.box.edges[place], sid
+                return self.harness.workers[place], sid
         return None
 
     def ask(self, name: str, permitted: bool, kind: str, /, **fields: Any) -> JsonObject | None:
@@ -132,7 +132,7 @@ class HubMachine(RuleBasedStateMachine):
         at = self.session(name)
         if at is None:
             return None
-        reply = self.box.ask(*at, kind, **fields)
+        reply = self.harness.ask(*at, kind, **fields)
         assert reply is not None
         assert (reply["type"] == "ok") == permitted, reply
         assert reply.get("code") != "E500"
@@ -142,8 +142,8 @@ class HubMachine(RuleBasedStateMachine):
     def drop_unwelcome(self) -> None:
         """The sessions that the hub must have cut."""
         for (place, sid), owner in list(self.sessions.items()):
-            assert (sid in self.box.edges[place].open) == self.cut_free(owner), owner
-            if sid not in self.box.edges[place].open:
+            assert (sid in self.harness.workers[place].sessions) == self.cut_free(owner), owner
+            if sid not in self.harness.workers[place].sessions:
                 del self.sessions[place, sid]
 
     def cut_free(self, name: str) -> bool:
@@ -152,15 +152,19 @@ class HubMachine(RuleBasedStateMachine):
     cuts: frozenset[str] = frozenset()
 
     def hear(self) -> list[tuple[int, int, JsonObject]]:
-        heard = [(n, sid, event) for n, edge in enumerate(self.box.edges) for sid, event in edge.delivered]
-        for edge in self.box.edges:
-            edge.delivered.clear()
+        heard = [
+            (n, sid, event)
+            for n, worker in enumerate(self.harness.workers)
+            for sid, event in worker.delivered
+        ]
+        for worker in self.harness.workers:
+            worker.delivered.clear()
         return heard
 
     def check_heard(self, kind: str, members: set[str] | None) -> None:
         """Exactly the live sessions of these users (None: of all) were told of one event."""
         heard = [(n, sid) for n, sid, event in self.hear() if event["type"] == kind]
-        live = {(n, sid) for n, edge in enumerate(self.box.edges) for sid in edge.live}
+        live = {(n, sid) for n, worker in enumerate(self.harness.workers) for sid in worker.live}
         wanted = {key for key in live if members is None or self.sessions[key] in members}
         assert sorted(heard) == sorted(wanted)
 
@@ -170,24 +174,29 @@ class HubMachine(RuleBasedStateMachine):
     def login(self, name: str, place: int) -> None:
         self.sids += 1
         welcome = self.model.welcome(name)
-        assert self.box.open(self.box.edges[place], self.sids, name, "dev", name.encode().hex()) == welcome
+        assert (
+            self.harness.open_session(
+                self.harness.workers[place], self.sids, name, "dev", name.encode().hex()
+            )
+            == welcome
+        )
         if welcome:
             self.model.start(name)
             self.sessions[place, self.sids] = name
-            self.box.ask(self.box.edges[place], self.sids, "resume")
-            assert self.sids in self.box.edges[place].live
+            self.harness.ask(self.harness.workers[place], self.sids, "resume")
+            assert self.sids in self.harness.workers[place].live
 
     @rule(name=user)
     def logout(self, name: str) -> None:
         for (place, sid), owner in list(self.sessions.items()):
             if owner == name:
-                self.box.end(self.box.edges[place], sid)
+                self.harness.close_session(self.harness.workers[place], sid)
                 del self.sessions[place, sid]
 
     @rule(by=st.integers(1, 100))
     def time_passes(self, by: int) -> None:
         self.model.now += by
-        self.box.now += by * 1000
+        self.harness.now += by * 1000
 
     # --- talking -----------------------------------------------------------------------------------
 
@@ -323,12 +332,18 @@ class HubMachine(RuleBasedStateMachine):
             self.model.given[other] = role
             self.model.put_out()
 
-    # --- the box -------------------------------------------------------------------------------------
+    # --- the harness -------------------------------------------------------------------------------------
 
     @rule(name=user, role=st.sampled_from((None, "guest", "user")))
     def add(self, name: str, role: str | None) -> None:
-        reply = self.box.ask(
-            self.box.operator, 0, "user_add", user=name, device="dev", serial=name.encode().hex(), role=role
+        reply = self.harness.ask(
+            self.harness.operator,
+            0,
+            "user_add",
+            user=name,
+            device="dev",
+            serial=name.encode().hex(),
+            role=role,
         )
         pinned = self.model.pinned.get(name)
         fits = role is None or pinned in (None, role)
@@ -340,31 +355,31 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(variant=st.integers(0, len(VARIANTS) - 1))
     def reload(self, variant: int) -> None:
-        self.box.hub.reload(Settings.model_validate(MANY | VARIANTS[variant][0]))
-        self.box.settle()
+        self.harness.hub.reload(Settings.model_validate(MANY | VARIANTS[variant][0]))
+        self.harness.run_iteration()
         self.model.reload(variant)
 
     # --- what holds always -----------------------------------------------------------------------------
 
     @invariant()
     def agree_on_rooms(self) -> None:
-        state = self.box.hub.state
+        state = self.harness.hub.state
         assert {name: room.members for name, room in state.rooms.items()} == self.model.members
         for name, known in state.users.items():
             assert known.rooms == {where for where, members in self.model.members.items() if name in members}
-            assert self.box.hub.rules.role_of(state, name) == self.model.role(name)
+            assert self.harness.hub.rules.role_of(state, name) == self.model.role(name)
 
     @invariant()
     def workers_know_who_hears_what(self) -> None:
-        for place, edge in enumerate(self.box.edges):
-            for sid, rooms in edge.live.items():
+        for place, worker in enumerate(self.harness.workers):
+            for sid, rooms in worker.live.items():
                 owner = self.sessions[place, sid]
                 assert rooms == {w for w, members in self.model.members.items() if owner in members} | {"*"}
 
     def teardown(self) -> None:
         try:
-            state, replayed = self.box.hub.state, State()
-            events = list(self.box.entries())
+            state, replayed = self.harness.hub.state, State()
+            events = list(self.harness.logged_events())
             assert [event["seq"] for event in events] == list(range(1, state.head + 1))
             said = [(e["user"], e["room"], e["body"]) for e in events if e["type"] == "message"]
             assert said == self.model.said
@@ -372,9 +387,9 @@ class HubMachine(RuleBasedStateMachine):
                 replayed.apply(event)
             assert replayed == state
             assert State.restore(state.snapshot()) == state
-            assert recover(self.box.log) == state
+            assert recover(self.harness.log) == state
         finally:
-            self.box.close()
+            self.harness.close()
             self.folder.cleanup()
 
 

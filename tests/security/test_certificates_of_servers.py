@@ -19,13 +19,13 @@ from tests.support.certificates import (
     NOW,
     URI,
     World,
+    code_shown,
     der,
     forge,
     key_usage,
     make_world,
     purposes,
     san,
-    told,
 )
 from tests.support.tlspair import connect
 
@@ -66,7 +66,7 @@ def test_false_servers_are_found_out(world: World, tmp_path: Path, case: str) ->
     make, code = FALSE_SERVERS[case]
     outcome = connect(serving(world, make(world), tmp_path), client_context(world.identity, alpn=[ALPN]))
     if outcome.client_error is not None:
-        assert told(world, outcome.client_error) == code
+        assert code_shown(world, outcome.client_error) == code
         return
     with pytest.raises(ChatdError) as caught:
         check_server(outcome.client_saw, "lab")
@@ -86,7 +86,7 @@ def test_a_peer_without_tls(world: World) -> None:
     incoming.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(ssl.SSLError) as caught:
         client_context(world.identity, alpn=[ALPN]).wrap_bio(incoming, outgoing).do_handshake()
-    assert told(world, caught.value) == "E107"
+    assert code_shown(world, caught.value) == "E107"
 
 
 FALSE_ENVELOPES: dict[str, Callable[[World], bytes]] = {

@@ -1,73 +1,54 @@
-"""Broken frames inside good records, on a real server: refused one by one, and nobody else notices."""
+"""Malformed frames inside valid records: a real server refuses each, and no other client is affected."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatd.proto.requests import REQUESTS
-from tests.support.abused import UNLIMITED, Witness, abused, changed
 from tests.support.daemon import Daemon, wait_until
-from tests.support.rawclient import Json, RawClient, frame, new_id, pack
+from tests.support.rawclient import RawClient, frame, new_id, pack
+from tests.support.under_attack import log_in
 
 RECORD_LIMIT = 64 * 1024
 
 
-def settings(tree: dict[str, Any]) -> None:
-    changed(tree, "limits", per_role={"user": UNLIMITED, "admin": UNLIMITED})
+def ping(request_id: int = 1) -> bytes:
+    return frame({"type": "ping", "id": request_id})
 
 
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    home = tmp_path_factory.mktemp("frames") / "home"
-    with abused(home, settings, "mallory", "witness") as daemon, Witness(daemon, "witness") as witness:
-        yield daemon
-        witness.unharmed()
-        witness.alone()
-
-
-@pytest.fixture
-def mallory(daemon: Daemon) -> Path:
-    return daemon.identity("mallory")
-
-
-def ping(label: int = 1) -> bytes:
-    return frame({"type": "ping", "id": label})
-
-
-def test_frames_of_every_length_up_to_64(daemon: Daemon, mallory: Path) -> None:
-    """With garbage in them they are refused one by one; of length 0 they end the session."""
-    with RawClient(daemon.port, mallory).logged_in() as client:
+def test_garbage_of_every_length_up_to_64_is_refused_and_an_empty_frame_ends_the_session(
+    daemon: Daemon,
+) -> None:
+    with log_in(daemon, "mallory") as client:
         for size in range(1, 65):
             client.send_payload(pack(b"x" * size))
             reply = client.receive()
             assert (reply["type"], reply["id"], reply["code"]) == ("error", 0, "E102"), size
         assert client.ask("ping")["type"] == "ok"
         client.send_payload(pack(b""))
-        assert client.bye()["code"] == "E100"
+        assert client.read_bye()["code"] == "E100"
 
 
 @pytest.mark.parametrize("declared", [*range(14), *range(15, 65), 2**31 - 1, 2**31, 2**32 - 1])
-def test_frame_of_another_length_than_declared(daemon: Daemon, mallory: Path, declared: int) -> None:
-    with RawClient(daemon.port, mallory).logged_in() as client:
+def test_a_frame_with_a_wrong_length_ends_the_session(daemon: Daemon, declared: int) -> None:
+    with log_in(daemon, "mallory") as client:
         client.send_payload(declared.to_bytes(4, "big") + b"x" * 14)
-        assert client.bye()["code"] == "E100"
+        assert client.read_bye()["code"] == "E100"
 
 
-def test_frame_over_two_records(daemon: Daemon, mallory: Path) -> None:
-    with RawClient(daemon.port, mallory).logged_in() as client:
+def test_a_frame_may_not_continue_in_the_next_record(daemon: Daemon) -> None:
+    with log_in(daemon, "mallory") as client:
         whole = ping()
         client.send_payload(whole[:10])
-        assert client.bye()["code"] == "E100"
+        assert client.read_bye()["code"] == "E100"
 
 
-def test_largest_frame(daemon: Daemon, mallory: Path) -> None:
-    """64 KiB in one record are read, and refused for what is in them."""
-    with RawClient(daemon.port, mallory).logged_in() as client:
+def test_a_frame_of_64_kib_is_read(daemon: Daemon) -> None:
+    with log_in(daemon, "mallory") as client:
         head = b'{"type":"ping","id":1}'
         client.send_payload(pack(head.ljust(RECORD_LIMIT - 4)))
         assert client.until(id=1)["type"] == "ok"
@@ -75,20 +56,20 @@ def test_largest_frame(daemon: Daemon, mallory: Path) -> None:
         assert client.receive()["code"] == "E102"
 
 
-def test_many_frames_in_a_record(daemon: Daemon, mallory: Path) -> None:
-    with RawClient(daemon.port, mallory).logged_in() as client:
-        client.send(*({"type": "ping", "id": label} for label in range(1, 301)))
+def test_300_requests_in_one_record_are_answered_in_order(daemon: Daemon) -> None:
+    with log_in(daemon, "mallory") as client:
+        client.send(*({"type": "ping", "id": request_id} for request_id in range(1, 301)))
         replies = [client.receive() for _ in range(300)]
     assert [r["id"] for r in replies] == list(range(1, 301))
 
 
-def test_a_request_cut_at_every_byte(daemon: Daemon, mallory: Path) -> None:
-    """By TLS, where two records carry one of the envelope's, and by TCP, byte for byte."""
-    with RawClient(daemon.port, mallory).logged_in() as client:
-        whole = len(client.seal(ping(1000)))
-        # That record was not sent; another connection starts with the numbers as the server expects them.
-    with RawClient(daemon.port, mallory).logged_in() as client:
-        for cut in range(1, whole):
+def test_a_request_may_be_split_at_every_byte(daemon: Daemon) -> None:
+    """An envelope record is split into two TLS records, then into TCP segments of one byte."""
+    with log_in(daemon, "mallory") as client:
+        length = len(client.seal(ping(1000)))
+        # Sealing has used up a record number, so this connection cannot send any more.
+    with log_in(daemon, "mallory") as client:
+        for cut in range(1, length):
             record = client.seal(ping(1000 + cut))
             client.send_plain(record[:cut])
             client.send_plain(record[cut:])
@@ -98,7 +79,8 @@ def test_a_request_cut_at_every_byte(daemon: Daemon, mallory: Path) -> None:
         assert client.receive()["id"] == 5
 
 
-NESTED = 9
+TOO_DEEP = 9
+# Case -> the frame's body and the error code.
 PAYLOADS: dict[str, tuple[bytes, str]] = {
     "invalid utf-8": (b'{"type":"ping","id":1,"x":"\xff"}', "E102"),
     "overlong utf-8": (b'{"type":"ping","id":1,"x":"\xc0\xaf"}', "E102"),
@@ -107,15 +89,15 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     "utf-16": ('{"type":"ping","id":1}'.encode("utf-16"), "E102"),
     "byte order mark": (b'\xef\xbb\xbf{"type":"ping","id":1}', "E102"),
     "raw NUL": (b'{"type":"ping","id":1,"x":"\0"}', "E102"),
-    "NUL after it": (b'{"type":"ping","id":1}\0', "E102"),
+    "NUL after the object": (b'{"type":"ping","id":1}\0', "E102"),
     "raw newline in a string": (b'{"type":"ping\n","id":1}', "E102"),
     "trailing bytes": (b'{"type":"ping","id":1}{}', "E102"),
     "an array": (b'[{"type":"ping","id":1}]', "E102"),
     "a string": (b'"ping"', "E102"),
     "null": (b"null", "E102"),
     "spaces": (b"   ", "E102"),
-    "nested arrays": (b'{"x":' + b"[" * NESTED + b"]" * NESTED + b"}", "E102"),
-    "nested objects": (b'{"x":' * NESTED + b"1" + b"}" * NESTED, "E102"),
+    "nested arrays": (b'{"x":' + b"[" * TOO_DEEP + b"]" * TOO_DEEP + b"}", "E102"),
+    "nested objects": (b'{"x":' * TOO_DEEP + b"1" + b"}" * TOO_DEEP, "E102"),
     "nested without an end": (b"[" * 60_000, "E102"),
     "duplicate key": (b'{"type":"ping","id":1,"id":2}', "E102"),
     "duplicate key by escape": (b'{"type":"ping","id":1,"i\\u0064":2}', "E102"),
@@ -148,55 +130,47 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.fixture(scope="module")
-def patient(daemon: Daemon) -> Iterator[RawClient]:
-    """One session that all the refused frames below go through: none of them ends it."""
-    with RawClient(daemon.port, daemon.identity("mallory")).logged_in() as client:
+def surviving_session(daemon: Daemon) -> Iterator[RawClient]:
+    """One session that sends all the refused frames below and must survive them."""
+    with log_in(daemon, "mallory") as client:
         yield client
         assert client.ask("rooms")["type"] == "ok"
 
 
 @pytest.mark.parametrize("case", PAYLOADS)
-def test_malformed_payload(patient: RawClient, case: str) -> None:
+def test_a_malformed_frame_is_refused_without_ending_the_session(
+    surviving_session: RawClient, case: str
+) -> None:
     payload, code = PAYLOADS[case]
-    patient.send_payload(pack(payload))
-    reply = patient.receive()
+    surviving_session.send_payload(pack(payload))
+    reply = surviving_session.receive()
     assert (reply["type"], reply["code"]) == ("error", code)
     assert reply["reason"].isprintable()
     assert reply["fix"]
     assert len(json.dumps(reply)) < 1000
 
 
-WRONG: list[Any] = [None, True, -1, 1.5, "", "x" * 17_000, [], {}, ["#lobby"], {"a": 1}, "\0", "' OR 1=1 --"]
+WRONG_VALUES: list[Any] = [
+    *(None, True, -1, 1.5, "", "x" * 17_000, [], {}, ["#lobby"], {"a": 1}, "\0", "' OR 1=1 --")
+]
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_wrong_types_in_every_field(patient: RawClient, kind: str) -> None:
-    """Whatever is put in any one field: an answer, and nothing but an answer."""
+def test_a_wrong_value_in_any_field_is_answered(surviving_session: RawClient, kind: str) -> None:
     fields = REQUESTS[kind].model_fields
-    base = {"type": kind, "id": 1}
     for name in set(fields) - {"type", "id"}:
-        for value in WRONG:
-            patient.send({**base, name: value})
-            reply = _answer(patient)
+        for value in WRONG_VALUES:
+            reply = surviving_session.ask_unparsable(kind, **{name: value})
             assert reply["type"] == "ok" or reply["code"] not in ("E100", "E500"), (name, value, reply)
             if reply["type"] == "error":
                 assert len(json.dumps(reply)) < 2000
-    patient.send({**base, "surprise": 1})
-    assert patient.until(id=1)["code"] == "E102"
+    assert surviving_session.ask(kind, surprise=1)["code"] == "E102"
 
 
-def _answer(client: RawClient) -> Json:
-    """A frame over a limit is not read as far as its label; then the answer has 0."""
-    while True:
-        message = client.receive()
-        if message["type"] in ("ok", "error"):
-            return message
-
-
-def test_every_request_before_the_welcome_is_refused(daemon: Daemon, mallory: Path) -> None:
-    """Sent with the last message of the login: most arrive before the hub has admitted the session."""
+def test_a_request_before_the_welcome_is_refused_unless_it_needs_no_fields(daemon: Daemon) -> None:
+    """Most of these arrive before the hub has admitted the session; a few arrive after it."""
     for kind in REQUESTS:
-        with RawClient(daemon.port, mallory).tls().envelope() as client:
+        with RawClient(daemon.port, daemon.identity("mallory")).tls().envelope() as client:
             client.send({"type": kind, "id": 7})
             replies = {m["type"]: m for m in (client.receive(), client.receive())}
             assert replies.keys() <= {"welcome", "error", "ok"}
@@ -204,9 +178,8 @@ def test_every_request_before_the_welcome_is_refused(daemon: Daemon, mallory: Pa
                 assert replies["error"]["code"] in ("E102", "E105", "E300")
 
 
-def test_a_label_in_use(daemon: Daemon, mallory: Path) -> None:
-    """The same label for many requests at once: each is answered, at most one at a time is accepted."""
-    with RawClient(daemon.port, mallory).logged_in() as client:
+def test_a_request_id_in_use_is_refused_until_its_request_is_answered(daemon: Daemon) -> None:
+    with log_in(daemon, "mallory") as client:
         client.send(*({"type": "rooms", "id": 3} for _ in range(50)))
         replies = [client.receive() for _ in range(50)]
         assert {r["id"] for r in replies} == {3}
@@ -216,17 +189,16 @@ def test_a_label_in_use(daemon: Daemon, mallory: Path) -> None:
         assert client.receive()["type"] == "ok"
 
 
-def test_requests_and_the_end_in_one_write(daemon: Daemon, mallory: Path) -> None:
-    """What was sent before the authenticated close is carried out."""
+def test_a_request_in_one_write_with_the_close_is_carried_out(daemon: Daemon) -> None:
     text = "last words"
-    with RawClient(daemon.port, mallory).logged_in() as client:
+    with log_in(daemon, "mallory") as client:
         request = frame({"type": "send", "id": 1, "msg_id": new_id(), "to": "#lobby", "body": text})
         client.send_plain(client.seal(request) + client.close_record())
-        client.wait_end()
+        client.wait_for_end()
 
-    def said() -> bool:
-        with RawClient(daemon.port, mallory).logged_in() as reader:
+    def is_logged() -> bool:
+        with log_in(daemon, "mallory") as reader:
             events = reader.ask("history", room="#lobby")["result"]["events"]
         return any(e.get("body") == text for e in events)
 
-    wait_until(said, what="the message sent before the close")
+    wait_until(is_logged, what="the message sent before the close")

@@ -1,5 +1,7 @@
-"""Clients that mean harm, on a real server: they hold connections open, show certificates that are not
-theirs, and write texts that are meant for terminals, logs and query languages."""
+"""Hostile clients of a real server: they stall logins, show forged certificates and inject text.
+
+The injected texts target terminals, logs and the search's query language.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +22,23 @@ from chatd.pki.authority import Authority, Issued
 from chatd.pki.contexts import explain_tls_failure
 from chatd.pki.identity import Identity, read_identity
 from chatd.proto.text import visible
-from tests.support.abused import UNLIMITED, Witness, abused, changed
 from tests.support.certificates import DEVICE, NOW, der, forge, san, signer
 from tests.support.daemon import Daemon, wait_until
 from tests.support.hostile import TEXTS
-from tests.support.rawclient import Json, RawClient, careless_context, new_id, pack
+from tests.support.rawclient import Json, RawClient, new_id, pack, unverified_context
+from tests.support.under_attack import UNLIMITED, log_in, open_live_session, update_section, witnessed_daemon
 
 HANDSHAKE_SECONDS = 3
-PER_ADDRESS = 8
-ELSEWHERE = "127.0.0.9"
+HANDSHAKES_PER_ADDRESS = 8
+OTHER_ADDRESS = "127.0.0.9"
 
 
 def settings(tree: dict[str, Any]) -> None:
-    changed(tree, "server", handshake_timeout=HANDSHAKE_SECONDS, timeout=120)
-    changed(
+    update_section(tree, "server", handshake_timeout=HANDSHAKE_SECONDS, timeout=120)
+    update_section(
         tree,
         "limits",
-        handshakes_per_address=PER_ADDRESS,
+        handshakes_per_address=HANDSHAKES_PER_ADDRESS,
         message_chars=4000,
         per_role={"user": UNLIMITED, "admin": UNLIMITED},
     )
@@ -44,30 +46,19 @@ def settings(tree: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    home = tmp_path_factory.mktemp("hostile") / "home"
-    with abused(home, settings, "bob", "witness") as daemon, Witness(daemon, "witness") as witness:
+    with witnessed_daemon(tmp_path_factory.mktemp("hostile") / "home", settings, "bob") as daemon:
         yield daemon
-        witness.unharmed()
-        witness.alone()
-        assert_logs_are_whole(daemon)
+        assert_logs_are_intact(daemon)
 
 
 @pytest.fixture
 def bob(daemon: Daemon) -> Iterator[RawClient]:
-    with RawClient(daemon.port, daemon.identity("bob")).logged_in() as client:
-        client.ask("resume")
+    with open_live_session(daemon, "bob") as client:
         yield client
 
 
-@pytest.fixture
-def alice(daemon: Daemon) -> Iterator[RawClient]:
-    with RawClient(daemon.port, daemon.identity("alice", "console")).logged_in() as client:
-        client.ask("resume")
-        yield client
-
-
-def assert_logs_are_whole(daemon: Daemon) -> None:
-    """One JSON object a line, in printable ASCII, whatever was logged; and no record is missing."""
+def assert_logs_are_intact(daemon: Daemon) -> None:
+    """Check that every line is one JSON object in printable ASCII, and that no record is missing."""
     for path in (daemon.home / "logs").glob("*.log"):
         for line in path.read_text().splitlines():
             assert line.isascii(), path
@@ -103,31 +94,32 @@ def _after_m1(client: RawClient) -> None:
     client.tls().send_plain(pack(client.start_envelope()))
 
 
-STALLING: list[Callable[[RawClient], None]] = [_silent, _half_a_hello, _after_tls, _half_an_m1, _after_m1]
+STALLS: list[Callable[[RawClient], None]] = [_silent, _half_a_hello, _after_tls, _half_an_m1, _after_m1]
 
 
-def test_stalled_logins_take_only_their_share(daemon: Daemon, bob: RawClient) -> None:
-    """From one address no more than its share; others log in and talk; all are ended in time."""
+def test_stalled_logins_of_one_address_are_limited_and_end_while_others_log_in(
+    daemon: Daemon, bob: RawClient
+) -> None:
     before = _count(daemon, "turned_away")
     with contextlib.ExitStack() as stack:
         stalled = []
-        for number in range(6 * PER_ADDRESS):
-            client = stack.enter_context(RawClient(daemon.port, daemon.identity("bob"), source=ELSEWHERE))
+        for number in range(6 * HANDSHAKES_PER_ADDRESS):
+            client = stack.enter_context(RawClient(daemon.port, daemon.identity("bob"), source=OTHER_ADDRESS))
             stalled.append(client)
             with contextlib.suppress(EOFError, OSError):  # turned away
-                STALLING[number % len(STALLING)](client)
+                STALLS[number % len(STALLS)](client)
         assert bob.say("I am still here")["type"] == "ok"
         for _ in range(5):
-            with RawClient(daemon.port, daemon.identity("bob")).logged_in() as newcomer:
+            with log_in(daemon, "bob") as newcomer:
                 assert newcomer.ask("ping")["type"] == "ok"
-        wait_until(lambda: _count(daemon, "turned_away") > before, what="somebody to be turned away")
+        wait_until(lambda: _count(daemon, "turned_away") > before, what="a client to be turned away")
         for client in stalled:
-            client.wait_end()
-    wait_until(lambda: _count(daemon, "handshake_timeout") > 0, what="a line about the deadline")
+            client.wait_for_end()
+    wait_until(lambda: _count(daemon, "handshake_timeout") > 0, what="a handshake_timeout line")
 
 
-def test_a_byte_now_and_then_does_not_move_the_deadline(daemon: Daemon) -> None:
-    with RawClient(daemon.port, daemon.identity("bob"), source=ELSEWHERE) as client:
+def test_a_login_that_trickles_in_byte_by_byte_is_ended(daemon: Daemon) -> None:
+    with RawClient(daemon.port, daemon.identity("bob"), source=OTHER_ADDRESS) as client:
         client.tls()
         message = pack(client.start_envelope())
         client.sock.settimeout(0.2)
@@ -143,10 +135,10 @@ def test_a_byte_now_and_then_does_not_move_the_deadline(daemon: Daemon) -> None:
                 raise AssertionError("the login took more than 14 seconds")
 
 
-def test_many_short_connections(daemon: Daemon, bob: RawClient) -> None:
+def test_300_connections_that_hang_up_at_once_harm_nobody(daemon: Daemon, bob: RawClient) -> None:
     for _ in range(300):
-        RawClient(daemon.port, source=ELSEWHERE).sock.close()
-    assert bob.say("that was nothing")["type"] == "ok"
+        RawClient(daemon.port, source=OTHER_ADDRESS).sock.close()
+    assert bob.say("still here")["type"] == "ok"
 
 
 def _count(daemon: Daemon, event: str) -> int:
@@ -161,8 +153,8 @@ def authority(daemon: Daemon) -> Authority:
     return Authority.load(daemon.home / "certs")
 
 
-def stranger(name: str = "lab") -> Issued:
-    """Another authority, of the same name if nothing else is said."""
+def foreign_ca(name: str = "lab") -> Issued:
+    """Another server's authority, by default of the same name."""
     return signer(Authority.create(name, now=NOW))
 
 
@@ -170,7 +162,7 @@ def _expired(ca: Issued) -> Issued:
     return forge(ca, DEVICE, start=-timedelta(days=3), end=-timedelta(days=2))
 
 
-def _not_yet(ca: Issued) -> Issued:
+def _not_yet_valid(ca: Issued) -> Issued:
     return forge(ca, DEVICE, start=timedelta(days=2), end=timedelta(days=3))
 
 
@@ -178,13 +170,14 @@ def _named(uri: str) -> Callable[[Issued], Issued]:
     return lambda ca: forge(ca, DEVICE | {"san": san(uri)})
 
 
+# Case -> what makes the certificate from the real CA, and the code and words that its owner sees.
 CERTIFICATES: dict[str, tuple[Callable[[Issued], Issued], str, str]] = {
-    "another authority": (lambda ca: forge(stranger("other"), DEVICE), "E201", "authority"),
-    "an authority of the same name": (lambda ca: forge(stranger(), DEVICE), "E201", "authority"),
+    "another authority": (lambda ca: forge(foreign_ca("other"), DEVICE), "E201", "authority"),
+    "an authority of the same name": (lambda ca: forge(foreign_ca(), DEVICE), "E201", "authority"),
     "self-signed": (lambda ca: forge(None, DEVICE), "E201", "authority"),
     "signed by a device": (lambda ca: forge(forge(ca, DEVICE), DEVICE), "E201", "authority"),
     "expired": (_expired, "E202", "expired on"),
-    "not yet valid": (_not_yet, "E203", "valid from"),
+    "not yet valid": (_not_yet_valid, "E203", "valid from"),
     "unregistered": (lambda ca: forge(ca, DEVICE), "E205", "not in the registry"),
     "of nobody": (_named("chatd://lab/user/zoe/device/laptop"), "E205", "zoe/laptop"),
     "for another server": (_named("chatd://other/user/bob/device/laptop"), "E607", "before the login"),
@@ -193,7 +186,7 @@ CERTIFICATES: dict[str, tuple[Callable[[Issued], Issued], str, str]] = {
 
 
 @pytest.mark.parametrize("case", CERTIFICATES)
-def test_what_the_owner_of_a_bad_certificate_reads(
+def test_the_owner_of_a_bad_certificate_is_told_what_is_wrong(
     daemon: Daemon, authority: Authority, tmp_path: Path, case: str
 ) -> None:
     make, code, words = CERTIFICATES[case]
@@ -203,7 +196,7 @@ def test_what_the_owner_of_a_bad_certificate_reads(
     assert error.fix
 
 
-def test_the_servers_own_certificates_may_not_log_in(daemon: Daemon, tmp_path: Path) -> None:
+def test_the_servers_own_certificates_cannot_log_in(daemon: Daemon, tmp_path: Path) -> None:
     certs = daemon.home / "certs"
     for name in ("server", "envelope"):
         shown = tmp_path / f"{name}.pem"
@@ -212,17 +205,17 @@ def test_the_servers_own_certificates_may_not_log_in(daemon: Daemon, tmp_path: P
             client.tls().envelope()
 
 
-def test_no_certificate(daemon: Daemon) -> None:
+def test_a_client_without_a_certificate_is_refused_with_e200(daemon: Daemon) -> None:
     with RawClient(daemon.port) as client, pytest.raises(ssl.SSLError) as caught:
-        client.tls(careless_context(None))
+        client.tls(unverified_context(None))
         client.read_message()
     identity = read_identity(daemon.identity("bob"))
-    told = explain_tls_failure(caught.value, identity=identity, now=time.time())
-    assert told.code == "E200"
+    error = explain_tls_failure(caught.value, identity=identity, now=time.time())
+    assert error.code == "E200"
 
 
 def _refusal(daemon: Daemon, folder: Path, issued: Issued) -> ChatdError:
-    """What the client says that shows ``issued`` and trusts the real server."""
+    """Connect with bob's identity but the certificate ``issued``; return the error shown to the user."""
     real = read_identity(daemon.identity("bob"))
     path = folder / "shown.pem"
     path.write_bytes(issued.key_pem + issued.certificate_pem)
@@ -247,7 +240,7 @@ def _refusal(daemon: Daemon, folder: Path, issued: Issued) -> ChatdError:
 
 
 def assert_harmless(message: Json, *fields: str) -> None:
-    """What the server says to a person has nothing in it that a terminal would obey."""
+    """Check that no field contains anything that a terminal would obey."""
     for field in fields:
         text = message.get(field, "")
         assert visible(text) == text, (field, text)
@@ -256,9 +249,11 @@ def assert_harmless(message: Json, *fields: str) -> None:
 
 
 @pytest.mark.parametrize("case", TEXTS)
-def test_hostile_text_in_every_place(bob: RawClient, alice: RawClient, case: str) -> None:
+def test_a_hostile_text_in_any_field_reaches_nobody_unescaped(
+    bob: RawClient, alice: RawClient, case: str
+) -> None:
     text = TEXTS[case]
-    reply = bob.ask_raw("send", msg_id=new_id(), to="#lobby", body=text)
+    reply = bob.ask_unparsable("send", msg_id=new_id(), to="#lobby", body=text)
     if reply["type"] == "ok":
         assert_harmless(alice.until(type="message", seq=reply["result"]["seq"]), "body")
     else:
@@ -275,16 +270,16 @@ def test_hostile_text_in_every_place(bob: RawClient, alice: RawClient, case: str
         ("revoke", {"user": "bob", "device": text[:32]}),
         (text, {}),
     ):
-        refused = alice.ask_raw(kind, **fields)
+        refused = alice.ask_unparsable(kind, **fields)
         assert refused["type"] == "error", kind
         assert refused["code"] != "E500", kind
         assert_harmless(refused, "reason", "fix")
-    if alice.ask_raw("topic", room="#lobby", topic=text[:250])["type"] == "ok":
+    if alice.ask_unparsable("topic", room="#lobby", topic=text[:250])["type"] == "ok":
         assert_harmless(bob.until(type="topic"), "topic")
-    if alice.ask_raw("mute", user="bob", reason=text[:250])["type"] == "ok":
+    if alice.ask_unparsable("mute", user="bob", reason=text[:250])["type"] == "ok":
         assert_harmless(bob.say("x"), "reason")
         alice.ask("unmute", user="bob")
-    if bob.ask_raw("away", text=text[:250])["type"] == "ok":
+    if bob.ask_unparsable("away", text=text[:250])["type"] == "ok":
         assert_harmless(alice.until(type="presence", state="away"), "text")
         bob.ask("away", text="")
 
@@ -300,8 +295,9 @@ INJECTIONS = [
 ]
 
 
-def test_log_injection(daemon: Daemon, bob: RawClient, alice: RawClient) -> None:
-    """Reasons and names that reach a log stay inside one field of one line."""
+def test_an_injected_reason_or_name_cannot_forge_a_log_line(
+    daemon: Daemon, bob: RawClient, alice: RawClient
+) -> None:
     for text in INJECTIONS:
         alice.ask("mute", user="bob", reason=text)
         alice.ask("unmute", user="bob")
@@ -314,7 +310,7 @@ def test_log_injection(daemon: Daemon, bob: RawClient, alice: RawClient) -> None
         return [line for line in daemon.log_lines("security.log") if line["event"] == "muted"]
 
     wait_until(lambda: len(mutes()) >= len(INJECTIONS), what="the mutes in security.log")
-    assert_logs_are_whole(daemon)
+    assert_logs_are_intact(daemon)
     assert not [line for line in daemon.log_lines("server.log") if line["event"] == "forged"]
 
 
@@ -340,8 +336,9 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_query_injection(bob: RawClient, alice: RawClient, query: str) -> None:
-    """A search is words and our own three operators; a room one is not in is never looked into."""
+def test_no_query_finds_messages_of_a_room_one_is_not_in(
+    bob: RawClient, alice: RawClient, query: str
+) -> None:
     alice.ask("create", room="#closed")
     alice.say("secret plans", "#closed")
     reply = bob.ask("search", query=query)
@@ -352,21 +349,20 @@ def test_query_injection(bob: RawClient, alice: RawClient, query: str) -> None:
         assert_harmless(reply, "reason", "fix")
 
 
-# --- lies --------------------------------------------------------------------------------------------
+# --- false claims ------------------------------------------------------------------------------------
 
 
-def test_a_msg_id_is_one_message(bob: RawClient, alice: RawClient) -> None:
-    """Resent: the same answer, nothing new. With another text or place: an error. Of another: its own."""
-    same = {"msg_id": new_id(), "to": "#lobby", "body": "once"}
-    first = bob.ask("send", **same)["result"]
-    assert bob.ask("send", **same)["result"]["seq"] == first["seq"]
+def test_a_users_msg_id_stands_for_one_message_only(bob: RawClient, alice: RawClient) -> None:
+    message = {"msg_id": new_id(), "to": "#lobby", "body": "once"}
+    first = bob.ask("send", **message)["result"]
+    assert bob.ask("send", **message)["result"]["seq"] == first["seq"]
     for change in ({"body": "twice"}, {"to": "@alice"}, {"kind": "action"}, {"reply_to": 1}):
-        assert bob.ask("send", **(same | change))["code"] == "E408", change
-    assert alice.ask("send", **same)["result"]["seq"] > first["seq"]
+        assert bob.ask("send", **(message | change))["code"] == "E408", change
+    # Another user may happen to choose the same id.
+    assert alice.ask("send", **message)["result"]["seq"] > first["seq"]
 
 
-def test_nobody_speaks_as_somebody_else(bob: RawClient, alice: RawClient) -> None:
-    """Who one is comes from the certificate; fields that say otherwise are refused."""
+def test_no_field_of_a_request_changes_who_is_asking(bob: RawClient, alice: RawClient) -> None:
     for extra in ({"user": "alice"}, {"from": "alice"}, {"role": "admin"}, {"device": "x"}, {"seq": 1}):
         reply = bob.ask("send", msg_id=new_id(), to="#lobby", body="I am alice", **extra)
         assert reply["code"] == "E102", extra
@@ -374,8 +370,7 @@ def test_nobody_speaks_as_somebody_else(bob: RawClient, alice: RawClient) -> Non
     assert alice.ask("user_add", user="eve", device="d", serial="ff", role="admin")["code"] == "E300"
 
 
-def test_conversations_of_others_stay_theirs(bob: RawClient, alice: RawClient) -> None:
-    """By whatever name they are asked for, with or without a conversation there."""
+def test_no_name_opens_the_conversation_of_others(bob: RawClient, alice: RawClient) -> None:
     alice.say("for the witness only", "@witness")
     for room in (
         "@alice,witness",

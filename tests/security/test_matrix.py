@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chatd.proto.requests import REQUESTS
-from tests.support.hubworld import World, copies
+from tests.support.hubworld import World, copier
 
 # Name of the user in the world below -> what it is. All but the first three columns' rooms are none.
 PRINCIPALS = ("guest", "demoted", "user", "admin", "former", "stranger", "outsider")
@@ -28,11 +28,11 @@ def build() -> World:
     dan and eve have written to each other.
     """
     world = World()
-    world.settle()
+    world.create_configured_rooms()
     roles = {"guest": "guest", "admin": "admin", "outsider": "admin"}
     members = ("user", "admin", "demoted", "former", "banned", "kicked", "revoked", "dan", "victim")
     for name in (*PRINCIPALS, "banned", "kicked", "revoked", "dan", "eve", "victim", "hidden"):
-        world.user(name, roles.get(name))
+        world.add_user(name, roles.get(name))
         world.ask(name, "part", room="#lobby")
     world.ask("dan", "create", room="#open", guests=True)
     world.ask("eve", "create", room="#closed")
@@ -43,19 +43,19 @@ def build() -> World:
     world.ask("dan", "part", room="#open")
     for room in ("#open", "#closed"):
         world.ask("former", "part", room=room)
-        world.box("mute", user="victim", room=room)
-    world.box("mute", user="victim")
+        world.ask_as_operator("mute", user="victim", room=room)
+    world.ask_as_operator("mute", user="victim")
     world.ask("dan", "send", to="@eve", body="between us")
-    world.box("role_set", user="demoted", role="guest")
-    world.box("role_set", user="hidden", role="guest")
-    world.box("ban", user="banned")
-    world.box("kick", user="kicked")
-    world.box("ban", user="eve")
-    world.box("revoke", user="revoked", device="laptop")
+    world.ask_as_operator("role_set", user="demoted", role="guest")
+    world.ask_as_operator("role_set", user="hidden", role="guest")
+    world.ask_as_operator("ban", user="banned")
+    world.ask_as_operator("kick", user="kicked")
+    world.ask_as_operator("ban", user="eve")
+    world.ask_as_operator("revoke", user="revoked", device="laptop")
     return world
 
 
-world_copy = copies(build)
+world_copy = copier(build)
 
 #                     guest demoted user admin former stranger outsider
 EVERYBODY = "ok   ok   ok   ok   ok   ok   ok"
@@ -201,7 +201,7 @@ HIDDEN_USERS = {"dan": ("guest", "demoted", "former", "stranger"), "hidden": ("g
 
 def in_words(who: str, kind: str, fields: dict[str, Any], name: str) -> str:
     """The answer to a request, without the name that was asked for."""
-    return world_copy().words(who, kind, **fields).replace(name.lstrip("@"), "NAME")
+    return world_copy().refusal_text(who, kind, **fields).replace(name.lstrip("@"), "NAME")
 
 
 @pytest.mark.parametrize("kind", [k for k, m in REQUESTS.items() if {"room", "to"} & set(m.model_fields)])

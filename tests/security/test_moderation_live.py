@@ -1,11 +1,13 @@
-"""Kick, ban, mute, roles, revocation on a real server: at once, on every worker, in words, for good."""
+"""Kicks, bans, mutes, roles and revocations on a real server.
+
+They take effect at once on every worker, tell the user why, and survive a restart.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,99 +15,99 @@ import pytest
 from chatctl.client import Client
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
-from tests.support.abused import UNLIMITED, abused, changed, on_both_workers
 from tests.support.daemon import Daemon, wait_until
 from tests.support.rawclient import Json, RawClient, new_id
+from tests.support.under_attack import (
+    daemon_under_attack,
+    lift_rate_limits,
+    log_in_admin,
+    login_bye,
+    open_live_session,
+    session_count,
+    session_on_each_worker,
+    update_section,
+)
 
-# With the first admin this is more than max_connections: only the admins' reserve lets alice in.
-CROWD = 50
+# Users can fill the server up to here; only the admins' reserve lets alice in after that.
+MAX_CONNECTIONS = 50
 
 
 def settings(tree: dict[str, Any]) -> None:
-    changed(tree, "server", timeout=300, max_connections=CROWD)
-    changed(tree, "limits", per_role={"user": UNLIMITED, "admin": UNLIMITED})
+    update_section(tree, "server", timeout=300, max_connections=MAX_CONNECTIONS)
+    lift_rate_limits(tree)
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with abused(tmp_path_factory.mktemp("moderation") / "home", settings, "bob", "carol") as daemon:
+    with daemon_under_attack(
+        tmp_path_factory.mktemp("moderation") / "home", settings, "bob", "carol"
+    ) as daemon:
         daemon.add_user("bob", device="phone")
         yield daemon
 
 
 @pytest.fixture
-def alice(daemon: Daemon) -> Iterator[RawClient]:
-    with RawClient(daemon.port, daemon.identity("alice", "console")).logged_in() as client:
-        client.ask("resume")
-        yield client
-
-
-@pytest.fixture
 def carol(daemon: Daemon) -> Iterator[RawClient]:
-    """Somebody who has nothing to do with it."""
-    with session(daemon, "carol") as client:
+    """A user whom nobody moderates."""
+    with open_live_session(daemon, "carol") as client:
         yield client
 
 
 @pytest.fixture
 def bobs(daemon: Daemon) -> Iterator[list[RawClient]]:
-    """bob on both workers; whatever is done to him is undone."""
+    """A live session of bob on each worker; what is done to him is undone afterwards."""
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(c) for c in on_both_workers(daemon, "bob")]
+        clients = [stack.enter_context(c) for c in session_on_each_worker(daemon, "bob")]
         for client in clients:
             client.ask("resume")
         yield clients
-        with RawClient(daemon.port, daemon.identity("alice", "console")).logged_in() as admin:
+        with log_in_admin(daemon) as admin:
             admin.ask("unban", user="bob")
             admin.ask("unmute", user="bob")
             admin.ask("role_set", user="bob", role="user")
 
 
-def session(daemon: Daemon, user: str, device: str = "laptop") -> RawClient:
-    """A live session."""
-    client = RawClient(daemon.port, daemon.identity(user, device)).logged_in()
-    client.ask("resume")
-    return client
-
-
-def refusal(daemon: Daemon, user: str, device: str = "laptop") -> ChatdError:
-    """What the person reads who tries to log in, and is told not to come back by itself."""
+def permanent_refusal(daemon: Daemon, user: str, device: str = "laptop") -> ChatdError:
+    """Log in with the client library; return the error after which it gives up."""
     with Client(read_identity(daemon.identity(user, device))) as client:
         with pytest.raises(ChatdError) as caught:
             client.wait_connected(30)
-        assert client.error is not None, "the client goes on trying"
+        assert client.error is not None, "the client keeps trying"
         return caught.value
 
 
-def admitted(daemon: Daemon, user: str, device: str = "laptop") -> bool:
-    """Whether a login works."""
-    with RawClient(daemon.port, daemon.identity(user, device)).tls().envelope() as client:
+def is_admitted(daemon: Daemon, user: str) -> bool:
+    with RawClient(daemon.port, daemon.identity(user)).tls().envelope() as client:
         return bool(client.receive()["type"] == "welcome")
 
 
-def assert_talks(*clients: RawClient) -> None:
-    """What the first says, the others hear."""
+def assert_hear(*clients: RawClient) -> None:
+    """Check that all other clients receive a message from the first."""
     seq = clients[0].say("on we go")["result"]["seq"]
     for client in clients[1:]:
         client.until(type="message", seq=seq)
 
 
-def test_kick(daemon: Daemon, alice: RawClient, carol: RawClient, bobs: list[RawClient]) -> None:
+def test_a_kick_ends_all_sessions_and_keeps_the_user_out_until_unban(
+    daemon: Daemon, alice: RawClient, carol: RawClient, bobs: list[RawClient]
+) -> None:
     done = daemon.chatctl("kick", "bob", "--reason", "cool down")
     assert done.stdout == "kicked bob  closed 2 live sessions on 2 workers\n"
     for bob in bobs:
-        bye = bob.bye()
+        bye = bob.read_bye()
         assert (bye["code"], bye["retry"]) == ("E208", False)
         assert "cool down" in bye["reason"]
-    error = refusal(daemon, "bob")
+    error = permanent_refusal(daemon, "bob")
     assert error.code == "E208"
     assert "cool down" in error.reason
-    assert_talks(alice, carol)
+    assert_hear(alice, carol)
     assert alice.ask("unban", user="bob")["type"] == "ok"
-    assert admitted(daemon, "bob")
+    assert is_admitted(daemon, "bob")
 
 
-def test_kick_from_a_room(alice: RawClient, bobs: list[RawClient]) -> None:
+def test_a_kick_from_a_room_removes_the_user_from_that_room_only(
+    alice: RawClient, bobs: list[RawClient]
+) -> None:
     alice.ask("create", room="#yard", guests=True)
     for bob in bobs:
         assert bob.ask("join", room="#yard")["type"] == "ok"
@@ -117,43 +119,44 @@ def test_kick_from_a_room(alice: RawClient, bobs: list[RawClient]) -> None:
     for bob in bobs:
         assert bob.say("hello?", "#yard")["code"] == "E301"
         assert bob.ask("history", room="#yard")["code"] == "E301"
-    assert_talks(*bobs)
+    assert_hear(*bobs)
     seq = alice.say("next")["result"]["seq"]
     for bob in bobs:
         while (event := bob.receive()).get("seq") != seq:
             assert event.get("room") != "#yard"
 
 
-def test_ban_survives_a_restart(daemon: Daemon, bobs: list[RawClient]) -> None:
+def test_a_ban_ends_all_sessions_and_survives_a_restart(daemon: Daemon, bobs: list[RawClient]) -> None:
     done = daemon.chatctl("ban", "bob", "--for", "2h", "--reason", "spam")
     assert done.stdout.startswith("banned bob until ")
     assert "closed 2 live sessions on 2 workers" in done.stdout
     for bob in bobs:
-        bye = bob.bye()
+        bye = bob.read_bye()
         assert (bye["code"], bye["retry"]) == ("E207", False)
-    assert "spam" in refusal(daemon, "bob").reason
+    assert "spam" in permanent_refusal(daemon, "bob").reason
     daemon.chatd("stop")
     daemon.chatd("start")
-    error = refusal(daemon, "bob")
+    error = permanent_refusal(daemon, "bob")
     assert error.code == "E207"
     assert "spam" in error.reason
-    assert refusal(daemon, "bob", "phone").code == "E207"
+    assert permanent_refusal(daemon, "bob", "phone").code == "E207"
     assert json.loads(daemon.chatctl("bans", "--json").stdout)["bans"][0]["user"] == "bob"
     daemon.chatctl("unban", "bob")
-    assert admitted(daemon, "bob")
+    assert is_admitted(daemon, "bob")
     refused = [line for line in daemon.log_lines("security.log") if line["event"] == "login_refused"]
     assert ("bob", "E207") in {(line["user"], line["code"]) for line in refused}
 
 
-def test_dry_run_hits_nobody(alice: RawClient, bobs: list[RawClient]) -> None:
+def test_a_dry_run_counts_sessions_and_ends_none(alice: RawClient, bobs: list[RawClient]) -> None:
     for kind, extra in (("kick", {}), ("ban", {}), ("revoke", {"device": "laptop"})):
         result = alice.ask(kind, user="bob", dry_run=True, **extra)["result"]
         assert (result["sessions"], result["workers"], result["dry_run"]) == (2, 2, True)
-    assert_talks(*bobs)
+    assert_hear(*bobs)
 
 
-def test_who_cannot_be_hit(alice: RawClient, bobs: list[RawClient]) -> None:
-    """Oneself, other moderators, people who are not there; and nobody without the permission."""
+def test_moderation_needs_the_permission_and_spares_oneself_and_other_moderators(
+    alice: RawClient, bobs: list[RawClient]
+) -> None:
     assert alice.ask("ban", user="alice")["code"] == "E304"
     assert alice.ask("role_set", user="alice", role="guest")["code"] == "E305"  # pinned by init
     alice.ask("role_set", user="bob", role="admin")
@@ -183,7 +186,9 @@ MODERATION: list[tuple[str, Json]] = [
 ]
 
 
-def test_mute(alice: RawClient, carol: RawClient, bobs: list[RawClient]) -> None:
+def test_a_muted_user_reads_but_cannot_send_in_rooms_or_conversations(
+    alice: RawClient, carol: RawClient, bobs: list[RawClient]
+) -> None:
     alice.ask("mute", user="bob", seconds=7200, reason="shouting")
     for bob in bobs:
         for to in ("#lobby", "@carol"):
@@ -192,10 +197,10 @@ def test_mute(alice: RawClient, carol: RawClient, bobs: list[RawClient]) -> None
             assert "shouting" in reply["reason"]
         assert bob.ask("history", room="#lobby")["type"] == "ok"
     alice.ask("unmute", user="bob")
-    assert_talks(bobs[1], bobs[0], alice, carol)
+    assert_hear(bobs[1], bobs[0], alice, carol)
 
 
-def test_mute_in_one_room(alice: RawClient, bobs: list[RawClient]) -> None:
+def test_a_mute_in_one_room_applies_to_that_room_only(alice: RawClient, bobs: list[RawClient]) -> None:
     alice.ask("create", room="#choir", guests=True)
     bobs[0].ask("join", room="#choir")
     alice.ask("mute", user="bob", room="#choir")
@@ -205,7 +210,7 @@ def test_mute_in_one_room(alice: RawClient, bobs: list[RawClient]) -> None:
     assert bobs[1].say("la", "#choir")["type"] == "ok"
 
 
-def test_a_role_takes_effect_at_once(alice: RawClient, bobs: list[RawClient]) -> None:
+def test_a_demoted_user_leaves_closed_rooms_at_once(alice: RawClient, bobs: list[RawClient]) -> None:
     alice.ask("create", room="#war", guests=False)
     assert bobs[0].ask("join", room="#war")["type"] == "ok"
     alice.say("plans", "#war")
@@ -214,7 +219,7 @@ def test_a_role_takes_effect_at_once(alice: RawClient, bobs: list[RawClient]) ->
     alice.ask("role_set", user="bob", role="guest")
     for bob in bobs:
         assert bob.until(type="parted", room="#war")["by"] == "server"
-        # A closed room is not even named to those who may not enter it.
+        # The server hides a closed room from users who may not enter it.
         for kind in ("history", "who", "join", "part"):
             assert bob.ask(kind, room="#war")["code"] == "E404", kind
         assert bob.say("what now", "#war")["code"] == "E404"
@@ -232,64 +237,59 @@ def test_a_role_takes_effect_at_once(alice: RawClient, bobs: list[RawClient]) ->
     assert bobs[1].ask("join", room="#war")["type"] == "ok"
 
 
-def test_revoke(daemon: Daemon, carol: RawClient, bobs: list[RawClient]) -> None:
-    with session(daemon, "bob", "phone") as phone:
+def test_revoking_a_device_ends_its_session_and_no_other(
+    daemon: Daemon, carol: RawClient, bobs: list[RawClient]
+) -> None:
+    with open_live_session(daemon, "bob", "phone") as phone:
         done = daemon.chatctl("revoke", "bob/phone", "--reason", "device lost", "--yes")
         assert "closed 1 live session" in done.stdout
-        bye = phone.bye()
+        bye = phone.read_bye()
     assert (bye["code"], bye["retry"]) == ("E206", False)
     assert "device lost" in bye["reason"]
-    assert refusal(daemon, "bob", "phone").code == "E206"
-    assert_talks(*bobs, carol)
+    assert permanent_refusal(daemon, "bob", "phone").code == "E206"
+    assert_hear(*bobs, carol)
     again = daemon.chatctl("revoke", "bob/phone", "--yes", check=False)
     assert again.returncode == 3
     assert "E410" in again.stderr
 
 
-def test_a_flood_ends_with_the_ban(daemon: Daemon, alice: RawClient, bobs: list[RawClient]) -> None:
-    """Requests under way when the ban is decided are not carried out after it."""
+def test_no_request_of_a_flood_is_carried_out_after_the_ban(alice: RawClient, bobs: list[RawClient]) -> None:
     bob = bobs[0]
     for _ in range(20):
         bob.send(*(_message(f"flood {n}") for n in range(20)))
     assert alice.ask("ban", user="bob", reason="flood")["type"] == "ok"
     after = alice.say("quiet")["result"]["seq"]
-    assert [c.bye()["code"] for c in bobs] == ["E207", "E207"]
+    assert [c.read_bye()["code"] for c in bobs] == ["E207", "E207"]
     events = alice.ask("history", room="#lobby", after=after - 1)["result"]["events"]
     assert [e["body"] for e in events if e["type"] == "message"] == ["quiet"]
 
 
-_labels = iter(range(1_000, 1_000_000))
+_request_ids = iter(range(1_000, 1_000_000))
 
 
 def _message(body: str) -> Json:
-    return {"type": "send", "id": next(_labels), "msg_id": new_id(), "to": "#lobby", "body": body}
+    return {"type": "send", "id": next(_request_ids), "msg_id": new_id(), "to": "#lobby", "body": body}
 
 
-def test_a_full_server_is_administered(daemon: Daemon, tmp_path: Path) -> None:
-    """With every place taken: users are told that it is full, the admin gets in and makes room."""
-    wait_until(lambda: _sessions(daemon) == 0, what="the sessions of other tests to end")
-    crowd = [session(daemon, "carol") for _ in range(CROWD - 10)]
-    crowd += [session(daemon, "bob") for _ in range(10)]
+def test_an_admin_can_log_in_to_a_full_server_and_free_places(daemon: Daemon) -> None:
+    wait_until(lambda: session_count(daemon) == 0, what="the sessions of other tests to end")
+    carols = [open_live_session(daemon, "carol") for _ in range(MAX_CONNECTIONS - 10)]
+    bobs = [open_live_session(daemon, "bob") for _ in range(10)]
     try:
-        with RawClient(daemon.port, daemon.identity("carol")).tls().envelope() as late:
-            bye = late.bye()
-            assert (bye["code"], bye["retry"]) == ("E501", True)
-        stats = json.loads(daemon.chatctl("stats", "--json").stdout)
-        assert stats["connections"] | {"total": 0} == {"now": CROWD + 1, "total": 0, "limit": CROWD}
-        assert f"{CROWD + 1} now" in daemon.chatctl("stats").stdout
+        bye = login_bye(daemon, "carol")
+        assert (bye["code"], bye["retry"]) == ("E501", True)
+        connections = json.loads(daemon.chatctl("stats", "--json").stdout)["connections"]
+        del connections["total"]
+        assert connections == {"now": MAX_CONNECTIONS + 1, "limit": MAX_CONNECTIONS}
+        assert f"{MAX_CONNECTIONS + 1} now" in daemon.chatctl("stats").stdout
         assert "closed 10 live sessions" in daemon.chatctl("kick", "bob").stdout
-        assert {c.bye()["code"] for c in crowd[-10:]} == {"E208"}
-        assert_talks(*crowd[:-10])
-        assert admitted(daemon, "carol")
-        assert f"closed {CROWD - 10} live sessions" in daemon.chatctl("ban", "carol").stdout
-        assert {c.bye()["code"] for c in crowd[:-10]} == {"E207"}
-        wait_until(lambda: _sessions(daemon) == 0, what="all sessions to be gone")
+        assert {bob.read_bye()["code"] for bob in bobs} == {"E208"}
+        assert_hear(*carols)
+        assert is_admitted(daemon, "carol")
+        assert f"closed {len(carols)} live sessions" in daemon.chatctl("ban", "carol").stdout
+        assert {carol.read_bye()["code"] for carol in carols} == {"E207"}
+        wait_until(lambda: session_count(daemon) == 0, what="all sessions to end")
         daemon.chatctl("unban", "bob", "carol")
     finally:
-        for client in crowd:
+        for client in (*carols, *bobs):
             client.sock.close()
-
-
-def _sessions(daemon: Daemon) -> int:
-    with RawClient(daemon.port, daemon.identity("alice", "console")).logged_in() as admin:
-        return int(admin.ask("stats")["result"]["connections"]["now"]) - 1

@@ -1,7 +1,7 @@
-"""Broken bytes at every layer, on a real server: TCP, TLS, the envelope's handshake, records, frames.
+"""Malformed bytes at every layer below frames, sent to a real server: TCP, TLS, envelope handshake, records.
 
-Each case ends with one clear code (in the goodbye, or in security.log where no goodbye is possible
-yet), and a witness on each worker goes on talking.
+Each case ends with one error code, in the bye or, before a bye is possible, in security.log. Two sessions
+of a witness, one on each worker, must not be affected.
 """
 
 from __future__ import annotations
@@ -10,33 +10,19 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.abused import UNLIMITED, Witness, abused, changed
 from tests.support.daemon import Daemon, wait_until
-from tests.support.rawclient import RawClient, careless_context, frame, new_id, pack
+from tests.support.rawclient import RawClient, frame, new_id, pack, unverified_context
+from tests.support.under_attack import log_in
 
 HEADER = struct.Struct(">IBHQ")
 MESSAGE_LIMIT = 16 * 1024
 RECORD_LIMIT = 64 * 1024
 TAG = 16
-
-
-def settings(tree: dict[str, Any]) -> None:
-    changed(tree, "limits", per_role={"user": UNLIMITED, "admin": UNLIMITED})
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    home = tmp_path_factory.mktemp("wire") / "home"
-    with abused(home, settings, "mallory", "witness") as daemon, Witness(daemon, "witness") as witness:
-        yield daemon
-        witness.unharmed()
-        witness.alone()
 
 
 @pytest.fixture
@@ -45,18 +31,18 @@ def mallory(daemon: Daemon) -> Path:
 
 
 @pytest.fixture
-def refusals(daemon: Daemon) -> Callable[[str], None]:
-    """Waits until as many refusals as this test has caused are in security.log with a code or reason."""
-    seen = len(daemon.log_lines("security.log"))
+def wait_for_refusal(daemon: Daemon) -> Callable[[str], None]:
+    """A function that waits for a refusal with this code or reason in security.log, logged in this test."""
+    lines_before = len(daemon.log_lines("security.log"))
 
-    def wait_for(word: str) -> None:
-        def told() -> bool:
-            new = daemon.log_lines("security.log")[seen:]
-            return any(word in (line.get("code"), line.get("why")) for line in new)
+    def wait(code_or_reason: str) -> None:
+        def is_logged() -> bool:
+            new = daemon.log_lines("security.log")[lines_before:]
+            return any(code_or_reason in (line.get("code"), line.get("why")) for line in new)
 
-        wait_until(told, what=f"{word} in security.log: {daemon.log_lines('security.log')[seen:]}")
+        wait_until(is_logged, what=f"{code_or_reason} in security.log")
 
-    return wait_for
+    return wait
 
 
 # --- before and during TLS -------------------------------------------------------------------------
@@ -77,18 +63,18 @@ def refusals(daemon: Daemon) -> Callable[[str], None]:
     ids=["silence", "http", "ssh", "long-record", "short-hello", "envelope", "zeros", "one-byte"],
 )
 @pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
-def test_bytes_that_are_not_tls(daemon: Daemon, data: bytes, reset: bool) -> None:
+def test_bytes_other_than_tls_leave_nothing_behind(daemon: Daemon, data: bytes, reset: bool) -> None:
     with RawClient(daemon.port) as client:
         client.send_tcp(data)
         if reset:
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
         client.sock.shutdown(socket.SHUT_WR)
-        client.wait_end()
+        client.wait_for_end()
 
 
-def test_tls_1_2_is_refused(daemon: Daemon, mallory: Path, refusals: Callable[[str], None]) -> None:
-    context = careless_context(mallory)
+def test_tls_1_2_is_refused(daemon: Daemon, mallory: Path, wait_for_refusal: Callable[[str], None]) -> None:
+    context = unverified_context(mallory)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
@@ -96,20 +82,19 @@ def test_tls_1_2_is_refused(daemon: Daemon, mallory: Path, refusals: Callable[[s
         pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"),
     ):
         client.tls(context)
-    refusals("UNSUPPORTED_PROTOCOL")
+    wait_for_refusal("UNSUPPORTED_PROTOCOL")
 
 
 @pytest.mark.parametrize("alpn", ["http/1.1", "chatd-plain/1", "chatd/2"])
 def test_another_protocol_over_tls_is_refused(
-    daemon: Daemon, mallory: Path, alpn: str, refusals: Callable[[str], None]
+    daemon: Daemon, mallory: Path, alpn: str, wait_for_refusal: Callable[[str], None]
 ) -> None:
     with RawClient(daemon.port, mallory) as client, pytest.raises((EOFError, ssl.SSLError)):
-        client.tls(careless_context(mallory, alpn)).envelope()
-    refusals("E107")
+        client.tls(unverified_context(mallory, alpn)).envelope()
+    wait_for_refusal("E107")
 
 
-def test_tls_cut_in_the_middle(daemon: Daemon, mallory: Path) -> None:
-    """After each flight, and a record that says more than comes."""
+def test_an_interrupted_tls_handshake_or_record_leaves_nothing_behind(daemon: Daemon, mallory: Path) -> None:
     for stop in (1, 2, 3):
         with RawClient(daemon.port, mallory) as client:
             for flight, _ in enumerate(client.tls_flights(), 1):
@@ -146,6 +131,7 @@ def length(number: int) -> bytes:
     return number.to_bytes(4, "big")
 
 
+# Case -> what the client sends, and the code in security.log.
 HANDSHAKES: dict[str, tuple[Callable[[RawClient], None], str]] = {
     "m1 empty": (m1(lambda m: length(0)), "E104"),
     "m1 one over the limit": (m1(lambda m: length(MESSAGE_LIMIT + 1)), "E104"),
@@ -160,8 +146,8 @@ HANDSHAKES: dict[str, tuple[Callable[[RawClient], None], str]] = {
     "m1 of another suite": (m1(lambda m: pack(m[:6] + b"\0\2" + m[8:])), "E107"),
     "m1 twice": (m1(lambda m: pack(m) * 2), "E104"),
     "m1 missing": (m1(lambda m: pack(bytes(256 + 32))), "E104"),
-    "m1 with a nonce of its own": (lambda c: _swap(c, 8), "E104"),
-    "m1 with a key of its own": (lambda c: _swap(c, 40), "E104"),
+    "m1 with a changed nonce": (lambda c: _change_m1(c, 8), "E104"),
+    "m1 with a changed exchange key": (lambda c: _change_m1(c, 40), "E104"),
     "m1 with an exchange key of zero": (lambda c: _exchange_of_zero(c), "E104"),
     "m3 empty": (m3(lambda m: length(0)), "E104"),
     "m3 of 2^32-1": (m3(lambda m: length(2**32 - 1) + m), "E104"),
@@ -178,8 +164,8 @@ HANDSHAKES: dict[str, tuple[Callable[[RawClient], None], str]] = {
 }
 
 
-def _swap(client: RawClient, at: int) -> None:
-    """Somebody in between who changes M1: the transcripts differ."""
+def _change_m1(client: RawClient, at: int) -> None:
+    """Change M1 on the way, as a man in the middle would: the transcripts differ."""
     client.send_plain(pack(flipped(client.start_envelope(), at)))
     client.send_plain(pack(client.make_m3(client.read_message())))
 
@@ -190,21 +176,23 @@ def _exchange_of_zero(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize("case", HANDSHAKES)
-def test_broken_envelope_handshake(
-    daemon: Daemon, mallory: Path, case: str, refusals: Callable[[str], None]
+def test_a_malformed_envelope_handshake_is_refused(
+    daemon: Daemon, mallory: Path, case: str, wait_for_refusal: Callable[[str], None]
 ) -> None:
     run, code = HANDSHAKES[case]
     with RawClient(daemon.port, mallory).tls() as client:
         run(client)
         with pytest.raises(EOFError):
-            # The server may have answered what came before the fault.
+            # The server may have answered what came before the malformed part.
             client.read_message()
             client.read_message()
-    refusals(code)
+    wait_for_refusal(code)
 
 
 @pytest.mark.parametrize("stop", ["before m1", "in m1", "before m3", "in m3"])
-def test_handshake_given_up(daemon: Daemon, mallory: Path, stop: str) -> None:
+def test_an_abandoned_envelope_handshake_leaves_nothing_behind(
+    daemon: Daemon, mallory: Path, stop: str
+) -> None:
     with RawClient(daemon.port, mallory).tls() as client:
         if stop == "before m1":
             return
@@ -217,22 +205,23 @@ def test_handshake_given_up(daemon: Daemon, mallory: Path, stop: str) -> None:
             client.send_plain(third[:30])
 
 
-def test_more_than_the_login_needs(daemon: Daemon, mallory: Path, refusals: Callable[[str], None]) -> None:
-    """An unauthenticated peer has 64 KiB in all, however it spends them."""
+def test_an_unauthenticated_peer_may_send_64_kib_at_most(
+    daemon: Daemon, mallory: Path, wait_for_refusal: Callable[[str], None]
+) -> None:
     with RawClient(daemon.port, mallory).tls() as client:
-        # One message inside its limit, but each byte in a TLS record of its own.
+        # One message within its limit, but each byte in its own TLS record.
         client.send_plain(length(MESSAGE_LIMIT))
         with contextlib.suppress(OSError):
             client.send_tcp(b"".join(client.tls_bytes(b"x") for _ in range(MESSAGE_LIMIT - 1)))
-        client.wait_end()
-    refusals("E101")
+        client.wait_for_end()
+    wait_for_refusal("E101")
 
 
 # --- records ---------------------------------------------------------------------------------------
 
 
-def ping(label: int = 1) -> bytes:
-    return frame({"type": "ping", "id": label})
+def ping(request_id: int = 1) -> bytes:
+    return frame({"type": "ping", "id": request_id})
 
 
 def _reordered(client: RawClient) -> bytes:
@@ -259,6 +248,7 @@ def _flip(at: int) -> Callable[[RawClient], bytes]:
     return lambda client: flipped(client.seal(ping()), at)
 
 
+# Case -> what makes the bytes, and the code in the bye.
 RECORDS: dict[str, tuple[Callable[[RawClient], bytes], str]] = {
     "length flipped": (_flip(3), "E104"),
     "type flipped": (_flip(4), "E104"),
@@ -284,40 +274,39 @@ RECORDS: dict[str, tuple[Callable[[RawClient], bytes], str]] = {
 
 
 @pytest.mark.parametrize("case", RECORDS)
-def test_broken_record(daemon: Daemon, mallory: Path, case: str) -> None:
+def test_a_malformed_record_ends_the_session_with_its_code(daemon: Daemon, mallory: Path, case: str) -> None:
     make, code = RECORDS[case]
-    with RawClient(daemon.port, mallory).logged_in() as client:
+    with log_in(daemon, "mallory") as client:
         client.send_plain(make(client))
-        bye = client.bye()
+        bye = client.read_bye()
     assert (bye["code"], bye["retry"]) == (code, False)
     if code == "E104":
-        # What was wrong with it is nobody's business but security.log's.
+        # The peer must not learn what was wrong; security.log says it.
         assert bye["reason"] == "the envelope could not be opened"
 
 
-def test_record_lengths_up_to_64(daemon: Daemon, mallory: Path) -> None:
+def test_a_forged_record_of_any_length_up_to_64_ends_the_session(daemon: Daemon, mallory: Path) -> None:
     for size in range(65):
-        with RawClient(daemon.port, mallory).logged_in() as client:
+        with log_in(daemon, "mallory") as client:
             client.send_plain(HEADER.pack(size, 1, 0, 0) + bytes(size))
-            assert client.bye()["code"] == "E104", size
+            assert client.read_bye()["code"] == "E104", size
 
 
-def test_reflected_record(daemon: Daemon, mallory: Path) -> None:
-    """The server's own record sent back to it."""
+def test_a_reflected_record_ends_the_session(daemon: Daemon, mallory: Path) -> None:
     with RawClient(daemon.port, mallory).tls().envelope() as client:
-        client.send_plain(client.read_sealed())
-        assert client.bye()["code"] == "E104"
+        client.send_plain(client.read_raw_record())
+        assert client.read_bye()["code"] == "E104"
 
 
-def test_truncated_record_then_the_end(daemon: Daemon, mallory: Path) -> None:
-    """Half a record is no error of the peer's: the line was cut. It is just not delivered."""
-    with RawClient(daemon.port, mallory).logged_in() as client:
+def test_the_request_in_a_truncated_record_is_not_carried_out(daemon: Daemon, mallory: Path) -> None:
+    """A truncated record counts as a lost connection, not as an error of the peer."""
+    with log_in(daemon, "mallory") as client:
         record = client.seal(
             frame({"type": "send", "id": 1, "msg_id": new_id(), "to": "#lobby", "body": "cut"})
         )
         client.send_plain(record[:-1])
         client.sock.shutdown(socket.SHUT_WR)
-        client.wait_end()
-    with RawClient(daemon.port, mallory).logged_in() as client:
+        client.wait_for_end()
+    with log_in(daemon, "mallory") as client:
         bodies = [e.get("body") for e in client.ask("history", room="#lobby")["result"]["events"]]
     assert "cut" not in bodies

@@ -56,8 +56,8 @@ def make_identity(authority: Authority, path: Path) -> Identity:
     return read_identity(path)
 
 
-def told(world: World, error: Exception | None) -> str:
-    """The code that the world's user is shown for a failed connection."""
+def code_shown(world: World, error: Exception | None) -> str:
+    """Return the error code that the world's user is shown for a failed connection."""
     assert error is not None
     return explain_tls_failure(error, identity=world.identity, now=NOW.timestamp()).code
 

@@ -1,8 +1,8 @@
-"""Texts that try to control, garble or fool a terminal, a log or a reader."""
+"""Texts that try to control a terminal, corrupt a log or deceive a reader."""
 
 from __future__ import annotations
 
-# Each with a name for the test's output. Any of them can be a body, name, room, topic or reason.
+# Keyed by the test id. Each can stand for a body, name, room, topic or reason.
 TEXTS: dict[str, str] = {
     "csi_clear": "\x1b[2J\x1b[H",
     "csi_colour": "\x1b[31;5mred\x1b[0m",

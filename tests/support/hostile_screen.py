@@ -1,4 +1,4 @@
-"""Run in a terminal by a test: shows every hostile text on the line client's real screen, then waits."""
+"""Show every hostile text on the line client's real screen, then wait; a test runs this in a terminal."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support.hostile import TEXTS
 
 
 def lines_of(label: str, text: str) -> list[Line]:
-    """The text in every place of every line."""
-    said: dict[str, Any] = {
+    """Put the text into every field of every kind of line."""
+    fields: dict[str, Any] = {
         "room": text,
         "user": text,
         "role": text,
@@ -26,25 +26,26 @@ def lines_of(label: str, text: str) -> list[Line]:
         "body": text,
         "reply_to": None,
     }
-    message = ev.Message.model_construct(type="message", seq=1, at=0, device="d", **said)
+    message = ev.Message.model_construct(type="message", seq=1, at=0, device="d", **fields)
     topic = ev.TopicSet.model_construct(type="topic", seq=1, at=0, room=text, topic=text, by=text)
     away = ev.Presence.model_construct(type="presence", room=text, user=text, state="away", text=text)
-    gone = away.model_copy(update={"state": "offline", "cause": text, "by": text, "reason": text})
+    offline = away.model_copy(update={"state": "offline", "cause": text, "by": text, "reason": text})
     lines = [answers.note(f"begin {label}"), *render(message, Viewer(me="me", room="#lobby"))]
-    lines += [*render(topic, Viewer()), *render(away, Viewer()), *render(gone, Viewer())]
+    lines += [*render(topic, Viewer()), *render(away, Viewer()), *render(offline, Viewer())]
     whois = {"user": text, "role": text, "state": text, "text": text, "rooms": [text]}
     return [*lines, *answers.whois(whois), answers.note(f"end {label}")]
 
 
 async def show(done: Path) -> None:
-    """All of them; ``done`` is made when they are on the screen."""
+    """Show all texts; create the file ``done`` when they are on the screen."""
     screen = Screen(
         prompt=lambda pasting: [("class:prompt", f"{name(TEXTS['osc_title'])}> ")],
         status=lambda: [("class:status", name(TEXTS["csi_clear"]))],
         on_line=lambda line, pasted: None,
         completer=LineCompleter(Rooms("me"), tuple),
     )
-    asyncio.get_running_loop().call_later(0.2, screen.show, [x for t in TEXTS.items() for x in lines_of(*t)])
+    lines = [line for case in TEXTS.items() for line in lines_of(*case)]
+    asyncio.get_running_loop().call_later(0.2, screen.show, lines)
     asyncio.get_running_loop().call_later(1.0, done.touch)
     await screen.run()
 

@@ -1,4 +1,4 @@
-"""A hub's state without its processes: users, rooms and requests decided by the real policy."""
+"""Drive the hub's state and policy directly, without processes, log or links."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from chatd.proto.requests import parse_request
 
 START = 1_700_000_000_000
 DEVICE = "laptop"
-# Answered by the backend after the decision whether they are permitted, and from which rooms.
+# The state only decides whether these are permitted and for which rooms; other parts answer them.
 _READS = (rq.Ping, rq.Resume, rq.Search, rq.Stats)
 
 
 class World:
-    """State, rules and a clock. Keeps the log of what happened in ``log``."""
+    """A state with its rules and a clock; ``log`` collects every event."""
 
     def __init__(self, settings: Settings | None = None, state: State | None = None) -> None:
         self.state = state or State()
@@ -34,27 +34,30 @@ class World:
         self.log: list[JsonObject] = []
         self._messages = 0
 
-    def settle(self) -> None:
+    def create_configured_rooms(self) -> None:
         """Create the rooms of the settings."""
         context = self.context(OPERATOR)
         ensure_configured(context)
         self.log += context.events
 
     def context(self, who: Principal) -> Context:
-        """A turn of this principal, now."""
+        """Make the context of a request by this principal, now."""
         return Context(self.state, self.rules, who, self.now, self.presence)
 
-    def user(self, name: str, role: str | None = None, device: str = DEVICE) -> None:
-        """Register a user's device on the box."""
+    def add_user(self, name: str, role: str | None = None, device: str = DEVICE) -> None:
+        """Register a user's device as the operator."""
         serial = f"{len(self.log) + 1:x}"
         self.ask(OPERATOR, "user_add", user=name, device=device, serial=serial, role=role)
 
-    def box(self, kind: str, /, **fields: Any) -> JsonObject:
-        """A request made on the box."""
+    def ask_as_operator(self, kind: str, /, **fields: Any) -> JsonObject:
+        """Decide a request that the operator makes."""
         return self.ask(OPERATOR, kind, **fields)
 
     def ask(self, who: Principal | str, kind: str, /, **fields: Any) -> JsonObject:
-        """Decide one request as the hub does. Raises what refuses it; then nothing has happened."""
+        """Decide one request as the hub does.
+
+        Raises ChatdError when it is refused; asserts that the state has not changed then.
+        """
         principal = Principal(who, DEVICE) if isinstance(who, str) else who
         if kind == "send" and "msg_id" not in fields:
             self._messages += 1
@@ -65,7 +68,7 @@ class World:
         try:
             result = _carry_out(context, request)
         except ChatdError:
-            assert self.state.head == before, f"{kind} was refused after it had happened"
+            assert self.state.head == before, f"{kind} changed the state although it was refused"
             assert not context.events
             assert not context.cuts
             raise
@@ -73,15 +76,15 @@ class World:
         return result
 
     def outcome(self, who: Principal | str, kind: str, /, **fields: Any) -> str:
-        """ "ok" or the code of the refusal."""
+        """Decide a request; return "ok" or the error code."""
         try:
             self.ask(who, kind, **fields)
         except ChatdError as error:
             return error.code
         return "ok"
 
-    def words(self, who: Principal | str, kind: str, /, **fields: Any) -> str:
-        """The refusal as people read it, "" for none."""
+    def refusal_text(self, who: Principal | str, kind: str, /, **fields: Any) -> str:
+        """Decide a request; return the refusal as people read it, or "" if it was permitted."""
         try:
             self.ask(who, kind, **fields)
         except ChatdError as error:
@@ -102,8 +105,8 @@ def _carry_out(context: Context, request: rq.AnyRequest) -> JsonObject:
     return authorize.decide(context, request)
 
 
-def copies(build: Callable[[], World]) -> Callable[[], World]:
-    """A function that gives a fresh copy of the world that ``build`` makes once."""
+def copier(build: Callable[[], World]) -> Callable[[], World]:
+    """Build a world once; return a function that makes a fresh copy of it."""
     original = build()
     snapshot = original.state.snapshot()
 

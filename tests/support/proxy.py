@@ -1,4 +1,4 @@
-"""A wire between clients and a server that a test can cut."""
+"""A TCP proxy between clients and a server whose connections a test can cut."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tests.support.daemon import PATIENCE_SECONDS
 
 
 class Proxy:
-    """Passes bytes on between a client and the server; `cut` ends every connection, answers unread.
+    """Forwards bytes both ways until `cut_connections` ends every connection.
 
-    While ``deaf``, what the server says is thrown away: its answers are lost, as when a cable is pulled.
+    While ``drop_replies`` is set, everything the server sends is discarded, as when a cable is pulled.
     """
 
     def __init__(self, server: str) -> None:
         host, _, port = server.rpartition(":")
         self._server = (host, int(port))
-        self.deaf = False
+        self.drop_replies = False
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -32,32 +32,34 @@ class Proxy:
             except OSError:
                 return
             self._sockets += [near, far]
-            for source, target, server in ((near, far, False), (far, near, True)):
-                thread = threading.Thread(target=self._pass, args=(source, target, server), daemon=True)
+            for source, target, from_server in ((near, far, False), (far, near, True)):
+                thread = threading.Thread(
+                    target=self._forward, args=(source, target, from_server), daemon=True
+                )
                 self._threads.append(thread)
                 thread.start()
 
-    def _pass(self, source: socket.socket, target: socket.socket, server: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, from_server: bool) -> None:
         try:
             while data := source.recv(65536):
-                if not (server and self.deaf):
+                if not (from_server and self.drop_replies):
                     target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 
-    def cut(self) -> None:
-        for one in self._sockets:
+    def cut_connections(self) -> None:
+        for sock in self._sockets:
             try:
-                one.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.cut()
+        self.cut_connections()
         for thread in self._threads:
             thread.join(PATIENCE_SECONDS)
-        for one in self._sockets:
-            one.close()
+        for sock in self._sockets:
+            sock.close()

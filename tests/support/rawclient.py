@@ -1,7 +1,7 @@
-"""A wire client that does what it is told, right or wrong: every step and every byte is the caller's.
+"""A wire client whose caller controls every step and every byte, so it can break any rule.
 
-Written from docs/protocol.md on a plain socket and an `ssl.SSLObject`; shares only the key schedule with
-the product's client. The TLS bytes pass through here, so that they can be cut anywhere.
+Written from docs/protocol.md on a plain socket and an `ssl.SSLObject`; it shares only the key schedule with
+the product's client. It carries the TLS bytes itself, so a test can cut them anywhere.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from chatd.crypto.handshake import ClientHandshake, SessionKeys
 
 Json = dict[str, Any]
 
-# Reached only when the server hangs, which fails the test. Two cores may be running the whole suite.
+# Reached only when the server hangs, which fails the test. Generous: the whole suite may run on two cores.
 PATIENCE_SECONDS = 30.0
 
 
-def careless_context(identity: Path | None, alpn: str = "chatd/1") -> ssl.SSLContext:
-    """Shows the identity's certificate, if any, and believes every server."""
+def unverified_context(identity: Path | None, alpn: str = "chatd/1") -> ssl.SSLContext:
+    """A client context that shows the identity's certificate, if any, and accepts every server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -39,12 +39,12 @@ def careless_context(identity: Path | None, alpn: str = "chatd/1") -> ssl.SSLCon
 
 
 def pack(body: bytes) -> bytes:
-    """A handshake message or a frame: length u32, body."""
+    """Prefix a handshake message or a frame's body with its length (u32)."""
     return len(body).to_bytes(4, "big") + body
 
 
 def frame(message: Json) -> bytes:
-    """One request as a frame."""
+    """Encode one request as a frame."""
     return pack(json.dumps(message, ensure_ascii=False).encode(errors="surrogatepass"))
 
 
@@ -57,7 +57,7 @@ class RawClient:
     def __init__(
         self, port: int, identity: Path | None = None, *, receive_buffer: int = 0, source: str = "127.0.0.1"
     ) -> None:
-        """``source`` is the loopback address to come from."""
+        """``source`` is the loopback address to connect from."""
         self.identity = identity
         self.sock = socket.socket()
         self.sock.bind((source, 0))
@@ -72,7 +72,7 @@ class RawClient:
         self._keys: SessionKeys | None = None
         self._plain = bytearray()
         self._frames: list[Json] = []
-        self._labels = itertools.count(1)
+        self._request_ids = itertools.count(1)
 
     def __enter__(self) -> Self:
         return self
@@ -83,14 +83,14 @@ class RawClient:
     # --- the steps of a login ------------------------------------------------------------------
 
     def tls(self, context: ssl.SSLContext | None = None) -> Self:
-        """Shake hands. Success says nothing: a TLS 1.3 server judges the certificate afterwards."""
+        """Do the TLS handshake. A TLS 1.3 server checks the client's certificate only after this returns."""
         for _ in self.tls_flights(context):
             pass
         return self
 
     def tls_flights(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
-        """The same, stopping after each flight that was sent."""
-        context = context or careless_context(self.identity)
+        """Do the TLS handshake; yield after each flight sent."""
+        context = context or unverified_context(self.identity)
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=False)
         while True:
             try:
@@ -104,7 +104,7 @@ class RawClient:
             return
 
     def start_envelope(self) -> bytes:
-        """M1, ready to be sent or spoilt."""
+        """Make M1 for the caller to send or damage."""
         assert self._tls is not None
         assert self.identity is not None
         own = x509.load_pem_x509_certificate(self.identity.read_bytes())
@@ -117,24 +117,24 @@ class RawClient:
         return self._handshake.hello()
 
     def make_m3(self, m2: bytes) -> bytes:
-        """M3 for the server's M2, ready to be sent or spoilt."""
+        """Answer the server's M2 with an M3 for the caller to send or damage."""
         assert self._handshake is not None
         return self._handshake.exchange(m2)
 
     def finish(self, m4: bytes) -> None:
-        """Take the server's proof."""
+        """Verify the server's proof; the envelope is ready afterwards."""
         assert self._handshake is not None
         self._keys = self._handshake.finish(m4)
 
     def envelope(self) -> Self:
-        """All of the envelope's handshake."""
+        """Do the whole envelope handshake."""
         self.send_plain(pack(self.start_envelope()))
         self.send_plain(pack(self.make_m3(self.read_message())))
         self.finish(self.read_message())
         return self
 
     def logged_in(self) -> Self:
-        """The whole login up to the welcome."""
+        """Do the whole login up to the welcome."""
         self.tls().envelope()
         first = self.receive()
         assert first["type"] == "welcome", first
@@ -143,60 +143,60 @@ class RawClient:
     # --- sending -------------------------------------------------------------------------------
 
     def send_tcp(self, data: bytes) -> None:
-        """Bytes outside TLS."""
+        """Send bytes outside TLS."""
         if data:
             self.sock.sendall(data)
 
     def tls_bytes(self, plain: bytes) -> bytes:
-        """``plain`` as TLS records, for the caller to send."""
+        """Encrypt ``plain`` into TLS records for the caller to send."""
         assert self._tls is not None
         if plain:
             self._tls.write(plain)
         return self._outgoing.read()
 
     def send_plain(self, plain: bytes) -> None:
-        """Bytes inside TLS."""
+        """Send bytes inside TLS."""
         self.send_tcp(self.tls_bytes(plain))
 
     def seal(self, payload: bytes) -> bytes:
-        """One envelope record. It must be the next one sent, or not be sent at all."""
+        """Seal one envelope record. It must be the next one sent, or not be sent at all."""
         assert self._keys is not None
         return self._keys.sealer.seal(payload)
 
     def close_record(self) -> bytes:
-        """The authenticated end."""
+        """Make the record that closes the envelope."""
         assert self._keys is not None
         return self._keys.sealer.close()
 
     def send_payload(self, payload: bytes) -> None:
-        """One record with anything in it."""
+        """Send one record with any payload."""
         self.send_plain(self.seal(payload))
 
     def send(self, *messages: Json) -> None:
-        """Requests, all in one record."""
+        """Send requests in one record."""
         self.send_payload(b"".join(map(frame, messages)))
 
     def ask(self, kind: str, /, **fields: Any) -> Json:
-        """A request and its reply; events in between are dropped."""
-        label = next(self._labels)
-        self.send({"type": kind, "id": label, **fields})
-        return self.until(id=label)
+        """Send a request and return its reply; drop the events before it."""
+        request_id = next(self._request_ids)
+        self.send({"type": kind, "id": request_id, **fields})
+        return self.until(id=request_id)
 
-    def ask_raw(self, kind: str, /, **fields: Any) -> Json:
-        """The same for what the server may not be able to read, not even its label."""
-        self.send({"type": kind, "id": next(self._labels), **fields})
+    def ask_unparsable(self, kind: str, /, **fields: Any) -> Json:
+        """Send a request that the server may refuse before it has read the id; return the next reply."""
+        self.send({"type": kind, "id": next(self._request_ids), **fields})
         while (message := self.receive())["type"] not in ("ok", "error"):
             pass
         return message
 
     def say(self, body: str, to: str = "#lobby") -> Json:
-        """Send a message with a msg_id of its own; the reply."""
+        """Send a message with a new msg_id; return the reply."""
         return self.ask("send", msg_id=new_id(), to=to, body=body)
 
     # --- reading -------------------------------------------------------------------------------
 
     def read_message(self) -> bytes:
-        """The next handshake message."""
+        """Return the next handshake message."""
         while len(self._plain) < 4 or len(self._plain) < 4 + int.from_bytes(self._plain[:4], "big"):
             self._read_plain()
         end = 4 + int.from_bytes(self._plain[:4], "big")
@@ -204,13 +204,13 @@ class RawClient:
         del self._plain[:end]
         return body
 
-    def read_sealed(self) -> bytes:
-        """What the server sends next inside TLS, unopened; it will be opened all the same."""
+    def read_raw_record(self) -> bytes:
+        """Return what the server sends next inside TLS, still sealed, and keep it for `receive`."""
         self._read_plain()
         return bytes(self._plain)
 
     def receive(self) -> Json:
-        """The next frame."""
+        """Return the next frame."""
         assert self._keys is not None
         while not self._frames:
             if not self._plain:
@@ -223,29 +223,29 @@ class RawClient:
         return self._frames.pop(0)
 
     def until(self, **wanted: Any) -> Json:
-        """The next frame with these fields; those before it are dropped."""
+        """Return the next frame with these fields; drop the frames before it."""
         while True:
             message = self.receive()
             if all(message.get(key) == value for key, value in wanted.items()):
                 return message
 
-    def drained(self) -> list[Json]:
-        """Everything up to the end of the connection, which must come."""
+    def read_to_end(self) -> list[Json]:
+        """Return all frames up to the end of the connection."""
         frames: list[Json] = []
         with contextlib.suppress(EOFError):
             while True:
                 frames.append(self.receive())
         return frames
 
-    def bye(self) -> Json:
-        """The goodbye, which must be the last that the server says."""
-        last = self.drained()[-1:]
-        assert last, "the connection ended without a goodbye"
-        assert last[0]["type"] == "bye", last
-        return last[0]
+    def read_bye(self) -> Json:
+        """Read to the end and return the last frame, which must be a bye."""
+        frames = self.read_to_end()
+        assert frames, "the connection ended without a bye"
+        assert frames[-1]["type"] == "bye", frames[-1]
+        return frames[-1]
 
-    def wait_end(self) -> None:
-        """Read until the server ends the connection, whatever it says before."""
+    def wait_for_end(self) -> None:
+        """Discard what the server sends until it ends the connection."""
         with contextlib.suppress(OSError):
             while self.sock.recv(65536):
                 pass
@@ -279,7 +279,7 @@ _ids = itertools.count(1)
 
 
 def new_id() -> str:
-    """A msg_id that no other of this test process has."""
+    """Make a msg_id that is unique in this test process."""
     return f"{next(_ids):032x}"
 
 

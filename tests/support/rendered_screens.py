@@ -1,4 +1,4 @@
-"""What stands on a terminal's screen, read from the output of ``tmux capture-pane -e``."""
+"""Read a terminal's screen with its styles from the output of ``tmux capture-pane -e``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# The sixteen colours on a dark background; the others are computed as xterm does.
+# The sixteen ANSI colours on a dark background; the other 240 are computed as in xterm.
 PALETTE = (
     *("#3a3f4b", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#c8ccd4"),
     *("#7f8796", "#ff7b86", "#b5e890", "#ffd98e", "#84c7ff", "#e29bf5", "#7fd7e3", "#ffffff"),
@@ -18,10 +18,10 @@ _LEVELS = (0, 95, 135, 175, 215, 255)
 
 
 class Style(NamedTuple):
-    """Colours as ``#rrggbb``, empty for the terminal's own."""
+    """Colours are ``#rrggbb``, or empty for the terminal's default."""
 
-    ink: str = ""
-    ground: str = ""
+    foreground: str = ""
+    background: str = ""
     bold: bool = False
     dim: bool = False
     italic: bool = False
@@ -29,12 +29,12 @@ class Style(NamedTuple):
     reverse: bool = False
 
     def sgr(self) -> str:
-        """The escape sequence that switches from plain to this style."""
+        """Return the escape sequence that switches from the default style to this one."""
         codes = [str(code) for code, flag in _FLAGS.items() if getattr(self, flag)]
-        for colour, code in ((self.ink, 38), (self.ground, 48)):
+        for colour, code in ((self.foreground, 38), (self.background, 48)):
             if colour in PALETTE:
                 index = PALETTE.index(colour)
-                # 30 and 40 begin the eight colours, 90 and 100 the bright ones.
+                # The eight colours start at 30 and 40, the bright ones at 90 and 100.
                 codes.append(str(code - 8 + index if index < 8 else code + 44 + index))
             elif colour:
                 parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
@@ -43,7 +43,7 @@ class Style(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A piece of a row in one style, beginning at a column from 0."""
+    """A piece of a row in one style; columns count from 0."""
 
     column: int
     text: str
@@ -54,14 +54,14 @@ Row = tuple[Span, ...]
 
 
 class Screen(NamedTuple):
-    """The rows and where the cursor stands, counted from 0."""
+    """The rows of a screen and the cursor's (column, row), counted from 0."""
 
     rows: tuple[Row, ...]
     cursor: tuple[int, int]
 
 
 def read_rows(captured: str) -> tuple[Row, ...]:
-    """The rows of a captured pane; a style goes on from one row to the next, as tmux writes it."""
+    """Parse a captured pane; as tmux writes it, a style continues from one row to the next."""
     rows, style = [], Style()
     for line in captured.splitlines():
         spans: list[Span] = []
@@ -71,18 +71,18 @@ def read_rows(captured: str) -> tuple[Row, ...]:
             column += match.start() - at
             at = match.end()
             if match[1] is not None:
-                style = _changed(style, match[1])
+                style = _apply_sgr(style, match[1])
         spans.append(Span(column, line[at:], style))
-        rows.append(_tidied(spans))
+        rows.append(_visible(spans))
     return tuple(rows)
 
 
-def _tidied(spans: list[Span]) -> Row:
-    """Without what cannot be seen: empty pieces and blanks that have no colour."""
+def _visible(spans: list[Span]) -> Row:
+    """Drop what cannot be seen: empty pieces and blanks without a colour or line."""
     kept = []
     for column, text, style in spans:
         seen = text
-        if not (style.ground or style.reverse or style.underline):
+        if not (style.background or style.reverse or style.underline):
             seen = text.strip()
             column += len(text) - len(text.lstrip())
         if seen:
@@ -90,7 +90,7 @@ def _tidied(spans: list[Span]) -> Row:
     return tuple(kept)
 
 
-def _changed(style: Style, codes: str) -> Style:
+def _apply_sgr(style: Style, codes: str) -> Style:
     numbers = iter([int(code or 0) for code in re.split("[;:]", codes)])
     for number in numbers:
         if number == 0:
@@ -108,24 +108,24 @@ def _flagged(style: Style, names: tuple[str, ...], value: bool) -> Style:
     return Style(**{**style._asdict(), **dict.fromkeys(names, value)})
 
 
-def _coloured(style: Style, number: int, rest: Iterator[int]) -> Style:
+def _coloured(style: Style, number: int, codes: Iterator[int]) -> Style:
     tens, ones = divmod(number - (60 if number >= 90 else 0), 10)
     if tens not in (3, 4):
         return style
     if ones == 8:
-        colour = _long_colour(rest)
+        colour = _long_colour(codes)
     elif ones == 9:
         colour = ""
     else:
         colour = PALETTE[ones + (8 if number >= 90 else 0)]
-    return style._replace(ink=colour) if tens == 3 else style._replace(ground=colour)
+    return style._replace(foreground=colour) if tens == 3 else style._replace(background=colour)
 
 
-def _long_colour(rest: Iterator[int]) -> str:
-    if next(rest) == 2:
-        red, green, blue = next(rest), next(rest), next(rest)
+def _long_colour(codes: Iterator[int]) -> str:
+    if next(codes) == 2:
+        red, green, blue = next(codes), next(codes), next(codes)
         return f"#{red:02x}{green:02x}{blue:02x}"
-    index = next(rest)
+    index = next(codes)
     if index < 16:
         return PALETTE[index]
     if index >= 232:

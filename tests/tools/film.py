@@ -135,7 +135,7 @@ def _drawn(frame: Frame, columns: int) -> list[str]:
 def _row(row: Row, number: int) -> list[str]:
     drawn = []
     for column, text, style in row:
-        ink, ground = style.ink or INK, style.ground
+        ink, ground = style.foreground or INK, style.background
         if style.reverse:
             ink, ground = ground or GROUND, ink
         if ground:

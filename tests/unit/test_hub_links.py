@@ -103,9 +103,9 @@ def workers() -> Iterator[list[Worker]]:
 def world() -> World:
     """bob is in #lobby and #den, carl in #lobby."""
     world = World()
-    world.settle()
+    world.create_configured_rooms()
     for name in ("bob", "carl"):
-        world.user(name)
+        world.add_user(name)
     world.ask("bob", "create", room="#den")
     return world
 
@@ -214,10 +214,10 @@ def test_sanctions_and_roles_are_told_to_nobody(workers: list[Worker], world: Wo
     hall = Hall(world)
     hall.open(workers[0], 1, "carl")
     workers[0].told()
-    world.box("ban", user="bob")
-    world.box("mute", user="bob")
-    world.box("role_set", user="carl", role="admin")
-    world.box("revoke", user="bob", device="laptop")
+    world.ask_as_operator("ban", user="bob")
+    world.ask_as_operator("mute", user="bob")
+    world.ask_as_operator("role_set", user="carl", role="admin")
+    world.ask_as_operator("revoke", user="bob", device="laptop")
     assert len(hall.publish()) == 4
     assert workers[0].told() == []
 

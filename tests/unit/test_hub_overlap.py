@@ -15,18 +15,18 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.batch import PATIENCE_SECONDS, CommitThread
 from chatd.proto.frames import JsonObject
-from tests.support.hubedge import Edge, HubBox
+from tests.support.hub_harness import HubHarness, WorkerEnd
 
 
 class Talk:
     """alice, who is logged in, and the replies that were written to her worker."""
 
     def __init__(self, folder: Path) -> None:
-        self.box = HubBox(folder, Settings())
-        assert self.box.ask(self.box.operator, 0, "user_add", user="alice", device="dev", serial="a1")
-        self.edge: Edge = self.box.edges[0]
-        assert self.box.open(self.edge, 1, "alice", "dev", "a1")
-        self.box.settle()
+        self.harness = HubHarness(folder, Settings())
+        assert self.harness.ask(self.harness.operator, 0, "user_add", user="alice", device="dev", serial="a1")
+        self.worker: WorkerEnd = self.harness.workers[0]
+        assert self.harness.open_session(self.worker, 1, "alice", "dev", "a1")
+        self.harness.run_iteration()
         self.label = 100
 
     def say(self, msg_id: int, body: str = "hello") -> int:
@@ -36,25 +36,25 @@ class Talk:
     def ask(self, kind: str, **fields: Any) -> int:
         self.label += 1
         request = {"type": kind, "id": self.label, **fields}
-        self.box.hub.take(self.edge.link, [(["request", 1], json.dumps(request).encode())])
+        self.harness.hub.take(self.worker.link, [(["request", 1], json.dumps(request).encode())])
         return self.label
 
     def told(self) -> dict[int, JsonObject]:
         """Replies written since the last time, by label."""
-        self.edge.replies.clear()
-        self.edge.take()
-        return dict(self.edge.replies)
+        self.worker.replies.clear()
+        self.worker.receive()
+        return dict(self.worker.replies)
 
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Iterator[Talk]:
     talk = Talk(tmp_path / "data")
     yield talk
-    talk.box.close()
+    talk.harness.close()
 
 
 def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> None:
-    hub = talk.box.hub
+    hub = talk.harness.hub
     first = talk.say(1)
     wait = hub.begin_commit()
     second, resent, reused = talk.say(2), talk.say(1), talk.say(1, "another")
@@ -65,7 +65,7 @@ def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> N
     replies = talk.told()
     assert list(replies) == [first]
     seq = replies[first]["result"]["seq"]
-    assert talk.box.log.head == seq
+    assert talk.harness.log.head == seq
     # Sent again while the first was on its way to the disk: the same answer, once the disk has the rest.
     hub.commit()
     replies = talk.told()
@@ -76,11 +76,11 @@ def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> N
     again = talk.say(2)
     hub.commit()
     assert talk.told()[again]["result"]["seq"] == seq + 1
-    assert [e["seq"] for e in talk.box.entries() if e["type"] == "message"] == [seq, seq + 1]
+    assert [e["seq"] for e in talk.harness.logged_events() if e["type"] == "message"] == [seq, seq + 1]
 
 
 def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
-    hub = talk.box.hub
+    hub = talk.harness.hub
     labels = [talk.say(n) for n in range(3)]
     for start in (3, 6):
         wait = hub.begin_commit()
@@ -90,8 +90,8 @@ def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
     assert hub.can_overlap
     hub.commit()
     assert list(talk.told()) == labels
-    request = b'{"type":"redact","id":9,"room":"#lobby","seq":%d}' % talk.box.log.head
-    hub.take(talk.box.operator.link, [(["request", 0], request)])
+    request = b'{"type":"redact","id":9,"room":"#lobby","seq":%d}' % talk.harness.log.head
+    hub.take(talk.harness.operator.link, [(["request", 0], request)])
     # What is erased must leave the disk at once: the loop commits this batch and does nothing else meanwhile.
     for can in (False, True):
         assert hub.can_overlap == can
@@ -99,7 +99,7 @@ def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
 
 
 def test_a_read_asked_meanwhile_waits_for_the_commit_of_what_it_may_see(talk: Talk) -> None:
-    hub = talk.box.hub
+    hub = talk.harness.hub
     talk.say(1)
     wait = hub.begin_commit()
     talk.say(2)
@@ -110,7 +110,7 @@ def test_a_read_asked_meanwhile_waits_for_the_commit_of_what_it_may_see(talk: Ta
     hub.commit()
     replies: dict[int, JsonObject] = {}
     while history not in replies:
-        talk.box.reads()
+        talk.harness.deliver_read()
         hub.commit()
         replies = talk.told()
     bodies = [e.get("msg_id") for e in replies[history]["result"]["events"] if e["type"] == "message"]

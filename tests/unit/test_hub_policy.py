@@ -38,7 +38,7 @@ CUSTOM = Settings.model_validate(
 def world() -> World:
     """alice is an admin, helen a helper, bob and carl are users, gus is a guest; all in #lobby."""
     world = World(CUSTOM)
-    world.settle()
+    world.create_configured_rooms()
     for name, role in (
         ("alice", "admin"),
         ("helen", "helper"),
@@ -46,7 +46,7 @@ def world() -> World:
         ("carl", "user"),
         ("gus", "guest"),
     ):
-        world.user(name, role)
+        world.add_user(name, role)
     return world
 
 
@@ -63,7 +63,7 @@ MUTED_WORDS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("kind", "fields"), MUTED_WORDS)
 def test_the_muted_say_nothing_by_any_way(world: World, kind: str, fields: dict[str, Any]) -> None:
     world.ask("alice", "mute", user="bob", seconds=60, reason="noise")
-    assert world.words("bob", kind, **fields).startswith("you are muted for 1m: noise (E302)")
+    assert world.refusal_text("bob", kind, **fields).startswith("you are muted for 1m: noise (E302)")
     world.now += 60_000
     assert world.outcome("bob", kind, **fields) == "ok"
 
@@ -199,7 +199,7 @@ WRONG_TARGETS = [
 
 @pytest.mark.parametrize("to", [*WRONG_TARGETS, "@nil", "#Lobby", "#lobby ", "@gus,nil", "@\x1b[2J"])
 def test_a_wrong_target_is_refused_in_words_that_can_be_shown(world: World, to: str) -> None:
-    said = world.words("bob", "send", to=to, body="x")
+    said = world.refusal_text("bob", "send", to=to, body="x")
     assert said[-1:] and said.isprintable()
 
 
@@ -267,9 +267,9 @@ def test_answers_fit_what_a_client_reads(world: World) -> None:
 def test_the_list_of_users_tells_presence_only_to_those_who_may_read_it() -> None:
     permissions = {**DEFAULT_ROLES, "auditor": ["user.list"]}
     world = World(Settings.model_validate({"roles": {"permissions": permissions}}))
-    world.settle()
-    world.user("alice", "admin")
-    world.user("aud", "auditor")
+    world.create_configured_rooms()
+    world.add_user("alice", "admin")
+    world.add_user("aud", "auditor")
     for user, states in (("alice", {"offline"}), ("aud", {None})):
         assert {entry["state"] for entry in world.ask(user, "users")["users"]} == states
 
@@ -277,7 +277,7 @@ def test_the_list_of_users_tells_presence_only_to_those_who_may_read_it() -> Non
 def test_pages_of_a_long_list_hold_everybody_once(world: World) -> None:
     names = [f"{'u' * 26}{n:05d}" for n in range(1, 451)]
     for name in names:
-        world.user(name)
+        world.add_user(name)
     seen: list[str] = []
     after, more = "", True
     while more:

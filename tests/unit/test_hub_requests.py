@@ -16,7 +16,7 @@ from chatd.errors import ChatdError
 from chatd.hub.hub import parse
 from chatd.link.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
-from tests.support.hubedge import Edge, HubBox
+from tests.support.hub_harness import HubHarness, WorkerEnd
 
 Frame = tuple[Header, bytes]
 
@@ -30,29 +30,29 @@ def message(sid: int, label: int, body: str = "hello") -> Frame:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[HubBox]:
+def harness(tmp_path: Path) -> Iterator[HubHarness]:
     """alice is registered."""
-    box = HubBox(tmp_path / "data", Settings())
-    assert box.ask(box.operator, 0, "user_add", user="alice", device="dev", serial="a1")
-    yield box
-    box.close()
+    harness = HubHarness(tmp_path / "data", Settings())
+    assert harness.ask(harness.operator, 0, "user_add", user="alice", device="dev", serial="a1")
+    yield harness
+    harness.close()
 
 
-def replies(box: HubBox, edge: Edge, frames: list[Frame]) -> dict[int, Any]:
+def replies(harness: HubHarness, worker: WorkerEnd, frames: list[Frame]) -> dict[int, Any]:
     """Label -> what came back, in the order in which it came."""
-    edge.replies.clear()
-    box.hub.take(edge.link, iter(frames))
-    box.settle()
+    worker.replies.clear()
+    harness.hub.take(worker.link, iter(frames))
+    harness.run_iteration()
     return {
         label: reply.get("code") or reply["result"].get("seq", "done")
-        for label, reply in edge.replies.items()
+        for label, reply in worker.replies.items()
     }
 
 
-def test_good_and_bad_ones_in_one_read_are_answered_in_their_order(box: HubBox) -> None:
-    edge = box.edges[0]
-    assert box.open(edge, 1, "alice", "dev", "a1")
-    head = box.log.head
+def test_good_and_bad_ones_in_one_read_are_answered_in_their_order(harness: HubHarness) -> None:
+    worker = harness.workers[0]
+    assert harness.open_session(worker, 1, "alice", "dev", "a1")
+    head = harness.log.head
     frames = [
         message(1, 1),
         said(1, 2, "no_such_thing"),
@@ -62,32 +62,32 @@ def test_good_and_bad_ones_in_one_read_are_answered_in_their_order(box: HubBox) 
         message(1, 4, "another text"),
         message(1, 7),
     ]
-    found = list(replies(box, edge, frames).items())
+    found = list(replies(harness, worker, frames).items())
     assert found == [(1, head + 1), (2, "E103"), (0, "E102"), (4, "E408"), (5, "E102"), (7, head + 3)]
 
 
-def test_what_comes_first_is_done_before_the_next_is_decided(box: HubBox) -> None:
+def test_what_comes_first_is_done_before_the_next_is_decided(harness: HubHarness) -> None:
     """The session is opened and closed among the requests of the same read."""
-    edge = box.edges[0]
+    worker = harness.workers[0]
     opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
     frames = [message(1, 1), opened, message(1, 2), (["close", 1], b""), message(1, 3)]
-    assert list(replies(box, edge, frames)) == [2]
+    assert list(replies(harness, worker, frames)) == [2]
 
 
 @pytest.mark.parametrize("hello", [["hello", "worker-1"], ["hello", "worker-1", "0.0.9, link 1"]])
 def test_nothing_is_carried_out_for_a_worker_of_another_version(
-    box: HubBox, hello: Header, caplog: pytest.LogCaptureFixture
+    harness: HubHarness, hello: Header, caplog: pytest.LogCaptureFixture
 ) -> None:
-    edge = box.edges[0]
+    worker = harness.workers[0]
     opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
-    head = box.log.head
-    assert replies(box, edge, [(hello, b""), opened, message(1, 1)]) == {}
-    assert replies(box, edge, [message(1, 2), (["an operation of the future"], b"")]) == {}
-    assert box.log.head == head
+    head = harness.log.head
+    assert replies(harness, worker, [(hello, b""), opened, message(1, 1)]) == {}
+    assert replies(harness, worker, [message(1, 2), (["an operation of the future"], b"")]) == {}
+    assert harness.log.head == head
     assert [vars(record)["event"] for record in caplog.records] == ["link_of_another_version"]
-    other = box.edges[1]
+    other = harness.workers[1]
     opened = ["open", 2, "alice", "dev", "a1", "127.0.0.1", False], b""
-    assert replies(box, other, [(["hello", "worker-2", LINK_VERSION], b""), opened, message(2, 3)]) == {
+    assert replies(harness, other, [(["hello", "worker-2", LINK_VERSION], b""), opened, message(2, 3)]) == {
         3: head + 1
     }
 
@@ -99,14 +99,14 @@ def test_reading_never_raises(payload: bytes) -> None:
     assert parsed.digest == b""
 
 
-def test_a_defect_in_reading_is_answered_as_one(box: HubBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge = box.edges[0]
-    assert box.open(edge, 1, "alice", "dev", "a1")
+def test_a_defect_in_reading_is_answered_as_one(harness: HubHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = harness.workers[0]
+    assert harness.open_session(worker, 1, "alice", "dev", "a1")
 
     def broken(_: object) -> rq.AnyRequest:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
         patched.setattr("chatd.hub.hub.parse_request", broken)
-        assert replies(box, edge, [message(1, 9)]) == {9: "E500"}
-    assert replies(box, edge, [message(1, 9)]) == {9: box.log.head}
+        assert replies(harness, worker, [message(1, 9)]) == {9: "E500"}
+    assert replies(harness, worker, [message(1, 9)]) == {9: harness.log.head}

@@ -40,9 +40,9 @@ def test_picture_needs_nothing_from_elsewhere() -> None:
 
 def test_styles_of_a_captured_pane_are_read() -> None:
     first, second = read_rows("\x1b[1m#lobby>\x1b[0m  hi\x1b[38;5;196m red \n on\x1b[39;44m  \x1b[0m  \n")
-    red = Style(ink="#ff0000")
+    red = Style(foreground="#ff0000")
     assert first == (Span(0, "#lobby>", Style(bold=True)), Span(9, "hi", Style()), Span(12, "red", red))
-    assert second == (Span(1, "on", red), Span(3, "  ", Style(ground="#61afef")))
+    assert second == (Span(1, "on", red), Span(3, "  ", Style(background="#61afef")))
 
 
 def test_each_piece_is_seen_exactly_while_its_frame_lasts() -> None:

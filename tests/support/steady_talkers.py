@@ -1,6 +1,6 @@
-"""A conversation that goes on while things break, and what is to be true of it afterwards.
+"""Users who keep talking while a test breaks things, and the check that no message was lost or duplicated.
 
-Bodies are "user-counter", so that what is lost or doubled is located (docs/reliability.md).
+Message bodies are "user-counter", so a failure names the lost or duplicated one (docs/reliability.md).
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from chatd.pki.identity import read_identity
 from chatd.proto.events import FromServer, Message
 
 ROOM = "#lobby"
-ANSWER_SECONDS = 60.0
+REPLY_SECONDS = 60.0
 
 
-class Said(NamedTuple):
-    """A message as somebody saw it."""
+class Delivered(NamedTuple):
+    """A message as a client received it."""
 
     seq: int
     body: str
 
 
 class Talker:
-    """One user who keeps sending, one message after the other, and remembers everything."""
+    """A user who sends one message after another and records what is acknowledged and received."""
 
     def __init__(self, identity: Path) -> None:
         self.client = Client(read_identity(identity))
         self.user = self.client.identity.user
-        self.acknowledged: list[Said] = []
+        self.acknowledged: list[Delivered] = []
         self.refused: list[ChatdError] = []
-        self.seen: list[Said] = []
+        self.seen: list[Delivered] = []
         self.sent = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._talk, name=f"talker-{self.user}")
         self.client.on_event(self._see)
 
     def start(self) -> None:
-        """Connect and begin."""
+        """Connect and start sending."""
         self.client.start()
         self.client.wait_connected(30.0)
         self._thread.start()
 
     def finish(self) -> None:
-        """Send nothing more; wait for the last answer."""
+        """Stop sending; wait for the last reply."""
         self._stop.set()
-        self._thread.join(ANSWER_SECONDS)
-        assert not self._thread.is_alive(), f"{self.user} waits in vain for an answer"
+        self._thread.join(REPLY_SECONDS)
+        assert not self._thread.is_alive(), f"{self.user} got no reply to the last message"
 
     def close(self) -> None:
-        """Disconnect."""
+        """Stop sending and disconnect."""
         self._stop.set()
         self.client.close()
 
@@ -62,32 +62,32 @@ class Talker:
             body = f"{self.user}-{self.sent}"
             self.sent += 1
             try:
-                result = self.client.send(ROOM, body).wait(ANSWER_SECONDS)
+                result = self.client.send(ROOM, body).wait(REPLY_SECONDS)
             except ChatdError as error:
                 self.refused.append(error)
             else:
-                self.acknowledged.append(Said(result.seq, body))
+                self.acknowledged.append(Delivered(result.seq, body))
 
     def _see(self, event: object) -> None:
         if isinstance(event, FromServer) and isinstance(event, Message):
-            self.seen.append(Said(event.seq, event.body))
+            self.seen.append(Delivered(event.seq, event.body))
 
 
-def judge(talkers: list[Talker]) -> None:
-    """Every acknowledged message is there once, in one order, for everybody who was listening."""
-    acknowledged = {said for talker in talkers for said in talker.acknowledged}
+def assert_delivered_once_in_order(talkers: list[Talker]) -> None:
+    """Check that every talker received every acknowledged message once, all in the same order."""
+    acknowledged = {message for talker in talkers for message in talker.acknowledged}
     assert acknowledged
     first = talkers[0].seen
     for talker in talkers:
         assert not talker.refused, talker.refused[:3]
         assert talker.seen == sorted(talker.seen), f"{talker.user} saw events out of order"
-        bodies = Counter(said.body for said in talker.seen)
-        doubled = [body for body, count in bodies.items() if count > 1]
-        assert not doubled, f"{talker.user} saw twice: {doubled[:5]}"
+        bodies = Counter(message.body for message in talker.seen)
+        duplicated = [body for body, count in bodies.items() if count > 1]
+        assert not duplicated, f"{talker.user} received more than once: {duplicated[:5]}"
         lost = acknowledged - set(talker.seen)
-        assert not lost, f"{talker.user} never saw {sorted(lost)[:5]} of {len(acknowledged)}"
-        assert talker.seen == first, f"{talker.user} and {talkers[0].user} saw different conversations"
+        assert not lost, f"{talker.user} never received {sorted(lost)[:5]} of {len(acknowledged)}"
+        assert talker.seen == first, f"{talker.user} and {talkers[0].user} received different conversations"
     for talker in talkers:
-        own = [said.body for said in first if said.body.startswith(f"{talker.user}-")]
+        own = [message.body for message in first if message.body.startswith(f"{talker.user}-")]
         order = [f"{talker.user}-{n}" for n in range(talker.sent)]
         assert own == order, f"{talker.user}'s messages are not in the order of sending"
