@@ -1,9 +1,4 @@
-"""A chatd client for programs: connect, ask, send, and take events.
-
-`Client` may be used from several threads at once. One background thread does all I/O; it reconnects by
-itself and resends what was not answered, so that a message is in the log once however often the
-connection breaks, and every event reaches the caller once and in order.
-"""
+"""The public client: connect, send, ask, and take events."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from chatctl.client._engine import Engine
+from chatctl.client._engine import Callbacks, Engine
 from chatctl.client._notices import (
     Acknowledged,
     AnyEvent,
@@ -26,32 +21,38 @@ from chatctl.client._notices import (
     Disconnected,
     Refused,
     Sent,
+    copy_of,
+    wait_for,
 )
-from chatctl.client._outbox import Keeping, Memory, Outbox
-from chatctl.client._session import Pending, Session, last_common, send_frame
+from chatctl.client._session import ClientSession, PendingRequest, last_common, send_frame
+from chatctl.client._state_store import FileStore, MemoryStore, StateStore
 from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto.events import Welcome
-from chatd.proto.frames import STRING_LIMIT, JsonObject, encode
+from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject, encode
 from chatd.proto.requests import REQUESTS
 
-# Events waiting for the caller. Above it the connection is not read until the caller has caught up.
+# Events that may wait for the caller; beyond that nothing is read from the server.
 QUEUE_LIMIT = 10_000
-# As many times that while an answer is waited for: it comes behind the events before it.
-URGENT_TIMES = 4
-# The cursor is written when the caller has nothing more to take, and at least this often.
-CURSOR_EVERY = 64
-_LONGEST_LABEL = 2**53
+# This many times more while a reply is awaited, since it comes behind the events before it.
+URGENT_FACTOR = 4
+# The cursor is saved when the caller has taken all events, and at least after this many.
+CURSOR_INTERVAL = 64
 
 
 class Client:
-    """One identity's connection to its server.
+    """The connection of one identity to its server.
 
     ``state``: folder for the outbox and the cursor; None keeps both in memory. ``reconnect``: False
-    gives up at the first failure (after each server of the identity was tried). ``live``: False for
-    programs that only ask and send; they get no events of the rooms. ``clock`` is monotonic seconds,
-    ``rand`` gives 0 <= x < 1 for the reconnect delays.
+    gives up at the first failure, after trying each server of the identity. ``live``: False for
+    programs that only ask and send; they get no events of rooms. ``clock`` gives monotonic seconds,
+    ``rand`` a number 0 <= x < 1 for the reconnect delays.
+
+    A background thread does all I/O. It reconnects and sends unanswered messages again, so that a
+    message is in the log once and each event is delivered once and in order, whatever breaks. All
+    methods may be called from any thread. Raises E608 for an identity that names no server, E606 if
+    ``state`` cannot be used.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Client:
         self.welcome: Welcome | None = None
         self.connected = False
         self._live = live
-        self._keeping: Keeping = Outbox(state) if state is not None else Memory()
-        # Protects everything below that several threads touch; notified on every change of it.
+        self._store: StateStore = FileStore(state) if state is not None else MemoryStore()
+        # Protects all attributes below that several threads use; notified when they change.
         self._changed = threading.Condition()
         self._events: deque[AnyEvent] = deque()
         self._callback: Callable[[AnyEvent], None] | None = None
@@ -79,17 +80,18 @@ class Client:
         self._last_error: ChatdError | None = None
         self._closed = False
         self._unsent: dict[str, Sent] = {}
-        left, self._cursor, self._lineage = self._keeping.load()
+        unanswered, self._cursor, self._lineage = self._store.load()
         self._saved = (self._cursor, self._lineage)
+        # The event that the caller took last and may still be working on.
         self._taken: AnyEvent | None = None
         self._unsaved = 0
-        self._session = Session(live=live, cursor=self._cursor, lineage=self._lineage)
-        for sent in left:
+        self._session = ClientSession(live=live, cursor=self._cursor, lineage=self._lineage)
+        for sent in unanswered:
             self._unsent[sent.msg_id] = sent
             self._session.send(sent)
         contexts: Contexts = {}
         self._engine = Engine(
-            self,
+            Callbacks(self._on_events, self._on_ended, self._has_space),
             self._session,
             identity.servers,
             lambda server: Transport(identity, server, contexts=contexts),
@@ -105,10 +107,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- what the caller does
+    # -- the caller's side
 
     def start(self) -> None:
-        """Begin to connect, in the background. A second call does nothing."""
+        """Start to connect, in the background. A second call does nothing."""
         with self._changed:
             if not self._closed and self._engine.ident is None:
                 self._engine.start()
@@ -116,50 +118,49 @@ class Client:
     def wait_connected(self, timeout: float) -> Welcome:
         """Wait at most ``timeout`` seconds for a session.
 
-        Raises what made it impossible (E2xx, E607, the server's refusal), or after ``timeout`` the last
-        failure, or E607 when there was none yet.
+        Raises the error that makes it impossible (E2xx, E607, the server's refusal); after
+        ``timeout``, the last error, or E607 if there was none yet.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.connected or self._error is not None, timeout)
             if self.connected and self.welcome is not None:
                 return self.welcome
-            raise _again(self._error or self._last_error or ChatdError("E607", "no connection in time"))
+            raise copy_of(self._error or self._last_error or ChatdError("E607", "no connection in time"))
 
     def request(self, kind: str, *, timeout: float = 10.0, **fields: Any) -> JsonObject:
-        """Ask for something and return the result; fields that are None are left out.
+        """Send a request (docs/protocol.md, section 7) and return its result; omits fields that are None.
 
-        Waits for a connection where there is none. Raises the server's refusal, E611 after ``timeout``
-        seconds, E503 when the connection was cut and it is unknown whether the request took effect,
-        and what ended this client if it has ended.
+        Waits for a connection if there is none. Raises the server's refusal, E611 after ``timeout``
+        seconds, E503 if the connection was cut and the request may or may not have taken effect, and
+        the error that ended the client.
         """
-        wanted = {name: value for name, value in fields.items() if value is not None}
-        _check_size({"type": kind, "id": _LONGEST_LABEL, **wanted})
-        pending = Pending(kind, wanted, again=REQUESTS[kind].spec.repeatable)
-        self._call(lambda: self._session.ask(pending))
+        given = {name: value for name, value in fields.items() if value is not None}
+        _check_size({"type": kind, "id": INTEGER_LIMIT, **given})
+        request = PendingRequest(kind, given, repeatable=REQUESTS[kind].spec.repeatable)
+        self._call(lambda: self._session.ask(request))
         try:
-            result: JsonObject = pending.promise.get(timeout)
+            return wait_for(request.reply, timeout)
         except ChatdError as error:
             if error.code == "E611" and not self.connected and self._last_error is not None:
-                raise _again(self._last_error) from None
+                raise copy_of(self._last_error) from None
             raise
         finally:
-            pending.promise.fail(ChatdError("E611"))
-        return result
+            request.reply.cancel()
 
     def send(self, to: str, body: str, *, kind: str = "text", reply_to: int | None = None) -> Sent:
-        """Say ``body`` in the room ``to`` ("#name", or "@name" for one user) and return at once.
+        """Send ``body`` to the room ``to`` ("#name", or "@name" for one user); returns at once.
 
-        The message is kept (on disk where ``state`` was given) and sent again with the same msg_id
-        until the server answered. Raises E401 when it is longer than any server accepts, E402 when it
-        is not text, E409 when too many wait already.
+        ``kind`` is "text" or "action", ``reply_to`` the seq of a message. The message is kept (on disk
+        with ``state``) and sent again with the same msg_id until the server answers. Raises E401 if
+        it is longer than any server accepts, E402 if it is not text, E409 if too many wait.
         """
         sent = Sent(os.urandom(16).hex(), to, body, kind, reply_to)
         if len(body) > STRING_LIMIT:
             raise ChatdError(
                 "E401", f"the message has {len(body)} characters; at most {STRING_LIMIT} can be sent"
             )
-        _check_size(send_frame(_LONGEST_LABEL, sent))
-        self._keeping.add(sent)
+        _check_size(send_frame(INTEGER_LIMIT, sent))
+        self._store.add(sent)
         with self._changed:
             self._unsent[sent.msg_id] = sent
         try:
@@ -170,10 +171,10 @@ class Client:
         return sent
 
     def next_event(self, timeout: float | None = None) -> AnyEvent | None:
-        """The next event, waiting at most ``timeout`` seconds (None: for ever).
+        """The next event; waits at most ``timeout`` seconds (None: no limit).
 
-        None: nothing came in time, or the client was closed or ended and all events were taken. Taking
-        the next event says that the one before it was dealt with: the cursor then moves past it.
+        None if no event came in time, or if the client was closed or has ended and all events were
+        taken. Taking an event confirms the one before it: the cursor moves past that one.
         """
         self._save_cursor()
         with self._changed:
@@ -186,7 +187,7 @@ class Client:
         return event
 
     def events(self) -> Iterator[AnyEvent]:
-        """All events as they come; ends after `close` and when the client has ended for good."""
+        """All events as they come, until `close` or until the client has ended for good."""
         while True:
             event = self.next_event()
             if event is None:
@@ -194,15 +195,15 @@ class Client:
             yield event
 
     def on_event(self, callback: Callable[[AnyEvent], None]) -> None:
-        """Have events given to ``callback`` on the I/O thread instead of waiting to be taken.
+        """Pass events to ``callback`` on the I/O thread instead of queueing them for `next_event`.
 
-        It must return soon and not call `request` (it would wait for itself). Set it before `start`.
+        It must return soon and not call `request`, which would wait for itself. Call this before `start`.
         """
         self._callback = callback
 
     @property
     def server(self) -> str:
-        """The "host:port" of the connection there is or was last; empty before the first attempt."""
+        """The "host:port" of the current or last connection; empty before the first attempt."""
         return self._engine.server
 
     @property
@@ -213,18 +214,18 @@ class Client:
 
     @property
     def cursor(self) -> int | None:
-        """The seq up to which the caller took the events; None before the first."""
+        """The seq up to which the caller has taken the events; None before the first."""
         return self._cursor
 
     @property
     def error(self) -> ChatdError | None:
-        """Why this client has ended for good; None while it has not."""
+        """The error that ended this client for good; None while it has not ended."""
         return self._error
 
     def close(self, *, drain: float = 0.0) -> None:
-        """Wait at most ``drain`` seconds for `unsent` to become 0, say goodbye, end the thread.
+        """Wait at most ``drain`` seconds for `unsent` to become 0, disconnect, end the thread.
 
-        Unanswered messages stay in the outbox on disk, if there is one, for the next client.
+        With ``state``, unanswered messages stay in the outbox for the next client.
         """
         with self._changed:
             if drain > 0 and self._engine.ident is not None:
@@ -235,12 +236,11 @@ class Client:
             self._changed.notify_all()
         self._engine.stop()
         self._save_cursor(last=True)
-        self._keeping.close()
+        self._store.close()
 
-    # -- what the engine tells (on its thread)
+    # -- the engine's callbacks, on its thread
 
-    def on_events(self, events: list[AnyEvent]) -> None:
-        """Events of the session, in order."""
+    def _on_events(self, events: list[AnyEvent]) -> None:
         for event in events:
             self._note(event)
         if self._callback is not None:
@@ -255,16 +255,14 @@ class Client:
                 self._events.popleft()
             self._changed.notify_all()
 
-    def on_ended(self, error: ChatdError) -> None:
-        """There will be no further connection."""
+    def _on_ended(self, error: ChatdError) -> None:
         with self._changed:
             self.connected = False
             self._error = error
             self._changed.notify_all()
 
-    def has_room(self, *, urgent: bool = False) -> bool:
-        """Whether more may be read from the server. ``urgent``: an answer is waited for."""
-        limit = QUEUE_LIMIT * (URGENT_TIMES if urgent else 1)
+    def _has_space(self, urgent: bool) -> bool:
+        limit = QUEUE_LIMIT * (URGENT_FACTOR if urgent else 1)
         return not self._live or len(self._events) < limit
 
     def _note(self, event: AnyEvent) -> None:
@@ -281,15 +279,15 @@ class Client:
 
     def _settled(self, sent: Sent) -> None:
         try:
-            self._keeping.remove(sent)
+            self._store.remove(sent)
         except ChatdError:
-            pass  # it will be sent again one day, and the server knows its msg_id
+            pass  # a later client sends it again, and the server recognizes its msg_id
         with self._changed:
             self._unsent.pop(sent.msg_id, None)
             self._changed.notify_all()
 
     def _save_cursor(self, *, last: bool = False) -> None:
-        """The event taken last was dealt with: move the cursor past it, and write it now and then."""
+        """Move the cursor past the event taken last; save it every CURSOR_INTERVAL events or when idle."""
         event, self._taken = self._taken, None
         if isinstance(event, AnyLogged):
             self._cursor = event.seq
@@ -300,25 +298,23 @@ class Client:
         if self._cursor is None or (self._cursor, self._lineage) == self._saved:
             return
         self._unsaved += 1
-        if self._events and not last and self._unsaved < CURSOR_EVERY:
+        if self._events and not last and self._unsaved < CURSOR_INTERVAL:
             return
         try:
-            self._keeping.save_cursor(self._cursor, self._lineage, back=self._cursor < (self._saved[0] or 0))
+            self._store.save_cursor(self._cursor, self._lineage, back=self._cursor < (self._saved[0] or 0))
         except ChatdError:
-            return  # the disk may have room later; at worst the next client shows these events again
+            return  # tried again later; at worst the next client delivers these events again
         self._saved, self._unsaved = (self._cursor, self._lineage), 0
 
     def _change_log(self, welcome: Welcome) -> None:
-        """The events after this one are of the welcome's log: cursor and lineage change together.
+        """Move cursor and lineage together to the welcome's log, to which all later events belong.
 
-        The session did the same when the welcome came; the events since then may not be taken yet.
+        The session did this when the welcome came; events from before may have been taken since.
         """
         if self._cursor is not None:
             seq = last_common(self._cursor, self._lineage, welcome)
             self._cursor = self._cursor if seq is None else min(self._cursor, seq)
         self._lineage = tuple(welcome.lineage) or self._lineage
-
-    # -- within
 
     @property
     def _over(self) -> bool:
@@ -327,22 +323,17 @@ class Client:
     def _call(self, function: Callable[[], None]) -> None:
         with self._changed:
             if self._error is not None:
-                raise _again(self._error)
+                raise copy_of(self._error)
             if self._closed:
                 raise ChatdError("E607", "the client was closed", "start it again")
             self._engine.call(function)
 
 
 def _check_size(frame: JsonObject) -> None:
-    """Raise E401 or E402 for what does not fit a frame, here rather than on the I/O thread."""
+    """Raise E401 or E402 for a frame that cannot be encoded, in the caller's thread."""
     try:
         encode(frame)
     except UnicodeEncodeError:
         raise ChatdError("E402", "the text is not valid Unicode", "write it again") from None
     except ValueError:
         raise ChatdError("E401", "the message is too long to be sent") from None
-
-
-def _again(error: ChatdError) -> ChatdError:
-    """A fresh copy: one exception must not be raised in several threads."""
-    return ChatdError(error.code, error.reason, error.fix)

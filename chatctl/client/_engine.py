@@ -1,7 +1,7 @@
-"""The one background thread of a client: it owns the connection and the session's state.
+"""A client's background thread: it owns the connection and the session's state.
 
-Everybody else reaches it through `Engine.call`, a queue with a wake-up socket, and hears from it
-through the `Owner`'s methods, which are called without any lock held.
+Other threads reach it through `Engine.call`, a queue with a wake-up socket. It reports through the
+callbacks it was given, which it calls without holding any lock.
 """
 
 from __future__ import annotations
@@ -14,43 +14,50 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple
 
 from chatctl.client._notices import AnyEvent, Disconnected
-from chatctl.client._session import Ended, Session
+from chatctl.client._session import ByeReceived, ClientSession
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
 from chatd.proto.frames import decode, encode, split
 
-# Silence in which a server is given up; in a storm of logins each step of one waits its turn over there.
+# Longest silence during a login: when many clients log in at once, each step waits for its turn.
 CONNECT_TIMEOUT = 10.0
-# For all of a login, whatever is heard.
+# Longest time for a whole login.
 LOGIN_LIMIT = 30.0
 BACKOFF_BASE = 0.25
 BACKOFF_LIMIT = 30.0
-# A session that held this long was a good one: the next attempts start again with short delays.
+# After a session of at least this length the delays start small again.
 GOOD_SESSION = 5.0
-# Who we are is judged the same way on the next attempt; connecting again cannot help.
+# Errors that connecting again cannot change: the server judges this client the same way next time.
 FINAL = frozenset(
     {"E107", "E608"} | {f"E{code}" for code in (200, 201, 202, 203, 205, 206, 207, 208, 209, 210)}
 )
 
 
-class Owner(Protocol):
-    """Whom the engine tells. Called on the engine's thread."""
+class Callbacks(NamedTuple):
+    """Functions that the engine calls on its thread.
 
-    def on_events(self, events: list[AnyEvent]) -> None: ...
-    def on_ended(self, error: ChatdError) -> None: ...
-    def has_room(self, *, urgent: bool = False) -> bool: ...
+    ``on_events`` takes the session's events in order, ``on_ended`` the error after which there is no
+    further connection. ``has_space(urgent)`` tells whether the caller can take more events.
+    """
+
+    on_events: Callable[[list[AnyEvent]], None]
+    on_ended: Callable[[ChatdError], None]
+    has_space: Callable[[bool], bool]
 
 
 class Engine(threading.Thread):
-    """Connects to ``servers`` in turn through ``dial``, runs ``session`` on it, and connects again."""
+    """Connects to ``servers`` in turn with ``dial``, runs ``session`` over the connection, reconnects.
+
+    ``clock`` gives monotonic seconds, ``random`` a number 0 <= x < 1.
+    """
 
     def __init__(
         self,
-        owner: Owner,
-        session: Session,
+        callbacks: Callbacks,
+        session: ClientSession,
         servers: tuple[str, ...],
         dial: Callable[[str], Transport],
         *,
@@ -59,7 +66,7 @@ class Engine(threading.Thread):
         random: Callable[[], float],
     ) -> None:
         super().__init__(name="chat-client", daemon=True)
-        self._owner = owner
+        self._callbacks = callbacks
         self._session = session
         self._servers = servers
         self._dial = dial
@@ -71,29 +78,29 @@ class Engine(threading.Thread):
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._transport: Transport | None = None
-        self.server = ""  # of the present or last attempt
+        self.server = ""  # of the current or last attempt
         self._stopping = False
         self._ended = False
-        self._attempt = 0  # servers tried since the last good session
-        self._rounds = 0  # delays since then
+        self._attempts = 0  # servers tried since the last good session
+        self._delays = 0  # delays since then
         self._next_try = 0.0
-        self._deadline = self._login_until = 0.0
+        self._deadline = self._login_deadline = 0.0
         self._opened_at = 0.0
 
     def call(self, function: Callable[[], None]) -> None:
-        """Have a function called on the engine's thread, soon; after those before it."""
+        """Run ``function`` on the engine's thread soon, after those queued before it."""
         self._calls.append(function)
         self.wake()
 
     def wake(self) -> None:
-        """Let the loop look again."""
+        """Make the loop run another iteration."""
         try:
             self._wake_out.send(b"x")
         except OSError:
-            pass  # full: it will wake anyway; closed: the thread is over
+            pass  # full: it wakes up anyway; closed: the thread has ended
 
     def stop(self) -> None:
-        """End the connection and the thread, and wait for it unless called from it."""
+        """End the connection and the thread; waits for it unless called on it."""
         self._stopping = True
         if self.ident is None:
             self._finish()
@@ -103,10 +110,10 @@ class Engine(threading.Thread):
             self.join()
 
     def run(self) -> None:
-        """The thread. A defect in here must not leave everybody waiting for ever."""
+        """The thread's function. A bug in it ends the client with E614: callers must not wait forever."""
         try:
             while not (self._stopping or self._ended):
-                self._turn()
+                self._iterate()
         except Exception as error:  # noqa: BLE001
             if os.environ.get("CHATD_DEBUG") == "1":
                 traceback.print_exc(file=sys.stderr)
@@ -123,17 +130,17 @@ class Engine(threading.Thread):
 
     # -- the loop
 
-    def _turn(self) -> None:
+    def _iterate(self) -> None:
         self._run_calls()
         now = self._clock()
         try:
             if self._transport is None and now >= self._next_try:
                 self._open(now)
-            wait = self._look_after(now)
-            if self._wait(wait) and self._transport is not None:
+            timeout = self._send_and_tick(now)
+            if self._wait(timeout) and self._transport is not None:
                 self._read(self._transport)
-        except Ended as goodbye:
-            self._lost(goodbye.error, retry=goodbye.retry)
+        except ByeReceived as bye:
+            self._lost(bye.error, retry=bye.retry)
         except ChatdError as error:
             self._lost(error, retry=error.code not in FINAL)
 
@@ -142,14 +149,14 @@ class Engine(threading.Thread):
             self._calls.popleft()()
 
     def _wait(self, timeout: float) -> bool:
-        """Wait for something to do; whether the connection is ready."""
+        """Wait for I/O or a wake-up; returns whether the connection is ready."""
         poller = select.poll()
         poller.register(self._wake_in, select.POLLIN)
         transport = self._transport
         if transport is not None:
-            # Not reading is what tells a server that its client is behind; it then holds back.
-            # Somebody who takes no events because he waits for an answer, which is behind them, gets it.
-            reading = not transport.open or self._owner.has_room(urgent=self._session.waited_for)
+            # A client that does not read makes the server hold back. A reply comes behind the events
+            # before it, so a caller who waits for one and takes no events gets more space.
+            reading = not transport.open or self._callbacks.has_space(self._session.awaits_reply)
             events = reading * select.POLLIN | transport.wants_write * select.POLLOUT
             if events:
                 poller.register(transport, events)
@@ -157,10 +164,10 @@ class Engine(threading.Thread):
                 self._session.not_reading(self._clock())
             if transport.failed:
                 timeout = 0.0
-        woken = {descriptor for descriptor, _ in poller.poll(timeout * 1000)}
-        if self._wake_in.fileno() in woken:
+        ready = {descriptor for descriptor, _ in poller.poll(timeout * 1000)}
+        if self._wake_in.fileno() in ready:
             self._drain_wake()
-        return transport is not None and (transport.failed or transport.fileno() in woken)
+        return transport is not None and (transport.failed or transport.fileno() in ready)
 
     def _drain_wake(self) -> None:
         try:
@@ -169,20 +176,20 @@ class Engine(threading.Thread):
         except BlockingIOError:
             pass
 
-    def _look_after(self, now: float) -> float:
-        """Time-outs and what is to be sent; seconds the loop may sleep."""
+    def _send_and_tick(self, now: float) -> float:
+        """Check the timeouts and send what is due; returns the seconds the loop may wait."""
         transport = self._transport
         if transport is None:
             return max(self._next_try - now, 0.0)
         if not transport.open:
             if now >= self._deadline:
-                limit = LOGIN_LIMIT if now >= self._login_until else CONNECT_TIMEOUT
+                limit = LOGIN_LIMIT if now >= self._login_deadline else CONNECT_TIMEOUT
                 raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
-        wait = self._session.tick(now)
-        if frames := self._session.outgoing(now, room=self._owner.has_room()):
+        timeout = self._session.tick(now)
+        if frames := self._session.outgoing(now, space=self._callbacks.has_space(False)):
             transport.send(encode(frame) for frame in frames)
-        return wait
+        return timeout
 
     def _read(self, transport: Transport) -> None:
         was_open = transport.open
@@ -192,38 +199,39 @@ class Engine(threading.Thread):
             self._session.opened(now)
             self._opened_at = now
         elif not was_open:
-            self._deadline = min(now + CONNECT_TIMEOUT, self._login_until)
+            self._deadline = min(now + CONNECT_TIMEOUT, self._login_deadline)
         for payload in payloads:
             for frame in split(payload):
                 if events := self._session.receive(decode(frame), now):
-                    self._owner.on_events(events)
+                    self._callbacks.on_events(events)
 
     # -- connecting
 
     def _open(self, now: float) -> None:
-        self.server = self._servers[self._attempt % len(self._servers)]
-        self._attempt += 1
-        self._deadline, self._login_until = now + CONNECT_TIMEOUT, now + LOGIN_LIMIT
+        self.server = self._servers[self._attempts % len(self._servers)]
+        self._attempts += 1
+        self._deadline, self._login_deadline = now + CONNECT_TIMEOUT, now + LOGIN_LIMIT
         self._transport = self._dial(self.server)
 
     def _lost(self, error: ChatdError, *, retry: bool) -> None:
+        """End the connection; plan the next attempt or end the client."""
         now = self._clock()
         had_session = self._session.online
         if had_session and now - self._opened_at >= GOOD_SESSION:
-            self._attempt = self._rounds = 0
+            self._attempts = self._delays = 0
         self._hang_up()
-        next_server = not had_session and self._attempt % len(self._servers) != 0
+        next_server = not had_session and self._attempts % len(self._servers) != 0
         if not retry or not (self._reconnect or next_server):
-            self._owner.on_events([Disconnected(error, None)])
+            self._callbacks.on_events([Disconnected(error, None)])
             self._end(error)
             return
         delay = 0.0
         if not next_server:
             # Full jitter: after a restart of the server its clients come back spread over time.
-            delay = self._random() * min(BACKOFF_LIMIT, BACKOFF_BASE * 2 ** min(self._rounds, 16))
-            self._rounds += 1
+            delay = self._random() * min(BACKOFF_LIMIT, BACKOFF_BASE * 2 ** min(self._delays, 16))
+            self._delays += 1
         self._next_try = now + delay
-        self._owner.on_events([Disconnected(error, delay)])
+        self._callbacks.on_events([Disconnected(error, delay)])
 
     def _hang_up(self) -> None:
         if self._transport is not None:
@@ -234,7 +242,7 @@ class Engine(threading.Thread):
     def _end(self, error: ChatdError) -> None:
         if not self._ended:
             self._ended = True
-            # In this order: after on_ended nobody adds a call, and what was added before is failed here.
-            self._owner.on_ended(error)
+            # In this order: after on_ended no call is added, and those added before fail here.
+            self._callbacks.on_ended(error)
             self._run_calls()
             self._session.abandon(error)

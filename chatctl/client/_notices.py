@@ -1,62 +1,63 @@
-"""What the library tells its caller besides the server's own events, and the handle of a sent message."""
+"""The library's own events, which are not the server's, and the handle of a sent message."""
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
+T = TypeVar("T")
+
 
 class SentResult(NamedTuple):
-    """How the server took a message: its place in the log, the server's time in ms since 1970 UTC, and
-    what was changed in the text (each note has ``rule`` and ``text``)."""
+    """The server's answer to a message.
+
+    ``seq``: its place in the log. ``at``: the server's time in ms since 1970 UTC. ``notes``: changes
+    that the server made to the text, each with ``rule`` and ``text``.
+    """
 
     seq: int
     at: int
     notes: list[dict[str, Any]]
 
 
-class Promise:
-    """An answer that one thread waits for and the I/O thread brings, once."""
+def wait_for(future: Future[T], timeout: float | None) -> T:
+    """The result of ``future``. Raises the ChatdError it failed with, E611 after ``timeout`` seconds."""
+    try:
+        return future.result(timeout)
+    except TimeoutError:
+        raise ChatdError(
+            "E611", "the server did not answer in time", "try again; see also: chatctl stats"
+        ) from None
+    except ChatdError as error:
+        raise copy_of(error) from None
 
-    def __init__(self) -> None:
-        self._settled = threading.Event()
-        self._value: Any = None
-        self._error: ChatdError | None = None
 
-    @property
-    def settled(self) -> bool:
-        return self._settled.is_set()
+def settle(future: Future[T], outcome: T | ChatdError) -> None:
+    """Set the outcome, unless there is one or the caller has stopped waiting."""
+    try:
+        if isinstance(outcome, ChatdError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+    except InvalidStateError:
+        pass
 
-    def resolve(self, value: Any) -> None:
-        """Bring the answer; a second one is ignored."""
-        if not self.settled:
-            self._value = value
-            self._settled.set()
 
-    def fail(self, error: ChatdError) -> None:
-        """Bring a failure; ignored when there is an answer already."""
-        if not self.settled:
-            self._error = error
-            self._settled.set()
-
-    def get(self, timeout: float | None) -> Any:
-        """The answer. Raises what it failed with, or E611 after ``timeout`` seconds."""
-        if not self._settled.wait(timeout):
-            raise ChatdError(
-                "E611", "the server did not answer in time", "try again; see also: chatctl stats"
-            )
-        if self._error is not None:
-            # A fresh one each time: a raised exception carries its traceback along.
-            raise ChatdError(self._error.code, self._error.reason, self._error.fix)
-        return self._value
+def copy_of(error: ChatdError) -> ChatdError:
+    """A copy to raise: an exception raised in two threads would mix their tracebacks."""
+    return ChatdError(error.code, error.reason, error.fix)
 
 
 class Sent:
-    """A message on its way. ``state``: pending (not answered yet), acknowledged (in the log), refused."""
+    """A message handed to `Client.send`.
+
+    ``state``: "pending" (not answered yet), "acknowledged" (in the log) or "refused". ``order``: its
+    place among the messages that this client sends.
+    """
 
     def __init__(self, msg_id: str, to: str, body: str, kind: str, reply_to: int | None) -> None:
         self.msg_id = msg_id
@@ -66,36 +67,38 @@ class Sent:
         self.reply_to = reply_to
         self.order = 0
         self.state: Literal["pending", "acknowledged", "refused"] = "pending"
-        self._promise = Promise()
+        self._answer: Future[SentResult] = Future()
 
     def __repr__(self) -> str:
         return f"Sent({self.msg_id} to {self.to}, {self.state})"
 
     def wait(self, timeout: float | None = None) -> SentResult:
-        """Block until the server answered, at most ``timeout`` seconds (None: for ever).
+        """Block until the server has answered, for at most ``timeout`` seconds (None: no limit).
 
-        Raises the server's refusal, E611 on time-out, and what ended the client when it ended first
-        (``state`` is still "pending" then: the message may or may not be in the log).
+        Raises the server's refusal, E611 after ``timeout``, or the error that ended the client. After
+        the last, ``state`` is still "pending": the message may or may not be in the log.
         """
-        result: SentResult = self._promise.get(timeout)
-        return result
-
-    def acknowledge(self, result: SentResult) -> None:
-        """The server has it. For the library only."""
-        self.state = "acknowledged"
-        self._promise.resolve(result)
-
-    def refuse(self, error: ChatdError) -> None:
-        """The server will not have it. For the library only."""
-        self.state = "refused"
-        self._promise.fail(error)
-
-    def abandon(self, error: ChatdError) -> None:
-        """Nobody will answer any more. For the library only."""
-        self._promise.fail(error)
+        return wait_for(self._answer, timeout)
 
 
-# A welcome lists no more rooms than these (docs/protocol.md, section 6).
+def acknowledge(sent: Sent, result: SentResult) -> None:
+    """Complete a message: it is in the log."""
+    sent.state = "acknowledged"
+    settle(sent._answer, result)
+
+
+def refuse(sent: Sent, error: ChatdError) -> None:
+    """Complete a message: the server has refused it."""
+    sent.state = "refused"
+    settle(sent._answer, error)
+
+
+def abandon(sent: Sent, error: ChatdError) -> None:
+    """End the waiting for a message that stays pending: there will be no answer."""
+    settle(sent._answer, error)
+
+
+# The longest list of rooms in a welcome (docs/protocol.md, section 6).
 WELCOME_ROOMS = 500
 
 
@@ -106,22 +109,27 @@ class Connected:
     welcome: ev.Welcome
 
     def lacks(self, room: str) -> bool:
-        """Whether one is not in a room. What is missed is told of the rooms one is in, so nothing else
-        tells that one was put out of it while there was no connection."""
+        """Whether this user is certainly not in ``room``.
+
+        Events that were missed are sent for current rooms only, so being removed from a room while
+        disconnected shows here and nowhere else.
+        """
         rooms = self.welcome.rooms
         return len(rooms) < WELCOME_ROOMS and room not in rooms
 
 
 @dataclass(frozen=True)
 class Restored:
-    """The server has another log than this client knew: both are the same up to ``seq`` only. What the
-    new one has after it is delivered next; what was shown after it may not be in it."""
+    """The server was restored from a backup: its log equals the known one up to ``seq`` only.
+
+    The new log's events after ``seq`` are delivered next; events delivered before may not be in it.
+    """
 
     seq: int
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """The explanation to show to a person."""
         return (
             "the server was restored from a backup: what it has since then is shown next;"
             " what you saw after that may be gone"
@@ -130,7 +138,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class Disconnected:
-    """There is no session: ``retry_in`` seconds until the next attempt, None when there will be none."""
+    """There is no session. ``retry_in``: seconds until the next attempt; None if there will be none."""
 
     error: ChatdError
     retry_in: float | None
@@ -145,7 +153,7 @@ class Acknowledged:
 
 @dataclass(frozen=True)
 class Refused:
-    """A message was refused and is not sent again."""
+    """The server has refused a message; it is not sent again."""
 
     sent: Sent
     error: ChatdError
@@ -153,7 +161,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """Everything up to ``cursor`` was delivered; what follows is live."""
+    """All missed events up to the seq ``cursor`` were delivered; later ones are live."""
 
     cursor: int
 

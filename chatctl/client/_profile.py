@@ -1,4 +1,4 @@
-"""Which identity a client program uses, and where it keeps its state."""
+"""Finding the identity file of a client program, and the folder for its state."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chatd.pki.identity import Identity, read_identity
 
 
 def find_identity(option: str | None, home: str | None, environ: Mapping[str, str]) -> Path:
-    """The identity file to use; the first of these that is given or found.
+    """The identity file to use: the first of these that is given or exists.
 
-    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. certs/identities/ of the home ``home`` (--home),
-    CHATD_HOME, or the working directory; of several there the oldest, which `chatd init` made.
-    4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 telling what to do.
+    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. The oldest file in certs/identities/ of the home
+    ``home`` (--home), of CHATD_HOME, or of the working directory; `chatd init` made that one.
+    4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 with what to do.
     """
     if chosen := option or environ.get("CHATD_IDENTITY"):
         return Path(chosen).expanduser()
@@ -26,14 +26,14 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
         raise ChatdError(
             "E608",
             f"there is no identity in {named}/certs/identities",
-            f"make the first one with: chatd --home {named} init",
+            f"create the first one with: chatd --home {named} init",
         )
     if found := _oldest(Path.cwd() / "certs" / "identities"):
         return found
-    return _of_the_person(environ)
+    return _users_own(environ)
 
 
-def _of_the_person(environ: Mapping[str, str]) -> Path:
+def _users_own(environ: Mapping[str, str]) -> Path:
     folder = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "chatd"
     standard = folder / "identity.pem"
     if standard.is_file():
@@ -51,8 +51,8 @@ def _of_the_person(environ: Mapping[str, str]) -> Path:
     raise ChatdError(
         "E608",
         "there is no identity file",
-        f"put the file an admin made for you (chatd user add) at {standard}, or name it with --identity; "
-        "on the server's machine name its folder with --home",
+        f"put the file that an admin gave you (chatd user add) at {standard}, or name it with --identity; "
+        "on the server's machine, name its home with --home",
     )
 
 
@@ -62,11 +62,18 @@ def _oldest(folder: Path) -> Path | None:
 
 
 def load_identity(option: str | None, home: str | None) -> Identity:
-    """Find and read the identity. Raises E608."""
+    """Read the identity file that `chat` would use with --identity ``option`` and --home ``home``.
+
+    With None and None it looks at CHATD_IDENTITY, CHATD_HOME, the working directory and
+    ~/.config/chatd, in this order. Raises E608.
+    """
     return read_identity(find_identity(option, home, os.environ))
 
 
 def state_folder(identity: Identity, environ: Mapping[str, str]) -> Path:
-    """Where this device's outbox, cursor and input history are kept; not created here."""
+    """The folder for this device's outbox, cursor and input history; does not create it.
+
+    ``environ``: environment variables, of which XDG_STATE_HOME counts.
+    """
     base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "chatd" / hashlib.sha256(identity.certificate_der).hexdigest()[:16]

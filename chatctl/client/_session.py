@@ -1,13 +1,14 @@
-"""The client's side of a session without any I/O: what to send next, and what an incoming frame means.
+"""A client's session without I/O: decides which frames to send and turns frames into events.
 
-The engine feeds decoded frames in and takes frames to send out; time is passed in (seconds of a
-monotonic clock). One `Session` lives as long as its `Client` and goes through many connections.
+The engine feeds decoded frames in and sends the frames that come out. Time is passed in, in seconds
+of a monotonic clock. One `ClientSession` lives as long as its `Client`, across connections.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, ClassVar
@@ -17,50 +18,54 @@ from chatctl.client._notices import (
     AnyEvent,
     CaughtUp,
     Connected,
-    Promise,
     Refused,
     Restored,
     Sent,
     SentResult,
+    abandon,
+    acknowledge,
+    refuse,
+    settle,
 )
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from chatd.proto.lineage import Branch, common_point
 
-# Enough to hide the round trip behind group commits; a refusal half-way is still noticed early.
+# Messages sent ahead of their replies: enough to hide a round trip, few enough to notice a refusal early.
 IN_FLIGHT_LIMIT = 64
-# Answers that say "not now": the message stays and goes out again with the same msg_id.
+# Refusals that mean "not now": the message is sent again with the same msg_id.
 SEND_AGAIN = frozenset({"E502", "E503", "E504"})
 SEND_AGAIN_DELAY = 0.5
-# A full disk (E504) is not cleaned up in half a second, and a thousand clients ask.
+# Nobody frees a full disk (E504) in half a second, and a thousand clients may ask.
 FULL_DISK_DELAY = 5.0
-# Silence beyond the server's own idle limit means that it, or the path to it, is gone.
+# Silence this much longer than the server's idle limit means that the server or the path to it is gone.
 SILENCE_GRACE = 5.0
 WELCOME_TIMEOUT = 10.0
+_TICK_WHILE_OFFLINE = 60.0
 
 
-class Phase(Enum):
-    """Where the present connection is."""
+class ConnectionPhase(Enum):
+    """How far the current connection is."""
 
     OFFLINE = auto()
     GREETING = auto()  # waiting for the welcome
-    RESUMING = auto()  # welcome received, first page of what was missed still to come
+    RESUMING = auto()  # welcomed, waiting for the first page of missed events
     READY = auto()
 
 
 @dataclass(eq=False)
-class Pending:
-    """A request somebody waits for. ``again``: may be sent a second time when a connection was cut."""
+class PendingRequest:
+    """A request that a caller waits for. ``repeatable``: may be sent again after a cut connection."""
 
     kind: str
     fields: JsonObject
-    again: bool
-    promise: Promise = field(default_factory=Promise)
+    repeatable: bool
+    reply: Future[JsonObject] = field(default_factory=Future)
 
 
-class Ended(Exception):
-    """The server said goodbye; ``error`` tells why and ``retry`` whether to connect again."""
+class ByeReceived(Exception):
+    """The server ended the connection; ``retry``: whether to connect again."""
 
     def __init__(self, error: ChatdError, retry: bool) -> None:
         super().__init__(str(error))
@@ -68,12 +73,12 @@ class Ended(Exception):
         self.retry = retry
 
 
-class Session:
-    """Requests, the outbox' messages in flight, resuming, and signs of life.
+class ClientSession:
+    """Requests, messages in flight, resuming, and keep-alive.
 
-    ``live``: whether the caller wants events at all. ``cursor``: seq up to which events were
-    delivered before; None = start at the head that the first welcome tells. ``lineage``: of the log
-    that the cursor belongs to.
+    ``live``: whether the caller wants events of rooms. ``cursor``: the seq up to which events were
+    delivered in earlier runs; None starts at the head of the first welcome. ``lineage``: that of the
+    log the cursor belongs to.
     """
 
     def __init__(
@@ -82,140 +87,140 @@ class Session:
         self.live = live
         self.cursor = cursor
         self.lineage = lineage
-        self.phase = Phase.OFFLINE
+        self.phase = ConnectionPhase.OFFLINE
         self.welcome: ev.Welcome | None = None
-        self._label = 0
+        self._request_id = 0
         self._order = 0
-        self._requests: deque[Pending] = deque()
-        self._sends: deque[Sent] = deque()
-        self._asked: dict[int, Pending] = {}
-        self._sent: dict[int, Sent] = {}
-        self._resume: int | None = None
+        self._queued_requests: deque[PendingRequest] = deque()
+        self._queued_messages: deque[Sent] = deque()
+        self._requests: dict[int, PendingRequest] = {}
+        self._in_flight: dict[int, Sent] = {}
+        self._resume_id: int | None = None
         self._page_due = False
+        # Pings and resumes, which may go out before the session is ready.
         self._control: list[JsonObject] = []
-        self._hold_sends_until = 0.0
-        self._heard = 0.0
-        self._pinged = False
+        self._send_after = 0.0
+        self._last_heard = 0.0
+        self._ping_sent = False
 
     @property
     def online(self) -> bool:
-        """Whether this connection was welcomed."""
-        return self.phase in (Phase.RESUMING, Phase.READY)
+        """Whether the current connection was welcomed."""
+        return self.phase in (ConnectionPhase.RESUMING, ConnectionPhase.READY)
 
     @property
-    def waited_for(self) -> bool:
-        """Whether answers are to come."""
-        return bool(self._asked or self._sent)
+    def awaits_reply(self) -> bool:
+        return bool(self._requests or self._in_flight)
 
-    # -- commands of the caller
+    # -- the caller's commands
 
-    def ask(self, pending: Pending) -> None:
-        """Send a request as soon as possible."""
-        self._requests.append(pending)
+    def ask(self, request: PendingRequest) -> None:
+        """Queue a request."""
+        self._queued_requests.append(request)
 
     def send(self, sent: Sent) -> None:
-        """Send a message as soon as possible, after those before it."""
+        """Queue a message behind those before it."""
         self._order += 1
         sent.order = self._order
-        self._sends.append(sent)
+        self._queued_messages.append(sent)
 
     # -- the connection
 
     def opened(self, now: float) -> None:
-        """A connection is established; the welcome is to come."""
-        self.phase = Phase.GREETING
-        self._heard = now
-        self._pinged = False
+        """Note that a connection is established and expect its welcome."""
+        self.phase = ConnectionPhase.GREETING
+        self._last_heard = now
+        self._ping_sent = False
 
     def closed(self) -> None:
-        """The connection is gone: what may be repeated goes back to the front of its queue."""
-        self.phase = Phase.OFFLINE
-        self._resume, self._page_due = None, False
+        """Note that the connection is gone; requeue what may be sent again."""
+        self.phase = ConnectionPhase.OFFLINE
+        self._resume_id, self._page_due = None, False
         self._control.clear()
-        # Some of them may have been refused for now, and wait already.
-        self._sends = deque(sorted([*self._sent.values(), *self._sends], key=lambda s: s.order))
-        self._sent.clear()
-        for pending in reversed(self._asked.values()):
-            if pending.promise.settled:
+        # Sorted, because messages refused with "not now" are queued already.
+        self._queued_messages = _in_order([*self._in_flight.values(), *self._queued_messages])
+        self._in_flight.clear()
+        for request in reversed(self._requests.values()):
+            if request.reply.done():
                 continue
-            if pending.again:
-                self._requests.appendleft(pending)
+            if request.repeatable:
+                self._queued_requests.appendleft(request)
             else:
-                pending.promise.fail(
-                    ChatdError("E503", f"the connection was cut while the server worked on: {pending.kind}")
-                )
-        self._asked.clear()
+                reason = f"the connection was cut while the server worked on: {request.kind}"
+                settle(request.reply, ChatdError("E503", reason))
+        self._requests.clear()
 
     def abandon(self, error: ChatdError) -> None:
-        """There will be no further connection: fail everybody who waits."""
+        """Fail everything that waits: there will be no further connection."""
         self.closed()
-        while self._requests:
-            self._requests.popleft().promise.fail(error)
-        for sent in self._sends:
-            sent.abandon(error)
+        while self._queued_requests:
+            settle(self._queued_requests.popleft().reply, error)
+        for sent in self._queued_messages:
+            abandon(sent, error)
 
     def not_reading(self, now: float) -> None:
-        """The caller is behind, so that nothing is read: silence says nothing about the server."""
-        self._heard = now
+        """Ignore the silence so far: nothing is read while the caller is behind."""
+        self._last_heard = now
 
-    def outgoing(self, now: float, *, room: bool = True) -> list[JsonObject]:
-        """Frames to send now, in order. ``room``: whether the caller can have another page of events."""
-        if self._page_due and room:
+    def outgoing(self, now: float, *, space: bool = True) -> list[JsonObject]:
+        """The frames to send now, in order. ``space``: whether the caller can take a page of events."""
+        if self._page_due and space:
             self._ask_resume()
         frames, self._control = self._control, []
-        if self.phase is not Phase.READY:
+        if self.phase is not ConnectionPhase.READY:
             return frames
-        while self._requests:
-            pending = self._requests.popleft()
-            if not pending.promise.settled:
-                label = self._next_label()
-                self._asked[label] = pending
-                frames.append({"type": pending.kind, "id": label, **pending.fields})
-        while self._sends and len(self._sent) < IN_FLIGHT_LIMIT and now >= self._hold_sends_until:
-            sent = self._sends.popleft()
-            label = self._next_label()
-            self._sent[label] = sent
-            frames.append(send_frame(label, sent))
+        while self._queued_requests:
+            request = self._queued_requests.popleft()
+            if not request.reply.done():
+                request_id = self._next_request_id()
+                self._requests[request_id] = request
+                frames.append({"type": request.kind, "id": request_id, **request.fields})
+        while self._queued_messages and len(self._in_flight) < IN_FLIGHT_LIMIT and now >= self._send_after:
+            sent = self._queued_messages.popleft()
+            request_id = self._next_request_id()
+            self._in_flight[request_id] = sent
+            frames.append(send_frame(request_id, sent))
         return frames
 
     def tick(self, now: float) -> float:
-        """Look after signs of life; seconds until the next look. Raises E106 when the server is silent."""
-        if self.phase is Phase.OFFLINE:
-            return 60.0
-        silent = now - self._heard
+        """Send a ping where due; returns seconds until the next tick. Raises E106 for a silent server."""
+        if self.phase is ConnectionPhase.OFFLINE:
+            return _TICK_WHILE_OFFLINE
+        silent = now - self._last_heard
+        greeting = self.phase is ConnectionPhase.GREETING
         idle = float(self.welcome.limits.idle_seconds) if self.welcome else WELCOME_TIMEOUT
-        limit = WELCOME_TIMEOUT if self.phase is Phase.GREETING else idle + SILENCE_GRACE
+        limit = WELCOME_TIMEOUT if greeting else idle + SILENCE_GRACE
         if silent >= limit:
             raise ChatdError("E106", f"nothing was heard from the server for {silent:.0f} seconds")
-        if self.phase is not Phase.GREETING and silent >= idle / 2 and not self._pinged:
-            self._pinged = True
-            self._control.append({"type": "ping", "id": self._next_label()})
+        if not greeting and silent >= idle / 2 and not self._ping_sent:
+            self._ping()
+            self._ping_sent = True
         waits = [limit - silent]
-        if not self._pinged:
+        if not self._ping_sent:
             waits.append(max(idle / 2 - silent, 0.0))
-        if self._sends and self._hold_sends_until > now:
-            waits.append(self._hold_sends_until - now)
+        if self._queued_messages and self._send_after > now:
+            waits.append(self._send_after - now)
         return max(min(waits), 0.01)
 
     def receive(self, message: JsonObject, now: float) -> list[AnyEvent]:
-        """What a frame means for the caller. Raises E100 for a malformed one, `Ended` for a goodbye."""
-        self._heard = now
-        self._pinged = False
+        """The caller's events for a frame. Raises E100 for a malformed one, `ByeReceived` for a bye."""
+        self._last_heard = now
+        self._ping_sent = False
         parsed = ev.parse_from_server(message)
         if parsed is None:
             return []
-        if self.phase is Phase.GREETING and not isinstance(parsed, ev.Welcome | ev.Bye):
+        if self.phase is ConnectionPhase.GREETING and not isinstance(parsed, ev.Welcome | ev.Bye):
             raise ChatdError("E100", f"the server sent {parsed.type} before its welcome")
         if (handle := self._HANDLERS.get(type(parsed))) is not None:
             return handle(self, parsed, now)
         if isinstance(parsed, ev.Logged):
             return self._logged(parsed)
-        return [parsed]  # type: ignore[list-item]  # Presence and Slowed: the table above has all others
+        return [parsed]  # type: ignore[list-item]  # Presence or Slowed: the table above has all others
 
-    # -- frames
+    # -- handlers of frames
 
-    def _welcomed(self, welcome: ev.Welcome, now: float) -> list[AnyEvent]:
-        if self.phase is not Phase.GREETING:
+    def _on_welcome(self, welcome: ev.Welcome, now: float) -> list[AnyEvent]:
+        if self.phase is not ConnectionPhase.GREETING:
             raise ChatdError("E100", "the server sent a second welcome")
         self.welcome = welcome
         events: list[AnyEvent] = [Connected(welcome)]
@@ -223,62 +228,64 @@ class Session:
             self.cursor = min(self.cursor, seq)
             events.append(Restored(seq))
         if self.cursor is None and self.live:
-            # Not where the session goes live: who knows of the welcome counts on what happens after it,
-            # also when this connection is cut before the resume is answered.
+            # The caller counts on events from this welcome on, even if the connection is cut before
+            # the resume is answered.
             self.cursor = welcome.head
         self.lineage = tuple(welcome.lineage) or self.lineage
-        self.phase = Phase.RESUMING if self.live else Phase.READY
+        self.phase = ConnectionPhase.RESUMING if self.live else ConnectionPhase.READY
         if self.live:
             self._ask_resume()
         return events
 
-    def _lagged(self, event: ev.Lagged, now: float) -> list[AnyEvent]:
-        if self.live and self._resume is None:
+    def _on_lagged(self, event: ev.Lagged, now: float) -> list[AnyEvent]:
+        if self.live and self._resume_id is None:
             self._ask_resume()
         return [event]
 
-    def _pinged_by_server(self, event: ev.PingEvent, now: float) -> list[AnyEvent]:
-        self._control.append({"type": "ping", "id": self._next_label()})
+    def _on_ping(self, event: ev.PingEvent, now: float) -> list[AnyEvent]:
+        self._ping()
         return []
 
-    def _bye(self, bye: ev.Bye, now: float) -> list[AnyEvent]:
-        raise Ended(error_of(bye), bye.retry)
+    def _on_bye(self, bye: ev.Bye, now: float) -> list[AnyEvent]:
+        raise ByeReceived(error_of(bye), bye.retry)
 
-    def _ok(self, reply: ev.Ok, now: float) -> list[AnyEvent]:
-        if reply.id == self._resume:
+    def _on_ok(self, reply: ev.Ok, now: float) -> list[AnyEvent]:
+        if reply.id == self._resume_id:
             return self._resumed(reply.result)
-        if (sent := self._sent.pop(reply.id, None)) is not None:
-            sent.acknowledge(sent_result(reply.result))
+        if (sent := self._in_flight.pop(reply.id, None)) is not None:
+            acknowledge(sent, sent_result(reply.result))
             return [Acknowledged(sent)]
-        if (pending := self._asked.pop(reply.id, None)) is not None:
-            pending.promise.resolve(reply.result)
+        if (request := self._requests.pop(reply.id, None)) is not None:
+            settle(request.reply, reply.result)
         return []
 
-    def _error(self, reply: ev.Error, now: float) -> list[AnyEvent]:
+    def _on_error(self, reply: ev.Error, now: float) -> list[AnyEvent]:
         error = error_of(reply)
-        if reply.id == self._resume:
+        if reply.id == self._resume_id:
             raise error
-        if (sent := self._sent.pop(reply.id, None)) is not None:
+        if (sent := self._in_flight.pop(reply.id, None)) is not None:
             if error.code in SEND_AGAIN:
-                # Several in flight may come back one after the other; they keep the order of sending.
-                self._sends = deque(sorted([*self._sends, sent], key=lambda s: s.order))
-                self._hold_sends_until = now + (FULL_DISK_DELAY if error.code == "E504" else SEND_AGAIN_DELAY)
+                self._queued_messages = _in_order([*self._queued_messages, sent])
+                self._send_after = now + (FULL_DISK_DELAY if error.code == "E504" else SEND_AGAIN_DELAY)
                 return []
-            sent.refuse(error)
+            refuse(sent, error)
             return [Refused(sent, error)]
-        if (pending := self._asked.pop(reply.id, None)) is not None:
-            pending.promise.fail(error)
+        if (request := self._requests.pop(reply.id, None)) is not None:
+            settle(request.reply, error)
         return []
+
+    def _ping(self) -> None:
+        self._control.append({"type": "ping", "id": self._next_request_id()})
 
     def _ask_resume(self) -> None:
-        self._resume, self._page_due = self._next_label(), False
-        frame: JsonObject = {"type": "resume", "id": self._resume}
+        self._resume_id, self._page_due = self._next_request_id(), False
+        frame: JsonObject = {"type": "resume", "id": self._resume_id}
         if self.cursor is not None:
             frame["after"] = self.cursor
         self._control.append(frame)
 
     def _resumed(self, result: JsonObject) -> list[AnyEvent]:
-        self._resume = None
+        self._resume_id = None
         events, cursor, more = result.get("events"), result.get("cursor"), result.get("more")
         if not isinstance(events, list) or not isinstance(cursor, int) or not isinstance(more, bool):
             raise ChatdError("E100", "the server sent a malformed result of resume")
@@ -290,9 +297,9 @@ class Session:
         if more and self.cursor is not None and cursor <= self.cursor and not delivered:
             raise ChatdError("E100", "the server's resume makes no progress")
         self.cursor = max(cursor, self.cursor or 0)
-        # Only now may requests go out: before the first page this session is not live yet, and the
-        # events they cause could fall between the log that was read and going live.
-        self.phase = Phase.READY
+        # Requests wait until here: events caused before the session is live could fall into the gap
+        # between the page read from the log and the live events.
+        self.phase = ConnectionPhase.READY
         if more:
             self._page_due = True
         else:
@@ -300,40 +307,45 @@ class Session:
         return delivered
 
     def _logged(self, event: ev.Logged) -> list[AnyEvent]:
-        """Deliver an event of the log unless it was delivered before."""
+        """Deliver a logged event unless it was delivered before."""
         if self.cursor is not None and event.seq <= self.cursor:
             return []
         self.cursor = event.seq
         return [event]  # type: ignore[list-item]  # every subclass of Logged is part of AnyEvent
 
-    def _next_label(self) -> int:
-        self._label += 1
-        return self._label
+    def _next_request_id(self) -> int:
+        self._request_id += 1
+        return self._request_id
 
-    _HANDLERS: ClassVar[dict[type[Any], Callable[[Session, Any, float], list[AnyEvent]]]] = {
-        ev.Welcome: _welcomed,
-        ev.Ok: _ok,
-        ev.Error: _error,
-        ev.PingEvent: _pinged_by_server,
-        ev.Lagged: _lagged,
-        ev.Bye: _bye,
+    _HANDLERS: ClassVar[dict[type[Any], Callable[[ClientSession, Any, float], list[AnyEvent]]]] = {
+        ev.Welcome: _on_welcome,
+        ev.Ok: _on_ok,
+        ev.Error: _on_error,
+        ev.PingEvent: _on_ping,
+        ev.Lagged: _on_lagged,
+        ev.Bye: _on_bye,
     }
 
 
-def last_common(cursor: int, lineage: tuple[Branch, ...], welcome: ev.Welcome) -> int | None:
-    """Up to which seq the server's log is the one that ``cursor`` belongs to; None: all of it is.
+def _in_order(messages: list[Sent]) -> deque[Sent]:
+    return deque(sorted(messages, key=lambda sent: sent.order))
 
-    Keeping a cursor beyond that would silently drop what the new log has up to it.
+
+def last_common(cursor: int, lineage: tuple[Branch, ...], welcome: ev.Welcome) -> int | None:
+    """The last seq that the cursor's log shares with the server's; None if all up to ``cursor`` is shared.
+
+    A cursor beyond it would skip the new log's events up to there.
     """
     seq = common_point(lineage, welcome.lineage)
     if seq is None and cursor > welcome.head:
-        return welcome.head  # shorter than what was seen: an old copy was put back by hand
+        return welcome.head  # the log is shorter than the cursor: an old copy was put back by hand
     return None if seq is None else min(seq, welcome.head)
 
 
-def send_frame(label: int, sent: Sent) -> JsonObject:
-    """The request for one message."""
-    frame: JsonObject = {"type": "send", "id": label, "msg_id": sent.msg_id, "to": sent.to, "body": sent.body}
+def send_frame(request_id: int, sent: Sent) -> JsonObject:
+    """The request that sends a message."""
+    frame: JsonObject = {"type": "send", "id": request_id}
+    frame |= {"msg_id": sent.msg_id, "to": sent.to, "body": sent.body}
     if sent.kind != "text":
         frame["kind"] = sent.kind
     if sent.reply_to is not None:
@@ -342,7 +354,7 @@ def send_frame(label: int, sent: Sent) -> JsonObject:
 
 
 def sent_result(result: JsonObject) -> SentResult:
-    """The typed answer to a send. Raises E100 when it has another shape."""
+    """Parse the reply to a send. Raises E100 for a malformed one."""
     seq, at, notes = result.get("seq"), result.get("at"), result.get("notes", [])
     if not isinstance(seq, int) or not isinstance(at, int) or not isinstance(notes, list):
         raise ChatdError("E100", "the server sent a malformed answer to a message")
@@ -350,7 +362,7 @@ def sent_result(result: JsonObject) -> SentResult:
 
 
 def error_of(reply: ev.Error | ev.Bye) -> ChatdError:
-    """The server's refusal; a code this client does not know yet is shown with the server's words."""
+    """The error in a reply; a code newer than this client becomes E100 with the server's reason."""
     try:
         return ChatdError(reply.code, reply.reason, reply.fix)
     except KeyError:

@@ -1,8 +1,8 @@
-"""One connection: TCP, TLS, envelope, records; driven by whoever watches its socket, never blocking.
+"""One non-blocking connection: TCP, TLS, envelope, records.
 
-The engine calls `advance` when the socket is ready and gets the frames that arrived. Only its thread
-may touch this: OpenSSL does not allow reading and writing one connection at the same time, and CPython
-does not prevent it (cpython #143756).
+The engine calls `advance` when the socket is ready, and gets the payloads that arrived. Only the
+engine's thread may use it: OpenSSL forbids concurrent reads and writes on one connection, and CPython
+does not prevent them (cpython #143756).
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from chatd.proto.length_prefix import take_message
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 
 _READ_SIZE = 256 * 1024
-# What is read from the socket before control goes back, so that one firehose cannot starve commands.
-_READS_PER_TURN = 8
+# Reads in one `advance`: a flood of data must not starve the caller's commands.
+_READS_PER_ADVANCE = 8
 
 
-class _Sealer(Protocol):
+class RecordSealer(Protocol):
     def seal(self, payload: bytes) -> bytes: ...
     def close(self) -> bytes: ...
 
 
-class _Opener(Protocol):
+class RecordOpener(Protocol):
     closed: bool
 
     def feed(self, data: bytes) -> list[bytes]: ...
 
 
-class _Stage(Enum):
+class TransportStage(Enum):
     CONNECTING = auto()
     TLS = auto()
     ENVELOPE = auto()
     OPEN = auto()
 
 
-# By the protocols that are offered.
+# TLS contexts by the ALPN names that they offer.
 Contexts = dict[tuple[str, ...], ssl.SSLContext]
 
 
 class Transport:
-    """A connection to ``server`` ("host:port") being made, then used.
+    """A connection to ``server`` ("host:port"), from the first packet on.
 
-    Every method raises ChatdError in the words for a person when the connection failed: E607 not
-    reachable or cut, E2xx certificates, E104 envelope, E107 versions.
+    Every method raises ChatdError if the connection fails: E607 not reachable or cut, E2xx
+    certificates, E104 envelope, E107 versions.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class Transport:
         wall: Callable[[], float] = time.time,
         contexts: Contexts | None = None,
     ) -> None:
-        """``contexts`` are kept from one connection of the same identity to the next: each costs 2 ms."""
+        """``contexts``: a cache shared by all connections of the identity; making one costs 2 ms."""
         self.server = server
         self._contexts = {} if contexts is None else contexts
         self._identity = identity
         self._wall = wall
-        self._stage = _Stage.CONNECTING
-        self._heard = False
+        self._stage = TransportStage.CONNECTING
+        self._received = False
         self._exchanged = False
         self._failure: ChatdError | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._out = bytearray()
         self._handshake_in = bytearray()
         self._handshake: ClientHandshake | None = None
-        self._sealer: _Sealer | None = None
-        self._opener: _Opener | None = None
+        self._sealer: RecordSealer | None = None
+        self._opener: RecordOpener | None = None
         self._addresses = _resolve(server)
         self._socket = self._connect()
         self._tls = self._wrap()
@@ -91,16 +91,16 @@ class Transport:
 
     @property
     def open(self) -> bool:
-        """Whether the envelope is established (the server's welcome is still to come)."""
-        return self._stage is _Stage.OPEN
+        """Whether records can be sent; the server's welcome comes next."""
+        return self._stage is TransportStage.OPEN
 
     @property
     def wants_write(self) -> bool:
-        return self._stage is _Stage.CONNECTING or bool(self._out)
+        return self._stage is TransportStage.CONNECTING or bool(self._out)
 
     @property
     def failed(self) -> bool:
-        """Whether `advance` is to be called although nothing may come from the socket any more."""
+        """Whether `advance` must be called although the socket may never be ready again."""
         return self._failure is not None
 
     # -- making the connection
@@ -120,11 +120,11 @@ class Transport:
             if code in (0, errno.EINPROGRESS):
                 return connection
             connection.close()
-            reason = _words(code)
+            reason = os.strerror(code)
         raise ChatdError("E607", f"cannot connect to {self.server}: {reason}")
 
     def _wrap(self) -> ssl.SSLObject:
-        # Without the envelope only where nobody can be in between, and only if the server says so.
+        # Without the envelope only on loopback, and only if the server chooses that.
         offers = (ALPN_ENVELOPE, ALPN_PLAIN) if is_loopback(self._address) else (ALPN_ENVELOPE,)
         context = self._contexts.get(offers)
         if context is None:
@@ -136,21 +136,21 @@ class Transport:
             self._contexts[offers] = context
         return context.wrap_bio(self._incoming, self._outgoing, server_side=False)
 
-    def _connected(self) -> None:
+    def _finish_connect(self) -> None:
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._socket.close()
             if not self._addresses:
-                raise ChatdError("E607", f"cannot connect to {self.server}: {_words(code)}")
+                raise ChatdError("E607", f"cannot connect to {self.server}: {os.strerror(code)}")
             self._socket = self._connect()
             self._tls = self._wrap()
             return
         # Without this, small writes wait for the peer's delayed acknowledgements (40 ms).
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._stage = _Stage.TLS
-        self._shake()
+        self._stage = TransportStage.TLS
+        self._handshake_tls()
 
-    def _shake(self) -> None:
+    def _handshake_tls(self) -> None:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -159,7 +159,7 @@ class Transport:
         check_server(leaf, self._identity.instance)
         protocol = self._tls.selected_alpn_protocol()
         if protocol == ALPN_PLAIN:
-            self._sealer, self._opener, self._stage = PlainSealer(), PlainOpener(), _Stage.OPEN
+            self._sealer, self._opener, self._stage = PlainSealer(), PlainOpener(), TransportStage.OPEN
             return
         if protocol != ALPN_ENVELOPE:
             raise ChatdError("E107", f"{self.server} does not speak {ALPN_ENVELOPE}")
@@ -170,19 +170,19 @@ class Transport:
             envelope_key_of=envelope_key_of(self._identity),
         )
         self._tls.write(pack(self._handshake.hello()))
-        self._stage = _Stage.ENVELOPE
+        self._stage = TransportStage.ENVELOPE
 
     # -- using it
 
     def advance(self) -> list[bytes]:
-        """Do what the socket is ready for; the records' payloads that arrived, in order."""
+        """Do the I/O that the socket is ready for; returns the payloads that arrived, in order."""
         if self._failure is not None:
             raise self._failure
         payloads: list[bytes] = []
         try:
-            if self._stage is _Stage.CONNECTING:
-                self._connected()
-            if self._stage is not _Stage.CONNECTING:
+            if self._stage is TransportStage.CONNECTING:
+                self._finish_connect()
+            if self._stage is not TransportStage.CONNECTING:
                 self._receive(payloads)
             self.flush()
         except ssl.SSLError as error:
@@ -195,11 +195,11 @@ class Transport:
             self._failure = error
         if self._failure is not None and not payloads:
             raise self._failure
-        # What came before the end is told first: it may be the reason for the end.
+        # Deliver what came before the failure first: it may explain the failure.
         return payloads
 
     def _receive(self, payloads: list[bytes]) -> None:
-        for _ in range(_READS_PER_TURN):
+        for _ in range(_READS_PER_ADVANCE):
             try:
                 data = self._socket.recv(_READ_SIZE)
             except BlockingIOError:
@@ -213,9 +213,9 @@ class Transport:
                 raise self._ended()
 
     def _decrypt(self, payloads: list[bytes]) -> None:
-        if self._stage is _Stage.TLS:
-            self._shake()
-        if self._stage is _Stage.TLS:
+        if self._stage is TransportStage.TLS:
+            self._handshake_tls()
+        if self._stage is TransportStage.TLS:
             return
         while True:
             try:
@@ -226,13 +226,13 @@ class Transport:
                 raise self._ended() from None
             if not data:
                 raise self._ended()
-            if self._stage is _Stage.ENVELOPE:
-                data = self._envelope(data)
+            if self._stage is TransportStage.ENVELOPE:
+                data = self._continue_envelope(data)
             if data and self._opener is not None:
-                self._heard = True
+                self._received = True
                 payloads += self._opener.feed(data)
 
-    def _envelope(self, data: bytes) -> bytes:
+    def _continue_envelope(self, data: bytes) -> bytes:
         """Continue the envelope's handshake; returns the data behind its last message."""
         self._handshake_in += data
         while self._handshake is not None:
@@ -250,13 +250,13 @@ class Transport:
         keys = handshake.finish(body)
         self._sealer, self._opener = keys.sealer, keys.opener
         self._handshake = None
-        self._stage = _Stage.OPEN
+        self._stage = TransportStage.OPEN
 
     def send(self, frames: Iterable[bytes]) -> None:
-        """Put frames into as few records as possible and write what the socket takes."""
+        """Put frames into as few records as possible; write as much as the socket takes."""
         if self._sealer is None:
             raise ChatdError("E105", "the connection is not open yet")
-        if self._failure is not None:  # `advance` saw the end behind what it returned
+        if self._failure is not None:  # noticed by `advance` behind the payloads that it returned
             raise self._failure
         try:
             for record in _records(frames):
@@ -266,7 +266,7 @@ class Transport:
             raise self._lost(error) from None
 
     def flush(self) -> None:
-        """Write what the socket takes. Raises OSError."""
+        """Write as much as the socket takes. Raises OSError."""
         self._out += self._outgoing.read()
         while self._out:
             try:
@@ -276,7 +276,7 @@ class Transport:
             del self._out[:count]
 
     def close(self) -> None:
-        """End the connection; the authenticated goodbye is sent if the socket takes it at once."""
+        """Close the connection; sends the close record if the socket takes it at once."""
         if self._sealer is not None:
             try:
                 self._tls.write(self._sealer.close())
@@ -286,10 +286,10 @@ class Transport:
         self._flush_quietly()
         self._socket.close()
 
-    # -- failing
+    # -- failures
 
     def _flush_quietly(self) -> None:
-        """Send the TLS alert that tells the server why, if that is still possible."""
+        """Send the TLS alert with the reason if the connection still takes it."""
         try:
             self.flush()
         except OSError:
@@ -301,12 +301,12 @@ class Transport:
         return self._lost(ConnectionResetError(errno.ECONNRESET, "the connection was cut"))
 
     def _lost(self, error: OSError) -> ChatdError:
-        if self._heard:
+        if self._received:
             return ChatdError("E607", f"the connection to {self.server} was cut")
-        if self._stage is _Stage.CONNECTING:
+        if self._stage is TransportStage.CONNECTING:
             return ChatdError("E607", f"cannot connect to {self.server}: {error.strerror or error}")
-        # A TLS 1.3 server judges the certificate after the client's handshake is over; what is left of
-        # its refusal may be no more than a reset.
+        # A TLS 1.3 server checks the certificate after the client's handshake has ended, so its refusal
+        # may arrive as no more than a reset.
         return self._explained(error)
 
     def _explained(self, error: Exception) -> ChatdError:
@@ -329,10 +329,6 @@ def _resolve(server: str) -> list[tuple[int, tuple[str, int]]]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # ValueError: a name that IDNA cannot encode
-        words = getattr(error, "strerror", None) or str(error)
-        raise ChatdError("E607", f"cannot find the address of {server}: {words}") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ChatdError("E607", f"cannot find the address of {server}: {reason}") from None
     return [(int(family), address) for family, _, _, _, address in found]  # type: ignore[misc]
-
-
-def _words(code: int) -> str:
-    return os.strerror(code)

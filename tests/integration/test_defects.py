@@ -12,18 +12,18 @@ from tests.support.terminal import TMUX, Terminal
 
 # Python runs this before the program: of all that arrives, the first frame after the welcome is too much.
 FAULT = """
-from chatctl.client._session import Phase, Session
+from chatctl.client._session import ConnectionPhase, ClientSession
 
-receive = Session.receive
+receive = ClientSession.receive
 
 
 def fail_later(self, message, now):
-    if self.phase is Phase.GREETING:
+    if self.phase is ConnectionPhase.GREETING:
         return receive(self, message, now)
     raise LookupError("a fault of the test's")
 
 
-Session.receive = fail_later
+ClientSession.receive = fail_later
 """
 SAID = (
     "error: the client failed: LookupError: a fault of the test's (E614). "

@@ -14,6 +14,7 @@ from chatctl.client import (
     Sent,
     SentResult,
 )
+from chatctl.client._notices import acknowledge, refuse
 from chatctl.model import grammar
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
@@ -114,7 +115,7 @@ def test_a_message_is_marked_until_the_log_has_it(model: ChatModel) -> None:
     model.sending(mine)
     assert model.pending == 1
     assert "sending" in shown(model)
-    mine.acknowledge(SentResult(9, NOON, [{"rule": "truncated", "text": "the message was cut"}]))
+    acknowledge(mine, SentResult(9, NOON, [{"rule": "truncated", "text": "the message was cut"}]))
     model.take(Acknowledged(mine))
     assert (model.pending, "sending" in shown(model), "mine" in shown(model)) == (0, False, True)
     model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
@@ -125,7 +126,7 @@ def test_a_message_is_marked_until_the_log_has_it(model: ChatModel) -> None:
 
 def test_an_answer_may_come_before_the_message_is_known(model: ChatModel) -> None:
     mine = sent()
-    mine.acknowledge(SentResult(9, NOON, []))
+    acknowledge(mine, SentResult(9, NOON, []))
     model.take(Acknowledged(mine))
     model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
     model.sending(mine)
@@ -136,7 +137,7 @@ def test_the_event_may_come_before_the_answer(model: ChatModel) -> None:
     mine = sent()
     model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
     model.sending(mine)
-    mine.acknowledge(SentResult(9, NOON, []))
+    acknowledge(mine, SentResult(9, NOON, []))
     model.take(Acknowledged(mine))
     assert shown(model).count("mine") == 1
 
@@ -144,7 +145,7 @@ def test_the_event_may_come_before_the_answer(model: ChatModel) -> None:
 def test_a_refused_message_comes_back_to_be_corrected(model: ChatModel) -> None:
     mine = sent("a hack", to="@bob")
     model.sending(mine)
-    mine.refuse(ChatdError("E400", "forbidden word", "rephrase it"))
+    refuse(mine, ChatdError("E400", "forbidden word", "rephrase it"))
     model.take(Refused(mine, ChatdError("E400", "forbidden word", "rephrase it")))
     direct = model.conversation(DIRECT)
     assert (direct.draft, direct.pending) == ("a hack", {})

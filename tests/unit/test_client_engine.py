@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from chatctl.client import Acknowledged, CaughtUp, Client, Connected, Disconnected, _client, _engine
-from chatctl.client._outbox import Outbox
+from chatctl.client._state_store import FileStore
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
@@ -347,9 +347,9 @@ def test_unsent_messages_and_the_cursor_are_there_in_the_next_run(
     link.say(*(ok(frame["id"], seq=n + 101, at=1, notes=[]) for n, frame in enumerate(frames)), message(104))
     take(later, Message)
     later.close(drain=WAIT)
-    box = Outbox(tmp_path)
-    assert box.load()[:2] == ([], 104)
-    box.close()
+    store = FileStore(tmp_path)
+    assert store.load()[:2] == ([], 104)
+    store.close()
 
 
 @pytest.fixture

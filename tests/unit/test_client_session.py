@@ -11,10 +11,10 @@ from chatctl.client._session import (
     FULL_DISK_DELAY,
     IN_FLIGHT_LIMIT,
     SEND_AGAIN_DELAY,
-    Ended,
-    Pending,
-    Phase,
-    Session,
+    ByeReceived,
+    ClientSession,
+    ConnectionPhase,
+    PendingRequest,
 )
 from chatd.errors import ChatdError
 from chatd.proto.events import SessionLimits
@@ -39,12 +39,12 @@ def message(seq: int, body: str = "x") -> JsonObject:
     }  # fmt: skip
 
 
-def ok(label: int, **result: Any) -> JsonObject:
-    return {"type": "ok", "id": label, "result": result}
+def ok(request_id: int, **result: Any) -> JsonObject:
+    return {"type": "ok", "id": request_id, "result": result}
 
 
-def refusal(label: int, code: str) -> JsonObject:
-    return {"type": "error", "id": label, "code": code, "reason": "r", "fix": "f"}
+def refusal(request_id: int, code: str) -> JsonObject:
+    return {"type": "error", "id": request_id, "code": code, "reason": "r", "fix": "f"}
 
 
 def bye(code: str, retry: bool) -> JsonObject:
@@ -55,15 +55,15 @@ def sent(n: int = 0) -> Sent:
     return Sent(f"{n:032x}", "#lobby", f"body {n}", "text", None)
 
 
-def connect(session: Session, head: int = 100) -> list[JsonObject]:
+def connect(session: ClientSession, head: int = 100) -> list[JsonObject]:
     """Bring a session to its welcome; what it sends first."""
     session.opened(0.0)
     session.receive(welcome(head), 0.0)
     return session.outgoing(0.0)
 
 
-def ready(*, live: bool = False) -> Session:
-    session = Session(live=live)
+def ready(*, live: bool = False) -> ClientSession:
+    session = ClientSession(live=live)
     frames = connect(session)
     if live:
         session.receive(ok(frames[0]["id"], events=[], cursor=100, more=False), 0.0)
@@ -71,9 +71,9 @@ def ready(*, live: bool = False) -> Session:
 
 
 def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
-    session = Session(live=True, cursor=7)
+    session = ClientSession(live=True, cursor=7)
     session.send(sent())
-    session.ask(Pending("rooms", {}, again=True))
+    session.ask(PendingRequest("rooms", {}, repeatable=True))
     assert session.outgoing(0.0) == []
     (resume,) = connect(session)
     assert (resume["type"], resume["after"]) == ("resume", 7)
@@ -82,7 +82,7 @@ def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
 
 
 def test_the_first_session_of_all_begins_at_the_head_of_its_welcome() -> None:
-    session = Session(live=True)
+    session = ClientSession(live=True)
     (resume,) = connect(session)
     assert resume["after"] == 100
     session.closed()
@@ -94,14 +94,14 @@ def test_the_first_session_of_all_begins_at_the_head_of_its_welcome() -> None:
 
 
 def test_sessions_that_are_not_live_never_resume() -> None:
-    session = Session(live=False)
+    session = ClientSession(live=False)
     assert connect(session) == []
     session.send(sent())
     assert [f["type"] for f in session.outgoing(0.0)] == ["send"]
 
 
 def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() -> None:
-    session = Session(live=True, cursor=1)
+    session = ClientSession(live=True, cursor=1)
     (first,) = connect(session)
     got = session.receive(
         ok(first["id"], events=[message(1), message(2), message(4)], cursor=10, more=True), 0.0
@@ -115,24 +115,24 @@ def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() ->
 
 
 def test_a_page_is_not_asked_for_before_there_is_room_for_it() -> None:
-    session = Session(live=True, cursor=1)
+    session = ClientSession(live=True, cursor=1)
     (first,) = connect(session)
     session.receive(ok(first["id"], events=[message(2)], cursor=10, more=True), 0.0)
-    assert session.outgoing(0.0, room=False) == []
+    assert session.outgoing(0.0, space=False) == []
     (second,) = session.outgoing(0.0)
     assert (second["type"], second["after"]) == ("resume", 10)
     assert session.outgoing(0.0) == []
 
 
 def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
-    session = Session(live=True, cursor=5000)
+    session = ClientSession(live=True, cursor=5000)
     (resume,) = connect(session, head=10)
     assert resume["after"] == 10
 
 
 def test_a_cursor_of_another_log_goes_back_to_where_both_are_the_same() -> None:
     first, restored = Branch(id="a" * 32, began=0), Branch(id="b" * 32, began=30)
-    session = Session(live=True, cursor=70, lineage=(first,))
+    session = ClientSession(live=True, cursor=70, lineage=(first,))
     # The second time the log is the one that is known.
     for told, after in (([30], 30), ([], 90)):
         session.opened(0.0)
@@ -148,7 +148,7 @@ def test_a_cursor_of_another_log_goes_back_to_where_both_are_the_same() -> None:
 def test_a_lineage_that_is_none_is_refused() -> None:
     wrongs: list[Any] = ["x", [{"id": "short", "began": 0}], [{"id": "a" * 32, "began": -1}], [{}] * 65]
     for wrong in wrongs:
-        session = Session(cursor=1)
+        session = ClientSession(cursor=1)
         session.opened(0.0)
         with pytest.raises(ChatdError, match="E100"):
             session.receive(welcome(lineage=wrong), 0.0)
@@ -173,7 +173,7 @@ def test_lagged_resumes_once_from_the_cursor() -> None:
     ],
 )
 def test_a_resume_that_is_malformed_or_goes_nowhere_is_refused(result: JsonObject) -> None:
-    session = Session(live=True, cursor=7)
+    session = ClientSession(live=True, cursor=7)
     (resume,) = connect(session)
     with pytest.raises(ChatdError, match="E100"):
         session.receive({"type": "ok", "id": resume["id"], "result": result}, 0.0)
@@ -207,11 +207,11 @@ def test_an_answer_reaches_who_waits() -> None:
     one, two = sent(1), sent(2)
     session.send(one)
     session.send(two)
-    labels = [f["id"] for f in session.outgoing(0.0)]
+    request_ids = [f["id"] for f in session.outgoing(0.0)]
     note = {"rule": "truncated", "text": "only 500 characters are allowed"}
-    assert session.receive(ok(labels[0], seq=7, at=8, notes=[note]), 0.0) == [Acknowledged(one)]
+    assert session.receive(ok(request_ids[0], seq=7, at=8, notes=[note]), 0.0) == [Acknowledged(one)]
     assert (one.state, one.wait(0)) == ("acknowledged", (7, 8, [note]))
-    (event,) = session.receive(refusal(labels[1], "E400"), 0.0)
+    (event,) = session.receive(refusal(request_ids[1], "E400"), 0.0)
     assert isinstance(event, Refused)
     assert two.state == "refused"
     with pytest.raises(ChatdError, match="E400"):
@@ -244,36 +244,39 @@ def test_a_cut_puts_what_is_tried_again_later_back_in_its_place() -> None:
 
 def test_a_cut_repeats_only_requests_that_may_be_repeated() -> None:
     session = ready()
-    again, once = Pending("rooms", {}, again=True), Pending("kick", {"user": "bob"}, again=False)
+    again, once = (
+        PendingRequest("rooms", {}, repeatable=True),
+        PendingRequest("kick", {"user": "bob"}, repeatable=False),
+    )
     session.ask(again)
     session.ask(once)
     session.outgoing(0.0)
     session.closed()
     with pytest.raises(ChatdError, match="E503"):
-        once.promise.get(0)
+        once.reply.result(0)
     (frame,) = connect(session)
     assert frame["type"] == "rooms"
     session.receive(ok(frame["id"], rooms=[], more=False), 0.0)
-    assert again.promise.get(0) == {"rooms": [], "more": False}
+    assert again.reply.result(0) == {"rooms": [], "more": False}
 
 
 def test_nobody_waits_for_a_client_that_has_ended() -> None:
     session = ready()
-    message_, pending = sent(), Pending("rooms", {}, again=True)
+    message_, pending = sent(), PendingRequest("rooms", {}, repeatable=True)
     session.send(message_)
     session.ask(pending)
     session.abandon(ChatdError("E207", "banned"))
-    for wait in (lambda: message_.wait(0), lambda: pending.promise.get(0)):
+    for wait in (lambda: message_.wait(0), lambda: pending.reply.result(0)):
         with pytest.raises(ChatdError, match="E207"):
             wait()
     assert message_.state == "pending"
 
 
 def test_requests_that_were_given_up_are_not_sent() -> None:
-    session = Session(live=False)
-    pending = Pending("rooms", {}, again=True)
+    session = ClientSession(live=False)
+    pending = PendingRequest("rooms", {}, repeatable=True)
     session.ask(pending)
-    pending.promise.fail(ChatdError("E611"))
+    pending.reply.cancel()
     assert connect(session) == []
 
 
@@ -291,7 +294,7 @@ def test_ping_is_answered_and_silence_noticed() -> None:
 
 
 def test_a_server_that_never_says_welcome_is_given_up() -> None:
-    session = Session()
+    session = ClientSession()
     session.opened(0.0)
     session.tick(9.0)
     with pytest.raises(ChatdError, match="E106"):
@@ -300,17 +303,17 @@ def test_a_server_that_never_says_welcome_is_given_up() -> None:
 
 @pytest.mark.parametrize("frame", [message(1), ok(1), {"type": "lagged"}, {"type": "ping"}])
 def test_the_welcome_comes_first(frame: JsonObject) -> None:
-    session = Session()
+    session = ClientSession()
     session.opened(0.0)
     with pytest.raises(ChatdError, match="E100"):
         session.receive(frame, 0.0)
 
 
 def test_goodbye_ends_the_session_in_the_servers_words() -> None:
-    for session in (Session(), ready()):
-        if session.phase is Phase.OFFLINE:
+    for session in (ClientSession(), ready()):
+        if session.phase is ConnectionPhase.OFFLINE:
             session.opened(0.0)
-        with pytest.raises(Ended) as ended:
+        with pytest.raises(ByeReceived) as ended:
             session.receive(bye("E207", retry=False), 0.0)
         assert (ended.value.error.code, ended.value.retry) == ("E207", False)
 
@@ -329,13 +332,13 @@ def test_newer_servers_may_say_more() -> None:
     session = ready()
     assert session.receive({"type": "fanfare"}, 0.0) == []
     assert session.receive({**message(200), "colour": "red"}, 0.0)
-    with pytest.raises(Ended) as ended:
+    with pytest.raises(ByeReceived) as ended:
         session.receive(bye("E999", retry=True), 0.0)
     assert "E999" in ended.value.error.reason
 
 
 def test_connected_carries_the_welcome() -> None:
-    session = Session()
+    session = ClientSession()
     session.opened(0.0)
     (event,) = session.receive(welcome(), 0.0)
     assert isinstance(event, Connected)

@@ -20,6 +20,7 @@ from chatctl.client import (
     Sent,
     SentResult,
 )
+from chatctl.client._notices import acknowledge
 from chatctl.model.grammar import CommandCall, parse
 from chatctl.model.render import Line, plain
 from chatctl.terminal.actions import carry_out
@@ -258,7 +259,7 @@ def test_pending_messages_are_marked_until_answered(monkeypatch: pytest.MonkeyPa
         now = time.monotonic() + 1
         monkeypatch.setattr(time, "monotonic", lambda: now)
         assert [sent.body for sent in talk.pending()] == ["one", "two"]
-        client.sent[0].acknowledge(SentResult(3, 3, [{"rule": "truncated", "text": "only 500"}]))
+        acknowledge(client.sent[0], SentResult(3, 3, [{"rule": "truncated", "text": "only 500"}]))
         talk.take(Acknowledged(client.sent[0]))
         talk.take(Refused(client.sent[1], ChatdError("E400")))
         monkeypatch.undo()

@@ -1,8 +1,8 @@
-"""What a client keeps on disk: messages the server has not answered yet, and the cursor.
+"""A client's state between runs: the outbox of unanswered messages, and the cursor.
 
-One SQLite file per identity, which several clients of that identity may have open at once. Rows belong
-to the client that wrote them; a client that starts takes over those of clients that are no more. Should
-two ever send the same row, nothing is doubled: the server knows the msg_id.
+One SQLite file per identity, which several of its clients may have open at once. Each outbox row
+belongs to the client that wrote it; a starting client takes over the rows of dead ones. If two clients
+ever send the same row, the server recognizes the msg_id and stores the message once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch, parse_lineage
 
 FILE_NAME = "client.db"
-# More than anybody types during an outage; a script that outruns this is told so.
+# More than anybody types during an outage; a script that exceeds it gets an error.
 ROWS_LIMIT = 100_000
 _BUSY_TIMEOUT = 5.0
 _SCHEMA = """
@@ -31,36 +31,36 @@ CREATE TABLE IF NOT EXISTS outbox (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS cursor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
 """
-# Files from before there were lineages get the column when they are opened.
-_LINEAGE = "ALTER TABLE cursor ADD COLUMN lineage TEXT"
-_SAVE = """INSERT INTO cursor(one, seq, lineage) VALUES (1, ?1, ?2)
+# Adds the column to files written before lineages existed.
+_ADD_LINEAGE = "ALTER TABLE cursor ADD COLUMN lineage TEXT"
+_SAVE_CURSOR = """INSERT INTO cursor(one, seq, lineage) VALUES (1, ?1, ?2)
  ON CONFLICT DO UPDATE SET seq = excluded.seq, lineage = excluded.lineage
  WHERE ?3 OR excluded.lineage IS NOT cursor.lineage OR excluded.seq > cursor.seq"""
 
 
-class Kept(NamedTuple):
-    """What a client left: unanswered messages, the cursor, and the lineage of the log it belongs to."""
+class SavedState(NamedTuple):
+    """An earlier client's unanswered messages, its cursor, and the lineage of the cursor's log."""
 
-    sent: list[Sent]
+    unanswered: list[Sent]
     cursor: int | None
     lineage: tuple[Branch, ...]
 
 
-class Keeping(Protocol):
-    """Where a client keeps its outbox and cursor."""
+class StateStore(Protocol):
+    """Storage for the outbox and the cursor."""
 
-    def load(self) -> Kept: ...
+    def load(self) -> SavedState: ...
     def add(self, sent: Sent) -> None: ...
     def remove(self, sent: Sent) -> None: ...
     def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None: ...
     def close(self) -> None: ...
 
 
-class Memory:
-    """Keeps nothing: for one-shot commands, whose exit code tells what became of their message."""
+class MemoryStore:
+    """Stores nothing: for one-shot commands, whose exit code reports the outcome of their message."""
 
-    def load(self) -> Kept:
-        return Kept([], None, ())
+    def load(self) -> SavedState:
+        return SavedState([], None, ())
 
     def add(self, sent: Sent) -> None:
         pass
@@ -75,12 +75,12 @@ class Memory:
         pass
 
 
-class Outbox:
-    """The file in ``folder``. Thread-safe. Every method raises E606 when the file cannot be used."""
+class FileStore:
+    """The file in ``folder``. Thread-safe. Every method raises E606 if the file cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        # Held for one statement at a time: adding (caller's thread), removing (I/O thread).
+        # Held for one transaction: callers add messages, the I/O thread removes them.
         self._lock = threading.Lock()
         self._owner = f"{os.getpid()}:{_started(os.getpid())}:{os.urandom(8).hex()}"
         self._database = self._open(folder)
@@ -88,16 +88,16 @@ class Outbox:
     def _open(self, folder: Path) -> sqlite3.Connection:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Created with the right mode before SQLite does it with the umask's.
+            # SQLite would create it with the umask's mode.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         except OSError as error:
             raise ChatdError("E606", f"cannot use {self._path}: {error.strerror}") from None
-        with self._told():
+        with self._explained():
             database = sqlite3.connect(
                 self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
             try:
-                # Not WAL: the file is tiny and must be safe on whatever the home directory is mounted from.
+                # Not WAL, which is not safe on the network file systems that home directories may be on.
                 database.execute("PRAGMA journal_mode = DELETE")
                 database.execute("PRAGMA synchronous = FULL")
                 database.executescript(_SCHEMA)
@@ -107,11 +107,11 @@ class Outbox:
                 raise
         return database
 
-    def load(self) -> Kept:
-        """Take over what clients that are no more left unanswered, oldest first; and the cursor."""
-        with self._lock, self._told(), self._transaction():
-            owners = [str(o) for (o,) in self._database.execute("SELECT DISTINCT owner FROM outbox")]
-            for owner in owners:
+    def load(self) -> SavedState:
+        """The cursor, and the unanswered messages of dead clients, oldest first, now owned by this one."""
+        with self._lock, self._explained(), self._transaction():
+            owners = self._database.execute("SELECT DISTINCT owner FROM outbox").fetchall()
+            for (owner,) in owners:
                 if not _alive(owner):
                     self._database.execute(
                         "UPDATE outbox SET owner = ? WHERE owner = ?", (self._owner, owner)
@@ -124,11 +124,11 @@ class Outbox:
                 None,
                 None,
             )
-        return Kept([Sent(*row) for row in rows], cursor, _lineage(lineage))
+        return SavedState([Sent(*row) for row in rows], cursor, _lineage(lineage))
 
     def add(self, sent: Sent) -> None:
-        """Keep a message until `remove`. On return it survives a crash. Raises E409 when full."""
-        with self._lock, self._told(), self._transaction():
+        """Store a message until `remove`; on return it survives a crash. Raises E409 when full."""
+        with self._lock, self._explained(), self._transaction():
             (count,) = self._database.execute("SELECT count(*) FROM outbox").fetchone()
             if count >= ROWS_LIMIT:
                 raise ChatdError("E409", f"{count} messages wait to be sent", "wait until the server is back")
@@ -138,23 +138,22 @@ class Outbox:
             )
 
     def remove(self, sent: Sent) -> None:
-        """The message was answered."""
-        with self._lock, self._told():
+        """Delete a message that was answered."""
+        with self._lock, self._explained():
             self._database.execute("DELETE FROM outbox WHERE msg_id = ?", (sent.msg_id,))
 
     def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
-        """Remember that everything up to ``seq`` of the log with this lineage was seen.
+        """Store the cursor ``seq`` with the lineage of its log; within one log only ``back`` lowers it.
 
-        In one log it goes backwards only with ``back``. The two are written together: a cursor of one
-        log with the lineage of another would pass over messages.
+        One write for both: a cursor with another log's lineage would skip messages.
         """
         text = json.dumps([branch.model_dump() for branch in lineage])
-        with self._lock, self._told():
-            self._database.execute(_SAVE, (seq, text, back))
+        with self._lock, self._explained():
+            self._database.execute(_SAVE_CURSOR, (seq, text, back))
 
     def close(self) -> None:
-        """Leave what is unanswered to the next client."""
-        with self._lock, self._told():
+        """Release the unanswered messages to the next client."""
+        with self._lock, self._explained():
             self._database.execute("UPDATE outbox SET owner = '' WHERE owner = ?", (self._owner,))
             self._database.close()
 
@@ -169,7 +168,7 @@ class Outbox:
         self._database.execute("COMMIT")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -185,13 +184,13 @@ def _add_lineage(database: sqlite3.Connection) -> None:
     try:
         columns = {name for _, name, *_ in database.execute("PRAGMA table_info(cursor)")}
         if "lineage" not in columns:
-            database.execute(_LINEAGE)
+            database.execute(_ADD_LINEAGE)
     finally:
         database.execute("COMMIT")
 
 
 def _lineage(text: str | None) -> tuple[Branch, ...]:
-    """What was kept; nothing when it cannot be read, which at worst shows some messages again."""
+    """The stored lineage; none if it cannot be read, which at worst delivers some messages again."""
     try:
         return parse_lineage(json.loads(text)) if text else ()
     except ValueError:
@@ -199,16 +198,16 @@ def _lineage(text: str | None) -> tuple[Branch, ...]:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks, so that a reused pid is not taken for its owner."""
+    """A process's start time in clock ticks, which tells it from a later one with the same pid."""
     try:
-        # Field 22; the name in field 2 may contain anything, hence the last bracket.
+        # Field 22 of proc(5); the name in field 2 may itself contain brackets.
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 
 
 def _alive(owner: str) -> bool:
-    pid, _, rest = owner.partition(":")
+    pid, _, start = owner.partition(":")
     if not pid.isdigit():
         return False
     try:
@@ -217,5 +216,5 @@ def _alive(owner: str) -> bool:
         return True
     except (OSError, OverflowError):
         return False
-    started = rest.partition(":")[0]
+    started = start.partition(":")[0]
     return not started or _started(int(pid)) == started

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import Sent, _outbox
-from chatctl.client._outbox import FILE_NAME, Outbox
+from chatctl.client import Sent, _state_store
+from chatctl.client._state_store import FILE_NAME, FileStore
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from tests.support.lines import next_line
@@ -23,11 +23,11 @@ LEAVE_BEHIND = """
 import os, sys
 from pathlib import Path
 from chatctl.client import Sent
-from chatctl.client._outbox import Outbox
-box = Outbox(Path(sys.argv[1]))
-box.load()
+from chatctl.client._state_store import FileStore
+store = FileStore(Path(sys.argv[1]))
+store.load()
 for n in range(3):
-    box.add(Sent(f"{n:032x}", "#lobby", f"left {n}", "text", None))
+    store.add(Sent(f"{n:032x}", "#lobby", f"left {n}", "text", None))
 print("ready", flush=True)
 sys.stdin.read()
 os._exit(9)
@@ -44,14 +44,14 @@ def ids(messages: list[Sent]) -> list[str]:
 
 def test_unanswered_messages_and_the_cursor_survive(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "state"
-    box = Outbox(folder)
-    assert box.load() == ([], None, ())
+    store = FileStore(folder)
+    assert store.load() == ([], None, ())
     for n in (1, 2, 3):
-        box.add(sent(n))
-    box.remove(sent(2))
-    box.save_cursor(41, LINEAGE)
-    box.close()
-    again = Outbox(folder)
+        store.add(sent(n))
+    store.remove(sent(2))
+    store.save_cursor(41, LINEAGE)
+    store.close()
+    again = FileStore(folder)
     messages, cursor, lineage = again.load()
     assert ids(messages) == [sent(1).msg_id, sent(3).msg_id]
     assert (messages[0].to, messages[0].body, messages[0].kind, messages[0].reply_to) == (
@@ -65,27 +65,27 @@ def test_unanswered_messages_and_the_cursor_survive(tmp_path: Path) -> None:
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    box = Outbox(tmp_path / "state")
+    store = FileStore(tmp_path / "state")
     assert stat.S_IMODE((tmp_path / "state" / FILE_NAME).stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-    box.close()
+    store.close()
 
 
 def test_the_cursor_goes_back_only_on_purpose(tmp_path: Path) -> None:
-    box = Outbox(tmp_path)
+    store = FileStore(tmp_path)
     for seq, back, expected in [(10, False, 10), (5, False, 10), (5, True, 5), (6, False, 6)]:
-        box.save_cursor(seq, LINEAGE, back=back)
-        assert box.load()[1] == expected
-    box.close()
+        store.save_cursor(seq, LINEAGE, back=back)
+        assert store.load()[1] == expected
+    store.close()
 
 
 def test_the_cursor_of_another_log_replaces_it_with_its_lineage(tmp_path: Path) -> None:
-    box = Outbox(tmp_path)
-    box.save_cursor(10, LINEAGE)
+    store = FileStore(tmp_path)
+    store.save_cursor(10, LINEAGE)
     restored = (*LINEAGE, Branch(id="b" * 32, began=4))
-    box.save_cursor(4, restored)
-    assert box.load()[1:] == (4, restored)
-    box.close()
+    store.save_cursor(4, restored)
+    assert store.load()[1:] == (4, restored)
+    store.close()
 
 
 def test_a_file_from_before_there_were_lineages_keeps_its_cursor(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_a_file_from_before_there_were_lineages_keeps_its_cursor(tmp_path: Path)
             "CREATE TABLE cursor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT"
         )
         database.execute("INSERT INTO cursor VALUES (1, 41)")
-    box = Outbox(tmp_path)
-    assert box.load() == ([], 41, ())
-    box.save_cursor(42, LINEAGE)
-    box.close()
-    box = Outbox(tmp_path)
-    assert box.load() == ([], 42, LINEAGE)
-    box.close()
+    store = FileStore(tmp_path)
+    assert store.load() == ([], 41, ())
+    store.save_cursor(42, LINEAGE)
+    store.close()
+    store = FileStore(tmp_path)
+    assert store.load() == ([], 42, LINEAGE)
+    store.close()
 
 
 def test_a_living_clients_messages_are_left_to_it_and_a_dead_ones_taken_over(tmp_path: Path) -> None:
@@ -110,52 +110,52 @@ def test_a_living_clients_messages_are_left_to_it_and_a_dead_ones_taken_over(tmp
     assert child.stdin is not None
     with child:
         assert next_line(child, "that all are kept") == b"ready\n"
-        box = Outbox(tmp_path)
-        assert box.load()[0] == []
+        store = FileStore(tmp_path)
+        assert store.load()[0] == []
         child.stdin.close()
         child.wait()
-    assert [message.body for message in box.load()[0]] == ["left 0", "left 1", "left 2"]
-    box.close()
+    assert [message.body for message in store.load()[0]] == ["left 0", "left 1", "left 2"]
+    store.close()
 
 
 def test_a_reused_pid_is_not_taken_for_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    box = Outbox(tmp_path)
-    box.add(sent(1))
-    monkeypatch.setattr(_outbox, "_started", lambda pid: "another start")
-    later = Outbox(tmp_path)
+    store = FileStore(tmp_path)
+    store.add(sent(1))
+    monkeypatch.setattr(_state_store, "_started", lambda pid: "another start")
+    later = FileStore(tmp_path)
     assert ids(later.load()[0]) == [sent(1).msg_id]
     later.close()
-    box.close()
+    store.close()
 
 
 def test_a_full_outbox_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_outbox, "ROWS_LIMIT", 2)
-    box = Outbox(tmp_path)
-    box.add(sent(1))
-    box.add(sent(2))
+    monkeypatch.setattr(_state_store, "ROWS_LIMIT", 2)
+    store = FileStore(tmp_path)
+    store.add(sent(1))
+    store.add(sent(2))
     with pytest.raises(ChatdError, match="E409"):
-        box.add(sent(3))
-    box.remove(sent(1))
-    box.add(sent(3))
-    box.close()
+        store.add(sent(3))
+    store.remove(sent(1))
+    store.add(sent(3))
+    store.close()
 
 
 def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
     with pytest.raises(ChatdError, match="E606"):
-        Outbox(tmp_path)
+        FileStore(tmp_path)
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ChatdError, match="E606"):
-        Outbox(tmp_path)
+        FileStore(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_every_write_is_synced(tmp_path: Path) -> None:
-    box = Outbox(tmp_path)
-    database: sqlite3.Connection = box._database
+    store = FileStore(tmp_path)
+    database: sqlite3.Connection = store._database
     assert database.execute("PRAGMA synchronous").fetchone() == (2,)
     assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-    box.close()
+    store.close()
