@@ -1,4 +1,4 @@
-"""The child's end of supervision, used by the hub and the workers."""
+"""The child's side of supervision, used by the hub and the workers."""
 
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_OK, EXIT_STORAGE, Supervised
 

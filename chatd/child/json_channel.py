@@ -1,4 +1,4 @@
-"""JSON messages, one a line, over a non-blocking stream socket. Both ends of a child's channel use it."""
+"""JSON messages, one per line, on a non-blocking stream socket: both ends of a child's channel."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Final
 from chatd.logs.line_buffer import LineBuffer
 
 MAX_LINE: Final = 4 * 1024 * 1024
-"""The largest message is the settings: a file of at most 1 MiB, whose letters JSON may write in three times
-the bytes."""
+"""The largest message is the settings: a file of up to 1 MiB, which JSON escapes can triple."""
 MAX_QUEUED: Final = 2 * MAX_LINE
-"""Bytes that may wait for a peer that does not read; what comes on top is dropped and counted."""
+"""Bytes queued for a peer that does not read; further messages are dropped and counted."""
 READ_SIZE: Final = 65536
 
 
 class ChannelClosedError(Exception):
-    """The peer closed the channel, or sent what is not a message."""
+    """The peer closed the channel or sent something that is not a message."""
 
 
 class JsonChannel:
-    """One end of a channel. Belongs to one thread, the one that runs the work loop."""
+    """One end of a channel. Only the thread of the main loop may use it."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -38,17 +37,17 @@ class JsonChannel:
 
     @property
     def wants_write(self) -> bool:
-        """Whether bytes wait; then call `flush` when the socket is writable."""
+        """Whether bytes are queued; if so, call `flush` once the socket is writable."""
         return bool(self._outgoing)
 
     def send(self, message: dict[str, object]) -> bool:
-        """Queue one message and write what the socket takes; False when it was dropped.
+        """Queue one message and write what the socket takes; return False if it was dropped.
 
         Raises ValueError for a message over MAX_LINE bytes, ChannelClosedError.
         """
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         if len(line) > MAX_LINE:
-            raise ValueError(f"a message of {len(line)} bytes is over the channel's {MAX_LINE}")
+            raise ValueError(f"a message of {len(line)} bytes is over the channel's limit of {MAX_LINE}")
         if len(self._outgoing) + len(line) > MAX_QUEUED:
             self.dropped += 1
             return False
@@ -68,7 +67,7 @@ class JsonChannel:
             del self._outgoing[:sent]
 
     def receive(self) -> list[dict[str, object]]:
-        """The messages that have arrived. Raises ChannelClosedError once all were returned."""
+        """Return the messages that have arrived. Raises ChannelClosedError after the last one."""
         try:
             data = self._sock.recv(READ_SIZE)
         except BlockingIOError:

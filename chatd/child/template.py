@@ -1,9 +1,9 @@
-"""A process that has loaded the modules of all children and makes each of them by fork().
+"""The template: a process that has loaded the modules of all children and forks each child.
 
-    python -m chatd.child.template FD MODULE...    # the supervisor starts it, with a socket as FD
+    python -m chatd.child.template FD MODULE...    # started by the supervisor; FD is its socket
 
-It has one thread, opens nothing and reads no key: what it copies is loaded modules only. Python and
-OpenSSL (RAND_bytes(3), since 1.1.1) notice a fork and seed their generators anew.
+It has one thread, no open files and no keys, so a fork copies loaded modules only. Python and OpenSSL
+(RAND_bytes(3), since 1.1.1) reseed their generators after a fork.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chatd.child.supervised import FDS_VARIABLE
 
 LOADED: Final = b"loaded"
 MAX_REQUEST: Final = 32 * 1024
-"""Names: a module, a handful of descriptors, a folder (PATH_MAX is 4096)."""
+"""A request names a module, a few descriptors and a folder (PATH_MAX is 4096)."""
 MAX_FDS: Final = 16
 COMM: Final = "/proc/self/comm"
 _PID_BYTES: Final = 20
@@ -31,59 +31,59 @@ Main = Callable[[], int]
 
 
 def main(fd: int, modules: list[str]) -> int:
-    """Load, tell so, and fork until the supervisor is gone; in a child: its own ``main``."""
+    """Load the modules and fork until the supervisor is gone; in a child, run its module's ``main``."""
     os.set_inheritable(fd, False)
-    # Whoever started the supervisor may have ignored it (nohup-like tools do); `waitpid` would find nothing.
+    # It may be inherited as ignored (from a tool like nohup), and then `waitpid` would fail.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     mains: dict[str, Main] = {name: importlib.import_module(name).main for name in modules}
-    # What is loaded now stays: no child looks through it again, and its pages remain shared.
+    # The loaded modules are permanent: keep the collector away, so that their pages stay shared.
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=fd) as forks:
-        child = _serve(forks, mains)
+    with socket.socket(fileno=fd) as requests:
+        child = _serve(requests, mains)
     return child() if child else 0
 
 
-def _serve(forks: socket.socket, mains: Mapping[str, Main]) -> Main | None:
-    """None when the supervisor is gone. In a child: what it is to run."""
+def _serve(requests: socket.socket, mains: Mapping[str, Main]) -> Main | None:
+    """Return None if the supervisor is gone, or, in a child, the ``main`` to run."""
     try:
-        forks.send(LOADED)
+        requests.send(LOADED)
         while True:
-            data, fds, _, _ = socket.recv_fds(forks, MAX_REQUEST, MAX_FDS)
+            data, fds, _, _ = socket.recv_fds(requests, MAX_REQUEST, MAX_FDS)
             if not data:
                 return None
             request = json.loads(data)
             pid = _fork()
             if pid == 0:
-                _settle(request["name"], request["folder"], dict(zip(request["fds"], fds, strict=True)))
+                _set_up_child(request["name"], request["folder"], dict(zip(request["fds"], fds, strict=True)))
                 return mains[request["module"]]
             for fd in fds:
                 os.close(fd)
-            forks.send(b"%d" % pid)
+            requests.send(b"%d" % pid)
     except (ConnectionResetError, BrokenPipeError):
         return None
 
 
 def _fork() -> int:
-    """The pid of a process whose parent is the supervisor; 0 in that process.
+    """Fork twice; return the grandchild's pid, and 0 in the grandchild.
 
-    The process between the two ends at once, and the kernel then gives its child to the nearest ancestor
-    that has asked for orphans (prctl(2), PR_SET_CHILD_SUBREAPER): the supervisor gets the exit code.
+    The intermediate process ends at once. The kernel then reparents its child to the nearest subreaper
+    (prctl(2), PR_SET_CHILD_SUBREAPER), the supervisor, which thus gets the exit code.
     """
     reader, writer = os.pipe()
-    between = os.fork()
-    if between:
+    intermediate = os.fork()
+    if intermediate:
         os.close(writer)
         pid = os.read(reader, _PID_BYTES)
         os.close(reader)
-        os.waitpid(between, 0)
+        os.waitpid(intermediate, 0)
         if not pid:
-            raise SystemExit("the process between could not fork")
+            raise SystemExit("the intermediate process could not fork")
         return int(pid)
     try:
         if os.fork():
             os._exit(0)
-        # Before anybody knows its pid: the supervisor signals the whole group.
+        # Before its pid is reported, because the supervisor signals the whole group.
         os.setsid()
         os.write(writer, b"%d" % os.getpid())
         os.close(writer)
@@ -93,8 +93,8 @@ def _fork() -> int:
     return 0
 
 
-def _settle(name: str, folder: str, fds: dict[str, int]) -> None:
-    """What exec() and subprocess do for a child that is started the ordinary way."""
+def _set_up_child(name: str, folder: str, fds: dict[str, int]) -> None:
+    """Do what exec() and subprocess do for a child started by its command line."""
     os.chdir(folder)
     for standard in (1, 2):
         os.dup2(fds["err"], standard)

@@ -1,7 +1,7 @@
 """Unix sockets at paths of any length.
 
-sun_path holds 108 bytes (unix(7)); a home deep in a temporary folder is longer. The kernel resolves
-/proc/self/fd/N/name, which is short, and the directory stays pinned meanwhile.
+sun_path holds 108 bytes (unix(7)), and the path of a deep home is longer. Opening the directory and using
+/proc/self/fd/N/NAME keeps the address short.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RETRY_SECONDS: Final = 0.02
 
 @contextmanager
 def unix_address(path: Path) -> Iterator[str]:
-    """An address for bind() or connect() that means ``path``; valid inside the ``with`` only."""
+    """Yield an address for bind() or connect() that refers to ``path`` inside the ``with`` block."""
     if len(os.fsencode(path)) <= MAX_PATH:
         yield str(path)
         return
@@ -33,7 +33,7 @@ def unix_address(path: Path) -> Iterator[str]:
 
 
 def connect_unix(path: Path, timeout: float | None = None) -> socket.socket:
-    """A connected stream socket; ``timeout`` in seconds stays set on it. Raises OSError, TimeoutError."""
+    """Return a connected stream socket; it keeps ``timeout`` (seconds). Raises OSError, TimeoutError."""
     deadline = time.monotonic() + timeout if timeout is not None else math.inf
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -50,7 +50,7 @@ def connect_unix(path: Path, timeout: float | None = None) -> socket.socket:
 
 
 def _connected(sock: socket.socket, address: str) -> bool:
-    """False when the backlog is full: a socket with a timeout is then told EAGAIN at once (connect(2))."""
+    """Return False if the backlog is full; connect(2) then fails with EAGAIN instead of waiting."""
     try:
         sock.connect(address)
     except BlockingIOError:
@@ -59,14 +59,14 @@ def _connected(sock: socket.socket, address: str) -> bool:
 
 
 def listen_unix(path: Path, backlog: int) -> socket.socket:
-    """A non-blocking listener at ``path``, mode 0600, replacing what a dead process left there.
+    """Return a non-blocking listener at ``path``, mode 0600, replacing a dead process's socket.
 
-    The caller holds the lock that makes it the only one to listen here. Raises OSError.
+    The caller must hold a lock against others that would listen here. Raises OSError.
     """
     path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.fchmod(sock.fileno(), 0o600)  # on Linux bind() creates the inode with the socket's own mode
+        os.fchmod(sock.fileno(), 0o600)  # on Linux, bind() gives the inode the socket's mode
         with unix_address(path) as address:
             sock.bind(address)
         path.chmod(0o600)

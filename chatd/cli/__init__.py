@@ -10,9 +10,9 @@ def main() -> None:
     """The program. The commands are loaded only after what loads at the same time was launched."""
     launched = None
     if _becomes_supervisor(sys.argv[1:]):
-        from chatd.supervisor.launch import launch_first
+        from chatd.supervisor.launch import launch_early
 
-        launched = launch_first()
+        launched = launch_early()
 
     from chatd.cli.root import main as command
     from chatd.console import output

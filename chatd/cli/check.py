@@ -141,7 +141,7 @@ def _mode(path: Path) -> int:
 
 
 def _limits(home: Home, settings: Settings) -> Iterator[Finding]:
-    # The server takes all that it may have (chatd.supervisor.launch.allow_descriptors).
+    # The server takes all that it may have (chatd.supervisor.launch.raise_descriptor_limit).
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.server.max_connections + OTHER_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and hard < needed:

@@ -38,7 +38,8 @@ def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
     home: Home = ctx.obj
     home.require_initialised()
     if foreground:
-        raise SystemExit(run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED)))
+        run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED))
+        return
     status = _status_or_none(home)
     if status is not None:
         output.note(f"chatd runs already (pid {status['pid']}, {status['address']})")

@@ -1,1 +1,1 @@
-"""The process that keeps all others alive."""
+"""The supervisor: starts, watches and restarts the other processes."""

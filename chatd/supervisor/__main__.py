@@ -2,10 +2,10 @@
 
 import sys
 
-from chatd.supervisor.launch import launch_first
+from chatd.supervisor.launch import launch_early
 
 if __name__ == "__main__":
-    launched = launch_first()
+    launched = launch_early()
 
     from chatd.supervisor.main import main
 

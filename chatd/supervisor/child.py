@@ -1,4 +1,4 @@
-"""A supervised child over all its runs: what state it is in, and why."""
+"""A supervised child across all its runs: its state and the reason for it."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ from chatd.logs import get_log
 from chatd.supervisor.health import (
     BOOT_SECONDS,
     FINAL_EXITS,
-    MAX_BOOT_FAILURES,
-    Backoff,
     Heartbeat,
+    RestartPolicy,
     Verdict,
     describe_exit,
 )
-from chatd.supervisor.process import ChildSpec, Process
-from chatd.supervisor.states import DOWN, Event, State, follow
+from chatd.supervisor.process import ChildRun, ChildSpec
+from chatd.supervisor.states import DOWN, ChildEvent, ChildState, next_state
 
 DRAIN_SECONDS: Final = 10.0
 TERM_SECONDS: Final = 2.0
-WHY_LINES: Final = 5
+STDERR_LINES_IN_REASON: Final = 5
 
 log = get_log("server")
 errors = get_log("errors")
 
 
 @dataclass
-class Tools:
-    """What a child needs from outside. ``spawn`` starts one run and raises OSError when it cannot;
-    ``settings`` gives the settings in force as a message's content; ``patience`` is
-    workers.heartbeat_timeout in seconds; ``alarm`` is told in words when a child is given up; until
-    ``may_spawn`` a start is put off, for what makes it quicker is nearly there."""
+class ChildHooks:
+    """What a child needs from the supervisor.
 
-    spawn: Callable[[ChildSpec], Process]
+    ``spawn`` starts one run or raises OSError; ``settings`` returns the settings in force as JSON;
+    ``heartbeat_timeout`` is in seconds; ``alert`` takes a message for the operator when a child is given
+    up; while ``may_spawn`` is False, starts wait.
+    """
+
+    spawn: Callable[[ChildSpec], ChildRun]
     settings: Callable[[], dict[str, object]]
-    patience: Callable[[], float]
-    alarm: Callable[[str], None]
+    heartbeat_timeout: Callable[[], float]
+    alert: Callable[[str], None]
     home: str = ""
     may_spawn: Callable[[], bool] = lambda: True
     random: Callable[[], float] = random.random
 
 
 class Child:
-    """One child. The supervisor sets ``wanted`` and calls `tick`; the child converges to it."""
+    """One child. The supervisor sets ``wanted`` and calls `update`, which moves the child towards it."""
 
-    def __init__(self, spec: ChildSpec, tools: Tools) -> None:
+    def __init__(self, spec: ChildSpec, hooks: ChildHooks) -> None:
         self.spec = spec
-        self.state = State.STOPPED
+        self.state = ChildState.STOPPED
         self.wanted = False
-        self.why = ""
+        self.reason = ""
         self.starts = 0
         self.exit_code: int | None = None
         self.last_report: dict[str, object] = {}
-        self._tools = tools
-        self._process: Process | None = None
-        self._backoff = Backoff(tools.random)
+        self._hooks = hooks
+        self._run: ChildRun | None = None
+        self._restart_policy = RestartPolicy(hooks.random)
         self._heartbeat = Heartbeat(0.0)
-        self._boot_failures = 0
-        self._started = 0.0
-        self._ready: float | None = None
-        self._start_at = 0.0
+        self._started_at = 0.0
+        self._ready_at: float | None = None
+        self._restart_at = 0.0
         self._deadlines: list[tuple[float, signal.Signals]] = []
-        self._complaint = ""
+        self._kill_reason = ""
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._run.pid if self._run else None
 
     @property
     def is_up(self) -> bool:
-        return self.state is State.RUNNING
+        return self.state is ChildState.RUNNING
 
     @property
     def is_down(self) -> bool:
@@ -88,157 +88,146 @@ class Child:
 
     def uptime(self, now: float) -> float:
         """Seconds since this run was spawned; 0 without a process."""
-        return now - self._started if self._process else 0.0
+        return now - self._started_at if self._run else 0.0
 
-    def start_due(self) -> float | None:
-        """When the next start is due, for a child that waits for it."""
-        return self._start_at if self.state is State.BACKOFF and self.wanted else None
+    def restart_due(self) -> float | None:
+        """When the pending restart is due; None if none is pending."""
+        return self._restart_at if self.state is ChildState.BACKOFF and self.wanted else None
 
     def require_up(self) -> None:
-        """Raise ChatdError when this child will not come up by itself: E610 integrity, E609 else."""
-        if self.state is State.FATAL:
+        """Raise ChatdError if this child was given up: E610 for a damaged log, otherwise E609."""
+        if self.state is ChildState.FATAL:
             code = "E610" if self.exit_code == EXIT_INTEGRITY else "E609"
-            raise ChatdError(code, f"{self.spec.name}: {self.why}")
+            raise ChatdError(code, f"{self.spec.name}: {self.reason}")
 
     def send(self, message: dict[str, object]) -> None:
-        """Send to a child that has a process; others get the settings when they are spawned."""
-        if self._process:
-            self._process.send(message)
+        """Send to the child's process, if it has one."""
+        if self._run:
+            self._run.send(message)
 
-    def forgive(self, seconds: float) -> None:
-        """See Heartbeat.forgive."""
-        self._heartbeat.forgive(seconds)
+    def extend_heartbeat(self, seconds: float) -> None:
+        self._heartbeat.extend(seconds)
 
-    def tick(self, now: float) -> None:
+    def update(self, now: float) -> None:
         """Take in what happened, then do what is due."""
-        if self._process:
-            self._read_messages(now)
-            self._process.flush()
-            self._reap(now)
-        if self._process:
-            self._check_pulse(now)
-            self._enforce_deadlines(now)
-        self._converge(now)
-
-    def _converge(self, now: float) -> None:
+        if self._run:
+            self._read_messages(self._run, now)
+            self._run.flush()
+            self._reap(self._run, now)
+        if self._run:
+            self._check_heartbeat(self._run, now)
+            self._enforce_deadlines(self._run, now)
         if self.wanted:
-            due = self.state is State.BACKOFF and now >= self._start_at
-            if (due or self.state is State.STOPPED) and self._tools.may_spawn():
+            due = self.state is ChildState.BACKOFF and now >= self._restart_at
+            if (due or self.state is ChildState.STOPPED) and self._hooks.may_spawn():
                 self._spawn(now)
-        elif self.state not in (State.STOPPED, State.STOPPING, State.FATAL):
+        elif self.state not in (ChildState.STOPPED, ChildState.STOPPING, ChildState.FATAL):
             self._stop(now)
 
     def reset(self) -> None:
-        """Forget FATAL, because somebody asked for another try."""
-        if self.state is State.FATAL:
-            self._follow(Event.STOP)
-        self._boot_failures = 0
+        """Leave FATAL and clear the boot failures: an operator asked for another try."""
+        if self.state is ChildState.FATAL:
+            self._follow(ChildEvent.STOP)
+        self._restart_policy.boot_failures = 0
 
     def _spawn(self, now: float) -> None:
-        self._follow(Event.SPAWNED)
-        self._started, self._ready = now, None
+        self._follow(ChildEvent.SPAWNED)
+        self._started_at, self._ready_at = now, None
         self._heartbeat = Heartbeat(now)
-        self._deadlines, self._complaint = [], ""
+        self._deadlines, self._kill_reason = [], ""
         self.starts += 1
         try:
-            self._process = self._tools.spawn(self.spec)
+            self._run = self._hooks.spawn(self.spec)
             crash_point("supervisor.child.spawned")
         except OSError as error:
-            self._after_failure(now, None, f"cannot be started: {error.strerror}", counts=True)
+            self._after_failure(now, None, f"cannot be started: {error.strerror}", boot_failed=True)
             return
-        first = {"type": "settings", "name": self.spec.name, "home": self._tools.home}
-        self._process.send({**first, "settings": self._tools.settings()})
-        log.info("child_started", child=self.spec.name, pid=self._process.pid, start=self.starts)
+        first = {"type": "settings", "name": self.spec.name, "home": self._hooks.home}
+        self._run.send({**first, "settings": self._hooks.settings()})
+        log.info("child_started", child=self.spec.name, pid=self._run.pid, start=self.starts)
 
     def _stop(self, now: float) -> None:
-        was_ready = self._ready is not None
-        self._follow(Event.STOP)
-        if not self._process:
+        self._follow(ChildEvent.STOP)
+        if not self._run:
             return
-        self._process.send({"type": "drain"})
-        # One that is still starting has nothing to drain and may not read its channel yet.
-        term = now + (DRAIN_SECONDS if was_ready else 0.0)
+        self._run.send({"type": "drain"})
+        # A child that is still starting has nothing to drain and may not read its channel yet.
+        term = now + (DRAIN_SECONDS if self._ready_at is not None else 0.0)
         self._deadlines = [(term, signal.SIGTERM), (term + TERM_SECONDS, signal.SIGKILL)]
 
-    def _read_messages(self, now: float) -> None:
-        assert self._process is not None  # noqa: S101 - for the type checker; tick() has looked
-        for message in self._process.receive():
+    def _read_messages(self, run: ChildRun, now: float) -> None:
+        for message in run.receive():
             self._heartbeat.heard(now)
-            if message["type"] == "ready" and self.state is State.STARTING:
+            if message["type"] == "ready" and self.state is ChildState.STARTING:
                 self._become_ready(now)
             elif message["type"] == "report" and isinstance(message.get("stats"), dict):
                 self.last_report = message["stats"]  # type: ignore[assignment] # checked just before
 
     def _become_ready(self, now: float) -> None:
         crash_point("supervisor.child.ready")
-        self._follow(Event.READY)
-        self._ready = now
-        self._boot_failures = 0
-        self.why = ""
-        log.info("child_ready", child=self.spec.name, pid=self.pid, seconds=round(now - self._started, 3))
+        self._follow(ChildEvent.READY)
+        self._ready_at = now
+        self._restart_policy.boot_failures = 0
+        self.reason = ""
+        seconds = round(now - self._started_at, 3)
+        log.info("child_ready", child=self.spec.name, pid=self.pid, seconds=seconds)
 
-    def _check_pulse(self, now: float) -> None:
-        assert self._process is not None  # noqa: S101
-        if self.state is State.STOPPING:
-            return  # its deadlines see to it
-        patience = self._tools.patience() if self._ready is not None else BOOT_SECONDS
-        if self._heartbeat.ping_due(now, patience):
-            self._process.send({"type": "ping", "n": int(now)})
-        verdict = self._heartbeat.judge(now, patience)
+    def _check_heartbeat(self, run: ChildRun, now: float) -> None:
+        if self.state is ChildState.STOPPING:
+            return  # it has deadlines instead
+        timeout = self._hooks.heartbeat_timeout() if self._ready_at is not None else BOOT_SECONDS
+        if self._heartbeat.ping_due(now, timeout):
+            run.send({"type": "ping", "n": int(now)})
+        verdict = self._heartbeat.judge(now, timeout)
         if verdict is Verdict.ABORT:
-            self._complaint = f"no answer for {patience:g} s"
-            errors.error("child_hung", child=self.spec.name, pid=self.pid, why=self._complaint)
-            self._process.signal(signal.SIGABRT)
+            self._kill_reason = f"no answer for {timeout:g} s"
+            errors.error("child_hung", child=self.spec.name, pid=run.pid, why=self._kill_reason)
+            run.signal(signal.SIGABRT)
         elif verdict is Verdict.KILL:
-            self._process.signal(signal.SIGKILL)
+            run.signal(signal.SIGKILL)
 
-    def _enforce_deadlines(self, now: float) -> None:
-        assert self._process is not None  # noqa: S101
+    def _enforce_deadlines(self, run: ChildRun, now: float) -> None:
         while self._deadlines and now >= self._deadlines[0][0]:
             number = self._deadlines.pop(0)[1]
-            self._complaint = f"did not stop in time, sent {number.name}"
-            log.warning("child_slow_to_stop", child=self.spec.name, pid=self.pid, signal=number.name)
-            self._process.signal(number)
+            self._kill_reason = f"did not stop in time, sent {number.name}"
+            log.warning("child_slow_to_stop", child=self.spec.name, pid=run.pid, signal=number.name)
+            run.signal(number)
 
-    def _reap(self, now: float) -> None:
-        assert self._process is not None  # noqa: S101
-        code = self._process.poll()
+    def _reap(self, run: ChildRun, now: float) -> None:
+        code = run.poll()
         if code is None:
             return
-        self._read_messages(now)
-        process, self._process = self._process, None
-        parts = [self._complaint, describe_exit(code)]
-        if code != 0 and self.state is not State.STOPPING:
-            parts += process.last_stderr[-WHY_LINES:]
-        why = "; ".join(part for part in parts if part)
-        pid = process.pid
-        process.close()
+        self._read_messages(run, now)
+        self._run = None
+        parts = [self._kill_reason, describe_exit(code)]
+        if code != 0 and self.state is not ChildState.STOPPING:
+            parts += run.last_stderr[-STDERR_LINES_IN_REASON:]
+        reason = "; ".join(part for part in parts if part)
+        run.close()
         crash_point("supervisor.child.reaped")
-        if self.state is State.STOPPING and code not in FINAL_EXITS:
-            self._follow(Event.ENDED)
-            self.exit_code, self.why = code, why if code or self._complaint else ""
-            log.info("child_stopped", child=self.spec.name, pid=pid, why=why)
+        if self.state is ChildState.STOPPING and code not in FINAL_EXITS:
+            self._follow(ChildEvent.ENDED)
+            self.exit_code, self.reason = code, reason if code or self._kill_reason else ""
+            log.info("child_stopped", child=self.spec.name, pid=run.pid, why=reason)
             return
-        # A SIGKILL from elsewhere (a person, the kernel short of memory) does not show that it cannot boot.
-        foreign = code == -signal.SIGKILL and not self._complaint
-        counts = self._ready is None and not foreign and code != EXIT_STORAGE
-        self._after_failure(now, code, why, counts)
+        # A SIGKILL from elsewhere (a person, the OOM killer) does not show that the child cannot boot.
+        killed_by_others = code == -signal.SIGKILL and not self._kill_reason
+        boot_failed = self._ready_at is None and not killed_by_others and code != EXIT_STORAGE
+        self._after_failure(now, code, reason, boot_failed)
 
-    def _after_failure(self, now: float, code: int | None, why: str, counts: bool) -> None:
-        self.exit_code, self.why = code, why
-        healthy = now - self._ready if self._ready is not None else 0.0
-        delay = self._backoff.delay(healthy)
-        self._boot_failures += counts
-        if code in FINAL_EXITS or self._boot_failures >= MAX_BOOT_FAILURES:
-            if code not in FINAL_EXITS:
-                self.why = f"did not become ready {self._boot_failures} times in a row; {why}"
-            self._follow(Event.GAVE_UP)
-            errors.error("child_fatal", child=self.spec.name, why=self.why)
-            self._tools.alarm(f"{self.spec.name} is not started again: {self.why}")
+    def _after_failure(self, now: float, code: int | None, reason: str, boot_failed: bool) -> None:
+        self.exit_code, self.reason = code, reason
+        delay = self._restart_policy.delay(now - self._ready_at if self._ready_at is not None else 0.0)
+        self._restart_policy.boot_failures += boot_failed
+        if final_reason := self._restart_policy.reason_to_give_up(code, reason):
+            self.reason = final_reason
+            self._follow(ChildEvent.GAVE_UP)
+            errors.error("child_fatal", child=self.spec.name, why=self.reason)
+            self._hooks.alert(f"{self.spec.name} will not be restarted: {self.reason}")
             return
-        self._follow(Event.CRASHED)
-        self._start_at = now + delay
-        errors.error("child_crashed", child=self.spec.name, why=why, again_in=round(delay, 3))
+        self._follow(ChildEvent.CRASHED)
+        self._restart_at = now + delay
+        errors.error("child_crashed", child=self.spec.name, why=reason, again_in=round(delay, 3))
 
-    def _follow(self, event: Event) -> None:
-        self.state = follow(self.state, event)
+    def _follow(self, event: ChildEvent) -> None:
+        self.state = next_state(self.state, event)

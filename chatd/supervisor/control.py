@@ -1,7 +1,7 @@
-"""run/control.sock: whoever runs the box asks, the supervisor answers.
+"""run/control.sock: commands on this box ask, the supervisor replies.
 
-One request and one answer per connection, each one line of JSON. Mode 0600 in a 0700 directory is
-the whole access control: only the user who runs chatd (and root) can connect.
+One request and one reply per connection, each one line of JSON. Access control is the file mode, 0600 in a
+0700 directory: only the user that runs chatd and root can connect.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from chatd.errors import ChatdError
 SOCKET: Final = "run/control.sock"
 BACKLOG: Final = 16
 MAX_CLIENTS: Final = 32
-"""One more, and the oldest is dropped."""
+"""The oldest client is dropped for one more."""
 IDLE_SECONDS: Final = 10.0
 
 Reply = Callable[[dict[str, object]], None]
 Handle = Callable[[dict[str, object], Reply], None]
 
 
-def answer(**content: object) -> dict[str, object]:
+def ok_reply(**content: object) -> dict[str, object]:
     return {"type": "ok", **content}
 
 
-def refusal(error: ChatdError) -> dict[str, object]:
+def error_reply(error: ChatdError) -> dict[str, object]:
     return {"type": "error", "code": error.code, "reason": error.reason, "fix": error.fix}
 
 
@@ -43,20 +43,20 @@ class _Client:
         self.done = False
 
     def reply(self, message: dict[str, object]) -> None:
-        """Answer; later answers and answers to a client that left are dropped."""
+        """Send the reply; ignore a second one, and one to a client that has left."""
         if self.done:
             return
         self.done = True
         try:
             self.channel.send(message)
         except ValueError:
-            self.channel.send(refusal(ChatdError("E101", "the answer is too long")))
+            self.channel.send(error_reply(ChatdError("E101", "the reply is too long")))
         except ChannelClosedError:
             return
 
 
 class ControlServer:
-    """The supervisor's side; ``handle`` gets each request with the function that answers it, now or later."""
+    """The supervisor's side. ``handle`` gets each request and a function to reply with, now or later."""
 
     def __init__(
         self,
@@ -72,26 +72,25 @@ class ControlServer:
         self._clients: list[_Client] = []
         watch(self._listener.fileno(), self._accept)
 
-    def tick(self, now: float) -> None:
-        """Write what waits; drop clients that are served, gone or silent."""
+    def update(self, now: float) -> None:
+        """Flush replies; drop clients that have their reply, have left, or idle for IDLE_SECONDS."""
         for client in self._clients[:]:
             try:
                 client.channel.flush()
             except ChannelClosedError:
                 client.done = True
             served = client.done and not client.channel.wants_write
-            silent = not client.asked and now - client.since > IDLE_SECONDS
-            stuck = client.done and now - client.since > IDLE_SECONDS and client.channel.wants_write
-            if served or silent or stuck:
+            idle = now - client.since > IDLE_SECONDS and (client.done or not client.asked)
+            if served or idle:
                 self._drop(client)
 
-    def refuse_more(self) -> None:
-        """Stop listening; who has asked can still be answered."""
+    def stop_listening(self) -> None:
+        """Accept no more clients; requests already received can still be replied to."""
         self._unwatch(self._listener.fileno())
         self._listener.close()
 
     def close(self) -> None:
-        """Call after `refuse_more`."""
+        """Drop all clients. Call after `stop_listening`."""
         for client in self._clients[:]:
             self._drop(client)
 
@@ -110,7 +109,6 @@ class ControlServer:
         try:
             requests = client.channel.receive()
         except ChannelClosedError:
-            client.done = True
             self._drop(client)
             return
         if requests and not client.asked:
@@ -126,11 +124,11 @@ class ControlServer:
 
 
 def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, object]:
-    """Ask the supervisor of ``home`` and return its answer, waiting at most ``timeout`` seconds.
+    """Send a request to the supervisor of ``home``; return its reply within ``timeout`` seconds.
 
     Requests: {"type": "status" | "ping" | "stop" | "reload" | "reopen"}, {"type": "restart",
-    "rolling": bool}. Raises ChatdError: E603 not running, E611 no answer in time, E606 no access,
-    or whatever the supervisor refuses with.
+    "rolling": bool}. Raises ChatdError: E603 not running, E611 no reply in time, E606 no access, or the
+    supervisor's own error.
     """
     deadline = time.monotonic() + timeout
     try:
@@ -144,19 +142,17 @@ def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, obj
     with sock:
         try:
             sock.sendall(json.dumps(request).encode() + b"\n")
-            response = _read_line(sock, deadline)
+            reply = _read_reply(sock, deadline)
         except TimeoutError:
             raise ChatdError("E611") from None
         except (OSError, ValueError):
-            raise ChatdError("E603", "chatd ended before it answered") from None
-    if response.pop("type", None) == "ok":
-        return response
-    raise ChatdError(
-        str(response.get("code", "E611")), str(response.get("reason", "")), str(response.get("fix", ""))
-    )
+            raise ChatdError("E603", "chatd ended before it replied") from None
+    if reply.pop("type", None) == "ok":
+        return reply
+    raise ChatdError(str(reply.get("code", "E611")), str(reply.get("reason", "")), str(reply.get("fix", "")))
 
 
-def _read_line(sock: socket.socket, deadline: float) -> dict[str, object]:
+def _read_reply(sock: socket.socket, deadline: float) -> dict[str, object]:
     data = bytearray()
     while not data.endswith(b"\n"):
         sock.settimeout(max(0.001, deadline - time.monotonic()))
@@ -164,7 +160,7 @@ def _read_line(sock: socket.socket, deadline: float) -> dict[str, object]:
         if not part or len(data) > MAX_LINE:
             raise ConnectionResetError
         data += part
-    response = json.loads(data)
-    if not isinstance(response, dict):
+    reply = json.loads(data)
+    if not isinstance(reply, dict):
         raise ConnectionResetError
-    return response
+    return reply

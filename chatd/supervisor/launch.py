@@ -1,4 +1,4 @@
-"""Starting a template. Imports next to nothing: the supervisor does it before it loads its own modules."""
+"""Launch a template. Imports almost nothing, because the supervisor calls it before loading its modules."""
 
 from __future__ import annotations
 
@@ -15,51 +15,50 @@ HUB_MODULE: Final = "chatd.hub.main"
 WORKER_MODULE: Final = "chatd.worker.main"
 
 # SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for the supervisor only.
-NOT_FOR_CHILDREN: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-MAX_WORDS: Final = 65536
+SUPERVISOR_ONLY: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+MAX_OUTPUT_BYTES: Final = 65536
 _MALLOC: Final = {
-    # Instead of eight for each core: hundreds of threads otherwise each touch their own.
+    # The default is eight arenas per core, and hundreds of threads would spread over all of them.
     "MALLOC_ARENA_MAX": "2",
-    # A burst to a large room needs 2 MB for a moment: given back and taken again each time, it costs a
-    # tenth of what a worker does then, in page faults (docs/lab/performance-journal.md).
+    # A burst to a large room briefly needs 2 MB. Returning and refetching it each time costs a tenth of a
+    # worker's time in page faults (docs/lab/performance-journal.md).
     "MALLOC_TRIM_THRESHOLD_": str(4 * 1024 * 1024),
     "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
 }
-# Of each process; the kernel's own bound where nobody has raised it.
+# Open files per process; the kernel's own default maximum.
 DESCRIPTORS_LIMIT: Final = 1024 * 1024
 
 
 @dataclass
-class Launched:
-    """A template that loads: ``forks`` is our end of its socket, ``output`` of what it prints."""
+class LaunchedTemplate:
+    """A template process, our end of its ``requests`` socket, and the pipe with its ``output``."""
 
     popen: subprocess.Popen[bytes]
-    forks: socket.socket
+    requests: socket.socket
     output: int
 
-    def last_words(self) -> str:
-        """The last line that it printed."""
+    def last_output_line(self) -> str:
         try:
-            lines = os.read(self.output, MAX_WORDS).decode("utf-8", "replace").splitlines()
+            lines = os.read(self.output, MAX_OUTPUT_BYTES).decode("utf-8", "replace").splitlines()
         except BlockingIOError:
             return ""
         return lines[-1] if lines else ""
 
     def close(self) -> None:
-        """Give the descriptors back; a template that lives ends by that."""
-        self.forks.close()
+        """Close both descriptors; the template then ends."""
+        self.requests.close()
         os.close(self.output)
 
 
-def launch(modules: Sequence[str]) -> Launched:
-    """Start a template of these modules. Raises OSError."""
-    allow_descriptors()  # its children have the limits that it has
+def launch(modules: Sequence[str]) -> LaunchedTemplate:
+    """Start a template that loads ``modules``. Raises OSError."""
+    raise_descriptor_limit()  # children inherit the template's limits
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     output, output_end = os.pipe()
     os.set_blocking(output, False)
     try:
         popen = subprocess.Popen(
-            # -P: not from the folder that somebody happened to start it in.
+            # -P: do not import from the current folder.
             [sys.executable, "-P", "-m", "chatd.child.template", str(theirs.fileno()), *modules],
             stdin=subprocess.DEVNULL,
             stdout=output_end,
@@ -75,14 +74,14 @@ def launch(modules: Sequence[str]) -> Launched:
     finally:
         theirs.close()
         os.close(output_end)
-    return Launched(popen, ours, output)
+    return LaunchedTemplate(popen, ours, output)
 
 
-def launch_first() -> Launched | None:
-    """A template of hub and worker, for whoever is about to load the supervisor's modules.
+def launch_early() -> LaunchedTemplate | None:
+    """Launch a template of hub and worker before the supervisor loads its own modules.
 
-    Both take as long, and a killed server waits for both. None when it cannot be started: the supervisor
-    tries again and says why.
+    Both loads take about as long and a restart needs both, so they run in parallel. Returns None on
+    failure; the supervisor then tries again and logs the reason.
     """
     try:
         return launch((HUB_MODULE, WORKER_MODULE))
@@ -91,17 +90,17 @@ def launch_first() -> Launched | None:
 
 
 def child_environment() -> dict[str, str]:
-    """What every child has in its environment."""
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
+    """Return the environment of every child."""
+    kept = {name: value for name, value in os.environ.items() if name not in SUPERVISOR_ONLY}
     return kept | _MALLOC | {"PYTHONUNBUFFERED": "1"}
 
 
-def allow_descriptors() -> None:
-    """Take all the open files that the box gives: the usual 1,024 are kept low for programs with select()."""
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files: the usual 1,024 only serves programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
-    if soft != resource.RLIM_INFINITY and soft < most:
+    limit = DESCRIPTORS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_LIMIT)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        except (OSError, ValueError):  # ValueError is what Python makes of EPERM
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        except (OSError, ValueError):  # Python turns EPERM into ValueError
             return

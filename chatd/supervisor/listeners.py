@@ -1,4 +1,4 @@
-"""The listening sockets, bound here and passed on: their backlog survives the death of any child."""
+"""Bind the listening sockets. Children inherit them, so the backlog survives the death of any child."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from chatd.errors import ChatdError
 
 BACKLOG: Final = 1024
 BIND_SECONDS: Final = 5.0
-"""How long a port may stay taken: the children of a killed supervisor need a moment to die."""
+"""How long to retry a port in use: the children of a killed supervisor need a moment to die."""
 RETRY_SECONDS: Final = 0.1
 HUB_SOCKET: Final = "run/hub.sock"
 
 
 def make_run_directory(home: Path) -> Path:
-    """``home``/run with mode 0700. Raises ChatdError E606."""
+    """Create ``home``/run with mode 0700. Raises ChatdError E606."""
     run = home / "run"
     try:
         run.mkdir(mode=0o700, exist_ok=True)
@@ -31,7 +31,7 @@ def make_run_directory(home: Path) -> Path:
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
-    """The non-blocking listener for clients. Raises ChatdError E605."""
+    """Return the non-blocking listener for clients. Raises ChatdError E605."""
     deadline = time.monotonic() + BIND_SECONDS
     while True:
         try:
@@ -46,7 +46,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
 
 def listen_hub(home: Path) -> socket.socket:
-    """The listener on which workers reach the hub. Raises ChatdError E606."""
+    """Return the listener on which workers reach the hub. Raises ChatdError E606."""
     path = home / HUB_SOCKET
     try:
         return listen_unix(path, BACKLOG)
@@ -55,7 +55,7 @@ def listen_hub(home: Path) -> socket.socket:
 
 
 def show_address(sock: socket.socket) -> str:
-    """host:port as bound."""
+    """Return host:port as bound."""
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -1,4 +1,4 @@
-"""Running the supervisor: in the foreground, or as a daemon of its own."""
+"""Run the supervisor in the foreground, or start it as a daemon."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.supervisor.control import ask
-from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, Launched, allow_descriptors
+from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, LaunchedTemplate, raise_descriptor_limit
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.pid_lock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
-from chatd.supervisor.supervisor import Arbiter
+from chatd.supervisor.supervisor import Supervisor
 
 CONSOLE_LOG: Final = "run/console.log"
 CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 POLL_SECONDS: Final = 0.05
 EXIT_FAILED: Final = 1
-SHOWN_LINES: Final = 20
+CONSOLE_LINES_IN_REASON: Final = 20
 
 log = get_log("server")
 
 
 def real_children(settings: Settings) -> list[ChildSpec]:
-    """The hub and as many workers as the settings ask for (0: one per CPU)."""
+    """Return the specs of the hub and the configured number of workers (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
     hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener",), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
@@ -53,34 +53,32 @@ def run(
     home: Path,
     foreground: bool,
     children: Sequence[ChildSpec] | None = None,
-    launched: Launched | None = None,
-) -> int:
-    """Supervise until told to stop; returns the exit code of the process.
+    launched: LaunchedTemplate | None = None,
+) -> None:
+    """Supervise until told to stop.
 
-    ``children`` replaces the real ones; ``launched`` is a template to begin with. Raises ChatdError when it
-    cannot start: E600 and E601 settings, E604 running already, E605 address, E606 files.
+    ``children`` replaces the real ones; ``launched`` is a template that is already loading. Raises
+    ChatdError if it cannot start: E600 and E601 settings, E604 already running, E605 address, E606 files.
     """
     home = home.resolve()
     settings = load_settings(home, os.environ)
-    allow_descriptors()
+    raise_descriptor_limit()
     run_directory = make_run_directory(home)
     lock = PidLock(run_directory)
     try:
         _supervise(home, settings, foreground, children, launched, lock)
     finally:
         lock.release()
-    return 0
 
 
 def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) -> dict[str, object]:
-    """Start a detached supervisor and wait at most ``timeout`` seconds until it runs; returns its status.
+    """Start a detached supervisor, wait up to ``timeout`` seconds until it runs, and return its status.
 
-    ``argv`` replaces the command line. Raises ChatdError with the daemon's own reason when it ends
-    (E600, E601, E604, E605, E606), E609 or E610 when it stays but a child cannot start, E611 when it takes
-    too long.
+    ``argv`` replaces the command line. Raises ChatdError: the daemon's own error if it ends (E600, E601,
+    E604, E605, E606), E609 or E610 if a child cannot start, E611 if it takes too long.
     """
     home = home.resolve()
-    load_settings(home, os.environ)  # what is wrong with them is best said before anything is started
+    load_settings(home, os.environ)  # report invalid settings before starting anything
     make_run_directory(home)
     command = argv or (sys.executable, "-m", "chatd.supervisor", "--home", str(home))
     console = home / CONSOLE_LOG
@@ -101,11 +99,11 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
             deadline = time.monotonic() + timeout
             return _wait_until_up(home, process, deadline, lambda: _verdict(verdict.read(), console))
         finally:
-            process.returncode = 0  # it is meant to outlive this process; Popen would warn about that
+            process.returncode = 0  # silences Popen's warning: the daemon is meant to outlive this process
 
 
-def main(argv: Sequence[str] | None = None, launched: Launched | None = None) -> int:
-    """``python -m chatd.supervisor``; the daemon's process."""
+def main(argv: Sequence[str] | None = None, launched: LaunchedTemplate | None = None) -> int:
+    """Run the daemon's process, ``python -m chatd.supervisor``."""
     parser = argparse.ArgumentParser(prog="chatd.supervisor")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--foreground", action="store_true")
@@ -114,12 +112,13 @@ def main(argv: Sequence[str] | None = None, launched: Launched | None = None) ->
     return run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground, None, launched))
 
 
-def run_reporting(verdict_fd: int, supervise: Callable[[], int]) -> int:
-    """Run ``supervise``; say why it could not start, on stderr and to `start_daemon`."""
+def run_reporting(verdict_fd: int, supervise: Callable[[], None]) -> int:
+    """Run ``supervise`` and return an exit code; report an error to stderr and `start_daemon`."""
     if verdict_fd >= 0:
         os.set_inheritable(verdict_fd, False)
     try:
-        return supervise()
+        supervise()
+        return 0
     except ChatdError as error:
         print(f"chatd: {error}", file=sys.stderr)
         if verdict_fd >= 0:
@@ -133,7 +132,7 @@ def _supervise(
     settings: Settings,
     foreground: bool,
     children: Sequence[ChildSpec] | None,
-    launched: Launched | None,
+    launched: LaunchedTemplate | None,
     lock: PidLock,
 ) -> None:
     files = LogFiles(home, settings.logging)
@@ -148,10 +147,10 @@ def _supervise(
             fds = {"listener": clients.fileno(), "hub_listener": hub.fileno()}
             crash_point("supervisor.start.bound")
             address = show_address(clients)
-            arbiter = Arbiter(home, settings, specs, fds, files, address, foreground, launched)
-            arbiter.run()
+            supervisor = Supervisor(home, settings, specs, fds, files, address, foreground, launched)
+            supervisor.run()
         lock.release()
-        arbiter.close()
+        supervisor.close()
     except ChatdError as error:
         log.error("start_refused", code=error.code, why=error.reason)
         raise
@@ -174,11 +173,11 @@ def _wait_until_up(
             return status
         _raise_if_fatal(status)
         time.sleep(POLL_SECONDS)
-    raise ChatdError("E611", "chatd was started, but is not up yet")
+    raise ChatdError("E611", "chatd was started but is not up yet")
 
 
 def _status(home: Path, pid: int) -> dict[str, object]:
-    """The status of that very supervisor; empty when it does not answer yet, or another one does."""
+    """Return the status of the supervisor with this pid; empty if it does not reply yet."""
     try:
         status = ask(home, {"type": "status"}, 5.0)
     except ChatdError:
@@ -195,9 +194,9 @@ def _raise_if_fatal(status: dict[str, object]) -> None:
 
 
 def _verdict(report: bytes, console: Path) -> ChatdError:
-    """Why the daemon ended, from its own mouth or else from the last lines it printed."""
+    """Return the daemon's own error, or else the last lines that it printed."""
     if report:
-        told = json.loads(report)
-        return ChatdError(str(told["code"]), str(told["reason"]), str(told["fix"]))
-    lines = console.read_text("utf-8", "replace").splitlines()[-SHOWN_LINES:]
-    return ChatdError("E609", "\n".join(["chatd ended while it started", *lines]))
+        error = json.loads(report)
+        return ChatdError(str(error["code"]), str(error["reason"]), str(error["fix"]))
+    lines = console.read_text("utf-8", "replace").splitlines()[-CONSOLE_LINES_IN_REASON:]
+    return ChatdError("E609", "\n".join(["chatd ended during its start", *lines]))

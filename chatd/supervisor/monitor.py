@@ -1,30 +1,24 @@
-"""What the processes and the box use, by psutil: for the status, the log, the console and the hub."""
+"""Measure what the processes and the box use: for the status, the log, the console and the hub."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 import psutil
 
+from chatd.config.sections import MonitorSection
+from chatd.logs import get_log
 from chatd.supervisor.child import Child
 
-
-class MonitorSettings(Protocol):
-    """The part of the settings with the periods, in seconds."""
-
-    @property
-    def sample_seconds(self) -> float: ...
-    @property
-    def stats_seconds(self) -> float: ...
-    @property
-    def console_seconds(self) -> float: ...
+log = get_log("server")
 
 
-class Every:
-    """True once per period, without drift and without catching up on periods that were missed."""
+class PeriodicTimer:
+    """Due once per period, without drift; missed periods are skipped."""
 
     def __init__(self, now: float) -> None:
         self._last = now
@@ -37,18 +31,29 @@ class Every:
         return True
 
 
-class Monitor:
+class ProcessMonitor:
     """Samples the supervisor itself, its children and the box."""
 
-    def __init__(self) -> None:
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._children = children
         self._handles: dict[int, psutil.Process] = {}
-        self._started = time.monotonic()
-        self.samples: dict[str, dict[str, object]] = {}
+        self._started_at = time.monotonic()
+        self._timers = {name: PeriodicTimer(self._started_at) for name in ("sample", "stats", "console")}
+        self._samples: dict[str, dict[str, object]] = {}
         self.box: dict[str, object] = {}
         psutil.cpu_percent(None)  # the first call only starts the interval that the next one measures
 
-    def sample(self, children: Iterable[Child], now: float) -> None:
-        """Take one sample; a process that ends meanwhile is left out."""
+    def update(self, now: float, periods: MonitorSection, state: str, console: bool) -> None:
+        """Sample, log and print whatever is due; ``console``: also print to stdout."""
+        if self._timers["sample"].due(now, periods.sample_seconds):
+            self.sample(now)
+        if self._timers["stats"].due(now, periods.stats_seconds):
+            log.info("STATS", state=state, processes=list(self._samples.values()), box=self.box)
+        if self._timers["console"].due(now, periods.console_seconds) and console:
+            print_safely(self._console_line(state))
+
+    def sample(self, now: float) -> None:
+        """Take one sample and send it to the hub. A process that ends meanwhile has only its pid in it."""
         memory = psutil.virtual_memory()
         self.box = {
             "cpu": psutil.cpu_percent(None),
@@ -58,26 +63,30 @@ class Monitor:
             "load": round(os.getloadavg()[0], 2),
         }
         own = {"name": "supervisor", "kind": "supervisor", "state": "running", "restarts": 0}
-        samples = {"supervisor": own | {"uptime": round(now - self._started, 1)} | self._measure(os.getpid())}
-        for child in children:
-            samples[child.spec.name] = describe(child, now) | (self._measure(child.pid) if child.pid else {})
-        self.samples = dict(samples)
-        alive = {child.pid for child in children} | {os.getpid()}
+        uptime = round(now - self._started_at, 1)
+        samples = {"supervisor": own | {"uptime": uptime} | self._measure(os.getpid())}
+        for child in self._children:
+            usage = self._measure(child.pid) if child.pid else {}
+            samples[child.spec.name] = _describe(child, now) | usage
+        self._samples = samples
+        alive = {child.pid for child in self._children} | {os.getpid()}
         self._handles = {pid: handle for pid, handle in self._handles.items() if pid in alive}
+        for child in self._children:
+            if child.spec.kind == "hub" and child.is_up:
+                child.send({"type": "processes", "processes": list(samples.values()), "box": self.box})
 
-    def usage(self, name: str, pid: int | None) -> dict[str, object]:
-        """The last sample of that very run; empty when there is none yet."""
-        sample = self.samples.get(name, {})
-        return sample if pid is not None and sample.get("pid") == pid else {}
+    def status(self, child: Child, now: float) -> dict[str, object]:
+        """A child's entry in `chatd status --json`; usage is null until its run has been sampled."""
+        sample = self._samples.get(child.spec.name, {})
+        if child.pid is None or sample.get("pid") != child.pid:
+            sample = {}
+        usage = {name: sample.get(name) for name in ("cpu", "rss", "threads", "fds")}
+        outcome = {"why": child.reason, "exit_code": child.exit_code, "report": child.last_report}
+        return _describe(child, now) | usage | outcome
 
-    def message(self) -> dict[str, object]:
-        """The last sample, as the hub gets it."""
-        return {"type": "processes", "processes": list(self.samples.values()), "box": self.box}
-
-    def console_line(self, state: str) -> str:
-        """The last sample for people, on one line."""
+    def _console_line(self, state: str) -> str:
         box = f"box cpu {self.box.get('cpu', 0)}% mem {self.box.get('memory', 0)}%"
-        parts = [_for_people(sample) for sample in self.samples.values()]
+        parts = [_format_sample(sample) for sample in self._samples.values()]
         return " | ".join([f"{time.strftime('%H:%M:%SZ', time.gmtime())} {state}", box, *parts])
 
     def _measure(self, pid: int) -> dict[str, object]:
@@ -98,8 +107,15 @@ class Monitor:
             return {"pid": pid}
 
 
-def describe(child: Child, now: float) -> dict[str, object]:
-    """What is known of a child without measuring."""
+def print_safely(text: str, file: TextIO | None = None) -> None:
+    """Print one line; a closed terminal does not end the daemon."""
+    try:
+        print(text, file=file or sys.stdout, flush=True)
+    except OSError:
+        return
+
+
+def _describe(child: Child, now: float) -> dict[str, object]:
     return {
         "name": child.spec.name,
         "kind": child.spec.kind,
@@ -110,11 +126,11 @@ def describe(child: Child, now: float) -> dict[str, object]:
     }
 
 
-def _for_people(sample: Mapping[str, object]) -> str:
+def _format_sample(sample: Mapping[str, object]) -> str:
     name, state, rss = sample["name"], sample["state"], sample.get("rss")
     if not isinstance(rss, int):
         return f"{name} {state}"
     uptime = sample["uptime"]
     seconds = int(uptime) if isinstance(uptime, (int, float)) else 0
-    shown = f"{name} {sample.get('cpu')}% {rss / 2**20:.0f} MB {sample.get('threads')} thr up {seconds} s"
-    return shown if state == "running" else f"{shown} ({state})"
+    text = f"{name} {sample.get('cpu')}% {rss / 2**20:.0f} MB {sample.get('threads')} thr up {seconds} s"
+    return text if state == "running" else f"{text} ({state})"

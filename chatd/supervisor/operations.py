@@ -1,7 +1,7 @@
-"""What takes longer than one turn of the loop, each written as what it is: a sequence with waits.
+"""Operations that take more than one iteration of the supervisor's loop.
 
-An operation is a generator. It sets what is wanted of the children and yields until they are there;
-the loop resumes it every turn. It raises ChatdError when it cannot be done.
+An operation is a generator: it sets ``wanted`` on children and yields until they have followed. The loop
+resumes it in every iteration. It raises ChatdError if it fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Operation = Generator[None, None, None]
 
 
 def start(children: Sequence[Child]) -> Operation:
-    """The hub first, because workers can do nothing without it; then all workers at once."""
+    """Start the hub first, because workers need it; then all workers at once."""
     for group in (_hubs(children), _workers(children)):
         for child in group:
             child.reset()
@@ -25,7 +25,7 @@ def start(children: Sequence[Child]) -> Operation:
 
 
 def stop(children: Sequence[Child]) -> Operation:
-    """Workers first: what they still hold for the hub is stored before the hub goes."""
+    """Stop the workers first, so that the hub stores what they still hold for it."""
     for group in (_workers(children), _hubs(children)):
         for child in group:
             child.wanted = False
@@ -41,10 +41,10 @@ def restart(children: Sequence[Child]) -> Operation:
 
 
 def rolling_restart(children: Sequence[Child]) -> Operation:
-    """A worker, the hub, the other workers, one after the other. Stops at the first that does not come back.
+    """Replace one worker, the hub, then the other workers, one at a time; stop at the first failure.
 
-    This is how an update is taken over. The first worker shows whether what is installed now starts at all;
-    it cannot do without a hub of the same version for longer than that.
+    This is how an update goes live. The first worker shows whether the installed code starts at all. The
+    hub comes next because that worker needs a hub of its own version.
     """
     workers = _workers(children)
     for child in [*workers[:1], *_hubs(children), *workers[1:]]:
@@ -59,7 +59,7 @@ def rolling_restart(children: Sequence[Child]) -> Operation:
 
 def _until_up(child: Child) -> Operation:
     while True:
-        yield  # the loop spawns before it resumes this, so a stopped child is never taken for a running one
+        yield  # the loop updates children in between, so require_up() sees their new state
         child.require_up()
         if child.is_up:
             return

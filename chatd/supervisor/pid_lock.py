@@ -1,4 +1,4 @@
-"""One supervisor per home, and nothing left over from the one before."""
+"""Allow one supervisor per home, and kill the leftover children of the previous one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PidLock:
-    """A flock on run/chatd.pid, held until `release` or death.
+    """A flock on run/chatd.pid, held until `release` or the end of the process.
 
-    The file is never deleted: between the unlink and the next open two supervisors could each lock
-    a file of that name. Raises ChatdError E604 when another one holds it, E606.
+    The file is never deleted: otherwise two supervisors could lock two files of that name. Raises
+    ChatdError E604 if another process holds the lock, E606 if the file cannot be opened.
     """
 
     def __init__(self, run: Path) -> None:
@@ -37,19 +37,19 @@ class PidLock:
         except OSError:
             pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            raise ChatdError("E604", f"chatd is running already, pid {pid or 'unknown'}") from None
+            raise ChatdError("E604", f"chatd is already running, pid {pid or 'unknown'}") from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let another supervisor start; harmless when done before."""
+        """Let another supervisor start; harmless if already released."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
-def remember_children(run: Path, pids: dict[str, int]) -> None:
-    """Write down which processes are ours, for the next supervisor; a failure is not worth stopping for."""
+def record_children(run: Path, pids: dict[str, int]) -> None:
+    """Record our processes by name for the next supervisor's `kill_leftovers`; ignore a failure to write."""
     entries = [
         {"name": name, "pid": pid, "started": started}
         for name, pid in pids.items()
@@ -64,28 +64,28 @@ def remember_children(run: Path, pids: dict[str, int]) -> None:
 
 
 def kill_leftovers(run: Path) -> list[int]:
-    """Kill what a killed supervisor left: a stopped child does not notice that its lifeline broke.
+    """Kill the children of a killed supervisor that are stopped and so miss the end of their lifeline.
 
-    Call with the lock held. A process is ours only if pid, start time and boot are the same as noted.
-    Returns the pids that were killed.
+    Call with the lock held. A process is killed only if pid, start time and boot match the record.
+    Returns the killed pids.
     """
-    return [pid for pid, started in _remembered(run) if _kill(pid, started)]
+    return [pid for pid, started in _recorded_children(run) if _kill(pid, started)]
 
 
-def _remembered(run: Path) -> list[tuple[int, int]]:
+def _recorded_children(run: Path) -> list[tuple[int, int]]:
     try:
         with (run / CHILDREN_FILE).open("rb") as file:
-            noted = json.loads(file.read(MAX_CHILDREN_FILE))
-        if noted["boot"] != _boot_id():
+            record = json.loads(file.read(MAX_CHILDREN_FILE))
+        if record["boot"] != _boot_id():
             return []
-        return [(int(entry["pid"]), int(entry["started"])) for entry in noted["children"]]
+        return [(int(entry["pid"]), int(entry["started"])) for entry in record["children"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
 def _kill(pid: int, started: int) -> bool:
     try:
-        handle = os.pidfd_open(pid)  # from here on the number cannot come to mean another process
+        handle = os.pidfd_open(pid)  # pins the process even if its pid is reused
     except OSError:
         return False
     try:
@@ -101,12 +101,14 @@ def _kill(pid: int, started: int) -> bool:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Start time in clock ticks since boot: unlike a wall-clock time, no clock jump changes it."""
+    """Return the start time in clock ticks since boot, which no clock change affects."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])  # field 22 of proc(5); the name may hold ")" and blanks
+    return int(
+        stat.rpartition(")")[2].split()[19]
+    )  # field 22 of proc(5); the name may contain ")" and blanks
 
 
 def _boot_id() -> str:

@@ -23,13 +23,13 @@ from chatd.supervisor.launch import child_environment
 READ_SIZE: Final = 65536
 F_SETPIPE_SZ: Final = 1031
 LOG_PIPE_SIZE: Final = 1024 * 1024
-"""Room for a burst of records while the supervisor is busy; the default of 64 KiB is about 300 records."""
+"""Room for a burst of records while the supervisor is busy; the default 64 KiB holds about 300."""
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What the supervisor knows of a child: ``kind`` is ``hub`` or ``worker``; ``fds`` names the
-    listeners it inherits. ``module`` has the ``main`` that argv runs, for a template to call."""
+    """``kind`` is ``hub`` or ``worker``; ``fds`` names the listeners it inherits; ``module`` holds the
+    ``main`` that ``argv`` runs, for the template to call ("": always start by ``argv``)."""
 
     name: str
     kind: str
@@ -38,8 +38,8 @@ class ChildSpec:
     module: str = ""
 
 
-class Started(Protocol):
-    """A process of ours, as subprocess.Popen shows it."""
+class StartedProcess(Protocol):
+    """The part of subprocess.Popen's interface that `ChildProcess` uses."""
 
     pid: int
     returncode: int | None
@@ -47,12 +47,12 @@ class Started(Protocol):
     def poll(self) -> int | None: ...
 
 
-Start = Callable[[Mapping[str, int], int], Started]
-"""Starts a process with these descriptors, by name, and with that one as its standard output and error."""
+StartProcess = Callable[[Mapping[str, int], int], StartedProcess]
+"""Starts a process from the descriptors to pass, by name, and the one for its stdout and stderr."""
 
 
-class Process(Protocol):
-    """One run, as the supervisor's rules see it; tests put their own in its place."""
+class ChildRun(Protocol):
+    """One run as `Child` uses it; tests substitute their own."""
 
     @property
     def pid(self) -> int: ...
@@ -66,11 +66,40 @@ class Process(Protocol):
     def close(self) -> None: ...
 
 
-class RealProcess:
-    """A process in its own session and group, so that a terminal's Ctrl-C and Ctrl-Z pass it by.
+class _OutputPipe:
+    """The read end of a pipe; what arrives goes to ``sink``."""
 
-    ``watch`` and ``unwatch`` put descriptors into the supervisor's selector together with what to
-    call when they are readable. ``start``: other than by its command line. Raises OSError.
+    def __init__(self, fd: int, sink: Callable[[bytes], None], unwatch: Callable[[int], None]) -> None:
+        os.set_blocking(fd, False)
+        self.fd = fd
+        self._sink = sink
+        self._unwatch = unwatch
+
+    def on_readable(self) -> None:
+        if not self._read():
+            self._unwatch(self.fd)  # end of file
+
+    def drain(self) -> None:
+        """Read what the pipe holds, not to end of file: a grandchild may hold it open forever."""
+        while self._read():
+            pass
+        self._sink(b"")
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self.fd, READ_SIZE)
+        except OSError:
+            return False
+        if data:
+            self._sink(data)
+        return bool(data)
+
+
+class ChildProcess:
+    """A real process in its own session and group, so that a terminal's Ctrl-C and Ctrl-Z miss it.
+
+    ``watch`` and ``unwatch`` register a descriptor with the supervisor's selector and the callback to run
+    when it is readable. ``start`` replaces the start by command line. Raises OSError.
     """
 
     def __init__(
@@ -81,32 +110,35 @@ class RealProcess:
         files: LogFiles,
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
-        start: Start | None = None,
+        start: StartProcess | None = None,
     ) -> None:
         self._capture = ChildCapture(spec.name, files)
         self._unwatch = unwatch
         ours, theirs = socket.socketpair()
-        self._lifeline_end, self._lifeline = os.pipe()
-        self._log, log_end = os.pipe()
-        self._err, err_end = os.pipe()
-        passed = {"channel": theirs.fileno(), "lifeline": self._lifeline_end, "log": log_end, **fds}
+        lifeline_end, self._lifeline = os.pipe()
+        log, log_end = os.pipe()
+        err, err_end = os.pipe()
+        passed = {"channel": theirs.fileno(), "lifeline": lifeline_end, "log": log_end, **fds}
         try:
-            _widen(self._log)
-            start = start or partial(_execute, spec.argv, home)
+            _enlarge_pipe(log)
+            start = start or partial(_start_by_command, spec.argv, home)
             self._popen = start(passed, err_end)
         except BaseException:
             ours.close()
-            self._close_fds(self._lifeline, self._log, self._err)
+            _close_all(self._lifeline, log, err)
             raise
         finally:
             theirs.close()
-            self._close_fds(self._lifeline_end, log_end, err_end)
+            _close_all(lifeline_end, log_end, err_end)
         self._channel = JsonChannel(ours)
         self._channel_open = True
         self._received: list[dict[str, object]] = []
-        for fd, sink in ((self._log, self._capture.log_data), (self._err, self._capture.stderr_data)):
-            os.set_blocking(fd, False)
-            watch(fd, self._reader(fd, sink))
+        self._outputs = (
+            _OutputPipe(log, self._capture.log_data, unwatch),
+            _OutputPipe(err, self._capture.stderr_data, unwatch),
+        )
+        for output in self._outputs:
+            watch(output.fd, output.on_readable)
         watch(self._channel.fileno(), self._read_channel)
 
     @property
@@ -118,7 +150,7 @@ class RealProcess:
         return list(self._capture.last_stderr)
 
     def send(self, message: dict[str, object]) -> None:
-        """Queue a message; a child that has closed its end is found dead by `poll`."""
+        """Queue a message. If the child has closed its end, the message is lost and `poll` shows the exit."""
         if self._channel_open:
             try:
                 self._channel.send(message)
@@ -126,7 +158,7 @@ class RealProcess:
                 self._end_channel()
 
     def receive(self) -> list[dict[str, object]]:
-        """The messages read since the last call."""
+        """Return the messages that have arrived since the last call."""
         received, self._received = self._received, []
         return received
 
@@ -138,7 +170,7 @@ class RealProcess:
                 self._end_channel()
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the child and whatever it started. It is not reaped yet, so the pid is still its own."""
+        """Signal the child's process group. Until it is reaped, no other process can get its pid."""
         if self._popen.returncode is None:
             try:
                 os.killpg(self._popen.pid, number)
@@ -146,40 +178,22 @@ class RealProcess:
                 pass
 
     def poll(self) -> int | None:
-        """The exit code once it has ended; all it wrote has been captured by then."""
+        """Return the exit code once the child has ended and its output is captured."""
         code = self._popen.poll()
         if code is not None:
-            # Not to end of file: something the child started may hold the pipe open for ever.
-            for fd, sink in ((self._log, self._capture.log_data), (self._err, self._capture.stderr_data)):
-                while self._read(fd, sink):
-                    pass
-                sink(b"")
+            for output in self._outputs:
+                output.drain()
         return code
 
     def close(self) -> None:
-        """Give all descriptors back; call once, after `poll` has told the end."""
+        """Close all descriptors; call once, after `poll` has returned the exit code."""
         if self._channel_open:
             self._end_channel()
         self._channel.close()
-        for fd in (self._log, self._err):
-            self._unwatch(fd)
-        self._close_fds(self._lifeline, self._log, self._err)
-
-    def _reader(self, fd: int, sink: Callable[[bytes], None]) -> Callable[[], None]:
-        def read_once() -> None:
-            if not self._read(fd, sink):
-                self._unwatch(fd)  # end of file; what is left to do is done when the exit is seen
-
-        return read_once
-
-    def _read(self, fd: int, sink: Callable[[bytes], None]) -> bool:
-        try:
-            data = os.read(fd, READ_SIZE)
-        except OSError:
-            return False
-        if data:
-            sink(data)
-        return bool(data)
+        for output in self._outputs:
+            self._unwatch(output.fd)
+            os.close(output.fd)
+        os.close(self._lifeline)
 
     def _read_channel(self) -> None:
         try:
@@ -191,13 +205,10 @@ class RealProcess:
         self._channel_open = False
         self._unwatch(self._channel.fileno())
 
-    @staticmethod
-    def _close_fds(*fds: int) -> None:
-        for fd in fds:
-            os.close(fd)
 
-
-def _execute(argv: Sequence[str], home: Path, passed: Mapping[str, int], output: int) -> Started:
+def _start_by_command(
+    argv: Sequence[str], home: Path, passed: Mapping[str, int], output: int
+) -> StartedProcess:
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -210,8 +221,13 @@ def _execute(argv: Sequence[str], home: Path, passed: Mapping[str, int], output:
     )
 
 
-def _widen(fd: int) -> None:
+def _enlarge_pipe(fd: int) -> None:
     try:
         fcntl.fcntl(fd, F_SETPIPE_SZ, LOG_PIPE_SIZE)
-    except OSError:  # over the user's pipe-user-pages-soft: the ordinary size does as well
+    except OSError:  # over the user's pipe-user-pages-soft; the default size will do
         pass
+
+
+def _close_all(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,4 +1,4 @@
-"""The supervisor's one wait: descriptors and signals together."""
+"""Wait for descriptors and signals in one place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
-class Loop:
-    """A selector whose entries carry what to call, and a queue of signals. Main thread only."""
+class SignalSelector:
+    """A selector that calls a function per readable descriptor and collects signals. Main thread only."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -22,24 +22,23 @@ class Loop:
         self._wakeup_write.setblocking(False)
         self._signals: list[int] = []
         self.watch(self._wakeup_read.fileno(), self._read_signals)
-        # The C-level handler writes the signal's number into the socket; the Python one has nothing to do
-        # and can interrupt nothing.
-        self._old_wakeup = signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, _nothing) for number in SIGNALS}
+        # The C-level handler writes the signal number into the socket. The Python handler does nothing,
+        # so it cannot interrupt code at an awkward moment.
+        self._old_wakeup_fd = signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
+        self._old_handlers = {number: signal.signal(number, _do_nothing) for number in SIGNALS}
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         self._selector.register(fd, selectors.EVENT_READ, callback)
 
     def unwatch(self, fd: int) -> None:
-        """Forget ``fd``; harmless when it is not watched."""
+        """Stop watching ``fd``; harmless if it is not watched."""
         try:
             self._selector.unregister(fd)
         except (KeyError, ValueError):
             pass
 
     def wait(self, timeout: float) -> list[int]:
-        """Wait for something to happen, at most ``timeout`` seconds; call what it belongs to; return
-        the signals that came."""
+        """Wait up to ``timeout`` seconds, call the callbacks that are due, return the signals received."""
         for key, _ in self._selector.select(max(0.0, timeout)):
             # An earlier callback of this round may have unwatched this one and closed its descriptor.
             if self._selector.get_map().get(key.fd) is key:
@@ -48,8 +47,8 @@ class Loop:
         return signals
 
     def close(self) -> None:
-        signal.set_wakeup_fd(self._old_wakeup)
-        for number, handler in self._old.items():
+        signal.set_wakeup_fd(self._old_wakeup_fd)
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         self._selector.close()
         self._wakeup_read.close()
@@ -62,5 +61,5 @@ class Loop:
             return
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """Exists so that the signal is caught at all."""
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Replace the default action, which would end the process."""

@@ -1,4 +1,4 @@
-"""The states of a child, and every way from one to another. What is not in the table is a defect."""
+"""The states of a child and the transitions between them. A transition missing from the table is a defect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final
 
 
-class State(Enum):
+class ChildState(Enum):
     STOPPED = "stopped"
     STARTING = "starting"
     RUNNING = "running"
@@ -15,41 +15,39 @@ class State(Enum):
     FATAL = "fatal"
 
 
-class Event(Enum):
+class ChildEvent(Enum):
     SPAWNED = "spawned"
     READY = "ready"
     CRASHED = "crashed"
-    """It ended by itself, and is to be started again."""
+    """It ended unexpectedly and will be restarted."""
     GAVE_UP = "gave up"
-    """It ended, and starting it again would not help."""
+    """It ended, and a restart would not help."""
     STOP = "stop"
     ENDED = "ended"
-    """It ended because it was told to."""
+    """It ended as requested."""
 
 
 TRANSITIONS: Final = {
-    (State.STOPPED, Event.SPAWNED): State.STARTING,
-    (State.BACKOFF, Event.SPAWNED): State.STARTING,
-    (State.STARTING, Event.READY): State.RUNNING,
-    (State.STARTING, Event.CRASHED): State.BACKOFF,
-    (State.STARTING, Event.GAVE_UP): State.FATAL,
-    (State.STARTING, Event.STOP): State.STOPPING,
-    (State.RUNNING, Event.CRASHED): State.BACKOFF,
-    (State.RUNNING, Event.GAVE_UP): State.FATAL,
-    (State.RUNNING, Event.STOP): State.STOPPING,
-    (State.STOPPING, Event.ENDED): State.STOPPED,
-    (State.STOPPING, Event.GAVE_UP): State.FATAL,
-    (State.BACKOFF, Event.STOP): State.STOPPED,
-    (State.BACKOFF, Event.GAVE_UP): State.FATAL,
-    (State.FATAL, Event.STOP): State.STOPPED,
+    (ChildState.STOPPED, ChildEvent.SPAWNED): ChildState.STARTING,
+    (ChildState.BACKOFF, ChildEvent.SPAWNED): ChildState.STARTING,
+    (ChildState.STARTING, ChildEvent.READY): ChildState.RUNNING,
+    (ChildState.STARTING, ChildEvent.CRASHED): ChildState.BACKOFF,
+    (ChildState.STARTING, ChildEvent.GAVE_UP): ChildState.FATAL,
+    (ChildState.STARTING, ChildEvent.STOP): ChildState.STOPPING,
+    (ChildState.RUNNING, ChildEvent.CRASHED): ChildState.BACKOFF,
+    (ChildState.RUNNING, ChildEvent.GAVE_UP): ChildState.FATAL,
+    (ChildState.RUNNING, ChildEvent.STOP): ChildState.STOPPING,
+    (ChildState.STOPPING, ChildEvent.ENDED): ChildState.STOPPED,
+    (ChildState.STOPPING, ChildEvent.GAVE_UP): ChildState.FATAL,
+    (ChildState.BACKOFF, ChildEvent.STOP): ChildState.STOPPED,
+    (ChildState.BACKOFF, ChildEvent.GAVE_UP): ChildState.FATAL,
+    (ChildState.FATAL, ChildEvent.STOP): ChildState.STOPPED,
 }
 
-ALIVE: Final = frozenset((State.STARTING, State.RUNNING, State.STOPPING))
-"""The states in which there is a process."""
-DOWN: Final = frozenset((State.STOPPED, State.FATAL))
-"""The states that nothing but a command ends."""
+DOWN: Final = frozenset((ChildState.STOPPED, ChildState.FATAL))
+"""The states that only a command ends."""
 
 
-def follow(state: State, event: Event) -> State:
-    """The next state. Raises KeyError for what cannot happen."""
+def next_state(state: ChildState, event: ChildEvent) -> ChildState:
+    """Return the state after ``event``. Raises KeyError for an event that must not happen in ``state``."""
     return TRANSITIONS[state, event]

@@ -1,4 +1,4 @@
-"""sd_notify(3) without the library: one datagram to the socket that systemd names."""
+"""sd_notify(3) without its library: one datagram to the socket named in $NOTIFY_SOCKET."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 
 
 def notify(text: str) -> None:
-    """Tell systemd ``text``, such as READY=1. Does nothing when not started by systemd."""
+    """Send ``text``, such as READY=1, to systemd. Does nothing if systemd did not start this process."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    if address[0] == "@":  # the abstract namespace is written with a NUL
+    if address[0] == "@":  # an abstract address starts with a NUL byte
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
@@ -23,12 +23,12 @@ def notify(text: str) -> None:
 
 
 def notify_reloading() -> None:
-    """systemd wants the time beside it, to tell this reload from the next."""
+    """Announce a reload; the time tells it from the next one."""
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def watchdog_seconds() -> float | None:
-    """How often to send WATCHDOG=1: half of what systemd allows; None when it does not watch."""
+    """Return the interval of WATCHDOG=1, half of what systemd allows; None without a watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     watched = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if not microseconds.isdecimal() or watched != str(os.getpid()):

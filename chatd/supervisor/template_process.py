@@ -1,8 +1,8 @@
-"""The process from which children are made while all is well: see chatd.child.template.
+"""The supervisor's side of the template, which forks children quickly: see chatd.child.template.
 
-Loading a hub's or a worker's modules takes longer than all the rest of a restart together (figures in
-docs/lab/reliability-journal.md), and several times as long on a box without a free core. A template has done
-that once for all of them. Without one, children are started by their command lines.
+Loading the modules of a hub or worker takes longer than the rest of a restart, and several times as long
+without an idle core (docs/lab/reliability-journal.md). The template loads them once for all children.
+Without a template, children start by their command lines.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from typing import Final
 
 from chatd.child.template import LOADED
 from chatd.logs import get_log
-from chatd.supervisor.launch import Launched, launch
-from chatd.supervisor.process import ChildSpec, Start
+from chatd.supervisor.launch import LaunchedTemplate, launch
+from chatd.supervisor.process import ChildSpec, StartProcess
 
 LOAD_SECONDS: Final = 10.0
-"""A template that has not loaded by then is given up, and children are started without it."""
+"""A template that takes longer to load is given up, and children start without it."""
 FORK_SECONDS: Final = 1.0
-"""It takes milliseconds; the supervisor waits for it and does nothing else."""
-LAST_WORDS_SECONDS: Final = 0.2
-"""A template that fails closes its socket before it has printed why."""
-AGAIN_SECONDS: Final = 60.0
-"""A template that ended or was given up is not replaced sooner."""
-MAX_ANSWER: Final = 64
+"""How long the supervisor blocks for a fork, which normally takes milliseconds."""
+FINAL_OUTPUT_SECONDS: Final = 0.2
+"""A failing template closes its socket before it prints why."""
+RETRY_SECONDS: Final = 60.0
+"""The pause before a template that ended or was given up is replaced."""
+MAX_REPLY: Final = 64
 NAME: Final = "template"
 PR_SET_CHILD_SUBREAPER: Final = 36
 
 log = get_log("server")
 
 
-class Forked:
-    """A process that the template made, as subprocess.Popen would show it."""
+class ForkedProcess:
+    """A process forked by the template, with the part of subprocess.Popen's interface that is used."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -49,14 +49,14 @@ class Forked:
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else has waited for it; subprocess says 0 then, too
+            except ChildProcessError:  # reaped elsewhere; subprocess reports 0 too
                 pid, status = self.pid, 0
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
 
-class Template:
-    """At most one at a time; `tick` starts it, unless one was ``launched`` before."""
+class TemplateProcess:
+    """The current template, if any. `update` starts one unless ``launched`` is given."""
 
     def __init__(
         self,
@@ -64,134 +64,135 @@ class Template:
         specs: Iterable[ChildSpec],
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
-        launched: Launched | None = None,
+        launched: LaunchedTemplate | None = None,
     ) -> None:
         self._home = str(home)
         self._modules = list(dict.fromkeys(spec.module for spec in specs if spec.module))
         self._possible = bool(self._modules) and _adopt_orphans()
         self._watch, self._unwatch = watch, unwatch
-        self._run: Launched | None = None
+        self._current: LaunchedTemplate | None = None
         self._loaded = False
-        self._give_up_at = 0.0
-        self._not_before = 0.0
+        self._load_deadline = 0.0
+        self._retry_at = 0.0
         self._ending: list[subprocess.Popen[bytes]] = []
-        self._left_behind = False
+        self._may_have_orphans = False
         if launched is not None:
-            self._take(launched, time.monotonic())
+            self._adopt(launched, time.monotonic())
 
     @property
     def loading(self) -> bool:
-        """Whether it is worth while to wait for it."""
-        return self._run is not None and not self._loaded
+        return self._current is not None and not self._loaded
 
-    def starter(self, spec: ChildSpec) -> Start | None:
-        """How to make that child from the template; None when there is none to make it from."""
+    def starter(self, spec: ChildSpec) -> StartProcess | None:
+        """Return a function that forks this child, or None if the template cannot."""
         if not self._loaded or not spec.module:
             return None
         return lambda passed, output: self._fork(spec, {**passed, "err": output})
 
-    def tick(self, now: float, *, wanted: bool, children: Collection[int | None] = ()) -> None:
-        """Reap what ended, give up what hangs, start what is wanted.
+    def update(self, now: float, *, wanted: bool, children: Collection[int | None] = ()) -> None:
+        """Reap ended templates, give up one that hangs, start one if ``wanted``.
 
-        ``children``: the pids that somebody else waits for.
+        ``children``: the pids that are reaped elsewhere.
         """
         self._ending = [popen for popen in self._ending if popen.poll() is None]
-        if self._left_behind:
-            self._reap(children)
-        if self._run is None:
-            if wanted and self._possible and now >= self._not_before:
+        if self._may_have_orphans:
+            self._reap_orphans(children)
+        if self._current is None:
+            if wanted and self._possible and now >= self._retry_at:
                 self._start(now)
         elif not wanted or not self._possible:
-            self.drop()
-        elif self._run.popen.poll() is not None:
+            self.kill()
+        elif self._current.popen.poll() is not None:
             self._give_up("ended")
-        elif self.loading and now >= self._give_up_at:
-            self._give_up("does not get loaded")
+        elif self.loading and now >= self._load_deadline:
+            self._give_up(f"did not load within {LOAD_SECONDS:g} s")
 
     def pids(self) -> dict[str, int]:
-        """Of the template, under a name that no child has."""
-        return {NAME: self._run.popen.pid} if self._run else {}
+        """The template's pid by its name; empty without a template."""
+        return {NAME: self._current.popen.pid} if self._current else {}
 
-    def drop(self) -> None:
-        """End it: the next one loads what is installed then."""
-        if self._run is not None:
-            self._run.popen.kill()
-            self._unwatch(self._run.forks.fileno())
-            self._run.close()
-            self._ending.append(self._run.popen)
-        self._run, self._loaded = None, False
+    def kill(self) -> None:
+        """Kill the template; the next one loads the code that is installed by then."""
+        if self._current is not None:
+            self._current.popen.kill()
+            self._unwatch(self._current.requests.fileno())
+            self._current.close()
+            self._ending.append(self._current.popen)
+        self._current, self._loaded = None, False
 
     def close(self) -> None:
-        """End it and wait until it is gone."""
-        self.drop()
+        """Kill the template and wait for its end."""
+        self.kill()
         for popen in self._ending:
             popen.wait()
 
-    def _reap(self, children: Collection[int | None]) -> None:
-        """Wait for what a template left half made: it is a child of this process now that nobody knows."""
+    def _reap_orphans(self, children: Collection[int | None]) -> None:
+        """Reap children whose fork was never reported; as subreaper, this process is now their parent."""
         known = {*children, *self.pids().values(), *(popen.pid for popen in self._ending)}
         while True:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            # One that is known hides those behind it until its owner has waited for it.
+            # A known zombie hides the others until its owner reaps it.
             if ended is None or ended.si_pid in known:
                 return
             os.waitpid(ended.si_pid, os.WNOHANG)
 
     def _start(self, now: float) -> None:
         try:
-            self._take(launch(self._modules), now)
+            self._adopt(launch(self._modules), now)
         except OSError as error:
-            log.warning("template_lost", why=f"cannot be started: {error.strerror}", again_in=AGAIN_SECONDS)
-            self._not_before = now + AGAIN_SECONDS
+            self._retry_later(f"cannot be started: {error.strerror}", now)
 
-    def _take(self, run: Launched, now: float) -> None:
-        self._run, self._give_up_at = run, now + LOAD_SECONDS
-        run.forks.settimeout(FORK_SECONDS)
-        self._watch(run.forks.fileno(), self._hear)
+    def _adopt(self, template: LaunchedTemplate, now: float) -> None:
+        self._current, self._load_deadline = template, now + LOAD_SECONDS
+        template.requests.settimeout(FORK_SECONDS)
+        self._watch(template.requests.fileno(), self._read_loaded)
 
-    def _hear(self) -> None:
-        """It speaks by itself once, when it has loaded; after that only its end is to be heard."""
-        assert self._run is not None  # noqa: S101 - for the type checker; watched only while it is there
+    def _read_loaded(self) -> None:
+        """Unasked, the template sends only LOADED, once; anything else is its end."""
+        assert self._current is not None  # noqa: S101 - for the type checker; watched only while it exists
         try:
-            self._loaded = self._run.forks.recv(MAX_ANSWER) == LOADED
+            self._loaded = self._current.requests.recv(MAX_REPLY) == LOADED
         except OSError:
             self._loaded = False
         if not self._loaded:
             self._give_up("ended")
 
-    def _fork(self, spec: ChildSpec, fds: Mapping[str, int]) -> Forked:
-        """Raises OSError; what was made then ends by itself when its pipes are closed, and is reaped."""
-        assert self._run is not None  # noqa: S101
+    def _fork(self, spec: ChildSpec, fds: Mapping[str, int]) -> ForkedProcess:
+        """Raises OSError. A half-made child then ends by itself, once its pipes are closed, and is reaped."""
+        assert self._current is not None  # noqa: S101
         request = {"name": spec.name, "module": spec.module, "folder": self._home, "fds": list(fds)}
         try:
-            socket.send_fds(self._run.forks, [json.dumps(request).encode()], list(fds.values()))
-            answer = self._run.forks.recv(MAX_ANSWER)
+            socket.send_fds(self._current.requests, [json.dumps(request).encode()], list(fds.values()))
+            reply = self._current.requests.recv(MAX_REPLY)
         except OSError:
-            answer = b""
-        if not answer:
-            self._left_behind = True
+            reply = b""
+        if not reply:
+            self._may_have_orphans = True
             self._give_up("does not answer")
             raise OSError(errno.EAGAIN, "the template does not answer")
-        return Forked(int(answer))
+        return ForkedProcess(int(reply))
 
-    def _give_up(self, why: str) -> None:
-        last = ""
-        if self._run:
+    def _give_up(self, reason: str) -> None:
+        output = ""
+        if self._current:
             with suppress(subprocess.TimeoutExpired):
-                self._run.popen.wait(LAST_WORDS_SECONDS)
-            last = self._run.last_words()
-        log.warning("template_lost", why="; ".join(filter(None, (why, last))), again_in=AGAIN_SECONDS)
-        self._not_before = time.monotonic() + AGAIN_SECONDS
-        self.drop()
+                self._current.popen.wait(FINAL_OUTPUT_SECONDS)
+            output = self._current.last_output_line()
+        self._retry_later("; ".join(filter(None, (reason, output))), time.monotonic())
+        self.kill()
+
+    def _retry_later(self, reason: str, now: float) -> None:
+        log.warning("template_lost", why=reason, again_in=RETRY_SECONDS)
+        self._retry_at = now + RETRY_SECONDS
 
 
 def _adopt_orphans() -> bool:
-    """Make this process the parent of what its descendants leave behind; whether the kernel does that."""
+    """Become the parent of orphaned descendants (prctl(2)); return whether the kernel agreed."""
     try:
-        import ctypes  # here, for it asks for memory that a hardened box may refuse
+        import ctypes  # imported here because it allocates memory that a hardened box may refuse
 
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (ImportError, OSError, MemoryError, AttributeError):

@@ -1,4 +1,4 @@
-"""The supervisor with real processes: small children that do as a file in the home tells them."""
+"""The supervisor with real processes: small children that a file in the home controls."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ child.report({"connections": 3})
 while True:
     select.select([child], [], [])
     for message in child.receive():
-        log.info("told", what=message["type"])
+        log.info("received", what=message["type"])
         if message["type"] == "drain":
             log.info("drained")
             sys.exit(0)
@@ -77,13 +77,13 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T | None], what: str) -> T:
-    """Poll until ``look`` returns something true."""
+    """Poll until ``look`` returns a true value, and return it."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"did not happen in {PATIENCE} s: {what}")
+    raise AssertionError(f"not seen within {PATIENCE} s: {what}")
 
 
 class Daemon:
@@ -143,8 +143,8 @@ class Daemon:
         try:
             self.ask(type="stop")
         except ChatdError:
-            noted = self.home / "run" / "children.json"
-            for child in json.loads(noted.read_text())["children"] if noted.exists() else []:
+            record = self.home / "run" / "children.json"
+            for child in json.loads(record.read_text())["children"] if record.exists() else []:
                 if (
                     not is_gone(child["pid"])
                     and str(self.home) in Path(f"/proc/{child['pid']}/cmdline").read_text()
@@ -153,7 +153,7 @@ class Daemon:
 
 
 def process_state(pid: int) -> str:
-    """The letter of proc(5); Z when there is no such process."""
+    """Return the state letter of proc(5); Z if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -161,7 +161,7 @@ def process_state(pid: int) -> str:
 
 
 def is_gone(pid: int) -> bool:
-    """Ended; a zombie counts, for the supervisor of a test is a child of the test."""
+    """Whether it has ended. A zombie counts: a test's supervisor is a child of the test itself."""
     return process_state(pid) in "ZX"
 
 
@@ -189,7 +189,7 @@ def test_starts_hub_first_and_stops_it_last(daemon: Daemon) -> None:
     assert daemon.start()["state"] == "running"
 
 
-def test_killed_child_is_replaced_and_connections_wait(daemon: Daemon) -> None:
+def test_killed_child_is_replaced_while_connections_wait(daemon: Daemon) -> None:
     status = daemon.start()
     for child in status["children"]:
         os.kill(child["pid"], signal.SIGKILL)
@@ -227,25 +227,28 @@ def test_final_exit_codes_are_not_retried(daemon: Daemon, code: int, error: str)
         daemon.start()
     assert caught.value.code == error
     assert daemon.child("hub")["restarts"] == 0
-    assert "hub is not started again" in (daemon.home / "run" / "console.log").read_text()
+    assert "hub will not be restarted" in (daemon.home / "run" / "console.log").read_text()
     assert ("worker-1", "serving") not in daemon.events()
 
 
-def test_a_full_disk_is_waited_for(daemon: Daemon) -> None:
+def test_full_disk_is_retried_for_ever(daemon: Daemon) -> None:
     old = daemon.start()["children"][0]["pid"]
     daemon.behave("hub", "exit 74")
     os.kill(old, signal.SIGKILL)
-    eventually(lambda: daemon.child("hub")["restarts"] >= MAX_BOOT_FAILURES, "more starts than a child gets")
+    eventually(
+        lambda: daemon.child("hub")["restarts"] >= MAX_BOOT_FAILURES,
+        "more restarts than a child that cannot boot gets",
+    )
     assert daemon.child("hub")["state"] != "fatal"
     daemon.behave("hub", "")
     daemon.replaced("hub", old)
 
 
-def test_reload_takes_a_good_file_and_refuses_a_bad_one(daemon: Daemon) -> None:
+def test_reload_applies_a_valid_file_and_refuses_an_invalid_one(daemon: Daemon) -> None:
     old = daemon.start()["children"][1]["pid"]
     daemon.configure(level="DEBUG")
     assert "applied" in daemon.ask(type="reload")
-    eventually(lambda: ("worker-1", "told") in daemon.events(), "reload told")
+    eventually(lambda: ("worker-1", "received") in daemon.events(), "reload received")
     (daemon.home / "config" / "settings.json").write_text('{"server": {"port": ')
     with pytest.raises(ChatdError, match=r"settings\.json") as caught:
         daemon.ask(type="reload")
@@ -260,7 +263,7 @@ def test_reload_takes_a_good_file_and_refuses_a_bad_one(daemon: Daemon) -> None:
     assert [record["field_level"] for record in served] == ["INFO", "DEBUG"]
 
 
-def test_rolling_restart_replaces_a_worker_the_hub_and_the_others(daemon: Daemon) -> None:
+def test_rolling_restart_replaces_a_worker_then_the_hub_then_the_others(daemon: Daemon) -> None:
     before = daemon.start()
     after = daemon.ask(type="restart", rolling=True)
     pids = [[child["pid"] for child in status["children"]] for status in (before, after)]
@@ -291,7 +294,7 @@ def test_second_start_is_refused(daemon: Daemon) -> None:
     assert caught.value.code == "E604"
 
 
-def test_taken_port_is_named(daemon: Daemon) -> None:
+def test_port_in_use_is_named(daemon: Daemon) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", daemon.port))
         other.listen()
@@ -300,7 +303,7 @@ def test_taken_port_is_named(daemon: Daemon) -> None:
     assert caught.value.code == "E605"
 
 
-def test_children_die_with_the_supervisor_and_a_stopped_one_by_the_next(daemon: Daemon) -> None:
+def test_children_die_with_the_supervisor_and_a_stopped_one_is_killed_by_the_next(daemon: Daemon) -> None:
     status = daemon.start()
     pids = [child["pid"] for child in status["children"]]
     os.kill(pids[2], signal.SIGSTOP)
@@ -313,7 +316,7 @@ def test_children_die_with_the_supervisor_and_a_stopped_one_by_the_next(daemon: 
     assert is_gone(pids[2])
 
 
-def test_terminated_supervisor_drains_and_leaves_nothing(daemon: Daemon) -> None:
+def test_terminated_supervisor_drains_and_leaves_no_process(daemon: Daemon) -> None:
     status = daemon.start()
     os.kill(status["pid"], signal.SIGTERM)
     for pid in (status["pid"], *(child["pid"] for child in status["children"])):
@@ -325,7 +328,7 @@ def test_terminated_supervisor_drains_and_leaves_nothing(daemon: Daemon) -> None
 @pytest.mark.parametrize(
     "line", [b"\n", b"nonsense\n", b"[1]\n", b"{}\n", b'{"type": 7}\n', b'{"type": "no"}\n', b"x" * 5_000_000]
 )
-def test_control_socket_survives_nonsense(daemon: Daemon, line: bytes) -> None:
+def test_control_socket_survives_invalid_requests(daemon: Daemon, line: bytes) -> None:
     daemon.start()
     with connect_unix(daemon.home / "run" / "control.sock", PATIENCE) as raw:
         try:
@@ -336,25 +339,30 @@ def test_control_socket_survives_nonsense(daemon: Daemon, line: bytes) -> None:
     assert daemon.ask(type="ping")
 
 
-def test_foreground_says_where_it_listens_and_ends_at_interrupt(daemon: Daemon) -> None:
+def test_foreground_prints_its_address_and_ends_on_interrupt(daemon: Daemon) -> None:
     daemon.configure(periods={"sample_seconds": 1, "stats_seconds": 1, "console_seconds": 1})
     command = (sys.executable, str(daemon.home / "driver.py"), "--home", str(daemon.home), "--foreground")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        greeting = next_line(process, "where it listens")
-        assert f"listens on 127.0.0.1:{daemon.port}, pid {process.pid}" in greeting
-        assert " running | box cpu " in next_line(process, "a line of figures")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 0
+        try:
+            while "listens on" not in (greeting := next_line(process, "the address")):
+                assert " starting | box cpu " in greeting
+            assert f"listens on 127.0.0.1:{daemon.port}, pid {process.pid}" in greeting
+            assert " running | box cpu " in next_line(process, "a line of stats")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
     stats = next(record for record in daemon.records() if record["event"] == "STATS")
     assert [entry["name"] for entry in stats["processes"]] == ["supervisor", "hub", "worker-1", "worker-2"]
     assert stats["processes"][0]["rss"] > 1_000_000
-    told = [
-        record["what"] for record in daemon.records() if record["event"] == "told" and record["proc"] == "hub"
+    assert "processes" in [
+        record["what"]
+        for record in daemon.records()
+        if (record["proc"], record["event"]) == ("hub", "received")
     ]
-    assert "processes" in told
 
 
-def test_hangup_reloads_and_logs_rotate(daemon: Daemon) -> None:
+def test_sighup_reloads_and_logs_rotate(daemon: Daemon) -> None:
     pid = daemon.start()["pid"]
     daemon.configure(max_bytes=SMALLEST_LOG, backups=1)
     os.kill(pid, signal.SIGHUP)
@@ -373,7 +381,7 @@ def test_children_get_a_clean_environment(daemon: Daemon, monkeypatch: pytest.Mo
     assert [record["environment"] for record in served] == [[None, None, "2"]] * 3
 
 
-def test_home_deeper_than_a_unix_address(tmp_path: Path) -> None:
+def test_home_path_longer_than_a_unix_address(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / ("deep" * 20) / ("deeper" * 10))
     try:
         assert daemon.start()["state"] == "running"

@@ -282,7 +282,7 @@ def test_a_malformed_record_ends_the_session_with_its_code(daemon: Daemon, mallo
     assert (bye["code"], bye["retry"]) == (code, False)
     if code == "E104":
         # The peer must not learn what was wrong; security.log says it.
-        assert bye["reason"] == "the envelope could not be opened"
+        assert bye["reason"] == "the envelope cannot be opened"
 
 
 def test_a_forged_record_of_any_length_up_to_64_ends_the_session(daemon: Daemon, mallory: Path) -> None:

@@ -1,4 +1,4 @@
-"""A child that tells what it is, then ends with the code it is told to; loaded by a template in tests."""
+"""A child for tests of the template: it describes itself, then ends with the requested exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chatd.child.supervised import Supervised
 
-# As of one that has been used before the fork.
+# The generator has been used before the fork.
 ssl.RAND_bytes(1)
 
 

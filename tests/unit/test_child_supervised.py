@@ -38,7 +38,7 @@ while True:
 
 
 class Parent:
-    """The supervisor's ends, by hand."""
+    """The supervisor's ends of channel, lifeline and log pipe."""
 
     def __init__(self) -> None:
         self.channel, theirs = socket.socketpair()
@@ -99,18 +99,18 @@ def test_child_gets_its_settings_answers_pings_and_drains(parent: Parent) -> Non
     ]
 
 
-def test_child_dies_by_its_lifeline_while_it_does_nothing(parent: Parent) -> None:
+def test_idle_child_ends_with_its_lifeline(parent: Parent) -> None:
     os.close(parent.lifeline)
     parent.lifeline = -1
     assert parent.process.wait(30) == 0
 
 
-def test_child_dies_when_its_channel_ends(parent: Parent) -> None:
+def test_child_ends_with_its_channel(parent: Parent) -> None:
     parent.channel.shutdown(socket.SHUT_RDWR)
     assert parent.process.wait(30) == 0
 
 
-def test_nobody_starts_a_child_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_started_by_hand_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "nonsense", "[]", '{"channel": 3}', '{"channel": "x", "lifeline": 4}'):
         monkeypatch.setenv(FDS_VARIABLE, value)
         with pytest.raises(ChatdError, match="E609"):
@@ -126,7 +126,7 @@ def pair() -> Iterator[tuple[JsonChannel, socket.socket]]:
         yield JsonChannel(ours), theirs
 
 
-def test_channel_takes_lines_in_any_pieces(pair: tuple[JsonChannel, socket.socket]) -> None:
+def test_channel_reassembles_lines(pair: tuple[JsonChannel, socket.socket]) -> None:
     channel, peer = pair
     got = []
     for byte in b'{"type":"a"}\n{"type":"b","n":1}\n':
@@ -137,23 +137,23 @@ def test_channel_takes_lines_in_any_pieces(pair: tuple[JsonChannel, socket.socke
 
 
 @pytest.mark.parametrize("line", [b"\n", b"[]\n", b"{}\n", b'{"type":1}\n', b"\xff\n", b"[" * 60_000 + b"\n"])
-def test_channel_ends_at_what_is_no_message(pair: tuple[JsonChannel, socket.socket], line: bytes) -> None:
+def test_channel_closes_on_an_invalid_message(pair: tuple[JsonChannel, socket.socket], line: bytes) -> None:
     channel, peer = pair
     peer.sendall(line)
     with pytest.raises(ChannelClosedError):
         channel.receive()
 
 
-def test_channel_bounds_what_waits(pair: tuple[JsonChannel, socket.socket]) -> None:
+def test_channel_bounds_its_queue(pair: tuple[JsonChannel, socket.socket]) -> None:
     channel, peer = pair
     with pytest.raises(ValueError, match="over the channel"):
         channel.send({"type": "x", "text": "x" * MAX_LINE})
     big: dict[str, object] = {"type": "x", "text": "x" * (MAX_LINE - 100)}
-    taken = 0
+    queued = 0
     while channel.send(big):
-        taken += 1
+        queued += 1
     assert channel.dropped == 1
-    assert taken * MAX_LINE < MAX_QUEUED + 4 * MAX_LINE
+    assert queued * MAX_LINE < MAX_QUEUED + 4 * MAX_LINE
     received = 0
     while channel.wants_write:
         received += len(peer.recv(1_000_000))
@@ -165,7 +165,7 @@ def test_channel_bounds_what_waits(pair: tuple[JsonChannel, socket.socket]) -> N
         channel.receive()
 
 
-def test_full_backlog_is_waited_for_and_then_is_a_timeout(tmp_path: Path) -> None:
+def test_full_backlog_is_retried_until_the_timeout(tmp_path: Path) -> None:
     with listen_unix(tmp_path / "s", 0) as listener, connect_unix(tmp_path / "s", 30):
         with pytest.raises(TimeoutError):
             connect_unix(tmp_path / "s", 0.05)
@@ -179,7 +179,7 @@ def test_unix_sockets_at_paths_of_any_length(tmp_path: Path, length: int) -> Non
     while len(str(deep / "s")) < length:
         deep /= "d" * min(50, max(1, length - len(str(deep / "s")) - 1))
     deep.mkdir(parents=True, exist_ok=True)
-    for _ in range(2):  # the second replaces what the first left
+    for _ in range(2):  # the second replaces the first one's socket
         with listen_unix(deep / "s", 1) as listener, connect_unix(deep / "s", 30) as client:
             assert (deep / "s").stat().st_mode & 0o777 == 0o600
             accepted, _ = listener.accept()

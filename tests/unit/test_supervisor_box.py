@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar, cast
 
 import pytest
 
@@ -19,12 +21,14 @@ from chatd.child.unix_socket import connect_unix
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.logfiles import LogFiles
-from chatd.supervisor.control import MAX_CLIENTS, SOCKET, ControlServer, Reply, answer, ask, refusal
+from chatd.supervisor.child import Child
+from chatd.supervisor.control import MAX_CLIENTS, SOCKET, ControlServer, Reply, ask, error_reply, ok_reply
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
-from chatd.supervisor.monitor import Every, Monitor
-from chatd.supervisor.pid_lock import CHILDREN_FILE, PidLock, kill_leftovers, remember_children
-from chatd.supervisor.process import ChildSpec, RealProcess
-from chatd.supervisor.signal_selector import Loop
+from chatd.supervisor.monitor import PeriodicTimer, ProcessMonitor
+from chatd.supervisor.pid_lock import CHILDREN_FILE, PidLock, kill_leftovers, record_children
+from chatd.supervisor.process import ChildProcess, ChildSpec
+from chatd.supervisor.signal_selector import SignalSelector
+from chatd.supervisor.states import ChildState
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
 
@@ -49,23 +53,23 @@ def stopped() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_leftover_is_killed_even_when_stopped(tmp_path: Path, stopped: subprocess.Popen[bytes]) -> None:
-    remember_children(tmp_path, {"worker-1": stopped.pid})
+def test_leftover_is_killed_even_if_stopped(tmp_path: Path, stopped: subprocess.Popen[bytes]) -> None:
+    record_children(tmp_path, {"worker-1": stopped.pid})
     assert kill_leftovers(tmp_path) == [stopped.pid]
     assert stopped.wait(30) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("change", ["started", "boot"])
-def test_another_process_of_that_number_is_left_alone(
+def test_another_process_with_the_same_pid_is_left_alone(
     tmp_path: Path, stopped: subprocess.Popen[bytes], change: str
 ) -> None:
-    remember_children(tmp_path, {"worker-1": stopped.pid})
-    noted = json.loads((tmp_path / CHILDREN_FILE).read_text())
+    record_children(tmp_path, {"worker-1": stopped.pid})
+    record = json.loads((tmp_path / CHILDREN_FILE).read_text())
     if change == "boot":
-        noted["boot"] = "another"
+        record["boot"] = "another"
     else:
-        noted["children"][0]["started"] += 1
-    (tmp_path / CHILDREN_FILE).write_text(json.dumps(noted))
+        record["children"][0]["started"] += 1
+    (tmp_path / CHILDREN_FILE).write_text(json.dumps(record))
     assert kill_leftovers(tmp_path) == []
     assert stopped.poll() is None
 
@@ -73,7 +77,7 @@ def test_another_process_of_that_number_is_left_alone(
 @pytest.mark.parametrize(
     "text", [None, "", "nonsense", "[]", "{}", '{"boot": 1}', '{"boot": "", "children": [{}]}']
 )
-def test_notes_that_make_no_sense_are_ignored(tmp_path: Path, text: str | None) -> None:
+def test_invalid_record_of_children_is_ignored(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / CHILDREN_FILE).write_text(text)
     assert kill_leftovers(tmp_path) == []
@@ -96,7 +100,7 @@ def test_listeners(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
+def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
     name = f"@chatd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.settimeout(30)
@@ -123,76 +127,101 @@ def test_watchdog(
     assert watchdog_seconds() == seconds
 
 
-def test_every_keeps_its_period_and_does_not_catch_up() -> None:
-    every = Every(100.0)
-    assert [every.due(at, 5.0) for at in (104.9, 105.1, 109.9, 110.0)] == [False, True, False, True]
-    assert [every.due(at, 5.0) for at in (200.0, 200.1, 204.9, 205.0)] == [True, False, False, True]
+def test_periodic_timer_does_not_drift_and_skips_missed_periods() -> None:
+    timer = PeriodicTimer(100.0)
+    assert [timer.due(at, 5.0) for at in (104.9, 105.1, 109.9, 110.0)] == [False, True, False, True]
+    assert [timer.due(at, 5.0) for at in (200.0, 200.1, 204.9, 205.0)] == [True, False, False, True]
 
 
-def test_monitor_measures_this_process() -> None:
-    monitor = Monitor()
-    monitor.sample([], 0.0)
-    usage = monitor.usage("supervisor", os.getpid())
-    assert isinstance(usage["rss"], int)
-    assert usage["rss"] > 1_000_000
-    assert monitor.usage("supervisor", 1) == {}
-    assert monitor.usage("hub", None) == {}
-    line = monitor.console_line("running")
-    assert "running | box cpu " in line
+class FakeHub:
+    """A running hub with the pid of this process."""
+
+    spec = ChildSpec("hub", "hub", ("true",))
+    state = ChildState.RUNNING
+    is_up = True
+    pid = os.getpid()
+    restarts = 0
+    reason = ""
+    exit_code = None
+    last_report: ClassVar[dict[str, object]] = {"writable": True}
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, object]] = []
+        self.send = self.sent.append
+
+    def uptime(self, now: float) -> float:
+        return 1.0
+
+
+def test_monitor_measures_prints_and_tells_the_hub(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = FakeHub()
+    hub = cast("Child", fake)
+    monitor = ProcessMonitor([hub])
+    now = time.monotonic() + 3600
+    monitor.update(now, Settings().monitor, "running", console=True)
+    line = capsys.readouterr().out
+    assert " running | box cpu " in line
     assert "| supervisor " in line
-    assert json.dumps(monitor.message()).startswith('{"type": "processes"')
+    (message,) = fake.sent
+    assert json.dumps(message).startswith('{"type": "processes"')
+    own, measured = cast("list[dict[str, int]]", message["processes"])
+    assert own["pid"] == os.getpid()
+    assert own["rss"] > 1_000_000
+    assert monitor.status(hub, now)["rss"] == measured["rss"]
+    fake.pid = 1  # another run
+    assert monitor.status(hub, now)["rss"] is None
 
 
-def test_loop_collects_signals_and_survives_a_watch_that_ends_another() -> None:
+def test_selector_collects_signals_and_lets_one_callback_unwatch_another() -> None:
     before = signal.getsignal(signal.SIGHUP)  # ignored, under nohup
-    loop = Loop()
+    selector = SignalSelector()
     called: list[str] = []
     pairs = {name: socket.socketpair() for name in ("a", "b")}
 
-    def end_other(name: str) -> Callable[[], None]:
+    def unwatch_all(name: str) -> Callable[[], None]:
         def callback() -> None:
             called.append(name)
             for ours, _ in pairs.values():
-                loop.unwatch(ours.fileno())
+                selector.unwatch(ours.fileno())
 
         return callback
 
     try:
         for name, (ours, theirs) in pairs.items():
             theirs.send(b"x")
-            loop.watch(ours.fileno(), end_other(name))
+            selector.watch(ours.fileno(), unwatch_all(name))
         os.kill(os.getpid(), signal.SIGHUP)
         signals: list[int] = []
         while not signals or not called:
-            signals += loop.wait(30.0)
+            signals += selector.wait(30.0)
         assert signals == [signal.SIGHUP]
         assert len(called) == 1
     finally:
-        loop.close()
+        selector.close()
         for pair in pairs.values():
             for end in pair:
                 end.close()
     assert signal.getsignal(signal.SIGHUP) == before
 
 
-def test_program_that_is_missing_leaks_nothing(tmp_path: Path) -> None:
+def test_missing_program_leaks_no_descriptor(tmp_path: Path) -> None:
     files = LogFiles(tmp_path, Settings().logging)
     spec = ChildSpec("hub", "hub", ("/nonexistent/program",))
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call, so one descriptor of its own
     with pytest.raises(FileNotFoundError):
-        RealProcess(spec, tmp_path, {}, files, lambda fd, callback: None, lambda fd: None)
+        ChildProcess(spec, tmp_path, {}, files, lambda fd, callback: None, lambda fd: None)
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 class Server:
-    """A control server in a thread of its own; ``stop`` ends the thread."""
+    """A control server in its own thread."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         make_run_directory(home)
         self._selector = selectors.DefaultSelector()
         self._ended = threading.Event()
-        self.later: list[Reply] = []
+        self.unanswered: list[Reply] = []
         self.control = ControlServer(home / SOCKET, self._handle, self._watch, self._unwatch)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -200,7 +229,7 @@ class Server:
     def stop(self) -> None:
         self._ended.set()
         self._thread.join()
-        self.control.refuse_more()
+        self.control.stop_listening()
         self.control.close()
         self._selector.close()
 
@@ -208,7 +237,7 @@ class Server:
         while not self._ended.is_set():
             for key, _ in self._selector.select(0.02):
                 key.data()
-            self.control.tick(0.0)
+            self.control.update(0.0)
 
     def _watch(self, fd: int, callback: Callable[[], None]) -> None:
         self._selector.register(fd, selectors.EVENT_READ, callback)
@@ -218,16 +247,16 @@ class Server:
 
     def _handle(self, request: dict[str, object], reply: Reply) -> None:
         if request["type"] == "never":
-            self.later.append(reply)
+            self.unanswered.append(reply)
         elif request["type"] == "big":
-            reply(answer(text="x" * 900_000))
+            reply(ok_reply(text="x" * 900_000))
         elif request["type"] == "too big":
-            reply(answer(text="x" * MAX_LINE))
+            reply(ok_reply(text="x" * MAX_LINE))
         elif request["type"] == "no":
-            reply(refusal(ChatdError("E600", "line one\nline two", "do this")))
+            reply(error_reply(ChatdError("E600", "line one\nline two", "do this")))
         else:
-            reply(answer(echo=request))
-            reply(answer(echo="twice"))
+            reply(ok_reply(echo=request))
+            reply(ok_reply(echo="twice"))
 
 
 @pytest.fixture
@@ -237,7 +266,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_control_answers_and_refuses(server: Server) -> None:
+def test_control_replies_with_results_and_errors(server: Server) -> None:
     assert ask(server.home, {"type": "hello", "n": 1}, 30) == {"echo": {"type": "hello", "n": 1}}
     assert ask(server.home, {"type": "big"}, 30) == {"text": "x" * 900_000}
     with pytest.raises(ChatdError, match="E101"):
@@ -251,18 +280,18 @@ def test_control_answers_and_refuses(server: Server) -> None:
     )
 
 
-def test_control_does_not_wait_for_ever(server: Server) -> None:
+def test_ask_times_out(server: Server) -> None:
     with pytest.raises(ChatdError, match="E611"):
         ask(server.home, {"type": "never"}, 0.05)
 
 
-def test_control_serves_although_many_hold_on(server: Server) -> None:
+def test_control_serves_despite_many_idle_clients(server: Server) -> None:
     held = [connect_unix(server.home / SOCKET, 30) for _ in range(MAX_CLIENTS + 5)]
     assert ask(server.home, {"type": "hello"}, 30)
     for sock in held:
         sock.close()
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_ask_without_a_supervisor(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E603"):
         ask(tmp_path, {"type": "status"}, 30)

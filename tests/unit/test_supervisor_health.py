@@ -1,4 +1,4 @@
-"""The rules of supervision with a clock, a random and processes of the test's own."""
+"""The rules of supervision, with a fake clock, fake randomness and fake processes."""
 
 from __future__ import annotations
 
@@ -10,56 +10,55 @@ import pytest
 
 from chatd.errors import ChatdError
 from chatd.supervisor import operations
-from chatd.supervisor.child import DRAIN_SECONDS, TERM_SECONDS, Child, Tools
+from chatd.supervisor.child import DRAIN_SECONDS, TERM_SECONDS, Child, ChildHooks
 from chatd.supervisor.health import (
     BOOT_SECONDS,
     DUMP_SECONDS,
     LONGEST_DELAY,
     MAX_BOOT_FAILURES,
-    Backoff,
     Heartbeat,
+    RestartPolicy,
     Verdict,
     describe_exit,
 )
-from chatd.supervisor.process import ChildSpec, Process
-from chatd.supervisor.states import ALIVE, DOWN, TRANSITIONS, Event, State, follow
+from chatd.supervisor.process import ChildRun, ChildSpec
+from chatd.supervisor.states import TRANSITIONS, ChildEvent, ChildState, next_state
 
 
-def test_every_state_is_reached_and_left_and_nothing_else_happens() -> None:
-    assert {state for state, _ in TRANSITIONS} == set(State) == set(TRANSITIONS.values())
-    assert {event for _, event in TRANSITIONS} == set(Event)
-    assert not ALIVE & DOWN
-    for state in State:
-        for event in Event:
+def test_every_state_can_be_entered_and_left_and_other_events_raise() -> None:
+    assert {state for state, _ in TRANSITIONS} == set(ChildState) == set(TRANSITIONS.values())
+    assert {event for _, event in TRANSITIONS} == set(ChildEvent)
+    for state in ChildState:
+        for event in ChildEvent:
             if (state, event) not in TRANSITIONS:
                 with pytest.raises(KeyError):
-                    follow(state, event)
+                    next_state(state, event)
 
 
 @pytest.mark.parametrize(("random", "factor"), [(0.0, 0.5), (1.0, 1.0)])
-def test_backoff_doubles_to_its_limit_and_forgives(random: float, factor: float) -> None:
-    backoff = Backoff(lambda: random)
-    delays = [backoff.delay(0.0) for _ in range(12)]
+def test_backoff_doubles_to_its_limit_and_recovers(random: float, factor: float) -> None:
+    policy = RestartPolicy(lambda: random)
+    delays = [policy.delay(0.0) for _ in range(12)]
     assert delays[:4] == [pytest.approx(factor * seconds) for seconds in (0.05, 0.1, 0.2, 0.4)]
     assert delays[-1] == factor * LONGEST_DELAY
-    assert backoff.delay(60.0) == 0.0
-    assert backoff.delay(0.9) == pytest.approx(factor * 0.1)
-    assert backoff.delay(2.0) == pytest.approx(factor * 0.05)
-    assert backoff.delay(4.9) == pytest.approx(factor * 0.05)
-    assert backoff.delay(5.0) == 0.0
+    assert policy.delay(60.0) == 0.0
+    assert policy.delay(0.9) == pytest.approx(factor * 0.1)
+    assert policy.delay(2.0) == pytest.approx(factor * 0.05)
+    assert policy.delay(4.9) == pytest.approx(factor * 0.05)
+    assert policy.delay(5.0) == 0.0
 
 
 def test_heartbeat() -> None:
-    heart = Heartbeat(100.0)
-    assert [heart.ping_due(at, 5.0) for at in (100.9, 101.0, 101.5, 102.1)] == [False, True, False, True]
-    assert [heart.ping_due(at, 0.5) for at in (102.2, 102.3)] == [False, True]
-    assert heart.judge(104.9, 5.0) is Verdict.FINE
-    heart.heard(104.9)
-    heart.forgive(10.0)
-    assert heart.judge(119.8, 5.0) is Verdict.FINE
-    assert heart.judge(119.9, 5.0) is Verdict.ABORT
-    assert heart.judge(119.9 + DUMP_SECONDS / 2, 5.0) is Verdict.FINE
-    assert heart.judge(119.9 + DUMP_SECONDS, 5.0) is Verdict.KILL
+    heartbeat = Heartbeat(100.0)
+    assert [heartbeat.ping_due(at, 5.0) for at in (100.9, 101.0, 101.5, 102.1)] == [False, True, False, True]
+    assert [heartbeat.ping_due(at, 0.5) for at in (102.2, 102.3)] == [False, True]
+    assert heartbeat.judge(104.9, 5.0) is Verdict.FINE
+    heartbeat.heard(104.9)
+    heartbeat.extend(10.0)
+    assert heartbeat.judge(119.8, 5.0) is Verdict.FINE
+    assert heartbeat.judge(119.9, 5.0) is Verdict.ABORT
+    assert heartbeat.judge(119.9 + DUMP_SECONDS / 2, 5.0) is Verdict.FINE
+    assert heartbeat.judge(119.9 + DUMP_SECONDS, 5.0) is Verdict.KILL
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_heartbeat() -> None:
         (-99, "killed by signal 99"),
     ],
 )
-def test_exit_codes_in_words(code: int, words: str) -> None:
+def test_describe_exit(code: int, words: str) -> None:
     assert describe_exit(code).startswith(words)
 
 
@@ -106,20 +105,20 @@ class FakeProcess:
 
 
 class Bench:
-    """One child, driven by hand."""
+    """A child with fake processes and a fake clock."""
 
     def __init__(self, kind: str = "worker", name: str = "worker-1") -> None:
         self.runs: list[FakeProcess] = []
-        self.alarms: list[str] = []
+        self.alerts: list[str] = []
         self.now = 1000.0
-        self.cannot_spawn = False
-        tools = Tools(
-            self.spawn, lambda: {"a": 1}, lambda: 5.0, self.alarms.append, "/home", random=lambda: 1.0
+        self.spawn_fails = False
+        hooks = ChildHooks(
+            self.spawn, lambda: {"a": 1}, lambda: 5.0, self.alerts.append, "/home", random=lambda: 1.0
         )
-        self.child = Child(ChildSpec(name, kind, ("true",)), tools)
+        self.child = Child(ChildSpec(name, kind, ("true",)), hooks)
 
-    def spawn(self, spec: ChildSpec) -> Process:
-        if self.cannot_spawn:
+    def spawn(self, spec: ChildSpec) -> ChildRun:
+        if self.spawn_fails:
             raise OSError(2, "No such file")
         self.runs.append(FakeProcess())
         return self.runs[-1]
@@ -128,23 +127,23 @@ class Bench:
     def run(self) -> FakeProcess:
         return self.runs[-1]
 
-    def tick(self, seconds: float = 0.0) -> State:
+    def tick(self, seconds: float = 0.0) -> ChildState:
         self.now += seconds
-        self.child.tick(self.now)
+        self.child.update(self.now)
         return self.child.state
 
     def up(self) -> None:
         self.child.wanted = True
         self.tick()
         self.run.arrived.append({"type": "ready"})
-        assert self.tick() is State.RUNNING
+        assert self.tick() is ChildState.RUNNING
 
-    def exits(self, code: int) -> State:
+    def exits(self, code: int) -> ChildState:
         self.run.code = code
         return self.tick()
 
 
-def test_first_line_is_the_settings() -> None:
+def test_first_message_is_the_settings() -> None:
     bench = Bench()
     bench.up()
     assert bench.run.sent[0] == {
@@ -155,13 +154,13 @@ def test_first_line_is_the_settings() -> None:
     }
 
 
-def test_killed_child_is_back_after_the_shortest_delay() -> None:
+def test_killed_child_is_restarted_after_the_shortest_delay() -> None:
     bench = Bench()
     bench.up()
-    assert bench.exits(-9) is State.BACKOFF
-    assert bench.child.start_due() == pytest.approx(bench.now + 0.05)
-    assert bench.tick(0.04) is State.BACKOFF
-    assert bench.tick(0.02) is State.STARTING
+    assert bench.exits(-9) is ChildState.BACKOFF
+    assert bench.child.restart_due() == pytest.approx(bench.now + 0.05)
+    assert bench.tick(0.04) is ChildState.BACKOFF
+    assert bench.tick(0.02) is ChildState.STARTING
     assert (len(bench.runs), bench.child.restarts) == (2, 1)
 
 
@@ -176,72 +175,72 @@ def boot_failures(bench: Bench, code: int, times: int) -> None:
 @pytest.mark.parametrize(
     ("code", "times", "state"),
     [
-        (1, MAX_BOOT_FAILURES - 1, State.STARTING),
-        (1, MAX_BOOT_FAILURES, State.FATAL),
-        (0, MAX_BOOT_FAILURES, State.FATAL),
-        (-11, MAX_BOOT_FAILURES, State.FATAL),
-        (-9, 2 * MAX_BOOT_FAILURES, State.STARTING),
-        (65, 1, State.FATAL),
-        (78, 1, State.FATAL),
+        (1, MAX_BOOT_FAILURES - 1, ChildState.STARTING),
+        (1, MAX_BOOT_FAILURES, ChildState.FATAL),
+        (0, MAX_BOOT_FAILURES, ChildState.FATAL),
+        (-11, MAX_BOOT_FAILURES, ChildState.FATAL),
+        (-9, 2 * MAX_BOOT_FAILURES, ChildState.STARTING),
+        (65, 1, ChildState.FATAL),
+        (78, 1, ChildState.FATAL),
     ],
 )
-def test_child_that_cannot_boot(code: int, times: int, state: State) -> None:
+def test_child_that_cannot_boot_is_given_up(code: int, times: int, state: ChildState) -> None:
     bench = Bench()
     boot_failures(bench, code, times)
     assert bench.child.state is state
-    if state is State.FATAL:
-        assert "ImportError" in bench.child.why or code == 0
-        assert "worker-1" in bench.alarms[0]
+    if state is ChildState.FATAL:
+        assert "ImportError" in bench.child.reason or code == 0
+        assert "worker-1" in bench.alerts[0]
         with pytest.raises(ChatdError) as caught:
             bench.child.require_up()
         assert caught.value.code == ("E610" if code == 65 else "E609")
         bench.child.reset()
-        assert bench.tick() is State.STARTING
+        assert bench.tick() is ChildState.STARTING
 
 
-def test_program_that_is_missing() -> None:
+def test_missing_program_is_given_up() -> None:
     bench = Bench()
-    bench.cannot_spawn = True
+    bench.spawn_fails = True
     bench.child.wanted = True
     for _ in range(MAX_BOOT_FAILURES):
         bench.tick(LONGEST_DELAY)
-    assert bench.child.state is State.FATAL
-    assert "No such file" in bench.child.why
+    assert bench.child.state is ChildState.FATAL
+    assert "No such file" in bench.child.reason
 
 
-def test_being_ready_once_clears_the_boot_failures() -> None:
+def test_becoming_ready_clears_the_boot_failures() -> None:
     bench = Bench()
     boot_failures(bench, 1, MAX_BOOT_FAILURES - 1)
     bench.run.arrived.append({"type": "ready"})
     bench.tick()
     boot_failures(bench, 1, 2)
-    assert bench.child.state is State.STARTING
+    assert bench.child.state is ChildState.STARTING
 
 
-@pytest.mark.parametrize(("ready", "patience"), [(True, 5.0), (False, BOOT_SECONDS)])
-def test_silent_child_is_dumped_then_killed(ready: bool, patience: float) -> None:
+@pytest.mark.parametrize(("ready", "timeout"), [(True, 5.0), (False, BOOT_SECONDS)])
+def test_silent_child_is_aborted_then_killed(ready: bool, timeout: float) -> None:
     bench = Bench()
     bench.child.wanted = True
     bench.tick()
     if ready:
         bench.up()
-    bench.tick(patience - 0.1)
+    bench.tick(timeout - 0.1)
     assert {"type": "ping", "n": int(bench.now)} in bench.run.sent
     assert bench.run.signals == []
     bench.tick(0.2)
     bench.tick(DUMP_SECONDS)
     assert bench.run.signals == [signal.SIGABRT, signal.SIGKILL]
     bench.exits(-9)
-    assert bench.child.why.startswith(f"no answer for {patience:g} s; killed by SIGKILL")
+    assert bench.child.reason.startswith(f"no answer for {timeout:g} s; killed by SIGKILL")
 
 
-def test_child_that_answers_lives() -> None:
+def test_child_that_answers_is_left_alone() -> None:
     bench = Bench()
     bench.up()
     for _ in range(20):
         bench.run.arrived.append({"type": "pong"})
         bench.tick(1.0)
-    bench.child.forgive(60.0)
+    bench.child.extend_heartbeat(60.0)
     bench.tick(60.0)
     assert bench.run.signals == []
 
@@ -250,7 +249,7 @@ def test_drain_then_term_then_kill() -> None:
     bench = Bench()
     bench.up()
     bench.child.wanted = False
-    assert bench.tick() is State.STOPPING
+    assert bench.tick() is ChildState.STOPPING
     assert bench.run.sent[-1] == {"type": "drain"}
     bench.tick(DRAIN_SECONDS - 0.1)
     assert bench.run.signals == []
@@ -258,11 +257,13 @@ def test_drain_then_term_then_kill() -> None:
     assert bench.run.signals == [signal.SIGTERM]
     bench.tick(TERM_SECONDS)
     assert bench.run.signals == [signal.SIGTERM, signal.SIGKILL]
-    assert bench.exits(-9) is State.STOPPED
+    assert bench.exits(-9) is ChildState.STOPPED
 
 
-@pytest.mark.parametrize(("code", "state"), [(0, State.STOPPED), (1, State.STOPPED), (65, State.FATAL)])
-def test_end_of_a_stop(code: int, state: State) -> None:
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, ChildState.STOPPED), (1, ChildState.STOPPED), (65, ChildState.FATAL)]
+)
+def test_exit_code_after_a_stop(code: int, state: ChildState) -> None:
     bench = Bench()
     bench.up()
     bench.child.wanted = False
@@ -281,16 +282,16 @@ def test_starting_child_is_stopped_at_once() -> None:
     assert bench.run.signals == [signal.SIGTERM]
 
 
-def test_waiting_child_is_just_not_started() -> None:
+def test_child_in_backoff_is_not_restarted_after_a_stop() -> None:
     bench = Bench()
     bench.up()
     bench.exits(1)
     bench.child.wanted = False
-    assert bench.tick(60.0) is State.STOPPED
-    assert bench.child.start_due() is None
+    assert bench.tick(60.0) is ChildState.STOPPED
+    assert bench.child.restart_due() is None
 
 
-def test_operations_go_in_order() -> None:
+def test_operations_keep_their_order() -> None:
     benches = [Bench("hub", "hub"), Bench(), Bench(name="worker-2")]
     children = [bench.child for bench in benches]
     log: list[str] = []
@@ -305,11 +306,11 @@ def test_operations_go_in_order() -> None:
                 before = bench.child.state
                 if bench.tick(0.01) is not before:
                     log.append(f"{bench.child.spec.name} {bench.child.state.value}")
-                if bench.child.state is State.STARTING:
+                if bench.child.state is ChildState.STARTING:
                     bench.run.arrived.append({"type": "ready"})
-                elif bench.child.state is State.STOPPING:
+                elif bench.child.state is ChildState.STOPPING:
                     bench.run.code = 0
-        raise AssertionError("does not end")
+        raise AssertionError("the operation does not end")
 
     drive(operations.start(children))
     assert log[:3] == ["hub starting", "hub running", "worker-1 starting"]
@@ -326,7 +327,7 @@ def test_operations_go_in_order() -> None:
     assert all(child.is_down for child in children)
 
 
-def test_start_tells_who_cannot_come_up() -> None:
+def test_start_names_the_child_that_cannot_start() -> None:
     bench = Bench("hub", "hub")
     operation = operations.start([bench.child])
     next(operation)

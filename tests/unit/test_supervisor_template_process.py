@@ -1,4 +1,4 @@
-"""The template: children it makes are the supervisor's own; without it they start the ordinary way."""
+"""The template: its children belong to the supervisor; without it they start by their command lines."""
 
 from __future__ import annotations
 
@@ -16,59 +16,61 @@ import pytest
 from chatd.config.schema import Settings
 from chatd.logs.logfiles import LogFiles
 from chatd.supervisor import template_process as module
-from chatd.supervisor.launch import Launched, launch
-from chatd.supervisor.process import ChildSpec, RealProcess
-from chatd.supervisor.signal_selector import Loop
-from chatd.supervisor.template_process import AGAIN_SECONDS, LOAD_SECONDS, Template
+from chatd.supervisor.launch import LaunchedTemplate, launch
+from chatd.supervisor.process import ChildProcess, ChildSpec
+from chatd.supervisor.signal_selector import SignalSelector
+from chatd.supervisor.template_process import LOAD_SECONDS, RETRY_SECONDS, TemplateProcess
 from tests.support.daemon import wait_until
 
 CHILD = "tests.support.forked_child"
 SPEC = ChildSpec("worker-1", "worker", (sys.executable, "-m", CHILD), (), CHILD)
 OTHER = ChildSpec("other", "other", ("true",))
-NOT_THERE = ChildSpec("worker-1", "worker", ("true",), (), "tests.support.there_is_none")
+MISSING = ChildSpec("worker-1", "worker", ("true",), (), "tests.support.there_is_none")
 WAIT = 30.0
 
 
 class Bench:
-    """A template with real processes in the place of an arbiter."""
+    """A template with real processes and no supervisor around it."""
 
-    def __init__(self, home: Path, spec: ChildSpec = SPEC, launched: Launched | None = None) -> None:
+    def __init__(self, home: Path, spec: ChildSpec = SPEC, launched: LaunchedTemplate | None = None) -> None:
         self.home = home
         self.spec = spec
-        self.loop = Loop()
+        self.selector = SignalSelector()
         self.files = LogFiles(home, Settings().logging)
-        self.template = Template(home, [spec, OTHER], self.loop.watch, self.loop.unwatch, launched)
+        self.template = TemplateProcess(
+            home, [spec, OTHER], self.selector.watch, self.selector.unwatch, launched
+        )
         self.now = time.monotonic()
 
     def tick(self, seconds: float = 0.0, *, wanted: bool = True) -> None:
         self.now += seconds
-        self.template.tick(self.now, wanted=wanted)
+        self.template.update(self.now, wanted=wanted)
 
     def load(self) -> None:
         self.tick()
         while self.template.loading:
-            self.loop.wait(WAIT)
+            self.selector.wait(WAIT)
 
-    def fork(self) -> RealProcess:
+    def fork(self) -> ChildProcess:
         start = self.template.starter(self.spec)
         assert start is not None
-        watch, unwatch = self.loop.watch, self.loop.unwatch
-        return RealProcess(self.spec, self.home, {}, self.files, watch, unwatch, start)
+        watch, unwatch = self.selector.watch, self.selector.unwatch
+        return ChildProcess(self.spec, self.home, {}, self.files, watch, unwatch, start)
 
     @property
     def pid(self) -> int:
-        """Of the template; 0 without one."""
+        """The template's pid; 0 without one."""
         return self.template.pids().get("template", 0)
 
-    def told(self, process: RealProcess) -> dict[str, object]:
-        """What the child says of itself."""
+    def receive_from(self, process: ChildProcess) -> dict[str, object]:
+        """Return the child's first message, its description of itself."""
         while not (messages := process.receive()):
-            self.loop.wait(WAIT)
+            self.selector.wait(WAIT)
         return messages[0]
 
-    def end(self, process: RealProcess) -> int:
+    def end(self, process: ChildProcess) -> int:
         while (code := process.poll()) is None:
-            self.loop.wait(0.05)
+            self.selector.wait(0.05)
         process.close()
         return code
 
@@ -80,16 +82,16 @@ Make = Callable[..., Bench]
 def make(tmp_path: Path) -> Iterator[Make]:
     benches: list[Bench] = []
 
-    def one(spec: ChildSpec = SPEC, launched: Launched | None = None) -> Bench:
+    def make_bench(spec: ChildSpec = SPEC, launched: LaunchedTemplate | None = None) -> Bench:
         benches.append(Bench(tmp_path, spec, launched))
         return benches[-1]
 
-    yield one
+    yield make_bench
     for bench in benches:
         bench.template.close()
-        bench.loop.close()
+        bench.selector.close()
         bench.files.close()
-    # This process would keep the orphans of other tests as zombies.
+    # As a subreaper, this process would keep the orphans of other tests as zombies.
     ctypes.CDLL(None).prctl(module.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
@@ -98,20 +100,20 @@ def bench(make: Make) -> Bench:
     return make()
 
 
-def test_what_it_makes_is_a_child_as_any_other(bench: Bench) -> None:
+def test_forked_child_equals_one_started_by_command(bench: Bench) -> None:
     bench.load()
     first, second = bench.fork(), bench.fork()
     randoms = set()
     for process in (first, second):
         process.send({"type": "settings", "name": "worker-1", "home": "", "settings": {}})
-        told = bench.told(process)
-        randoms |= {told["random"], told["key"]}
-        assert told["pid"] == process.pid
-        assert told["parent"] == os.getpid()
-        assert told["group"] == told["session"] == process.pid
-        assert told["threads"] == 2  # its own and the lifeline's
-        assert told["folder"] == str(bench.home)
-        assert told["comm"] == "chatd-worker-1"
+        child = bench.receive_from(process)
+        randoms |= {child["random"], child["key"]}
+        assert child["pid"] == process.pid
+        assert child["parent"] == os.getpid()
+        assert child["group"] == child["session"] == process.pid
+        assert child["threads"] == 2  # its own and the lifeline's
+        assert child["folder"] == str(bench.home)
+        assert child["comm"] == "chatd-worker-1"
         assert process.pid != bench.pid
     assert len(randoms) == 4
     first.send({"type": "end", "code": 65})
@@ -120,22 +122,22 @@ def test_what_it_makes_is_a_child_as_any_other(bench: Bench) -> None:
     assert bench.end(second) == -signal.SIGKILL
 
 
-def test_its_children_hold_nothing_but_their_own(bench: Bench) -> None:
-    """A pipe's end that a brother holds would hide a death."""
+def test_forked_children_hold_only_their_own_descriptors(bench: Bench) -> None:
+    """A pipe end held by a sibling would hide a child's death."""
     bench.load()
     first, second = bench.fork(), bench.fork()
     for process in (first, second):
         process.send({"type": "settings", "name": "worker-1", "home": "", "settings": {}})
-    held = [bench.told(process)["fds"] for process in (first, second)]
+    held = [bench.receive_from(process)["fds"] for process in (first, second)]
     assert len(set(map(str, held))) == 1
-    # standard three, channel, lifeline, log, and the folder that is being listed
+    # stdin, stdout, stderr, channel, lifeline, log, and the folder being listed
     assert held[0] == 7
     for process in (first, second):
         process.send({"type": "end", "code": 0})
         assert bench.end(process) == 0
 
 
-def test_there_is_none_while_it_loads_nor_for_what_it_does_not_know(bench: Bench) -> None:
+def test_no_starter_while_loading_or_for_unknown_modules(bench: Bench) -> None:
     bench.tick()
     assert bench.template.starter(SPEC) is None
     bench.load()
@@ -146,25 +148,27 @@ def test_there_is_none_while_it_loads_nor_for_what_it_does_not_know(bench: Bench
     assert not bench.template.pids()
 
 
-def test_one_that_cannot_load_is_given_up_for_a_while(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    bench = make(NOT_THERE)
+def test_template_that_cannot_load_is_given_up_for_a_while(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make(MISSING)
     bench.load()
     assert not bench.template.loading
-    assert bench.template.starter(NOT_THERE) is None
+    assert bench.template.starter(MISSING) is None
     bench.tick()
     assert not bench.template.loading
     assert not bench.pid
     assert "ModuleNotFoundError" in str(vars(caplog.records[0]))
 
 
-def test_one_that_hangs_while_it_loads_is_given_up(bench: Bench) -> None:
+def test_template_that_hangs_during_load_is_given_up(bench: Bench) -> None:
     bench.tick()
     os.kill(bench.pid, signal.SIGSTOP)
     bench.tick(LOAD_SECONDS)
     assert not bench.template.loading
 
 
-def test_a_frozen_one_fails_a_start_and_is_replaced_later(
+def test_stopped_template_fails_a_fork_and_is_replaced_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FORK_SECONDS", 0.2)
@@ -174,7 +178,7 @@ def test_a_frozen_one_fails_a_start_and_is_replaced_later(
     with pytest.raises(OSError, match="does not answer"):
         bench.fork()
     assert bench.template.starter(SPEC) is None
-    bench.tick(AGAIN_SECONDS - 1)
+    bench.tick(RETRY_SECONDS - 1)
     assert not bench.pid
     bench.tick(1)
     bench.load()
@@ -188,36 +192,34 @@ def zombie(pid: int) -> bool:
         return False
 
 
-def test_what_it_left_half_made_is_reaped_and_nobody_elses_children(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orphans_are_reaped_and_other_children_are_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FORK_SECONDS", 0.2)
     bench.load()
     os.kill(bench.pid, signal.SIGSTOP)
     with pytest.raises(OSError, match="does not answer"):
         bench.fork()
-    # It outlives the shell, which would wait for it otherwise.
+    # It must outlive the shell, which would otherwise reap it.
     orphaned = ["sh", "-c", "sleep 0.3 & echo $!"]
     with subprocess.Popen(["true"]) as child:
-        wait_until(lambda: zombie(child.pid), what="the end of our own child")
+        wait_until(lambda: zombie(child.pid), what="the end of the test's own child")
         orphan = int(subprocess.run(orphaned, capture_output=True, check=True).stdout)
         wait_until(lambda: zombie(orphan), what="the end of the orphan")
-        bench.template.tick(bench.now, wanted=True, children=[child.pid, None])
+        bench.template.update(bench.now, wanted=True, children=[child.pid, None])
         assert zombie(child.pid)
         assert child.wait() == 0
-    bench.template.tick(bench.now, wanted=True, children=[])
+    bench.template.update(bench.now, wanted=True, children=[])
     assert not zombie(orphan)
 
 
-def test_a_dead_one_is_noticed(bench: Bench) -> None:
+def test_end_of_the_template_is_noticed(bench: Bench) -> None:
     bench.load()
     os.kill(bench.pid, signal.SIGKILL)
     while bench.template.starter(SPEC):
-        bench.loop.wait(WAIT)
+        bench.selector.wait(WAIT)
     assert not bench.template.pids()
 
 
-def test_without_orphans_there_is_no_template(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_subreaper_there_is_no_template(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_adopt_orphans", lambda: False)
     bench = make()
     bench.tick()
@@ -225,7 +227,7 @@ def test_without_orphans_there_is_no_template(make: Make, monkeypatch: pytest.Mo
     assert not bench.template.loading
 
 
-def test_one_that_was_launched_before_is_taken_over(make: Make) -> None:
+def test_template_launched_early_is_adopted(make: Make) -> None:
     launched = launch([CHILD])
     bench = make(launched=launched)
     assert bench.template.loading

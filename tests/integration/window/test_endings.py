@@ -171,7 +171,7 @@ def test_an_expired_certificate_is_explained(
     iterate(here)
     shown = here.messages.text.get("1.0", "end")
     assert "the connection ended: your certificate expired on " in shown
-    assert "; ask an admin for a new identity\n" in shown
+    assert "; ask an admin for a new identity file\n" in shown
     # The next read of the file finds a valid identity.
     here.connect_again()
     wait_until(lambda: iterate(here) and here.model.connection == "connected", what="a connection")
