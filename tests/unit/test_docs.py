@@ -1,4 +1,4 @@
-"""The documents say what the code does: a thing without its words fails here."""
+"""The documents agree with the code: links, codes, requests, events, constants, locks, commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from chatd.cli.root import main as chatd_command
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
-from chatd.crypto.records import CLIENT_TO_SERVER, CLOSE, DATA, REKEY, SERVER_TO_CLIENT
 from chatd.policy.roles import PERMISSIONS
 from chatd.proto import alpn, text
 from chatd.proto.events import EVENTS, SessionLimits
@@ -20,14 +19,27 @@ from chatd.proto.requests import REQUESTS
 from tests.tools.doctables import PROTOCOL, TABLES, refreshed, tables_in
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", ".github/**/*.md", "docs/**/*.md", "tests/**/*.md", "*/README.md")
+    for path in ROOT.glob(pattern)
+)
 SOURCES = sorted([*(ROOT / "chatd").rglob("*.py"), *(ROOT / "chatctl").rglob("*.py")])
-_LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
+COLUMNS = 100
+_GENERATED = re.compile(r"<!-- table \w+ -->.*?<!-- end -->", re.DOTALL)
+_URL = re.compile(r"https?://\S+")
+_LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)|^\[[^\]]+\]: ([^#:\s]+)$", re.MULTILINE)
+_CODE = re.compile(r"\b[EW][1-6][0-9]{2}\b")
 _LOCK = re.compile(r"(\w+)(?:: [\w.]+)? = threading\.(?:R?Lock|Condition|(?:Bounded)?Semaphore)\(")
 
 
 def _document(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
+
+
+def _section(number: int) -> str:
+    """The section of docs/protocol.md with this number."""
+    return PROTOCOL.read_text("utf-8").partition(f"\n## {number}. ")[2].partition("\n## ")[0]
 
 
 def test_protocol_tables_are_those_of_the_code() -> None:
@@ -37,66 +49,81 @@ def test_protocol_tables_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_protocol_tells_fields_and_result_of_a_request(name: str) -> None:
-    section = PROTOCOL.read_text("utf-8").partition("\n## 7.")[2].partition("\n## 8.")[0]
-    fields, result = (line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
+def test_protocol_has_fields_permission_and_result_of_a_request(name: str) -> None:
+    section = _section(7)
+    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
     spec = REQUESTS[name].spec
-    assert all(f"`{field}`" in fields for field in REQUESTS[name].model_fields if field not in ("type", "id"))
-    assert f"`{spec.permission}`" in fields or spec.permission is None
-    assert result.split(" | ")[1].strip()
+    assert all(f"`{field}`" in row for field in REQUESTS[name].model_fields if field not in ("type", "id"))
+    assert f"`{spec.permission}`" in row or spec.permission is None
+    assert f"\n- `{name}`: " in section
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_protocol_tells_the_fields_of_an_event(name: str) -> None:
-    table = TABLES["events"]()
-    row = next(line for line in table.splitlines() if line.startswith(f"| `{name}` |"))
-    described = PROTOCOL.read_text("utf-8").replace(table, "")
-    assert row in PROTOCOL.read_text("utf-8")
-    assert f"`{name}`" in described
-    common = {"type", "seq", "at"}
-    assert all(f"`{field}`" in row for field in EVENTS[name].model_fields if field not in common)
+def test_protocol_has_the_fields_of_an_event(name: str) -> None:
+    (row,) = (line for line in _section(8).splitlines() if line.startswith(f"| `{name}` |"))
+    assert all(
+        f"`{field}`" in row for field in EVENTS[name].model_fields if field not in ("type", "seq", "at")
+    )
+    assert f"`{name}`" in _GENERATED.sub("", PROTOCOL.read_text("utf-8"))
+
+
+def test_protocol_has_the_constants_of_the_envelope() -> None:
+    rows = re.findall(r"^\| ([^|]+?) \| (\w[^|]*?) \|", _section(3) + _section(4), re.MULTILINE)
+    constants = {re.sub(r" \(.*| without .*", "", name).strip("`"): value for name, value in rows}
+    assert constants == {
+        "Constant": "Value",
+        "version": f"{handshake.VERSION}",
+        "suite": f"{handshake.SUITE}",
+        "M1": f"{handshake._M1.size} bytes",
+        "M2": f"{handshake._M2.size} bytes",
+        "shortest binding value": f"{handshake._BINDING_MINIMUM} bytes",
+        "header of a record": f"{records.HEADER.size} bytes",
+        "tag of a record": f"{records.TAG_SIZE} bytes",
+        "Type": "Name",
+        f"{records.DATA}": "data",
+        f"{records.REKEY}": "rekey",
+        f"{records.CLOSE}": "close",
+    }
 
 
 @pytest.mark.parametrize(
-    "words",
+    "name",
     [
-        *(f"`{name}`" for name in SessionLimits.model_fields),
-        *(f"`{name}`" for name in PERMISSIONS),
-        *(f"`{name}`" for name in (alpn.ALPN_ENVELOPE, alpn.ALPN_PLAIN)),
-        ", ".join(sorted(text.RESERVED)),
-        f"`{text.TRUNCATION_MARK}`",
-        f"1 to {handshake.HANDSHAKE_LIMIT}",
-        f"{handshake._M1.size} bytes",
-        f"{handshake._M2.size} bytes and more",
-        f"A value below {handshake._BINDING_MINIMUM} bytes",
-        f"`version` is {handshake.VERSION} and `suite` is {handshake.SUITE}",
-        f"The header is {records.HEADER.size} bytes",
-        f"{records.TAG_SIZE} bytes of tag",
-        f"| {DATA} | data | 1 to {records.MAX_PAYLOAD} bytes",
-        f"| {REKEY} | rekey | empty |",
-        f"| {CLOSE} | close | empty |",
-        f'"{CLIENT_TO_SERVER.decode()}" or "{SERVER_TO_CLIENT.decode()}"',
-        f"a seq of 2^{records.RECORDS_PER_KEY.bit_length() - 1} or more",
-        f"2^{records.BYTES_PER_KEY.bit_length() - 1} bytes of plaintext",
-        f"The last epoch is {records.LAST_EPOCH}",
+        *SessionLimits.model_fields,
+        *PERMISSIONS,
+        alpn.ALPN_ENVELOPE,
+        alpn.ALPN_PLAIN,
+        text.TRUNCATION_MARK,
+        f'K("{records.CLIENT_TO_SERVER.decode()}")',
+        f'K("{records.SERVER_TO_CLIENT.decode()}")',
     ],
 )
-def test_protocol_says(words: str) -> None:
-    assert words in " ".join(PROTOCOL.read_text("utf-8").split())
+def test_protocol_names(name: str) -> None:
+    assert f"`{name}`" in PROTOCOL.read_text("utf-8")
+
+
+def test_protocol_lists_the_reserved_names() -> None:
+    assert ", ".join(sorted(text.RESERVED)) in " ".join(_section(11).split())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere_and_codes_exist(document: Path) -> None:
     content = document.read_text("utf-8")
-    missing = [link for link in _LINK.findall(content) if not (document.parent / link).exists()]
-    assert not missing
-    assert set(re.findall(r"\b[EW][1-6][0-9]{2}\b", content)) <= set(CODES)
+    links = [inline or reference for inline, reference in _LINK.findall(content)]
+    assert not [link for link in links if not (document.parent / link).exists()]
+    assert set(_CODE.findall(content)) <= set(CODES)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_have_at_most_100_columns(document: Path) -> None:
+    content = _GENERATED.sub("", document.read_text("utf-8"))
+    assert not [line for line in content.splitlines() if len(_URL.sub("", line)) > COLUMNS]
 
 
 def test_every_lock_is_in_the_list_of_locks() -> None:
-    listed = _document("docs/locks.md")
+    listed = " ".join(_document("docs/locks.md").split())
     found = [
-        f"| `{source.relative_to(ROOT)}` | `{name}` |"
+        f"- `{source.relative_to(ROOT)}`, `{name}`:"
         for source in SOURCES
         for name in _LOCK.findall(source.read_text("utf-8"))
     ]
@@ -109,13 +136,22 @@ def test_every_dependency_is_explained() -> None:
     extra = project["optional-dependencies"]
     names = {re.split(r"[<>=]", one)[0] for one in [*project["dependencies"], *extra["dev"], *extra["build"]]}
     explained = _document("docs/dependencies.md")
-    assert not [name for name in names if f"| {name} |" not in explained]
+    assert not [name for name in names if f"- **{name}**" not in explained]
 
 
-def test_every_command_of_the_box_is_in_the_operations() -> None:
+def test_every_command_of_chatd_is_in_the_operations() -> None:
     described = _document("docs/operations.md")
     paths = []
     for name, command in chatd_command.commands.items():
         below = command.commands if isinstance(command, click.Group) else {}
         paths += [f"chatd {name} {sub}" for sub in below] or [f"chatd {name}"]
-    assert not [path for path in paths if path not in described]
+    assert not [path for path in paths if f"`{path}" not in described]
+
+
+def test_every_decision_is_listed_and_dated() -> None:
+    index = _document("docs/README.md")
+    for decision in sorted((ROOT / "docs" / "adr").glob("*.md")):
+        assert f"adr/{decision.name}" in index
+        assert re.search(
+            r"^Status: .*20[0-9]{2}-[0-9]{2}-[0-9]{2}", decision.read_text("utf-8"), re.MULTILINE
+        )
