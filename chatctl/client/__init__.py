@@ -1,4 +1,4 @@
-"""The chatd client: a library for programs (`Client`; docs/bots.md), and what `chat` is made of."""
+"""The client library: everything that programs may use is exported here (docs/api.md, docs/bots.md)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from chatd.proto.events import (
     Presence,
     Redacted,
     RoomCreated,
+    SessionLimits,
     Slowed,
     TopicSet,
     Welcome,
@@ -63,6 +64,7 @@ __all__ = [
     "RoomCreated",
     "Sent",
     "SentResult",
+    "SessionLimits",
     "Slowed",
     "TopicSet",
     "Welcome",

@@ -49,6 +49,9 @@ class Client:
     programs that only ask and send; they get no events of rooms. ``clock`` gives monotonic seconds,
     ``rand`` a number 0 <= x < 1 for the reconnect delays.
 
+    Attributes: ``identity``; ``connected``, whether there is a session; ``welcome``, the last session's
+    welcome, None before the first.
+
     A background thread does all I/O. It reconnects and sends unanswered messages again, so that a
     message is in the log once and each event is delivered once and in order, whatever breaks. All
     methods may be called from any thread. Raises E608 for an identity that names no server, E606 if

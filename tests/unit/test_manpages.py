@@ -132,6 +132,8 @@ def test_the_package_installs_them(tmp_path: Path) -> None:
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        installed = [name.partition(".data/data/")[2] for name in archive.namelist()]
+        names = archive.namelist()
+    installed = [name.partition(".data/data/")[2] for name in names]
+    assert {"chatctl/py.typed", "chatd/py.typed"} <= set(names)
     assert {f"share/man/man1/{name}.1" for name in PROGRAMS} <= set(installed)
     assert sum("complet" in name or "site-functions" in name for name in installed) == 3 * len(PROGRAMS)
