@@ -1,4 +1,4 @@
-"""A certificate that ends while its owner is connected: out, told why, and not back."""
+"""A session ends when its certificate expires; the user is told why and cannot log in again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VALID_SECONDS = 8.0
 
 
 def short_lived(daemon: Daemon, user: str) -> Path:
-    """As `chatd user add`, with a certificate that ends in some seconds."""
+    """Add a user as `chatd user add` does, with a certificate that expires in VALID_SECONDS."""
     settings = load_settings(daemon.home, daemon.environ)
     days = cast(int, VALID_SECONDS / 86_400)
     return add_user(Home(daemon.home), settings, user, "laptop", "user", None, days)
@@ -24,29 +24,29 @@ def short_lived(daemon: Daemon, user: str) -> Path:
 
 def test_a_session_ends_with_its_certificate(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
-        lasting = daemon.add_user("carol")
+        long_lived = daemon.add_user("carol")
         identity = read_identity(short_lived(daemon, "bob"))
         events: list[object] = []
         bob = Client(identity)
         bob.on_event(events.append)
-        with Client(read_identity(lasting)) as carol, bob:
+        with Client(read_identity(long_lived)) as carol, bob:
             bob.send("#lobby", "for now").wait(30)
             wait_until(lambda: bob.error is not None, what="the session to end")
-            ends = [event for event in events if isinstance(event, Disconnected)]
-            # The server's clock may be wrong for a moment, so it is tried again, once; then for good.
-            assert [end.retry_in is None for end in ends] == [False, True]
+            disconnections = [event for event in events if isinstance(event, Disconnected)]
+            # The client retries once, in case the server's clock was wrong for a moment.
+            assert [event.retry_in is None for event in disconnections] == [False, True]
             assert len([event for event in events if isinstance(event, Connected)]) == 1
-            cut = cast(ChatdError, bob.error)
+            error = cast(ChatdError, bob.error)
             carol.send("#lobby", "still here").wait(30)
-            # The same words as for one who comes back.
+            # A new login is refused in the same words.
             again = Client(identity)
             again.start()
             wait_until(lambda: again.error is not None, what="the login to be refused")
             again.close()
-            assert str(again.error) == str(cut)
-            assert (cut.code, cut.reason) == (
+            assert str(again.error) == str(error)
+            assert (error.code, error.reason) == (
                 "E202",
                 f"your certificate expired on {identity.not_after:%Y-%m-%d %H:%M}Z",
             )
-        (line,) = [one for one in daemon.log_lines("security.log") if one["event"] == "certificate_expired"]
-        assert (line["user"], line["device"], line["code"]) == ("bob", "laptop", "E202")
+        lines = [r for r in daemon.log_lines("security.log") if r["event"] == "certificate_expired"]
+        assert [(r["user"], r["device"], r["code"]) for r in lines] == [("bob", "laptop", "E202")]

@@ -1,4 +1,4 @@
-"""Hostile device certificates over real TLS: who gets in, and what the refused one reads."""
+"""Hostile device certificates over real TLS: which are refused, by what, and what the client is told."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from tests.support.certificates import (
     der,
     forge,
     key_usage,
-    make_world,
     purposes,
     san,
     signer,
@@ -42,13 +41,8 @@ ADMIN = "chatd://lab/user/admin/device/console"
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("certs"))
-
-
 def careless_client(folder: Path, *chain: Issued) -> ssl.SSLContext:
-    """A client that shows what it is given and accepts every server."""
+    """A client that shows this chain, whatever it is, and accepts every server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -64,22 +58,23 @@ def attempt(world: World, folder: Path, *chain: Issued, certs: Path | None = Non
     return connect(server_context(certs or world.certs, alpn=ALPN), careless_client(folder, *chain))
 
 
-def verified(outcome: Outcome) -> str:
+def verify_message(outcome: Outcome) -> str:
+    """Return OpenSSL's reason for refusing the client's certificate."""
     error = outcome.server_error
     assert isinstance(error, ssl.SSLCertVerificationError), error
     return error.verify_message
 
 
-def with_(**changes: Extension | None) -> dict[str, Extension | None]:
+def device_extensions(**changes: Extension | None) -> dict[str, Extension | None]:
     return DEVICE | changes
 
 
-# -- refused by TLS: no byte of ours is read
+# -- refused by TLS, before the server reads any application data
 
-# What makes the certificate, OpenSSL's reason at the server, the code shown at the client.
+# Case -> what makes the certificate, OpenSSL's reason at the server, the code shown to the client's user.
 REFUSED_BY_TLS: dict[str, tuple[Callable[[World], Issued], str, str]] = {
-    "wrong CA": (lambda w: of_another("other"), "unable to get local issuer certificate", "E201"),
-    "same-name CA": (lambda w: of_another("lab"), "unable to get local issuer certificate", "E201"),
+    "wrong CA": (lambda w: of_foreign_ca("other"), "unable to get local issuer certificate", "E201"),
+    "same-name CA": (lambda w: of_foreign_ca("lab"), "unable to get local issuer certificate", "E201"),
     "same name and key identifier": (
         lambda w: forge(Issued(w.ca.certificate, ec.generate_private_key(ec.SECP256R1())), DEVICE),
         "certificate signature failure",
@@ -97,28 +92,28 @@ REFUSED_BY_TLS: dict[str, tuple[Callable[[World], Issued], str, str]] = {
         "E204",
     ),
     "purpose of a server": (
-        lambda w: forge(w.ca, with_(purpose=purposes("server"))),
+        lambda w: forge(w.ca, device_extensions(purpose=purposes("server"))),
         "unsuitable certificate purpose",
         "E210",
     ),
     "any purpose": (
-        lambda w: forge(w.ca, with_(purpose=purposes("any"))),
+        lambda w: forge(w.ca, device_extensions(purpose=purposes("any"))),
         "unsuitable certificate purpose",
         "E210",
     ),
     "key not for signing": (
-        lambda w: forge(w.ca, with_(usage=key_usage("key_encipherment"))),
+        lambda w: forge(w.ca, device_extensions(usage=key_usage("key_encipherment"))),
         "unsuitable certificate purpose",
         "E210",
     ),
-    # An identity with such a key is refused before it gets here, so that E204 misleads nobody.
+    # A real client refuses such an identity before it connects, so nobody sees the misleading E204.
     "RSA-1024": (
         lambda w: forge(w.ca, DEVICE, key=rsa.generate_private_key(65537, 1024)),  # noqa: S505
         "EE certificate key too weak",
         "E204",
     ),
     "unknown critical extension": (
-        lambda w: forge(w.ca, with_(unknown=(UNKNOWN, True))),
+        lambda w: forge(w.ca, device_extensions(unknown=(UNKNOWN, True))),
         "unhandled critical extension",
         "E210",
     ),
@@ -135,55 +130,57 @@ REFUSED_BY_TLS: dict[str, tuple[Callable[[World], Issued], str, str]] = {
 }
 
 
-def of_another(instance: str) -> Issued:
+def of_foreign_ca(instance: str) -> Issued:
     return forge(signer(Authority.create(instance, now=NOW)), DEVICE)
 
 
 @pytest.mark.parametrize("case", REFUSED_BY_TLS)
-def test_refused_by_tls(world: World, tmp_path: Path, case: str) -> None:
+def test_tls_refuses_a_certificate_that_the_ca_did_not_issue_to_a_valid_device(
+    world: World, tmp_path: Path, case: str
+) -> None:
     make, message, code = REFUSED_BY_TLS[case]
     outcome = attempt(world, tmp_path, make(world))
-    assert message in verified(outcome)
+    assert message in verify_message(outcome)
     assert outcome.server_saw == b""
     assert code_shown(world, outcome.client_error) == code
 
 
-def test_no_certificate(world: World, tmp_path: Path) -> None:
+def test_tls_refuses_a_client_without_a_certificate(world: World, tmp_path: Path) -> None:
     outcome = attempt(world, tmp_path)
     assert isinstance(outcome.server_error, ssl.SSLError)
     assert outcome.server_error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
     assert code_shown(world, outcome.client_error) == "E200"
 
 
-def test_a_leaf_is_no_authority(world: World, tmp_path: Path) -> None:
+def test_a_device_certificate_cannot_issue_another(world: World, tmp_path: Path) -> None:
     bob = world.authority.issue_device("bob", "laptop", now=NOW)
-    outcome = attempt(world, tmp_path, forge(bob, with_(san=san(ADMIN))), bob)
-    assert "invalid CA certificate" in verified(outcome)
+    outcome = attempt(world, tmp_path, forge(bob, device_extensions(san=san(ADMIN))), bob)
+    assert "invalid CA certificate" in verify_message(outcome)
     assert code_shown(world, outcome.client_error) == "E201"
 
 
 @pytest.mark.parametrize("length", [1, 100])
-def test_chains_are_refused(world: World, tmp_path: Path, length: int) -> None:
+def test_a_chain_with_intermediate_cas_is_refused(world: World, tmp_path: Path, length: int) -> None:
     chain = [world.ca]
     for number in range(length):
         chain.append(forge(chain[-1], INTERMEDIATE, common_names=(f"ca {number}",)))
     outcome = attempt(world, tmp_path, forge(chain[-1], DEVICE), *reversed(chain[1:]))
-    assert verified(outcome) in ("path length constraint exceeded", "certificate chain too long")
+    assert verify_message(outcome) in ("path length constraint exceeded", "certificate chain too long")
     assert code_shown(world, outcome.client_error) in ("E201", "E210")
 
 
-def test_sha1_signature_of_a_trusted_authority(world: World, tmp_path: Path) -> None:
+def test_a_sha1_signature_is_refused_although_its_ca_is_trusted(world: World, tmp_path: Path) -> None:
     ca = forge(None, INTERMEDIATE, key=rsa.generate_private_key(65537, 2048), common_names=("old CA",))
     certs = home_trusting(world, ca, tmp_path)
     modern = forge(ca, DEVICE)
     assert attempt(world, tmp_path, modern, certs=certs).client_error is None
     outcome = attempt(world, tmp_path, signed_with_sha1(modern, ca), certs=certs)
-    assert "CA signature digest algorithm too weak" in verified(outcome)
+    assert "CA signature digest algorithm too weak" in verify_message(outcome)
     assert code_shown(world, outcome.client_error) != "E607"
 
 
 def home_trusting(world: World, ca: Issued, folder: Path) -> Path:
-    """The server's own files beside another CA for its clients."""
+    """Make a server's files that trust ``ca`` for clients; the server's own certificate stays the same."""
     for name in ("server.pem", "server.key"):
         (folder / name).write_bytes((world.certs / name).read_bytes())
     (folder / "ca.pem").write_bytes(ca.certificate_pem)
@@ -191,7 +188,7 @@ def home_trusting(world: World, ca: Issued, folder: Path) -> Path:
 
 
 def signed_with_sha1(issued: Issued, ca: Issued) -> Issued:
-    """The same certificate signed with SHA-1, which cryptography has unlearned."""
+    """Sign the certificate again with SHA-1, by hand because cryptography no longer does it."""
     assert isinstance(ca.key, rsa.RSAPrivateKey)
     new, old = bytes.fromhex("06092a864886f70d01010b"), bytes.fromhex("06092a864886f70d010105")
     whole, body = der(issued), issued.certificate.tbs_certificate_bytes.replace(new, old)
@@ -201,19 +198,19 @@ def signed_with_sha1(issued: Issued, ca: Issued) -> Issued:
     return Issued(x509.load_der_x509_certificate(head + body + tail + signature), issued.key)
 
 
-def test_an_authority_that_expired_admits_nobody(world: World, tmp_path: Path) -> None:
+def test_an_expired_ca_admits_nobody(world: World, tmp_path: Path) -> None:
     ca = forge(None, INTERMEDIATE, common_names=("old CA",), start=-2 * HOUR, end=-HOUR)
     outcome = attempt(world, tmp_path, forge(ca, DEVICE), certs=home_trusting(world, ca, tmp_path))
-    assert "certificate has expired" in verified(outcome)
+    assert "certificate has expired" in verify_message(outcome)
 
 
-def test_a_certificate_with_10000_names(world: World, tmp_path: Path) -> None:
-    outcome = attempt(world, tmp_path, forge(world.ca, with_(san=san(*[URI] * 10_000))))
+def test_tls_refuses_a_certificate_with_10000_names(world: World, tmp_path: Path) -> None:
+    outcome = attempt(world, tmp_path, forge(world.ca, device_extensions(san=san(*[URI] * 10_000))))
     assert isinstance(outcome.server_error, ssl.SSLError)
     assert outcome.server_error.reason == "EXCESSIVE_MESSAGE_SIZE"
 
 
-def test_older_tls_is_refused(world: World, tmp_path: Path) -> None:
+def test_tls_1_2_is_refused_with_e107(world: World, tmp_path: Path) -> None:
     client = careless_client(tmp_path, forge(world.ca, DEVICE))
     client.maximum_version = ssl.TLSVersion.TLSv1_2
     outcome = connect(server_context(world.certs, alpn=ALPN), client)
@@ -224,25 +221,29 @@ def test_older_tls_is_refused(world: World, tmp_path: Path) -> None:
 # -- accepted by TLS, refused by the device profile
 
 REFUSED_BY_PROFILE: dict[str, Callable[[World], Issued]] = {
-    "no SAN": lambda w: forge(w.ca, with_(san=None), common_names=(URI,)),
-    "two devices": lambda w: forge(w.ca, with_(san=san(URI, ADMIN))),
-    "the same device twice": lambda w: forge(w.ca, with_(san=san(URI, URI))),
-    "a host beside the device": lambda w: forge(w.ca, with_(san=san(URI, x509.DNSName("lab")))),
-    "a wildcard host": lambda w: forge(w.ca, with_(san=san(x509.DNSName("*")))),
-    "1,000 names": lambda w: forge(w.ca, with_(san=san(*[URI] * 1000))),
-    "two purposes": lambda w: forge(w.ca, with_(purpose=purposes("client", "server"))),
-    "no purpose": lambda w: forge(w.ca, with_(purpose=None)),
-    "no key usage": lambda w: forge(w.ca, with_(usage=None)),
-    "more key usages": lambda w: forge(w.ca, with_(usage=key_usage("digital_signature", "key_agreement"))),
-    "key usage not critical": lambda w: forge(w.ca, with_(usage=(key_usage("digital_signature")[0], False))),
-    "no constraints": lambda w: forge(w.ca, with_(constraints=None)),
+    "no SAN": lambda w: forge(w.ca, device_extensions(san=None), common_names=(URI,)),
+    "two devices": lambda w: forge(w.ca, device_extensions(san=san(URI, ADMIN))),
+    "the same device twice": lambda w: forge(w.ca, device_extensions(san=san(URI, URI))),
+    "a host beside the device": lambda w: forge(w.ca, device_extensions(san=san(URI, x509.DNSName("lab")))),
+    "a wildcard host": lambda w: forge(w.ca, device_extensions(san=san(x509.DNSName("*")))),
+    "1,000 names": lambda w: forge(w.ca, device_extensions(san=san(*[URI] * 1000))),
+    "two purposes": lambda w: forge(w.ca, device_extensions(purpose=purposes("client", "server"))),
+    "no purpose": lambda w: forge(w.ca, device_extensions(purpose=None)),
+    "no key usage": lambda w: forge(w.ca, device_extensions(usage=None)),
+    "more key usages": lambda w: forge(
+        w.ca, device_extensions(usage=key_usage("digital_signature", "key_agreement"))
+    ),
+    "key usage not critical": lambda w: forge(
+        w.ca, device_extensions(usage=(key_usage("digital_signature")[0], False))
+    ),
+    "no constraints": lambda w: forge(w.ca, device_extensions(constraints=None)),
     "P-384": lambda w: forge(w.ca, DEVICE, key=ec.generate_private_key(ec.SECP384R1())),
     "RSA-2048": lambda w: forge(w.ca, DEVICE, key=rsa.generate_private_key(65537, 2048)),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED_BY_PROFILE)
-def test_refused_by_the_profile(world: World, tmp_path: Path, case: str) -> None:
+def test_a_certificate_outside_the_device_profile_is_refused(world: World, tmp_path: Path, case: str) -> None:
     issued = REFUSED_BY_PROFILE[case](world)
     outcome = attempt(world, tmp_path, issued)
     assert outcome.server_saw == der(issued), outcome
@@ -278,25 +279,24 @@ def test_refused_by_the_profile(world: World, tmp_path: Path, case: str) -> None
         " chatd://lab/user/bob/device/laptop",
     ],
 )
-def test_names_in_the_uri(world: World, uri: str) -> None:
+def test_a_uri_that_does_not_name_one_device_is_refused(world: World, uri: str) -> None:
     with pytest.raises(ChatdError) as caught:
-        device_of(der(forge(world.ca, with_(san=san(uri)))))
+        device_of(der(forge(world.ca, device_extensions(san=san(uri)))))
     assert caught.value.code == "E210"
     assert caught.value.reason.isprintable()
 
 
 @pytest.mark.parametrize("common_names", [("alice",), ("bob", "admin"), ("admin\x00bob",), (ADMIN,)])
-def test_a_common_name_is_no_identity(world: World, tmp_path: Path, common_names: tuple[str, ...]) -> None:
+def test_the_common_name_does_not_count(world: World, tmp_path: Path, common_names: tuple[str, ...]) -> None:
     outcome = attempt(world, tmp_path, forge(world.ca, DEVICE, common_names=common_names))
     assert outcome.client_error is None
     assert device_of(outcome.server_saw).name == ("lab", "bob", "laptop")
 
 
 def test_one_key_under_two_names_is_two_devices(world: World, tmp_path: Path) -> None:
-    """Who a session is depends on the certificate shown, never on the key; each has its own serial."""
     bob = forge(world.ca, DEVICE)
     assert isinstance(bob.key, ec.EllipticCurvePrivateKey)
-    admin = forge(world.ca, with_(san=san(ADMIN)), key=bob.key)
+    admin = forge(world.ca, device_extensions(san=san(ADMIN)), key=bob.key)
     seen = [device_of(attempt(world, tmp_path, issued).server_saw) for issued in (bob, admin)]
     assert [device.name.user for device in seen] == ["bob", "admin"]
     assert seen[0].serial != seen[1].serial
@@ -309,8 +309,8 @@ def test_a_certificate_is_not_parsed_beyond_its_limit() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
-def test_every_cut_and_every_changed_byte_is_refused_or_harmless(world: World) -> None:
-    """Only ChatdError comes out of damaged certificates, whatever the parser meets."""
+def test_parsing_a_damaged_certificate_raises_nothing_but_e210(world: World) -> None:
+    """The certificate is truncated at every position, and every byte is changed once."""
     good = world.identity.certificate_der
     for position in range(len(good)):
         for damaged in (

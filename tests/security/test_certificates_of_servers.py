@@ -1,4 +1,4 @@
-"""False servers and false envelope certificates: the client finds out before it says anything."""
+"""Clients refuse false servers and false envelope certificates before they send anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from tests.support.certificates import (
     der,
     forge,
     key_usage,
-    make_world,
     purposes,
     san,
 )
@@ -41,11 +40,7 @@ ENVELOPE = DEVICE | {
 }
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("certs"))
-
-
+# Case -> what makes the server's certificate, and the code shown to the user.
 FALSE_SERVERS: dict[str, tuple[Callable[[World], Issued], str]] = {
     "wrong CA": (lambda w: Authority.create("other", now=NOW).issue_server([], now=NOW), "E209"),
     "same-name CA": (lambda w: Authority.create("lab", now=NOW).issue_server([], now=NOW), "E209"),
@@ -62,7 +57,7 @@ FALSE_SERVERS: dict[str, tuple[Callable[[World], Issued], str]] = {
 
 
 @pytest.mark.parametrize("case", FALSE_SERVERS)
-def test_false_servers_are_found_out(world: World, tmp_path: Path, case: str) -> None:
+def test_a_client_refuses_a_false_server(world: World, tmp_path: Path, case: str) -> None:
     make, code = FALSE_SERVERS[case]
     outcome = connect(serving(world, make(world), tmp_path), client_context(world.identity, alpn=[ALPN]))
     if outcome.client_error is not None:
@@ -80,8 +75,7 @@ def serving(world: World, issued: Issued, folder: Path) -> ssl.SSLContext:
     return server_context(folder, alpn=ALPN)
 
 
-def test_a_peer_without_tls(world: World) -> None:
-    """An HTTP server, say."""
+def test_a_peer_that_does_not_speak_tls_is_reported_as_e107(world: World) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     incoming.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(ssl.SSLError) as caught:
@@ -116,7 +110,7 @@ FALSE_ENVELOPES: dict[str, Callable[[World], bytes]] = {
 
 
 @pytest.mark.parametrize("case", FALSE_ENVELOPES)
-def test_false_envelope_certificates(world: World, case: str) -> None:
+def test_a_client_refuses_a_false_envelope_certificate(world: World, case: str) -> None:
     verify = envelope_key_of(world.identity)
     assert verify(der(forge(world.ca, ENVELOPE, key=RSA))) == RSA.public_key()
     with pytest.raises(ChatdError) as caught:

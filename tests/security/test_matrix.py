@@ -1,7 +1,7 @@
-"""Who may do what, generated: every request type, every kind of principal, every kind of room.
+"""The permission matrix: every request type by every kind of principal in every kind of room.
 
-``TABLE`` says what must come out and shares nothing with the code that decides. Another request type
-makes a test fail until its row is written.
+``TABLE`` states the expected outcomes and shares nothing with the code that decides. A new request type
+fails a test until it has a row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from chatd.proto.requests import REQUESTS
 from tests.support.hubworld import World, copier
 
-# Name of the user in the world below -> what it is. All but the first three columns' rooms are none.
+# The users of the world below; the columns of the table.
 PRINCIPALS = ("guest", "demoted", "user", "admin", "former", "stranger", "outsider")
 SHUT_OUT = {"banned": "E207", "kicked": "E208", "revoked": "E206", "nobody": "E205"}
 ROOMS = {"open": "#open", "closed": "#closed", "dm": "@dan,eve"}
@@ -22,10 +22,11 @@ MSG_ID = "0a" * 16
 
 
 def build() -> World:
-    """guest is in #open, user and admin are in both rooms, outsider is an admin in none.
+    """Build the world of the matrix.
 
-    demoted, former and revoked were in both, demoted while it was a user; stranger was never in any.
-    dan and eve have written to each other.
+    guest is in #open; user and admin are in #open and #closed; outsider is an admin in neither. demoted was
+    in both as a user and is a guest now; former and revoked were in both; stranger never was. dan and eve
+    have a conversation.
     """
     world = World()
     world.create_configured_rooms()
@@ -72,8 +73,8 @@ MEMBERS = {
 MODERATION = {"open": ADMINS, "closed": ADMINS, "dm": ADMINS_NOT_FOUND}
 
 Row = tuple[dict[str, Any], dict[str, str]]
-# Request type -> one or more of (its fields, what comes out for each kind of room; "-": it names no
-# room). ROOM stands for the room's name.
+# Request type -> rows of (fields, outcomes by kind of room). The kind "-" is for requests that name no
+# room; ROOM stands for the name of the room.
 ROOM = object()
 TABLE: dict[str, list[Row]] = {
     "ping": [({}, {"-": EVERYBODY})],
@@ -85,7 +86,7 @@ TABLE: dict[str, list[Row]] = {
         ),
         ({"to": "@dan", "body": "hello", "msg_id": MSG_ID}, {"-": USERS}),
         ({"to": "@nil", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E405 E405 E405 E405 E405"}),
-        # A guest gets no direct messages, and only those who may know of it are told why.
+        # Guests receive no direct messages; only users who may know that the guest exists learn why.
         ({"to": "@guest", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E303 E303 E405 E405 E303"}),
     ],
     "history": [({"room": ROOM}, MEMBERS)],
@@ -119,7 +120,7 @@ TABLE: dict[str, list[Row]] = {
             },
         )
     ],
-    # dan is in #closed: whoever is not there does not know of dan.
+    # dan is only in #closed, so users outside it must not learn that dan exists.
     "whois": [({"user": "dan"}, {"-": "E405 E405 ok   ok   E405 E405 ok"})],
     "topic": [
         (
@@ -165,8 +166,8 @@ def cases() -> Iterator[Any]:
         for number, (fields, outcomes) in enumerate(rows):
             for target, line in outcomes.items():
                 full = filled(fields, ROOMS.get(target, ""))
-                wanted = dict(zip(PRINCIPALS, line.split(), strict=True)) | SHUT_OUT
-                for who, outcome in wanted.items():
+                expected = dict(zip(PRINCIPALS, line.split(), strict=True)) | SHUT_OUT
+                for who, outcome in expected.items():
                     yield pytest.param(who, kind, full, outcome, id=f"{who}-{kind}{number or ''}-{target}")
 
 
@@ -174,14 +175,16 @@ def test_every_request_type_has_a_row() -> None:
     assert set(TABLE) == set(REQUESTS)
 
 
-def test_every_request_type_that_names_a_room_is_tried_with_every_kind_of_room() -> None:
+def test_every_request_type_that_names_a_room_has_a_row_with_every_kind_of_room() -> None:
     for kind, model in REQUESTS.items():
         if {"room", "to"} & set(model.model_fields):
             assert set(ROOMS) <= {target for _, outcomes in TABLE[kind] for target in outcomes}, kind
 
 
 @pytest.mark.parametrize(("who", "kind", "fields", "outcome"), list(cases()))
-def test_matrix(who: str, kind: str, fields: dict[str, Any], outcome: str) -> None:
+def test_a_request_has_the_outcome_of_the_table(
+    who: str, kind: str, fields: dict[str, Any], outcome: str
+) -> None:
     world = world_copy()
     before = world.state.snapshot()
     assert world.outcome(who, kind, **fields) == outcome
@@ -189,60 +192,65 @@ def test_matrix(who: str, kind: str, fields: dict[str, Any], outcome: str) -> No
         assert world.state.snapshot() == before
 
 
-# --- nobody learns what they may not know ----------------------------------------------------------
+# --- answers do not reveal what is hidden ----------------------------------------------------------
 
-# Room -> those who are not to notice that it is there, and a name of the same form that is free.
-HIDDEN = {
+# Hidden room -> the users it is hidden from, and the name of a room of its kind that does not exist.
+HIDDEN_ROOMS = {
     "#closed": (("guest", "demoted"), "#nought"),
     "@dan,eve": (PRINCIPALS, "@dan,nil"),
 }
+# Hidden user -> the users it is hidden from.
 HIDDEN_USERS = {"dan": ("guest", "demoted", "former", "stranger"), "hidden": ("guest", "user", "stranger")}
 
 
-def in_words(who: str, kind: str, fields: dict[str, Any], name: str) -> str:
-    """The answer to a request, without the name that was asked for."""
+def anonymous_refusal(who: str, kind: str, fields: dict[str, Any], name: str) -> str:
+    """Return the refusal of a request with the name that was asked for replaced."""
     return world_copy().refusal_text(who, kind, **fields).replace(name.lstrip("@"), "NAME")
 
 
 @pytest.mark.parametrize("kind", [k for k, m in REQUESTS.items() if {"room", "to"} & set(m.model_fields)])
-@pytest.mark.parametrize("room", HIDDEN)
-def test_a_hidden_room_and_none_are_the_same(kind: str, room: str) -> None:
-    unaware, free = HIDDEN[room]
+@pytest.mark.parametrize("room", HIDDEN_ROOMS)
+def test_a_hidden_room_is_refused_in_the_words_for_a_missing_one(kind: str, room: str) -> None:
+    unaware, missing = HIDDEN_ROOMS[room]
     for fields, outcomes in TABLE[kind]:
         if "dm" not in outcomes:
             continue
         for who in unaware:
-            hidden, absent = filled(fields, room), filled(fields, free)
-            assert in_words(who, kind, hidden, room) == in_words(who, kind, absent, free), who
-            assert in_words(who, kind, hidden, room)
+            refusal = anonymous_refusal(who, kind, filled(fields, room), room)
+            assert refusal == anonymous_refusal(who, kind, filled(fields, missing), missing), who
+            assert refusal
 
 
 @pytest.mark.parametrize("user", HIDDEN_USERS)
-def test_a_hidden_user_and_none_are_the_same(user: str) -> None:
+def test_a_hidden_user_is_refused_in_the_words_for_a_missing_one(user: str) -> None:
     for who in HIDDEN_USERS[user]:
         for kind in ("whois", "role_show"):
-            told = in_words(who, kind, {"user": user}, user)
-            assert told == in_words(who, kind, {"user": "nil"}, "nil")
-            assert told
+            refusal = anonymous_refusal(who, kind, {"user": user}, user)
+            assert refusal == anonymous_refusal(who, kind, {"user": "nil"}, "nil")
+            assert refusal
 
 
-def test_a_hidden_guest_and_nobody_get_the_same_refusal() -> None:
+def test_a_message_to_a_hidden_guest_is_refused_in_the_words_for_a_missing_user() -> None:
     for who in ("former", "stranger"):
-        told = [
-            in_words(who, "send", {"to": f"@{n}", "body": "x", "msg_id": MSG_ID}, n) for n in ("guest", "nil")
-        ]
-        assert told[0] == told[1] != ""
+        hidden, missing = (
+            anonymous_refusal(who, "send", {"to": f"@{name}", "body": "x", "msg_id": MSG_ID}, name)
+            for name in ("guest", "nil")
+        )
+        assert hidden == missing != ""
 
 
-def test_refused_moderation_does_not_tell_who_is_there() -> None:
+def test_refused_moderation_does_not_reveal_who_exists() -> None:
     for kind in ("kick", "ban", "unban", "mute", "unmute", "revoke", "role_set"):
         for who in ("guest", "demoted", "user", "former", "stranger"):
             fields = TABLE[kind][0][0]
-            told = {in_words(who, kind, fields | {"user": name}, name) for name in ("dan", "outsider", "nil")}
-            assert len(told) == 1
+            refusals = {
+                anonymous_refusal(who, kind, fields | {"user": name}, name)
+                for name in ("dan", "outsider", "nil")
+            }
+            assert len(refusals) == 1
 
 
-def test_lists_name_only_what_may_be_known() -> None:
+def test_lists_contain_only_what_the_user_may_know() -> None:
     world = world_copy()
     seen = {who: {r["room"] for r in world.ask(who, "rooms")["rooms"]} for who in PRINCIPALS}
     assert seen["guest"] == seen["demoted"] == {"#lobby", "#open"}
@@ -252,7 +260,7 @@ def test_lists_name_only_what_may_be_known() -> None:
     assert world.ask("user", "role_show")["pinned"] == {}
 
 
-def test_admins_do_not_see_whose_conversations_there_are() -> None:
+def test_admins_do_not_see_the_conversations_of_others() -> None:
     world = world_copy()
     for who in ("admin", "outsider"):
         assert "@dan" not in str(world.ask(who, "whois", user="dan"))
@@ -261,8 +269,8 @@ def test_admins_do_not_see_whose_conversations_there_are() -> None:
 
 
 @pytest.mark.parametrize("kind", ["resume", "search"])
-def test_reads_reach_only_rooms_one_is_in(kind: str) -> None:
-    wanted = {
+def test_resume_and_search_cover_only_the_users_own_rooms(kind: str) -> None:
+    expected = {
         "guest": {"#open"},
         "demoted": {"#open"},
         "user": {"#open", "#closed"},
@@ -271,6 +279,6 @@ def test_reads_reach_only_rooms_one_is_in(kind: str) -> None:
         "stranger": set(),
         "outsider": set(),
     }
-    for who, rooms in wanted.items():
+    for who, rooms in expected.items():
         world = world_copy()
         assert set(world.ask(who, kind, **TABLE[kind][0][0])["rooms"]) == rooms | {"*"}

@@ -168,3 +168,9 @@ def test_rate_limits_of_a_role() -> None:
 def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings().server.port = 1
+
+
+@pytest.mark.parametrize("key", ["file", "directory"])
+def test_a_log_path_must_be_printable(key: str) -> None:
+    with pytest.raises(ValidationError, match="printable"):
+        Settings.model_validate({"logging": {key: "a\u0000b.log"}})
