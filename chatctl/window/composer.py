@@ -31,10 +31,8 @@ class Composer(ttk.Frame):
         self._back = 0  # steps back in the history; 0 is new input
         self._tab_cycle = tab_cycle
         self._candidates = ttk.Label(self, style="Quiet.TLabel")
-        self._frame = tk.Frame(self, borderwidth=0, highlightthickness=1)
-        self._frame.pack(side="left", fill="x", expand=True)
-        self.text = tk.Text(self._frame, height=1, width=10, undo=True)
-        self.text.pack(fill="x", expand=True)
+        self.text = tk.Text(self, height=1, width=10, undo=True)
+        self.text.pack(side="left", fill="x", expand=True)
         self._hint = tk.Label(self.text, anchor="w", cursor="xterm", borderwidth=0, padx=0, pady=0)
         self._hint.bind("<Button-1>", lambda _: self.text.focus_set())
         button = ttk.Button(self, text="Send", style="Accent.TButton", command=self._send)
@@ -52,17 +50,14 @@ class Composer(ttk.Frame):
         self.text.bind("<Key>", self._stop_completing, add="+")
         self.bind("<Configure>", lambda _: self._candidates.configure(wraplength=self.winfo_width()))
         self.text.bind("<<Modified>>", self._modified)
-        self.text.bind("<FocusIn>", lambda _: self._draw_border(focused=True))
-        self.text.bind("<FocusOut>", lambda _: self._draw_border(focused=False))
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
         p, unit = self._theme.palette, self._theme.unit
         self.text.configure(**self._theme.text_options(), padx=unit, pady=unit // 2)
-        self.text.configure(background=p.field)
-        self._frame.configure(background=p.field, highlightbackground=p.line, highlightcolor=p.accent)
+        self.text.configure(background=p.field, highlightthickness=1)
+        self.text.configure(highlightbackground=p.line, highlightcolor=p.accent)
         self._hint.configure(background=p.field, foreground=p.quiet, font=self._theme.body)
-        self._draw_border(focused=self.focus_get() is self.text)
 
     @property
     def value(self) -> str:
@@ -115,7 +110,7 @@ class Composer(ttk.Frame):
         if offered := self._tab_cycle.offered:
             more = ["\u2026"] if len(offered) > CANDIDATES_SHOWN else []
             self._candidates.configure(text="   ".join(offered[:CANDIDATES_SHOWN] + more))
-            self._candidates.pack(side="top", fill="x", before=self._frame)
+            self._candidates.pack(side="top", fill="x", before=self.text)
         return "break"
 
     def _stop_completing(self, event: tk.Event[tk.Text]) -> None:
@@ -154,7 +149,3 @@ class Composer(ttk.Frame):
         wrapped = self.text.count("1.0", "end", "displaylines")
         lines = wrapped[0] if isinstance(wrapped, tuple) else 1
         self.text.configure(height=max(1, min(LINES_LIMIT, lines)))
-
-    def _draw_border(self, *, focused: bool) -> None:
-        p = self._theme.palette
-        self._frame.configure(highlightbackground=p.accent if focused else p.line)

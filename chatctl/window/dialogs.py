@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
 from chatctl.model.conversations import RedactedRange
 from chatctl.model.grammar import ROOM, USER
 from chatctl.window.controller import Controller
-from chatctl.window.panels import FormPanel, Panel, Refuse, TablePanel
+from chatctl.window.panels import CLOSED, FormPanel, Panel, Refuse, TablePanel
 from chatctl.window.search_panel import SearchPanel
 from chatctl.window.theme import Theme
 
 GUESTS = "Admit guests"
+P = ParamSpec("P")
 
 
 class Dialogs:
@@ -23,25 +25,28 @@ class Dialogs:
     ) -> None:
         self.panel: Panel | None = None
         self._parent, self._theme, self._control = parent, theme, control
-        self._on_close = on_close
+
+        def closed(_: object) -> None:
+            self.panel = None
+            on_close()
+
+        parent.bind(CLOSED, closed)
 
     def close(self) -> None:
         """Close the panel, if one is open."""
         if self.panel is not None:
             self.panel.close()
 
+    def _open(
+        self, kind: Callable[Concatenate[tk.Misc, Theme, P], Panel], *args: P.args, **options: P.kwargs
+    ) -> None:
+        self.close()
+        self.panel = kind(self._parent, self._theme, *args, **options)
+
     def search(self, query: str = "") -> None:
         """Open the search panel; a query is run at once."""
-        self.close()
-        self.panel = SearchPanel(
-            self._parent,
-            self._theme,
-            self._closed,
-            find=self._control.find,
-            title=self._control.model.title,
-            go=self._control.seek,
-            query=query,
-        )
+        control = self._control
+        self._open(SearchPanel, control.find, control.model.title, control.seek, query)
 
     def redact(self, redacted: list[RedactedRange]) -> None:
         """Remove redacted messages from an open search panel."""
@@ -50,50 +55,24 @@ class Dialogs:
 
     def show_table(self, title: str, rows: list[tuple[str, str]]) -> None:
         """Show a table of two columns."""
-        self.close()
-        self.panel = TablePanel(self._parent, self._theme, title, rows, self._closed)
+        self._open(TablePanel, title, rows)
 
     def go(self) -> None:
         """Ask which room to enter or whom to write to."""
         hint = "A room such as #war (the # is optional), or @name for a direct message."
-        self._ask("Go to room or person", {"Room or @user": ""}, self._go, hint=hint, action="Go")
+        fields = {"Room or @user": ""}
+        self._open(FormPanel, "Go to room or person", fields, self._go, hint=hint, action="Go")
 
     def create(self) -> None:
         """Ask for the name and topic of a new room."""
-        self._ask("New room", {"Name": "", "Topic": ""}, self._create, action="Create", check=GUESTS)
+        fields = {"Name": "", "Topic": ""}
+        self._open(FormPanel, "New room", fields, self._create, action="Create", check=GUESTS)
 
     def topic(self) -> None:
         """Ask for the current room's topic."""
         here = self._control.model.here
         title = f"Topic of {self._control.model.title(here.name)}"
-        self._ask(title, {"Topic": here.topic}, self._set_topic, action="Set")
-
-    def _closed(self) -> None:
-        self.panel = None
-        self._on_close()
-
-    def _ask(
-        self,
-        title: str,
-        fields: dict[str, str],
-        submit: Callable[[dict[str, str], Refuse], None],
-        *,
-        action: str,
-        hint: str = "",
-        check: str = "",
-    ) -> None:
-        self.close()
-        self.panel = FormPanel(
-            self._parent,
-            self._theme,
-            title,
-            fields,
-            submit,
-            self._closed,
-            action=action,
-            hint=hint,
-            check=check,
-        )
+        self._open(FormPanel, title, {"Topic": here.topic}, self._set_topic, action="Set")
 
     def _go(self, values: dict[str, str], refuse: Refuse) -> None:
         (wanted,) = values.values()

@@ -24,7 +24,7 @@ OTHER_KEYS = (
     ("Tab, Shift+Tab", "Otherwise: next or previous list, field or button"),
     ("F6", "Next part of the window"),
     ("F10", "Menu"),
-    ("/help", "List the commands to type"),
+    ("/help", "List of commands"),
 )
 
 
@@ -96,20 +96,20 @@ class MainMenu:
             MenuItem("New room\u2026", dialogs.create, "Ctrl+N", ("<Control-n>",), may("room.create")),
             MenuItem("Topic\u2026", dialogs.topic, enabled=may("room.topic")),
             MenuItem("Connect again", actions.connect_again, enabled=lambda: model.connection == "ended"),
-            MenuItem("Leave this room", lambda: control.part(model.current), enabled=may("room.join")),
+            MenuItem("Leave room", lambda: control.part(model.current), enabled=may("room.join")),
             None,
             MenuItem("Search\u2026", dialogs.search, "Ctrl+F", ("<Control-f>",), may("search")),
             MenuItem("Next room", lambda: control.step(1), "Alt+Down", ("<Alt-Down>", "<Control-Next>")),
             MenuItem("Previous room", lambda: control.step(-1), "Alt+Up", ("<Alt-Up>", "<Control-Prior>")),
             MenuItem("Next unread", lambda: control.step(1, unread=True), "Ctrl+U", ("<Control-u>",)),
             None,
-            MenuItem("Light or dark", actions.toggle_theme, "Ctrl+T", ("<Control-t>",)),
+            MenuItem("Light or dark theme", actions.toggle_theme, "Ctrl+T", ("<Control-t>",)),
             MenuItem("Larger text", lambda: actions.zoom(1), "Ctrl+Plus", LARGER),
             MenuItem("Smaller text", lambda: actions.zoom(-1), "Ctrl+Minus", SMALLER),
             MenuItem("Default text size", lambda: actions.zoom(0), "Ctrl+0", ("<Control-0>",)),
             MenuItem("Notifications", self._switch_notifications, switch=self._notify),
             None,
-            MenuItem("Keys", self._show_keys, "F1", ("<F1>",)),
+            MenuItem("Keyboard shortcuts", self._show_keys, "F1", ("<F1>",)),
             MenuItem("Quit", actions.quit, "Ctrl+Q", ("<Control-q>",)),
         )
 
@@ -168,4 +168,4 @@ class MainMenu:
 
     def _show_keys(self) -> None:
         rows = [(item.shown, item.label.rstrip("\u2026")) for item in self._items if item and item.shown]
-        self._dialogs.show_table("Keys", [*rows, *OTHER_KEYS])
+        self._dialogs.show_table("Keyboard shortcuts", [*rows, *OTHER_KEYS])

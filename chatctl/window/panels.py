@@ -19,15 +19,15 @@ PAGE_LINES = 8
 FOCUSABLE = ("TEntry", "TButton", "TCheckbutton", "Treeview")
 
 Refuse = Callable[[ChatdError], None]
+CLOSED = "<<PanelClosed>>"
 
 
 class Panel(ttk.Frame):
-    """A titled panel over ``parent``. A closed panel cannot be reopened; ``on_close`` runs when it closes."""
+    """A titled panel over ``parent``, which gets the event `CLOSED` when it closes."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, title: str, on_close: Callable[[], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, title: str) -> None:
         super().__init__(parent, style="Panel.TFrame", padding=2 * theme.unit)
         self.theme = theme
-        self._on_close = on_close
         ttk.Label(self, text=title, style="Title.TLabel").pack(anchor="w", pady=(0, theme.unit))
         self.place(relx=0.5, rely=MARGIN, anchor="n")
         parent.bind("<Configure>", self._fit, add="+")
@@ -44,7 +44,7 @@ class Panel(ttk.Frame):
         """Remove the panel."""
         if self.winfo_exists():
             self.destroy()
-            self._on_close()
+            self.master.event_generate(CLOSED)
 
     def _bind_keys(self, widget: tk.Misc) -> None:
         def close(_: object) -> str:
@@ -94,13 +94,12 @@ class FormPanel(Panel):
         title: str,
         fields: dict[str, str],
         submit: Callable[[dict[str, str], Refuse], None],
-        on_close: Callable[[], None],
         *,
         action: str,
         hint: str = "",
         check: str = "",
     ) -> None:
-        super().__init__(parent, theme, title, on_close)
+        super().__init__(parent, theme, title)
         self._submit = submit
         self._values = {name: tk.StringVar(self, value) for name, value in fields.items()}
         buttons = ttk.Frame(self)
@@ -141,15 +140,8 @@ class FormPanel(Panel):
 class TablePanel(Panel):
     """Shows a table of two columns, such as the keyboard shortcuts."""
 
-    def __init__(
-        self,
-        parent: tk.Misc,
-        theme: Theme,
-        title: str,
-        rows: list[tuple[str, str]],
-        on_close: Callable[[], None],
-    ) -> None:
-        super().__init__(parent, theme, title, on_close)
+    def __init__(self, parent: tk.Misc, theme: Theme, title: str, rows: list[tuple[str, str]]) -> None:
+        super().__init__(parent, theme, title)
         button = ttk.Button(self, text="Close", command=self.close)
         button.pack(side="bottom", anchor="e", pady=(theme.unit, 0))
         tab = max(theme.bold.measure(left) for left, _ in rows) + 2 * theme.unit

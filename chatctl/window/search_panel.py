@@ -30,14 +30,12 @@ class SearchPanel(Panel):
         self,
         parent: tk.Misc,
         theme: Theme,
-        on_close: Callable[[], None],
-        *,
         find: Find,
         title: Callable[[str], str],
         go: Callable[[Message], None],
         query: str = "",
     ) -> None:
-        super().__init__(parent, theme, "Search", on_close)
+        super().__init__(parent, theme, "Search")
         self._find, self._title_of, self._go = find, title, go
         self._found: dict[str, Message] = {}
         # Redactions since the panel opened: a result may have been computed before one and arrive after it.

@@ -37,8 +37,8 @@ class SideList(ttk.Frame):
         self._chars = (text_chars, mark_chars)
         self._choose = choose
         self._shown: list[ListItem] = []
-        self._heading = ttk.Label(self, text=heading, style="Quiet.TLabel")
-        self._heading.pack(anchor="w", padx=theme.unit, pady=(theme.unit // 2, 0))
+        self.heading = ttk.Label(self, text=heading, style="Quiet.TLabel")
+        self.heading.pack(anchor="w", padx=theme.unit, pady=(theme.unit // 2, 0))
         self._selected = ""
         self._frame = tk.Frame(self, borderwidth=0, highlightthickness=1)
         self._frame.pack(side="top", fill="both", expand=True)
@@ -60,15 +60,6 @@ class SideList(ttk.Frame):
         tree.tag_configure("mention", font=self._theme.bold, foreground=p.accent)
         tree.tag_configure("quiet", foreground=p.quiet)
         tree.tag_configure("away", foreground=p.warn)
-
-    @property
-    def heading(self) -> str:
-        """The text above the list."""
-        return str(self._heading.cget("text"))
-
-    @heading.setter
-    def heading(self, text: str) -> None:
-        self._heading.configure(text=text)
 
     def show(self, items: list[ListItem], selected: str = "") -> None:
         """Draw the items and select one."""

@@ -139,12 +139,15 @@ class Theme:
             style.configure(f"{name}.TLabel", foreground=colour, font=self.small)
         self._buttons(style, unit)
         self._lists(style, unit)
-        self._fields(style, unit)
+        style.configure(
+            "TEntry", fieldbackground=p.field, lightcolor=p.field, darkcolor=p.field, padding=unit // 2
+        )
+        style.map("TEntry", bordercolor=[("focus", p.accent)], lightcolor=[("focus", p.accent)])
 
     def _buttons(self, style: ttk.Style, unit: int) -> None:
         p = self.palette
         for name in ("TButton", "TMenubutton"):
-            style.configure(name, background=p.panel, padding=(unit, unit // 3), relief="flat", borderwidth=1)
+            style.configure(name, padding=(unit, unit // 3), relief="flat", borderwidth=1)
             style.configure(name, arrowcolor=p.quiet, arrowsize=unit, width=0, anchor="center")
             style.map(
                 name,
@@ -169,64 +172,26 @@ class Theme:
             indicatorsize=2 * unit - unit // 2,
             indicatormargin=(0, 0, unit, 0),
         )
-        style.map(
-            "TCheckbutton",
-            background=[("active", p.panel)],
-            foreground=[("focus", p.accent)],
-            upperbordercolor=[("focus", p.accent)],
-            lowerbordercolor=[("focus", p.accent)],
-        )
+        focus = [("focus", p.accent)]
+        style.map("TCheckbutton", background=[("active", p.panel)], foreground=focus)
+        style.map("TCheckbutton", upperbordercolor=focus, lowerbordercolor=focus)
 
     def _lists(self, style: ttk.Style, unit: int) -> None:
         p = self.palette
-        style.configure(
-            "Treeview",
-            background=p.panel,
-            fieldbackground=p.panel,
-            foreground=p.text,
-            rowheight=self.body.metrics("linespace") + unit // 2,
-            borderwidth=0,
-            relief="flat",
-        )
+        height = self.body.metrics("linespace") + unit // 2
+        style.configure("Treeview", background=p.panel, fieldbackground=p.panel, rowheight=height)
         # Only the tree itself, without the border that clam draws.
         style.layout("Treeview", [("Treeview.treearea", {"sticky": "nswe"})])
         style.map("Treeview", background=[("selected", p.accent)], foreground=[("selected", p.on_accent)])
         style.configure("Item", indicatorsize=0)
+        bar, width = "Vertical.TScrollbar", max(8, unit)
         thumb: Any = ("Vertical.Scrollbar.thumb", {"expand": "1", "sticky": "nswe"})
-        style.layout(
-            "Vertical.TScrollbar", [("Vertical.Scrollbar.trough", {"sticky": "ns", "children": [thumb]})]
-        )
-        style.configure(
-            "Vertical.TScrollbar",
-            background=p.line,
-            troughcolor=p.page,
-            bordercolor=p.page,
-            lightcolor=p.line,
-            darkcolor=p.line,
-            gripcount=0,
-            width=max(8, unit),
-            arrowsize=max(8, unit),
-        )
+        style.layout(bar, [("Vertical.Scrollbar.trough", {"sticky": "ns", "children": [thumb]})])
+        style.configure(bar, background=p.line, lightcolor=p.line, darkcolor=p.line, gripcount=0)
+        style.configure(bar, troughcolor=p.page, bordercolor=p.page, width=width, arrowsize=width)
         hidden = [("disabled", p.page)]  # there is nothing to scroll
-        style.map(
-            "Vertical.TScrollbar",
-            background=[("active", p.quiet), *hidden],
-            bordercolor=hidden,
-            lightcolor=hidden,
-            darkcolor=hidden,
-        )
-
-    def _fields(self, style: ttk.Style, unit: int) -> None:
-        p = self.palette
-        style.configure(
-            "TEntry",
-            fieldbackground=p.field,
-            foreground=p.text,
-            padding=unit // 2,
-            lightcolor=p.field,
-            darkcolor=p.field,
-        )
-        style.map("TEntry", bordercolor=[("focus", p.accent)], lightcolor=[("focus", p.accent)])
+        edges: Any = dict.fromkeys(("bordercolor", "lightcolor", "darkcolor"), hidden)
+        style.map(bar, background=[("active", p.quiet), *hidden], **edges)
 
     def text_options(self) -> dict[str, Any]:
         """Return the options of a plain Tk text widget."""

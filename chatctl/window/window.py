@@ -151,15 +151,11 @@ class Window:
             self._draw_state()
 
     def _draw_rooms(self) -> None:
-        items = [
-            ListItem(
-                listed.name,
-                self.model.title(listed.name),
-                str(listed.unread) if listed.unread else "",
-                "mention" if listed.mentions else "unread" if listed.unread else "",
-            )
-            for listed in self.model.listed()
-        ]
+        items = []
+        for listed in self.model.listed():
+            tag = "mention" if listed.mentions else "unread" if listed.unread else ""
+            title = self.model.title(listed.name)
+            items.append(ListItem(listed.name, title, str(listed.unread or ""), tag))
         self.layout.rooms.show(items, self.model.current)
 
     def _draw_rows(self) -> None:
@@ -185,7 +181,7 @@ class Window:
         else:
             present = sum(m.state != "offline" for m in members)
             heading = f"Members: {present} of {len(members)} here"
-        self.layout.members.heading = heading if members else ""
+        self.layout.members.heading.configure(text=heading if members else "")
         self.layout.members.show(items)
 
     def _draw_state(self) -> None:

@@ -143,7 +143,7 @@ def test_members_are_grey_while_there_is_no_connection(
         """Return the style of carol's item, and the heading of the list."""
         iterate(here)
         tags = tree.item("carol", "tags") if tree.exists("carol") else ("none",)
-        return "".join(tags), here.layout.members.heading
+        return "".join(tags), str(here.layout.members.heading.cget("text"))
 
     wait_until(
         lambda: style_and_heading()[0] == "" and "Members: " in style_and_heading()[1],
