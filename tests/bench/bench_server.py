@@ -1,4 +1,4 @@
-"""What all servers under test have in common: found, configured, started, stopped."""
+"""The base class of all servers under test: find, configure, start and stop one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _START_SECONDS = 20.0
 
 
 class Server:
-    """One server. ``start`` returns when it accepts; ``pid`` is the root of its process tree."""
+    """One server. ``start`` returns once it accepts connections; ``pid`` is the root of its process tree."""
 
     name: ClassVar[str]
     dialect: ClassVar[str]
     program: ClassVar[str]
-    # The largest room that is measured; prosody takes minutes beyond.
-    most: ClassVar[int] = 100_000
+    # The largest room to measure; beyond it, prosody takes minutes.
+    max_clients: ClassVar[int] = 100_000
     sends_flat_out: ClassVar[bool] = True
     has_rooms: ClassVar[bool] = True
 
@@ -37,7 +37,7 @@ class Server:
 
     @classmethod
     def missing(cls) -> str:
-        """Why the server cannot be measured here; empty when it can."""
+        """Why the server cannot be measured on this machine; empty if it can."""
         return "" if cls._path() else f"{cls.program} is not installed"
 
     @classmethod
@@ -45,18 +45,18 @@ class Server:
         return shutil.which(cls.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
     def identities(self) -> list[Path]:
-        """Client identities: one for every room, or one for all."""
+        """Client identities: one per room, or one for all clients."""
         return [self.home.identity(0)]
 
     def settings(self) -> str:
-        """The configuration file's text."""
+        """The content of the configuration file."""
         return ""
 
     def command(self, path: str, file: Path) -> list[str]:
         raise NotImplementedError
 
     def start(self) -> None:
-        # prosody takes the language from the ending; nobody else minds.
+        # prosody requires this suffix; the others accept any.
         file = self.folder / f"{self.name}.cfg.lua"
         file.write_text(self.settings())
         path = self._path()
@@ -80,13 +80,13 @@ class Server:
             else:
                 return
         self.stop()
-        said = (self.folder / f"{self.name}.log").read_text(errors="replace")
-        raise RuntimeError(f"{self.name} does not start: {said[-500:]}")
+        output = (self.folder / f"{self.name}.log").read_text(errors="replace")
+        raise RuntimeError(f"{self.name} does not start: {output[-500:]}")
 
     @property
     def pid(self) -> int:
         if self._process is None:
-            raise RuntimeError(f"{self.name} does not run")
+            raise RuntimeError(f"{self.name} is not running")
         return self._process.pid
 
     def stop(self) -> None:

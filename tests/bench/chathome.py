@@ -10,15 +10,15 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from tests.support.daemon import Daemon
 
-# Besides #lobby: #r1 ... #r100, each with a user of its own, because a user's sessions share its rooms.
+# Besides #lobby: #r1 to #r100, each with its own user, because a user's sessions share their rooms.
 ROOMS = 100
 
 
 class ChatHome:
-    """Made once, started many times. ``settings`` are environment settings, such as CHATD_WORKERS__COUNT."""
+    """A home that is started many times. ``settings`` are variables such as CHATD_WORKERS__COUNT."""
 
     def __init__(self, folder: Path, users: int = ROOMS + 1, **settings: str) -> None:
-        # Everything as it is by default, the 3072-bit envelope key and the number of workers too.
+        # Undo the smaller values that tests use.
         defaults = {"CHATD_SECURITY__RSA_KEY_SIZE": "3072", "CHATD_WORKERS__COUNT": "0"}
         self.daemon = Daemon(folder, **(defaults | settings))
         self._environ = self.daemon.environ
@@ -28,7 +28,7 @@ class ChatHome:
         try:
             home = Home(folder)
             loaded = load_settings(folder, {})
-            # Not a process each: this is a hundred of them, or a thousand.
+            # In this process: there are hundreds of users.
             for number in range(users):
                 add_user(home, loaded, _user(number), "laptop", None, None)
         finally:
@@ -47,11 +47,11 @@ class ChatHome:
         return self.daemon.home / "data"
 
     def identity(self, room: int) -> Path:
-        """Of the user whose sessions are in a room; 0 is the lobby's."""
+        """The identity for a room's sessions; 0 is the lobby."""
         return self.daemon.identity(_user(room))
 
     def start(self, **settings: str) -> None:
-        """``settings`` are environment settings for this time."""
+        """Start with additional environment ``settings``."""
         self.daemon.environ = self._environ | settings
         self.daemon.start()
 
@@ -68,13 +68,13 @@ def _user(number: int) -> str:
 
 
 def _raise_limits(tree: dict[str, Any]) -> None:
-    much = {"messages_per_second": 1_000_000.0, "burst": 1_000_000}
+    unlimited = {"messages_per_second": 1_000_000.0, "burst": 1_000_000}
     tree.setdefault("server", {}).update(max_connections=20_000, timeout=3600, handshake_timeout=60)
     tree.setdefault("limits", {}).update(
         sessions_per_user=20_000,
         handshakes=20_000,
         handshakes_per_address=20_000,
-        per_role={"admin": much, "user": much, "guest": much},
+        per_role={"admin": unlimited, "user": unlimited, "guest": unlimited},
     )
     tree["rooms"] = [{"name": "#lobby", "guests": True, "autojoin": True}] + [
         {"name": f"#r{room}"} for room in range(1, ROOMS + 1)

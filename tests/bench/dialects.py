@@ -1,7 +1,7 @@
-"""What a client of each server says: log in, hear rooms, send a message.
+"""Each server's protocol, as a client speaks it: log in, subscribe to a room, send a message.
 
-Every message's body is `BODY_BYTES` long and starts with "|", a byte that none of the servers puts
-anywhere else, so that deliveries are counted without parsing.
+Each message body is `BODY_BYTES` long and starts with "|", a byte that the servers send nowhere else,
+so that deliveries can be counted without parsing.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ STAMP = re.compile(rb"\|(\d{8}) (\d{20}) ")
 
 
 def body(number: int) -> bytes:
-    """A message's text: its number and when it was sent (CLOCK_MONOTONIC, which all processes share)."""
+    """A body with the message's number and send time (CLOCK_MONOTONIC, which all processes share)."""
     return b"|%08d %020d " % (number, time.monotonic_ns()) + b"x" * (BODY_BYTES - 31)
 
 
 class Dialect:
-    """``identities``: one file, or one per room where the server lets a user's sessions share rooms."""
+    """One protocol. ``identities``: one file, or one per room if a user's sessions share their rooms."""
 
     alpn: ClassVar[str | None] = None
 
@@ -42,29 +42,29 @@ class Dialect:
 
     def connect(self, address: tuple[str, int], number: int, room: int) -> Connection:
         """Connect and log in."""
-        tls = self._contexts[self.which(number, room)]
+        tls = self._contexts[self.identity_index(number, room)]
         connection = Connection(address, tls, self.before_tls)
         self.login(connection, number, room)
         return connection
 
-    def which(self, number: int, room: int) -> int:
-        """Whose identity a connection has."""
+    def identity_index(self, number: int, room: int) -> int:
+        """Which identity a connection uses."""
         return room % len(self._contexts)
 
     def before_tls(self, sock: socket.socket) -> None:
-        """What comes before the handshake."""
+        """Exchange what precedes the TLS handshake."""
 
     def login(self, c: Connection, number: int, room: int) -> None:
-        """After it the server knows the client."""
+        """Log the client in."""
 
-    def welcomed(self, c: Connection) -> None:
-        """Wait for the end of a login that does not wait by itself."""
+    def await_welcome(self, c: Connection) -> None:
+        """Wait until the server has accepted a login that `login` only started."""
 
-    def hear(self, c: Connection, room: int) -> None:
-        """After it the connection gets the room's messages."""
+    def subscribe(self, c: Connection, room: int) -> None:
+        """Subscribe the connection to a room's messages."""
 
-    def may_send(self, c: Connection, room: int) -> None:
-        """What a sender needs besides logging in."""
+    def prepare_sender(self, c: Connection, room: int) -> None:
+        """Do what a sender needs besides logging in."""
 
     def message(self, room: int, text: bytes, number: int) -> bytes:
         raise NotImplementedError
@@ -76,22 +76,22 @@ class Irc(Dialect):
     def login(self, c: Connection, number: int, room: int) -> None:
         c.send(b"NICK b%d\r\nUSER b%d 0 * :b\r\n" % (number, number))
 
-    def welcomed(self, c: Connection) -> None:
-        # inspircd looks once a second at who wants to register: all at a time, then wait for all.
+    def await_welcome(self, c: Connection) -> None:
+        # inspircd registers clients once a second: start all logins, then wait for all.
         seen = b""
         while b" 001 " not in seen:
-            part = c.read()
-            seen += part
-            if b"PING :" in part:
-                c.send(b"PONG :" + part.partition(b"PING :")[2].partition(b"\r\n")[0] + b"\r\n")
-            if b"ERROR :" in part:
+            data = c.read()
+            seen += data
+            if b"PING :" in data:
+                c.send(b"PONG :" + data.partition(b"PING :")[2].partition(b"\r\n")[0] + b"\r\n")
+            if b"ERROR :" in data:
                 raise ConnectionError(seen[-300:].decode(errors="replace"))
 
-    def hear(self, c: Connection, room: int) -> None:
+    def subscribe(self, c: Connection, room: int) -> None:
         c.send(b"JOIN #r%d\r\n" % room)
         c.expect(b" 366 ")
 
-    may_send = hear
+    prepare_sender = subscribe
 
     def message(self, room: int, text: bytes, number: int) -> bytes:
         return b"PRIVMSG #r%d :%s\r\n" % (room, text)
@@ -108,7 +108,7 @@ class Nats(Dialect):
         c.send(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
         c.expect(b"PONG\r\n")
 
-    def hear(self, c: Connection, room: int) -> None:
+    def subscribe(self, c: Connection, room: int) -> None:
         c.send(b"SUB r%d 1\r\nPING\r\n" % room)
         c.expect(b"PONG\r\n")
 
@@ -125,7 +125,7 @@ class Mqtt(Dialect):
         c.send(b"\x10" + bytes([len(head)]) + head)
         c.expect(b"\x20\x02\x00\x00")
 
-    def hear(self, c: Connection, room: int) -> None:
+    def subscribe(self, c: Connection, room: int) -> None:
         topic = b"room%d" % room
         packet = b"\x00\x01" + len(topic).to_bytes(2, "big") + topic + b"\x00"
         c.send(b"\x82" + bytes([len(packet)]) + packet)
@@ -139,7 +139,7 @@ class Mqtt(Dialect):
 
 
 class Xmpp(Dialect):
-    """prosody: SASL EXTERNAL is not there for clients without accounts, so SASL ANONYMOUS; rooms by MUC."""
+    """prosody. SASL ANONYMOUS, because SASL EXTERNAL requires accounts; rooms are MUC."""
 
     _OPEN = (
         b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
@@ -158,28 +158,28 @@ class Xmpp(Dialect):
         c.expect(b"</iq>")
         c.tail = b"b%d" % number
 
-    def hear(self, c: Connection, room: int) -> None:
+    def subscribe(self, c: Connection, room: int) -> None:
         c.send(
             b"<presence to='r%d@rooms.localhost/%s'><x xmlns='http://jabber.org/protocol/muc'>"
             b"<history maxstanzas='0'/></x></presence>" % (room, c.tail)
         )
         c.expect(b"<subject")
 
-    may_send = hear
+    prepare_sender = subscribe
 
     def message(self, room: int, text: bytes, number: int) -> bytes:
         return b"<message type='groupchat' to='r%d@rooms.localhost'><body>%s</body></message>" % (room, text)
 
 
 class Floor(Dialect):
-    """tests/bench/floor.c: what one connection says, all connections get."""
+    """tests/bench/floor.c: it sends what one connection says to all others."""
 
     def message(self, room: int, text: bytes, number: int) -> bytes:
         return text
 
 
 class Chatd(Dialect):
-    """Sessions of one user share its rooms, so that each room but the first has a user of its own."""
+    """chatd, with one user per room: a user's sessions share their rooms."""
 
     alpn = "chatd/1"
 
@@ -189,46 +189,46 @@ class Chatd(Dialect):
         self._keys = [envelope_key_of(i) for i in self._identities]
 
     def login(self, c: Connection, number: int, room: int) -> None:
-        which = self.which(number, room)
+        index = self.identity_index(number, room)
         handshake = ClientHandshake(
             binding=c.tls.get_channel_binding("tls-unique") or b"",
             server_leaf=c.tls.getpeercert(binary_form=True) or b"",
-            client_leaf=self._identities[which].certificate_der,
-            envelope_key_of=self._keys[which],
+            client_leaf=self._identities[index].certificate_der,
+            envelope_key_of=self._keys[index],
         )
         c.send(pack(handshake.hello()))
-        second, rest = _handshake_message(c, b"")
-        c.send(pack(handshake.exchange(second)))
-        fourth, rest = _handshake_message(c, rest)
-        keys = handshake.finish(fourth)
+        m2, rest = _handshake_message(c, b"")
+        c.send(pack(handshake.exchange(m2)))
+        m4, rest = _handshake_message(c, rest)
+        keys = handshake.finish(m4)
         c.seal, c.open = keys.sealer.seal, keys.opener.feed
         if b'"welcome"' not in b"".join(keys.opener.feed(rest) if rest else []):
             c.expect(b'"type":"welcome"')
 
-    def hear(self, c: Connection, room: int) -> None:
+    def subscribe(self, c: Connection, room: int) -> None:
         if room:
-            # A member already after the first time, which is an error that does not matter here.
+            # If another session has joined already, the reply is an error, which is harmless here.
             c.send(encode({"type": "join", "id": 1, "room": f"#r{room}"}))
             c.expect(b'"id":1,')
         c.send(encode({"type": "resume", "id": 2}))
         c.expect(b'"id":2,')
 
-    def may_send(self, c: Connection, room: int) -> None:
+    def prepare_sender(self, c: Connection, room: int) -> None:
         if room:
             c.send(encode({"type": "join", "id": 1, "room": f"#r{room}"}))
             c.expect(b'"id":1,')
 
     def message(self, room: int, text: bytes, number: int) -> bytes:
         name = f"#r{room}" if room else "#lobby"
-        # The id is new in every run against the same log.
+        # Random, because several runs may use the same log.
         msg_id = os.urandom(16).hex()
         return encode({"type": "send", "id": number + 3, "msg_id": msg_id, "to": name, "body": text.decode()})
 
 
-class Crowd(Chatd):
-    """The same with many users in one room."""
+class ChatdUsers(Chatd):
+    """chatd, with many users in one room."""
 
-    def which(self, number: int, room: int) -> int:
+    def identity_index(self, number: int, room: int) -> int:
         return number % len(self._contexts)
 
 
@@ -241,7 +241,7 @@ def _handshake_message(c: Connection, data: bytes) -> tuple[bytes, bytes]:
 
 DIALECTS: dict[str, type[Dialect]] = {
     "chatd": Chatd,
-    "crowd": Crowd,
+    "chatd_users": ChatdUsers,
     "irc": Irc,
     "nats": Nats,
     "mqtt": Mqtt,

@@ -1,9 +1,9 @@
-/* The floor: a chat server that does nothing but TLS. What one connection says, all connections get:
- * one SSL_write and one send for each, no parsing, no rooms, no log. argv: port, folder of certificates.
+/* The floor: a chat server that only does TLS. It sends what one connection says to all others with one
+ * SSL_write and one send each: no parsing, no rooms, no log. argv: port, folder of certificates.
  *
- * With a third argument, a file, it pays for chatd's promises too: a write and an fdatasync before anybody
- * gets a message, and for each connection an AES-256-GCM seal under its own key and as many bytes as an
- * event of chatd's has, sealed. A price, not a protocol: what is sent stays readable for the load generator. */
+ * With a third argument, a file, it also does the work that chatd's guarantees require: a write and an
+ * fdatasync before it sends a message, and for each receiver an AES-256-GCM seal under its own key and as
+ * many bytes as a sealed chatd event has. It sends the plain text, so that the load generator can read it. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,14 +17,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MOST 8192
-/* A message of 120 characters as an event: 303 bytes; header and tag of its record: 31. */
+#define MAX_CONNECTIONS 8192
+/* The event of a message of 120 characters has 303 bytes; its record adds a header and tag of 31. */
 #define EVENT 303
 #define RECORD (EVENT + 31)
 #define CONTEXT 35
-static SSL *all[MOST];
-static EVP_CIPHER_CTX *keys[MOST];
-static int count, kept = -1;
+static SSL *all[MAX_CONNECTIONS];
+static EVP_CIPHER_CTX *keys[MAX_CONNECTIONS];
+static int count, log_fd = -1;
 
 static SSL_CTX *context(const char *certs) {
     char path[4096];
@@ -38,20 +38,20 @@ static SSL_CTX *context(const char *certs) {
     snprintf(path, sizeof path, "%s/ca.pem", certs);
     good = good && SSL_CTX_load_verify_locations(ctx, path, NULL);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    if (!good) { fprintf(stderr, "certificates of %s\n", certs); exit(1); }
+    if (!good) { fprintf(stderr, "cannot load the certificates in %s\n", certs); exit(1); }
     return ctx;
 }
 
 static void take(SSL_CTX *ctx, int listener, int poll) {
     int one = 1, fd = accept(listener, NULL, NULL);
-    if (fd < 0 || count == MOST) return;
+    if (fd < 0 || count == MAX_CONNECTIONS) return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     SSL *ssl = SSL_new(ctx);
     SSL_set_fd(ssl, fd);
     if (SSL_accept(ssl) != 1) { SSL_free(ssl); close(fd); return; }
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = count};
     epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
-    if (kept >= 0) {
+    if (log_fd >= 0) {
         unsigned char key[32];
         RAND_bytes(key, sizeof key);
         keys[count] = EVP_CIPHER_CTX_new();
@@ -72,7 +72,7 @@ static void seal(int to, const char *text) {
 }
 
 static int keep(char *text, int size) {
-    if (size > RECORD || write(kept, text, size) != size || fdatasync(kept)) exit(1);
+    if (size > RECORD || write(log_fd, text, size) != size || fdatasync(log_fd)) exit(1);
     memset(text + size, ' ', RECORD - size);
     return RECORD;
 }
@@ -82,10 +82,10 @@ static void say(unsigned from) {
     do {
         int size = SSL_read(all[from], text, sizeof text);
         if (size <= 0) { close(SSL_get_fd(all[from])); SSL_free(all[from]); all[from] = NULL; return; }
-        if (kept >= 0) size = keep(text, size);
+        if (log_fd >= 0) size = keep(text, size);
         for (int to = 0; to < count; to++) {
             if (!all[to] || to == (int)from) continue;
-            if (kept >= 0) seal(to, text);
+            if (log_fd >= 0) seal(to, text);
             SSL_write(all[to], text, size);
         }
     } while (SSL_pending(all[from]));
@@ -93,19 +93,19 @@ static void say(unsigned from) {
 
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
-    if (argc > 3 && (kept = open(argv[3], O_WRONLY | O_CREAT | O_APPEND, 0600)) < 0) return 1;
+    if (argc > 3 && (log_fd = open(argv[3], O_WRONLY | O_CREAT | O_APPEND, 0600)) < 0) return 1;
     SSL_CTX *ctx = context(argv[2]);
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), poll = epoll_create1(0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 512)) return 1;
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = MOST}, ready[512];
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = MAX_CONNECTIONS}, ready[512];
     epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
         int found = epoll_wait(poll, ready, 512, -1);
         for (int i = 0; i < found; i++) {
-            if (ready[i].data.u32 == MOST) take(ctx, listener, poll);
+            if (ready[i].data.u32 == MAX_CONNECTIONS) take(ctx, listener, poll);
             else if (all[ready[i].data.u32]) say(ready[i].data.u32);
         }
     }

@@ -1,4 +1,4 @@
-"""A real hub process under a real supervisor, loaded over its socket as a worker would load it."""
+"""Load a real hub process over its socket, as a worker does."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.daemon import Daemon, running
 
 SID = 1
 RECEIVE_BYTES = 1 << 20
-# Messages that are made for a second of load; a hub that can do more has a shorter one.
-MOST_A_SECOND = 20_000
-# How the header of a reply begins, and nothing else that the hub says here.
-REPLY = b'["reply",'
+# Messages prepared per second of load; a faster hub runs out of them before the time is up.
+MAX_PER_SECOND = 20_000
+# The start of a reply's header; nothing else that the hub sends here contains it.
+REPLY_PREFIX = b'["reply",'
 
 
 class HubFlow:
-    """One session that always has so many messages under way. It hears what it says itself."""
+    """One session with a fixed number of unacknowledged messages. It receives its own messages."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._link = connect_unix(daemon.home / "run" / "hub.sock")
@@ -40,12 +40,12 @@ class HubFlow:
             pass
 
     def run(self, window: int, seconds: float) -> float:
-        """Messages acknowledged a second, with ``window`` of them under way.
+        """Return acknowledged messages per second, with ``window`` messages unacknowledged at any time.
 
-        They are made beforehand and their replies are only counted: the time that this process takes on
-        the other processor, the hub would lose where the two are one core.
+        Messages are prepared beforehand and replies only counted, because on hyper-threads of one core
+        the hub loses the time that this process uses.
         """
-        frames = self._frames(window + round(seconds * MOST_A_SECOND))
+        frames = self._frames(window + round(seconds * MAX_PER_SECOND))
         chunks: list[bytes] = []
         done, sent, tail, start = 0, window, b"", time.perf_counter()
         self._send(b"".join(frames[:window]))
@@ -58,7 +58,7 @@ class HubFlow:
         while done < min(sent, len(frames)):
             replies, tail = self._count(chunks, tail)
             done += replies
-        # `replies` goes on from here.
+        # Keep the buffer in step for the next call of `replies`.
         for _ in self._buffer.feed(b"".join(chunks)):
             pass
         return rate
@@ -66,13 +66,13 @@ class HubFlow:
     def _count(self, chunks: list[bytes], tail: bytes) -> tuple[int, bytes]:
         data = self._receive()
         chunks.append(data)
-        return (tail + data).count(REPLY), data[1 - len(REPLY) :]
+        return (tail + data).count(REPLY_PREFIX), data[1 - len(REPLY_PREFIX) :]
 
     def close(self) -> None:
         self._link.close()
 
     def say(self, count: int) -> None:
-        """Send so many messages more; their msg_ids and labels count up."""
+        """Send ``count`` more messages; msg_ids and request ids count up."""
         self._send(b"".join(self._frames(count)))
 
     def _frames(self, count: int) -> list[bytes]:
@@ -83,7 +83,7 @@ class HubFlow:
         self._link.sendall(data)
 
     def replies(self) -> list[bytes]:
-        """The next replies that arrive, as JSON, without the events. EOFError when the hub has gone."""
+        """Wait for data and return the replies in it as JSON. Raises EOFError when the hub is gone."""
         found = self._buffer.feed(self._receive())
         return [payload[HEADER_SIZE:] for header, payload in found if header[0] == "reply"]
 
@@ -96,7 +96,7 @@ class HubFlow:
 
 @contextmanager
 def hub_flow(folder: Path) -> Iterator[HubFlow]:
-    """A daemon for one benchmark; its own workers stay idle."""
+    """A hub load on a new daemon, whose own workers stay idle."""
     with running(folder / "home") as daemon:
         flow = HubFlow(daemon)
         try:

@@ -1,4 +1,4 @@
-"""A real hub with its log and one link to a worker, fed with messages by the caller."""
+"""A real hub in this process, with its log and one link to a worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.bench.dialects import body
 
 
 class HubLoad:
-    """``batch`` lets so many messages of 120 bytes through: `take` reads and decides, `settle` the rest."""
+    """Feeds messages of 120 bytes to the hub: `take` reads and decides them, `settle` does the rest."""
 
     def __init__(self, hub: Hub, link: Link, peer: socket.socket) -> None:
         self._hub, self._link, self._peer = hub, link, peer
@@ -32,13 +32,13 @@ class HubLoad:
         hub.commit()
 
     def batch(self, size: int) -> int:
-        """One batch of messages that no batch has had yet; how many it had."""
+        """Process ``size`` new messages; return ``size``."""
         self.take(size)
         self.settle()
         return size
 
     def take(self, size: int) -> int:
-        """As many as one read of the link may bring."""
+        """Read and decide ``size`` new messages, as if one read of the link had returned them."""
         first, self._number = self._number, self._number + size
         self._hub.take(
             self._link,
@@ -47,7 +47,7 @@ class HubLoad:
         return size
 
     def settle(self) -> None:
-        """Commit, and tell the worker."""
+        """Commit, and write the replies and events to the worker."""
         self._hub.commit()
         while self._link.write():
             self._peer.recv(1 << 20)
@@ -56,7 +56,7 @@ class HubLoad:
 
 @contextmanager
 def hub_load(folder: Path) -> Iterator[HubLoad]:
-    """A hub on a new log in ``folder``/data; its one member hears what it says itself."""
+    """A hub on a new log in ``folder``/data; its only member receives its own messages."""
     data, settings = folder / "data", Settings()
     EventLog.open(data, now=1).close()
     carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
@@ -68,7 +68,7 @@ def hub_load(folder: Path) -> Iterator[HubLoad]:
 
 
 def request(number: int) -> bytes:
-    """A client's frame."""
+    """A client's frame that sends message ``number``."""
     text = body(number).decode()
     return encode(
         {"type": "send", "id": number + 1, "msg_id": f"{number:032x}", "to": "#lobby", "body": text}

@@ -1,7 +1,7 @@
-"""The load generator's processes: `receive` holds the connections that hear, `send` those that speak.
+"""The processes of the load generator: ``receive`` holds the subscribers, ``send`` the senders.
 
-Each takes one JSON command a line on its standard input and answers with one JSON line. They share a few
-numbers in a mapped file, so that the sender never has more than a window of messages under way.
+Each reads JSON commands from standard input, one per line, and answers each with one JSON line. They
+share a few numbers in a mapped file, so that the sender keeps within its window.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tests.bench.wire_client import Connection
 # Slots of the shared file.
 DELIVERED, SENT = 0, 1
 SHARED_BYTES = 64
-# Messages under way when sending flat out, over all senders: what ngircd's buffers hold.
+# Undelivered messages of all senders when sending flat out: what ngircd's buffers hold.
 WINDOW = 256
 SENDERS = 4
-# A phase without a delivery for so long is over; what is missing then is lost.
+# A phase ends after this time without a delivery; missing messages are then lost.
 STALL_SECONDS = 10.0
-# Connections on which every message's number and age are looked at.
+# Connections whose messages' numbers and ages are recorded.
 SAMPLED = 10
 
 
 class Shared:
-    """Numbers that one process writes and another reads."""
+    """Integers in a mapped file; each slot has one writer."""
 
     def __init__(self, path: Path) -> None:
         with path.open("r+b") as file:
@@ -66,23 +66,23 @@ class Receiver:
             room = number % rooms + (1 if rooms > 1 else 0)
             self._connections.append(self._dialect.connect(("127.0.0.1", port), number, room))
         for connection in self._connections[-count:]:
-            self._dialect.welcomed(connection)
+            self._dialect.await_welcome(connection)
         return {"seconds": time.monotonic() - start}
 
-    def hear(self, rooms: int) -> Any:
+    def subscribe(self, rooms: int) -> Any:
         for number, connection in enumerate(self._connections):
             room = number % rooms + (1 if rooms > 1 else 0)
-            self._dialect.hear(connection, room)
+            self._dialect.subscribe(connection, room)
         for connection in self._connections:
             connection.sock.setblocking(False)
             self._selector.register(connection, selectors.EVENT_READ, connection)
         step = max(1, len(self._connections) // SAMPLED)
         self._sampled = set(self._connections[::step][:SAMPLED])
-        self._quiet(1.0)
+        self._discard(1.0)
         return {}
 
-    def _quiet(self, seconds: float) -> None:
-        """Read away what joining has caused."""
+    def _discard(self, seconds: float) -> None:
+        """Read and drop what joining caused."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             for key, _ in self._selector.select(left):
@@ -98,10 +98,10 @@ class Receiver:
         found = data.count(MARK)
         connection.count += found
         if connection in self._sampled:
-            self._look(connection, data)
+            self._sample(connection, data)
         return found
 
-    def _look(self, connection: Connection, data: bytes) -> None:
+    def _sample(self, connection: Connection, data: bytes) -> None:
         now = time.monotonic_ns()
         data = connection.tail + data
         end = 0
@@ -112,7 +112,7 @@ class Receiver:
         connection.tail = data[max(end, len(data) - 64) :]
 
     def run(self, per_message: int) -> Any:
-        """Count until all that was sent is here; ``per_message`` deliveries each."""
+        """Count deliveries until ``per_message`` have arrived for each message that was sent."""
         total, before, first, last = 0, -1, 0.0, time.monotonic()
         self._ages, self._seen = [], {}
         cpu = time.process_time()
@@ -146,12 +146,12 @@ class Receiver:
         }
 
 
-# In thousandths: enough for a histogram.
+# In thousandths; enough for a histogram.
 QUANTILES = (0, 100, 250, 500, 750, 900, 950, 990, 995, 999, 1000)
 
 
 class Sender:
-    """Speaks on a few connections, at a rate or as fast as the window allows."""
+    """Sends on a few connections, at a fixed rate or as fast as the window allows."""
 
     def __init__(self, dialect: Dialect, shared: Shared) -> None:
         self._dialect = dialect
@@ -164,13 +164,13 @@ class Sender:
         for number in range(count):
             room = number + 1 if rooms > 1 else 0
             connection = self._dialect.connect(("127.0.0.1", port), first + number, room)
-            self._dialect.welcomed(connection)
-            self._dialect.may_send(connection, room)
+            self._dialect.await_welcome(connection)
+            self._dialect.prepare_sender(connection, room)
             self._connections.append(connection)
         return {}
 
     def rate(self, gap: float, count: int, rooms: int) -> Any:
-        """``count`` messages, one each ``gap`` seconds."""
+        """Send ``count`` messages, one every ``gap`` seconds."""
         start, cpu, late = time.monotonic(), time.process_time(), 0.0
         for number in range(count):
             wait = start + number * gap - time.monotonic()
@@ -182,7 +182,7 @@ class Sender:
         return {"sent": count, "cpu": time.process_time() - cpu, "late": late}
 
     def flat_out(self, seconds: float, per_message: int) -> Any:
-        """As fast as the window allows."""
+        """Send as fast as the window allows for ``seconds``."""
         until, cpu, sent = time.monotonic() + seconds, time.process_time(), 0
         while time.monotonic() < until:
             done = self._shared.get(DELIVERED) // per_message
@@ -202,9 +202,9 @@ class Sender:
         connection = self._connections[number % len(self._connections)]
         room = number % rooms + 1 if rooms > 1 else 0
         connection.send(self._dialect.message(room, body(number), number))
-        self._forget_replies(connection)
+        self._discard_replies(connection)
 
-    def _forget_replies(self, connection: Connection) -> None:
+    def _discard_replies(self, connection: Connection) -> None:
         connection.sock.setblocking(False)
         try:
             connection.read_raw()
@@ -215,20 +215,20 @@ class Sender:
 
 
 def main(receiver: type[Receiver] = Receiver) -> None:
-    """Serve commands until the standard input ends. ``receiver`` may know more of them."""
+    """Serve commands until the end of standard input. ``receiver`` may add commands."""
     allow_descriptors()
     role, dialect_name, shared, *identities = sys.argv[1:]
     dialect = DIALECTS[dialect_name]([Path(path) for path in identities])
-    worker = {"receive": receiver, "send": Sender}[role](dialect, Shared(Path(shared)))
+    handler = {"receive": receiver, "send": Sender}[role](dialect, Shared(Path(shared)))
     gc.disable()
     for line in sys.stdin:
         command = json.loads(line)
         try:
-            answer = getattr(worker, command.pop("do"))(**command)
+            answer = getattr(handler, command.pop("do"))(**command)
         except (OSError, ValueError, ConnectionError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
-    os._exit(0)  # a thousand connections need not be taken apart one by one
+    os._exit(0)  # skip closing a thousand connections one by one
 
 
 if __name__ == "__main__":

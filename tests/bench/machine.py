@@ -1,4 +1,4 @@
-"""What /proc says about a tree of processes, and how fast the machine is at the moment."""
+"""CPU and memory of process trees from /proc, and the machine's current speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class Usage(NamedTuple):
-    """CPU seconds used so far and resident KB of a process tree."""
+    """CPU seconds used so far, and resident KB, of a process tree."""
 
     cpu: float
     rss_kb: int
@@ -38,7 +38,7 @@ def tree(root: int) -> list[int]:
 
 
 def usage(root: int) -> Usage:
-    """User and system CPU (10 ms steps a process) and RSS of the whole tree."""
+    """User and system CPU (in steps of 10 ms per process) and RSS of a process tree."""
     cpu, rss = 0, 0
     for pid in tree(root):
         fields = _stat(pid)
@@ -50,14 +50,14 @@ def usage(root: int) -> Usage:
 
 def _stat(pid: int) -> list[str]:
     try:
-        # The command may hold spaces and brackets; what follows the last bracket is regular.
+        # The command name may contain spaces and brackets; the fields after it do not.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
 
-def settle(root: int, seconds: float = 10.0) -> None:
-    """Wait until a process tree has nothing more to do, ``seconds`` at most."""
+def wait_until_idle(root: int, seconds: float = 10.0) -> None:
+    """Wait until a process tree uses no CPU, at most for ``seconds``."""
     last, until = usage(root).cpu, time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(0.2)
@@ -68,7 +68,7 @@ def settle(root: int, seconds: float = 10.0) -> None:
 
 
 def calibrate() -> float:
-    """CPU seconds of a fixed piece of work, the best of five: grows when the machine is slowed."""
+    """CPU seconds of a fixed piece of work, best of five; grows when the machine is slower."""
     return min(_work() for _ in range(5))
 
 
@@ -81,13 +81,13 @@ def _work() -> float:
 
 
 def allow_descriptors() -> None:
-    """As many descriptors as the system lets us have."""
+    """Raise the limit of open files to the hard limit."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def about(best: float) -> dict[str, Any]:
-    """The machine that the figures are of; ``best`` is its `calibrate`."""
+def describe_machine(best: float) -> dict[str, Any]:
+    """Describe the machine for the report; ``best`` is its fastest `calibrate`."""
     model = next(
         (
             line.split(":")[1].strip()

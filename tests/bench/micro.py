@@ -1,7 +1,7 @@
-"""Microseconds of every stage of a message's way, against its budget: ``python -m tests.bench.micro``.
+"""Time each stage of a message's path against its budget: ``python -m tests.bench.micro``.
 
-The parts are the real ones. A regression shows in the line of its stage; the exit code is 1 when one is
-over twice its budget. The budgets are those of a 2-core x86-64 box; a slower one needs ``--scale``.
+The stages run the product's code. The exit code is 1 if a stage takes over twice its budget. The budgets
+are for a 2-core x86-64 machine; use ``--scale`` on a slower one.
 """
 
 from __future__ import annotations
@@ -42,55 +42,55 @@ from tests.support.storelog import NOW, entries
 SECONDS = 0.4
 RECIPIENTS = 200
 BATCH = 20
-# What comes together under load.
-LOT = 100
+# A typical batch under full load.
+LARGE_BATCH = 100
 
 
 class Stage(NamedTuple):
     name: str
     per: str
     budget: float
-    run: Callable[[], int]  # does some, says how many
-    rest: Callable[[], object] | None = None  # between two of them, not counted
+    run: Callable[[], int]  # process some items; return how many
+    between: Callable[[], object] | None = None  # run between two calls of ``run``, untimed
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; exit with 1 if a stage is over twice its budget."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.micro")
-    parser.add_argument("--scale", type=float, default=1.0, help="multiply the budgets")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply all budgets")
+    parser.add_argument("--json", action="store_true", help="print the times as one JSON object")
     options = parser.parse_args()
     slow, found = [], {}
     with tempfile.TemporaryDirectory(prefix="micro-") as folder:
         for stage in _stages(Path(folder)):
-            micros = measure(stage.run, stage.rest)
+            micros = measure(stage.run, stage.between)
             found[stage.name] = round(micros, 2)
             budget = stage.budget * options.scale
             if micros > 2 * budget:
                 slow.append(stage.name)
             if not options.json:
-                mark = "" if micros <= budget else "over" if micros <= 2 * budget else "OVER TWICE"
-                print(f"{stage.name:28} {micros:8.2f} us a {stage.per:9} budget {budget:6.1f}  {mark}")
+                mark = "" if micros <= budget else "over" if micros <= 2 * budget else "OVER TWICE THE BUDGET"
+                print(f"{stage.name:28} {micros:8.2f} us per {stage.per:9} budget {budget:6.1f}  {mark}")
     if options.json:
         print(json.dumps(found))
     sys.exit(1 if slow else 0)
 
 
-def measure(run: Callable[[], int], rest: Callable[[], object] | None = None) -> float:
-    """CPU microseconds of one, the best of five pieces: noise only adds."""
+def measure(run: Callable[[], int], between: Callable[[], object] | None = None) -> float:
+    """CPU microseconds per item; the best of five runs, because noise only adds time."""
     run()
-    if rest:
-        rest()
+    if between:
+        between()
     best = float("inf")
     for _ in range(5):
-        done, left_out, start, until = 0, 0.0, time.process_time(), time.perf_counter() + SECONDS / 5
+        done, untimed, start, until = 0, 0.0, time.process_time(), time.perf_counter() + SECONDS / 5
         while time.perf_counter() < until:
             done += run()
-            if rest:
+            if between:
                 before = time.process_time()
-                rest()
-                left_out += time.process_time() - before
-        best = min(best, (time.process_time() - start - left_out) / done)
+                between()
+                untimed += time.process_time() - before
+        best = min(best, (time.process_time() - start - untimed) / done)
     return best * 1e6
 
 
@@ -124,22 +124,24 @@ def _pair() -> tuple[RecordSealer, RecordOpener]:
 
 def _log(folder: Path) -> Iterator[Stage]:
     with closing(EventLog.open(folder, now=NOW)) as log:
-        ready = [entries(1, LOT)]
+        prepared = [entries(1, LARGE_BATCH)]
 
         def append() -> int:
-            log.append(ready.pop())
-            return LOT
+            log.append(prepared.pop())
+            return LARGE_BATCH
 
         def prepare() -> None:
-            ready.append(entries(log.head + 1, LOT))
+            prepared.append(entries(log.head + 1, LARGE_BATCH))
 
-        yield Stage(f"log: append {LOT}", "row", 15, append, prepare)
+        yield Stage(f"log: append {LARGE_BATCH}", "row", 15, append, prepare)
 
 
 def _hub(load: HubLoad) -> Iterator[Stage]:
     payload = request(1)[HEADER_SIZE:]
     yield Stage("hub: read", "request", 7, lambda: bool(parse(payload)))
-    yield Stage(f"hub: read and decide {LOT}", "message", 50, lambda: load.take(LOT), load.settle)
+    yield Stage(
+        f"hub: read and decide {LARGE_BATCH}", "message", 50, lambda: load.take(LARGE_BATCH), load.settle
+    )
     yield Stage("hub: batch of 1", "message", 400, lambda: load.batch(1))
     yield Stage(f"hub: batch of {BATCH}", "message", 85, lambda: load.batch(BATCH))
     yield Stage("hub: pack an event", "link", 1.2, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
@@ -147,7 +149,7 @@ def _hub(load: HubLoad) -> Iterator[Stage]:
 
 @contextmanager
 def _sessions(folder: Path) -> Iterator[list[Session]]:
-    """Sessions with real TLS over real sockets; a peer that takes everything unread."""
+    """Sessions with real TLS over real sockets, whose peers never read."""
     authority, now = Authority.create("lab", now=datetime.now(UTC)), datetime.now(UTC)
     certs = folder / "certs"
     certs.mkdir()
@@ -205,7 +207,7 @@ def _failed(session: Session) -> None:
 
 
 class _Sink:
-    """Takes the place of a socket."""
+    """A socket whose `send` does nothing."""
 
     def send(self, data: bytes, flags: int) -> int:
         return len(data)
@@ -240,14 +242,14 @@ def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
     sockets = [session.sock for session in sessions]
     for session in sessions:
         session.sock = _Sink()  # type: ignore[assignment]
-    yield Stage("worker: all but the send", "delivery", 11, flush)
+    yield Stage("worker: all but send", "delivery", 11, flush)
     for session, sock in zip(sessions, sockets, strict=True):
         session.sock = sock
     yield Stage("worker: send", "delivery", 4.5, _sending(sockets[0], channel.protect(sealed)))
 
 
 def _sending(sock: socket.socket, data: bytes) -> Callable[[], int]:
-    """`send` on a pair of its own whose other end is emptied now and then."""
+    """Time `send` on a separate pair of sockets, whose other end is drained after every 50 calls."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()

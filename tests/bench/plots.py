@@ -1,4 +1,4 @@
-"""The pictures in docs/performance.md: ``python -m tests.bench.plots FIGURES.json FOLDER``."""
+"""Draw the plots in docs/performance.md: ``python -m tests.bench.plots RESULTS.json FOLDER``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from tests.bench.report import figures
+from tests.bench.report import medians
 
 Json = dict[str, Any]
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 320, 56, 56, 40
-# Distinguishable without colour vision: lightness differs as well.
+# The lightness differs too, so colour vision is not needed.
 COLOURS = {
     "chatd": "#c2410c",
     "ngircd": "#1d4ed8",
@@ -43,9 +43,9 @@ PLOTS = (
 
 
 def main() -> None:
-    """One SVG for each of PLOTS."""
+    """Write one SVG for each of PLOTS."""
     source, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    found = figures(json.loads(source.read_text())["rows"])
+    found = medians(json.loads(source.read_text())["rows"])
     shapes = list(dict.fromkeys(shape for shape, _ in found))
     servers = [name for name in COLOURS if any(server == name for _, server in found)]
     for plot in PLOTS:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def bars_svg(title: str, groups: list[tuple[str, list[tuple[str, float | None]]]]) -> str:
-    """Groups of bars over their names; values to scale, the top of the scale a round number."""
+    """Draw labelled groups of bars to scale; the top of the scale is a round number."""
     values = [value for _, bars in groups for _, value in bars if value is not None]
     top = _round_up(max(values, default=1.0))
     plot_height = HEIGHT - TOP - BOTTOM
@@ -77,10 +77,10 @@ def bars_svg(title: str, groups: list[tuple[str, list[tuple[str, float | None]]]
     for number, (name, bars) in enumerate(groups):
         start = LEFT + number * group_width
         width = group_width * 0.84 / max(1, len(bars))
-        for place, (server, value) in enumerate(bars):
+        for position, (server, value) in enumerate(bars):
             if value is not None:
                 height = plot_height * value / top
-                x, y = start + group_width * 0.08 + place * width, TOP + plot_height - height
+                x, y = start + group_width * 0.08 + position * width, TOP + plot_height - height
                 parts.append(
                     f'<rect x="{x:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{height:.1f}" '
                     f'fill="{COLOURS[server]}"><title>{server}: {value:,.1f}</title></rect>'

@@ -1,10 +1,10 @@
-"""How long until a killed process is replaced and works, and what that costs.
+"""Time the replacement of a killed process, and the CPU it takes.
 
-    python -m tests.bench.recovery_time [KILLS]      # of each kind; default 10
+    python -m tests.bench.recovery_time [KILLS]      # kills per kind of process; default: 10
 
-A server without load; each child has been well for some seconds when it is killed. ``wall`` is from the
-signal to the status that says running, asked for every 5 ms; ``cpu`` the seconds that the processes which
-took over used meanwhile (the template had done some before). On a busy box look at the latter.
+The server is idle, and each process counts as healthy when it is killed. ``wall`` is the time from the
+signal until the status, polled every 5 ms, says "running". ``cpu`` is the CPU time of the new processes
+alone; it is the better measure on a busy machine.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from chatd.supervisor.control import ask
 from tests.support.daemon import BIN, Daemon, running
 
 KILLS = 10
-# Long enough to count as healthy, so that no delay for earlier kills is measured.
-WELL_SECONDS = 6.0
+# Long enough to count as healthy, so that the restart is not delayed.
+HEALTHY_SECONDS = 6.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,7 +46,7 @@ def main(kills: int) -> None:
 def _series(kills: int, once: Callable[[], tuple[float, float]]) -> dict[str, float]:
     walls, cpus = [], []
     for _ in range(kills):
-        time.sleep(WELL_SECONDS)
+        time.sleep(HEALTHY_SECONDS)
         wall, cpu = once()
         walls.append(wall)
         cpus.append(cpu)
@@ -59,10 +59,10 @@ def _series(kills: int, once: Callable[[], tuple[float, float]]) -> dict[str, fl
 
 def _child(daemon: Daemon, name: str) -> tuple[float, float]:
     old = daemon.child(name)["pid"]
-    before = _before(daemon)
+    before = _cpu_by_pid(daemon)
     start = time.monotonic()
     os.kill(old, signal.SIGKILL)
-    status = _until(daemon, lambda s: _up(s, name, old))
+    status = _wait_for_status(daemon, lambda s: _up(s, name, old))
     wall = time.monotonic() - start
     (new,) = (child["pid"] for child in status["children"] if child["name"] == name)
     return wall, _cpu(new) - before.get(new, 0.0)
@@ -77,17 +77,17 @@ def _supervisor(daemon: Daemon) -> tuple[float, float]:
     process = subprocess.Popen(
         command, env=daemon.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    status = _until(daemon, lambda s: s["state"] == "running" and s["pid"] != old)
-    process.returncode = 0  # ends with the daemon
+    status = _wait_for_status(daemon, lambda s: s["state"] == "running" and s["pid"] != old)
+    process.returncode = 0  # it ends with the daemon; do not warn about it
     return time.monotonic() - start, sum(
         _cpu(pid) for pid in [status["pid"], *(c["pid"] for c in status["children"])]
     )
 
 
-def _before(daemon: Daemon) -> dict[int, float]:
-    """What every process of the home, the template too, has used so far."""
-    noted = json.loads((daemon.home / "run" / "children.json").read_text())["children"]
-    return {entry["pid"]: _cpu(entry["pid"]) for entry in noted}
+def _cpu_by_pid(daemon: Daemon) -> dict[int, float]:
+    """CPU seconds used so far by each process of the home, the template included."""
+    recorded = json.loads((daemon.home / "run" / "children.json").read_text())["children"]
+    return {entry["pid"]: _cpu(entry["pid"]) for entry in recorded}
 
 
 def _up(status: dict[str, Any], name: str, old: int) -> bool:
@@ -95,12 +95,12 @@ def _up(status: dict[str, Any], name: str, old: int) -> bool:
     return bool(child["state"] == "running" and child["pid"] != old)
 
 
-def _until(daemon: Daemon, good: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def _wait_for_status(daemon: Daemon, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
             status: dict[str, Any] = ask(daemon.home, {"type": "status"}, 5.0)
-            if good(status):
+            if matches(status):
                 return status
         except ChatdError:
             pass
@@ -109,7 +109,7 @@ def _until(daemon: Daemon, good: Callable[[dict[str, Any]], bool]) -> dict[str, 
 
 
 def _cpu(pid: int) -> float:
-    """User and system seconds that a process has used."""
+    """CPU seconds, user and system, that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 

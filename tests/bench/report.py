@@ -1,4 +1,4 @@
-"""Medians over the rounds that count, and ratios to the best peer."""
+"""The report: medians over the valid trials, and ratios to the best peer."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# A trial counts when the calibration loops around it took at most this much longer than is usual in this run.
-# Not longer than the fastest: shared machines have moments of a speed that they never have again.
+# A trial is valid if the calibration loops around it took at most this many times the run's median. The
+# fastest loop is no reference: shared machines have rare moments of exceptional speed.
 SLOWED_TOLERANCE = 1.15
-# The C and Go chat servers that chatd is to be measured against.
+# The chat servers in C, C++ and Go that chatd is compared with.
 PEERS = ("ngircd", "inspircd", "ergo")
 
 
-def figures(rows: list[Json]) -> dict[tuple[str, str], Json]:
-    """(shape, server) -> its medians."""
+def medians(rows: list[Json]) -> dict[tuple[str, str], Json]:
+    """The medians of each (shape, server)."""
     groups: dict[tuple[str, str], list[Json]] = {}
-    for row in counting(rows):
+    for row in valid_trials(rows):
         groups.setdefault((row["shape"], row["server"]), []).append(row)
     return {key: _medians(group) for key, group in groups.items()}
 
 
-def counting(rows: list[Json]) -> list[Json]:
-    """The trials that count: not failed, and not slowed by something else on the machine."""
+def valid_trials(rows: list[Json]) -> list[Json]:
+    """The trials that neither failed nor were slowed by other load on the machine."""
     done = [row for row in rows if "error" not in row]
-    usual = median(row["slowed"] for row in done) if done else 1.0
-    return [row for row in done if row["slowed"] <= usual * SLOWED_TOLERANCE]
+    typical = median(row["slowed"] for row in done) if done else 1.0
+    return [row for row in done if row["slowed"] <= typical * SLOWED_TOLERANCE]
 
 
 def _medians(group: list[Json]) -> Json:
@@ -55,15 +55,15 @@ def _medians(group: list[Json]) -> Json:
     return result
 
 
-def text(result: Json) -> str:
-    """The report as text (Markdown tables)."""
+def report_text(result: Json) -> str:
+    """Format the report as Markdown."""
     machine, rows = result["machine"], result["rows"]
-    found = figures(rows)
+    found = medians(rows)
     failed = [f"{row['server']} at {row['shape']}: {row['error']}" for row in rows if "error" in row]
-    slowed = len(rows) - len(failed) - len(counting(rows))
+    slowed = len(rows) - len(failed) - len(valid_trials(rows))
     lines = [
         f"{machine['date']}, {machine['cpus']} CPUs ({machine['model']}), kernel {machine['kernel']}, "
-        f"Python {machine['python']}; {len(rows)} trials, {slowed} rejected because the machine slowed.",
+        f"Python {machine['python']}; {len(rows)} trials, {slowed} rejected because the machine was slow.",
         "",
     ]
     lines += [f"failed: {line}" for line in failed]
@@ -75,7 +75,7 @@ def text(result: Json) -> str:
 
 def _table(found: dict[tuple[str, str], Json], shape: str) -> list[str]:
     lines = [
-        "| server | us | p50/p99/max ms | flat out/s (us) | connect ms | idle KB | generator | lost/twice |",
+        "| server | us | p50/p99/max ms | flat out/s (us) | connect ms | idle KB | generator | lost/dup. |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for (where, server), f in found.items():
@@ -99,9 +99,9 @@ def _ratios(found: dict[tuple[str, str], Json], shape: str) -> list[str]:
     if not ours or not peers:
         return []
     best = min(f["us"] for f in peers)
-    line = f"chatd / best peer: CPU a delivery {ours['us'] / best:.2f}"
+    line = f"chatd / best peer: CPU per delivery {ours['us'] / best:.2f}"
     if "flat" in ours and any("flat" in f for f in peers):
         line += f", flat out {ours['flat'] / max(f.get('flat', 0.0) for f in peers):.2f}"
     if any(found[key].get("limited") for key in found if key[0] == shape):
-        line += "\n\n\\* the load generator was busy all the time: the server could have done more."
+        line += "\n\n\\* the load generator was saturated: the server may be faster."
     return ["", line]

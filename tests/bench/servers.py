@@ -1,7 +1,7 @@
-"""The servers under test: how each is configured, started and stopped.
+"""The servers under test: how to configure, start and stop each.
 
-All listen on 127.0.0.1 with mutual TLS 1.3 and the certificates of one authority (ngircd 26 cannot ask
-for a client certificate, which spares it a verification, nor can miniircd), and with flood control off.
+All listen on 127.0.0.1 with mutual TLS 1.3, certificates of one authority, and flood control off. ngircd
+26 and miniircd cannot request client certificates, which saves them a verification.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FLOOR_SOURCE = Path(__file__).with_name("floor.c")
 
 
 class ChatdServer(Server):
-    """With the default envelope, fsync and policy; only flood and session limits are raised."""
+    """chatd with its defaults; only rate and session limits are raised."""
 
     name, dialect, program = "chatd", "chatd", sys.executable
 
@@ -100,11 +100,11 @@ class Inspircd(Server):
 
 
 class Miniircd(Server):
-    """In Python as chatd is, with one thread and a `select` loop. Not packaged: ``pip install miniircd``."""
+    """A Python server with one thread and a `select` loop. Install it with ``pip install miniircd``."""
 
     name, dialect, program = "miniircd", "irc", "miniircd"
-    # `select` takes descriptors below 1024 only.
-    most = 500
+    # `select` only accepts descriptors below 1024.
+    max_clients = 500
 
     def command(self, path: str, file: Path) -> list[str]:
         certs = ["--ssl-cert-file", f"{self.certs}/server.pem", "--ssl-key-file", f"{self.certs}/server.key"]
@@ -113,7 +113,7 @@ class Miniircd(Server):
 
 
 class Nats(Server):
-    """Core NATS: nothing is kept. JetStream costs it about the same a delivery."""
+    """Core NATS, without storage. JetStream costs about the same per delivery."""
 
     name, dialect, program = "nats", "nats", "nats-server"
 
@@ -152,7 +152,7 @@ log_type error
 
 class Prosody(Server):
     name, dialect, program = "prosody", "xmpp", "prosody"
-    most = 200
+    max_clients = 200
 
     def settings(self) -> str:
         data = self.folder / "prosody"
@@ -182,10 +182,10 @@ Component "rooms.localhost" "muc"
 
 
 class Floor(Server):
-    """A C program that only does TLS write and send."""
+    """tests/bench/floor.c: a C program that only does TLS."""
 
     name, dialect, program = "floor", "floor", "cc"
-    # It waits in SSL_write for its receivers: flat out it measures the load generator.
+    # It blocks in SSL_write, so sending flat out would measure the load generator.
     sends_flat_out = False
     has_rooms = False
 
@@ -196,7 +196,7 @@ class Floor(Server):
 
 
 class Price(Floor):
-    """The same, paying for chatd's promises: an fdatasync a message, a seal a delivery, an event's bytes."""
+    """The floor plus chatd's guarantees: fdatasync per message, a seal and an event's bytes per delivery."""
 
     name = "price"
 

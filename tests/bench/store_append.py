@@ -1,9 +1,9 @@
-"""Messages per second of the hub, rows per second of its log, and of bare SQLite in the same batches.
+"""Compare messages per second of the hub with rows per second of its log and of bare SQLite.
 
-The hub is a process of its own under load: as many messages as the batch has are always under way, over
-its socket and the whole way: decode, decide, commit, mark, reply, fan out.
+    python -m tests.bench.store_append [SECONDS]      # prints one JSON object per batch size
 
-Run: python -m tests.bench.store_append [SECONDS]. Prints one JSON object per batch size.
+The hub runs in a separate process. Over its socket, a batch of messages is unacknowledged at any time;
+each is decoded, decided, committed, marked, answered and fanned out.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tests.bench.hubflow import hub_flow
 from tests.support.storelog import NOW, entries
 
 BATCHES = (1, 10, 100, 256)
-TURNS = 4
+ROUNDS = 4
 
 
 def _rate(append: Callable[[list[Entry]], None], batch: int, first: int, seconds: float) -> tuple[float, int]:
-    """Rows per second, and the next free seq."""
+    """Return rows per second, and the next free seq."""
     done, busy = 0, 0.0
     while busy < seconds:
         rows = entries(first + done, batch)
@@ -42,7 +42,7 @@ def _bare(path: Path) -> Callable[[list[Entry]], None]:
     connection = apsw.Connection(str(path))
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "FULL")
-    connection.pragma("wal_autocheckpoint", 4_000)  # as the log has it
+    connection.pragma("wal_autocheckpoint", 4_000)  # the log's setting
     connection.pragma("cache_size", -65_536)
     connection.execute("""
         CREATE TABLE events(seq INTEGER PRIMARY KEY, at, kind, room, device, msg_id, digest, body);
@@ -64,20 +64,20 @@ def main() -> None:
         bare = _bare(Path(folder) / "bare.db")
         next_bare = 1
         for batch in BATCHES:
-            # Turn and turn about, so that a slow moment of the disk hits all.
-            ours = theirs = hub = 0.0
-            for _ in range(TURNS):
-                ours += _rate(log.append, batch, log.head + 1, seconds / TURNS)[0] / TURNS
-                hub += flow.run(batch, seconds / TURNS) / TURNS
-                rate, next_bare = _rate(bare, batch, next_bare, seconds / TURNS)
-                theirs += rate / TURNS
+            # Interleaved, so that a slow moment of the disk affects all three.
+            log_rate = bare_rate = hub_rate = 0.0
+            for _ in range(ROUNDS):
+                log_rate += _rate(log.append, batch, log.head + 1, seconds / ROUNDS)[0] / ROUNDS
+                hub_rate += flow.run(batch, seconds / ROUNDS) / ROUNDS
+                rate, next_bare = _rate(bare, batch, next_bare, seconds / ROUNDS)
+                bare_rate += rate / ROUNDS
             result = {
                 "batch": batch,
-                "hub": round(hub),
-                "log": round(ours),
-                "bare": round(theirs),
-                "hub_ratio": round(hub / theirs, 2),
-                "ratio": round(ours / theirs, 2),
+                "hub": round(hub_rate),
+                "log": round(log_rate),
+                "bare": round(bare_rate),
+                "hub_ratio": round(hub_rate / bare_rate, 2),
+                "ratio": round(log_rate / bare_rate, 2),
             }
             sys.stdout.write(json.dumps(result) + "\n")
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""One server, one number of clients: connect, idle, fixed load, flat out."""
+"""One trial of one server: connect, idle, fixed load, flat out."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 from tests.bench.bench_server import Server
 from tests.bench.load import DELIVERED, SENT, SHARED_BYTES, Shared
-from tests.bench.machine import settle, usage
+from tests.bench.machine import usage, wait_until_idle
 
 Json = dict[str, Any]
 
-# Of the load generator's wall time: above this it may be what limits the deliveries.
+# Above this share of its wall time, the load generator may limit the deliveries.
 GENERATOR_LIMIT = 0.9
 
 
 class Shape:
-    """What is asked of a server."""
+    """The load of a trial."""
 
     def __init__(self, clients: int, rooms: int, load: int, seconds: float, flat: float) -> None:
-        """``load``: deliveries a second at the fixed load; ``flat``: seconds of sending flat out, or 0."""
+        """``load``: deliveries per second at the fixed load; ``flat``: seconds of sending flat out, or 0."""
         self.clients = clients
         self.rooms = rooms
         self.load = load
@@ -58,7 +58,7 @@ class Process:
         self._process.stdin.flush()
 
     def answer(self) -> Json:
-        """Waits for it. Raises RuntimeError for what went wrong over there."""
+        """Wait for the answer. Raises RuntimeError if the process reports an error."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         answer: Json = json.loads(line) if line else {"error": "the load generator has ended"}
@@ -79,12 +79,12 @@ class Process:
 
 
 class Trial:
-    """Runs one shape against one server that is up."""
+    """Runs one shape against a server that is up."""
 
     def __init__(self, server: Server, shape: Shape) -> None:
         self._server = server
         self._shape = shape
-        self._file = tempfile.NamedTemporaryFile(prefix="bench-")  # noqa: SIM115 - closed in `end`
+        self._file = tempfile.NamedTemporaryFile(prefix="bench-")  # noqa: SIM115 - closed in `close`
         self._file.write(bytes(SHARED_BYTES))
         self._file.flush()
         path = Path(self._file.name)
@@ -98,7 +98,7 @@ class Trial:
         self._file.close()
 
     def run(self) -> Json:
-        """All figures of the trial."""
+        """Run all phases; return all measurements."""
         shape = self._shape
         result = self.connect()
         result["fixed"] = self.fixed(shape.seconds)
@@ -108,39 +108,39 @@ class Trial:
         return result
 
     def fixed(self, seconds: float) -> Json:
-        """The fixed load for so long."""
+        """Run the fixed load for ``seconds``."""
         shape = self._shape
         gap = shape.clients / shape.rooms / shape.load
         return self.phase("rate", gap=gap, count=max(20, round(seconds / gap)), rooms=shape.rooms)
 
     def connect(self) -> Json:
-        """Everybody logs in and hears their room."""
+        """Log every client in and subscribe it to its room."""
         shape, server = self._shape, self._server
-        # The first few warm the server up: modules, buffers, threads.
+        # The first ten warm the server up: modules, buffers, threads.
         self._receiver.call("login", port=server.port, first=0, count=10, rooms=shape.rooms)
-        settle(server.pid)
+        wait_until_idle(server.pid)
         before = usage(server.pid)
-        rest = shape.clients - 10
-        took = self._receiver.call("login", port=server.port, first=10, count=rest, rooms=shape.rooms)
-        settle(server.pid)
+        remaining = shape.clients - 10
+        answer = self._receiver.call("login", port=server.port, first=10, count=remaining, rooms=shape.rooms)
+        wait_until_idle(server.pid)
         after = usage(server.pid)
-        self._receiver.call("hear", rooms=shape.rooms)
+        self._receiver.call("subscribe", rooms=shape.rooms)
         self._sender.call("login", port=server.port, first=shape.clients, rooms=shape.rooms)
         time.sleep(0.5)
-        self._rest = self._idle_cpu()
+        self._idle_cpu = self._measure_idle_cpu()
         return {
-            "connect_ms": (after.cpu - before.cpu) / rest * 1e3,
-            "connect_seconds": took["seconds"],
-            "idle_kb": (after.rss_kb - before.rss_kb) / rest,
+            "connect_ms": (after.cpu - before.cpu) / remaining * 1e3,
+            "connect_seconds": answer["seconds"],
+            "idle_kb": (after.rss_kb - before.rss_kb) / remaining,
         }
 
-    def _idle_cpu(self) -> float:
+    def _measure_idle_cpu(self) -> float:
         before = usage(self._server.pid).cpu
         time.sleep(1.0)
         return usage(self._server.pid).cpu - before
 
     def phase(self, do: str, **arguments: Any) -> Json:
-        """One stretch of sending, ``do`` as the sender does it."""
+        """Run one phase of sending; ``do`` names a method of the sender."""
         shape = self._shape
         for slot in (DELIVERED, SENT):
             self._shared.set(slot, 0)
@@ -158,14 +158,14 @@ class Trial:
             "sender_busy": sent["cpu"] / wall,
             "sent": sent["sent"],
             "late_ms": sent.get("late", 0.0) * 1e3,
-            "idle_cpu": self._rest,
+            "idle_cpu": self._idle_cpu,
         }
         result["generator_limits"] = max(result["receiver_busy"], result["sender_busy"]) > GENERATOR_LIMIT
         return result
 
 
 def measure(server: Server, shape: Shape) -> Json:
-    """Start the server, run the trial, stop it; a failure is a result, too."""
+    """Start the server, run the trial, stop the server. A failure becomes the result's "error"."""
     trial: Trial | None = None
     try:
         server.start()

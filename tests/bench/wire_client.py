@@ -1,4 +1,4 @@
-"""A light TLS connection for the load generator: memory BIOs, large reads, nothing checked twice."""
+"""A fast TLS connection for the load generator: memory BIOs, large reads, few checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def context(identity: Path, alpn: str | None = None) -> ssl.SSLContext:
-    """TLS 1.3 with a client certificate. Who the server is does not matter to a benchmark."""
+    """TLS 1.3 with a client certificate. The server's identity is not verified."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     made.check_hostname = False
@@ -25,7 +25,7 @@ def context(identity: Path, alpn: str | None = None) -> ssl.SSLContext:
 
 
 class Connection:
-    """``seal`` and ``open`` are set by a dialect that has a layer of its own inside TLS."""
+    """One connection. A dialect with its own layer inside TLS sets ``seal`` and ``open``."""
 
     def __init__(
         self,
@@ -70,19 +70,19 @@ class Connection:
             self.sock.sendall(self._outgoing.read())
 
     def send(self, plain: bytes) -> None:
-        """Seal and send; waits for the socket."""
+        """Seal and send; blocks until the socket has accepted everything."""
         if self.seal:
             plain = self.seal(plain)
         self.tls.write(plain)
         self._drain()
 
     def read(self) -> bytes:
-        """What has arrived, opened. Raises BlockingIOError, ConnectionError."""
+        """Receive and open data. Raises BlockingIOError, ConnectionError."""
         plain = self.read_raw()
         return b"".join(self.open(plain)) if self.open else plain
 
     def read_raw(self) -> bytes:
-        """The same without the dialect's layer."""
+        """Receive data without opening the dialect's layer."""
         self._incoming.write(self._received())
         parts: list[bytes] = []
         try:
@@ -92,10 +92,10 @@ class Connection:
             pass
         return b"".join(parts)
 
-    def expect(self, what: bytes) -> bytes:
-        """Read until ``what`` has come; everything read."""
+    def expect(self, wanted: bytes) -> bytes:
+        """Read until ``wanted`` has arrived; return everything read."""
         seen = b""
-        while what not in seen:
+        while wanted not in seen:
             seen += self.read()
             if b"ERROR" in seen[:200] or b'"bye"' in seen:
                 raise ConnectionError(f"refused: {seen[:200]!r}")

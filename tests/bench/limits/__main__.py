@@ -1,14 +1,14 @@
-"""Measure what chatd does at its limits, trial by trial; each figure beside its target.
+"""Measure chatd at its limits; each result is shown with its target.
 
-    gathering  age of messages with commits gathered and without, beside the floor program
-    join       a thousand members who are connected join one room
+    gathering  age of messages with and without gathered commits, compared with the floor program
+    join       a thousand connected users join one room
     many       5,000 connections
     slow       a member of a busy room stops reading
     workers    flat out with one worker and with two
-    longlog    the same load with an empty log and with a million events
+    longlog    the same load on an empty log and on a million events
     replay     one client reads 200,000 messages
 
-A thousand clients whose server is restarted under them are a trial of their own:
+To restart a server under a thousand clients, run
 python -m tests.chaos storm --clients 1000 --what server
 """
 
@@ -24,13 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.limits import gathering, join, longlog, many, replay, slow, workers
-from tests.bench.limits.testbed import Stage, say
+from tests.bench.limits.testbed import Testbed, say
 from tests.bench.limits.verdict import Result, table
-from tests.bench.machine import about, allow_descriptors, calibrate
+from tests.bench.machine import allow_descriptors, calibrate, describe_machine
 from tests.bench.trial import Json
 
-# `longlog` before `replay`, which reads its log.
-TRIALS: dict[str, Callable[[Stage], Result]] = {
+# `longlog` comes before `replay`, which reuses its log.
+TRIALS: dict[str, Callable[[Testbed], Result]] = {
     "gathering": gathering.run,
     "join": join.run,
     "many": many.run,
@@ -42,17 +42,17 @@ TRIALS: dict[str, Callable[[Stage], Result]] = {
 
 
 def main() -> int:
-    """1 when a trial could not be run; a target that is not reached is a result."""
+    """Return 1 if a trial failed to run. A missed target is a result, not a failure."""
     options = _options()
-    # Ended from outside, it still stops the server under test.
+    # On SIGTERM, still stop the server under test.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     allow_descriptors()
     best = min(calibrate() for _ in range(3))
-    result: Json = {"machine": about(best), "short": options.short, "trials": {}}
+    result: Json = {"machine": describe_machine(best), "short": options.short, "trials": {}}
     with tempfile.TemporaryDirectory(prefix="limits-") as folder:
-        stage = Stage(Path(folder), options.short)
+        testbed = Testbed(Path(folder), options.short)
         for name in [name for name in TRIALS if name in (options.names or TRIALS)]:
-            result["trials"][name] = _run(name, stage)
+            result["trials"][name] = _run(name, testbed)
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1))
     return int(any("error" in trial for trial in result["trials"].values()))
@@ -64,27 +64,31 @@ def _options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="trials to run; all, if none is named")
-    parser.add_argument("--short", action="store_true", help="little of everything, to see that it works")
-    parser.add_argument("--json", default="", metavar="FILE", help="write all figures to a file")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="trials to run; default: all")
+    parser.add_argument(
+        "--short", action="store_true", help="run small versions of the trials, to see that they work"
+    )
+    parser.add_argument("--json", default="", metavar="FILE", help="write all results to this file")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in TRIALS]:
-        parser.error(f"there is no trial {', '.join(unknown)}; there are: {', '.join(TRIALS)}")
+        parser.error(f"unknown trial {', '.join(unknown)}; choose from {', '.join(TRIALS)}")
     return options
 
 
-def _run(name: str, stage: Stage) -> Json:
+def _run(name: str, testbed: Testbed) -> Json:
     say(f"--- {name}")
     start = time.monotonic()
     try:
-        result = TRIALS[name](stage)
+        result = TRIALS[name](testbed)
     except (RuntimeError, OSError, AssertionError) as error:
         print(f"### {name}\n\nFAILED: {error}\n", flush=True)
         return {"error": str(error)}
-    took = round(time.monotonic() - start, 1)
+    seconds = round(time.monotonic() - start, 1)
     print(table(name, result), flush=True)
-    print(json.dumps({"trial": name, "seconds": took, "rows": result.as_json()["rows"]}) + "\n", flush=True)
-    return {"seconds": took, **result.as_json()}
+    print(
+        json.dumps({"trial": name, "seconds": seconds, "rows": result.as_json()["rows"]}) + "\n", flush=True
+    )
+    return {"seconds": seconds, **result.as_json()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Many connections, held by several processes of the load generator."""
+"""Many connections, spread over several processes of the load generator."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 
 from tests.bench.limits.testbed import Chatd
 from tests.bench.load import SENT, SHARED_BYTES, Shared
-from tests.bench.machine import settle, usage
+from tests.bench.machine import usage, wait_until_idle
 from tests.bench.trial import Json, Process
 
 MODULE = "tests.bench.limits.member_count"
 
 
 class Crowd:
-    """``connections`` of a server that is up, spread over ``processes``; nobody is logged in yet."""
+    """``connections`` to a running server, spread over ``processes``. None is logged in yet."""
 
     def __init__(self, server: Chatd, folder: Path, connections: int, processes: int) -> None:
         self.server = server
         self.pid = server.pid
-        self._each = connections // processes
+        self._per_process = connections // processes
         self._shared: list[Shared] = []
-        self._parts: list[Process] = []
+        self._receivers: list[Process] = []
         for number in range(processes + 1):
-            # One each: every process counts its own deliveries.
+            # A file for each: every process counts its own deliveries.
             path = folder / f"shared{number}"
             path.write_bytes(bytes(SHARED_BYTES))
             self._shared.append(Shared(path))
             role = "send" if number == processes else "receive"
-            self._parts.append(Process(role, server, path, MODULE))
-        self._sender = self._parts.pop()
+            self._receivers.append(Process(role, server, path, MODULE))
+        self._sender = self._receivers.pop()
 
     def __enter__(self) -> Crowd:
         return self
@@ -39,41 +39,41 @@ class Crowd:
         self.end()
 
     def end(self) -> None:
-        """Everybody is gone."""
-        for part in (*self._parts, self._sender):
-            part.end()
+        """End all processes, and so all connections."""
+        for process in (*self._receivers, self._sender):
+            process.end()
 
-    def all(self, do: str, **arguments: Any) -> list[Json]:
-        """The same of every process that receives."""
-        for part in self._parts:
-            part.ask(do, **arguments)
-        return [part.answer() for part in self._parts]
+    def ask_all(self, do: str, **arguments: Any) -> list[Json]:
+        """Send a command to every receiver; return the answers."""
+        for process in self._receivers:
+            process.ask(do, **arguments)
+        return [process.answer() for process in self._receivers]
 
     def log_in(self) -> float:
-        """Seconds until the last of them is."""
+        """Log all connections in; return how many seconds that took."""
         start = time.monotonic()
-        for number, part in enumerate(self._parts):
-            first = number * self._each
-            part.ask("login", port=self.server.port, first=first, count=self._each, rooms=1)
-        for part in self._parts:
-            part.answer()
+        for number, process in enumerate(self._receivers):
+            first = number * self._per_process
+            process.ask("login", port=self.server.port, first=first, count=self._per_process, rooms=1)
+        for process in self._receivers:
+            process.answer()
         return time.monotonic() - start
 
-    def hear(self) -> None:
-        """All get what happens from now on."""
-        self.all("hear", rooms=1)
-        settle(self.pid)
+    def subscribe(self) -> None:
+        """Subscribe all connections to the lobby."""
+        self.ask_all("subscribe", rooms=1)
+        wait_until_idle(self.pid)
 
     def say(self, count: int, gap: float) -> list[Json]:
-        """``count`` messages to the lobby; what each process got of them."""
+        """Send ``count`` messages to the lobby; return what each receiver got."""
         self._sender.call("login", port=self.server.port, first=0, rooms=1)
-        for part in self._parts:
-            part.ask("run", per_message=self._each)
+        for process in self._receivers:
+            process.ask("run", per_message=self._per_process)
         self._sender.call("rate", gap=gap, count=count, rooms=1)
         for shared in self._shared:
             shared.set(SENT, count)
-        return [part.answer() for part in self._parts]
+        return [process.answer() for process in self._receivers]
 
     def own_rss_kb(self) -> int:
         """Memory of the load generator."""
-        return sum(usage(part.pid).rss_kb for part in (*self._parts, self._sender))
+        return sum(usage(process.pid).rss_kb for process in (*self._receivers, self._sender))

@@ -1,4 +1,4 @@
-"""What the disk alone takes for what a commit asks of it, without a server."""
+"""Time the writes and syncs of a commit on the bare disk, without a server."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import time
 from pathlib import Path
 
-# A message alone makes SQLite write so much to its log; the mark is a second file.
+# A commit of one message writes this much to SQLite's log, and the mark to a second file.
 PAGES, PAGE_BYTES, MARK_BYTES = 3, 4120, 64
 LOG_BYTES = 16_000_000
 
 
 def commit_ages(folder: Path, gap: float, count: int) -> list[float]:
-    """Milliseconds of ``count`` commits, ascending, with ``gap`` seconds between them."""
+    """Time ``count`` commits, ``gap`` seconds apart; return the milliseconds in ascending order."""
     log = os.open(folder / "disk-log", os.O_RDWR | os.O_CREAT)
     mark = os.open(folder / "disk-mark", os.O_RDWR | os.O_CREAT)
     try:
-        # As the log is in use: all of its blocks are there already.
+        # As with a log in use, all blocks are allocated.
         os.write(log, bytes(LOG_BYTES))
         os.write(mark, bytes(MARK_BYTES))
         os.fsync(log)
@@ -29,9 +29,9 @@ def commit_ages(folder: Path, gap: float, count: int) -> list[float]:
 
 def _commit(log: int, mark: int, number: int, gap: float) -> float:
     time.sleep(gap)
-    place = number * PAGES * PAGE_BYTES % (LOG_BYTES - PAGES * PAGE_BYTES)
+    offset = number * PAGES * PAGE_BYTES % (LOG_BYTES - PAGES * PAGE_BYTES)
     start = time.perf_counter()
-    os.pwrite(log, os.urandom(PAGES * PAGE_BYTES), place)
+    os.pwrite(log, os.urandom(PAGES * PAGE_BYTES), offset)
     os.fdatasync(log)
     os.pwrite(mark, os.urandom(MARK_BYTES), 0)
     os.fdatasync(mark)

@@ -1,4 +1,4 @@
-"""A receiver process that knows more: joining a room, paging through history."""
+"""A receiver process that can also join a room and page through history."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _PAGE = 500
 
 
 class Members(Receiver):
-    """Its connections belong to as many users as there are identities."""
+    """A receiver whose connections belong to as many users as there are identities."""
 
     def join(self, room: str, gap: float) -> Any:
-        """Every connection joins, ``gap`` seconds after the one before; ends when all have heard of all."""
+        """Join all connections to a room, ``gap`` seconds apart; wait until every join is delivered."""
         request = encode({"type": "join", "id": 7, "room": room})
-        start, cpu, heard, last = time.monotonic(), time.process_time(), 0, time.monotonic()
+        start, cpu, delivered, last = time.monotonic(), time.process_time(), 0, time.monotonic()
         sent, count = 0, len(self._connections)
-        # The first hears of everybody, the last of itself only.
+        # The first to join receives every join, the last only its own.
         expected = count * (count + 1) // 2
-        while heard < expected and time.monotonic() - last < STALL_SECONDS:
+        while delivered < expected and time.monotonic() - last < STALL_SECONDS:
             while sent < count and time.monotonic() >= start + sent * gap:
                 self._connections[sent].send(request)
                 sent, last = sent + 1, time.monotonic()
             for key, _ in self._selector.select(0.0 if not gap and sent < count else 0.005):
                 found = _count(key.data, _JOINED)
                 if found:
-                    heard, last = heard + found, time.monotonic()
+                    delivered, last = delivered + found, time.monotonic()
         return {
-            "deliveries": heard,
+            "deliveries": delivered,
             "expected": expected,
             "seconds": last - start,
             "busy": (time.process_time() - cpu) / (last - start),
         }
 
     def replay(self, via: str, room: str, messages: int) -> Any:
-        """The first connection reads so many messages of a room, page by page, as fast as it can."""
+        """Read ``messages`` messages of a room on the first connection, page by page at full speed."""
         connection = self._connections[0]
         start, cpu, after, found, pages, more = time.monotonic(), time.process_time(), 0, 0, 0, True
         while found < messages and more:
@@ -57,7 +57,7 @@ class Members(Receiver):
             end = _END.search(page)
             assert end
             more = end[2] == b"true"
-            # Where history goes on is the reader's own business.
+            # `history` returns no cursor: go on after the last event.
             after = int(end[1]) if via == "resume" else _last_seq(page)
         return {
             "messages": found,
@@ -67,10 +67,10 @@ class Members(Receiver):
         }
 
 
-def _count(connection: Connection, what: bytes) -> int:
+def _count(connection: Connection, wanted: bytes) -> int:
     try:
-        # A record holds whole frames, so nothing is cut in two.
-        return connection.read().count(what)
+        # A record holds whole frames, so no match is split.
+        return connection.read().count(wanted)
     except BlockingIOError:
         return 0
 

@@ -1,28 +1,28 @@
-"""One client reads a long room from its beginning, page by page, as fast as it can."""
+"""One client reads a long room from the beginning, page by page at full speed."""
 
 from __future__ import annotations
 
 from tests.bench.limits.crowd import Crowd
-from tests.bench.limits.testbed import Chatd, Stage, serving
-from tests.bench.limits.verdict import Result, Row, at_least, middle, told
-from tests.bench.machine import settle, usage
+from tests.bench.limits.testbed import Chatd, Testbed, serving
+from tests.bench.limits.verdict import Result, Row, at_least, measured, median_of
+from tests.bench.machine import usage, wait_until_idle
 from tests.bench.trial import Json
 
 ROOM = "#lobby"
 MESSAGES, SHORT_MESSAGES = 200_000, 20_000
-LEAST = 200_000.0
+MIN_PER_CORE = 200_000.0
 ROUNDS = 3
 
 
-def run(stage: Stage) -> Result:
-    """By `history` and by `resume` in turns."""
-    messages = SHORT_MESSAGES if stage.short else MESSAGES
-    server = Chatd(stage.folder, stage.long_home(messages))
+def run(testbed: Testbed) -> Result:
+    """Read by `history` and by `resume` in interleaved rounds."""
+    messages = SHORT_MESSAGES if testbed.short else MESSAGES
+    server = Chatd(testbed.folder, testbed.long_home(messages))
     with serving(server):
         found: dict[str, list[Json]] = {"history": [], "resume": []}
-        with Crowd(server, stage.folder, 1, 1) as crowd:
+        with Crowd(server, testbed.folder, 1, 1) as crowd:
             crowd.log_in()
-            settle(crowd.pid)
+            wait_until_idle(crowd.pid)
             for _ in range(ROUNDS):
                 for via, results in found.items():
                     results.append(_replay(crowd, via, messages))
@@ -31,7 +31,7 @@ def run(stage: Stage) -> Result:
 
 def _replay(crowd: Crowd, via: str, messages: int) -> Json:
     before = usage(crowd.pid).cpu
-    (result,) = crowd.all("replay", via=via, room=ROOM, messages=messages)
+    (result,) = crowd.ask_all("replay", via=via, room=ROOM, messages=messages)
     cpu = usage(crowd.pid).cpu - before
     return {
         **result,
@@ -44,13 +44,13 @@ def _replay(crowd: Crowd, via: str, messages: int) -> Json:
 
 
 def _rows(via: str, results: list[Json]) -> list[Row]:
-    # The pages are whole, so there may be a few more than were asked for.
+    # Pages are read whole, so there may be a few more messages than requested.
     messages, pages = results[0]["messages"], results[0]["pages"]
     return [
-        at_least(f"{via}: messages a second and core", middle(results, "per_core"), LEAST, ""),
-        told(f"{via}: messages a second", middle(results, "per_second")),
-        told(f"{via}: server CPU a page", middle(results, "page_ms"), "ms"),
-        told(f"{via}: messages a page", messages / pages),
-        told(f"{via}: messages", messages),
-        told(f"{via}: generator busy", middle(results, "busy"), "%"),
+        at_least(f"{via}: messages per second per core", median_of(results, "per_core"), MIN_PER_CORE, ""),
+        measured(f"{via}: messages per second", median_of(results, "per_second")),
+        measured(f"{via}: server CPU per page", median_of(results, "page_ms"), "ms"),
+        measured(f"{via}: messages per page", messages / pages),
+        measured(f"{via}: messages", messages),
+        measured(f"{via}: generator busy", median_of(results, "busy"), "%"),
     ]

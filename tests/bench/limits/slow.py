@@ -1,4 +1,4 @@
-"""A member of a busy room stops reading: what the others notice, what it costs, when it is cut."""
+"""A member of a busy room stops reading: the effect on the others, its cost, and when it is cut."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from tests.bench.dialects import DIALECTS
-from tests.bench.limits.testbed import Chatd, Stage, say, serving
-from tests.bench.limits.verdict import Result, Row, at_most, exactly, middle, told
+from tests.bench.limits.testbed import Chatd, Testbed, say, serving
+from tests.bench.limits.verdict import Result, Row, at_most, exactly, measured, median_of
 from tests.bench.machine import usage
 from tests.bench.trial import Json, Shape, Trial
 from tests.bench.wire_client import Connection
 
 LOAD = 10_000
 CLIENTS = 50
-# At 200 messages a second it takes about 20 s until the kernel's buffers and then the outbox are full.
+# At 200 messages per second it takes about 20 s to fill the kernel's buffers and then the outbox.
 WITH_SECONDS, WITHOUT_SECONDS, ROUNDS = 34.0, 12.0, 2
 SHORT_SECONDS, SHORT_OUTBOX = 20.0, str(64 * 1024)
 RECEIVE_BUFFER = 4096
@@ -28,39 +28,39 @@ CUT_SECONDS = 10.0
 SAMPLE_SECONDS = 0.25
 
 
-def run(stage: Stage) -> Result:
-    """Phases without and with it take turns."""
-    # So that all is full in a few seconds.
-    settings = {"CHATD_LIMITS__OUTBOX_BYTES": SHORT_OUTBOX} if stage.short else {}
-    server = Chatd(stage.folder, stage.home(), 1, **settings)
+def run(testbed: Testbed) -> Result:
+    """Alternate phases without and with the stopped member."""
+    # Fill the outbox in a few seconds.
+    settings = {"CHATD_LIMITS__OUTBOX_BYTES": SHORT_OUTBOX} if testbed.short else {}
+    server = Chatd(testbed.folder, testbed.home(), 1, **settings)
     with serving(server), closing(Trial(server, Shape(CLIENTS, 1, LOAD, 0.0, 0.0))) as trial:
         trial.connect()
-        found = _phases(trial, server, stage.short)
+        found = _phases(trial, server, testbed.short)
     return Result(_rows(found), found)
 
 
 def _phases(trial: Trial, server: Chatd, short: bool) -> Json:
     without_seconds = SHORT_SECONDS / 2 if short else WITHOUT_SECONDS
     with_seconds = SHORT_SECONDS if short else WITH_SECONDS
-    # The hub's memory of recent events and SQLite's cache fill up first.
+    # Warm-up: fill the hub's memory of recent events and SQLite's cache.
     trial.fixed(without_seconds)
     found: Json = {"without": [], "with": []}
     for _ in range(1 if short else ROUNDS):
         found["without"].append(_phase(trial, server, without_seconds))
-        member = _stopped(server)
+        member = _stopped_member(server)
         try:
             found["with"].append(_phase(trial, server, with_seconds) | _cut(server))
         finally:
             member.close()
-        say(f"with it: {found['with'][-1]}")
+        say(f"with the stopped member: {found['with'][-1]}")
     return found
 
 
-def _stopped(server: Chatd) -> Connection:
-    """A member that has heard the room's past and then never reads again."""
+def _stopped_member(server: Chatd) -> Connection:
+    """Connect a member that catches up and then never reads again."""
     dialect = DIALECTS["chatd"]([server.home.identity(1)])
     member = dialect.connect(("127.0.0.1", server.port), 0, 0)
-    dialect.hear(member, 0)
+    dialect.subscribe(member, 0)
     member.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     return member
 
@@ -73,7 +73,7 @@ def _phase(trial: Trial, server: Chatd, seconds: float) -> Json:
 
 
 def _cut(server: Chatd) -> Json:
-    """What the log says of the last member that was cut; ``None`` where it says nothing."""
+    """When the last member was cut, and why, from the log; ``None`` if it was not."""
     time.sleep(0.5)
     lines = server.home.daemon.log_lines("connections.log")
     full = [line for line in lines if line["event"] == "slow_consumer"]
@@ -88,50 +88,52 @@ def _seconds(line: Json) -> float:
 
 
 class Growth:
-    """The most by which the memory of some processes grew meanwhile."""
+    """Measures the peak growth of some processes' memory while the context is open."""
 
     def __init__(self, pids: list[int]) -> None:
         self._pids = pids
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        self._first = self._most = self._now()
+        self._initial = self._peak = self._now()
 
     def __enter__(self) -> Growth:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
     @property
     def growth_kb(self) -> int:
-        return self._most - self._first
+        return self._peak - self._initial
 
     def _now(self) -> int:
         return sum(usage(pid).rss_kb for pid in self._pids)
 
     def _watch(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
-            self._most = max(self._most, self._now())
+        while not self._stop.wait(SAMPLE_SECONDS):
+            self._peak = max(self._peak, self._now())
 
 
 def _rows(found: Json) -> list[Row]:
     without, stopped = found["without"], found["with"]
-    before, after = (middle(phases, "fixed", "ages", 7) for phases in (without, stopped))
+    before, after = (median_of(phases, "fixed", "ages", 7) for phases in (without, stopped))
     rows = [
-        told("p99 of the others, without", before, "ms"),
-        told("p99 of the others, with", after, "ms"),
+        measured("p99 of the others, without stopped member", before, "ms"),
+        measured("p99 of the others, with stopped member", after, "ms"),
         at_most("with / without", after / before, P99_RATIO, ""),
-        told("growth of the workers, without", middle(without, "growth_mb"), "MB"),
-        at_most("growth of the workers, with", middle(stopped, "growth_mb"), GROWTH_MB, "MB"),
-        exactly("cut", sum(phase["full"] is not None for phase in stopped), len(stopped)),
+        measured("growth of the workers, without stopped member", median_of(without, "growth_mb"), "MB"),
+        at_most(
+            "growth of the workers, with stopped member", median_of(stopped, "growth_mb"), GROWTH_MB, "MB"
+        ),
+        exactly(
+            "stopped members that were cut", sum(phase["full"] is not None for phase in stopped), len(stopped)
+        ),
     ]
     cut: list[Any] = [phase for phase in stopped if phase["full"] is not None]
     if cut:
         full = max(phase["closed"] - phase["full"] for phase in cut)
-        rows.append(
-            told("from the start until its queue was full", max(p["full"] - p["began"] for p in cut), "s")
-        )
-        rows.append(at_most(f"from then until it was gone ({cut[0]['reason']})", full, CUT_SECONDS, "s"))
+        rows.append(measured("time until its outbox was full", max(p["full"] - p["began"] for p in cut), "s"))
+        rows.append(at_most(f"time from then until it was cut ({cut[0]['reason']})", full, CUT_SECONDS, "s"))
     return rows

@@ -1,4 +1,4 @@
-"""What the trials share: homes that are made once, servers on them, rounds that take turns."""
+"""Shared by the trials: homes that are created once, servers on them, interleaved rounds."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from tests.bench.bench_server import Server
 from tests.bench.chathome import ROOMS, ChatHome
-from tests.bench.limits.verdict import Row, told
+from tests.bench.limits.verdict import Row, measured
 from tests.bench.machine import calibrate, usage
 from tests.bench.servers import ChatdServer
 from tests.bench.trial import Json, Shape, measure
 from tests.chaos.bigstart import fill
 
-# The search index of a million events is made in the background after the first start. It is done when the
-# server has needed less CPU than IDLE_CPU seconds for QUIET_SECONDS; it also waits for the disk at times.
+# After the first start, the server indexes a million events in the background. Indexing is over once the
+# server uses less than IDLE_CPU seconds of CPU in QUIET_SECONDS; it sometimes waits for the disk.
 INDEX_SECONDS, QUIET_SECONDS, IDLE_CPU = 600.0, 4.0, 0.2
 
 
 class Chatd(ChatdServer):
-    """chatd with settings of its own. ``users``: how many of the home's users the clients take turns as."""
+    """chatd with additional settings. The clients log in as the first ``users`` users of the home."""
 
-    dialect = "crowd"
+    dialect = "chatd_users"
 
     def __init__(self, folder: Path, home: ChatHome, users: int = 1, **settings: str) -> None:
         super().__init__(folder, home)
@@ -39,14 +39,14 @@ class Chatd(ChatdServer):
         self.port = self.home.port
 
     def workers(self) -> list[int]:
-        """The pids of its workers."""
+        """The pids of the workers."""
         children = self.home.daemon.status()["children"]
         return [child["pid"] for child in children if child["name"].startswith("worker-")]
 
 
 @contextmanager
 def serving(server: Chatd) -> Iterator[Chatd]:
-    """``server``, up for so long."""
+    """Run ``server`` while the context is open."""
     server.start()
     try:
         yield server
@@ -54,49 +54,49 @@ def serving(server: Chatd) -> Iterator[Chatd]:
         server.stop()
 
 
-class Stage:
-    """The folder of a run and the homes in it. ``short``: little of everything, to see that it works."""
+class Testbed:
+    """The folder of a run and the homes in it. ``short``: run small versions of the trials."""
 
     def __init__(self, folder: Path, short: bool) -> None:
         self.folder = folder
         self.short = short
         self._homes: dict[str, ChatHome] = {}
-        self._filled: dict[str, int] = {}
+        self._event_counts: dict[str, int] = {}
 
     def home(self, name: str = "usual", users: int = ROOMS + 1) -> ChatHome:
-        """Made when it is first asked for."""
+        """Return a home; create it on first use."""
         if name not in self._homes:
-            say(f"making the home '{name}' with {users} users")
+            say(f"creating the home '{name}' with {users} users")
             self._homes[name] = ChatHome(self.folder / name, users)
         return self._homes[name]
 
     def long_home(self, events: int) -> ChatHome:
-        """One whose log has at least ``events`` messages, all of them indexed."""
+        """Return a home whose log has at least ``events`` messages, all of them indexed."""
         home = self.home("long")
-        if self._filled.get("long", 0) < events:
-            say(f"filling its log with {events} messages")
+        if self._event_counts.get("long", 0) < events:
+            say(f"filling the log with {events} messages")
             start = time.monotonic()
             fill(home.data, events)
             home.start()
             try:
-                _indexed(home.pid())
+                _wait_until_indexed(home.pid())
             finally:
                 home.stop()
             say(f"filled and indexed in {time.monotonic() - start:.0f} s")
-            self._filled["long"] = events
+            self._event_counts["long"] = events
         return home
 
-    def in_turns(self, servers: dict[str, Server], shapes: list[Shape], rounds: int) -> list[Json]:
-        """Trials of every server with every shape; another server goes first each round.
+    def interleaved(self, servers: dict[str, Server], shapes: list[Shape], rounds: int) -> list[Json]:
+        """Run every server with every shape; another server goes first in each round.
 
-        Raises RuntimeError when one fails: a comparison without one side is none.
+        Raises RuntimeError if a trial fails, because nothing can then be compared.
         """
         found: list[Json] = []
         names = list(servers)
         for number in range(rounds):
-            turn = number % len(names)
+            first = number % len(names)
             for shape in shapes:
-                for name in names[turn:] + names[:turn]:
+                for name in names[first:] + names[:first]:
                     before = calibrate()
                     row = measure(servers[name], shape)
                     if "error" in row:
@@ -108,25 +108,25 @@ class Stage:
         return found
 
 
-def chosen(rows: list[Json], server: str, clients: int) -> list[Json]:
-    """The trials of one server with so many clients."""
+def trials_of(rows: list[Json], server: str, clients: int) -> list[Json]:
+    """The trials of one server with this number of clients."""
     return [row for row in rows if row["server"] == server and row["clients"] == clients]
 
 
-def _indexed(pid: int) -> None:
+def _wait_until_indexed(pid: int) -> None:
     until = time.monotonic() + INDEX_SECONDS
     while time.monotonic() < until:
         before = usage(pid).cpu
         time.sleep(QUIET_SECONDS)
         if usage(pid).cpu - before < IDLE_CPU:
             return
-    raise RuntimeError(f"the search index was not done in {INDEX_SECONDS:.0f} s")
+    raise RuntimeError(f"the search index was not complete after {INDEX_SECONDS:.0f} s")
 
 
 def steadiness(rows: list[Json]) -> Row:
-    """How much of the difference may be the machine's: a fixed piece of work at its slowest and fastest."""
+    """The machine's own variation: the slowest and fastest run of a fixed piece of work."""
     times = [row["calibration"] for row in rows]
-    return told("the machine: slowest / fastest trial", max(times) / min(times))
+    return measured("machine speed: slowest / fastest calibration", max(times) / min(times))
 
 
 def _line(row: Json) -> str:
@@ -139,6 +139,6 @@ def _line(row: Json) -> str:
     )
 
 
-def say(what: str) -> None:
-    """Progress goes to standard error."""
-    print(what, file=sys.stderr, flush=True)
+def say(text: str) -> None:
+    """Print progress to standard error."""
+    print(text, file=sys.stderr, flush=True)

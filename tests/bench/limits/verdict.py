@@ -1,4 +1,4 @@
-"""A trial's figures beside their targets."""
+"""A trial's measurements and their targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 class Row(NamedTuple):
-    """One figure. ``reached`` is None where there is no target."""
+    """One measurement. ``reached`` is None if there is no target."""
 
     what: str
     value: float
@@ -19,33 +19,33 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a trial found: its rows, and all that it measured, for the JSON."""
+    """A trial's rows, and its raw measurements for the JSON file."""
 
     rows: list[Row]
-    measured: Json
+    raw: Json
 
     def as_json(self) -> Json:
-        return {"rows": [row._asdict() for row in self.rows], **self.measured}
+        return {"rows": [row._asdict() for row in self.rows], **self.raw}
 
 
 def at_most(what: str, value: float, most: float, unit: str) -> Row:
-    """A figure that must not be over its target."""
+    """A measurement that must not exceed its target."""
     return Row(what, value, unit, f"at most {_text(most, unit)}", value <= most)
 
 
 def at_least(what: str, value: float, least: float, unit: str) -> Row:
-    """A figure that must not be under its target."""
+    """A measurement that must reach its target."""
     return Row(what, value, unit, f"at least {_text(least, unit)}", value >= least)
 
 
-def told(what: str, value: float, unit: str = "") -> Row:
-    """A figure without a target."""
+def measured(what: str, value: float, unit: str = "") -> Row:
+    """A measurement without a target."""
     return Row(what, value, unit)
 
 
-def exactly(what: str, value: int, wanted: int) -> Row:
-    """A count that must be right."""
-    return Row(what, value, "", _text(wanted, ""), value == wanted)
+def exactly(what: str, value: int, target: int) -> Row:
+    """A count that must be exact."""
+    return Row(what, value, "", _text(target, ""), value == target)
 
 
 def _text(value: float, unit: str) -> str:
@@ -53,8 +53,8 @@ def _text(value: float, unit: str) -> str:
     return f"{number} {unit}".strip()
 
 
-def middle(rows: list[Json], *path: str | int) -> float:
-    """The median over trials of what is found at ``path``."""
+def median_of(rows: list[Json], *path: str | int) -> float:
+    """The median over trials of the value at ``path``."""
     found = []
     for row in rows:
         value: Any = row
@@ -65,8 +65,8 @@ def middle(rows: list[Json], *path: str | int) -> float:
 
 
 def table(name: str, result: Result) -> str:
-    """Markdown."""
-    lines = [f"### {name}", "", "| figure | measured | target | reached |", "|---|---|---|---|"]
+    """Format the result as Markdown."""
+    lines = [f"### {name}", "", "| measurement | value | target | reached |", "|---|---|---|---|"]
     word = {True: "yes", False: "**no**", None: ""}
     lines += [
         f"| {row.what} | {_text(row.value, row.unit)} | {row.target} | {word[row.reached]} |"
