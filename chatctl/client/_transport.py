@@ -30,12 +30,12 @@ _READ_SIZE = 256 * 1024
 _READS_PER_ADVANCE = 8
 
 
-class RecordSealer(Protocol):
+class SupportsSeal(Protocol):
     def seal(self, payload: bytes) -> bytes: ...
     def close(self) -> bytes: ...
 
 
-class RecordOpener(Protocol):
+class SupportsOpen(Protocol):
     closed: bool
 
     def feed(self, data: bytes) -> list[bytes]: ...
@@ -80,8 +80,8 @@ class Transport:
         self._out = bytearray()
         self._handshake_in = bytearray()
         self._handshake: ClientHandshake | None = None
-        self._sealer: RecordSealer | None = None
-        self._opener: RecordOpener | None = None
+        self._sealer: SupportsSeal | None = None
+        self._opener: SupportsOpen | None = None
         self._addresses = _resolve(server)
         self._socket = self._connect()
         self._tls = self._wrap()
