@@ -1,7 +1,6 @@
-"""`make smoke`: the installed commands, a fresh home, two people, one message each way, stop.
+"""`make smoke`: start the installed daemon in a fresh home, exchange two messages, stop.
 
-A script and not a test, so that it can be run against any installation: it uses only the three
-commands, as a person would.
+It only runs the three commands, as a person would, so it can check any installation.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from tests.support.lines import next_line
 
 
 def main() -> int:
-    """Exit code 0 when everything went as it should; the first thing that did not is an AssertionError."""
+    """Return 0. Raises AssertionError at the first failure."""
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "home") as daemon:
-        say(f"chatd runs on port {daemon.port}")
+        say(f"chatd is running on port {daemon.port}")
         bob = daemon.add_user("bob")
-        listening = tail(daemon, bob)
+        listener = tail(daemon, bob)
         try:
             daemon.run(
                 "chat", "--identity", str(daemon.identity("alice", "console")), "send", "#lobby", "hello bob"
             )
-            expect(listening, "alice", "hello bob")
+            expect(listener, "alice", "hello bob")
             daemon.run("chat", "--identity", str(bob), "send", "#lobby", "hello alice")
-            expect(listening, "bob", "hello alice")
+            expect(listener, "bob", "hello alice")
         finally:
-            listening.terminate()
-            listening.communicate(timeout=10)
+            listener.terminate()
+            listener.communicate(timeout=10)
         stats = json.loads(daemon.chatctl("stats", "--json").stdout)
         assert stats["messages"]["accepted"] == 2, stats
-        say("two people talked; both messages are in the log")
+        say("two people exchanged messages; both are in the log")
         daemon.stop()
-        assert not daemon.status(), "chatd should be down"
+        assert not daemon.status(), "chatd is still running"
     say("stopped")
     return 0
 
 
 def tail(daemon: Daemon, identity: Path) -> subprocess.Popen[str]:
-    """`chat tail`; it begins with the last messages, so that it need not be there first."""
+    """Start `chat tail`. It begins with past messages, so it need not be ready before they are sent."""
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "chat"), "--identity", str(identity), "tail", "#lobby", "--json"],
         env=daemon.environ,
@@ -52,15 +51,15 @@ def tail(daemon: Daemon, identity: Path) -> subprocess.Popen[str]:
 
 
 def expect(process: subprocess.Popen[str], user: str, body: str) -> None:
-    """Read until the message comes."""
+    """Read events up to the first message, and check that it is this one."""
     event = {"type": ""}
     while event["type"] != "message":
-        event = json.loads(next_line(process, f"{body!r} of {user}"))
+        event = json.loads(next_line(process, f"{body!r} from {user}"))
     assert (event["user"], event["body"]) == (user, body), event
 
 
 def say(text: str) -> None:
-    """Progress."""
+    """Print progress."""
     print(f"smoke: {text}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Appends to a log for ever and prints the head after each acknowledgement; is killed by its test."""
+"""Append to a log until killed; print the head after each commit."""
 
 from __future__ import annotations
 

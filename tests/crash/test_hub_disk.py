@@ -1,4 +1,4 @@
-"""The hub itself on a disk that loses power or fails: whatever it has told is in the log afterwards."""
+"""A hub on a disk that loses power or fails: everything it acknowledged is in the log afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.vfs import Disk, PowerCut, mounted
 
 CUTS = int(os.environ.get("CHATD_TEST_CUTS", "12"))
 SEED = int(os.environ.get("CHATD_TEST_SEED", "1"))
-# Every so many-th operation fails in turn; 1 in the long setting.
+# Operations 1, 1 + STEP, 1 + 2 * STEP ... fail; the long setting is 1.
 STEP = int(os.environ.get("CHATD_TEST_STEP", "9"))
 SERIAL = "a1"
 
@@ -43,15 +43,15 @@ def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_log, "CHECKPOINT_PAGES", 12)
 
 
-class Told:
-    """What the hub has acknowledged: messages by msg_id, and who was registered and banned."""
+class Acknowledged:
+    """What the hub acknowledged: messages by msg_id, and registered and banned users."""
 
     def __init__(self) -> None:
         self.sent: dict[str, tuple[str, int]] = {}
         self.added: list[str] = []
         self.banned: list[str] = []
 
-    def take(self, request: JsonObject, result: JsonObject) -> None:
+    def record(self, request: JsonObject, result: JsonObject) -> None:
         if request["type"] == "send":
             self.sent[request["msg_id"]] = (request["body"], result["seq"])
         elif request["type"] == "user_add":
@@ -60,35 +60,35 @@ class Told:
             self.banned.append(request["user"])
 
 
-class Life:
-    """One life of a hub: requests go in, replies are taken only once the loop would write them."""
+class HubRun:
+    """One run of a hub. Replies count as acknowledged only once the hub's loop would write them."""
 
-    def __init__(self, log: EventLog, reader: QueryThread, told: Told) -> None:
+    def __init__(self, log: EventLog, reader: QueryThread, acknowledged: Acknowledged) -> None:
         ours, self._theirs = socket.socketpair()
         self._theirs.setblocking(False)
         self._link, self._buffer = Link(ours), LinkBuffer()
-        self._told = told
-        self._asked: dict[int, JsonObject] = {}
+        self._acknowledged = acknowledged
+        self._requests: dict[int, JsonObject] = {}
         self.hub = Hub(log, recover(log), Settings(), reader, lambda: NOW)
         self.hub.links[self._link.number] = self._link
         self.hub.take(self._link, [(["operator"], b"")])
         self._iterations = 0
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> None:
-        label = len(self._asked) + 1
-        self._asked[label] = request = {"type": kind, "id": label, **fields}
+        request_id = len(self._requests) + 1
+        self._requests[request_id] = request = {"type": kind, "id": request_id, **fields}
         self.hub.take(self._link, [(["request", sid], encode(request)[HEADER_SIZE:])])
 
     def log_in(self) -> None:
         self.hub.take(self._link, [(["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")])
 
-    def settle(self) -> None:
-        """A turn of the loop: commit, then tell. Every other time as if on a thread of its own."""
+    def run_iteration(self) -> None:
+        """One iteration of the hub's loop: commit, overlapped every other time, then write the replies."""
         self._iterations += 1
-        commit_alternating(self.hub, self._iterations, self._tell)
-        self._tell()
+        commit_alternating(self.hub, self._iterations, self._collect_replies)
+        self._collect_replies()
 
-    def _tell(self) -> None:
+    def _collect_replies(self) -> None:
         self._link.write()
         try:
             data = self._theirs.recv(1_000_000)
@@ -98,7 +98,7 @@ class Life:
             if header[0] == "reply":
                 reply = decode(payload[HEADER_SIZE:])
                 assert reply["type"] == "ok", reply
-                self._told.take(self._asked[reply["id"]], reply["result"])
+                self._acknowledged.record(self._requests[reply["id"]], reply["result"])
 
     def close(self) -> None:
         self._link.close()
@@ -106,56 +106,56 @@ class Life:
 
 
 @contextmanager
-def living(data: Path, vfs: str, told: Told) -> Iterator[Life]:
+def running_hub(data: Path, vfs: str, acknowledged: Acknowledged) -> Iterator[HubRun]:
     with ExitStack() as stack:
         log = EventLog.open(data, now=NOW, vfs=vfs)
         stack.callback(log.close)
         reader = QueryThread(data)
         stack.callback(reader.close)
-        life = Life(log, reader, told)
-        stack.callback(life.close)
-        life.settle()
-        yield life
-        life.hub.log.save_snapshot(life.hub.log.head, life.hub.state.snapshot())
+        run = HubRun(log, reader, acknowledged)
+        stack.callback(run.close)
+        run.run_iteration()
+        yield run
+        run.hub.log.save_snapshot(run.hub.log.head, run.hub.state.snapshot())
 
 
-def _conversation(data: Path, vfs: str, told: Told) -> None:
-    """Two lives: people are registered, talk, are banned."""
-    for life_number in range(2):
-        with living(data, vfs, told) as life:
-            if not life_number:
-                life.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
-            life.log_in()
+def _conversation(data: Path, vfs: str, acknowledged: Acknowledged) -> None:
+    """Two runs in which users are registered, send messages and are banned."""
+    for run_number in range(2):
+        with running_hub(data, vfs, acknowledged) as run:
+            if not run_number:
+                run.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
+            run.log_in()
             for batch in range(6):
                 for n in range(1 + batch % 3):
-                    number = life_number * 100 + batch * 10 + n
-                    life.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"alice-{number}")
-                life.ask(0, "user_add", user=f"u{life_number}-{batch}", device="x", serial=f"{batch}b")
-                life.ask(0, "ban", user=f"u{life_number}-{batch}")
-                life.settle()
+                    number = run_number * 100 + batch * 10 + n
+                    run.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"alice-{number}")
+                run.ask(0, "user_add", user=f"u{run_number}-{batch}", device="x", serial=f"{batch}b")
+                run.ask(0, "ban", user=f"u{run_number}-{batch}")
+                run.run_iteration()
 
 
-def _resending(data: Path, vfs: str, told: Told) -> None:
-    """Every message is sent again in a second life, as after a lost acknowledgement."""
+def _resending(data: Path, vfs: str, acknowledged: Acknowledged) -> None:
+    """A second run sends every message again, as after a lost acknowledgement."""
     for _ in range(2):
-        with living(data, vfs, told) as life:
-            if "alice" not in life.hub.state.users:
-                life.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
-            life.log_in()
+        with running_hub(data, vfs, acknowledged) as run:
+            if "alice" not in run.hub.state.users:
+                run.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
+            run.log_in()
             for number in range(12):
-                life.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"alice-{number}")
-                life.settle()
+                run.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"alice-{number}")
+                run.run_iteration()
 
 
-def _recovering(data: Path, vfs: str, told: Told) -> None:
-    """Start on what a killed hub has left, its whole log still in the WAL; say one thing more."""
-    with living(data, vfs, told) as life:
-        life.log_in()
-        life.ask(1, "send", msg_id="f" * 32, to="#lobby", body="alice-again")
-        life.settle()
+def _recovering(data: Path, vfs: str, acknowledged: Acknowledged) -> None:
+    """Start on the files of a killed hub, with the whole log still in the WAL; send one more message."""
+    with running_hub(data, vfs, acknowledged) as run:
+        run.log_in()
+        run.ask(1, "send", msg_id="f" * 32, to="#lobby", body="alice-again")
+        run.run_iteration()
 
 
-Scenario = Callable[[Path, str, Told], None]
+Scenario = Callable[[Path, str, Acknowledged], None]
 SCENARIOS: dict[str, Scenario] = {
     "conversation": _conversation,
     "resending": _resending,
@@ -164,17 +164,17 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
-    """A folder as a killed hub leaves it, and what it had told."""
-    folder, told = tmp_path_factory.mktemp("killed"), Told()
-    with mounted(Disk()) as vfs, living(folder / "live", vfs, told) as life:
-        life.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
-        life.log_in()
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Acknowledged]:
+    """A folder as a killed hub leaves it, and what the hub had acknowledged."""
+    folder, acknowledged = tmp_path_factory.mktemp("killed"), Acknowledged()
+    with mounted(Disk()) as vfs, running_hub(folder / "live", vfs, acknowledged) as run:
+        run.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
+        run.log_in()
         for number in range(20):
-            life.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"alice-{number}")
-            life.settle()
+            run.ask(1, "send", msg_id=f"{number:032x}", to="#lobby", body=f"alice-{number}")
+            run.run_iteration()
         _copy(folder / "live", folder / "data")
-    return folder / "data", told
+    return folder / "data", acknowledged
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -183,36 +183,36 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
-def _begin(name: str, data: Path, disk: Disk, killed: tuple[Path, Told]) -> Told:
-    """What was told before; the disk knows the files that are there."""
-    told = Told()
+def _prepare(name: str, data: Path, disk: Disk, killed: tuple[Path, Acknowledged]) -> Acknowledged:
+    """Set up the files that the scenario starts from; return what was acknowledged before."""
+    acknowledged = Acknowledged()
     if name == "recovering":
         _copy(killed[0], data)
-        told.sent.update(killed[1].sent)
+        acknowledged.sent.update(killed[1].sent)
         for path in data.iterdir():
             disk.adopt(path.name, path.read_bytes())
-    return told
+    return acknowledged
 
 
-def _run(name: str, data: Path, disk: Disk, told: Told) -> None:
+def _run(name: str, data: Path, disk: Disk, acknowledged: Acknowledged) -> None:
     with mounted(disk) as vfs:
         try:
-            SCENARIOS[name](data, vfs, told)
+            SCENARIOS[name](data, vfs, acknowledged)
         except ChatdError as error:
             assert error.code == "E504", error
         except PowerCut:
             pass
 
 
-def _judge(data: Path, told: Told) -> None:
-    """All of it is there, once, in order; and the log is whole."""
+def _judge(data: Path, acknowledged: Acknowledged) -> None:
+    """Everything acknowledged is in the log, and the log verifies."""
     log = EventLog.open(data, now=NOW)
     reader = LogReader(data)
     try:
         state = recover(log)
-        assert set(told.added) <= set(state.users)
-        assert set(told.banned) <= set(state.bans)
-        for msg_id, (body, seq) in told.sent.items():
+        assert set(acknowledged.added) <= set(state.users)
+        assert set(acknowledged.banned) <= set(state.bans)
+        for msg_id, (body, seq) in acknowledged.sent.items():
             known, entry = log.find("alice/laptop", bytes.fromhex(msg_id)), reader.entry(seq)
             assert known is not None
             assert known.seq == seq
@@ -225,47 +225,47 @@ def _judge(data: Path, told: Told) -> None:
     assert report.ok, report
 
 
-def _operations(name: str, tmp_path: Path, killed: tuple[Path, Told]) -> int:
+def _operations(name: str, tmp_path: Path, killed: tuple[Path, Acknowledged]) -> int:
     disk = Disk()
-    told = _begin(name, tmp_path / "whole", disk, killed)
+    acknowledged = _prepare(name, tmp_path / "whole", disk, killed)
     before = disk.operations
-    _run(name, tmp_path / "whole", disk, told)
-    _judge(tmp_path / "whole", told)
+    _run(name, tmp_path / "whole", disk, acknowledged)
+    _judge(tmp_path / "whole", acknowledged)
     return disk.operations - before
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_power_cuts(name: str, tmp_path: Path, killed: tuple[Path, Told]) -> None:
+def test_power_cuts(name: str, tmp_path: Path, killed: tuple[Path, Acknowledged]) -> None:
     total = _operations(name, tmp_path, killed)
     rng = random.Random(SEED)
     for number in sorted(rng.sample(range(1, total + 1), min(CUTS, total))):
         disk = Disk(_cut_at(number))
-        told = _begin(name, tmp_path / f"live{number}", disk, killed)
-        _run(name, tmp_path / f"live{number}", disk, told)
+        acknowledged = _prepare(name, tmp_path / f"live{number}", disk, killed)
+        _run(name, tmp_path / f"live{number}", disk, acknowledged)
         disk.restart_in(tmp_path / f"after{number}", rng)
-        _judge(tmp_path / f"after{number}", told)
+        _judge(tmp_path / f"after{number}", acknowledged)
 
 
 @pytest.mark.parametrize("sticky", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_nth_operation_fails(
-    name: str, number: int, sticky: bool, tmp_path: Path, killed: tuple[Path, Told]
+    name: str, number: int, sticky: bool, tmp_path: Path, killed: tuple[Path, Acknowledged]
 ) -> None:
-    """N = 1, 2, 3 ... until the scenario passes."""
+    """Fail one operation, or all from it on; go on until the scenario needs no more operations."""
     for nth in range(1, 10_000, STEP):
-        hit: list[int] = []
+        failed_operations: list[int] = []
 
-        def before(operation: int, nth: int = nth, hit: list[int] = hit) -> None:
+        def before(operation: int, nth: int = nth, failed_operations: list[int] = failed_operations) -> None:
             if operation == nth or (sticky and operation > nth):
-                hit.append(operation)
+                failed_operations.append(operation)
                 raise _disk_error(number)
 
         data, disk = tmp_path / f"n{nth}", Disk(before)
-        told = _begin(name, data, disk, killed)
-        _run(name, data, disk, told)
-        if not hit:
+        acknowledged = _prepare(name, data, disk, killed)
+        _run(name, data, disk, acknowledged)
+        if not failed_operations:
             break
-        _judge(data, told)
+        _judge(data, acknowledged)
         shutil.rmtree(data)
     assert nth > 20

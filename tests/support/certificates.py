@@ -1,4 +1,4 @@
-"""A home's certificates, and certificates that no authority of ours would sign."""
+"""Create a home's certificates, and forge certificates that chatd's authority would never sign."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Extension: TypeAlias = tuple[x509.ExtensionType, bool]
 
 
 def make_home(certs: Path, *, instance: str = "lab", now: datetime = NOW) -> Authority:
-    """Everything `chatd init` puts into ``certs``, with a small RSA key."""
+    """Create the files that `chatd init` puts into ``certs``, with a small RSA key."""
     authority = Authority.create(instance, now=now)
     authority.save(certs)
     save_issued(certs, "server", authority.issue_server(["127.0.0.1"], now=now))
@@ -33,7 +33,7 @@ def make_home(certs: Path, *, instance: str = "lab", now: datetime = NOW) -> Aut
 
 
 class World(NamedTuple):
-    """One server's home, a user of it, and the CA as a thief of its key would use it."""
+    """A server's certificates, one of its users, and its CA with the private key."""
 
     certs: Path
     authority: Authority
@@ -42,13 +42,13 @@ class World(NamedTuple):
 
 
 def make_world(certs: Path) -> World:
-    """A home in ``certs`` with bob's identity in it."""
+    """Create a home's certificates in ``certs``, and bob's identity."""
     authority = make_home(certs)
     return World(certs, authority, signer(authority), make_identity(authority, certs / "bob.pem"))
 
 
 def make_identity(authority: Authority, path: Path) -> Identity:
-    """bob's laptop."""
+    """Issue and write the identity of bob's laptop."""
     issued = authority.issue_device("bob", "laptop", now=NOW)
     write_identity(
         path, issued, authority.certificate, instance="lab", user="bob", device="laptop", servers=[]
@@ -67,12 +67,12 @@ def der(issued: Issued) -> bytes:
 
 
 def signer(authority: Authority) -> Issued:
-    """The authority as something that can sign anything."""
+    """The authority's certificate and key, to sign anything with `forge`."""
     return Issued(authority.certificate, authority._key)
 
 
 def san(*names: str | x509.GeneralName) -> Extension:
-    """Strings are URIs."""
+    """A subject alternative name; strings become URIs."""
     general = [x509.UniformResourceIdentifier(n) if isinstance(n, str) else n for n in names]
     return x509.SubjectAlternativeName(general), False
 
@@ -123,7 +123,7 @@ def forge(
     start: timedelta = -timedelta(hours=1),
     end: timedelta = timedelta(hours=1),
 ) -> Issued:
-    """Sign what is asked for; without an issuer, self-signed. An extension of None is left out."""
+    """Sign a certificate; self-signed without an issuer. An extension of None is left out."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common_names])
     builder = (

@@ -1,4 +1,4 @@
-"""A real chatd in a home of its own: real processes, real TLS, a free port."""
+"""Run a real chatd in its own home: real processes, real TLS, a free port."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
-# Generous: two cores may be running the whole suite in parallel.
+# Generous: the whole suite may run on two cores.
 PATIENCE_SECONDS = 30.0
-# An RSA-2048 key is made several times faster than the default 3072.
+# Generating an RSA-2048 key is several times faster than the default of 3072 bits.
 FAST = {"CHATD_SECURITY__RSA_KEY_SIZE": "2048", "CHATD_WORKERS__COUNT": "2"}
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, what: str = "") -> Any:
-    """The first true value of ``condition``; fails the test when it does not come."""
+    """Poll ``condition`` until it is true; return its value. Raises AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
+    raise AssertionError(f"waited {seconds:g} s for {what or condition}")
 
 
 class Daemon:
@@ -38,7 +38,7 @@ class Daemon:
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
         self.port = 0
-        # Without buffers of its own Python behaves otherwise than at a user's.
+        # Users run Python with buffered output, so the tests do too.
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("CHATD_")}
         inherited.pop("PYTHONUNBUFFERED", None)
         self.environ = {
@@ -50,7 +50,7 @@ class Daemon:
         }
 
     def run(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run an installed command of ours, such as ``run("chatd", "status")``."""
+        """Run an installed command, such as ``run("chatd", "status")``."""
         command = [str(BIN / arguments[0]), *arguments[1:]]
         done = subprocess.run(
             command, env=self.environ, capture_output=True, text=True, timeout=120, cwd=self.home, **options
@@ -70,7 +70,7 @@ class Daemon:
         )
 
     def init(self) -> None:
-        """Make the home, listening on a port of its own."""
+        """Create the home, with a free port to listen on."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.chatd("init", "--name", "lab", "--listen", f"127.0.0.1:{self.port}", "--admin", "alice")
@@ -80,7 +80,7 @@ class Daemon:
         self.chatd("start")
 
     def stop(self) -> None:
-        """Stop it; kill what does not stop."""
+        """Stop the daemon; kill processes that do not stop."""
         self.chatd("stop", check=False)
         for pid in self.pids():
             try:
@@ -89,47 +89,47 @@ class Daemon:
                 pass
 
     def status(self) -> dict[str, Any]:
-        """What ``chatd status --json`` says; empty when it does not run."""
+        """The output of ``chatd status --json``; empty if the daemon is not running."""
         done = self.chatd("status", "--json", check=False)
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def pids(self) -> list[int]:
-        """The supervisor's and its children's pids, as long as it runs."""
+        """The pids of the supervisor and its children; empty if the daemon is not running."""
         status = self.status()
         if not status:
             return []
         return [status["pid"], *(c["pid"] for c in status["children"] if c.get("pid"))]
 
     def child(self, name: str) -> dict[str, Any]:
-        """The status of one child."""
+        """The status of one child; empty if there is none."""
         return next((c for c in self.status().get("children", ()) if c["name"] == name), {})
 
     def template(self) -> int:
-        """The pid of the template, as the next supervisor would find it; 0 without one."""
+        """The template's pid from the home's record of children; 0 if there is none."""
         try:
-            noted = json.loads((self.home / "run" / "children.json").read_text())["children"]
+            recorded = json.loads((self.home / "run" / "children.json").read_text())["children"]
         except FileNotFoundError:
             return 0
-        return next((entry["pid"] for entry in noted if entry["name"] == "template"), 0)
+        return next((entry["pid"] for entry in recorded if entry["name"] == "template"), 0)
 
     def identity(self, user: str, device: str = "laptop") -> Path:
-        """Where the identity of a device is."""
+        """The path of a device's identity file."""
         return self.home / "certs" / "identities" / f"{user}-{device}.pem"
 
     def add_user(self, user: str, role: str = "user", device: str = "laptop") -> Path:
-        """Make an identity."""
+        """Register a user's device; return the path of its identity file."""
         self.chatd("user", "add", user, "--role", role, "--device", device)
         return self.identity(user, device)
 
     def write_settings(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change settings.json in place."""
+        """Load settings.json, apply ``change`` to the tree, and write it back."""
         path = self.home / "config" / "settings.json"
         tree = json.loads(path.read_text())
         change(tree)
         path.write_text(json.dumps(tree))
 
     def log_lines(self, name: str = "server.log") -> list[dict[str, Any]]:
-        """The records in one log file; one that is being written is not there yet."""
+        """The records of one log file, without an unfinished last line."""
         path = self.home / "logs" / name
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
@@ -137,7 +137,7 @@ class Daemon:
 
 @contextmanager
 def running(home: Path, **settings: str) -> Iterator[Daemon]:
-    """A daemon that is up, and surely down afterwards."""
+    """Run a daemon in a new home while the context is open."""
     daemon = Daemon(home, **settings)
     daemon.init()
     try:
@@ -148,7 +148,7 @@ def running(home: Path, **settings: str) -> Iterator[Daemon]:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port of 127.0.0.1 that was free just now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

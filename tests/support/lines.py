@@ -1,4 +1,4 @@
-"""Lines that a child prints, waited for with a bound and with words for what did not come."""
+"""Read lines from a child process with a timeout and a telling failure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any, AnyStr
 
 from tests.support.daemon import PATIENCE_SECONDS
 
-# Between the end of its output and its own end.
-END_SECONDS = 5.0
+# A child must exit within this time after it has closed its output.
+EXIT_SECONDS = 5.0
 
 
 def next_line(child: subprocess.Popen[AnyStr], what: str, seconds: float = PATIENCE_SECONDS) -> AnyStr:
-    """The next line of a child's standard output; ``what`` it is for whoever reads the failure.
+    """Return the next line of a child's standard output; a failure names it as ``what``.
 
-    When it does not come the child is killed, with the process group that it leads: nothing else ends the
-    reading, which looks into a buffer first and so cannot be replaced by a select().
+    On a timeout, kill the child and the process group it leads. Only that ends the blocked read; a
+    select() would miss lines that are in Python's buffer already.
     """
     assert child.stdout is not None
     late = threading.Event()
 
-    def give_up() -> None:
+    def kill_late_child() -> None:
         late.set()
         _kill(child)
 
-    timer = threading.Timer(seconds, give_up)
+    timer = threading.Timer(seconds, kill_late_child)
     timer.start()
     try:
         line = child.stdout.readline()
@@ -35,22 +35,22 @@ def next_line(child: subprocess.Popen[AnyStr], what: str, seconds: float = PATIE
         timer.cancel()
     if line:
         return line
-    why = f"in {seconds:g} s" if late.is_set() else f"until it ended with {_end_of(child)}"
-    raise AssertionError(f"{what} did not come {why}{_last_words(child)}")
+    why = f"within {seconds:g} s" if late.is_set() else f"before the child exited with {_exit_code(child)}"
+    raise AssertionError(f"{what} did not arrive {why}{_error_output(child)}")
 
 
-def _end_of(child: subprocess.Popen[AnyStr]) -> int:
+def _exit_code(child: subprocess.Popen[AnyStr]) -> int:
     try:
-        return child.wait(END_SECONDS)
+        return child.wait(EXIT_SECONDS)
     except subprocess.TimeoutExpired:
         _kill(child)
         return child.wait()
 
 
-def _last_words(child: subprocess.Popen[Any]) -> str:
-    said = child.stderr.read() if child.stderr is not None else ""
-    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return f":\n{words}" if words else ""
+def _error_output(child: subprocess.Popen[Any]) -> str:
+    output = child.stderr.read() if child.stderr is not None else ""
+    text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output
+    return f":\n{text}" if text else ""
 
 
 def _kill(child: subprocess.Popen[AnyStr]) -> None:

@@ -1,4 +1,4 @@
-"""Entries for tests of the event log, whose every field follows from the seq."""
+"""Entries for tests of the event log; every field is derived from the seq."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def msg_id(seq: int) -> bytes:
 
 
 def entry(seq: int, *, kind: str = "", room: str | None = "", text: str = "") -> Entry:
-    """Every fifth entry changes state; the rooms take turns."""
+    """Make an entry. Every fifth one changes state; the rooms alternate."""
     kind = kind or ("message" if seq % 5 else "join")
     where = ROOMS[seq % len(ROOMS)] if room == "" else room
     event = {"user": "alice" if seq % 2 else "bob", "body": text or f"client-{seq} " + "x" * (seq * 7 % 90)}
@@ -32,7 +32,7 @@ def entries(first: int, count: int) -> list[Entry]:
 
 
 def filled(data: Path, count: int, *, batch: int = 50) -> EventLog:
-    """An open log with ``count`` entries."""
+    """Open a log and fill it up to ``count`` entries."""
     log = EventLog.open(data, now=NOW)
     for first in range(log.head + 1, count + 1, batch):
         log.append(entries(first, min(batch, count + 1 - first)))
@@ -40,7 +40,7 @@ def filled(data: Path, count: int, *, batch: int = 50) -> EventLog:
 
 
 def assert_holds(data: Path, at_least: int) -> int:
-    """The log opens, and holds exactly the entries 1..head, head not below ``at_least``; returns head."""
+    """Check that the log holds exactly the entries 1..head, and that head >= ``at_least``; return head."""
     log = EventLog.open(data, now=NOW)
     reader = LogReader(data)
     try:

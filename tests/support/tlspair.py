@@ -1,4 +1,4 @@
-"""Both ends of a TLS connection in this process, over a real socket pair."""
+"""Connect a TLS server and a TLS client in this process over a socket pair."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import ssl
 import threading
 from typing import NamedTuple
 
-# Only ever reached when an end hangs, which is a failure.
+# Reached only if an end hangs, which fails the test.
 _PATIENCE = 20.0
 
 
 class Outcome(NamedTuple):
-    """How each end saw it: the error, or None; and the peer's leaf as DER, empty if there is none."""
+    """Each end's error, or None, and the peer's leaf that it saw as DER, empty if none; and the ALPN name."""
 
     server_error: Exception | None
     client_error: Exception | None
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
 
 
 def connect(server: ssl.SSLContext, client: ssl.SSLContext) -> Outcome:
-    """Shake hands; the server says one byte, as a TLS 1.3 client learns only then that it was accepted."""
+    """Do the handshake. The server then sends a byte, which tells a TLS 1.3 client that it was accepted."""
     ours, theirs = socket.socketpair()
     server_error: list[Exception] = []
     seen: list[bytes] = []

@@ -1,9 +1,8 @@
 """A disk that loses power or fails, underneath the real SQLite.
 
-`Disk` watches every write, truncation and sync that the store makes: SQLite's through a VFS, those of
-`chatd.store.disk` through its two system calls. It keeps a second image of each file that holds
-only what was synced. A power cut keeps that image plus any part of the rest: a disk may have
-written it or not, in any order.
+`Disk` observes every write, truncation and sync of the store: SQLite's through a VFS, those of
+`chatd.store.disk` through its two system calls. For each file it keeps an image of the synced
+data. After a power cut a file has that image plus any of the later writes, in any order.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _SECTOR = 512
 
 
 class PowerCut(Exception):
-    """Raised out of the call during which the power went, and of every later one."""
+    """Raised by the operation during which the power fails, and by every later one."""
 
 
 class _Image:
     def __init__(self) -> None:
         self.synced = bytearray()
-        self.pending: list[tuple[int, bytes | None]] = []  # offset and bytes, or a size and None
+        self.pending: list[tuple[int, bytes | None]] = []  # (offset, data), or (new size, None)
 
     def after_cut(self, rng: random.Random) -> bytes:
         image = _Image()
@@ -38,7 +37,7 @@ class _Image:
         for offset, data in self.pending:
             if rng.random() < 0.5:
                 continue
-            if data is not None and len(data) > _SECTOR and rng.random() < 0.2:  # torn
+            if data is not None and len(data) > _SECTOR and rng.random() < 0.2:  # torn write
                 data = data[: rng.randrange(1, len(data) // _SECTOR + 1) * _SECTOR]
             image.pending.append((offset, data))
         image.sync()
@@ -56,7 +55,7 @@ class _Image:
 
 
 class Disk:
-    """``before`` is called ahead of each operation, with its number from 1, and may raise."""
+    """The images of all files. ``before`` is called with each operation's number, from 1, and may raise."""
 
     def __init__(self, before: Callable[[int], None] = lambda number: None) -> None:
         self.operations = 0
@@ -75,20 +74,20 @@ class Disk:
         try:
             self._step()
         except OSError:
-            # As Linux does: what could not be written counts as clean, and no later sync tries again.
+            # As on Linux, pages that failed to sync count as clean and are never written.
             self._image(name).pending.clear()
             raise
         self._image(name).sync()
 
     def adopt(self, name: str, content: bytes) -> None:
-        """A file that is there, and durable, from the beginning."""
+        """Add a file that is durable from the start."""
         self._image(name).synced = bytearray(content)
 
     def forget(self, name: str) -> None:
         self._images.pop(name, None)
 
     def restart_in(self, folder: Path, rng: random.Random) -> None:
-        """Write into ``folder`` what the disk may hold after a power cut now."""
+        """Write to ``folder`` a state in which a power cut now may leave the disk."""
         folder.mkdir()
         for name, image in self._images.items():
             (folder / name).write_bytes(image.after_cut(rng))
@@ -117,11 +116,11 @@ class _File(apsw.VFSFile):
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:
-        # The real sync is left out: the image is what survives here, and this is faster.
+        # Only the image survives a power cut, so the real sync is skipped for speed.
         self._disk.sync(self._name)
 
     def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
-        """SQLite gets the error code; apsw need not print it as well."""
+        """Keep apsw from printing the error; SQLite reports it."""
         return True
 
 
@@ -138,13 +137,13 @@ class _Vfs(apsw.VFS):
         super().xDelete(filename, syncdir)
 
     def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
-        """As above."""
+        """Keep apsw from printing the error; SQLite reports it."""
         return True
 
 
 @contextmanager
 def mounted(disk: Disk) -> Iterator[str]:
-    """The store writes through ``disk`` meanwhile; gives the name of the VFS to open the log with."""
+    """Route the store's writes through ``disk``; yield the VFS name to open the log with."""
     name = f"disk-{id(disk)}"
     vfs = _Vfs(disk, name)
 

@@ -1,4 +1,4 @@
-"""A line of a child is waited for with a bound, and what did not come is named."""
+"""Waiting for a child's line has a timeout, and the failure names what did not arrive."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ def start() -> Iterator[Start]:
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_lines_that_were_buffered_together_come_one_by_one(start: Start, text: bool) -> None:
+def test_lines_in_one_buffer_are_returned_one_by_one(start: Start, text: bool) -> None:
     child = start(sys.executable, "-c", "print('one\\ntwo', flush=True); input()", text=text)
     lines = [next_line(child, "a line") for _ in range(2)]
     assert lines == (["one\n", "two\n"] if text else [b"one\n", b"two\n"])
     assert child.poll() is None
 
 
-def test_a_line_that_does_not_come_is_named(start: Start) -> None:
+def test_a_timeout_names_the_missing_line(start: Start) -> None:
     child = start(sys.executable, "-c", "input()", text=True)
-    with pytest.raises(AssertionError, match=r"^the greeting did not come in 0\.2 s$"):
+    with pytest.raises(AssertionError, match=r"^the greeting did not arrive within 0\.2 s$"):
         next_line(child, "the greeting", SHORT)
     assert child.wait(30) < 0
 
 
-def test_who_leads_a_group_is_killed_with_it(start: Start) -> None:
+def test_a_timeout_kills_the_process_group(start: Start) -> None:
     child = start("sh", "-c", "sleep 600; true", start_new_session=True)
-    with pytest.raises(AssertionError, match="the end of a pipeline did not come in"):
+    with pytest.raises(AssertionError, match="the end of a pipeline did not arrive within"):
         next_line(child, "the end of a pipeline", SHORT)
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_a_child_that_ends_is_not_waited_for_and_has_its_say(start: Start, text: bool) -> None:
+def test_an_exited_child_fails_at_once_with_its_error_output(start: Start, text: bool) -> None:
     child = start(sys.executable, "-c", "import sys; sys.exit('no key')", text=text)
-    with pytest.raises(AssertionError, match=r"^the greeting did not come until it ended with 1:\nno key\n$"):
+    with pytest.raises(
+        AssertionError, match=r"^the greeting did not arrive before the child exited with 1:\nno key\n$"
+    ):
         next_line(child, "the greeting")
