@@ -1,33 +1,32 @@
-"""Events of one room that came in a row and are not in its members' outboxes yet.
+"""Consecutive events of one room that are not in the members' outboxes yet.
 
-Under load a room's events come by the dozen: put in every outbox one by one they cost a fifth of all that
-a delivery does, together next to nothing (docs/lab/performance-journal.md).
+Under load a room's events come by the dozen. Adding them to every outbox one by one costs a fifth of a
+delivery; adding them together costs next to nothing (docs/lab/performance-journal.md).
 """
 
 from __future__ import annotations
 
-from chatd.worker.session import Session
+from chatd.worker.session import WorkerSession
 
 
 class Burst:
-    """Grows until something else happens that its members must see in order."""
+    """Grows until a member must be sent something else."""
 
-    __slots__ = ("frames", "had", "room", "size")
+    __slots__ = ("frames", "room", "size", "taken")
 
     def __init__(self, room: str = "") -> None:
         self.room = room
         self.frames: list[bytes] = []
         self.size = 0
-        # Members to whom something else was said meanwhile -> how many of the frames they got before that.
-        self.had: dict[Session, int] = {}
+        # Sessions that took part of the burst early -> number of frames they took.
+        self.taken: dict[WorkerSession, int] = {}
 
     def add(self, frame: bytes) -> None:
-        """One more event."""
         self.frames.append(frame)
         self.size += len(frame)
 
-    def rest(self, session: Session) -> list[bytes]:
-        """What a member has not got yet. From now on it has."""
-        start = self.had.get(session, 0)
-        self.had[session] = len(self.frames)
+    def take_rest(self, session: WorkerSession) -> list[bytes]:
+        """Return the frames that the session has not taken yet, and mark them as taken."""
+        start = self.taken.get(session, 0)
+        self.taken[session] = len(self.frames)
         return self.frames[start:]

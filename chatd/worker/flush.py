@@ -1,8 +1,7 @@
-"""The one place that writes to sockets: what waits in outboxes is sealed, protected and sent.
+"""The only place that writes to client sockets after login: seal, encrypt and send the outboxes.
 
-Everything here runs on the worker's loop. One flush seals all that waits for a connection as one
-envelope record, writes it once to TLS and sends it once: the cost is per connection and turn of the
-loop, not per message. `flush_all` takes each of these steps for many connections before the next.
+Everything here runs in the worker's loop. One flush seals all that waits for a connection as one envelope
+record, with one TLS write and one `send`, so the cost is per connection and iteration, not per message.
 """
 
 from __future__ import annotations
@@ -14,103 +13,111 @@ from collections.abc import Callable, Sequence
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.proto.frames import FRAME_LIMIT
-from chatd.worker.session import Phase, Session
+from chatd.worker.session import SessionPhase, WorkerSession
 
-# Connections that are sealed together before the first of them is sent: enough for the steps to stay in
-# the processor's caches, few enough for the sealed copies of full outboxes (at most 8 MiB).
-TOGETHER = 64
+# Connections sealed before the first of them is sent: enough to keep each step in the processor's caches,
+# few enough to bound the sealed copies of full outboxes (8 MiB).
+GROUP_SIZE = 64
 _NO_BYTES = b""
 
+# Bytes for each session.
+_Payloads = list[tuple[WorkerSession, bytes]]
+_Fail = Callable[[WorkerSession], None]
 
-def flush_all(sessions: Sequence[Session], failed: Callable[[Session], None]) -> list[Session]:
-    """Send what waits for many open sessions; those that `flush` has to look at besides.
 
-    One step for all, then the next: the interpreter, OpenSSL and the kernel's TCP together do not fit
-    the caches of a core, and taking turns connection by connection costs half as much again
-    (docs/lab/performance-journal.md). ``failed`` is called for a session that has to be closed.
+def flush_all(sessions: Sequence[WorkerSession], fail: _Fail) -> list[WorkerSession]:
+    """Flush open sessions; return those that need `flush` as well.
+
+    Takes each step for a whole group before the next step: interpreter, OpenSSL and the kernel's TCP do
+    not fit a core's caches together, and alternating costs half as much again
+    (docs/lab/performance-journal.md). Calls ``fail`` for a session that must be closed.
     """
-    left: list[Session] = []
-    for start in range(0, len(sessions), TOGETHER):
-        payloads = _payloads(sessions[start : start + TOGETHER], left)
-        sealed = _each(payloads, _sealed, failed)
+    left: list[WorkerSession] = []
+    for start in range(0, len(sessions), GROUP_SIZE):
+        payloads = _take_payloads(sessions[start : start + GROUP_SIZE], left)
+        records = _map(payloads, _seal, fail)
         crash_point("worker.flush.sealed")
-        for session, data in _each(sealed, _protected, failed):
+        for session, data in _map(records, _protect, fail):
             session.unsent = data
             try:
                 if not _send(session):
                     left.append(session)
             except OSError:
-                failed(session)
+                fail(session)
     return left
 
 
-def flush(session: Session) -> bool:
-    """Send what waits; whether the socket took everything. Raises OSError, ssl.SSLError."""
+def flush(session: WorkerSession) -> bool:
+    """Send the whole outbox; return whether the socket took it. Raises OSError, ssl.SSLError, ChatdError."""
     while True:
         if session.unsent and not _send(session):
             return False
-        data = _seal(session)
+        data = _next_data(session)
         if not data:
             return True
         session.unsent = data
 
 
-def _seal(session: Session) -> bytes:
+def _next_data(session: WorkerSession) -> bytes:
     waiting = session.outbox
     if not waiting:
         if session.channel.wants_to_send:
             return session.channel.take_outgoing()
         return _NO_BYTES
-    if session.outbox_bytes <= FRAME_LIMIT:
-        payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-        session.outbox = []
-        session.outbox_bytes = 0
-    else:
-        payload = _first_record(session)
+    payload = _take_outbox(session) if session.outbox_bytes <= FRAME_LIMIT else _take_first_record(session)
     return session.channel.protect(session.sealer.seal(payload))
 
 
-_Lot = list[tuple[Session, bytes]]
+def _take_outbox(session: WorkerSession) -> bytes:
+    payload = _join(session.outbox)
+    session.outbox = []
+    session.outbox_bytes = 0
+    return payload
 
 
-def _payloads(sessions: Sequence[Session], left: list[Session]) -> _Lot:
-    """What waits for each, joined, its outbox emptied; who needs more than one record is ``left``."""
-    lot: _Lot = []
+def _join(frames: list[bytes]) -> bytes:
+    return frames[0] if len(frames) == 1 else b"".join(frames)
+
+
+def _take_payloads(sessions: Sequence[WorkerSession], left: list[WorkerSession]) -> _Payloads:
+    """Empty the outboxes into payloads; add sessions that need more than one record to ``left``."""
+    payloads: _Payloads = []
     joined, payload = [_NO_BYTES], _NO_BYTES
     for session in sessions:
         waiting = session.outbox
-        if session.phase is not Phase.OPEN or session.unsent or not 0 < session.outbox_bytes <= FRAME_LIMIT:
+        fits = 0 < session.outbox_bytes <= FRAME_LIMIT
+        if session.phase is not SessionPhase.OPEN or session.unsent or not fits:
             left.append(session)
             continue
-        # The members of a room mostly wait for the very same frames: joined once for all of them.
+        # Members of a room mostly wait for the same frames: join them once.
         if waiting != joined:
-            joined, payload = waiting, waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            joined, payload = waiting, _join(waiting)
         session.outbox = []
         session.outbox_bytes = 0
-        lot.append((session, payload))
-    return lot
+        payloads.append((session, payload))
+    return payloads
 
 
-def _each(lot: _Lot, step: Callable[[Session, bytes], bytes], failed: Callable[[Session], None]) -> _Lot:
-    done: _Lot = []
-    for session, data in lot:
+def _map(payloads: _Payloads, step: Callable[[WorkerSession, bytes], bytes], fail: _Fail) -> _Payloads:
+    results: _Payloads = []
+    for session, data in payloads:
         try:
-            done.append((session, step(session, data)))
+            results.append((session, step(session, data)))
         except (ssl.SSLError, ChatdError):
-            failed(session)
-    return done
+            fail(session)
+    return results
 
 
-def _sealed(session: Session, payload: bytes) -> bytes:
+def _seal(session: WorkerSession, payload: bytes) -> bytes:
     return session.sealer.seal(payload)
 
 
-def _protected(session: Session, record: bytes) -> bytes:
+def _protect(session: WorkerSession, record: bytes) -> bytes:
     return session.channel.protect(record)
 
 
-def _first_record(session: Session) -> bytes:
-    """As many frames from the front of the outbox as fit one record."""
+def _take_first_record(session: WorkerSession) -> bytes:
+    """Take as many frames from the front of the outbox as fit one record."""
     size = count = 0
     for frame in session.outbox:
         if size + len(frame) > FRAME_LIMIT:
@@ -123,7 +130,7 @@ def _first_record(session: Session) -> bytes:
     return payload
 
 
-def _send(session: Session) -> bool:
+def _send(session: WorkerSession) -> bool:
     try:
         sent = session.sock.send(session.unsent, socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -133,10 +140,10 @@ def _send(session: Session) -> bool:
     return not session.unsent
 
 
-def farewell(session: Session) -> None:
-    """The authenticated close of the envelope and of TLS, if the socket takes them at once."""
+def send_close(session: WorkerSession) -> None:
+    """Send the envelope's close record and TLS's close_notify, if the socket takes them at once."""
     try:
-        data = session.channel.protect(session.sealer.close()) + session.channel.farewell()
+        data = session.channel.protect(session.sealer.close()) + session.channel.close_notify()
         if not session.unsent:
             session.sock.send(data, socket.MSG_DONTWAIT)
     except (OSError, ssl.SSLError, ValueError, ChatdError):

@@ -1,4 +1,4 @@
-"""From an accepted socket to an authenticated session, in the connection's thread."""
+"""The login: TLS, envelope and certificate checks, in a thread of the connection."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.proto.length_prefix import take_message
 from chatd.proto.unsealed import PlainOpener, PlainSealer
-from chatd.worker.session import Opening, Sealing
+from chatd.worker.session import ReceivingHalf, SendingHalf
 from chatd.worker.tls import TlsChannel
 
-# All that an unauthenticated peer may send: TLS flights with certificates, then M1 and M3.
+# Bytes that an unauthenticated peer may send: TLS flights with certificates, then M1 and M3.
 UNAUTHENTICATED_LIMIT = 64 * 1024
 _RECEIVE_BYTES = 16 * 1024
 
 
 class Credentials(NamedTuple):
-    """What a worker proves itself with. Replaced as a whole when certificates are renewed."""
+    """The server's certificates and keys. Replaced as a whole when certificates are renewed."""
 
     context: ssl.SSLContext
     server_leaf: bytes
@@ -39,44 +39,45 @@ class Credentials(NamedTuple):
     envelope: bool
 
 
-class LoggedIn(NamedTuple):
+class LoginResult(NamedTuple):
     """An authenticated connection."""
 
     channel: TlsChannel
-    sealer: Sealing
-    opener: Opening
-    name: DeviceName
+    sealer: SendingHalf
+    opener: ReceivingHalf
+    who: DeviceName
     serial: str
-    ends: float
+    valid_until: float
     """Unix time."""
 
 
 class Login:
-    """One connection's way in; the peer must get through it before ``deadline`` (monotonic seconds).
+    """Authenticates one connection before ``deadline`` (monotonic seconds).
 
-    ``turn`` is the same for all logins of a process. Who computes holds it, who waits for the peer does not.
-    Waiting for it is not counted against the peer: in a storm of logins all of them would end half-way.
+    All logins of a process share ``lock`` and hold it while they compute, not while they wait for the peer.
+    Time spent waiting for it extends the deadline, so mass reconnects do not time out half-way.
     """
 
     def __init__(
-        self, sock: socket.socket, credentials: Credentials, deadline: float, turn: threading.Lock
+        self, sock: socket.socket, credentials: Credentials, deadline: float, lock: threading.Lock
     ) -> None:
         self._sock = sock
         self._credentials = credentials
         self._deadline = deadline
-        # With hundreds of logins that compute at the same time the worker's loop stood in line for the
-        # interpreter for seconds, and was taken for hung (tests/chaos/storm.py).
-        self._turn = turn
+        # One login computes at a time. With hundreds at once the worker's loop would wait seconds for the
+        # interpreter and miss its heartbeat (tests/chaos/storm.py).
+        self._lock = lock
         self._channel = TlsChannel(credentials.context, server_side=True)
         self._received = 0
         self._handshake_in = bytearray()
 
-    def run(self) -> LoggedIn:
-        """Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
+    def run(self) -> LoginResult:
+        """Log in. Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
         self._tls()
         crash_point("worker.login.tls")
         with self._computing():
-            # OpenSSL goes on without a protocol where a client offers others only (RFC 7301, 3.2: an alert).
+            # If the client offers only unknown protocols, OpenSSL continues without one; RFC 7301 (3.2)
+            # asks for an alert.
             if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
                 raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")
             leaf = self._channel.peer_certificate()
@@ -84,9 +85,9 @@ class Login:
         if device.name.instance != self._credentials.instance:
             raise ChatdError("E210", f"the certificate is for the server {device.name.instance}")
         if not self._credentials.envelope:
-            return LoggedIn(self._channel, PlainSealer(), PlainOpener(), *device)
+            return LoginResult(self._channel, PlainSealer(), PlainOpener(), *device)
         keys = self._envelope(leaf)
-        return LoggedIn(self._channel, keys.sealer, keys.opener, *device)
+        return LoginResult(self._channel, keys.sealer, keys.opener, *device)
 
     def _tls(self) -> None:
         data, done = b"", False
@@ -95,7 +96,7 @@ class Login:
                 with self._computing():
                     done = self._channel.handshake(data)
             finally:
-                # Also after a failure: the alert tells the client why.
+                # After a failure too: the alert tells the client why.
                 self._send(self._channel.take_outgoing())
             if not done:
                 data = self._receive()
@@ -124,14 +125,14 @@ class Login:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        asked = time.monotonic()
-        with self._turn:
-            self._deadline += time.monotonic() - asked
+        began = time.monotonic()
+        with self._lock:
+            self._deadline += time.monotonic() - began
             yield
 
     def _message(self) -> bytes:
-        """The next handshake message. Raises E104 for a bad length."""
-        # A flight may carry the first message together with the end of the TLS handshake.
+        """Return the next handshake message. Raises E104 for a bad length."""
+        # The first message may arrive together with the end of the TLS handshake.
         self._handshake_in += self._channel.receive(b"")
         while (message := take_message(self._handshake_in, HANDSHAKE_LIMIT, "E104")) is None:
             self._handshake_in += self._channel.receive(self._receive())

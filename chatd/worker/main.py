@@ -1,4 +1,4 @@
-"""Start of a worker process: credentials, the listener's thread, the loop."""
+"""The worker process: load credentials, start the accept thread, run the loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.worker.hub_link import HubLink
 from chatd.worker.login import Credentials
 from chatd.worker.reader import ChatListener
-from chatd.worker.worker import Loop
+from chatd.worker.worker import Worker
 
 log = get_log("server")
 log_errors = get_log("errors")
@@ -43,16 +43,16 @@ def _serve(child: Supervised) -> None:
     settings = child.settings
 
     def credentials() -> Credentials:
-        # A renewed certificate is used from a reload on; another name or no envelope only from a restart.
+        # A reload uses renewed certificates; another name or envelope setting needs a restart.
         return load_credentials(
             child.home / "certs", settings.server.name, settings.security.encryption_enabled
         )
 
     hub = HubLink(child.home / "run" / "hub.sock", child.name)
-    loop = Loop(settings, hub, child)
+    worker = Worker(settings, hub, child)
     listener = ChatListener(
         socket.socket(fileno=child.fd("listener")),
-        loop,
+        worker,
         credentials(),
         handshake_seconds=settings.server.handshake_timeout,
         in_flight=settings.limits.handshakes,
@@ -66,28 +66,28 @@ def _serve(child: Supervised) -> None:
         try:
             listener.credentials = credentials()
         except ChatdError as error:
-            # The old ones are still good; a worker without any could serve nobody.
+            # Keep the old ones: a worker without credentials could serve nobody.
             log_errors.error("certificates_kept", code=error.code, why=error.reason)
 
     accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
-    loop.on_reload = apply
-    # shutdown() waits for serve_forever to notice, so not on the loop's own thread.
-    loop.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
+    worker.on_reload = apply
+    # shutdown() waits for serve_forever, so it must not run on the loop's thread.
+    worker.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
     crash_point("worker.start.before_accept")
     accepting.start()
     child.ready()
     crash_point("worker.start.ready")
-    loop.run()
+    worker.run()
 
 
 def load_credentials(certs: Path, instance: str, envelope: bool) -> Credentials:
-    """The server's certificates and keys. Raises ChatdError E606 for what cannot be read."""
+    """Load the server's certificates and keys. Raises ChatdError E606."""
     try:
         context = server_context(certs, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
         server = x509.load_pem_x509_certificate((certs / "server.pem").read_bytes())
         sealed = x509.load_pem_x509_certificate((certs / "envelope.pem").read_bytes())
-        # Proving that the parts of an RSA key fit takes 0.2 s for each start; `chatd check` does it. What
-        # the wrong key would do here is fail every handshake, hence the comparison below.
+        # Validating an RSA key takes 0.2 s at each start; `chatd check` does it. The comparison below finds a
+        # key of another certificate, with which every handshake would fail.
         pem = (certs / "envelope.key").read_bytes()
         key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
     except (OSError, ValueError) as error:

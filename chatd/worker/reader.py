@@ -1,7 +1,7 @@
-"""A connection's threads: one logs in and ends, one reads until the end and writes nothing.
+"""A connection's threads: the first logs in, then the reader thread reads until the connection ends.
 
-The handshakes and the RSA of a login touch four times the stack that reading needs, and a thread keeps
-what it has touched: hence a thread for each (docs/lab/performance-journal.md).
+A login touches four times the stack that reading needs, and a thread keeps the stack it has touched; hence
+two threads (docs/lab/performance-journal.md).
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from chatd.proto.events import bye_frame
 from chatd.proto.frames import encode
 from chatd.worker.dispatch import Dispatcher
 from chatd.worker.listener import Listener
-from chatd.worker.login import Credentials, LoggedIn, Login
-from chatd.worker.session import Session
-from chatd.worker.worker import Loop
+from chatd.worker.login import Credentials, Login, LoginResult
+from chatd.worker.session import WorkerSession
+from chatd.worker.worker import Worker
 
 log = get_log("connections")
 log_security = get_log("security")
 log_errors = get_log("errors")
 
-# Set aside for each connection for as long as it waits; a message is far smaller.
+# Allocated for each waiting connection; most messages are far smaller.
 RECEIVE_BYTES = 4 * 1024
-# What the kernel may hold for a reader that has stopped; without it, it takes about 3.3 MB.
+# Bounds what the kernel buffers for a client that stops reading; the default is about 3.3 MB.
 SEND_BUFFER_BYTES = 256 * 1024
 
 _sids = itertools.count(1)
 
 
 class ChatListener(Listener):
-    """The listener and what its connections need."""
+    """The listener, with the objects that its connections share."""
 
     def __init__(
         self,
         sock: socket.socket,
-        loop: Loop,
+        worker: Worker,
         credentials: Credentials,
         *,
         handshake_seconds: float,
@@ -51,22 +51,22 @@ class ChatListener(Listener):
         per_address: int,
     ) -> None:
         super().__init__(sock, Connection, in_flight, per_address)
-        self.loop = loop
-        self.dispatcher = Dispatcher(loop)
+        self.worker = worker
+        self.dispatcher = Dispatcher(worker)
         self.credentials = credentials
         self.handshake_seconds = handshake_seconds
-        # Not data: logins compute one at a time (see `Login`).
-        self.login_turn = threading.Lock()
+        # Protects no data: lets one login compute at a time (see `Login`).
+        self.login_lock = threading.Lock()
 
 
 class Connection(socketserver.BaseRequestHandler):
-    """Runs in threads of its own (see `Listener.process_request`)."""
+    """Handles one connection, in threads of its own (see `Listener.process_request`)."""
 
     request: socket.socket
     server: Any
 
     def handle(self) -> None:
-        """From accept to close."""
+        """Log in, then start the reader thread."""
         listener: ChatListener = self.server
         crash_point("worker.login.accepted")
         address = str(self.client_address[0])
@@ -79,74 +79,74 @@ class Connection(socketserver.BaseRequestHandler):
             return
         sock = self.request
         sock.settimeout(None)
-        session = Session(next(_sids), sock, *logged_in, address)
+        session = WorkerSession(next(_sids), sock, *logged_in, address)
         crash_point("worker.login.done")
         try:
-            listener.start_thread(address, self._converse, session, listener)
+            listener.start_thread(address, self._serve, session, listener)
         except RuntimeError:
             log_errors.error("no_thread", address=address)
             sock.close()
 
-    def _converse(self, session: Session, listener: ChatListener) -> None:
-        """From the login to the end."""
-        listener.loop.start(session)
+    def _serve(self, session: WorkerSession, listener: ChatListener) -> None:
+        """Read until the connection ends. Runs in the reader thread."""
+        listener.worker.start(session)
         try:
             self._read(session, listener)
         finally:
-            listener.loop.ended(session)
+            listener.worker.finish(session)
 
-    def _log_in(self, listener: ChatListener, address: str) -> LoggedIn | None:
+    def _log_in(self, listener: ChatListener, address: str) -> LoginResult | None:
         sock = self.request
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         deadline = time.monotonic() + listener.handshake_seconds
         try:
-            return Login(sock, listener.credentials, deadline, listener.login_turn).run()
+            return Login(sock, listener.credentials, deadline, listener.login_lock).run()
         except TimeoutError:
             log.info("handshake_timeout", address=address)
         except ssl.SSLError as error:
-            # The reason is OpenSSL's own constant ("CERTIFICATE_VERIFY_FAILED"), not the peer's text.
+            # OpenSSL's own constant ("CERTIFICATE_VERIFY_FAILED"), not text from the peer.
             why = getattr(error, "verify_message", "") or error.reason or "TLS failure"
             log_security.warning("tls_refused", address=address, why=why)
         except ChatdError as error:
             if error.code == "E104":
-                listener.loop.crypto_errors += 1
+                listener.worker.crypto_errors += 1
             log_security.warning("login_failed", address=address, code=error.code, why=error.reason)
         except OSError:
             log.info("handshake_cut", address=address)
         return None
 
-    def _read(self, session: Session, listener: ChatListener) -> None:
-        channel, opener, loop = session.channel, session.opener, listener.loop
+    def _read(self, session: WorkerSession, listener: ChatListener) -> None:
+        channel, opener, worker = session.channel, session.opener, listener.worker
         try:
-            # The client may have sent its first record together with the end of the login.
+            # The first record may have arrived with the end of the login.
             data = b""
-            while not session.gone.is_set():
+            while not session.ended.is_set():
                 plain = channel.receive(data)
                 if channel.wants_to_send:
-                    loop.flush_soon(session)
+                    worker.flush_soon(session)
                 if plain:
                     listener.dispatcher.records(session, opener.feed(plain))
                 if opener.closed:
                     return
                 data = session.sock.recv(RECEIVE_BYTES)
                 if not data:
-                    log.debug("cut", user=session.name.user, device=session.name.device)
+                    log.debug("cut", user=session.who.user, device=session.who.device)
                     return
-                session.heard = time.monotonic()
+                session.last_heard = time.monotonic()
         except ChatdError as error:
             if error.code == "E104":
-                loop.crypto_errors += 1
+                worker.crypto_errors += 1
             log_security.warning(
                 "protocol_violation",
-                user=session.name.user,
-                device=session.name.device,
+                user=session.who.user,
+                device=session.who.device,
                 code=error.code,
                 why=error.reason,
             )
-            # One word for every broken record: details are for security.log only.
+            # Tell the peer nothing about a broken record; security.log has the details.
             public = ChatdError("E104" if error.code == "E104" else "E100")
-            loop.farewell(session, encode(bye_frame(public, retry=False)))
-            session.gone.wait(1.0)
+            worker.close_gracefully(session, encode(bye_frame(public, retry=False)))
+            session.ended.wait(1.0)
         except (ssl.SSLError, OSError):
             return

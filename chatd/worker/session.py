@@ -14,43 +14,46 @@ from chatd.worker.ratelimit import TokenBucket
 from chatd.worker.tls import TlsChannel
 
 
-class Sealing(Protocol):
-    """The sending half of a record layer: the envelope's, or the plain one."""
+class SendingHalf(Protocol):
+    """The sending half of a record layer: the envelope's, or the unsealed one."""
 
     def seal(self, payload: bytes) -> bytes: ...
 
     def close(self) -> bytes: ...
 
 
-class Opening(Protocol):
-    """The receiving half."""
+class ReceivingHalf(Protocol):
+    """The receiving half of a record layer."""
 
     closed: bool
 
     def feed(self, data: bytes) -> list[bytes]: ...
 
 
-class Phase(Enum):
-    """A session's life; it only moves forward."""
+class SessionPhase(Enum):
+    """A session's phases; it only moves forward."""
 
-    OPENING = 1  # authenticated, the hub has not admitted it yet
+    OPENING = 1  # authenticated, not yet admitted by the hub
     OPEN = 2
-    CLOSING = 3  # the bye is queued; nothing else is accepted or delivered
+    CLOSING = 3  # the bye frame is queued; nothing else is accepted or delivered
     GONE = 4
 
 
 class Due(IntEnum):
-    """What an outbox waits for, the more urgent the higher."""
+    """When an outbox must be flushed; a higher value is more urgent."""
 
     NOTHING = 0
-    LATER = 1  # the end of the gathering
-    NOW = 2  # the end of this turn of the loop
+    DEFERRED = 1  # at the end of the gather time
+    NOW = 2  # at the end of this loop iteration
 
 
-class Session:
-    """Who owns what: ``heard`` and ``bucket`` belong to the connection's reader thread; ``pending``,
-    ``pending_bytes`` and ``reading`` are guarded by the hub link's lock; everything that changes
-    besides belongs to the worker's loop."""
+class WorkerSession:
+    """An authenticated connection.
+
+    ``last_heard`` and ``bucket`` belong to the reader thread. ``pending``, ``pending_bytes`` and
+    ``read_request_id`` are guarded by the hub link's lock. Everything else that changes belongs to the
+    worker's loop.
+    """
 
     __slots__ = (
         "address",
@@ -60,25 +63,25 @@ class Session:
         "channel",
         "close_by",
         "due",
-        "ends",
-        "gone",
-        "heard",
-        "name",
+        "ended",
+        "last_heard",
         "opener",
         "outbox",
         "outbox_bytes",
         "pending",
         "pending_bytes",
         "phase",
-        "reading",
+        "read_request_id",
         "rooms",
         "sealer",
         "sees_presence",
         "serial",
         "sid",
-        "slowed",
         "sock",
+        "told_slowed",
         "unsent",
+        "valid_until",
+        "who",
     )
 
     def __init__(
@@ -86,11 +89,11 @@ class Session:
         sid: int,
         sock: socket.socket,
         channel: TlsChannel,
-        sealer: Sealing,
-        opener: Opening,
-        name: DeviceName,
+        sealer: SendingHalf,
+        opener: ReceivingHalf,
+        who: DeviceName,
         serial: str,
-        ends: float,
+        valid_until: float,
         address: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,30 +102,31 @@ class Session:
         self.channel = channel
         self.sealer = sealer
         self.opener = opener
-        self.name = name
+        self.who = who
         self.serial = serial
-        # Unix time at which the certificate's validity ends.
-        self.ends = ends
+        # End of the certificate's validity, in Unix time.
+        self.valid_until = valid_until
         self.address = address
-        self.phase = Phase.OPENING
+        self.phase = SessionPhase.OPENING
         self.rooms: set[str] = set()
-        # Whether the role may read presence; the hub tells it.
+        # Whether the role may read presence; set by the hub.
         self.sees_presence = False
-        # Frames that wait to be sealed, and sealed bytes that the socket did not take yet.
+        # Frames that wait to be sealed, and sealed bytes that the socket has not taken yet.
         self.outbox: list[bytes] = []
         self.outbox_bytes = 0
         self.unsent = b""
         self.due = Due.NOTHING
-        # The socket took less than it was given; it is watched until it takes more.
+        # Whether the loop waits for the socket to become writable.
         self.blocked = False
-        # label -> (request, may be sent again), in the order of sending
+        # request_id -> (request, repeatable), in the order of sending.
         self.pending: dict[int, tuple[bytes, bool]] = {}
         self.pending_bytes = 0
-        # Label of the request for a page that is under way; 0 if there is none.
-        self.reading = 0
+        # The request for a page that is under way; 0 if there is none.
+        self.read_request_id = 0
         self.bucket = TokenBucket(rate=1.0, burst=1)
-        self.heard = clock()
-        self.slowed = False
+        self.last_heard = clock()
+        # Whether the client was told that it is being slowed down.
+        self.told_slowed = False
         self.admit_by = 0.0
         self.close_by = 0.0
-        self.gone = threading.Event()
+        self.ended = threading.Event()

@@ -1,8 +1,8 @@
-"""One TLS connection in memory: bytes from the socket in, plaintext out, and back.
+"""One TLS connection on memory BIOs.
 
 OpenSSL forbids concurrent calls on one connection and CPython does not prevent them (cpython
-#143756, #151508), so that `SSLSocket` cannot be read in one thread and written in another. Here the
-SSLObject works on memory BIOs behind one lock, and no system call is made under it.
+#143756, #151508), so an `SSLSocket` cannot be read in one thread and written in another. Here one lock
+guards the SSLObject and its BIOs, and no system call is made under it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import ssl
 import threading
 
-# OpenSSL hands out at most one record (16 KiB) a call.
+# OpenSSL returns at most one record (16 KiB) per call.
 _READ_BYTES = 64 * 1024
 
 
 class TlsChannel:
-    """``protect`` and ``receive`` may be called by different threads; each by one at a time.
+    """`protect` and `receive` may run in two different threads.
 
-    What they put in the outgoing BIO must reach the socket in the order in which it was taken:
-    only the holder of the sending duty may call `take_outgoing`.
+    Outgoing bytes must reach the socket in the order in which they were taken, so only the thread that
+    sends may call `protect` and `take_outgoing`.
     """
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
@@ -29,7 +29,7 @@ class TlsChannel:
         self._lock = threading.Lock()
 
     def handshake(self, data: bytes) -> bool:
-        """Feed what the peer sent; whether the handshake is complete. Raises ssl.SSLError."""
+        """Feed the peer's bytes; return whether the handshake is complete. Raises ssl.SSLError."""
         with self._lock:
             if data:
                 self._incoming.write(data)
@@ -40,7 +40,7 @@ class TlsChannel:
             return True
 
     def receive(self, data: bytes) -> bytes:
-        """The plaintext that ``data`` completes. Raises ssl.SSLError (SSLZeroReturnError at a TLS close)."""
+        """Return the plaintext that ``data`` completes. Raises ssl.SSLError (SSLZeroReturnError: closed)."""
         plain = b""
         with self._lock:
             if data:
@@ -59,23 +59,23 @@ class TlsChannel:
         return plain
 
     def protect(self, plain: bytes) -> bytes:
-        """The TLS records of ``plain``, with anything OpenSSL wanted to say before. Raises ssl.SSLError."""
+        """Return ``plain`` as TLS records, after any bytes already waiting. Raises ssl.SSLError."""
         with self._lock:
             self._tls.write(plain)
             return self._outgoing.read()
 
     @property
     def wants_to_send(self) -> bool:
-        """Whether OpenSSL has put something in the outgoing BIO by itself."""
+        """Whether the outgoing BIO holds bytes (handshake flights, alerts, key updates)."""
         return self._outgoing.pending > 0
 
     def take_outgoing(self) -> bytes:
-        """What OpenSSL wants to send by itself: handshake flights, alerts, key updates."""
+        """Return the bytes of the outgoing BIO."""
         with self._lock:
             return self._outgoing.read()
 
-    def farewell(self) -> bytes:
-        """A close_notify, where the connection is still in a state to say it."""
+    def close_notify(self) -> bytes:
+        """Return a close_notify alert if the connection's state allows one."""
         with self._lock:
             try:
                 self._tls.unwrap()
@@ -84,13 +84,12 @@ class TlsChannel:
             return self._outgoing.read()
 
     def binding(self) -> bytes:
-        """The value both ends of this very connection share (docs/protocol.md, "Binding")."""
+        """Return the TLS binding value of this connection (docs/protocol.md, "Binding")."""
         return self._tls.get_channel_binding("tls-unique") or b""
 
     def peer_certificate(self) -> bytes:
-        """The peer's leaf as DER; empty if there is none."""
+        """Return the peer's leaf certificate as DER, or b"" if there is none."""
         return self._tls.getpeercert(binary_form=True) or b""
 
     def alpn(self) -> str | None:
-        """The protocol agreed on."""
         return self._tls.selected_alpn_protocol()

@@ -1,7 +1,7 @@
-"""The worker's loop: the hub's frames in, everything to clients out, timers, the heartbeat.
+"""The worker's loop: frames from the hub in, everything to clients out, timers, the heartbeat.
 
-The only thread that writes to client sockets after their login. Reader threads hand it what they
-have with `post`, `start` and `ended`.
+Only this thread writes to client sockets after their login. Connection threads hand it their work with
+`start`, `post`, `flush_soon`, `close_gracefully` and `finish`.
 """
 
 from __future__ import annotations
@@ -24,73 +24,72 @@ from chatd.logs.logger import get_log
 from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import encode
 from chatd.worker.delivery import Delivery
-from chatd.worker.flush import farewell, flush, flush_all
+from chatd.worker.flush import flush, flush_all, send_close
 from chatd.worker.hub_link import HubLink
-from chatd.worker.session import Phase, Session
+from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.timers import Timers
 
 log = get_log("connections")
 log_errors = get_log("errors")
 
 TICK_SECONDS = 1.0
-# How soon to try again when there is no hub to connect to.
+# Pause between two attempts to reach the hub.
 RECONNECT_SECONDS = 0.05
-# The same where it would only go wrong again.
+# Pause after a defect in the link, which would only happen again.
 DEFECT_SECONDS = 5.0
-# Drain: how long clients get to read the goodbye before the worker ends.
+# Time for clients to read their bye frame during a drain.
 DRAIN_SECONDS = 3.0
 
 
-class Loop:
-    """Owns sessions, delivery and the hub link of one worker."""
+class Worker:
+    """Owns the sessions, their delivery and the link to the hub."""
 
     def __init__(self, settings: Settings, hub: HubLink, child: Supervised) -> None:
         self.hub = hub
         self.crypto_errors = 0
         self._child = child
-        self._settings = settings
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, WorkerSession] = {}
         self._delivery = Delivery(settings.limits.outbox_bytes, settings.workers.gather_ms)
-        self._inbox: deque[tuple[Callable[..., None], Session, bytes]] = deque()
-        self._timers = Timers(self._sessions, self._delivery, self._close, float(settings.server.timeout))
+        self._inbox: deque[tuple[Callable[..., None], WorkerSession, bytes]] = deque()
+        self._timers = Timers(self._sessions, self._delivery, self._shut_down, float(settings.server.timeout))
         self._next_connect = 0.0
         self._next_report = 0.0
         self._draining_until: float | None = None
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._awake = False
-        self._selector.register(self._wake, selectors.EVENT_READ, self._drain_wake)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._clear_wake)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
-        hub.on_blocked = self._wake_up
+        hub.on_write_blocked = self._wake_up
         self._link_events = 0
         self.on_drain: Callable[[], None] = lambda: None
         self.on_reload: Callable[[Settings], None] = lambda settings: None
 
-    # --- from reader threads -------------------------------------------------------------------
+    # --- called by connection threads ----------------------------------------------------------
 
-    def start(self, session: Session) -> None:
-        """A connection has logged in."""
-        self._put(self._started, session)
+    def start(self, session: WorkerSession) -> None:
+        """Take over a session that has logged in."""
+        self._put(self._start, session)
 
-    def post(self, session: Session, frame: bytes) -> None:
+    def post(self, session: WorkerSession, frame: bytes) -> None:
         """Send a frame to a session."""
-        self._put(self._posted, session, frame)
+        self._put(self._post, session, frame)
 
-    def flush_soon(self, session: Session) -> None:
-        """OpenSSL has something to send by itself."""
-        self._put(self._touched, session)
+    def flush_soon(self, session: WorkerSession) -> None:
+        """Send what OpenSSL has put in the outgoing BIO by itself."""
+        self._put(self._flush_soon, session)
 
-    def farewell(self, session: Session, frame: bytes) -> None:
-        """Say goodbye and close."""
-        self._put(self._said_goodbye, session, frame)
+    def close_gracefully(self, session: WorkerSession, bye: bytes) -> None:
+        """Send the bye frame, then close the connection."""
+        self._put(self._close_gracefully, session, bye)
 
-    def ended(self, session: Session) -> None:
-        """The reader thread is done with the session; its last call."""
-        self._put(self._ended, session)
+    def finish(self, session: WorkerSession) -> None:
+        """Forget a session; the last call of its reader thread."""
+        self._put(self._finish, session)
 
-    def _put(self, what: Callable[..., None], session: Session, data: bytes = b"") -> None:
-        self._inbox.append((what, session, data))
-        # One wake-up for many: the loop clears the flag before it looks into the inbox.
+    def _put(self, action: Callable[..., None], session: WorkerSession, data: bytes = b"") -> None:
+        self._inbox.append((action, session, data))
+        # One wake-up serves many entries: the loop clears the flag before it empties the inbox.
         if not self._awake:
             self._awake = True
             self._wake_up()
@@ -101,78 +100,78 @@ class Loop:
     # --- the loop ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Returns when a drain is complete."""
+        """Return when a drain is complete."""
         while self._draining_until is None or not self._drained():
             self._connect_hub()
             timeout = TICK_SECONDS if self.hub.connected else RECONNECT_SECONDS
             for key, mask in self._selector.select(self._until_due(timeout)):
-                self._ready(key.data, mask)
-            self._take_inbox()
+                self._handle(key.data, mask)
+            self._empty_inbox()
             self._timers.run()
             self._flush_all()
             self._report_stats()
         crash_point("worker.drain.done")
 
-    def _ready(self, what: Any, mask: int) -> None:
-        if isinstance(what, Session):
-            self._flush(what)
-        elif what == "hub":
+    def _handle(self, source: Any, mask: int) -> None:
+        if isinstance(source, WorkerSession):
+            self._flush(source)
+        elif source == "hub":
             if mask & selectors.EVENT_WRITE:
-                self._watch_hub()
+                self._write_hub()
             if mask & selectors.EVENT_READ:
                 self._receive_hub()
         else:
-            what()
+            source()
 
-    def _drain_wake(self) -> None:
+    def _clear_wake(self) -> None:
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:
             pass
 
-    def _take_inbox(self) -> None:
+    def _empty_inbox(self) -> None:
         self._awake = False
         inbox = self._inbox
         while inbox:
-            what, session, data = inbox.popleft()
-            what(session, data)
+            action, session, data = inbox.popleft()
+            action(session, data)
 
     def _supervisor(self) -> None:
         for message in self._child.receive():
             if message["type"] == "drain":
                 self._drain()
             elif message["type"] == "reload":
-                self._settings = self._child.settings
-                self._delivery.outbox_bytes = self._settings.limits.outbox_bytes
-                self._delivery.gather_ms = self._settings.workers.gather_ms
-                self._timers.idle = float(self._settings.server.timeout)
-                self.on_reload(self._settings)
+                settings = self._child.settings
+                self._delivery.outbox_bytes = settings.limits.outbox_bytes
+                self._delivery.gather_ms = settings.workers.gather_ms
+                self._timers.idle = float(settings.server.timeout)
+                self.on_reload(settings)
 
     # --- sessions ------------------------------------------------------------------------------
 
-    def _started(self, session: Session, _: bytes) -> None:
+    def _start(self, session: WorkerSession, _: bytes) -> None:
         self._sessions[session.sid] = session
-        self._timers.started(session)
+        self._timers.start(session)
         if self._draining_until is not None:
-            self._going_away(session)
+            self._send_away(session)
         else:
             self.hub.opened(session)
 
-    def _posted(self, session: Session, frame: bytes) -> None:
+    def _post(self, session: WorkerSession, frame: bytes) -> None:
         self._delivery.to_session(session, frame)
 
-    def _touched(self, session: Session, _: bytes) -> None:
-        if session.phase is not Phase.GONE:
-            self._delivery.touch(session)
+    def _flush_soon(self, session: WorkerSession, _: bytes) -> None:
+        if session.phase is not SessionPhase.GONE:
+            self._delivery.mark_dirty(session)
 
-    def _said_goodbye(self, session: Session, frame: bytes) -> None:
-        self._delivery.goodbye(session, frame)
+    def _close_gracefully(self, session: WorkerSession, bye: bytes) -> None:
+        self._delivery.queue_bye(session, bye)
 
-    def _ended(self, session: Session, _: bytes) -> None:
+    def _finish(self, session: WorkerSession, _: bytes) -> None:
         if self._sessions.pop(session.sid, None) is None:
             return
-        session.phase = Phase.GONE
-        session.gone.set()
+        session.phase = SessionPhase.GONE
+        session.ended.set()
         self._delivery.closing.discard(session)
         self._delivery.leave_all(session)
         self._unwatch(session)
@@ -181,58 +180,58 @@ class Loop:
         session.sock.close()
         self.hub.closed(session)
 
-    def _close(self, session: Session) -> None:
-        """Wake the reader; it calls `ended`."""
-        session.gone.set()
+    def _shut_down(self, session: WorkerSession) -> None:
+        """Shut the socket down, which wakes the reader; the reader then calls `finish`."""
+        session.ended.set()
         try:
             session.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
 
-    def _flush(self, session: Session) -> None:
-        if session.phase is Phase.GONE:
+    def _flush(self, session: WorkerSession) -> None:
+        if session.phase is SessionPhase.GONE:
             return
         try:
             done = flush(session)
         except (OSError, ssl.SSLError, ChatdError):
-            self._give_up(session)
+            self._abort(session)
             return
         if not done:
             self._watch(session)
             return
         self._unwatch(session)
-        if session.phase is Phase.CLOSING:
-            farewell(session)
-            self._close(session)
+        if session.phase is SessionPhase.CLOSING:
+            send_close(session)
+            self._shut_down(session)
 
     def _flush_all(self) -> None:
         ready = [session for session in self._delivery.take_dirty() if not session.blocked]
-        for session in flush_all(ready, self._give_up):
+        for session in flush_all(ready, self._abort):
             self._flush(session)
 
-    def _give_up(self, session: Session) -> None:
+    def _abort(self, session: WorkerSession) -> None:
         self._unwatch(session)
-        self._close(session)
+        self._shut_down(session)
 
-    def _watch(self, session: Session) -> None:
+    def _watch(self, session: WorkerSession) -> None:
         if not session.blocked:
             session.blocked = True
             self._selector.register(session.sock, selectors.EVENT_WRITE, session)
 
-    def _unwatch(self, session: Session) -> None:
+    def _unwatch(self, session: WorkerSession) -> None:
         if session.blocked:
             session.blocked = False
             self._selector.unregister(session.sock)
 
-    def _until_due(self, most: float) -> float:
-        return 0 if self._inbox else self._timers.until_next(most)
+    def _until_due(self, limit: float) -> float:
+        return 0 if self._inbox else self._timers.until_next(limit)
 
     # --- the hub -------------------------------------------------------------------------------
 
     def _connect_hub(self) -> None:
         now = time.monotonic()
         if self.hub.connected:
-            self._watch_hub()
+            self._write_hub()
         elif now >= self._next_connect and self._draining_until is None:
             self._next_connect = now + RECONNECT_SECONDS
             if self.hub.connect(self._sessions.values()):
@@ -240,9 +239,9 @@ class Loop:
                 self._link_events = selectors.EVENT_READ
                 self._selector.register(self.hub, self._link_events, "hub")
 
-    def _watch_hub(self) -> None:
-        """Write what is queued; ask for writability while something is left."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.hub.pump() else 0)
+    def _write_hub(self) -> None:
+        """Write queued frames; watch for writability while some are left."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.hub.write_queued() else 0)
         if events != self._link_events:
             self._link_events = events
             self._selector.modify(self.hub, events, "hub")
@@ -262,25 +261,25 @@ class Loop:
         self._selector.unregister(self.hub)
         self._next_connect = time.monotonic() + pause
         error = ChatdError("E503")
-        for session, label in self.hub.lost(list(self._sessions.values())):
-            self._delivery.to_session(session, encode(error_frame(label, error)))
+        for session, request_id in self.hub.disconnect(list(self._sessions.values())):
+            self._delivery.to_session(session, encode(error_frame(request_id, error)))
         for session in self._sessions.values():
             self._delivery.leave_all(session)
 
     def _admit(self, payload: bytes, sid: int, terms: dict[str, Any]) -> None:
         session = self._sessions.get(sid)
-        if session is None or session.phase not in (Phase.OPENING, Phase.OPEN):
+        if session is None or session.phase not in (SessionPhase.OPENING, SessionPhase.OPEN):
             return
         self._terms(b"", sid, terms)
-        if session.phase is Phase.OPENING:
-            session.phase = Phase.OPEN
+        if session.phase is SessionPhase.OPENING:
+            session.phase = SessionPhase.OPEN
         crash_point("worker.session.admitted")
         self._delivery.to_session(session, payload)
 
     def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
         session = self._sessions.get(sid)
         if session is not None:
-            self._delivery.goodbye(session, payload)
+            self._delivery.queue_bye(session, payload)
 
     def _terms(self, _: bytes, sid: int, terms: dict[str, Any]) -> None:
         session = self._sessions.get(sid)
@@ -288,9 +287,9 @@ class Loop:
             session.bucket.change(terms["rate"], terms["burst"])
             session.sees_presence = terms["presence"]
 
-    def _reply(self, payload: bytes, sid: int, label: int) -> None:
+    def _reply(self, payload: bytes, sid: int, request_id: int) -> None:
         session = self._sessions.get(sid)
-        if session is not None and self.hub.answered(session, label):
+        if session is not None and self.hub.answered(session, request_id):
             self._delivery.to_session(session, payload)
             crash_point("worker.reply.queued")
 
@@ -298,21 +297,21 @@ class Loop:
         self._delivery.to_room(room, payload)
 
     def _later(self, payload: bytes, room: str) -> None:
-        self._delivery.to_room_later(room, payload)
+        self._delivery.to_room_deferred(room, payload)
 
     def _presence(self, payload: bytes, room: str) -> None:
         self._delivery.presence(room, payload)
 
     def _live(self, _: bytes, sid: int, rooms: list[str]) -> None:
         session = self._sessions.get(sid)
-        if session is not None and session.phase is Phase.OPEN:
+        if session is not None and session.phase is SessionPhase.OPEN:
             for room in rooms:
                 self._delivery.enter(room, session)
 
     def _enter(self, _: bytes, room: str, sids: list[int]) -> None:
         for sid in sids:
             session = self._sessions.get(sid)
-            if session is not None and session.phase is Phase.OPEN:
+            if session is not None and session.phase is SessionPhase.OPEN:
                 self._delivery.enter(room, session)
 
     def _leave(self, _: bytes, room: str, sids: list[int]) -> None:
@@ -352,11 +351,11 @@ class Loop:
         self._draining_until = time.monotonic() + DRAIN_SECONDS
         self.on_drain()
         for session in list(self._sessions.values()):
-            self._going_away(session)
+            self._send_away(session)
         crash_point("worker.drain.begun")
 
-    def _going_away(self, session: Session) -> None:
-        self._delivery.goodbye(session, encode(bye_frame(ChatdError("E502"), retry=True)))
+    def _send_away(self, session: WorkerSession) -> None:
+        self._delivery.queue_bye(session, encode(bye_frame(ChatdError("E502"), retry=True)))
 
     def _drained(self) -> bool:
         return not self._sessions or time.monotonic() >= (self._draining_until or 0.0)

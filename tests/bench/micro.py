@@ -33,7 +33,7 @@ from chatd.proto.requests import parse_request
 from chatd.store.event_log import EventLog
 from chatd.worker.delivery import Delivery
 from chatd.worker.flush import flush_all
-from chatd.worker.session import Phase, Session
+from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.tls import TlsChannel
 from tests.bench.hubload import HubLoad, hub_load, request
 from tests.bench.wire_client import context
@@ -148,7 +148,7 @@ def _hub(load: HubLoad) -> Iterator[Stage]:
 
 
 @contextmanager
-def _sessions(folder: Path) -> Iterator[list[Session]]:
+def _sessions(folder: Path) -> Iterator[list[WorkerSession]]:
     """Sessions with real TLS over real sockets, whose peers never read."""
     authority, now = Authority.create("lab", now=datetime.now(UTC)), datetime.now(UTC)
     certs = folder / "certs"
@@ -182,7 +182,7 @@ def _sessions(folder: Path) -> Iterator[list[Session]]:
             sock.close()
 
 
-def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.SSLContext) -> Session:
+def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.SSLContext) -> WorkerSession:
     channel = TlsChannel(server, server_side=True)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = client.wrap_bio(incoming, outgoing)
@@ -197,12 +197,12 @@ def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sealer, opener = _pair()
     name = DeviceName("lab", "bob", "b")
-    session = Session(sid, sock, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
-    session.phase = Phase.OPEN
+    session = WorkerSession(sid, sock, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
+    session.phase = SessionPhase.OPEN
     return session
 
 
-def _failed(session: Session) -> None:
+def _failed(session: WorkerSession) -> None:
     raise AssertionError(session.sid)
 
 
@@ -213,7 +213,7 @@ class _Sink:
         return len(data)
 
 
-def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
+def _worker_out(sessions: list[WorkerSession]) -> Iterator[Stage]:
     delivery = Delivery(1 << 20)
     frame = encode({"type": "message", "seq": 1, "at": 1, "room": "#lobby", "user": "bob", "body": "x" * 160})
     for session in sessions:
@@ -233,7 +233,7 @@ def _worker_out(sessions: list[Session]) -> Iterator[Stage]:
 
     def flush() -> int:
         delivery.to_room("#lobby", frame)
-        flush_all(delivery.take_dirty(), failed=_failed)
+        flush_all(delivery.take_dirty(), fail=_failed)
         return RECIPIENTS
 
     yield Stage(f"worker: fan out {BATCH}", "delivery", 0.06, fan_out)

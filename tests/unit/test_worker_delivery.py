@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import FRAME_LIMIT
-from chatd.worker.delivery import LATER_TURNS, Delivery
-from chatd.worker.session import Phase, Session
+from chatd.worker.delivery import DEFER_INTERVALS, Delivery
+from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.tls import TlsChannel
 
 GATHER_MS = 10.0
-WAIT = LATER_TURNS * GATHER_MS / 1e3
+WAIT = DEFER_INTERVALS * GATHER_MS / 1e3
 ROOM = "#den"
 
 
@@ -32,7 +32,7 @@ class Worker:
         self.delivery = Delivery(1 << 20, gather_ms, clock=lambda: self.now)
         self._sockets: list[socket.socket] = []
 
-    def session(self, sid: int) -> Session:
+    def session(self, sid: int) -> WorkerSession:
         ours, theirs = socket.socketpair()
         self._sockets += [ours, theirs]
         channel = TlsChannel(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)
@@ -42,9 +42,9 @@ class Worker:
             RecordSealer(secret, SERVER_TO_CLIENT, number),
             RecordOpener(secret, CLIENT_TO_SERVER, number),
         )
-        session = Session(sid, ours, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
+        session = WorkerSession(sid, ours, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
         self.delivery.enter(ROOM, session)
-        session.phase = Phase.OPEN
+        session.phase = SessionPhase.OPEN
         return session
 
     def sent_now(self) -> dict[int, list[bytes]]:
@@ -72,15 +72,15 @@ def test_a_message_goes_at_once_and_one_that_may_wait_does(worker: Worker) -> No
     worker.session(2)
     worker.delivery.to_room(ROOM, b"message")
     assert worker.sent_now() == {1: [b"message"], 2: [b"message"]}
-    assert worker.delivery.later_due == float("inf")
-    worker.delivery.to_room_later(ROOM, b"joined")
+    assert worker.delivery.deferred_due == float("inf")
+    worker.delivery.to_room_deferred(ROOM, b"joined")
     worker.now += WAIT / 2
-    worker.delivery.to_room_later(ROOM, b"parted")
+    worker.delivery.to_room_deferred(ROOM, b"parted")
     assert worker.sent_now() == {}
-    assert worker.delivery.later_due == pytest.approx(100.0 + WAIT)
+    assert worker.delivery.deferred_due == pytest.approx(100.0 + WAIT)
     worker.now = 100.0 + WAIT
     assert worker.sent_now() == {1: [b"joined", b"parted"], 2: [b"joined", b"parted"]}
-    assert worker.delivery.later_due == float("inf")
+    assert worker.delivery.deferred_due == float("inf")
     worker.now += WAIT
     assert worker.sent_now() == {}
 
@@ -88,7 +88,7 @@ def test_a_message_goes_at_once_and_one_that_may_wait_does(worker: Worker) -> No
 def test_what_waits_goes_before_what_comes_after_it(worker: Worker) -> None:
     """The order is the log's: a cursor that passed a message has passed what came before it."""
     bob, _ = worker.session(1), worker.session(2)
-    worker.delivery.to_room_later(ROOM, b"joined")
+    worker.delivery.to_room_deferred(ROOM, b"joined")
     worker.delivery.to_session(bob, b"reply")
     worker.delivery.to_room(ROOM, b"message")
     assert worker.sent_now() == {1: [b"joined", b"reply", b"message"], 2: [b"joined", b"message"]}
@@ -96,21 +96,21 @@ def test_what_waits_goes_before_what_comes_after_it(worker: Worker) -> None:
 
 def test_the_last_frame_takes_along_what_waits(worker: Worker) -> None:
     bob = worker.session(1)
-    worker.delivery.to_room_later(ROOM, b"joined")
-    worker.delivery.goodbye(bob, b"bye")
-    worker.delivery.to_room_later(ROOM, b"parted")
+    worker.delivery.to_room_deferred(ROOM, b"joined")
+    worker.delivery.queue_bye(bob, b"bye")
+    worker.delivery.to_room_deferred(ROOM, b"parted")
     assert worker.sent_now() == {1: [b"joined", b"bye"]}
 
 
 def test_sent_meanwhile_and_queued_again_goes_once(worker: Worker) -> None:
     worker.session(1)
-    worker.delivery.to_room_later(ROOM, b"one")
+    worker.delivery.to_room_deferred(ROOM, b"one")
     worker.delivery.to_room(ROOM, b"two")
     assert worker.sent_now() == {1: [b"one", b"two"]}
-    worker.delivery.to_room_later(ROOM, b"three")
+    worker.delivery.to_room_deferred(ROOM, b"three")
     worker.now += WAIT
     assert worker.sent_now() == {1: [b"three"]}
-    worker.delivery.to_room_later(ROOM, b"four")
+    worker.delivery.to_room_deferred(ROOM, b"four")
     worker.now += WAIT
     assert worker.sent_now() == {1: [b"four"]}
 
@@ -118,11 +118,11 @@ def test_sent_meanwhile_and_queued_again_goes_once(worker: Worker) -> None:
 def test_emptied_by_somebody_else_it_is_waited_for_again(worker: Worker) -> None:
     """A full outbox is flushed on the spot; after that its session must not be forgotten."""
     bob = worker.session(1)
-    worker.delivery.to_room_later(ROOM, b"one")
+    worker.delivery.to_room_deferred(ROOM, b"one")
     bob.outbox, bob.outbox_bytes = [], 0
     worker.now += WAIT
     assert worker.sent_now() == {}
-    worker.delivery.to_room_later(ROOM, b"two")
+    worker.delivery.to_room_deferred(ROOM, b"two")
     worker.now += WAIT
     assert worker.sent_now() == {1: [b"two"]}
 
@@ -130,14 +130,14 @@ def test_emptied_by_somebody_else_it_is_waited_for_again(worker: Worker) -> None
 def test_without_gathering_nothing_waits() -> None:
     worker = Worker(gather_ms=0)
     worker.session(1)
-    worker.delivery.to_room_later(ROOM, b"joined")
+    worker.delivery.to_room_deferred(ROOM, b"joined")
     assert worker.sent_now() == {1: [b"joined"]}
     worker.close()
 
 
 def test_nobody_there_nothing_waits(worker: Worker) -> None:
-    worker.delivery.to_room_later(ROOM, b"joined")
-    assert worker.delivery.later_due == float("inf")
+    worker.delivery.to_room_deferred(ROOM, b"joined")
+    assert worker.delivery.deferred_due == float("inf")
     assert worker.delivery.delivered == 0
 
 
@@ -172,7 +172,7 @@ class Plain:
     def to_session(self, sid: int, frame: bytes) -> None:
         self.outboxes[sid].append(frame)
 
-    def goodbye(self, sid: int, frame: bytes) -> None:
+    def queue_bye(self, sid: int, frame: bytes) -> None:
         self.to_session(sid, frame)
         for room in ROOMS:
             self.leave(room, sid)
@@ -181,9 +181,9 @@ class Plain:
 ROOMS, SIDS = ("#one", "#two"), (1, 2, 3)
 OPERATIONS = st.one_of(
     st.tuples(st.sampled_from(("enter", "leave")), st.sampled_from(ROOMS), st.sampled_from(SIDS)),
-    st.tuples(st.sampled_from(("to_room", "to_room_later")), st.sampled_from(ROOMS)),
+    st.tuples(st.sampled_from(("to_room", "to_room_deferred")), st.sampled_from(ROOMS)),
     st.tuples(st.just("to_session"), st.sampled_from(SIDS)),
-    st.tuples(st.just("goodbye"), st.sampled_from(SIDS)),
+    st.tuples(st.just("queue_bye"), st.sampled_from(SIDS)),
 )
 
 
@@ -197,13 +197,13 @@ def test_bursts_change_no_outbox(operations: list[tuple[Any, ...]]) -> None:
         frame = b"%d " % number
         if operation in ("enter", "leave"):
             room, sid = where
-            if sessions[sid].phase is Phase.OPEN:
+            if sessions[sid].phase is SessionPhase.OPEN:
                 getattr(worker.delivery, operation)(room, sessions[sid])
                 getattr(plain, operation)(room, sid)
-        elif operation in ("to_room", "to_room_later"):
+        elif operation in ("to_room", "to_room_deferred"):
             getattr(worker.delivery, operation)(where[0], frame)
             plain.to_room(where[0], frame)
-        elif sessions[where[0]].phase is Phase.OPEN:
+        elif sessions[where[0]].phase is SessionPhase.OPEN:
             getattr(worker.delivery, operation)(sessions[where[0]], frame)
             getattr(plain, operation)(where[0], frame)
     worker.delivery.take_dirty()

@@ -13,8 +13,8 @@ from chatd.proto.frames import encode
 from chatd.proto.requests import Spec
 from chatd.worker import dispatch
 from chatd.worker.dispatch import Dispatcher
-from chatd.worker.session import Phase, Session
-from chatd.worker.worker import Loop
+from chatd.worker.session import SessionPhase, WorkerSession
+from chatd.worker.worker import Worker
 from tests.unit.test_worker_timers import Bench
 
 WAIT = 30.0
@@ -28,7 +28,7 @@ class Hub:
         self.sends = 0
         self._queue: list[int] = []
 
-    def request(self, session: Session, label: int, payload: bytes, spec: Spec) -> bool:
+    def request(self, session: WorkerSession, label: int, payload: bytes, spec: Spec) -> bool:
         self._queue.append(label)
         return True
 
@@ -39,37 +39,37 @@ class Hub:
 
 
 def dispatcher_of(hub: Hub) -> Dispatcher:
-    return Dispatcher(cast(Loop, SimpleNamespace(hub=hub, post=lambda *_: None)))
+    return Dispatcher(cast(Worker, SimpleNamespace(hub=hub, post=lambda *_: None)))
 
 
 def message(label: int) -> bytes:
     return encode({"type": "send", "id": label, "msg_id": f"{label:032x}", "to": "#lobby", "body": "hello"})
 
 
-@pytest.mark.parametrize("phase", [Phase.CLOSING, Phase.GONE])
+@pytest.mark.parametrize("phase", [SessionPhase.CLOSING, SessionPhase.GONE])
 def test_a_session_that_ends_while_it_is_held_back_says_nothing_more(
-    phase: Phase, monkeypatch: pytest.MonkeyPatch
+    phase: SessionPhase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     # The second message has to wait, for longer than the test.
     session.bucket.change(1e-3, 1)
     held = threading.Event()
-    monkeypatch.setattr(dispatch, "HELD_BACK_LOOK_SECONDS", WAIT)
-    wait = session.gone.wait
+    monkeypatch.setattr(dispatch, "THROTTLE_CHECK_SECONDS", WAIT)
+    wait = session.ended.wait
 
     def waits(seconds: float) -> bool:
         held.set()
         return wait(seconds)
 
-    monkeypatch.setattr(session.gone, "wait", waits)
+    monkeypatch.setattr(session.ended, "wait", waits)
     records = b"".join(message(label) for label in (1, 2, 3))
     reader = threading.Thread(target=dispatcher.records, args=(session, [records]))
     reader.start()
     assert held.wait(WAIT)
     assert hub.labels == [1]
     session.phase = phase
-    session.gone.set()
+    session.ended.set()
     reader.join(WAIT)
     assert not reader.is_alive()
     assert hub.labels == [1]
@@ -98,8 +98,8 @@ def test_what_waits_for_answers_has_sent_the_questions(monkeypatch: pytest.Monke
     session.bucket.change(1000, 1000)
     room = iter([True, False, True])
     sent_by_then = []
-    monkeypatch.setattr(dispatch, "_has_room", lambda *_: next(room))
-    monkeypatch.setattr(session.gone, "wait", lambda _: sent_by_then.append(list(hub.labels)))
+    monkeypatch.setattr(dispatch, "_has_capacity", lambda *_: next(room))
+    monkeypatch.setattr(session.ended, "wait", lambda _: sent_by_then.append(list(hub.labels)))
     dispatcher.records(session, [message(1) + message(2)])
     assert sent_by_then == [[1]]
     assert hub.labels == [1, 2]

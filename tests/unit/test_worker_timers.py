@@ -13,8 +13,8 @@ from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import HEADER_SIZE
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 from chatd.worker.delivery import LINGER_SECONDS, Delivery
-from chatd.worker.session import Phase, Session
-from chatd.worker.timers import ADMISSION_SECONDS, OVERDUE_SECONDS, Timers
+from chatd.worker.session import SessionPhase, WorkerSession
+from chatd.worker.timers import ADMISSION_SECONDS, CLOSING_CHECK_SECONDS, Timers
 from chatd.worker.tls import TlsChannel
 
 IDLE = 30.0
@@ -26,21 +26,21 @@ WALL = 1_795_636_800.0
 class Bench:
     """One session; ``now`` is the monotonic clock and ``wall`` the other."""
 
-    def __init__(self, valid: float = math.inf, phase: Phase = Phase.OPEN) -> None:
+    def __init__(self, valid: float = math.inf, phase: SessionPhase = SessionPhase.OPEN) -> None:
         self.now = 1000.0
         self.wall = WALL
-        self.closed: list[Session] = []
+        self.closed: list[WorkerSession] = []
         self.delivery = Delivery(1 << 20, clock=lambda: self.now)
-        sessions: dict[int, Session] = {}
+        sessions: dict[int, WorkerSession] = {}
         self.timers = Timers(
             sessions, self.delivery, self.closed.append, IDLE, lambda: self.now, lambda: self.wall
         )
         nothing = cast(socket.socket, None), cast(TlsChannel, None)
-        self.session = Session(
+        self.session = WorkerSession(
             7, *nothing, PlainSealer(), PlainOpener(), NAME, "1", WALL + valid, "127.0.0.1", lambda: self.now
         )
         sessions[7] = self.session
-        self.timers.started(self.session)
+        self.timers.start(self.session)
         self.session.phase = phase
 
     def wait(self, seconds: float, *, wall: float | None = None) -> None:
@@ -62,9 +62,9 @@ def test_the_end_of_the_certificate_is_the_end_of_the_session(caplog: pytest.Log
     (bye,) = bench.said
     assert (bye["type"], bye["code"], bye["retry"]) == ("bye", "E202", True)
     assert bye["reason"] == "your certificate expired on 2026-11-25 20:00Z"
-    assert bench.session.phase is Phase.CLOSING
+    assert bench.session.phase is SessionPhase.CLOSING
     assert "certificate_expired" in caplog.text
-    bench.wait(LINGER_SECONDS + OVERDUE_SECONDS)
+    bench.wait(LINGER_SECONDS + CLOSING_CHECK_SECONDS)
     assert bench.closed == [bench.session]
 
 
@@ -72,14 +72,14 @@ def test_who_talks_all_the_time_is_cut_too() -> None:
     bench = Bench(valid=3 * IDLE)
     for _ in range(29):
         bench.wait(3.0)
-        bench.session.heard = bench.now
+        bench.session.last_heard = bench.now
         assert not bench.said
     bench.wait(3.0)
     assert [frame["code"] for frame in bench.said] == ["E202"]
 
 
 def test_one_that_is_not_admitted_yet_is_told_the_same() -> None:
-    bench = Bench(valid=1.0, phase=Phase.OPENING)
+    bench = Bench(valid=1.0, phase=SessionPhase.OPENING)
     bench.wait(1.0)
     assert [frame["code"] for frame in bench.said] == ["E202"]
 
@@ -102,13 +102,13 @@ def test_a_jump_forward_is_noticed_within_the_idle_time() -> None:
         step = bench.timers.until_next(60.0)
         waited += step
         bench.wait(step)
-        bench.session.heard = bench.now
+        bench.session.last_heard = bench.now
     assert waited <= IDLE
     assert bench.said[0]["code"] == "E202"
 
 
 def test_admission_has_its_time() -> None:
-    bench = Bench(phase=Phase.OPENING)
+    bench = Bench(phase=SessionPhase.OPENING)
     bench.wait(ADMISSION_SECONDS - 0.1)
     assert not bench.said
     bench.wait(0.1)
@@ -131,14 +131,14 @@ def test_one_timer_a_session() -> None:
     bench = Bench()
     for _ in range(100):
         bench.wait(bench.timers.until_next(60.0))
-        bench.session.heard = bench.now
+        bench.session.last_heard = bench.now
         bench.session.outbox.clear()
     assert len(bench.timers._heap) == 1
 
 
 def test_what_gathers_is_due_too() -> None:
     bench = Bench()
-    bench.delivery.later_due = bench.now + 0.2
+    bench.delivery.deferred_due = bench.now + 0.2
     assert bench.timers.until_next(60.0) == pytest.approx(0.2)
     bench.now += 1.0
     assert bench.timers.until_next(60.0) == 0.0
