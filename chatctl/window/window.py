@@ -91,11 +91,11 @@ class Window:
     def run(self) -> None:
         """Connect and run until the window is closed."""
         self.control.start()
-        self._tick()
+        self._iterate()
         self._save_drafts_repeatedly()
         self.root.mainloop()
 
-    def _tick(self) -> None:
+    def _iterate(self) -> None:
         try:
             has_focus = bool(self.root.tk.call("focus", "-displayof", "."))
             if has_focus != self.model.looking:
@@ -106,7 +106,7 @@ class Window:
         finally:
             # A bug then costs one event, not the conversation.
             if not self._ended:
-                self.root.after(POLL_MS, self._tick)
+                self.root.after(POLL_MS, self._iterate)
 
     def save_drafts(self) -> None:
         """Save all unsent input, the current conversation's first."""

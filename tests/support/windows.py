@@ -89,24 +89,29 @@ class ChatWindow:
 
 @contextmanager
 def chat_window(
-    screen: Display, daemon: Daemon, user: str, room: str = "lobby", device: str = "laptop"
+    screen: Display,
+    daemon: Daemon,
+    user: str,
+    room: str = "lobby",
+    device: str = "laptop",
+    environ: dict[str, str] | None = None,
 ) -> Iterator[ChatWindow]:
     """Open a user's window in a room and wait for it; kill its process at the end."""
-    before = screen.windows("chatd")
-    identity = str(daemon.identity(user, device))
-    with window_process(screen, daemon.environ, "--identity", identity, "--room", room) as process:
-        window = ChatWindow(screen, process, "chatd", before)
+    arguments = ("--identity", str(daemon.identity(user, device)), "--room", room)
+    with titled_window(screen, environ or daemon.environ, "chatd", *arguments) as window:
         window.wait_for_room(f"#{room}")
         yield window
 
 
 @contextmanager
-def window_process(
-    screen: Display, environ: dict[str, str], *arguments: str
-) -> Iterator[subprocess.Popen[str]]:
+def titled_window(
+    screen: Display, environ: dict[str, str], title: str, *arguments: str
+) -> Iterator[ChatWindow]:
+    """Run `chat window` and wait for a window with this title; kill the process at the end."""
+    before = screen.windows(title)
     with open_window(screen, environ, *arguments) as process:
         try:
-            yield process
+            yield ChatWindow(screen, process, title, before)
         finally:
             process.kill()
 

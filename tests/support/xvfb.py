@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from tests.support.daemon import BIN, wait_until
 
@@ -69,10 +68,6 @@ class Display:
     def title(self, window: str) -> str:
         """Return the window's current title."""
         return self.xdotool("getwindowname", window).strip()
-
-    def picture(self, window: str, path: Path) -> None:
-        """Save a screenshot of a window (needs ImageMagick)."""
-        subprocess.run(["import", "-window", window, str(path)], env=self.environ, check=True, timeout=60)
 
 
 @contextmanager

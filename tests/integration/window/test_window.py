@@ -13,7 +13,7 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon, wait_until
-from tests.support.windows import WAIT, ChatWindow, chat_window, wait_for_message, window_process
+from tests.support.windows import WAIT, chat_window, titled_window, wait_for_message
 from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
@@ -145,8 +145,7 @@ def test_the_first_run_installs_an_identity_file(screen: Display, daemon: Daemon
     daemon.chatd("user", "add", "dave", "--device", "pad", "--out", str(bundle))
     bundle.chmod(0o644)
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
-    with window_process(screen, environ) as process:
-        window = ChatWindow(screen, process, "Welcome", set())
+    with titled_window(screen, environ, "Welcome") as window:
         screen.type("/nowhere.pem")
         screen.keys("Return", "ctrl+a", "ctrl+slash", "BackSpace")
         screen.type(str(bundle))

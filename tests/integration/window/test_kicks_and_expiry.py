@@ -18,7 +18,7 @@ from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, ChatWindow, chat_window, window_process
+from tests.support.windows import WAIT, chat_window, titled_window
 from tests.support.xvfb import Display, missing, open_window
 
 if TYPE_CHECKING:
@@ -189,8 +189,7 @@ def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon,
     old.rename(config / "identity.pem")
     daemon.chatd("user", "add", "grace", "--device", "pad", "--out", str(tmp_path / "grace.pem"))
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(config.parent), "HOME": str(tmp_path)}
-    with window_process(screen, environ) as process:
-        window = ChatWindow(screen, process, "Welcome", set())
+    with titled_window(screen, environ, "Welcome") as window:
 
         def accepted() -> bool:
             """Type until it works: nothing shows when the window has the keyboard."""

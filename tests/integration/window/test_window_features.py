@@ -12,7 +12,7 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, ChatWindow, chat_window, wait_for_message, window_process
+from tests.support.windows import WAIT, chat_window, titled_window, wait_for_message
 from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
@@ -68,13 +68,9 @@ def test_mentions_notify_the_desktop_until_switched_off(
     (tmp_path / "notify-send").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {notified}\n')
     (tmp_path / "notify-send").chmod(0o755)
     environ = {**daemon.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    identity = str(daemon.identity("alice", "console"))
     for expected in (True, False):
         notified.unlink(missing_ok=True)
-        before = screen.windows("chatd")
-        with window_process(screen, environ, "--identity", identity) as process:
-            window = ChatWindow(screen, process, "chatd", before)
-            window.wait_for_room("#lobby")
+        with chat_window(screen, daemon, "alice", device="console", environ=environ) as window:
             window.wait_for_text("bob")
             screen.unfocus()
             unread = window.unread
@@ -117,8 +113,7 @@ def test_the_first_run_refuses_a_file_without_an_identity(
     # An unusable identity is renamed.
     (config / "identity.pem").write_text("damaged")
     environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
-    with window_process(screen, environ) as process:
-        window = ChatWindow(screen, process, "Welcome", set())
+    with titled_window(screen, environ, "Welcome") as window:
         for name in ("wrong.pem", "frank.pem"):
             assert sorted(path.name for path in config.iterdir()) == ["identity.pem"]
             screen.keys("ctrl+a")
