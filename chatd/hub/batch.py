@@ -94,7 +94,7 @@ class Batch:
 
     def end(self) -> None:
         """Finish what `begin` started; the batch is durable."""
-        self._log.committed()
+        self._log.finish()
         crash_point("hub.commit.after")
         self._committing.clear()
         self._committing_messages.clear()

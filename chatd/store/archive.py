@@ -1,7 +1,7 @@
-"""What is in a backup: a manifest, then the files of a home that make the same server again.
+"""The content of a backup: a manifest, then the files of a home that restore the same server.
 
-Inside the seal: length of the manifest (4 bytes), manifest (JSON), then the files one after the other in
-the manifest's order. The log is a copy taken in one read transaction, so the hub goes on meanwhile.
+Inside the sealed file: the length of the manifest (4 bytes), the manifest (JSON), then the files one after
+the other in the manifest's order. The log is a copy made in one read transaction, so the hub keeps running.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HASH = r"^[0-9a-f]{64}$"
 
 
 class ArchivedFile(BaseModel):
-    """One file: its path in the home, bytes, SHA-256."""
+    """One file: its path in the home, its size in bytes, its SHA-256."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     name: str = Field(pattern=_NAME)
@@ -41,14 +41,14 @@ class ArchivedFile(BaseModel):
 
     @property
     def mode(self) -> int:
-        """Permissions: as `chatd init` gives them."""
+        """The permissions that `chatd init` gives this file."""
         if self.name.startswith("certs/") and self.name.count("/") == 1 and self.name.endswith(".pem"):
             return 0o644
         return 0o640 if self.name.startswith("config/") else 0o600
 
 
 class Manifest(BaseModel):
-    """What a backup is of: ``made`` in RFC 3339 UTC, ``ca`` a fingerprint, ``chain`` that after ``head``."""
+    """``made`` is in RFC 3339 UTC, ``ca`` is a fingerprint, ``chain`` the hash at ``head``."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     format: Literal[1] = 1
@@ -63,20 +63,20 @@ class Manifest(BaseModel):
     members: list[ArchivedFile] = Field(max_length=MAX_MEMBERS)
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
+    def _check_members(self) -> Self:
         names = [member.name for member in self.members]
         if len(set(names)) != len(names) or not {LOG_NAME, SETTINGS_NAME}.issubset(names):
-            raise ValueError("a file is missing or there twice")
+            raise ValueError("a file is missing or listed twice")
         return self
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The size of all files in bytes."""
         return sum(member.size for member in self.members)
 
 
 class Facts(NamedTuple):
-    """The part of the manifest that the log does not know."""
+    """The part of the manifest that does not come from the log."""
 
     version: str
     server: str
@@ -94,7 +94,7 @@ def write_backup(
     *,
     cost: int = COST,
 ) -> Manifest:
-    """Seal ``files`` (path in the home to content) and the log's copy into ``file``. Raises OSError."""
+    """Seal ``files`` (content by path in the home) and the copy of the log into ``file``. Raises OSError."""
     digest = sha256()
     for piece in _pieces(log):
         digest.update(piece)
@@ -130,28 +130,28 @@ def _pieces(log: LogCopy) -> Iterator[bytes]:
 
 
 class Archive:
-    """A backup opened for reading; ``manifest`` is there at once, the files come once, in their order.
+    """A backup opened for reading. ``manifest`` is available at once; `read` goes through the files once.
 
-    ``size`` is the length of the file. Every method raises E613 for what is not whole, OSError.
+    ``size`` is the length of ``file``. Every method raises E613 for a damaged backup, and OSError.
     """
 
     def __init__(self, file: BinaryIO, size: int, passphrase: bytes) -> None:
         self._opener = FileOpener(file, size, passphrase)
         (length,) = _LENGTH.unpack(self._opener.read(_LENGTH.size))
         if length > MAX_MANIFEST_BYTES:
-            raise unusable("the manifest of the backup is too long to be one")
+            raise unusable("the backup's manifest is longer than allowed")
         text = b"".join(
             self._opener.read(min(CHUNK_BYTES, length - start)) for start in range(0, length, CHUNK_BYTES)
         )
         try:
             self.manifest = Manifest.model_validate_json(text)
         except ValidationError:
-            raise unusable("the manifest of the backup is of a kind that this chatd does not know") from None
+            raise unusable("this version of chatd cannot read the backup's manifest") from None
         if self.manifest.size != self._opener.left:
-            raise unusable("the backup is cut short, or longer than its manifest says")
+            raise unusable("the backup is shorter or longer than its manifest says")
 
     def read(self, folder: Path | None, progress: BackupProgress) -> None:
-        """Check every file, and write it below ``folder`` unless that is None; nothing there is replaced."""
+        """Check every file; write it to ``folder`` unless that is None. Never replaces an existing file."""
         done, total = 0, self.manifest.size
         for member in self.manifest.members:
             digest = sha256()
@@ -165,12 +165,12 @@ class Archive:
                 if folder is not None:
                     os.fsync(target.fileno())
             if digest.hexdigest() != member.sha256:
-                raise unusable(f"{member.name} in the backup is not what was put in")
+                raise unusable(f"{member.name} in the backup does not match its checksum")
             done += member.size
 
     def write_mark(self, data: Path) -> None:
-        """The high-water mark for the log of this backup in ``data``. Raises E504."""
-        with storage_errors("write the high-water mark"):
+        """Write the mark that belongs to this backup's log into ``data``. Raises E504."""
+        with storage_errors("write the mark"):
             head = Point(self.manifest.head, bytes.fromhex(self.manifest.chain))
             write_mark(data, Mark(self.manifest.epoch, head))
             sync_folder(data)

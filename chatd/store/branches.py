@@ -1,7 +1,7 @@
-"""The lineage of the event log, in its meta table: nothing for a log that was never restored.
+"""The lineage of the event log, kept in its meta table.
 
-The first branch needs no place of its own: its id follows from the random ``instance`` that every log
-gets when it is made. So logs and backups from before there were lineages have one, too.
+The first branch is not stored: its id is derived from the random ``instance`` of the log. Logs and backups
+older than lineages therefore have one, too.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _ID_BYTES = 16
 
 
 def read_lineage(connection: apsw.Connection) -> tuple[Branch, ...]:
-    """Every branch, the log's own last. Raises E610, apsw.Error."""
+    """Read all branches, the log's own last. Raises E610, apsw.Error."""
     first = sha256(b"chatd/lineage/1\0" + meta_bytes(connection, "instance")).digest()[:_ID_BYTES].hex()
     value = meta(connection, _KEY)
     try:
         later = parse_lineage(json.loads(value)) if isinstance(value, str) else ()
     except ValueError:
-        raise damaged("the log's own record of its lineage cannot be read") from None
+        raise damaged("the lineage in the log's meta table cannot be read") from None
     return (Branch(id=first, began=0), *later)
 
 
 def begin_branch(data: Path, head: int) -> None:
-    """Mark the log in ``data``, which nobody has open, as another one after ``head``. Raises E504, E610."""
+    """Add a branch that begins at ``head`` to the closed log in ``data``. Raises E504, E610."""
     with storage_errors("begin a lineage"):
         connection = apsw.Connection(str(data / DATABASE_NAME), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
-            # No write-ahead log: the database is moved to its place as one file.
+            # No WAL: the database is moved into place as one file.
             connection.pragma("journal_mode", "delete")
             connection.pragma("synchronous", "FULL")
             branches = trimmed(

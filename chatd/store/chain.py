@@ -1,13 +1,13 @@
 """The hash chain over the event log, and the walk that recomputes it.
 
-SQLite does not notice a flipped bit inside a row, and drops what follows a flipped bit in the WAL
-without a word; ``integrity_check`` calls both healthy. Hence a link per row:
+SQLite does not detect a flipped bit inside a row, and silently drops everything after a flipped bit in the
+WAL; ``integrity_check`` passes both. Hence a hash in each row:
 
-    link = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | body_hash)
-    body_hash = SHA-256(salt | length | digest | body)
+    chain_hash = SHA-256(previous | seq | at | lengths | kind | room | device | msg_id | body_hash)
+    body_hash  = SHA-256(salt | length | digest | body)
 
-The link covers the hash of the body and not the body, so that a body can be erased, with its salt and
-digest, and the chain still be verified.
+The chain covers the hash of the body instead of the body, so it can still be verified after the body has been
+redacted together with its salt and digest.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ import apsw
 from chatd.store.database import query
 from chatd.store.entry import Entry, Point
 
-# seq, at, then the lengths of kind, room, device, msg_id: with every length in front no two different
-# rows can give the same bytes.
+# seq, at, then the lengths of kind, room, device, msg_id. With the lengths first, no two different rows give
+# the same bytes.
 _HEAD = Struct(">QqIIII")
 _LENGTH = Struct(">I")
-_NONE = 0xFFFFFFFF  # the length of NULL, which is not the same as empty
+_NONE = 0xFFFFFFFF  # the length of NULL, to tell it from an empty string
 
-# Text is read as bytes: a damaged row may hold text that does not decode.
+# Text is read as bytes: the text of a damaged row may not decode.
 _ROWS = """SELECT e.seq, e.at, CAST(e.kind AS BLOB), CAST(e.room AS BLOB), CAST(e.device AS BLOB),
  e.msg_id, e.salt, e.digest, e.body_hash, e.body, e.chain, x.seq
  FROM events e LEFT JOIN erased x ON x.seq = e.seq WHERE e.seq > ? ORDER BY e.seq LIMIT ?"""
-_ROWS_AT_ONCE = 500
+_ROWS_PER_QUERY = 500
 _PROGRESS_EVERY = 10_000
 
 
 class BadChain(Exception):
-    """``seq`` is the first entry that is missing or not what was appended."""
+    """Entry ``seq`` is the first that is missing or changed."""
 
     def __init__(self, seq: int, reason: str) -> None:
         super().__init__(f"entry {seq}: {reason}")
@@ -46,7 +46,7 @@ class BadChain(Exception):
 
 
 def genesis(instance: bytes) -> Point:
-    """The point before the first entry; ``instance`` makes it differ between installations."""
+    """The point before the first entry. It differs between logs, as ``instance`` is random."""
     return Point(0, sha256(b"chatd/log/1\0" + instance).digest())
 
 
@@ -60,7 +60,6 @@ def compute_chain_hash(
     msg_id: bytes | None,
     body_hash: bytes,
 ) -> bytes:
-    """The chain value after this entry."""
     head = _HEAD.pack(
         seq,
         at,
@@ -74,9 +73,9 @@ def compute_chain_hash(
 
 
 def hash_entry(previous: bytes, entry: Entry, salt: bytes) -> tuple[bytes, bytes]:
-    """The salted hash of the body and the chain value after ``entry``."""
+    """Return the salted hash of the body, and the chain hash after ``entry``."""
     body_hash = hash_body(salt, entry.digest, entry.body)
-    chain = compute_chain_hash(
+    chain_hash = compute_chain_hash(
         previous,
         entry.seq,
         entry.at,
@@ -86,18 +85,18 @@ def hash_entry(previous: bytes, entry: Entry, salt: bytes) -> tuple[bytes, bytes
         entry.msg_id,
         body_hash,
     )
-    return body_hash, chain
+    return body_hash, chain_hash
 
 
 def hash_body(salt: bytes, digest: bytes | None, body: bytes) -> bytes:
-    """What the chain keeps of a body and its request's digest. The 16 random bytes of ``salt`` go with
-    them when they are erased, so that a short message cannot be guessed from its hash."""
+    """Hash a body and its request's digest for the chain. Redaction removes the 16 random bytes of ``salt``
+    as well, so that nobody can guess a short message from its hash."""
     length = _LENGTH.pack(_NONE if digest is None else len(digest))
     return sha256(b"".join((salt, length, digest or b"", body))).digest()
 
 
 def fits(salt: object, digest: object, body: object, body_hash: object) -> bool:
-    """Whether a body and a digest are the ones that were appended."""
+    """Whether a body and a digest are unchanged since they were appended."""
     if not isinstance(body, bytes) or not isinstance(salt, bytes):
         return False
     return (digest is None or isinstance(digest, bytes)) and hash_body(salt, digest, body) == body_hash
@@ -109,16 +108,16 @@ def walk(
     expected: Mapping[int, bytes],
     progress: Callable[[int], None] | None = None,
 ) -> Point:
-    """Recompute every link after ``start``; return the point at the head.
+    """Recompute the chain after ``start``; return the point at the head.
 
-    ``expected`` are chain values that must be met (those before ``start`` are not looked at).
-    Raises BadChain at the first entry that does not fit, apsw.Error when SQLite cannot read at all.
+    ``expected`` maps seqs to chain hashes that must match; those before ``start`` are ignored. ``progress``
+    is called every 10,000 entries. Raises BadChain at the first bad entry, apsw.Error if SQLite cannot read.
     """
     point = start
     try:
         _meet(point, expected)
-        # Piece by piece: a statement left open for long would hold up the writer's checkpoints.
-        while rows := query(connection, _ROWS, (point.seq, _ROWS_AT_ONCE)):
+        # Page by page: a statement left open for long would block the writer's checkpoints.
+        while rows := query(connection, _ROWS, (point.seq, _ROWS_PER_QUERY)):
             for row in rows:
                 point = _step(point, row)
                 _meet(point, expected)
@@ -127,7 +126,7 @@ def walk(
     except apsw.CorruptError as error:
         raise BadChain(point.seq + 1, str(error)) from error
     if max(expected, default=0) > point.seq:
-        raise BadChain(point.seq + 1, f"missing; the log did reach {max(expected)} before")
+        raise BadChain(point.seq + 1, f"missing; the log once reached entry {max(expected)}")
     return point
 
 
@@ -137,19 +136,19 @@ def _meet(point: Point, expected: Mapping[int, bytes]) -> None:
 
 
 def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:
-    seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain, erased = row
-    want = point.seq + 1
-    if seq != want:
-        raise BadChain(want, "missing")
+    seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain_hash, redacted = row
+    expected_seq = point.seq + 1
+    if seq != expected_seq:
+        raise BadChain(expected_seq, "missing")
     try:
         computed = compute_chain_hash(point.chain_hash, seq, at, kind, room, device, msg_id, body_hash)  # type: ignore[arg-type]
     except (StructError, TypeError) as error:  # a damaged row may hold values of another type
-        raise BadChain(want, "a column has the wrong type") from error
-    if computed != chain:
-        raise BadChain(want, "does not fit the chain")
+        raise BadChain(expected_seq, "a column has the wrong type") from error
+    if computed != chain_hash:
+        raise BadChain(expected_seq, "does not fit the chain")
     if body is None:
-        if erased is None:
-            raise BadChain(want, "the body is gone but was never erased")
+        if redacted is None:
+            raise BadChain(expected_seq, "the body is missing but was never redacted")
     elif not fits(salt, digest, body, body_hash):
-        raise BadChain(want, "the body is not the one that was appended")
-    return Point(want, computed)
+        raise BadChain(expected_seq, "the body was changed")
+    return Point(expected_seq, computed)

@@ -1,4 +1,4 @@
-"""Opening the log's database, and turning SQLite's errors into ours."""
+"""Connections to the log's database, and translation of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SYNCHRONOUS = "FULL"  # NORMAL lost acknowledged rows in simulated power cuts, F
 _SYNCHRONOUS_FULL = 2
 # Before 3.51.3 a commit could be lost when a checkpoint by another connection reset the WAL.
 _OLDEST_SQLITE = 3_051_003
-# There is one writer; only a backup or a recovering reader can ever hold it up, and briefly.
+# There is one writer; only a backup or a recovering reader can delay it, and only briefly.
 BUSY_MS = 2_000
-_CACHE_KIB = 65_536  # the index of random msg_ids of about a million entries stays in memory
-CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: rare enough not to show in the commits, quick to recover
-_WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that a long read made larger is cut back to this
+_CACHE_KIB = 65_536  # holds the index of about a million random msg_ids
+CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: checkpoints are rare, and recovery is quick
+_WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that grew beyond this during a long read is cut back
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 
 class storage_errors:
-    """Around work on the disk: damage becomes E610 (the caller exits 65), every other failure E504."""
+    """Context manager: raises E610 for damage, E504 for any other SQLite or OS error."""
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
@@ -42,7 +42,6 @@ class storage_errors:
 
 
 def damaged(reason: str, fix: str = "") -> ChatdError:
-    """E610 with its reason."""
     return ChatdError("E610", reason, fix)
 
 
@@ -51,16 +50,16 @@ def _settings(connection: apsw.Connection) -> None:
     connection.pragma("trusted_schema", False)
     connection.pragma("cell_size_check", True)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    # Closing must not change a database that was just found to be damaged: we checkpoint ourselves.
+    # Closing must not modify a database that was found damaged; the log checkpoints explicitly.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
 
 def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
-    """The one read-write connection; the caller holds the lock. Raises apsw.Error, OSError, E504."""
+    """Open the only read-write connection; the caller holds the lock. Raises apsw.Error, OSError, E504."""
     if apsw.SQLITE_VERSION_NUMBER < _OLDEST_SQLITE:
         raise ChatdError("E504", f"SQLite {apsw.sqlite_lib_version()} can lose commits", "update apsw")
     path = data / DATABASE_NAME
-    # SQLite would create it readable for all; the WAL takes its permissions from it.
+    # SQLite would create it readable by others; the WAL inherits its permissions.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     try:
@@ -69,11 +68,11 @@ def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
         connection.pragma("synchronous", SYNCHRONOUS)
         if mode != "wal" or connection.pragma("synchronous") != _SYNCHRONOUS_FULL:
             raise ChatdError("E504", "SQLite does not accept WAL with synchronous=FULL")
-        # The log does it itself, between two batches, when nobody reads an older state.
+        # The log checkpoints itself between two batches.
         connection.pragma("wal_autocheckpoint", 0)
         connection.pragma("journal_size_limit", _WAL_KEEP_BYTES)
         connection.pragma("cache_size", -_CACHE_KIB)
-        # What is erased must not stay readable in the free pages of the file.
+        # Redacted bodies must not stay readable in free pages.
         connection.pragma("secure_delete", True)
     except BaseException:
         connection.close()
@@ -82,12 +81,12 @@ def connect_writer(data: Path, vfs: str | None = None) -> apsw.Connection:
 
 
 def reading_uri(data: Path) -> str:
-    """The database's address for who only reads it."""
+    """The URI that opens the database read-only."""
     return (data / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
 
 
 def connect_reader(data: Path, vfs: str | None = None) -> apsw.Connection:
-    """A read-only connection; sees what is committed. Raises apsw.Error."""
+    """Open a read-only connection. Raises apsw.Error."""
     connection = apsw.Connection(
         reading_uri(data), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs
     )
@@ -102,32 +101,37 @@ def connect_reader(data: Path, vfs: str | None = None) -> apsw.Connection:
 def query(
     source: apsw.Connection | apsw.Cursor, sql: str, values: Sequence[apsw.SQLiteValue] = ()
 ) -> list[tuple[Any, ...]]:
-    """All rows. Never fewer: a statement not run to its end would hold an old view of the database."""
+    """Return all rows. A statement not run to its end would keep an old view of the database open."""
     return source.execute(sql, values).fetchall()
 
 
+def head_seq(connection: apsw.Connection) -> int:
+    """The seq of the last committed entry, 0 in an empty log. Raises apsw.Error."""
+    return int(query(connection, "SELECT coalesce(max(seq), 0) FROM events")[0][0])
+
+
 def meta(connection: apsw.Connection, key: str) -> apsw.SQLiteValue:
-    """One value of the meta table; None without it. Raises apsw.Error."""
+    """Read a value of the meta table; None if it is missing. Raises apsw.Error."""
     rows = query(connection, "SELECT value FROM meta WHERE key = ?", (key,))
     return rows[0][0] if rows else None
 
 
 def meta_int(connection: apsw.Connection, key: str) -> int:
-    """A number of the meta table. Raises E610 when it is not there."""
+    """Read an integer of the meta table. Raises E610 if it is missing."""
     value = meta(connection, key)
     if not isinstance(value, int):
-        raise damaged(f"the log's own record of {key} is missing")
+        raise damaged(f"{key} is missing from the log's meta table")
     return value
 
 
 def meta_bytes(connection: apsw.Connection, key: str) -> bytes:
-    """A byte string of the meta table. Raises E610 when it is not there."""
+    """Read a byte string of the meta table. Raises E610 if it is missing."""
     value = meta(connection, key)
     if not isinstance(value, bytes):
-        raise damaged(f"the log's own record of {key} is missing")
+        raise damaged(f"{key} is missing from the log's meta table")
     return value
 
 
 def set_meta(connection: apsw.Connection, key: str, value: apsw.SQLiteValue) -> None:
-    """Set one value; inside a transaction of the caller."""
+    """Set a value of the meta table, in the caller's transaction."""
     connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from os import fdatasync, pwrite
 from pathlib import Path
 
 from chatd.crashpoints import crash_point
+from chatd.errors import ChatdError
 
 _CHUNK_BYTES = 1024 * 1024
+
+
+def lock_file(fd: int, reason: str, fix: str = "") -> None:
+    """Lock a file or folder until ``fd`` is closed. Raises E604 if another process has locked it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ChatdError("E604", reason, fix) from None
 
 
 def write_synced(fd: int, data: bytes, offset: int) -> None:

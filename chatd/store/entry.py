@@ -1,4 +1,4 @@
-"""What goes into the event log and what comes out."""
+"""Entries of the event log, and places in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 class Entry(NamedTuple):
     """One event as the hub appends it.
 
-    ``seq`` is head + 1, gap-free; ``at`` milliseconds since the epoch; ``device`` such as
-    "alice/laptop"; ``msg_id`` and ``digest`` 16 bytes each, or None for what no client sent.
-    ``digest`` tells a resent request from a reused msg_id. ``body`` is the event as clients see it
-    (a JSON object); it alone can be erased later, and is then empty here.
+    ``seq`` is head + 1, gap-free; ``at`` is in ms since 1970 UTC; ``device`` is such as "alice/laptop".
+    ``msg_id`` and ``digest`` have 16 bytes each and are None for events that are not messages; ``digest``
+    distinguishes a resent request from a reused msg_id. ``body`` is the event as clients see it (a JSON
+    object), or empty after redaction.
     """
 
     seq: int
@@ -25,15 +25,15 @@ class Entry(NamedTuple):
 
 
 class AcceptedMessage(NamedTuple):
-    """What the log remembers of a request it has accepted before."""
+    """What the log keeps of a message, to answer it again when it is resent."""
 
     seq: int
     at: int
-    digest: bytes | None  # None when the message has been erased
+    digest: bytes | None  # None if the message was redacted
 
 
 class Point(NamedTuple):
-    """A place in the chain: ``chain`` is the link after entry ``seq`` (0 = before the first)."""
+    """A place in the log: ``chain_hash`` is that of entry ``seq`` (0 = before the first)."""
 
     seq: int
     chain_hash: bytes

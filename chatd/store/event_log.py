@@ -1,12 +1,11 @@
-"""The event log: everything that was acknowledged, once, in order.
+"""The writer of the event log, which holds every acknowledged event once and in order.
 
-One process writes (the lock), one transaction per batch (group commit), and ``append`` returns only
-when the batch and the high-water mark are on the disk.
+A lock allows one writing process. Each batch is one transaction (group commit), and `EventLog.append` returns
+only when the batch and the mark are durable.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from chatd.store.database import (
     set_meta,
     storage_errors,
 )
-from chatd.store.disk import rewrite
+from chatd.store.disk import lock_file, rewrite
 from chatd.store.entry import AcceptedMessage, Entry, Point
 from chatd.store.log_reader import COLUMNS, to_entry
 from chatd.store.mark import Mark, MarkFile, read_mark
@@ -44,16 +43,16 @@ from chatd.store.migrations import migrate
 from chatd.store.verifier import point_at, set_verified, verify_tail
 
 LOCK_NAME = "hub.lock"
-_INSERT = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
+_APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_REDACTED = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
-_REDACT = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
-_OLDEST = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
+_NOTE_REDACTION = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
+_REMOVE_BODY = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
+_OLDEST_MESSAGES = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
  AND body IS NOT NULL ORDER BY seq LIMIT ?"""
 _SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
-_STATE_ROWS = 1_000  # read at a time
+_STATE_ROWS = 1_000  # rows of one query
 _APPENDING = "append to the event log"
 _READING = storage_errors("read the event log")
 
@@ -61,16 +60,16 @@ _SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) 
 
 
 class EventLog:
-    """The writer's end of the log; exists once per home.
+    """The log of one home, open for writing. For one thread at a time.
 
-    It belongs to one thread at a time. ``find``, ``state_entries`` and ``load_snapshot`` use a second
-    connection: they still answer after a failed append.
+    ``find``, ``state_entries`` and ``load_snapshot`` use a second connection and still work after a failed
+    append.
     """
 
     head: int  # seq of the last committed entry, 0 in an empty log
-    epoch: int  # grows with every open
-    chain_hash: bytes  # the chain value after `head`
-    lineage: tuple[Branch, ...]  # the logs this one descends from, itself last
+    epoch: int  # incremented by every open
+    chain_hash: bytes  # after `head`
+    lineage: tuple[Branch, ...]  # oldest first, this log last
 
     def __init__(
         self, data: Path, lock_fd: int, writer: apsw.Connection, reader: apsw.Connection, marks: MarkFile
@@ -80,9 +79,9 @@ class EventLog:
         self._writer = writer
         self._reader = reader
         self._marks = marks
-        self._failed = ""
+        self._failure = ""
         self._finder = reader.cursor()
-        self._viewing = False
+        self._in_view = False
         self._inserted = Point(0, b"")
         self._wal_pages = 0
         writer.set_wal_hook(self._note_pages)
@@ -90,11 +89,11 @@ class EventLog:
 
     @classmethod
     def open(cls, data: Path, *, now: int, vfs: str | None = None) -> EventLog:
-        """Lock, migrate, verify, fence off any earlier writer.
+        """Lock, migrate and verify the log, and fence off any earlier writer.
 
-        ``now`` is milliseconds since the epoch. Raises E604 when another process has the log, E610
-        when it is damaged or shorter than the high-water mark (nothing has been changed then, and
-        the caller exits 65), E504 when it cannot be read or written.
+        ``now`` is in ms since 1970 UTC. Raises E604 if another process has the log open; E610 if it is
+        damaged or does not reach the mark, in which case nothing was changed; E504 if it cannot be read or
+        written.
         """
         with storage_errors("open the event log"):
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,7 +101,7 @@ class EventLog:
             opened: list[apsw.Connection | MarkFile] = []
             try:
                 crash_point("store.open.locked")
-                mark = _mark_before(data)
+                mark = _existing_mark(data)
                 # Recovery may show entries that an earlier failed fsync left off the disk; clients will be
                 # told that these are stored.
                 rewrite(data / f"{DATABASE_NAME}-wal")
@@ -135,22 +134,22 @@ class EventLog:
         self._marks.write(Mark(self.epoch, point))
 
     def append(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
-        """Commit ``entries`` in one transaction; they are on the disk when this returns.
+        """Commit ``entries`` in one transaction; they are durable when this returns.
 
-        ``redact`` maps the seqs of entries whose bodies go to the seq of the entry that orders it.
+        ``redact`` maps each seq whose body is removed to the seq of the entry that orders the removal.
 
-        Raises E504 (or E610, if SQLite finds damage); the outcome is then unknown and the log takes
-        no more: the hub exits, and whoever opens the log next finds out. A failed fsync is never
-        tried again. ValueError for a seq that does not follow: a defect of the caller.
+        Raises E504, or E610 if SQLite finds damage. Whether the entries are durable is then unknown, and the
+        log accepts no more writes: the hub exits, and the next open finds out. A failed fsync is never
+        retried. Raises ValueError for a seq that is not the next one: a defect of the caller.
         """
         if entries:
             self.insert(entries, redact)
             self.commit()
-            self.committed()
+            self.finish()
 
     def insert(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
-        """The first part of `append`: everything but the waiting for the disk. Nothing is durable yet."""
-        chain = self.chain_hash
+        """First step of `append`: everything but waiting for the disk. Nothing is durable yet."""
+        chain_hash = self.chain_hash
         rows = []
         salts = os.urandom(_SALT_BYTES * len(entries))
         for want, entry in enumerate(entries, self.head + 1):
@@ -158,23 +157,23 @@ class EventLog:
                 raise ValueError(f"entry {entry.seq} where {want} is next")
             salt = salts[:_SALT_BYTES]
             salts = salts[_SALT_BYTES:]
-            body_hash, chain = hash_entry(chain, entry, salt)
-            rows.append((*entry[:7], salt, body_hash, entry.body, chain))
+            body_hash, chain_hash = hash_entry(chain_hash, entry, salt)
+            rows.append((*entry[:7], salt, body_hash, entry.body, chain_hash))
         with self._writing(_APPENDING):
             crash_point("store.append.before_begin")
             self._end_view()
             self._begin()
-            self._writer.executemany(_INSERT, rows)
+            self._writer.executemany(_APPEND, rows)
             if redact:
-                self._writer.executemany(_REDACTED, list(redact.items()))
-                self._writer.executemany(_REDACT, [(seq,) for seq in redact])
+                self._writer.executemany(_NOTE_REDACTION, list(redact.items()))
+                self._writer.executemany(_REMOVE_BODY, [(seq,) for seq in redact])
             crash_point("store.append.inserted")
-        self._inserted = Point(entries[-1].seq, chain)
+        self._inserted = Point(entries[-1].seq, chain_hash)
 
     def commit(self) -> None:
-        """The second part: the batch and the mark go to the disk.
+        """Second step: write the batch and the mark to the disk.
 
-        It alone may run on another thread, while the owner calls `find` and nothing else.
+        May run on another thread, while the owner calls nothing but `find`.
         """
         with self._writing(_APPENDING):
             self._writer.execute("COMMIT")
@@ -182,8 +181,8 @@ class EventLog:
             self._marks.write(Mark(self.epoch, self._inserted))
             crash_point("store.append.marked")
 
-    def committed(self) -> None:
-        """The last part, after `commit` has returned: look-ups see the batch, and a long WAL is emptied."""
+    def finish(self) -> None:
+        """Last step, after `commit`: let `find` see the batch, and checkpoint a long WAL."""
         self.head, self.chain_hash = self._inserted
         self._end_view()
         if self._wal_pages < CHECKPOINT_PAGES:
@@ -191,7 +190,7 @@ class EventLog:
         try:
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error:
-            pass  # everything is still in the WAL; the next one tries again, as SQLite's own would
+            pass  # everything is still in the WAL; the next checkpoint tries again, as SQLite's own would
 
     def _note_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
         self._wal_pages = pages
@@ -199,40 +198,40 @@ class EventLog:
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[None]:
-        """Whatever goes wrong inside ends the log's writing for good."""
-        if self._failed:
-            raise ChatdError("E504", f"the log takes no more writes: {self._failed}")
+        """Refuse all later writes after any failure inside."""
+        if self._failure:
+            raise ChatdError("E504", f"the log accepts no more writes: {self._failure}")
         try:
             with storage_errors(doing):
                 yield
         except BaseException as error:
-            self._failed = str(error) or type(error).__name__
+            self._failure = str(error) or type(error).__name__
             self._roll_back()
             raise
 
     def _roll_back(self) -> None:
-        """Let go of SQLite's write lock, which a successor needs."""
+        """Release SQLite's write lock, which the next hub needs."""
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
         except apsw.Error:
-            pass  # closing does it too
+            pass  # closing the connection releases it too
 
     def _begin(self) -> None:
-        """A hub that was stopped and replaced must not write when it resumes: ask inside the transaction."""
+        """Begin a transaction and check the epoch inside it: a hub that was replaced must not write."""
         self._writer.execute("BEGIN IMMEDIATE")
         if meta(self._writer, "epoch") != self.epoch:
             raise ChatdError("E504", "another hub has taken over the log", "stop this one")
 
     def find(self, device: str, msg_id: bytes) -> AcceptedMessage | None:
-        """The committed entry with this id, if there is one. Raises E504, E610."""
-        # Once a message: the context manager and `query` would be half of what it costs.
+        """Find the committed message with this id. Raises E504, E610."""
+        # Runs for each message: the context manager and `query` would double its cost.
         try:
-            if not self._viewing:
-                # One read transaction for all look-ups between two appends: each of its own would take
-                # and return a lock of the file and look at the WAL again, most of what it costs.
+            if not self._in_view:
+                # One read transaction for all look-ups between two appends. Separate ones would each lock the
+                # file and read the WAL index again, which is most of their cost.
                 self._finder.execute("BEGIN")
-                self._viewing = True
+                self._in_view = True
             rows: list[Any] = self._finder.execute(_FIND, (device, msg_id)).fetchall()
         except Exception:
             with _READING:
@@ -240,13 +239,13 @@ class EventLog:
         return AcceptedMessage(*rows[0]) if rows else None
 
     def _end_view(self) -> None:
-        """Let `find` see what is committed next, and a checkpoint pass."""
-        if self._viewing:
-            self._viewing = False
+        """End the read transaction of `find`: it then sees the next commit and blocks no checkpoint."""
+        if self._in_view:
+            self._in_view = False
             self._finder.execute("COMMIT")
 
     def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
-        """What sort of entry a seq is and where; None if there is none or it is erased. Raises E504, E610."""
+        """Return the kind and room of an entry; None if it is missing or redacted. Raises E504, E610."""
         with _READING:
             rows = query(
                 self._finder, "SELECT kind, room FROM events WHERE seq = ? AND body IS NOT NULL", (seq,)
@@ -254,18 +253,18 @@ class EventLog:
         return (str(rows[0][0]), rows[0][1]) if rows else None
 
     def older_messages(self, room: str, after: int, before_ms: int, limit: int) -> list[int]:
-        """Seqs of a room's oldest messages after ``after``, up to the first from ``before_ms`` or later.
+        """Return seqs of a room's oldest messages after ``after``, until one is from ``before_ms`` or later.
 
-        In the order of the log, so that a message with a clock that was ahead is not passed over.
+        Goes by the order of the log, so a wrong clock at one time cannot make it skip a message.
         """
         with _READING:
-            rows: list[tuple[int, int]] = query(self._finder, _OLDEST, (room, after, limit))
+            rows: list[tuple[int, int]] = query(self._finder, _OLDEST_MESSAGES, (room, after, limit))
         return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
 
     def state_entries(self, after: int) -> Iterator[Entry]:
-        """Every entry after seq ``after`` that is not a message, in order: replayed, they give the state."""
+        """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""
         while True:
-            # Whole pieces: a statement left open would keep `find` on an old view of the log.
+            # Fetch whole pages: a statement left open would keep an old view of the log open.
             with _READING:
                 rows = query(self._reader, _STATE, (after, _STATE_ROWS))
             yield from map(to_entry, rows)
@@ -274,9 +273,9 @@ class EventLog:
             after = rows[-1][0]
 
     def save_snapshot(self, seq: int, state: bytes) -> None:
-        """Keep ``state`` as what the entries up to ``seq`` (at most `head`) give; replaces the last one.
+        """Save ``state``, the result of all entries up to ``seq`` (at most `head`), as the only snapshot.
 
-        The next open verifies from here on. Failures are as in `append`.
+        The next open verifies the log from there on. Failures are as in `append`.
         """
         with self._writing("save a snapshot"):
             self._end_view()
@@ -289,19 +288,19 @@ class EventLog:
             crash_point("store.snapshot.committed")
 
     def load_snapshot(self) -> tuple[int, bytes] | None:
-        """The last snapshot and its seq; None without one, or if it is damaged (replay gives the same)."""
+        """Return the snapshot and its seq; None if it is missing or damaged (replay gives the same state)."""
         with storage_errors("read the snapshot"):
             rows = query(self._reader, "SELECT seq, chain, state_hash, state FROM snapshot")
             if not rows:
                 return None
-            seq, chain, state_hash, state = rows[0]
-            whole = isinstance(state, bytes) and sha256(state).digest() == state_hash
-            if not whole or seq > self.head or point_at(self._reader, seq).chain_hash != chain:
+            seq, chain_hash, state_hash, state = rows[0]
+            intact = isinstance(state, bytes) and sha256(state).digest() == state_hash
+            if not intact or seq > self.head or point_at(self._reader, seq).chain_hash != chain_hash:
                 return None
             return seq, state
 
     def checkpoint(self) -> None:
-        """Copy the WAL into the database and empty it, as far as no reader needs it. Raises E504."""
+        """Copy the WAL into the database and truncate it, unless a reader needs it. Raises E504."""
         with storage_errors("checkpoint the event log"):
             self._end_view()
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -310,7 +309,7 @@ class EventLog:
             try:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             except apsw.BusyError:
-                pass  # somebody reads; the file stays long until the next time
+                pass  # a reader is active; the next checkpoint truncates the file
             finally:
                 self._writer.set_busy_timeout(BUSY_MS)
 
@@ -318,21 +317,21 @@ class EventLog:
         try:
             self.checkpoint()
         except ChatdError as error:
-            # On a full disk everything stays in the write-ahead log, where it is just as safe.
+            # On a full disk the entries stay in the WAL, where they are just as safe.
             if not isinstance(error.__cause__, apsw.FullError):
                 raise
 
     def close(self) -> None:
-        """Checkpoint unless something has failed, and let go of the lock. Safe to call twice."""
+        """Checkpoint unless a write has failed, and release the lock. Safe to call twice."""
         if self._lock_fd < 0:
             return
         try:
-            self._viewing = False
+            self._in_view = False
             self._reader.close()
-            if not self._failed:
+            if not self._failure:
                 self._last_checkpoint()
         finally:
-            self._failed = "closed"
+            self._failure = "closed"
             self._writer.close()
             self._marks.close()
             os.close(self._lock_fd)
@@ -340,17 +339,17 @@ class EventLog:
 
 
 def _lock(data: Path) -> int:
-    """Take the lock file for the life of the process; it is never deleted."""
+    """Lock the lock file, which is never deleted. Raises E604."""
     fd = os.open(data / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        lock_file(fd, f"another process has the event log in {data} open")
+    except ChatdError:
         os.close(fd)
-        raise ChatdError("E604", f"another process has the event log in {data} open") from error
+        raise
     return fd
 
 
-def _mark_before(data: Path) -> Mark | None:
+def _existing_mark(data: Path) -> Mark | None:
     mark = read_mark(data)
     if mark is not None and mark.point.seq and not (data / DATABASE_NAME).exists():
         raise damaged(f"{DATABASE_NAME} is missing; it held {mark.point.seq} entries")

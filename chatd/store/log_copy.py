@@ -1,8 +1,7 @@
-"""A backup's own copy of the event log: consistent, verified, and gone afterwards."""
+"""Make a consistent, verified, temporary copy of the event log for a backup."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +12,16 @@ from typing import BinaryIO, NamedTuple
 import apsw
 
 from chatd.errors import ChatdError
-from chatd.store.database import DATABASE_NAME, connect_reader, damaged, meta_int, query, storage_errors
+from chatd.store.database import (
+    DATABASE_NAME,
+    connect_reader,
+    damaged,
+    head_seq,
+    meta_int,
+    query,
+    storage_errors,
+)
+from chatd.store.disk import lock_file
 from chatd.store.entry import Point
 from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import schema_version
@@ -22,17 +30,16 @@ from chatd.store.verifier import point_at, verify
 
 COPY_NAME = ".backup"
 _SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-# Left free on the disk of a running server when a copy of its log is made there.
+# Space to leave free on the disk of a running server beside the copy.
 SPARE_BYTES = 64 * 1024 * 1024
-_STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's machine: a few ms, so that Ctrl-C works during a copy
+_STEPS_BETWEEN_CALLS = 100_000  # of SQLite's virtual machine, a few ms: lets Ctrl-C interrupt a copy
 
-BackupProgress = Callable[
-    [str, int, int], None
-]  # what is being done, how much of it, of how much (0: unknown)
+# The current step, how much of it is done, of how much (0: unknown).
+BackupProgress = Callable[[str, int, int], None]
 
 
 class LogCopy(NamedTuple):
-    """A verified copy of the log; the file has no name any more and ends with its descriptor."""
+    """A verified copy of the log. The file is already unlinked; closing it deletes it."""
 
     file: BinaryIO
     size: int
@@ -42,30 +49,30 @@ class LogCopy(NamedTuple):
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Raises E613 unless ``size`` bytes and some to spare are free on the disk of ``folder``; E606."""
+    """Raise E613 unless ``size`` bytes and SPARE_BYTES are free on the disk of ``folder``; E606."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise ChatdError("E606", f"{folder}: {error.strerror}") from None
     if free < size + SPARE_BYTES:
-        short = (size + SPARE_BYTES - free) // 1_000_000 + 1
-        raise unusable(f"{short} MB are missing on the disk of {folder}", "free some space")
+        missing = (size + SPARE_BYTES - free) // 1_000_000 + 1
+        raise unusable(f"the disk of {folder} needs {missing} MB more free space", "free some space")
 
 
 @contextmanager
 def copied_log(data: Path, progress: BackupProgress) -> Iterator[LogCopy]:
-    """Copy the log in ``data`` and verify every entry of the copy; the hub may write meanwhile.
+    """Copy the log in ``data`` and verify every entry of the copy; a hub may write meanwhile.
 
-    The copy lies in ``data/.backup`` (0700) for as long as SQLite needs a name for it. Raises E604 when
-    another backup is being made, E610 for a damaged log, E613 without space, E504.
+    The copy is in ``data/.backup`` (0700) while SQLite needs a name for it. Raises E604 if another backup is
+    running, E610 for a damaged log, E613 if space is missing, E504.
     """
     with storage_errors("copy the event log"):
         folder_fd = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     folder = data / COPY_NAME
     try:
-        _lock(folder_fd, data)
+        lock_file(folder_fd, f"another backup of {data.parent} is being made", "wait until it is done")
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # of a backup that was killed
+            shutil.rmtree(folder, ignore_errors=True)  # left by a killed backup
             copy = _copy(data, folder, progress)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -75,18 +82,9 @@ def copied_log(data: Path, progress: BackupProgress) -> Iterator[LogCopy]:
         os.close(folder_fd)
 
 
-def _lock(folder_fd: int, data: Path) -> None:
-    try:
-        fcntl.flock(folder_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ChatdError(
-            "E604", f"another backup of {data.parent} is being made", "wait until it is done"
-        ) from None
-
-
 def _copy(data: Path, folder: Path, progress: BackupProgress) -> LogCopy:
     with storage_errors("copy the event log"):
-        mark = read_mark(data)  # before the copy: the log only moves further ahead of it
+        mark = read_mark(data)  # before the copy, which then reaches at least this mark
         if not (data / DATABASE_NAME).exists():
             raise damaged(f"{DATABASE_NAME} is missing")
         folder.mkdir(mode=0o700)
@@ -98,7 +96,7 @@ def _copy(data: Path, folder: Path, progress: BackupProgress) -> LogCopy:
         connection = connect_reader(folder)
         try:
             schema, epoch = schema_version(connection), meta_int(connection, "epoch")
-            head = point_at(connection, query(connection, "SELECT coalesce(max(seq), 0) FROM events")[0][0])
+            head = point_at(connection, head_seq(connection))
         finally:
             connection.close()
         file = (folder / DATABASE_NAME).open("rb")
@@ -106,20 +104,18 @@ def _copy(data: Path, folder: Path, progress: BackupProgress) -> LogCopy:
 
 
 def _vacuum(data: Path, target: Path, progress: BackupProgress) -> None:
-    # SQLite would create it readable for all; it does take an empty file.
+    # SQLite would create it readable by others, but accepts an existing empty file.
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = connect_reader(data)
     try:
-        total = query(connection, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[
-            0
-        ][0]
+        (total,) = query(connection, _SIZE)[0]
         require_space(data, total)
 
-        def look() -> bool:
+        def report() -> bool:
             progress("copying the log", min(target.stat().st_size, total), total)
             return False
 
-        connection.set_progress_handler(look, _STEPS_BETWEEN_LOOKS)
+        connection.set_progress_handler(report, _STEPS_BETWEEN_CALLS)
         connection.execute("VACUUM INTO ?", (str(target),))
     except apsw.FullError:
         raise unusable(f"the disk of {data} is full", "free some space") from None
@@ -128,7 +124,7 @@ def _vacuum(data: Path, target: Path, progress: BackupProgress) -> None:
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
-    """Set the high-water mark of a log that nobody has open. Raises OSError."""
+    """Write the mark of a log that no process has open. Raises OSError."""
     marks = MarkFile(folder)
     try:
         marks.write(mark)
@@ -137,7 +133,7 @@ def write_mark(folder: Path, mark: Mark) -> None:
 
 
 def check_log(data: Path, progress: BackupProgress) -> None:
-    """Raises E610 unless every entry is what it was and the log reaches its mark."""
+    """Raise E610 unless every entry is intact and the log reaches its mark."""
     report = verify(data, full=True, progress=lambda seq: progress("verifying the log, event", seq, 0))
     if not report.ok:
         raise damaged(f"the event log is damaged: {report.reason}")

@@ -1,4 +1,4 @@
-"""Reading the log without holding up the hub: resume, history, single entries."""
+"""Read the log without delaying the hub: pages for resume and history, single entries."""
 
 from __future__ import annotations
 
@@ -10,37 +10,35 @@ import apsw
 
 from chatd.errors import ChatdError
 from chatd.store.chain import fits
-from chatd.store.database import connect_reader, damaged, query, storage_errors
+from chatd.store.database import connect_reader, damaged, head_seq, query, storage_errors
 from chatd.store.entry import Entry
 
-MAX_ROOMS = 200  # terms of the merge below; a user may be in 100 rooms
+MAX_ROOMS = 200  # terms of the UNION below; a user may be in 100 rooms by default
 
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
 _SELECT = "SELECT seq, salt, digest, body, body_hash FROM events"
 _NOT_REDACTED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
-
 EncodedEvent = tuple[int, bytes]  # seq, body
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
-    """An Entry from `COLUMNS`. Raises E610 when the body is not the one that was appended."""
-    seq, at, kind, room, device, msg_id, digest, salt, body, body_hash, erased = row
-    if not erased and not fits(salt, digest, body, body_hash):
+    """Make an Entry from a row of `COLUMNS`. Raises E610 if the body was changed."""
+    seq, at, kind, room, device, msg_id, digest, salt, body, body_hash, redacted = row
+    if not redacted and not fits(salt, digest, body, body_hash):
         raise damaged_body(seq)
-    return Entry(seq, at, kind, room, device, msg_id, digest, b"" if erased else body)
+    return Entry(seq, at, kind, room, device, msg_id, digest, b"" if redacted else body)
 
 
 def damaged_body(seq: int) -> ChatdError:
-    """E610: what is damaged is never served."""
     return damaged(f"the body of entry {seq} is damaged")
 
 
 class LogReader:
-    """A read-only connection of its own. For one thread at a time; any thread may close it.
+    """A read-only connection to the log. For one thread at a time; any thread may close it.
 
-    Erased bodies are left out of pages. Every method raises E504 or E610.
+    Pages omit redacted entries. Every method raises E504, and E610 for damage.
     """
 
     def __init__(self, data: Path, *, vfs: str | None = None) -> None:
@@ -50,23 +48,23 @@ class LogReader:
     def head(self) -> int:
         """The seq of the last committed entry, 0 in an empty log."""
         with storage_errors("read the event log"):
-            return int(query(self._connection, "SELECT coalesce(max(seq), 0) FROM events")[0][0])
+            return head_seq(self._connection)
 
     def page(
         self, rooms: Sequence[str | None], after: int, limit: int, size: int | None = None
     ) -> list[EncodedEvent]:
-        """Up to ``limit`` events of ``rooms`` (at most MAX_ROOMS; None = events of no room) after a seq.
+        """Return up to ``limit`` events after seq ``after``, ascending, of at most MAX_ROOMS ``rooms``.
 
-        Ascending, as (seq, body); fewer than ``limit`` means that there are no more, or that
-        ``size`` was reached (see `_rows`).
+        The room None stands for events without a room. Fewer than ``limit`` events mean that there are no
+        more, or that ``size`` was reached (see `_rows`).
         """
         if not rooms or limit <= 0:
             return []
         names = list(dict.fromkeys(rooms))
         if len(names) > MAX_ROOMS:
             raise ValueError(f"{len(names)} rooms, at most {MAX_ROOMS}")
-        # Each term is already in order by the index; SQLite merges them lazily, so this touches
-        # about `limit` rows whatever the size of the log and of the rooms.
+        # The index yields each term in order and SQLite merges them lazily: this reads about `limit` rows,
+        # however large the log and the rooms are.
         terms = [
             f"{_SELECT} WHERE room IS ?{number} AND seq > ?1 AND {_NOT_REDACTED}"
             for number in range(3, 3 + len(names))
@@ -83,10 +81,9 @@ class LogReader:
         limit: int,
         size: int | None = None,
     ) -> list[EncodedEvent]:
-        """Up to ``limit`` events of a room, ascending, as (seq, body).
+        """Return up to ``limit`` events of a room, ascending; fewer if ``size`` is reached (see `_rows`).
 
-        With ``after`` the oldest ones after that seq, otherwise the newest ones, below ``before`` if
-        that is given; no more of them than it takes for ``size`` (see `_rows`).
+        With ``after``: the oldest after that seq. Otherwise the newest, below ``before`` if that is given.
         """
         if limit <= 0:
             return []
@@ -98,10 +95,12 @@ class LogReader:
         return page if after is not None else page[::-1]
 
     def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[EncodedEvent]:
-        """What is asked for, checked. Not read further than the first event, the second at the earliest,
-        with which the bodies and a separator for each are over ``size`` bytes: most of the cost is here."""
-        most = float("inf") if size is None else size
-        found: list[EncodedEvent] = []
+        """Read and check rows. Stops once two or more bodies, plus one byte each, exceed ``size`` bytes.
+
+        Reading more than a page can hold would be most of the cost.
+        """
+        limit = float("inf") if size is None else size
+        events: list[EncodedEvent] = []
         total = 0
         cursor = self._connection.cursor()
         with storage_errors("read the event log"):
@@ -109,17 +108,17 @@ class LogReader:
                 for seq, salt, digest, body, body_hash in cursor.execute(sql, values):
                     if not fits(salt, digest, body, body_hash):
                         raise damaged_body(seq)
-                    found.append((seq, body))
+                    events.append((seq, body))
                     total += len(body) + 1
-                    if total > most and len(found) > 1:
+                    if total > limit and len(events) > 1:
                         break
             finally:
-                # A statement not run to its end would hold an old view of the database.
+                # A statement not run to its end would keep an old view of the database open.
                 cursor.close(True)
-        return found
+        return events
 
     def entry(self, seq: int) -> Entry | None:
-        """One entry; its body is empty if it was erased."""
+        """Return one entry, with an empty body if it was redacted; None if it does not exist."""
         with storage_errors("read the event log"):
             sql = f"SELECT {COLUMNS} FROM events WHERE seq = ?"  # noqa: S608 - a constant
             rows = query(self._connection, sql, (seq,))

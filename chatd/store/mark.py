@@ -1,8 +1,8 @@
-"""The high-water mark: how far the log is known to have reached, kept outside the database.
+"""The mark: a file outside the database that records how far the log has reached.
 
-A WAL that lost its tail and an old copy put back are both healthy databases to SQLite. The mark is
-written after each commit and before its acknowledgement, so a database that does not reach it has
-lost something that was acknowledged.
+SQLite cannot tell a WAL that lost its tail, or an old copy put in place, from a healthy database. The mark is
+written after each commit and before any acknowledgement, so a database that does not reach it has lost
+acknowledged entries.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from chatd.store.entry import Point
 
 MARK_NAME = "mark"
 _MAGIC = b"CHM1"
-_SLOT = Struct(">4sQQ32s")  # magic, epoch, seq, chain; then 12 bytes of SHA-256 make it 64
+_SLOT = Struct(">4sQQ32s")  # magic, epoch, seq, chain hash; 12 bytes of SHA-256 fill it up to 64
 _SLOT_BYTES = 64
-# The slots lie in two blocks of the disk: a write torn by a power cut can spoil only its own. The
-# size never changes, so fdatasync has no metadata to write.
+# The two slots are in different disk blocks, so a write torn by a power cut damages only its own slot. The
+# size never changes, so fdatasync writes no metadata.
 _OFFSETS = (0, 4096)
 _FILE_BYTES = 8192
 
 
 class Mark(NamedTuple):
-    """The newest epoch that has written, and the point its last commit reached."""
+    """The last epoch that wrote, and the point of its last commit."""
 
     epoch: int
     point: Point
@@ -42,18 +42,18 @@ def _pack(mark: Mark) -> bytes:
 def _unpack(slot: bytes) -> Mark | None:
     if len(slot) != _SLOT_BYTES:
         return None
-    magic, epoch, seq, chain = _SLOT.unpack(slot[: _SLOT.size])
-    mark = Mark(epoch, Point(seq, chain))
+    magic, epoch, seq, chain_hash = _SLOT.unpack(slot[: _SLOT.size])
+    mark = Mark(epoch, Point(seq, chain_hash))
     return mark if magic == _MAGIC and slot == _pack(mark) else None
 
 
 def read_mark(data: Path) -> Mark | None:
-    """The newest valid mark in ``data``; None without one. Raises OSError."""
+    """Read the newest valid mark in ``data``; None without one. Raises OSError."""
     return _newest(data)[0]
 
 
 def _newest(data: Path) -> tuple[Mark | None, int]:
-    """The newest valid mark, and the index of the slot that may be overwritten."""
+    """Return the newest valid mark, and the index of the slot to overwrite next."""
     try:
         raw = (data / MARK_NAME).read_bytes()[:_FILE_BYTES]
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def _newest(data: Path) -> tuple[Mark | None, int]:
 
 
 class MarkFile:
-    """The writer's end. Methods raise OSError; after one the file is not to be used again."""
+    """The mark, open for writing. Methods raise OSError; do not use the object after one."""
 
     def __init__(self, data: Path) -> None:
         self._slot = _newest(data)[1]
@@ -72,7 +72,7 @@ class MarkFile:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(self._fd).st_size < _FILE_BYTES:
-                # Real blocks, so that a full disk shows here and not after a commit.
+                # Allocate blocks now, so that a full disk fails here and not after a commit.
                 os.posix_fallocate(self._fd, 0, _FILE_BYTES)
                 os.fsync(self._fd)
                 sync_folder(data)
@@ -81,7 +81,7 @@ class MarkFile:
             raise
 
     def write(self, mark: Mark) -> None:
-        """Write to the slot that does not hold the newest mark; durable when this returns."""
+        """Overwrite the older slot; durable when this returns."""
         write_synced(self._fd, _pack(mark), _OFFSETS[self._slot])
         self._slot = 1 - self._slot
 

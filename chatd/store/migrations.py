@@ -1,4 +1,4 @@
-"""The schema, as steps; each step runs in one transaction with the version it leads to."""
+"""The database schema as migration steps. Each runs in one transaction that also sets the new version."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import apsw
 
 from chatd.durable_files import sync_folder
+from chatd.errors import ChatdError
 from chatd.store.database import damaged, query
 
-# events: body and body_hash are apart so that a body can be erased and the chain still be verified;
-# salt (erased with the body) keeps a short body from being guessed from its hash afterwards. The
-# rooms' index ends in seq by itself, being the rowid. erased: which bodies are gone, and the entry
+# events: chain is the chain hash. body_hash is separate from body, so that the chain can be verified after
+# the body is redacted; salt, removed with the body, prevents guessing a short body from its hash. events_room
+# ends in seq implicitly, as seq is the rowid. erased: the redacted entries, each with the seq of the entry
 # that ordered it.
 STEPS: list[str] = [
     """
@@ -34,14 +35,14 @@ STEPS: list[str] = [
 
 
 def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[str] | None = None) -> None:
-    """Bring the schema up to date; an existing database is copied aside first.
+    """Bring the schema up to date, after copying an existing database aside.
 
     ``now`` (ms) names the copy. Raises E610 for a schema newer than this program, apsw.Error, OSError.
     """
     steps = STEPS if steps is None else steps
     version = schema_version(connection, len(steps))
     if version == 0 and query(connection, "SELECT 1 FROM sqlite_schema"):
-        raise damaged("the event log has lost its schema version")
+        raise _version_lost()
     if 0 < version < len(steps):
         _copy_aside(connection, data / f"events-before-v{len(steps)}-{now}.db")
     for number, step in enumerate(steps[version:], version + 1):
@@ -59,13 +60,23 @@ def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[st
 
 
 def schema_version(connection: apsw.Connection, newest: int = len(STEPS)) -> int:
-    """The version of the schema, 0 in an empty database. Raises E610 for one above ``newest``."""
+    """Return the schema's version, 0 in an empty database. Raises E610 if it is above ``newest``."""
     version = connection.pragma("user_version")
     if not isinstance(version, int) or not 0 <= version <= newest:
         raise damaged(
-            f"the event log has schema {version}, this chatd knows {newest}", "install the newer chatd"
+            f"the event log has schema {version}, this chatd supports {newest}", "install the newer chatd"
         )
     return version
+
+
+def require_schema(connection: apsw.Connection) -> None:
+    """Raise E610 unless the database has a schema that this program supports."""
+    if schema_version(connection) == 0:
+        raise _version_lost()
+
+
+def _version_lost() -> ChatdError:
+    return damaged("the event log has lost its schema version")
 
 
 def _first_values(connection: apsw.Connection, now: int) -> None:
@@ -74,9 +85,8 @@ def _first_values(connection: apsw.Connection, now: int) -> None:
 
 
 def _copy_aside(connection: apsw.Connection, path: Path) -> None:
-    fd = os.open(
-        path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL, 0o600
-    )  # VACUUM INTO takes an empty file
+    # VACUUM INTO accepts an existing empty file.
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         connection.execute("VACUUM INTO ?", (str(path),))
         os.fsync(fd)

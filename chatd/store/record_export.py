@@ -1,11 +1,12 @@
-"""The log as JSON Lines for somebody who has nothing else: a header, then the events with their hashes.
+"""Export the log as JSON Lines that anybody can verify: a header, then the events with their hashes.
 
-docs/export.md is the description. A stranger verifies with that and a SHA-256; `check_export` does the same.
+docs/export.md describes the format; it and SHA-256 are enough to verify an export, as `check_export` does.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from struct import error as StructError
@@ -15,25 +16,26 @@ import apsw
 
 from chatd.store.branches import read_lineage
 from chatd.store.chain import compute_chain_hash, fits, genesis, hash_body
-from chatd.store.database import connect_reader, damaged, meta_bytes, query, storage_errors
+from chatd.store.database import connect_reader, damaged, head_seq, meta_bytes, query, storage_errors
 from chatd.store.entry import Point
-from chatd.store.migrations import schema_version
+from chatd.store.log_reader import damaged_body
+from chatd.store.migrations import require_schema
 from chatd.store.verifier import point_at
 
 SCHEMA = 1
-_ROWS_AT_ONCE = 500
+_ROWS_PER_QUERY = 500
 _ROWS = """SELECT e.seq, e.at, e.kind, e.room, e.device, e.msg_id, e.salt, e.digest, e.body_hash, e.body,
  e.chain, x.by_seq FROM events e LEFT JOIN erased x ON x.seq = e.seq
  WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"""
-# The whole stretch from the first event of the time to the last: clocks are set, the numbers are not.
+# All seqs from the first event in the time range to the last: clocks may jump, seqs do not.
 _RANGE = "SELECT min(seq), max(seq) FROM events WHERE at >= ? AND at < ?"
 _LATEST = 2**62
 
-ExportProgress = Callable[[int, int], None]  # the seq reached, of which
+ExportProgress = Callable[[int, int], None]  # number of events done, of how many
 
 
 class Choice(NamedTuple):
-    """What to export: bodies of one room (None: of all), events from ``since`` to before ``until``, in ms."""
+    """What to export: the bodies of one room (None: of all), events with since <= at < until, in ms."""
 
     room: str | None = None
     since: int | None = None
@@ -43,16 +45,15 @@ class Choice(NamedTuple):
 def export(
     data: Path, server: str, choice: Choice, made: str, progress: ExportProgress
 ) -> Iterator[dict[str, Any]]:
-    """The header, then every event; a hub may write meanwhile. Each is verified before it is given.
+    """Yield the header, then every event, each verified. A hub may write meanwhile.
 
-    Raises E610 for what is not as it was appended, E504 when the log cannot be read.
+    Raises E610 for damage, E504 if the log cannot be read.
     """
     with storage_errors("export the event log"):
         connection = connect_reader(data)
         try:
-            if schema_version(connection) == 0:
-                raise damaged("the event log has lost its schema version")
-            first, last = _stretch(connection, choice)
+            require_schema(connection)
+            first, last = _seq_range(connection, choice)
             point, end = point_at(connection, first - 1), point_at(connection, last)
             yield {
                 "schema": SCHEMA,
@@ -62,11 +63,11 @@ def export(
                 "log": meta_bytes(connection, "instance").hex(),
                 "lineage": [branch.model_dump() for branch in read_lineage(connection)],
                 "choice": choice._asdict(),
-                "start": _place(point),
-                "head": _place(end),
+                "start": _point_json(point),
+                "head": _point_json(end),
             }
             while point.seq < end.seq:
-                rows = query(connection, _ROWS, (point.seq, end.seq, _ROWS_AT_ONCE))
+                rows = query(connection, _ROWS, (point.seq, end.seq, _ROWS_PER_QUERY))
                 if not rows:
                     raise damaged(f"entry {point.seq + 1} is missing from the event log")
                 for row in rows:
@@ -77,44 +78,44 @@ def export(
             connection.close()
 
 
-def _stretch(connection: apsw.Connection, choice: Choice) -> tuple[int, int]:
-    """The first and the last seq; (n + 1, n) when there is none."""
+def _seq_range(connection: apsw.Connection, choice: Choice) -> tuple[int, int]:
+    """The first and last seq of a choice; (head + 1, head) if it has no events."""
     since, until = choice.since or 0, _LATEST if choice.until is None else choice.until
     first, last = query(connection, _RANGE, (since, until))[0]
     if first is None:
-        head = query(connection, "SELECT coalesce(max(seq), 0) FROM events")[0][0]
+        head = head_seq(connection)
         return head + 1, head
     return first, last
 
 
-def _place(point: Point) -> dict[str, Any]:
+def _point_json(point: Point) -> dict[str, Any]:
     return {"seq": point.seq, "chain": point.chain_hash.hex()}
 
 
-def _line(row: tuple[Any, ...], before: Point, room_wanted: str | None) -> tuple[dict[str, Any], Point]:
-    seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain, erased_by = row
+def _line(row: tuple[Any, ...], before: Point, only_room: str | None) -> tuple[dict[str, Any], Point]:
+    seq, at, kind, room, device, msg_id, salt, digest, body_hash, body, chain_hash, erased_by = row
     line = {"seq": seq, "at": at, "kind": kind, "room": room, "device": device, "msg_id": _hex(msg_id)}
-    line |= {"body_hash": body_hash.hex(), "chain": chain.hex()}
+    line |= {"body_hash": body_hash.hex(), "chain": chain_hash.hex()}
     if body is None:
         line["erased_by"] = erased_by
     elif not fits(salt, digest, body, body_hash):
-        raise damaged(f"the body of entry {seq} is damaged")
-    elif room_wanted in (None, room):
+        raise damaged_body(seq)
+    elif only_room in (None, room):
         line |= {"salt": salt.hex(), "digest": _hex(digest), "body": body.decode()}
-    if seq != before.seq + 1 or _link(before.chain_hash, line) != chain:
+    if seq != before.seq + 1 or _chain_hash(before.chain_hash, line) != chain_hash:
         raise damaged(f"entry {before.seq + 1} does not fit the chain")
-    return line, Point(seq, chain)
+    return line, Point(seq, chain_hash)
 
 
 def _hex(value: bytes | None) -> str | None:
     return None if value is None else value.hex()
 
 
-# --- the other side -----------------------------------------------------------------------------
+# --- checking an export -------------------------------------------------------------------------
 
 
 class ExportReport(NamedTuple):
-    """What `check_export` found: ``first`` and ``head`` are seqs, the others count events."""
+    """``first`` and ``head`` are seqs; ``shown``, ``erased`` and ``withheld`` count events."""
 
     ok: bool
     first: int
@@ -127,16 +128,16 @@ class ExportReport(NamedTuple):
     header: dict[str, Any]
 
 
-class _Bad(Exception):
+class _BadExportError(Exception):
     pass
 
 
 def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportReport:
-    """Verify an export from nothing but its own lines; never raises for what is in them."""
-    counts = {"shown": 0, "erased": 0, "withheld": 0}
+    """Verify an export using nothing but its lines. Never raises because of their content."""
+    counts = Counter(shown=0, erased=0, withheld=0)
     header: dict[str, Any] = {}
     number, point, first, last = 0, Point(0, b""), 1, 0
-    reason, bad = "", None
+    reason, bad_line = "", None
     try:
         for number, text in enumerate(lines, 1):
             line = _object(text)
@@ -146,16 +147,18 @@ def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportRepo
                 first = point.seq + 1
                 continue
             point = _follow(point, line)
-            counts[_kind_of(line)] += 1
+            counts[_body_state(line)] += 1
             progress(point.seq - first + 1, last - first + 1)
         number += 1
-        if not header or _place(point) != header["head"]:
-            raise _Bad("the export ends before the head that its first line tells")
-    except _Bad as error:
-        reason, bad = str(error), number
+        if not header or _point_json(point) != header["head"]:
+            raise _BadExportError("the export ends before the head that its first line names")
+    except _BadExportError as error:
+        reason, bad_line = str(error), number
     except (ValueError, TypeError, KeyError, AttributeError, StructError, RecursionError):
-        reason, bad = "this line is not one of an export", number
-    return ExportReport(not reason, first, point.seq, bad_line=bad, reason=reason, header=header, **counts)
+        reason, bad_line = "this is not a line of an export", number
+    return ExportReport(
+        not reason, first, point.seq, bad_line=bad_line, reason=reason, header=header, **counts
+    )
 
 
 def _object(text: bytes) -> dict[str, Any]:
@@ -167,29 +170,29 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _opening(header: dict[str, Any]) -> tuple[Point, int]:
     if header["type"] != "export" or header["schema"] != SCHEMA:
-        raise _Bad("this is not an export, or one of a newer chatd")
+        raise _BadExportError("this is not an export, or it is from a newer chatd")
     start = Point(header["start"]["seq"], bytes.fromhex(header["start"]["chain"]))
     if start.seq == 0 and start != genesis(bytes.fromhex(header["log"])):
-        raise _Bad("the export does not begin where its log does")
+        raise _BadExportError("the first event does not begin the chain of this log")
     return start, int(header["head"]["seq"])
 
 
 def _follow(before: Point, line: dict[str, Any]) -> Point:
     seq = before.seq + 1
     if line["seq"] != seq:
-        raise _Bad(f"event {seq} is missing")
-    chain = _link(before.chain_hash, line)
-    if chain.hex() != line["chain"]:
-        raise _Bad(f"event {seq} does not fit the chain")
+        raise _BadExportError(f"event {seq} is missing")
+    chain_hash = _chain_hash(before.chain_hash, line)
+    if chain_hash.hex() != line["chain"]:
+        raise _BadExportError(f"event {seq} does not fit the chain")
     if "body" in line:
         digest = None if line["digest"] is None else bytes.fromhex(line["digest"])
-        told = hash_body(bytes.fromhex(line["salt"]), digest, line["body"].encode())
-        if told.hex() != line["body_hash"]:
-            raise _Bad(f"the body of event {seq} is not the one that was logged")
-    return Point(seq, chain)
+        computed = hash_body(bytes.fromhex(line["salt"]), digest, line["body"].encode())
+        if computed.hex() != line["body_hash"]:
+            raise _BadExportError(f"the body of event {seq} was changed")
+    return Point(seq, chain_hash)
 
 
-def _link(before: bytes, line: dict[str, Any]) -> bytes:
+def _chain_hash(before: bytes, line: dict[str, Any]) -> bytes:
     room, device, msg_id = line["room"], line["device"], line["msg_id"]
     return compute_chain_hash(
         before,
@@ -203,7 +206,7 @@ def _link(before: bytes, line: dict[str, Any]) -> bytes:
     )
 
 
-def _kind_of(line: dict[str, Any]) -> str:
+def _body_state(line: dict[str, Any]) -> str:
     if "body" in line:
         return "shown"
     return "erased" if "erased_by" in line else "withheld"

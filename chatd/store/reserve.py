@@ -1,7 +1,7 @@
-"""Some space on the log's disk that belongs to nobody, so that a hub can start when the disk is full.
+"""Reserved space on the log's disk, so that a hub can start when the disk is full.
 
-`data/reserve` is real blocks. A hub that cannot write its log gives it up and ends; the next one has that
-space to start in, answers reads, and takes no writes until the reserve can be made again.
+`data/reserve` has allocated blocks. A hub that cannot write its log releases them and ends. The next hub
+starts in that space, answers reads, and refuses writes until the reserve can be allocated again.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from pathlib import Path
 from chatd.store.database import storage_errors
 
 RESERVE_NAME = "reserve"
-# For a start (some pages of the write-ahead log), the log files of some days without writes, and a
-# distance between "full" and "room again" of about 10,000 messages.
+# Enough for a start (some WAL pages), some days of log files without chat, and a distance of about 10,000
+# messages between "disk full" and "space again".
 RESERVE_BYTES = 8 * 1024 * 1024
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def take_reserve(data: Path) -> bool:
-    """Have the reserve in place; False when there is not room for it and as much again.
+    """Allocate the reserve if it is missing; return False without space for twice its size.
 
-    Asks for the blocks themselves: what a file system reports as free may not be ours (quotas, blocks
-    kept for root). Raises E504 when that fails for another reason.
+    Allocates blocks instead of asking how many are free: quotas and blocks kept for root count as free.
+    Raises E504 if that fails for another reason.
     """
     with storage_errors("reserve space for the event log"):
         fd = os.open(data / RESERVE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -35,9 +35,9 @@ def take_reserve(data: Path) -> bool:
             os.ftruncate(fd, RESERVE_BYTES)
             return True
         except OSError as error:
-            # Not kept in part: that is the space that reads and log lines go on with.
+            # Do not keep a part of it: reads and log files need that space.
             release_reserve(data)
-            if error.errno not in _NO_ROOM:
+            if error.errno not in _NO_SPACE:
                 raise
             return False
         finally:
@@ -45,7 +45,7 @@ def take_reserve(data: Path) -> bool:
 
 
 def release_reserve(data: Path) -> None:
-    """Give the space back. Never fails: it is called when everything else does."""
+    """Release the space. Never raises: it runs when other writes have failed."""
     try:
         (data / RESERVE_NAME).unlink(missing_ok=True)
     except OSError:

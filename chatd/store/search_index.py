@@ -1,7 +1,7 @@
-"""Full-text search in a database of its own, derived from the log and rebuilt whenever in doubt.
+"""Full-text search in a separate database, derived from the log and rebuilt if it is damaged.
 
-The log's write path pays nothing for it: `SearchIndex.catch_up` reads committed entries later, in
-another thread. The file may be deleted at any time.
+Appending to the log does not wait for it: `SearchIndex.catch_up` reads committed entries later, in another
+thread. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,26 +27,24 @@ CREATE VIRTUAL TABLE words USING fts5(
 );
 INSERT INTO meta VALUES(1, 0, x'');
 """
-_NEW = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
-_WHOLE = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
+_NEXT_ENTRIES = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
+_ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
 # A statement for all entries of a step, JSON included, not one for each: the hub's other threads run
 # meanwhile, and Python's lock is not taken and given back at each row (docs/lab/performance-journal.md).
 _MESSAGES = """(SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
  WHERE seq > :after AND seq <= :upto AND kind = 'message' AND json_valid(CAST(body AS TEXT)))"""
-_TAKE_IN = f"""
+_INDEX_ENTRIES = f"""
 INSERT INTO docs(seq, at, room, author) SELECT seq, at, room, event ->> 'user' FROM {_MESSAGES};
 INSERT INTO words(rowid, text) SELECT seq, event ->> 'body' FROM {_MESSAGES};
 UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :upto);
-"""  # noqa: S608 - put together from the constant above
+"""  # noqa: S608 - built from the constant above
 _SEARCH = """SELECT words.rowid FROM words JOIN docs ON docs.seq = words.rowid
  WHERE words MATCH :match AND words.rowid < :before AND docs.at >= :since
  AND docs.room IN (SELECT value FROM json_each(:rooms))
  AND (:author IS NULL OR docs.author = :author)
  ORDER BY words.rowid DESC LIMIT :limit"""
-
-
-# Newest first along the primary key, so that it ends with the page; filters that match next to nothing
-# read all of docs, as a frequent word beside them would.
+# Goes through the primary key from the newest and stops when the page is full. Filters that match almost
+# nothing read all of docs, as would a frequent word beside them.
 _FILTER = """SELECT seq FROM docs WHERE seq < :before AND at >= :since
  AND room IN (SELECT value FROM json_each(:rooms))
  AND (:author IS NULL OR author = :author)
@@ -54,24 +52,20 @@ _FILTER = """SELECT seq FROM docs WHERE seq < :before AND at >= :since
 
 
 class SearchIndex:
-    """The index of one home. For one thread at a time."""
+    """The index of one home. For one thread at a time. The first use creates the file if it is missing."""
 
     def __init__(self, data: Path) -> None:
+        """Open the log in ``data``. Raises E504, E610."""
         self._path = data / SEARCH_NAME
         self._log_uri = reading_uri(data)
         with storage_errors("open the event log"):
             self._log = connect_reader(data)
         self._index: apsw.Connection | None = None
 
-    @classmethod
-    def open(cls, data: Path) -> SearchIndex:
-        """Open the index beside the log in ``data``; made by the first use if need be. Raises E504, E610."""
-        return cls(data)
-
     def catch_up(self, max_entries: int) -> int:
-        """Take in up to ``max_entries`` entries of the log; returns how many, 0 = nothing new.
+        """Index up to ``max_entries`` more entries of the log; return how many, 0 = nothing new.
 
-        A damaged index, or one of another log, is thrown away and begun anew. Raises E504, E610.
+        Discards a damaged index, or one of another log, and starts again. Raises E504, E610.
         """
         with storage_errors("update the search index"):
             try:
@@ -80,35 +74,35 @@ class SearchIndex:
                 seq = 0
                 self._discard()
             with storage_errors("read the event log"):
-                upto, count = query(self._log, _NEW, (seq, max_entries))[0]
+                upto, count = query(self._log, _NEXT_ENTRIES, (seq, max_entries))[0]
             if not count:
                 return 0
             try:
                 index = self._connection()
                 with index:
-                    index.execute(_TAKE_IN, {"after": seq, "upto": upto})
+                    index.execute(_INDEX_ENTRIES, {"after": seq, "upto": upto})
             except (*_DAMAGE, apsw.SQLError):
-                # Which of the two is damaged? Without the log there is nothing to begin anew from.
+                # Either database may be damaged. Reading all columns raises if it is the log.
                 with storage_errors("read the event log"):
-                    query(self._log, _WHOLE, (seq, upto))
+                    query(self._log, _ALL_COLUMNS, (seq, upto))
                 self._discard()
             return int(count)
 
     def search(
         self, text: str, rooms: Sequence[str], *, limit: int, before: int | None, now: int
     ) -> list[int]:
-        """The seqs of the newest messages of ``rooms`` that match, newest first, below ``before``.
+        """Return the seqs of matching messages in ``rooms`` below seq ``before``, newest first.
 
-        ``now`` (ms) is what since:2h counts from. Raises E411 when there is nothing to look for.
-        A damaged index finds nothing until `catch_up` has made a new one.
+        ``now`` (ms) is the reference for since:2h. Raises E411 for an empty query. A damaged index finds
+        nothing until `catch_up` has rebuilt it.
         """
         wanted = parse(text, now)
-        allowed = [room for room in rooms if wanted.room is None or room == wanted.room]
+        searched = [room for room in rooms if wanted.room in (None, room)]
         values = {
             "match": wanted.match,
             "before": 2**63 - 1 if before is None else before,
             "since": wanted.since,
-            "rooms": json.dumps(allowed),
+            "rooms": json.dumps(searched),
             "author": wanted.author,
             "limit": max(0, limit),
         }
@@ -122,7 +116,7 @@ class SearchIndex:
         return []
 
     def redact(self, seqs: Sequence[int]) -> None:
-        """Take erased messages out. What is not indexed yet never will be. Raises E504."""
+        """Remove redacted messages from the index. Raises E504."""
         with storage_errors("update the search index"):
             try:
                 index = self._connection()
@@ -157,12 +151,12 @@ class SearchIndex:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
     def _watermark(self, index: apsw.Connection) -> int:
-        """Up to where the log is indexed; starts anew when that is not a place in this log."""
-        seq, chain = query(index, "SELECT seq, chain FROM meta")[0]
+        """The seq up to which the log is indexed. Discards an index that belongs to another log."""
+        seq, chain_hash = query(index, "SELECT seq, chain FROM meta")[0]
         if not isinstance(seq, int) or seq == 0:
             return 0
         rows = query(self._log, "SELECT chain FROM events WHERE seq = ?", (seq,))
-        if rows and rows[0][0] == chain:
+        if rows and rows[0][0] == chain_hash:
             return seq
         self._discard()
         return 0
@@ -174,9 +168,9 @@ def _open_index(path: Path, log: str) -> apsw.Connection:
     try:
         path.chmod(0o600)
         index.set_busy_timeout(1_000)
-        index.pragma("synchronous", "OFF")  # a power cut may spoil it; it is rebuilt then
+        index.pragma("synchronous", "OFF")  # an index damaged by a power cut is rebuilt
         index.pragma("trusted_schema", False)
-        index.pragma("secure_delete", True)  # erased words must not stay in free pages
+        index.pragma("secure_delete", True)  # redacted words must not stay in free pages
         if index.pragma("user_version") != _VERSION:
             with index:
                 index.execute(_SCHEMA)

@@ -1,7 +1,7 @@
-"""What people type into /search, and what FTS5 is given.
+"""Parse search queries into quoted strings for FTS5 and filters.
 
-FTS5's input is a query language of its own, in which a stray quote or "NEAR" is an error or worse.
-Nothing typed reaches it except as a quoted string.
+FTS5 has a query language in which a stray quote or "NEAR" is an error or changes the meaning. User input
+reaches it only as quoted strings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from chatd.errors import ChatdError
 
-MAX_TOKENS = 32  # words and phrases looked at; more only costs time
+MAX_TOKENS = 32  # words and phrases searched for; the rest is ignored
 
 _PIECE = re.compile(r'"([^"]*)"?|([^\s"]+)')
 _AGO = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
@@ -21,10 +21,8 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-class Wanted(NamedTuple):
-    """A parsed search: ``match`` for FTS5, empty when filters are all there is; ``since`` in ms since
-    the epoch (0 = always).
-    """
+class SearchQuery(NamedTuple):
+    """``match`` is for FTS5, empty if there are only filters; ``since`` is in ms since 1970, 0 = always."""
 
     match: str
     author: str | None
@@ -32,17 +30,17 @@ class Wanted(NamedTuple):
     since: int
 
 
-def parse(text: str, now: int) -> Wanted:
-    """Words, "phrases", from:NAME, in:#room, since:2026-01-01 or since:30m / 2h / 7d before ``now`` (ms).
+def parse(text: str, now: int) -> SearchQuery:
+    """Parse words, "phrases", from:NAME, in:#room, since:2026-01-01 and since:30m (also 2h, 7d).
 
-    All must match, and filters alone are enough. A filter that makes no sense is taken for a word. Raises
-    E411 when there is neither, and when what stands beside the filters has no letter or digit: everything
-    would be found for what cannot be looked for.
+    ``now`` is in ms since 1970. All of them must match; filters alone are enough. An invalid filter counts as
+    a word. Raises E411 for an empty query, and if the words beside the filters have no letter or digit: they
+    cannot be searched for, and the filters alone would find too much.
     """
-    # Neither a NUL nor a lone surrogate gets through SQLite.
+    # SQLite accepts neither NUL nor lone surrogates.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
     author, room, since = None, None, 0
-    filtered = False  # since:99999d comes out as 0 and is a filter all the same
+    has_filter = False  # not derived from the values: since:99999d gives 0, too
     tokens: list[str] = []
     for piece in _PIECE.finditer(text):
         phrase, word = piece.group(1), piece.group(2)
@@ -56,11 +54,11 @@ def parse(text: str, now: int) -> Wanted:
         else:
             tokens.append(word if phrase is None else phrase)
             continue
-        filtered = True
+        has_filter = True
     words = [token for token in tokens if _has_word(token)][:MAX_TOKENS]
-    if not words and (tokens or not filtered):
+    if not words and (tokens or not has_filter):
         raise ChatdError("E411")
-    return Wanted(" ".join(f'"{word}"' for word in words), author, room, since)
+    return SearchQuery(" ".join(f'"{word}"' for word in words), author, room, since)
 
 
 def _since(value: str, now: int) -> int | None:
@@ -75,7 +73,7 @@ def _since(value: str, now: int) -> int | None:
 
 
 def _has_word(token: str) -> bool:
-    """Whether the tokenizer unicode61 finds anything in it: letters, digits, private use."""
+    """Whether the unicode61 tokenizer finds a word in it: letters, digits or private use characters."""
     return any(c in "LN" or c == "Co" for c in map(_category, token))
 
 

@@ -1,4 +1,4 @@
-"""Is the log what it was? From the last verified point at each open, wholly on request."""
+"""Verify the log: at each open from the last verified point on, on request completely."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from chatd.store.database import (
 )
 from chatd.store.entry import Point
 from chatd.store.mark import Mark, read_mark
-from chatd.store.migrations import schema_version
+from chatd.store.migrations import require_schema
 
 
 class VerifyReport(NamedTuple):
-    """What a verification found: ``bad_seq`` is the first bad entry, None when that cannot be said."""
+    """Result of a verification. ``bad_seq`` is the first bad entry, None if it is unknown."""
 
     ok: bool
     head: int
@@ -37,11 +37,11 @@ class VerifyReport(NamedTuple):
 
 
 def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = None) -> VerifyReport:
-    """Verify the log in ``data``, while a hub runs or not, and change nothing.
+    """Verify the log in ``data`` without changing it; a hub may run meanwhile.
 
-    ``full`` recomputes every link and checks SQLite's own structures and indexes; otherwise only what
-    follows the last verified point. ``progress`` is given the seq reached every 10,000 entries.
-    Damage is reported; raises E504 when the log cannot be read at all.
+    ``full`` recomputes the whole chain and checks SQLite's structures and indexes; otherwise only entries
+    after the last verified point are checked. ``progress`` gets the seq reached, every 10,000 entries.
+    Returns damage in the report; raises E504 if the log cannot be read.
     """
     reached = [0]
 
@@ -52,18 +52,17 @@ def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = N
 
     try:
         with storage_errors("verify the event log"):
-            # The mark first: a running hub only moves the database further ahead of it.
+            # Read the mark first: a running hub only moves the database further ahead of it.
             mark = read_mark(data)
             if not (data / DATABASE_NAME).exists():
                 raise damaged(f"{DATABASE_NAME} is missing")
             connection = connect_reader(data)
             try:
-                if schema_version(connection) == 0:
-                    raise damaged("the event log has lost its schema version")
+                require_schema(connection)
                 start = genesis(meta_bytes(connection, "instance")) if full else verified_point(connection)
                 head = walk_to_mark(connection, mark, start, step)
                 if full:
-                    _structures(connection)
+                    _check_structures(connection)
             finally:
                 connection.close()
     except BadChain as error:
@@ -76,7 +75,7 @@ def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = N
 
 
 def verify_tail(connection: apsw.Connection, mark: Mark | None) -> Point:
-    """Verify what was appended since the last verified point; return the head. Raises E610."""
+    """Verify the entries after the last verified point; return the head. Raises E610."""
     try:
         return walk_to_mark(connection, mark, verified_point(connection))
     except BadChain as error:
@@ -89,24 +88,25 @@ def walk_to_mark(
     start: Point,
     progress: Callable[[int], None] | None = None,
 ) -> Point:
-    """Walk from ``start`` to the head; the verified point and the mark must be met. Raises BadChain, E610."""
+    """Walk from ``start`` to the head, past the verified point and the mark. Raises BadChain, E610."""
     verified = verified_point(connection)
     expected = {verified.seq: verified.chain_hash}
     if mark is not None:
         if meta_int(connection, "epoch") < mark.epoch:
             raise damaged(f"the database is an old copy: it does not know epoch {mark.epoch}")
-        if mark.point.seq < start.seq and point_at(connection, mark.point.seq) != mark.point:
-            raise BadChain(mark.point.seq, "not the entry that the high-water mark was set at")
-        if expected.setdefault(*mark.point) != mark.point.chain_hash:
-            raise BadChain(mark.point.seq, "not the entry that the high-water mark was set at")
+        before_start = mark.point.seq < start.seq
+        if (before_start and point_at(connection, mark.point.seq) != mark.point) or (
+            expected.setdefault(*mark.point) != mark.point.chain_hash
+        ):
+            raise BadChain(mark.point.seq, "not the entry that the mark was set at")
     head = walk(connection, start, expected, progress)
     if mark is None and head.seq:
-        raise damaged("the high-water mark is missing or unreadable")
+        raise damaged("the mark is missing or unreadable")
     return head
 
 
 def verified_point(connection: apsw.Connection) -> Point:
-    """How far the log was verified before; whoever opens it goes on from there. Raises E610."""
+    """The point up to which an earlier open verified the log. Raises E610."""
     start = genesis(meta_bytes(connection, "instance"))
     if meta(connection, "verified_seq") is None:
         return start
@@ -117,13 +117,13 @@ def verified_point(connection: apsw.Connection) -> Point:
 
 
 def set_verified(connection: apsw.Connection, point: Point) -> None:
-    """Remember ``point``; inside a transaction of the caller."""
+    """Store ``point`` as verified, in the caller's transaction."""
     set_meta(connection, "verified_seq", point.seq)
     set_meta(connection, "verified_chain", point.chain_hash)
 
 
 def point_at(connection: apsw.Connection, seq: int) -> Point:
-    """The point after entry ``seq`` as stored, not recomputed. Raises E610 when it is missing."""
+    """Read the stored point of entry ``seq``, without recomputing it. Raises E610 if it is missing."""
     if seq == 0:
         return genesis(meta_bytes(connection, "instance"))
     rows = query(connection, "SELECT chain FROM events WHERE seq = ?", (seq,))
@@ -132,8 +132,8 @@ def point_at(connection: apsw.Connection, seq: int) -> Point:
     return Point(seq, rows[0][0])
 
 
-def _structures(connection: apsw.Connection) -> None:
-    """The indexes: the chain covers the rows, but a lookup that misses one would be as bad."""
+def _check_structures(connection: apsw.Connection) -> None:
+    """Check the indexes. The chain covers the rows only, and a lookup that misses a row would be as bad."""
     found = query(connection, "PRAGMA integrity_check(1)")[0][0]
     if found != "ok":
-        raise damaged(f"SQLite's structures are damaged: {found}")
+        raise damaged(f"the database's structures are damaged: {found}")

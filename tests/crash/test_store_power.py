@@ -172,7 +172,7 @@ def test_after_a_failure_the_log_takes_no_more(tmp_path: Path) -> None:
         with pytest.raises(ChatdError, match="E504"):
             log.append(entries(4, 3))
         failing[0] = False
-        with pytest.raises(ChatdError, match="takes no more writes"):
+        with pytest.raises(ChatdError, match="accepts no more writes"):
             log.append(entries(4, 3))
         assert log.find("alice/laptop", entries(2, 1)[0].msg_id or b"") is not None
         assert log.head == 3

@@ -204,7 +204,7 @@ def _byte(place: int) -> Callable[[bytes], bytes]:
         (lambda content: content + b"more", "cut short"),
         (lambda content: b"", "not a backup"),
         (lambda content: b"SQLite format 3\0" + content, "not a backup"),
-        (_byte(20), "passphrase is wrong, or the beginning"),
+        (_byte(20), "passphrase is wrong, or the header"),
         (_byte(-100), "damaged"),
         (_byte(30_000), "damaged"),
     ],

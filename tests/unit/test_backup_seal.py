@@ -112,12 +112,12 @@ def test_a_header_that_asks_for_too_much_is_not_obeyed(field: int, value: int) -
     """Before any memory is taken: 2^255 would not even be an error that comes in time."""
     altered = bytearray(SEALED)
     altered[field] = value
-    assert "beginning of the backup is damaged" in refused(bytes(altered))
+    assert "header of the backup is damaged" in refused(bytes(altered))
 
 
 def test_more_than_there_is() -> None:
     opener = FileOpener(io.BytesIO(SEALED), len(SEALED), WORDS)
-    with pytest.raises(ChatdError, match="ends too early"):
+    with pytest.raises(ChatdError, match="end is missing"):
         opener.read(len(CONTENT) + 1)
 
 

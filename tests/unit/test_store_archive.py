@@ -78,7 +78,7 @@ def test_there_and_back(tmp_path: Path, data: Path, log: EventLog) -> None:
         "certs/identities/bob-laptop.pem": 0o600,
         LOG_NAME: 0o600,
     }
-    with pytest.raises(ChatdError, match="high-water mark is missing"):
+    with pytest.raises(ChatdError, match="the mark is missing"):
         check_log(home / "data", quiet)
     backup.write_mark(home / "data")
     check_log(home / "data", quiet)
@@ -135,7 +135,7 @@ def test_the_copy_is_private_and_goes_away(data: Path) -> None:
 
     before = set(data.iterdir()) - {left}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_copy, "_STEPS_BETWEEN_LOOKS", 100)
+        patch.setattr(log_copy, "_STEPS_BETWEEN_CALLS", 100)
         with copied_log(data, look):
             assert set(data.iterdir()) == before
     assert seen == {(0o700, 0o600)}
@@ -153,7 +153,7 @@ def test_an_interrupted_copy_leaves_nothing(data: Path, error: type[BaseExceptio
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_copy, "_STEPS_BETWEEN_LOOKS", 100)
+        patch.setattr(log_copy, "_STEPS_BETWEEN_CALLS", 100)
         with pytest.raises(error), copied_log(data, interrupt):
             pass
     assert not (data / COPY_NAME).exists()
@@ -192,7 +192,7 @@ def test_no_log_no_backup(tmp_path: Path) -> None:
 
 def test_without_space_nothing_is_begun(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_copy, "SPARE_BYTES", shutil.disk_usage(data).total)
-    with pytest.raises(ChatdError, match="MB are missing") as caught:
+    with pytest.raises(ChatdError, match="MB more free space") as caught:
         made(data)
     assert caught.value.code == "E613"
     assert not (data / COPY_NAME).exists()
@@ -284,22 +284,22 @@ def test_what_is_no_manifest(text: bytes) -> None:
 
 @pytest.mark.parametrize("length", [MAX_MANIFEST_BYTES + 1, 2**31 - 1, 2**32 - 1])
 def test_a_length_is_compared_before_anything_is_read(length: int) -> None:
-    with pytest.raises(ChatdError, match="too long"):
+    with pytest.raises(ChatdError, match="longer than allowed"):
         sealed(manifest(), length=length)
 
 
 def test_sizes_that_do_not_add_up() -> None:
     more = [*manifest()["members"], member("certs/a.pem", 2**50)]
     for told, content in ((manifest(), b"x"), (manifest(members=more), b"")):
-        with pytest.raises(ChatdError, match="cut short, or longer"):
+        with pytest.raises(ChatdError, match="shorter or longer"):
             sealed(told, content)
-    with pytest.raises(ChatdError, match="ends too early"):
+    with pytest.raises(ChatdError, match="end is missing"):
         sealed(manifest(), length=MAX_MANIFEST_BYTES)
 
 
 def test_a_file_that_is_not_the_one_of_its_hash(tmp_path: Path) -> None:
     backup = sealed(manifest(members=[*manifest()["members"], member("certs/a.pem", 3)]), b"abc")
-    with pytest.raises(ChatdError, match=r"certs/a\.pem in the backup is not"):
+    with pytest.raises(ChatdError, match=r"certs/a\.pem in the backup does not match"):
         backup.read(tmp_path / "home", quiet)
 
 

@@ -91,7 +91,7 @@ def test_the_same_id_twice_is_refused_and_ends_the_log(tmp_path: Path, log: Even
     twice = entry(121)._replace(msg_id=msg_id(7))
     with pytest.raises(ChatdError, match="E504"):
         log.append([twice])
-    with pytest.raises(ChatdError, match="takes no more"):
+    with pytest.raises(ChatdError, match="accepts no more"):
         log.append(entries(121, 1))
     log.close()
     again = EventLog.open(tmp_path / "data", now=NOW)

@@ -39,7 +39,7 @@ def log(tmp_path: Path) -> Iterator[EventLog]:
 
 @pytest.fixture
 def index(tmp_path: Path, log: EventLog) -> Iterator[SearchIndex]:
-    opened = SearchIndex.open(tmp_path)
+    opened = SearchIndex(tmp_path)
     while opened.catch_up(4):
         pass
     yield opened
@@ -123,7 +123,7 @@ def test_only_so_many_words() -> None:
 
 
 def test_catches_up_in_pieces(tmp_path: Path, log: EventLog) -> None:
-    index = SearchIndex.open(tmp_path)
+    index = SearchIndex(tmp_path)
     assert [index.catch_up(5) for _ in range(3)] == [5, 2, 0]
     log.append([entry(8, kind="message", room="#lobby", text="late host")])
     assert index.catch_up(5) == 1
@@ -144,7 +144,7 @@ def test_bodies_of_any_shape(tmp_path: Path, log: EventLog, index: SearchIndex) 
 def test_a_damaged_index_is_made_anew(tmp_path: Path, index: SearchIndex, damage: bytes) -> None:
     index.close()
     (tmp_path / SEARCH_NAME).write_bytes(damage)
-    again = SearchIndex.open(tmp_path)
+    again = SearchIndex(tmp_path)
     assert _find(again, "host") == []
     assert again.catch_up(100) == 7
     assert _find(again, "host") == [6, 2, 1]
@@ -156,7 +156,7 @@ def test_damage_inside_the_index(tmp_path: Path, index: SearchIndex) -> None:
     raw = bytearray((tmp_path / SEARCH_NAME).read_bytes())
     raw[4096:] = bytes(len(raw) - 4096)
     (tmp_path / SEARCH_NAME).write_bytes(raw)
-    again = SearchIndex.open(tmp_path)
+    again = SearchIndex(tmp_path)
     _find(again, "host")
     while again.catch_up(100):
         pass
@@ -170,7 +170,7 @@ def test_the_index_of_another_log_is_made_anew(tmp_path: Path, index: SearchInde
     log = EventLog.open(other, now=NOW)
     log.append([entry(n, kind="message", room="#lobby", text=f"other {n}") for n in range(1, 10)])
     (other / SEARCH_NAME).write_bytes((tmp_path / SEARCH_NAME).read_bytes())
-    again = SearchIndex.open(other)
+    again = SearchIndex(other)
     while again.catch_up(100):
         pass
     assert _find(again, "host") == []
@@ -182,14 +182,14 @@ def test_the_index_of_another_log_is_made_anew(tmp_path: Path, index: SearchInde
 def test_damage_of_the_log_is_not_taken_for_the_index(tmp_path: Path) -> None:
     log = filled(tmp_path, 300)
     log.close()
-    index = SearchIndex.open(tmp_path)
+    index = SearchIndex(tmp_path)
     assert index.catch_up(100) == 100
     index.close()
     raw = bytearray((tmp_path / DATABASE_NAME).read_bytes())
     # Bodies of later entries lie in the second half; a page of zeros is none of a table's.
     raw[len(raw) // 2 :] = bytes(len(raw) - len(raw) // 2)
     (tmp_path / DATABASE_NAME).write_bytes(raw)
-    index = SearchIndex.open(tmp_path)
+    index = SearchIndex(tmp_path)
     with pytest.raises(ChatdError) as caught:
         while index.catch_up(100):
             pass
