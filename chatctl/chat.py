@@ -10,7 +10,7 @@ import click
 
 from chatctl.client import load_identity, state_folder
 from chatctl.connecting import room_name, root_options
-from chatctl.model.grammar import COMMANDS
+from chatctl.model.commands import COMMANDS
 from chatctl.scripts.bot import bot
 from chatctl.scripts.one_shot import history, search, send, whoami
 from chatctl.scripts.tail import tail
@@ -66,7 +66,8 @@ def cli(
     """
     if context.invoked_subcommand is not None:
         return output.OK
-    interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    capable = os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    interactive = capable and sys.stdin.isatty() and sys.stdout.isatty()
     if plain or not interactive:
         return _plain(identity, home, room)
     return _line(identity, home, room, theme)

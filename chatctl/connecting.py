@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 import click
 
 from chatctl.client import Client, load_identity
+from chatctl.model.paging import list_all
 from chatd.console import output
 from chatd.console.shell_completion import complete_files, complete_folders
 from chatd.errors import ChatdError
@@ -67,12 +68,7 @@ class App:
     def ask_pages(self, kind: str, key: str, by: str, **fields: Any) -> JsonObject:
         """A whole paged list: entries under ``key``, each named by its field ``by``."""
         with self.client() as client:
-            page = client.request(kind, **fields)
-            entries = list(page[key])
-            while page["more"] and page[key]:
-                page = client.request(kind, after=page[key][-1][by], **fields)
-                entries += page[key]
-        return {key: entries}
+            return {key: list_all(client.request, kind, key, by, **fields)}
 
     def show(self, result: JsonObject, in_words: Callable[[], None]) -> None:
         """The result as JSON if that was asked for, else by ``in_words``."""

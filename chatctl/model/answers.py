@@ -1,66 +1,48 @@
-"""How results of requests look in the line client: pure functions from a result to styled lines."""
+"""How the results of requests are shown: pure functions from a result to styled lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from chatctl.model.grammar import COMMANDS, ChatCommand, permitted
 from chatctl.model.render import Line, marked, name, one_line
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
 
-# Where the explanations begin in /help; only the longest usage lines reach beyond it.
-HELP_COLUMN = 24
 Entries = list[JsonObject]
 _STATES = {"online": 0, "away": 1}
 
 
 def note(text: str) -> Line:
-    """A line of the client's own, which nobody said."""
+    """A line of the client's own."""
     return [("class:quiet", f"-- {name(text)} --")]
 
 
-def help_lines(permissions: Iterable[str], about: str | None) -> list[Line]:
-    """The commands a role has, or what is to be known about one."""
-    if about is not None:
-        command = COMMANDS.get(about.removeprefix("/").lower())
-        if command is None:
-            return [note(f"there is no command /{about[:32]}; see /help")]
-        return [_help_line(command, 0), *_aliases(command)]
-    return [
-        *(_help_line(command, HELP_COLUMN) for command in permitted(set(permissions))),
-        note("Tab completes; Ctrl-R finds typed lines; // begins a message with /"),
-        note("a pasted block is one message; marks of names: * admin, ~ guest, + other"),
-    ]
-
-
 def who(room: str, members: Entries) -> list[Line]:
-    """The members of a room, those who are here first."""
+    """The members of a room: online ones first, then those away."""
     ordered = sorted(members, key=lambda m: (_STATES.get(_text(m, "state"), 2), _text(m, "user")))
     here = sum(m.get("state") == "online" for m in members)
     lines = [note(f"{room}: {_count(len(members), 'member')}, {here} online")]
     for member in ordered:
         text = _text(member, "text")
         state = _text(member, "state") + (f": {text}" if text else "")
-        lines.append(_row(marked(_text(member, "user"), _text(member, "role")), state))
+        lines.append(row(marked(_text(member, "user"), _text(member, "role")), state))
     return lines
 
 
 def rooms(entries: Entries) -> list[Line]:
-    """The rooms there are."""
+    """A list of rooms."""
     lines = [note(_count(len(entries), "room"))]
     for room in entries:
         words = [_count(_number(room, "members"), "member")]
         words += ["you are in it"] if room.get("joined") is True else []
         words += [] if room.get("guests") is True else ["no guests"]
         topic = one_line(_text(room, "topic"))
-        lines.append(_row(name(_text(room, "room")), ", ".join(words) + (f" - {topic}" if topic else "")))
+        lines.append(row(name(_text(room, "room")), ", ".join(words) + (f" - {topic}" if topic else "")))
     return lines
 
 
 def whois(user: JsonObject) -> list[Line]:
-    """One user."""
+    """One user: role, presence, devices and rooms."""
     text = _text(user, "text")
     facts = [
         f"role {_text(user, 'role')}" + (" (fixed in the settings)" if user.get("pinned") is True else ""),
@@ -71,8 +53,8 @@ def whois(user: JsonObject) -> list[Line]:
     shared = ", ".join(str(room) for room in user.get("rooms") or ())
     return [
         note(f"{_text(user, 'user')}: {', '.join(facts)}"),
-        _row("devices", name(devices or "none")),
-        _row("rooms", name(shared or "none")),
+        row("devices", name(devices or "none")),
+        row("rooms", name(shared or "none")),
     ]
 
 
@@ -82,45 +64,38 @@ def bans(entries: Entries) -> list[Line]:
     for ban in entries:
         reason = _text(ban, "reason")
         words = f"{_until(ban)}, by {_text(ban, 'by')}" + (f": {reason}" if reason else "")
-        lines.append(_row(name(_text(ban, "user")), name(words)))
+        lines.append(row(name(_text(ban, "user")), name(words)))
     return lines
 
 
 def roles(result: JsonObject) -> list[Line]:
-    """The roles and what they may do, or one user's role."""
+    """All roles with their permissions, or one user's role."""
     if "user" in result:
         fixed = " (fixed in the settings)" if result.get("pinned") is True else ""
         return [note(f"{_text(result, 'user')} has the role {_text(result, 'role')}{fixed}")]
     table = result.get("roles")
     rows = table.items() if isinstance(table, dict) else ()
-    lines = [_row(name(role), name(", ".join(map(str, may)))) for role, may in rows]
+    lines = [row(name(role), name(", ".join(map(str, may)))) for role, may in rows]
     return [note(f"new users have the role {_text(result, 'default')}"), *lines]
 
 
-def sanction(result: JsonObject, done: str, *, lasting: bool) -> Line:
-    """What a kick or ban did."""
+def sanction(result: JsonObject, done: str, *, lasting: bool) -> str:
+    """The result of a kick or ban."""
     until = f" {_until(result)}" if lasting else ""
     closed = _count(_number(result, "sessions"), "session")
-    return note(f"{_text(result, 'user')} {done}{until}; {closed} closed")
+    return f"{_text(result, 'user')} {done}{until}; {closed} closed"
 
 
-def room_head(result: JsonObject, shown: str, unread: int) -> Line:
-    """What is told on entering a room."""
-    words = [shown + (f": {topic}" if (topic := _text(result, "topic")) else "")]
+def room_head(result: JsonObject, title: str, unread: int) -> str:
+    """A room's title, topic and members, and how much is unread."""
+    words = [title + (f": {topic}" if (topic := _text(result, "topic")) else "")]
     if "members" in result:
         words.append(_count(_number(result, "members"), "member"))
-    return note(" · ".join([*words, *([f"{unread} new"] if unread else [])]))
+    return " · ".join([*words, *([f"{unread} new"] if unread else [])])
 
 
-def _help_line(command: ChatCommand, width: int) -> Line:
-    return [("class:command", command.usage.ljust(width)), ("", f"  {command.help}")]
-
-
-def _aliases(command: ChatCommand) -> list[Line]:
-    return [_row("also", ", ".join(f"/{alias}" for alias in command.aliases))] if command.aliases else []
-
-
-def _row(head: str, text: str) -> Line:
+def row(head: str, text: str) -> Line:
+    """A line of a listing."""
     return [("class:command", f"  {head.ljust(12)}  "), ("", name(text))]
 
 

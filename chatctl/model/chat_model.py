@@ -1,12 +1,14 @@
-"""What the server tells the desktop client: the events and answers that change what `Conversations` knows.
+"""What the server's events and replies change in a user's conversations.
 
-Pure state, used by one thread (Tk's). Every text of the network passes `visible` before it gets in here.
+Pure state, used by one thread. Every text from the network passes `visible` before it is stored here.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
 
 from chatctl.client import (
     Acknowledged,
@@ -18,23 +20,75 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.model import members, render
-from chatctl.model.conversation import Conversation, Stir, TimelineRow
-from chatctl.model.conversations import Alert, Conversations, RedactedRange
+from chatctl.model.conversation import UNKNOWN_QUOTE, Conversation, MemberEvent, TimelineRow
+from chatctl.model.conversations import Conversations
+from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import dm_members, visible
+from chatd.proto.text import visible
 
 ALERT_CHARS = 120
+# Alerts and redactions kept until the view takes them; a view that never does loses the oldest.
+WAITING_LIMIT = 1_000
+
+ConnectionState = Literal["connecting", "connected", "reconnecting", "ended"]
+
+
+class Alert(NamedTuple):
+    """Something this person should notice now: who wrote where, and the beginning of the text."""
+
+    title: str
+    text: str
+
+
+class RedactedRange(NamedTuple):
+    """Messages of a room that the server has redacted: the seqs ``first`` to ``last``."""
+
+    room: str
+    first: int
+    last: int
+
+    def covers(self, event: ev.Message) -> bool:
+        """Whether a message is one of them."""
+        return event.room == self.room and self.first <= event.seq <= self.last
 
 
 class ChatModel(Conversations):
-    """Everything the window shows."""
+    """Everything a client shows. ``trouble``: why there is no connection. ``heard``: seq of the last event.
 
-    # -- what requests bring
+    The view empties ``alerts``, and ``redacted``: messages to remove wherever else it shows them.
+    """
+
+    def __init__(self, me: str, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(me, clock)
+        self.connection: ConnectionState = "connecting"
+        self.trouble: ChatdError | None = None
+        self.welcome: ev.Welcome | None = None
+        self.heard = 0
+        self.alerts: deque[Alert] = deque(maxlen=WAITING_LIMIT)
+        self.redacted: deque[RedactedRange] = deque(maxlen=WAITING_LIMIT)
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """What this user's role may do, as of the welcome."""
+        return frozenset(self.welcome.permissions if self.welcome else ())
+
+    def quote(self, event: AnyEvent) -> render.Quote | None:
+        """What a message replies to, when that is known here."""
+        if not isinstance(event, ev.Message):
+            return None
+        row = self.conversation(event.room).message(event.reply_to)
+        return render.Quote(row.user, row.body) if row else None
+
+    def begin_again(self) -> None:
+        """Expect another connection; pending messages are in its outbox."""
+        self.connection, self.trouble = "connecting", None
+        self.changed.add("state")
+
+    # -- replies
 
     def set_rooms(self, entries: Iterable[JsonObject], since: int) -> None:
-        """The answer to ``rooms``, asked for when ``since`` was the last that was heard. It may come after
-        an event that was decided after it: what an event has told since then stays."""
+        """Apply the reply to ``rooms``. ``since``: what `heard` was at the request; later events win."""
         for entry in entries:
             name = str(entry.get("room", ""))
             if name not in self.joined:
@@ -43,92 +97,97 @@ class ChatModel(Conversations):
             if where.topic_at <= since:
                 where.topic = render.one_line(str(entry.get("topic", "")))
             if entry.get("joined") is False and where.joined_at <= since:
-                # Put out while a hub was replaced: then no event tells, nor does a welcome.
-                self.joined.discard(name)
-                where.leave()
+                # Removed while the hub was replaced: neither an event nor a welcome says so.
+                self._left(where)
         self.changed |= {"rooms", "state"}
 
     def entered(self, name: str, since: int) -> bool:
-        """The answer to ``join`` or ``create``: whether one is in that room, and not out of it again."""
+        """Apply the reply to ``join`` or ``create``; False when this user was removed again meanwhile."""
         where = self.conversation(name)
         if where.parted_at > since:
             return False
         self.joined.add(name)
-        # Its event may be still to come; it is newer than all that was asked for so far.
+        # The event may not have arrived; it is newer than any request made so far.
         where.joined_at = max(where.joined_at, self.heard + 1)
         self.changed |= {"rooms", "state"}
         return True
 
-    def ask_members(self, name: str) -> deque[Stir]:
-        """``who`` is asked; what is returned belongs to its answer."""
-        return members.asked(self.conversation(name))
+    def request_members(self, name: str) -> deque[MemberEvent]:
+        """Note that ``who`` is asked; pass the result to `set_members`."""
+        return members.begin_request(self.conversation(name))
 
-    def set_members(self, name: str, entries: Iterable[JsonObject], since: deque[Stir] | None = None) -> None:
-        """The answer to ``who``."""
+    def set_members(
+        self, name: str, entries: Iterable[JsonObject], since: deque[MemberEvent] | None = None
+    ) -> None:
+        """Apply the reply to ``who``."""
         where = self.conversation(name)
-        if members.answered(where, entries, since) and self.connection == "connected":
+        if members.apply_reply(where, entries, since) and self.connection == "connected":
             where.members_as_of = 0
         self.changed.add("members")
 
     def add_history(
         self, name: str, events: Iterable[ev.Logged], *, more: bool, before: int | None = None
-    ) -> int:
-        """A page of history, the newest or the one ``before`` a seq; how many rows are new."""
-        conversation = self.conversation(name)
-        if before is not None and before != conversation.oldest:
-            return 0  # rows at the top were forgotten meanwhile: between them and this page some would lack
-        # A page that was read before something was erased may come after.
-        kept = (e for e in events if not (isinstance(e, ev.Message) and conversation.is_redacted(e.seq)))
-        found = list(kept)
+    ) -> list[ev.Logged]:
+        """Add a page of history, the latest or the one ``before`` a seq; return the events to show."""
+        where = self.conversation(name)
+        if before is not None and before != where.oldest:
+            return []  # rows at the top were dropped meanwhile: the page would leave a gap
         if name.startswith("#") and name not in self.joined:
-            return 0  # it was left meanwhile, and is asked for again when one comes back
-        if conversation.left and before is None:
-            conversation.left = False
+            return []  # left meanwhile: fetched again on return
+        # The page may have been read before a redaction.
+        found = [e for e in events if not (isinstance(e, ev.Message) and where.is_redacted(e.seq))]
+        if where.left and before is None:
+            where.left = False
             if more and found:
-                conversation.begin_at(found[0].seq)
-        added = sum(self._add(conversation, event) for event in found)
-        conversation.more, conversation.loaded = more, True
+                where.drop_before(found[0].seq)
+        for event in found:
+            self._add(where, event)
+        where.has_older, where.loaded = more, True
         self.changed.add("rows")
-        return added
+        return found
 
-    # -- what the client library tells
+    # -- events
 
     def take(self, event: AnyEvent) -> None:
-        """Note an event."""
+        """Apply an event of the client library."""
         if isinstance(event, ev.Logged):
             self.heard = event.seq
         match event:
-            case Connected() | Disconnected() | Restored():
-                self._link_changed(event)
-            case Acknowledged() | Refused():
-                self._settled(event)
+            case Connected():
+                self._connected(event)
+            case Disconnected():
+                self._disconnected(event)
+            case Restored():
+                self._restored(event)
+            case Acknowledged():
+                self._acknowledged(event)
+            case Refused():
+                self._refused(event)
             case CaughtUp():
                 self.changed.add("rows")
+            case _:
+                self._take_from_server(event)
+
+    def _take_from_server(self, event: AnyEvent) -> None:
+        match event:
             case ev.Presence():
                 self._presence(event)
             case ev.Announcement():
                 self._announced(event)
             case ev.Slowed():
                 self.note(render.happening(event) or "")
-            case ev.Message() | ev.Joined() | ev.Parted() | ev.RoomCreated() | ev.DmOpened() | ev.TopicSet():
+            case ev.Redacted():
+                self._redacted(event, event.target, event.target)
+            case ev.Expired():
+                self._redacted(event, 0, event.upto)
+            case ev.Logged():
                 self._logged(event)
-            case ev.Redacted() | ev.Expired() | ev.Held():
-                self._kept(event)
-
-    def _link_changed(self, event: Connected | Disconnected | Restored) -> None:
-        if isinstance(event, Connected):
-            self._connected(event)
-        elif isinstance(event, Disconnected):
-            self._disconnected(event)
-        else:
-            self._restored(event)
 
     def _connected(self, event: Connected) -> None:
         welcome = event.welcome
         self.connection, self.trouble, self.welcome = "connected", None, welcome
         for name in [name for name in self.joined if event.lacks(name)]:
-            self.joined.discard(name)
-            self.conversation(name).leave()
+            self._left(self.conversation(name))
         self.joined |= set(welcome.rooms)
         for name in welcome.rooms:
             self.conversation(name)
@@ -136,8 +195,7 @@ class ChatModel(Conversations):
 
     def _disconnected(self, event: Disconnected) -> None:
         if self.connection == "connected":
-            # Nobody tells any more who comes and goes.
-            now = int(self._clock() * 1000)
+            now = int(self.clock() * 1000)
             for one in self.conversations.values():
                 one.members_as_of = one.members_as_of or now
             self.changed.add("members")
@@ -147,10 +205,8 @@ class ChatModel(Conversations):
             self.note(f"the connection ended: {event.error.reason}; {event.error.fix}", kind="error")
         self.changed.add("state")
 
-    def _logged(
-        self, event: ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet
-    ) -> None:
-        where = self.conversation(event.room)
+    def _logged(self, event: ev.Logged) -> None:
+        where = self.conversation(getattr(event, "room", self.current))
         self._add(where, event)
         self._trim(where)
         if isinstance(event, ev.Joined | ev.Parted):
@@ -159,116 +215,104 @@ class ChatModel(Conversations):
             where.topic, where.topic_at = render.one_line(event.topic), event.seq
             self.changed.add("state")
         elif isinstance(event, ev.Message):
-            # Also when a page of history was faster.
-            self._arrived(event, where)
-        if event.room == self.current:
+            # Counted even when a page of history brought it first.
+            self._message_arrived(event, where)
+        if where.name == self.current:
             self.changed.add("rows")
 
-    def _kept(self, event: ev.Redacted | ev.Expired | ev.Held) -> None:
-        """What the server keeps of a room changed: what it has erased is not kept here, neither."""
-        where = self.conversation(event.room)
-        if not isinstance(event, ev.Held):
-            first, last = (event.target, event.target) if isinstance(event, ev.Redacted) else (0, event.upto)
-            where.redact(first, last)
-            self.redacted.append(RedactedRange(event.room, first, last))
-        self._add(where, event)
-        if event.room == self.current:
-            self.changed.add("rows")
+    def _redacted(self, event: ev.Redacted | ev.Expired, first: int, last: int) -> None:
+        self.conversation(event.room).redact(first, last)
+        self.redacted.append(RedactedRange(event.room, first, last))
+        self._logged(event)
 
-    def _arrived(self, event: ev.Message, where: Conversation) -> None:
-        if event.user == self.me or (where.name == self.current and self.looking):
+    def _message_arrived(self, event: ev.Message, where: Conversation) -> None:
+        if event.user == self.me or self.is_visible(where.name):
             return
         where.first_unread = where.first_unread or event.seq
         where.unread += 1
         self.changed |= {"rooms", "state"}
-        if dm_members(event.room) or render.mentions(event.body, self.me):
+        if self.addresses_me(event):
             where.mentions += 1
             who = f"{render.name(event.user)} in {self.title(event.room)}"
             self.alerts.append(Alert(who, render.snippet(event.body, ALERT_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
-        told = (
-            one.members.get(render.name(event.user))
-            for one in self.conversations.values()
-            if not one.members_as_of
-        )
-        members.told(where, event, next(filter(None, told), None))
+        user = render.name(event.user)
+        live = (one.members.get(user) for one in self.conversations.values() if not one.members_as_of)
+        members.apply_event(where, event, next(filter(None, live), None))
         if event.user == self.me:
             if isinstance(event, ev.Joined):
                 self.joined.add(event.room)
                 where.joined_at = event.seq
             else:
-                self.joined.discard(event.room)
-                where.leave()
+                self._left(where)
                 where.parted_at = event.seq
             self.changed |= {"rooms", "state"}
         self.changed.add("members")
 
+    def _left(self, where: Conversation) -> None:
+        self.joined.discard(where.name)
+        where.leave()
+
     def _presence(self, event: ev.Presence) -> None:
         where = self.conversation(event.room)
-        members.told(where, event)
+        members.apply_event(where, event)
         self.changed.add("members")
-        # Where nothing is known yet, it would stand above all that is fetched later.
+        # Without rows the note would stand above all history fetched later.
         if event.cause and where.newest:
             self.note(render.presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
-        where = self.here
-        row = TimelineRow(
-            (event.seq, 0), "announcement", visible(event.body), event.at, render.name(event.by)
-        )
-        if where.add(row):
-            self.alerts.append(Alert(f"{row.user} announces", render.snippet(event.body, ALERT_CHARS)))
+        by = render.name(event.by)
+        if self.here.add(TimelineRow((event.seq, 0), "announcement", visible(event.body), event.at, by)):
+            self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
 
-    def _settled(self, event: Acknowledged | Refused) -> None:
-        where = self._conversation_to(event.sent.to)
-        if isinstance(event, Refused):
-            where.pending.pop(event.sent.msg_id, None)
-            text = f"not sent: {render.snippet(event.sent.body, 80)}\n{event.error.reason}; {event.error.fix}"
-            self.note(text, kind="refused", where=where.name)
-            # So that it can be corrected and sent again; nothing that is being typed is replaced.
-            where.draft = where.draft or event.sent.body
-        elif event.sent.state == "acknowledged":
-            result = event.sent.wait(0)
-            for changed in result.notes:
-                self.note(f"note: {changed.get('text', '')}", where=where.name)
-            row = where.pending.pop(event.sent.msg_id, None)
-            if row is not None and not where.has(result.seq):
-                # The event is still to come; until then the row stays, without the mark.
-                where.pending[event.sent.msg_id] = TimelineRow(
-                    row.order, "message", row.body, row.at, row.user
-                )
+    def _acknowledged(self, event: Acknowledged) -> None:
+        where, result = self.conversation(self.resolve(event.sent.to)), event.sent.wait(0)
+        for changed in result.notes:
+            self.note(f"note: {changed.get('text', '')}", where=where.name)
+        row = where.pending.pop(event.sent.msg_id, None)
+        if row is not None and not where.has(result.seq):
+            # Until the event arrives the row stays, without its mark.
+            where.pending[event.sent.msg_id] = TimelineRow(row.order, "message", row.body, user=row.user)
+        self.changed |= {"rows", "state"}
+
+    def _refused(self, event: Refused) -> None:
+        where = self.conversation(self.resolve(event.sent.to))
+        where.pending.pop(event.sent.msg_id, None)
+        why = f"{event.error.reason}; {event.error.fix}"
+        self.note(f"not sent: {render.snippet(event.sent.body, 80)}\n{why}", kind="refused", where=where.name)
+        if not self.is_visible(where.name):
+            self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
+        # To correct and send again; never replaces what is being typed.
+        where.draft = where.draft or event.sent.body
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:
-        """What is shown after that event is of the log before, under numbers that now mean something else."""
         if any(one.newest > event.seq for one in self.conversations.values()):
             for one in self.conversations.values():
-                one.rows.clear()
-                one.redacted.clear()
-                one.more, one.loaded = True, False
-                one.topic_at = one.joined_at = one.parted_at = 0
+                one.restore(event.seq)
         self.note(event.text)
         self.changed.add("rows")
 
-    # -- within
-
     def _add(self, where: Conversation, event: ev.Logged) -> bool:
-        if isinstance(event, ev.Message):
-            where.pending.pop(event.msg_id, None)
-            return where.add(
-                TimelineRow(
-                    (event.seq, 0),
-                    "action" if event.kind == "action" else "message",
-                    visible(event.body),
-                    event.at,
-                    render.name(event.user),
-                    render.name(event.role),
-                    where.answered(event.reply_to),
-                    event.reply_to,
-                    event.user != self.me and render.mentions(event.body, self.me),
-                )
+        if not isinstance(event, ev.Message):
+            words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+            return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
+        where.pending.pop(event.msg_id, None)
+        quoted = where.message(event.reply_to)
+        quote = "" if event.reply_to is None else UNKNOWN_QUOTE
+        return where.add(
+            TimelineRow(
+                (event.seq, 0),
+                "action" if event.kind == "action" else "message",
+                visible(event.body),
+                event.at,
+                render.name(event.user),
+                render.name(event.role),
+                f"{quoted.user}: {render.snippet(quoted.body)}" if quoted else quote,
+                event.reply_to,
+                event.user != self.me and render.mentions(event.body, self.me),
             )
-        words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
-        return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
+        )

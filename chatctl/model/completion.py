@@ -1,43 +1,26 @@
-"""What a typed word can become: commands, rooms, and the names of those who are here. Pure."""
+"""What Tab completes: commands, rooms and user names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
-
-from chatctl.model.grammar import permitted
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.commands import permitted
 
 
-class Known(Protocol):
-    """What a client knows to complete with."""
+def candidates(model: ChatModel, before: str) -> tuple[str, list[str]]:
+    """The word at the end of ``before``, empty after a space, and what it can become, sorted."""
+    word = before.rsplit(None, 1)[-1] if before and not before[-1].isspace() else ""
+    return word, sorted(_matching(model, before, word))
 
-    def names(self) -> set[str]: ...
-    def room_names(self) -> set[str]: ...
 
-
-class Candidates:
-    """``permissions``: those of the role, as told at the welcome."""
-
-    def __init__(self, known: Known, permissions: Callable[[], Iterable[str]]) -> None:
-        self._known = known
-        self._permissions = permissions
-
-    def of(self, before: str, word: str) -> set[str]:
-        """What the word at the end of ``before`` can become."""
-        if word.startswith("/"):
-            return self._commands(word) if before == word else set()
-        if word.startswith("#"):
-            return {room for room in self._known.room_names() if room.startswith(word)}
-        at, start = ("@", word[1:]) if word.startswith("@") else ("", word)
-        if not start and not before.startswith("/"):
+def _matching(model: ChatModel, before: str, word: str) -> set[str]:
+    if word.startswith("/"):
+        if before != word:
             return set()
-        return {at + name for name in self._known.names() if name.startswith(start.lower())}
-
-    def _commands(self, word: str) -> set[str]:
-        names = (f"/{command.name}" for command in permitted(set(self._permissions())))
+        names = {f"/{command.name}" for command in permitted(model.permissions)}
         return {name for name in names if name.startswith(word.lower())}
-
-
-def last_word(before: str) -> str:
-    """The word that ends at the cursor; empty after a space."""
-    return before.rsplit(None, 1)[-1] if before and not before[-1].isspace() else ""
+    if word.startswith("#"):
+        return {room for room in model.room_names() if room.startswith(word)}
+    at, start = ("@", word[1:]) if word.startswith("@") else ("", word)
+    if not start and not before.startswith("/"):
+        return set()
+    return {at + name for name in model.user_names() if name.startswith(start.lower())}

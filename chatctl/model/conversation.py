@@ -1,4 +1,4 @@
-"""One conversation as the desktop client knows it: its rows in the order of the log, its members."""
+"""One conversation: its timeline in the order of the log, its members, what is unread."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Literal
 from chatctl.model import render
 from chatd.proto import events as ev
 
-# Rows kept of a conversation; older ones are asked for again when scrolled to.
+# Rows kept of a conversation; the server is asked again for older ones.
 ROWS_LIMIT = 1_000
-# The same while one reads back in it, so that none goes away under the eyes.
+# The limit while the person is scrolled back, so that no row vanishes while it is read.
 READING_LIMIT = 12_000
-# Forgotten in steps of this many: whatever goes away at the top makes the view draw everything anew.
+# Rows are dropped in steps of this many: every drop at the top makes the window redraw everything.
 TRIM_STEP = 200
-# Erasures remembered, for pages of history that were read before them and come after.
-ERASED_LIMIT = 1_000
+# Redactions remembered, for pages of history that were read before them and arrive after.
+REDACTIONS_LIMIT = 1_000
 
-EARLIER = "an earlier message"  # what a reply quotes when that is not here
+UNKNOWN_QUOTE = "an earlier message"
 
-# What tells of a member.
-Stir = ev.Joined | ev.Parted | ev.Presence
+MemberEvent = ev.Joined | ev.Parted | ev.Presence
 RowKind = Literal[
     "message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"
 ]
@@ -30,7 +29,11 @@ RowKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One entry of a conversation. ``order``: its seq, and for what has none a number after that seq."""
+    """One row of a conversation; all texts are safe to show.
+
+    ``order``: (seq, 0) for an event of the log; (the seq before it, a running number) for the others.
+    ``at``: ms since 1970, 0 where no server time is known. ``sent_at``: when a pending message was sent.
+    """
 
     order: tuple[int, int]
     kind: RowKind
@@ -39,13 +42,24 @@ class TimelineRow:
     user: str = ""
     role: str = ""
     quote: str = ""
-    quoted: int | None = None  # the seq of what ``quote`` is from
+    quoted_seq: int | None = None
     mentions_me: bool = False
+    sent_at: float = 0.0
+
+    @property
+    def seq(self) -> int:
+        """The seq of the event, or of the last one before the row."""
+        return self.order[0]
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it is a message that is in the log."""
+        return self.kind in ("message", "action") and not self.order[1]
 
 
 @dataclass(frozen=True, slots=True)
 class RoomMember:
-    """A member of a room, ready to be shown."""
+    """A member of a room; all texts are safe to show."""
 
     user: str
     role: str
@@ -58,10 +72,10 @@ class Conversation:
     """A room or a direct conversation.
 
     ``mentions``: unread messages that name this user or are direct. ``first_unread``: a seq, 0 for none.
-    ``more``: the server has events older than the first row. ``loaded``: the latest rows were fetched.
+    ``has_older``: the server has events before the first row. ``loaded``: the latest rows were fetched.
     ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
-    ``stirred``: membership events since the members were requested, None without a request.
-    ``left``: this user left the room, so events since the last row are missing.
+    ``member_events``: those received since the members were requested, None without a request.
+    ``left``: this user left the room, so events after the last row may be missing.
     ``topic_at``, ``joined_at``, ``parted_at``: seqs of the latest such events.
     """
 
@@ -71,84 +85,96 @@ class Conversation:
     mentions: int = 0
     first_unread: int = 0
     draft: str = ""
-    more: bool = True
+    has_older: bool = True
     loaded: bool = False
     rows: list[TimelineRow] = field(default_factory=list)
     pending: dict[str, TimelineRow] = field(default_factory=dict)
     members: dict[str, RoomMember] = field(default_factory=dict)
     members_as_of: int = 0
-    stirred: deque[Stir] | None = None
+    member_events: deque[MemberEvent] | None = None
     left: bool = False
     topic_at: int = 0
     joined_at: int = 0
     parted_at: int = 0
-    redacted: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=ERASED_LIMIT))
+    redactions: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
 
     @property
     def oldest(self) -> int | None:
         """The seq of the first event; None without any."""
-        # What has no seq of its own may stand there behind an event that was forgotten.
-        return next((row.order[0] for row in self.rows if not row.order[1]), None)
+        # The first row may be a note whose event was dropped.
+        return next((row.seq for row in self.rows if not row.order[1]), None)
 
     @property
     def newest(self) -> int:
         """The seq of the last row; 0 without rows."""
-        return self.rows[-1].order[0] if self.rows else 0
+        return self.rows[-1].seq if self.rows else 0
 
     def add(self, row: TimelineRow) -> bool:
-        """Put a row in its place; False when it is there already."""
-        at = self._place(row.order)
+        """Insert a row by its order; False when it is there already."""
+        at = self._index(row.order)
         if at < len(self.rows) and self.rows[at].order == row.order:
             return False
         self.rows.insert(at, row)
         return True
 
     def trim(self, limit: int = ROWS_LIMIT) -> None:
-        """Forget the oldest rows once there are a step more than the limit."""
+        """Drop the oldest rows once there are `TRIM_STEP` more than the limit."""
         if len(self.rows) >= limit + TRIM_STEP:
             del self.rows[: len(self.rows) - limit]
-            self.more = True
+            self.has_older = True
 
-    def redact(self, first: int, last: int) -> bool:
-        """Forget the messages of these seqs, which the server has erased, and what quotes them."""
-        self.redacted.append((first, last))
+    def redact(self, first: int, last: int) -> None:
+        """Drop the messages with these seqs, and quotes of them."""
+        self.redactions.append((first, last))
         kept = []
         for row in self.rows:
-            if row.kind not in ("message", "action"):
-                kept.append(row)
-            elif not first <= row.order[0] <= last:
-                gone = row.quoted is not None and first <= row.quoted <= last
-                kept.append(replace(row, quote=EARLIER) if gone else row)
-        changed = kept != self.rows
+            if not (row.is_message and first <= row.seq <= last):
+                quoted = row.quoted_seq is not None and first <= row.quoted_seq <= last
+                kept.append(replace(row, quote=UNKNOWN_QUOTE) if quoted else row)
         self.rows = kept
-        return changed
-
-    def leave(self) -> None:
-        """One is not in the room any more: nothing tells what happens there."""
-        self.left, self.loaded = True, False
-        self.members = {}
-
-    def begin_at(self, seq: int) -> None:
-        """Forget what stands before an event: it does not reach it."""
-        del self.rows[: self._place((seq, 0))]
 
     def is_redacted(self, seq: int) -> bool:
         """Whether a message must not be shown any more."""
-        return any(first <= seq <= last for first, last in self.redacted)
+        return any(first <= seq <= last for first, last in self.redactions)
 
-    def answered(self, seq: int | None) -> str:
-        """What a reply quotes: "bob: the beginning", "an earlier message", or "" for no reply."""
-        if seq is None:
-            return ""
-        at = self._place((seq, 0))
-        if self.has(seq):
-            return f"{self.rows[at].user}: {render.snippet(self.rows[at].body)}"
-        return EARLIER
+    def leave(self) -> None:
+        """Note that this user is not in the room: its events no longer arrive."""
+        self.left, self.loaded = True, False
+        self.members = {}
+
+    def restore(self, seq: int) -> None:
+        """Drop everything after ``seq``: the server's log continues differently from there."""
+        if self.newest > seq:
+            del self.rows[self._index((seq + 1, 0)) :]
+            self.left, self.loaded = True, False
+        self.redactions.clear()
+        self.topic_at = self.joined_at = self.parted_at = 0
+
+    def drop_before(self, seq: int) -> None:
+        """Drop all rows before an event, because the rows between are missing."""
+        del self.rows[: self._index((seq, 0))]
+
+    def message(self, seq: int | None) -> TimelineRow | None:
+        """The message with a seq; None when it is not here."""
+        at = self._index((seq, 0)) if seq is not None else len(self.rows)
+        row = self.rows[at] if at < len(self.rows) else None
+        return row if row is not None and row.order == (seq, 0) and row.is_message else None
+
+    def matching(self, to: str) -> list[TimelineRow]:
+        """The messages of a user ("bob", "@bob"), or of a time as it is shown ("14:02", "[14:02:40Z]")."""
+        user, clock = to.removeprefix("@"), to.strip("[]").removesuffix("Z")
+        by_time = ":" in clock
+        return [
+            row
+            for row in self.rows
+            if row.is_message
+            and (row.user == user or (by_time and render.clock_of(row.at).startswith(clock)))
+        ]
 
     def has(self, seq: int) -> bool:
-        """Whether there is a row of this event."""
-        at = self._place((seq, 0))
+        """Whether an event has a row."""
+        at = self._index((seq, 0))
         return at < len(self.rows) and self.rows[at].order == (seq, 0)
 
-    def _place(self, order: tuple[int, int]) -> int:
-        return bisect.bisect_left(self.rows, order, key=lambda one: one.order)
+    def _index(self, order: tuple[int, int]) -> int:
+        return bisect.bisect_left(self.rows, order, key=lambda row: row.order)

@@ -1,13 +1,13 @@
-"""What the desktop client knows of conversations, and what the person does with them.
+"""All conversations of one user: which is current, what is unread, what is being sent.
 
-Pure state, used by one thread (Tk's). `model` adds what the server tells.
+Pure state, used by one thread. `ChatModel` adds what the server's events and replies change.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from chatctl.client import Sent
 from chatctl.model import render
@@ -16,54 +16,33 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.text import dm_members, dm_room, visible
 
-# A bound on what a server can make this client keep, besides those of a conversation.
+# Bounds what a server can make this client keep.
 ROOMS_LIMIT = 500
 
-WindowPart = Literal["rooms", "rows", "members", "state"]
-ConnectionState = Literal["connecting", "connected", "reconnecting", "ended"]
-
-
-class Alert(NamedTuple):
-    """Something said to this person in particular: by whom and where, and how it begins."""
-
-    title: str
-    text: str
-
-
-class RedactedRange(NamedTuple):
-    """Messages of a room that the server has erased: the seqs ``first`` to ``last``."""
-
-    room: str
-    first: int
-    last: int
-
-    def has(self, event: ev.Message) -> bool:
-        """Whether a message is one of them."""
-        return event.room == self.room and self.first <= event.seq <= self.last
+ModelPart = Literal["rooms", "rows", "members", "state"]
 
 
 class Conversations:
-    """The conversations. ``changed`` names the parts to draw anew; the view empties it.
-    ``clock`` gives seconds since 1970."""
+    """The conversations of the user ``me``.
+
+    ``current``: the conversation on the screen, "" for none. ``looking``: the front end has the person's
+    attention. ``reading``: scrolled back. ``focus``: rooms shown besides the current one; None: no focus.
+    ``changed``: the parts to draw again, emptied by the view. ``clock`` gives seconds since 1970.
+    """
 
     def __init__(self, me: str, clock: Callable[[], float] = time.time) -> None:
         self.me = me
-        self._clock = clock
+        self.clock = clock
         self.current = ""
-        self.looking = True  # the window has the person's attention
-        self.reading = False  # scrolled back; the newest is out of sight
-        self.connection: ConnectionState = "connecting"
-        self.trouble: ChatdError | None = None
-        self.welcome: ev.Welcome | None = None
+        self.looking = True
+        self.reading = False
+        self.focus: frozenset[str] | None = None
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
-        self.heard = 0  # the seq of the last event
-        self.changed: set[WindowPart] = {"rooms", "rows", "members", "state"}
-        self.alerts: list[Alert] = []  # what the person is to be told of; the view empties it
-        self.redacted: list[RedactedRange] = []  # what the view may still show elsewhere; it empties this
-        self._count = 0
+        self.changed: set[ModelPart] = {"rooms", "rows", "members", "state"}
+        self._rows_made = 0
 
-    # -- what is asked of it
+    # -- queries
 
     @property
     def here(self) -> Conversation:
@@ -72,107 +51,127 @@ class Conversations:
 
     @property
     def unread(self) -> int:
-        """Messages not looked at, everywhere."""
+        """How many messages are unread, everywhere."""
         return sum(one.unread for one in self.conversations.values())
 
-    @property
-    def pending(self) -> int:
-        """Messages the server has not answered."""
-        return sum(
-            row.kind == "pending" for one in self.conversations.values() for row in one.pending.values()
-        )
+    def pending(self, seconds: float = 0.0) -> list[tuple[str, TimelineRow]]:
+        """Messages without an answer for so many seconds, with their conversation; the oldest first."""
+        latest = self.clock() - seconds
+        found = [
+            (one.name, row)
+            for one in self.conversations.values()
+            for row in one.pending.values()
+            if row.kind == "pending" and row.sent_at <= latest
+        ]
+        return sorted(found, key=lambda pair: pair[1].order[1])
 
     def listed(self) -> list[Conversation]:
-        """Rooms one is in, then direct conversations, each by name."""
+        """Joined rooms, then direct conversations, each by name."""
         names = {name for name in self.conversations if name in self.joined or dm_members(name)}
         names = (names | {self.current}) - {""}
         ordered = sorted(names, key=lambda name: (name[:1] != "#", self.title(name)))
         return [self.conversation(name) for name in ordered]
 
     def title(self, name: str) -> str:
-        """How a conversation is called: "#war", "@bob"."""
+        """How a conversation is shown: "#war", "@bob"."""
         return render.title(name, self.me)
 
     def address(self, name: str) -> str:
-        """Where messages of a conversation are sent to: "#war", "@bob"."""
+        """Where messages of a conversation are sent: "#war", "@bob"."""
         members = dm_members(name)
         if members is None:
             return name
         return "@" + (members[1] if members[0] == self.me else members[0])
 
+    def resolve(self, address: str) -> str:
+        """The name of the conversation at an address: "@alice,bob" for "@bob"."""
+        direct = address.startswith("@") and "," not in address
+        return dm_room(self.me, address[1:]) if direct else address
+
+    def require_current(self) -> str:
+        """The name of the current conversation. Raises E301 outside of any."""
+        if not self.current:
+            raise ChatdError("E301", "you are in no room", "see /rooms, then /join one")
+        return self.current
+
     def conversation(self, name: str) -> Conversation:
-        """A conversation, made if it is not known."""
+        """A conversation, created if it is unknown."""
         known = self.conversations.get(name)
         if known is None:
             if len(self.conversations) >= ROOMS_LIMIT:
-                self._forget_one()
+                self._drop_one()
             known = self.conversations[name] = Conversation(name)
             self.changed.add("rooms")
         return known
 
-    def allows(self, permission: str) -> bool:
-        """Whether the role has a permission, as told at the welcome."""
-        return self.welcome is not None and permission in self.welcome.permissions
+    def is_visible(self, name: str) -> bool:
+        """Whether the person sees what is said in a conversation."""
+        return (name == self.current and self.looking) or (self.focus is not None and name in self.focus)
+
+    def addresses_me(self, event: ev.Message) -> bool:
+        """Whether somebody wrote to this user: a direct message, or one with their name."""
+        direct = dm_members(event.room) is not None
+        return event.user != self.me and (direct or render.mentions(event.body, self.me))
+
+    def user_names(self) -> set[str]:
+        """Users to complete: those of the current conversation, else of all."""
+        here = self.here
+        found = set(here.members) | {row.user for row in here.rows if row.user}
+        return found or {user for one in self.conversations.values() for user in one.members}
+
+    def room_names(self) -> set[str]:
+        """Rooms to complete."""
+        return {name for name in (*self.conversations, *self.joined) if name.startswith("#")}
 
     # -- what the person does
 
     def switch(self, name: str) -> None:
-        """Make a conversation current and read."""
+        """Make a conversation current and mark it as read."""
         if self.current and self.current != name:
             self.here.first_unread = 0
             self.here.trim()
         self.current = name
-        self._read()
+        self._mark_read()
         self.changed |= {"rooms", "rows", "members", "state"}
 
-    def begin_again(self) -> None:
-        """There will be another connection; what was on its way is in the outbox it takes over."""
-        self.connection, self.trouble = "connecting", None
-        self.changed.add("state")
-
     def look(self, looking: bool) -> None:
-        """The window got or lost the person's attention."""
+        """The front end got or lost the person's attention."""
         self.looking = looking
         if looking and self.current:
-            self._read()
+            self._mark_read()
 
     def sending(self, sent: Sent) -> None:
-        """A message is on its way; it stands at the end until the log has it."""
+        """Show a message as pending until it is in the log."""
         if sent.state == "pending":
-            where = self._conversation_to(sent.to)
-            kind = "/me " if sent.kind == "action" else ""
-            where.pending[sent.msg_id] = self._row("pending", kind + visible(sent.body), where, user=self.me)
+            where = self.conversation(self.resolve(sent.to))
+            body = ("/me " if sent.kind == "action" else "") + visible(sent.body)
+            where.pending[sent.msg_id] = TimelineRow(
+                self._order_after(where), "pending", body, user=self.me, sent_at=self.clock()
+            )
             self.changed |= {"rows", "state"}
 
     def note(self, text: str, *, kind: RowKind = "note", where: str | None = None) -> None:
-        """Say something of the client's own at the end of a conversation (None: the current one)."""
+        """Append a sentence of the client's own to a conversation (None: the current one)."""
         conversation = self.conversation(self.current if where is None else where)
-        conversation.add(self._row(kind, visible(text), conversation))
+        conversation.add(TimelineRow(self._order_after(conversation), kind, visible(text)))
         self._trim(conversation)
         self.changed.add("rows")
 
-    # -- within
+    # -- internals
 
-    def _row(self, kind: RowKind, body: str, where: Conversation, user: str = "") -> TimelineRow:
-        self._count += 1
-        return TimelineRow((where.newest, self._count), kind, body, user=user)
-
-    def _conversation_to(self, to: str) -> Conversation:
-        direct = to.startswith("@") and "," not in to
-        return self.conversation(dm_room(self.me, to[1:]) if direct else to)
+    def _order_after(self, where: Conversation) -> tuple[int, int]:
+        self._rows_made += 1
+        return where.newest, self._rows_made
 
     def _trim(self, where: Conversation) -> None:
         where.trim(READING_LIMIT if where.name == self.current and self.reading else ROWS_LIMIT)
 
-    def _read(self) -> None:
-        here = self.here
-        if here.unread:
-            here.unread = here.mentions = 0
+    def _mark_read(self) -> None:
+        if self.here.unread:
+            self.here.unread = self.here.mentions = 0
             self.changed |= {"rooms", "state"}
 
-    def _forget_one(self) -> None:
-        for name, one in self.conversations.items():
-            if name != self.current and not (one.unread or one.pending or one.draft):
-                del self.conversations[name]
-                return
-        del self.conversations[next(name for name in self.conversations if name != self.current)]
+    def _drop_one(self) -> None:
+        others = [one for name, one in self.conversations.items() if name != self.current]
+        idle = (one for one in others if not (one.unread or one.pending or one.draft))
+        del self.conversations[next(idle, others[0]).name]

@@ -1,4 +1,4 @@
-"""Who is in a room: the answer to `who`, and the events that change it, whichever of them comes first."""
+"""Who is in a room: the reply to `who`, and the events that change it, in whichever order they arrive."""
 
 from __future__ import annotations
 
@@ -8,54 +8,53 @@ from itertools import islice
 from typing import Any
 
 from chatctl.model import render
-from chatctl.model.conversation import Conversation, RoomMember, Stir
+from chatctl.model.conversation import Conversation, MemberEvent, RoomMember
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 
-# A bound on what a server can make this client keep, as those of a book and of a conversation are.
+# Bounds what a server can make this client keep.
 MEMBERS_LIMIT = 5_000
 
 
-def asked(where: Conversation) -> deque[Stir]:
-    """A request for the members begins; what is returned belongs to its answer."""
-    where.stirred = deque(maxlen=MEMBERS_LIMIT)
-    return where.stirred
+def begin_request(where: Conversation) -> deque[MemberEvent]:
+    """Start to collect membership events; pass the result to `apply_reply`."""
+    where.member_events = deque(maxlen=MEMBERS_LIMIT)
+    return where.member_events
 
 
-def answered(where: Conversation, entries: Iterable[JsonObject], since: deque[Stir] | None) -> bool:
-    """Take over the answer; False for that of a request after which another one was made.
+def apply_reply(where: Conversation, entries: Iterable[JsonObject], since: deque[MemberEvent] | None) -> bool:
+    """Replace the members by a reply; False when a later request was made meanwhile.
 
-    It comes in pages, and what happened since the first of them was asked for is told by events that
-    have been taken already: they are taken once more. The last one of each member is what holds.
+    The reply's pages may be older than events received since the request, so these are applied again.
     """
-    if since is not where.stirred:
+    if since is not where.member_events:
         return False
     keys = ("user", "role", "state", "text")
-    found = [RoomMember(*(_shown(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
-    where.members = {one.user: one for one in found if one.user}
-    where.stirred = None
+    found = [RoomMember(*(_text(entry, key) for key in keys)) for entry in islice(entries, MEMBERS_LIMIT)]
+    where.members = {member.user: member for member in found if member.user}
+    where.member_events = None
     for event in since or ():
-        told(where, event)
+        apply_event(where, event)
     return True
 
 
-def told(where: Conversation, event: Stir, elsewhere: RoomMember | None = None) -> None:
-    """An event tells of a member. ``elsewhere``: what is known of the user from another room."""
-    known, user = where.members, render.name(event.user)
-    if where.stirred is not None:
-        where.stirred.append(event)
+def apply_event(where: Conversation, event: MemberEvent, elsewhere: RoomMember | None = None) -> None:
+    """Update one member. ``elsewhere``: what another room knows of the user."""
+    members, user = where.members, render.name(event.user)
+    if where.member_events is not None:
+        where.member_events.append(event)
     if isinstance(event, ev.Parted):
-        known.pop(user, None)
+        members.pop(user, None)
     elif isinstance(event, ev.Presence):
-        if user in known:
-            known[user] = RoomMember(user, known[user].role, event.state, render.one_line(event.text))
-    elif user and (user in known or len(known) < MEMBERS_LIMIT):
-        # Who joins is here, but may be away; the event does not say so.
-        before = known.get(user) or elsewhere
-        here = ("away", before.text) if before is not None and before.state == "away" else ("online", "")
-        known[user] = RoomMember(user, render.name(event.role), *here)
+        if user in members:
+            members[user] = RoomMember(user, members[user].role, event.state, render.one_line(event.text))
+    elif user and (user in members or len(members) < MEMBERS_LIMIT):
+        # A join does not say whether the user is online or away.
+        known = members.get(user) or elsewhere
+        state = ("away", known.text) if known is not None and known.state == "away" else ("online", "")
+        members[user] = RoomMember(user, render.name(event.role), *state)
 
 
-def _shown(entry: JsonObject, key: str) -> str:
+def _text(entry: JsonObject, key: str) -> str:
     value: Any = entry.get(key)
     return render.one_line(value) if isinstance(value, str) else ""

@@ -87,9 +87,9 @@ def happening(event: AnyEvent) -> str | None:
                 return f"{name(event.by)} removed the topic of {name(event.room)}"
             return f"{name(event.by)} set the topic of {name(event.room)}: {one_line(event.topic)}"
         case ev.Redacted():
-            return f"{name(event.by)} erased message {event.target}{_because(event.reason)}"
+            return f"{name(event.by)} deleted message {event.target}{_because(event.reason)}"
         case ev.Expired():
-            return f"{event.count} messages of {name(event.room)} have passed their time and were erased"
+            return f"{event.count} messages of {name(event.room)} reached their age limit and were deleted"
         case ev.Held():
             held = "are held" if event.on else "are no longer held"
             return f"the messages of {name(event.room)} {held}, says {name(event.by)}{_because(event.reason)}"

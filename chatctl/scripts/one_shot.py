@@ -10,17 +10,17 @@ from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
 from chatctl.client import Client, Sent
 from chatctl.connecting import App, connecting, room_name
+from chatctl.model import paging
 from chatctl.model.render import render_plain
 from chatd.console import output
 from chatd.errors import ChatdError
-from chatd.proto.events import Logged, Presence, parse_from_server
-from chatd.proto.frames import STRING_LIMIT, JsonObject
+from chatd.proto.events import Logged, Presence
+from chatd.proto.frames import STRING_LIMIT
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import dm_room
 
@@ -64,49 +64,6 @@ def enter(client: Client, room: str) -> str:
     if welcome is None or room not in welcome.rooms:
         client.request("join", room=room)
     return room
-
-
-def past(client: Client, room: str, **page: Any) -> JsonObject:
-    """A page of history; an empty one where two users have not written to each other yet."""
-    try:
-        return client.request("history", room=room, **page)
-    except ChatdError as error:
-        if error.code != "E404" or not room.startswith("@"):
-            raise
-        for user in room[1:].split(","):
-            client.request("whois", user=user)  # raises where there is no such user
-        return {"events": [], "more": False}
-
-
-def pages(
-    client: Client,
-    room: str,
-    *,
-    count: int = sys.maxsize,
-    before: int | None = None,
-    after: int | None = None,
-) -> list[JsonObject]:
-    """``count`` events of history, or all there are: a reply holds 64 KiB, however many were asked for."""
-    found: list[JsonObject] = []
-    while len(found) < count:
-        page = past(client, room, limit=min(PAGE_LIMIT, count - len(found)), before=before, after=after)
-        events: list[JsonObject] = page["events"]
-        if not events:
-            break
-        if after is None:
-            found[:0], before = events, events[0]["seq"]
-        else:
-            found += events
-            after = events[-1]["seq"]
-        if not page["more"]:
-            break
-    return found
-
-
-def typed(events: list[JsonObject]) -> list[Logged]:
-    """The events in a result, without those of a kind this client does not know."""
-    parsed = (parse_from_server(event) for event in events)
-    return [event for event in parsed if isinstance(event, Logged)]
 
 
 def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = None) -> None:
@@ -211,8 +168,8 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
     """Print the last events of ROOM, oldest first; with --json one JSON object a line."""
     with app.client() as client:
         name = enter(client, room)
-        events = pages(client, name, count=count, before=before, after=after)
-    for event in typed(events):
+        page = paging.history(client.request, name, count=count, before=before, after=after)
+    for event in page.events:
         show_event(event, as_json=app.as_json, room=name)
 
 
@@ -234,7 +191,7 @@ def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> 
     from:NAME, in:#room and since:2h among the words narrow the search, or stand alone.
     """
     result = app.ask("search", query=" ".join(query), limit=count, before=before)
-    for event in typed(result["events"]):
+    for event in paging.typed(result["events"]):
         show_event(event, as_json=app.as_json)
     if result["more"]:
         output.note("there are more; narrow the search, or go on with --before and the last sequence number")

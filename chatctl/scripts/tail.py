@@ -8,8 +8,9 @@ import click
 
 from chatctl.client import CaughtUp, Client, Disconnected, Restored
 from chatctl.connecting import App, connecting, room_name
+from chatctl.model import paging
 from chatctl.model.render import happening
-from chatctl.scripts.one_shot import enter, pages, past, show_event, typed
+from chatctl.scripts.one_shot import enter, show_event
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -45,9 +46,10 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
         follower = _Follower(name, app.as_json, everything)
-        begin = (
-            _last(client, name, count, follower) if since is None else typed(pages(client, name, after=since))
-        )
+        if since is None:
+            begin = _last(client, name, count, follower)
+        else:
+            begin = paging.history(client.request, name, after=since).events
         for event in begin:
             follower.show(event)
         # Where nothing is said for a while, a program that hangs would look the same.
@@ -113,7 +115,7 @@ def _still_in(client: Client, room: str) -> None:
     if not room.startswith("#"):
         return
     try:
-        past(client, room, limit=1)
+        paging.history_page(client.request, room, limit=1)
     except ChatdError as error:
         if error.code in ("E301", "E404"):
             raise ChatdError("E301", f"{client.identity.user} is not in {room} any more") from None
@@ -127,8 +129,8 @@ def _last(client: Client, room: str, count: int, follower: _Follower) -> list[ev
     found: list[ev.Logged] = []
     before: int | None = None
     for _ in range(_PAGES if count else 0):
-        page = past(client, room, before=before, limit=max(count, _PAGE_AT_LEAST))
-        events = typed(page["events"])
+        page = paging.history_page(client.request, room, before=before, limit=max(count, _PAGE_AT_LEAST))
+        events = paging.typed(page["events"])
         found[:0] = filter(follower.shows, events)
         if len(found) >= count or not page["more"] or not events:
             break

@@ -1,30 +1,29 @@
-"""The line client: `run` puts the conversation, the commands and the screen together."""
+"""The line client: `run` connects the library, the model and the screen."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sys
 import threading
 from datetime import UTC, datetime
 
 from chatctl.client import AnyEvent, Client, state_folder
-from chatctl.model.grammar import CommandCall, Mistake, Say, parse
-from chatctl.model.render import Line, name, snippet, title
-from chatctl.terminal.actions import SWITCHING, carry_out
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.commands import parse
+from chatctl.model.grammar import CommandCall, Mistake, Say
+from chatctl.model.render import Line, name, snippet
 from chatctl.terminal.cell_text import separate
-from chatctl.terminal.line_rooms import Rooms
+from chatctl.terminal.line_surface import LineSurface
 from chatctl.terminal.screen import Screen
 from chatctl.terminal.tab_completion import LineCompleter
-from chatctl.terminal.talk import Talk
 from chatctl.terminal.themes import DEFAULT_THEME
 from chatctl.terminal.wrapping import columns
 from chatd.console import output
 
-# Events handed to the screen and not yet shown; above it the library waits.
-AHEAD_LIMIT = 256
-# How long quitting waits for messages without an answer; what remains is sent by the next run.
+# Events passed to the loop and not printed yet; beyond that the library's thread waits.
+QUEUE_LIMIT = 256
+# Quitting waits this long for messages without an answer; the next run sends the others.
 DRAIN_SECONDS = 3.0
 # Pending messages shown above the prompt.
 PENDING_LINES = 3
@@ -33,48 +32,45 @@ CONNECTED = "· connected "
 
 
 def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
-    """Chat on this terminal, beginning in ``room``; the exit code. ``theme`` is a name of `THEMES`.
+    """Chat on this terminal, beginning in ``room``, and close the client; return the exit code.
 
-    A terminal that cannot place its cursor gets plain mode. Closes the client.
+    ``theme`` is a name of `THEMES`.
     """
-    if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
-        from chatctl.scripts import pipe
-
-        return pipe.run(client, room, sys.stdin, sys.stdout)
     client.start()
     chat = LineClient(client, room, theme)
     asyncio.run(chat.run())
-    if client.unsent and chat.talk.error is None:
+    error = chat.surface.error
+    if client.unsent and error is None:
         client.close(drain=DRAIN_SECONDS)
     if left := client.unsent:
-        output.note(f"{left} not sent yet; chat sends them when it runs the next time")
+        output.note(f"{left} not sent yet; the next run of chat sends them")
     client.close()
-    if chat.talk.error is not None:
-        output.show_error(chat.talk.error)
-        return output.exit_code(chat.talk.error)
-    return output.OK
+    if error is None:
+        return output.OK
+    output.show_error(error)
+    return output.exit_code(error)
 
 
 class LineClient:
-    """One run. The library's events come from a thread of their own; all else is on the event loop."""
+    """One run. The library's events come from their own thread; everything else is on the event loop."""
 
     def __init__(self, client: Client, room: str, theme: str) -> None:
         self._client = client
-        rooms = Rooms(client.identity.user)
+        self._model = ChatModel(client.identity.user)
         self._screen = Screen(
             prompt=self._prompt,
             status=self._status,
             on_line=self._on_line,
-            completer=LineCompleter(rooms, lambda: client.welcome.permissions if client.welcome else ()),
+            completer=LineCompleter(self._model),
             history=state_folder(client.identity, os.environ) / "typed",
             theme=theme,
         )
-        self.talk = Talk(client, room, self._screen, rooms)
+        self.surface = LineSurface(client, room, self._screen, self._model)
         self._lines: asyncio.Queue[Say | CommandCall] = asyncio.Queue()
-        self._ahead = threading.Semaphore(AHEAD_LIMIT)
+        self._queue_space = threading.Semaphore(QUEUE_LIMIT)
 
     async def run(self) -> None:
-        """Until the user or the server ends it."""
+        """Run until the user or the server ends it."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._screen.close)
         loop.add_signal_handler(signal.SIGHUP, self._screen.hang_up)
@@ -84,78 +80,79 @@ class LineClient:
             await self._screen.run()
         finally:
             work.cancel()
-            self.talk.stop()
+            self.surface.stop()
             self._screen.finish()
 
     def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             for event in self._client.events():
-                self._ahead.acquire()
+                self._queue_space.acquire()
                 loop.call_soon_threadsafe(self._take, event)
             loop.call_soon_threadsafe(self._ended)
         except RuntimeError:
             pass  # the loop was closed: the run is over
 
     def _ended(self) -> None:
-        self.talk.error = self.talk.error or self._client.error
+        self.surface.error = self.surface.error or self._client.error
         self._screen.close()
 
     def _take(self, event: AnyEvent) -> None:
-        self._ahead.release()
-        self.talk.take(event)
+        self._queue_space.release()
+        self.surface.take(event)
 
     # -- what is typed
 
     def _on_line(self, text: str, pasted: bool) -> None:
         meant = Say(text) if pasted else parse(text)
         if isinstance(meant, Mistake):
-            self.talk.mistaken(meant.sentence)
+            self.surface.transcript.mistake(meant.sentence)
         else:
             self._lines.put_nowait(meant)
 
     async def _work(self) -> None:
-        """Lines in the order they were typed; only what changes the room is waited for."""
+        """Carry out lines in order; later lines wait only for commands that switch rooms."""
         while True:
             meant = await self._lines.get()
             if isinstance(meant, Say):
-                await self.talk.guarded(self._say(meant.text))
-            elif meant.command.name in SWITCHING:
-                await self.talk.guarded(carry_out(self.talk, meant))
+                await self.surface.guarded(self._say(meant.text))
+            elif meant.command.switches:
+                await self.surface.guarded(meant.carry_out(self.surface))
             else:
-                self.talk.start(carry_out(self.talk, meant))
+                self.surface.start(meant.carry_out(self.surface))
 
     async def _say(self, text: str) -> None:
-        self.talk.say(text.strip("\n"))
+        self.surface.say(text.strip("\n"))
 
     # -- what is drawn
 
     def _prompt(self, pasting: bool) -> Line:
         line: Line = []
-        pending = self.talk.pending()
-        for sent in pending[:PENDING_LINES]:
-            body = separate(snippet(sent.body))
-            line.append(("class:pending", f"... {title(sent.to, self.talk.rooms.me)} {body}\n"))
+        pending = self.surface.pending()
+        for room, row in pending[:PENDING_LINES]:
+            text = f"... {self._model.title(room)} {separate(snippet(row.body))}\n"
+            line.append(("class:pending", text))
         if len(pending) > PENDING_LINES:
             line.append(("class:pending", f"... and {len(pending) - PENDING_LINES} more\n"))
-        room = title(self.talk.rooms.current, self.talk.rooms.me)
-        how = " (Ctrl-D sends, Ctrl-C drops)" if pasting else ""
-        return [*line, ("class:prompt", f"{room}{how}> ")]
+        keys = " (Ctrl-D sends, Ctrl-C drops)" if pasting else ""
+        return [*line, ("class:prompt", f"{self._model.title(self._model.current)}{keys}> ")]
 
     def _status(self) -> Line:
-        welcome, me = self._client.welcome, self.talk.rooms.me
-        where = ("class:status", f" {title(self.talk.rooms.current, me) or 'no room'} ")
+        model, welcome = self._model, self._client.welcome
+        where = ("class:status", f" {model.title(model.current) or 'no room'} ")
         connection = ("class:status" if self._client.connected else "class:alert", self._connection())
-        who = ("class:status", f"· {me} ({name(welcome.role)}) " if welcome else f"· {me} ")
+        who = ("class:status", f"· {model.me} ({name(welcome.role)}) " if welcome else f"· {model.me} ")
         parts: Line = [where, connection, who]
         if welcome is not None and not welcome.envelope:
             parts.append(("class:alert", " NO ENVELOPE "))
         if (days := self._days_left()) < EXPIRY_DAYS:
             parts.append(("class:alert", f" certificate ends in {max(days, 0)} days "))
-        if self.talk.rooms.focus is not None:
+        if model.focus is not None:
             parts.append(("class:status", "· focus "))
-        for room, count, called in self.talk.rooms.unread():
-            parts.append(("class:alert" if called else "class:status", f"· {title(room, me)} {count} "))
-        # On a narrow terminal what is as usual gives way to what is not.
+        for one in sorted(model.conversations.values(), key=lambda one: one.name):
+            if one.unread:
+                style = "class:alert" if one.mentions else "class:status"
+                parts.append((style, f"· {model.title(one.name)} {one.unread} "))
+        # A narrow terminal shows what is unusual first.
         usual = [who, connection] if connection[1] == CONNECTED else [who]
         for part in usual:
             if sum(columns(text) for _, text in parts) > self._screen.columns:
@@ -165,7 +162,7 @@ class LineClient:
     def _connection(self) -> str:
         unsent = f" ({self._client.unsent} unsent)" if self._client.unsent else ""
         if self._client.connected:
-            return f"· connected{unsent} " if self.talk.pending() else CONNECTED
+            return f"· connected{unsent} " if self.surface.pending() else CONNECTED
         return f"· {'reconnecting' if self._client.welcome else 'connecting'}{unsent} "
 
     def _days_left(self) -> int:

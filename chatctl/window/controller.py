@@ -1,156 +1,207 @@
-"""What the person wants and what the server says, carried out on the model. No Tk: any loop may poll it."""
+"""Carries out what the person wants and what the server says on the model. No Tk: any loop may poll it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from chatctl.client import AnyEvent, CaughtUp, Client, Connected
-from chatctl.model import render
+from chatctl.model import paging, render
 from chatctl.model.chat_model import ChatModel
+from chatctl.model.commands import parse
 from chatctl.model.conversation import READING_LIMIT
-from chatctl.window.network import Failed, NetworkThread
+from chatctl.model.grammar import Mistake, Say
+from chatctl.window.network import Failed, NetworkThread, PendingReply
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import dm_room
 
 PAGE = 60
 SEARCH_PAGE = 50
 
 
 class WindowView(Protocol):
-    """What is asked of the window."""
+    """What the controller needs of the window."""
 
     def search(self, query: str) -> None: ...
     def quit(self) -> None: ...
 
 
 class Controller:
-    """One run of the desktop client. Everything is called, and calls back, on the loop's thread."""
+    """One run of the window, and the `Surface` of its commands. Everything runs on the loop's thread.
+
+    ``sought``: room and seq of a message to scroll to; the view clears it.
+    """
+
+    help_hints: tuple[str, ...] = ("F1 lists the keys",)
 
     def __init__(self, connect: Callable[[], Client], room: str) -> None:
         client = connect()
         self._connect = connect
         self.model = ChatModel(client.identity.user)
-        self.network = NetworkThread(client, self._take, self.fail)
+        self.network = NetworkThread(client, self._take)
         self.view: WindowView | None = None
-        self._wanted = room
-        self._older = False  # a page of history is on its way
-        self.sought: tuple[str, int] | None = None  # room and seq of a message to be shown
+        self.sought: tuple[str, int] | None = None
+        self._first_room = room
+        self._fetching_older = False
 
     def start(self) -> None:
         """Show the first room and connect."""
-        self.model.switch(self.named(self._wanted))
+        self.model.switch(self.model.resolve(self._first_room))
         self.network.start()
 
     def connect_again(self) -> None:
-        """Begin anew after the connection ended for good: the ban is over, the certificate is a new one."""
+        """Start over after the connection ended for good: the ban may be over, the certificate renewed."""
         if self.model.connection != "ended":
             return
-        # It has nothing left to wait for. Its outbox is closed before another client opens it.
+        # Closes its outbox, which the next client opens.
         self.network.close()
         try:
             client = self._connect()
         except ChatdError as error:
             self.fail(error)
             return
-        self.network = NetworkThread(client, self._take, self.fail)
+        self.network = NetworkThread(client, self._take)
         self.model.begin_again()
         self.network.start()
 
-    def named(self, name: str) -> str:
-        """The conversation meant by "#war" or "@bob"."""
-        if name.startswith("@") and "," not in name:
-            return dm_room(self.model.me, name[1:])
-        return name
+    def submit(self, text: str) -> None:
+        """Carry out what was typed, a message or a command; show a refusal in the conversation."""
+        meant = parse(text.strip("\n"))
+        if isinstance(meant, Mistake):
+            self.model.note(meant.sentence, kind="error")
+        elif not isinstance(meant, Say):
+            self.spawn(meant.carry_out(self))
+        elif meant.text.strip():
+            self.say(meant.text)
 
-    # -- sent
+    def spawn(self, work: Coroutine[PendingReply, Any, None], failed: Failed | None = None) -> None:
+        """Run a coroutine that waits for replies; ``failed`` (None: `fail`) gets its refusal."""
+        self._resume(work, partial(work.send, None), failed or self.fail)
+
+    def _resume(
+        self, work: Coroutine[PendingReply, Any, None], step: Callable[[], PendingReply], failed: Failed
+    ) -> None:
+        try:
+            pending = step()
+        except StopIteration:
+            return
+        except ChatdError as error:
+            failed(error)
+            return
+        self.network.submit(
+            pending,
+            lambda reply: self._resume(work, partial(work.send, reply), failed),
+            lambda error: self._resume(work, partial(work.throw, error), failed),
+        )
+
+    # -- for the commands
+
+    async def ask(self, kind: str, **fields: Any) -> JsonObject:
+        result: JsonObject = await PendingReply(kind, fields, lambda request: request(kind, **fields))
+        return result
+
+    async def ask_all(self, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
+        entries: list[JsonObject] = await PendingReply(
+            kind, fields, lambda request: paging.list_all(request, kind, key, by, **fields)
+        )
+        return entries
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
-        """Send to a room or user (none: the current conversation)."""
         here = self.model.here
 
         def failed(error: ChatdError) -> None:
             self.fail(error)
             here.draft = here.draft or text
 
-        target = to or self.model.address(here.name)
+        target = to or self.model.address(self.model.require_current())
         self.network.send(self.model.sending, failed, target, text, kind=kind, reply_to=reply_to)
 
+    def show(self, lines: list[render.Line]) -> None:
+        self.model.note(render.plain(lines), kind="listing")
+
+    def note(self, text: str) -> None:
+        self.model.note(text)
+
     def fail(self, error: ChatdError) -> None:
-        """Tell of a refusal, with what to do."""
+        """Show a refusal, and what to do."""
         self.model.note(f"{error.reason}; {error.fix} ({error.code})", kind="error")
+
+    async def enter(self, address: str) -> None:
+        room = self.model.resolve(address)
+        if room in self.model.joined or (room.startswith("@") and room in self.model.conversations):
+            self.switch(room)
+        elif room.startswith("@"):
+            await self.ask("whois", user=address[1:])  # raises for an unknown user
+            self.switch(room)
+        else:
+            await self._join("join", room=room)
+
+    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
+        await self._join("create", room=room, topic=topic, guests=guests)
+
+    async def show_older(self, count: int) -> tuple[int, bool]:
+        here = self.model.here
+        if not here.has_older or len(here.rows) >= READING_LIMIT:
+            return 0, here.has_older
+        events = await self._fetch(here.name, count, here.oldest if here.loaded else None)
+        if events:
+            self.sought = (here.name, events[0].seq)
+        return len(events), here.has_older
+
+    async def search(self, query: str) -> None:
+        if self.view is not None:
+            self.view.search(query)
+
+    def focus(self, rooms: frozenset[str] | None) -> None:
+        self.note("the window always shows one room at a time")
+
+    def paste(self) -> None:
+        self.note("paste into the input; Shift+Enter begins a new line")
+
+    def quit(self) -> None:
+        if self.view is not None:
+            self.view.quit()
 
     # -- rooms
 
     def switch(self, name: str) -> None:
-        """Look at a conversation."""
+        """Make a conversation current."""
         self.model.switch(name)
         self._load()
 
     def step(self, by: int, *, unread: bool = False) -> None:
-        """The next or previous conversation in the list, or the next one with something unread."""
+        """Switch to the next or previous conversation in the list, or to the next unread one."""
         names = [one.name for one in self.model.listed()]
-        if self.model.current in names and names:
+        if self.model.current in names:
             at = names.index(self.model.current)
-            turned = names[at:] + names[:at]
-            found = [n for n in turned[1:] if not unread or self.model.conversation(n).unread]
+            others = names[at + 1 :] + names[:at]
+            found = [name for name in others if not unread or self.model.conversation(name).unread]
             if found:
                 self.switch(found[0] if by > 0 else found[-1])
 
-    def enter(self, name: str, failed: Failed | None = None) -> None:
-        """Look at a room or user, after joining it where that is needed."""
-        if name.startswith("@"):
-            self._enter_direct(name, failed)
-        elif name in self.model.joined:
-            self.switch(name)
-        else:
-            self.network.ask("join", self._entering(), failed, room=name)
-
-    def create(
-        self, name: str, topic: str = "", *, guests: bool = False, failed: Failed | None = None
-    ) -> None:
-        """Make a room and look at it."""
-        self.network.ask("create", self._entering(), failed, room=name, topic=topic, guests=guests)
-
-    def part(self, name: str) -> None:
-        """Leave a room; the event that follows moves on to another one."""
-        self.network.ask("part", lambda _: None, room=name)
-
-    def _enter_direct(self, name: str, failed: Failed | None) -> None:
-        room = self.named(name)
-        if room in self.model.conversations:
+    async def _join(self, kind: str, **fields: Any) -> None:
+        since = self.model.heard
+        result = await self.ask(kind, **fields)
+        room = str(result.get("room", ""))
+        if self.model.entered(room, since):
+            self.model.set_rooms([result], since)
             self.switch(room)
         else:
-            # Nobody is switched to a user that is not there.
-            self.network.ask("whois", lambda _: self.switch(room), failed, user=name.removeprefix("@"))
-
-    def _entering(self) -> Callable[[JsonObject], None]:
-        since = self.model.heard
-
-        def entered(result: JsonObject) -> None:
-            room = str(result.get("room", ""))
-            if self.model.entered(room, since):
-                self.model.set_rooms([result], since)
-                self.switch(room)
-            else:
-                self.model.note(f"you are not in {room} any more", kind="error")
-
-        return entered
+            self.model.note(f"you are not in {room} any more", kind="error")
 
     # -- history and search
 
     def older(self) -> None:
-        """Fetch the page before the first row, unless there is none or it is on its way."""
+        """Fetch the page before the first row, unless there is none or it is being fetched."""
         here = self.model.here
-        if self._older or not here.more or not here.loaded or self.model.connection != "connected":
+        if self._fetching_older or not here.has_older or not here.loaded:
             return
-        if len(here.rows) >= READING_LIMIT:
-            return  # the timeline's beginning says how to get further
-        self._older = True
-        self._history(here.name, here.oldest)
+        if self.model.connection == "connected" and len(here.rows) < READING_LIMIT:
+            self._fetching_older = True
+            self.spawn(self._fetch_older(here.name, here.oldest))
 
     def find(
         self,
@@ -159,88 +210,82 @@ class Controller:
         failed: Failed,
         before: int | None = None,
     ) -> None:
-        """Search all conversations, newest first; ``done`` gets the messages and whether there are more."""
+        """Search all conversations; ``done`` gets the messages, newest first, and whether there are more."""
 
-        def found(result: JsonObject) -> None:
-            events = [event for event in typed(result) if isinstance(event, ev.Message)]
-            done(sorted(events, key=lambda one: -one.seq), result.get("more") is True)
+        async def search() -> None:
+            result = await self.ask("search", query=query, limit=SEARCH_PAGE, before=before)
+            found = [event for event in paging.typed(result.get("events")) if isinstance(event, ev.Message)]
+            done(sorted(found, key=lambda one: -one.seq), result.get("more") is True)
 
-        self.network.ask("search", found, failed, query=query, limit=SEARCH_PAGE, before=before)
+        self.spawn(search(), failed)
 
     def seek(self, event: ev.Message) -> None:
-        """Look at a message that was found; the view shows it as soon as it is there."""
+        """Switch to a found message; the view scrolls to it once it is fetched."""
         self.sought = (event.room, event.seq)
         self.switch(event.room)
-        self._seek_on()
+        self._seek_further()
 
-    def _seek_on(self) -> None:
+    def _seek_further(self) -> None:
         here = self.model.here
         if self.sought is None or self.sought[0] != here.name:
             return
-        if here.more and (here.oldest or 0) > self.sought[1] and len(here.rows) < READING_LIMIT:
+        if here.has_older and (here.oldest or 0) > self.sought[1] and len(here.rows) < READING_LIMIT:
             self.older()
 
-    def _history(self, name: str, before: int | None) -> None:
-        def done(result: JsonObject) -> None:
-            self._older = False
-            self.model.add_history(name, typed(result), more=result.get("more") is True, before=before)
-            self._seek_on()
+    async def _fetch_older(self, name: str, before: int | None) -> None:
+        try:
+            await self._fetch(name, PAGE, before)
+        finally:
+            self._fetching_older = False
+        self._seek_further()
 
-        def failed(error: ChatdError) -> None:
-            self._older = False
-            self.fail(error)
-
-        self.network.ask("history", done, failed, room=name, limit=PAGE, before=before)
+    async def _fetch(self, name: str, count: int, before: int | None = None) -> list[ev.Logged]:
+        page: paging.History = await PendingReply(
+            "history",
+            {"room": name, "before": before},
+            lambda request: paging.history(request, name, count=count, before=before),
+        )
+        return self.model.add_history(name, page.events, more=page.more, before=before)
 
     def _load(self) -> None:
-        """Fetch what the current conversation has to show; later again if there is no connection now."""
+        """Fetch what the current conversation lacks; without a connection `_live` does it later."""
         here = self.model.here
-        if self.model.connection != "connected" or not here.name:
-            return
         known = here.name in self.model.joined or here.name.startswith("@")
-        if known and not here.loaded:
-            # A direct conversation that was never opened has no history yet, which is no failure to tell.
-            self._history(here.name, None) if here.name.startswith("#") else self._direct_history(here.name)
-        if known and here.name.startswith("#") and self.model.allows("presence.read"):
-            since = self.model.ask_members(here.name)
+        if self.model.connection != "connected" or not known:
+            return
+        if not here.loaded:
+            self.spawn(self._load_history(here.name))
+        if here.name.startswith("#") and "presence.read" in self.model.permissions:
+            self.spawn(self._load_members(here.name))
 
-            def members(found: list[JsonObject]) -> None:
-                self.model.set_members(here.name, found, since)
+    async def _load_history(self, name: str) -> None:
+        await self._fetch(name, PAGE)
+        self._seek_further()
 
-            self.network.ask_all("who", "members", "user", members, room=here.name)
+    async def _load_members(self, name: str) -> None:
+        since = self.model.request_members(name)
+        self.model.set_members(name, await self.ask_all("who", "members", "user", room=name), since)
 
-    def _direct_history(self, name: str) -> None:
-        def done(result: JsonObject) -> None:
-            self.model.add_history(name, typed(result), more=result.get("more") is True)
-            self._seek_on()
-
-        def failed(error: ChatdError) -> None:
-            if error.code in ("E301", "E404"):
-                self.model.add_history(name, [], more=False)
-            else:
-                self.fail(error)
-
-        self.network.ask("history", done, failed, room=name, limit=PAGE)
-
-    # -- heard
+    # -- events
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Connected):
-            with self._staying():
+            with self._moving_on():
                 self.model.take(event)
             return
         self.model.take(event)
-        mine = isinstance(event, ev.Joined | ev.Parted) and event.user == self.model.me
+        about_here = getattr(event, "room", None) == self.model.current
+        own = getattr(event, "user", None) == self.model.me
         if isinstance(event, CaughtUp):
             self._live()
-        elif isinstance(event, ev.Joined) and mine and event.room == self.model.current:
+        elif isinstance(event, ev.Joined) and own and about_here:
             self._load()
-        elif isinstance(event, ev.Parted) and mine and event.room == self.model.current:
-            self._move_on(event.room, _why_out(event))
+        elif isinstance(event, ev.Parted) and own and about_here:
+            self._move_on(event.room, _why_removed(event))
 
     @contextmanager
-    def _staying(self) -> Iterator[None]:
-        """What is done may tell that one is not in the current room any more, without an event."""
+    def _moving_on(self) -> Iterator[None]:
+        """Move on to another room if the body removes this user from the current one."""
         current = self.model.current
         was_in = current in self.model.joined
         yield
@@ -248,38 +293,32 @@ class Controller:
             self._move_on(current, f"you are not in {current} any more")
 
     def _live(self) -> None:
-        """A session begins: what may have changed while there was none is asked for again."""
-        since = self.model.heard
-
-        def told(found: list[JsonObject]) -> None:
-            with self._staying():
-                self.model.set_rooms(found, since)
-
-        self.network.ask_all("rooms", "rooms", "room", told)
+        """Request again what may have changed while there was no session."""
+        self.spawn(self._load_rooms())
         here = self.model.here
-        # Not into a room that one was put out of.
+        # Never back into a room that this user was removed from.
         if here.name.startswith("#") and here.name not in self.model.joined and not here.left:
-            self.enter(here.name)
+            self.spawn(self.enter(here.name))
         else:
             self._load()
 
-    def _move_on(self, gone: str, why: str) -> None:
-        left = next((one.name for one in self.model.listed() if one.name != gone), "")
-        if left:
-            self.switch(left)
+    async def _load_rooms(self) -> None:
+        since = self.model.heard
+        found = await self.ask_all("rooms", "rooms", "room")
+        with self._moving_on():
+            self.model.set_rooms(found, since)
+
+    def _move_on(self, left: str, why: str) -> None:
+        other = next((one.name for one in self.model.listed() if one.name != left), "")
+        if other:
+            self.switch(other)
         if why:
             self.model.note(why, kind="error")
 
 
-def _why_out(event: ev.Parted) -> str:
-    """What is told to who did not leave by themselves."""
+def _why_removed(event: ev.Parted) -> str:
+    """Who removed this user from a room, and why; "" for one who left."""
     if event.by == event.user:
         return ""
     why = f": {render.one_line(event.reason)}" if event.reason else ""
     return f"you were put out of {event.room} by {event.by}{why}"
-
-
-def typed(result: JsonObject) -> list[ev.Logged]:
-    """The events in a result, without those of a kind this client does not know."""
-    parsed = (ev.parse_from_server(event) for event in result.get("events") or ())
-    return [event for event in parsed if isinstance(event, ev.Logged)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Concatenate, ParamSpec
 
-from chatctl.model.conversations import RedactedRange
+from chatctl.model.chat_model import RedactedRange
 from chatctl.model.grammar import ROOM, USER
 from chatctl.window.controller import Controller
 from chatctl.window.panels import CLOSED, FormPanel, Panel, Refuse, TablePanel
@@ -48,8 +48,8 @@ class Dialogs:
         control = self._control
         self._open(SearchPanel, control.find, control.model.title, control.seek, query)
 
-    def redact(self, redacted: list[RedactedRange]) -> None:
-        """Remove redacted messages from an open search panel."""
+    def redact(self, redacted: Iterable[RedactedRange]) -> None:
+        """Remove deleted messages from an open search panel."""
         if isinstance(self.panel, SearchPanel):
             self.panel.redact(redacted)
 
@@ -76,17 +76,23 @@ class Dialogs:
 
     def _go(self, values: dict[str, str], refuse: Refuse) -> None:
         (wanted,) = values.values()
-        name = f"@{USER.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
+        address = f"@{USER.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
         # A change of conversation closes the panel; here there may be none.
-        if self._control.model.current == self._control.named(name):
+        if self._control.model.current == self._control.model.resolve(address):
             self.close()
         else:
-            self._control.enter(name, refuse)
+            self._control.spawn(self._control.enter(address), refuse)
 
     def _create(self, values: dict[str, str], refuse: Refuse) -> None:
         guests = values[GUESTS] == "yes"
-        self._control.create(ROOM.read(values["Name"]), values["Topic"], guests=guests, failed=refuse)
+        room = ROOM.read(values["Name"])
+        self._control.spawn(self._control.create(room, values["Topic"], guests=guests), refuse)
 
     def _set_topic(self, values: dict[str, str], refuse: Refuse) -> None:
         room = self._control.model.current
-        self._control.network.ask("topic", lambda _: self.close(), refuse, room=room, topic=values["Topic"])
+
+        async def set_topic() -> None:
+            await self._control.ask("topic", room=room, topic=values["Topic"])
+            self.close()
+
+        self._control.spawn(set_topic(), refuse)

@@ -89,14 +89,14 @@ class MainMenu:
         model = control.model
 
         def may(permission: str) -> Callable[[], bool]:
-            return lambda: model.allows(permission)
+            return lambda: permission in model.permissions
 
         return (
             MenuItem("Go to room or person\u2026", dialogs.go, "Ctrl+K", ("<Control-k>",)),
             MenuItem("New room\u2026", dialogs.create, "Ctrl+N", ("<Control-n>",), may("room.create")),
             MenuItem("Topic\u2026", dialogs.topic, enabled=may("room.topic")),
             MenuItem("Connect again", actions.connect_again, enabled=lambda: model.connection == "ended"),
-            MenuItem("Leave room", lambda: control.part(model.current), enabled=may("room.join")),
+            MenuItem("Leave room", lambda: control.submit("/part"), enabled=may("room.join")),
             None,
             MenuItem("Search\u2026", dialogs.search, "Ctrl+F", ("<Control-f>",), may("search")),
             MenuItem("Next room", lambda: control.step(1), "Alt+Down", ("<Alt-Down>", "<Control-Next>")),

@@ -1,7 +1,7 @@
-"""Between the client library's threads and the window's: nothing here ever makes the window wait.
+"""Connects the client library's threads with the window's loop, which never waits.
 
-Events and answers become calls in one bounded queue that the window's loop empties. While it is full
-the library is not read on, so that a flood ends up where it belongs: in the server's outbox.
+Events and replies become calls in a bounded queue that the loop empties. While the queue is full the
+library is not read, so that a flood stays where it belongs: in the server's outbox.
 """
 
 from __future__ import annotations
@@ -9,59 +9,63 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from chatctl.client import AnyEvent, Client, Sent
+from chatctl.model.paging import Request
 from chatd.errors import ChatdError
-from chatd.proto.frames import JsonObject
 
-AHEAD_LIMIT = 512
-# Pages of one list; more rooms or members than these hold are not asked for.
-PAGES_LIMIT = 20
+QUEUE_LIMIT = 512
 DRAIN_SECONDS = 2.0
-# Of the loop's time for one turn: keys and drawing wait for no flood.
+# The part of the loop's time that `poll` may take, so that a flood delays neither keys nor drawing.
 POLL_SECONDS = 0.02
-_ASKING_THREADS = 3
+_REQUEST_THREADS = 3
 
 Failed = Callable[[ChatdError], None]
 
 
+@dataclass(frozen=True)
+class PendingReply:
+    """A request to await in a coroutine of `Controller.spawn`; ``work`` sends it, on a thread."""
+
+    kind: str
+    fields: dict[str, Any]
+    work: Callable[[Request], Any]
+
+    def __await__(self) -> Generator[PendingReply, Any, Any]:
+        return (yield self)
+
+
 class NetworkThread:
-    """One client, as seen from one loop: `poll` runs what has arrived, on the caller's thread."""
+    """One client as seen from one loop: `poll` runs what has arrived, on the caller's thread."""
 
     def __init__(
         self,
         client: Client,
         on_event: Callable[[AnyEvent], None],
-        failed: Failed,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.client = client
         self._clock = clock
-        self._client = client
         self._on_event = on_event
-        self._failed = failed
-        self._calls: queue.Queue[Callable[[], None]] = queue.Queue(AHEAD_LIMIT)
+        self._calls: queue.Queue[Callable[[], None]] = queue.Queue(QUEUE_LIMIT)
         self._closing = threading.Event()
-        self._asking = ThreadPoolExecutor(_ASKING_THREADS, thread_name_prefix="window-ask")
-        # One thread, apart from the others: messages keep their order and wait for no request.
-        self._sending = ThreadPoolExecutor(1, thread_name_prefix="window-send")
-        self._pump = threading.Thread(target=self._run, name="window-events", daemon=True)
-
-    @property
-    def client(self) -> Client:
-        """The client library's object."""
-        return self._client
+        self._requests = ThreadPoolExecutor(_REQUEST_THREADS, thread_name_prefix="window-request")
+        # A single thread of their own keeps messages in order, and no request delays them.
+        self._messages = ThreadPoolExecutor(1, thread_name_prefix="window-send")
+        self._events = threading.Thread(target=self._read_events, name="window-events", daemon=True)
 
     def start(self) -> None:
         """Connect, in the background."""
-        self._client.start()
-        self._pump.start()
+        self.client.start()
+        self._events.start()
 
     def poll(self, limit: int = 200, seconds: float = POLL_SECONDS) -> bool:
-        """Run at most ``limit`` of what has arrived, for about ``seconds``; whether anything was."""
+        """Run at most ``limit`` arrived calls, for about ``seconds``; return whether there were any."""
         until = self._clock() + seconds
         for count in range(limit):
             if self._clock() > until:
@@ -73,24 +77,9 @@ class NetworkThread:
             call()
         return True
 
-    def ask(
-        self, kind: str, done: Callable[[JsonObject], None], failed: Failed | None = None, **fields: Any
-    ) -> None:
-        """Send a request; later, in `poll`, ``done`` gets the result or ``failed`` the refusal."""
-        work = partial(self._client.request, kind, **fields)
-        self._submit(self._asking, work, done, failed)
-
-    def ask_all(
-        self,
-        kind: str,
-        key: str,
-        by: str,
-        done: Callable[[list[JsonObject]], None],
-        failed: Failed | None = None,
-        **fields: Any,
-    ) -> None:
-        """The same for a paged list: entries under ``key``, each named by its field ``by``."""
-        self._submit(self._asking, partial(self._pages, kind, key, by, fields), done, failed)
+    def submit(self, pending: PendingReply, done: Callable[[Any], None], failed: Failed) -> None:
+        """Send a request; later `poll` gives its result to ``done`` or its refusal to ``failed``."""
+        self._submit(self._requests, partial(pending.work, self.client.request), done, failed)
 
     def send(
         self,
@@ -103,36 +92,32 @@ class NetworkThread:
         reply_to: int | None = None,
     ) -> None:
         """Send a message; ``done`` gets it once it is in the outbox, ``failed`` why it cannot be there."""
-        work = partial(self._client.send, to, body, kind=kind, reply_to=reply_to)
-        self._submit(self._sending, work, done, failed)
+        work = partial(self.client.send, to, body, kind=kind, reply_to=reply_to)
+        self._submit(self._messages, work, done, failed)
 
     def close(self) -> None:
-        """Give what is unsent a moment, then end every thread. What is left is kept for the next run."""
-        # First, as nobody empties the queue any more: a thread that hands over must not wait for it.
+        """Give unsent messages a moment, then end every thread. The next run sends the others."""
+        # First: nobody empties the queue any more, so no thread may wait for it.
         self._closing.set()
-        self._sending.shutdown(wait=True)
-        self._client.close(drain=DRAIN_SECONDS if self._client.connected else 0.0)
-        self._asking.shutdown(wait=False, cancel_futures=True)
-        if self._pump.ident is not None:
-            self._pump.join()
+        self._messages.shutdown(wait=True)
+        self.client.close(drain=DRAIN_SECONDS if self.client.connected else 0.0)
+        self._requests.shutdown(wait=False, cancel_futures=True)
+        if self._events.ident is not None:
+            self._events.join()
 
-    def _run(self) -> None:
-        for event in self._client.events():
+    def _read_events(self) -> None:
+        for event in self.client.events():
             self._hand_over(partial(self._on_event, event))
             if self._closing.is_set():
                 return
 
     def _submit(
-        self,
-        pool: ThreadPoolExecutor,
-        work: Callable[[], Any],
-        done: Callable[[Any], None],
-        failed: Failed | None,
+        self, pool: ThreadPoolExecutor, work: Callable[[], Any], done: Callable[[Any], None], failed: Failed
     ) -> None:
         if not self._closing.is_set():
-            pool.submit(self._work, work, done, failed or self._failed)
+            pool.submit(self._run, work, done, failed)
 
-    def _work(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Failed) -> None:
+    def _run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Failed) -> None:
         try:
             result = work()
         except ChatdError as error:
@@ -147,13 +132,3 @@ class NetworkThread:
             except queue.Full:
                 continue
             return
-
-    def _pages(self, kind: str, key: str, by: str, fields: dict[str, Any]) -> list[JsonObject]:
-        page = self._client.request(kind, **fields)
-        entries: list[JsonObject] = list(page[key])
-        for _ in range(PAGES_LIMIT):
-            if not (page.get("more") and page[key]):
-                break
-            page = self._client.request(kind, after=page[key][-1][by], **fields)
-            entries += page[key]
-        return entries

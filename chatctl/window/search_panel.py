@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from tkinter import ttk
 
 from chatctl.model import render
-from chatctl.model.conversations import RedactedRange
+from chatctl.model.chat_model import RedactedRange
 from chatctl.window.panels import Panel, Refuse
 from chatctl.window.theme import Theme
 from chatd.errors import ChatdError
@@ -90,8 +90,8 @@ class SearchPanel(Panel):
         if self.focus_get() is self.list:
             self._focus_first()  # the arrow keys need a selected row, and the old one is gone
 
-    def redact(self, redacted: list[RedactedRange]) -> None:
-        """Remove redacted messages from the list, and from results still to come."""
+    def redact(self, redacted: Iterable[RedactedRange]) -> None:
+        """Remove deleted messages from the list, and from results still to come."""
         self._redacted += redacted
         for key in [key for key, event in self._found.items() if self._is_redacted(event)]:
             neighbour = self.list.next(key) or self.list.prev(key)
@@ -104,7 +104,7 @@ class SearchPanel(Panel):
             self._state.configure(text=f"{remaining}; the others were deleted")
 
     def _is_redacted(self, event: Message) -> bool:
-        return any(redacted.has(event) for redacted in self._redacted)
+        return any(redacted.covers(event) for redacted in self._redacted)
 
     def _refuse(self, error: ChatdError) -> None:
         if self.winfo_exists():

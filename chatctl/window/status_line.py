@@ -68,7 +68,8 @@ class StatusLine(ttk.Frame):
 
 
 def _state(model: ChatModel) -> str:
-    unsent = f" ({model.pending} unsent)" if model.pending else ""
+    pending = len(model.pending())
+    unsent = f" ({pending} unsent)" if pending else ""
     if model.connection == "connected" and model.welcome is not None:
         return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
     state = "not connected" if model.connection == "ended" else model.connection

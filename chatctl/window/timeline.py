@@ -37,7 +37,7 @@ def blocks(conversation: Conversation, me: str, known: BlockCache | None = None)
     before_this = dict(known) if known is not None else {}
     made: BlockCache = {}
     result: list[Block] = []
-    if not conversation.more and conversation.loaded:
+    if not conversation.has_older and conversation.loaded:
         result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
     elif len(conversation.rows) >= READING_LIMIT:
         result.append(Block((("begin", "Too far back to scroll on; search finds what is older\n"),)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tkinter as tk
 
 from chatctl.model.render import clock_of
-from chatctl.window.commands import submit
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
 from chatctl.window.drafts import Drafts
@@ -130,9 +129,9 @@ class Window:
     def draw(self) -> None:
         """Draw what has changed since the last call."""
         changed, self.model.changed = self.model.changed, set()
-        redacted, self.model.redacted = self.model.redacted, []
-        if redacted:
-            self.dialogs.redact(redacted)
+        if self.model.redacted:
+            self.dialogs.redact(self.model.redacted)
+            self.model.redacted.clear()
         self.notifier.poll()
         if self.model.alerts:
             alert = self.model.alerts[-1]
@@ -206,7 +205,7 @@ class Window:
 
     def submit(self, text: str) -> None:
         """Send a message or run a command."""
-        submit(self.control, text)
+        self.control.submit(text)
         self.messages.to_end()
         # The input is emptied after this call; what was sent must not be saved as a draft.
         self.root.after_idle(self.save_drafts)
@@ -220,7 +219,7 @@ class Window:
     def write_to(self, user: str) -> None:
         """Open the direct conversation with a user."""
         if user != self.model.me:
-            self.control.enter(f"@{user}")
+            self.control.spawn(self.control.enter(f"@{user}"))
             self.composer.text.focus_set()
 
     def _swap_drafts(self) -> None:

@@ -198,10 +198,10 @@ def test_erasing_focus_themes_and_a_room_for_guests(terminal: Terminal, shared_d
     say(terminal, kim, "my password is hunter2")
     terminal.wait(jon, "<kim~> my password is hunter2")
     say(terminal, jon, "/redact kim")
-    offered = terminal.wait(jon, "erases kim: my password is hunter2")
-    number = re.findall(r"/redact (\d+) erases", offered)[-1]
+    offered = terminal.wait(jon, "deletes kim: my password is hunter2")
+    number = re.findall(r"/redact (\d+) deletes", offered)[-1]
     say(terminal, jon, f"/redact {number} oops")
-    terminal.wait(kim, f"* jon erased message {number}: oops")
+    terminal.wait(kim, f"* jon deleted message {number}: oops")
     say(terminal, kim, "/focus")
     terminal.wait(kim, "· focus")
     say(terminal, jon, "/join #lobby")

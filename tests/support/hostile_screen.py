@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chatctl.model import answers
+from chatctl.model.chat_model import ChatModel
 from chatctl.model.render import Line, Viewer, name, render
-from chatctl.terminal.line_rooms import Rooms
 from chatctl.terminal.screen import Screen
 from chatctl.terminal.tab_completion import LineCompleter
 from chatd.proto import events as ev
@@ -42,7 +42,7 @@ async def show(done: Path) -> None:
         prompt=lambda pasting: [("class:prompt", f"{name(TEXTS['osc_title'])}> ")],
         status=lambda: [("class:status", name(TEXTS["csi_clear"]))],
         on_line=lambda line, pasted: None,
-        completer=LineCompleter(Rooms("me"), tuple),
+        completer=LineCompleter(ChatModel("me")),
     )
     lines = [line for case in TEXTS.items() for line in lines_of(*case)]
     asyncio.get_running_loop().call_later(0.2, screen.show, lines)

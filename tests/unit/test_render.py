@@ -8,7 +8,7 @@ import pytest
 
 from chatctl.client import AnyEvent, Disconnected
 from chatctl.model import answers
-from chatctl.model.grammar import TABLE
+from chatctl.model.commands import TABLE, help_lines
 from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, render_plain, title
 from chatctl.terminal.wrapping import columns, wrap
 from chatd.errors import ChatdError
@@ -171,5 +171,5 @@ def test_answers_survive_any_result() -> None:
 
 
 def test_help_fits_a_terminal_of_eighty_columns() -> None:
-    for line in answers.help_lines([c.permission for c in TABLE if c.permission], None):
+    for line in help_lines([c.permission for c in TABLE if c.permission], None):
         assert columns("".join(text for _, text in line)) <= 80

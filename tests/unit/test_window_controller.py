@@ -9,10 +9,11 @@ import pytest
 
 from chatctl.client import CaughtUp, Connected, Disconnected
 from chatctl.model.conversation import ROWS_LIMIT, TRIM_STEP
+from chatctl.model.paging import History
 from chatctl.window.controller import Controller
+from chatctl.window.network import PendingReply
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
-from chatd.proto.frames import JsonObject
 from tests.unit.test_chat_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
 
 LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 1)
@@ -39,21 +40,8 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.asked: list[Question] = []
 
-    def ask(
-        self, kind: str, done: Callable[[JsonObject], None], failed: object = None, **fields: Any
-    ) -> None:
-        self.asked.append(Question(kind, fields, done))
-
-    def ask_all(
-        self,
-        kind: str,
-        key: str,
-        by: str,
-        done: Callable[[list[JsonObject]], None],
-        failed: object = None,
-        **fields: Any,
-    ) -> None:
-        self.asked.append(Question(kind, fields, done))
+    def submit(self, pending: PendingReply, done: Callable[[Any], None], failed: object) -> None:
+        self.asked.append(Question(pending.kind, pending.fields, done))
 
     def last(self, kind: str) -> Question:
         return [one for one in self.asked if one.kind == kind][-1]
@@ -72,8 +60,8 @@ def presence(user: str, state: str, room: str = LOBBY) -> ev.Presence:
     return ev.Presence.model_validate({"type": "presence", "room": room, "user": user, "state": state})
 
 
-def page(*events: ev.Logged, more: bool = False) -> JsonObject:
-    return {"events": [event.model_dump() for event in events], "more": more}
+def page(*events: ev.Logged, more: bool = False) -> History:
+    return History(list(events), more)
 
 
 @pytest.fixture
@@ -195,7 +183,7 @@ def test_what_was_said_while_one_was_not_in_the_room_is_fetched(
     network.last("history").answer(page(*map(message, range(1, 6))))
     control._take(parted(6, "alice"))
     assert control.model.current == WAR
-    control.enter(LOBBY)
+    control.spawn(control.enter(LOBBY))
     control._take(joined(100, "alice"))
     network.last("join").answer({"room": LOBBY, "topic": "", "guests": False, "members": 1})
     history = network.last("history")
@@ -268,13 +256,13 @@ def test_a_topic_that_was_set_while_the_list_of_rooms_was_asked_for_stays(
 def test_who_is_put_out_before_the_answer_to_the_join_is_not_in_the_room(
     control: Controller, network: FakeNetwork
 ) -> None:
-    control.enter("#new")
+    control.spawn(control.enter("#new"))
     control._take(joined(11, "alice", "#new"))
     control._take(parted(12, "alice", "#new"))
     network.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
     assert (control.model.current, control.model.joined) == (LOBBY, {LOBBY, WAR})
     assert control.model.here.rows[-1].body == "you are not in #new any more"
-    control.enter("#new")
+    control.spawn(control.enter("#new"))
     network.last("join").answer({"room": "#new", "topic": "t", "guests": False, "members": 1})
     assert (control.model.current, control.model.here.topic) == ("#new", "t")
 
@@ -303,7 +291,7 @@ def test_who_was_put_out_while_the_hub_was_replaced_is_told_so(
     control: Controller, network: FakeNetwork
 ) -> None:
     control._take(CaughtUp(20))
-    control.enter("#new")
+    control.spawn(control.enter("#new"))
     both = [{"room": room, "joined": False, "topic": ""} for room in (LOBBY, "#new")]
     network.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
     control.switch(LOBBY)

@@ -1,0 +1,173 @@
+"""What the commands do, written once for every front end."""
+
+from __future__ import annotations
+
+from chatctl.model import answers
+from chatctl.model.grammar import CommandCall
+from chatctl.model.render import name, snippet
+from chatctl.model.surface import Surface
+from chatd.console.format import duration
+from chatd.errors import ChatdError
+
+HISTORY_COUNT = 20
+# How many of the latest messages /redact NAME lists.
+REDACT_CANDIDATES = 5
+SEQ_DIGITS = 16
+
+
+async def join(surface: Surface, call: CommandCall) -> None:
+    await surface.enter(call["room"])
+
+
+async def create(surface: Surface, call: CommandCall) -> None:
+    await surface.create(call["room"], call["topic"], guests=bool(call["guests"]))
+
+
+async def part(surface: Surface, call: CommandCall) -> None:
+    # The event that follows says so and moves on to another room.
+    await surface.ask("part", room=call["room"] or surface.model.require_current())
+
+
+async def rooms(surface: Surface, call: CommandCall) -> None:
+    surface.show(answers.rooms(await surface.ask_all("rooms", "rooms", "room")))
+
+
+async def topic(surface: Surface, call: CommandCall) -> None:
+    room = surface.model.require_current()
+    if call["topic"] is not None:
+        await surface.ask("topic", room=room, topic=call["topic"])
+    elif known := surface.model.here.topic:
+        surface.note(f"{surface.model.title(room)} has the topic: {known}")
+    else:
+        surface.note("there is no topic")
+
+
+async def who(surface: Surface, call: CommandCall) -> None:
+    model = surface.model
+    room = call["room"] or model.require_current()
+    since = model.request_members(room)
+    members = await surface.ask_all("who", "members", "user", room=room)
+    model.set_members(room, members, since)
+    surface.show(answers.who(model.title(room), members))
+
+
+async def whois(surface: Surface, call: CommandCall) -> None:
+    surface.show(answers.whois(await surface.ask("whois", user=call["name"])))
+
+
+async def msg(surface: Surface, call: CommandCall) -> None:
+    if call["text"] is None:
+        await surface.enter(f"@{call['name']}")
+    else:
+        surface.say(call["text"], to=f"@{call['name']}")
+
+
+async def reply(surface: Surface, call: CommandCall) -> None:
+    found = surface.model.here.matching(call["to"])
+    if not found:
+        raise _unknown_message(call["to"], "give a NAME, or a TIME as it is shown")
+    surface.say(call["text"], reply_to=found[-1].seq)
+
+
+async def me(surface: Surface, call: CommandCall) -> None:
+    surface.say(call["text"], kind="action")
+
+
+async def paste(surface: Surface, call: CommandCall) -> None:
+    surface.paste()
+
+
+async def history(surface: Surface, call: CommandCall) -> None:
+    room = surface.model.require_current()
+    shown, more = await surface.show_older(call["count"] or HISTORY_COUNT)
+    if not more:
+        surface.note(f"there is nothing earlier in {surface.model.title(room)}")
+    if shown:
+        surface.note(f"{shown} earlier; /history again goes further back")
+
+
+async def search(surface: Surface, call: CommandCall) -> None:
+    await surface.search(call["query"])
+
+
+async def focus(surface: Surface, call: CommandCall) -> None:
+    surface.focus(None if call["rooms"] == "off" else call["rooms"] or frozenset())
+
+
+async def away(surface: Surface, call: CommandCall) -> None:
+    await surface.ask("away", text=call["text"] or "")
+    surface.note("you are away; /away without text ends it" if call["text"] else "you are back")
+
+
+async def kick(surface: Surface, call: CommandCall) -> None:
+    result = await surface.ask("kick", user=call["name"], room=call["room"], reason=call["reason"])
+    where = f" of {call['room']}" if call["room"] else ""
+    surface.note(answers.sanction(result, f"was put out{where}", lasting=False))
+
+
+async def ban(surface: Surface, call: CommandCall) -> None:
+    result = await surface.ask("ban", user=call["name"], seconds=call["seconds"], reason=call["reason"])
+    surface.note(answers.sanction(result, "is banned", lasting=True))
+
+
+async def unban(surface: Surface, call: CommandCall) -> None:
+    await surface.ask("unban", user=call["name"])
+    surface.note(f"{call['name']} may connect again")
+
+
+async def bans(surface: Surface, call: CommandCall) -> None:
+    surface.show(answers.bans(await surface.ask_all("bans", "bans", "user")))
+
+
+async def mute(surface: Surface, call: CommandCall) -> None:
+    seconds = call["seconds"]
+    await surface.ask("mute", user=call["name"], room=call["room"], seconds=seconds, reason=call["reason"])
+    how_long = f"for {duration(seconds)}" if seconds else "until /unmute"
+    surface.note(f"{call['name']} is muted {_scope(call)} {how_long}")
+
+
+async def unmute(surface: Surface, call: CommandCall) -> None:
+    await surface.ask("unmute", user=call["name"], room=call["room"])
+    surface.note(f"{call['name']} may write again {_scope(call)}")
+
+
+async def redact(surface: Surface, call: CommandCall) -> None:
+    to, room = call["to"], surface.model.require_current()
+    if to.isascii() and to.isdigit() and len(to) <= SEQ_DIGITS:
+        await surface.ask("redact", room=room, seq=int(to), reason=call["reason"])
+        return
+    # Redaction cannot be undone, so a name only lists candidates: the number has to be typed.
+    found = surface.model.here.matching(to)[-REDACT_CANDIDATES:]
+    if not found:
+        raise _unknown_message(to, "give a NAME, a TIME as it is shown, or a NUMBER")
+    for row in found:
+        surface.note(f"/redact {row.seq} deletes {row.user}: {snippet(row.body)}")
+
+
+async def announce(surface: Surface, call: CommandCall) -> None:
+    await surface.ask("announce", body=call["text"])
+
+
+async def role(surface: Surface, call: CommandCall) -> None:
+    if call["role"] is None:
+        surface.show(answers.roles(await surface.ask("role_show", user=call["name"])))
+        return
+    result = await surface.ask("role_set", user=call["name"], role=call["role"])
+    surface.note(f"{result.get('user', '')} has the role {result.get('role', '')} now")
+
+
+async def leave(surface: Surface, call: CommandCall) -> None:
+    surface.quit()
+
+
+def focus_note(rooms: frozenset[str]) -> str:
+    besides = "".join(f", {name(room)}" for room in sorted(rooms))
+    return f"only the current room{besides} and announcements are shown; /focus off ends it"
+
+
+def _scope(call: CommandCall) -> str:
+    return f"in {call['room']}" if call["room"] else "everywhere"
+
+
+def _unknown_message(to: str, fix: str) -> ChatdError:
+    return ChatdError("E410", f"no message of {to!r} is known here", fix)

@@ -1,0 +1,198 @@
+"""The commands of the chat: one table for every front end, and the reading of what is typed by it.
+
+A line that begins with "/" is a command, "//" begins a message with a slash, everything else is a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+from chatctl.model import actions, answers
+from chatctl.model.grammar import (
+    COUNT,
+    DURATION,
+    FOCUS,
+    GUESTS,
+    MARKED_ROOM,
+    ROLE,
+    ROOM,
+    TEXT,
+    USER,
+    WORD,
+    Arg,
+    ChatCommand,
+    CommandCall,
+    Mistake,
+    Say,
+    first_word,
+)
+from chatctl.model.render import Line
+from chatctl.model.surface import Surface
+from chatd.proto.text import visible
+
+# Where the explanations begin in /help; only the longest usage lines reach beyond it.
+HELP_COLUMN = 24
+
+
+async def _help(surface: Surface, call: CommandCall) -> None:
+    surface.show(help_lines(surface.model.permissions, call["command"]))
+    if call["command"] is None:
+        for hint in surface.help_hints:
+            surface.note(hint)
+
+
+_NAME = Arg("name", USER)
+_REASON = Arg("reason", TEXT, optional=True)
+_FOR = Arg("seconds", DURATION, optional=True)
+_ROOM = Arg("room", ROOM)
+_ANY_ROOM = Arg("room", ROOM, optional=True)
+_ONLY_IN = Arg("room", MARKED_ROOM, optional=True)
+_TOPIC = Arg("topic", TEXT, optional=True)
+_TEXT = Arg("text", TEXT)
+_ANY_TEXT = Arg("text", TEXT, optional=True)
+_TO = Arg("to", WORD)
+
+TABLE: tuple[ChatCommand, ...] = (
+    ChatCommand(
+        "help", (Arg("command", WORD, True),), "list the commands, or explain one", _help, aliases=("?",)
+    ),
+    ChatCommand(
+        "join", (_ROOM,), "enter a room, or switch to it", actions.join, "room.join", ("j",), switches=True
+    ),
+    ChatCommand(
+        "part",
+        (_ANY_ROOM,),
+        "leave this room, or the one named",
+        actions.part,
+        "room.join",
+        ("leave",),
+        switches=True,
+    ),
+    ChatCommand("rooms", (), "list the rooms you may know of", actions.rooms, "room.list"),
+    ChatCommand(
+        "create",
+        (_ROOM, Arg("guests", GUESTS, True), _TOPIC),
+        "create a room and enter it",
+        actions.create,
+        "room.create",
+        switches=True,
+    ),
+    ChatCommand("topic", (_TOPIC,), "show or set this room's topic", actions.topic, "room.topic"),
+    ChatCommand("who", (_ANY_ROOM,), "list the members of a room", actions.who, "presence.read"),
+    ChatCommand("whois", (_NAME,), "show a user's role, devices and rooms", actions.whois, "presence.read"),
+    ChatCommand(
+        "msg",
+        (_NAME, _ANY_TEXT),
+        "write to one user; without text: switch to them",
+        actions.msg,
+        "dm.send",
+        switches=True,
+    ),
+    ChatCommand(
+        "reply",
+        (_TO, _TEXT),
+        "reply to NAME's last message, or to the one of a TIME",
+        actions.reply,
+        "message.send",
+    ),
+    ChatCommand("me", (_TEXT,), "say what you are doing", actions.me, "message.send"),
+    ChatCommand("paste", (), "write several lines as one message", actions.paste, "message.send"),
+    ChatCommand(
+        "history", (Arg("count", COUNT, True),), "show earlier messages", actions.history, "message.read"
+    ),
+    ChatCommand(
+        "search",
+        (Arg("query", TEXT),),
+        "find words; from:NAME in:#room since:2h narrow it",
+        actions.search,
+        "search",
+    ),
+    ChatCommand(
+        "focus",
+        (Arg("rooms", FOCUS, True),),
+        "show only this room and those named, until /focus off",
+        actions.focus,
+    ),
+    ChatCommand(
+        "away", (_ANY_TEXT,), "say that you are away; without text: back again", actions.away, "away.set"
+    ),
+    ChatCommand(
+        "kick",
+        (_NAME, _ONLY_IN, _REASON),
+        "end a user's sessions, or remove from one room",
+        actions.kick,
+        "moderate.kick",
+    ),
+    ChatCommand(
+        "ban",
+        (_NAME, _FOR, _REASON),
+        "keep a user out, for a time or until /unban",
+        actions.ban,
+        "moderate.ban",
+    ),
+    ChatCommand("unban", (_NAME,), "end a ban", actions.unban, "moderate.ban"),
+    ChatCommand("bans", (), "list the bans in force", actions.bans, "moderate.ban"),
+    ChatCommand(
+        "mute", (_NAME, _ONLY_IN, _FOR, _REASON), "refuse what a user sends", actions.mute, "moderate.mute"
+    ),
+    ChatCommand("unmute", (_NAME, _ONLY_IN), "end a mute", actions.unmute, "moderate.mute"),
+    ChatCommand(
+        "redact",
+        (_TO, _REASON),
+        "delete message NUMBER; NAME or TIME lists candidates",
+        actions.redact,
+        "moderate.redact",
+    ),
+    ChatCommand("announce", (_TEXT,), "send a message to everybody", actions.announce, "announce"),
+    ChatCommand(
+        "role",
+        (Arg("name", USER, True), Arg("role", ROLE, True)),
+        "show or set roles",
+        actions.role,
+        "role.show",
+    ),
+    ChatCommand("quit", (), "leave the chat", actions.leave, aliases=("exit",)),
+)
+COMMANDS: dict[str, ChatCommand] = {
+    name: command for command in TABLE for name in (command.name, *command.aliases)
+}
+
+
+def parse(line: str) -> Say | CommandCall | Mistake:
+    """What a typed line (or a pasted block) means."""
+    text = line.rstrip()
+    if text.startswith("//"):
+        return Say(text[1:])
+    if not text.startswith("/"):
+        return Say(text)
+    word, arguments = first_word(text[1:])
+    command = COMMANDS.get(word.lower())
+    return command.read(arguments) if command else Mistake(_unknown(word))
+
+
+def permitted(permissions: Collection[str]) -> list[ChatCommand]:
+    """The commands that a role with these permissions can use, in the order of the table."""
+    return [c for c in TABLE if c.permission is None or c.permission in permissions]
+
+
+def help_lines(permissions: Collection[str], about: str | None) -> list[Line]:
+    """The commands of a role, or one command with its aliases."""
+    if about is None:
+        return [_help_line(command, HELP_COLUMN) for command in permitted(permissions)]
+    command = COMMANDS.get(about.removeprefix("/").lower())
+    if command is None:
+        return [answers.note(f"there is no command /{about[:32]}; see /help")]
+    aliases = ", ".join(f"/{alias}" for alias in command.aliases)
+    return [_help_line(command, 0), *([answers.row("also", aliases)] if aliases else [])]
+
+
+def _help_line(command: ChatCommand, width: int) -> Line:
+    return [("class:command", command.usage.ljust(width)), ("", f"  {command.help}")]
+
+
+def _unknown(word: str) -> str:
+    shown = visible(word[:32], newlines=False)
+    near = get_close_matches(word[:32].lower(), COMMANDS, 1)
+    advice = f"did you mean /{near[0]}?" if near else "see /help."
+    return f"there is no command /{shown}; {advice} To send a line that begins with /, write //"

@@ -1,0 +1,84 @@
+"""Requests with replies in pages: lists of users and rooms, and a conversation's history.
+
+``request`` is `Client.request`, or anything like it: it waits for the reply and raises the refusal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from chatd.errors import ChatdError
+from chatd.proto.events import Logged, parse_from_server
+from chatd.proto.frames import JsonObject
+from chatd.proto.requests import PAGE_LIMIT
+
+Request = Callable[..., JsonObject]
+# Bounds what a server can make a client keep; a page has up to 200 entries.
+LIST_PAGES_LIMIT = 500
+
+
+class History(NamedTuple):
+    """Events, oldest first; ``more``: the server has others beyond them."""
+
+    events: list[Logged]
+    more: bool
+
+
+def list_all(request: Request, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
+    """All entries of a paged list: those under ``key``, each identified by its field ``by``."""
+    found: list[JsonObject] = []
+    after: str | None = None
+    for _ in range(LIST_PAGES_LIMIT):
+        page = request(kind, after=after, **fields)
+        entries = [entry for entry in page.get(key, ()) if isinstance(entry, dict)]
+        found += entries
+        if not page.get("more") or not entries:
+            break
+        after = str(entries[-1].get(by, ""))
+    return found
+
+
+def history(
+    request: Request,
+    room: str,
+    *,
+    count: int = sys.maxsize,
+    before: int | None = None,
+    after: int | None = None,
+) -> History:
+    """Up to ``count`` events; several pages where needed, because one reply holds at most 64 KiB."""
+    found: list[Logged] = []
+    more = True
+    while len(found) < count and more:
+        page = history_page(
+            request, room, limit=min(PAGE_LIMIT, count - len(found)), before=before, after=after
+        )
+        seqs = [event["seq"] for event in page["events"]]
+        more = bool(page["more"] and seqs)
+        if after is None:
+            found[:0] = typed(page["events"])
+            before = min(seqs, default=None)
+        else:
+            found += typed(page["events"])
+            after = max(seqs, default=after)
+    return History(found, more)
+
+
+def history_page(request: Request, room: str, **page: Any) -> JsonObject:
+    """One page; an empty one for two users who have not written to each other. Raises E404 for no user."""
+    try:
+        return request("history", room=room, **page)
+    except ChatdError as error:
+        if error.code != "E404" or not room.startswith("@"):
+            raise
+        for user in room[1:].split(","):
+            request("whois", user=user)
+        return {"events": [], "more": False}
+
+
+def typed(events: object) -> list[Logged]:
+    """The events of a reply, without those of a type this client does not know."""
+    parsed = (parse_from_server(event) for event in (events if isinstance(events, list) else ()))
+    return [event for event in parsed if isinstance(event, Logged)]

@@ -1,0 +1,293 @@
+"""The conversations of one user in the line client: what is printed when, and what commands can ask of it.
+
+Everything here runs on the event loop's thread; only requests wait on the threads of a small pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from chatctl.client import (
+    Acknowledged,
+    AnyEvent,
+    CaughtUp,
+    Client,
+    Connected,
+    Disconnected,
+    Refused,
+    Restored,
+)
+from chatctl.model import answers, paging
+from chatctl.model.actions import focus_note
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.conversation import TimelineRow
+from chatctl.model.render import Line, snippet
+from chatctl.terminal.transcript import LineScreen, Transcript
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+from chatd.proto.frames import JsonObject
+from chatd.proto.requests import PAGE_LIMIT
+
+T = TypeVar("T")
+
+# Events printed from before the start: older ones are in /history.
+MISSED_LIMIT = 20
+# A message is shown as pending only when its answer takes noticeably long.
+PENDING_SECONDS = 0.3
+SEARCH_PAGE = 20
+
+
+class LineSurface:
+    """``first_room``: the address to begin at. ``error``: why the server refused for good."""
+
+    help_hints: tuple[str, ...] = (
+        "Tab completes; Ctrl-R finds typed lines; // begins a message with /",
+        "a pasted block is one message; Ctrl-D sends what /paste began, on an empty line it quits",
+        "marks of names: * admin, ~ guest, + other",
+    )
+
+    def __init__(self, client: Client, first_room: str, screen: LineScreen, model: ChatModel) -> None:
+        self.client = client
+        self.screen = screen
+        self.model = model
+        self.transcript = Transcript(screen, model)
+        self.error: ChatdError | None = None
+        self._first_room = first_room
+        self._started = False
+        self._missed: deque[AnyEvent] = deque(maxlen=MISSED_LIMIT)
+        self._entering = asyncio.Lock()
+        # Live events that arrive while a room's history is fetched; None: no fetch is under way.
+        self._delayed: list[AnyEvent] | None = None
+        self._pool = ThreadPoolExecutor(4, "chat-request")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- for the commands
+
+    async def ask(self, kind: str, **fields: Any) -> JsonObject:
+        return await self._on_thread(partial(self.client.request, kind, **fields))
+
+    async def ask_all(self, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
+        return await self._on_thread(partial(paging.list_all, self.client.request, kind, key, by, **fields))
+
+    async def enter(self, address: str) -> None:
+        if address.startswith("@") and self.model.resolve(address) not in self.model.conversations:
+            await self.ask("whois", user=address[1:])  # raises for an unknown user
+        join = partial(self.ask, "join", room=address) if address.startswith("#") else None
+        await self._enter(self.model.resolve(address), join)
+
+    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
+        await self._enter(room, partial(self.ask, "create", room=room, topic=topic, guests=guests or None))
+
+    async def show_older(self, count: int) -> tuple[int, bool]:
+        room = self.model.require_current()
+        page = await self._history(room, count=count, before=self.transcript.oldest(room))
+        events = self.model.add_history(room, page.events, more=page.more, before=self.model.here.oldest)
+        self.transcript.page(room, events, dated=True)
+        return len(events), page.more
+
+    async def search(self, query: str) -> None:
+        result = await self.ask("search", query=query, limit=SEARCH_PAGE)
+        events = sorted(paging.typed(result.get("events")), key=lambda event: event.seq)
+        for event in events:
+            self.transcript.event(event, dated=True, labelled=True)  # type: ignore[arg-type]  # as in Transcript
+        more = "; there are older ones, narrow the search" if result.get("more") else ""
+        self.note(f"{len(events)} found{more}" if events else "nothing was found")
+
+    def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
+        to = to or self.model.address(self.model.require_current())
+        self.model.sending(self.client.send(to, text, kind=kind, reply_to=reply_to))
+        asyncio.get_running_loop().call_later(PENDING_SECONDS + 0.01, self.screen.redraw)
+
+    def show(self, lines: list[Line]) -> None:
+        self.transcript.show(lines)
+
+    def note(self, text: str) -> None:
+        self.transcript.note(text)
+
+    def focus(self, rooms: frozenset[str] | None) -> None:
+        self.model.focus = rooms
+        self.note("messages for you from all rooms are shown again" if rooms is None else focus_note(rooms))
+
+    def paste(self) -> None:
+        self.screen.paste()
+
+    def quit(self) -> None:
+        self.screen.close()
+
+    # -- for the line client
+
+    def pending(self) -> list[tuple[str, TimelineRow]]:
+        """Messages whose answer takes noticeably long, with their conversation."""
+        return self.model.pending(PENDING_SECONDS)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the background; print its refusal."""
+        task = asyncio.get_running_loop().create_task(self.guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something; print its refusal."""
+        try:
+            await work
+        except ChatdError as error:
+            self.transcript.error(error)
+
+    def stop(self) -> None:
+        """Cancel what `start` began."""
+        for task in self._tasks:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def take(self, event: AnyEvent) -> None:
+        """Apply an event of the library, and print it."""
+        self._HANDLERS.get(type(event), LineSurface._take_from_server)(self, event)
+        self.screen.redraw()
+
+    # -- events
+
+    def _connected(self, event: Connected) -> None:
+        model, welcome = self.model, event.welcome
+        was_down, was_in = model.connection == "reconnecting", model.current in model.joined
+        model.take(event)
+        if was_down:
+            self.note("connected again")
+        elif not self._started:
+            self.note(f"connected to {welcome.instance} as {welcome.user} ({welcome.role}); /help tells more")
+            if not welcome.envelope:
+                warning = ChatdError("W111", "this server has the envelope switched off")
+                self.transcript.error(warning, "warning")
+        if was_in and model.current not in model.joined:
+            self.note(f"you are not in {model.current} any more")
+            self._leave_current(by_choice=False)
+
+    def _restored(self, event: Restored) -> None:
+        self.model.take(event)
+        self.transcript.restore(event.seq)
+        self.note(event.text)
+
+    def _disconnected(self, event: Disconnected) -> None:
+        was_down = self.model.connection == "reconnecting"
+        self.model.take(event)
+        if event.retry_in is None:
+            self.error = event.error
+            self.screen.close()
+        elif not was_down:
+            self.note(f"not connected: {event.error.reason} ({event.error.code}); trying again")
+
+    def _caught_up(self, event: CaughtUp) -> None:
+        self.model.take(event)
+        if self._started:
+            return
+        self._started = True
+        if self._missed:
+            self.note("while you were away")
+        for missed in self._missed:
+            self.transcript.event(missed, dated=True)
+        self._missed.clear()
+        self.start(self._enter_first())
+
+    def _acknowledged(self, event: Acknowledged) -> None:
+        self.model.take(event)
+        for changed in event.sent.wait(0).notes:
+            self.note(f"your message was changed: {changed.get('text', changed.get('rule', ''))}")
+
+    def _refused(self, event: Refused) -> None:
+        self.model.take(event)
+        self.transcript.error(event.error, f'not sent: "{snippet(event.sent.body)}"')
+
+    def _take_from_server(self, event: AnyEvent) -> None:
+        if self._delayed is not None:
+            self._delayed.append(event)
+            return
+        self.model.take(event)
+        if not self.transcript.claim(event):
+            return
+        if not self._started:
+            self._missed.append(event)
+            return
+        if isinstance(event, ev.Message) and self.model.addresses_me(event):
+            self.screen.bell()
+        self.transcript.event(event)
+        if isinstance(event, ev.Parted) and (event.user, event.room) == (self.model.me, self.model.current):
+            self._leave_current(by_choice=event.by == self.model.me)
+
+    # -- entering and leaving rooms
+
+    async def _enter(self, room: str, join: Callable[[], Awaitable[JsonObject]] | None) -> None:
+        """Make a conversation current and print what is not printed yet. Raises the server's refusal."""
+        async with self._entering:
+            self._delayed = []
+            since = self.model.heard
+            try:
+                result = await join() if join is not None else {}
+                page = await self._latest(room)
+                if join is not None:
+                    self.model.entered(room, since)
+                    self.model.set_rooms([{**result, "room": room}], since)
+                self._arrive(room, result, page)
+            finally:
+                delayed, self._delayed = self._delayed, None
+                for event in delayed:
+                    self._take_from_server(event)
+
+    def _arrive(self, room: str, result: JsonObject, page: paging.History) -> None:
+        model = self.model
+        unread, newest = model.conversation(room).unread, self.transcript.newest(room)
+        model.switch(room)
+        self.note(answers.room_head(result, model.title(room), unread))
+        events = model.add_history(room, page.events, more=page.more)
+        self.transcript.page(room, [event for event in events if event.seq > newest])
+        self.screen.redraw()
+
+    async def _latest(self, room: str) -> paging.History:
+        """The last events of a room, as many as the server wants to be shown on entering one."""
+        welcome = self.client.welcome
+        limit = min(welcome.limits.history_on_join, PAGE_LIMIT) if welcome else 0
+        try:
+            return await self._history(room, count=limit)
+        except ChatdError as error:
+            self.transcript.error(error)
+            return paging.History([], more=True)
+
+    def _leave_current(self, *, by_choice: bool) -> None:
+        """Go on to another room, but not when removed from one: Enter must not send elsewhere what is
+        half typed for the room that is gone.
+        """
+        self.model.current = ""
+        joined = [room for room in self.model.joined if room.startswith("#")]
+        if not by_choice:
+            self.note("you are in no room now; /join ROOM goes on elsewhere")
+        elif joined:
+            self.start(self.enter(min(joined)))
+
+    async def _enter_first(self) -> None:
+        try:
+            await self.enter(self._first_room)
+        except ChatdError as error:
+            self.transcript.error(error)
+            others = [r for r in self.model.joined if r.startswith("#") and r != self._first_room]
+            if others:
+                await self.enter(min(others))
+
+    async def _history(self, room: str, *, count: int, before: int | None = None) -> paging.History:
+        return await self._on_thread(
+            partial(paging.history, self.client.request, room, count=count, before=before)
+        )
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    _HANDLERS: ClassVar[dict[type[Any], Callable[[LineSurface, Any], None]]] = {
+        Connected: _connected,
+        Restored: _restored,
+        Disconnected: _disconnected,
+        CaughtUp: _caught_up,
+        Acknowledged: _acknowledged,
+        Refused: _refused,
+    }

@@ -1,0 +1,116 @@
+"""What the line client has printed above the prompt, and how events are printed there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from chatctl.client import AnyEvent
+from chatctl.model import answers
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.render import Line, Viewer, day_of, name, render
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+
+
+class LineScreen(Protocol):
+    """What the line client needs of a screen."""
+
+    def show(self, lines: list[Line]) -> None: ...
+    def bell(self) -> None: ...
+    def redraw(self) -> None: ...
+    def paste(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Printed(NamedTuple):
+    """The first and last seq printed of a conversation; 0 for none."""
+
+    oldest: int = 0
+    newest: int = 0
+
+
+class Transcript:
+    """Prints on ``screen``; remembers what was printed of each conversation of ``model``."""
+
+    def __init__(self, screen: LineScreen, model: ChatModel) -> None:
+        self._screen = screen
+        self._model = model
+        self._day = ""
+        self._printed: dict[str, Printed] = {}
+
+    def show(self, lines: list[Line]) -> None:
+        """Print lines."""
+        self._screen.show(lines)
+
+    def note(self, text: str) -> None:
+        """Print a sentence of the client's own."""
+        self.show([answers.note(text)])
+
+    def mistake(self, sentence: str) -> None:
+        """Print why a line is not a command; Up brings the line back."""
+        self.show([[("class:error", f"-- {name(sentence)} --")]])
+
+    def error(self, error: ChatdError, what: str = "error") -> None:
+        """Print why something failed, and what to do."""
+        self.show([[("class:error", f"{what}: {name(str(error))}")]])
+
+    def event(self, event: AnyEvent, *, dated: bool = False, labelled: bool = False) -> None:
+        """Print an event; ``dated`` with its day, ``labelled`` with its room even if that is current."""
+        viewer = Viewer(self._model.me, None if labelled else self._model.current, dated)
+        lines = render(event, viewer, self._model.quote(event))
+        if lines and not dated and isinstance(event, ev.Logged) and (day := day_of(event.at)) != self._day:
+            self._day = day
+            lines.insert(0, answers.note(day))
+        self.show(lines)
+
+    def page(self, room: str, events: Sequence[ev.Logged], *, dated: bool = False) -> None:
+        """Print a page of a room's history."""
+        for event in events:
+            self._note_printed(room, event.seq)
+            self.event(event, dated=dated)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+
+    def oldest(self, room: str) -> int | None:
+        """The first seq printed of a room; None for none."""
+        return self._printed.get(room, Printed()).oldest or None
+
+    def newest(self, room: str) -> int:
+        """The last seq printed of a room; 0 for none."""
+        return self._printed.get(room, Printed()).newest
+
+    def claim(self, event: AnyEvent) -> bool:
+        """Whether to print an event now; events of the log count as printed from then on."""
+        model = self._model
+        match event:
+            case ev.Message() if event.room != model.current:
+                if event.user == model.me:
+                    return event.room.startswith("@")
+                called = model.focus is None and model.addresses_me(event)
+                return called or model.is_visible(event.room)
+            case ev.Joined() | ev.Parted() if event.user == model.me and event.room != model.current:
+                return True
+            case ev.Presence():
+                return event.room == model.current and event.user != model.me
+            case ev.Announcement() | ev.Slowed():
+                return True
+            case ev.Logged():
+                return self._is_new(event)
+        return False
+
+    def restore(self, seq: int) -> None:
+        """Forget what was printed after ``seq``: the server's log continues differently from there."""
+        self._printed = {
+            room: Printed(min(printed.oldest, seq), min(printed.newest, seq))
+            for room, printed in self._printed.items()
+        }
+
+    def _is_new(self, event: ev.Logged) -> bool:
+        room = getattr(event, "room", "")
+        if room != self._model.current or event.seq <= self.newest(room):
+            return False
+        self._note_printed(room, event.seq)
+        return True
+
+    def _note_printed(self, room: str, seq: int) -> None:
+        oldest, newest = self._printed.get(room, Printed())
+        self._printed[room] = Printed(min(oldest or seq, seq), max(newest, seq))

@@ -1,0 +1,398 @@
+"""What the line client shows when, with the library played by a small stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from chatctl.client import (
+    Acknowledged,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Refused,
+    Restored,
+    Sent,
+    SentResult,
+)
+from chatctl.client._notices import acknowledge
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.commands import parse
+from chatctl.model.conversation import ROWS_LIMIT, TRIM_STEP
+from chatctl.model.conversations import ROOMS_LIMIT
+from chatctl.model.grammar import CommandCall
+from chatctl.model.render import Line, plain
+from chatctl.terminal.line_surface import PENDING_SECONDS, LineSurface
+from chatctl.terminal.tab_completion import LineCompleter
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+
+LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 20)
+WELCOME = {
+    "type": "welcome", "protocol": 1, "server": "chatd", "version": "0", "instance": "lab", "user": "alice",
+    "device": "d", "role": "admin", "permissions": ["moderate.ban"], "rooms": ["#lobby", "#war"], "head": 0,
+    "time": 0, "envelope": True, "limits": LIMITS,
+}  # fmt: skip
+
+
+def message(seq: int, body: str, room: str = "#lobby", user: str = "bob", **more: Any) -> ev.Message:
+    fields = {"device": "d", "role": "user", "msg_id": f"{seq:032x}", "kind": "text", "at": seq, **more}
+    return ev.Message(type="message", seq=seq, room=room, user=user, body=body, **fields)
+
+
+class FakeClient:
+    """Answers requests from ``results``; ``asked`` runs before each answer, on the requesting thread."""
+
+    def __init__(self) -> None:
+        self.identity = SimpleNamespace(user="alice")
+        self.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]
+        self.sent: list[Sent] = []
+        self.log: list[ev.Message] = []
+        self.asked: Callable[[str], None] = lambda kind: None
+
+    def request(self, kind: str, **fields: Any) -> dict[str, Any]:
+        self.asked(kind)
+        if fields.get("room") == "#none":
+            raise ChatdError("E404")
+        events = [m.model_dump() for m in self.log if m.room == fields.get("room")]
+        return {"events": events, "more": False, "topic": "t", "members": 2}
+
+    def send(self, to: str, body: str, *, kind: str = "text", reply_to: int | None = None) -> Sent:
+        self.sent.append(Sent(f"{len(self.sent):032x}", to, body, kind, reply_to))
+        return self.sent[-1]
+
+
+class FakeScreen:
+    """Keeps what was shown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.bells = 0
+        self.closed = False
+
+    def show(self, lines: list[Line]) -> None:
+        self.lines += [plain([line]) for line in lines]
+
+    def bell(self) -> None:
+        self.bells += 1
+
+    def redraw(self) -> None:
+        pass
+
+    def paste(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    def said(self) -> list[str]:
+        """The bodies shown, in order."""
+        return [line.rpartition("> ")[2] for line in self.lines if "> " in line]
+
+
+def run(body: Callable[[LineSurface, FakeClient, FakeScreen], Awaitable[None]], room: str = "#lobby") -> None:
+    async def main() -> None:
+        client, screen = FakeClient(), FakeScreen()
+        surface = LineSurface(client, room, screen, ChatModel("alice"))  # type: ignore[arg-type]
+        try:
+            await body(surface, client, screen)
+        finally:
+            surface.stop()
+
+    asyncio.run(main())
+
+
+async def begin(surface: LineSurface) -> None:
+    """Connect and be in the first room."""
+    surface.take(Connected(surface.client.welcome))  # type: ignore[arg-type]
+    surface.take(CaughtUp(0))
+    await settle(surface)
+
+
+async def typed(surface: LineSurface, line: str) -> None:
+    """A command as the user types it."""
+    call = parse(line)
+    assert isinstance(call, CommandCall)
+    await call.carry_out(surface)
+
+
+def unread(surface: LineSurface) -> list[tuple[str, int, bool]]:
+    """The conversations with unread messages, how many, and whether any is for this user."""
+    found = sorted(surface.model.conversations.values(), key=lambda one: one.name)
+    return [(one.name, one.unread, one.mentions > 0) for one in found if one.unread]
+
+
+async def settle(surface: LineSurface) -> None:
+    """Until nothing is under way."""
+    while surface._tasks:
+        await asyncio.gather(*surface._tasks)
+
+
+def test_events_during_the_fetch_of_the_history_come_after_it_and_once() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        loop = asyncio.get_running_loop()
+        client.log = [message(1, "one"), message(2, "two"), message(3, "three")]
+
+        def meanwhile(kind: str) -> None:
+            if kind == "history":
+                for live in (message(3, "three"), message(4, "four")):
+                    loop.call_soon_threadsafe(surface.take, live)
+
+        client.asked = meanwhile
+        await begin(surface)
+        assert screen.said() == ["one", "two", "three", "four"]
+
+    run(body)
+
+
+def test_switching_back_shows_only_what_is_new() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(1, "one"), message(2, "elsewhere", "#war")]
+        await begin(surface)
+        await surface.enter("#war")
+        client.log.append(message(3, "three"))
+        surface.take(client.log[-1])
+        assert unread(surface) == [("#lobby", 1, False)]
+        await surface.enter("#lobby")
+        assert screen.said() == ["one", "elsewhere", "three"]
+        assert "-- #lobby: t · 2 members · 1 new --" in screen.lines
+        assert unread(surface) == []
+
+    run(body)
+
+
+def test_calls_are_shown_from_everywhere_and_ring() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        surface.take(message(5, "nothing", "#war"))
+        surface.take(message(6, "alice: look", "#war"))
+        surface.take(message(7, "psst", "@alice,bob"))
+        assert screen.said() == ["alice: look", "psst"]
+        assert screen.bells == 2
+        assert unread(surface) == [("#war", 2, True), ("@alice,bob", 1, True)]
+
+    run(body)
+
+
+def test_after_a_restore_the_same_numbers_are_other_messages() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        for seq in (5, 6, 7):
+            surface.take(message(seq, f"lost {seq}"))
+        surface.take(Connected(client.welcome))
+        surface.take(Restored(5))
+        surface.take(message(6, "new 6", user="carol"))
+        assert screen.said() == ["lost 5", "lost 6", "lost 7", "new 6"]
+        assert sum("restored from a backup" in line for line in screen.lines) == 1
+        # What is answered is what is in the log now.
+        assert [m.body for m in surface.model.here.matching("carol")] == ["new 6"]
+        assert [m.body for m in surface.model.here.matching("bob")] == ["lost 5"]
+
+    run(body)
+
+
+def test_calls_from_before_the_start_are_told_without_ringing() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        surface.take(Connected(client.welcome))
+        for seq in range(1, 50):
+            surface.take(message(seq, f"alice {seq}", "#war"))
+        surface.take(CaughtUp(49))
+        await settle(surface)
+        assert screen.said() == [f"alice {seq}" for seq in range(30, 50)]
+        assert "-- while you were away --" in screen.lines
+        assert screen.bells == 0
+
+    run(body)
+
+
+def test_a_room_that_cannot_be_entered_leaves_one_in_another() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        assert any("E404" in line for line in screen.lines)
+        assert surface.model.current == "#lobby"
+        with pytest.raises(ChatdError):
+            await surface.enter("#none")
+        surface.take(message(9, "still shown"))
+        assert screen.said() == ["still shown"]
+
+    run(body, room="#none")
+
+
+def test_leaving_moves_on_to_another_room() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        surface.take(
+            ev.Parted(type="parted", seq=9, at=9, room="#lobby", user="alice", by="alice", reason="")
+        )
+        await settle(surface)
+        assert surface.model.current == "#war"
+
+    run(body)
+
+
+def test_what_is_half_typed_is_not_said_in_another_room_after_being_put_out() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        surface.take(ev.Parted(type="parted", seq=9, at=9, room="#lobby", user="alice", by="bob", reason="x"))
+        assert surface.model.current == ""
+        with pytest.raises(ChatdError, match="E301"):
+            surface.say("to nobody")
+        await settle(surface)
+        assert surface.model.current == ""
+
+    run(body)
+
+
+def test_who_was_put_out_while_cut_off_is_told_so() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        surface.take(Disconnected(ChatdError("E607"), 0.5))
+        surface.take(Connected(client.welcome.model_copy(update={"rooms": ["#war"]})))
+        surface.take(CaughtUp(9))
+        assert "-- you are not in #lobby any more --" in screen.lines
+        assert (surface.model.current, surface.model.joined) == ("", {"#war"})
+
+    run(body)
+
+
+def test_pending_messages_are_marked_until_answered() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        now = 100.0
+        surface.model.clock = lambda: now
+        await begin(surface)
+        surface.say("one")
+        now += PENDING_SECONDS / 2
+        surface.say("two", to="@bob", kind="action")
+        assert surface.pending() == []
+        now += PENDING_SECONDS
+        assert [(room, row.body) for room, row in surface.pending()] == [
+            ("#lobby", "one"),
+            ("@alice,bob", "/me two"),
+        ]
+        acknowledge(client.sent[0], SentResult(3, 3, [{"rule": "truncated", "text": "only 500"}]))
+        surface.take(Acknowledged(client.sent[0]))
+        surface.take(Refused(client.sent[1], ChatdError("E400")))
+        assert surface.pending() == []
+        assert "-- your message was changed: only 500 --" in screen.lines
+        assert any(line.startswith('not sent: "two"') and "E400" in line for line in screen.lines)
+
+    run(body)
+
+
+def test_the_connection_is_told_in_words_and_once() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        screen.lines.clear()
+        surface.take(Disconnected(ChatdError("E607"), 1.0))
+        surface.take(Disconnected(ChatdError("E607"), 2.0))
+        surface.take(Connected(client.welcome))
+        assert screen.lines == [
+            "-- not connected: the server cannot be reached (E607); trying again --",
+            "-- connected again --",
+        ]
+        surface.take(Disconnected(ChatdError("E206"), None))
+        assert screen.closed
+        assert str(surface.error) == str(ChatdError("E206"))
+
+    run(body)
+
+
+def test_focus_holds_back_what_is_said_elsewhere() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        await typed(surface, "/focus #ops")
+        for number, room in enumerate(("#war", "@alice,bob", "#ops", "#lobby"), 5):
+            surface.take(message(number, f"alice: {room}", room))
+        assert screen.said() == ["alice: #ops", "alice: #lobby"]
+        assert screen.bells == 2
+        assert unread(surface) == [("#war", 1, True), ("@alice,bob", 1, True)]
+        await typed(surface, "/focus off")
+        surface.take(message(9, "alice: again", "#war"))
+        assert screen.said()[-1] == "alice: again"
+
+    run(body)
+
+
+def test_redact_tells_the_numbers_and_takes_one() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        asked: list[dict[str, Any]] = []
+        await begin(surface)
+        surface.take(message(5_000, "the password\x1b[2J"))
+        surface.take(message(5_001, "in the same second", user="carol"))
+
+        def request(kind: str, **fields: Any) -> dict[str, Any]:
+            asked.append({"kind": kind, **fields})
+            return {}
+
+        client.request = request  # type: ignore[method-assign]
+        await typed(surface, "/redact @bob")
+        assert screen.lines[-1] == r"-- /redact 5000 deletes bob: the password\x1b[2J --"
+        await typed(surface, "/redact 00:00:05Z")
+        assert [line.split()[2] for line in screen.lines[-2:]] == ["5000", "5001"]
+        for nobody in ("dan", "9" * 17):
+            with pytest.raises(ChatdError, match="E410"):
+                await typed(surface, f"/redact {nobody}")
+        assert asked == []
+        await typed(surface, "/redact 5000 a secret")
+        assert asked == [{"kind": "redact", "room": "#lobby", "seq": 5000, "reason": "a secret"}]
+
+    run(body)
+
+
+def test_what_is_erased_is_forgotten_and_told() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        for seq in range(5, 9):
+            surface.take(message(seq, f"secret {seq}"))
+        common = {"at": 9, "room": "#lobby"}
+        surface.take(ev.Redacted(type="redacted", seq=9, target=8, by="alice", **common))  # type: ignore[arg-type]
+        surface.take(ev.Expired(type="expired", seq=10, upto=6, count=2, **common))  # type: ignore[arg-type]
+        assert [m.seq for m in surface.model.here.rows if m.is_message] == [7]
+        assert [line[12:] for line in screen.lines[-2:]] == [
+            "* alice deleted message 8",
+            "* 2 messages of #lobby reached their age limit and were deleted",
+        ]
+        surface.take(message(11, "re", reply_to=8))
+        assert "secret" not in screen.lines[-1]
+
+    run(body)
+
+
+def test_a_server_can_make_a_client_keep_only_so_much() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        for seq in range(10, ROWS_LIMIT + TRIM_STEP + 20):
+            surface.take(message(seq, "x", f"#r{seq}"))
+            surface.take(message(seq, "x"))
+        assert len(surface.model.conversations) <= ROOMS_LIMIT
+        assert "#lobby" in surface.model.conversations
+        assert ROWS_LIMIT <= len(surface.model.here.rows) < ROWS_LIMIT + TRIM_STEP
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("/b", {"/ban", "/bans"}),
+        ("/ban c", {"carol"}),
+        ("/ban ", {"bob", "carol"}),
+        ("hello b", {"bob"}),
+        ("hello @c", {"@carol"}),
+        ("hello ", set()),
+        ("/join #w", {"#war"}),
+    ],
+)
+def test_completion(before: str, expected: set[str]) -> None:
+    model = ChatModel("alice")
+    model.switch("#war")
+    model.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]
+    model.set_members("#war", [{"user": user} for user in ("bob", "carol")])
+    found = LineCompleter(model).get_completions(Document(before), CompleteEvent())
+    assert {completion.display_text for completion in found} == expected
