@@ -30,6 +30,9 @@ _GENERATED = re.compile(r"<!-- table \w+ -->.*?<!-- end -->", re.DOTALL)
 _URL = re.compile(r"https?://\S+")
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)|^\[[^\]]+\]: ([^#:\s]+)$", re.MULTILINE)
 _CODE = re.compile(r"\b[EW][1-6][0-9]{2}\b")
+_PATH = re.compile(r"`((?:chatd|chatctl|tests|docs|deploy)/[a-z][\w./-]*)`")
+_MODULE = re.compile(r"(?:`|python -m )((?:chatd|chatctl|tests)(?:\.[a-z_]+)+)")
+_MAKE = re.compile(r"(?:^    |`)make ([a-z-]+)", re.MULTILINE)
 _LOCK = re.compile(r"(\w+)(?:: [\w.]+)? = threading\.(?:R?Lock|Condition|(?:Bounded)?Semaphore)\(")
 
 
@@ -112,6 +115,16 @@ def test_links_lead_somewhere_and_codes_exist(document: Path) -> None:
     links = [inline or reference for inline, reference in _LINK.findall(content)]
     assert not [link for link in links if not (document.parent / link).exists()]
     assert set(_CODE.findall(content)) <= set(CODES)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_modules_and_targets_exist(document: Path) -> None:
+    content = document.read_text("utf-8")
+    modules = [module.replace(".", "/") for module in _MODULE.findall(content)]
+    assert not [path for path in _PATH.findall(content) if not (ROOT / path).exists()]
+    assert not [path for path in modules if not ((ROOT / path).is_dir() or (ROOT / f"{path}.py").exists())]
+    targets = set(re.findall(r"^([a-z-]+):", _document("Makefile"), re.MULTILINE))
+    assert set(_MAKE.findall(content)) <= targets
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
