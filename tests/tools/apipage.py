@@ -1,8 +1,8 @@
-"""docs/api.md: a reference of what `chatctl.client` exports, made from signatures and docstrings.
+"""Generate docs/api.md, the reference of what `chatctl.client` exports, from the code.
 
-    python -m tests.tools.apipage        # write it again
+    python -m tests.tools.apipage        # rewrite the page
 
-tests/unit/test_apipage.py compares.
+tests/unit/test_apipage.py checks that the page is up to date.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ This page is made by `python -m tests.tools.apipage`."""
 
 
 def generated() -> str:
-    """The page as it has to be."""
+    """Return the page as it should be."""
     exported = {name: getattr(chatctl.client, name) for name in chatctl.client.__all__}
     classes = {name: value for name, value in exported.items() if inspect.isclass(value)}
     logged = [value for value in classes.values() if issubclass(value, Logged) and value is not Logged]
@@ -116,7 +116,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
 
 
 def _fields(model: type[BaseModel]) -> list[str]:
-    """The fields with their types as written, base classes' first."""
+    """The fields with their types as written in the source, those of base classes first."""
     annotations: dict[str, str] = {}
     for base in reversed(model.__mro__):
         annotations |= inspect.get_annotations(base)
@@ -124,7 +124,7 @@ def _fields(model: type[BaseModel]) -> list[str]:
 
 
 def _short(annotation: object) -> str:
-    """An annotation without the module of its names."""
+    """An annotation without module names."""
     text: str = getattr(annotation, "__forward_arg__", str(annotation))
     return re.sub(r"\b[a-z_]+\.(?=[A-Z])", "", text)
 

@@ -1,4 +1,4 @@
-"""Screens one after the other, and the two files made of them: asciicast v2 and an animated SVG."""
+"""Turn a sequence of screens into asciicast v2 and into an animated SVG."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from tests.support.rendered_screens import Row, Screen, Style
 
-# Units of the SVG. The font's advance is forced with textLength, whatever font the viewer has.
+# Units of the SVG. textLength forces this advance in any font that the viewer has.
 ADVANCE, LINE, FONT, MARGIN, TITLE = 8.4, 18, 14, 16, 34
 INK, GROUND, FAINT, CURSOR, ALERT = "#d7dae0", "#16181d", "#8b93a5", "#98c379", "#e5c07b"
 
 
 class Frame(NamedTuple):
-    """What is seen from ``start`` (seconds) on; the caption stands in the window's title."""
+    """A screen shown from ``start`` (seconds) on, with a caption in the window's title bar."""
 
     start: float
     screen: Screen
@@ -24,7 +24,7 @@ class Frame(NamedTuple):
 
 
 class Film(NamedTuple):
-    """All frames of a recording; ``seconds`` is its length."""
+    """All frames of a recording, and its length in ``seconds``."""
 
     frames: tuple[Frame, ...]
     seconds: float
@@ -32,7 +32,7 @@ class Film(NamedTuple):
     rows: int
 
     def cast(self, title: str) -> str:
-        """The recording as asciicast v2; only rows that changed are written again."""
+        """Format the film as asciicast v2, which rewrites only changed rows."""
         header = {"version": 2, "width": self.columns, "height": self.rows, "title": title}
         lines = [json.dumps(header)]
         shown: tuple[Row, ...] = ((),) * self.rows
@@ -42,7 +42,7 @@ class Film(NamedTuple):
                 caption = frame.caption
                 lines.append(json.dumps([frame.start, "m", caption], ensure_ascii=False))
             written = "".join(
-                _written(number, row)
+                _terminal_output(number, row)
                 for number, (row, old) in enumerate(zip(frame.screen.rows, shown, strict=True))
                 if row != old
             )
@@ -50,14 +50,14 @@ class Film(NamedTuple):
             column, line = frame.screen.cursor
             text = f"\x1b[?25l{written}\x1b[{line + 1};{column + 1}H\x1b[?25h"
             lines.append(json.dumps([frame.start, "o", text], ensure_ascii=False))
-        # Nothing more changes; players end with the last event, and there is something to read.
+        # Players stop at the last event: an empty one at the end leaves time to read.
         lines.append(json.dumps([self.seconds, "o", ""]))
         return "\n".join(lines) + "\n"
 
     def svg(self, label: str, at: float | None = None) -> str:
-        """An animated picture, or with ``at`` the still picture of that second.
+        """Format the film as an animated SVG, or as a still picture of the second ``at``.
 
-        Viewers that do not animate, and people who asked for less motion, see the last frame.
+        Viewers that do not animate, and people who prefer reduced motion, see the last frame.
         """
         width, height = round(self.columns * ADVANCE + 2 * MARGIN), self.rows * LINE + TITLE + MARGIN
         parts = self._parts()
@@ -91,7 +91,7 @@ class Film(NamedTuple):
         )
 
     def _rule(self, number: int, start: float, end: float) -> str:
-        # step-end holds each value until the next key; the last one holds to the end of the loop.
+        # step-end holds each value until the next key, and the last one until the loop ends.
         keys = [(0.0, "visible" if start == 0 else "hidden"), (start, "visible"), (end, "hidden")]
         text = "".join(
             f"{100 * second / self.seconds:.5g}%{{visibility:{value}}}"
@@ -103,27 +103,27 @@ class Film(NamedTuple):
         return f".k{number}{{animation-name:k{number}}}@keyframes k{number}{{{text}}}"
 
     def _parts(self) -> dict[tuple[float, float], list[str]]:
-        """Everything drawn, by the time in which it is seen: what scrolls together is one group."""
+        """Group all drawn pieces by the (start, end) in which they are visible."""
         parts: dict[tuple[float, float], list[str]] = defaultdict(list)
-        since: dict[str, float] = {}
-        for start, drawn in [*((f.start, _drawn(f, self.columns)) for f in self.frames), (self.seconds, [])]:
-            for gone in [old for old in since if old not in drawn]:
-                parts[since.pop(gone), start].append(gone)
-            for new in drawn:
-                since.setdefault(new, start)
+        visible_since: dict[str, float] = {}
+        for start, drawn in [*((f.start, _draw(f, self.columns)) for f in self.frames), (self.seconds, [])]:
+            for piece in [piece for piece in visible_since if piece not in drawn]:
+                parts[visible_since.pop(piece), start].append(piece)
+            for piece in drawn:
+                visible_since.setdefault(piece, start)
         return parts
 
 
-def _written(number: int, row: Row) -> str:
-    """A row as a terminal is told to show it."""
+def _terminal_output(number: int, row: Row) -> str:
+    """The escape sequences that redraw a row."""
     text = f"\x1b[{number + 1};1H\x1b[0m\x1b[K"
     for column, piece, style in row:
         text += f"\x1b[{column + 1}G{style.sgr()}{piece}" + ("\x1b[0m" if style.sgr() else "")
     return text
 
 
-def _drawn(frame: Frame, columns: int) -> list[str]:
-    """A frame as pieces of SVG, the cursor below the text."""
+def _draw(frame: Frame, columns: int) -> list[str]:
+    """Draw a frame as pieces of SVG, with the cursor below the text."""
     column, line = frame.screen.cursor
     cursor = _box(column, line, 1, CURSOR).replace("/>", ' opacity=".75"/>')
     ink = ALERT if frame.alert else FAINT
@@ -145,23 +145,23 @@ def _row(row: Row, number: int) -> list[str]:
             column += len(text) - len(text.lstrip())
             x, y = MARGIN + column * ADVANCE, TITLE + number * LINE + FONT
             drawn.append(
-                f'<text x="{x:g}" y="{y}" textLength="{len(shown) * ADVANCE:.5g}"{_look(style, ink)}>'
+                f'<text x="{x:g}" y="{y}" textLength="{len(shown) * ADVANCE:.5g}"{_attributes(style, ink)}>'
                 f"{escape(shown, quote=False)}</text>"
             )
     return drawn
 
 
-def _look(style: Style, ink: str) -> str:
+def _attributes(style: Style, ink: str) -> str:
     return "".join(
         text
-        for text, wanted in (
+        for text, is_set in (
             (f' fill="{ink}"', ink != INK),
             (' font-weight="bold"', style.bold),
             (' opacity=".6"', style.dim),
             (' font-style="italic"', style.italic),
             (' text-decoration="underline"', style.underline),
         )
-        if wanted
+        if is_set
     )
 
 

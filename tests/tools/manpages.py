@@ -1,8 +1,8 @@
-"""The manual pages and completion scripts that the package installs, made from the command trees.
+"""Generate the manual pages and completion scripts from the command trees.
 
-    python -m tests.tools.manpages        # write them again
+    python -m tests.tools.manpages        # rewrite them
 
-tests/unit/test_manpages.py compares.
+tests/unit/test_manpages.py checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SUMMARIES = {
     "chatctl": "administer a chatd server",
     "chatd": "run a chatd server on this machine",
 }
-# Named as each shell looks for them; pyproject.toml says where they are installed.
+# Named as each shell expects; pyproject.toml says where they are installed.
 COMPLETIONS = {
     "bash": "docs/completions/{}.bash",
     "zsh": "docs/completions/_{}",
@@ -35,7 +35,7 @@ COMPLETIONS = {
 
 
 def generated() -> dict[Path, str]:
-    """Every file with what it has to contain."""
+    """Map each generated file to its content."""
     pages = {ROOT / "docs" / "man" / f"{name}.1": page(name, root) for name, root in PROGRAMS.items()}
     scripts = {
         ROOT / COMPLETIONS[shell].format(name): script(name, root, shell).rstrip("\n") + "\n"
@@ -46,7 +46,7 @@ def generated() -> dict[Path, str]:
 
 
 def page(name: str, root: click.Command) -> str:
-    """The manual page of one program, with all its commands."""
+    """Format the manual page of a program and all its commands."""
     help_ = inspect.cleandoc(root.help or "")
     lines = [
         f'.TH {name.upper()} 1 "" "chatd {__version__}" "chatd"',
@@ -60,7 +60,7 @@ def page(name: str, root: click.Command) -> str:
         *_options(root),
         ".TP",
         f"\\fB{_escape('-h, --help')}\\fR",
-        "Explain the program or, after a command, that command.",
+        "Show the help of the program or, after a command, of that command.",
         ".SH COMMANDS",
     ]
     for path, command in runnable(name, root):
@@ -77,7 +77,7 @@ def page(name: str, root: click.Command) -> str:
 
 
 def runnable(path: str, root: click.Command) -> list[tuple[str, click.Command]]:
-    """Every command that can be run, by its path; one that has several is found at its shortest."""
+    """List every runnable command with its path; a command with several paths gets the shortest."""
     found: dict[int, tuple[str, click.Command]] = {}
     _collect(path, root, found)
     return list(found.values())
@@ -119,18 +119,18 @@ def _prose(text: str) -> list[str]:
 
 
 def _environment(name: str) -> list[str]:
-    known = {
-        "CHATD_HOME": "The home, where --home is not given.",
-        "CHATD_IDENTITY": "The identity file, where --identity is not given.",
-        "CHATD_DEBUG": "1: a defect shows its traceback.",
-        "NO_COLOR": "Not empty: no colours.",
+    variables = {
+        "CHATD_HOME": "The home, unless --home is given.",
+        "CHATD_IDENTITY": "The identity file, unless --identity is given.",
+        "CHATD_DEBUG": "Set to 1 to show the traceback of an internal error.",
+        "NO_COLOR": "Set to any value to turn colours off.",
     }
-    names = [key for key in known if name != "chatd" or key not in ("CHATD_IDENTITY", "NO_COLOR")]
-    return [line for key in names for line in (".TP", f"\\fB{key}\\fR", _escape(known[key]))]
+    names = [key for key in variables if name != "chatd" or key not in ("CHATD_IDENTITY", "NO_COLOR")]
+    return [line for key in names for line in (".TP", f"\\fB{key}\\fR", _escape(variables[key]))]
 
 
 def _escape(text: str) -> str:
-    """As roff prints it: a backslash, a minus that can be copied, and no request at the start of a line."""
+    """Escape for roff: backslashes, minus signs that can be copied, and requests at the start of a line."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\`").replace("'", "\\(aq")
     return re.sub(r"^\.", r"\\&.", text)
 

@@ -1,7 +1,7 @@
-"""Record the conversation in the documents: ``python -m tests.tools.recording`` (needs tmux).
+"""Record the conversation shown in the README: ``python -m tests.tools.recording`` (needs tmux).
 
-A real daemon, three real clients, a real kill -9. What is waited for is cut short and what is to be read is
-held; nothing else is changed.
+It uses a real daemon, three real clients and a real kill -9. Only the timing is edited: waits are
+shortened, and text to read is held.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ TITLE = "chatd: a conversation that goes on while its server is killed"
 ALICE = "alice, an admin, at the server"
 COLUMNS, ROWS = 80, 18
 KEY_SECONDS = 0.06
-# A change on the screen while we wait is shown for at most this long.
+# Each screen seen during a wait is shown for at most this long.
 WAIT_SECONDS = 0.6
 LAST_SECONDS = 4.5
 
 
 class Recorder:
-    """Looks at alice's terminal; ``_now`` is the time in the film, not of the clock."""
+    """Records alice's terminal. ``_now`` is the time in the film, not on the clock."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -40,36 +40,36 @@ class Recorder:
         self._random = random.Random(1)
 
     def film(self) -> Film:
-        """What was recorded."""
+        """Return the recording."""
         return Film(tuple(self._frames), round(self._now, 2), COLUMNS, ROWS)
 
     def hold(self, seconds: float) -> None:
-        """Show what stands there now for a while."""
-        self._add(self._still(), seconds)
+        """Show the current screen for a while."""
+        self._add(self._stable_screen(), seconds)
 
     def type(self, text: str, *, enter: bool = True) -> None:
-        """Alice types."""
+        """Type a text as alice."""
         for key in text:
             self.terminal.keys("alice", "-l", key)
-            self._add(self._still(), KEY_SECONDS * self._random.uniform(0.6, 1.4))
+            self._add(self._stable_screen(), KEY_SECONDS * self._random.uniform(0.6, 1.4))
         self.hold(0.35)
         if enter:
             self.terminal.keys("alice", "Enter")
 
     def wait(self, *texts: str) -> None:
-        """Record until all the texts are on the screen."""
+        """Record until all texts are on the screen."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             began = time.monotonic()
-            screen = self._still()
+            screen = self._stable_screen()
             self._add(screen, min(time.monotonic() - began, WAIT_SECONDS))
             shown = "\n".join(_text(row) for row in screen.rows)
             if all(text in shown for text in texts):
                 return
-            assert time.monotonic() < deadline, f"{texts} did not come:\n{shown}"
+            assert time.monotonic() < deadline, f"{texts} did not appear:\n{shown}"
 
-    def _still(self) -> Screen:
-        """The screen when two looks at it agree: never one in the middle of being drawn."""
+    def _stable_screen(self) -> Screen:
+        """Capture the screen when two captures agree, so that it is never half drawn."""
         before = self.terminal.screen("alice")
         while True:
             time.sleep(0.03)
@@ -94,13 +94,13 @@ def _text(row: Row) -> str:
 
 
 def say(terminal: Terminal, name: str, text: str) -> None:
-    """Bob or carol says something."""
+    """Send a message as bob or carol."""
     terminal.keys(name, "-l", text)
     terminal.keys(name, "Enter")
 
 
 def converse(record: Recorder, daemon: Daemon) -> None:
-    """The script."""
+    """Play the script of the recording."""
     terminal = record.terminal
     record.hold(0.6)
     record.type("chat")
@@ -130,7 +130,7 @@ def converse(record: Recorder, daemon: Daemon) -> None:
     say(terminal, "carol", "customers can log in again")
     record.wait("log in again", "has caught up", "] <alice*> watching. latency")
     wait_until(lambda: daemon.child("hub").get("pid") not in (None, hub), what="the new hub")
-    record.caption = "a new hub: nothing lost, nothing twice"
+    record.caption = "a new hub: nothing lost, nothing duplicated"
     record.hold(2.4)
     say(terminal, "carol", "SELECT name, card FROM customers")
     record.wait("card FROM")
@@ -145,8 +145,8 @@ def converse(record: Recorder, daemon: Daemon) -> None:
 
 
 def record(folder: Path) -> Film:
-    """Boot everything below ``folder`` and record."""
-    # With a template the new hub is there before the mark of a late message is shown.
+    """Start the daemon and the clients in ``folder``, and record the script."""
+    # Without a template the hub starts slowly enough to show the mark of an unsent message.
     with running(folder / "home", CHATD_WORKERS__TEMPLATE="false") as daemon:
         environ = {k: v for k, v in daemon.environ.items() if k != "NO_COLOR"}
         environ |= {"XDG_STATE_HOME": str(folder), "PATH": f"{BIN}:{os.environ['PATH']}"}
@@ -167,7 +167,7 @@ def record(folder: Path) -> Film:
 
 
 def main() -> None:
-    """Write both files."""
+    """Record, and write both files."""
     with tempfile.TemporaryDirectory() as folder:
         film = record(Path(folder))
     CAST.write_text(film.cast(TITLE), "utf-8")
