@@ -1,4 +1,4 @@
-"""`chat window` on the command line. Imports no Tk: `chat` has to work without."""
+"""`chat window` on the command line. Must not import Tk: `chat` has to work without it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from chatctl.connecting import room_name, root_options
 @click.command()
 @root_options
 @click.option(
-    "--room", metavar="ROOM", type=room_name, help="Room to look at first (the # may be left out). [#lobby]"
+    "--room", metavar="ROOM", type=room_name, help="Room to show first (the # is optional). [#lobby]"
 )
-@click.option("--theme", type=click.Choice(["light", "dark"]), help="Colours; else as in the last run.")
+@click.option("--theme", type=click.Choice(["light", "dark"]), help="Colours. [those of the last run]")
 @click.option(
     "--scale",
     type=click.FloatRange(0.5, 4.0),
-    help="Size of everything, 1.0 for 96 dots per inch; else the desktop's.",
+    help="Size of everything; 1.0 is for 96 dpi. [the desktop's]",
 )
 @click.pass_context
 def window(
@@ -27,17 +27,17 @@ def window(
     theme: str | None,
     scale: float | None,
 ) -> int:
-    """Chat in a window of the desktop (needs Tk and a display).
+    """Chat in a desktop window (needs Tk and a display).
 
-    Without an identity file it asks for one. F1 in the window lists its keys.
+    Asks for an identity file if there is none. F1 lists the keyboard shortcuts.
     """
     from chatctl.window.main import run
 
-    before = context.find_root().params
+    outer = context.find_root().params
     return run(
-        identity or before.get("identity"),
-        home or before.get("home"),
-        room or before.get("room") or "#lobby",
+        identity or outer.get("identity"),
+        home or outer.get("home"),
+        room or outer.get("room") or "#lobby",
         theme=theme,
         scale=scale,
     )
