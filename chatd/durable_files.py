@@ -17,7 +17,7 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
         _write_new(path, data, mode)
         sync_folder(path.parent)
     except FileExistsError:
-        raise ChatdError("E606", f"{path} exists already", "move it away or choose another path") from None
+        raise ChatdError("E606", f"{path} already exists", "move it away or choose another path") from None
     except OSError as error:
         raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
 

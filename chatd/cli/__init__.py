@@ -1,4 +1,4 @@
-"""The ``chatd`` command: for whoever runs the box."""
+"""The ``chatd`` command, for the operator of the box."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def main() -> None:
-    """The program. The commands are loaded only after what loads at the same time was launched."""
+    """Run the program. A template is launched first, so that it loads in parallel with the commands."""
     launched = None
     if _becomes_supervisor(sys.argv[1:]):
         from chatd.supervisor.launch import launch_early
@@ -20,6 +20,6 @@ def main() -> None:
     sys.exit(output.run(command, "chatd", context=launched, not_permitted=output.FAILED))
 
 
-def _becomes_supervisor(words: Sequence[str]) -> bool:
-    """A guess, before the words are really read; a wrong one costs an unused template, or some time."""
-    return "start" in words and "--foreground" in words and not {"-h", "--help"} & set(words)
+def _becomes_supervisor(args: Sequence[str]) -> bool:
+    """Guess before the arguments are parsed; a wrong guess costs an unused template or a slower start."""
+    return "start" in args and "--foreground" in args and not {"-h", "--help"} & set(args)

@@ -1,10 +1,8 @@
-"""``chatd backup``: everything that makes this server, in one file sealed with a passphrase."""
+"""``chatd backup``: the whole server in one file, sealed with a passphrase."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -14,14 +12,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from chatd import __version__
 from chatd.cli.backup_files import (
-    ended_by_signals,
-    new_file,
-    opened,
+    create_new,
+    exit_on_signals,
+    open_backup,
     passphrase_option,
+    progress_bar,
+    read_limited,
     read_passphrase,
-    read_small,
-    shown_progress,
+    refuse_existing,
+    utc_now,
 )
+from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
 from chatd.errors import ChatdError
@@ -36,32 +37,32 @@ _PAIRS = ("ca", "server", "envelope")
 
 @click.group()
 def backup() -> None:
-    """Everything that makes this server, in one sealed file. Back again: chatd restore."""
+    """Back up this server to one sealed file; chatd restore reads it."""
 
 
 @backup.command("create")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--with-identities", is_flag=True, help="Also the identity files that were made on this box.")
+@click.option("--with-identities", is_flag=True, help="Include the identity files in certs/identities.")
 @passphrase_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def create(home: Home, file: Path, with_identities: bool, passphrase_file: str | None, as_json: bool) -> None:
-    """Back up the log, the authority, certificates and settings; the server may run meanwhile.
+    """Back up the log, the CA, the certificates and the settings; works while the server runs.
 
-    FILE must not exist. Whoever has it and the passphrase can be this server: keep them apart.
+    FILE must not exist. Anyone who has FILE and the passphrase can impersonate this server: keep them
+    apart.
     """
     home.require_initialised()
-    if os.path.lexists(file):
-        raise ChatdError("E606", f"{file} exists already", "choose another name")
+    refuse_existing(file)
     passphrase = read_passphrase(passphrase_file, new=True)
-    with ended_by_signals(), shown_progress() as progress, copied_log(home.data, progress) as log:
+    with exit_on_signals(), progress_bar() as progress, copied_log(home.data, progress) as log:
         require_space(file.absolute().parent, log.size)
         files = _files(home, with_identities)
         authority = Authority.load(home.certs)
-        facts = Facts(__version__, authority.instance, _now(), check_certificates(authority, files))
-        with new_file(file) as target:
+        facts = Facts(__version__, authority.instance, utc_now(), check_certificates(authority, files))
+        with create_new(file) as target:
             manifest = write_backup(target, passphrase, facts, files, log, progress)
-    _tell(manifest, as_json, file=str(file), bytes=file.stat().st_size)
+    _show(manifest, as_json, file=str(file), bytes=file.stat().st_size)
     if not as_json:
         output.note("store it away from this machine and apart from its passphrase: it holds the CA's key")
 
@@ -69,38 +70,41 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
 @backup.command("show")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @passphrase_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def show(file: Path, passphrase_file: str | None, as_json: bool) -> None:
-    """Check that FILE is whole and show what it is a backup of. Writes nothing."""
-    with opened(file, read_passphrase(passphrase_file)) as archive, shown_progress() as progress:
+    """Verify that FILE is complete, and show what it contains. Writes nothing."""
+    with open_backup(file, read_passphrase(passphrase_file)) as archive, progress_bar() as progress:
         archive.read(None, progress)
-    _tell(archive.manifest, as_json, file=str(file), bytes=file.stat().st_size)
+    _show(archive.manifest, as_json, file=str(file), bytes=file.stat().st_size)
 
 
-def _tell(manifest: Manifest, as_json: bool, **more: object) -> None:
+def _show(manifest: Manifest, as_json: bool, **more: object) -> None:
     if as_json:
         output.json_document({**more, **manifest.model_dump(exclude={"format"})})
         return
     click.echo(f"backup          {more['file']} ({more['bytes']} bytes)")
     click.echo(f"server          {manifest.server}, chatd {manifest.version}, {manifest.made}")
     click.echo(f"CA fingerprint  {manifest.ca}")
-    click.echo(f"log             {manifest.head} events, all of them what they were")
+    click.echo(f"log             {manifest.head} events, all intact")
     click.echo(f"files           {len(manifest.members)}, {manifest.size} bytes")
 
 
 def _files(home: Home, with_identities: bool) -> dict[str, bytes]:
-    """Settings, certificates and keys by their paths in the home. Raises E606, E613."""
+    """Return settings, certificates and keys by their paths in the home. Raises E606, E613."""
     folders = [home.certs, home.identities] if with_identities and home.identities.is_dir() else [home.certs]
     try:
         found = [path for folder in folders for path in sorted(folder.iterdir())]
     except OSError as error:
         raise ChatdError("E606", f"{error.filename}: {error.strerror}") from None
     paths = [home.settings_file, *(path for path in found if path.suffix in (".pem", ".key"))]
-    return {str(path.relative_to(home.path)): read_small(path) for path in paths}
+    return {str(path.relative_to(home.path)): read_limited(path) for path in paths}
 
 
 def check_certificates(authority: Authority, files: Mapping[str, bytes]) -> str:
-    """The CA's fingerprint, if every certificate is the CA's and has its key. Raises E613."""
+    """Check that the CA issued every certificate and that its key fits; return the CA's fingerprint.
+
+    Raises E613.
+    """
     ca = authority.certificate
     for name in _PAIRS:
         try:
@@ -110,14 +114,10 @@ def check_certificates(authority: Authority, files: Mapping[str, bytes]) -> str:
         except KeyError as error:
             raise unusable(f"{error.args[0]} is missing") from None
         except (*PARSE_ERRORS, InvalidSignature):
-            raise unusable(f"certs/{name}.pem or .key is damaged, or from another authority") from None
+            raise unusable(f"certs/{name}.pem or .key is damaged, or from another CA") from None
         if key.public_key() != certificate.public_key() or (name == "ca" and certificate != ca):
-            raise unusable(f"certs/{name}.pem and certs/{name}.key do not belong together", "try again")
+            raise unusable(f"certs/{name}.pem and certs/{name}.key do not match", "try again")
     return fingerprint(ca.public_bytes(Encoding.DER))
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 COMMANDS: list[click.Command] = [backup]

@@ -1,4 +1,4 @@
-"""What the commands of backup and restore share: passphrase, files, progress, signals."""
+"""Passphrases, files, progress and signals for backup, restore, export and verify."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, NoReturn
@@ -23,77 +24,94 @@ from chatd.store.archive import Archive
 from chatd.store.log_copy import BackupProgress
 from chatd.store.sealed_file import unusable
 
-SHORTEST_PASSPHRASE = 12
-_LONGEST_PASSPHRASE_BYTES = 1024
-_BAR_COLUMNS = 30  # with its words it fits the narrowest terminals
-_LARGEST_FILE_BYTES = 1024 * 1024  # of settings, certificates and keys
+MIN_PASSPHRASE_CHARS = 12
+_MAX_PASSPHRASE_BYTES = 1024
+_BAR_COLUMNS = 30  # fits narrow terminals together with its label
+_MAX_FILE_BYTES = 1024 * 1024  # settings, certificates and keys are smaller
 
 passphrase_option: Callable[[Any], Any] = click.option(
     "--passphrase-file",
     metavar="FILE",
     shell_complete=complete_files,
-    help="Take the passphrase from the first line of this file; - for standard input. Default: ask.",
+    help="Read the passphrase from the first line of FILE; - is standard input. Default: ask.",
 )
 
 
 def read_passphrase(source: str | None, *, new: bool = False) -> bytes:
-    """From a file's first line, or asked for, twice if ``new``. Raises E606, E613, usage errors."""
+    """Read it from the first line of ``source``, or ask for it, twice if ``new``.
+
+    Raises E606, E613, UsageError without a terminal.
+    """
     if source is not None:
         text = _first_line(source)
     elif sys.stdin.isatty():
         text = click.prompt("passphrase", hide_input=True, confirmation_prompt=new, err=True)
     else:
-        raise click.UsageError("there is no terminal to ask for the passphrase: use --passphrase-file")
-    if new and len(text) < SHORTEST_PASSPHRASE:
-        why = f"the passphrase has fewer than {SHORTEST_PASSPHRASE} characters"
-        raise unusable(why, "whoever finds the file can try passphrases for years; use several words")
-    # The same letters come composed from one keyboard and decomposed from another.
+        raise click.UsageError("no terminal to ask for the passphrase on: use --passphrase-file")
+    if new and len(text) < MIN_PASSPHRASE_CHARS:
+        reason = f"the passphrase has fewer than {MIN_PASSPHRASE_CHARS} characters"
+        raise unusable(reason, "use several words: a stolen file can be attacked for years")
+    # Keyboards differ in whether they compose accented letters.
     return unicodedata.normalize("NFC", text).encode()
 
 
 def _first_line(source: str) -> str:
     try:
         with click.open_file(source, "rb") as file:
-            line: bytes = file.readline(_LONGEST_PASSPHRASE_BYTES + 1)
+            line: bytes = file.readline(_MAX_PASSPHRASE_BYTES + 1)
     except OSError as error:
         raise ChatdError("E606", f"{source}: {error.strerror}") from None
-    if len(line) > _LONGEST_PASSPHRASE_BYTES:
-        raise unusable(f"the passphrase is longer than {_LONGEST_PASSPHRASE_BYTES} bytes", "shorten it")
+    if len(line) > _MAX_PASSPHRASE_BYTES:
+        raise unusable(f"the passphrase is longer than {_MAX_PASSPHRASE_BYTES} bytes", "shorten it")
     try:
         return line.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
-        raise unusable("the passphrase is not UTF-8", "choose another") from None
+        raise unusable("the passphrase is not UTF-8", "choose another one") from None
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise E606 if ``path`` exists, even as a dangling link."""
+    if os.path.lexists(path):
+        raise ChatdError("E606", f"{path} already exists", "choose another name")
+
+
+def utc_now() -> str:
+    """Return the current time as RFC 3339."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextmanager
-def opened(file: Path, passphrase: bytes) -> Iterator[Archive]:
-    """A backup for reading. Raises E606, E613."""
+def open_backup(file: Path, passphrase: bytes) -> Iterator[Archive]:
+    """Open a backup for reading. Raises E606, E613."""
     try:
-        # Without O_NONBLOCK a pipe of that name would be waited for.
+        # O_NONBLOCK: do not wait for the writer of a named pipe.
         with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as source:  # noqa: PTH123
             status = os.fstat(source.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ChatdError("E606", f"{file} is not a file")
+                raise ChatdError("E606", f"{file} is not a regular file")
             yield Archive(source, status.st_size, passphrase)
     except OSError as error:
         raise ChatdError("E606", f"{error.filename or file}: {error.strerror}") from None
 
 
-def read_small(path: Path) -> bytes:
-    """A file of at most 1 MiB. Raises E606, E613."""
+def read_limited(path: Path) -> bytes:
+    """Read a file of at most 1 MiB. Raises E606, E613."""
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE_BYTES + 1)
+            content = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ChatdError("E606", f"{path}: {error.strerror}") from None
-    if len(content) > _LARGEST_FILE_BYTES:
-        raise unusable(f"{path} is larger than {_LARGEST_FILE_BYTES} bytes", "move it away")
+    if len(content) > _MAX_FILE_BYTES:
+        raise unusable(f"{path} is larger than {_MAX_FILE_BYTES} bytes", "move it away")
     return content
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is whole and on the disk; otherwise nothing stays. Raises E606."""
+def create_new(path: Path) -> Iterator[BinaryIO]:
+    """Create a private file that gets its name once it is complete and durable; raises E606.
+
+    If the block fails, nothing is left behind.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -102,8 +120,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            if path.exists():
-                raise ChatdError("E606", f"{path} exists already", "choose another name")
+            refuse_existing(path)
             part.rename(path)
             sync_folder(path.absolute().parent)
         finally:
@@ -113,43 +130,43 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def shown_progress() -> Iterator[BackupProgress]:
-    """Draws one line on a terminal, nothing elsewhere."""
-    shown = ""
+def progress_bar() -> Iterator[BackupProgress]:
+    """Draw progress on stderr if it is a terminal."""
+    drawn = ""
 
-    def draw(what: str, done: int, total: int) -> None:
-        nonlocal shown
-        text = f"{what}  {_bar(done, total)}" if total else f"{what}  {done}"
-        if text != shown:
-            click.echo(f"\r{text.ljust(len(shown))}", nl=False, err=True)
-            shown = text
+    def draw(label: str, done: int, total: int) -> None:
+        nonlocal drawn
+        text = f"{label}  {_bar(done, total)}" if total else f"{label}  {done}"
+        if text != drawn:
+            click.echo(f"\r{text.ljust(len(drawn))}", nl=False, err=True)
+            drawn = text
 
-    def silent(what: str, done: int, total: int) -> None:
+    def draw_nothing(label: str, done: int, total: int) -> None:
         pass
 
     try:
-        yield draw if sys.stderr.isatty() else silent
+        yield draw if sys.stderr.isatty() else draw_nothing
     finally:
-        if shown:
-            click.echo(f"\r{' ' * len(shown)}\r", nl=False, err=True)
+        if drawn:
+            click.echo(f"\r{' ' * len(drawn)}\r", nl=False, err=True)
 
 
 def _bar(done: int, total: int) -> str:
-    done = min(done, total)  # a log grows while it is read
+    done = min(done, total)  # the log may grow during the copy
     full = done * _BAR_COLUMNS // total
     return f"[{'#' * full}{'.' * (_BAR_COLUMNS - full)}] {done * 100 // total:3} %"
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP leave through the ``finally`` clauses, so that no copies stay behind."""
+def exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that ``finally`` clauses remove unfinished files."""
 
-    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+    def exit_now(number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    old_handlers = {number: signal.signal(number, exit_now) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)

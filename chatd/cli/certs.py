@@ -9,6 +9,7 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.cli.options import json_option
 from chatd.cli.setup import split_address
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
@@ -23,21 +24,21 @@ _NAMES = ("ca", "server", "envelope")
 
 @click.group()
 def cert() -> None:
-    """The server's certificates. People's identities: chatd user."""
+    """Show and renew the server's certificates. For users' identities: chatd user."""
 
 
 @cert.command("show")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def show(home: Home, as_json: bool) -> None:
-    """Show the CA's, the server's and the envelope's certificate: fingerprint and end."""
+    """Show expiry and fingerprint of the CA, server and envelope certificates."""
     home.require_initialised()
     rows = []
     for name in _NAMES:
         certificate = _load(home, name)
         ends = certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
-        mark = fingerprint(certificate.public_bytes(Encoding.DER))
-        rows.append({"name": name, "ends": ends, "fingerprint": mark})
+        digest = fingerprint(certificate.public_bytes(Encoding.DER))
+        rows.append({"name": name, "ends": ends, "fingerprint": digest})
     if as_json:
         output.json_document({"certificates": rows})
         return
@@ -48,9 +49,9 @@ def show(home: Home, as_json: bool) -> None:
 @cert.command("renew")
 @click.pass_obj
 def renew(home: Home) -> None:
-    """Make new server and envelope certificates with new keys, and put them in use.
+    """Replace the server and envelope certificates and their keys, and put them into use.
 
-    The CA stays, so that nobody needs a new identity. Open connections go on undisturbed.
+    The CA stays, so no user needs a new identity. Open connections are not affected.
     """
     home.require_initialised()
     settings = load_settings(home.path, os.environ)

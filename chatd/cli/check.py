@@ -1,4 +1,4 @@
-"""``chatd check``: what is wrong or will be, and the cure."""
+"""``chatd check``: find problems and say how to fix them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from chatd.cli.options import json_option
 from chatd.codes import CODES
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
@@ -23,10 +24,10 @@ from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 
-# SQLite before this can lose committed data in WAL mode (the WAL-reset bug).
+# Earlier versions of SQLite can lose committed data in WAL mode (the WAL-reset bug).
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK_BYTES = 500_000_000
-# Descriptors a worker needs beside its connections: log, database, pipes, spare ones.
+# Descriptors a process needs besides its connections: log, database, pipes, and some reserve.
 OTHER_DESCRIPTORS = 64
 
 
@@ -41,26 +42,26 @@ class Finding(NamedTuple):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def check(home: Home, as_json: bool) -> int:
-    """Look for what is wrong or soon will be, and say how to mend it.
+    """Find problems, now and soon, and say how to fix them.
 
-    Exit code 0: all well; 7: warnings only; 1: something must be done.
+    Exit code 0: no problem; 7: warnings only; 1: a problem that needs action.
     """
     home.require_initialised()
-    findings = list(_all(home))
+    findings = list(_findings(home))
     if as_json:
         output.json_document({"findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
-            cure = f"   {finding.code}   fix: {finding.fix}" if finding.code else ""
-            click.echo(f"{finding.level:<5} {finding.area:<9} {finding.text}{cure}")
+            fix = f"   {finding.code}   fix: {finding.fix}" if finding.code else ""
+            click.echo(f"{finding.level:<5} {finding.area:<9} {finding.text}{fix}")
     levels = {finding.level for finding in findings}
     return output.FAILED if "fail" in levels else output.WARNINGS if "warn" in levels else output.OK
 
 
-def _all(home: Home) -> Iterator[Finding]:
+def _findings(home: Home) -> Iterator[Finding]:
     try:
         settings = load_settings(home.path, os.environ)
     except ChatdError as error:
@@ -76,8 +77,12 @@ def _all(home: Home) -> Iterator[Finding]:
         _disk,
         _process,
     )
-    for look in checks:
-        yield from look(home, settings)
+    for find in checks:
+        yield from find(home, settings)
+
+
+def _fail(area: str, text: str, code: str) -> Finding:
+    return Finding("fail", area, text, code, CODES[code].fix)
 
 
 def _warn(area: str, code: str, text: str, fix: str = "") -> Finding:
@@ -88,7 +93,7 @@ def _security(home: Home, settings: Settings) -> Iterator[Finding]:
     if not settings.security.encryption_enabled:
         yield _warn("envelope", "W111", "the envelope is switched off; TLS alone protects the connections")
     if not any(role == "admin" for role in settings.roles.assigned.values()):
-        yield Finding("ok", "roles", "no admin is pinned in the settings; admins are in the event log only")
+        yield Finding("ok", "roles", "the settings assign no admin; only the event log does")
 
 
 def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
@@ -97,17 +102,16 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
         try:
             certificate = x509.load_pem_x509_certificate((home.certs / f"{name}.pem").read_bytes())
         except (OSError, ValueError) as error:
-            yield Finding(
-                "fail", "cert", f"certs/{name}.pem cannot be read: {error}", "E606", CODES["E606"].fix
-            )
+            yield _fail("cert", f"certs/{name}.pem cannot be read: {error}", "E606")
             continue
         days = (certificate.not_valid_after_utc - now).days
+        fix = "make a new home; see docs/operations.md, Certificates" if name == "ca" else "chatd cert renew"
         if certificate.not_valid_before_utc > now:
-            yield Finding("fail", "clock", f"certs/{name}.pem is not valid yet", "E612", CODES["E612"].fix)
+            yield _fail("clock", f"certs/{name}.pem is not valid yet", "E612")
         elif days < 0:
-            yield Finding("fail", "cert", f"the {name} certificate has expired", "E202", "chatd cert renew")
+            yield Finding("fail", "cert", f"the {name} certificate has expired", "E202", fix)
         elif days < settings.security.expire_warning_days:
-            yield _warn("cert", "W112", f"the {name} certificate expires in {days} days", "chatd cert renew")
+            yield _warn("cert", "W112", f"the {name} certificate expires in {days} days", fix)
         else:
             yield Finding("ok", "cert", f"{name} certificate is valid for {days} days")
 
@@ -115,17 +119,17 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
 def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
     keys = [*home.certs.glob("*.key"), *(home.certs / "identities").glob("*.pem")]
     for name in ("server", "envelope"):
-        if trouble := _key_trouble(home.certs, name):
-            yield Finding("fail", "keys", trouble, "E606", "restore the file, or: chatd cert renew")
-    readable = [key for key in keys if _mode(key) & 0o077]
+        if problem := _key_problem(home.certs, name):
+            yield Finding("fail", "keys", problem, "E606", "restore the file, or run: chatd cert renew")
+    readable = [key for key in keys if key.stat().st_mode & 0o077]
     for key in readable:
-        yield _warn("keys", "W110", f"{key} can be read by others", f"chmod 600 {key}")
+        yield _warn("keys", "W110", f"other users can read {key}", f"chmod 600 {key}")
     if not readable:
-        yield Finding("ok", "keys", f"{len(keys)} private keys, readable by their owner only")
+        yield Finding("ok", "keys", f"{len(keys)} private keys, readable only by their owner")
 
 
-def _key_trouble(certs: Path, name: str) -> str:
-    """What is wrong with a key, "" for nothing. The worker leaves the slow part of this out at its start."""
+def _key_problem(certs: Path, name: str) -> str:
+    """Return what is wrong with a key, or "". Includes the validation that a worker skips as too slow."""
     try:
         key = load_pem_private_key((certs / f"{name}.key").read_bytes(), None)
         certificate = x509.load_pem_x509_certificate((certs / f"{name}.pem").read_bytes())
@@ -136,12 +140,8 @@ def _key_trouble(certs: Path, name: str) -> str:
     return ""
 
 
-def _mode(path: Path) -> int:
-    return path.stat().st_mode
-
-
 def _limits(home: Home, settings: Settings) -> Iterator[Finding]:
-    # The server takes all that it may have (chatd.supervisor.launch.raise_descriptor_limit).
+    # The server raises its soft limit to the hard one (chatd.supervisor.launch.raise_descriptor_limit).
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.server.max_connections + OTHER_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -161,7 +161,7 @@ def _library(home: Home, settings: Settings) -> Iterator[Finding]:
 def _disk(home: Home, settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(home.path).free
     if free < LOW_DISK_BYTES:
-        yield Finding("fail", "disk", f"{free // 1_000_000} MB are free", "E504", CODES["E504"].fix)
+        yield _fail("disk", f"{free // 1_000_000} MB are free", "E504")
     else:
         yield Finding("ok", "disk", f"{free // 1_000_000_000} GB are free")
 
@@ -171,17 +171,17 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
         status = ask(home.path, {"type": "status"}, 5.0)
     except ChatdError as error:
         if error.code == "E603":
-            yield Finding("ok", "process", "chatd does not run")
+            yield Finding("ok", "process", "chatd is not running")
             return
         yield Finding("fail", "process", error.reason, error.code, error.fix)
         return
     children: Any = status.get("children") or []
     if any((child.get("report") or {}).get("writable") is False for child in children):
-        yield Finding("fail", "process", "chatd found its disk full", "E504", CODES["E504"].fix)
+        yield _fail("process", "the disk is full", "E504")
     elif status.get("state") == "running":
         yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
     else:
-        yield Finding("fail", "process", f"chatd is {status.get('state')}", "E609", CODES["E609"].fix)
+        yield _fail("process", f"chatd is {status.get('state')}", "E609")
 
 
 COMMANDS: list[click.Command] = [check]

@@ -1,4 +1,4 @@
-"""``chatd export``: the record as a file that a stranger can verify, and its verification."""
+"""``chatd export``: the event log as a file that anyone can verify, and its verification."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ from typing import Any, BinaryIO
 
 import click
 
-from chatd.cli.backup_files import ended_by_signals, new_file, shown_progress
+from chatd.cli.backup_files import create_new, exit_on_signals, progress_bar, refuse_existing, utc_now
+from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.store.record_export import Choice, ExportReport, check_export, export
 
-# A body has at most 64 KiB, and JSON within JSON doubles its quotes; a longer line is none of ours.
-LINE_LIMIT = 512 * 1024
-_AGO = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+# A body has at most 64 KiB, and JSON within JSON escapes its quotes; an export has no longer lines.
+MAX_LINE_BYTES = 512 * 1024
+_AGE = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A time as ms since 1970: RFC 3339, a date (UTC), or how long ago (30m, 2h, 7d)."""
+    """A time: RFC 3339, a date (UTC) or an age (30m, 2h, 7d); converted to ms since 1970 UTC."""
 
     name = "T"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
-        if ago := _AGO.fullmatch(text):
-            when = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if age := _AGE.fullmatch(text):
+            when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         else:
             try:
                 when = datetime.fromisoformat(text.replace("Z", "+00:00"))
             except ValueError:
-                self.fail(f"{text!r} is no time: write 2026-01-31, 2026-01-31T08:00:00Z, or 7d", param, ctx)
+                self.fail(f"{text!r} is not a time: write 2026-01-31, 2026-01-31T08:00:00Z or 7d", param, ctx)
             when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return max(0, int(when.timestamp() * 1000))
 
 
 @click.command("export")
-@click.option("--room", metavar="ROOM", help="Only what was said in this room; of the rest, that it was.")
-@click.option("--since", type=Moment(), help="Not before T: RFC 3339, a date, or 30m, 2h, 7d ago.")
-@click.option("--until", type=Moment(), help="Only what was before T.")
+@click.option(
+    "--room", metavar="ROOM", help="Include bodies of this room only; other events keep their hashes."
+)
+@click.option("--since", type=Moment(), help="Start at T: RFC 3339, a date, or an age (30m, 2h, 7d).")
+@click.option("--until", type=Moment(), help="End before T.")
 @click.option(
     "-o",
     "--output",
@@ -54,54 +57,54 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
     metavar="FILE",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to; it must not exist.",
+    help="File to write; must not exist.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def export_command(
     home: Home, room: str | None, since: int | None, until: int | None, file: Path, as_json: bool
 ) -> None:
-    """Write the event log as JSON Lines that anybody can verify; works while the server runs.
+    """Write the event log as JSON Lines that anyone can verify; works while the server runs.
 
-    The first line tells which log and which part of it, every other line is one event with its hashes.
+    The first line names the log and the part exported; every other line is one event with its hashes.
     docs/export.md has a verifier of twenty lines; `chatd verify --export FILE` does the same.
     """
     home.require_initialised()
-    if os.path.lexists(file):
-        raise ChatdError("E606", f"{file} exists already", "choose another name")
+    refuse_existing(file)
     choice = Choice(room if room is None or room[:1] in "#@*" else f"#{room}", since, until)
     server = load_settings(home.path, os.environ).server.name
-    made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    events = shown = 0
+    events = with_body = 0
     header: dict[str, Any] = {}
-    with ended_by_signals(), shown_progress() as progress, new_file(file) as target:
-        for line in export(home.data, server, choice, made, lambda n, total: progress("exporting", n, total)):
+    with exit_on_signals(), progress_bar() as progress, create_new(file) as target:
+        for line in export(
+            home.data, server, choice, utc_now(), lambda n, total: progress("exporting", n, total)
+        ):
             target.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             if not header:
                 header = line
                 continue
             events += 1
-            shown += "body" in line
-    told: dict[str, Any] = {"file": str(file), "events": events, "shown": shown, "head": header["head"]}
+            with_body += "body" in line
+    head = header["head"]
     if as_json:
-        output.json_document(told)
+        output.json_document({"file": str(file), "events": events, "shown": with_body, "head": head})
         return
-    click.echo(f"exported  {events} events to {file}, {shown} of them with their text")
-    click.echo(f"head      {told['head']['seq']} {told['head']['chain']}")
-    output.note("whoever is to check it needs the head from you, by another way than the file")
+    click.echo(f"exported  {events} events to {file}, {with_body} of them with their text")
+    click.echo(f"head      {head['seq']} {head['chain']}")
+    output.note("to verify the file, its recipient needs this head from you over another channel")
 
 
 def check_file(file: Path) -> ExportReport:
-    """Verify an exported file. Raises E606 when it cannot be read."""
+    """Verify an exported file. Raises E606 if it cannot be read."""
     try:
-        with file.open("rb") as source, shown_progress() as progress:
+        with file.open("rb") as source, progress_bar() as progress:
             return check_export(_lines(source), lambda n, total: progress("verifying", n, total))
     except OSError as error:
         raise ChatdError("E606", f"{file}: {error.strerror}") from None
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:
-    while line := source.readline(LINE_LIMIT):
+    while line := source.readline(MAX_LINE_BYTES):
         yield line
 
 

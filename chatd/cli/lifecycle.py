@@ -1,4 +1,4 @@
-"""``chatd start``, ``stop``, ``status``, ``restart``, ``reload``: talking to the supervisor."""
+"""``chatd start``, ``stop``, ``status``, ``restart``, ``reload``: requests to the supervisor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chatd.cli.options import json_option, wait_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import format as fmt
@@ -17,24 +18,22 @@ from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
 
 ASK_SECONDS = 10.0
-# A drain takes up to 3 s in the workers; a rolling restart does them one after the other.
+# A worker drains for up to 3 s; a rolling restart replaces one process at a time.
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 300.0
 _POLL_SECONDS = 0.05
-# Where the template that was launched first is found (`chatd.cli.main`).
+# The key in ctx.meta of the template launched by `chatd.cli.main`.
 LAUNCHED = "chatd.launched"
 
 
 @click.command()
 @click.option(
-    "--foreground", is_flag=True, help="Stay in the terminal and show a line of figures now and then."
+    "--foreground", is_flag=True, help="Stay in the terminal and print a line of stats now and then."
 )
-@click.option(
-    "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
-)
+@wait_option
 @click.pass_context
 def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
-    """Start the server. Does nothing when it runs already."""
+    """Start the server. Does nothing if it is already running."""
     home: Home = ctx.obj
     home.require_initialised()
     if foreground:
@@ -42,21 +41,21 @@ def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
         return
     status = _status_or_none(home)
     if status is not None:
-        output.note(f"chatd runs already (pid {status['pid']}, {status['address']})")
+        output.note(f"chatd is already running (pid {status['pid']}, {status['address']})")
         return
     status = start_daemon(home.path, float(seconds))
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
-    click.echo(f"chatd runs on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
+    click.echo(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
 
 
 @click.command()
 @click.pass_obj
 def stop(home: Home) -> None:
-    """Stop the server: clients are told, the log is closed. Does nothing when it does not run."""
+    """Stop the server: disconnect clients, close the log. Does nothing if it is not running."""
     home.require_initialised()
     status = _status_or_none(home)
     if status is None:
-        output.note("chatd does not run")
+        output.note("chatd is not running")
         return
     _stop(home)
     click.echo("chatd stopped")
@@ -67,15 +66,15 @@ def _stop(home: Home) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while _status_or_none(home) is not None:
         if time.monotonic() >= deadline:
-            raise ChatdError("E611", "chatd does not end")
+            raise ChatdError("E611", "chatd did not end in time")
         time.sleep(_POLL_SECONDS)
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def status(home: Home, as_json: bool) -> None:
-    """Show every process: state, pid, restarts, uptime, CPU, memory, threads."""
+    """Show each process: state, pid, restarts, uptime, CPU, memory, threads."""
     home.require_initialised()
     answer = ask(home.path, {"type": "status"}, ASK_SECONDS)
     if as_json:
@@ -96,47 +95,43 @@ def status(home: Home, as_json: bool) -> None:
         if child.get("why"):
             click.echo(f"            {child['why']}")
         if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
-            click.echo(
-                "            the disk is full: nothing is written, reads go on; free some space (E504)"
-            )
+            click.echo("            the disk is full: writes fail, reads work; free some space (E504)")
 
 
 @click.command()
 @click.option(
     "--rolling",
     is_flag=True,
-    help="Workers and hub one after the other; the server stays reachable, settings stay.",
+    help="Replace workers and hub one by one; the server stays reachable, the settings in force.",
 )
-@click.option(
-    "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
-)
+@wait_option
 @click.pass_obj
 def restart(home: Home, rolling: bool, seconds: int) -> None:
-    """Restart the server with the settings in the file. Clients come back by themselves."""
+    """Restart the server with the settings in the file. Clients reconnect by themselves."""
     home.require_initialised()
     if rolling:
         ask(home.path, {"type": "restart", "rolling": True}, RESTART_SECONDS)
         click.echo("the hub and every worker were replaced")
         return
-    # A server that runs is worth more than one that would not start again.
+    # Do not stop a running server whose settings would keep it from starting again.
     load_settings(home.path, os.environ)
     if _status_or_none(home) is not None:
         _stop(home)
     status = start_daemon(home.path, float(seconds))
-    click.echo(f"chatd runs on {status['address']} (pid {status['pid']})")
+    click.echo(f"chatd listens on {status['address']} (pid {status['pid']})")
 
 
 @click.command()
 @click.pass_obj
 def reload(home: Home) -> None:
-    """Put a changed config/settings.json in force. A wrong file changes nothing and says why."""
+    """Apply changes of config/settings.json. If the file is not valid, nothing changes."""
     home.require_initialised()
     answer = ask(home.path, {"type": "reload"}, ASK_SECONDS)
     applied: Any = answer.get("applied") or []
     waiting: Any = answer.get("needs_restart") or []
     click.echo("in force now: " + (", ".join(applied) or "nothing changed"))
     if waiting:
-        output.note("after a restart only: " + ", ".join(waiting))
+        output.note("only after a restart: " + ", ".join(waiting))
         output.note("run: chatd restart")
 
 

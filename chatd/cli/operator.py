@@ -1,4 +1,4 @@
-"""Asking the hub as whoever runs the box: over its own socket, or on the log while nothing runs."""
+"""Requests with the operator's authority: through the hub's socket, or on the log if chatd is not running."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RECEIVE_BYTES = 64 * 1024
 
 
 def operate(home: Path, settings: Settings, kind: str, **fields: object) -> JsonObject:
-    """Carry out one request with the box's authority; its result. Raises what refuses it, or E611."""
+    """Carry out one request and return its result. Raises its error, E611, E606 or E503."""
     request: JsonObject = {"type": kind, "id": 1, **fields}
     try:
         ask(home, {"type": "ping"}, 2.0)

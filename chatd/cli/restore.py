@@ -1,4 +1,4 @@
-"""``chatd restore``: the same server again, from a backup."""
+"""``chatd restore``: recreate a server from a backup."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import click
 
 from chatd.cli.backup import check_certificates
 from chatd.cli.backup_files import (
-    ended_by_signals,
-    opened,
+    exit_on_signals,
+    open_backup,
     passphrase_option,
+    progress_bar,
+    read_limited,
     read_passphrase,
-    read_small,
-    shown_progress,
 )
-from chatd.cli.setup import join_address, split_address
+from chatd.cli.options import json_option
+from chatd.cli.setup import join_address, make_folders, missing_folders, remove_folders, split_address
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
@@ -36,25 +37,27 @@ from chatd.supervisor.pid_lock import PidLock
 
 _STAGING = ".restore"
 _MARK = f"data/{MARK_NAME}"
-# With the first one in its place `chatd init` refuses the folder, without the last one `chatd start` does:
-# nobody goes on by mistake with a home that was restored by half.
+# Installed first and last: with the first, `chatd init` refuses the folder, and without the last,
+# `chatd start` does. A partly restored home is thus never used by mistake.
 _FIRST, _LAST = "certs/ca.key", "certs/ca.pem"
-_MARKS_OF_A_HOME = (_FIRST, _LAST, "config/settings.json", LOG_NAME, _MARK)
+_FILES_OF_A_HOME = (_FIRST, _LAST, "config/settings.json", LOG_NAME, _MARK)
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--home", "home_option", metavar="DIR", help="Where to; the same as chatd --home DIR restore.")
-@click.option("--listen", metavar="HOST[:PORT]", help="Where to listen on this box. Default: as before.")
+@click.option(
+    "--home", "home_option", metavar="DIR", help="Folder to restore to; same as chatd --home DIR restore."
+)
+@click.option("--listen", metavar="HOST[:PORT]", help="Where to listen. Default: as in the backup.")
 @click.option(
     "--address",
     "addresses",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Where clients find the server from now on; repeatable. Default: as before.",
+    help="Address for clients; repeatable. Default: as in the backup.",
 )
 @passphrase_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def restore(
     home: Home,
@@ -65,80 +68,74 @@ def restore(
     passphrase_file: str | None,
     as_json: bool,
 ) -> None:
-    """Make the server of a backup again: same authority, same history, nobody needs a new identity.
+    """Recreate a server from a backup: same CA, same history, no user needs a new identity.
 
-    The folder must not be a home yet. Everything is verified before anything gets its place.
+    The folder must not be a home yet. The whole backup is verified before any file is put in place.
     """
     if home_option is not None:
         home = resolve_home(home_option, os.environ, Path.cwd())
-    _refuse_a_home(home)
+    _refuse_existing_home(home)
     passphrase = read_passphrase(passphrase_file)
-    with ended_by_signals(), opened(file, passphrase) as archive, _prepared(home) as staging:
-        with shown_progress() as progress:
+    with exit_on_signals(), open_backup(file, passphrase) as archive, _staging_folder(home) as staging:
+        with progress_bar() as progress:
             ca = _unpack(archive, staging, progress)
         if listen or addresses:
             _readdress(staging.path, listen, addresses)
         _install(staging.path, home.path, archive.manifest)
-    _tell(home, archive.manifest, ca, as_json, moved=bool(listen or addresses))
+    _show(home, archive.manifest, ca, as_json, readdressed=bool(listen or addresses))
 
 
-def _refuse_a_home(home: Home) -> None:
-    for name in _MARKS_OF_A_HOME:
+def _refuse_existing_home(home: Home) -> None:
+    for name in _FILES_OF_A_HOME:
         if os.path.lexists(home.path / name):
-            raise ChatdError("E602", f"{home.path} is in use: there is {name}", "choose another --home")
+            raise ChatdError("E602", f"{home.path} is in use: it contains {name}", "choose another --home")
 
 
 @contextmanager
-def _prepared(home: Home) -> Iterator[Home]:
-    """A folder in the home to work in, while no chatd can start there; leaves no trace of a failure."""
-    # Not beside the home: who may write to /var/lib/chatd may not write to /var/lib.
+def _staging_folder(home: Home) -> Iterator[Home]:
+    """Yield a folder to work in, with the home locked. On failure, remove all folders made here."""
+    # Inside the home, because a user who may write to /var/lib/chatd may not write to /var/lib.
     staging = Home(home.path / _STAGING)
-    made: list[Path] = []
-    done = False
+    missing: list[Path] = []
     try:
-        for folder in (home.path, home.certs, home.config, home.logs, home.data, home.run):
-            if not folder.exists():
-                folder.mkdir(
-                    mode=0o700 if folder in (home.certs, home.data, home.run) else 0o755, parents=True
-                )
-                made.append(folder)
+        missing = missing_folders(home)
+        make_folders(home)
         lock = PidLock(home.run)
         try:
-            _refuse_a_home(home)
-            shutil.rmtree(staging.path, ignore_errors=True)  # of a restore that was killed
+            _refuse_existing_home(home)
+            shutil.rmtree(staging.path, ignore_errors=True)  # left by a restore that was killed
             staging.path.mkdir(mode=0o700)
             yield staging
-            done = True
         finally:
             shutil.rmtree(staging.path, ignore_errors=True)
             lock.release()
-    except OSError as error:
-        raise ChatdError("E606", f"{error.filename or home.path}: {error.strerror}") from None
-    finally:
-        if not done:
-            for folder in reversed(made):
-                shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        remove_folders(missing)
+        if isinstance(error, OSError):
+            reason = f"{error.filename or home.path}: {error.strerror}"
+            raise ChatdError("E606", reason) from None
+        raise
 
 
 def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
-    """Write everything into the staging folder and verify it; the CA's fingerprint."""
+    """Unpack the backup into the staging folder, verify it, and return the CA's fingerprint."""
     manifest = archive.manifest
     require_space(staging.path, manifest.size)
     archive.read(staging.path, progress)
     names = [member.name for member in manifest.members if member.name.startswith("certs/")]
-    certificates = {name: read_small(staging.path / name) for name in names}
+    certificates = {name: read_limited(staging.path / name) for name in names}
     ca = check_certificates(Authority.load(staging.certs), certificates)
     if ca != manifest.ca:
-        raise unusable("the authority in the backup is not the one that its manifest names")
+        raise unusable("the CA in the backup is not the one in its manifest")
     archive.write_mark(staging.data)
     check_log(staging.data, progress)
-    # What was said after the backup had these numbers too: clients must be able to tell.
+    # Events after the backup had the same numbers; clients must be able to tell the two apart.
     begin_branch(staging.data, manifest.head)
     return ca
 
 
 def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) -> None:
-    """Put other addresses into the restored settings. Raises E600."""
+    """Change the addresses in the restored settings. Raises E600."""
     tree = load_settings(staging, {}).model_dump(mode="json")
     server = tree["server"]
     if listen:
@@ -150,37 +147,38 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
 
 
 def _install(staging: Path, home: Path, manifest: Manifest) -> None:
-    """Move the files to their places; back out if one of them cannot go there. Raises E606, OSError."""
+    """Move the files into place, or none if one of them cannot be moved. Raises E606, OSError."""
     sync_folder(home)
     between = [member.name for member in manifest.members if member.name not in (_FIRST, _LAST)]
-    placed: list[Path] = []
+    installed: list[Path] = []
     try:
         for name in (_FIRST, *between, _MARK, _LAST):
             target = home / name
             if os.path.lexists(target):
-                raise ChatdError("E606", f"{target} exists already", "move it away or choose another --home")
+                raise ChatdError("E606", f"{target} already exists", "move it away or choose another --home")
             target.parent.mkdir(mode=0o700, exist_ok=True)
             (staging / name).rename(target)
-            placed.append(target)
+            installed.append(target)
             sync_folder(target.parent)
     except BaseException:
-        for target in placed:
+        for target in installed:
             target.unlink(missing_ok=True)
         raise
 
 
-def _tell(home: Home, manifest: Manifest, ca: str, as_json: bool, *, moved: bool) -> None:
+def _show(home: Home, manifest: Manifest, ca: str, as_json: bool, *, readdressed: bool) -> None:
     if as_json:
-        told = manifest.model_dump(include={"server", "made", "head", "ca"})
-        output.json_document({"home": str(home.path), **told})
+        output.json_document(
+            {"home": str(home.path), **manifest.model_dump(include={"server", "made", "head", "ca"})}
+        )
         return
     click.echo(f"restored {home.path} as {manifest.server}, as of {manifest.made}")
     click.echo(f"CA fingerprint  {ca}")
-    click.echo(f"log             {manifest.head} events, all of them what they were")
+    click.echo(f"log             {manifest.head} events, all intact")
     option = "" if home.path == Path.cwd() else f" --home {home.path}"
-    output.note("the server that the backup was made of must not run any more, not even for a moment")
-    if moved:
-        output.note(f"then: chatd{option} cert renew   (the certificate names the old addresses)")
+    output.note("do not start the original server again: two servers would share one identity")
+    if readdressed:
+        output.note(f"then: chatd{option} cert renew   (the certificate has the old addresses)")
     output.note(f"next: chatd{option} check, then chatd{option} start")
 
 

@@ -19,20 +19,20 @@ from chatd.console.shell_completion import complete_folders, completion_command
     "--home",
     metavar="DIR",
     shell_complete=complete_folders,
-    help="The folder with certs/ config/ logs/ data/. Default: $CHATD_HOME, else this folder.",
+    help="The folder with certs/ config/ logs/ data/. Default: $CHATD_HOME, else the current folder.",
 )
 @click.pass_context
 def main(ctx: click.Context, home: str | None) -> None:
     """Run a chatd server on this machine.
 
-    Start with `chatd init`, then `chatd start`. People are added with `chatd user add`; a running server is
-    administered with `chatctl`.
+    Begin with `chatd init`, then `chatd start`. Add users with `chatd user add`. Administer a running server
+    with `chatctl`.
     """
     ctx.meta[lifecycle.LAUNCHED] = ctx.obj
     ctx.obj = resolve_home(home, os.environ, Path.cwd())
 
 
-for room in (setup, lifecycle, check, settings, users, certs, verify, export, backup, restore):
-    for command in room.COMMANDS:
+for module in (setup, lifecycle, check, settings, users, certs, verify, export, backup, restore):
+    for command in module.COMMANDS:
         main.add_command(command)
 main.add_command(completion_command("chatd"))

@@ -1,4 +1,4 @@
-"""``chatd config``: looking at the settings."""
+"""``chatd config``: show and check the settings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from chatd.config.schema import settings_schema
 
 @click.group()
 def config() -> None:
-    """The settings in config/settings.json."""
+    """Show and check the settings in config/settings.json."""
 
 
 @config.command("show")
 @click.pass_obj
 def show(home: Home) -> None:
-    """Print the settings as they would be in force: file, defaults, environment."""
+    """Print the effective settings: defaults, file and environment."""
     settings = load_settings(home.path, os.environ)
     click.echo(json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
 
@@ -28,14 +28,14 @@ def show(home: Home) -> None:
 @config.command("check")
 @click.pass_obj
 def check(home: Home) -> None:
-    """Say whether the settings are valid; every mistake at once if not."""
+    """Check the settings and list every mistake."""
     load_settings(home.path, os.environ)
     click.echo(f"ok    {home.settings_file}")
 
 
 @config.command("schema")
 def schema() -> None:
-    """Print the JSON Schema that editors use to complete and check settings.json."""
+    """Print the JSON Schema with which editors complete and check settings.json."""
     click.echo(json.dumps(settings_schema(), indent=2))
 
 

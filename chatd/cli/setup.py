@@ -1,4 +1,4 @@
-"""``chatd init``: a CA, certificates, settings and the first admin."""
+"""``chatd init``: create a CA, certificates, settings and the first admin."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from chatd.pki.profiles import fingerprint
 from chatd.proto.text import check_name
 
 DEFAULT_PORT = 5000
-# More interfaces than this are containers and bridges.
-OWN_ADDRESSES = 4
+# Further addresses usually belong to containers and bridges.
+MAX_OWN_ADDRESSES = 4
 
 
 @click.command()
-@click.option("--name", help="The server's name, part of every identity. Default: this machine's name.")
+@click.option("--name", help="The server's name, part of every identity. Default: the host name.")
 @click.option(
     "--listen",
     metavar="HOST[:PORT]",
@@ -43,10 +43,10 @@ OWN_ADDRESSES = 4
     "addresses",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Where clients find the server; repeatable. Default: this machine's names and addresses.",
+    help="Address for clients; repeatable. Default: this machine's addresses.",
 )
-@click.option("--admin", default="admin", show_default=True, metavar="USER", help="The first admin.")
-@click.option("--start", "start_it", is_flag=True, help="Start the server, too.")
+@click.option("--admin", default="admin", show_default=True, metavar="USER", help="Name of the first admin.")
+@click.option("--start", "start_it", is_flag=True, help="Also start the server.")
 @click.pass_context
 def init(
     context: click.Context,
@@ -56,40 +56,39 @@ def init(
     admin: str,
     start_it: bool,
 ) -> None:
-    """Make this folder a chatd home: CA, certificates, settings, the first admin.
+    """Make this folder a chatd home: CA, certificates, settings and the first admin.
 
-    Refuses to touch a home that is initialised. Nothing leaves this machine.
+    Refuses if the home is already initialised. Uses no network.
     """
     home: Home = context.obj
     name = check_name(name, "server name") if name else _machine_name()
     check_name(admin, "user")
     if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
-        raise ChatdError("E602", f"{home.path} is initialised already")
-    # The override would be in force when the server starts, and the identities must name that port.
+        raise ChatdError("E602", f"{home.path} is already initialised")
+    # Identities must contain the port that a server started in this environment will use.
     host, port = split_address(listen, _default_port())
-    told = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(host, port)
-    settings = default_settings(name=name, host=host, port=port, addresses=told, admin=admin)
-    made = _missing_folders(home)
+    client_addresses = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(
+        host, port
+    )
+    settings = default_settings(name=name, host=host, port=port, addresses=client_addresses, admin=admin)
+    missing = missing_folders(home)
+    make_folders(home)
     try:
         ca = _make_certificates(home, settings)
         write_settings(home.path, settings)
         identity = add_user(home, settings, admin, CONSOLE_DEVICE, "admin", None)
     except BaseException:
-        # Half a home would refuse both `init` and `start`.
-        _undo(home, made)
+        # A partial home would refuse both `init` and `start`.
+        _undo(home, missing)
         raise
-    _tell(home, settings, ca, identity)
+    click.echo(f"initialised {home.path} as {settings.server.name}")
+    click.echo(f"CA fingerprint  {ca}")
+    click.echo(f"first admin     {identity}")
     if start_it:
         context.invoke(start)
     else:
         option = "" if home.path == Path.cwd() else f" --home {home.path}"
         output.note(f"next: chatd{option} start")
-
-
-def _tell(home: Home, settings: Settings, ca: str, identity: Path) -> None:
-    click.echo(f"initialised {home.path} as {settings.server.name}")
-    click.echo(f"CA fingerprint  {ca}")
-    click.echo(f"first admin     {identity}")
 
 
 def _make_certificates(home: Home, settings: Settings) -> str:
@@ -102,26 +101,35 @@ def _make_certificates(home: Home, settings: Settings) -> str:
     return fingerprint(authority.certificate.public_bytes(Encoding.DER))
 
 
-def _missing_folders(home: Home) -> list[Path]:
-    folders = [home.path, home.certs, home.config, home.logs, home.data, home.run]
-    made = [folder for folder in folders if not folder.exists()]
-    for folder in folders:
+def missing_folders(home: Home) -> list[Path]:
+    """Return the folders of a home that do not exist, parents first."""
+    folders = (home.path, home.certs, home.config, home.logs, home.data, home.run)
+    return [folder for folder in folders if not folder.exists()]
+
+
+def make_folders(home: Home) -> None:
+    """Make the missing folders of a home. Raises OSError."""
+    for folder in missing_folders(home):
         mode = 0o700 if folder in (home.data, home.run, home.certs) else 0o755
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
-    return made
 
 
-def _undo(home: Home, made: list[Path]) -> None:
+def remove_folders(folders: list[Path]) -> None:
+    """Remove folders with all their contents, last one first; ignore those that do not exist."""
+    for folder in reversed(folders):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _undo(home: Home, missing: list[Path]) -> None:
     for file in ("ca.pem", "ca.key", "server.pem", "server.key", "envelope.pem", "envelope.key"):
         (home.certs / file).unlink(missing_ok=True)
     home.settings_file.unlink(missing_ok=True)
     shutil.rmtree(home.certs / "identities", ignore_errors=True)
-    for folder in reversed(made):
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_folders(missing)
 
 
 def split_address(text: str, default_port: int) -> tuple[str, int]:
-    """ "host", "host:port" or "[v6]:port" as host and port. Raises a usage error."""
+    """Split "host", "host:port" or "[v6]:port" into host and port. Raises UsageError."""
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", text) or re.fullmatch(
         r"([0-9A-Fa-f:]{2,})()()", text
     )
@@ -131,7 +139,7 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
 
 
 def join_address(host: str, port: int) -> str:
-    """The reverse of `split_address`."""
+    """Return host:port, with an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -149,7 +157,7 @@ def _machine_name() -> str:
 
 
 def _own_addresses(host: str, port: int) -> list[str]:
-    """What clients can be told: the address listened on, or every name and address of this machine."""
+    """Return the address listened on, or this machine's addresses if that is a wildcard."""
     if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return [join_address(host, port)]
     found = [
@@ -158,8 +166,8 @@ def _own_addresses(host: str, port: int) -> list[str]:
         for address in interface
         if address.family == socket.AF_INET and not address.address.startswith("127.")
     ]
-    # Clients try them in turn; the loopback comes last, for those on this machine when the others change.
-    return [join_address(a, port) for a in [*dict.fromkeys(found[:OWN_ADDRESSES]), "127.0.0.1"]]
+    # Clients try them in order; loopback comes last, for clients here when the other addresses change.
+    return [join_address(a, port) for a in [*dict.fromkeys(found[:MAX_OWN_ADDRESSES]), "127.0.0.1"]]
 
 
 COMMANDS: list[click.Command] = [init]

@@ -1,4 +1,4 @@
-"""``chatd user add``: an identity made on the box."""
+"""``chatd user add``: make an identity file on the box."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from chatd.cli.operator import operate
+from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
@@ -18,7 +19,7 @@ from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from chatd.proto.text import check_name
 
-# It may have been registered: the only private key must not be thrown away.
+# The device may be registered, so its only private key must be kept.
 OUTCOME_UNKNOWN = ("E503", "E611")
 # The device that `chatd init` makes for the first admin.
 CONSOLE_DEVICE = "console"
@@ -26,34 +27,34 @@ CONSOLE_DEVICE = "console"
 
 @click.group()
 def user() -> None:
-    """People and their devices."""
+    """Add users and their devices."""
 
 
 @user.command("add")
 @click.argument("name")
-@click.option("--role", help="Role of a new user. Default: roles.default of the settings.")
-@click.option("--device", default="laptop", show_default=True, help="Name of this key pair.")
+@click.option("--role", help="Role of a new user. Default: the setting roles.default.")
+@click.option("--device", default="laptop", show_default=True, help="Name of the device.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write the identity file. Default: certs/identities/NAME-DEVICE.pem in the home.",
+    help="File to write. Default: certs/identities/NAME-DEVICE.pem in the home.",
 )
 @click.option(
     "--days",
     type=click.IntRange(1, 3650),
     default=365,
     show_default=True,
-    help="How long the identity is valid; a guest of a day gets 1.",
+    help="Validity of the identity in days, such as 1 for a guest.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def add(
     home: Home, name: str, role: str | None, device: str, out: Path | None, days: int, as_json: bool
 ) -> None:
-    """Make an identity file for a person's device and register it.
+    """Make an identity file for a user's device and register it.
 
-    Works while the server runs and while it does not. The file is the person's key: hand it over on a
-    channel that you trust and delete your copy.
+    Works whether or not the server is running. The file holds the user's private key: hand it over through
+    a channel you trust, then delete your copy.
     """
     home.require_initialised()
     settings = load_settings(home.path, os.environ)
@@ -62,13 +63,13 @@ def add(
         output.json_document({"user": name, "device": device, "identity": str(path)})
         return
     click.echo(path)
-    output.note(f"added {name}/{device}; the person runs: chat --identity {path.name}")
-    output.note(f"to try it on this machine: chat --identity {_from_here(path)}")
+    output.note(f"added {name}/{device}; the user runs: chat --identity {path.name}")
+    output.note(f"to try it on this machine: chat --identity {_relative_to_cwd(path)}")
 
 
-def _from_here(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _relative_to_cwd(path: Path) -> Path:
+    cwd = Path.cwd()
+    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
 def add_user(
@@ -80,12 +81,15 @@ def add_user(
     out: Path | None,
     days: int = 365,
 ) -> Path:
-    """Issue, write and register; nothing is left behind when any of it fails. Raises E4xx, E6xx."""
+    """Issue, write and register an identity; return its path.
+
+    If that fails, no file is left, unless the outcome is unknown (E503, E611). Raises E4xx, E5xx, E6xx.
+    """
     check_name(name, "user")
     check_name(device, "device")
     path = out or home.certs / "identities" / f"{name}-{device}.pem"
     if path.exists():
-        raise ChatdError("E606", f"{path} exists already", "choose another --out")
+        raise ChatdError("E606", f"{path} already exists", "choose another --out")
     if out is None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.load(home.certs)

@@ -1,4 +1,4 @@
-"""``chatd verify``: recompute the whole event log."""
+"""``chatd verify``: verify the whole event log, or an export of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from chatd.cli.backup_files import shown_progress
+from chatd.cli.backup_files import progress_bar
 from chatd.cli.export import check_file
+from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
 from chatd.proto.text import visible
@@ -21,29 +22,29 @@ from chatd.store.verifier import verify as verify_log
     "file",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Verify what chatd export has written instead; needs no home.",
+    help="Verify a file written by chatd export instead; needs no home.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_obj
 def verify(home: Home, file: Path | None, as_json: bool) -> int:
-    """Recompute every link of the event log's hash chain; works while the server runs.
+    """Recompute the event log's whole hash chain; works while the server runs.
 
-    Exit code 0: every entry is what it was when it was acknowledged; 1: damage, and where.
+    Exit code 0: every entry is as it was acknowledged; 1: damage, with its place.
     """
     if file is not None:
         return _verify_export(file, as_json)
     home.require_initialised()
-    total = _length(home.data)
-    with shown_progress() as progress:
+    total = _known_length(home.data)
+    with progress_bar() as progress:
         report = verify_log(home.data, full=True, progress=lambda seq: progress("verifying", seq, total))
     if as_json:
         output.json_document(report._asdict())
     elif report.ok:
-        click.echo(f"ok    {report.head} events, all of them what they were")
+        click.echo(f"ok    {report.head} events, all intact")
     else:
         where = f" at event {report.bad_seq}" if report.bad_seq is not None else ""
         click.echo(f"fail  damage{where}: {report.reason}")
-        output.note("do not delete anything; see docs/operations.md, Damage")
+        output.note("delete nothing; see docs/operations.md, Damage")
     return output.OK if report.ok else output.FAILED
 
 
@@ -52,18 +53,18 @@ def _verify_export(file: Path, as_json: bool) -> int:
     if as_json:
         output.json_document(report._asdict())
     elif report.ok:
-        counted = f"{report.shown} with their text, {report.erased} erased, {report.withheld} withheld"
+        counts = f"{report.shown} with their text, {report.erased} redacted, {report.withheld} withheld"
         server = visible(str(report.header.get("server")))
-        click.echo(f"ok    events {report.first} to {report.head} of {server}: {counted}")
+        click.echo(f"ok    events {report.first} to {report.head} of {server}: {counts}")
         click.echo(f"      head {report.head} {report.header['head']['chain']}")
-        output.note("compare the head with the one that you were told by another way")
+        output.note("compare this head with the one you got over another channel")
     else:
         click.echo(f"fail  line {report.bad_line}: {report.reason}")
     return output.OK if report.ok else output.FAILED
 
 
-def _length(data: Path) -> int:
-    """How many events there are at least; 0 when that cannot be told, which the verification then says."""
+def _known_length(data: Path) -> int:
+    """Return the number of events in the mark, for the progress bar; 0 if it cannot be read."""
     try:
         mark = read_mark(data)
     except OSError:

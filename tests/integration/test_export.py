@@ -74,7 +74,7 @@ def test_the_whole_log(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
     assert done.stdout == f"ok {header['head']['seq']} {header['head']['chain']}\n", done.stderr
     told = daemon.run("chatd", "verify", "--export", str(file)).stdout
     assert told.startswith(
-        f"ok    events 1 to {len(events)} of lab: {len(events) - 1} with their text, 1 erased"
+        f"ok    events 1 to {len(events)} of lab: {len(events) - 1} with their text, 1 redacted"
     )
     report = json.loads(daemon.run("chatd", "verify", "--export", str(file), "--json").stdout)
     assert (report["ok"], report["withheld"]) == (True, 0)

@@ -17,7 +17,7 @@ def test_init_names_the_next_command_only_where_there_is_one(tmp_path: Path, at_
     try:
         done = daemon.chatd("init", "--listen", f"127.0.0.1:{daemon.port}", *options)
         assert ("next: chatd" in done.stderr) == (not at_once)
-        assert (f"chatd runs on 127.0.0.1:{daemon.port}" in done.stdout) == at_once
+        assert (f"chatd listens on 127.0.0.1:{daemon.port}" in done.stdout) == at_once
         assert (daemon.chatd("status", check=False).returncode == 0) == at_once
     finally:
         daemon.stop()

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chatd.cli import main
-from chatd.cli.backup_files import ended_by_signals, new_file
+from chatd.cli.backup_files import create_new, exit_on_signals
 from chatd.errors import ChatdError
 from chatd.supervisor.pid_lock import PidLock
 from tests.support.daemon import BIN, Daemon
@@ -114,7 +114,7 @@ def test_there_and_back(box: Daemon, tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
     said = restore(box, home)
     assert said.startswith("exit 0\nrestored")
-    assert "must not run any more" in said
+    assert "do not start the original server again" in said
     for name in ("certs", "config"):
         assert tree(home / name) == tree(box.home / name)
         for path in (p for p in (home / name).rglob("*") if p.is_file()):
@@ -171,7 +171,7 @@ def test_a_file_in_the_way(box: Daemon, tmp_path: Path) -> None:
     (tmp_path / "certs" / "server.key").write_text("mine")
     said = restore(box, tmp_path)
     assert "E606" in said
-    assert "server.key exists already" in said
+    assert "server.key already exists" in said
     assert tree(tmp_path) == {"certs", "certs/server.key"}
     assert (tmp_path / "certs" / "server.key").read_text() == "mine"
 
@@ -323,7 +323,7 @@ def test_a_disk_that_takes_no_more_while_restoring(box: Daemon, tmp_path: Path) 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as left, ended_by_signals(), new_file(tmp_path / "new") as file:
+    with pytest.raises(SystemExit) as left, exit_on_signals(), create_new(tmp_path / "new") as file:
         file.write(b"half")
         os.kill(os.getpid(), number)
     assert left.value.code == 128 + number
@@ -332,7 +332,7 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
 
 
 def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(ChatdError, match="exists already"), new_file(tmp_path / "new") as file:
+    with pytest.raises(ChatdError, match="already exists"), create_new(tmp_path / "new") as file:
         file.write(b"ours")
         (tmp_path / "new").write_bytes(b"theirs")
     assert tree(tmp_path) == {"new"}

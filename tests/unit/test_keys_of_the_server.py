@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.cli.check import _key_trouble
+from chatd.cli.check import _key_problem
 from chatd.errors import ChatdError
 from chatd.worker.main import load_credentials
 from tests.support.daemon import Daemon
@@ -35,7 +35,7 @@ def certs_of(homes: list[Daemon], tmp_path: Path, *, key_of_other: str = "", cut
 
 def test_good_keys(homes: list[Daemon], tmp_path: Path) -> None:
     certs = certs_of(homes, tmp_path)
-    assert [_key_trouble(certs, name) for name in ("server", "envelope")] == ["", ""]
+    assert [_key_problem(certs, name) for name in ("server", "envelope")] == ["", ""]
     assert load_credentials(certs, "lab", True).instance == "lab"
 
 
@@ -43,7 +43,7 @@ def test_good_keys(homes: list[Daemon], tmp_path: Path) -> None:
 @pytest.mark.parametrize("harm", ["key_of_other", "cut"])
 def test_bad_keys(name: str, harm: str, homes: list[Daemon], tmp_path: Path) -> None:
     certs = certs_of(homes, tmp_path, **{harm: name})
-    assert f"certs/{name}.key" in _key_trouble(certs, name)
+    assert f"certs/{name}.key" in _key_problem(certs, name)
     with pytest.raises(ChatdError, match="E606"):
         load_credentials(certs, "lab", True)
 

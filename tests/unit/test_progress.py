@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from chatd.cli.backup_files import shown_progress
+from chatd.cli.backup_files import progress_bar
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_bar_on_a_terminal(
     done: int, total: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with shown_progress() as progress:
+    with progress_bar() as progress:
         progress("copying", done, total)
         progress("copying", done, total)
     told = capsys.readouterr()
@@ -30,6 +30,6 @@ def test_a_bar_on_a_terminal(
 
 
 def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown_progress() as progress:
+    with progress_bar() as progress:
         progress("copying", 1, 2)
     assert capsys.readouterr() == ("", "")

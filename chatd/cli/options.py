@@ -1,0 +1,15 @@
+"""Options that several commands of ``chatd`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object."
+)
+wait_option: Callable[[Any], Any] = click.option(
+    "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
+)
