@@ -72,7 +72,7 @@ def bot(app: App, rooms: tuple[str, ...], own: bool, state: Path | None) -> int:
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Not a flag: the main thread may be blocked for ever writing to somebody who does not read.
+    # Not a flag: the main thread may be blocked forever writing to somebody who does not read.
     raise SystemExit(output.OK)
 
 

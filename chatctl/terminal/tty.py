@@ -54,7 +54,7 @@ class Terminal(Vt100_Output):
             super().flush()
         except OSError:
             # Let through, it would have prompt_toolkit ask for Enter, from a terminal that gives an error
-            # at every read, for ever.
+            # at every read, forever.
             self.hang_up()
 
     def hang_up(self) -> None:

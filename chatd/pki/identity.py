@@ -96,7 +96,7 @@ def _refused(path: Path, why: str) -> ChatdError:
 
 
 def _read(path: Path) -> str:
-    # O_NONBLOCK: opening a FIFO would wait for a writer for ever.
+    # O_NONBLOCK: opening a FIFO would wait for a writer forever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())

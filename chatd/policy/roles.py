@@ -28,7 +28,7 @@ PERMISSIONS: dict[str, str] = {
     "role.set": "change users' roles",
     "user.list": "list all users",
     "device.revoke": "revoke devices",
-    "stats.read": "read the server's statistics",
+    "stats.read": "read the server's stats",
 }
 EVERYTHING = "*"
 

@@ -55,7 +55,7 @@ class Login:
     """Authenticates one connection before ``deadline`` (monotonic seconds).
 
     All logins of a process share ``lock`` and hold it while they compute, not while they wait for the peer.
-    Time spent waiting for it extends the deadline, so mass reconnects do not time out half-way.
+    Time spent waiting for it extends the deadline, so mass reconnects do not time out halfway.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ MISTAKES = {
     "/join": "#ROOM",
     "/join @bob": "must start with #",
     "/join War!": "contains 'W'",
-    # These must not become a ban for ever or a mute everywhere.
+    # These must not become a ban forever or a mute everywhere.
     "/ban bob 2hours spam": "duration",
     "/ban bob 0m": "duration",
     "/mute bob #Not!a!room": "a-z",
