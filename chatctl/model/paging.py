@@ -14,19 +14,19 @@ from chatd.proto.events import Logged, parse_from_server
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import PAGE_LIMIT
 
-Request = Callable[..., JsonObject]
+RequestFunction = Callable[..., JsonObject]
 # Bounds what a server can make a client keep; a page has up to 200 entries.
 LIST_PAGES_LIMIT = 500
 
 
-class History(NamedTuple):
+class HistoryPage(NamedTuple):
     """Events, oldest first; ``more``: the server has others beyond them."""
 
     events: list[Logged]
     more: bool
 
 
-def list_all(request: Request, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
+def list_all(request: RequestFunction, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
     """All entries of a paged list: those under ``key``, each identified by its field ``by``."""
     found: list[JsonObject] = []
     after: str | None = None
@@ -41,13 +41,13 @@ def list_all(request: Request, kind: str, key: str, by: str, **fields: Any) -> l
 
 
 def history(
-    request: Request,
+    request: RequestFunction,
     room: str,
     *,
     count: int = sys.maxsize,
     before: int | None = None,
     after: int | None = None,
-) -> History:
+) -> HistoryPage:
     """Up to ``count`` events; several pages where needed, because one reply holds at most 64 KiB."""
     found: list[Logged] = []
     more = True
@@ -63,10 +63,10 @@ def history(
         else:
             found += typed(page["events"])
             after = max(seqs, default=after)
-    return History(found, more)
+    return HistoryPage(found, more)
 
 
-def history_page(request: Request, room: str, **page: Any) -> JsonObject:
+def history_page(request: RequestFunction, room: str, **page: Any) -> JsonObject:
     """One page; an empty one for two users who have not written to each other. Raises E404 for no user."""
     try:
         return request("history", room=room, **page)

@@ -236,7 +236,7 @@ class LineSurface:
                 for event in delayed:
                     self._take_from_server(event)
 
-    def _arrive(self, room: str, result: JsonObject, page: paging.History) -> None:
+    def _arrive(self, room: str, result: JsonObject, page: paging.HistoryPage) -> None:
         model = self.model
         unread, newest = model.conversation(room).unread, self.transcript.newest(room)
         model.switch(room)
@@ -245,7 +245,7 @@ class LineSurface:
         self.transcript.page(room, [event for event in events if event.seq > newest])
         self.screen.redraw()
 
-    async def _latest(self, room: str) -> paging.History:
+    async def _latest(self, room: str) -> paging.HistoryPage:
         """The last events of a room, as many as the server wants to be shown on entering one."""
         welcome = self.client.welcome
         limit = min(welcome.limits.history_on_join, PAGE_LIMIT) if welcome else 0
@@ -253,7 +253,7 @@ class LineSurface:
             return await self._history(room, count=limit)
         except ChatdError as error:
             self.transcript.error(error)
-            return paging.History([], more=True)
+            return paging.HistoryPage([], more=True)
 
     def _leave_current(self, *, by_choice: bool) -> None:
         """Go on to another room, but not when removed from one: Enter must not send elsewhere what is
@@ -275,7 +275,7 @@ class LineSurface:
             if others:
                 await self.enter(min(others))
 
-    async def _history(self, room: str, *, count: int, before: int | None = None) -> paging.History:
+    async def _history(self, room: str, *, count: int, before: int | None = None) -> paging.HistoryPage:
         return await self._on_thread(
             partial(paging.history, self.client.request, room, count=count, before=before)
         )

@@ -240,7 +240,7 @@ class Controller:
         self._seek_further()
 
     async def _fetch(self, name: str, count: int, before: int | None = None) -> list[ev.Logged]:
-        page: paging.History = await PendingReply(
+        page: paging.HistoryPage = await PendingReply(
             "history",
             {"room": name, "before": before},
             lambda request: paging.history(request, name, count=count, before=before),

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from chatctl.client import AnyEvent, Client, Sent
-from chatctl.model.paging import Request
+from chatctl.model.paging import RequestFunction
 from chatd.errors import ChatdError
 
 QUEUE_LIMIT = 512
@@ -34,7 +34,7 @@ class PendingReply:
 
     kind: str
     fields: dict[str, Any]
-    work: Callable[[Request], Any]
+    work: Callable[[RequestFunction], Any]
 
     def __await__(self) -> Generator[PendingReply, Any, Any]:
         return (yield self)

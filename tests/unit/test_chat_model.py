@@ -370,3 +370,58 @@ def test_blocks_made_before_are_used_again_and_forgotten_with_their_rows(model: 
     model.here.redact(1, 1)
     assert blocks(model.here, "alice", known) == blocks(model.here, "alice")
     assert "SECRET" not in str(known)
+
+
+def test_a_refused_message_elsewhere_alerts(model: ChatModel) -> None:
+    elsewhere = sent("hi", to="@bob")
+    model.sending(elsewhere)
+    assert [(room, row.body) for room, row in model.pending()] == [(DIRECT, "hi")]
+    model.take(Refused(elsewhere, ChatdError("E404", "there is no user 'bob'")))
+    assert [(alert.title, alert.text) for alert in model.alerts] == [
+        ("not sent to @bob", "there is no user 'bob'")
+    ]
+    here = sent("hi")
+    model.sending(here)
+    model.take(Refused(here, ChatdError("E400")))
+    assert len(model.alerts) == 1
+
+
+def test_rooms_in_focus_are_read(model: ChatModel) -> None:
+    model.focus = frozenset({WAR})
+    model.take(message(1, "alice: come", room=WAR))
+    model.take(message(2, "alice: come", room=DIRECT))
+    assert [(one.name, one.unread) for one in model.listed() if one.unread] == [(DIRECT, 1)]
+
+
+def test_a_restore_keeps_what_both_logs_have(model: ChatModel) -> None:
+    model.add_history(LOBBY, [message(39), message(40), message(41)], more=False)
+    model.take(message(7, room=WAR))
+    model.take(Restored(40))
+    assert [row.seq for row in model.here.rows if row.is_message] == [39, 40]
+    assert [row.seq for row in model.conversation(WAR).rows] == [7]
+
+
+def test_addresses_and_names_of_conversations(model: ChatModel) -> None:
+    for address, name in (("@bob", DIRECT), (WAR, WAR), (DIRECT, DIRECT)):
+        assert model.resolve(address) == name
+        assert model.address(name) == ("@bob" if name == DIRECT else WAR)
+    assert model.require_current() == LOBBY
+    model.current = ""
+    with pytest.raises(ChatdError, match="E301"):
+        model.require_current()
+
+
+def test_names_to_complete(model: ChatModel) -> None:
+    model.take(message(1, user="carol"))
+    model.set_members(LOBBY, [{"user": "bob"}])
+    model.set_members(WAR, [{"user": "eve"}])
+    assert (model.user_names(), model.room_names()) == ({"bob", "carol"}, {LOBBY, WAR})
+    model.switch(DIRECT)
+    assert model.user_names() == {"bob", "eve"}
+
+
+def test_quotes_are_of_messages(model: ChatModel) -> None:
+    model.take(message(1, "words"))
+    model.take(joined(2, "carol"))
+    quotes = [model.quote(message(3, reply_to=seq)) for seq in (1, 2, 9, None)]
+    assert quotes == [("bob", "words"), None, None, None]

@@ -9,7 +9,7 @@ import pytest
 
 from chatctl.client import CaughtUp, Connected, Disconnected
 from chatctl.model.conversation import ROWS_LIMIT, TRIM_STEP
-from chatctl.model.paging import History
+from chatctl.model.paging import HistoryPage
 from chatctl.window.controller import Controller
 from chatctl.window.network import PendingReply
 from chatd.errors import ChatdError
@@ -60,8 +60,8 @@ def presence(user: str, state: str, room: str = LOBBY) -> ev.Presence:
     return ev.Presence.model_validate({"type": "presence", "room": room, "user": user, "state": state})
 
 
-def page(*events: ev.Logged, more: bool = False) -> History:
-    return History(list(events), more)
+def page(*events: ev.Logged, more: bool = False) -> HistoryPage:
+    return HistoryPage(list(events), more)
 
 
 @pytest.fixture

@@ -1,0 +1,205 @@
+"""What each command of the table asks of the server and of the front end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from chatctl.model.chat_model import ChatModel
+from chatctl.model.commands import TABLE, parse
+from chatctl.model.grammar import CommandCall
+from chatctl.model.render import Line, plain
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
+from chatd.proto.frames import JsonObject
+
+RESULTS: dict[str, JsonObject] = {
+    "kick": {"user": "bob", "sessions": 1},
+    "ban": {"user": "bob", "sessions": 2, "until": None},
+    "whois": {"user": "bob", "role": "user", "state": "online", "rooms": ["#lobby"]},
+    "role_show": {"default": "user", "roles": {"user": ["message.send"]}},
+    "role_set": {"user": "bob", "role": "admin"},
+}
+LISTS: dict[str, list[JsonObject]] = {
+    "rooms": [{"room": "#lobby", "members": 2, "joined": True, "guests": True}],
+    "who": [{"user": "bob", "role": "admin", "state": "online"}],
+    "bans": [{"user": "eve", "by": "alice", "until": None}],
+}
+
+
+class FakeSurface:
+    """A front end that records what it is asked to do."""
+
+    help_hints: tuple[str, ...] = ("a hint",)
+
+    def __init__(self) -> None:
+        self.model = ChatModel("alice")
+        self.model.joined = {"#lobby"}
+        self.model.switch("#lobby")
+        self.log: list[tuple[Any, ...]] = []
+        self.lines: list[str] = []
+
+    async def ask(self, kind: str, **fields: Any) -> JsonObject:
+        self.log.append((kind, {name: value for name, value in fields.items() if value is not None}))
+        return RESULTS.get(kind, {})
+
+    async def ask_all(self, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
+        self.log.append((kind, fields))
+        return LISTS[kind]
+
+    async def enter(self, address: str) -> None:
+        self.log.append(("enter", address))
+
+    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
+        self.log.append(("create", room, topic, guests))
+
+    async def show_older(self, count: int) -> tuple[int, bool]:
+        self.log.append(("show_older", count))
+        return count // 2, False
+
+    async def search(self, query: str) -> None:
+        self.log.append(("search", query))
+
+    def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
+        self.log.append(("say", text, to, kind, reply_to))
+
+    def show(self, lines: list[Line]) -> None:
+        self.lines += [plain([line]) for line in lines]
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+    def focus(self, rooms: frozenset[str] | None) -> None:
+        self.log.append(("focus", rooms))
+
+    def paste(self) -> None:
+        self.log.append(("paste",))
+
+    def quit(self) -> None:
+        self.log.append(("quit",))
+
+
+@pytest.fixture
+def surface() -> FakeSurface:
+    return FakeSurface()
+
+
+def run(surface: FakeSurface, line: str) -> None:
+    call = parse(line)
+    assert isinstance(call, CommandCall)
+    asyncio.run(call.carry_out(surface))
+
+
+def message(seq: int, body: str, user: str = "bob") -> ev.Message:
+    fields = {"device": "d", "role": "user", "msg_id": f"{seq:032x}", "kind": "text", "at": seq * 1_000}
+    return ev.Message.model_validate(
+        {"type": "message", "seq": seq, "room": "#lobby", "user": user, "body": body, **fields}
+    )
+
+
+# For each command: a line, what it asks, and something it shows.
+DONE: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
+    "help": ("/help", [], "a hint"),
+    "join": ("/join war", [("enter", "#war")], ""),
+    "part": ("/part", [("part", {"room": "#lobby"})], ""),
+    "rooms": ("/rooms", [("rooms", {})], "#lobby"),
+    "create": ("/create war --guests t", [("create", "#war", "t", True)], ""),
+    "topic": ("/topic new", [("topic", {"room": "#lobby", "topic": "new"})], ""),
+    "who": ("/who", [("who", {"room": "#lobby"})], "bob*"),
+    "whois": ("/whois bob", [("whois", {"user": "bob"})], "role user"),
+    "msg": ("/msg bob hi", [("say", "hi", "@bob", "text", None)], ""),
+    "reply": ("/reply bob yes", [("say", "yes", "", "text", 7)], ""),
+    "me": ("/me waves", [("say", "waves", "", "action", None)], ""),
+    "paste": ("/paste", [("paste",)], ""),
+    "history": ("/history 100", [("show_older", 100)], "50 earlier"),
+    "search": ("/search words", [("search", "words")], ""),
+    "focus": ("/focus ops", [("focus", frozenset({"#ops"}))], ""),
+    "away": ("/away lunch", [("away", {"text": "lunch"})], "you are away"),
+    "kick": (
+        "/kick bob #war x",
+        [("kick", {"user": "bob", "room": "#war", "reason": "x"})],
+        "of #war; 1 session",
+    ),
+    "ban": ("/ban bob 2h", [("ban", {"user": "bob", "seconds": 7200})], "bob is banned until unbanned"),
+    "unban": ("/unban bob", [("unban", {"user": "bob"})], "bob may connect again"),
+    "bans": ("/bans", [("bans", {})], "eve"),
+    "mute": ("/mute bob 30m", [("mute", {"user": "bob", "seconds": 1800})], "everywhere for 30m"),
+    "unmute": ("/unmute bob #war", [("unmute", {"user": "bob", "room": "#war"})], "in #war"),
+    "redact": ("/redact 7 why", [("redact", {"room": "#lobby", "seq": 7, "reason": "why"})], ""),
+    "announce": ("/announce hi", [("announce", {"body": "hi"})], ""),
+    "role": ("/role bob admin", [("role_set", {"user": "bob", "role": "admin"})], "has the role admin"),
+    "quit": ("/quit", [("quit",)], ""),
+}
+
+
+@pytest.mark.parametrize("command", [command.name for command in TABLE])
+def test_every_command(surface: FakeSurface, command: str) -> None:
+    line, asked, shown = DONE[command]
+    surface.model.take(message(7, "hello"))
+    run(surface, line)
+    assert surface.log == asked
+    assert any(shown in text for text in surface.lines) if shown else surface.lines == []
+
+
+def test_help_about_a_command_gives_no_hints(surface: FakeSurface) -> None:
+    run(surface, "/help ban")
+    assert surface.lines == ["/ban NAME [2h] [REASON...]  keep a user out, for a time or until /unban"]
+
+
+def test_msg_without_text_switches(surface: FakeSurface) -> None:
+    run(surface, "/msg @bob")
+    assert surface.log == [("enter", "@bob")]
+
+
+def test_focus_off_and_without_rooms(surface: FakeSurface) -> None:
+    for line in ("/focus off", "/focus"):
+        run(surface, line)
+    assert surface.log == [("focus", None), ("focus", frozenset())]
+
+
+def test_the_topic_is_shown(surface: FakeSurface) -> None:
+    run(surface, "/topic")
+    surface.model.here.topic = "the plan"
+    run(surface, "/topic")
+    assert surface.lines == ["there is no topic", "#lobby has the topic: the plan"]
+
+
+def test_who_updates_the_members(surface: FakeSurface) -> None:
+    run(surface, "/who")
+    assert set(surface.model.here.members) == {"bob"}
+
+
+@pytest.mark.parametrize(
+    ("to", "seq"), [("bob", 9), ("@carol", 8), ("00:00:07Z", 7), ("[00:00:07Z]", 7), ("00:00", 9)]
+)
+def test_reply_finds_the_last_message_of_a_name_or_time(surface: FakeSurface, to: str, seq: int) -> None:
+    for event in (message(7, "one"), message(8, "two", "carol"), message(9, "three")):
+        surface.model.take(event)
+    surface.model.note("not a message")
+    run(surface, f"/reply {to} yes")
+    assert surface.log == [("say", "yes", "", "text", seq)]
+
+
+@pytest.mark.parametrize("line", ["/reply dan yes", "/redact dan", "/redact " + "9" * 17, "/reply 00 yes"])
+def test_an_unknown_message_is_refused(surface: FakeSurface, line: str) -> None:
+    surface.model.take(message(7, "one"))
+    with pytest.raises(ChatdError, match="E410"):
+        run(surface, line)
+    assert surface.log == []
+
+
+def test_redact_with_a_name_lists_the_last_candidates(surface: FakeSurface) -> None:
+    for seq in range(1, 9):
+        surface.model.take(message(seq, f"secret {seq}"))
+    run(surface, "/redact bob")
+    assert surface.log == []
+    assert surface.lines == [f"/redact {seq} deletes bob: secret {seq}" for seq in range(4, 9)]
+
+
+@pytest.mark.parametrize("line", ["/part", "/topic", "/who", "/history", "/redact 7"])
+def test_outside_of_any_room(surface: FakeSurface, line: str) -> None:
+    surface.model.current = ""
+    with pytest.raises(ChatdError, match="E301"):
+        run(surface, line)

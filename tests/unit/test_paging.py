@@ -1,0 +1,71 @@
+"""Lists and history in pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatctl.model.paging import LIST_PAGES_LIMIT, history, list_all
+from chatd.errors import ChatdError
+from chatd.proto.frames import JsonObject
+from chatd.proto.requests import PAGE_LIMIT
+
+
+class Server:
+    """A room with the events 1 to 1,000, of which a reply holds 90."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def request(
+        self, kind: str, *, room: str, limit: int, before: int | None = None, after: int | None = None
+    ) -> JsonObject:
+        self.asked.append({"limit": limit, "before": before, "after": after})
+        assert limit <= PAGE_LIMIT
+        seqs = [seq for seq in range(1, 1_001) if (before is None or seq < before) and seq > (after or 0)]
+        size = min(limit, 90)
+        page = seqs[:size] if after is not None else seqs[-size:]
+        topic = {"type": "topic", "at": 0, "room": room, "topic": "", "by": "bob"}
+        return {"events": [{**topic, "seq": seq} for seq in page], "more": len(page) < len(seqs)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "last", "more"),
+    [
+        ({"count": 20}, 981, 1_000, True),
+        ({"count": 200}, 801, 1_000, True),
+        ({"count": 200, "before": 101}, 1, 100, False),
+        ({"after": 400}, 401, 1_000, False),
+    ],
+)
+def test_as_many_pages_as_needed(wanted: dict[str, int], first: int, last: int, more: bool) -> None:
+    page = history(Server().request, "#lobby", **wanted)
+    assert [event.seq for event in page.events] == list(range(first, last + 1))
+    assert page.more is more
+
+
+def test_users_who_have_not_written_have_no_history() -> None:
+    asked: list[str] = []
+
+    def request(kind: str, **fields: Any) -> JsonObject:
+        asked.append(str(fields.get("user", kind)))
+        if kind == "history" or fields["user"] == "nobody":
+            raise ChatdError("E404")
+        return {}
+
+    assert history(request, "@alice,bob") == ([], False)
+    assert asked == ["history", "alice", "bob"]
+    for room in ("@alice,nobody", "#closed"):
+        with pytest.raises(ChatdError):
+            history(request, room)
+
+
+def test_a_list_ends_with_its_last_page_or_at_the_bound() -> None:
+    def request(kind: str, *, after: str | None) -> JsonObject:
+        number = int(after or 0)
+        return {"users": [{"user": str(number + 1)}, "no entry"], "more": number < 2 or kind == "endless"}
+
+    assert [one["user"] for one in list_all(request, "users", "users", "user")] == ["1", "2", "3"]
+    assert len(list_all(request, "endless", "users", "user")) == LIST_PAGES_LIMIT
+    assert list_all(request, "users", "other", "user") == []
