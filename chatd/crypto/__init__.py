@@ -1,1 +1,1 @@
-"""The RSA-OAEP / AES-256-GCM envelope and the keys it uses."""
+"""The RSA-OAEP and AES-256-GCM envelope without I/O: handshake, key schedule, records."""

@@ -1,8 +1,8 @@
 """The envelope's handshake without I/O: message bodies in, message bodies out.
 
-Runs inside an established TLS connection and is bound to it and to both certificates. It adds
-confirmation of the keys by both sides and forward secrecy of its own (X25519), so that the RSA
-key alone opens nothing that was recorded. On the wire every body is behind its length (`pack`).
+It runs inside an established TLS connection and is bound to it and to both certificates. Both sides confirm
+the keys, and X25519 adds forward secrecy: the RSA key alone does not open recorded traffic. On the wire, each
+body follows its length (`pack`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from chatd.crypto.keys import SECRET_SIZE, Secrets, channel_digest, digest, secr
 from chatd.crypto.records import CLIENT_TO_SERVER, MAX_PAYLOAD, SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.errors import ChatdError
 
-# Bytes of one message body; to be checked as soon as its length has been read.
+# Bytes of one message body; check as soon as the length has been read.
 HANDSHAKE_LIMIT = 16 * 1024
 VERSION = 1
-# X25519, RSA-OAEP-SHA256, HKDF-SHA256, AES-256-GCM. A suite is replaced with the version, never negotiated.
+# X25519, RSA-OAEP-SHA256, HKDF-SHA256, AES-256-GCM. A new version may bring a new suite; nothing is
+# negotiated.
 SUITE = 1
 
 _MAGIC = b"CHD1"
-_SIZE_OF_KEY = 32
-_SIZE_OF_PROOF = 32
-_SIZE_OF_SESSION_ID = 16
+_KEY_SIZE = 32
+_PROOF_SIZE = 32
+_SESSION_ID_SIZE = 16
 _M1 = struct.Struct(">4sHH32s32s")
 _M2 = struct.Struct(">HH32s32s16sI")
-# A TLS 1.3 Finished value has the size of the suite's hash; TLS 1.2's 12 bytes do not bind (RFC 9266).
+# A TLS 1.3 Finished value is as long as the suite's hash; the 12 bytes of TLS 1.2 do not bind (RFC 9266).
 _BINDING_MINIMUM = 32
 _RSA_BITS_MINIMUM, _RSA_BITS_MAXIMUM = 2048, 8192
 
@@ -42,7 +43,7 @@ Random = Callable[[int], bytes]
 
 
 def pack(body: bytes) -> bytes:
-    """A message as it goes over the wire: length u32, body. Raises ValueError over the limit."""
+    """Prefix a message body with its length (u32). Raises ValueError if it is empty or over the limit."""
     if not 0 < len(body) <= HANDSHAKE_LIMIT:
         raise ValueError(f"a handshake message of {len(body)} bytes")
     return len(body).to_bytes(4, "big") + body
@@ -50,9 +51,9 @@ def pack(body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """What a finished handshake leaves: ``sealer`` for the own direction, ``opener`` for the peer's.
+    """The result of a handshake: ``sealer`` for this side's records, ``opener`` for the peer's.
 
-    ``max_frame`` is the longest frame the server accepts, in bytes.
+    ``max_frame`` is the longest frame that the server accepts, in bytes.
     """
 
     session_id: bytes
@@ -62,20 +63,21 @@ class SessionKeys:
 
 
 class _Handshake:
-    """What both sides share: the order of steps, the transcript, the key agreement."""
+    """The common part of both sides: order of steps, transcript, key agreement."""
 
     def __init__(self, binding: bytes, server_leaf: bytes, client_leaf: bytes, random: Random) -> None:
         if len(binding) < _BINDING_MINIMUM or not server_leaf or not client_leaf:
-            raise ChatdError("E104", "the TLS connection gives nothing to bind the envelope to")
+            raise ChatdError("E104", "the TLS connection has no binding value for the envelope")
         self._channel = channel_digest(binding, server_leaf, client_leaf)
         self._random = random
         self._exchange_key: X25519PrivateKey | None = None
-        self._m1 = self._m2 = b""
+        self._m1 = self._m2 = self._session_id = b""
+        self._max_frame = 0
         self._next, self._following = "first", ""
 
     def _enter(self, step: str, following: str) -> None:
-        """Take a step, once and in order. A step that fails leaves the handshake of no further use."""
-        expected, self._next = self._next, "over"
+        """Begin a step, once and in order. After a failed step, all further steps are refused."""
+        expected, self._next = self._next, "done"
         if step != expected:
             raise ChatdError("E105", "a handshake message came out of order")
         self._following = following
@@ -84,7 +86,7 @@ class _Handshake:
         self._next = self._following
 
     def _new_exchange_key(self) -> bytes:
-        self._exchange_key = X25519PrivateKey.from_private_bytes(self._random(_SIZE_OF_KEY))
+        self._exchange_key = X25519PrivateKey.from_private_bytes(self._random(_KEY_SIZE))
         return self._exchange_key.public_key().public_bytes_raw()
 
     def _agree(self, peer: bytes) -> bytes:
@@ -94,19 +96,27 @@ class _Handshake:
         try:
             return key.exchange(X25519PublicKey.from_public_bytes(peer))
         except ValueError:
-            # RFC 7748, 6.1: the all-zero result of a point of small order.
-            raise ChatdError("E104", "the peer's exchange key is not usable") from None
+            # RFC 7748, 6.1: a point of small order gives all zeros.
+            raise ChatdError("E104", "the peer's exchange key is invalid") from None
 
     def _transcript(self, *more: bytes) -> bytes:
         return digest(self._channel, self._m1, self._m2, *more)
 
+    def _session_keys(self, secrets: Secrets, own: bytes, peer: bytes) -> SessionKeys:
+        return SessionKeys(
+            self._session_id,
+            self._max_frame,
+            RecordSealer(secrets.expand(own), own, self._session_id),
+            RecordOpener(secrets.expand(peer), peer, self._session_id),
+        )
+
 
 class ClientHandshake(_Handshake):
-    """The client's side: `hello`, `exchange`, `finish`.
+    """The client's side: `hello`, `exchange`, `finish`, in this order.
 
-    ``binding`` is the TLS binding value, the leaves are DER. ``envelope_key_of`` verifies the
-    envelope certificate (DER) and returns its key, or raises ChatdError. All methods raise
-    ChatdError: E104, E107 for another version, E105 out of order.
+    ``binding`` is the TLS binding value; the leaves are DER. ``envelope_key_of`` verifies the envelope
+    certificate (DER) and returns its key, or raises ChatdError. All methods raise ChatdError E104, E107 for
+    another version, E105 out of order.
     """
 
     def __init__(
@@ -121,11 +131,9 @@ class ClientHandshake(_Handshake):
         super().__init__(binding, server_leaf, client_leaf, random)
         self._envelope_key_of = envelope_key_of
         self._secrets: Secrets | None = None
-        self._session_id = b""
-        self._max_frame = 0
 
     def hello(self) -> bytes:
-        """M1."""
+        """Make M1."""
         self._enter("first", "exchange")
         nonce = self._random(SECRET_SIZE)
         self._m1 = _M1.pack(_MAGIC, VERSION, SUITE, nonce, self._new_exchange_key())
@@ -133,7 +141,7 @@ class ClientHandshake(_Handshake):
         return self._m1
 
     def exchange(self, m2: bytes) -> bytes:
-        """M3 for the server's M2."""
+        """Take M2, make M3."""
         self._enter("exchange", "finish")
         _check_size(m2)
         _check_version(m2)
@@ -141,7 +149,7 @@ class ClientHandshake(_Handshake):
             raise ChatdError("E104", "the server's first message is too short")
         _, _, _, peer, self._session_id, self._max_frame = _M2.unpack_from(m2)
         if not 0 < self._max_frame <= MAX_PAYLOAD:
-            raise ChatdError("E104", "the server announced a frame size that does not fit a record")
+            raise ChatdError("E104", "the server announced a frame size over the size of a record")
         key = self._envelope_key_of(m2[_M2.size :])
         if not _RSA_BITS_MINIMUM <= key.key_size <= _RSA_BITS_MAXIMUM:
             raise ChatdError("E104", f"the envelope key has {key.key_size} bits")
@@ -156,25 +164,19 @@ class ClientHandshake(_Handshake):
         return wrapped + self._secrets.client_proof()
 
     def finish(self, m4: bytes) -> SessionKeys:
-        """The session's keys, once the server has proved with M4 that it has them too."""
-        self._enter("finish", "over")
+        """Take M4, which proves that the server has the keys; return the keys."""
+        self._enter("finish", "done")
         secrets, self._secrets = self._secrets, None
         if secrets is None or not hmac.compare_digest(m4, secrets.server_proof()):
             raise ChatdError("E104", "the server's proof is wrong")
-        to_server, to_client = secrets.expand(b"c2s"), secrets.expand(b"s2c")
-        return SessionKeys(
-            self._session_id,
-            self._max_frame,
-            RecordSealer(to_server, CLIENT_TO_SERVER, self._session_id),
-            RecordOpener(to_client, SERVER_TO_CLIENT, self._session_id),
-        )
+        return self._session_keys(secrets, CLIENT_TO_SERVER, SERVER_TO_CLIENT)
 
 
 class ServerHandshake(_Handshake):
-    """The server's side: `respond`, `accept`.
+    """The server's side: `respond`, then `accept`.
 
-    ``max_frame`` (1 to MAX_PAYLOAD bytes) is told to the client. Both methods raise ChatdError:
-    E104, E107 for another version, E105 out of order.
+    ``max_frame`` (1 to MAX_PAYLOAD bytes) is sent to the client. Both methods raise ChatdError E104, E107 for
+    another version, E105 out of order.
     """
 
     def __init__(
@@ -192,31 +194,30 @@ class ServerHandshake(_Handshake):
         self._envelope_certificate = envelope_certificate
         self._private_key = private_key
         self._max_frame = max_frame
-        self._session_id = b""
         self._peer = b""
 
     def respond(self, m1: bytes) -> bytes:
-        """M2 for the client's M1."""
+        """Take M1, make M2."""
         self._enter("first", "accept")
         if m1[: len(_MAGIC)] != _MAGIC:
             raise ChatdError("E104", "the client's first message is not a hello")
         _check_version(m1[len(_MAGIC) :])
         if len(m1) != _M1.size:
-            raise ChatdError("E104", "the client's first message has a wrong size")
+            raise ChatdError("E104", "the client's first message has the wrong size")
         _, _, _, _, self._peer = _M1.unpack(m1)
         self._m1 = m1
-        nonce, self._session_id = self._random(SECRET_SIZE), self._random(_SIZE_OF_SESSION_ID)
+        nonce, self._session_id = self._random(SECRET_SIZE), self._random(_SESSION_ID_SIZE)
         head = _M2.pack(VERSION, SUITE, nonce, self._new_exchange_key(), self._session_id, self._max_frame)
         self._m2 = head + self._envelope_certificate
         self._leave()
         return self._m2
 
     def accept(self, m3: bytes) -> tuple[bytes, SessionKeys]:
-        """M4 and the session's keys, for a client that has proved with M3 that it has them."""
-        self._enter("accept", "over")
+        """Take M3, which proves that the client has the keys; return M4 and the keys."""
+        self._enter("accept", "done")
         size = (self._private_key.key_size + 7) // 8
-        if len(m3) != size + _SIZE_OF_PROOF:
-            raise ChatdError("E104", "the client's second message has a wrong size")
+        if len(m3) != size + _PROOF_SIZE:
+            raise ChatdError("E104", "the client's second message has the wrong size")
         wrapped, client_proof = m3[:size], m3[size:]
         shared = self._agree(self._peer)
         before = self._transcript()
@@ -228,20 +229,13 @@ class ServerHandshake(_Handshake):
         )
         if not hmac.compare_digest(client_proof, secrets.client_proof()):
             raise ChatdError("E104", "the client's proof is wrong")
-        to_server, to_client = secrets.expand(b"c2s"), secrets.expand(b"s2c")
-        keys = SessionKeys(
-            self._session_id,
-            self._max_frame,
-            RecordSealer(to_client, SERVER_TO_CLIENT, self._session_id),
-            RecordOpener(to_server, CLIENT_TO_SERVER, self._session_id),
-        )
-        return secrets.server_proof(), keys
+        return secrets.server_proof(), self._session_keys(secrets, SERVER_TO_CLIENT, CLIENT_TO_SERVER)
 
     def _unwrap(self, wrapped: bytes, before: bytes) -> bytes:
-        """The client's secret; another one where decryption fails.
+        """Decrypt the client's secret; return a random one if that fails.
 
-        A failure is then found by the wrong proof, like every other one: whoever sends chosen
-        ciphertexts learns nothing from the error (Manger 2001; RFC 8017, 7.1.2 note).
+        The wrong proof then reveals the failure like any other, so the error says nothing about a chosen
+        ciphertext (Manger 2001; RFC 8017, 7.1.2 note).
         """
         substitute = os.urandom(SECRET_SIZE)
         try:
@@ -261,7 +255,7 @@ def _check_size(message: bytes) -> None:
 
 
 def _check_version(message: bytes) -> None:
-    """Judged before the rest, which another version may have laid out differently."""
+    """Runs before all other checks: another version may have a different layout."""
     if len(message) < 4:
         raise ChatdError("E104", "a handshake message is too short")
     version, suite = struct.unpack_from(">HH", message)

@@ -1,9 +1,9 @@
-"""Records: AES-256-GCM over every payload, in one order, in one direction, on one connection.
+"""Records: AES-256-GCM over each payload, ordered, per direction and connection.
 
     length u32 | type u8 | epoch u16 | seq u64 | ciphertext and tag (``length`` bytes)
 
-Everything big-endian. Nonce = iv XOR seq (RFC 8446, 5.3); associated data = header, direction,
-session id. A nonce must never repeat under a key, which rules most of this file.
+All numbers are big-endian. Nonce = iv XOR seq (RFC 8446, 5.3); associated data = header, direction, session
+id. A nonce must never repeat under a key.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ NONCE_SIZE = 12
 
 DATA, REKEY, CLOSE = 1, 2, 3
 
-# One key's limits, far inside those of GCM (RFC 8446, 5.5: 2^24.5 full records). Data records only:
-# the rekey or close record that ends a key's work comes on top.
+# Limits of one key, far below those of GCM (RFC 8446, 5.5: 2^24.5 full records). They count data records
+# only; one rekey or close record may follow.
 RECORDS_PER_KEY = 1 << 20
 BYTES_PER_KEY = 1 << 30
 LAST_EPOCH = 0xFFFF
@@ -43,14 +43,14 @@ def _forked() -> None:
     _forks += 1
 
 
-# Comparing a number a record costs less than os.getpid(), a system call.
+# A counter: comparing it for each record is cheaper than os.getpid(), a system call.
 os.register_at_fork(after_in_child=_forked)
 
 
 class _Direction:
-    """The state that one end keeps of one direction."""
+    """The state of one direction at one end."""
 
-    __slots__ = ("_cipher", "_context", "_epoch", "_forks", "_iv", "_room", "_secret", "_seq", "closed")
+    __slots__ = ("_bytes_left", "_cipher", "_context", "_epoch", "_forks", "_iv", "_secret", "_seq", "closed")
 
     def __init__(self, secret: bytes, direction: bytes, session_id: bytes) -> None:
         self._context = direction + session_id
@@ -63,7 +63,7 @@ class _Direction:
         self._secret = secret
         self._cipher, self._iv = record_key(secret)
         self._seq = 0
-        self._room = BYTES_PER_KEY
+        self._bytes_left = BYTES_PER_KEY
 
     def _advance(self) -> None:
         self._use(next_secret(self._secret))
@@ -73,33 +73,30 @@ class _Direction:
         raise RuntimeError("record keys do not work in a forked process")
 
     def __reduce__(self) -> NoReturn:
-        # A copy would seal two payloads under one nonce, which gives away the authentication key.
+        # A copy would seal two payloads under one nonce, which reveals the authentication key.
         raise TypeError("record keys cannot be copied")
 
 
 class RecordSealer(_Direction):
-    """Seals one direction's payloads. Belongs to one writer: calls must not overlap.
-
-    Records must be sent in the order in which they were sealed.
-    """
+    """Seals the payloads of one direction. Calls must not overlap; send records in the order of sealing."""
 
     __slots__ = ()
 
     def seal(self, payload: bytes | bytearray | memoryview) -> bytes:
-        """One data record, behind a rekey record where one is due.
+        """Seal ``payload`` into a data record, preceded by a rekey record if one is due.
 
-        ``payload`` is 1 to MAX_PAYLOAD bytes. Raises ChatdError E101 above, E105 after `close`,
-        ValueError for an empty payload, RuntimeError in a forked process.
+        ``payload`` has 1 to MAX_PAYLOAD bytes. Raises ChatdError E101 above that, E105 after `close`;
+        ValueError for an empty payload; RuntimeError in a forked process.
         """
         size = len(payload)
         if not 0 < size <= MAX_PAYLOAD:
             _refuse_size(size)
-        if self._seq >= RECORDS_PER_KEY or self._room < size:
+        if self._seq >= RECORDS_PER_KEY or self._bytes_left < size:
             return self._rekey() + self._record(DATA, payload, size)
         return self._record(DATA, payload, size)
 
     def close(self) -> bytes:
-        """The authenticated end of this direction; nothing can be sealed after it."""
+        """Seal the authenticated end of this direction. Nothing can be sealed afterwards."""
         record = self._record(CLOSE, b"", 0)
         self.closed = True
         return record
@@ -117,18 +114,18 @@ class RecordSealer(_Direction):
         if self.closed:
             raise ChatdError("E105", "the sending direction is closed")
         seq = self._seq
-        # Before sealing: whatever happens there, this number is used up.
+        # Before sealing, so that a failure there uses up the number.
         self._seq = seq + 1
-        self._room -= size
+        self._bytes_left -= size
         header = HEADER.pack(size + TAG_SIZE, kind, self._epoch, seq)
         nonce = (self._iv ^ seq).to_bytes(NONCE_SIZE, "big")
         return header + self._cipher.encrypt(nonce, payload, header + self._context)
 
 
 class RecordOpener(_Direction):
-    """Opens the records that the peer sealed. ``closed``: its authenticated close has been seen.
+    """Opens the peer's records. ``closed`` is true after the peer's authenticated close.
 
-    Keeps less than one record of the largest size. The first failure is final.
+    Buffers less than one record of maximum size. The first failure is final.
     """
 
     __slots__ = ("_buffer", "_failure", "_needed")
@@ -136,16 +133,16 @@ class RecordOpener(_Direction):
     def __init__(self, secret: bytes, direction: bytes, session_id: bytes) -> None:
         super().__init__(secret, direction, session_id)
         self._buffer = bytearray()
-        # Bytes without which looking into the buffer again is useless: feeding a record byte by byte
-        # must not cost its size squared.
+        # Buffered bytes before the next attempt to open a record: feeding a record byte by byte must not take
+        # quadratic time.
         self._needed = _LENGTH_SIZE
         self._failure: ChatdError | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The payloads of the data records that ``data`` completes, in order.
+        """Return the payloads of the data records that ``data`` completes, in order.
 
-        Raises ChatdError E101 for a record over its limit, E104 for anything else that is wrong;
-        RuntimeError in a forked process. Payloads before a broken record are dropped with it.
+        Raises ChatdError E101 for a record over the limit, E104 for any other fault; RuntimeError in a forked
+        process. A bad record also discards the payloads before it in ``data``.
         """
         if self._failure is not None:
             raise ChatdError(self._failure.code, self._failure.reason)
@@ -179,7 +176,7 @@ class RecordOpener(_Direction):
         return payloads
 
     def _end(self, view: memoryview, start: int) -> int:
-        """Where the record at ``start`` ends; its length is judged before its bytes are waited for."""
+        """Return where the record at ``start`` ends. Checks its length before its bytes have arrived."""
         length = int.from_bytes(view[start : start + _LENGTH_SIZE], "big")
         if length > MAX_PAYLOAD + TAG_SIZE:
             raise ChatdError("E101", f"a record is over {MAX_PAYLOAD} bytes")
@@ -187,16 +184,16 @@ class RecordOpener(_Direction):
             raise ChatdError("E104", "a record is too short")
         return start + HEADER.size + length
 
-    def _keep(self, rest: memoryview) -> None:
+    def _keep(self, partial: memoryview) -> None:
         if self.closed:
             raise ChatdError("E104", "data after the close record")
         self._needed = _LENGTH_SIZE
-        if len(rest) >= _LENGTH_SIZE:
-            self._needed = self._end(rest, 0)
-        self._buffer += rest
+        if len(partial) >= _LENGTH_SIZE:
+            self._needed = self._end(partial, 0)
+        self._buffer += partial
 
     def _open(self, view: memoryview, start: int, end: int) -> bytes:
-        """The payload of one record; empty for the records that speak to this layer only."""
+        """Open one record. Return its payload, empty for rekey and close records."""
         if self._forks != _forks:
             self._refuse_fork()
         if self.closed:
@@ -212,9 +209,9 @@ class RecordOpener(_Direction):
             raise ChatdError("E104", "a record is not authentic") from None
         self._seq = seq + 1
         if kind == DATA and payload:
-            self._room -= len(payload)
-            if seq >= RECORDS_PER_KEY or self._room < 0:
-                raise ChatdError("E104", "a key was used for longer than allowed")
+            self._bytes_left -= len(payload)
+            if seq >= RECORDS_PER_KEY or self._bytes_left < 0:
+                raise ChatdError("E104", "a key was used beyond its limits")
             return payload
         self._control(kind, len(payload))
         return b""
@@ -223,10 +220,10 @@ class RecordOpener(_Direction):
         if kind == CLOSE and not size:
             self.closed = True
         elif kind == REKEY and not size and self._seq > 1 and self._epoch < LAST_EPOCH:
-            # Only a key that was used is replaced: a peer must not buy key derivations with nothing.
+            # Only after data under the current key: a peer must not force key derivations for free.
             self._advance()
         else:
-            raise ChatdError("E104", "a record has a type or size that means nothing")
+            raise ChatdError("E104", "a record has an invalid type or size")
 
 
 def _refuse_size(size: int) -> NoReturn:

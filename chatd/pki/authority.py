@@ -1,6 +1,6 @@
-"""The certificate authority of one home, and the certificates it issues.
+"""The certificate authority of a home, and the certificates it issues.
 
-In a home's ``certs/``: ca.pem ca.key server.pem server.key envelope.pem envelope.key.
+Files in ``certs/``: ca.pem, ca.key, server.pem, server.key, envelope.pem, envelope.key.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from chatd.pki import profiles
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653
-# The server's certificates are renewed by hand: often enough to know how, not so often as to forget it.
+# An admin renews these by hand: often enough to remember how, rarely enough not to mind.
 SERVER_DAYS = 825
 DEVICE_DAYS = 365
 
 MIN_RSA_BITS = 2048
-# Above this a login costs the server more than 10 ms of CPU.
+# With larger keys, a login costs the server more than 10 ms of CPU.
 MAX_RSA_BITS = 8192
 MAX_ADDRESSES = 64
 
@@ -61,7 +61,7 @@ class Issued(NamedTuple):
 
 
 class Authority:
-    """Holds the CA's key. ``certificate`` is what everybody pins; ``instance`` the server's name."""
+    """A CA with its key. Clients pin ``certificate``; ``instance`` is the server's name."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self.certificate = certificate
@@ -70,7 +70,7 @@ class Authority:
 
     @classmethod
     def create(cls, instance: str, *, now: datetime) -> Authority:
-        """A new CA for the server ``instance``, from five minutes before ``now`` (aware). Raises E403."""
+        """Create a CA for the server ``instance``, valid from ``now`` (aware) minus BACKDATE. Raises E403."""
         _check_name(instance)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = profiles.ca_builder(instance, key.public_key(), now, CA_DAYS)
@@ -78,7 +78,7 @@ class Authority:
 
     @classmethod
     def load(cls, certs: Path) -> Authority:
-        """The CA in a home's ``certs``. Raises E606."""
+        """Load the CA from a home's ``certs``. Raises E606."""
         try:
             certificate = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
             key = load_pem_private_key((certs / "ca.key").read_bytes(), None)
@@ -91,15 +91,15 @@ class Authority:
         return cls(certificate, key)
 
     def save(self, certs: Path) -> None:
-        """Write ca.key and ca.pem; refuses to replace either. Raises E606."""
+        """Write ca.key and ca.pem. Raises E606, also if one exists."""
         issued = Issued(self.certificate, self._key)
         create_file(certs / "ca.key", issued.key_pem, PRIVATE)
         create_file(certs / "ca.pem", issued.certificate_pem, PUBLIC)
 
     def issue_server(self, addresses: list[str], *, now: datetime, days: int = SERVER_DAYS) -> Issued:
-        """The server's TLS certificate; ``addresses`` are hosts or IP addresses without port. Raises E600.
+        """Issue the server's TLS certificate for host names or IP addresses without port. Raises E600.
 
-        Our clients look at the URI only, so that a server may move; the addresses are for other tools.
+        chatd's clients check only the URI, so that a server may move; the addresses are for other tools.
         """
         if len(addresses) > MAX_ADDRESSES:
             raise ChatdError("E600", f"a server has at most {MAX_ADDRESSES} addresses")
@@ -112,7 +112,7 @@ class Authority:
         return Issued(builder.sign(self._key, hashes.SHA256()), key)
 
     def issue_envelope(self, key_size: int, *, now: datetime, days: int = SERVER_DAYS) -> Issued:
-        """The server's RSA certificate for the envelope; ``key_size`` 2048 to 8192 bits. Raises E600."""
+        """Issue the RSA certificate of the envelope; ``key_size`` is 2048 to 8192 bits. Raises E600."""
         if not MIN_RSA_BITS <= key_size <= MAX_RSA_BITS:
             raise ChatdError("E600", f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
         key = rsa.generate_private_key(public_exponent=65537, key_size=key_size)
@@ -129,7 +129,7 @@ class Authority:
         return Issued(builder.sign(self._key, hashes.SHA256()), key)
 
     def issue_device(self, user: str, device: str, *, now: datetime, days: int = DEVICE_DAYS) -> Issued:
-        """A TLS certificate for one device of ``user``. Raises E403."""
+        """Issue a TLS certificate for a device of ``user``. Raises E403."""
         _check_name(user)
         _check_name(device)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -141,13 +141,13 @@ class Authority:
 
 
 def save_issued(certs: Path, name: str, issued: Issued) -> None:
-    """Write <name>.key and <name>.pem, replacing older ones. Raises E606."""
+    """Write NAME.key and NAME.pem; replaces existing files. Raises E606."""
     replace_file(certs / f"{name}.key", issued.key_pem, PRIVATE)
     replace_file(certs / f"{name}.pem", issued.certificate_pem, PUBLIC)
 
 
 def _instance_of(certificate: x509.Certificate) -> str:
-    """The instance in a CA's subject, which `profiles.ca_builder` wrote."""
+    """Extract the instance from a CA's subject, as `profiles.ca_builder` wrote it."""
     common_names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     text = str(common_names[0].value) if len(common_names) == 1 else ""
     instance = text.removesuffix(" CA")

@@ -1,6 +1,6 @@
-"""TLS contexts for both ends, and what each end checks about the other beside TLS.
+"""TLS contexts for server and clients, and the checks that TLS does not make.
 
-TLS 1.3 only, certificates on both sides, the own CA as the only authority.
+TLS 1.3 only, certificates on both sides, the home's CA as the only authority.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from chatd.pki.identity import Identity
 
 __all__ = ["check_server", "client_context", "envelope_key_of", "explain_tls_failure", "server_context"]
 
-# RSA and DH below 2048 bits and SHA-1 signatures are refused.
+# OpenSSL level 2 refuses RSA and DH below 2048 bits, and SHA-1 signatures.
 _SECURITY_LEVEL = 2
 
 
 def server_context(certs: Path, *, alpn: str) -> ssl.SSLContext:
-    """The workers' context from a home's ``certs``. Raises E606.
+    """Make the workers' context from a home's ``certs``. Raises E606.
 
-    A context is never changed: OpenSSL ignores CAs and CRLs that are newly loaded into one in use.
+    Make a new context for new certificates: OpenSSL ignores CAs and CRLs loaded into one in use.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context)
-    # A resumed session would skip the client's certificate.
+    # A resumed session would skip the check of the client's certificate.
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols([alpn])
@@ -48,9 +48,9 @@ def server_context(certs: Path, *, alpn: str) -> ssl.SSLContext:
 
 
 def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:
-    """A client's context, which trusts the identity's CA and nothing else. Raises E608.
+    """Make a client's context, which trusts only the identity's CA. Raises E608.
 
-    Host names are not checked: a server is known by its URI (`check_server`), wherever it listens.
+    It does not check host names: `check_server` checks the server's URI, wherever the server listens.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
@@ -67,33 +67,33 @@ def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:
 
 def _harden(context: ssl.SSLContext) -> None:
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
-    # The default since Python 3.13 (RFC 5280 checks); set so that all versions judge alike.
+    # RFC 5280 checks: the default since Python 3.13, set here for older versions.
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
     if context.security_level < _SECURITY_LEVEL:
         context.set_ciphers(f"DEFAULT:@SECLEVEL={_SECURITY_LEVEL}")
 
 
 def _no_password() -> str:
-    # Without this, OpenSSL asks on the terminal for the password of an encrypted key.
+    # Without this, OpenSSL prompts on the terminal for the password of an encrypted key.
     raise ValueError("its key is protected by a password")
 
 
 def check_server(leaf_der: bytes, instance: str) -> None:
-    """Whether a verified leaf is that of the server ``instance``. Raises E209."""
+    """Raise E209 unless a leaf that TLS has verified is that of the server ``instance``."""
     try:
         uri = profiles.uri_of(profiles.parse(leaf_der), profiles.SERVER, only=False)
     except ValueError as error:
         raise ChatdError("E209", f"the server's certificate is not accepted: {error}") from None
     if uri != profiles.server_uri(instance):
-        raise ChatdError("E209", f"the server is not {instance!r}, which the identity is for")
+        raise ChatdError("E209", f"the server is not {instance!r}, for which the identity was made")
 
 
 def envelope_key_of(
     identity: Identity, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Callable[[bytes], RSAPublicKey]:
-    """A function that verifies the server's envelope certificate (DER) and gives its key.
+    """Make a function that verifies the server's envelope certificate (DER) and returns its key.
 
-    The function raises E209. ``now`` is the (aware) time by which the certificate's dates are judged.
+    The function raises E209. ``now`` returns the time (aware) to check the certificate's dates against.
     """
     ca = x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
 
@@ -107,7 +107,7 @@ def envelope_key_of(
 
 
 def _envelope_key(der: bytes, ca: x509.Certificate, instance: str, now: datetime) -> RSAPublicKey:
-    """Raises ValueError with a reason for people."""
+    """Raises ValueError with a sentence to show."""
     certificate = profiles.parse(der)
     try:
         certificate.verify_directly_issued_by(ca)

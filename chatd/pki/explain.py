@@ -1,8 +1,7 @@
-"""Why a TLS connection failed, in words a person can act on.
+"""Explain why a TLS connection failed, so that a user can act on it.
 
-A TLS 1.3 server judges the client's certificate after the client's handshake is over, and its refusal
-is one alert byte or just a reset. The rest is found by looking at what is known here: the identity's
-dates, the clock, the pinned CA.
+A TLS 1.3 server checks the client's certificate after the client has finished its handshake; a refusal is one
+alert byte or only a reset. The identity's dates, the local clock and the pinned CA give the details.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from chatd.pki.identity import Identity
 _NOT_YET_VALID = 9
 _EXPIRED = 10
 
-# OpenSSL's names of the alerts of RFC 8446, 6.2, that a server sends about a client's certificate.
+# OpenSSL's names of the alerts (RFC 8446, 6.2) that a server sends about a client's certificate.
 _REFUSED_EXPIRED = "CERTIFICATE_EXPIRED"
 _REFUSED_UNKNOWN_CA = "UNKNOWN_CA"
 _REFUSED_NONE = "CERTIFICATE_REQUIRED"
 _REFUSED_REVOKED = "CERTIFICATE_REVOKED"
-# OpenSSL says this of a certificate that is not valid yet; our own identities have no other such fault.
+# OpenSSL sends this for a certificate that is not valid yet; identities made by chatd have no other fault.
 _REFUSED_BAD = "BAD_CERTIFICATE"
 _REFUSED_KIND = ("UNSUPPORTED_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")
 _VERSIONS = ("PROTOCOL_VERSION", "NO_APPLICATION_PROTOCOL", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
 
 
 def explain_tls_failure(error: Exception, *, identity: Identity, now: float) -> ChatdError:
-    """The error to show for a connection that ended with ``error`` during TLS or right after it.
+    """Return the error to show for a connection that failed with ``error`` during TLS or right after it.
 
     ``now`` is Unix time.
     """
@@ -47,17 +46,17 @@ def explain_tls_failure(error: Exception, *, identity: Identity, now: float) -> 
     return ChatdError(
         "E607",
         f"the server ended the connection before the login: {words}",
-        "try again; if it stays, ask an admin to look into logs/security.log",
+        "try again; if it keeps failing, ask an admin to look into logs/security.log",
     )
 
 
 def expired(not_after: datetime) -> ChatdError:
-    """The same words at a refused login and when a session is cut for it."""
+    """E202 for a refused login and for a session that ends with its certificate."""
     return ChatdError("E202", f"your certificate expired on {_day(not_after)}")
 
 
 def _clock(identity: Identity, now: float) -> ChatdError | None:
-    """What the clock and the identity's own dates explain, whatever the server said."""
+    """The error that follows from the clock and the identity's dates alone, if any."""
     if now > identity.not_after.timestamp():
         return expired(identity.not_after)
     if now < identity.not_before.timestamp():
@@ -70,13 +69,13 @@ def _clock(identity: Identity, now: float) -> ChatdError | None:
 
 
 def _server_refused(error: ssl.SSLCertVerificationError, identity: Identity, now: float) -> ChatdError:
-    """This side did not accept the server's certificate."""
+    """This side refused the server's certificate."""
     clock = _day(datetime.fromtimestamp(now, UTC))
     if error.verify_code == _EXPIRED:
         return ChatdError(
             "E202",
             f"the server's certificate has expired (this machine's clock says {clock})",
-            "set the clock if it is wrong; else an admin must renew the server's certificate",
+            "set the clock if it is wrong; otherwise an admin must renew the server's certificate",
         )
     if error.verify_code == _NOT_YET_VALID:
         return ChatdError(
@@ -91,12 +90,12 @@ def _server_refused(error: ssl.SSLCertVerificationError, identity: Identity, now
 
 
 def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
-    """The server did not accept this side's certificate, or something else in TLS failed."""
+    """The server refused this side's certificate, or TLS failed otherwise."""
     clock = f"this machine's clock says {_day(datetime.fromtimestamp(now, UTC))}"
     if reason.endswith(_REFUSED_EXPIRED):
         return ChatdError(
             "E204",
-            f"the server says that your certificate has expired; it is valid until "
+            f"the server says that your certificate has expired, but it is valid until "
             f"{_day(identity.not_after)}, and {clock}",
         )
     if reason.endswith(_REFUSED_BAD):
@@ -121,7 +120,7 @@ def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
         )
     if reason.endswith(_VERSIONS):
         return ChatdError(
-            "E107", "what answers at this address does not speak this version of chatd", "check the address"
+            "E107", "the server at this address does not speak this version of chatd", "check the address"
         )
     return ChatdError(
         "E607",

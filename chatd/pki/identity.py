@@ -1,4 +1,4 @@
-"""The identity file: all that one device needs, in one file that a person can carry.
+"""The identity file: everything one device needs to log in, in one portable file.
 
     schema: 1
     instance: lab
@@ -7,7 +7,7 @@
     server: 192.0.2.7:5000
     -----BEGIN PRIVATE KEY----- ... then the device's certificate, then the pinned CA's.
 
-PEM readers skip what stands before the first block, so that OpenSSL loads the same file.
+PEM readers skip text before the first block, so OpenSSL can load the same file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from chatd.pki.authority import Issued
 from chatd.pki.profiles import PARSE_ERRORS, DeviceName, device_of
 
 SCHEMA = "1"
-# Ours are below 3 KiB; a log file given by mistake is not read to its end.
+# Identity files are below 3 KiB; do not read all of some other large file.
 IDENTITY_LIMIT = 32 * 1024
 MAX_SERVERS = 16
 
@@ -42,7 +42,7 @@ _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.%]{2,64}\]|[A-Za-z0-9._-]{1,253}):([0-9]
 
 @dataclass(frozen=True)
 class Identity:
-    """A checked identity file, without its private key, which TLS reads from ``path``."""
+    """A validated identity file without its private key, which TLS reads from ``path``."""
 
     path: Path
     instance: str
@@ -65,22 +65,22 @@ def write_identity(
     device: str,
     servers: Iterable[str],
 ) -> None:
-    """Create the file with mode 0600; refuses to replace one. Raises E606, E600 for a bad server."""
-    told = list(servers)
-    if len(told) > MAX_SERVERS:
+    """Create the file with mode 0600. Raises E606, also if it exists; E600 for an invalid server."""
+    servers = list(servers)
+    if len(servers) > MAX_SERVERS:
         raise ChatdError("E600", f"an identity names at most {MAX_SERVERS} servers", "see server.addresses")
-    for server in told:
+    for server in servers:
         if not _valid_server(server):
             raise ChatdError("E600", f"{server!r:.300} is not host:port", "see server.addresses")
     lines = [f"schema: {SCHEMA}", f"instance: {instance}", f"user: {user}", f"device: {device}"]
-    lines += [f"server: {server}" for server in told]
+    lines += [f"server: {server}" for server in servers]
     header = "".join(f"{line}\n" for line in lines).encode("ascii")
     ca_pem = ca_cert.public_bytes(Encoding.PEM)
     create_file(path, header + issued.key_pem + issued.certificate_pem + ca_pem, PRIVATE)
 
 
 def read_identity(path: Path) -> Identity:
-    """Read and check an identity file; dates are left to who uses it. Raises E608."""
+    """Read and validate an identity file, except its dates. Raises E608."""
     try:
         return _parse(path, _read(path))
     except FileNotFoundError:
@@ -151,19 +151,19 @@ def _parse_header(header: str) -> tuple[DeviceName, tuple[str, ...]]:
         elif separator and key in ("schema", "instance", "user", "device") and key not in single:
             single[key] = value
         else:
-            raise ValueError(f"a header line is not understood: {line!r:.100}")
+            raise ValueError(f"it has an invalid header line: {line!r:.100}")
     if single.get("schema") != SCHEMA:
-        raise ValueError("it is no identity file, or one of a newer version")
+        raise ValueError("it is not an identity file, or it is from a newer version")
     if len(single) != 4 or len(servers) > MAX_SERVERS:
-        raise ValueError("its header is not complete or names too many servers")
+        raise ValueError("its header is incomplete or names too many servers")
     return DeviceName(single["instance"], single["user"], single["device"]), tuple(servers)
 
 
 def _parse_blocks(text: str) -> tuple[x509.Certificate, x509.Certificate]:
-    """The device's certificate and the CA's, which belong to each other and to the key."""
+    """Return the device's and the CA's certificates, after checking that they and the key match."""
     found = list(_BLOCK.finditer(text))
     if [block[1] for block in found] != _BLOCKS or "".join(block[0] for block in found) != text:
-        raise ValueError("it is damaged: a private key and two certificates belong in it")
+        raise ValueError("it is damaged: it must have a private key and two certificates")
     key_pem, leaf_pem, ca_pem = (block[0].encode("ascii") for block in found)
     try:
         key = load_pem_private_key(key_pem, None)
@@ -171,11 +171,11 @@ def _parse_blocks(text: str) -> tuple[x509.Certificate, x509.Certificate]:
         belongs = key.public_key() == leaf.public_key()
         leaf.verify_directly_issued_by(ca)
     except InvalidSignature:
-        raise ValueError("its certificate is not from the authority in it") from None
+        raise ValueError("its certificate was not issued by its CA certificate") from None
     except PARSE_ERRORS:
-        raise ValueError("its key or a certificate in it is damaged") from None
+        raise ValueError("its key or one of its certificates is damaged") from None
     if not belongs:
-        raise ValueError("its private key is not that of its certificate")
+        raise ValueError("its private key does not match its certificate")
     return leaf, ca
 
 

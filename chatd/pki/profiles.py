@@ -1,7 +1,7 @@
-"""What each certificate of a chatd home looks like, and how its identity is read back.
+"""The profile of each kind of certificate: how to build one, and how to read its identity.
 
-A CN is no identity: NUL bytes and several CNs pass through TLS libraries. The identity is one SAN URI
-under one of these profiles:
+A common name is not an identity: TLS libraries accept NUL bytes in it, and several of them. The identity is
+one SAN URI under one of these profiles:
 
     device    chatd://<instance>/user/<user>/device/<device>    ECDSA P-256, EKU clientAuth
     server    chatd://<instance>/server                         ECDSA P-256, EKU serverAuth
@@ -22,13 +22,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from chatd.errors import ChatdError
 from chatd.proto.text import NAME
 
-# Our own certificates are below 1 KiB (2 KiB with an RSA-8192 key); a bigger one is not parsed, which
-# bounds the work that ten thousand SANs can cause.
+# chatd's certificates are below 1 KiB, or 2 KiB with an RSA-8192 key. Larger ones are not parsed, which
+# bounds the work that ten thousand SANs could cause.
 CERTIFICATE_LIMIT = 8 * 1024
-# Peers' clocks differ; the same tolerance as for everything else that is judged by wall clocks.
+# Clocks of peers differ.
 BACKDATE = timedelta(minutes=5)
 
-# What cryptography raises for certificates that it cannot read.
+# Raised by cryptography for certificates that it cannot read.
 PARSE_ERRORS = (
     ValueError,
     TypeError,
@@ -53,7 +53,7 @@ _KEY_USAGES = (
 
 
 class DeviceName(NamedTuple):
-    """Who a device certificate is: one key pair of one user of one server."""
+    """The identity in a device certificate: one key pair of one user of one server."""
 
     instance: str
     user: str
@@ -61,7 +61,7 @@ class DeviceName(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """What distinguishes one kind of leaf from the others."""
+    """Properties of one kind of leaf certificate: its key usage and extended key usage."""
 
     kind: str
     usage: str
@@ -74,28 +74,24 @@ ENVELOPE = Profile("envelope", "key_encipherment", None)
 
 
 def device_uri(name: DeviceName) -> str:
-    """The identity of a device, as in its certificate."""
     return f"chatd://{name.instance}/user/{name.user}/device/{name.device}"
 
 
 def server_uri(instance: str) -> str:
-    """The identity of the server's TLS certificate."""
     return f"chatd://{instance}/server"
 
 
 def envelope_uri(instance: str) -> str:
-    """The identity of the server's envelope certificate."""
     return f"chatd://{instance}/envelope"
 
 
 def valid_name(text: str) -> bool:
-    """Whether ``text`` may be the name of an instance, a user or a device."""
+    """Whether ``text`` may name an instance, a user or a device."""
     return NAME.fullmatch(text) is not None
 
 
 class DeviceCertificate(NamedTuple):
-    """What a device certificate says: whose it is, its serial number in lowercase hex, and the Unix
-    time at which its validity ends."""
+    """The content of a device certificate: ``serial`` in lowercase hex, ``ends`` the Unix time of its end."""
 
     name: DeviceName
     serial: str
@@ -103,10 +99,9 @@ class DeviceCertificate(NamedTuple):
 
 
 def device_of(leaf_der: bytes) -> DeviceCertificate:
-    """What is in a device certificate.
+    """Read a device certificate, after TLS has verified its chain and dates.
 
-    TLS has verified the chain and the dates; this judges what TLS does not: the profile and the
-    names. Raises ChatdError E210.
+    Checks what TLS does not: the profile and the names. Raises ChatdError E210.
     """
     try:
         certificate = parse(leaf_der)
@@ -126,7 +121,7 @@ def device_of(leaf_der: bytes) -> DeviceCertificate:
 
 
 def parse(der: bytes) -> x509.Certificate:
-    """Read a certificate of bounded size. Raises ValueError with a reason for people."""
+    """Parse a certificate of bounded size. Raises ValueError with a sentence to show."""
     if not der:
         raise ValueError("there is no certificate")
     if len(der) > CERTIFICATE_LIMIT:
@@ -141,9 +136,9 @@ def parse(der: bytes) -> x509.Certificate:
 
 
 def uri_of(certificate: x509.Certificate, profile: Profile, *, only: bool) -> str:
-    """The one SAN URI of a leaf that follows ``profile``.
+    """Return the one SAN URI of a leaf that follows ``profile``.
 
-    ``only`` allows no other SAN beside it. Raises ValueError with a reason for people.
+    ``only`` forbids other SANs beside it. Raises ValueError with a sentence to show.
     """
     try:
         extensions = certificate.extensions
@@ -170,14 +165,14 @@ def _check_profile(extensions: x509.Extensions, profile: Profile) -> None:
         raise ValueError("it is an authority's certificate")
     usage = extensions.get_extension_for_class(x509.KeyUsage)
     if not usage.critical or [u for u in _KEY_USAGES if getattr(usage.value, u)] != [profile.usage]:
-        raise ValueError(f"its key usage is not that of a {profile.kind} certificate")
+        raise ValueError(f"it does not have the key usage of a {profile.kind} certificate")
     purposes: list[x509.ObjectIdentifier] = []
     try:
         purposes += extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         pass
     if purposes != ([] if profile.purpose is None else [profile.purpose]):
-        raise ValueError(f"its purpose is not that of a {profile.kind} certificate")
+        raise ValueError(f"it does not have the extended key usage of a {profile.kind} certificate")
 
 
 def _check_key(certificate: x509.Certificate, profile: Profile) -> None:
@@ -187,21 +182,21 @@ def _check_key(certificate: x509.Certificate, profile: Profile) -> None:
     else:
         fits = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
     if not fits:
-        raise ValueError(f"its key is not that of a {profile.kind} certificate")
+        raise ValueError(f"it does not have the kind of key of a {profile.kind} certificate")
 
 
 def fingerprint(der: bytes) -> str:
-    """What people compare: SHA256:AB:CD:..."""
+    """The fingerprint for people to compare: SHA256:AB:CD:..."""
     digest = hashes.Hash(hashes.SHA256())
     digest.update(der)
     return "SHA256:" + digest.finalize().hex(":").upper()
 
 
 def ca_builder(instance: str, key: PublicKey, now: datetime, days: int) -> x509.CertificateBuilder:
-    """A certificate for the authority itself, ready to be signed with its own key.
+    """Prepare the CA's own certificate, to be signed with its key.
 
-    The path length of 0 makes a chain with intermediates invalid. VERIFY_X509_STRICT, the default
-    since Python 3.13, wants the SKI and the critical flags (RFC 5280, 4.2).
+    Path length 0 makes chains with intermediates invalid. VERIFY_X509_STRICT requires the SKI and the
+    critical flags (RFC 5280, 4.2).
     """
     name = _common_name(f"{instance} CA")
     return (
@@ -220,9 +215,9 @@ def leaf_builder(
     now: datetime,
     days: int,
 ) -> x509.CertificateBuilder:
-    """A leaf under ``profile``, ready to be signed. It does not outlive ``ca``.
+    """Prepare a leaf under ``profile``, to be signed by the CA. It expires with ``ca`` at the latest.
 
-    Raises E612 when ``now`` is outside the validity of ``ca``: its certificates would be of no use.
+    Raises E612 if ``ca`` is not valid at ``now``: no certificate would be usable.
     """
     if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
         raise ChatdError(

@@ -177,7 +177,7 @@ def test_other_version_or_suite(number: int, position: int, value: int) -> None:
 @pytest.mark.parametrize(("number", "position"), [(1, 40), (2, 36)])
 def test_exchange_key_of_small_order(number: int, position: int, point: bytes) -> None:
     error = refusal(lambda: run(client(), server(), {number: put(position, point)}))
-    assert (error.code, error.reason) == ("E104", "the peer's exchange key is not usable")
+    assert (error.code, error.reason) == ("E104", "the peer's exchange key is invalid")
 
 
 @pytest.mark.parametrize(("number", "position"), [(1, 71), (2, 67)])
