@@ -9,7 +9,7 @@ from pathlib import Path
 
 RECEIVE_BYTES = 512 * 1024
 _RECORD_BYTES = 16 * 1024
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def context(identity: Path, alpn: str | None = None) -> ssl.SSLContext:
@@ -33,7 +33,7 @@ class Connection:
         tls: ssl.SSLContext,
         before_tls: Callable[[socket.socket], None] | None,
     ) -> None:
-        self.sock = socket.create_connection(address, timeout=PATIENCE_SECONDS)
+        self.sock = socket.create_connection(address, timeout=TIMEOUT_SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if before_tls:
             before_tls(self.sock)

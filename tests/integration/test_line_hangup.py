@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import BIN, PATIENCE_SECONDS, Daemon, running
+from tests.support.daemon import BIN, TIMEOUT_SECONDS, Daemon, running
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 def read_until(master: int, words: bytes) -> None:
     seen = b""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while words not in seen:
         assert time.monotonic() < deadline, seen
         seen += os.read(master, 65536)
@@ -56,9 +56,9 @@ def test_it_ends_with_its_terminal(daemon: Daemon, *, leads: bool, busy: bool) -
             talker.stdin.close()
             read_until(master, b"line 3")
         os.close(master)
-        assert chat.wait(PATIENCE_SECONDS) is not None
+        assert chat.wait(TIMEOUT_SECONDS) is not None
         if busy:
-            talker.wait(PATIENCE_SECONDS)
+            talker.wait(TIMEOUT_SECONDS)
     finally:
         chat.kill()
         chat.wait()

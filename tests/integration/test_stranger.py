@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.daemon import Daemon
 
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
 def _u32(number: int) -> bytes:
@@ -91,7 +91,7 @@ class Stranger:
         context.load_cert_chain(identity)
         context.load_verify_locations(cadata=ca)
         context.set_alpn_protocols(["chatd/1"])
-        raw = socket.create_connection((host, int(port)), _PATIENCE_SECONDS)
+        raw = socket.create_connection((host, int(port)), _TIMEOUT_SECONDS)
         self.tls = context.wrap_socket(raw)
         assert self.tls.selected_alpn_protocol() == "chatd/1"
         self.frames: list[dict[str, Any]] = []

@@ -71,19 +71,19 @@ specs = [
 sys.exit(run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground, specs)))
 """
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 SMALLEST_LOG = 65536
 T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T | None], what: str) -> T:
     """Poll until ``look`` returns a true value, and return it."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"not seen within {PATIENCE} s: {what}")
+    raise AssertionError(f"not seen within {TIMEOUT} s: {what}")
 
 
 class Daemon:
@@ -115,11 +115,11 @@ class Daemon:
 
     def start(self) -> dict[str, Any]:
         return start_daemon(
-            self.home, PATIENCE, (sys.executable, str(self.home / "driver.py"), "--home", str(self.home))
+            self.home, TIMEOUT, (sys.executable, str(self.home / "driver.py"), "--home", str(self.home))
         )
 
     def ask(self, **request: object) -> dict[str, Any]:
-        return ask(self.home, request, PATIENCE)
+        return ask(self.home, request, TIMEOUT)
 
     def child(self, name: str) -> dict[str, Any]:
         children: list[dict[str, Any]] = self.ask(type="status")["children"]
@@ -193,7 +193,7 @@ def test_killed_child_is_replaced_while_connections_wait(daemon: Daemon) -> None
     status = daemon.start()
     for child in status["children"]:
         os.kill(child["pid"], signal.SIGKILL)
-        socket.create_connection(("127.0.0.1", daemon.port), PATIENCE).close()
+        socket.create_connection(("127.0.0.1", daemon.port), TIMEOUT).close()
         assert daemon.replaced(child["name"], child["pid"])["restarts"] == 1
     crashed = [record for record in daemon.records("errors.log") if record["event"] == "child_crashed"]
     assert [record["why"] for record in crashed] == ["killed by SIGKILL"] * 3
@@ -330,7 +330,7 @@ def test_terminated_supervisor_drains_and_leaves_no_process(daemon: Daemon) -> N
 )
 def test_control_socket_survives_invalid_requests(daemon: Daemon, line: bytes) -> None:
     daemon.start()
-    with connect_unix(daemon.home / "run" / "control.sock", PATIENCE) as raw:
+    with connect_unix(daemon.home / "run" / "control.sock", TIMEOUT) as raw:
         try:
             raw.sendall(line)
             raw.recv(100)
@@ -349,7 +349,7 @@ def test_foreground_prints_its_address_and_ends_on_interrupt(daemon: Daemon) -> 
             assert f"listens on 127.0.0.1:{daemon.port}, pid {process.pid}" in greeting
             assert " running | box cpu " in next_line(process, "a line of stats")
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0
         finally:
             process.kill()
     stats = next(record for record in daemon.records() if record["event"] == "STATS")

@@ -16,12 +16,12 @@ from typing import Any
 
 BIN = Path(sys.executable).parent
 # Generous: the whole suite may run on two cores.
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 # Generating an RSA-2048 key is several times faster than the default of 3072 bits.
 FAST = {"CHATD_SECURITY__RSA_KEY_SIZE": "2048", "CHATD_WORKERS__COUNT": "2"}
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = TIMEOUT_SECONDS, what: str = "") -> Any:
     """Poll ``condition`` until it is true; return its value. Raises AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

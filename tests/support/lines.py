@@ -8,13 +8,13 @@ import subprocess
 import threading
 from typing import Any, AnyStr
 
-from tests.support.daemon import PATIENCE_SECONDS
+from tests.support.daemon import TIMEOUT_SECONDS
 
 # A child must exit within this time after it has closed its output.
 EXIT_SECONDS = 5.0
 
 
-def next_line(child: subprocess.Popen[AnyStr], what: str, seconds: float = PATIENCE_SECONDS) -> AnyStr:
+def next_line(child: subprocess.Popen[AnyStr], what: str, seconds: float = TIMEOUT_SECONDS) -> AnyStr:
     """Return the next line of a child's standard output; a failure names it as ``what``.
 
     On a timeout, kill the child and the process group it leads. Only that ends the blocked read; a

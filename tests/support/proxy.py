@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from tests.support.daemon import PATIENCE_SECONDS
+from tests.support.daemon import TIMEOUT_SECONDS
 
 
 class Proxy:
@@ -60,6 +60,6 @@ class Proxy:
         self._listener.close()
         self.cut_connections()
         for thread in self._threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
         for sock in self._sockets:
             sock.close()

@@ -24,7 +24,7 @@ from chatd.crypto.handshake import ClientHandshake, SessionKeys
 Json = dict[str, Any]
 
 # Reached only when the server hangs, which fails the test. Generous: the whole suite may run on two cores.
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 def unverified_context(identity: Path | None, alpn: str = "chatd/1") -> ssl.SSLContext:
@@ -63,7 +63,7 @@ class RawClient:
         self.sock.bind((source, 0))
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.settimeout(PATIENCE_SECONDS)
+        self.sock.settimeout(TIMEOUT_SECONDS)
         self.sock.connect(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -8,7 +8,7 @@ import threading
 from typing import NamedTuple
 
 # Reached only if an end hangs, which fails the test.
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 
 
 class Outcome(NamedTuple):
@@ -37,8 +37,8 @@ def connect(server: ssl.SSLContext, client: ssl.SSLContext) -> Outcome:
             except OSError as error:
                 server_error.append(error)
 
-    ours.settimeout(_PATIENCE)
-    theirs.settimeout(_PATIENCE)
+    ours.settimeout(_TIMEOUT)
+    theirs.settimeout(_TIMEOUT)
     thread = threading.Thread(target=serve)
     thread.start()
     client_error: Exception | None = None
@@ -51,7 +51,7 @@ def connect(server: ssl.SSLContext, client: ssl.SSLContext) -> Outcome:
                 client_error = ConnectionResetError("closed")
     except OSError as error:
         client_error = error
-    thread.join(_PATIENCE)
+    thread.join(_TIMEOUT)
     assert not thread.is_alive()
     return Outcome(
         server_error[0] if server_error else None,

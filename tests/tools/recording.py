@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.daemon import BIN, PATIENCE_SECONDS, Daemon, running, wait_until
+from tests.support.daemon import BIN, TIMEOUT_SECONDS, Daemon, running, wait_until
 from tests.support.rendered_screens import Row, Screen
 from tests.support.terminal import Terminal
 from tests.tools.film import Film, Frame
@@ -58,7 +58,7 @@ class Recorder:
 
     def wait(self, *texts: str) -> None:
         """Record until all texts are on the screen."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             began = time.monotonic()
             screen = self._stable_screen()
