@@ -159,7 +159,7 @@ def test_parts_that_do_not_belong_together(tmp_path: Path, authority: Authority,
     cases = [
         (other, issued, "not issued by its CA"),
         (authority, Issued(issued.certificate, stranger.key), "does not match its certificate"),
-        (authority, server, "purpose"),
+        (authority, server, "extended key usage"),
     ]
     for number, (ca, parts, reason) in enumerate(cases):
         path = write(tmp_path / f"{number}.pem", ca, parts)
