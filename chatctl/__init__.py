@@ -1,1 +1,1 @@
-"""Clients of chatd: the administration command and the chat programs."""
+"""Clients of chatd: the library, the chat programs and the administration command."""

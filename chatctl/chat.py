@@ -1,10 +1,9 @@
-"""`chat`: the line client on a terminal, a pipe to a room without one, and commands for scripts."""
+"""`chat`: the line client on a terminal, a pipe without one, and commands for scripts."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -20,19 +19,21 @@ from chatd.console import output
 from chatd.console.shell_completion import completion_command
 
 
-class _Chat(click.Group):
-    """Tells those who look for a command of the conversation where it is."""
+class ChatCommands(click.Group):
+    """Explains where the line client's commands are to those who try them on the command line."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if word in COMMANDS and word not in self.commands:
-            raise click.UsageError(f"In the conversation it is /{word}: start chat, then type that.", ctx)
+            raise click.UsageError(f"/{word} is a command of the line client: start chat, then type it.", ctx)
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Chat, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ChatCommands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @root_options
 @click.option(
     "--room",
@@ -40,9 +41,9 @@ class _Chat(click.Group):
     type=room_name,
     default="#lobby",
     show_default=True,
-    help="Room to be in (the # may be left out).",
+    help="The room to open (the # may be left out).",
 )
-@click.option("--plain", is_flag=True, help="Send the lines of standard input, print what the room shows.")
+@click.option("--plain", is_flag=True, help="Send the lines of standard input and print the room's messages.")
 @click.option(
     "--theme",
     type=click.Choice(["dark", "light", "plain"]),
@@ -50,19 +51,19 @@ class _Chat(click.Group):
     show_default=True,
     envvar="CHAT_THEME",
     show_envvar=True,
-    help="Colours of the line client, for the ground of the terminal.",
+    help="Colours of the line client, by the terminal's background.",
 )
 @click.version_option(__version__, prog_name="chat")
 @click.pass_context
 def cli(
     context: click.Context, identity: str | None, home: str | None, room: str, plain: bool, theme: str
 ) -> int:
-    """Chat. On a terminal this opens the line client; /help lists its commands.
+    """Chat. On a terminal, open the line client, in which /help lists the commands.
 
-    Without a terminal (or with --plain) every line of standard input is sent to the room, and what the
-    room shows is printed, until the end of input. The identity is --identity, CHATD_IDENTITY, the home's
-    first admin, or ~/.config/chatd/identity.pem. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not
-    permitted, 5 server unreachable, 6 partly done.
+    Without a terminal (or with --plain), send each line of standard input to the room and print the
+    room's messages until the end of input. The identity is --identity, CHATD_IDENTITY, the home's first
+    admin, or ~/.config/chatd/identity.pem. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not
+    permitted, 5 server unreachable, 6 partly done, 130 interrupted.
     """
     if context.invoked_subcommand is not None:
         return output.OK
@@ -85,9 +86,8 @@ def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
     from chatctl.client import Client
     from chatctl.terminal.line_client import run
 
-    known = load_identity(identity, home)
-    state: Path = state_folder(known, os.environ)
-    with Client(known, state=state) as client:
+    loaded = load_identity(identity, home)
+    with Client(loaded, state=state_folder(loaded, os.environ)) as client:
         return run(client, room, theme)
 
 
@@ -97,5 +97,5 @@ cli.add_command(completion_command("chat"))
 
 
 def main() -> None:
-    """The console script."""
+    """Run the program."""
     sys.exit(output.run(cli, "chat"))

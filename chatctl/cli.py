@@ -1,4 +1,4 @@
-"""`chatctl`: what admins do, over the ordinary port with an ordinary identity whose role permits it."""
+"""`chatctl`: administration over the server's port, with the identity of a user whose role permits it."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ from chatd.console.shell_completion import completion_command
 @root_options
 @click.version_option(__version__, prog_name="chatctl")
 def cli(identity: str | None, home: str | None) -> None:
-    """Administer a chatd server from anywhere its port can be reached.
+    """Administer a chatd server from any machine that reaches its port.
 
-    Log in with the identity file of a user whose role permits it (--identity, CHATD_IDENTITY, the home's
-    first admin, or ~/.config/chatd/identity.pem). Data goes to stdout, all else to stderr. Exit codes: 0 ok,
-    1 failed, 2 usage, 3 not found, 4 not permitted, 5 server unreachable, 6 partly done.
+    Logs in with the identity file of a user whose role permits the command (--identity, CHATD_IDENTITY,
+    the home's first admin, or ~/.config/chatd/identity.pem). Data goes to stdout, everything else to
+    stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 server unreachable,
+    6 partly done, 130 interrupted.
     """
 
 
 @cli.group()
 def user() -> None:
-    """Users: list, kick, ban, mute, revoke their devices."""
+    """Users: list, kick, ban and mute them, revoke their devices."""
 
 
 @cli.group()
 def room() -> None:
-    """Rooms: list them and their members, hold and erase messages."""
+    """Rooms: list them and their members, hold them, redact messages."""
 
 
 @cli.group()
 def role() -> None:
-    """Roles: show what they may do, give a user another one."""
+    """Roles: show their permissions, give a user a role."""
 
 
 @cli.group("server")
 def server_group() -> None:
-    """The server: its numbers, once or live, and announcements."""
+    """The server: stats, once or live, and announcements."""
 
 
 for command in (
@@ -81,5 +82,5 @@ cli.add_command(completion_command("chatctl"))
 
 
 def main() -> None:
-    """The console script."""
+    """Run the program."""
     sys.exit(output.run(cli, "chatctl"))

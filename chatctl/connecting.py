@@ -1,4 +1,4 @@
-"""What every command needs: its options, a connection, and asking before it destroys something."""
+"""What all commands share: options, a connection, and confirmation before damage."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from chatd.proto.frames import JsonObject
 
 P = ParamSpec("P")
 CONNECT_TIMEOUT = 10.0
-# Nobody is told of a server that is back by then.
+# An outage shorter than this is not mentioned.
 QUIET_SECONDS = 2.0
 
 
-def _wait(client: Client) -> None:
-    """Until it is connected. Raises what keeps it from that; says in time that it goes on trying."""
+def _wait_connected(client: Client) -> None:
+    """Wait for the connection; mentions a failure that is tried again. Raises the error at the end."""
     patience = CONNECT_TIMEOUT * len(client.identity.servers)
     try:
         client.wait_connected(QUIET_SECONDS)
@@ -38,7 +38,7 @@ def _wait(client: Client) -> None:
 
 
 class App:
-    """How one command reaches its server and shows its result."""
+    """The connection and the output format of one command."""
 
     def __init__(self, identity: str | None, home: str | None, as_json: bool) -> None:
         self._identity = identity
@@ -49,39 +49,39 @@ class App:
     def client(
         self, *, live: bool = False, reconnect: bool = False, state: Path | None = None
     ) -> Iterator[Client]:
-        """A connected client. Raises ChatdError when there is no identity or no connection."""
+        """A connected client. Raises ChatdError if there is no identity or no connection."""
         client = Client(
             load_identity(self._identity, self._home), live=live, reconnect=reconnect, state=state
         )
         try:
             client.start()
-            _wait(client)
+            _wait_connected(client)
             yield client
         finally:
             client.close()
 
     def ask(self, kind: str, **fields: Any) -> JsonObject:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own; returns the result."""
         with self.client() as client:
             return client.request(kind, **fields)
 
     def ask_pages(self, kind: str, key: str, by: str, **fields: Any) -> JsonObject:
-        """A whole paged list: entries under ``key``, each named by its field ``by``."""
+        """Fetch all pages of a list under ``key``, whose entries are ordered by their field ``by``."""
         with self.client() as client:
             return {key: list_all(client.request, kind, key, by, **fields)}
 
-    def show(self, result: JsonObject, in_words: Callable[[], None]) -> None:
-        """The result as JSON if that was asked for, else by ``in_words``."""
+    def show(self, result: JsonObject, print_text: Callable[[], None]) -> None:
+        """Print the result as JSON with --json, otherwise by ``print_text``."""
         if self.as_json:
             output.json_line(result)
         else:
-            in_words()
+            print_text()
 
 
 def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --identity, --home and --json and, as first argument, an `App` made of them.
+    """Add --identity, --home and --json to a command and pass them as an `App`, its first argument.
 
-    The first two may also stand before the command's name.
+    --identity and --home also work before the command's name.
     """
 
     @functools.wraps(function)
@@ -95,34 +95,34 @@ def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
         identity: str | None,
         home: str | None,
         as_json: bool,
-        **rest: Any,
+        **options: Any,
     ) -> Any:
-        before = context.find_root().params
-        app = App(identity or before.get("identity"), home or before.get("home"), as_json)
-        return function(app, *args, **rest)
+        root = context.find_root().params
+        app = App(identity or root.get("identity"), home or root.get("home"), as_json)
+        return function(app, *args, **options)
 
     return with_app
 
 
 def root_options(function: Callable[P, Any]) -> Callable[P, Any]:
-    """--identity and --home."""
+    """Add --identity and --home to a command."""
     home = click.option(
         "--home",
         metavar="DIR",
         shell_complete=complete_folders,
-        help="Home whose first admin to log in as (else CHATD_HOME).",
+        help="Log in as the first admin of this server home (default: CHATD_HOME).",
     )
     identity = click.option(
         "--identity",
         metavar="FILE",
         shell_complete=complete_files,
-        help="Identity file to log in with (else CHATD_IDENTITY).",
+        help="Log in with this identity file (default: CHATD_IDENTITY).",
     )
     return identity(home(function))
 
 
 def duration(text: str) -> int:
-    """A DURATION of the command line: 30m, 2h, 7d."""
+    """Parse a duration such as 30m, 2h or 7d into seconds."""
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -130,44 +130,45 @@ def duration(text: str) -> int:
 
 
 def room_name(text: str) -> str:
-    """A room with or without its #, which shells take for a comment; or @name for one user."""
+    """Complete a room's name: shells take its # for a comment, so it may be left out; @name is a user."""
     return text if text.startswith(("#", "@")) else f"#{text}"
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if the person agrees: on the terminal, or with --yes.
+    """Ask on the terminal whether to continue, unless ``yes``; raises click.Abort for no.
 
-    Without a terminal nobody can be asked, and going ahead would turn a script's slip into damage.
+    Without a terminal it is a usage error: continuing would turn a script's slip into damage.
     """
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{question} There is no terminal to ask on: add --yes.")
+        raise click.UsageError(f"{question} There is no terminal for the answer: add --yes.")
     click.confirm(question, abort=True, err=True)
 
 
-def each_user(
+def for_each_user(
     app: App,
     users: tuple[str, ...],
     ask: Callable[[Client, str], JsonObject],
-    words: Callable[[JsonObject], str],
-    before: Callable[[Client], None] | None = None,
+    describe: Callable[[JsonObject], str],
+    check: Callable[[Client], None] | None = None,
 ) -> int:
-    """Do the same to several users; the exit code: 0, the failure's, or 6 when only some worked.
+    """Send the request ``ask`` for each user and print the results with ``describe``.
 
-    ``before`` is called on the connection first; when it raises, nothing is done.
+    Returns the exit code: 0, that of the first failure, or 6 if only some requests succeeded. ``check``
+    runs first and may raise, in which case nothing is done.
     """
     results: list[JsonObject] = []
     codes: list[int] = []
     with app.client() as client:
-        if before is not None:
-            before(client)
+        if check is not None:
+            check(client)
         for user in dict.fromkeys(users):
             try:
                 result: JsonObject = {"user": user} | ask(client, user)
                 codes.append(output.OK)
                 if not app.as_json:
-                    output.line(words(result))
+                    output.line(describe(result))
             except ChatdError as error:
                 result = {"user": user, "error": output.error_object(error)}
                 codes.append(output.exit_code(error))

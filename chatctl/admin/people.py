@@ -1,4 +1,4 @@
-"""Who there is, in which rooms, and what they may do."""
+"""Users, rooms, members and roles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatd.proto.frames import JsonObject
 @click.command()
 @connecting
 def users(app: App) -> None:
-    """List every user with role, devices and presence."""
+    """List all users with role, presence and number of devices."""
     result = app.ask_pages("users", "users", "user")
     columns: output.Columns = {
         "user": str,
@@ -55,9 +55,9 @@ def who(app: App, room: str) -> None:
 @click.argument("role")
 @connecting
 def role_set(app: App, user: str, role: str) -> None:
-    """Give USER the role ROLE, at once and for all devices.
+    """Give USER the role ROLE, immediately and on all devices.
 
-    Roles fixed under roles.assigned in config/settings.json can only be changed there.
+    A role that is fixed under roles.assigned in config/settings.json can only be changed there.
     """
     result = app.ask("role_set", user=user, role=role)
     app.show(result, lambda: output.line(f"{result['user']} is now {result['role']}"))
@@ -67,10 +67,10 @@ def role_set(app: App, user: str, role: str) -> None:
 @click.argument("user", required=False)
 @connecting
 def role_show(app: App, user: str | None) -> None:
-    """Show what every role may do, or which role USER has."""
+    """Show the permissions of all roles, or the role of USER."""
     result = app.ask("role_show", user=user)
 
-    def in_words() -> None:
+    def print_text() -> None:
         if user is not None:
             fixed = "  (fixed in config/settings.json)" if result["pinned"] else ""
             output.line(f"{result['user']}  {result['role']}{fixed}")
@@ -81,4 +81,4 @@ def role_show(app: App, user: str | None) -> None:
         for name, role in result["pinned"].items():
             output.line(f"fixed in config/settings.json: {name} is {role}")
 
-    app.show(result, in_words)
+    app.show(result, print_text)

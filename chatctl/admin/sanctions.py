@@ -1,4 +1,4 @@
-"""Putting people out, keeping them out, and letting them in again."""
+"""Moderation: kick, ban, mute and revoke, their reverses, redact and hold."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 import click
 
 from chatctl.client import Client
-from chatctl.connecting import App, confirm, connecting, duration, each_user, room_name
+from chatctl.connecting import App, confirm, connecting, duration, for_each_user, room_name
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
 
 users_argument = click.argument("users", metavar="USER...", nargs=-1, required=True)
-reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; the user is told.")
+reason_option = click.option("--reason", default="", metavar="TEXT", help="The reason, shown to the user.")
 for_option = click.option(
-    "--for", "seconds", type=duration, help="How long: 30m, 2h, 7d. Default: until undone."
+    "--for", "seconds", type=duration, help="How long, such as 30m, 2h, 7d. Default: until undone."
 )
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only show whom it would hit.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only in this room.")
 
 
@@ -32,20 +32,20 @@ room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only 
 @yes_option
 @connecting
 def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_run: bool, yes: bool) -> int:
-    """End the sessions of USER now, or put USER out of one room.
+    """End the sessions of USER, or remove USER from one room.
 
-    A kicked user is kept out for limits.kick_seconds. Several users at once must be confirmed; when one of
-    them is not there, nobody is kicked.
+    A kicked user cannot come back for limits.kick_seconds. Several users must be confirmed; if one of
+    them does not exist, nobody is kicked.
     """
 
-    def ask(client: Client, user: str, only_try: bool) -> JsonObject:
-        return client.request("kick", user=user, room=room, reason=reason, dry_run=only_try)
+    def ask(client: Client, user: str, dry: bool) -> JsonObject:
+        return client.request("kick", user=user, room=room, reason=reason, dry_run=dry)
 
-    def words(result: JsonObject) -> str:
-        return _hit("kicked", result, f" from {room}" if room else "")
+    def describe(result: JsonObject) -> str:
+        return _outcome("kicked", result, f" from {room}" if room else "")
 
     question = "" if dry_run or yes else "Kick"
-    return _each_known_user(app, users, ask, words, "kicked", dry_run=dry_run, question=question)
+    return _each_known_user(app, users, ask, describe, "kicked", dry_run=dry_run, question=question)
 
 
 @click.command()
@@ -58,26 +58,26 @@ def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_ru
 def ban(app: App, users: tuple[str, ...], seconds: int | None, reason: str, dry_run: bool, yes: bool) -> int:
     """End the sessions of USER and refuse new ones.
 
-    The person is banned, with all devices, wherever they connect from. Several users at once must be
-    confirmed; when one of them is not there, nobody is banned.
+    A ban covers all devices of USER, wherever they connect from. Several users must be confirmed; if
+    one of them does not exist, nobody is banned.
     """
 
-    def ask(client: Client, user: str, only_try: bool) -> JsonObject:
-        return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=only_try)
+    def ask(client: Client, user: str, dry: bool) -> JsonObject:
+        return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=dry)
 
-    def words(result: JsonObject) -> str:
-        return _hit("banned", result, _until(result))
+    def describe(result: JsonObject) -> str:
+        return _outcome("banned", result, _until(result))
 
     question = "" if dry_run or yes else "Ban"
-    return _each_known_user(app, users, ask, words, "banned", dry_run=dry_run, question=question)
+    return _each_known_user(app, users, ask, describe, "banned", dry_run=dry_run, question=question)
 
 
 @click.command()
 @users_argument
 @connecting
 def unban(app: App, users: tuple[str, ...]) -> int:
-    """End a ban of USER, or the time USER is kept out after a kick."""
-    return each_user(
+    """End a ban of USER, or the time after a kick in which USER cannot come back."""
+    return for_each_user(
         app, users, lambda c, user: c.request("unban", user=user), lambda r: f"unbanned {r['user']}"
     )
 
@@ -85,7 +85,7 @@ def unban(app: App, users: tuple[str, ...]) -> int:
 @click.command()
 @connecting
 def bans(app: App) -> None:
-    """List the bans in force."""
+    """List the current bans."""
     result = app.ask_pages("bans", "bans", "user")
     columns: output.Columns = {
         "user": str,
@@ -107,19 +107,19 @@ def bans(app: App) -> None:
 def mute(
     app: App, users: tuple[str, ...], room: str | None, seconds: int | None, reason: str, dry_run: bool
 ) -> int:
-    """Refuse what USER sends, everywhere or in one room.
+    """Refuse messages of USER, everywhere or in one room.
 
-    When one of several users is not there, nobody is muted.
+    If one of several users does not exist, nobody is muted.
     """
 
-    def ask(client: Client, user: str, only_try: bool) -> JsonObject:
-        return client.request("mute", user=user, room=room, seconds=seconds, reason=reason, dry_run=only_try)
+    def ask(client: Client, user: str, dry: bool) -> JsonObject:
+        return client.request("mute", user=user, room=room, seconds=seconds, reason=reason, dry_run=dry)
 
-    def words(result: JsonObject) -> str:
+    def describe(result: JsonObject) -> str:
         whom = f"{result['user']} in {room}" if room else result["user"]
         return f"would be muted: {whom}" if dry_run else f"muted {whom}"
 
-    return _each_known_user(app, users, ask, words, "muted", dry_run=dry_run)
+    return _each_known_user(app, users, ask, describe, "muted", dry_run=dry_run)
 
 
 @click.command()
@@ -127,12 +127,12 @@ def mute(
 @room_option
 @connecting
 def unmute(app: App, users: tuple[str, ...], room: str | None) -> int:
-    """End a mute of USER, the one everywhere or the one in a room."""
+    """End a mute of USER: the one everywhere, or with --room the one in that room."""
 
     def ask(client: Client, user: str) -> JsonObject:
         return client.request("unmute", user=user, room=room)
 
-    return each_user(
+    return for_each_user(
         app, users, ask, lambda result: f"unmuted {result['user']}" + (f" in {room}" if room else "")
     )
 
@@ -144,10 +144,10 @@ def unmute(app: App, users: tuple[str, ...], room: str | None) -> int:
 @yes_option
 @connecting
 def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None:
-    """End a device's certificate and its sessions, for good.
+    """Revoke a device's certificate for good and end its sessions.
 
-    The user's other devices go on. A revoked device is never admitted again; the user needs a new
-    identity file for it, under another device name.
+    The user's other devices keep working. A revoked device is never admitted again; the user needs a
+    new identity file under another device name.
     """
     user, slash, name = device.partition("/")
     if not (user and slash and name):
@@ -158,7 +158,7 @@ def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None
     result = app.ask("revoke", user=user, device=name, reason=reason, dry_run=dry_run)
     app.show(
         result,
-        lambda: output.line(_hit("revoked", result | {"user": device}, f"  serial {result['serial']}")),
+        lambda: output.line(_outcome("revoked", result | {"user": device}, f"  serial {result['serial']}")),
     )
 
 
@@ -169,28 +169,28 @@ def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None
 @yes_option
 @connecting
 def redact(app: App, room: str, seq: int, reason: str, yes: bool) -> None:
-    """Erase the text of message SEQ of ROOM, for everybody and for good.
+    """Redact message SEQ of ROOM: delete its text for everybody and for good.
 
-    `chat history ROOM --json` and `chat search --json` show the seq of each message. That there was
-    a message, when and from whom, stays in the log.
+    `chat history ROOM --json` and `chat search --json` show the seq of each message. The log keeps who
+    sent a message, and when.
     """
-    confirm(f"Erase message {seq} of {room} for good?", yes=yes)
+    confirm(f"Redact message {seq} of {room} for good?", yes=yes)
     result = app.ask("redact", room=room, seq=seq, reason=reason)
-    app.show(result, lambda: output.line(f"erased message {seq} of {room}"))
+    app.show(result, lambda: output.line(f"redacted message {seq} of {room}"))
 
 
 @click.command()
 @click.argument("room", type=room_name)
-@click.option("--off", is_flag=True, help="Let the messages go again.")
+@click.option("--off", is_flag=True, help="End the hold.")
 @reason_option
 @connecting
 def hold(app: App, room: str, off: bool, reason: str) -> None:
-    """Hold the messages of ROOM: nothing erases them, neither retention nor redact."""
+    """Hold ROOM: neither retention nor redact deletes its messages."""
     result = app.ask("hold", room=room, on=not off, reason=reason)
     app.show(result, lambda: output.line(f"{room} is {'no longer held' if off else 'held'}"))
 
 
-# The command's former name still works, but no help or completion lists it.
+# The command's former name still works, but help and completion do not list it.
 freeze = copy.copy(hold)
 freeze.name, freeze.hidden = "freeze", True
 
@@ -199,54 +199,56 @@ def _each_known_user(
     app: App,
     users: tuple[str, ...],
     ask: Callable[[Client, str, bool], JsonObject],
-    words: Callable[[JsonObject], str],
+    describe: Callable[[JsonObject], str],
     done: str,
     *,
     dry_run: bool,
     question: str = "",
 ) -> int:
-    """`each_user`, after all of several names were tried; ``question``: what the person must agree to then.
+    """`for_each_user`; several users are first checked with a dry run, then confirmed.
 
-    One user is urgent and easily undone; a list may be a shell expansion gone wrong, or hold a reason.
+    A single user is not checked: that is urgent and easily undone, while a list may come from a wrong
+    shell expansion or contain a reason. ``done`` is the participle of the action; ``question`` its
+    imperative if the person must confirm.
     """
 
-    def before(client: Client) -> None:
+    def check(client: Client) -> None:
         unknown = [user for user in names if not _known(client, user, ask)]
         if unknown:
             raise ChatdError(
                 "E405",
                 f"no user is called {', '.join(map(repr, unknown))}; nobody was {done}",
-                'check the names; a reason is given with --reason "TEXT"',
+                'check the names; give a reason with --reason "TEXT"',
             )
         confirm(f"{question} {len(names)} users?", yes=not question)
 
     names = tuple(dict.fromkeys(users))
-    return each_user(
-        app, names, lambda c, user: ask(c, user, dry_run), words, before if len(names) > 1 else None
+    return for_each_user(
+        app, names, lambda c, user: ask(c, user, dry_run), describe, check if len(names) > 1 else None
     )
 
 
 def _known(client: Client, user: str, ask: Callable[[Client, str, bool], JsonObject]) -> bool:
-    """Whether there is such a user. Raises what leaves that open."""
+    """Whether the user exists, by a dry run. Raises errors that leave this open."""
     try:
         check_name(user)
         ask(client, user, True)
     except ChatdError as error:
         if error.code in ("E403", "E405"):
             return False
-        # Any other refusal is about this user only, and told when it is their turn.
+        # Another refusal concerns this user only and is reported by the real request.
         if error.code[:2] not in ("E3", "E4"):
             raise
     return True
 
 
-def _hit(verb: str, result: JsonObject, more: str) -> str:
+def _outcome(verb: str, result: JsonObject, details: str) -> str:
     sessions, workers = result.get("sessions", 0), result.get("workers", 0)
     on = f" on {workers} workers" if workers > 1 else ""
     count = f"{sessions} live session{'s' * (sessions != 1)}{on}"
     if result.get("dry_run"):
-        return f"would be {verb}: {result['user']}{more}  {count} would be closed"
-    return f"{verb} {result['user']}{more}  closed {count}"
+        return f"would be {verb}: {result['user']}{details}  {count} would be closed"
+    return f"{verb} {result['user']}{details}  closed {count}"
 
 
 def _until(result: JsonObject) -> str:

@@ -1,4 +1,4 @@
-"""The server as a whole: its numbers, announcements, and what its error codes mean."""
+"""The server as a whole: stats, announcements, error codes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show them again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.2, 3600),
     default=2.0,
     show_default=True,
-    help="Seconds between, for --watch.",
+    help="Seconds between repeats, with --watch.",
 )
 @connecting
 def stats(app: App, watch: bool, interval: float) -> None:
-    """Show connections, messages, and every process of the server.
+    """Show connections, messages and all processes of the server.
 
-    With --watch and --json: one JSON object a line.
+    With --watch and --json, print one JSON object per line.
     """
     with app.client(reconnect=watch) as client:
         while True:
@@ -44,20 +44,20 @@ def stats(app: App, watch: bool, interval: float) -> None:
 
 
 def _show(app: App, result: JsonObject) -> None:
-    app.show(result, lambda: _in_words(result))
+    app.show(result, lambda: _print_stats(result))
 
 
-def _in_words(result: JsonObject) -> None:
+def _print_stats(result: JsonObject) -> None:
     connections, messages, box = result["connections"], result["messages"], result.get("box") or {}
     output.line(f"{result['server']}  chatd {result['version']}  up {fmt.duration(result['uptime'])}")
     now, total, limit = (connections[name] for name in ("now", "total", "limit"))
     output.line(f"connections    {now} now, {total} in total, {limit} at most")
-    counted = ", ".join(
+    counts = ", ".join(
         f"{messages[name]} {name}" for name in ("accepted", "delivered", "filtered", "refused")
     )
-    output.line(f"messages       {counted}; last in the log: {result['head']}")
+    output.line(f"messages       {counts}; last in the log: {result['head']}")
     if not result.get("writable", True):
-        output.line("DISK FULL      nothing is written, reads go on; free disk space (E504)")
+        output.line("DISK FULL      the server only reads; free disk space (E504)")
     output.line(f"crypto errors  {result['crypto_errors']}")
     output.line(f"rooms, users   {result['rooms']}, {result['users']}")
     if box:
@@ -72,7 +72,7 @@ def _in_words(result: JsonObject) -> None:
 @click.argument("text", nargs=-1, required=True)
 @connecting
 def announce(app: App, text: tuple[str, ...]) -> None:
-    """Say TEXT to everybody on the server."""
+    """Announce TEXT to everybody on the server."""
     result = app.ask("announce", body=" ".join(text))
     app.show(result, lambda: output.line(f"announced as {result['seq']}"))
 
@@ -81,10 +81,10 @@ def announce(app: App, text: tuple[str, ...]) -> None:
 @click.argument("code")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1) for programs.")
 def explain(code: str, as_json: bool) -> int:
-    """Tell what an error or warning CODE such as E204 means and what to do. Needs no server."""
+    """Explain an error or warning CODE such as E204 and what to do. Needs no server."""
     entry = CODES.get(code.upper())
     if entry is None:
-        output.note(f"error: there is no code {code}. The codes are listed in docs/protocol.md")
+        output.note(f"error: there is no code {code}; docs/protocol.md lists all codes")
         return output.NOT_FOUND
     if as_json:
         output.json_line({"code": code.upper(), **entry._asdict()})

@@ -1,1 +1,1 @@
-"""`chat` for scripts: one-shot commands, streams and bots."""
+"""The commands of `chat` for scripts: one-shot commands, streams and bots."""

@@ -1,4 +1,4 @@
-"""`chat bot`: a session as JSON Lines on standard input and output, for bots in any language."""
+"""`chat bot`: a session as JSON Lines on stdin and stdout, for bots in any language."""
 
 from __future__ import annotations
 
@@ -31,69 +31,73 @@ from chatd.proto import events as ev
 from chatd.proto.frames import PAYLOAD_LIMIT, JsonObject, decode
 from chatd.proto.requests import Send, parse_request
 
-# Sends read ahead of the server's answers.
+# Messages sent ahead of their replies.
 READ_AHEAD = 64
-# How long the end by SIGTERM waits for messages without an answer.
+# How long SIGTERM waits for unanswered messages.
 DRAIN_SECONDS = 3.0
-# How soon the end of standard input is noticed while no event comes.
-_LOOK_SECONDS = 0.2
-# The library does these by itself, and a second resume would confuse it.
-_OWN = frozenset({"resume"})
+# Without events, the end of stdin is noticed this late.
+_POLL_SECONDS = 0.2
+# Requests that the library makes by itself; a second resume would confuse it.
+_INTERNAL = frozenset({"resume"})
 
 
 @click.command()
 @click.option(
-    "--room", "rooms", metavar="ROOM", type=room_name, multiple=True, help="Join ROOM first; may be repeated."
+    "--room", "rooms", metavar="ROOM", type=room_name, multiple=True, help="Join ROOM first; repeatable."
 )
-@click.option("--own", is_flag=True, help="Also give what this user wrote; the default avoids self-talk.")
+@click.option(
+    "--own",
+    is_flag=True,
+    help="Also print this user's own messages; then a bot can answer itself.",
+)
 @click.option(
     "--state",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep unsent messages and the place in the log here, so that the next run goes on.",
+    help="Keep unsent messages and the cursor in this folder, so that the next run continues.",
 )
 @connecting
 def bot(app: App, rooms: tuple[str, ...], own: bool, state: Path | None) -> int:
     """Chat as JSON Lines: commands on standard input, events and replies on standard output.
 
     A command is an object such as {"do": "send", "to": "#war", "body": "hello", "ref": 1}; "do" is any
-    request of docs/protocol.md. Its reply repeats "ref". Ends at the end of standard input, once all is
-    answered, and on SIGTERM. The output is JSON with or without --json. See docs/scripts.md.
+    request of docs/protocol.md, and the reply repeats "ref". Ends on SIGTERM, and at the end of standard
+    input once all commands are answered. The output is always JSON. See docs/scripts.md.
     """
     signal.signal(signal.SIGTERM, _terminated)
     with app.client(reconnect=True, live=True, state=state) as client:
         for room in rooms:
             enter(client, room)
         try:
-            return _Bot(client, own).run()
+            return JsonLinesBot(client, own).run()
         except SystemExit:
             client.close(drain=DRAIN_SECONDS)
             raise
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Not a flag: the main thread may be blocked forever writing to somebody who does not read.
+    # Not a flag: the main thread may be blocked in a write to a program that does not read.
     raise SystemExit(output.OK)
 
 
-class _Bot:
+class JsonLinesBot:
     def __init__(self, client: Client, own: bool) -> None:
         self._client = client
         self._own = own
-        self._room_left = threading.Semaphore(READ_AHEAD)
-        # Protects standard output and the three below, which the reading thread and this one share.
+        self._send_slots = threading.Semaphore(READ_AHEAD)
+        # Protects stdout and the three attributes below, which the stdin thread uses too.
         self._lock = threading.Lock()
         self._refs: dict[str, Any] = {}
         self._at_end = False
         self._failure: ChatdError | BrokenPipeError | None = None
 
     def run(self) -> int:
-        """Until the end of standard input; raises what ended the connection for good."""
-        threading.Thread(target=self._read, name="bot-stdin", daemon=True).start()
+        """Run until the end of stdin; raises the error that ended the client."""
+        threading.Thread(target=self._read_commands, name="bot-stdin", daemon=True).start()
         while not self._done():
-            event = self._client.next_event(_LOOK_SECONDS)
+            event = self._client.next_event(_POLL_SECONDS)
             if event is not None:
-                self._take(event)
+                self._print_event(event)
             elif self._client.error is not None:
                 raise self._client.error
         return output.OK
@@ -104,19 +108,19 @@ class _Bot:
                 raise self._failure
             return self._at_end and not self._refs
 
-    # -- what happens
+    # -- events
 
-    def _take(self, event: AnyEvent) -> None:
+    def _print_event(self, event: AnyEvent) -> None:
         if isinstance(event, Acknowledged):
             result = event.sent.wait(0)._asdict()
             self._answer_send(event.sent.msg_id, {"type": "ok", "result": result})
         elif isinstance(event, Refused):
             self._answer_send(event.sent.msg_id, _error(event.error))
-        elif (told := self._told(event)) is not None:
+        elif (line := self._line_of(event)) is not None:
             with self._lock:
-                _write(told)
+                _write(line)
 
-    def _told(self, event: AnyEvent) -> JsonObject | None:
+    def _line_of(self, event: AnyEvent) -> JsonObject | None:
         match event:
             case Connected():
                 return {**event.welcome.model_dump(), "type": "connected"}
@@ -135,13 +139,13 @@ class _Bot:
     def _answer_send(self, msg_id: str, reply: JsonObject) -> None:
         with self._lock:
             if msg_id not in self._refs:
-                return  # left unanswered by an earlier run
+                return  # sent by an earlier run
             _write({**reply, "msg_id": msg_id, "ref": self._refs.pop(msg_id)})
-        self._room_left.release()
+        self._send_slots.release()
 
-    # -- what is asked
+    # -- commands
 
-    def _read(self) -> None:
+    def _read_commands(self) -> None:
         try:
             for text in read_lines(sys.stdin.fileno(), limit=PAYLOAD_LIMIT):
                 if text.strip():
@@ -154,16 +158,16 @@ class _Bot:
                 self._at_end = True
 
     def _carry_out(self, text: str) -> None:
-        """One command. Raises what ended the client."""
+        """Carry out one command; raises the error that ended the client."""
         ref: Any = None
         try:
             command = decode(text.encode("utf-8", "surrogatepass"))
             ref = command.pop("ref", None)
             kind = command.pop("do", None)
-            if not isinstance(kind, str) or kind in _OWN:
+            if not isinstance(kind, str) or kind in _INTERNAL:
                 raise ChatdError("E103", f'"do" is {json.dumps(kind)}', 'name a request, such as "send"')
             if command.keys() & {"type", "id"}:
-                raise ChatdError("E102", '"type" and "id" are not for commands', 'write "do" and "ref"')
+                raise ChatdError("E102", 'a command has "type" or "id"', 'write "do" and "ref"')
             if kind == "send":
                 self._send(command, ref)
                 return
@@ -179,14 +183,14 @@ class _Bot:
     def _send(self, command: JsonObject, ref: Any) -> None:
         asked = parse_request({"msg_id": "0" * 32, **command, "type": "send", "id": 1})
         assert isinstance(asked, Send)  # noqa: S101 - the table's row for "send"
-        self._room_left.acquire()
+        self._send_slots.acquire()
         try:
-            # Under the lock, so that the answer cannot come before its command is noted.
+            # Under the lock: the answer must not be handled before its "ref" is stored.
             with self._lock:
                 sent = self._client.send(asked.to, asked.body, kind=asked.kind, reply_to=asked.reply_to)
                 self._refs[sent.msg_id] = ref
         except ChatdError:
-            self._room_left.release()
+            self._send_slots.release()
             raise
 
 
@@ -195,8 +199,10 @@ def _error(error: ChatdError) -> JsonObject:
 
 
 def _write(line: JsonObject) -> None:
-    """A line of output. Not through Python's own stdout: a thread that is blocked there holds its lock,
-    which the interpreter waits for at exit (here as in `read_lines`)."""
-    rest = memoryview(output.json_text(line).encode() + b"\n")
-    while rest:
-        rest = rest[os.write(sys.stdout.fileno(), rest) :]
+    """Write a line to stdout's descriptor.
+
+    Not to `sys.stdout`: a thread blocked there holds its lock, for which the interpreter waits at exit.
+    """
+    unwritten = memoryview(output.json_text(line).encode() + b"\n")
+    while unwritten:
+        unwritten = unwritten[os.write(sys.stdout.fileno(), unwritten) :]

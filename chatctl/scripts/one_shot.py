@@ -1,4 +1,4 @@
-"""`chat` for scripts: send, history, search, whoami; one connection, one answer, an exit code."""
+"""One-shot commands of `chat`: send, history, search, whoami."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from chatd.proto.frames import STRING_LIMIT
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import dm_room
 
-# Lines read ahead of the server's answers; a refusal is noticed this late at most.
+# Lines sent ahead of their replies; a refusal is noticed this late at most.
 READ_AHEAD = 64
 ANSWER_TIMEOUT = 30.0
 _READ_SIZE = 64 * 1024
 
 
 def read_lines(descriptor: int, *, limit: int = STRING_LIMIT) -> Iterator[str]:
-    """Lines of a file descriptor as they come, without their ends; what no text can be is replaced.
+    """Lines of a file descriptor as they come, without line ends; bytes that are not UTF-8 are replaced.
 
-    A line longer than ``limit`` (any message) comes in pieces, so that memory stays bounded. Reads the
-    descriptor itself: a thread blocked in Python's own stdin object cannot be left behind at exit.
+    A line longer than ``limit`` characters comes in pieces, which bounds the memory. Not read from
+    `sys.stdin`: the interpreter waits at exit for a thread that is blocked there.
     """
     decoder = getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
+    unfinished = ""
     while data := os.read(descriptor, _READ_SIZE):
-        *lines, rest = (rest + decoder.decode(data)).split("\n")
+        *lines, unfinished = (unfinished + decoder.decode(data)).split("\n")
         for text in lines:
             yield from _pieces(text, limit)
-        if len(rest) > limit:
-            *whole, rest = _pieces(rest, limit)
-            yield from whole
-    rest += decoder.decode(b"", final=True)
-    if rest:
-        yield from _pieces(rest, limit)
+        if len(unfinished) > limit:
+            *pieces, unfinished = _pieces(unfinished, limit)
+            yield from pieces
+    unfinished += decoder.decode(b"", final=True)
+    if unfinished:
+        yield from _pieces(unfinished, limit)
 
 
 def _pieces(text: str, limit: int) -> list[str]:
@@ -56,7 +56,7 @@ def _pieces(text: str, limit: int) -> list[str]:
 
 
 def enter(client: Client, room: str) -> str:
-    """Be a member of ``room``; the name under which its events come. Raises E404, E300, E303 ..."""
+    """Join ``room`` if necessary; returns the ``room`` of its events. Raises the server's refusal."""
     me = client.identity.user
     if room.startswith("@"):
         return dm_room(me, room[1:]) if "," not in room else room
@@ -67,7 +67,7 @@ def enter(client: Client, room: str) -> str:
 
 
 def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = None) -> None:
-    """One event on stdout: a JSON object, or as people read it."""
+    """Print an event as a line of JSON or of text."""
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))
     else:
@@ -77,67 +77,70 @@ def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = No
 @click.command()
 @click.argument("room", metavar="ROOM", type=room_name)
 @click.argument("text", nargs=-1)
-@click.option("--lines", is_flag=True, help="Send every line of standard input as a message of its own.")
+@click.option("--lines", is_flag=True, help="Send each line of standard input as a message.")
 @connecting
 def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
     """Send TEXT, or standard input as one message, to ROOM and wait until the server has it.
 
-    ROOM is a room (the # may be left out) or @name for one user; a room is joined first where
-    necessary. With --lines a refused line does not stop the others; the exit code is then 6.
+    ROOM is a room (the # may be left out) or @name for one user; a room is joined first if necessary.
+    With --lines, a refused line does not stop the others; the exit code is then 6.
     """
     if lines and text:
-        raise click.UsageError("--lines reads standard input; leave TEXT out.")
+        raise click.UsageError("--lines reads standard input; omit TEXT.")
     if any(map(str.isspace, room)):
         raise click.UsageError(f"The room comes first: chat send ROOM {shlex.quote(room.removeprefix('#'))}")
     if not lines and not text and sys.stdin.isatty():
         output.note("reading the message from the terminal; Ctrl-D ends it")
     with app.client(reconnect=True) as client:
         enter(client, room)
-        sender = _Sender(client, room, app.as_json)
+        sender = MessageSender(client, room, app.as_json)
         if lines:
-            for one in read_lines(sys.stdin.fileno()):
-                if one.strip():
-                    sender.send(one)
+            for line in read_lines(sys.stdin.fileno()):
+                if line.strip():
+                    sender.send(line)
         else:
             sender.send(" ".join(text) if text else _all_of_stdin())
         return sender.finish()
 
 
 def _all_of_stdin() -> str:
-    # One more than fits, so that a longer text is refused and not cut silently.
+    # One character more than fits, so that a longer text is refused instead of silently cut.
     limit = 4 * (STRING_LIMIT + 1)
     return sys.stdin.buffer.read(limit).decode(errors="replace").removesuffix("\n")
 
 
-class _Sender:
-    """Sends one after the other, takes the answers in order, and knows the exit code."""
+class MessageSender:
+    """Sends messages ahead of their replies and reports failures."""
 
     def __init__(self, client: Client, room: str, as_json: bool) -> None:
         self._client = client
         self._room = room
         self._as_json = as_json
-        self._waiting: deque[Sent] = deque()
+        self._unanswered: deque[Sent] = deque()
         self._accepted = 0
         self._first_failure: ChatdError | None = None
 
     def send(self, body: str) -> None:
         try:
-            self._waiting.append(self._client.send(self._room, body))
+            self._unanswered.append(self._client.send(self._room, body))
         except ChatdError as error:
             if self._client.error is not None:
-                raise  # no other line can be sent, neither
+                raise  # no other line can be sent either
             self._failed(error)
-        while len(self._waiting) >= READ_AHEAD or (self._waiting and self._waiting[0].state != "pending"):
-            self._answer(self._waiting.popleft())
+        while len(self._unanswered) >= READ_AHEAD or (
+            self._unanswered and self._unanswered[0].state != "pending"
+        ):
+            self._await_reply(self._unanswered.popleft())
 
     def finish(self) -> int:
-        while self._waiting:
-            self._answer(self._waiting.popleft())
+        """Wait for all replies; returns the exit code."""
+        while self._unanswered:
+            self._await_reply(self._unanswered.popleft())
         if self._first_failure is None:
             return output.OK
         return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
 
-    def _answer(self, sent: Sent) -> None:
+    def _await_reply(self, sent: Sent) -> None:
         try:
             result = sent.wait(ANSWER_TIMEOUT)
         except ChatdError as error:
@@ -165,7 +168,7 @@ class _Sender:
 @click.option("--after", type=click.IntRange(0), help="Only events after this sequence number.")
 @connecting
 def history(app: App, room: str, count: int, before: int | None, after: int | None) -> None:
-    """Print the last events of ROOM, oldest first; with --json one JSON object a line."""
+    """Print the last events of ROOM, oldest first; with --json, one object per line."""
     with app.client() as client:
         name = enter(client, room)
         page = paging.history(client.request, name, count=count, before=before, after=after)
@@ -186,21 +189,21 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
 @click.option("--before", type=click.IntRange(0), help="Only messages before this sequence number.")
 @connecting
 def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
-    """Find messages that have all words of QUERY, in your rooms; with --json one JSON object a line.
+    """Find messages in your rooms that contain all words of QUERY; with --json, one object per line.
 
-    from:NAME, in:#room and since:2h among the words narrow the search, or stand alone.
+    The words from:NAME, in:#room and since:2h narrow the search, and may stand alone.
     """
     result = app.ask("search", query=" ".join(query), limit=count, before=before)
     for event in paging.typed(result["events"]):
         show_event(event, as_json=app.as_json)
     if result["more"]:
-        output.note("there are more; narrow the search, or go on with --before and the last sequence number")
+        output.note("there are more: narrow the search, or continue with --before and the last seq")
 
 
 @click.command()
 @connecting
 def whoami(app: App) -> None:
-    """Log in and show who you are to the server, and until when."""
+    """Log in and show your user, role and rooms, and when your identity expires."""
     with app.client() as client:
         welcome = client.wait_connected(0)
         identity = client.identity
@@ -220,11 +223,11 @@ def whoami(app: App) -> None:
         "identity": str(identity.path),
     }
 
-    def in_words() -> None:
+    def print_text() -> None:
         output.line(f"{welcome.user}/{welcome.device}  role {welcome.role}  on {welcome.instance}")
         output.line(f"server    {output.joined(identity.servers)} (chatd {welcome.version})")
         output.line(f"envelope  {'on' if welcome.envelope else 'OFF: only TLS protects this connection'}")
         output.line(f"rooms     {output.joined(welcome.rooms)}")
         output.line(f"identity  {identity.path}, expires {result['expires']} (in {days} days)")
 
-    app.show(result, in_words)
+    app.show(result, print_text)

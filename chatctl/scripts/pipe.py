@@ -1,4 +1,4 @@
-"""The client without a terminal: lines of standard input go to a room, what the room shows comes out."""
+"""`chat` without a terminal: sends lines of stdin to a room and prints the room's messages."""
 
 from __future__ import annotations
 
@@ -22,35 +22,36 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
 CONNECT_TIMEOUT = 10.0
-# Lines read ahead of the server's answers.
+# Lines sent ahead of their replies.
 READ_AHEAD = 256
 
 
 def run(client: Client, room: str, stdin: TextIO, stdout: TextIO) -> int:
-    """Send each line of ``stdin`` to ``room``, print what the room shows; the exit code.
+    """Send each line of ``stdin`` to ``room`` and print the room's events; returns the exit code.
 
-    Ends at the end of ``stdin``, once every line was answered and those accepted were shown: 0, or 6
-    when some lines were refused, or that failure's code when all were. Raises what ended the connection.
+    Ends after the end of ``stdin``, once each line was refused, or accepted and printed: with 0, with 6
+    if some lines were refused, with the first refusal's code if all were. Raises the error that ended
+    the client.
     """
     client.start()
     client.wait_connected(CONNECT_TIMEOUT * len(client.identity.servers))
-    return _Plain(client, room, stdin, stdout).run()
+    return RoomPipe(client, room, stdin, stdout).run()
 
 
-class _Plain:
+class RoomPipe:
     def __init__(self, client: Client, room: str, stdin: TextIO, stdout: TextIO) -> None:
         self._client = client
         self._to = room
         self._room = room
         self._stdin = stdin
         self._stdout = stdout
-        self._room_left = threading.Semaphore(READ_AHEAD)
-        # Protects the two below, which the reading thread and this one share.
+        self._send_slots = threading.Semaphore(READ_AHEAD)
+        # Protects the two attributes below, which the stdin thread uses too.
         self._lock = threading.Lock()
         self._unseen: set[str] = set()
         self._at_end = False
-        # Answered and not seen coming back yet: which place in the log they have.
-        self._answered: dict[str, int] = {}
+        # The seq of messages that were accepted but have not come back as events yet, by msg_id.
+        self._accepted_seqs: dict[str, int] = {}
         self._caught_up = 0
         self._reading: threading.Thread | None = None
         self._accepted = 0
@@ -59,10 +60,10 @@ class _Plain:
     def run(self) -> int:
         self._room = enter(self._client, self._to)
         while not self._done():
-            # The reading thread cannot wake this one at the end of input; nothing else needs the limit.
+            # With a timeout, because the stdin thread cannot wake this one at the end of input.
             event = self._client.next_event(0.2)
             if event is not None:
-                self._take(event)
+                self._handle(event)
             elif self._client.error is not None:
                 raise self._client.error
         if self._failure is None:
@@ -73,15 +74,15 @@ class _Plain:
         with self._lock:
             return self._at_end and not self._unseen
 
-    def _take(self, event: AnyEvent) -> None:
+    def _handle(self, event: AnyEvent) -> None:
         if isinstance(event, CaughtUp):
             self._caught_up = event.cursor
-            self._pass_over()
+            self._forget_skipped()
             self._start_reading()
         elif isinstance(event, Acknowledged):
             self._acknowledged(event)
         elif isinstance(event, Refused):
-            self._room_left.release()
+            self._send_slots.release()
             self._refused(event)
         elif isinstance(event, Disconnected):
             if event.retry_in is not None:
@@ -96,22 +97,22 @@ class _Plain:
 
     def _acknowledged(self, event: Acknowledged) -> None:
         self._accepted += 1
-        self._room_left.release()
+        self._send_slots.release()
         result = event.sent.wait(0)
         for changed in result.notes:
             output.note(f"note: {changed.get('text', '')}")
         with self._lock:
             unseen = event.sent.msg_id in self._unseen
         if unseen:
-            self._answered[event.sent.msg_id] = result.seq
-            self._pass_over()
+            self._accepted_seqs[event.sent.msg_id] = result.seq
+            self._forget_skipped()
 
-    def _pass_over(self) -> None:
-        """What was missed has been told, and some messages were not among it: they do not come any more.
+    def _forget_skipped(self) -> None:
+        """Stop waiting for messages before the cursor that were not delivered.
 
-        They were erased meanwhile, or this user was put out of the room.
+        They were redacted meanwhile, or this user was removed from the room.
         """
-        for msg_id in [key for key, seq in self._answered.items() if seq <= self._caught_up]:
+        for msg_id in [key for key, seq in self._accepted_seqs.items() if seq <= self._caught_up]:
             self._seen(msg_id)
 
     def _refused(self, event: Refused) -> None:
@@ -128,29 +129,29 @@ class _Plain:
             self._seen(event.msg_id)
 
     def _seen(self, msg_id: str) -> None:
-        self._answered.pop(msg_id, None)
+        self._accepted_seqs.pop(msg_id, None)
         with self._lock:
             self._unseen.discard(msg_id)
 
     def _start_reading(self) -> None:
-        # Not before this session is live: the own lines are to be seen coming back.
+        # Not before the session is live, or the events of the own lines could be missed.
         if self._reading is None:
-            self._reading = threading.Thread(target=self._read, name="chat-stdin", daemon=True)
+            self._reading = threading.Thread(target=self._read_lines, name="chat-stdin", daemon=True)
             self._reading.start()
 
-    def _read(self) -> None:
+    def _read_lines(self) -> None:
         try:
             for text in read_lines(self._stdin.fileno()):
                 if text.startswith("/") and self._stdin.isatty():
-                    # Somebody who takes this for the line client would say "/msg bob ..." to everybody.
+                    # A person who expects the line client would send "/msg bob ..." to everybody.
                     output.note("not sent: plain mode has no commands; see chat --help")
                 elif text.strip():
-                    self._room_left.acquire()
-                    # Under the lock, so that the message cannot come back before it is noted.
+                    self._send_slots.acquire()
+                    # Under the lock: the message must not come back before its id is stored.
                     with self._lock:
                         self._unseen.add(self._client.send(self._to, text).msg_id)
         except ChatdError as error:
-            # The client has ended; `run` tells why. Only what it cannot know is noted here.
+            # If the client has ended, `run` raises its error; keep any other failure.
             self._failure = self._failure or error
         finally:
             with self._lock:

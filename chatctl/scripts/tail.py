@@ -1,4 +1,4 @@
-"""`chat tail`: what a room shows, as a stream for people and programs."""
+"""`chat tail`: a room's events as a stream, for people and programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.requests import PAGE_LIMIT
 
-# Pages of so many events are looked through for the last N messages of a room in which people come and go.
-_PAGES, _PAGE_AT_LEAST = 20, 100
+# How far `-n` searches a room full of joins and parts for its last N messages: pages, and their least size.
+_PAGES, _PAGE_SIZE_MIN = 20, 100
 
 
 @click.command()
@@ -28,42 +28,40 @@ _PAGES, _PAGE_AT_LEAST = 20, 100
     type=click.IntRange(0, PAGE_LIMIT),
     default=10,
     show_default=True,
-    help="Begin with the last N of what is shown.",
+    help="Begin with the last N of the shown events.",
 )
 @click.option("--since", type=click.IntRange(0), help="Begin after this sequence number instead.")
-@click.option(
-    "--all", "everything", is_flag=True, help="Also who came and went, and topics; not only messages."
-)
+@click.option("--all", "everything", is_flag=True, help="Also show joins, parts and topics.")
 @connecting
 def tail(app: App, room: str, count: int, since: int | None, everything: bool) -> int:
-    """Print what is said in ROOM (the # may be left out, @name is one user) until Ctrl-C.
+    """Print the messages in ROOM (the # may be left out, @name is one user) until Ctrl-C.
 
-    With --json one object a line: type, seq, at (ms since 1970 UTC), room, user, role, body ...
-    --all also tells of who was kicked or banned; that has no seq and is not told again by --since.
-    Connects again by itself and misses nothing; to go on in another run, give --since the last seq.
-    Ends with 4 when this user leaves the room or is put out of it.
+    With --json, print one object per line: type, seq, at (ms since 1970 UTC), room, user, role, body ...
+    --all also shows kicks and bans; these have no seq, and --since does not show them again.
+    Reconnects by itself and misses nothing; to continue in another run, pass the last seq to --since.
+    Exits with 4 when this user leaves the room or is removed from it.
     """
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
-        follower = _Follower(name, app.as_json, everything)
+        follower = RoomFollower(name, app.as_json, everything)
         if since is None:
             begin = _last(client, name, count, follower)
         else:
             begin = paging.history(client.request, name, after=since).events
         for event in begin:
             follower.show(event)
-        # Where nothing is said for a while, a program that hangs would look the same.
+        # In a quiet room, a program that listens and one that hangs would look the same.
         output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
         for item in client.events():
             if isinstance(item, ev.Logged):
                 follower.show(item)
                 if isinstance(item, ev.Parted) and (item.user, item.room) == (client.identity.user, name):
-                    # Nothing more will come; waiting in silence would look like a quiet room.
+                    # No more events will come; going on would look like a quiet room.
                     raise ChatdError("E301", happening(item) or "")
             elif isinstance(item, ev.Presence):
-                follower.gone(item)
+                follower.show_removal(item)
             elif isinstance(item, CaughtUp):
-                _still_in(client, name)
+                _require_member(client, name)
             elif isinstance(item, Restored):
                 follower.restored(item)
             elif isinstance(item, Disconnected) and item.retry_in is not None:
@@ -73,7 +71,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
         return output.exit_code(error)
 
 
-class _Follower:
+class RoomFollower:
     """Prints the events of one room, each once."""
 
     def __init__(self, room: str, as_json: bool, everything: bool) -> None:
@@ -83,7 +81,7 @@ class _Follower:
         self._last = -1
 
     def shows(self, event: ev.Logged) -> bool:
-        """Whether it is of the kinds that are asked for."""
+        """Whether the event is of a kind that was asked for."""
         return isinstance(event, ev.Message | ev.Announcement) or self._everything
 
     def show(self, event: ev.Logged) -> None:
@@ -94,23 +92,23 @@ class _Follower:
             show_event(event, as_json=self._as_json, room=self._room)
             sys.stdout.flush()
 
-    def gone(self, event: ev.Presence) -> None:
-        """Show who was made to go; who comes and goes as usual would be most of the lines."""
+    def show_removal(self, event: ev.Presence) -> None:
+        """Show a kick or ban; other presence would be most of the lines."""
         if self._everything and event.cause and event.room == self._room:
             show_event(event, as_json=self._as_json, room=self._room)
             sys.stdout.flush()
 
     def restored(self, event: Restored) -> None:
-        """Another log goes on after that event: say so, and show what it has."""
+        """Say that the server was restored, and show the new log's events after the common part."""
         self._last = min(self._last, event.seq)
         output.note(event.text)
 
 
-def _still_in(client: Client, room: str) -> None:
-    """Raise E301 when this user left the room while events did not come by themselves.
+def _require_member(client: Client, room: str) -> None:
+    """Raise E301 if this user is not in the room any more.
 
-    What is missed is told of the rooms one is in, so nothing tells that one is not. Nor does the welcome:
-    none comes after a restart of the hub, and it does not list all rooms of somebody who is in very many.
+    Missed events are sent for current rooms only, so none reports the removal. Nor does the welcome:
+    there is none after a restart of the hub, and it lists 500 rooms at most.
     """
     if not room.startswith("#"):
         return
@@ -121,15 +119,15 @@ def _still_in(client: Client, room: str) -> None:
             raise ChatdError("E301", f"{client.identity.user} is not in {room} any more") from None
 
 
-def _last(client: Client, room: str, count: int, follower: _Follower) -> list[ev.Logged]:
-    """The last ``count`` events that ``follower`` shows, as far as `_PAGES` reach.
+def _last(client: Client, room: str, count: int, follower: RoomFollower) -> list[ev.Logged]:
+    """The last ``count`` events that ``follower`` shows, from at most `_PAGES` pages.
 
-    What came since the welcome comes as an event, too.
+    Those since the welcome also come as live events; `RoomFollower` shows each once.
     """
     found: list[ev.Logged] = []
     before: int | None = None
     for _ in range(_PAGES if count else 0):
-        page = paging.history_page(client.request, room, before=before, limit=max(count, _PAGE_AT_LEAST))
+        page = paging.history_page(client.request, room, before=before, limit=max(count, _PAGE_SIZE_MIN))
         events = paging.typed(page["events"])
         found[:0] = filter(follower.shows, events)
         if len(found) >= count or not page["more"] or not events:

@@ -1,1 +1,1 @@
-"""What every program prints, and how it exits. The daemon's commands and the clients share it."""
+"""Output, exit codes, formats and shell completion, shared by chatd, chatctl and chat."""

@@ -1,4 +1,4 @@
-"""How the figures of a server look to people, the same in every program."""
+"""Text formats of the server's stats."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from chatd.proto.text import visible
 
 
 def duration(seconds: Any) -> str:
-    """The largest two units: "2h", "1d3h", "45s"; "0s" for less than a second, "-" for none."""
+    """Seconds in their largest two units: "2h", "1d3h", "45s"; "0s" below one, "-" for no number."""
     if not isinstance(seconds, int | float):
         return "-"
-    left, words = int(seconds), []
-    for unit, each in UNITS.items():
-        count, left = divmod(left, each)
+    remainder, parts = int(seconds), []
+    for unit, length in UNITS.items():
+        count, remainder = divmod(remainder, length)
         if count:
-            words.append(f"{count}{unit}")
-        if len(words) == 2 or (words and not count):
+            parts.append(f"{count}{unit}")
+        if len(parts) == 2 or (parts and not count):
             break
-    return "".join(words) or "0s"
+    return "".join(parts) or "0s"
 
 
 def percent(value: Any) -> str:
-    """A share in whole percents, as in "12%"; "-" for none."""
+    """A number of percent as in "12%"; "-" for no number."""
     return f"{value:.0f}%" if isinstance(value, int | float) else "-"
 
 
 def size(count: Any) -> str:
-    """Bytes in MiB, as in "48M"; "-" for none."""
+    """Bytes in MiB as in "48M"; "-" for no number."""
     return f"{count / 2**20:.0f}M" if isinstance(count, int | float) else "-"
 
 
-def box(measured: Mapping[str, Any]) -> str:
-    """What the whole machine is doing: "cpu 12%, memory 40%"."""
-    return f"cpu {percent(measured.get('cpu'))}, memory {percent(measured.get('memory'))}"
+def box(load: Mapping[str, Any]) -> str:
+    """The load of the whole machine: "cpu 12%, memory 40%"."""
+    return f"cpu {percent(load.get('cpu'))}, memory {percent(load.get('memory'))}"
 
 
 def processes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The processes of a server as a table: its heading, then a line for each."""
+    """A server's processes as the lines of a table, the heading first."""
     cells = [["process", "state", "pid", "cpu", "rss", "threads", "up", "restarts"]]
     cells += (
         [
@@ -53,17 +53,17 @@ def processes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         for row in rows
     )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    # Names stand on the left of their columns, numbers on the right.
+    # Names are aligned left, numbers right.
     return [
         "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in cells
     ]
 
 
 def text(row: Mapping[str, Any], key: str) -> str:
-    """A value that a server tells, safe to be shown; "-" for none."""
+    """A value from the server with control characters escaped; "-" if it is absent."""
     value = row.get(key)
     return "-" if value is None else visible(str(value), newlines=False)

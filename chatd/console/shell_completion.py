@@ -1,4 +1,4 @@
-"""`completion` for a command tree: the script that lets a shell complete it. Shared by all programs."""
+"""The command `completion`, which prints a program's completion script for a shell."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @add_completion_class
-class _Zsh(ZshComplete):
-    """click's own script, as of 8.3, does nothing at the second Tab after a program when fpath finds it: the
-    function is then not being loaded any more, and only registers itself."""
+class ZshScript(ZshComplete):
+    """Replaces click's script (8.3), which when found through fpath completes only once: the first Tab
+    loads the function, and later ones only register it again."""
 
     source_template = """\
 #compdef %(prog_name)s
@@ -49,8 +49,8 @@ fi
 
 
 @add_completion_class
-class _Fish(FishComplete):
-    """click's own script, as of 8.3, takes what stands behind a comma in an explanation for a third field."""
+class FishScript(FishComplete):
+    """Replaces click's script (8.3), which cuts explanations at their first comma."""
 
     source_template = """\
 function %(complete_func)s
@@ -73,32 +73,32 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Kind, value and explanation as the script above reads them."""
+        """An item as the script above reads it."""
         about = f"\t{' '.join(item.help.split())}" if item.help else ""
         return f"{item.type},{item.value}{about}"
 
 
 def complete_files(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
-    """For ``shell_complete`` of what names a file."""
+    """Complete a file, as ``shell_complete`` of a parameter."""
     return [CompletionItem(typed, type="file")]
 
 
 def complete_folders(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
-    """For ``shell_complete`` of what names a folder."""
+    """Complete a folder, as ``shell_complete`` of a parameter."""
     return [CompletionItem(typed, type="dir")]
 
 
 def script(program: str, root: click.Command, shell: str) -> str:
-    """The completion script of a program for one of `SHELLS`, as click makes it."""
+    """A program's completion script for one of `SHELLS`."""
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click brings all of SHELLS
     complete = kind(root, {}, program, f"_{program.upper()}_COMPLETE")
-    # Not complete.source(): for bash that asks the bash of this machine, which is not where it will run.
+    # Not complete.source(): that requires a bash on this machine, but the script may run elsewhere.
     return ShellComplete.source(complete)
 
 
 def completion_command(program: str) -> click.Command:
-    """The command `completion` of a program."""
+    """Make the command `completion` of a program."""
 
     @click.command("completion")
     @click.argument("shell", type=click.Choice(SHELLS))
@@ -106,7 +106,7 @@ def completion_command(program: str) -> click.Command:
     def completion(context: click.Context, shell: str) -> None:
         click.echo(script(program, context.find_root().command, shell), nl=False)
 
-    completion.help = f"""Print the script that lets SHELL complete the commands and options of {program}.
+    completion.help = f"""Print the script with which SHELL completes the commands and options of {program}.
 
     \b
     bash: eval "$({program} completion bash)"          in ~/.bashrc

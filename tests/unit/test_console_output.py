@@ -174,7 +174,7 @@ def test_what_needs_no_server(arguments: list[str], code: int, tmp_path: Path) -
 def test_commands_of_the_conversation_are_told_from_those_for_scripts(tmp_path: Path) -> None:
     result = run("rooms", home=tmp_path, program="chatctl.chat")
     assert result.returncode == 2
-    assert "In the conversation it is /rooms: start chat, then type that." in result.stderr
+    assert "/rooms is a command of the line client: start chat, then type it." in result.stderr
     assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chatctl.chat").stderr
 
 
