@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from abc import abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
@@ -15,23 +16,40 @@ from tests.support.terminal import Terminal
 from tests.support.xvfb import Display, display, open_window, text_of
 
 
-class _Typed(Seat):
-    """A client for people: all is done with the same commands."""
+class TypedSeat(Seat):
+    """A client for people; everything is done by typing commands."""
 
-    def _type(self, line: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def type_line(self, line: str) -> None:
+        """Type a line and press Enter."""
+
+    @abstractmethod
+    def wait_at(self, where: str) -> None:
+        """Wait until a conversation is current."""
+
+    @abstractmethod
+    def paste(self, lines: list[str]) -> None:
+        """Send one message of several lines, after /paste."""
+
+    @abstractmethod
+    def search(self, query: str, room: str) -> None:
+        """Find the only message that matches, which is in a room."""
+
+    @abstractmethod
+    def wait_end(self) -> int:
+        """Wait until the client has ended; return its exit code."""
 
     def act(self, room: str, body: str) -> None:
-        self._type(f"/me {body}")
+        self.type_line(f"/me {body}")
 
     def away(self, why: str) -> None:
-        self._type(f"/away {why}")
+        self.type_line(f"/away {why}")
 
     def leave(self, room: str) -> None:
-        self._type("/part")
+        self.type_line("/part")
 
 
-class LineSeat(_Typed):
+class LineSeat(TypedSeat):
     """The line client on a real terminal."""
 
     name = "line"
@@ -50,12 +68,12 @@ class LineSeat(_Typed):
             command = (str(BIN / "chat"), "--identity", str(self.identity), "--room", where)
             self._terminal.open("chat", command, columns=100)
         else:
-            self._type(f"/join {where}")
+            self.type_line(f"/join {where}")
         self._terminal.wait_for("chat", rf"-- {where}\b.*--(.*\n)*{where}> *\n")
         self._terminal.wait("chat", "· connected ·")
 
     def say(self, where: str, body: str) -> None:
-        self._type(f"/msg {where[1:]} {body}" if where.startswith("@") else body)
+        self.type_line(f"/msg {where[1:]} {body}" if where.startswith("@") else body)
 
     def shown(self, where: str) -> list[Shown]:
         label = where if where.startswith("@") else ""
@@ -64,7 +82,7 @@ class LineSeat(_Typed):
         return read_lines_of_text(lines, label)
 
     def history(self, room: str) -> list[Shown]:
-        self._type("/history 500")
+        self.type_line("/history 500")
         self._terminal.wait("chat", "there is nothing earlier")
         earlier = re.findall(r"(?m)^\[\d{4}-.*$", self._terminal.text("chat"))
         return read_lines_of_text(earlier) + self.shown(room)
@@ -72,18 +90,36 @@ class LineSeat(_Typed):
     def told(self) -> str:
         return self._terminal.text("chat")
 
+    def wait_at(self, where: str) -> None:
+        self._terminal.wait_for("chat", rf"{where}> *\n")
+
+    def paste(self, lines: list[str]) -> None:
+        self.type_line("/paste")
+        self._terminal.wait("chat", "Ctrl-D sends")
+        for number, line in enumerate(lines):
+            self._terminal.keys("chat", *(["Enter"] if number else []))
+            self._terminal.keys("chat", "-l", line)
+        self._terminal.keys("chat", "C-d")
+
+    def search(self, query: str, room: str) -> None:
+        self.type_line(f"/search {query}")
+        self._terminal.wait_for("chat", rf"Z\] {room} <\w+> {query}.*\n-- 1 found --")
+
+    def wait_end(self) -> int:
+        return self._terminal.wait_end("chat")
+
     def called(self) -> bool:
         return b"\x07" in self._terminal.raw("chat")
 
     def close(self) -> None:
         self._terminal.close()
 
-    def _type(self, line: str) -> None:
+    def type_line(self, line: str) -> None:
         self._terminal.keys("chat", "-l", line)
         self._terminal.keys("chat", "Enter")
 
 
-class WindowSeat(_Typed):
+class WindowSeat(TypedSeat):
     """The window, by its keyboard and the text that it shows."""
 
     name = "window"
@@ -105,12 +141,12 @@ class WindowSeat(_Typed):
             self._window = self._screen.window("chatd", set())
             self._screen.focus(self._window)
         elif where not in self._title().split():
-            self._type(f"/msg {where[1:]}" if where.startswith("@") else f"/join {where}")
-        wait_until(lambda: where in self._title().split(), what=f"the window to show {where}")
+            self.type_line(f"/msg {where[1:]}" if where.startswith("@") else f"/join {where}")
+        self.wait_at(where)
 
     def say(self, where: str, body: str) -> None:
         self.enter(where)
-        self._type(body)
+        self.type_line(body)
 
     def shown(self, where: str) -> list[Shown]:
         self.enter(where)
@@ -130,6 +166,30 @@ class WindowSeat(_Typed):
     def told(self) -> str:
         return text_of(self._screen, self._window)
 
+    def wait_at(self, where: str) -> None:
+        wait_until(lambda: where in self._title().split(), what=f"the window to show {where}")
+
+    def paste(self, lines: list[str]) -> None:
+        self.type_line("/paste")
+        wait_until(lambda: "begins a new line" in self.told(), what="the note on pasting")
+        for number, line in enumerate(lines):
+            self._screen.keys(*(["shift+Return"] if number else ["Escape"]))
+            self._screen.type(line)
+        self._screen.keys("Return")
+
+    def search(self, query: str, room: str) -> None:
+        self.type_line(f"/search {query}")
+
+        def chosen() -> bool:
+            self._screen.keys("Down", "Return")
+            return room in self._title().split()
+
+        wait_until(chosen, what=f"the window to show {query} in {room}")
+
+    def wait_end(self) -> int:
+        assert self._process is not None
+        return self._process.wait(30)
+
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -137,7 +197,7 @@ class WindowSeat(_Typed):
                 pass
         self._stack.close()
 
-    def _type(self, line: str) -> None:
+    def type_line(self, line: str) -> None:
         self._screen.focus(self._window)
         self._screen.keys("Escape")
         self._screen.type(line)

@@ -55,7 +55,7 @@ class Listener:
         assert not page["more"]
         return [Shown(e["user"], e["kind"], e["body"]) for e in page["events"] if e["type"] == "message"]
 
-    def heard(self, kind: type[Any], **fields: object) -> None:
+    def heard(self, kind: type[Any], /, **fields: object) -> None:
         """Wait for an event."""
 
         def there() -> bool:
