@@ -85,12 +85,13 @@ class Composer(ttk.Frame):
         self._fit()
 
     def _send(self, _: object = None) -> str:
+        # First: a command may open a panel, which takes the focus.
+        self.text.focus_set()
         if (typed := self.value).strip():
             self._submit(typed)
             self._history.append(typed)
             self._back = 0
             self.value = ""
-        self.text.focus_set()
         return "break"
 
     def _new_line(self, _: object) -> str:
