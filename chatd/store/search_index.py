@@ -29,8 +29,8 @@ INSERT INTO meta VALUES(1, 0, x'');
 """
 _NEXT_ENTRIES = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
 _ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
-# A statement for all entries of a step, JSON included, not one for each: the hub's other threads run
-# meanwhile, and Python's lock is not taken and given back at each row (docs/lab/performance-journal.md).
+# One statement indexes all entries of a step, JSON included: SQLite releases the GIL once instead of for each
+# row, and the hub's other threads run meanwhile (docs/lab/performance-journal.md).
 _MESSAGES = """(SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
  WHERE seq > :after AND seq <= :upto AND kind = 'message' AND json_valid(CAST(body AS TEXT)))"""
 _INDEX_ENTRIES = f"""

@@ -1,4 +1,4 @@
-"""A full disk: nothing is acknowledged, reads go on, and it ends by itself when there is room again."""
+"""A full disk: no write is acknowledged, reads continue, and writes resume once there is space."""
 
 from __future__ import annotations
 
@@ -30,21 +30,26 @@ from tests.support.storelog import NOW
 from tests.support.vfs import Disk, mounted
 
 DISK_BYTES = 64 * 1024 * 1024
-# How often pages may be given back.
+# Attempts to fill the disk: freed pages leave space again.
 FILLS_LIMIT = 10
 
 
-class Life:
-    """One life of a hub on ``data``; ``room`` is what it is told about the disk."""
+class HubRun:
+    """One run of a hub on ``data``; ``has_space`` tells it whether the disk has space."""
 
-    def __init__(self, data: Path, vfs: str, *, room: bool, settings: Settings | None = None) -> None:
-        self.room = room
+    def __init__(self, data: Path, vfs: str, *, has_space: bool, settings: Settings | None = None) -> None:
+        self.has_space = has_space
         self.worker = WorkerEnd()
         self.worker.link.operator = True
         self.log = EventLog.open(data, now=NOW, vfs=vfs)
         self._reader = QueryThread(data)
         self.hub = Hub(
-            self.log, recover(self.log), settings or Settings(), self._reader, lambda: NOW, lambda: self.room
+            self.log,
+            recover(self.log),
+            settings or Settings(),
+            self._reader,
+            lambda: NOW,
+            lambda: self.has_space,
         )
         self.hub.links[self.worker.link.number] = self.worker.link
         self.settle()
@@ -55,7 +60,7 @@ class Life:
         self.worker.receive()
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> JsonObject:
-        """The reply; reads from the log come from another thread."""
+        """Return the reply; replies to reads come from another thread."""
         self.worker.reply = None
         frame = json.dumps({"type": kind, "id": 1} | fields).encode()
         self.hub.take(self.worker.link, [(["request", sid], frame)])
@@ -86,7 +91,7 @@ class Life:
         self.worker.close()
 
 
-def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) -> None:
+def test_the_hub_ends_at_the_first_write_and_the_next_one_serves_reads(tmp_path: Path) -> None:
     full = False
 
     def before(_: int) -> None:
@@ -94,7 +99,7 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) 
             raise _disk_error(errno.ENOSPC)
 
     with mounted(Disk(before)) as vfs:
-        first = Life(tmp_path, vfs, room=True)
+        first = HubRun(tmp_path, vfs, has_space=True)
         first.ask(0, "user_add", user="alice", device="laptop", serial="a1")
         first.log_in()
         acknowledged = first.say(1)
@@ -103,8 +108,8 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) 
             first.say(2)
         assert first.worker.reply is None, "a message was acknowledged that is not on the disk"
         first.close()
-        full = False  # the reserve was given up: a start finds room, nothing else does
-        second = Life(tmp_path, vfs, room=False)
+        full = False  # the reserve was released: only a start finds space
+        second = HubRun(tmp_path, vfs, has_space=False)
         second.log_in()
         head = second.log.head
         assert [e.get("body") for e in second.ask(1, "history", room="#lobby")["result"]["events"]][-1:] == [
@@ -113,14 +118,14 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) 
         assert second.ask(1, "search", query="number")["result"]["events"]
         assert second.ask(1, "who", room="#lobby")["result"]["members"]
         assert second.ask(0, "stats")["result"]["writable"] is False
-        # What is in the log already is acknowledged as before, nothing else is.
+        # Only messages already in the log are acknowledged.
         assert second.say(1)["result"] == acknowledged["result"]
         assert second.say(2)["code"] == "E504"
         assert second.ask(0, "ban", user="alice")["code"] == "E504"
         assert second.ask(0, "ban", user="alice", dry_run=True)["type"] == "ok"
         assert second.ask(0, "user_add", user="bob", device="x", serial="b2")["code"] == "E504"
         assert (second.hub.state.bans, second.log.head) == ({}, head)
-        second.room = True
+        second.has_space = True
         wait_until(second.writes, what="writing again")
         assert second.say(2)["result"]["seq"] == second.log.head
         assert second.ask(0, "ban", user="alice")["type"] == "ok"
@@ -128,23 +133,23 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_reads(tmp_path: Path) 
     assert verify(tmp_path, full=True).ok
 
 
-def test_who_logs_in_meanwhile_is_put_into_the_rooms_afterwards(tmp_path: Path) -> None:
+def test_users_who_log_in_meanwhile_join_the_rooms_afterwards(tmp_path: Path) -> None:
     with mounted(Disk()) as vfs:
-        life = Life(tmp_path, vfs, room=True)
-        life.ask(0, "user_add", user="alice", device="laptop", serial="a1")
-        life.close()
+        run = HubRun(tmp_path, vfs, has_space=True)
+        run.ask(0, "user_add", user="alice", device="laptop", serial="a1")
+        run.close()
         rooms = [{"name": "#lobby", "autojoin": True}, {"name": "#new", "autojoin": True}]
-        life = Life(tmp_path, vfs, room=False, settings=Settings.model_validate({"rooms": rooms}))
-        life.log_in()
-        assert life.hub.state.users["alice"].rooms == {"#lobby"}
-        life.room = True
-        wait_until(life.writes, what="writing again")
-        life.settle()
-        assert life.hub.state.users["alice"].rooms == {"#lobby", "#new"}
-        life.close()
+        run = HubRun(tmp_path, vfs, has_space=False, settings=Settings.model_validate({"rooms": rooms}))
+        run.log_in()
+        assert run.hub.state.users["alice"].rooms == {"#lobby"}
+        run.has_space = True
+        wait_until(run.writes, what="writing again")
+        run.settle()
+        assert run.hub.state.users["alice"].rooms == {"#lobby", "#new"}
+        run.close()
 
 
-def test_the_reserve_is_real_blocks_and_is_given_back(tmp_path: Path) -> None:
+def test_the_reserve_has_blocks_and_is_released(tmp_path: Path) -> None:
     assert take_reserve(tmp_path)
     status = (tmp_path / RESERVE_NAME).stat()
     assert status.st_size == RESERVE_BYTES
@@ -157,7 +162,7 @@ def test_the_reserve_is_real_blocks_and_is_given_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_without_room_nothing_of_the_reserve_stays(
+def test_without_space_no_part_of_the_reserve_stays(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
@@ -174,7 +179,7 @@ def test_without_room_nothing_of_the_reserve_stays(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own; skipped where none may be mounted."""
+    """A small file system; skips the test if mounting is not permitted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "chatd-test", str(folder)]
@@ -186,7 +191,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_server_on_a_disk_that_is_really_full(small_disk: Path, tmp_path: Path) -> None:
+def test_a_server_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     with running(small_disk / "home") as daemon:
         bob = read_identity(daemon.add_user("bob"))
         with Client(bob, state=tmp_path / "bob") as client:
@@ -214,7 +219,7 @@ def test_a_server_on_a_disk_that_is_really_full(small_disk: Path, tmp_path: Path
 
 
 def _say_until_full(daemon: Daemon, client: Client, path: Path) -> tuple[list[str], Sent]:
-    """Fill the disk with ``path``; what still found room, and the message for which there was none.
+    """Fill the disk with ``path``; return the messages stored, and the message for which there was no space.
 
     Something may give pages back when the disk is full already: the search index removes its journal when it
     has taken in what was said before, and a message fits in those.
@@ -225,7 +230,7 @@ def _say_until_full(daemon: Daemon, client: Client, path: Path) -> tuple[list[st
 
     said: list[str] = []
     while len(said) < FILLS_LIMIT:
-        # Not later: what the hub gives up for the next one to start in is not to be taken, too.
+        # Do not fill the space that the hub releases for its successor.
         _fill(path)
         sent = client.send("#lobby", f"said on a full disk, {len(said)} before")
         wait_until(told, what="the stats")
@@ -236,7 +241,7 @@ def _say_until_full(daemon: Daemon, client: Client, path: Path) -> tuple[list[st
 
 
 def _fill(path: Path) -> None:
-    """Take all the space there is left."""
+    """Use up all remaining space."""
     with path.open("ab", buffering=0) as file:
         for size in (1024 * 1024, 4096, 1):
             try:

@@ -1,4 +1,4 @@
-"""Damaged, truncated, exchanged and old files: noticed, or without any effect."""
+"""Damaged, truncated, swapped and old files are detected or harmless."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = ("events.db", "events.db-wal", "mark")
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a killed writer leaves it: half of the log in the database, half in the WAL."""
+    """A data folder after a kill: half of the log in the database, half in the WAL."""
     folder = tmp_path_factory.mktemp("crashed")
     log = filled(folder / "live", HEAD // 2)
     log.save_snapshot(HEAD // 2, b"state")
@@ -58,13 +58,13 @@ def _truncate(raw: bytearray, rng: random.Random) -> None:
 
 
 def _harmless(data: Path) -> bool:
-    """Whether everything is still there and would be answered as ever."""
+    """Whether all entries are intact and resent messages are recognised."""
     if not verify(data, full=True).ok:
         return False
     return assert_holds(data, HEAD) == HEAD
 
 
-def test_damage_is_noticed_or_harmless(tmp_path: Path, crashed: Path) -> None:
+def test_damage_is_detected_or_harmless(tmp_path: Path, crashed: Path) -> None:
     rng = random.Random(SEED)
     noticed = 0
     for number in range(ROUNDS):
@@ -81,7 +81,7 @@ def test_damage_is_noticed_or_harmless(tmp_path: Path, crashed: Path) -> None:
 
 
 def _never_serves_another_thing(data: Path) -> None:
-    """Without the full verification too: what is read is what was written, or an error."""
+    """Even without a full verification, reads return the original data or raise."""
     try:
         log = EventLog.open(data, now=NOW)
     except ChatdError as error:
@@ -124,7 +124,7 @@ def _wal_of_another(data: Path) -> None:
 
 
 def _other_history(data: Path) -> None:
-    """Another log of the same length: only the chain can tell."""
+    """Another log of the same length: only the chain reveals it."""
     other = filled(data.parent / "other", HEAD)
     other.close()
     for name in ("events.db", "events.db-wal"):
@@ -168,7 +168,7 @@ def test_open_refuses(tmp_path: Path, crashed: Path, damage: Callable[[Path], No
     assert not verify(data, full=True).ok
 
 
-def test_old_copy_put_back(tmp_path: Path) -> None:
+def test_an_old_copy_is_detected(tmp_path: Path) -> None:
     log = filled(tmp_path / "data", 20)
     log.close()
     shutil.copyfile(tmp_path / "data" / "events.db", tmp_path / "old.db")
@@ -200,7 +200,7 @@ def test_full_verification_names_the_first_bad_entry(
 
 
 def test_full_verification_checks_the_indexes(tmp_path: Path, crashed: Path) -> None:
-    """A row that its index misses would let a resent message in twice."""
+    """A row missing from its index would let a resent message be stored twice."""
     data = tmp_path / "data"
     _copy(crashed, data)
     _sql("PRAGMA wal_checkpoint(TRUNCATE)")(data)

@@ -1,4 +1,4 @@
-"""kill -9 of the writer at random moments: every acknowledged entry is there, once, in order."""
+"""kill -9 of the writer at random moments: every acknowledged entry is stored once and in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEED = int(os.environ.get("CHATD_TEST_SEED", "1"))
 
 
 def _append_and_kill(data: Path, acks: int) -> int:
-    """Let a writer run until it has acknowledged ``acks`` batches, kill it; the last seq it acknowledged."""
+    """Kill a writer after ``acks`` acknowledged batches; return the last acknowledged seq."""
     command = [sys.executable, "-m", "tests.crash.store_child", str(data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -27,7 +27,7 @@ def _append_and_kill(data: Path, acks: int) -> int:
                 last = int(next_line(child, "an acknowledgement"))
         finally:
             child.kill()
-        # It ran on meanwhile; a last line cut short was never read as an acknowledgement.
+        # It kept running before the kill; an incomplete last line is not an acknowledgement.
         *whole, _cut = child.stdout.read().split("\n")
         return int(whole[-1]) if whole else last
 

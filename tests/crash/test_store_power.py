@@ -1,4 +1,4 @@
-"""Power cuts and failing disks under the event log: nothing acknowledged is lost."""
+"""Power cuts and failing disks: the event log loses no acknowledged entry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _scenario(data: Path, vfs: str, acked: list[int]) -> None:
-    """Two lives of a hub; ``acked`` is the head after each acknowledgement."""
+    """Two runs of a hub; ``acked`` collects the head after each acknowledgement."""
     for batches in (8, 6):
         log = EventLog.open(data, now=NOW, vfs=vfs)
         try:
@@ -41,7 +41,7 @@ def _scenario(data: Path, vfs: str, acked: list[int]) -> None:
 
 
 def _run(data: Path, disk: Disk) -> int:
-    """Run the scenario until it ends or the disk fails; returns the last acknowledged seq."""
+    """Run the scenario until it ends or the disk fails; return the last acknowledged seq."""
     acked = [0]
     with mounted(disk) as vfs:
         try:
@@ -85,8 +85,10 @@ def test_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
         assert report.ok, (SEED, number, report)
 
 
-def test_the_power_cut_can_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: the same cuts with synchronous=NORMAL do lose, and the mark notices."""
+def test_power_cuts_lose_entries_with_synchronous_normal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: the same cuts with synchronous=NORMAL lose entries, and the mark reveals it."""
     monkeypatch.setattr(database, "SYNCHRONOUS", "NORMAL")
     monkeypatch.setattr(database, "_SYNCHRONOUS_FULL", 1)
     total = _operations(tmp_path)
@@ -105,7 +107,7 @@ def test_the_power_cut_can_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("sticky", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_the_nth_operation_fails(tmp_path: Path, number: int, sticky: bool) -> None:
-    """For N = 1, 2, ... until the scenario passes: no acknowledgement for what is not there."""
+    """For N = 1, 2, ... until the scenario passes: every acknowledged entry is stored."""
     failures = 0
     for nth in range(1, 10_000):
         hit: list[int] = []
@@ -125,8 +127,8 @@ def test_the_nth_operation_fails(tmp_path: Path, number: int, sticky: bool) -> N
     assert failures > 30
 
 
-def test_what_a_failed_sync_left_is_not_trusted(tmp_path: Path) -> None:
-    """A batch whose sync failed is still to be seen in memory. Once a later open shows it, it is safe."""
+def test_entries_of_a_failed_sync_are_rewritten(tmp_path: Path) -> None:
+    """A batch whose sync failed is visible in the page cache; an open that returns it makes it durable."""
     rng = random.Random(SEED)
     shown_again = 0
     for nth in range(1, _operations(tmp_path) + 1):
@@ -147,18 +149,18 @@ def test_what_a_failed_sync_left_is_not_trusted(tmp_path: Path) -> None:
 
 
 class _Error(apsw.FullError, OSError):
-    """What SQLite is given as SQLITE_FULL, and the mark as ENOSPC."""
+    """Seen by SQLite as SQLITE_FULL, and by the mark as ENOSPC."""
 
 
 class _IoError(apsw.IOError, OSError):
-    """What SQLite is given as SQLITE_IOERR, and the mark as EIO."""
+    """Seen by SQLite as SQLITE_IOERR, and by the mark as EIO."""
 
 
 def _disk_error(number: int) -> Exception:
     return _Error("no space") if number == errno.ENOSPC else _IoError("disk error")
 
 
-def test_after_a_failure_the_log_takes_no_more(tmp_path: Path) -> None:
+def test_the_log_refuses_writes_after_a_failure(tmp_path: Path) -> None:
     failing = [False]
 
     def before(_operation: int) -> None:

@@ -1,4 +1,4 @@
-"""Properties of the store that examples would not find."""
+"""Properties of the store: search queries and the hash chain."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> apsw.Connection:
 @given(_TEXT, st.integers(0, 2**50))
 @settings(max_examples=400, deadline=None)
 def test_no_query_is_an_error(words: apsw.Connection, text: str, now: int) -> None:
-    """Asked of FTS5 itself, because the index would answer an error of FTS5 with nothing found."""
+    """Uses FTS5 directly, because the index hides errors of FTS5."""
     try:
         wanted = parse(text, now)
     except ChatdError as error:
@@ -79,21 +79,21 @@ _ENTRIES = st.builds(
 
 
 @given(_ENTRIES, _ENTRIES, st.binary(min_size=32, max_size=32))
-def test_different_entries_have_different_links(one: Entry, other: Entry, previous: bytes) -> None:
-    """No field can be moved into its neighbour, and NULL is not the same as empty."""
+def test_different_entries_have_different_hashes(one: Entry, other: Entry, previous: bytes) -> None:
+    """Moving bytes to the next field changes the hash, and NULL differs from empty."""
     same = hash_entry(previous, one, SALT) == hash_entry(previous, other, SALT)
     assert same == (one == other)
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=3), _ENTRIES)
-def test_moving_a_border_changes_the_link(moved: str, entry: Entry) -> None:
+def test_moving_bytes_between_fields_changes_the_hash(moved: str, entry: Entry) -> None:
     left = entry._replace(kind=entry.kind + moved, room=entry.room or "")
     right = entry._replace(room=moved + (entry.room or ""))
     assert hash_entry(bytes(32), left, SALT) != hash_entry(bytes(32), right, SALT)
 
 
-def test_the_link_is_as_documented() -> None:
-    """Computed here by hand, so that it cannot change unnoticed: old logs must stay verifiable."""
+def test_hashes_are_as_documented() -> None:
+    """Computed independently of the code: old logs must stay verifiable."""
     entry = Entry(258, NOW, "message", "#a", None, b"i" * 16, b"", b"{}")
     head = (258).to_bytes(8) + NOW.to_bytes(8) + b"".join(n.to_bytes(4) for n in (7, 2, 2**32 - 1, 16))
     body_hash = sha256(b"s" * 16 + (0).to_bytes(4) + b"{}").digest()

@@ -1,4 +1,4 @@
-"""Properties of the sanitiser: harmless, stable, faithful to plain text."""
+"""Properties of the escaping: safe output, idempotence, plain text unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from chatd.proto.text import (
     visible,
 )
 
-# Dense in what the rules look at: joiners, selectors, marks, emoji, fillers, escapes' own letters.
+# Many characters that the rules treat specially: joiners, selectors, marks, emoji, fillers, letters of
+# escapes.
 _SHARP = st.sampled_from(
     "\u200d\u200c\ufe0f\ufe01\U000e0101\u0301\u0e47\u093e\u094d\u0915❤👩🏽字1#\\x a"
     "\u1160\u2800\u202e\x1b\r\n\t"
@@ -33,14 +34,14 @@ NAMES = st.from_regex(NAME, fullmatch=True)
 @given(TEXT, st.booleans())
 @example("a" + "\u0301" * 9 + "\u200d\u0915", True)
 @example("\u0915" + "\u094d\u200d" * 12, True)
-def test_twice_is_once(text: str, newlines: bool) -> None:
+def test_visible_is_idempotent(text: str, newlines: bool) -> None:
     once = visible(text, newlines=newlines)
     assert visible(once, newlines=newlines) == once
 
 
 @settings(deadline=None)
 @given(TEXT, st.booleans())
-def test_nothing_hidden_is_left(text: str, newlines: bool) -> None:
+def test_no_hidden_character_is_left(text: str, newlines: bool) -> None:
     run = 0
     for character in visible(text, newlines=newlines):
         category = unicodedata.category(character)
@@ -96,7 +97,7 @@ def test_a_conversation_is_the_same_for_both(one: str, other: str) -> None:
 
 @settings(deadline=None)
 @given(TEXT)
-def test_a_name_is_taken_or_refused_in_words(text: str) -> None:
+def test_a_name_is_accepted_or_refused_with_e403(text: str) -> None:
     try:
         assert NAME.fullmatch(check_name(text))
     except ChatdError as error:

@@ -1,4 +1,4 @@
-"""``chatd backup`` and ``chatd restore`` without a server: passphrases, refusals, what stays behind."""
+"""``chatd backup`` and ``chatd restore`` without a server: passphrases, errors, leftover files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALREADY_A_HOME = ("certs/ca.key", "certs/ca.pem", "config/settings.json", "data/
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Daemon:
-    """A home where nothing runs, with a backup of it in `saved` and its passphrase in `words`."""
+    """A home without a running daemon, its backup `saved` and the passphrase in `words`."""
     box = Daemon(tmp_path_factory.mktemp("box") / "home")
     box.init()
     words(box).write_text(WORDS + "\n")
@@ -47,12 +47,12 @@ def words(box: Daemon) -> Path:
 
 
 def tree(folder: Path) -> set[str]:
-    """Everything below a folder."""
+    """All paths below a folder."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def chatd(box: Daemon, *arguments: str, stdin: bytes = b"") -> Result:
-    """Run ``chatd`` in this process: there are many of these."""
+    """Run ``chatd`` in this process, which is faster."""
     runner = CliRunner(env={"CHATD_HOME": str(box.home), "CHATD_SECURITY__RSA_KEY_SIZE": "2048"})
     with patch.object(sys, "argv", ["chatd", *arguments]):
         return runner.invoke(click.command()(main), [], input=stdin)
@@ -64,7 +64,7 @@ def create(box: Daemon, file: Path, given: Path | None = None) -> Result:
 
 
 def restore(box: Daemon, home: Path, *more: str, file: Path | None = None) -> str:
-    """What ``chatd restore`` says when it works, or when it does not."""
+    """Run ``chatd restore``; return its output."""
     arguments = (
         "restore",
         str(file or saved(box)),
@@ -78,7 +78,7 @@ def restore(box: Daemon, home: Path, *more: str, file: Path | None = None) -> st
 
 
 def with_small_disk(box: Daemon, limit: int, *arguments: str) -> str:
-    """What ``chatd`` says where no file may have more bytes than ``limit``; it must fail."""
+    """Run ``chatd``, which must fail, with a file size limit of ``limit`` bytes; return its output."""
 
     def few_bytes() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -110,7 +110,7 @@ def test_show(box: Daemon) -> None:
     assert f"CA fingerprint  {told['ca']}" in chatd(box, *show, "-", stdin=WORDS.encode()).stdout
 
 
-def test_there_and_back(box: Daemon, tmp_path: Path) -> None:
+def test_backup_and_restore(box: Daemon, tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
     said = restore(box, home)
     assert said.startswith("exit 0\nrestored")
@@ -147,7 +147,7 @@ def test_other_addresses(box: Daemon, tmp_path: Path) -> None:
     assert not (tmp_path / "bad").exists()
 
 
-def test_into_a_folder_with_other_things(box: Daemon, tmp_path: Path) -> None:
+def test_restore_into_a_folder_with_other_files(box: Daemon, tmp_path: Path) -> None:
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs" / "README.md").write_text("mine")
     (tmp_path / ".restore").mkdir()
@@ -158,15 +158,15 @@ def test_into_a_folder_with_other_things(box: Daemon, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ALREADY_A_HOME)
-def test_a_home_is_never_restored_over(box: Daemon, tmp_path: Path, name: str) -> None:
+def test_a_home_is_never_overwritten(box: Daemon, tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir()
     (tmp_path / name).write_text("mine")
     assert "E602" in restore(box, tmp_path)
     assert tree(tmp_path) == {name, name.partition("/")[0]}
 
 
-def test_a_file_in_the_way(box: Daemon, tmp_path: Path) -> None:
-    """Found when half of the files are in their places: they go away again."""
+def test_a_conflicting_file_undoes_the_restore(box: Daemon, tmp_path: Path) -> None:
+    """The conflict appears after half of the files are in place; they are removed again."""
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs" / "server.key").write_text("mine")
     said = restore(box, tmp_path)
@@ -176,7 +176,7 @@ def test_a_file_in_the_way(box: Daemon, tmp_path: Path) -> None:
     assert (tmp_path / "certs" / "server.key").read_text() == "mine"
 
 
-def test_not_while_a_daemon_starts_there(box: Daemon, tmp_path: Path) -> None:
+def test_no_restore_while_a_daemon_starts_there(box: Daemon, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     lock = PidLock(tmp_path / "run")
     try:
@@ -186,7 +186,7 @@ def test_not_while_a_daemon_starts_there(box: Daemon, tmp_path: Path) -> None:
 
 
 def _byte(place: int) -> Callable[[bytes], bytes]:
-    """Change one bit of the byte there."""
+    """Change one bit of the byte at this offset."""
 
     def change(content: bytes) -> bytes:
         altered = bytearray(content)
@@ -210,7 +210,7 @@ def _byte(place: int) -> Callable[[bytes], bytes]:
     ],
     ids=["a byte", "half", "longer", "empty", "another kind", "header", "end", "middle"],
 )
-def test_damage_is_one_sentence(
+def test_errors_of_damaged_backups(
     box: Daemon, tmp_path: Path, change: Callable[[bytes], bytes], why: str
 ) -> None:
     file = tmp_path / "damaged"
@@ -223,7 +223,7 @@ def test_damage_is_one_sentence(
     assert tree(tmp_path) == {"damaged"}
 
 
-def test_files_that_are_no_backups(box: Daemon, tmp_path: Path) -> None:
+def test_files_that_are_not_backups(box: Daemon, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for file in (tmp_path / "pipe", tmp_path / "nothing"):
         assert "E606" in restore(box, tmp_path / "home", file=file)
@@ -241,7 +241,7 @@ def test_files_that_are_no_backups(box: Daemon, tmp_path: Path) -> None:
     ],
     ids=["short", "letters and not bytes", "empty", "long", "not text"],
 )
-def test_passphrases_that_are_not_taken(box: Daemon, tmp_path: Path, given: bytes, why: str) -> None:
+def test_invalid_passphrases(box: Daemon, tmp_path: Path, given: bytes, why: str) -> None:
     (tmp_path / "words").write_bytes(given)
     done = create(box, tmp_path / "new", tmp_path / "words")
     assert done.exit_code == 1
@@ -249,8 +249,8 @@ def test_passphrases_that_are_not_taken(box: Daemon, tmp_path: Path, given: byte
     assert tree(tmp_path) == {"words"}
 
 
-def test_the_passphrase_is_text_and_not_bytes(box: Daemon, tmp_path: Path) -> None:
-    """Composed here, decomposed there, with or without an end of line: the same words."""
+def test_passphrases_are_normalised(box: Daemon, tmp_path: Path) -> None:
+    """Composed or decomposed, with or without a newline: the same passphrase."""
     (tmp_path / "words").write_bytes("zwölf Boxkämpfer\r\nmore\n".encode())
     assert create(box, tmp_path / "new", tmp_path / "words").exit_code == 0
     decomposed = "zwo\u0308lf Boxka\u0308mpfer".encode()
@@ -259,17 +259,17 @@ def test_the_passphrase_is_text_and_not_bytes(box: Daemon, tmp_path: Path) -> No
     assert chatd(box, *show, stdin=decomposed + b" ").exit_code == 1
 
 
-def test_without_a_terminal_nobody_is_asked(box: Daemon, tmp_path: Path) -> None:
+def test_no_prompt_without_a_terminal(box: Daemon, tmp_path: Path) -> None:
     done = chatd(box, "backup", "create", str(tmp_path / "new"))
     assert done.exit_code == 2
     assert "--passphrase-file" in done.stderr
 
 
-def test_asked_on_a_terminal(box: Daemon, tmp_path: Path) -> None:
-    """Twice, and not shown; asked again when the two differ."""
+def test_prompt_on_a_terminal(box: Daemon, tmp_path: Path) -> None:
+    """Prompts twice without echo, and again if the two differ."""
     command = [str(BIN / "chatd"), "--home", str(box.home), "backup", "create", str(tmp_path / "new")]
     terminal, inner = pty.openpty()
-    # In a session of its own it has no /dev/tty and asks on what it was given.
+    # A new session has no /dev/tty, so the prompt uses the given terminal.
     process = subprocess.Popen(
         command, env=box.environ, stdin=inner, stdout=inner, stderr=inner, start_new_session=True
     )
@@ -293,7 +293,7 @@ def test_asked_on_a_terminal(box: Daemon, tmp_path: Path) -> None:
     assert (tmp_path / "new").exists()
 
 
-def test_a_folder_that_is_not_there(box: Daemon, tmp_path: Path) -> None:
+def test_a_missing_folder(box: Daemon, tmp_path: Path) -> None:
     assert "E606" in create(box, tmp_path / "nowhere" / "new").stderr
     assert tree(tmp_path) == set()
 
@@ -305,8 +305,8 @@ def test_an_existing_file_is_not_replaced(box: Daemon) -> None:
 
 
 @pytest.mark.parametrize("limit", [20_000, 36_000])
-def test_a_disk_that_takes_no_more_leaves_nothing(box: Daemon, tmp_path: Path, limit: int) -> None:
-    """First the copy of the log does not fit, then the backup itself."""
+def test_a_backup_on_a_full_disk_leaves_no_file(box: Daemon, tmp_path: Path, limit: int) -> None:
+    """Once the copy of the log does not fit, once the backup itself."""
     data = tree(box.home / "data")
     said = with_small_disk(box, limit, "backup", "create", str(tmp_path / "new"))
     assert said.startswith("error: ")
@@ -314,14 +314,14 @@ def test_a_disk_that_takes_no_more_leaves_nothing(box: Daemon, tmp_path: Path, l
     assert tree(box.home / "data") == data
 
 
-def test_a_disk_that_takes_no_more_while_restoring(box: Daemon, tmp_path: Path) -> None:
+def test_a_restore_on_a_full_disk(box: Daemon, tmp_path: Path) -> None:
     said = with_small_disk(box, 20_000, "restore", str(saved(box)), "--home", str(tmp_path / "home"))
     assert "E606" in said
     assert tree(tmp_path) == set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_leaves_no_file(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as left, exit_on_signals(), create_new(tmp_path / "new") as file:
         file.write(b"half")
@@ -331,7 +331,7 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
     assert signal.getsignal(number) is before
 
 
-def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="already exists"), create_new(tmp_path / "new") as file:
         file.write(b"ours")
         (tmp_path / "new").write_bytes(b"theirs")
@@ -339,8 +339,8 @@ def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "new").read_bytes() == b"theirs"
 
 
-def test_keys_that_do_not_belong_together_are_not_backed_up(box: Daemon, tmp_path: Path) -> None:
-    """As while certificates are being renewed."""
+def test_mismatched_keys_are_not_backed_up(box: Daemon, tmp_path: Path) -> None:
+    """As can happen while certificates are renewed."""
     home = Daemon(tmp_path / "home")
     assert restore(box, home.home).startswith("exit 0")
     path = home.home / "certs" / "server.key"

@@ -1,4 +1,4 @@
-"""The sealed file: what comes out is what went in, or a sentence why not."""
+"""The sealed file: reading returns the sealed content or raises."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SEALED = seal(CONTENT)
 
 
 def refused(sealed: bytes) -> str:
-    """What is said about a file; nothing of it may have come out as whole."""
+    """Read a file that must be refused; return the reason."""
     with pytest.raises(ChatdError) as caught:
         unseal(sealed)
         FileOpener(io.BytesIO(sealed), len(sealed), WORDS).read(1)
@@ -49,19 +49,19 @@ def refused(sealed: bytes) -> str:
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES])
 @pytest.mark.parametrize("piece", [CHUNK_BYTES, 333_333])
-def test_what_goes_in_comes_out(size: int, piece: int) -> None:
+def test_round_trip_of_a_sealed_file(size: int, piece: int) -> None:
     content = CONTENT[:size]
     sealed = seal(content, piece=piece)
     assert unseal(sealed, piece=piece) == content
     assert len(sealed) == HEADER_BYTES + size + TAG_BYTES * max(1, -(-size // CHUNK_BYTES))
 
 
-def test_no_two_files_are_alike() -> None:
+def test_every_sealed_file_differs() -> None:
     assert SEALED[HEADER_BYTES:] != seal(CONTENT)[HEADER_BYTES:]
     assert CONTENT[:64] not in SEALED
 
 
-def test_the_wrong_passphrase_is_told_from_damage() -> None:
+def test_a_wrong_passphrase_is_reported() -> None:
     with pytest.raises(ChatdError, match="passphrase is wrong") as caught:
         FileOpener(io.BytesIO(SEALED), len(SEALED), WORDS + b"!")
     assert caught.value.code == "E613"
@@ -73,7 +73,7 @@ def test_a_file_cut_short(size: int) -> None:
 
 
 def test_a_file_cut_between_two_parts() -> None:
-    """Every part in it is genuine; only the mark of the last one is missing."""
+    """All parts are authentic, but the last part is missing."""
     for parts in (1, 2):
         assert "cut short" in refused(SEALED[: HEADER_BYTES + parts * PART])
 
@@ -90,14 +90,14 @@ def test_a_file_cut_between_two_parts() -> None:
     ],
     ids=["swapped", "repeated", "left out", "more", "a byte more", "from another file"],
 )
-def test_parts_in_the_wrong_place(change: Callable[[bytes, bytes, bytes, bytes], bytes]) -> None:
+def test_misplaced_parts(change: Callable[[bytes, bytes, bytes, bytes], bytes]) -> None:
     head, body = SEALED[:HEADER_BYTES], SEALED[HEADER_BYTES:]
     assert "damaged or cut short" in refused(
         change(head, body[:PART], body[PART : 2 * PART], body[2 * PART :])
     )
 
 
-def test_any_altered_byte_is_found() -> None:
+def test_any_altered_byte_is_detected() -> None:
     small = seal(b"some content")
     for place in range(len(small)):
         altered = bytearray(small)
@@ -108,14 +108,14 @@ def test_any_altered_byte_is_found() -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [(8, 0), (8, 9), (8, 19), (8, 31), (8, 255), (9, 0), (9, 255), (10, 0), (10, 5)]
 )
-def test_a_header_that_asks_for_too_much_is_not_obeyed(field: int, value: int) -> None:
-    """Before any memory is taken: 2^255 would not even be an error that comes in time."""
+def test_excessive_costs_in_the_header_are_refused(field: int, value: int) -> None:
+    """Refused before scrypt allocates memory; 2^255 would take forever."""
     altered = bytearray(SEALED)
     altered[field] = value
     assert "header of the backup is damaged" in refused(bytes(altered))
 
 
-def test_more_than_there_is() -> None:
+def test_reading_past_the_end() -> None:
     opener = FileOpener(io.BytesIO(SEALED), len(SEALED), WORDS)
     with pytest.raises(ChatdError, match="end is missing"):
         opener.read(len(CONTENT) + 1)

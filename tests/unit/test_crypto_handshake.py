@@ -1,4 +1,4 @@
-"""The handshake against a peer that lies, forgets, repeats and relays."""
+"""The handshake against altered, truncated and relayed messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CERTIFICATE = b"envelope certificate"
 BOUND: dict[str, Any] = {"binding": b"b" * 48, "server_leaf": b"server leaf", "client_leaf": b"client leaf"}
 M1_SIZE, M2_HEAD, CT_SIZE = 72, 88, 256
 
-# Points of small order on Curve25519 and numbers that mean the same (RFC 7748, 6.1).
+# Points of small order on Curve25519, and non-canonical encodings of them (RFC 7748, 6.1).
 SMALL_ORDER = [
     bytes(32),
     b"\x01" + bytes(31),
@@ -50,7 +50,7 @@ Alter = Callable[[bytes], bytes]
 
 
 def run(one: ClientHandshake, other: ServerHandshake, alter: dict[int, Alter] | None = None) -> Ends:
-    """A whole handshake; ``alter`` maps a message's number to what a man in the middle does to it."""
+    """Run a handshake; ``alter`` maps a message's number to a function that alters it on the way."""
 
     def pass_on(number: int, message: bytes) -> bytes:
         return alter[number](message) if alter and number in alter else message
@@ -95,7 +95,7 @@ def test_both_ends_get_matching_keys() -> None:
     assert ends.client.opener.feed(ends.server.sealer.seal(b"down")) == [b"down"]
 
 
-def test_every_handshake_gives_other_keys() -> None:
+def test_every_handshake_gives_different_keys() -> None:
     one, other = run(client(), server()), run(client(), server())
     assert one.client.session_id != other.client.session_id
     assert refusal(lambda: other.server.opener.feed(one.client.sealer.seal(b"x"))).code == "E104"
@@ -113,7 +113,7 @@ def test_own_record_sent_back_is_refused() -> None:
 
 @pytest.mark.parametrize("name", list(BOUND))
 def test_relay_to_another_tls_connection_fails(name: str) -> None:
-    """Either end on another connection, or with another certificate, than the other end believes."""
+    """The two ends have different connections or certificates."""
     error = refusal(lambda: run(client(), server(**{name: b"another" * 8})))
     assert (error.code, error.reason) == ("E104", "the client's proof is wrong")
 
@@ -153,8 +153,8 @@ def test_longer_message_is_refused(number: int, more: bytes) -> None:
     assert refusal(lambda: run(client(), server(), {number: lambda m: m + more})).code == "E104"
 
 
-def test_message_that_needs_no_further_look_is_refused_at_once() -> None:
-    """Before the transcript would show it: no signature check, no RSA for it."""
+def test_an_oversized_message_is_refused_at_once() -> None:
+    """Without checking a signature or decrypting with RSA first."""
     m1 = client().hello()
     assert refusal(lambda: server().respond(b"CHD2" + m1[4:])).code == "E104"
     m2 = server().respond(m1)
@@ -167,7 +167,7 @@ def test_message_that_needs_no_further_look_is_refused_at_once() -> None:
 @pytest.mark.parametrize(("number", "position"), [(1, 4), (1, 6), (2, 0), (2, 2)])
 @pytest.mark.parametrize("value", [0, 2, 0xFFFF])
 def test_other_version_or_suite(number: int, position: int, value: int) -> None:
-    """Also where nothing else of the message is as in this version."""
+    """Even if the rest of the message has another layout."""
     alter = put(position, value.to_bytes(2, "big"))
     assert refusal(lambda: run(client(), server(), {number: alter})).code == "E107"
     assert refusal(lambda: run(client(), server(), {number: lambda m: alter(m)[:8]})).code == "E107"
@@ -181,25 +181,25 @@ def test_exchange_key_of_small_order(number: int, position: int, point: bytes) -
 
 
 @pytest.mark.parametrize(("number", "position"), [(1, 71), (2, 67)])
-def test_bit_that_x25519_ignores_is_covered_too(number: int, position: int) -> None:
+def test_the_transcript_covers_the_bit_that_x25519_ignores(number: int, position: int) -> None:
     error = refusal(lambda: run(client(), server(), {number: flip(position, 0x80)}))
     assert (error.code, error.reason) == ("E104", "the client's proof is wrong")
 
 
 @pytest.mark.parametrize("size", [0, MAX_PAYLOAD + 1, 0xFFFFFFFF])
-def test_frame_size_that_no_record_carries(size: int) -> None:
+def test_a_frame_size_over_the_record_size(size: int) -> None:
     assert refusal(lambda: run(client(), server(max_frame=size))).code == "E104"
 
 
 @pytest.mark.parametrize("size", [1, MAX_PAYLOAD])
-def test_frame_size_that_fits(size: int) -> None:
+def test_valid_frame_sizes(size: int) -> None:
     assert run(client(), server(max_frame=size)).client.max_frame == size
 
 
 # -- the envelope key
 
 
-def test_certificate_that_is_not_accepted() -> None:
+def test_a_refused_certificate() -> None:
     def key_of(der: bytes) -> rsa.RSAPublicKey:
         raise ChatdError("E209", "not from the authority")
 
@@ -247,8 +247,8 @@ def _padding(transcript: bytes, hash_: SHA1 | SHA256, label: Callable[[bytes], b
     ],
     ids=["zero", "over modulus", "no label", "other label", "other hash", "short", "empty", "valid"],
 )
-def test_decryption_is_no_oracle(wrap: Callable[[bytes], bytes]) -> None:
-    """Whatever RSA makes of a chosen ciphertext, the answer is the same as to a wrong proof."""
+def test_decryption_is_not_an_oracle(wrap: Callable[[bytes], bytes]) -> None:
+    """The answer to any chosen ciphertext is the answer to a wrong proof."""
     one, other = client(), server()
     other.respond(one.hello())
     error = refusal(lambda: other.accept(wrap(other._transcript()) + bytes(32)))
@@ -257,7 +257,7 @@ def test_decryption_is_no_oracle(wrap: Callable[[bytes], bytes]) -> None:
     assert error.__context__ is None
 
 
-# -- what is given from outside
+# -- arguments
 
 
 @pytest.mark.parametrize("make", [client, server])
@@ -266,7 +266,7 @@ def test_decryption_is_no_oracle(wrap: Callable[[bytes], bytes]) -> None:
     [{"binding": b""}, {"binding": b"b" * 12}, {"server_leaf": b""}, {"client_leaf": b""}],
     ids=["none", "TLS 1.2", "no server", "no client"],
 )
-def test_nothing_to_bind_to(make: Callable[..., object], lacking: dict[str, bytes]) -> None:
+def test_missing_binding_values(make: Callable[..., object], lacking: dict[str, bytes]) -> None:
     assert refusal(lambda: make(**lacking)).code == "E104"
 
 
@@ -278,8 +278,8 @@ def test_pack() -> None:
             pack(body)
 
 
-def test_no_refusal_shows_what_was_secret() -> None:
-    """Reasons go to a log: they are fixed words and small numbers."""
+def test_no_error_shows_a_secret() -> None:
+    """Reasons are logged: they contain only fixed words and small numbers."""
     for number, position in ((1, 0), (1, 5), (2, 1), (2, 50), (3, 9), (3, 260), (4, 3)):
         error = refusal(lambda n=number, p=position: run(client(), server(), {n: flip(p)}))  # type: ignore[misc]
         assert re.fullmatch(r"[a-z0-9', ]{10,80}", error.reason)

@@ -1,4 +1,4 @@
-"""Handshake messages skipped, repeated, exchanged or taken from another handshake."""
+"""Handshake messages that are skipped, repeated, swapped or replayed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.unit.test_crypto_handshake import client, flip, refusal, server
 
 
 class Talk:
-    """A client and a server in mid-handshake; what has not been said yet is from an earlier one."""
+    """A client and a server during a handshake, with messages of an earlier one to replay."""
 
     def __init__(self) -> None:
         one, other = client(), server()
@@ -82,15 +82,15 @@ def test_message_of_an_earlier_handshake(replayed: str, said_by: str, noticed_by
 
 
 @pytest.mark.parametrize("wrong", ["m1", "m3", "m4"])
-def test_another_message_in_place_of_m2(wrong: str) -> None:
-    """Also the client's own first message, reflected."""
+def test_another_message_instead_of_m2(wrong: str) -> None:
+    """Including the client's own first message, reflected."""
     talk = Talk()
     talk.hello()
     talk.m2 = getattr(talk, wrong)
     assert refusal(talk.exchange).code in {"E104", "E107"}
 
 
-def test_failed_handshake_does_not_go_on() -> None:
+def test_a_failed_handshake_cannot_continue() -> None:
     one, other = client(), server()
     m2 = other.respond(one.hello())
     m3 = one.exchange(m2)

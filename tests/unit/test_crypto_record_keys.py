@@ -1,4 +1,4 @@
-"""Record keys: how long one is used, and that nobody else gets to use it."""
+"""Record keys: their limits, and protection against copies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(side: RecordOpener, data: bytes) -> str:
 
 
 def fields(record: bytes) -> tuple[int, int, int, int]:
-    """length, type, epoch, seq"""
+    """Return length, type, epoch, seq."""
     length, kind, epoch, seq = HEADER.unpack_from(record)
     return length, kind, epoch, seq
 
@@ -78,7 +78,7 @@ def test_sealer_rekeys_by_itself(
 
 
 @pytest.mark.parametrize(("limit", "value"), [("RECORDS_PER_KEY", 2), ("BYTES_PER_KEY", 14)])
-def test_key_used_for_longer_than_allowed_is_refused(
+def test_a_key_used_beyond_its_limits_is_refused(
     limit: str, value: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = sealer()
@@ -89,7 +89,7 @@ def test_key_used_for_longer_than_allowed_is_refused(
     assert refused(side, sent[2]) == "E104"
 
 
-def test_record_of_the_epoch_before_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_of_the_previous_epoch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     sender, side = sealer(), opener()
     first = sender.seal(b"one")
     monkeypatch.setattr(records, "RECORDS_PER_KEY", 1)
@@ -146,6 +146,6 @@ assert opener.feed(sealer.seal(b"y")) == [b"y"]
 """
 
 
-def test_forked_copy_refuses_and_the_original_goes_on() -> None:
-    # In a process of its own: forking a test worker that has threads is not what is tried here.
+def test_keys_work_in_the_original_process_only() -> None:
+    # In a separate process: a test worker has threads and must not fork.
     subprocess.run([sys.executable, "-c", _FORK], check=True, timeout=30)

@@ -1,4 +1,4 @@
-"""Records: what an attacker on the wire or a broken peer can do to them."""
+"""Records that an attacker on the wire or a broken peer could send."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chatd.errors import ChatdError
 
 SECRET = b"s" * 32
 SESSION = b"i" * 16
-# More than any record: what follows a broken length must not hide that it is broken.
+# Longer than any record: bytes after a bad length must not hide it.
 FILLER = bytes(2 * MAX_PAYLOAD)
 
 
@@ -45,7 +45,7 @@ def refused(side: RecordOpener, data: bytes) -> str:
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 1000, MAX_PAYLOAD - 1, MAX_PAYLOAD])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_payload_goes_through(size: int, kind: Callable[[bytes], bytes]) -> None:
+def test_round_trip_of_a_payload(size: int, kind: Callable[[bytes], bytes]) -> None:
     payload = bytes(i & 0xFF for i in range(size))
     record = sealer().seal(kind(payload))
     assert type(record) is bytes
@@ -54,7 +54,7 @@ def test_payload_goes_through(size: int, kind: Callable[[bytes], bytes]) -> None
 
 
 @pytest.mark.parametrize(("size", "error"), [(0, ValueError), (MAX_PAYLOAD + 1, ChatdError)])
-def test_payload_that_no_record_carries_is_not_sealed(size: int, error: type[Exception]) -> None:
+def test_payloads_of_invalid_size_are_not_sealed(size: int, error: type[Exception]) -> None:
     side = sealer()
     with pytest.raises(error):
         side.seal(bytes(size))
@@ -80,7 +80,7 @@ def test_every_other_type_is_refused() -> None:
         assert refused(opener(), record[:4] + bytes([kind]) + record[5:]) == "E104"
 
 
-def test_truncated_record_gives_nothing() -> None:
+def test_a_truncated_record_gives_no_payload() -> None:
     record = sealer().seal(b"payload")
     for size in range(len(record)):
         side = opener()
@@ -94,7 +94,7 @@ def test_truncated_record_gives_nothing() -> None:
     [(0, 0), (0, 1, 1), (0, 1, 0), (1,), (1, 0), (0, 2), (0, 2, 1)],
     ids=["replay", "replay later", "replay first", "first lost", "swapped", "lost", "reordered"],
 )
-def test_stream_that_is_not_the_senders_order_is_refused(order: tuple[int, ...]) -> None:
+def test_reordered_records_are_refused(order: tuple[int, ...]) -> None:
     side = sealer()
     sent = [side.seal(b"payload") for _ in range(3)]
     assert refused(opener(), b"".join(sent[i] for i in order)) == "E104"
@@ -109,7 +109,7 @@ def test_stream_that_is_not_the_senders_order_is_refused(order: tuple[int, ...])
     ],
     ids=["reflected", "another session", "another key"],
 )
-def test_record_made_for_something_else_is_refused(other: RecordSealer) -> None:
+def test_records_of_another_key_direction_or_session_are_refused(other: RecordSealer) -> None:
     assert refused(opener(), other.seal(b"payload")) == "E104"
 
 
@@ -120,7 +120,7 @@ def test_invented_record_of_any_length_is_refused(length: int, kind: int) -> Non
 
 
 @pytest.mark.parametrize("length", [MAX_PAYLOAD + TAG_SIZE + 1, 1 << 24, 1 << 31, (1 << 32) - 1])
-def test_length_over_the_limit_is_refused_before_anything_is_kept(length: int) -> None:
+def test_a_length_over_the_limit_is_refused_at_once(length: int) -> None:
     side = opener()
     assert side.feed(length.to_bytes(4, "big")[:3]) == []
     assert refused(side, length.to_bytes(4, "big")[3:]) == "E101"
@@ -128,7 +128,7 @@ def test_length_over_the_limit_is_refused_before_anything_is_kept(length: int) -
 
 
 @pytest.mark.parametrize("length", [0, 1, TAG_SIZE - 1])
-def test_length_without_room_for_a_tag_is_refused_at_once(length: int) -> None:
+def test_a_length_below_the_tag_size_is_refused_at_once(length: int) -> None:
     assert refused(opener(), length.to_bytes(4, "big")) == "E104"
 
 
@@ -150,8 +150,8 @@ def test_buffer_never_holds_more_than_one_record(step: int) -> None:
     assert got == 3
 
 
-def test_incomplete_record_is_looked_at_once() -> None:
-    """Not with every byte that arrives: that would cost a sender of single bytes nothing, and us a lot."""
+def test_an_incomplete_record_is_parsed_once() -> None:
+    """Parsing it at every byte would let a cheap trickle of bytes cost much CPU."""
     side, record = opener(), sealer().seal(bytes(1000))
     side.feed(record[: HEADER.size])
     assert side._needed == len(record)
@@ -195,8 +195,8 @@ def test_record_after_close_is_refused_even_if_it_is_authentic() -> None:
     [(DATA, b""), (REKEY, b""), (REKEY, b"x"), (CLOSE, b"x"), (0, b""), (0, b"x"), (4, b"x"), (255, b"")],
     ids=str,
 )
-def test_authentic_record_without_a_meaning_is_refused(kind: int, payload: bytes) -> None:
-    """Also a rekey of a key that was never used, and an empty payload: both cost only the receiver."""
+def test_authentic_but_invalid_records_are_refused(kind: int, payload: bytes) -> None:
+    """Including rekeys of unused keys and empty payloads, which would cost only the receiver."""
     for used in (False, True):
         sender, side = sealer(), opener()
         if used:

@@ -1,4 +1,4 @@
-"""The envelope over real TLS: what binds it, and that it does not move to another connection."""
+"""The envelope over real TLS: its binding to one connection."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def server_of(wire: Wire, world: World, envelope: Issued) -> ServerHandshake:
     )
 
 
-def test_both_ends_of_a_connection_see_one_value_and_no_other_connection_does(world: World) -> None:
-    """CPython's "tls-unique" on TLS 1.3: a property of the library that the envelope rests on."""
+def test_the_binding_value_is_unique_to_a_connection(world: World) -> None:
+    """Checks a property of CPython's "tls-unique" on TLS 1.3 that the envelope relies on."""
     one, other = connect(world, world.alice), connect(world, world.alice)
     assert one.client.version() == "TLSv1.3"
     assert binding(one.client) == binding(one.server)
@@ -123,7 +123,7 @@ def test_envelope_over_tls(world: World) -> None:
 
 @pytest.mark.parametrize("relayed_as", ["alice", "mallory"])
 def test_relay_between_two_tls_connections_fails(world: World, relayed_as: str) -> None:
-    """Somebody ends both connections and passes everything on unaltered; even with the same certificates."""
+    """A relay terminates both connections and forwards everything, even with the same certificates."""
     outer = connect(world, world.alice)
     inner = connect(world, world.alice if relayed_as == "alice" else world.mallory)
     one, other = client_of(outer, world.alice), server_of(inner, world, world.envelope)

@@ -26,7 +26,7 @@ _SECRET_VALUES = ("x25519_shared", "prk", "fin_c_key", "fin_s_key", "c2s_secret"
 
 
 class RecordedKey:
-    """The envelope key, but with the recorded ciphertext: OAEP's own randomness cannot be injected."""
+    """The envelope key with the recorded ciphertext, because the randomness of OAEP cannot be injected."""
 
     key_size = 2048
 
@@ -92,7 +92,7 @@ def server_keys() -> SessionKeys:
 
 
 def seal_all(sealer: RecordSealer, items: Iterable[dict[str, Any]], patch: pytest.MonkeyPatch) -> list[bytes]:
-    """Seal what the vectors seal; a recorded rekey is provoked by lowering the limit to that point."""
+    """Seal the payloads of the vectors; lowers the key limit to force a recorded rekey."""
     sealed: list[bytes] = []
     rekey = False
     for item in items:
@@ -107,11 +107,11 @@ def seal_all(sealer: RecordSealer, items: Iterable[dict[str, Any]], patch: pytes
     return sealed
 
 
-def test_second_implementation_gives_the_published_outputs() -> None:
+def test_the_second_implementation_reproduces_the_vectors() -> None:
     assert outputs(FILE["inputs"]) == FILE["outputs"]
 
 
-def test_certificate_key_and_modulus_of_the_vectors_belong_together() -> None:
+def test_certificate_key_and_modulus_of_the_vectors_match() -> None:
     key = load_der_x509_certificate(given("envelope_certificate")).public_key()
     assert isinstance(key, RSAPublicKey)
     assert key.public_numbers().n == int.from_bytes(given("envelope_modulus"), "big")
@@ -119,7 +119,7 @@ def test_certificate_key_and_modulus_of_the_vectors_belong_together() -> None:
 
 
 @pytest.mark.parametrize(("side", "direction"), [(client_keys, "c2s"), (server_keys, "s2c")])
-def test_sealed_records_are_the_published_ones(
+def test_sealed_records_match_the_vectors(
     side: Callable[[], SessionKeys], direction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = side()
@@ -129,15 +129,15 @@ def test_sealed_records_are_the_published_ones(
 
 
 @pytest.mark.parametrize(("side", "direction"), [(client_keys, "s2c"), (server_keys, "c2s")])
-def test_published_records_open(side: Callable[[], SessionKeys], direction: str) -> None:
+def test_records_of_the_vectors_open(side: Callable[[], SessionKeys], direction: str) -> None:
     opener: RecordOpener = side().opener
     payloads = [p for item in RECORDS[direction] for p in opener.feed(bytes.fromhex(item["record"]))]
     assert payloads == [bytes.fromhex(i["payload"]) for i in RECORDS[direction] if i["type"] == "data"]
     assert opener.closed
 
 
-def test_no_object_shows_a_secret() -> None:
-    """Neither as text nor as the text of what it consists of, as a logged traceback would show it."""
+def test_no_repr_shows_a_secret() -> None:
+    """Neither its own repr nor that of its attributes, as a logged traceback would show."""
     sides = [client(), server()]
     shown = repr([sides, client_keys(), server_keys()])
     shown += repr([record_key(value(name)) for name in ("c2s_secret", "s2c_secret")])

@@ -1,4 +1,4 @@
-"""Frames: whole ones only, strict JSON, every limit at its edge."""
+"""Frames: completeness, strict JSON, all limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def code_of(payload: bytes) -> str:
 
 
 def nested(depth: int) -> bytes:
-    """An object that is ``depth`` deep in all."""
+    """An object with nesting depth ``depth``."""
     return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
 
 
@@ -91,7 +91,7 @@ def test_refused_over_the_limit(name: str) -> None:
     assert code_of(payload) == code
 
 
-def test_errors_quote_nothing_of_the_payload() -> None:
+def test_errors_do_not_quote_the_payload() -> None:
     with pytest.raises(ChatdError) as caught:
         decode(b'{"a": secret}')
     assert "secret" not in str(caught.value)
@@ -104,14 +104,14 @@ def test_errors_quote_nothing_of_the_payload() -> None:
         b'{"a":' * (frames.PAYLOAD_LIMIT // 5),
         b"[" * 32_000 + b"]" * 32_000,
         b"[{" * 16_000,
-        # Once quadratic in the quotes: each was tried as the start of a string that does not end.
+        # A naive pattern would try each quote as the start of an unterminated string: quadratic time.
         b"[" * 9 + b'"' + b'\\"' * 32_000,
         b"[" * 9 + b'"' * 60_001,
         b"[" * 9 + b'"' + b"\\" * 60_001,
     ],
     ids=lambda bomb: repr(bomb[:12]),
 )
-def test_bombs_do_not_crash_a_thread_with_a_small_stack(bomb: bytes) -> None:
+def test_deep_nesting_does_not_overflow_a_small_stack(bomb: bytes) -> None:
     codes: list[str] = []
     old = threading.stack_size(256 * 1024)
     try:
@@ -127,7 +127,7 @@ PAIRS = st.text('[]{}":,\\0-9eE.ntrufalse \ud83d\u202e\x00a', max_size=60)
 
 
 @given(st.one_of(st.binary(max_size=200), PAIRS.map(lambda t: t.encode("utf-8", "surrogatepass"))))
-def test_nothing_but_an_object_or_an_error_comes_out(payload: bytes) -> None:
+def test_decode_returns_an_object_or_raises(payload: bytes) -> None:
     try:
         value = decode(payload)
     except ChatdError as error:
@@ -153,13 +153,13 @@ FLAT = st.lists(ITEMS, max_size=5).map(
 
 
 @given(st.one_of(FLAT, PAIRS.map(lambda t: t.encode("utf-8", "surrogatepass"))))
-def test_the_short_way_takes_only_what_the_long_way_takes(payload: bytes) -> None:
+def test_the_fast_decoder_accepts_no_more_than_the_strict_one(payload: bytes) -> None:
     value = frames._decode_flat(payload)
     if value is not None:
         assert json.dumps(value) == json.dumps(frames._decode_any(payload))
 
 
-def test_the_short_way_takes_a_message() -> None:
+def test_the_fast_decoder_accepts_a_message() -> None:
     assert frames._decode_flat('{"type":"send","id":1,"to":"#lobby","body":"[grüße] {x}: \'y\'"}'.encode())
 
 
@@ -168,7 +168,7 @@ SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS
 
 
 @given(st.lists(st.dictionaries(TEXTS, SCALARS | st.lists(SCALARS), max_size=5), max_size=4))
-def test_what_was_encoded_is_split_and_decoded(messages: list[dict[str, Any]]) -> None:
+def test_encode_split_decode_round_trip(messages: list[dict[str, Any]]) -> None:
     record = b"".join(encode(message) for message in messages)
     assert [decode(payload) for payload in split(record)] == messages
 
@@ -182,14 +182,14 @@ def test_frame_at_its_limit_and_over_it() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 3, 2**31 - 1, 2**31, 2**32 - 1])
-def test_declared_length_other_than_what_is_there(length: int) -> None:
+def test_a_wrong_length_is_refused(length: int) -> None:
     with pytest.raises(ChatdError) as caught:
         list(split(length.to_bytes(4, "big") + b"{}"))
     assert caught.value.code == "E100"
 
 
 @pytest.mark.parametrize("cut", range(1, 14))
-def test_half_a_frame_is_refused(cut: int) -> None:
+def test_an_incomplete_frame_is_refused(cut: int) -> None:
     record = encode({"a": 1}) + encode({"b": 2})
     assert len(record) == 22
     if cut != 11:
@@ -197,7 +197,7 @@ def test_half_a_frame_is_refused(cut: int) -> None:
             list(split(record[:cut]))
 
 
-def test_an_empty_record_holds_no_frames() -> None:
+def test_an_empty_record_has_no_frames() -> None:
     assert list(split(b"")) == []
 
 
@@ -213,13 +213,13 @@ def test_plain_records_split_at_every_byte() -> None:
 
 
 @pytest.mark.parametrize("length", [frames.FRAME_LIMIT + 1, 2**31 - 1, 2**32 - 1])
-def test_plain_record_over_the_limit_is_refused_at_its_header(length: int) -> None:
+def test_a_plain_record_over_the_limit_is_refused_by_its_header(length: int) -> None:
     with pytest.raises(ChatdError) as caught:
         PlainOpener().feed(length.to_bytes(4, "big"))
     assert caught.value.code == "E101"
 
 
-def test_plain_data_after_the_end() -> None:
+def test_plain_data_after_the_close() -> None:
     opener = PlainOpener()
     assert opener.feed(bytes(4)) == []
     with pytest.raises(ChatdError) as caught:

@@ -1,4 +1,4 @@
-"""Keys that do not belong to their certificates: found by the check, and by a worker that starts."""
+"""Keys that do not match their certificates: `chatd check` and starting workers detect them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.daemon import Daemon
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> list[Daemon]:
-    """Two homes; nothing runs."""
+    """Two homes without a running daemon."""
     daemons = [Daemon(tmp_path_factory.mktemp(name) / "home") for name in ("one", "other")]
     for daemon in daemons:
         daemon.init()
@@ -48,7 +48,7 @@ def test_bad_keys(name: str, harm: str, homes: list[Daemon], tmp_path: Path) -> 
         load_credentials(certs, "lab", True)
 
 
-def test_the_check_tells(homes: list[Daemon], tmp_path: Path) -> None:
+def test_chatd_check_reports_bad_keys(homes: list[Daemon], tmp_path: Path) -> None:
     shutil.copytree(homes[0].home, tmp_path / "home")
     certs = tmp_path / "home" / "certs"
     shutil.copyfile(homes[1].home / "certs" / "server.key", certs / "server.key")

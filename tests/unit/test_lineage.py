@@ -1,4 +1,4 @@
-"""Lineages: where two logs part, what the log keeps of them, what a restore adds."""
+"""Lineages: the common point of two logs, storage in the log, the branch that a restore adds."""
 
 from __future__ import annotations
 
@@ -31,30 +31,28 @@ A = branch("a", 0)
     [
         ([A], [A], None),
         ([A], [A, branch("b", 50)], 50),
-        # Two restores meanwhile: the first one decides, though the client's log was longer than that.
+        # Two restores: the first decides, although the client's log was longer.
         ([A], [A, branch("b", 50), branch("c", 180)], 50),
         ([A, branch("b", 50)], [A, branch("b", 50), branch("c", 180)], 180),
-        # Another restore of the same backup, or of one that is older or newer.
+        # Another restore of the same backup, or of an older or newer one.
         ([A, branch("b", 50)], [A, branch("c", 50)], 50),
         ([A, branch("b", 50)], [A, branch("c", 30)], 30),
         ([A, branch("b", 30)], [A, branch("c", 50)], 30),
-        # An old log put back whole.
+        # An old log put back without a restore.
         ([A, branch("b", 50)], [A], 50),
         ([A], [branch("x", 0)], 0),
-        # Who never heard of lineages may have been away for every restore.
+        # A client without a lineage may have missed every restore.
         ([], [A], None),
         ([], [A, branch("b", 50)], 50),
         ([A], [], None),
     ],
 )
-def test_where_two_logs_part(known: list[Branch], told: list[Branch], point: int | None) -> None:
+def test_common_point(known: list[Branch], told: list[Branch], point: int | None) -> None:
     assert common_point(known, told) == point
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=LINEAGE_LIMIT * 2), st.data())
-def test_a_long_lineage_never_makes_anybody_pass_over_anything(
-    begins: list[int], data: st.DataObject
-) -> None:
+def test_trimming_never_moves_the_common_point_forward(begins: list[int], data: st.DataObject) -> None:
     whole = [Branch(id=f"{n:032x}", began=began) for n, began in enumerate([0, *sorted(begins)])]
     kept = trimmed(whole)
     assert len(kept) <= LINEAGE_LIMIT
@@ -65,20 +63,20 @@ def test_a_long_lineage_never_makes_anybody_pass_over_anything(
 
 
 @pytest.mark.parametrize("wrong", [None, {}, "[]", [1], [{"id": "a"}], [{"id": "a" * 32, "began": "1"}]])
-def test_what_is_no_lineage_is_refused(wrong: object) -> None:
+def test_invalid_lineages_are_refused(wrong: object) -> None:
     with pytest.raises(ValidationError):
         parse_lineage(wrong)
 
 
 def filled(data: Path, count: int) -> tuple[Branch, ...]:
-    """Append ``count`` entries; the log's lineage."""
+    """Append ``count`` entries; return the log's lineage."""
     log = EventLog.open(data, now=1)
     log.append([Entry(log.head + n, 1, "joined", "#a", None, None, None, b"{}") for n in range(1, count + 1)])
     log.close()
     return log.lineage
 
 
-def test_a_log_has_one_branch_from_the_start_and_another_after_each_restore(tmp_path: Path) -> None:
+def test_each_restore_adds_a_branch(tmp_path: Path) -> None:
     (first,) = filled(tmp_path, 3)
     assert first.began == 0
     assert filled(tmp_path, 2) == (first,)
@@ -92,11 +90,11 @@ def test_a_log_has_one_branch_from_the_start_and_another_after_each_restore(tmp_
     assert verify(tmp_path, full=True).ok
 
 
-def test_two_logs_have_nothing_in_common(tmp_path: Path) -> None:
+def test_two_unrelated_logs(tmp_path: Path) -> None:
     assert common_point(filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)) == 0
 
 
-def test_a_damaged_lineage_is_not_taken_for_none(tmp_path: Path) -> None:
+def test_a_damaged_lineage_is_reported(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     connection = apsw.Connection(str(tmp_path / DATABASE_NAME))
     connection.execute("INSERT INTO meta VALUES ('lineage', '[{]')")

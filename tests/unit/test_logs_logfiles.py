@@ -1,4 +1,4 @@
-"""Log files: routing, rotation, disks that are full; capture of what children write; the pipe."""
+"""Log files: routing, rotation, full disks; capture of children's output; the log pipe."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_two_names_for_one_file_get_a_record_once(tmp_path: Path) -> None:
     assert content(tmp_path) == {"server.log": "line\n", "other.log": "line\n"}
 
 
-def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(ChatdError, match="E606"):
         LogFiles(tmp_path, Settings())
@@ -87,7 +87,7 @@ def test_rotation(tmp_path: Path, backups: int, left: dict[str, str]) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
 
 
-def test_reopen_follows_the_name(tmp_path: Path) -> None:
+def test_reopen_writes_to_the_new_file(tmp_path: Path) -> None:
     file = LogFile(tmp_path / "log", 100, 1, notice)
     file.write(b"old\n")
     (tmp_path / "log").rename(tmp_path / "moved")
@@ -99,7 +99,7 @@ def test_reopen_follows_the_name(tmp_path: Path) -> None:
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o640
 
 
-def test_full_disk_drops_counts_and_tells(tmp_path: Path) -> None:
+def test_a_full_disk_drops_records_and_reports_their_number(tmp_path: Path) -> None:
     now = [0.0]
     (tmp_path / "log").symlink_to("/dev/full")
     file = LogFile(tmp_path / "log", 100, 1, notice, lambda: now[0])
@@ -115,7 +115,7 @@ def test_full_disk_drops_counts_and_tells(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "dropped 4\nkept\n"
 
 
-def test_half_written_line_is_taken_back(tmp_path: Path) -> None:
+def test_a_partial_line_is_removed(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from pathlib import Path
@@ -150,7 +150,7 @@ def captured(tmp_path: Path) -> tuple[ChildCapture, Path]:
     return ChildCapture("worker-1", LogFiles(tmp_path, Settings())), tmp_path
 
 
-def test_capture_hands_records_on_in_pieces(captured: tuple[ChildCapture, Path]) -> None:
+def test_capture_of_records_that_arrive_in_pieces(captured: tuple[ChildCapture, Path]) -> None:
     capture, home = captured
     for byte in record() + record(n=2)[:-1]:
         capture.log_data(bytes([byte]))
@@ -171,7 +171,7 @@ def test_capture_hands_records_on_in_pieces(captured: tuple[ChildCapture, Path])
         b"\xff\xfe\n",
     ],
 )
-def test_capture_does_not_pass_on_what_is_not_the_childs_record(
+def test_capture_logs_foreign_lines_as_text(
     captured: tuple[ChildCapture, Path], line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     capture, home = captured
@@ -190,7 +190,7 @@ def test_capture_keeps_the_last_lines(captured: tuple[ChildCapture, Path]) -> No
     assert capture.last_stderr[-1] == "end without newline"
 
 
-def test_full_pipe_never_blocks_and_tells_what_was_dropped() -> None:
+def test_a_full_pipe_drops_records_and_reports_their_number() -> None:
     reader, writer = os.pipe()
     handler = PipeHandler(writer, "worker-1")
     made = logging.LogRecord("chatd.server", logging.INFO, "", 0, "text", (), None)

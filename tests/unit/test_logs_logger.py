@@ -1,4 +1,4 @@
-"""Records: their shape, their bounds, and that nothing in them can break a line or a terminal."""
+"""Records: their shape and limits, and escaping of everything that could break a line or a terminal."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_shape(collected: Collector) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_in_its_line(collected: Collector, text: str) -> None:
-    # pytest collects what is logged, and its workers cannot pass a lone surrogate on
+def test_hostile_text_is_escaped(collected: Collector, text: str) -> None:
+    # pytest collects log records, and its workers cannot transmit a lone surrogate
     event = "event" + text.encode("utf-8", "ignore").decode()
     get_log("server").info(event, field=text, nested={text: [text]})
     assert collected.lines[-1].isascii()
@@ -117,7 +117,7 @@ def raise_own() -> None:
     ("fail", "name", "text"),
     [(raise_foreign, "ValueError", ""), (raise_own, "ChatdError", "disk full")],
 )
-def test_exceptions_show_where_but_never_what_was_given(
+def test_exceptions_show_the_place_but_no_values(
     collected: Collector, fail: Callable[[], None], name: str, text: str
 ) -> None:
     try:
@@ -131,13 +131,13 @@ def test_exceptions_show_where_but_never_what_was_given(
     assert "body" not in collected.lines[-1].replace("test_exceptions", "")
 
 
-def test_records_of_libraries_are_kept(collected: Collector) -> None:
+def test_records_of_libraries(collected: Collector) -> None:
     logging.getLogger("chatd.elsewhere").warning("hello %s", "there")
     assert collected.last()["event"] == "library"
     assert collected.last()["text"] == "hello there"
 
 
-def test_unknown_category_is_a_defect() -> None:
+def test_an_unknown_category_raises() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         get_log("nonsense")  # type: ignore[arg-type]
     assert isinstance(get_log("server"), Log)

@@ -1,4 +1,4 @@
-"""The authority: what it issues, what it refuses, how its files are written."""
+"""The authority: certificates it issues, requests it refuses, files it writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_device_certificate_names_the_device_and_its_serial(authority: Authority
     assert isinstance(issued.key, ec.EllipticCurvePrivateKey)
 
 
-def test_the_longest_names_fit(authority: Authority) -> None:
+def test_names_of_maximum_length(authority: Authority) -> None:
     long = Authority.create("i" * 32, now=NOW)
     name = device_of(der(long.issue_device("u" * 32, "d" * 32, now=NOW))).name
     assert name == ("i" * 32, "u" * 32, "d" * 32)
@@ -49,7 +49,7 @@ def test_the_servers_certificates_cannot_log_in(authority: Authority, kind: str)
     assert caught.value.code == "E210"
 
 
-def test_validity_is_backdated_and_never_longer_than_the_authoritys(authority: Authority) -> None:
+def test_validity_is_backdated_and_limited_by_the_authority(authority: Authority) -> None:
     issued = authority.issue_device("bob", "laptop", now=NOW + timedelta(days=1), days=365)
     assert issued.certificate.not_valid_before_utc == NOW + timedelta(days=1, minutes=-5)
     assert issued.certificate.not_valid_after_utc == NOW + timedelta(days=366)
@@ -181,7 +181,7 @@ def test_loading_damage_is_reported(tmp_path: Path, authority: Authority, damage
     assert caught.value.code == "E606"
 
 
-def test_fingerprint_is_openssls(authority: Authority) -> None:
+def test_fingerprint_matches_openssl(authority: Authority) -> None:
     text = fingerprint(b"abc")
     assert re.fullmatch(r"SHA256(:[0-9A-F]{2}){32}", text)
     assert text.startswith("SHA256:BA:78:16:BF") and text.endswith("15:AD")

@@ -1,4 +1,4 @@
-"""TLS contexts: what both ends agree on and what they refuse to start with."""
+"""TLS contexts: the agreed parameters, and files that are refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def identity(authority: Authority, tmp_path: Path) -> Identity:
     return make_identity(authority, tmp_path / "bob.pem")
 
 
-def test_both_ends_know_each_other(tmp_path: Path, identity: Identity) -> None:
+def test_both_ends_see_each_others_certificate(tmp_path: Path, identity: Identity) -> None:
     outcome = connect(
         server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN, "chatd-plain/1"])
     )
@@ -68,7 +68,7 @@ def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[ssl.SSLObject
     return ends
 
 
-def test_there_is_nothing_to_resume_with(tmp_path: Path, identity: Identity) -> None:
+def test_no_session_tickets(tmp_path: Path, identity: Identity) -> None:
     client, server = shake(server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN]))
     server.write(b"!")
     assert client.read(1) == b"!"
@@ -99,7 +99,7 @@ def test_a_home_with_damaged_files_is_refused(
     assert caught.value.code == "E606"
 
 
-def test_a_key_with_a_password_is_refused_without_asking(tmp_path: Path, authority: Authority) -> None:
+def test_a_key_with_a_password_is_refused_without_a_prompt(tmp_path: Path, authority: Authority) -> None:
     key = authority.issue_server([], now=NOW).key
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     (tmp_path / "server.key").write_bytes(locked)
@@ -116,7 +116,7 @@ def test_an_identity_that_vanished_is_refused(identity: Identity) -> None:
     assert caught.value.code == "E608"
 
 
-def test_another_server_of_the_same_authority_is_not_this_one(authority: Authority) -> None:
+def test_another_server_of_the_same_authority_is_refused(authority: Authority) -> None:
     leaf = der(authority.issue_server([], now=NOW))
     check_server(leaf, "lab")
     for bad, instance in [
@@ -131,13 +131,15 @@ def test_another_server_of_the_same_authority_is_not_this_one(authority: Authori
         assert caught.value.code == "E209"
 
 
-def test_the_envelope_key_is_that_of_the_pinned_authority(authority: Authority, identity: Identity) -> None:
+def test_the_envelope_key_must_come_from_the_pinned_authority(
+    authority: Authority, identity: Identity
+) -> None:
     issued = authority.issue_envelope(2048, now=NOW)
     assert envelope_key_of(identity)(der(issued)) == issued.key.public_key()
 
 
 @pytest.mark.parametrize("days", [-1, 900])
-def test_the_envelope_certificates_dates_count(authority: Authority, identity: Identity, days: int) -> None:
+def test_the_dates_of_the_envelope_certificate(authority: Authority, identity: Identity, days: int) -> None:
     verify = envelope_key_of(identity, now=lambda: NOW + timedelta(days=days))
     with pytest.raises(ChatdError) as caught:
         verify(der(authority.issue_envelope(2048, now=NOW)))

@@ -1,4 +1,4 @@
-"""What a person reads when TLS fails; tests/security/test_certificates.py has a real server's alerts."""
+"""Explanations of TLS failures; tests/security/test_certificates.py uses alerts of a real server."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def refusal(code: int) -> ssl.SSLCertVerificationError:
     ],
 )
 def test_words(error: Exception, now: float, code: str, words: str) -> None:
-    # ``now`` is an offset: absolute times would give the tests other names in each xdist worker.
+    # ``now`` is an offset: absolute times would give the tests different names in each xdist worker.
     told = explain_tls_failure(error, identity=IDENTITY, now=NOW_UNIX + now)
     assert (told.code, words in told.reason) == (code, True), told.reason
     assert told.fix
 
 
-def test_what_is_explained_already_stays(tmp_path: Path) -> None:
+def test_a_chatd_error_is_returned_unchanged(tmp_path: Path) -> None:
     error = ChatdError("E209")
     assert explain_tls_failure(error, identity=IDENTITY, now=0) is error

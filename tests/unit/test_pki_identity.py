@@ -1,4 +1,4 @@
-"""Identity files: written once, private, and refused with a reason when anything is odd."""
+"""Identity files: private, never replaced, and refused with a reason if anything is wrong."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_number_of_servers_is_bounded(tmp_path: Path, authority: Authority, 
         write(tmp_path / "c", authority, issued, ["h:1"] * 17)
 
 
-def test_line_ends_of_other_systems_are_read(good: Path) -> None:
+def test_crlf_line_ends(good: Path) -> None:
     good.write_bytes(good.read_bytes().replace(b"\n", b"\r\n"))
     assert read_identity(good).user == "bob"
 
@@ -144,7 +144,7 @@ HEADER = "schema: 1\ninstance: lab\nuser: bob\ndevice: laptop\n"
         (swap("server:", "server: h:1\n" * 16 + "server:"), "too many servers"),
     ],
 )
-def test_damage_is_named(good: Path, damage: Callable[[str], str], reason: str) -> None:
+def test_errors_of_damaged_files(good: Path, damage: Callable[[str], str], reason: str) -> None:
     good.write_text(damage(good.read_text()))
     with pytest.raises(ChatdError) as caught:
         read_identity(good)
@@ -152,7 +152,7 @@ def test_damage_is_named(good: Path, damage: Callable[[str], str], reason: str) 
     assert reason in caught.value.reason
 
 
-def test_parts_that_do_not_belong_together(tmp_path: Path, authority: Authority, issued: Issued) -> None:
+def test_parts_that_do_not_match(tmp_path: Path, authority: Authority, issued: Issued) -> None:
     other = Authority.create("lab", now=NOW)
     stranger = authority.issue_device("bob", "laptop", now=NOW)
     server = authority.issue_server([], now=NOW)
@@ -169,7 +169,7 @@ def test_parts_that_do_not_belong_together(tmp_path: Path, authority: Authority,
         assert reason in caught.value.reason
 
 
-def test_a_key_with_a_password_is_refused_without_asking(good: Path, issued: Issued) -> None:
+def test_a_key_with_a_password_is_refused_without_a_prompt(good: Path, issued: Issued) -> None:
     locked = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     good.write_text(good.read_text().replace(issued.key_pem.decode(), locked.decode()))
     with pytest.raises(ChatdError) as caught:
@@ -178,7 +178,7 @@ def test_a_key_with_a_password_is_refused_without_asking(good: Path, issued: Iss
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o644, 0o660])
-def test_an_open_key_is_refused_with_the_remedy(good: Path, mode: int) -> None:
+def test_a_key_readable_by_others_is_refused(good: Path, mode: int) -> None:
     good.chmod(mode)
     with pytest.raises(ChatdError) as caught:
         read_identity(good)
@@ -186,7 +186,7 @@ def test_an_open_key_is_refused_with_the_remedy(good: Path, mode: int) -> None:
     assert "chmod 600" in caught.value.fix
 
 
-def test_what_is_not_a_file(tmp_path: Path) -> None:
+def test_paths_that_are_not_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path, tmp_path / "fifo", tmp_path / "missing", Path("/dev/zero")):
         with pytest.raises(ChatdError) as caught:

@@ -1,4 +1,4 @@
-"""Forbidden words, and the ways around them."""
+"""Forbidden words, and attempts to hide them."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_substrings(text: str, rule: str | None) -> None:
         ([], "anything", None),
     ],
 )
-def test_rules_of_all_kinds(words: list[str], text: str, rule: str | None) -> None:
+def test_various_words(words: list[str], text: str, rule: str | None) -> None:
     assert WordFilter(words).find(text) == rule
 
 
-def test_many_rules_and_deep_ones() -> None:
+def test_many_and_long_words() -> None:
     words = [f"w{n}x" for n in range(10_000)] + ["a" * n for n in range(1, 101)]
     assert WordFilter(words).find("see w7777x") == "w7777x"
     assert WordFilter(words).find("a" * 100) == "a" * 100
@@ -84,7 +84,7 @@ _HIDDEN = st.lists(
 
 @settings(deadline=None)
 @given(st.lists(_HIDDEN.map("".join), min_size=5, max_size=5), st.sampled_from(["words", "substring"]))
-def test_hidden_characters_hide_no_word(between: list[str], mode: Mode) -> None:
+def test_hidden_characters_do_not_hide_a_word(between: list[str], mode: Mode) -> None:
     text = "".join(hidden + letter for hidden, letter in zip(between, "drop ", strict=True))
     assert WordFilter(DEFAULT, mode).find(text) == "drop"
 
@@ -96,7 +96,7 @@ def test_hidden_characters_hide_no_word(between: list[str], mode: Mode) -> None:
     )
 )
 @example(["drop", "\u200d", "x"])
-def test_what_is_shown_is_not_worse_than_what_was_judged(parts: list[str]) -> None:
+def test_escaped_text_has_no_word_that_the_filter_missed(parts: list[str]) -> None:
     text = "".join(parts)
     for mode in ("words", "substring"):
         rules = WordFilter(DEFAULT, mode)
@@ -105,5 +105,5 @@ def test_what_is_shown_is_not_worse_than_what_was_judged(parts: list[str]) -> No
 
 @settings(deadline=None)
 @given(st.text())
-def test_normalised_twice_is_once(text: str) -> None:
+def test_normalise_is_idempotent(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)

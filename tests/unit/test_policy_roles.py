@@ -1,4 +1,4 @@
-"""What each role may do by default, and what the settings make of it."""
+"""Permissions of roles, by default and from the settings."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def test_unknown_roles_and_permissions_allow_nothing() -> None:
     assert roles.names == {"admin", "user", "guest"}
 
 
-def test_roles_of_ones_own() -> None:
+def test_custom_roles() -> None:
     roles = Roles({"deputy": ["moderate.kick"], "boss": ["message.read", "*"], "none": []})
     assert roles.permissions("deputy") == {"moderate.kick"}
     assert roles.permissions("boss") == set(PERMISSIONS)
     assert roles.permissions("none") == frozenset()
 
 
-def test_a_permission_that_does_not_exist_is_told() -> None:
+def test_unknown_permissions_are_reported() -> None:
     with pytest.raises(ChatdError, match="E600") as caught:
         Roles({"deputy": ["moderate.kik", "message.read"]})
     assert "deputy" in caught.value.reason
     assert "moderate.kik" in caught.value.reason
 
 
-def test_every_request_asks_for_a_permission_that_exists() -> None:
+def test_permissions_of_requests_exist() -> None:
     asked = {model.spec.permission for model in REQUESTS.values()}
-    # "operate" is for the box itself and cannot be given to a role.
+    # "operate" is reserved for the server's own socket and cannot be granted to a role.
     assert asked - {None, "operate"} <= set(PERMISSIONS)
     assert "operate" not in PERMISSIONS

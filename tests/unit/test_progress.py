@@ -1,4 +1,4 @@
-"""The bar of long work: on a terminal only, and gone when the work is done."""
+"""The progress bar: on terminals only, and removed at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_bar_on_a_terminal(
     assert (told.out, told.err) == ("", f"\r{shown}\r{' ' * len(shown)}\r")
 
 
-def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar() as progress:
         progress("copying", 1, 2)
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""A backup's content: the copy of a log that is being written, what is refused, what comes back."""
+"""The content of a backup: copying a log during writes, refusing bad content, reading it back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FILES = {
 
 
 def quiet(what: str, done: int, total: int) -> None:
-    """Nobody looks."""
+    """Ignore the progress."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def data(tmp_path: Path, log: EventLog) -> Path:
 
 
 def made(data: Path, files: dict[str, bytes] = FILES) -> bytes:
-    """A whole backup."""
+    """A complete backup."""
     file = io.BytesIO()
     with copied_log(data, quiet) as copy:
         write_backup(file, WORDS, FACTS, files, copy, quiet, cost=COST)
@@ -63,7 +63,7 @@ def archive(sealed: bytes) -> Archive:
     return Archive(io.BytesIO(sealed), len(sealed), WORDS)
 
 
-def test_there_and_back(tmp_path: Path, data: Path, log: EventLog) -> None:
+def test_backup_and_restore(tmp_path: Path, data: Path, log: EventLog) -> None:
     log.save_snapshot(200, b"state")
     backup, home = archive(made(data)), tmp_path / "home"
     assert (backup.manifest.head, backup.manifest.chain) == (300, log.chain_hash.hex())
@@ -90,7 +90,7 @@ def test_there_and_back(tmp_path: Path, data: Path, log: EventLog) -> None:
     again.close()
 
 
-def test_erased_bodies_stay_erased(tmp_path: Path, data: Path, log: EventLog) -> None:
+def test_redacted_bodies_are_not_in_a_backup(tmp_path: Path, data: Path, log: EventLog) -> None:
     log.append(entries(301, 1), {7: 301})
     backup = archive(made(data))
     backup.read(tmp_path / "home", quiet)
@@ -99,8 +99,8 @@ def test_erased_bodies_stay_erased(tmp_path: Path, data: Path, log: EventLog) ->
     assert b"client-7 " not in (tmp_path / "home" / LOG_NAME).read_bytes()
 
 
-def test_while_the_log_is_written(data: Path, log: EventLog) -> None:
-    """The copy is of one moment, and the writer does not notice."""
+def test_backup_during_writes(data: Path, log: EventLog) -> None:
+    """The copy is a snapshot of one moment, and does not disturb the writer."""
     enough = threading.Event()
 
     def write() -> None:
@@ -123,7 +123,7 @@ def test_while_the_log_is_written(data: Path, log: EventLog) -> None:
     assert all(head % 3 == 0 for head in heads)
 
 
-def test_the_copy_is_private_and_goes_away(data: Path) -> None:
+def test_the_copy_is_private_and_temporary(data: Path) -> None:
     left = data / COPY_NAME
     left.mkdir()
     (left / DATABASE_NAME).write_bytes(b"of a backup that was killed")
@@ -181,7 +181,7 @@ def test_no_backup_of_a_log_that_lost_its_end(tmp_path: Path, data: Path, log: E
         made(data)
 
 
-def test_no_log_no_backup(tmp_path: Path) -> None:
+def test_no_backup_without_a_log(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E504"):
         made(tmp_path / "nothing")
     (tmp_path / "data").mkdir()
@@ -190,7 +190,7 @@ def test_no_log_no_backup(tmp_path: Path) -> None:
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_without_space_nothing_is_begun(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_copy_is_started_without_space(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_copy, "SPARE_BYTES", shutil.disk_usage(data).total)
     with pytest.raises(ChatdError, match="MB more free space") as caught:
         made(data)
@@ -198,11 +198,11 @@ def test_without_space_nothing_is_begun(data: Path, monkeypatch: pytest.MonkeyPa
     assert not (data / COPY_NAME).exists()
 
 
-# -- files whose seal is right and whose content is not
+# -- correctly sealed files with invalid content
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
-    """A manifest of an empty settings file and an empty log."""
+    """A manifest with an empty settings file and an empty log."""
     empty = {"size": 0, "sha256": sha256(b"").hexdigest()}
     members = [{"name": name, **empty} for name in ("config/settings.json", LOG_NAME)]
     fixed = {"format": 1, "log_schema": 1, "epoch": 1, "head": 0, "chain": "00" * 32, "members": members}
@@ -246,7 +246,7 @@ def test_the_empty_manifest_is_accepted() -> None:
         "",
     ],
 )
-def test_names_that_are_not_taken(name: str) -> None:
+def test_invalid_file_names(name: str) -> None:
     with pytest.raises(ChatdError, match="manifest"):
         sealed(manifest(members=[*manifest()["members"], member(name)]))
 
@@ -270,25 +270,25 @@ def test_names_that_are_not_taken(name: str) -> None:
     ],
     ids=lambda change: str(change)[:60],
 )
-def test_manifests_that_are_not_taken(change: dict[str, Any]) -> None:
+def test_invalid_manifests(change: dict[str, Any]) -> None:
     with pytest.raises(ChatdError, match="manifest") as caught:
         sealed(manifest(**change))
     assert caught.value.code == "E613"
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
-def test_what_is_no_manifest(text: bytes) -> None:
+def test_texts_that_are_not_a_manifest(text: bytes) -> None:
     with pytest.raises(ChatdError, match="manifest"):
         sealed(text)
 
 
 @pytest.mark.parametrize("length", [MAX_MANIFEST_BYTES + 1, 2**31 - 1, 2**32 - 1])
-def test_a_length_is_compared_before_anything_is_read(length: int) -> None:
+def test_the_length_of_the_manifest_is_limited(length: int) -> None:
     with pytest.raises(ChatdError, match="longer than allowed"):
         sealed(manifest(), length=length)
 
 
-def test_sizes_that_do_not_add_up() -> None:
+def test_sizes_that_do_not_match_the_file() -> None:
     more = [*manifest()["members"], member("certs/a.pem", 2**50)]
     for told, content in ((manifest(), b"x"), (manifest(members=more), b"")):
         with pytest.raises(ChatdError, match="shorter or longer"):
@@ -297,13 +297,13 @@ def test_sizes_that_do_not_add_up() -> None:
         sealed(manifest(), length=MAX_MANIFEST_BYTES)
 
 
-def test_a_file_that_is_not_the_one_of_its_hash(tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_checksum(tmp_path: Path) -> None:
     backup = sealed(manifest(members=[*manifest()["members"], member("certs/a.pem", 3)]), b"abc")
     with pytest.raises(ChatdError, match=r"certs/a\.pem in the backup does not match"):
         backup.read(tmp_path / "home", quiet)
 
 
-def test_nothing_is_replaced(tmp_path: Path) -> None:
+def test_existing_files_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / LOG_NAME).symlink_to("/dev/null")
     with pytest.raises(FileExistsError):

@@ -1,4 +1,4 @@
-"""The event log with nothing going wrong around it: append, find, replay, snapshot, lock, epoch."""
+"""The event log without failures: append, find, replay, snapshot, lock, epoch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_new_log_is_empty_and_private(tmp_path: Path) -> None:
     log.close()
 
 
-def test_reopened_it_goes_on(tmp_path: Path, log: EventLog) -> None:
+def test_a_reopened_log_continues(tmp_path: Path, log: EventLog) -> None:
     chain = log.chain_hash
     log.close()
     again = EventLog.open(tmp_path / "data", now=NOW)
@@ -54,14 +54,14 @@ def test_reopened_it_goes_on(tmp_path: Path, log: EventLog) -> None:
     again.close()
 
 
-def test_a_closed_log_takes_nothing(log: EventLog) -> None:
+def test_a_closed_log_refuses_writes(log: EventLog) -> None:
     log.close()
     with pytest.raises(ChatdError, match="E504"):
         log.append(entries(121, 1))
 
 
 @pytest.mark.parametrize("first", [0, 1, 120, 122])
-def test_seq_must_follow(log: EventLog, first: int) -> None:
+def test_seqs_must_be_consecutive(log: EventLog, first: int) -> None:
     with pytest.raises(ValueError, match="121 is next"):
         log.append(entries(first, 2))
     log.append(entries(121, 2))
@@ -76,7 +76,7 @@ def test_find(log: EventLog) -> None:
     assert log.find("alice/laptop", msg_id(121)) is not None
 
 
-def test_find_sees_every_append_and_holds_up_no_checkpoint(tmp_path: Path, log: EventLog) -> None:
+def test_find_sees_every_append_and_blocks_no_checkpoint(tmp_path: Path, log: EventLog) -> None:
     for first in range(121, 161, 2):
         assert log.find("alice/laptop", msg_id(first)) is None
         log.append(entries(first, 2))
@@ -87,7 +87,7 @@ def test_find_sees_every_append_and_holds_up_no_checkpoint(tmp_path: Path, log: 
     assert log.find("alice/laptop", msg_id(160)) is not None
 
 
-def test_the_same_id_twice_is_refused_and_ends_the_log(tmp_path: Path, log: EventLog) -> None:
+def test_a_duplicate_msg_id_stops_the_log(tmp_path: Path, log: EventLog) -> None:
     twice = entry(121)._replace(msg_id=msg_id(7))
     with pytest.raises(ChatdError, match="E504"):
         log.append([twice])
@@ -126,7 +126,7 @@ def test_snapshot(tmp_path: Path, log: EventLog) -> None:
 
 
 @pytest.mark.parametrize("damage", ["state = x'00'", "chain = zeroblob(32)", "seq = 99"])
-def test_a_damaged_snapshot_is_no_snapshot(tmp_path: Path, log: EventLog, damage: str) -> None:
+def test_a_damaged_snapshot_is_ignored(tmp_path: Path, log: EventLog, damage: str) -> None:
     log.save_snapshot(100, b"state")
     log.close()
     connection = apsw.Connection(str(tmp_path / "data" / "events.db"))
@@ -143,7 +143,7 @@ def test_one_writer(tmp_path: Path, log: EventLog) -> None:
 
 
 def test_a_replaced_writer_cannot_write(tmp_path: Path, log: EventLog) -> None:
-    """The lock normally keeps them apart; the epoch holds even when somebody deletes the lock file."""
+    """The epoch protects the log even if somebody deletes the lock file."""
     (tmp_path / "data" / LOCK_NAME).unlink()
     successor = EventLog.open(tmp_path / "data", now=NOW)
     with pytest.raises(ChatdError, match="another hub has taken over"):
@@ -152,7 +152,7 @@ def test_a_replaced_writer_cannot_write(tmp_path: Path, log: EventLog) -> None:
     successor.close()
 
 
-def test_a_reader_in_a_transaction_does_not_stop_the_log(tmp_path: Path, log: EventLog) -> None:
+def test_a_reader_in_a_transaction_does_not_block_the_log(tmp_path: Path, log: EventLog) -> None:
     other = apsw.Connection(str(tmp_path / "data" / "events.db"), flags=apsw.SQLITE_OPEN_READONLY)
     other.execute("BEGIN")
     other.execute("SELECT max(seq) FROM events").fetchall()
@@ -167,7 +167,7 @@ class TestMark:
         assert mark is not None
         assert (mark.epoch, mark.point) == (1, Point(120, log.chain_hash))
 
-    def test_a_torn_write_leaves_the_one_before(self, tmp_path: Path, log: EventLog) -> None:
+    def test_a_torn_write_leaves_the_previous_mark(self, tmp_path: Path, log: EventLog) -> None:
         before = read_mark(tmp_path / "data")
         log.append(entries(121, 1))
         path = tmp_path / "data" / MARK_NAME
@@ -190,7 +190,7 @@ class TestMark:
 
 
 class TestMigrations:
-    def test_a_copy_is_made_first(self, tmp_path: Path, log: EventLog) -> None:
+    def test_a_migration_copies_the_database_first(self, tmp_path: Path, log: EventLog) -> None:
         data = tmp_path / "data"
         log.close()
         connection = apsw.Connection(str(data / "events.db"))

@@ -1,4 +1,4 @@
-"""Pages for resume and history, and verification beside a running writer."""
+"""Pages for resume and history, and verification during writes."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_history(reader: LogReader) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 130, 700])
-def test_reading_ends_with_the_event_that_is_too_much(reader: LogReader, size: int) -> None:
-    """At the earliest with the second, so that a page of one large event is not taken for the last."""
+def test_a_page_stops_after_exceeding_its_size(reader: LogReader, size: int) -> None:
+    """After two events at the earliest, so that a page with one large event does not look like the last."""
     lobby = _in(["#lobby"], 0, HEAD)
 
     def some(events: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -88,7 +88,7 @@ def test_reading_ends_with_the_event_that_is_too_much(reader: LogReader, size: i
     assert len(reader.page(["#lobby"], 0, 1, size)) == 1
 
 
-def test_a_page_that_ends_early_leaves_nothing_open(log: EventLog, reader: LogReader) -> None:
+def test_a_short_page_leaves_no_statement_open(log: EventLog, reader: LogReader) -> None:
     reader.page(["#lobby"], 0, HEAD, 0)
     log.append(entries(HEAD + 1, 1))
     assert reader.head() == HEAD + 1
@@ -102,7 +102,7 @@ def test_entry_and_head(log: EventLog, reader: LogReader) -> None:
     assert reader.head() == HEAD + 1
 
 
-def test_an_erased_body_leaves_the_chain_whole(tmp_path: Path, log: EventLog, reader: LogReader) -> None:
+def test_the_chain_verifies_after_a_redaction(tmp_path: Path, log: EventLog, reader: LogReader) -> None:
     writer = apsw.Connection(str(tmp_path / "data" / "events.db"))
     writer.execute("UPDATE events SET body = NULL WHERE seq = 4; INSERT INTO erased VALUES(4, 5)")
     writer.close()
@@ -153,8 +153,8 @@ def test_verify_without_a_log(tmp_path: Path) -> None:
     assert "missing" in report.reason
 
 
-def test_open_verifies_only_what_is_new(tmp_path: Path, log: EventLog) -> None:
-    """What makes a start with a million entries quick; the rest is for the full verification."""
+def test_open_verifies_only_new_entries(tmp_path: Path, log: EventLog) -> None:
+    """Keeps a start with a million entries fast; the full verification checks the others."""
     log.save_snapshot(100, b"state")
     log.close()
     writer = apsw.Connection(str(tmp_path / "data" / "events.db"))

@@ -1,4 +1,4 @@
-"""Search: what it finds, whom it shows it, and that the index can always be thrown away."""
+"""Search: what it finds, access by room, rebuilding the index."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _find(
         ("since:2h", []),
     ],
 )
-def test_finds(index: SearchIndex, text: str, seqs: list[int]) -> None:
+def test_search(index: SearchIndex, text: str, seqs: list[int]) -> None:
     assert _find(index, text) == seqs
 
 
@@ -107,22 +107,22 @@ def test_pages(index: SearchIndex) -> None:
     assert index.search("from:bob", ROOMS, limit=0, before=None, now=NOW) == []
 
 
-def test_filters_alone_do_not_find_what_was_erased(index: SearchIndex) -> None:
+def test_filters_alone_do_not_find_redacted_messages(index: SearchIndex) -> None:
     index.redact([4])
     assert _find(index, "from:bob") == [6, 2]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "from:alice !!!", 'in:#lobby ""', '"" "', "*", "!!! ---", "\0"])
-def test_without_a_word(index: SearchIndex, text: str) -> None:
+def test_a_query_without_a_word(index: SearchIndex, text: str) -> None:
     with pytest.raises(ChatdError, match="E411"):
         _find(index, text)
 
 
-def test_only_so_many_words() -> None:
+def test_the_number_of_words_is_limited() -> None:
     assert parse("word " * 10_000, NOW).match.count('"') == 2 * MAX_TOKENS
 
 
-def test_catches_up_in_pieces(tmp_path: Path, log: EventLog) -> None:
+def test_catch_up_in_steps(tmp_path: Path, log: EventLog) -> None:
     index = SearchIndex(tmp_path)
     assert [index.catch_up(5) for _ in range(3)] == [5, 2, 0]
     log.append([entry(8, kind="message", room="#lobby", text="late host")])
@@ -141,7 +141,7 @@ def test_bodies_of_any_shape(tmp_path: Path, log: EventLog, index: SearchIndex) 
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 999, b"SQLite format 3\0" + bytes(8176)])
-def test_a_damaged_index_is_made_anew(tmp_path: Path, index: SearchIndex, damage: bytes) -> None:
+def test_a_damaged_index_is_rebuilt(tmp_path: Path, index: SearchIndex, damage: bytes) -> None:
     index.close()
     (tmp_path / SEARCH_NAME).write_bytes(damage)
     again = SearchIndex(tmp_path)
@@ -164,7 +164,7 @@ def test_damage_inside_the_index(tmp_path: Path, index: SearchIndex) -> None:
     again.close()
 
 
-def test_the_index_of_another_log_is_made_anew(tmp_path: Path, index: SearchIndex) -> None:
+def test_the_index_of_another_log_is_rebuilt(tmp_path: Path, index: SearchIndex) -> None:
     index.close()
     other = tmp_path / "other"
     log = EventLog.open(other, now=NOW)
@@ -179,14 +179,14 @@ def test_the_index_of_another_log_is_made_anew(tmp_path: Path, index: SearchInde
     log.close()
 
 
-def test_damage_of_the_log_is_not_taken_for_the_index(tmp_path: Path) -> None:
+def test_damage_of_the_log_is_reported(tmp_path: Path) -> None:
     log = filled(tmp_path, 300)
     log.close()
     index = SearchIndex(tmp_path)
     assert index.catch_up(100) == 100
     index.close()
     raw = bytearray((tmp_path / DATABASE_NAME).read_bytes())
-    # Bodies of later entries lie in the second half; a page of zeros is none of a table's.
+    # The second half holds bodies of later entries; a page of zeros is not a valid page of a table.
     raw[len(raw) // 2 :] = bytes(len(raw) - len(raw) // 2)
     (tmp_path / DATABASE_NAME).write_bytes(raw)
     index = SearchIndex(tmp_path)

@@ -1,4 +1,4 @@
-"""Names, and text made harmless."""
+"""Validation of names, escaping of text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_names(name: str) -> None:
         ("../x", "contains '/'"),
     ],
 )
-def test_bad_names_say_what_is_wrong(name: str, wrong: str) -> None:
+def test_errors_of_invalid_names(name: str, wrong: str) -> None:
     with pytest.raises(ChatdError, match="E403") as as_name:
         check_name(name, "user")
     with pytest.raises(ChatdError, match="E403") as as_room:
@@ -49,7 +49,7 @@ def test_bad_names_say_what_is_wrong(name: str, wrong: str) -> None:
     assert wrong in as_room.value.reason
 
 
-def test_reserved_names_are_for_nobody() -> None:
+def test_reserved_names() -> None:
     for name in RESERVED:
         with pytest.raises(ChatdError, match="reserved"):
             check_name(name)
@@ -87,7 +87,7 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("text", SHOWN)
-def test_what_people_write_stays(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert visible(text) == text
     assert clean_body(text) == (text, False)
 
@@ -123,12 +123,12 @@ def test_what_people_write_stays(text: str) -> None:
         ),
     ],
 )
-def test_the_rest_is_written_out(text: str, shown: str) -> None:
+def test_escapes(text: str, shown: str) -> None:
     assert visible(text) == shown
     assert visible(shown) == shown
 
 
-def test_one_line_when_asked() -> None:
+def test_newlines_are_escaped_on_request() -> None:
     assert visible("a\nb\r\nc", newlines=False) == r"a\x0ab\x0ac"
     assert visible("plain", newlines=False) == "plain"
 
@@ -149,7 +149,7 @@ def test_bodies(text: str, body: tuple[str, bool]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\r\n", "\t \u3000\u00a0"])
-def test_a_body_must_show_something(text: str) -> None:
+def test_a_body_must_have_visible_text(text: str) -> None:
     with pytest.raises(ChatdError, match="E402"):
         clean_body(text)
 

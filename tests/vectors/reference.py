@@ -1,4 +1,4 @@
-"""The envelope written a second time, from its specification only, to make and to check the vectors.
+"""A second implementation of the envelope, from its specification only, to make and check the vectors.
 
 Uses no code of chatd. OAEP and HKDF are spelled out here; X25519 and AES-GCM come from the library.
 ``python -m tests.vectors.reference`` writes envelope.json again from its own inputs.
@@ -64,7 +64,7 @@ def x25519(private: bytes, public: bytes) -> bytes:
 
 
 def handshake(given: dict[str, Any]) -> dict[str, str]:
-    """Every value of a handshake, in the order in which it comes into being."""
+    """Every value of a handshake, in the order of computation."""
     b = {name: bytes.fromhex(value) for name, value in given.items() if isinstance(value, str)}
     cb = h(lp(b"chatd/cb/1", b["tls_binding"], h(b["server_leaf"]), h(b["client_leaf"])))
     head = b"\x00\x01\x00\x01"
@@ -93,7 +93,7 @@ def handshake(given: dict[str, Any]) -> dict[str, str]:
 def records(
     secret: bytes, direction: str, session_id: bytes, wanted: list[dict[str, str]]
 ) -> list[dict[str, Any]]:
-    """The records of one direction, each with the values it was made with."""
+    """The records of one direction, each with the values used to make it."""
     epoch = seq = 0
     made: list[dict[str, Any]] = []
     for item in wanted:
@@ -113,7 +113,7 @@ def records(
 
 
 def outputs(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Everything that follows from the inputs of envelope.json."""
+    """Compute all outputs from the inputs of envelope.json."""
     values = handshake(inputs["handshake"])
     session_id = bytes.fromhex(inputs["handshake"]["session_id"])
     made = {
@@ -124,7 +124,7 @@ def outputs(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the file again. A change of its outputs is a change of the protocol."""
+    """Rewrite the file. If its outputs change, the protocol has changed."""
     inputs = json.loads(VECTORS.read_text("ascii"))["inputs"]
     VECTORS.write_text(json.dumps({"inputs": inputs, "outputs": outputs(inputs)}, indent=1) + "\n", "ascii")
 
