@@ -1,4 +1,4 @@
-"""What `chatctl top` shows: pure functions and state from figures to lines of text, safe for any terminal."""
+"""The screen of `chatctl top`: turns samples of the server's stats into lines safe for any terminal."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from wcwidth import wcwidth
 from chatd.console import format as fmt
 from chatd.proto.frames import JsonObject
 
-# Samples kept for the sparklines; wider terminals show no more.
-KEPT = 120
+# Samples kept for the sparklines, and so their greatest width.
+HISTORY_LENGTH = 120
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.:-=+*#"
-# Below this a line has no sparkline.
-_SPARK_LEAST = 4
-_HEAD = 14
-_FIGURE = 16
+# Columns below which a sparkline is left out.
+_SPARKLINE_MIN = 4
+_LABEL_WIDTH = 14
+_VALUE_WIDTH = 16
 
 
 class Sample(NamedTuple):
-    """``at`` is monotonic seconds, ``latency`` the milliseconds of a ping, ``stats`` the server's answer."""
+    """``at``: monotonic seconds; ``latency``: of a ping, in ms; ``stats``: the server's reply."""
 
     at: float
     latency: float
     stats: JsonObject
 
 
-class Figures(NamedTuple):
-    """One moment; ``accepted`` and ``delivered`` are messages in a second since the sample before."""
+class LiveStats(NamedTuple):
+    """A sample with rates: ``accepted`` and ``delivered`` messages per second since the one before."""
 
     accepted: float
     delivered: float
@@ -38,7 +38,7 @@ class Figures(NamedTuple):
     stats: JsonObject
 
     def as_json(self) -> JsonObject:
-        """For programs: the server's figures with the rates beside them."""
+        """The server's stats with the rates and the latency added, for JSON output."""
         return {
             **self.stats,
             "accepted_per_second": round(self.accepted, 1),
@@ -47,72 +47,72 @@ class Figures(NamedTuple):
         }
 
 
-class Gauges:
-    """The samples so far."""
+class StatsHistory:
+    """The samples so far: the latest stats and a series of values for each sparkline."""
 
     def __init__(self) -> None:
-        self._before: Sample | None = None
-        self._series: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEPT))
-        self.now: Figures | None = None
+        self._previous: Sample | None = None
+        self._series: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=HISTORY_LENGTH))
+        self.latest: LiveStats | None = None
 
-    def take(self, sample: Sample) -> Figures:
-        """Note a sample; the figures of this moment (rates are 0 for the first)."""
-        before, self._before = self._before, sample
-        self.now = Figures(
-            _rate(before, sample, "accepted"),
-            _rate(before, sample, "delivered"),
+    def add(self, sample: Sample) -> LiveStats:
+        """Add a sample; returns its stats with rates (0 for the first sample)."""
+        previous, self._previous = self._previous, sample
+        self.latest = LiveStats(
+            _rate(previous, sample, "accepted"),
+            _rate(previous, sample, "delivered"),
             sample.latency,
             sample.stats,
         )
-        measured = {
+        values = {
             "connections": _number(_part(sample.stats, "connections"), "now"),
-            "accepted": self.now.accepted,
-            "delivered": self.now.delivered,
+            "accepted": self.latest.accepted,
+            "delivered": self.latest.delivered,
             "latency": sample.latency,
         }
         for process in _processes(sample.stats):
-            measured[f"cpu {process.get('name')}"] = _number(process, "cpu")
-        for gone in self._series.keys() - measured.keys():
-            del self._series[gone]
-        for name, value in measured.items():
+            values[f"cpu {process.get('name')}"] = _number(process, "cpu")
+        for ended in self._series.keys() - values.keys():
+            del self._series[ended]
+        for name, value in values.items():
             self._series[name].append(value)
-        return self.now
+        return self.latest
 
     def lines(self, width: int, height: int, *, bars: str = BARS, note: str = "") -> list[str]:
-        """At most ``height`` lines of at most ``width`` columns; ``note`` is the last word of the first."""
-        if self.now is None:
+        """The screen: at most ``height`` lines of at most ``width`` columns; ``note`` ends the first."""
+        if self.latest is None:
             return [fit(note, width)][:height]
-        shown = [*self._summary(note, width, bars), "", *self._table(width, bars)]
-        return [fit(line, width).rstrip() for line in shown[:height]]
+        lines = [*self._summary(note, width, bars), "", *self._table(width, bars)]
+        return [fit(line, width).rstrip() for line in lines[:height]]
 
     def _summary(self, note: str, width: int, bars: str) -> list[str]:
-        assert self.now is not None  # noqa: S101 - `lines` looked
-        stats = self.now.stats
+        assert self.latest is not None  # noqa: S101 - `lines` has checked
+        stats = self.latest.stats
         connections, messages, box = (_part(stats, part) for part in ("connections", "messages", "box"))
         up = fmt.duration(stats.get("uptime"))
         head = f"{fmt.text(stats, 'server')}  chatd {fmt.text(stats, 'version')}  up {up}"
         rows = [
             ("connections", f"{_count(connections, 'now')} of {_count(connections, 'limit')}", "connections"),
-            ("accepted", f"{self.now.accepted:.1f}/s", "accepted"),
-            ("delivered", f"{self.now.delivered:.1f}/s", "delivered"),
-            ("latency", f"{self.now.latency:.1f} ms", "latency"),
+            ("accepted", f"{self.latest.accepted:.1f}/s", "accepted"),
+            ("delivered", f"{self.latest.delivered:.1f}/s", "delivered"),
+            ("latency", f"{self.latest.latency:.1f} ms", "latency"),
         ]
-        spark = min(width - _HEAD - _FIGURE, KEPT)
+        spark = min(width - _LABEL_WIDTH - _VALUE_WIDTH, HISTORY_LENGTH)
         return [
             f"{head}  {note}".rstrip(),
             *(
-                f"{name.ljust(_HEAD)}{figure.ljust(_FIGURE)}{sparkline(self._series[series], spark, bars)}"
-                for name, figure, series in rows
+                f"{_label(label)}{value.ljust(_VALUE_WIDTH)}{sparkline(self._series[series], spark, bars)}"
+                for label, value, series in rows
             ),
-            f"{'filtered'.ljust(_HEAD)}{_count(messages, 'filtered')}, refused {_count(messages, 'refused')}",
-            f"{'box'.ljust(_HEAD)}{fmt.box(box)}",
+            f"{_label('filtered')}{_count(messages, 'filtered')}, refused {_count(messages, 'refused')}",
+            f"{_label('box')}{fmt.box(box)}",
         ]
 
     def _table(self, width: int, bars: str) -> list[str]:
-        assert self.now is not None  # noqa: S101 - `lines` looked
-        processes = _processes(self.now.stats)
+        assert self.latest is not None  # noqa: S101 - `lines` has checked
+        processes = _processes(self.latest.stats)
         name = max([7, *(len(fmt.text(process, "name")) for process in processes)])
-        spark = min(width - (name + 10 + 7 + 7 + 8 + 9), KEPT)
+        spark = min(width - (name + 10 + 7 + 7 + 8 + 9), HISTORY_LENGTH)
         head = f"{'process'.ljust(name)}  {'state':<9}{'cpu':>6}{'rss':>7}{'threads':>9}{'restarts':>9}"
         lines = [head]
         for process in processes:
@@ -125,19 +125,23 @@ class Gauges:
         return lines
 
 
+def _label(text: str) -> str:
+    return text.ljust(_LABEL_WIDTH)
+
+
 def sparkline(values: Iterable[float], width: int, bars: str = BARS, top: float = 0.0) -> str:
-    """The last ``width`` values as bars; the highest one, or ``top`` when that is more, is a full bar."""
-    if width < _SPARK_LEAST:
+    """The last ``width`` values as bars; a full bar stands for the largest, or for ``top`` if greater."""
+    if width < _SPARKLINE_MIN:
         return ""
-    last = [*values][-width:]
-    most = max([top, *last])
-    if most <= 0:
-        return bars[0] * len(last)
-    return "".join(bars[min(int(value / most * len(bars)), len(bars) - 1)] for value in last)
+    shown = [*values][-width:]
+    full = max([top, *shown])
+    if full <= 0:
+        return bars[0] * len(shown)
+    return "".join(bars[min(int(value / full * len(bars)), len(bars) - 1)] for value in shown)
 
 
 def fit(text: str, width: int) -> str:
-    """The beginning of a line that takes at most ``width`` columns."""
+    """The beginning of ``text`` that fits into ``width`` columns."""
     used = 0
     for index, character in enumerate(text):
         used += max(wcwidth(character), 0)
@@ -146,12 +150,12 @@ def fit(text: str, width: int) -> str:
     return text
 
 
-def _rate(before: Sample | None, now: Sample, name: str) -> float:
-    if before is None or now.at <= before.at:
+def _rate(previous: Sample | None, sample: Sample, name: str) -> float:
+    if previous is None or sample.at <= previous.at:
         return 0.0
-    grown = _number(_part(now.stats, "messages"), name) - _number(_part(before.stats, "messages"), name)
-    # The counters begin again with the hub.
-    return max(grown, 0.0) / (now.at - before.at)
+    count, earlier = (_number(_part(one.stats, "messages"), name) for one in (sample, previous))
+    # A new hub counts from 0 again.
+    return max(count - earlier, 0.0) / (sample.at - previous.at)
 
 
 def _processes(stats: JsonObject) -> Sequence[JsonObject]:

@@ -26,14 +26,12 @@ def command(daemon: Daemon, *arguments: str) -> tuple[str, ...]:
 
 
 @needs_tmux
-def test_it_redraws_until_q_and_leaves_the_terminal_as_it_was(
-    terminal: Terminal, shared_daemon: Daemon
-) -> None:
+def test_redraws_until_q_and_restores_the_terminal(terminal: Terminal, shared_daemon: Daemon) -> None:
     terminal.open("top", command(shared_daemon, "--every", "0.5"), columns=90, rows=24)
     shown = terminal.wait("top", "restarts")
     assert "lab  chatd " in shown and "q quits" in shown and "worker-1" in shown
     terminal.resize("top", 40, 8)
-    # Drawn anew for the new size: the processes are below the end.
+    # At the new size the processes do not fit.
     wait_until(lambda: "restarts" not in (now := terminal.text("top")) and "latency" in now)
     terminal.keys("top", "q")
     assert terminal.wait_end("top") == 0
@@ -50,13 +48,13 @@ def test_a_snapshot_without_a_terminal(shared_daemon: Daemon) -> None:
     assert {"hub", "worker-1", "worker-2"} <= {line.split()[0] for line in lines[8:]}
 
 
-def test_figures_for_programs(shared_daemon: Daemon) -> None:
-    told = json.loads(shared_daemon.chatctl("top", "--once", "--json", "--every", "0.5").stdout)
-    assert told["schema"] == 1 and told["latency_ms"] > 0
-    assert {"accepted_per_second", "delivered_per_second", "connections", "processes"} <= told.keys()
+def test_json_output(shared_daemon: Daemon) -> None:
+    stats = json.loads(shared_daemon.chatctl("top", "--once", "--json", "--every", "0.5").stdout)
+    assert stats["schema"] == 1 and stats["latency_ms"] > 0
+    assert {"accepted_per_second", "delivered_per_second", "connections", "processes"} <= stats.keys()
 
 
-def test_not_permitted_is_4(shared_daemon: Daemon) -> None:
+def test_exits_with_4_if_not_permitted(shared_daemon: Daemon) -> None:
     shared_daemon.add_user("bob")
     done = shared_daemon.run("chatctl", "top", "--identity", str(shared_daemon.identity("bob")), check=False)
     assert (done.returncode, "(E300)" in done.stderr) == (4, True)

@@ -1,4 +1,4 @@
-"""Every command and option of `chatctl` and `chat` explains itself and is in the manual."""
+"""The commands of `chatctl` and `chat`: help, manual, --json, aliases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = [item for name, root in ROOTS.items() for item in walk(root, name)]
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
-def test_command_and_options_have_help(path: str, command: click.Command) -> None:
+def test_commands_and_options_have_help(path: str, command: click.Command) -> None:
     assert command.help, path
     for parameter in command.params:
         if isinstance(parameter, click.Option):
@@ -48,13 +48,13 @@ def test_command_is_in_the_manual(path: str, command: click.Command) -> None:
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
 def test_commands_have_json(path: str, command: click.Command) -> None:
-    # A window has no output that a program could read; a shell's script is one already.
-    without = isinstance(command, click.Group) or path == "chat window" or command.name == "completion"
-    if not without:
+    # The window has no output for programs; a completion script is for a shell.
+    exempt = isinstance(command, click.Group) or path == "chat window" or command.name == "completion"
+    if not exempt:
         assert "--json" in [option for parameter in command.params for option in parameter.opts], path
 
 
-def test_aliases_are_the_same_commands() -> None:
+def test_short_and_long_names_are_the_same_command() -> None:
     commands = dict(COMMANDS)
     for name in ("kick", "ban", "unban", "bans", "mute", "unmute", "revoke"):
         assert commands[f"chatctl {name}"] is commands[f"chatctl user {name}"]

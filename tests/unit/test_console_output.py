@@ -1,4 +1,4 @@
-"""Exit codes, the form of errors, tables, durations; and what needs no server."""
+"""Exit codes, error messages, tables, durations, and commands that need no server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_exit_codes(code: str, expected: int) -> None:
     assert output.exit_code(ChatdError(code)) == expected
 
 
-def test_every_code_has_an_exit_code_that_says_failure() -> None:
+def test_no_error_code_exits_with_success() -> None:
     assert {output.exit_code(ChatdError(code)) for code in CODES} == {1, 3, 4, 5}
 
 
@@ -56,7 +56,7 @@ def failing(error: BaseException | None, result: int | None = None) -> click.Com
         (click.Abort(), 130, ""),
     ],
 )  # fmt: skip
-def test_failures_become_a_line_and_an_exit_code(
+def test_failures_print_a_message_and_give_an_exit_code(
     error: BaseException,
     code: int,
     words: str,
@@ -72,7 +72,7 @@ def test_failures_become_a_line_and_an_exit_code(
     assert "Traceback" not in captured.err
 
 
-def test_debugging_shows_the_traceback(
+def test_debug_mode_prints_the_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["x"])
@@ -88,13 +88,13 @@ def test_a_refusal_of_the_operator_is_a_plain_failure(monkeypatch: pytest.Monkey
     assert output.run(refused, "x", not_permitted=output.FAILED) == output.FAILED
 
 
-def test_a_commands_own_exit_code_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exit_code_of_a_command_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["x"])
     assert output.run(failing(None, 6), "x") == 6
     assert output.run(failing(None), "x") == 0
 
 
-def test_tables_align_by_width_on_screen_and_show_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_align_by_columns_and_escape_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     rows: list[dict[str, object]] = [
         {"a": "漢字", "b": "x"},
         {"a": "k", "b": "\x1b]0;t\x07"},
@@ -104,7 +104,7 @@ def test_tables_align_by_width_on_screen_and_show_escapes(capsys: pytest.Capture
     assert capsys.readouterr().out == "a     b\n漢字  x\nk     \\x1b]0;t\\x07\n-     -\n"
 
 
-def test_json_is_ascii_and_says_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_ascii_and_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
     output.json_line({"body": "\x9bü\x1b"})
     text = capsys.readouterr().out
     assert text.isascii()
@@ -161,7 +161,7 @@ def run(*arguments: str, home: Path, program: str = "chatctl.cli") -> subprocess
         (["nonsense"], 2), (["kick", "bob"], 1),
     ],
 )  # fmt: skip
-def test_what_needs_no_server(arguments: list[str], code: int, tmp_path: Path) -> None:
+def test_commands_without_a_server(arguments: list[str], code: int, tmp_path: Path) -> None:
     result = run(*arguments, home=tmp_path)
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
@@ -171,7 +171,7 @@ def test_what_needs_no_server(arguments: list[str], code: int, tmp_path: Path) -
         assert "--yes" in result.stderr
 
 
-def test_commands_of_the_conversation_are_told_from_those_for_scripts(tmp_path: Path) -> None:
+def test_a_command_of_the_line_client_is_explained(tmp_path: Path) -> None:
     result = run("rooms", home=tmp_path, program="chatctl.chat")
     assert result.returncode == 2
     assert "/rooms is a command of the line client: start chat, then type it." in result.stderr
@@ -183,7 +183,7 @@ def test_explain_json(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["fix"] == CODES["E204"].fix
 
 
-def test_room_names_may_come_without_the_mark() -> None:
+def test_room_names_may_omit_the_hash() -> None:
     assert [connecting.room_name(text) for text in ("war", "#war", "@bob")] == ["#war", "#war", "@bob"]
 
 

@@ -1,4 +1,4 @@
-"""How the figures of a server look."""
+"""Text formats of the server's stats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of `chatctl top`: rates, sparklines, and what no width and no server can break."""
+"""The lines of `chatctl top`: rates, sparklines, any width, hostile servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from wcwidth import wcswidth
 
-from chatctl.admin.top_format import ASCII_BARS, KEPT, Gauges, Sample, fit, sparkline
+from chatctl.admin.top_format import ASCII_BARS, HISTORY_LENGTH, Sample, StatsHistory, fit, sparkline
 from chatd.proto.text import visible
 from tests.support.hostile import TEXTS
 
@@ -27,11 +27,11 @@ def stats(accepted: int = 0, **more: Any) -> dict[str, Any]:
     }
 
 
-def gauges(*samples: Sample) -> Gauges:
-    made = Gauges()
+def history(*samples: Sample) -> StatsHistory:
+    added = StatsHistory()
     for sample in samples:
-        made.take(sample)
-    return made
+        added.add(sample)
+    return added
 
 
 @pytest.mark.parametrize(
@@ -54,18 +54,18 @@ def test_sparkline(values: tuple[float, ...], width: int, top: float, expected: 
 @pytest.mark.parametrize(
     ("before", "after", "seconds", "rate"),
     [(100, 125, 2.0, 12.5), (100, 100, 2.0, 0.0), (100, 5, 2.0, 0.0), (0, 5, 0.0, 0.0)],
-    ids=["grows", "stands", "begins again with the hub", "no time"],
+    ids=["grows", "unchanged", "restarts with the hub", "no time"],
 )
 def test_rates(before: int, after: int, seconds: float, rate: float) -> None:
-    made = gauges(Sample(10.0, 1.0, stats(before)), Sample(10.0 + seconds, 1.4, stats(after)))
-    assert made.now is not None
-    assert (made.now.accepted, made.now.delivered) == (rate, rate * 10)
-    told = made.now.as_json()
-    assert (told["accepted_per_second"], told["latency_ms"], told["processes"]) == (rate, 1.4, [HUB])
+    shown = history(Sample(10.0, 1.0, stats(before)), Sample(10.0 + seconds, 1.4, stats(after)))
+    assert shown.latest is not None
+    assert (shown.latest.accepted, shown.latest.delivered) == (rate, rate * 10)
+    data = shown.latest.as_json()
+    assert (data["accepted_per_second"], data["latency_ms"], data["processes"]) == (rate, 1.4, [HUB])
 
 
-def test_a_page() -> None:
-    page = gauges(Sample(0, 1.0, stats(0)), Sample(2, 1.4, stats(25))).lines(80, 24, note="q quits")
+def test_lines() -> None:
+    page = history(Sample(0, 1.0, stats(0)), Sample(2, 1.4, stats(25))).lines(80, 24, note="q quits")
     assert page == [
         "lab  chatd 0.1.0  up 2h  q quits",
         "connections   51 of 500       ██",
@@ -82,25 +82,26 @@ def test_a_page() -> None:
 
 @pytest.mark.parametrize("width", [1, 5, 20, 40, 79, 300])
 @pytest.mark.parametrize("height", [1, 5, 50])
-def test_a_page_fits(width: int, height: int) -> None:
+def test_lines_fit_any_size(width: int, height: int) -> None:
     many = stats(processes=[{**HUB, "name": f"worker-{n}"} for n in range(40)])
-    page = gauges(*(Sample(n, 1.0, many) for n in range(2 * KEPT))).lines(width, height, note="日本" * 40)
+    samples = (Sample(n, 1.0, many) for n in range(2 * HISTORY_LENGTH))
+    page = history(*samples).lines(width, height, note="日本" * 40)
     assert len(page) == min(height, 49)
     assert all(wcswidth(line) <= width for line in page)
 
 
-def test_nothing_a_server_says_reaches_the_terminal_or_breaks_it() -> None:
-    said: list[Any] = [*TEXTS.values(), None, 5, [], {"now": "x"}]
-    for hostile in said:
+def test_hostile_stats_reach_no_terminal_and_break_nothing() -> None:
+    values: list[Any] = [*TEXTS.values(), None, 5, [], {"now": "x"}]
+    for hostile in values:
         keys = ("server", "version", "uptime", "connections", "messages", "box")
-        told = stats(**dict.fromkeys(keys, hostile), processes=[dict.fromkeys(HUB, hostile), hostile])
-        for line in gauges(Sample(0, 1.0, told), Sample(1, 1.0, told)).lines(200, 50):
+        sent = stats(**dict.fromkeys(keys, hostile), processes=[dict.fromkeys(HUB, hostile), hostile])
+        for line in history(Sample(0, 1.0, sent), Sample(1, 1.0, sent)).lines(200, 50):
             assert line == visible(line, newlines=False)
-    assert gauges(Sample(0, 1.0, {})).lines(80, 24)
+    assert history(Sample(0, 1.0, {})).lines(80, 24)
 
 
-def test_before_the_first_sample_there_is_only_the_note() -> None:
-    assert Gauges().lines(10, 5, note="not connected: x") == ["not connec"]
+def test_only_the_note_is_shown_before_the_first_sample() -> None:
+    assert StatsHistory().lines(10, 5, note="not connected: x") == ["not connec"]
 
 
 def test_fit_counts_columns() -> None:
