@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from chatd.errors import ChatdError
@@ -13,40 +12,16 @@ HOME_VARIABLE = "CHATD_HOME"
 SETTINGS_LOST = 'restore it, or write {"server": {"name": NAME}} with the name in the CA certificate'
 
 
-@dataclass(frozen=True, slots=True)
 class Home:
     """Paths in a home. Nothing here creates a file."""
 
-    path: Path
-
-    @property
-    def certs(self) -> Path:
-        return self.path / "certs"
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
-
-    @property
-    def data(self) -> Path:
-        return self.path / "data"
-
-    @property
-    def run(self) -> Path:
-        return self.path / "run"
-
-    @property
-    def settings_file(self) -> Path:
-        return self.config / "settings.json"
-
-    @property
-    def identities(self) -> Path:
-        """The folder of the identity files that `chatd user add` writes."""
-        return self.certs / "identities"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.certs = path / "certs"
+        self.identities = self.certs / "identities"  # where `chatd user add` writes identity files
+        self.config = path / "config"
+        self.settings_file = self.config / "settings.json"
+        self.logs, self.data, self.run = path / "logs", path / "data", path / "run"
 
     def require_initialised(self) -> None:
         """Raise E601 unless `chatd init` has run here, E606 if that cannot be determined."""

@@ -17,8 +17,9 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
+from chatd.config.sections import LoggingSection
 from chatd.errors import ChatdError
 from chatd.logs.logger import FILE_LINE, JsonLines, category_of, dropped_record
 
@@ -26,25 +27,6 @@ MODE: Final = 0o640
 RETRY_SECONDS: Final = 1.0
 """Pause after a failed write, so that a full disk does not cost a system call per record."""
 SEVERE: Final = frozenset(("error", "critical"))
-
-
-class LoggingSettings(Protocol):
-    """The settings of the log files, see `chatd.config.sections.LoggingSection`."""
-
-    @property
-    def directory(self) -> str: ...
-    @property
-    def file(self) -> str: ...
-    @property
-    def connections_file(self) -> str: ...
-    @property
-    def errors_file(self) -> str: ...
-    @property
-    def security_file(self) -> str: ...
-    @property
-    def max_bytes(self) -> int: ...
-    @property
-    def backups(self) -> int: ...
 
 
 class LogFile:
@@ -135,7 +117,7 @@ class LogFile:
 class LogFiles:
     """All log files of one daemon, for the supervisor's thread only."""
 
-    def __init__(self, home: Path, settings: LoggingSettings) -> None:
+    def __init__(self, home: Path, settings: LoggingSection) -> None:
         """Raises ChatdError E606 when the directory cannot be created."""
         self.format = JsonLines("supervisor", FILE_LINE).format
         self._home = home
@@ -143,7 +125,7 @@ class LogFiles:
         self._dropped_before = 0
         self.configure(settings)
 
-    def configure(self, settings: LoggingSettings) -> None:
+    def configure(self, settings: LoggingSection) -> None:
         """Apply new settings. Raises ChatdError E606 and keeps the old ones."""
         directory = self._home / settings.directory
         try:
@@ -185,7 +167,7 @@ class LogFiles:
         for file in self._files:
             file.close()
 
-    def _file(self, path: Path, settings: LoggingSettings) -> LogFile:
+    def _file(self, path: Path, settings: LoggingSection) -> LogFile:
         return LogFile(path, settings.max_bytes, settings.backups, self._drop_notice)
 
     def _drop_notice(self, count: int) -> bytes:

@@ -11,26 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from chatd.crypto import records
-from chatd.crypto.records import CLIENT_TO_SERVER as C2S
-from chatd.crypto.records import DATA, HEADER, REKEY, RecordOpener, RecordSealer
+from chatd.crypto.records import DATA, HEADER, REKEY
 from chatd.errors import ChatdError
-
-SECRET = b"s" * 32
-SESSION = b"i" * 16
-
-
-def sealer() -> RecordSealer:
-    return RecordSealer(SECRET, C2S, SESSION)
-
-
-def opener() -> RecordOpener:
-    return RecordOpener(SECRET, C2S, SESSION)
-
-
-def refused(side: RecordOpener, data: bytes) -> str:
-    with pytest.raises(ChatdError) as caught:
-        side.feed(data)
-    return caught.value.code
+from tests.unit.test_crypto_records import opener, refused, sealer
 
 
 def fields(record: bytes) -> tuple[int, int, int, int]:

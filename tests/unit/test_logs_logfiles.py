@@ -7,12 +7,12 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatd.config.sections import LoggingSection
 from chatd.errors import ChatdError
 from chatd.logs.capture import KEPT_LINES, ChildCapture
 from chatd.logs.line_buffer import LineBuffer
@@ -20,15 +20,8 @@ from chatd.logs.log_pipe import PipeHandler
 from chatd.logs.logfiles import LogFile, LogFiles
 
 
-@dataclass
-class Settings:
-    directory: str = "logs"
-    file: str = "server.log"
-    connections_file: str = "connections.log"
-    errors_file: str = "errors.log"
-    security_file: str = "security.log"
-    max_bytes: int = 10_000
-    backups: int = 2
+def settings(**names: Any) -> LoggingSection:
+    return LoggingSection(max_bytes=10_000, backups=2, **names)
 
 
 def notice(count: int) -> bytes:
@@ -50,16 +43,16 @@ def content(home: Path) -> dict[str, str]:
     ],
 )
 def test_routing(tmp_path: Path, level: str, category: str, names: set[str]) -> None:
-    files = LogFiles(tmp_path, Settings())
+    files = LogFiles(tmp_path, settings())
     files.write("line", level, category)
     files.close()
     assert content(tmp_path) == dict.fromkeys(names, "line\n")
 
 
 def test_two_names_for_one_file_get_a_record_once(tmp_path: Path) -> None:
-    files = LogFiles(tmp_path, Settings(errors_file="server.log"))
+    files = LogFiles(tmp_path, settings(errors_file="server.log"))
     files.write("line", "error", "server")
-    files.configure(Settings(file="other.log"))
+    files.configure(settings(file="other.log"))
     files.write("line", "info", "server")
     files.close()
     assert content(tmp_path) == {"server.log": "line\n", "other.log": "line\n"}
@@ -68,7 +61,7 @@ def test_two_names_for_one_file_get_a_record_once(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(ChatdError, match="E606"):
-        LogFiles(tmp_path, Settings())
+        LogFiles(tmp_path, settings())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +140,7 @@ def record(**changes: object) -> bytes:
 
 @pytest.fixture
 def captured(tmp_path: Path) -> tuple[ChildCapture, Path]:
-    return ChildCapture("worker-1", LogFiles(tmp_path, Settings())), tmp_path
+    return ChildCapture("worker-1", LogFiles(tmp_path, settings())), tmp_path
 
 
 def test_capture_of_records_that_arrive_in_pieces(captured: tuple[ChildCapture, Path]) -> None:
