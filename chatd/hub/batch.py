@@ -1,27 +1,33 @@
-"""The batches of group commit: the one that grows, and the one that is being committed."""
+"""Record events: put them in a batch, publish them, commit the batch, then release replies and events."""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Mapping
 
 from chatd.crashpoints import crash_point
-from chatd.hub.state.context import Principal
+from chatd.hub.fanout import Fanout
+from chatd.hub.links import Link
+from chatd.hub.reads import Reads
+from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import audience_of
+from chatd.hub.upkeep import Snapshots
+from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject, compact
-from chatd.store.entry import Entry
+from chatd.store.entry import AcceptedMessage, Entry
 from chatd.store.event_log import EventLog
+
+log_security = get_log("security")
+
+# Events that security.log keeps, without any message's body.
+_SECURITY_EVENTS = frozenset(
+    (
+        *("user_added", "device_added", "device_revoked", "role_set"),
+        *("banned", "unbanned", "kicked", "muted", "unmuted"),
+    )
+)
 
 # (device_id, msg_id) of a message.
 MessageKey = tuple[str, str]
-
-# A batch this large is committed on the thread; the change of threads and back costs about 0.1 ms.
-OVERLAP_EVENTS = 32
-# After this long the loop waits for the commit too, so that a hub that hangs misses its heartbeat.
-PATIENCE_SECONDS = 1.0
 
 
 def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> Entry:
@@ -100,56 +106,98 @@ class Batch:
         self._committing_messages.clear()
 
 
-class CommitThread:
-    """Waits for the disk while the loop decides the next batch. Runs one commit at a time.
+class Recorder:
+    """Records and commits the events of contexts. Owned by the hub's loop.
 
-    ``fileno`` becomes readable when the commit has run.
+    Replies, events and reads queued since the last commit are staged with the next one and released when
+    it is durable.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.busy = False
-        self._clock = clock
-        self._began = 0.0
-        self._commits: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._results: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
-        self._thread.start()
-
-    def fileno(self) -> int:
-        return self._wake
-
-    def begin(self, commit: Callable[[], None]) -> None:
-        """Run ``commit`` on the thread. Call `end` before the next one."""
-        self.busy = True
-        self._began = self._clock()
-        self._commits.put(commit)
+    def __init__(
+        self,
+        log: EventLog,
+        fanout: Fanout,
+        reads: Reads,
+        links: Mapping[int, Link],
+        snapshots: Snapshots,
+    ) -> None:
+        self._log = log
+        self._fanout = fanout
+        self._reads = reads
+        self._links = links
+        self._snapshots = snapshots
+        self._batch = Batch(log)
 
     @property
-    def overdue(self) -> bool:
-        """Whether the commit has been running for over `PATIENCE_SECONDS`."""
-        return self.busy and self._clock() - self._began > PATIENCE_SECONDS
+    def head(self) -> int:
+        """The last sequence number that was assigned."""
+        return self._batch.head
 
-    def end(self) -> None:
-        """Wait until the commit has run. Raises what the commit raised."""
-        os.eventfd_read(self._wake)
-        self.busy = False
-        error = self._results.get()
-        if error is not None:
-            raise error
+    @property
+    def uncommitted(self) -> int:
+        """Events in the growing batch."""
+        return len(self._batch)
 
-    def close(self) -> None:
-        """End the thread after its current commit."""
-        self._commits.put(None)
-        self._thread.join()
-        os.close(self._wake)
+    @property
+    def can_overlap(self) -> bool:
+        """Whether `begin_commit` may be used: neither a redaction nor a snapshot must follow the commit."""
+        return not self._batch.redacted and not self._snapshots.due
 
-    def _run(self) -> None:
-        while (commit := self._commits.get()) is not None:
-            error: BaseException | None = None
-            try:
-                commit()
-            except BaseException as raised:  # noqa: BLE001 - raised again by `end`, in the loop
-                error = raised
-            self._results.put(error)
-            os.eventfd_write(self._wake, 1)
+    def find(self, key: MessageKey) -> Entry | AcceptedMessage | None:
+        """Return the message under this key, durable or not."""
+        return self._batch.find(key) or self._log.find(key[0], bytes.fromhex(key[1]))
+
+    def record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
+        """Move a context's events into the batch and queue them for their readers.
+
+        ``key`` and ``digest`` belong to the message among them: see `Batch.add`, `Entry`.
+        """
+        for event in context.events:
+            entry = to_entry(event, context.who, digest)
+            self._batch.add(entry, key if event["type"] == "message" else None)
+            if event["type"] in _SECURITY_EVENTS:
+                log_security.info(
+                    event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")}
+                )
+            self._fanout.publish(event, entry.body)
+        context.events.clear()
+        if context.redacted:
+            self._batch.redacted |= context.redacted
+            self._fanout.redact(context.redacted)
+            self._reads.note_redaction()
+            context.redacted.clear()
+
+    def commit(self) -> None:
+        """Commit the batch and release its replies. After ChatdError E504 the hub must end."""
+        if self._batch:
+            redacted = self._batch.commit()
+            if redacted:
+                self._reads.redact(redacted)
+            if self._snapshots.due:
+                self._snapshots.write()
+        self._stage()
+        self._release()
+
+    def begin_commit(self) -> Callable[[], None]:
+        """Start a commit; run the result on any thread, then call `end_commit`.
+
+        Requests that arrive meanwhile are decided; their replies wait for the next commit.
+        """
+        commit = self._batch.begin()
+        self._stage()
+        return commit
+
+    def end_commit(self) -> None:
+        """Release held replies; the batch is durable."""
+        self._batch.end()
+        self._release()
+
+    def _stage(self) -> None:
+        self._reads.stage()
+        for link in self._links.values():
+            link.stage()
+
+    def _release(self) -> None:
+        self._reads.release()
+        for link in self._links.values():
+            link.release()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.hub.batch import Batch, MessageKey, to_entry
+from chatd.hub.batch import MessageKey, Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Asker, QueryThread, Reads
@@ -38,14 +38,8 @@ log_connections = get_log("connections")
 log_security = get_log("security")
 log_errors = get_log("errors")
 
-# Refusals and events that security.log keeps, without any message's body.
-_SECURITY = frozenset(
-    (
-        *("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"),
-        *("user_added", "device_added", "device_revoked", "role_set"),
-        *("banned", "unbanned", "kicked", "muted", "unmuted"),
-    )
-)
+# Refusals that security.log keeps.
+_SECURITY_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"))
 
 
 class HalfDoneError(Exception):
@@ -112,7 +106,7 @@ class Hub:
         self._reads = Reads(queries, self._fanout, self.sessions, self._refuse)
         self._retention = Retention(events)
         self._snapshots = Snapshots(events, state)
-        self._batch = Batch(events)
+        self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots)
         self._apply_settings()
 
     # --- links ---------------------------------------------------------------------------------
@@ -161,7 +155,7 @@ class Hub:
             return
         if self.writable:
             rooms.auto_join(context, user)
-            self.record(context)
+            self._record(context)
         if self.sessions.add(HubSession(link, sid, context.who, address)):
             self._fanout.presence(user, "online")
         greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
@@ -215,7 +209,7 @@ class Hub:
             self._refuse(asker, error)
         except Exception as error:
             log_errors.exception("request_failed", request=getattr(request, "type", "unreadable"))
-            if self.state.head != self._batch.head:
+            if self.state.head != self.recorder.head:
                 # The state holds an event that is in no batch. End; the next hub starts from the log.
                 raise HalfDoneError from error
             asker.reply(encode(error_frame(request_id, ChatdError("E500"))))
@@ -236,7 +230,7 @@ class Hub:
                 if request.spec.names_entry:
                     context.target = self.log.kind_and_room(cast(rq.Redact, request).seq)
                 result = authorize.decide(context, request)
-        self.record(context)
+        self._record(context)
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
             self._cut(cut)
@@ -245,7 +239,7 @@ class Hub:
         """Append a message once: a resent (device, msg_id) gets the same acknowledgement again."""
         authorize.permit(context, request)
         key = (context.who.device_id, request.msg_id)
-        known = self._batch.find(key) or self.log.find(key[0], bytes.fromhex(key[1]))
+        known = self.recorder.find(key)
         if known is not None:
             # A redacted message has no digest any more; its random id is proof enough of the sender.
             if known.digest not in (None, digest):
@@ -253,13 +247,13 @@ class Hub:
             return {"seq": known.seq, "at": known.at, "notes": []}
         result = authorize.perform(context, request)
         self.stats.counters["accepted"] += 1
-        self.record(context, key, digest)
+        self._record(context, key, digest)
         crash_point("hub.request.applied")
         return result
 
     def _refuse(self, asker: Asker, error: ChatdError) -> None:
         self.stats.counters["filtered" if error.code == "E400" else "refused"] += 1
-        if asker.session is not None and error.code in _SECURITY:
+        if asker.session is not None and error.code in _SECURITY_CODES:
             who = asker.session.who
             log_security.warning(
                 "refused", user=who.user, device=who.device, code=error.code, why=error.reason
@@ -272,88 +266,29 @@ class Hub:
         """Return a context for ``who`` at the present time."""
         return Context(self.state, self.rules, who, self._clock(), self.sessions, self.writable)
 
-    def record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
-        """Move a context's events into the batch and queue them for their readers."""
-        for event in context.events:
-            entry = to_entry(event, context.who, digest)
-            self._batch.add(entry, key if event["type"] == "message" else None)
-            if event["type"] in _SECURITY:
-                log_security.info(
-                    event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")}
-                )
-            self._fanout.publish(event, entry.body)
-            if event["type"] == "role_set":
-                self._send_terms(event["user"])
-        context.events.clear()
+    def _record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
+        """Record a context's events, and tell workers and rooms what has changed with them."""
+        new_roles = [event["user"] for event in context.events if event["type"] == "role_set"]
+        self.recorder.record(context, key, digest)
+        for user in new_roles:
+            self._send_terms(user)
         for user in context.presence_changed:
             self._fanout.presence(user, *self.sessions.state_of(user))
         context.presence_changed.clear()
-        if context.redacted:
-            self._batch.redacted |= context.redacted
-            self._fanout.redact(context.redacted)
-            self._reads.note_redaction()
-            context.redacted.clear()
-
-    # --- commits -------------------------------------------------------------------------------
-
-    @property
-    def uncommitted(self) -> int:
-        """Events in the growing batch."""
-        return len(self._batch)
-
-    @property
-    def can_overlap(self) -> bool:
-        """Whether `begin_commit` may be used: neither a redaction nor a snapshot must follow the commit."""
-        return not self._batch.redacted and not self._snapshots.due
 
     def before_commit(self) -> None:
-        """Add expired messages' redactions to the batch, or look for space on a full disk."""
+        """Redact expired messages in the batch, or look for space on a full disk."""
         if not self.writable:
             self._resume_writing()
             return
         context = self.context(OPERATOR)
         self._retention.redact_expired(context)
-        self.record(context)
-
-    def commit(self) -> None:
-        """Commit the batch and release its replies. After ChatdError E504 the hub must end."""
-        if self._batch:
-            redacted = self._batch.commit()
-            if redacted:
-                self._reads.redact(redacted)
-            if self._snapshots.due:
-                self.save_snapshot()
-        self._stage()
-        self._release()
-
-    def begin_commit(self) -> Callable[[], None]:
-        """Start a commit; run the result on any thread, then call `end_commit`.
-
-        Requests that arrive meanwhile are decided; their replies wait for the next commit.
-        """
-        commit = self._batch.begin()
-        self._stage()
-        return commit
-
-    def end_commit(self) -> None:
-        """Release held replies; the batch is durable."""
-        self._batch.end()
-        self._release()
+        self._record(context)
 
     def save_snapshot(self) -> None:
         """Write a snapshot of the state, if the disk has space."""
         if self.writable:
             self._snapshots.write()
-
-    def _stage(self) -> None:
-        self._reads.stage()
-        for link in self.links.values():
-            link.stage()
-
-    def _release(self) -> None:
-        self._reads.release()
-        for link in self.links.values():
-            link.release()
 
     # --- settings ------------------------------------------------------------------------------
 
@@ -379,7 +314,7 @@ class Hub:
         for session in self.sessions:
             context = self.context(session.who)
             rooms.auto_join(context, session.who.user)
-            self.record(context)
+            self._record(context)
 
     def _apply_settings(self) -> None:
         if not self.writable:
@@ -387,7 +322,7 @@ class Hub:
         context = self.context(OPERATOR)
         rooms.ensure_configured(context)
         rooms.put_out_unentitled(context, sorted(self.state.users))
-        self.record(context)
+        self._record(context)
 
     _OPERATIONS: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
         "hello": _hello,

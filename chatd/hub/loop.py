@@ -9,15 +9,18 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Iterable
+from typing import Protocol
 
 from chatd.child.supervised import Supervised
+from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
-from chatd.hub.batch import OVERLAP_EVENTS, CommitThread
-from chatd.hub.commit_policy import CommitPolicy
-from chatd.hub.hub import Hub
+from chatd.hub.batch import Recorder
+from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread
 from chatd.hub.links import Link
 from chatd.hub.reads import QueryThread
-from chatd.link.wire import LinkClosedError
+from chatd.hub.stats import HubStats
+from chatd.link.wire import Header, LinkClosedError
 from chatd.logs.logger import get_log
 
 log = get_log("server")
@@ -33,11 +36,34 @@ DECIDED_LIMIT = 256
 BACKLOG_HIGH = 1024 * 1024
 
 
-class HubLoop:
-    """Serves links until the supervisor says drain."""
+class LinkHandler(Protocol):
+    """The part of the hub that the loop calls."""
 
-    def __init__(self, hub: Hub, queries: QueryThread, listener: socket.socket, child: Supervised) -> None:
+    writable: bool
+    stats: HubStats
+
+    def take(self, link: Link, frames: Iterable[tuple[Header, bytes]]) -> None: ...
+    def link_lost(self, link: Link) -> None: ...
+    def before_commit(self) -> None: ...
+    def save_snapshot(self) -> None: ...
+    def reload(self, settings: Settings) -> None: ...
+
+
+class HubLoop:
+    """Serves ``links`` until the supervisor says drain."""
+
+    def __init__(
+        self,
+        hub: LinkHandler,
+        links: dict[int, Link],
+        recorder: Recorder,
+        queries: QueryThread,
+        listener: socket.socket,
+        child: Supervised,
+    ) -> None:
         self._hub = hub
+        self._links = links
+        self._recorder = recorder
         self._listener = listener
         self._child = child
         self._selector = selectors.DefaultSelector()
@@ -45,7 +71,7 @@ class HubLoop:
         self._reported_writable = True
         # Link -> selector events, where they differ from EVENT_READ.
         self._watched: dict[Link, int] = {}
-        self._policy = CommitPolicy(hub.rules.settings.workers.gather_ms / 1e3)
+        self._policy = CommitPolicy(child.settings.workers.gather_ms / 1e3)
         self._commits = CommitThread()
         self._committing_events = 0
         listener.setblocking(False)
@@ -57,7 +83,7 @@ class HubLoop:
     def run(self) -> None:
         """Return after a drain. Raises ChatdError E504 when the log cannot be written."""
         try:
-            self._hub.commit()
+            self._recorder.commit()
             crash_point("hub.open.before_ready")
             self._child.ready()
             self._report()
@@ -80,22 +106,22 @@ class HubLoop:
             self._end_commit()
 
     def _iterate(self, timeout: float) -> None:
-        if self._hub.uncommitted and not self._commits.busy:
+        if self._recorder.uncommitted and not self._commits.busy:
             # Do not sleep for 0 s: that is a system call in every iteration of a busy hub.
-            if pause := self._policy.sleep_seconds(self._hub.uncommitted):
+            if pause := self._policy.sleep_seconds(self._recorder.uncommitted):
                 time.sleep(pause)
-            timeout = min(timeout, self._policy.wait_seconds(self._hub.uncommitted))
+            timeout = min(timeout, self._policy.wait_seconds(self._recorder.uncommitted))
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):
                 if mask & selectors.EVENT_READ:
                     self._receive(key.data)
-                if mask & selectors.EVENT_WRITE and key.data.number in self._hub.links:
+                if mask & selectors.EVENT_WRITE and key.data.number in self._links:
                     self._write(key.data)
             else:
                 key.data()
-        if self._commits.busy and (self._hub.uncommitted >= DECIDED_LIMIT or self._commits.overdue):
+        if self._commits.busy and (self._recorder.uncommitted >= DECIDED_LIMIT or self._commits.overdue):
             self._end_commit()  # waits for the disk
-        if not self._commits.busy and not self._policy.wait_seconds(self._hub.uncommitted):
+        if not self._commits.busy and not self._policy.wait_seconds(self._recorder.uncommitted):
             self._commit()
         if self._hub.writable != self._reported_writable:
             self._report()
@@ -107,23 +133,23 @@ class HubLoop:
 
     def _commit(self) -> None:
         self._hub.before_commit()
-        events = self._hub.uncommitted
-        if events >= OVERLAP_EVENTS and self._hub.can_overlap:
+        events = self._recorder.uncommitted
+        if events >= OVERLAP_EVENTS and self._recorder.can_overlap:
             self._committing_events = events
-            self._commits.begin(self._hub.begin_commit())
+            self._commits.begin(self._recorder.begin_commit())
             return
-        self._hub.commit()
+        self._recorder.commit()
         self._send_released(events)
 
     def _end_commit(self) -> None:
         self._commits.end()
-        self._hub.end_commit()
+        self._recorder.end_commit()
         self._send_released(self._committing_events)
 
     def _send_released(self, events: int) -> None:
         """Write the released frames to every link after a commit of ``events``."""
         self._policy.committed(events)
-        for link in list(self._hub.links.values()):
+        for link in list(self._links.values()):
             self._write(link)
             crash_point("hub.flush.one_link")
         crash_point("hub.flush.all_links")
@@ -133,11 +159,11 @@ class HubLoop:
             sock, _ = self._listener.accept()
         except OSError:  # the peer has gone, or no descriptor is left: the next iteration tries again
             return
-        if len(self._hub.links) >= LINKS_LIMIT:
+        if len(self._links) >= LINKS_LIMIT:
             sock.close()
             return
         link = Link(sock)
-        self._hub.links[link.number] = link
+        self._links[link.number] = link
         self._selector.register(link, selectors.EVENT_READ, link)
 
     def _receive(self, link: Link) -> None:
@@ -164,7 +190,7 @@ class HubLoop:
             self._selector.modify(link, events, link)
 
     def _drop(self, link: Link) -> None:
-        if link.number in self._hub.links:
+        if link.number in self._links:
             if not link.operator:
                 log.info("link_lost", worker=link.name)
             self._selector.unregister(link)

@@ -55,7 +55,7 @@ def _serve(child: Supervised) -> None:
     hub = Hub(events, state, child.settings, queries, clock, partial(take_reserve, data))
     listener = socket.socket(fileno=child.fd("hub_listener"))
     try:
-        HubLoop(hub, queries, listener, child).run()
+        HubLoop(hub, hub.links, hub.recorder, queries, listener, child).run()
     finally:
         queries.close()
     events.close()

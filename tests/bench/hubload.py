@@ -29,7 +29,7 @@ class HubLoad:
         hub.take(link, [(["hello", "worker-1", LINK_VERSION], b"")])
         hub.take(link, [(["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")])
         hub.take(link, [(["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])])
-        hub.commit()
+        hub.recorder.commit()
 
     def batch(self, size: int) -> int:
         """Process ``size`` new messages; return ``size``."""
@@ -48,7 +48,7 @@ class HubLoad:
 
     def settle(self) -> None:
         """Commit, and write the replies and events to the worker."""
-        self._hub.commit()
+        self._hub.recorder.commit()
         while self._link.write():
             self._peer.recv(1 << 20)
         self._peer.recv(1 << 20)

@@ -56,7 +56,7 @@ class HubRun:
 
     def settle(self) -> None:
         self.hub.before_commit()
-        self.hub.commit()
+        self.hub.recorder.commit()
         self.worker.receive()
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> JsonObject:

@@ -95,13 +95,13 @@ def commit_alternating(hub: Hub, iteration: int, meanwhile: Callable[[], None] =
 
     ``meanwhile`` runs while an overlapping commit is under way.
     """
-    if iteration % 2 and hub.uncommitted and hub.can_overlap:
-        finish_commit = hub.begin_commit()
+    if iteration % 2 and hub.recorder.uncommitted and hub.recorder.can_overlap:
+        finish_commit = hub.recorder.begin_commit()
         meanwhile()
         finish_commit()
-        hub.end_commit()
+        hub.recorder.end_commit()
     else:
-        hub.commit()
+        hub.recorder.commit()
 
 
 class HubHarness:
@@ -115,7 +115,7 @@ class HubHarness:
         self.workers = [WorkerEnd(), WorkerEnd()]
         self.operator = WorkerEnd()
         self.operator.link.operator = True
-        self.hub.links = {worker.link.number: worker.link for worker in (*self.workers, self.operator)}
+        self.hub.links |= {worker.link.number: worker.link for worker in (*self.workers, self.operator)}
         self._iterations = 0
         self.run_iteration()
 

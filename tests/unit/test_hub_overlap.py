@@ -13,7 +13,7 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.batch import PATIENCE_SECONDS, CommitThread
+from chatd.hub.commit_policy import PATIENCE_SECONDS, CommitThread
 from chatd.proto.frames import JsonObject
 from tests.support.hub_harness import HubHarness, WorkerEnd
 
@@ -56,25 +56,25 @@ def talk(tmp_path: Path) -> Iterator[Talk]:
 def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> None:
     hub = talk.harness.hub
     first = talk.say(1)
-    wait = hub.begin_commit()
+    wait = hub.recorder.begin_commit()
     second, resent, reused = talk.say(2), talk.say(1), talk.say(1, "another")
     assert talk.told() == {}
     wait()
     assert talk.told() == {}
-    hub.end_commit()
+    hub.recorder.end_commit()
     replies = talk.told()
     assert list(replies) == [first]
     seq = replies[first]["result"]["seq"]
     assert talk.harness.log.head == seq
     # Sent again while the first was on its way to the disk: the same answer, once the disk has the rest.
-    hub.commit()
+    hub.recorder.commit()
     replies = talk.told()
     assert list(replies) == [second, resent, reused]
     assert replies[second]["result"]["seq"] == seq + 1
     assert replies[resent]["result"]["seq"] == seq
     assert replies[reused]["code"] == "E408"
     again = talk.say(2)
-    hub.commit()
+    hub.recorder.commit()
     assert talk.told()[again]["result"]["seq"] == seq + 1
     assert [e["seq"] for e in talk.harness.logged_events() if e["type"] == "message"] == [seq, seq + 1]
 
@@ -83,35 +83,35 @@ def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
     hub = talk.harness.hub
     labels = [talk.say(n) for n in range(3)]
     for start in (3, 6):
-        wait = hub.begin_commit()
+        wait = hub.recorder.begin_commit()
         labels += [talk.say(start + n) for n in range(3)]
         wait()
-        hub.end_commit()
-    assert hub.can_overlap
-    hub.commit()
+        hub.recorder.end_commit()
+    assert hub.recorder.can_overlap
+    hub.recorder.commit()
     assert list(talk.told()) == labels
     request = b'{"type":"redact","id":9,"room":"#lobby","seq":%d}' % talk.harness.log.head
     hub.take(talk.harness.operator.link, [(["request", 0], request)])
     # What is erased must leave the disk at once: the loop commits this batch and does nothing else meanwhile.
     for can in (False, True):
-        assert hub.can_overlap == can
-        hub.commit()
+        assert hub.recorder.can_overlap == can
+        hub.recorder.commit()
 
 
 def test_a_read_asked_meanwhile_waits_for_the_commit_of_what_it_may_see(talk: Talk) -> None:
     hub = talk.harness.hub
     talk.say(1)
-    wait = hub.begin_commit()
+    wait = hub.recorder.begin_commit()
     talk.say(2)
     history = talk.ask("history", room="#lobby", limit=5)
     wait()
-    hub.end_commit()
+    hub.recorder.end_commit()
     assert history not in talk.told()
-    hub.commit()
+    hub.recorder.commit()
     replies: dict[int, JsonObject] = {}
     while history not in replies:
         talk.harness.deliver_read()
-        hub.commit()
+        hub.recorder.commit()
         replies = talk.told()
     bodies = [e.get("msg_id") for e in replies[history]["result"]["events"] if e["type"] == "message"]
     assert bodies == [f"{n:032x}" for n in (1, 2)]
