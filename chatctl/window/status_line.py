@@ -86,4 +86,4 @@ def _warning(model: ChatModel, expiry: datetime) -> str:
     days = max((expiry - datetime.now(UTC)).days, 0)
     if days >= EXPIRY_WARNING_DAYS:
         return ""
-    return f"your certificate expires in {days} days; ask an admin for a new identity"
+    return f"your certificate expires in {days} days; ask an admin for a new identity file"

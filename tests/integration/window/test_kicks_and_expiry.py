@@ -24,6 +24,8 @@ from tests.support.xvfb import Display, missing, open_window
 if TYPE_CHECKING:
     from chatctl.window.window import Window
 
+    Opener = Callable[[Callable[[], Client]], Window]
+
 tk = pytest.importorskip("tkinter")
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
@@ -55,8 +57,8 @@ def test_other_members_see_a_kick_and_a_ban(screen: Display, daemon: Daemon, bob
 
 
 @pytest.fixture
-def make(screen: Display, tmp_path: Path) -> Iterator[Callable[[Callable[[], Client]], Window]]:
-    """Makes windows in this process: lists cannot be read from another process."""
+def open_window_here(screen: Display, tmp_path: Path) -> Iterator[Opener]:
+    """Opens windows in this process, for what cannot be read from outside, such as lists."""
     from chatctl.window.drafts import Drafts
     from chatctl.window.theme import Theme
     from chatctl.window.window import Window
@@ -99,82 +101,71 @@ def iterate(window: Window) -> bool:
 
 
 def test_redacted_messages_disappear_from_the_search_panel(
-    daemon: Daemon, bob: Client, make: Callable[[Callable[[], Client]], Window]
+    daemon: Daemon, bob: Client, open_window_here: Opener
 ) -> None:
     from chatctl.window.search_panel import SearchPanel
 
-    here = make(lambda: Client(read_identity(daemon.identity("carol"))))
-    wait_until(lambda: iterate(here) and "bob" in here.model.here.members, what="the members of the room")
+    window = open_window_here(lambda: Client(read_identity(daemon.identity("carol"))))
+    wait_until(lambda: iterate(window) and "bob" in window.model.here.members, what="the members of the room")
 
-    def until(found: list[str]) -> bool:
-        iterate(here)
-        assert isinstance(here.dialogs.panel, SearchPanel)
-        items = here.dialogs.panel.list.get_children()
-        return [here.dialogs.panel.list.item(item, "text").strip() for item in items] == found
+    def shows(results: list[str]) -> bool:
+        iterate(window)
+        assert isinstance(window.dialogs.panel, SearchPanel)
+        items = window.dialogs.panel.list.get_children()
+        return [window.dialogs.panel.list.item(item, "text").strip() for item in items] == results
 
     seqs = [bob.send("#lobby", f"thimble {number}").wait(WAIT).seq for number in range(3)]
-    here.search("thimble")
-    wait_until(lambda: until([f"bob: thimble {number}" for number in (2, 1, 0)]), what="the results")
-    panel = here.dialogs.panel
+    window.search("thimble")
+    wait_until(lambda: shows([f"bob: thimble {number}" for number in (2, 1, 0)]), what="the results")
+    panel = window.dialogs.panel
     assert isinstance(panel, SearchPanel)
     panel.list.focus_set()
     panel.list.focus(str(seqs[1]))
     panel.list.selection_set(str(seqs[1]))
     daemon.chatctl("redact", "lobby", str(seqs[1]), "--yes")
-    wait_until(lambda: until(["bob: thimble 2", "bob: thimble 0"]), what="one result less")
+    wait_until(lambda: shows(["bob: thimble 2", "bob: thimble 0"]), what="one result less")
     # The next result is selected, so that the arrow keys keep working.
     assert (panel.list.focus(), panel.list.selection()) == (str(seqs[0]), (str(seqs[0]),))
     for seq in (seqs[0], seqs[2]):
         daemon.chatctl("redact", "lobby", str(seq), "--yes")
-    wait_until(lambda: until([]), what="an empty list")
+    wait_until(lambda: shows([]), what="an empty list")
     panel.run()
     bob.send("#lobby", "thimble 3").wait(WAIT)
     panel.run()
-    wait_until(lambda: until(["bob: thimble 3"]), what="the new result")
+    wait_until(lambda: shows(["bob: thimble 3"]), what="the new result")
 
 
-def test_members_are_grey_while_there_is_no_connection(
-    daemon: Daemon, make: Callable[[Callable[[], Client]], Window]
-) -> None:
-    here = make(lambda: Client(read_identity(daemon.identity("carol"))))
-    tree = here.layout.members.tree
+def test_members_are_grey_while_there_is_no_connection(daemon: Daemon, open_window_here: Opener) -> None:
+    window = open_window_here(lambda: Client(read_identity(daemon.identity("carol"))))
+    tree = window.layout.members.tree
 
-    def style_and_heading() -> tuple[str, str]:
-        """Return the style of carol's item, and the heading of the list."""
-        iterate(here)
-        tags = tree.item("carol", "tags") if tree.exists("carol") else ("none",)
-        return "".join(tags), str(here.layout.members.heading.cget("text"))
+    def shows(style: str, heading: str) -> bool:
+        """Return whether carol's item has this style, and the list a heading with this text."""
+        iterate(window)
+        found = str(window.layout.members.heading.cget("text"))
+        return tree.exists("carol") and "".join(tree.item("carol", "tags")) == style and heading in found
 
-    wait_until(
-        lambda: style_and_heading()[0] == "" and "Members: " in style_and_heading()[1],
-        what="carol in the list",
-    )
+    wait_until(lambda: shows("", "Members: "), what="carol in the list")
     daemon.chatd("stop")
-    wait_until(
-        lambda: style_and_heading()[0] == "quiet" and "Members as of " in style_and_heading()[1],
-        what="a grey list",
-    )
+    wait_until(lambda: shows("quiet", "Members as of "), what="a grey list")
     daemon.start()
-    wait_until(
-        lambda: style_and_heading()[0] == "" and "Members: " in style_and_heading()[1],
-        what="the current list",
-    )
+    wait_until(lambda: shows("", "Members: "), what="the current list")
 
 
 def test_an_expired_certificate_is_explained(
-    daemon: Daemon, tmp_path: Path, make: Callable[[Callable[[], Client]], Window]
+    daemon: Daemon, tmp_path: Path, open_window_here: Opener
 ) -> None:
     files = [expired(tmp_path / "expired.pem", daemon), daemon.identity("carol")]
-    here = make(lambda: Client(read_identity(files.pop(0))))
+    window = open_window_here(lambda: Client(read_identity(files.pop(0))))
     # The server refuses it after the client has finished its handshake.
-    wait_until(lambda: iterate(here) and here.model.connection == "ended", what="the connection to end")
-    iterate(here)
-    shown = here.messages.text.get("1.0", "end")
+    wait_until(lambda: iterate(window) and window.model.connection == "ended", what="the connection to end")
+    iterate(window)
+    shown = window.messages.text.get("1.0", "end")
     assert "the connection ended: your certificate expired on " in shown
     assert "; ask an admin for a new identity file\n" in shown
     # The next read of the file finds a valid identity.
-    here.connect_again()
-    wait_until(lambda: iterate(here) and here.model.connection == "connected", what="a connection")
+    window.connect_again()
+    wait_until(lambda: iterate(window) and window.model.connection == "connected", what="a connection")
 
 
 def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon, tmp_path: Path) -> None:
