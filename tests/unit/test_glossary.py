@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -68,3 +69,14 @@ def test_no_file_name_occurs_twice() -> None:
         path.name for folder in ("chatd", "chatctl", "tests") for path in (ROOT / folder).rglob("*.py")
     )
     assert not [name for name, count in names.items() if count > 1 and name not in ENTRY_POINTS]
+
+
+def test_no_class_name_occurs_twice() -> None:
+    names = Counter(
+        node.name
+        for path in files("code")
+        if path.suffix == ".py"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert not [name for name, count in names.items() if count > 1]
