@@ -48,8 +48,9 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
         window.wait_for_room("#made")
         window.say("/part")
         window.wait_for_room("#lobby")
-        screen.keys("F1")
-        screen.keys("Escape")
+        screen.keys("F1", "Escape", "F1", "Return")
+        window.say("both panels are closed")
+        wait_for_message(bob, "both panels are closed")
         assert window.quit() == ""
 
 
