@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatctl.model import answers
 from chatctl.model.grammar import CommandCall
-from chatctl.model.render import name, snippet
+from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
 from chatd.console.format import duration
 from chatd.errors import ChatdError
@@ -101,8 +101,8 @@ async def away(surface: Surface, call: CommandCall) -> None:
 
 async def kick(surface: Surface, call: CommandCall) -> None:
     result = await surface.ask("kick", user=call["name"], room=call["room"], reason=call["reason"])
-    where = f" of {call['room']}" if call["room"] else ""
-    surface.note(answers.sanction(result, f"was put out{where}", lasting=False))
+    where = f" from {call['room']}" if call["room"] else ""
+    surface.note(answers.sanction(result, f"was removed{where}", lasting=False))
 
 
 async def ban(surface: Surface, call: CommandCall) -> None:
@@ -161,7 +161,7 @@ async def leave(surface: Surface, call: CommandCall) -> None:
 
 
 def focus_note(rooms: frozenset[str]) -> str:
-    besides = "".join(f", {name(room)}" for room in sorted(rooms))
+    besides = "".join(f", {safe(room)}" for room in sorted(rooms))
     return f"only the current room{besides} and announcements are shown; /focus off ends it"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chatctl.model.render import Line, marked, name, one_line
+from chatctl.model.render import Line, marked, safe
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
 
@@ -14,7 +14,7 @@ _STATES = {"online": 0, "away": 1}
 
 def note(text: str) -> Line:
     """A line of the client's own."""
-    return [("class:quiet", f"-- {name(text)} --")]
+    return [("class:quiet", f"-- {safe(text)} --")]
 
 
 def who(room: str, members: Entries) -> list[Line]:
@@ -36,8 +36,8 @@ def rooms(entries: Entries) -> list[Line]:
         words = [_count(_number(room, "members"), "member")]
         words += ["you are in it"] if room.get("joined") is True else []
         words += [] if room.get("guests") is True else ["no guests"]
-        topic = one_line(_text(room, "topic"))
-        lines.append(row(name(_text(room, "room")), ", ".join(words) + (f" - {topic}" if topic else "")))
+        topic = _text(room, "topic")
+        lines.append(row(_text(room, "room"), ", ".join(words) + (f" - {topic}" if topic else "")))
     return lines
 
 
@@ -45,7 +45,7 @@ def whois(user: JsonObject) -> list[Line]:
     """One user: role, presence, devices and rooms."""
     text = _text(user, "text")
     facts = [
-        f"role {_text(user, 'role')}" + (" (fixed in the settings)" if user.get("pinned") is True else ""),
+        f"role {_text(user, 'role')}{_pinned(user)}",
         _text(user, "state") + (f": {text}" if text else ""),
         *(["banned"] if user.get("banned") is True else []),
     ]
@@ -53,8 +53,8 @@ def whois(user: JsonObject) -> list[Line]:
     shared = ", ".join(str(room) for room in user.get("rooms") or ())
     return [
         note(f"{_text(user, 'user')}: {', '.join(facts)}"),
-        row("devices", name(devices or "none")),
-        row("rooms", name(shared or "none")),
+        row("devices", devices or "none"),
+        row("rooms", shared or "none"),
     ]
 
 
@@ -64,18 +64,17 @@ def bans(entries: Entries) -> list[Line]:
     for ban in entries:
         reason = _text(ban, "reason")
         words = f"{_until(ban)}, by {_text(ban, 'by')}" + (f": {reason}" if reason else "")
-        lines.append(row(name(_text(ban, "user")), name(words)))
+        lines.append(row(_text(ban, "user"), words))
     return lines
 
 
 def roles(result: JsonObject) -> list[Line]:
     """All roles with their permissions, or one user's role."""
     if "user" in result:
-        fixed = " (fixed in the settings)" if result.get("pinned") is True else ""
-        return [note(f"{_text(result, 'user')} has the role {_text(result, 'role')}{fixed}")]
+        return [note(f"{_text(result, 'user')} has the role {_text(result, 'role')}{_pinned(result)}")]
     table = result.get("roles")
     rows = table.items() if isinstance(table, dict) else ()
-    lines = [row(name(role), name(", ".join(map(str, may)))) for role, may in rows]
+    lines = [row(role, ", ".join(map(str, may))) for role, may in rows]
     return [note(f"new users have the role {_text(result, 'default')}"), *lines]
 
 
@@ -96,7 +95,11 @@ def room_head(result: JsonObject, title: str, unread: int) -> str:
 
 def row(head: str, text: str) -> Line:
     """A line of a listing."""
-    return [("class:command", f"  {head.ljust(12)}  "), ("", name(text))]
+    return [("class:command", f"  {safe(head).ljust(12)}  "), ("", safe(text))]
+
+
+def _pinned(user: JsonObject) -> str:
+    return " (fixed in the settings)" if user.get("pinned") is True else ""
 
 
 def _device(device: JsonObject) -> str:

@@ -95,7 +95,7 @@ class ChatModel(Conversations):
                 continue
             where = self.conversation(name)
             if where.topic_at <= since:
-                where.topic = render.one_line(str(entry.get("topic", "")))
+                where.topic = render.safe(str(entry.get("topic", "")))
             if entry.get("joined") is False and where.joined_at <= since:
                 # Removed while the hub was replaced: neither an event nor a welcome says so.
                 self._left(where)
@@ -175,7 +175,7 @@ class ChatModel(Conversations):
             case ev.Announcement():
                 self._announced(event)
             case ev.Slowed():
-                self.note(render.happening(event) or "")
+                self.note(render.describe(event) or "")
             case ev.Redacted():
                 self._redacted(event, event.target, event.target)
             case ev.Expired():
@@ -212,7 +212,7 @@ class ChatModel(Conversations):
         if isinstance(event, ev.Joined | ev.Parted):
             self._membership(event, where)
         elif isinstance(event, ev.TopicSet | ev.RoomCreated):
-            where.topic, where.topic_at = render.one_line(event.topic), event.seq
+            where.topic, where.topic_at = render.safe(event.topic), event.seq
             self.changed.add("state")
         elif isinstance(event, ev.Message):
             # Counted even when a page of history brought it first.
@@ -233,11 +233,11 @@ class ChatModel(Conversations):
         self.changed |= {"rooms", "state"}
         if self.addresses_me(event):
             where.mentions += 1
-            who = f"{render.name(event.user)} in {self.title(event.room)}"
+            who = f"{render.safe(event.user)} in {self.title(event.room)}"
             self.alerts.append(Alert(who, render.snippet(event.body, ALERT_CHARS)))
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
-        user = render.name(event.user)
+        user = render.safe(event.user)
         live = (one.members.get(user) for one in self.conversations.values() if not one.members_as_of)
         members.apply_event(where, event, next(filter(None, live), None))
         if event.user == self.me:
@@ -260,10 +260,10 @@ class ChatModel(Conversations):
         self.changed.add("members")
         # Without rows the note would stand above all history fetched later.
         if event.cause and where.newest:
-            self.note(render.presence(event), where=event.room)
+            self.note(render.describe_presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
-        by = render.name(event.by)
+        by = render.safe(event.by)
         if self.here.add(TimelineRow((event.seq, 0), "announcement", visible(event.body), event.at, by)):
             self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
@@ -298,7 +298,7 @@ class ChatModel(Conversations):
 
     def _add(self, where: Conversation, event: ev.Logged) -> bool:
         if not isinstance(event, ev.Message):
-            words = render.happening(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+            words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)
         quoted = where.message(event.reply_to)
@@ -309,8 +309,8 @@ class ChatModel(Conversations):
                 "action" if event.kind == "action" else "message",
                 visible(event.body),
                 event.at,
-                render.name(event.user),
-                render.name(event.role),
+                render.safe(event.user),
+                render.safe(event.role),
                 f"{quoted.user}: {render.snippet(quoted.body)}" if quoted else quote,
                 event.reply_to,
                 event.user != self.me and render.mentions(event.body, self.me),

@@ -40,21 +40,21 @@ def apply_reply(where: Conversation, entries: Iterable[JsonObject], since: deque
 
 def apply_event(where: Conversation, event: MemberEvent, elsewhere: RoomMember | None = None) -> None:
     """Update one member. ``elsewhere``: what another room knows of the user."""
-    members, user = where.members, render.name(event.user)
+    members, user = where.members, render.safe(event.user)
     if where.member_events is not None:
         where.member_events.append(event)
     if isinstance(event, ev.Parted):
         members.pop(user, None)
     elif isinstance(event, ev.Presence):
         if user in members:
-            members[user] = RoomMember(user, members[user].role, event.state, render.one_line(event.text))
+            members[user] = RoomMember(user, members[user].role, event.state, render.safe(event.text))
     elif user and (user in members or len(members) < MEMBERS_LIMIT):
         # A join does not say whether the user is online or away.
         known = members.get(user) or elsewhere
         state = ("away", known.text) if known is not None and known.state == "away" else ("online", "")
-        members[user] = RoomMember(user, render.name(event.role), *state)
+        members[user] = RoomMember(user, render.safe(event.role), *state)
 
 
 def _text(entry: JsonObject, key: str) -> str:
     value: Any = entry.get(key)
-    return render.one_line(value) if isinstance(value, str) else ""
+    return render.safe(value) if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
-"""How events look: pure functions from an event to styled lines, safe for any terminal.
+"""How events are shown: pure functions from an event to styled lines, safe for any terminal.
 
-Everything that came over the network goes through `visible` here, whatever the server did: this is
-the last place before the screen. A line is a list of (style class, text) and has no line break.
+All text from the network passes `visible` here, the last place before the screen. A line is a list of
+(style class, text) without line breaks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ QUOTE_CHARS = 32
 
 
 class Viewer(NamedTuple):
-    """Who looks, and at what. ``room``: the one that needs no label. ``dated``: times with their day."""
+    """Who looks at events. ``room``: its events get no label. ``dated``: times are shown with their day."""
 
     me: str = ""
     room: str | None = None
@@ -36,7 +36,7 @@ class Viewer(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """The message that another one answers."""
+    """The message that another one replies to."""
 
     user: str
     body: str
@@ -47,12 +47,12 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
     if isinstance(event, ev.Message):
         return _message(event, viewer, quote)
     if isinstance(event, ev.Announcement):
-        head: Line = [*_clock(event.at, viewer), ("class:announcement", f"*** {name(event.by)} announces: ")]
+        head: Line = [*_clock(event.at, viewer), ("class:announcement", f"*** {safe(event.by)} announces: ")]
         return _hanging(head, event.body, "class:announcement")
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
-        return [[(style, f"* {presence(event)}")]]
-    words = happening(event)
+        return [[(style, f"* {describe_presence(event)}")]]
+    words = describe(event)
     if words is None:
         return []
     stamp = _clock(event.at, viewer) if isinstance(event, ev.Logged) else []
@@ -60,7 +60,7 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
 
 
 def render_plain(event: AnyEvent, *, room: str | None = None) -> str:
-    """The same as text without colours, for pipes; "" when not shown. ``room``: needs no label."""
+    """An event as plain text; "" if it is not shown. Events of ``room`` get no label."""
     return plain(render(event, Viewer(room=room)))
 
 
@@ -69,97 +69,92 @@ def plain(lines: Iterable[Line]) -> str:
     return "\n".join("".join(text for _, text in line) for line in lines)
 
 
-def happening(event: AnyEvent) -> str | None:
-    """What happened in a room, in words; None for events that are said differently or not at all."""
+def describe(event: AnyEvent) -> str | None:
+    """A sentence about an event; None for messages, presence and events that are not shown."""
     match event:
         case ev.Joined():
-            known = [*([name(event.role)] if event.role != "user" else []), *_via(event.by, event.user)]
+            known = [*([safe(event.role)] if event.role != "user" else []), *_via(event.by, event.user)]
             about = f" ({', '.join(known)})" if known else ""
-            return f"{name(event.user)}{about} joined {name(event.room)}"
+            return f"{safe(event.user)}{about} joined {safe(event.room)}"
         case ev.Parted():
             return _parted(event)
         case ev.RoomCreated():
             closed = "" if event.guests else ", closed to guests"
-            topic = f": {one_line(event.topic)}" if event.topic else ""
-            return f"{name(event.by)} created {name(event.room)}{closed}{topic}"
+            topic = f": {safe(event.topic)}" if event.topic else ""
+            return f"{safe(event.by)} created {safe(event.room)}{closed}{topic}"
         case ev.TopicSet():
             if not event.topic:
-                return f"{name(event.by)} removed the topic of {name(event.room)}"
-            return f"{name(event.by)} set the topic of {name(event.room)}: {one_line(event.topic)}"
+                return f"{safe(event.by)} removed the topic of {safe(event.room)}"
+            return f"{safe(event.by)} set the topic of {safe(event.room)}: {safe(event.topic)}"
         case ev.Redacted():
-            return f"{name(event.by)} deleted message {event.target}{_because(event.reason)}"
+            return f"{safe(event.by)} deleted message {event.target}{_because(event.reason)}"
         case ev.Expired():
-            return f"{event.count} messages of {name(event.room)} reached their age limit and were deleted"
+            return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
         case ev.Held():
             held = "are held" if event.on else "are no longer held"
-            return f"the messages of {name(event.room)} {held}, says {name(event.by)}{_because(event.reason)}"
+            return f"the messages of {safe(event.room)} {held}, says {safe(event.by)}{_because(event.reason)}"
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return None
 
 
-def presence(event: ev.Presence) -> str:
-    """Who came, left, is away or was made to leave, in words."""
-    who = name(event.user)
+def describe_presence(event: ev.Presence) -> str:
+    """A sentence about a change of presence."""
+    who = safe(event.user)
     if event.cause:
-        return (
-            f"{who} was {one_line(event.cause)} by {name(event.by or SERVER)}{_because(event.reason or '')}"
-        )
+        return f"{who} was {safe(event.cause)} by {safe(event.by or SERVER)}{_because(event.reason or '')}"
     if event.state == "away":
         return f"{who} is away{_because(event.text)}"
     return f"{who} is here" if event.state == "online" else f"{who} is offline"
 
 
 def _because(reason: str) -> str:
-    return f": {one_line(reason)}" if reason else ""
+    return f": {safe(reason)}" if reason else ""
 
 
 def title(room: str, me: str = "") -> str:
-    """How a conversation is called: "#war", and "@bob" for the direct one with bob."""
+    """How a conversation is shown: "#war", and "@bob" for the direct one with bob."""
     members = dm_members(room)
     if members is None or me not in members:
-        return name(room)
+        return safe(room)
     other = members[1] if members[0] == me else members[0]
-    return f"@{name(other)}"
+    return f"@{safe(other)}"
 
 
 def mentions(body: str, user: str) -> bool:
-    """Whether a message names somebody as a whole word."""
+    """Whether a text contains a user's name as a whole word."""
     if not user:
         return False
     return re.search(rf"(?<![\w.-]){re.escape(user)}(?![\w-])", body, re.IGNORECASE) is not None
 
 
 def day_of(at: int) -> str:
-    """The UTC day of a time in ms since 1970, as 2026-11-23."""
+    """The UTC day of a time in ms since 1970: "2026-11-23"."""
     return _moment(at).strftime("%Y-%m-%d")
 
 
 def clock_of(at: int) -> str:
-    """The UTC time of day, as 14:02:11."""
+    """The UTC time of day of a time in ms since 1970: "14:02:11"."""
     return _moment(at).strftime("%H:%M:%S")
 
 
-def name(text: str) -> str:
-    """A name from the network, safe to show within a line."""
+def safe(text: str) -> str:
+    """Text from the network, on one line and safe to show."""
     return visible(text, newlines=False)
 
 
-one_line = name
-
-
 def name_style(user: str, me: str) -> str:
-    """The style of a user's name: "me", or one of "name0" to "name5" that is the same in every client."""
+    """The style of a user's name: "me", or "name0" to "name5", the same in every client."""
     return "me" if user == me else f"name{crc32(user.encode('utf-8', 'replace')) % NAME_STYLES}"
 
 
 def marked(user: str, role: str) -> str:
-    """A name with the mark of its role: "bob*" for an admin."""
-    return name(user) + ROLE_MARKS.get(role, OTHER_ROLE_MARK)
+    """A user name with the mark of the role: "bob*" for an admin."""
+    return safe(user) + ROLE_MARKS.get(role, OTHER_ROLE_MARK)
 
 
 def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
-    """The beginning of a body on one line."""
+    """The beginning of a body, on one line and safe to show."""
     text = " ".join(visible(body[: 4 * limit]).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -173,29 +168,29 @@ def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Lin
         head += [("class:quiet", "<"), who, ("class:quiet", "> ")]
     if event.reply_to is not None:
         head.append(("class:quote", _reply_mark(quote)))
-    called = event.user != viewer.me and mentions(event.body, viewer.me)
-    return _hanging(head, event.body, "class:mention" if called else "")
+    mentioned = event.user != viewer.me and mentions(event.body, viewer.me)
+    return _hanging(head, event.body, "class:mention" if mentioned else "")
 
 
 def _reply_mark(quote: Quote | None) -> str:
     if quote is None:
         return "(re an earlier message) "
-    return f'(re {name(quote.user)}: "{snippet(quote.body)}") '
+    return f'(re {safe(quote.user)}: "{snippet(quote.body)}") '
 
 
 def _parted(event: ev.Parted) -> str:
-    why = f": {one_line(event.reason)}" if event.reason else ""
     if event.by == event.user:
-        return f"{name(event.user)} left {name(event.room)}{why}"
-    return f"{name(event.user)} was put out of {name(event.room)} by {name(event.by)}{why}"
+        return f"{safe(event.user)} left {safe(event.room)}{_because(event.reason)}"
+    by = safe(event.by)
+    return f"{safe(event.user)} was removed from {safe(event.room)} by {by}{_because(event.reason)}"
 
 
 def _via(by: str, user: str) -> list[str]:
-    return [] if by in (user, SERVER) else [f"via {name(by)}"]
+    return [] if by in (user, SERVER) else [f"via {safe(by)}"]
 
 
 def _hanging(head: Line, body: str, style: str) -> list[Line]:
-    """The body after the head; its further lines are indented so that none looks like another's line."""
+    """The body after the head. Further lines are indented, so that none looks like another message."""
     first, *others = visible(body).split("\n")
     return [[*head, (style, first)], *([("", "    "), (style, text)] for text in others)]
 
@@ -215,5 +210,5 @@ def _moment(at: int) -> datetime:
     try:
         return datetime.fromtimestamp(at / 1000, UTC)
     except (ValueError, OverflowError, OSError):
-        # A server can send any integer; the line is shown all the same.
+        # A server can send any integer.
         return datetime.fromtimestamp(0, UTC)

@@ -9,7 +9,7 @@ import click
 from chatctl.client import CaughtUp, Client, Disconnected, Restored
 from chatctl.connecting import App, connecting, room_name
 from chatctl.model import paging
-from chatctl.model.render import happening
+from chatctl.model.render import describe
 from chatctl.scripts.one_shot import enter, show_event
 from chatd.console import output
 from chatd.errors import ChatdError
@@ -57,7 +57,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
                 follower.show(item)
                 if isinstance(item, ev.Parted) and (item.user, item.room) == (client.identity.user, name):
                     # No more events will come; going on would look like a quiet room.
-                    raise ChatdError("E301", happening(item) or "")
+                    raise ChatdError("E301", describe(item) or "")
             elif isinstance(item, ev.Presence):
                 follower.show_removal(item)
             elif isinstance(item, CaughtUp):

@@ -12,7 +12,7 @@ from chatctl.client import AnyEvent, Client, state_folder
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.grammar import CommandCall, Mistake, Say
-from chatctl.model.render import Line, name, snippet
+from chatctl.model.render import Line, safe, snippet
 from chatctl.terminal.cell_text import separate
 from chatctl.terminal.line_surface import LineSurface
 from chatctl.terminal.screen import Screen
@@ -140,7 +140,7 @@ class LineClient:
         model, welcome = self._model, self._client.welcome
         where = ("class:status", f" {model.title(model.current) or 'no room'} ")
         connection = ("class:status" if self._client.connected else "class:alert", self._connection())
-        who = ("class:status", f"· {model.me} ({name(welcome.role)}) " if welcome else f"· {model.me} ")
+        who = ("class:status", f"· {model.me} ({safe(welcome.role)}) " if welcome else f"· {model.me} ")
         parts: Line = [where, connection, who]
         if welcome is not None and not welcome.envelope:
             parts.append(("class:alert", " NO ENVELOPE "))

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from chatctl.client import AnyEvent
 from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
-from chatctl.model.render import Line, Viewer, day_of, name, render
+from chatctl.model.render import Line, Viewer, day_of, render, safe
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -49,11 +49,11 @@ class Transcript:
 
     def mistake(self, sentence: str) -> None:
         """Print why a line is not a command; Up brings the line back."""
-        self.show([[("class:error", f"-- {name(sentence)} --")]])
+        self.show([[("class:error", f"-- {safe(sentence)} --")]])
 
     def error(self, error: ChatdError, what: str = "error") -> None:
         """Print why something failed, and what to do."""
-        self.show([[("class:error", f"{what}: {name(str(error))}")]])
+        self.show([[("class:error", f"{what}: {safe(str(error))}")]])
 
     def event(self, event: AnyEvent, *, dated: bool = False, labelled: bool = False) -> None:
         """Print an event; ``dated`` with its day, ``labelled`` with its room even if that is current."""

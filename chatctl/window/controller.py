@@ -320,5 +320,5 @@ def _why_removed(event: ev.Parted) -> str:
     """Who removed this user from a room, and why; "" for one who left."""
     if event.by == event.user:
         return ""
-    why = f": {render.one_line(event.reason)}" if event.reason else ""
-    return f"you were put out of {event.room} by {event.by}{why}"
+    why = f": {render.safe(event.reason)}" if event.reason else ""
+    return f"you were removed from {event.room} by {event.by}{why}"

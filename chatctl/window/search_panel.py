@@ -83,7 +83,7 @@ class SearchPanel(Panel):
             room = self._title_of(event.room)
             time = f"{render.day_of(event.at)} {render.clock_of(event.at)[:5]}Z"
             where = f"{room} " if self._narrow else ""
-            text = f" {where}{render.name(event.user)}: {render.snippet(event.body, 100)}"
+            text = f" {where}{render.safe(event.user)}: {render.snippet(event.body, 100)}"
             self.list.insert("", "end", key, text=text, values=(f" {room}", time))
         count = f"{len(self._found)} found" + ("; older ones exist: narrow the search" if more else "")
         self._state.configure(text=count if self._found else "nothing found")

@@ -118,7 +118,7 @@ class _Table:
             self.alice.heard(Parted, room=self.other, user=self.seat.user, by=self.seat.user)
             self.seat.enter(self.room)
         self.alice.client.request("kick", user=self.seat.user, room=self.room, reason="enough now")
-        told = re.compile("put out of|enough now")
+        told = re.compile("removed from|enough now")
         wait_until(lambda: told.search(self.seat.told()), what="being told of the kick")
         return self.outcome
 

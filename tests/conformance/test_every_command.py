@@ -140,7 +140,7 @@ class Commands:
         self.types("/away", "you are back")
 
     def kick(self) -> None:
-        self.types(f"/kick bob {self.room} too loud", rf"bob was put out of {self.room}; 0 sessions closed")
+        self.types(f"/kick bob {self.room} too loud", rf"bob was removed from {self.room}; 0 sessions closed")
         self.bob.heard(Parted, room=self.room, user="bob", reason="too loud")
         self.bob.client.request("join", room=self.room)
 

@@ -295,7 +295,7 @@ def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: An
     assert shown_by(process)["body"] == "one"
     daemon.chatctl("kick", "bob", "--room", name, "--reason", "enough", "--yes")
     assert process.wait(60) == 4
-    assert "bob was put out of #leaving by alice: enough (E301)" in process.stderr.read()
+    assert "bob was removed from #leaving by alice: enough (E301)" in process.stderr.read()
 
 
 def cuttable(daemon: Daemon, folder: Path) -> tuple[Proxy, Path]:
@@ -317,7 +317,7 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
     try:
         process = tail(name, "--identity", str(through))
         assert shown_by(process)["body"] == "one"
-        # It cannot connect again before it is put out.
+        # It cannot connect again before it is removed.
         os.kill(process.pid, signal.SIGSTOP)
         proxy.cut_connections()
         daemon.chatctl("kick", "bob", "--room", name, "--yes")

@@ -9,7 +9,7 @@ from typing import Any
 
 from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
-from chatctl.model.render import Line, Viewer, name, render
+from chatctl.model.render import Line, Viewer, render, safe
 from chatctl.terminal.screen import Screen
 from chatctl.terminal.tab_completion import LineCompleter
 from chatd.proto import events as ev
@@ -39,8 +39,8 @@ def lines_of(label: str, text: str) -> list[Line]:
 async def show(done: Path) -> None:
     """Show all texts; create the file ``done`` when they are on the screen."""
     screen = Screen(
-        prompt=lambda pasting: [("class:prompt", f"{name(TEXTS['osc_title'])}> ")],
-        status=lambda: [("class:status", name(TEXTS["csi_clear"]))],
+        prompt=lambda pasting: [("class:prompt", f"{safe(TEXTS['osc_title'])}> ")],
+        status=lambda: [("class:status", safe(TEXTS["csi_clear"]))],
         on_line=lambda line, pasted: None,
         completer=LineCompleter(ChatModel("me")),
     )

@@ -239,7 +239,7 @@ def test_the_connection_in_words(model: ChatModel) -> None:
     )
     assert (str(model.connection), model.trouble) == ("connected", None)
     assert model.permissions == {"search"}
-    assert model.joined == {"#new"}  # who was put out while away is not in the room any more
+    assert model.joined == {"#new"}  # removed from the others while disconnected
 
 
 def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: ChatModel) -> None:

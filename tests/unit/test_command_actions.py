@@ -120,7 +120,7 @@ DONE: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "kick": (
         "/kick bob #war x",
         [("kick", {"user": "bob", "room": "#war", "reason": "x"})],
-        "of #war; 1 session",
+        "removed from #war; 1 session",
     ),
     "ban": ("/ban bob 2h", [("ban", {"user": "bob", "seconds": 7200})], "bob is banned until unbanned"),
     "unban": ("/unban bob", [("unban", {"user": "bob"})], "bob may connect again"),

@@ -47,7 +47,7 @@ LOOKS: list[tuple[AnyEvent, str]] = [
     (event("joined", user="carol", role="guest"), "[14:02:11Z] * carol (guest, via alice) joined #war"),
     (event("joined", user="bob", role="user", by="server"), "[14:02:11Z] * bob joined #war"),
     (event("parted", user="bob", by="bob"), "[14:02:11Z] * bob left #war"),
-    (event("parted", user="bob", reason="x"), "[14:02:11Z] * bob was put out of #war by alice: x"),
+    (event("parted", user="bob", reason="x"), "[14:02:11Z] * bob was removed from #war by alice: x"),
     (event("room_created", topic="t", guests=True), "[14:02:11Z] * alice created #war: t"),
     (event("room_created", topic="", guests=False), "[14:02:11Z] * alice created #war, closed to guests"),
     (event("topic", topic="t"), "[14:02:11Z] * alice set the topic of #war: t"),

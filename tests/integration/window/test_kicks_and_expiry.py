@@ -37,7 +37,7 @@ def test_a_kicked_user_sees_by_whom_and_why(screen: Display, daemon: Daemon, bob
         window.wait_for_text("carol joined #garden")
         daemon.chatctl("kick", "carol", "--room", "garden", "--reason", "trod on flowers", "--yes")
         window.wait_for_room("#lobby")
-        window.wait_for_text("you were put out of #garden by alice: trod on flowers\n")
+        window.wait_for_text("you were removed from #garden by alice: trod on flowers\n")
         daemon.chatctl("kick", "carol", "--reason", "and again", "--yes")
         assert ": and again; come back later" in window.wait_for_text("the connection ended: carol is kicked")
         daemon.chatctl("unban", "carol")
