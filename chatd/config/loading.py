@@ -99,7 +99,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> Tree:
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {duplicate[:100]!r} is there twice")
+        raise ValueError(f"the key {duplicate[:100]!r} occurs twice")
     return result
 
 

@@ -87,7 +87,7 @@ def _unknown_roles(settings: Settings) -> list[Disagreement]:
 
 def _wrong_rooms(settings: Settings) -> list[Disagreement]:
     names = [room.name for room in settings.rooms]
-    wrong = [f"{name} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    wrong = [f"{name} is listed twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     if LOBBY not in names:
         wrong.append(f"must include {LOBBY}")
     return [Disagreement("rooms", text, frozenset(("rooms",))) for text in wrong]

@@ -73,7 +73,7 @@ class LogFile:
             self._retry_at = self._clock() + RETRY_SECONDS
 
     def reopen(self) -> None:
-        """Continue in the file that now has the name, after somebody moved the old one."""
+        """Continue in the file that now has the name, after the old one was moved away."""
         self.close()
         self._retry_at = 0.0
 

@@ -7,17 +7,17 @@ from chatd.errors import ChatdError
 LENGTH_SIZE = 4
 
 
-def take_message(buffer: bytearray, limit: int, code: str, *, least: int = 1) -> bytes | None:
+def take_message(buffer: bytearray, limit: int, code: str, *, minimum: int = 1) -> bytes | None:
     """Remove and return the first message in ``buffer``; None while it is incomplete.
 
-    The length is checked as soon as it is there: raises ChatdError ``code`` unless it is ``least`` to
+    The length is checked as soon as it has arrived: raises ChatdError ``code`` unless it is ``minimum`` to
     ``limit``, so a peer cannot make this side buffer more than ``limit``.
     """
     if len(buffer) < LENGTH_SIZE:
         return None
     length = int.from_bytes(buffer[:LENGTH_SIZE], "big")
-    if not least <= length <= limit:
-        raise ChatdError(code, f"a length of {length} bytes; {least} to {limit} are allowed here")
+    if not minimum <= length <= limit:
+        raise ChatdError(code, f"a length of {length} bytes; {minimum} to {limit} are allowed here")
     end = LENGTH_SIZE + length
     if len(buffer) < end:
         return None

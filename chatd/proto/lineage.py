@@ -38,21 +38,21 @@ def trimmed(branches: Sequence[Branch]) -> tuple[Branch, ...]:
     return tuple(kept)
 
 
-def common_point(known: Sequence[Branch], told: Sequence[Branch]) -> int | None:
+def common_point(known: Sequence[Branch], current: Sequence[Branch]) -> int | None:
     """The last seq that means the same event in both logs; None: they are one log, 0: no common branch.
 
-    An empty ``known`` stands for a client that was never told a lineage; it has seen the first log. An empty
-    ``told`` comes from a server too old to send one, and gives None.
+    An empty ``known`` stands for a client that never received a lineage; it has seen the first log. An empty
+    ``current`` comes from a server too old to send one, and gives None.
     """
-    if not told:
+    if not current:
         return None
-    known = known or told[:1]
+    known = known or current[:1]
     known_places = {branch.id: place for place, branch in enumerate(known)}
-    for place in reversed(range(len(told))):
-        known_place = known_places.get(told[place].id)
+    for place in reversed(range(len(current))):
+        known_place = known_places.get(current[place].id)
         if known_place is not None:
             # Both logs share this branch; the earlier of the next branches is where they part.
-            next_branches = (*told[place + 1 : place + 2], *known[known_place + 1 : known_place + 2])
+            next_branches = (*current[place + 1 : place + 2], *known[known_place + 1 : known_place + 2])
             return min((branch.began for branch in next_branches), default=None)
     return 0
 

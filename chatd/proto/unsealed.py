@@ -32,7 +32,7 @@ class PlainOpener:
         self._buffer += data
         payloads: list[bytes] = []
         while not self.closed:
-            payload = take_message(self._buffer, FRAME_LIMIT, "E101", least=0)
+            payload = take_message(self._buffer, FRAME_LIMIT, "E101", minimum=0)
             if payload is None:
                 return payloads
             if payload:

@@ -152,9 +152,9 @@ class EventLog:
         chain_hash = self.chain_hash
         rows = []
         salts = os.urandom(_SALT_BYTES * len(entries))
-        for want, entry in enumerate(entries, self.head + 1):
-            if entry.seq != want:
-                raise ValueError(f"entry {entry.seq} where {want} is next")
+        for next_seq, entry in enumerate(entries, self.head + 1):
+            if entry.seq != next_seq:
+                raise ValueError(f"entry {entry.seq} instead of entry {next_seq}")
             salt = salts[:_SALT_BYTES]
             salts = salts[_SALT_BYTES:]
             body_hash, chain_hash = hash_entry(chain_hash, entry, salt)

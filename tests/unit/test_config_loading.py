@@ -89,8 +89,8 @@ def test_no_file(home: Path) -> None:
     ("content", "words"),
     [
         ('{\n  "server": {"port": }\n}', "line 2, column 22"),
-        ('{"server": {}, "server": {}}', "the key 'server' is there twice"),
-        ('{"server": {"port": 1, "port": 2}}', "the key 'port' is there twice"),
+        ('{"server": {}, "server": {}}', "the key 'server' occurs twice"),
+        ('{"server": {"port": 1, "port": 2}}', "the key 'port' occurs twice"),
         ("", "line 1, column 1"),
         ("[]", "must hold one JSON object"),
         ('{"monitor": {"stats_seconds": NaN}}', "NaN is not JSON"),

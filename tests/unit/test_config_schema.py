@@ -130,7 +130,7 @@ def test_accepted(path: str, value: Any) -> None:
         ({"limits": {"per_role": {"boss": {}}}}, "limits.per_role: there is no role 'boss'"),
         ({"roles": {"permissions": {"admin": ["*"]}}}, "roles.default: there is no role 'user'"),
         ({"rooms": []}, "rooms: must include #lobby"),
-        ({"rooms": [{"name": "#lobby"}, {"name": "#lobby"}]}, "rooms: #lobby is there twice"),
+        ({"rooms": [{"name": "#lobby"}, {"name": "#lobby"}]}, "rooms: #lobby is listed twice"),
         ({"security": {"encryption_enabled": False}}, "security.encryption_enabled: must be true unless"),
     ],
 )

@@ -27,7 +27,7 @@ A = branch("a", 0)
 
 
 @pytest.mark.parametrize(
-    ("known", "told", "point"),
+    ("known", "current", "point"),
     [
         ([A], [A], None),
         ([A], [A, branch("b", 50)], 50),
@@ -47,8 +47,8 @@ A = branch("a", 0)
         ([A], [], None),
     ],
 )
-def test_common_point(known: list[Branch], told: list[Branch], point: int | None) -> None:
-    assert common_point(known, told) == point
+def test_common_point(known: list[Branch], current: list[Branch], point: int | None) -> None:
+    assert common_point(known, current) == point
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=LINEAGE_LIMIT * 2), st.data())
@@ -58,8 +58,8 @@ def test_trimming_never_moves_the_common_point_forward(begins: list[int], data: 
     assert len(kept) <= LINEAGE_LIMIT
     assert (kept[0], kept[-1].id) == (whole[0], whole[-1].id)
     known = whole[: data.draw(st.integers(1, len(whole)))]
-    exact, told = common_point(known, whole), common_point(trimmed(known), kept)
-    assert told is None if exact is None else told is not None and told <= exact
+    exact, trimmed_point = common_point(known, whole), common_point(trimmed(known), kept)
+    assert trimmed_point is None if exact is None else trimmed_point is not None and trimmed_point <= exact
 
 
 @pytest.mark.parametrize("wrong", [None, {}, "[]", [1], [{"id": "a"}], [{"id": "a" * 32, "began": "1"}]])

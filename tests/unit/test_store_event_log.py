@@ -62,7 +62,7 @@ def test_a_closed_log_refuses_writes(log: EventLog) -> None:
 
 @pytest.mark.parametrize("first", [0, 1, 120, 122])
 def test_seqs_must_be_consecutive(log: EventLog, first: int) -> None:
-    with pytest.raises(ValueError, match="121 is next"):
+    with pytest.raises(ValueError, match="instead of entry 121"):
         log.append(entries(first, 2))
     log.append(entries(121, 2))
 
