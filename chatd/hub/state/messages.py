@@ -90,7 +90,7 @@ def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
     body, escaped = clean_body(text)
     notes: list[JsonObject] = []
     if escaped:
-        notes.append({"rule": "escaped", "text": "characters that cannot be shown were written out"})
+        notes.append({"rule": "escaped", "text": "characters that cannot be shown were escaped"})
     if len(body) > limits.message_chars:
         if limits.over_length == "reject":
             raise ChatdError(
