@@ -14,11 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from chatd.errors import ChatdError
 from chatd.policy.filter import normalise
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
-from chatd.proto.text import NAME, check_room, visible
+from chatd.proto.text import NAME, check_room, is_host_port, visible
 
 WORD_CHARS = 100
 _HOST = r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?"
-_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]{2,64}\]|[0-9A-Za-z._-]{1,253}):(?P<port>[0-9]{1,5})")
 
 
 def _name(text: str) -> str:
@@ -66,9 +65,8 @@ def _host(text: str) -> str:
     return text
 
 
-def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or not 0 < int(match["port"]) < 65_536:
+def _host_port(text: str) -> str:
+    if not is_host_port(text):
         raise ValueError("must be HOST:PORT, with an IPv6 address in [ ]")
     return text
 
@@ -85,7 +83,7 @@ Permission = Annotated[str, AfterValidator(_permission)]
 FileName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_file_name)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS), AfterValidator(_word)]
 Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host)]
-HostPort = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_address)]
+HostPort = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_host_port)]
 TopicText = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 

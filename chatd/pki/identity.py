@@ -28,6 +28,7 @@ from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
 from chatd.pki.profiles import PARSE_ERRORS, DeviceName, device_of
+from chatd.proto.text import is_host_port
 
 SCHEMA = "1"
 # Identity files are below 3 KiB; do not read all of some other large file.
@@ -37,7 +38,6 @@ MAX_SERVERS = 16
 _BEGIN = "-----BEGIN "
 _BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----\n[A-Za-z0-9+/=\n]+-----END \1-----\n")
 _BLOCKS = ["PRIVATE KEY", "CERTIFICATE", "CERTIFICATE"]
-_SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.%]{2,64}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def write_identity(
     if len(servers) > MAX_SERVERS:
         raise ChatdError("E600", f"an identity names at most {MAX_SERVERS} servers", "see server.addresses")
     for server in servers:
-        if not _valid_server(server):
+        if not is_host_port(server):
             raise ChatdError("E600", f"{server!r:.300} is not host:port", "see server.addresses")
     lines = [f"schema: {SCHEMA}", f"instance: {instance}", f"user: {user}", f"device: {device}"]
     lines += [f"server: {server}" for server in servers]
@@ -146,7 +146,7 @@ def _parse_header(header: str) -> tuple[DeviceName, tuple[str, ...]]:
     servers: list[str] = []
     for line in header.splitlines():
         key, separator, value = line.partition(": ")
-        if key == "server" and _valid_server(value):
+        if key == "server" and is_host_port(value):
             servers.append(value)
         elif separator and key in ("schema", "instance", "user", "device") and key not in single:
             single[key] = value
@@ -177,8 +177,3 @@ def _parse_blocks(text: str) -> tuple[x509.Certificate, x509.Certificate]:
     if not belongs:
         raise ValueError("its private key does not match its certificate")
     return leaf, ca
-
-
-def _valid_server(text: str) -> bool:
-    match = _SERVER.fullmatch(text)
-    return match is not None and 0 < int(match[1]) < 65536

@@ -1,4 +1,4 @@
-"""Rules for names, and escaping that makes hostile text harmless.
+"""Rules for names and addresses, and escaping that makes hostile text harmless.
 
 Names are ASCII on purpose: Unicode look-alikes, NFC/NFKC twins and bidi controls would let one user
 impersonate another.
@@ -17,6 +17,7 @@ NAME_CHARS = 32
 RESERVED = frozenset(("all", "box", "chatd", "everyone", "here", "nobody", "operator", "server", "system"))
 # Marks on one letter; more overwrite the lines above and below ("zalgo" text).
 COMBINING_LIMIT = 8
+_HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]{2,64}\]|[0-9A-Za-z._-]{1,253}):([0-9]{1,5})")
 TRUNCATION_MARK = "... [truncated]"
 _TAB = "    "
 
@@ -52,6 +53,12 @@ def _fault(text: str) -> str:
     if foreign:
         return f"'{shown}' contains '{visible(foreign[0], newlines=False)}'"
     return f"'{shown}' must start and end with a letter or digit"
+
+
+def is_host_port(text: str) -> bool:
+    """Whether this is HOST:PORT, with an IPv6 address in [ ]."""
+    match = _HOST_PORT.fullmatch(text)
+    return match is not None and 0 < int(match[1]) < 65_536
 
 
 def dm_room(one: str, other: str) -> str:
