@@ -1,4 +1,4 @@
-"""The bot of docs/bots.md, as it stands there, against a live daemon."""
+"""The bot printed in docs/bots.md, run against a real daemon."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def await_answer(client: Client, to: int) -> Message:
     raise client.error or AssertionError("no answer")
 
 
-def test_the_bot_of_the_page_answers_and_survives(shared_daemon: Daemon, bot: list[str]) -> None:
+def test_the_bot_of_the_page_answers_and_survives_kills(shared_daemon: Daemon, bot: list[str]) -> None:
     with Client(read_identity(shared_daemon.identity("alice", "console"))) as alice:
         assert any(isinstance(event, CaughtUp) for event in iter(lambda: alice.next_event(10), None))
         alice.request("create", room="#clock")
@@ -65,13 +65,13 @@ def test_the_bot_of_the_page_answers_and_survives(shared_daemon: Daemon, bot: li
                     os.kill(child["pid"], signal.SIGKILL)
             asked = alice.send("#clock", "!time").wait(30).seq
             assert re.fullmatch(r"\d\d:\d\d:\d\d UTC", await_answer(alice, asked).body)
-        # Asked while the bot is dead: the next run answers, and only this.
+        # Asked while the bot is dead: the next run answers this and nothing else.
         asked = alice.send("#clock", "!time").wait(30).seq
         with running(shared_daemon, [*bot, "#clock"]):
             await_answer(alice, asked)
 
 
-def test_the_bot_of_the_page_says_what_is_wrong(shared_daemon: Daemon, bot: list[str]) -> None:
+def test_the_bot_of_the_page_reports_errors(shared_daemon: Daemon, bot: list[str]) -> None:
     done = subprocess.run(
         [*bot, "#nowhere"], env=shared_daemon.environ, capture_output=True, text=True, timeout=60
     )

@@ -42,12 +42,12 @@ def bodies(done: Done) -> list[str]:
 
 
 def shown_by(tail: subprocess.Popen[str]) -> Any:
-    """The next event that `chat tail --json` shows."""
+    """The next event that `chat tail --json` prints."""
     return json.loads(next_line(tail, "an event"))
 
 
 def room(daemon: Daemon, name: str) -> str:
-    """A room of the test's own, made by alice."""
+    """A new room, created by alice."""
     with Client(read_identity(identity(daemon, "alice")), live=False) as client:
         client.request("create", room=f"#{name}")
     return name
@@ -79,19 +79,19 @@ def tail(daemon: Daemon) -> Iterator[Any]:
             process.terminate()
 
 
-def test_a_pipe_sends_its_lines_and_shows_them_in_order(daemon: Daemon) -> None:
+def test_a_pipe_sends_lines_and_prints_them_in_order(daemon: Daemon) -> None:
     lines = [f"pipe {n}" for n in range(30)]
     done = chat(daemon, text="\n".join(lines))
     assert [line.split("> ", 1)[1] for line in done.stdout.splitlines() if "pipe" in line] == lines
     assert "<bob> pipe 0" in done.stdout
 
 
-def test_an_empty_pipe_is_fine(daemon: Daemon) -> None:
+def test_an_empty_pipe_succeeds(daemon: Daemon) -> None:
     done = chat(daemon)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_refused_lines_are_told_and_the_others_go_on(daemon: Daemon) -> None:
+def test_refused_lines_are_reported_and_the_others_sent(daemon: Daemon) -> None:
     done = chat(daemon, text="first\nhack it\nlast\n", check=False)
     assert done.returncode == 6
     assert "first" in done.stdout and "last" in done.stdout and "hack" not in done.stdout
@@ -99,7 +99,7 @@ def test_refused_lines_are_told_and_the_others_go_on(daemon: Daemon) -> None:
     assert chat(daemon, text="hack it\n", check=False).returncode == 1
 
 
-def test_a_room_that_is_not_there_is_3(daemon: Daemon) -> None:
+def test_an_unknown_room_exits_with_3(daemon: Daemon) -> None:
     for arguments in (
         ("--room", "nowhere"),
         ("send", "nowhere", "x"),
@@ -126,8 +126,8 @@ def test_send_takes_arguments_or_standard_input(daemon: Daemon) -> None:
     ]
 
 
-def test_history_is_as_long_as_was_asked_for(daemon: Daemon) -> None:
-    """Four replies' worth of it."""
+def test_history_has_the_requested_length(daemon: Daemon) -> None:
+    """The history takes four replies."""
     name = room(daemon, "long")
     said = [f"{number} ".ljust(500, "\N{SAUROPOD}") for number in range(130)]
     chat(daemon, "send", name, "--lines", text="\n".join(said))
@@ -149,7 +149,7 @@ def test_a_sentence_in_the_place_of_the_room_is_explained(daemon: Daemon) -> Non
     assert "The room comes first: chat send ROOM 'deploy is done'" in done.stderr
 
 
-def test_what_was_changed_is_told(daemon: Daemon) -> None:
+def test_changes_by_the_server_are_reported(daemon: Daemon) -> None:
     done = chat(daemon, "send", "lobby", "y" * 700, "--json")
     assert json.loads(done.stdout)["notes"][0]["rule"] == "truncated"
     assert "500" in done.stderr
@@ -187,7 +187,7 @@ def test_hostile_text_reaches_no_terminal(daemon: Daemon) -> None:
         assert not set(shown) & {"\x1b", "\x07", "\u202e", "\x9b"}
 
 
-def test_tail_begins_with_the_last_and_follows(daemon: Daemon, tail: Any) -> None:
+def test_tail_prints_the_last_messages_and_follows(daemon: Daemon, tail: Any) -> None:
     name = room(daemon, "tail")
     chat(daemon, "send", name, "--lines", text="one\ntwo\nthree\n")
     following = tail(name, "-n", "2")
@@ -201,7 +201,7 @@ def test_tail_begins_with_the_last_and_follows(daemon: Daemon, tail: Any) -> Non
     assert shown_by(later)["body"] == "four"
 
 
-def test_the_last_n_of_tail_are_messages_whatever_came_after_them(daemon: Daemon, tail: Any) -> None:
+def test_tail_counts_messages_not_joins(daemon: Daemon, tail: Any) -> None:
     with Client(read_identity(identity(daemon, "alice")), live=False) as alice:
         alice.request("create", room="#busy")
         for body in ("one", "two", "three"):
@@ -258,7 +258,7 @@ def test_search_and_whoami(daemon: Daemon) -> None:
     assert "bob/laptop" in chat(daemon, "whoami").stdout
 
 
-def test_a_direct_conversation_in_which_nothing_was_said_is_empty(daemon: Daemon, tail: Any) -> None:
+def test_a_direct_conversation_without_messages_is_empty(daemon: Daemon, tail: Any) -> None:
     daemon.add_user("newcomer")
     done = chat(daemon, "history", "@newcomer")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -268,7 +268,7 @@ def test_a_direct_conversation_in_which_nothing_was_said_is_empty(daemon: Daemon
     assert chat(daemon, "history", "@nobody", check=False).returncode == 3
 
 
-def test_tail_tells_who_was_made_to_go(daemon: Daemon, tail: Any) -> None:
+def test_tail_all_shows_kicks_and_bans(daemon: Daemon, tail: Any) -> None:
     daemon.add_user("victor")
     name = room(daemon, "going")
     process = tail(name, "--all")
@@ -279,7 +279,7 @@ def test_tail_tells_who_was_made_to_go(daemon: Daemon, tail: Any) -> None:
             pass
         return event
 
-    # It listens, and is told of neither the coming nor the going of a session.
+    # It is listening; an ordinary login and logout are not printed.
     assert told("message")["body"] == "one"
     with Client(read_identity(identity(daemon, "victor"))) as victor:
         victor.wait_connected(30)
@@ -288,7 +288,7 @@ def test_tail_tells_who_was_made_to_go(daemon: Daemon, tail: Any) -> None:
     assert told("presence").items() >= ({"room": "#going"} | because).items()
 
 
-def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: Any) -> None:
+def test_tail_ends_when_its_user_is_removed(daemon: Daemon, tail: Any) -> None:
     name = room(daemon, "leaving")
     chat(daemon, "send", name, "one")
     process = tail(name)
@@ -299,7 +299,7 @@ def test_tail_ends_when_its_user_is_put_out_of_the_room(daemon: Daemon, tail: An
 
 
 def cuttable(daemon: Daemon, folder: Path) -> tuple[Proxy, Path]:
-    """A proxy before the server, and bob's identity with its address."""
+    """A proxy to the server, and bob's identity with the proxy's address."""
     direct = identity(daemon, "bob")
     server = read_identity(direct).servers[0]
     proxy, through = Proxy(server), folder / "through.pem"
@@ -308,7 +308,7 @@ def cuttable(daemon: Daemon, folder: Path) -> tuple[Proxy, Path]:
     return proxy, through
 
 
-def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
+def test_tail_ends_when_its_user_was_removed_while_disconnected(
     daemon: Daemon, tail: Any, tmp_path: Path
 ) -> None:
     name = room(daemon, "unheard")
@@ -317,7 +317,7 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
     try:
         process = tail(name, "--identity", str(through))
         assert shown_by(process)["body"] == "one"
-        # It cannot connect again before it is removed.
+        # It cannot reconnect before its user is removed.
         os.kill(process.pid, signal.SIGSTOP)
         proxy.cut_connections()
         daemon.chatctl("kick", "bob", "--room", name, "--yes")
@@ -328,9 +328,7 @@ def test_tail_ends_when_its_user_was_put_out_while_it_was_cut_off(
         proxy.close()
 
 
-def test_tail_ends_when_its_user_was_put_out_before_it_noticed_that_the_hub_was_another(
-    daemon: Daemon, tail: Any
-) -> None:
+def test_tail_ends_when_its_user_was_removed_around_a_hub_restart(daemon: Daemon, tail: Any) -> None:
     name = room(daemon, "unnoticed")
     chat(daemon, "send", name, "one")
     process = tail(name)
@@ -344,9 +342,7 @@ def test_tail_ends_when_its_user_was_put_out_before_it_noticed_that_the_hub_was_
     assert process.wait(60) == 4
 
 
-def test_a_pipe_does_not_wait_for_a_line_that_was_erased_while_it_was_cut_off(
-    daemon: Daemon, tmp_path: Path
-) -> None:
+def test_a_pipe_does_not_wait_for_a_line_redacted_while_disconnected(daemon: Daemon, tmp_path: Path) -> None:
     name = f"#{room(daemon, 'erased')}"
     proxy, through = cuttable(daemon, tmp_path)
     command = [str(BIN / "chat"), "--plain", "--identity", str(through), "--room", name]
@@ -394,7 +390,7 @@ def test_lines_end_with_the_session(daemon: Daemon) -> None:
         with Client(read_identity(identity(daemon, "alice")), live=False) as alice:
             wait_until(lambda: alice.request("search", query="wanda")["events"], what="the first line")
         daemon.chatctl("ban", "wanda", "--yes")
-        # Standard input stays open: it must not swallow one line after the other.
+        # Standard input stays open, and further lines must not be swallowed.
         wait_until(lambda: _ended(process), what="the end")
         assert process.returncode == 4
         assert process.stderr.read().count("wanda is banned") == 1
@@ -404,7 +400,7 @@ def _ended(process: subprocess.Popen[str]) -> bool:
     assert process.stdin is not None
     if process.poll() is None:
         try:
-            # Not through the object: what it could not write it would write when it is closed.
+            # Not through the file object, which would write the unwritten rest when closed.
             os.write(process.stdin.fileno(), b"more\n")
         except BrokenPipeError:
             pass

@@ -1,4 +1,4 @@
-"""chatctl against a real daemon: what each command does, prints, and exits with."""
+"""chatctl against a real daemon: effects, output and exit codes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def online(daemon: Daemon, user: str) -> Client:
 
 
 def ended(client: Client) -> ChatdError:
-    """What ended a client for good."""
+    """The error that ended a client."""
     while client.next_event(WAIT) is not None:
         pass
     assert client.error is not None
@@ -65,7 +65,7 @@ def ended(client: Client) -> ChatdError:
 
 
 @pytest.mark.parametrize("verb", ["ban", "kick"])
-def test_a_user_is_put_out_and_let_in_again(daemon: Daemon, ctl: Callable[..., Done], verb: str) -> None:
+def test_a_user_is_shut_out_and_admitted_again(daemon: Daemon, ctl: Callable[..., Done], verb: str) -> None:
     options = ("--for", "2h") if verb == "ban" else ()
     with online(daemon, "bob") as bob:
         preview = data(ctl(verb, "bob", *options, "--dry-run", "--json"))["results"][0]
@@ -84,7 +84,7 @@ def test_a_user_is_put_out_and_let_in_again(daemon: Daemon, ctl: Callable[..., D
     online(daemon, "bob").close()
 
 
-def test_bans_are_listed_until_they_are_lifted(ctl: Callable[..., Done]) -> None:
+def test_bans_are_listed_until_they_end(ctl: Callable[..., Done]) -> None:
     assert ctl("ban", "carol", "--for", "7d", "--reason", "spam").returncode == 0
     (ban,) = data(ctl("bans", "--json"))["bans"]
     assert (ban["user"], ban["by"], ban["reason"]) == ("carol", "alice", "spam")
@@ -95,7 +95,7 @@ def test_bans_are_listed_until_they_are_lifted(ctl: Callable[..., Done]) -> None
     assert data(ctl("bans", "--json")) == {"bans": []}
 
 
-def test_partly_done_is_6_and_says_which(ctl: Callable[..., Done]) -> None:
+def test_partial_success_exits_with_6_and_names_the_failure(ctl: Callable[..., Done]) -> None:
     done = ctl("ban", "carol", "alice", "--yes", "--json")
     assert done.returncode == 6
     results = json.loads(done.stdout)["results"]
@@ -105,7 +105,7 @@ def test_partly_done_is_6_and_says_which(ctl: Callable[..., Done]) -> None:
 
 
 @pytest.mark.parametrize("verb", ["kick", "ban", "mute"])
-def test_nothing_is_done_when_one_of_the_names_is_not_there(
+def test_nothing_is_done_if_one_user_does_not_exist(
     daemon: Daemon, ctl: Callable[..., Done], verb: str
 ) -> None:
     yes = () if verb == "mute" else ("--yes",)
@@ -120,14 +120,14 @@ def test_nothing_is_done_when_one_of_the_names_is_not_there(
     assert data(ctl("bans", "--json")) == {"bans": []}
 
 
-def test_names_are_checked_before_anybody_is_asked(ctl: Callable[..., Done]) -> None:
+def test_names_are_checked_before_the_confirmation(ctl: Callable[..., Done]) -> None:
     done = ctl("kick", "bob", "spamming")
     assert (done.returncode, "--reason" in done.stderr) == (3, True)
     done = ctl("kick", "bob", "carol")
     assert (done.returncode, "Kick 2 users?" in done.stderr) == (2, True)
 
 
-def test_a_mute_can_be_tried(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_a_mute_has_a_dry_run(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     with online(daemon, "bob") as bob:
         tried = ctl("mute", "bob", "--room", "lobby", "--dry-run")
         assert tried.stdout == "would be muted: bob in #lobby\n"
@@ -173,7 +173,7 @@ def test_a_muted_user_cannot_write(daemon: Daemon, ctl: Callable[..., Done]) -> 
         bob.send("#lobby", "hello").wait(WAIT)
 
 
-def test_roles_change_at_once(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_roles_change_immediately(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     assert data(ctl("role", "show", "dave", "--json")) == {"user": "dave", "role": "user", "pinned": False}
     with online(daemon, "dave") as dave:
         assert ctl("role", "set", "dave", "admin").stdout == "dave is now admin\n"
@@ -184,7 +184,7 @@ def test_roles_change_at_once(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     assert set(data(ctl("role", "show", "--json"))["roles"]) == {"admin", "user", "guest"}
 
 
-def test_revoking_ends_one_device_only(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_revoke_affects_one_device_only(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     daemon.add_user("dave", device="phone")
     with online(daemon, "dave") as laptop, Client(read_identity(daemon.identity("dave", "phone"))) as phone:
         phone.wait_connected(WAIT)
@@ -208,7 +208,7 @@ def test_lists(ctl: Callable[..., Done]) -> None:
         assert ctl(command).returncode == 0
 
 
-def test_search_finds_what_the_asker_may_read(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_search_finds_only_readable_messages(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     with online(daemon, "bob") as bob:
         bob.send("#lobby", "the vole is in the wiring").wait(WAIT)
     found = data(ctl("search", "vole", "from:bob", "in:#lobby", "since:1h", "--json"))
@@ -218,7 +218,7 @@ def test_search_finds_what_the_asker_may_read(daemon: Daemon, ctl: Callable[...,
     assert (nothing.returncode, nothing.stdout) == (0, "")
 
 
-def test_long_lists_come_whole(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_long_lists_are_complete(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as alice:
         for n in range(60):
             alice.request("create", room=f"#long-{n:03}", topic="t" * 256)
@@ -237,7 +237,7 @@ def test_stats_count_and_show_every_process(daemon: Daemon, ctl: Callable[..., D
     assert {"hub", "worker-1", "worker-2"} <= {process["name"] for process in after["processes"]}
 
 
-def test_stats_can_be_watched(daemon: Daemon) -> None:
+def test_stats_watch_repeats(daemon: Daemon) -> None:
     command = [
         str(BIN / "chatctl"), "stats", "--watch", "--json", "--interval", "0.2",
         "--identity", str(daemon.identity("alice", "console")),
@@ -266,12 +266,12 @@ def test_announcements_reach_everybody(daemon: Daemon, ctl: Callable[..., Done])
         assert getattr(event, "body", None) == "going down"
 
 
-def test_the_server_may_be_named_by_home(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_home_option_selects_the_server(daemon: Daemon, ctl: Callable[..., Done]) -> None:
     for arguments in (("--home", str(daemon.home), "bans"), ("bans", "--home", str(daemon.home))):
         assert daemon.run("chatctl", *arguments, check=False).returncode == 0
 
 
-def test_an_unreachable_server_is_5_at_once(daemon: Daemon, tmp_path: object) -> None:
+def test_an_unreachable_server_exits_with_5_immediately(daemon: Daemon, tmp_path: object) -> None:
     identity = daemon.identity("alice", "console").read_text()
     elsewhere = daemon.home / "elsewhere.pem"
     elsewhere.write_text(identity.replace(f":{daemon.port}", ":1"))

@@ -1,4 +1,4 @@
-"""The client library against a real daemon: cuts, crashes, refusals, and what survives them."""
+"""The client library against a real daemon: cuts, crashes and refusals."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def caught_up(client: Client) -> None:
 
 
 def logged(daemon: Daemon, start: str) -> list[str]:
-    """The bodies in #lobby that begin with ``start``, as the log has them."""
+    """The logged bodies in #lobby that begin with ``start``."""
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
         events: list[dict[str, Any]] = client.request("history", room="#lobby", limit=500)["events"]
     return [e["body"] for e in events if e["type"] == "message" and e["body"].startswith(start)]
@@ -77,7 +77,7 @@ def test_two_clients_talk(alice: Identity, bob: Identity) -> None:
         assert one.unsent == 0
 
 
-def test_what_is_said_between_the_welcome_and_going_live_is_told(alice: Identity, bob: Identity) -> None:
+def test_messages_between_welcome_and_going_live_are_delivered(alice: Identity, bob: Identity) -> None:
     told: list[str] = []
     live = threading.Event()
 
@@ -106,7 +106,7 @@ def test_long_and_many_messages_keep_their_order(daemon: Daemon, bob: Identity) 
         assert [body.split()[1] for body in bodies(client, 20)] == [str(n) for n in range(20)]
 
 
-def test_a_message_whose_answer_was_lost_is_in_the_log_once(daemon: Daemon, bob: Identity) -> None:
+def test_a_message_whose_reply_was_lost_is_in_the_log_once(daemon: Daemon, bob: Identity) -> None:
     proxy = Proxy(bob.servers[0])
     with Client(dataclasses.replace(bob, servers=(proxy.address,)), rand=lambda: 0.0) as client:
         caught_up(client)
@@ -124,7 +124,7 @@ def test_a_message_whose_answer_was_lost_is_in_the_log_once(daemon: Daemon, bob:
 
 
 @pytest.mark.parametrize("victim", ["worker", "hub"])
-def test_nothing_is_lost_or_doubled_when_a_process_is_killed(
+def test_nothing_is_lost_or_duplicated_when_a_process_is_killed(
     daemon: Daemon, bob: Identity, alice: Identity, victim: str
 ) -> None:
     with Client(bob, rand=lambda: 0.01) as client, Client(alice, rand=lambda: 0.01) as reader:
@@ -170,7 +170,7 @@ def test_unsent_messages_survive_the_clients_death(daemon: Daemon, bob: Identity
     assert logged(daemon, "kept") == [f"kept {n}" for n in range(5)]
 
 
-def test_the_cursor_brings_what_was_missed_between_two_runs(
+def test_messages_missed_between_two_runs_are_delivered(
     bob: Identity, alice: Identity, tmp_path: Path
 ) -> None:
     with Client(bob, state=tmp_path) as client:
@@ -188,7 +188,7 @@ def test_the_cursor_brings_what_was_missed_between_two_runs(
 
 
 def forged(path: Path, daemon: Daemon, issuer: Authority, end: timedelta = timedelta(hours=1)) -> Identity:
-    """An identity file with bob's name in it that nobody registered, by any authority, of any age."""
+    """An unregistered identity file with bob's name, from any authority, of any age."""
     write_identity(
         path,
         forge(signer(issuer), DEVICE, end=end),
@@ -201,15 +201,17 @@ def forged(path: Path, daemon: Daemon, issuer: Authority, end: timedelta = timed
     return read_identity(path)
 
 
-def test_strangers_get_nowhere_and_read_why(daemon: Daemon, bob: Identity, tmp_path: Path) -> None:
+def test_unregistered_certificates_are_refused_with_a_reason(
+    daemon: Daemon, bob: Identity, tmp_path: Path
+) -> None:
     own, foreign = Authority.load(daemon.home / "certs"), Authority.create("lab", now=datetime.now(UTC))
     stranger = forged(tmp_path / "foreign.pem", daemon, foreign)
     expired = forged(tmp_path / "expired.pem", daemon, own, end=-timedelta(minutes=30))
     cases = [
         (forged(tmp_path / "unregistered.pem", daemon, own), "E205"),
         (expired, "E202"),
-        # Believing in the other authority, the client finds that the server does not prove itself;
-        # with the right one pinned it is the server that refuses.
+        # With the other authority pinned, the client rejects the server; with the right one, the server
+        # rejects the client.
         (stranger, "E209"),
         (dataclasses.replace(stranger, ca_pem=bob.ca_pem), "E201"),
     ]
@@ -219,7 +221,7 @@ def test_strangers_get_nowhere_and_read_why(daemon: Daemon, bob: Identity, tmp_p
         assert refused.value.code == code, (identity.path.name, str(refused.value))
 
 
-def test_without_the_envelope_the_session_says_so(tmp_path: Path) -> None:
+def test_a_session_without_the_envelope_is_marked(tmp_path: Path) -> None:
     with running(tmp_path / "home", CHATD_SECURITY__ENCRYPTION_ENABLED="false") as daemon:
         identity = read_identity(daemon.identity("alice", "console"))
         with Client(identity) as client:
@@ -232,7 +234,7 @@ def test_without_the_envelope_the_session_says_so(tmp_path: Path) -> None:
             client.wait_connected(WAIT)
 
 
-def test_a_kicked_client_stops_and_a_stopped_server_is_waited_for(daemon: Daemon, bob: Identity) -> None:
+def test_a_kicked_client_ends_and_a_stopped_server_is_tried_again(daemon: Daemon, bob: Identity) -> None:
     with Client(bob, rand=lambda: 0.01) as client:
         client.wait_connected(WAIT)
         daemon.chatd("stop")

@@ -1,4 +1,4 @@
-"""A mistake in the client's own code: real programs in which one function fails, against a real daemon."""
+"""Bugs in the client's code: real programs in which one function raises, against a real daemon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.daemon import BIN, Daemon
 from tests.support.terminal import TMUX, Terminal
 
-# Python runs this before the program: of all that arrives, the first frame after the welcome is too much.
+# Python runs this before the program; the first frame after the welcome then raises.
 FAULT = """
 from chatctl.client._session import ConnectionPhase, ClientSession
 
@@ -56,12 +56,14 @@ def run(daemon: Daemon, environ: dict[str, str], *command: str) -> subprocess.Co
     [("chatctl", "users"), ("chat", "send", "lobby", "x"), ("chat", "tail", "lobby"), ("chat",)],
     ids=" ".join,
 )
-def test_it_is_told_in_one_line(shared_daemon: Daemon, environ: dict[str, str], command: tuple[str]) -> None:
+def test_a_bug_is_reported_in_one_line(
+    shared_daemon: Daemon, environ: dict[str, str], command: tuple[str]
+) -> None:
     done = run(shared_daemon, environ, *command)
     assert (done.stderr, done.returncode) == (f"{SAID}\n", 1)
 
 
-def test_its_traceback_is_shown_on_demand(shared_daemon: Daemon, environ: dict[str, str]) -> None:
+def test_debug_mode_prints_the_traceback(shared_daemon: Daemon, environ: dict[str, str]) -> None:
     done = run(shared_daemon, {**environ, "CHATD_DEBUG": "1"}, "chatctl", "users")
     assert done.stderr.startswith("Traceback (most recent call last):\n")
     assert "in fail_later\n" in done.stderr
@@ -70,9 +72,7 @@ def test_its_traceback_is_shown_on_demand(shared_daemon: Daemon, environ: dict[s
 
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
-def test_on_a_terminal_the_line_client_ends_with_it(
-    shared_daemon: Daemon, environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_bug_ends_the_line_client(shared_daemon: Daemon, environ: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, environ)
     try:
         command = (str(BIN / "chat"), "--identity", str(shared_daemon.identity("alice", "console")))

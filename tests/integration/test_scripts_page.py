@@ -1,4 +1,4 @@
-"""The recipes of docs/scripts.md, as they stand there, and `chat bot`, against a live daemon."""
+"""The recipes printed in docs/scripts.md, and `chat bot`, run against a real daemon."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ ALERTS = {
 
 
 def recipe(words: str) -> str:
-    """The recipe of the page with these words in it."""
+    """The recipe on the page that contains these words."""
     found = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     (one,) = (text for text in found if words in text)
     return str(one)
 
 
 class Scripts:
-    """A user with a room for each test; shells and bots that surely end."""
+    """A user and a room for each test; ends all shells and bots."""
 
     def __init__(self, daemon: Daemon, folder: Path) -> None:
         self.daemon = daemon
@@ -53,14 +53,14 @@ class Scripts:
         self._started: list[subprocess.Popen[str]] = []
 
     def shell(self, script: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a recipe to its end."""
+        """Run a recipe until it ends."""
         command = ["bash", "-o", "pipefail", "-c", script]
         return subprocess.run(
             command, input=text, env=self.environ, cwd=self.folder, capture_output=True, text=True, timeout=60
         )
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Begin something that runs on, in a process group of its own."""
+        """Start a long-running program in its own process group."""
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = subprocess.Popen(
             command, env=self.environ, cwd=self.folder, text=True, start_new_session=True, **pipes
@@ -99,7 +99,7 @@ def scripts(shared_daemon: Daemon, alice: Client, tmp_path: Path) -> Iterator[Sc
 
 
 def heard(client: Client, count: int) -> list[str]:
-    """The next messages of others."""
+    """The next messages of other users."""
     bodies: list[str] = []
     while len(bodies) < count:
         event = client.next_event(30)
@@ -110,7 +110,7 @@ def heard(client: Client, count: int) -> list[str]:
 
 
 def read_until(process: subprocess.Popen[str], **wanted: Any) -> dict[str, Any]:
-    """The next line of output that has these fields."""
+    """The next output line with these fields."""
     told: dict[str, Any] = {}
     while not wanted.items() <= told.items():
         told = json.loads(next_line(process, f"a line with {wanted}"))
@@ -135,7 +135,7 @@ def test_cron(scripts: Scripts, alice: Client) -> None:
 def test_intrusion_detection(scripts: Scripts, alice: Client) -> None:
     log = scripts.folder / "ids"
     log.touch()
-    # From the beginning, so that the test need not know when tail has begun.
+    # From the beginning, so the test need not know when tail starts.
     following = recipe("tail -n 0").replace("/var/log/ids", str(log)).replace("-n 0", "-n +1")
     scripts.start("bash", "-c", following)
     with log.open("a") as file:
@@ -178,7 +178,7 @@ def test_every_recipe_is_run_here() -> None:
     assert sorted(found) == sorted(recipe(words) for words in run)
 
 
-def test_commands_have_replies_and_events_come(scripts: Scripts, alice: Client) -> None:
+def test_commands_get_replies_and_events_arrive(scripts: Scripts, alice: Client) -> None:
     bot = scripts.bot("--room", "two")
     welcome = read_until(bot, type="connected")
     assert (welcome["schema"], welcome["user"], welcome["role"]) == (1, "robot", "user")
@@ -220,7 +220,7 @@ def test_bad_commands_are_refused_and_the_next_works(scripts: Scripts, line: str
     assert ("ok", "last") in [(one["type"], one.get("ref")) for one in told]
 
 
-def test_state_goes_on_where_the_last_run_ended(scripts: Scripts, alice: Client) -> None:
+def test_state_continues_where_the_last_run_ended(scripts: Scripts, alice: Client) -> None:
     first = scripts.bot("--room", "two", "--state", "state")
     read_until(first, type="caught_up")
     first.send_signal(signal.SIGTERM)
@@ -231,13 +231,13 @@ def test_state_goes_on_where_the_last_run_ended(scripts: Scripts, alice: Client)
 
 
 def unread(bot: subprocess.Popen[str]) -> int:
-    """How many bytes wait in the pipe of its output."""
+    """The number of unread bytes in the pipe of its output."""
     assert bot.stdout is not None
     (count,) = struct.unpack("i", fcntl.ioctl(bot.stdout, termios.FIONREAD, bytes(4)))
     return int(count)
 
 
-def test_sigterm_ends_it_though_nobody_reads(scripts: Scripts) -> None:
+def test_sigterm_ends_it_with_a_blocked_stdout(scripts: Scripts) -> None:
     bot = scripts.bot()
     assert bot.stdout is not None and bot.stderr is not None
     read_until(bot, type="caught_up")
@@ -249,7 +249,7 @@ def test_sigterm_ends_it_though_nobody_reads(scripts: Scripts) -> None:
     assert bot.stderr.read() == ""
 
 
-def test_a_closed_pipe_is_quiet(scripts: Scripts) -> None:
+def test_a_closed_pipe_ends_it_silently(scripts: Scripts) -> None:
     bot = scripts.bot()
     read_until(bot, type="caught_up")
     assert bot.stdout is not None and bot.stderr is not None
@@ -258,7 +258,7 @@ def test_a_closed_pipe_is_quiet(scripts: Scripts) -> None:
     assert (bot.wait(30), bot.stderr.read()) == (1, "")
 
 
-def test_being_put_out_ends_it(scripts: Scripts, shared_daemon: Daemon) -> None:
+def test_a_kick_ends_it(scripts: Scripts, shared_daemon: Daemon) -> None:
     bot = scripts.bot()
     read_until(bot, type="caught_up")
     shared_daemon.chatctl("kick", "robot")

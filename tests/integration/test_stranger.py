@@ -76,7 +76,7 @@ class _Direction:
 
 
 class Stranger:
-    """Connects, says hello, and speaks in frames."""
+    """A client that connects, shakes hands, and exchanges frames."""
 
     def __init__(self, identity: Path) -> None:
         header, begin, blocks = identity.read_text().partition("-----BEGIN PRIVATE KEY-----")

@@ -1,4 +1,4 @@
-"""The client over connections that are made, refused and cut by the test."""
+"""The client over connections that the test accepts, refuses and cuts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ WAIT = 10.0
 
 
 class Link:
-    """Stands in for a Transport: frames go over a plain socket pair to the test."""
+    """A Transport that exchanges frames with the test over a socket pair."""
 
     def __init__(self, server: str, steps: int = 1) -> None:
-        """``steps``: bytes of the server until the connection is open; the first is there."""
+        """``steps``: bytes from the server until the connection is open; the first is sent here."""
         self.server = server
         self.steps = steps
         self.failed = False
@@ -94,7 +94,7 @@ class Link:
 
 
 class Network:
-    """Every connection a client makes; a server in ``down`` is not reachable."""
+    """All connections of a client; the servers in ``down`` are unreachable."""
 
     def __init__(self) -> None:
         self.links: queue.Queue[Link] = queue.Queue()
@@ -142,7 +142,7 @@ def make(network: Network) -> Iterator[Callable[..., Client]]:
 
 
 def take(client: Client, kind: type) -> Any:
-    """The next event of a kind, others in between left out."""
+    """The next event of a kind; skips others."""
     while True:
         event = client.next_event(WAIT)
         assert event is not None, f"no {kind.__name__} came"
@@ -151,13 +151,13 @@ def take(client: Client, kind: type) -> Any:
 
 
 def step(link: Link) -> None:
-    """The server says a byte; the client has it."""
+    """Send a byte from the server and wait until the client has read it."""
     before = link.steps
     link.theirs.send(b"\0")
     wait_until(lambda: link.steps < before, what="the client to read")
 
 
-def test_a_server_that_answers_slowly_is_waited_for(make: Callable[..., Client], network: Network) -> None:
+def test_a_slow_login_goes_on_while_the_server_answers(make: Callable[..., Client], network: Network) -> None:
     now = [1000.0]
     network.steps = 4
     client = make(clock=lambda: now[0])
@@ -171,7 +171,7 @@ def test_a_server_that_answers_slowly_is_waited_for(make: Callable[..., Client],
     assert len(network.made) == 1
 
 
-def test_a_login_does_not_take_for_ever(make: Callable[..., Client], network: Network) -> None:
+def test_a_login_has_a_time_limit(make: Callable[..., Client], network: Network) -> None:
     now = [1000.0]
     network.steps = 1000
     client = make(clock=lambda: now[0], reconnect=False)
@@ -186,7 +186,7 @@ def test_a_login_does_not_take_for_ever(make: Callable[..., Client], network: Ne
         client.wait_connected(WAIT)
 
 
-def test_a_message_is_sent_again_after_a_cut_until_it_is_answered(
+def test_an_unanswered_message_is_sent_again_after_a_cut(
     make: Callable[..., Client], network: Network
 ) -> None:
     client = make()
@@ -207,7 +207,7 @@ def test_a_message_is_sent_again_after_a_cut_until_it_is_answered(
     assert client.unsent == 0
 
 
-def test_events_come_once_and_in_order_over_a_cut(make: Callable[..., Client], network: Network) -> None:
+def test_events_come_once_and_in_order_across_a_cut(make: Callable[..., Client], network: Network) -> None:
     client = make()
     first = network.next()
     first.greet()
@@ -239,7 +239,7 @@ def test_requests_wait_for_the_connection_and_time_out(make: Callable[..., Clien
     client.on_event(lambda event: None)
 
 
-def test_refused_requests_raise_the_servers_words(make: Callable[..., Client], network: Network) -> None:
+def test_refused_requests_raise_the_servers_error(make: Callable[..., Client], network: Network) -> None:
     client = make(live=False)
     link = network.next()
     link.greet(live=False)
@@ -292,14 +292,14 @@ def test_all_servers_are_tried_before_giving_up(make: Callable[..., Client], net
     assert network.dialled == ["one:1", "two:2", "three:3"]
 
 
-def test_the_next_server_is_used_when_one_is_down(make: Callable[..., Client], network: Network) -> None:
+def test_the_next_server_is_tried_if_one_is_down(make: Callable[..., Client], network: Network) -> None:
     network.down = {"one:1"}
     client = make(servers=("one:1", "two:2"), reconnect=False)
     network.next().greet()
     client.wait_connected(WAIT)
 
 
-def test_without_reconnect_a_cut_is_the_end(make: Callable[..., Client], network: Network) -> None:
+def test_a_cut_ends_a_client_without_reconnect(make: Callable[..., Client], network: Network) -> None:
     client = make(reconnect=False)
     link = network.next()
     link.greet()
@@ -312,7 +312,7 @@ def test_without_reconnect_a_cut_is_the_end(make: Callable[..., Client], network
     assert client.unsent == 1
 
 
-def test_malformed_frames_cost_the_connection(make: Callable[..., Client], network: Network) -> None:
+def test_malformed_frames_end_the_connection(make: Callable[..., Client], network: Network) -> None:
     client = make()
     for rubbish in (b"\0\0\0\2[]", b"\0\0\0\0", b"\xff" * 8):
         link = network.next()
@@ -322,7 +322,9 @@ def test_malformed_frames_cost_the_connection(make: Callable[..., Client], netwo
         assert take(client, Disconnected).error.code in {"E100", "E101", "E102"}
 
 
-def test_what_no_server_takes_is_refused_at_once(make: Callable[..., Client], network: Network) -> None:
+def test_messages_that_no_server_accepts_are_refused_immediately(
+    make: Callable[..., Client], network: Network
+) -> None:
     client = make()
     for body, code in (("x" * 16_385, "E401"), ("\ud800", "E402"), ("\x01" * 16_384, "E401")):
         with pytest.raises(ChatdError, match=code):
@@ -330,7 +332,7 @@ def test_what_no_server_takes_is_refused_at_once(make: Callable[..., Client], ne
     assert client.unsent == 0
 
 
-def test_unsent_messages_and_the_cursor_are_there_in_the_next_run(
+def test_unsent_messages_and_the_cursor_survive_until_the_next_run(
     make: Callable[..., Client], network: Network, tmp_path: Path
 ) -> None:
     network.down = {"one:1"}
@@ -356,7 +358,7 @@ def test_unsent_messages_and_the_cursor_are_there_in_the_next_run(
 def narrow(
     make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Client, Link]:
-    """A client that is live, and its queue full with three events."""
+    """A live client whose queue holds three events at most."""
     monkeypatch.setattr(_client, "QUEUE_LIMIT", 3)
     client = make()
     link = network.next()
@@ -364,7 +366,7 @@ def narrow(
     return client, link
 
 
-def test_a_caller_that_is_behind_stops_the_reading_and_loses_nothing(
+def test_a_full_queue_stops_reading_and_loses_nothing(
     narrow: tuple[Client, Link],
 ) -> None:
     client, link = narrow
@@ -373,12 +375,12 @@ def test_a_caller_that_is_behind_stops_the_reading_and_loses_nothing(
     assert [take(client, Message).seq for _ in range(50)] == list(range(101, 151))
 
 
-def test_a_caller_that_is_behind_gets_an_answer(
+def test_a_reply_arrives_behind_a_full_queue(
     narrow: tuple[Client, Link],
 ) -> None:
     client, link = narrow
     link.say(*(message(seq) for seq in range(101, 106)))
-    # The queue is full, and the only one who empties it asks.
+    # The queue is full, and the thread that empties it waits for a reply.
     take(client, CaughtUp)
     answered = threading.Thread(target=lambda: link.say(message(106), ok(link.asked()["id"], time=1)))
     answered.start()
@@ -387,7 +389,7 @@ def test_a_caller_that_is_behind_gets_an_answer(
     assert [take(client, Message).seq for _ in range(6)] == list(range(101, 107))
 
 
-def test_callbacks_get_the_events_on_the_io_thread(make: Callable[..., Client], network: Network) -> None:
+def test_callbacks_get_the_events(make: Callable[..., Client], network: Network) -> None:
     seen: queue.Queue[object] = queue.Queue()
     client = make()
     client.on_event(seen.put)
@@ -399,7 +401,7 @@ def test_callbacks_get_the_events_on_the_io_thread(make: Callable[..., Client], 
     assert event.seq == 101
 
 
-def test_a_defect_in_a_callback_ends_the_client_in_words(
+def test_a_bug_in_a_callback_ends_the_client_with_an_error(
     make: Callable[..., Client], network: Network
 ) -> None:
     def broken(event: object) -> None:
@@ -412,7 +414,7 @@ def test_a_defect_in_a_callback_ends_the_client_in_words(
         client.request("rooms", timeout=WAIT)
 
 
-def test_a_client_that_was_never_started_closes(network: Network) -> None:
+def test_a_client_that_was_not_started_closes(network: Network) -> None:
     identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=("one:1",))
     client = Client(cast(Identity, identity))
     client.send("#lobby", "x")

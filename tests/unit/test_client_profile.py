@@ -1,4 +1,4 @@
-"""Which identity file is used, and how standard input is read."""
+"""The choice of the identity file, and reading lines from standard input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_is_named_wins(person: Path) -> None:
+def test_explicit_choices_win(person: Path) -> None:
     home = person / "h"
     admin = identity(home / "certs" / "identities", "alice-console.pem")
     mine = identity(person / ".config" / "chatd", "identity.pem")
@@ -49,14 +49,14 @@ def test_a_working_directory_that_is_a_home_is_used(person: Path, monkeypatch: p
     assert find_identity(None, None, {}) == admin
 
 
-def test_of_several_in_a_home_the_first_admin_is_taken(person: Path) -> None:
+def test_the_oldest_identity_in_a_home_is_used(person: Path) -> None:
     folder = person / "h" / "certs" / "identities"
     identity(folder, "aaa-new.pem")
     first = identity(folder, "zoe-console.pem", age=60)
     assert find_identity(None, str(person / "h"), {}) == first
 
 
-def test_the_only_one_of_the_person_is_taken(person: Path) -> None:
+def test_the_only_identity_of_the_user_is_used(person: Path) -> None:
     only = identity(person / ".config" / "chatd", "work.pem")
     assert find_identity(None, None, {}) == only
     identity(person / ".config" / "chatd", "other.pem")
@@ -65,7 +65,7 @@ def test_the_only_one_of_the_person_is_taken(person: Path) -> None:
 
 
 @pytest.mark.parametrize("home", [None, "/nowhere"])
-def test_nothing_found_says_what_to_do(person: Path, home: str | None) -> None:
+def test_the_error_says_what_to_do(person: Path, home: str | None) -> None:
     with pytest.raises(ChatdError, match="E608") as error:
         find_identity(None, home, {})
     assert re.search("chatd user add|chatd( --home [^ ]+)? init", error.value.fix)

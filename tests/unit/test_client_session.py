@@ -1,4 +1,4 @@
-"""The client's session without sockets: order, resending, resuming, signs of life."""
+"""The client's session without sockets: order, resending, resuming, keep-alive."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sent(n: int = 0) -> Sent:
 
 
 def connect(session: ClientSession, head: int = 100) -> list[JsonObject]:
-    """Bring a session to its welcome; what it sends first."""
+    """Welcome a session; returns the frames it sends first."""
     session.opened(0.0)
     session.receive(welcome(head), 0.0)
     return session.outgoing(0.0)
@@ -70,7 +70,7 @@ def ready(*, live: bool = False) -> ClientSession:
     return session
 
 
-def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
+def test_only_resume_is_sent_before_the_first_page() -> None:
     session = ClientSession(live=True, cursor=7)
     session.send(sent())
     session.ask(PendingRequest("rooms", {}, repeatable=True))
@@ -81,12 +81,12 @@ def test_nothing_but_resume_is_sent_before_its_first_page() -> None:
     assert [f["type"] for f in session.outgoing(0.0)] == ["resume", "rooms", "send"]
 
 
-def test_the_first_session_of_all_begins_at_the_head_of_its_welcome() -> None:
+def test_without_a_cursor_events_begin_at_the_head_of_the_welcome() -> None:
     session = ClientSession(live=True)
     (resume,) = connect(session)
     assert resume["after"] == 100
     session.closed()
-    # The cut came before the answer: what happened meanwhile is after that welcome, too.
+    # The cut came before the reply, so events since the first welcome must still be delivered.
     (resume,) = connect(session, head=101)
     assert resume["after"] == 100
     events = session.receive(ok(resume["id"], events=[message(101)], cursor=101, more=False), 0.0)
@@ -100,7 +100,7 @@ def test_sessions_that_are_not_live_never_resume() -> None:
     assert [f["type"] for f in session.outgoing(0.0)] == ["send"]
 
 
-def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() -> None:
+def test_all_pages_are_requested_and_nothing_is_delivered_twice() -> None:
     session = ClientSession(live=True, cursor=1)
     (first,) = connect(session)
     got = session.receive(
@@ -114,7 +114,7 @@ def test_pages_are_asked_for_until_there_is_no_more_and_nothing_comes_twice() ->
     assert [getattr(e, "seq", e) for e in got] == [2, 4, 11, CaughtUp(12), 13]
 
 
-def test_a_page_is_not_asked_for_before_there_is_room_for_it() -> None:
+def test_a_page_is_requested_only_when_there_is_space() -> None:
     session = ClientSession(live=True, cursor=1)
     (first,) = connect(session)
     session.receive(ok(first["id"], events=[message(2)], cursor=10, more=True), 0.0)
@@ -124,16 +124,16 @@ def test_a_page_is_not_asked_for_before_there_is_room_for_it() -> None:
     assert session.outgoing(0.0) == []
 
 
-def test_a_cursor_beyond_the_log_is_put_back_to_its_head() -> None:
+def test_a_cursor_beyond_the_log_moves_back_to_its_head() -> None:
     session = ClientSession(live=True, cursor=5000)
     (resume,) = connect(session, head=10)
     assert resume["after"] == 10
 
 
-def test_a_cursor_of_another_log_goes_back_to_where_both_are_the_same() -> None:
+def test_a_cursor_of_another_log_moves_back_to_the_common_part() -> None:
     first, restored = Branch(id="a" * 32, began=0), Branch(id="b" * 32, began=30)
     session = ClientSession(live=True, cursor=70, lineage=(first,))
-    # The second time the log is the one that is known.
+    # The second time the client knows the log.
     for told, after in (([30], 30), ([], 90)):
         session.opened(0.0)
         events = session.receive(welcome(90, lineage=[b.model_dump() for b in (first, restored)]), 0.0)
@@ -145,7 +145,7 @@ def test_a_cursor_of_another_log_goes_back_to_where_both_are_the_same() -> None:
     assert session.cursor == 90
 
 
-def test_a_lineage_that_is_none_is_refused() -> None:
+def test_a_malformed_lineage_is_refused() -> None:
     wrongs: list[Any] = ["x", [{"id": "short", "began": 0}], [{"id": "a" * 32, "began": -1}], [{}] * 65]
     for wrong in wrongs:
         session = ClientSession(cursor=1)
@@ -172,14 +172,14 @@ def test_lagged_resumes_once_from_the_cursor() -> None:
         {"events": [], "cursor": 7, "more": True},
     ],
 )
-def test_a_resume_that_is_malformed_or_goes_nowhere_is_refused(result: JsonObject) -> None:
+def test_a_malformed_or_stuck_resume_is_refused(result: JsonObject) -> None:
     session = ClientSession(live=True, cursor=7)
     (resume,) = connect(session)
     with pytest.raises(ChatdError, match="E100"):
         session.receive({"type": "ok", "id": resume["id"], "result": result}, 0.0)
 
 
-def test_messages_go_out_in_order_and_only_so_many_at_once() -> None:
+def test_messages_are_sent_in_order_up_to_the_limit() -> None:
     session = ready()
     for n in range(IN_FLIGHT_LIMIT + 3):
         session.send(sent(n))
@@ -190,7 +190,7 @@ def test_messages_go_out_in_order_and_only_so_many_at_once() -> None:
     assert [f["body"] for f in session.outgoing(0.0)] == [f"body {IN_FLIGHT_LIMIT}"]
 
 
-def test_what_was_not_answered_is_resent_in_order_with_the_same_ids() -> None:
+def test_unanswered_messages_are_sent_again_in_order_with_the_same_ids() -> None:
     session = ready()
     for n in range(4):
         session.send(sent(n))
@@ -202,7 +202,7 @@ def test_what_was_not_answered_is_resent_in_order_with_the_same_ids() -> None:
     assert [f["msg_id"] for f in again] == [sent(n).msg_id for n in (0, 2, 3, 9)]
 
 
-def test_an_answer_reaches_who_waits() -> None:
+def test_a_reply_reaches_the_waiting_caller() -> None:
     session = ready()
     one, two = sent(1), sent(2)
     session.send(one)
@@ -220,7 +220,7 @@ def test_an_answer_reaches_who_waits() -> None:
     assert connect(session) == []
 
 
-def test_not_now_is_tried_again_later_in_the_same_order() -> None:
+def test_temporary_refusals_are_retried_later_in_order() -> None:
     session = ready()
     for n in range(3):
         session.send(sent(n))
@@ -231,7 +231,7 @@ def test_not_now_is_tried_again_later_in_the_same_order() -> None:
     assert [f["body"] for f in session.outgoing(10.0 + SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
 
 
-def test_a_cut_puts_what_is_tried_again_later_back_in_its_place() -> None:
+def test_a_cut_keeps_the_order_of_retried_messages() -> None:
     session = ready()
     for n in range(3):
         session.send(sent(n))
@@ -242,7 +242,7 @@ def test_a_cut_puts_what_is_tried_again_later_back_in_its_place() -> None:
     assert [f["body"] for f in session.outgoing(SEND_AGAIN_DELAY)] == ["body 0", "body 1", "body 2"]
 
 
-def test_a_cut_repeats_only_requests_that_may_be_repeated() -> None:
+def test_a_cut_repeats_only_repeatable_requests() -> None:
     session = ready()
     again, once = (
         PendingRequest("rooms", {}, repeatable=True),
@@ -260,7 +260,7 @@ def test_a_cut_repeats_only_requests_that_may_be_repeated() -> None:
     assert again.reply.result(0) == {"rooms": [], "more": False}
 
 
-def test_nobody_waits_for_a_client_that_has_ended() -> None:
+def test_ending_fails_everything_that_waits() -> None:
     session = ready()
     message_, pending = sent(), PendingRequest("rooms", {}, repeatable=True)
     session.send(message_)
@@ -272,7 +272,7 @@ def test_nobody_waits_for_a_client_that_has_ended() -> None:
     assert message_.state == "pending"
 
 
-def test_requests_that_were_given_up_are_not_sent() -> None:
+def test_cancelled_requests_are_not_sent() -> None:
     session = ClientSession(live=False)
     pending = PendingRequest("rooms", {}, repeatable=True)
     session.ask(pending)
@@ -293,7 +293,7 @@ def test_ping_is_answered_and_silence_noticed() -> None:
         session.tick(36.0)
 
 
-def test_a_server_that_never_says_welcome_is_given_up() -> None:
+def test_a_missing_welcome_times_out() -> None:
     session = ClientSession()
     session.opened(0.0)
     session.tick(9.0)
@@ -302,14 +302,14 @@ def test_a_server_that_never_says_welcome_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("frame", [message(1), ok(1), {"type": "lagged"}, {"type": "ping"}])
-def test_the_welcome_comes_first(frame: JsonObject) -> None:
+def test_frames_before_the_welcome_are_refused(frame: JsonObject) -> None:
     session = ClientSession()
     session.opened(0.0)
     with pytest.raises(ChatdError, match="E100"):
         session.receive(frame, 0.0)
 
 
-def test_goodbye_ends_the_session_in_the_servers_words() -> None:
+def test_a_bye_ends_the_session_with_the_servers_error() -> None:
     for session in (ClientSession(), ready()):
         if session.phase is ConnectionPhase.OFFLINE:
             session.opened(0.0)
@@ -328,7 +328,7 @@ def test_a_message_waits_for_a_server_with_a_full_disk() -> None:
     assert again["msg_id"] == frame["msg_id"]
 
 
-def test_newer_servers_may_say_more() -> None:
+def test_unknown_frames_fields_and_codes_are_tolerated() -> None:
     session = ready()
     assert session.receive({"type": "fanfare"}, 0.0) == []
     assert session.receive({**message(200), "colour": "red"}, 0.0)

@@ -1,4 +1,4 @@
-"""The outbox file: what survives, who owns it, what it refuses."""
+"""The state file: durability, ownership of rows, refused files."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_unanswered_messages_and_the_cursor_survive(tmp_path: Path) -> None:
     again.close()
 
 
-def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "state")
     assert stat.S_IMODE((tmp_path / "state" / FILE_NAME).stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     store.close()
 
 
-def test_the_cursor_goes_back_only_on_purpose(tmp_path: Path) -> None:
+def test_the_cursor_moves_back_only_on_request(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     for seq, back, expected in [(10, False, 10), (5, False, 10), (5, True, 5), (6, False, 6)]:
         store.save_cursor(seq, LINEAGE, back=back)
@@ -79,7 +79,7 @@ def test_the_cursor_goes_back_only_on_purpose(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_cursor_of_another_log_replaces_it_with_its_lineage(tmp_path: Path) -> None:
+def test_cursor_and_lineage_of_another_log_replace_both(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     store.save_cursor(10, LINEAGE)
     restored = (*LINEAGE, Branch(id="b" * 32, began=4))
@@ -88,7 +88,7 @@ def test_the_cursor_of_another_log_replaces_it_with_its_lineage(tmp_path: Path) 
     store.close()
 
 
-def test_a_file_from_before_there_were_lineages_keeps_its_cursor(tmp_path: Path) -> None:
+def test_a_file_without_a_lineage_keeps_its_cursor(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute(
             "CREATE TABLE cursor (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT"
@@ -103,7 +103,7 @@ def test_a_file_from_before_there_were_lineages_keeps_its_cursor(tmp_path: Path)
     store.close()
 
 
-def test_a_living_clients_messages_are_left_to_it_and_a_dead_ones_taken_over(tmp_path: Path) -> None:
+def test_messages_of_dead_clients_are_taken_over_those_of_live_ones_not(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", LEAVE_BEHIND, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -128,7 +128,7 @@ def test_a_reused_pid_is_not_taken_for_the_owner(tmp_path: Path, monkeypatch: py
     store.close()
 
 
-def test_a_full_outbox_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_outbox_raises_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_state_store, "ROWS_LIMIT", 2)
     store = FileStore(tmp_path)
     store.add(sent(1))
@@ -140,13 +140,13 @@ def test_a_full_outbox_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     store.close()
 
 
-def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
     with pytest.raises(ChatdError, match="E606"):
         FileStore(tmp_path)
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ChatdError, match="E606"):
         FileStore(tmp_path)

@@ -1,4 +1,4 @@
-"""The client's connection against servers that are wrong, hostile, or gone."""
+"""The client's connection to wrong, hostile and unreachable servers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Behaviour = Callable[[socket.socket, "Server"], None]
 
 
 class Server:
-    """Listens on loopback and treats each connection as ``behave`` says, one after the other."""
+    """Listens on loopback and calls ``behave`` with each connection in turn."""
 
     def __init__(self, certs: Path, behave: Behaviour) -> None:
         self.certs = certs
@@ -69,7 +69,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Authority
 
 @pytest.fixture
 def serve(authority: tuple[Path, Authority], tmp_path: Path) -> Iterator[Callable[..., Client]]:
-    """Starts a server and a client of it that gives up at the first failure."""
+    """Starts a server and a client that gives up at the first failure."""
     with ExitStack() as cleaning:
 
         def start(behave: Behaviour, *, host: str = "127.0.0.1", certs: Path | None = None) -> Client:
@@ -100,7 +100,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def answer(data: bytes, *, read: bool = True) -> Behaviour:
-    """Speaks before or instead of TLS."""
+    """Sends data before or instead of TLS."""
 
     def behave(connection: socket.socket, server: Server) -> None:
         if read:
@@ -138,7 +138,7 @@ def after_tls(data: bytes, alpn: str = "chatd/1") -> Behaviour:
     ],
     ids=range(13),
 )
-def test_wrong_servers_are_told_in_words(
+def test_wrong_servers_raise_the_right_error(
     serve: Callable[..., Client], behave: Behaviour, codes: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chatctl.client._session.WELCOME_TIMEOUT", 0.5)
@@ -147,7 +147,7 @@ def test_wrong_servers_are_told_in_words(
     assert failed.value.code in codes, str(failed.value)
 
 
-def test_a_goodbye_is_read_although_the_connection_ends_with_it(serve: Callable[..., Client]) -> None:
+def test_a_bye_is_delivered_though_the_connection_ends_with_it(serve: Callable[..., Client]) -> None:
     def behave(connection: socket.socket, server: Server) -> None:
         with server.tls(connection, PLAIN) as tls:
             tls.sendall(sealed(welcome()))
@@ -157,7 +157,7 @@ def test_a_goodbye_is_read_although_the_connection_ends_with_it(serve: Callable[
             connection.shutdown(socket.SHUT_RDWR)
 
     client = serve(behave)
-    # Not `wait_connected`: on a busy machine the end may be there before anybody looks.
+    # Not `wait_connected`: on a busy machine the connection may have ended before.
     assert any(isinstance(event, Connected) for event in client.events())
     while client.next_event(WAIT) is not None:
         pass
@@ -165,7 +165,7 @@ def test_a_goodbye_is_read_although_the_connection_ends_with_it(serve: Callable[
     assert client.error.code == "E206"
 
 
-def test_a_silent_server_is_given_up(serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_engine, "CONNECT_TIMEOUT", 0.2)
 
     def silent(connection: socket.socket, server: Server) -> None:
@@ -191,7 +191,7 @@ def test_all_addresses_of_a_name_are_tried(
     serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def both(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        # Nobody listens on the first one: a port is refused at once on loopback.
+        # Nothing listens on the first address; loopback refuses immediately.
         return [(socket.AF_INET, 1, 6, "", (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
@@ -199,7 +199,7 @@ def test_all_addresses_of_a_name_are_tried(
     assert client.wait_connected(WAIT).user == "alice"
 
 
-def test_closing_says_goodbye(serve: Callable[..., Client]) -> None:
+def test_close_sends_the_close_record(serve: Callable[..., Client]) -> None:
     closed: queue.Queue[bytes] = queue.Queue()
 
     def behave(connection: socket.socket, server: Server) -> None:
@@ -214,11 +214,11 @@ def test_closing_says_goodbye(serve: Callable[..., Client]) -> None:
 
 
 @pytest.mark.parametrize("families", [(0, socket.AF_INET), (0,)])
-def test_an_address_of_a_kind_this_machine_lacks_is_passed_over(
+def test_an_unsupported_address_family_is_skipped(
     serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, families: tuple[int, ...]
 ) -> None:
     def found(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        # As IPv6 where the kernel has none: there is no family 0.
+        # Like IPv6 on a kernel without it: there is no family 0.
         return [(family, 1, 6, "", ("127.0.0.1", port)) for family in families]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
