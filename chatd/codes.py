@@ -23,7 +23,7 @@ CODES: dict[str, Code] = {
     "E101": Code("too_large", "a frame or record exceeds its size limit", "send less at once"),
     "E102": Code("malformed", "a frame does not fit its type", "update the older of client and server"),
     "E103": Code("unknown_request", "the request is unknown", "update the older of client and server"),
-    "E104": Code("envelope", "the envelope cannot be opened", "connect again; if that fails, update both"),
+    "E104": Code("envelope", "the envelope cannot be opened", "connect again, or update both programs"),
     "E105": Code("wrong_state", "this request is not possible now", "wait for the welcome, then try again"),
     "E106": Code("timeout", "the other side sent nothing in time", "connect again"),
     "E107": Code("version", "client and server speak different versions", "update the older of the two"),

@@ -1,4 +1,4 @@
-"""The one error type that people and peers are shown."""
+"""The error type whose text users and peers see."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from chatd.codes import CODES
 
 
 class ChatdError(Exception):
-    """A failure somebody can act on: what happened, why, and what to do.
+    """A failure that somebody can act on.
 
-    ``code`` is one of `chatd.codes.CODES`; ``reason`` says what happened in this case (never a
-    secret, never a message body); ``fix`` says what to do and defaults to the code's own advice.
-    Anything that is not a ChatdError is a defect: peers are told E500 and nothing else.
+    ``code`` is a key of `chatd.codes.CODES`; ``reason`` says what happened (never a secret or a message
+    body); ``fix`` says what to do. Both default to the code's own text. Any other exception is a defect,
+    and peers get only E500.
     """
 
     def __init__(self, code: str, reason: str = "", fix: str = "") -> None:

@@ -178,7 +178,7 @@ def _show(home: Home, manifest: Manifest, ca: str, as_json: bool, *, readdressed
     option = "" if home.path == Path.cwd() else f" --home {home.path}"
     output.note("do not start the original server again: two servers would share one identity")
     if readdressed:
-        output.note(f"then: chatd{option} cert renew   (the certificate has the old addresses)")
+        output.note(f"first: chatd{option} cert renew   (the certificate has the old addresses)")
     output.note(f"next: chatd{option} check, then chatd{option} start")
 
 

@@ -36,14 +36,14 @@ class ChildHooks:
     """What a child needs from the supervisor.
 
     ``spawn`` starts one run or raises OSError; ``settings`` returns the settings in force as JSON;
-    ``heartbeat_timeout`` is in seconds; ``alert`` takes a message for the operator when a child is given
+    ``heartbeat_timeout`` is in seconds; ``warn`` takes a message for the operator when a child is given
     up; while ``may_spawn`` is False, starts wait.
     """
 
     spawn: Callable[[ChildSpec], ChildRun]
     settings: Callable[[], dict[str, object]]
     heartbeat_timeout: Callable[[], float]
-    alert: Callable[[str], None]
+    warn: Callable[[str], None]
     home: str = ""
     may_spawn: Callable[[], bool] = lambda: True
     random: Callable[[], float] = random.random
@@ -223,7 +223,7 @@ class Child:
             self.reason = final_reason
             self._follow(ChildEvent.GAVE_UP)
             errors.error("child_fatal", child=self.spec.name, why=self.reason)
-            self._hooks.alert(f"{self.spec.name} will not be restarted: {self.reason}")
+            self._hooks.warn(f"{self.spec.name} will not be restarted: {self.reason}")
             return
         self._follow(ChildEvent.CRASHED)
         self._restart_at = now + delay

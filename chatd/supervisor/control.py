@@ -35,6 +35,11 @@ def error_reply(error: ChatdError) -> dict[str, object]:
     return {"type": "error", "code": error.code, "reason": error.reason, "fix": error.fix}
 
 
+def error_from_reply(reply: dict[str, object]) -> ChatdError:
+    """Return the error that `error_reply` has turned into ``reply``."""
+    return ChatdError(str(reply.get("code", "E611")), str(reply.get("reason", "")), str(reply.get("fix", "")))
+
+
 class _Client:
     def __init__(self, sock: socket.socket, now: float) -> None:
         self.channel = JsonChannel(sock)
@@ -149,7 +154,7 @@ def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, obj
             raise ChatdError("E603", "chatd ended before it replied") from None
     if reply.pop("type", None) == "ok":
         return reply
-    raise ChatdError(str(reply.get("code", "E611")), str(reply.get("reason", "")), str(reply.get("fix", "")))
+    raise error_from_reply(reply)
 
 
 def _read_reply(sock: socket.socket, deadline: float) -> dict[str, object]:

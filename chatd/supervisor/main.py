@@ -20,7 +20,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
-from chatd.supervisor.control import ask
+from chatd.supervisor.control import ask, error_from_reply, error_reply
 from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, LaunchedTemplate, raise_descriptor_limit
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.pid_lock import PidLock, kill_leftovers
@@ -36,7 +36,7 @@ CONSOLE_LINES_IN_REASON: Final = 20
 log = get_log("server")
 
 
-def real_children(settings: Settings) -> list[ChildSpec]:
+def child_specs(settings: Settings) -> list[ChildSpec]:
     """Return the specs of the hub and the configured number of workers (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
     hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener",), HUB_MODULE)
@@ -83,10 +83,10 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
     command = argv or (sys.executable, "-m", "chatd.supervisor", "--home", str(home))
     console = home / CONSOLE_LOG
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as verdict:
+    with os.fdopen(reader, "rb") as error_pipe:
         with os.fdopen(os.open(console, CONSOLE_FLAGS, 0o600), "ab") as output:
             process = subprocess.Popen(
-                [*command, "--verdict-fd", str(writer)],
+                [*command, "--error-fd", str(writer)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -97,7 +97,7 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
         os.close(writer)
         try:
             deadline = time.monotonic() + timeout
-            return _wait_until_up(home, process, deadline, lambda: _verdict(verdict.read(), console))
+            return _wait_until_up(home, process, deadline, lambda: _startup_error(error_pipe.read(), console))
         finally:
             process.returncode = 0  # silences Popen's warning: the daemon is meant to outlive this process
 
@@ -107,23 +107,22 @@ def main(argv: Sequence[str] | None = None, launched: LaunchedTemplate | None = 
     parser = argparse.ArgumentParser(prog="chatd.supervisor")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--foreground", action="store_true")
-    parser.add_argument("--verdict-fd", type=int, default=-1, help=argparse.SUPPRESS)
+    parser.add_argument("--error-fd", type=int, default=-1, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    return run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground, None, launched))
+    return run_reporting(options.error_fd, lambda: run(options.home, options.foreground, None, launched))
 
 
-def run_reporting(verdict_fd: int, supervise: Callable[[], None]) -> int:
+def run_reporting(error_fd: int, supervise: Callable[[], None]) -> int:
     """Run ``supervise`` and return an exit code; report an error to stderr and `start_daemon`."""
-    if verdict_fd >= 0:
-        os.set_inheritable(verdict_fd, False)
+    if error_fd >= 0:
+        os.set_inheritable(error_fd, False)
     try:
         supervise()
         return 0
     except ChatdError as error:
         print(f"chatd: {error}", file=sys.stderr)
-        if verdict_fd >= 0:
-            report = {"code": error.code, "reason": error.reason, "fix": error.fix}
-            os.write(verdict_fd, json.dumps(report).encode())
+        if error_fd >= 0:
+            os.write(error_fd, json.dumps(error_reply(error)).encode())
         return EXIT_FAILED
 
 
@@ -143,7 +142,7 @@ def _supervise(
         for pid in kill_leftovers(home / "run"):
             log.warning("leftover_killed", pid=pid)
         with listen_tcp(settings.server.host, settings.server.port) as clients, listen_hub(home) as hub:
-            specs = children if children is not None else real_children(settings)
+            specs = children if children is not None else child_specs(settings)
             fds = {"listener": clients.fileno(), "hub_listener": hub.fileno()}
             crash_point("supervisor.start.bound")
             address = show_address(clients)
@@ -163,11 +162,11 @@ def _supervise(
 
 
 def _wait_until_up(
-    home: Path, process: subprocess.Popen[bytes], deadline: float, verdict: Callable[[], ChatdError]
+    home: Path, process: subprocess.Popen[bytes], deadline: float, read_error: Callable[[], ChatdError]
 ) -> dict[str, object]:
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise verdict()
+            raise read_error()
         status = _status(home, process.pid)
         if status.get("state") == "running":
             return status
@@ -193,10 +192,9 @@ def _raise_if_fatal(status: dict[str, object]) -> None:
             raise ChatdError(code, f"{child.get('name')}: {child.get('why')}")
 
 
-def _verdict(report: bytes, console: Path) -> ChatdError:
+def _startup_error(report: bytes, console: Path) -> ChatdError:
     """Return the daemon's own error, or else the last lines that it printed."""
     if report:
-        error = json.loads(report)
-        return ChatdError(str(error["code"]), str(error["reason"]), str(error["fix"]))
+        return error_from_reply(json.loads(report))
     lines = console.read_text("utf-8", "replace").splitlines()[-CONSOLE_LINES_IN_REASON:]
     return ChatdError("E609", "\n".join(["chatd ended during its start", *lines]))

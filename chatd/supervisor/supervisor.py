@@ -79,7 +79,7 @@ class Supervisor:
             spawn=self._spawn,
             settings=self._dump_settings,
             heartbeat_timeout=lambda: self._settings.workers.heartbeat_timeout,
-            alert=_alert,
+            warn=_warn,
             home=str(home),
             may_spawn=lambda: not self._template.loading,
         )
@@ -160,7 +160,7 @@ class Supervisor:
             try:
                 self._reload()
             except (ChatdError, ValueError, OSError) as error:
-                _alert(f"reload refused: {error}")
+                _warn(f"reload refused: {error}")
 
     def _handle(self, request: dict[str, object], reply: Reply) -> None:
         try:
@@ -301,5 +301,5 @@ class Supervisor:
         return self._settings.model_dump(mode="json")
 
 
-def _alert(text: str) -> None:
+def _warn(text: str) -> None:
     print_safely(f"chatd: {text}", sys.stderr)

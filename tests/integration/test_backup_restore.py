@@ -1,4 +1,4 @@
-"""A server restored from a backup that was made while people talked: nobody notices more than a pause."""
+"""A server restored from a backup made under load: clients notice no more than a pause."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = "correct horse battery staple\n"
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Daemon]:
-    """The server that is going to be replaced; bob and mallory have identities."""
+    """The server to be replaced; bob and mallory have identities."""
     with running(tmp_path / "old") as daemon:
         daemon.add_user("bob")
         daemon.add_user("mallory")
@@ -32,7 +32,7 @@ def old(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def new(tmp_path: Path, old: Daemon) -> Iterator[Daemon]:
-    """The box that takes its place, at the same address; nothing is on it yet."""
+    """The server that takes its place at the same address; its home is still empty."""
     daemon = Daemon(tmp_path / "new")
     (tmp_path / "new").mkdir()
     daemon.port = old.port
@@ -47,42 +47,41 @@ def back_up(daemon: Daemon) -> Path:
 
 
 def replace(old: Daemon, new: Daemon, file: Path) -> None:
-    """End the old server and start the restored one."""
+    """Stop the old server and start the restored one."""
     old.stop()
     new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
     new.start()
 
 
-def say(daemon: Daemon, *texts: str) -> None:
-    """Alice says something in #lobby."""
+def send_as_alice(daemon: Daemon, *texts: str) -> None:
+    """Send messages to #lobby as alice."""
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
         for text in texts:
             client.send("#lobby", text).wait(WAIT)
 
 
-def heard(client: Client) -> list[str]:
-    """Messages up to the point where the client has caught up."""
-    found: list[str] = []
-    while not isinstance(event := client.next_event(WAIT), CaughtUp):
-        assert event is not None, f"only {found} came"
-        if isinstance(event, Message):
-            found.append(event.body)
-    return found
-
-
 def events_until_caught_up(client: Client) -> list[AnyEvent]:
-    found: list[AnyEvent] = []
+    events: list[AnyEvent] = []
     while not isinstance(event := client.next_event(WAIT), CaughtUp):
-        assert event is not None, f"only {found} came"
-        found.append(event)
-    return found
+        assert event is not None, f"received only {events}"
+        events.append(event)
+    return events
 
 
-def more(client: Client, events: list[AnyEvent], count: int) -> bool:
-    """Take one more event; whether there are ``count`` messages now."""
+def bodies(events: list[AnyEvent]) -> list[str]:
+    return [event.body for event in events if isinstance(event, Message)]
+
+
+def received(client: Client) -> list[str]:
+    """Return the bodies received until the client has caught up."""
+    return bodies(events_until_caught_up(client))
+
+
+def has_messages(client: Client, events: list[AnyEvent], count: int) -> bool:
+    """Receive one more event; return whether ``events`` now has ``count`` messages."""
     if (event := client.next_event(0.1)) is not None:
         events.append(event)
-    return sum(isinstance(event, Message) for event in events) >= count
+    return len(bodies(events)) >= count
 
 
 def history(daemon: Daemon) -> list[JsonObject]:
@@ -97,103 +96,102 @@ def next_message(client: Client) -> str:
     return event.body
 
 
-def test_clients_go_on_where_they_were(old: Daemon, new: Daemon, tmp_path: Path) -> None:
+def test_clients_continue_at_their_cursor(old: Daemon, new: Daemon, tmp_path: Path) -> None:
     bob = read_identity(old.identity("bob"))
     with Client(bob, state=tmp_path / "bob") as client:
-        heard(client)
-        say(old, "one", "two")
+        received(client)
+        send_as_alice(old, "one", "two")
         assert [next_message(client), next_message(client)] == ["one", "two"]
         client.send("#lobby", "mine").wait(WAIT)
         assert next_message(client) == "mine"
-    say(old, "while bob is away")
+    send_as_alice(old, "while bob is away")
     old.chatctl("ban", "mallory", "--reason", "spam", "--yes")
     file = back_up(old)
     replace(old, new, file)
-    say(new, "on the new box")
+    send_as_alice(new, "on the new server")
     with Client(bob, state=tmp_path / "bob") as client:
-        assert heard(client) == ["while bob is away", "on the new box"]
+        assert received(client) == ["while bob is away", "on the new server"]
         client.send("#lobby", "still here").wait(WAIT)
         assert next_message(client) == "still here"
     mallory = read_identity(new.identity("mallory"))
     with Client(mallory, reconnect=False) as client, pytest.raises(ChatdError) as refused:
         client.wait_connected(WAIT)
     assert refused.value.code == "E207"
-    history = new.run("chat", "--identity", str(new.identity("bob")), "history", "--json", "#lobby").stdout
-    assert all(text in history for text in ("one", "two", "mine"))
+    shown = new.run("chat", "--identity", str(new.identity("bob")), "history", "--json", "#lobby").stdout
+    assert all(text in shown for text in ("one", "two", "mine"))
     found = new.run("chat", "--identity", str(new.identity("bob")), "search", "away")
     assert "while bob is away" in found.stdout
     assert new.chatd("verify").stdout.startswith("ok")
 
 
-def test_a_client_that_has_seen_more_than_the_backup_has(old: Daemon, new: Daemon, tmp_path: Path) -> None:
-    """It stays connected all the time: comes back by itself, and misses nothing that is said from then on."""
-    say(old, "in the backup")
-    file = back_up(old)
-    with Client(read_identity(old.identity("bob")), state=tmp_path / "bob") as client:
-        heard(client)
-        say(old, *(f"lost with the old box {n}" for n in range(5)))
-        assert [next_message(client) for _ in range(5)][-1] == "lost with the old box 4"
-        replace(old, new, file)
-        assert heard(client) == []
-        say(new, "first", "second")
-        assert [next_message(client), next_message(client)] == ["first", "second"]
-    with Client(read_identity(new.identity("bob")), state=tmp_path / "bob") as client:
-        assert heard(client) == []
-
-
-def test_a_client_that_comes_back_when_the_restored_log_is_longer_than_its_cursor(
+def test_client_with_a_cursor_beyond_the_backup_misses_no_new_message(
     old: Daemon, new: Daemon, tmp_path: Path
 ) -> None:
-    """What the new server has under the numbers that the client had seen of the old one is shown."""
+    """The client reconnects by itself after the restore."""
+    send_as_alice(old, "in the backup")
+    file = back_up(old)
+    with Client(read_identity(old.identity("bob")), state=tmp_path / "bob") as client:
+        received(client)
+        send_as_alice(old, *(f"lost with the old server {n}" for n in range(5)))
+        assert [next_message(client) for _ in range(5)][-1] == "lost with the old server 4"
+        replace(old, new, file)
+        assert received(client) == []
+        send_as_alice(new, "first", "second")
+        assert [next_message(client), next_message(client)] == ["first", "second"]
+    with Client(read_identity(new.identity("bob")), state=tmp_path / "bob") as client:
+        assert received(client) == []
+
+
+def test_client_that_returns_after_the_restored_log_has_passed_its_cursor(
+    old: Daemon, new: Daemon, tmp_path: Path
+) -> None:
+    """Events whose seq the client had seen on the old server are delivered."""
     bob = read_identity(old.identity("bob"))
-    say(old, "in the backup")
+    send_as_alice(old, "in the backup")
     file = back_up(old)
     with Client(bob, state=tmp_path / "bob") as client:
-        heard(client)
-        say(old, *(f"lost with the old box {n}" for n in range(5)))
-        assert [next_message(client) for _ in range(5)][-1] == "lost with the old box 4"
+        received(client)
+        send_as_alice(old, *(f"lost with the old server {n}" for n in range(5)))
+        assert [next_message(client) for _ in range(5)][-1] == "lost with the old server 4"
         wait_until(lambda: client.next_event(0.1) is None, what="the last event")
     old.stop()
-    # Delivered while there is no server at all: what was not acknowledged is not lost with the old box.
+    # Sent while no server runs: it is not acknowledged, so the outbox keeps it.
     with Client(bob, state=tmp_path / "bob") as client:
         unsent = client.send("#lobby", "typed in between")
     new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
     new.start()
-    after = [f"on the new box {n}" for n in range(10)]
-    say(new, *after)
-    for told, expected in ((True, [*after, "typed in between"]), (False, [])):
+    after = [f"on the new server {n}" for n in range(10)]
+    send_as_alice(new, *after)
+    for restored, expected in ((True, [*after, "typed in between"]), (False, [])):
         with Client(bob, state=tmp_path / "bob") as client:
             events = events_until_caught_up(client)
-            wait_until(partial(more, client, events, len(expected)), what="every message")
+            wait_until(partial(has_messages, client, events, len(expected)), what="every message")
             client.close(drain=WAIT)
-            assert [e.body for e in events if isinstance(e, Message)] == expected
-            assert any(isinstance(event, Restored) for event in events) is told
-    said = [(e["msg_id"], e["body"]) for e in history(new) if e["type"] == "message"]
-    assert said.count((unsent.msg_id, "typed in between")) == 1
+            assert bodies(events) == expected
+            assert any(isinstance(event, Restored) for event in events) is restored
+    messages = [(e["msg_id"], e["body"]) for e in history(new) if e["type"] == "message"]
+    assert messages.count((unsent.msg_id, "typed in between")) == 1
 
 
-def test_a_client_stays_connected_through_a_restore_and_further_than_its_cursor(
+def test_session_that_spans_the_restore_misses_no_new_message(
     old: Daemon, new: Daemon, tmp_path: Path
 ) -> None:
-    """The same without a file: a session that lives through it all knows what it has seen."""
+    """The cursor is in memory only."""
     file = back_up(old)
     with Client(read_identity(old.identity("bob"))) as client:
-        heard(client)
-        say(old, "lost one", "lost two")
+        received(client)
+        send_as_alice(old, "lost one", "lost two")
         assert [next_message(client), next_message(client)] == ["lost one", "lost two"]
         old.stop()
         new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
-        # Before bob's client can be there.
         new.start()
-        say(new, "first", "second", "third")
-        found: list[str] = []
-        while len(found) < 3:
-            found.append(next_message(client))
-        assert found == ["first", "second", "third"]
+        # Usually sent before bob has reconnected.
+        send_as_alice(new, "first", "second", "third")
+        assert [next_message(client) for _ in range(3)] == ["first", "second", "third"]
 
 
-def test_people_talk_while_it_is_made(old: Daemon, new: Daemon) -> None:
-    """What was acknowledged before the backup was begun is in it, each message once and in order."""
+def test_backup_under_load(old: Daemon, new: Daemon) -> None:
+    """Messages acknowledged before the backup are in it, each once and in order."""
     talkers = [Talker(old.identity("bob")), Talker(old.identity("alice", "console"))]
     try:
         for talker in talkers:
@@ -212,8 +210,8 @@ def test_people_talk_while_it_is_made(old: Daemon, new: Daemon) -> None:
         for talker in talkers:
             talker.close()
     old.stop()
-    told = new.chatd("restore", str(file), "--json", "--passphrase-file", "-", input=WORDS).stdout
-    head = json.loads(told)["head"]
+    report = new.chatd("restore", str(file), "--json", "--passphrase-file", "-", input=WORDS).stdout
+    head = json.loads(report)["head"]
     new.start()
     logged: list[tuple[int, str]] = []
     with Client(read_identity(new.identity("bob")), live=False) as client:
@@ -223,8 +221,8 @@ def test_people_talk_while_it_is_made(old: Daemon, new: Daemon) -> None:
             if not page:
                 break
             logged += [(event["seq"], event.get("body", "")) for event in page]
-    messages = [said for said in logged if "-" in said[1]]
+    messages = [entry for entry in logged if "-" in entry[1]]
     for talker, acknowledged in zip(talkers, before, strict=True):
-        assert {tuple(said) for said in acknowledged} <= set(messages)
+        assert {tuple(sent) for sent in acknowledged} <= set(messages)
         own = [body for _, body in messages if body.startswith(f"{talker.user}-")]
         assert own == [f"{talker.user}-{n}" for n in range(len(own))]

@@ -1,4 +1,4 @@
-"""The server takes the open files that the box gives it, and says when these are too few."""
+"""The server raises its soft limit of open files, and `chatd check` reports a low hard limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.daemon import Daemon
 SOFT, HARD = 300, 420
 
 
-def limited(hard: int) -> Callable[[], None]:
+def set_limits(hard: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT, hard))
 
 
@@ -24,11 +24,11 @@ def test_soft_limits_are_raised_and_hard_ones_reported(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / "home", CHATD_SERVER__MAX_CONNECTIONS="1000")
     daemon.init()
     try:
-        daemon.chatd("start", preexec_fn=limited(HARD))
+        daemon.chatd("start", preexec_fn=set_limits(HARD))
         assert {tuple(limits_of(pid)) for pid in daemon.pids()} == {(str(HARD), str(HARD))}
-        found = daemon.chatd("check", check=False, preexec_fn=limited(HARD)).stdout
-        assert f"{HARD} open files are allowed" in found
-        assert "W115" in found
+        report = daemon.chatd("check", check=False, preexec_fn=set_limits(HARD)).stdout
+        assert f"{HARD} open files are allowed" in report
+        assert "W115" in report
     finally:
         daemon.stop()
     assert "W115" not in daemon.chatd("check", check=False).stdout

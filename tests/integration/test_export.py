@@ -1,4 +1,4 @@
-"""The record as a file: made beside a running server, verified by chatd and by the script in the document."""
+"""An export made while the server runs, verified by chatd and by the script in docs/export.md."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from chatctl.client import Client, read_identity
 from chatd.store.record_export import Choice, check_export, export
 from tests.support.daemon import Daemon, running
 
-DOCS = Path(__file__).parents[2] / "docs" / "export.md"
-SECRET = "what must not stay in any file"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
+SECRET = "a redacted secret"
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Two rooms, a conversation, one erased message."""
+    """A log with two rooms, a conversation and one redacted message."""
     with running(tmp_path_factory.mktemp("export") / "home") as daemon:
         daemon.add_user("bob")
         with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
@@ -31,63 +31,63 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
                 client.send("#lobby", f"lobby {n} \u00e4 \U0001f600").wait(30)
                 client.send("#war", f'war {n} "quoted"').wait(30)
             client.send("@bob", "between us").wait(30)
-            gone = client.send("#lobby", SECRET).wait(30)
-            client.request("redact", room="#lobby", seq=gone.seq)
+            redacted = client.send("#lobby", SECRET).wait(30)
+            client.request("redact", room="#lobby", seq=redacted.seq)
         yield daemon
 
 
 @pytest.fixture(scope="module")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script of the document."""
-    (script,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    """The script from the document, as a file."""
+    (script,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     path = tmp_path_factory.mktemp("script") / "verify.py"
     path.write_text(script)
     return path
 
 
 def run_verifier(verifier: Path, file: Path) -> subprocess.CompletedProcess[str]:
-    # Isolated: a stranger has neither chatd nor its libraries.
+    # Isolated, because a recipient has neither chatd nor its libraries.
     return subprocess.run(
         [sys.executable, "-I", "-S", str(verifier), str(file)], capture_output=True, text=True, check=False
     )
 
 
 def exported(daemon: Daemon, file: Path, *options: str) -> list[dict[str, Any]]:
-    told = json.loads(daemon.chatd("export", "--json", "-o", str(file), *options).stdout)
+    report = json.loads(daemon.chatd("export", "--json", "-o", str(file), *options).stdout)
     lines = [json.loads(line) for line in file.read_text("ascii").splitlines()]
-    assert told["head"] == lines[0]["head"]
-    assert told["events"] == len(lines) - 1
+    assert report["head"] == lines[0]["head"]
+    assert report["events"] == len(lines) - 1
     return lines
 
 
-def test_the_whole_log(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
+def test_export_of_the_whole_log(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
     header, *events = exported(daemon, file)
     assert (header["schema"], header["server"], header["start"]["seq"]) == (1, "lab", 0)
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    said = [json.loads(event["body"]).get("body") for event in events if "body" in event]
-    assert "lobby 0 \u00e4 \U0001f600" in said and "between us" in said
+    texts = [json.loads(event["body"]).get("body") for event in events if "body" in event]
+    assert "lobby 0 \u00e4 \U0001f600" in texts and "between us" in texts
     assert sum("erased_by" in event for event in events) == 1
     assert SECRET not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     done = run_verifier(verifier, file)
     assert done.stdout == f"ok {header['head']['seq']} {header['head']['chain']}\n", done.stderr
-    told = daemon.run("chatd", "verify", "--export", str(file)).stdout
-    assert told.startswith(
+    shown = daemon.run("chatd", "verify", "--export", str(file)).stdout
+    assert shown.startswith(
         f"ok    events 1 to {len(events)} of lab: {len(events) - 1} with their text, 1 redacted"
     )
     report = json.loads(daemon.run("chatd", "verify", "--export", str(file), "--json").stdout)
     assert (report["ok"], report["withheld"]) == (True, 0)
 
 
-def test_one_room_and_a_stretch_of_time(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
+def test_export_of_one_room_and_of_a_time_range(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
     _, *events = exported(daemon, tmp_path / "all.jsonl")
     header, *war = exported(daemon, tmp_path / "war.jsonl", "--room", "war", "--since", "1h")
     assert header["choice"]["room"] == "#war"
     assert {event["room"] for event in war if "body" in event} == {"#war"}
     assert "lobby 0" not in (tmp_path / "war.jsonl").read_text()
     assert run_verifier(verifier, tmp_path / "war.jsonl").returncode == 0
-    # From the middle: the chain begins where the file does.
+    # An export from the middle verifies from its first entry.
     middle = events[len(events) // 2]
     lines = list(export(daemon.home / "data", "lab", Choice(since=middle["at"]), "now", lambda n, of: None))
     assert lines[0]["start"]["seq"] > 0
@@ -100,26 +100,26 @@ def test_one_room_and_a_stretch_of_time(daemon: Daemon, verifier: Path, tmp_path
     assert daemon.run("chatd", "verify", "--export", str(tmp_path / "none.jsonl")).returncode == 0
 
 
-def _lose_one(lines: list[bytes]) -> None:
+def _drop_an_event(lines: list[bytes]) -> None:
     del lines[4]
 
 
-def _lose_the_end(lines: list[bytes]) -> None:
+def _drop_the_last_event(lines: list[bytes]) -> None:
     del lines[-1]
 
 
-def _exchange(lines: list[bytes]) -> None:
+def _swap_two_events(lines: list[bytes]) -> None:
     lines[4], lines[5] = lines[5], lines[4]
 
 
-def _change_a_word(lines: list[bytes]) -> None:
-    place = next(n for n, line in enumerate(lines) if b"war 2" in line)
-    lines[place] = lines[place].replace(b"war 2", b"war 3")
+def _change_a_body(lines: list[bytes]) -> None:
+    index = next(n for n, line in enumerate(lines) if b"war 2" in line)
+    lines[index] = lines[index].replace(b"war 2", b"war 3")
 
 
 def _change_a_room(lines: list[bytes]) -> None:
-    place = next(n for n, line in enumerate(lines) if b"war 2" in line)
-    lines[place] = lines[place].replace(b'"room":"#war"', b'"room":"#law"')
+    index = next(n for n, line in enumerate(lines) if b"war 2" in line)
+    lines[index] = lines[index].replace(b'"room":"#war"', b'"room":"#law"')
 
 
 def _change_the_head(lines: list[bytes]) -> None:
@@ -135,25 +135,25 @@ def _change_the_start(lines: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "tamper",
     [
-        _lose_one,
-        _lose_the_end,
-        _exchange,
-        _change_a_word,
+        _drop_an_event,
+        _drop_the_last_event,
+        _swap_two_events,
+        _change_a_body,
         _change_a_room,
         _change_the_head,
         _change_the_start,
     ],
 )
-def test_every_change_is_found(harm: Any, daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
+def test_every_change_is_detected(tamper: Any, daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
     exported(daemon, tmp_path / "all.jsonl")
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines(keepends=True)
-    harm(lines)
-    harmed = tmp_path / "harmed.jsonl"
-    harmed.write_bytes(b"".join(lines))
-    assert run_verifier(verifier, harmed).returncode == 1
-    done = daemon.run("chatd", "verify", "--export", str(harmed), check=False)
+    tamper(lines)
+    changed = tmp_path / "changed.jsonl"
+    changed.write_bytes(b"".join(lines))
+    assert run_verifier(verifier, changed).returncode == 1
+    done = daemon.run("chatd", "verify", "--export", str(changed), check=False)
     assert done.returncode == 1
     assert done.stdout.startswith("fail  line ")
 
@@ -161,13 +161,13 @@ def test_every_change_is_found(harm: Any, daemon: Daemon, verifier: Path, tmp_pa
 @pytest.mark.parametrize(
     "text", [b"", b"\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b"[" * 100_000, b'{"type":"export","schema":2}\n']
 )
-def test_what_is_no_export_is_no_traceback(text: bytes) -> None:
+def test_invalid_file_is_reported(text: bytes) -> None:
     report = check_export([text] if text else [], lambda n, of: None)
     assert not report.ok
     assert report.reason
 
 
-def test_nothing_is_overwritten_and_no_time_is_guessed(daemon: Daemon, tmp_path: Path) -> None:
+def test_existing_file_and_invalid_time_are_refused(daemon: Daemon, tmp_path: Path) -> None:
     file = tmp_path / "there"
     file.write_text("mine")
     assert "E606" in daemon.chatd("export", "-o", str(file), check=False).stderr

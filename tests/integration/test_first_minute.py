@@ -1,4 +1,4 @@
-"""The first minute of a server: it is made and started by one command, and shows its figures in one form."""
+"""The first minute of a server: one command creates and starts it, and all programs show stats alike."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pytest
 from tests.support.daemon import Daemon, free_port
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_init_names_the_next_command_only_where_there_is_one(tmp_path: Path, at_once: bool) -> None:
+@pytest.mark.parametrize("start", [True, False])
+def test_init_names_the_next_command_unless_it_starts_the_server(tmp_path: Path, start: bool) -> None:
     daemon = Daemon(tmp_path)
     daemon.port = free_port()
-    options = ("--start",) if at_once else ()
+    options = ("--start",) if start else ()
     try:
         done = daemon.chatd("init", "--listen", f"127.0.0.1:{daemon.port}", *options)
-        assert ("next: chatd" in done.stderr) == (not at_once)
-        assert (f"chatd listens on 127.0.0.1:{daemon.port}" in done.stdout) == at_once
-        assert (daemon.chatd("status", check=False).returncode == 0) == at_once
+        assert ("next: chatd" in done.stderr) == (not start)
+        assert (f"chatd listens on 127.0.0.1:{daemon.port}" in done.stdout) == start
+        assert (daemon.chatd("status", check=False).returncode == 0) == start
     finally:
         daemon.stop()
 
 
-def test_status_and_stats_show_figures_alike(shared_daemon: Daemon) -> None:
+def test_status_and_stats_show_the_same_table(shared_daemon: Daemon) -> None:
     status = shared_daemon.chatd("status").stdout.splitlines()
     stats = shared_daemon.chatctl("stats").stdout.splitlines()
     table = [lines[[line.split()[:1] for line in lines].index(["process"]) :] for lines in (status, stats)]

@@ -1,4 +1,4 @@
-"""A server that is stopped under load keeps what it has told, in the order in which it was told."""
+"""A server stopped under load has every acknowledged message in its log, in the order acknowledged."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from tests.support.daemon import running
 MESSAGES = 3_000
 
 
-def test_stopped_with_batches_under_way(tmp_path: Path) -> None:
+def test_stop_while_batches_are_in_progress(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
         flow = HubFlow(daemon)
-        told: dict[str, int] = {}
+        acknowledged: dict[str, int] = {}
         first = threading.Event()
 
-        def listen() -> None:
+        def read_replies() -> None:
             try:
                 while True:
                     for reply in map(decode, flow.replies()):
-                        told[f"{reply['id'] - 1:032x}"] = reply["result"]["seq"]
+                        acknowledged[f"{reply['id'] - 1:032x}"] = reply["result"]["seq"]
                         first.set()
             except EOFError:
                 pass
 
-        listener = threading.Thread(target=listen)
-        listener.start()
+        reply_reader = threading.Thread(target=read_replies)
+        reply_reader.start()
         flow.say(MESSAGES)
         assert first.wait(30)
         daemon.chatd("stop")
-        listener.join(30)
+        reply_reader.join(30)
         flow.close()
         daemon.chatd("verify")
         reader = LogReader(daemon.home / "data")
         entries = [entry for seq in range(1, reader.head() + 1) if (entry := reader.entry(seq))]
-        kept = {entry.msg_id.hex(): entry.seq for entry in entries if entry.msg_id}
-        assert told.items() <= kept.items()
-        assert list(told.values()) == sorted(told.values())
+        logged = {entry.msg_id.hex(): entry.seq for entry in entries if entry.msg_id}
+        assert acknowledged.items() <= logged.items()
+        assert list(acknowledged.values()) == sorted(acknowledged.values())
         reader.close()

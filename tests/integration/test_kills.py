@@ -1,4 +1,4 @@
-"""kill -9 and SIGSTOP of every kind of process while people talk: nothing acknowledged is lost or doubled."""
+"""kill -9 and SIGSTOP of each kind of process under load: no acknowledged message is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.steady_talkers import Talker, assert_delivered_once_in_order
 
-# So that the talkers are limited by the server and not by its rate limit.
-_MUCH = {"messages_per_second": 100_000, "burst": 100_000}
-UNLIMITED = json.dumps({"admin": _MUCH, "user": _MUCH})
+# High enough that the rate limit does not slow the talkers down.
+_HIGH = {"messages_per_second": 100_000, "burst": 100_000}
+UNLIMITED = json.dumps({"admin": _HIGH, "user": _HIGH})
 
 
 @pytest.fixture
@@ -27,22 +27,24 @@ def talking(tmp_path: Path) -> Iterator[Daemon]:
 
 @contextmanager
 def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
-    """Three users on two workers who talk all the time; judged at the end."""
+    """Run three users on two workers that keep sending; check the deliveries at the end."""
     identities = [daemon.identity("alice", "console"), daemon.add_user("bob"), daemon.add_user("carol")]
     talkers = [Talker(identity) for identity in identities]
     try:
         for talker in talkers:
             talker.start()
-        # Everybody listens before what they say counts.
         yield talkers
         for talker in talkers:
             talker.finish()
-        last = max(said.seq for talker in talkers for said in talker.acknowledged)
-        wait_until(lambda: all(t.seen and t.seen[-1].seq >= last for t in talkers), what="all to see the end")
-        everything = {said for talker in talkers for said in talker.seen}
+        last = max(sent.seq for talker in talkers for sent in talker.acknowledged)
+        wait_until(
+            lambda: all(t.seen and t.seen[-1].seq >= last for t in talkers),
+            what="every talker to see the last message",
+        )
+        all_seen = {message for talker in talkers for message in talker.seen}
         for talker in talkers:
-            # Those who joined the conversation later did not hear its beginning.
-            talker.seen[:0] = sorted(s for s in everything if s.seq < talker.seen[0].seq)
+            # A talker that joined later has not seen the first messages.
+            talker.seen[:0] = sorted(s for s in all_seen if s.seq < talker.seen[0].seq)
         assert_delivered_once_in_order(talkers)
     finally:
         for talker in talkers:
@@ -51,10 +53,12 @@ def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
 
 
 def progress(talkers: list[Talker], messages: int = 5) -> None:
-    """Wait until everybody has got some more messages acknowledged."""
-    marks = [len(talker.acknowledged) for talker in talkers]
+    """Wait until every talker has ``messages`` more acknowledgements."""
+    counts = [len(talker.acknowledged) for talker in talkers]
     wait_until(
-        lambda: all(len(t.acknowledged) >= mark + messages for t, mark in zip(talkers, marks, strict=True)),
+        lambda: all(
+            len(t.acknowledged) >= count + messages for t, count in zip(talkers, counts, strict=True)
+        ),
         what="the conversation to go on",
     )
 
@@ -82,31 +86,18 @@ def test_kill_the_supervisor(talking: Daemon) -> None:
         progress(talkers)
 
 
-def test_stopped_hub_is_replaced(talking: Daemon) -> None:
+@pytest.mark.parametrize("name", ["hub", "worker-1"])
+def test_stopped_child_is_replaced(talking: Daemon, name: str) -> None:
     with conversation(talking) as talkers:
         progress(talkers)
-        os.kill(talking.child("hub")["pid"], signal.SIGSTOP)
-        wait_for_restart(talking, "hub", 1)
+        os.kill(talking.child(name)["pid"], signal.SIGSTOP)
+        wait_for_restart(talking, name, 1)
         progress(talkers)
 
 
-def test_stopped_worker_is_replaced(talking: Daemon) -> None:
+@pytest.mark.parametrize("options", [["--rolling"], []])
+def test_restart(talking: Daemon, options: list[str]) -> None:
     with conversation(talking) as talkers:
         progress(talkers)
-        os.kill(talking.child("worker-1")["pid"], signal.SIGSTOP)
-        wait_for_restart(talking, "worker-1", 1)
-        progress(talkers)
-
-
-def test_rolling_restart(talking: Daemon) -> None:
-    with conversation(talking) as talkers:
-        progress(talkers)
-        talking.chatd("restart", "--rolling")
-        progress(talkers)
-
-
-def test_restart_of_everything(talking: Daemon) -> None:
-    with conversation(talking) as talkers:
-        progress(talkers)
-        talking.chatd("restart")
+        talking.chatd("restart", *options)
         progress(talkers)

@@ -60,7 +60,7 @@ from chatd.supervisor.process import ChildSpec
 parser = argparse.ArgumentParser()
 parser.add_argument("--home", type=Path)
 parser.add_argument("--foreground", action="store_true")
-parser.add_argument("--verdict-fd", type=int, default=-1)
+parser.add_argument("--error-fd", type=int, default=-1)
 options = parser.parse_args()
 script = str(options.home / "child.py")
 specs = [
@@ -68,7 +68,7 @@ specs = [
     ChildSpec("worker-1", "worker", (sys.executable, script, "listener"), ("listener",)),
     ChildSpec("worker-2", "worker", (sys.executable, script, "listener"), ("listener",)),
 ]
-sys.exit(run_reporting(options.verdict_fd, lambda: run(options.home, options.foreground, specs)))
+sys.exit(run_reporting(options.error_fd, lambda: run(options.home, options.foreground, specs)))
 """
 
 TIMEOUT = 30.0
@@ -231,7 +231,7 @@ def test_final_exit_codes_are_not_retried(daemon: Daemon, code: int, error: str)
     assert ("worker-1", "serving") not in daemon.events()
 
 
-def test_full_disk_is_retried_for_ever(daemon: Daemon) -> None:
+def test_full_disk_is_retried_forever(daemon: Daemon) -> None:
     old = daemon.start()["children"][0]["pid"]
     daemon.behave("hub", "exit 74")
     os.kill(old, signal.SIGKILL)

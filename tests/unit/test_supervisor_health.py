@@ -109,11 +109,11 @@ class Bench:
 
     def __init__(self, kind: str = "worker", name: str = "worker-1") -> None:
         self.runs: list[FakeProcess] = []
-        self.alerts: list[str] = []
+        self.warnings: list[str] = []
         self.now = 1000.0
         self.spawn_fails = False
         hooks = ChildHooks(
-            self.spawn, lambda: {"a": 1}, lambda: 5.0, self.alerts.append, "/home", random=lambda: 1.0
+            self.spawn, lambda: {"a": 1}, lambda: 5.0, self.warnings.append, "/home", random=lambda: 1.0
         )
         self.child = Child(ChildSpec(name, kind, ("true",)), hooks)
 
@@ -190,7 +190,7 @@ def test_child_that_cannot_boot_is_given_up(code: int, times: int, state: ChildS
     assert bench.child.state is state
     if state is ChildState.FATAL:
         assert "ImportError" in bench.child.reason or code == 0
-        assert "worker-1" in bench.alerts[0]
+        assert "worker-1" in bench.warnings[0]
         with pytest.raises(ChatdError) as caught:
             bench.child.require_up()
         assert caught.value.code == ("E610" if code == 65 else "E609")

@@ -1,4 +1,4 @@
-"""The systemd unit: how soon a supervisor is back, and that one that cannot live is left down."""
+"""The systemd unit: a dead supervisor is restarted at once, a crash loop ends."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 UNIT = Path(__file__).parents[2] / "deploy" / "chatd.service"
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001}
-# What systemd-analyze finds wrong on a box without chatd.
-_NOT_HERE = "is not executable"
+# A complaint of systemd-analyze on a box without chatd.
+_NOT_INSTALLED = "is not executable"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def seconds(text: str) -> float:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def test_a_dead_supervisor_is_back_at_once_and_one_that_cannot_live_is_left_down(
+def test_unit_restarts_at_once_but_ends_a_crash_loop(
     unit: configparser.ConfigParser,
 ) -> None:
     start, service = unit["Unit"], unit["Service"]
@@ -37,16 +37,16 @@ def test_a_dead_supervisor_is_back_at_once_and_one_that_cannot_live_is_left_down
     burst, interval = int(start["StartLimitBurst"]), seconds(start["StartLimitIntervalSec"])
     assert service["Restart"] == "on-failure"
     assert 0 < pause <= 0.1
-    # Few enough that it does not spin, enough to sit out a port that is free some seconds later.
+    # Few enough to end a crash loop soon, enough to wait for a port that becomes free within seconds.
     assert 5 <= burst <= 10
-    # Starts that hang until their timeout are as many within the interval.
+    # As many starts fit into the interval even if each one runs into its timeout.
     assert burst * (timeout + pause) < interval
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd")
-def test_systemd_understands_the_unit() -> None:
+def test_systemd_accepts_the_unit() -> None:
     command = ["systemd-analyze", "verify", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    # It also speaks of other units of the box.
-    told = [line for line in done.stderr.splitlines() if UNIT.name in line]
-    assert [line for line in told if _NOT_HERE not in line] == []
+    # Its output also covers other units of the box.
+    lines = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    assert [line for line in lines if _NOT_INSTALLED not in line] == []
