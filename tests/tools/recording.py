@@ -106,7 +106,7 @@ def converse(record: Recorder, daemon: Daemon) -> None:
     record.type("chat")
     record.wait("· connected ·")
     record.hold(1.4)
-    say(terminal, "bob", "db1 is swapping since 14:02, both replicas are behind")
+    say(terminal, "bob", "db1 has been swapping since 14:02, both replicas are behind")
     record.wait("replicas are behind")
     record.hold(1.2)
     record.type("who is on it?")
