@@ -81,6 +81,8 @@ def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 class JsonLinesBot:
+    """Carries out the commands from stdin, and writes replies and events to stdout."""
+
     def __init__(self, client: Client, own: bool) -> None:
         self._client = client
         self._own = own

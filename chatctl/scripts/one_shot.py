@@ -26,7 +26,7 @@ from chatd.proto.text import dm_room
 
 # Lines sent ahead of their replies; a refusal is noticed this late at most.
 READ_AHEAD = 64
-ANSWER_TIMEOUT = 30.0
+REPLY_TIMEOUT = 30.0
 _READ_SIZE = 64 * 1024
 
 
@@ -142,7 +142,7 @@ class MessageSender:
 
     def _await_reply(self, sent: Sent) -> None:
         try:
-            result = sent.wait(ANSWER_TIMEOUT)
+            result = sent.wait(REPLY_TIMEOUT)
         except ChatdError as error:
             if sent.state == "pending" and self._client.error is not None:
                 raise

@@ -15,13 +15,13 @@ from chatctl.client import (
     Refused,
     Restored,
 )
+from chatctl.connecting import CONNECT_TIMEOUT
 from chatctl.model.render import render_plain
 from chatctl.scripts.one_shot import enter, read_lines
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
-CONNECT_TIMEOUT = 10.0
 # Lines sent ahead of their replies.
 READ_AHEAD = 256
 
@@ -39,6 +39,8 @@ def run(client: Client, room: str, stdin: TextIO, stdout: TextIO) -> int:
 
 
 class RoomPipe:
+    """Moves lines between stdin, one room and stdout."""
+
     def __init__(self, client: Client, room: str, stdin: TextIO, stdout: TextIO) -> None:
         self._client = client
         self._to = room

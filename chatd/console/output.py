@@ -71,17 +71,13 @@ def run(command: click.Command, name: str, *, context: Any = None, not_permitted
 
 def show_bug(error: BaseException) -> None:
     """Print an unexpected exception in one line; with CHATD_DEBUG=1, its traceback."""
-    if debugging():
+    if os.environ.get("CHATD_DEBUG") == "1":
         traceback.print_exception(error)
     else:
         note(
             f"error: this is a bug: {type(error).__name__}: {error}."
             " CHATD_DEBUG=1 prints the traceback; please report it"
         )
-
-
-def debugging() -> bool:
-    return os.environ.get("CHATD_DEBUG") == "1"
 
 
 def show_error(error: ChatdError) -> None:

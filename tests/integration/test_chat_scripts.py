@@ -274,18 +274,18 @@ def test_tail_all_shows_kicks_and_bans(daemon: Daemon, tail: Any) -> None:
     process = tail(name, "--all")
     chat(daemon, "send", name, "one", user="victor")
 
-    def told(kind: str) -> Any:
+    def next_of(kind: str) -> Any:
         while (event := shown_by(process))["type"] != kind:
             pass
         return event
 
     # It is listening; an ordinary login and logout are not printed.
-    assert told("message")["body"] == "one"
+    assert next_of("message")["body"] == "one"
     with Client(read_identity(identity(daemon, "victor"))) as victor:
         victor.wait_connected(30)
         daemon.chatctl("ban", "victor", "--for", "2h", "--reason", "spam", "--yes")
     because = {"user": "victor", "state": "offline", "cause": "banned", "by": "alice", "reason": "spam"}
-    assert told("presence").items() >= ({"room": "#going"} | because).items()
+    assert next_of("presence").items() >= ({"room": "#going"} | because).items()
 
 
 def test_tail_ends_when_its_user_is_removed(daemon: Daemon, tail: Any) -> None:

@@ -78,14 +78,14 @@ def test_two_clients_talk(alice: Identity, bob: Identity) -> None:
 
 
 def test_messages_between_welcome_and_going_live_are_delivered(alice: Identity, bob: Identity) -> None:
-    told: list[str] = []
+    bodies: list[str] = []
     live = threading.Event()
 
     def hear(event: AnyEvent) -> None:
         if isinstance(event, Connected):
             one.send("#lobby", "before it listens").wait(WAIT)
         elif isinstance(event, Message):
-            told.append(event.body)
+            bodies.append(event.body)
         elif isinstance(event, CaughtUp):
             live.set()
 
@@ -94,7 +94,7 @@ def test_messages_between_welcome_and_going_live_are_delivered(alice: Identity, 
         two.on_event(hear)
         with two:
             assert live.wait(WAIT)
-            assert told == ["before it listens"]
+            assert bodies == ["before it listens"]
 
 
 def test_long_and_many_messages_keep_their_order(daemon: Daemon, bob: Identity) -> None:

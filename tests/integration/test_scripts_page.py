@@ -111,10 +111,10 @@ def heard(client: Client, count: int) -> list[str]:
 
 def read_until(process: subprocess.Popen[str], **wanted: Any) -> dict[str, Any]:
     """The next output line with these fields."""
-    told: dict[str, Any] = {}
-    while not wanted.items() <= told.items():
-        told = json.loads(next_line(process, f"a line with {wanted}"))
-    return told
+    line: dict[str, Any] = {}
+    while not wanted.items() <= line.items():
+        line = json.loads(next_line(process, f"a line with {wanted}"))
+    return line
 
 
 def command(process: subprocess.Popen[str], **fields: Any) -> None:
@@ -215,9 +215,9 @@ def test_commands_get_replies_and_events_arrive(scripts: Scripts, alice: Client)
 def test_bad_commands_are_refused_and_the_next_works(scripts: Scripts, line: str, code: str) -> None:
     done = scripts.shell("chat bot", f'{line}\n{{"do": "ping", "ref": "last"}}\n')
     assert (done.returncode, done.stderr) == (0, "")
-    told = [json.loads(one) for one in done.stdout.splitlines()]
-    assert code in [one["code"] for one in told if one["type"] == "error"]
-    assert ("ok", "last") in [(one["type"], one.get("ref")) for one in told]
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    assert code in [line["code"] for line in lines if line["type"] == "error"]
+    assert ("ok", "last") in [(line["type"], line.get("ref")) for line in lines]
 
 
 def test_state_continues_where_the_last_run_ended(scripts: Scripts, alice: Client) -> None:

@@ -101,11 +101,11 @@ class Stranger:
         binding = self.tls.get_channel_binding("tls-unique") or b""
         leaves = [hashlib.sha256(leaf).digest() for leaf in (self.tls.getpeercert(True) or b"", own)]
         cb = _hash(b"chatd/cb/1", binding, *leaves)
-        mine = X25519PrivateKey.generate()
+        ephemeral = X25519PrivateKey.generate()
         m1 = (
             b"CHD1\x00\x01\x00\x01"
             + os.urandom(32)
-            + mine.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+            + ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         )
         m2 = self._exchange(m1)
         assert m2[:4] == b"\x00\x01\x00\x01"
@@ -117,7 +117,7 @@ class Stranger:
         label = b"chatd/env/1 pms\x00" + th2
         ct = key.encrypt(pms, OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=label))
         th3 = _hash(cb, m1, m2, ct)
-        prk = _mac(th2, pms + mine.exchange(X25519PublicKey.from_public_bytes(theirs)))
+        prk = _mac(th2, pms + ephemeral.exchange(X25519PublicKey.from_public_bytes(theirs)))
         secret = {
             name: _expand(prk, b"chatd/env/1 " + name + b"\x00" + th3)
             for name in (b"c2s", b"s2c", b"fin c", b"fin s")

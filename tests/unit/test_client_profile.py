@@ -33,13 +33,13 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_explicit_choices_win(person: Path) -> None:
     home = person / "h"
     admin = identity(home / "certs" / "identities", "alice-console.pem")
-    mine = identity(person / ".config" / "chatd", "identity.pem")
+    own = identity(person / ".config" / "chatd", "identity.pem")
     environ = {"CHATD_IDENTITY": "/from/environ", "CHATD_HOME": str(home)}
     assert find_identity("/named", str(home), environ) == Path("/named")
     assert find_identity(None, str(home), environ) == Path("/from/environ")
     assert find_identity(None, str(home), {}) == admin
     assert find_identity(None, None, {"CHATD_HOME": str(home)}) == admin
-    assert find_identity(None, None, {}) == mine
+    assert find_identity(None, None, {}) == own
 
 
 def test_a_working_directory_that_is_a_home_is_used(person: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,11 +134,11 @@ def test_a_cursor_of_another_log_moves_back_to_the_common_part() -> None:
     first, restored = Branch(id="a" * 32, began=0), Branch(id="b" * 32, began=30)
     session = ClientSession(live=True, cursor=70, lineage=(first,))
     # The second time the client knows the log.
-    for told, after in (([30], 30), ([], 90)):
+    for restored_at, after in (([30], 30), ([], 90)):
         session.opened(0.0)
         events = session.receive(welcome(90, lineage=[b.model_dump() for b in (first, restored)]), 0.0)
         (resume,) = session.outgoing(0.0)
-        assert [e.seq for e in events if isinstance(e, Restored)] == told
+        assert [e.seq for e in events if isinstance(e, Restored)] == restored_at
         assert resume["after"] == after
         session.receive(ok(resume["id"], events=[message(31)], cursor=90, more=False), 0.0)
         session.closed()
