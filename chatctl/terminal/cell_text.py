@@ -1,8 +1,8 @@
-"""Text within the part of the screen that is drawn anew: every character takes the same room everywhere.
+"""Makes every character of the prompt and the input equally wide on every terminal.
 
-A terminal that makes one picture of several emoji moves the cursor by less than the renderer believes, and
-from there on everything on the line stands in the wrong place. So the line being typed shows the parts, each
-by itself; the message is sent as it was typed, and shown whole above the line.
+A terminal that draws several emoji as one picture moves its cursor less far than prompt_toolkit expects,
+and everything after it on the line is misplaced. So the input line shows the parts of such emoji one by
+one. The message is sent as typed, and printed whole.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ _FIRST_TONE, _LAST_TONE = "\U0001f3fb", "\U0001f3ff"
 
 
 def separate(text: str) -> str:
-    """The text in characters that no terminal joins; what may not be shown is written out."""
-    return text if text.isascii() and text.isprintable() else "".join(map(_apart, text))
+    """The text in characters that no terminal joins; unsafe ones are escaped."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_separated, text))
 
 
-def _apart(character: str) -> str:
+def _separated(character: str) -> str:
     if character in _JOINERS or is_selector(character) or _FIRST_TONE <= character <= _LAST_TONE:
         return ""
     if _FIRST_FLAG <= character <= _LAST_FLAG:
-        # Flags are pairs of letters, drawn as a picture by some.
+        # Some terminals draw a pair of these letters as a flag.
         return chr(ord(character) - ord(_FIRST_FLAG) + ord("A"))
     return visible(character)
 
 
-class Apart(Processor):
-    """Shows the line being typed by `separate`; the cursor stays at its character."""
+class SeparateCharacters(Processor):
+    """Shows the input by `separate`; the cursor stays at its character."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        """See the base class."""
+        """Separate the characters and map the cursor positions."""
         shown: StyleAndTextTuples = []
-        # Where each character begins on the screen, and the end.
-        places = [0]
+        # The column of each character, and of the end.
+        starts = [0]
         for style, text, *_ in explode_text_fragments(transformation_input.fragments):
-            apart = _apart(text) if text else ""
-            shown.append((style, apart))
-            places.append(places[-1] + len(apart))
-        if places[-1] == len(places) - 1 and all(len(text) == 1 for _, text, *_ in shown):
+            separated = _separated(text) if text else ""
+            shown.append((style, separated))
+            starts.append(starts[-1] + len(separated))
+        if starts[-1] == len(starts) - 1 and all(len(text) == 1 for _, text, *_ in shown):
             return Transformation(shown)
 
         def to_display(index: int) -> int:
-            return places[min(index, len(places) - 1)]
+            return starts[min(index, len(starts) - 1)]
 
         def to_source(index: int) -> int:
-            return next((i for i, place in enumerate(places) if place >= index), len(places) - 1)
+            return next((i for i, start in enumerate(starts) if start >= index), len(starts) - 1)
 
         return Transformation(shown, source_to_display=to_display, display_to_source=to_source)

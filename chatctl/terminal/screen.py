@@ -1,7 +1,7 @@
-"""The terminal: a line being typed that nothing disturbs, what happens above it, a status line below.
+"""The screen: an undisturbed input line, the conversation printed above it, a status line below.
 
-All methods belong to the thread of the event loop. Only lines made by `render` and `answers` may be
-shown: this module does not make text harmless a second time.
+All methods must be called on the event loop's thread. Only safe lines, those of `render` and `answers`,
+may be shown: this module does not escape text again.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from chatctl.model.render import Line
-from chatctl.terminal.cell_text import Apart
-from chatctl.terminal.reflow import Reflow, breaks_anew
+from chatctl.terminal.cell_text import SeparateCharacters
+from chatctl.terminal.resize_guard import ResizeGuard, rewraps
 from chatctl.terminal.themes import DEFAULT_THEME, style_of
 from chatctl.terminal.tty import open_terminal, print_above, suspend
 from chatctl.terminal.wrapping import wrap
 
 # A second Ctrl-C within this time quits.
-TWICE_SECONDS = 2.0
-# Typed lines kept from one run to the next.
+QUIT_SECONDS = 2.0
+# Typed lines kept for the next run.
 HISTORY_ENTRIES = 1_000
 
 
 class Screen:
-    """``prompt`` and ``status`` give the line's prompt and the line below it each time they are drawn.
+    """``prompt`` and ``status`` give the prompt and the status line whenever they are drawn.
 
-    ``on_line`` gets what was typed, and whether it was typed as one message of several lines. Whatever
-    becomes of it, the line is empty afterwards, and Up brings it back.
+    ``on_line`` gets the typed text, and whether it was typed after /paste. The input is always empty
+    afterwards; Up brings the text back.
     """
 
     def __init__(
@@ -69,24 +69,26 @@ class Screen:
             prompt_continuation="    ",
             completer=completer,
             complete_while_typing=False,
-            # Menus would need lines kept free under the prompt; readline's way needs none.
+            # A menu would need empty lines below the prompt.
             complete_style=CompleteStyle.READLINE_LIKE,
             reserve_space_for_menu=0,
             history=_history(history),
             key_bindings=self._keys(),
             erase_when_done=True,
-            input_processors=[Apart()],
+            input_processors=[SeparateCharacters()],
             style=self._style,
             output=self._output,
         )
         self._add_status(status)
-        self._reflow = Reflow(self._session.app, active=breaks_anew(os.environ), on_settled=self._flush)
-        # One application for the whole run: between two there would be moments in which the terminal
-        # echoes by itself and a paste is not bracketed.
+        self._resize_guard = ResizeGuard(
+            self._session.app, active=rewraps(os.environ), on_settled=self._flush
+        )
+        # One application for the whole run: between two, the terminal would echo input itself and a
+        # paste would not be bracketed.
         self._session.default_buffer.accept_handler = self._accept
 
     async def run(self) -> None:
-        """Until `close`, Ctrl-D on an empty line, or Ctrl-C twice."""
+        """Read lines until `close`, Ctrl-D on an empty line, or Ctrl-C twice."""
         with patch_stdout():
             try:
                 await self._session.prompt_async(pre_run=self._before_run)
@@ -103,48 +105,48 @@ class Screen:
             self._session.app.exit(result="")
 
     def hang_up(self) -> None:
-        """End `run`; there is no terminal any more."""
+        """End `run` because the terminal is gone."""
         self._output.hang_up()
 
     def _before_run(self) -> None:
-        # Refused before there was anything to end: the application has no future to set until now.
+        # Closed before the start: only now is there an application to end.
         if self._closed:
             asyncio.get_running_loop().call_soon(self.close)
 
     def show(self, lines: list[Line]) -> None:
-        """Print lines above the one being typed, at once with all others of this moment."""
+        """Print lines above the input, together with all others of this loop iteration."""
         if lines and not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting += lines
 
     def finish(self) -> None:
-        """Print what is waiting after `run` has ended."""
+        """Print the remaining lines after `run` has ended."""
         self._print(self._take_waiting())
 
     @property
     def columns(self) -> int:
-        """The width of the terminal now."""
+        """The current width of the terminal."""
         return self._output.get_size().columns
 
     def redraw(self) -> None:
-        """The prompt or the status line changed."""
+        """Draw the prompt and the status line again."""
         self._session.app.invalidate()
 
     def bell(self) -> None:
-        """Ring."""
+        """Ring the terminal's bell."""
         self._output.bell()
 
     def paste(self) -> None:
-        """Let the next message have several lines: Enter begins a new one, Ctrl-D sends."""
+        """Let the next message have several lines: Enter starts a new one, Ctrl-D sends."""
         self.pasting = True
         self.redraw()
 
     def _flush(self) -> None:
-        if not self._waiting or (self._session.app.is_running and self._reflow.holds()):
+        if not self._waiting or (self._session.app.is_running and self._resize_guard.is_waiting()):
             return
         lines = self._take_waiting()
         if self._session.app.is_running:
-            print_above(self._session.app, self._output, self._reflow, lambda: self._print(lines))
+            print_above(self._session.app, self._output, self._resize_guard, lambda: self._print(lines))
         else:
             self._print(lines)
 
@@ -157,7 +159,7 @@ class Screen:
         for line in lines:
             for row in wrap(line, self.columns):
                 text += [*row, ("", "\n")]
-        # The renderer's function: the one in shortcuts would queue once more behind the application.
+        # Not the function in shortcuts, which would wait for the application.
         print_formatted_text(self._output, text, self._style)
         self._output.flush()
 
@@ -165,17 +167,16 @@ class Screen:
         pasted, self.pasting = self.pasting, False
         if buffer.text.strip():
             self._on_line(buffer.text, pasted)
-        # Never kept: what is typed next would be appended to it.
+        # Do not keep the text: the next input would be appended to it.
         return False
 
     def _add_status(self, status: Callable[[], Line]) -> None:
-        # Not PromptSession's own toolbar: it stays hidden until the terminal has told the cursor's place.
-        # No longer than its words: a bar over the whole width is broken in two by a terminal made narrower,
-        # and with every step the conversation moves up by a row.
+        # Not PromptSession's toolbar, which stays hidden until the terminal has reported its cursor.
+        # Not padded to the full width: a narrowed terminal would wrap it and move everything up a row.
         bar = Window(FormattedTextControl(lambda: FormattedText(status())), height=1)
-        bar_while_typing = ConditionalContainer(bar, filter=~is_done)
+        visible_bar = ConditionalContainer(bar, filter=~is_done)
         app, buffer = self._session.app, self._session.default_buffer
-        app.layout = Layout(HSplit([app.layout.container, bar_while_typing]), focused_element=buffer)
+        app.layout = Layout(HSplit([app.layout.container, visible_bar]), focused_element=buffer)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -186,7 +187,7 @@ class Screen:
             if event.current_buffer.text or self.pasting:
                 self.pasting = False
                 event.current_buffer.reset()
-            elif now - self._interrupted < TWICE_SECONDS:
+            elif now - self._interrupted < QUIT_SECONDS:
                 self.close()
             else:
                 self._interrupted = now
@@ -211,12 +212,12 @@ def _history(path: Path | None) -> History:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         _shorten(path)
     except OSError:
-        return InMemoryHistory()  # an unwritable folder is no reason not to chat
+        return InMemoryHistory()  # an unwritable folder is no reason to refuse to chat
     return FileHistory(path)
 
 
 def _shorten(path: Path) -> None:
-    """Drop the oldest entries; each begins with an empty line and a comment (FileHistory's format)."""
+    """Drop the oldest entries, which start with an empty line and a comment in FileHistory's format."""
     entries = path.read_text(encoding="utf-8", errors="replace").split("\n# ")
     if len(entries) > 2 * HISTORY_ENTRIES:
         path.write_text("".join(f"\n# {entry}" for entry in entries[-HISTORY_ENTRIES:]), encoding="utf-8")

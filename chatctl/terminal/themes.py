@@ -1,4 +1,4 @@
-"""The looks of the line client: a style for each class that `render`, `answers` and the screen use."""
+"""The colours of the line client: a style for each class that `render`, `answers` and the screen use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PLAIN = {
     "status": "reverse",
     "alert": "reverse bold",
     "prompt": "bold",
-    # Part of the prompt to prompt_toolkit, which would make it as bold.
+    # prompt_toolkit takes it for a part of the prompt, which is bold.
     "pending": "nobold",
     "room": "bold",
     "command": "bold",
@@ -35,7 +35,7 @@ _DARK = _PLAIN | {
     "name4": "ansicyan",
     "name5": "ansibrightgreen",
 }
-# The sixteen colours of a terminal are made for a dark ground: its yellow cannot be read on white.
+# The sixteen terminal colours are made for dark backgrounds: their yellow is unreadable on white.
 _LIGHT = _DARK | {
     "pending": "nobold #5f5f5f",
     "time": "#5f5f5f",
@@ -56,5 +56,5 @@ THEMES = {"dark": _DARK, "light": _LIGHT, "plain": _PLAIN}
 
 
 def style_of(theme: str) -> Style:
-    """The style of one of `THEMES`. NO_COLOR takes the colours out of any."""
+    """The style of one of `THEMES`; prompt_toolkit drops its colours when NO_COLOR is set."""
     return Style.from_dict(THEMES[theme])

@@ -1,8 +1,7 @@
-"""The terminal that the line client writes to: its modes stay as they are for the whole run.
+"""The terminal that the line client writes to; keeps its modes during the whole run.
 
-prompt_toolkit switches bracketed paste off and the terminal's own echo on whenever something is to
-stand above the line being typed, and again at every change of size. What is pasted in such a moment
-arrives as bare lines: several messages, and an echo in the middle of the screen.
+prompt_toolkit turns bracketed paste off and echo on while it prints above the input, and at each resize.
+Text pasted at such a moment would arrive as separate lines, and be echoed in the middle of the screen.
 """
 
 from __future__ import annotations
@@ -17,60 +16,59 @@ from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from chatctl.terminal.reflow import Reflow
+from chatctl.terminal.resize_guard import ResizeGuard
 
 
 class Terminal(Vt100_Output):
-    """Bracketed paste is on from the first drawing until `release`.
+    """Keeps bracketed paste on until `release`.
 
-    ``on_gone`` is called when nothing can be written any more: the window was closed, ssh was cut.
+    ``on_gone`` is called when writing fails: the terminal's window was closed, or ssh was cut.
     """
 
-    _together = False
+    _buffering = False
     _gone = False
     on_gone: Callable[[], None] = staticmethod(lambda: None)
 
     def disable_bracketed_paste(self) -> None:
-        """Not the renderer's to decide: `release` does it."""
+        """Ignore the renderer; `release` does it."""
 
     def erase_down(self) -> None:
-        """From the cursor on, which always stands at the beginning of a row then.
+        """Erase from the cursor, which is at the start of a row.
 
-        Not from that place itself: tmux takes what is erased from the upper left corner on for something to
-        be scrolled back to, and would keep a copy of the line being typed.
+        Erases from the second column first: when tmux erases from the upper left corner, it saves the
+        screen for scrolling back, with a copy of the input line.
         """
         self.write_raw("\x1b[C\x1b[J\b\x1b[K")
 
     def release(self) -> None:
-        """Give the terminal back to whoever reads from it next."""
+        """Restore the terminal for the next program."""
         super().disable_bracketed_paste()
         self.flush()
 
     def flush(self) -> None:
-        """Write what was drawn, unless more belongs to it or nobody is there to see it."""
-        if self._together or self._gone:
+        """Write what was drawn, unless more is to follow or the terminal is gone."""
+        if self._buffering or self._gone:
             return
         try:
             super().flush()
         except OSError:
-            # Let through, it would have prompt_toolkit ask for Enter, from a terminal that gives an error
-            # at every read, forever.
+            # prompt_toolkit would ask for Enter, and forever read from a terminal that only returns errors.
             self.hang_up()
 
     def hang_up(self) -> None:
-        """The terminal is gone: write no more."""
+        """Stop writing: the terminal is gone."""
         if not self._gone:
             self._gone = True
             self.on_gone()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """What is drawn in here goes out in one piece: nobody sees the line erased and not yet back."""
-        self._together = True
+    def buffered(self) -> Iterator[None]:
+        """Write everything drawn in here at once, so that the input line does not flicker."""
+        self._buffering = True
         try:
             yield
         finally:
-            self._together = False
+            self._buffering = False
             self.flush()
 
 
@@ -78,27 +76,29 @@ def open_terminal(stdout: TextIO) -> Terminal:
     """The terminal behind ``stdout``."""
     output = Terminal.from_pty(stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env())
     assert isinstance(output, Terminal)  # noqa: S101 - it is made by its own class
-    # Without cursor position requests: on a slow line their answers end up in what is typed next.
+    # No cursor position requests: on a slow connection their replies end up in the input.
     output.enable_cpr = False
     return output
 
 
-def print_above(app: Application[Any], output: Terminal, reflow: Reflow, draw: Callable[[], None]) -> None:
-    """Let ``draw`` print above what ``app`` shows. On the thread of its event loop."""
-    # A list of completions is on the screen and waits for a key (nothing public tells): after it.
+def print_above(
+    app: Application[Any], output: Terminal, guard: ResizeGuard, draw: Callable[[], None]
+) -> None:
+    """Run ``draw``, which prints above the input of ``app``, on the event loop's thread."""
+    # While a list of completions waits for a key (no public attribute says so), draw after it.
     if app._running_in_terminal or app.context is None:
         run_in_terminal(draw)
         return
-    with output.together():
+    with output.buffered():
         app.renderer.erase()
         draw()
-        reflow.begin()
+        guard.begin_drawing()
         app.context.copy().run(app.renderer.render, app, app.layout)
-        reflow.note()
+        guard.end_drawing()
 
 
 def suspend(output: Terminal) -> None:
-    """Stop this process and its group, as Ctrl-Z does, until the shell lets it go on."""
+    """Stop this process group, as Ctrl-Z does, until the shell continues it."""
 
     def stop() -> None:
         output.release()

@@ -1,7 +1,7 @@
-"""Breaking styled lines at the width of the terminal, with an indent on every further row.
+"""Wraps styled lines at the width of the terminal and indents the continuation rows.
 
-Left to the terminal, a long message could be padded so that its text continues at the left edge and
-looks like a line of somebody else. Words longer than a row stay whole: they are URLs to be clicked.
+If the terminal wrapped them, padding could make a message continue at the left edge and look like another
+user's line. Words longer than a row stay whole, so that URLs can be clicked.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from chatctl.model.render import Fragment, Line
 from chatd.proto.text import is_selector
 
 INDENT = "    "
-# Below this many columns nothing is broken: an indent would leave too little.
+# Narrower terminals get unwrapped lines: an indent would leave too little space.
 NARROWEST = 20
 _TOKENS = re.compile(r"\s+|\S+")
 
 
 def wrap(line: Line, width: int) -> list[Line]:
-    """The rows of a line for a terminal of ``width`` columns (below `NARROWEST`: left as it is)."""
+    """The rows of a line for a terminal of ``width`` columns."""
     if width < NARROWEST or sum(len(text) for _, text in line) * 2 <= width:
         return [line]
     rows: list[Line] = [[]]
@@ -30,7 +30,7 @@ def wrap(line: Line, width: int) -> list[Line]:
     for word in _words(line):
         size = sum(columns(text) for _, text in word)
         if used + size > width and word[0][1].isspace():
-            # The row ends here; what follows starts the next one.
+            # The row ends here; the next word starts another.
             used = width
             continue
         if used + size > width and (size <= width - len(INDENT) or used >= width):
@@ -42,27 +42,26 @@ def wrap(line: Line, width: int) -> list[Line]:
 
 
 def columns(text: str) -> int:
-    """How many columns a text takes on the terminal that gives it most.
+    """The largest number of columns that any terminal uses for a text.
 
-    Terminals differ: a family of emoji is one picture of two columns here and three pictures there. A row
-    taken for too wide is broken early; the other way round the terminal would break it, without an indent.
+    Terminals differ: a family emoji is one picture of two columns or three pictures. Wrapping too early is
+    harmless; too late, and the terminal wraps without an indent.
     """
     if text.isascii():
         return len(text)
-    apart = sum(_widest(character) for character in text)
-    return max(wcswidth(text), apart)
+    return max(wcswidth(text), sum(_widest(character) for character in text))
 
 
 def _widest(character: str) -> int:
     size = wcwidth(character)
     if size < 0 or is_selector(character):
-        return 1  # a selector may make a wide picture of a narrow sign
-    # Parts of a letter that have a width of their own where they are not composed: Indic vowels, Hangul.
+        return 1  # a selector may turn a narrow character into a wide picture
+    # Indic vowels and Hangul parts have a width where the terminal does not compose them.
     return size or int(category(character) in ("Mc", "Lo"))
 
 
 def _words(line: Line) -> Iterator[Line]:
-    """The spaces and words of a line, a word of several styles in one piece."""
+    """The words of a line and the spaces between them; a word may have several styles."""
     word: Line = []
     for style, text in line:
         for token in _TOKENS.findall(text):
@@ -75,7 +74,7 @@ def _words(line: Line) -> Iterator[Line]:
 
 
 def _joined(row: Line) -> Line:
-    """Neighbours of one style as one fragment: fewer escape sequences on the wire."""
+    """Merge neighbours of the same style, for fewer escape sequences."""
     joined: list[Fragment] = []
     for style, text in row:
         if joined and joined[-1][0] == style:

@@ -1,6 +1,6 @@
-"""How a conversation reads: from its rows to blocks of tagged text. Pure, for the view to compare and draw.
+"""How a conversation is drawn: from its rows to blocks of tagged text, for the view to compare and draw.
 
-Bodies are indented below a heading, so that nobody can write what looks like another's message.
+Bodies stand below a heading and are indented, so that no text can look like another user's message.
 """
 
 from __future__ import annotations
@@ -12,61 +12,58 @@ from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, Conversation, TimelineRow
 
 Parts = tuple[tuple[str, str], ...]
-# Messages of one user stand under one heading when they follow within this time.
-TOGETHER_MS = 5 * 60_000
+# Messages of one user that follow within this time share a heading.
+SAME_HEADING_MS = 5 * 60_000
 DAY_MS = 86_400_000
-_BEGINNING = 2
+# Blocks that a trimmed conversation starts with anew: the day and the first heading.
+_NEW_AT_TOP = 2
 
 
 class Block(NamedTuple):
-    """Whole lines: (tag, text), the last of which ends its line; of the event ``seq`` (0: of none)."""
+    """Whole lines as (tag, text) parts; ``seq`` of their event, 0 for none."""
 
     parts: Parts
     seq: int = 0
 
 
-# What was made before, of a row and the one before it: both are immutable.
+# The block of each row, with the row and its predecessor that it was made from.
 BlockCache = dict[tuple[int, int], tuple[TimelineRow, TimelineRow | None, Block]]
 
 
-def blocks(conversation: Conversation, me: str, known: BlockCache | None = None) -> list[Block]:
-    """The whole conversation, oldest first, with what is pending at the end.
+def blocks(conversation: Conversation, me: str, cache: BlockCache | None = None) -> list[Block]:
+    """The whole conversation, oldest first, with pending messages at the end.
 
-    ``known``: what the last call made, for rows that are the same still; filled for the next call.
+    ``cache``: the blocks of the last call, which are reused for unchanged rows; updated for the next call.
     """
-    before_this = dict(known) if known is not None else {}
-    made: BlockCache = {}
-    result: list[Block] = []
-    if not conversation.has_older and conversation.loaded:
-        result.append(Block((("begin", f"Beginning of {render.title(conversation.name, me)}\n"),)))
-    elif len(conversation.rows) >= READING_LIMIT:
-        result.append(Block((("begin", "Too far back to scroll on; search finds what is older\n"),)))
-    before: TimelineRow | None = None
+    cached = dict(cache) if cache is not None else {}
+    fresh: BlockCache = {}
+    result = _beginning(conversation, me)
+    previous: TimelineRow | None = None
     day = -1
-    divider = conversation.first_unread
+    first_unread = conversation.first_unread
     for row in (*conversation.rows, *conversation.pending.values()):
-        if row.at and (today := row.at // DAY_MS) != day:
-            day = today
+        if row.at and (row_day := row.at // DAY_MS) != day:
+            day = row_day
             result.append(Block((("day", f"{render.day_of(row.at)}\n"),)))
-            before = None
-        if divider and row.at and row.order[0] >= divider:
+            previous = None
+        if first_unread and row.at and row.seq >= first_unread:
             result.append(Block((("divider", "new\n"),)))
-            divider, before = 0, None
-        entry = before_this.get(row.order)
-        if entry is None or entry[0] is not row or entry[1] is not before:
-            entry = (row, before, Block(_parts(row, before, me), row.order[0] if row.at else 0))
-        made[row.order] = entry
+            first_unread, previous = 0, None
+        entry = cached.get(row.order)
+        if entry is None or entry[0] is not row or entry[1] is not previous:
+            entry = (row, previous, Block(_parts(row, previous, me), row.seq if row.at else 0))
+        fresh[row.order] = entry
         result.append(entry[2])
-        before = row
-    if known is not None:
-        # Nothing stays of what is gone: it may have been erased.
-        known.clear()
-        known.update(made)
+        previous = row
+    if cache is not None:
+        # Nothing of a dropped row may stay: it may have been redacted.
+        cache.clear()
+        cache.update(fresh)
     return result
 
 
 def changes(old: list[Block], new: list[Block]) -> tuple[int, int, int]:
-    """Which blocks differ: (first, end in old, end in new); what is outside is the same in both."""
+    """What differs: (first, end in old, end in new). Before and after, both are the same."""
     first = 0
     shorter = min(len(old), len(new))
     while first < shorter and old[first] == new[first]:
@@ -78,15 +75,14 @@ def changes(old: list[Block], new: list[Block]) -> tuple[int, int, int]:
 
 
 def splices(old: list[Block], new: list[Block]) -> list[tuple[int, int, list[Block]]]:
-    """How to make the new from the old, last place first: old[begin:end] becomes other blocks.
+    """Replacements (begin, end, blocks) of old[begin:end] that make ``new``, the last place first.
 
-    More than `changes` it sees that a conversation lost its oldest rows and got new ones, so that a flood
-    does not make the view draw everything again and again.
+    Unlike `changes`, it recognizes a conversation that lost rows at the top and got others at the end, so
+    that a flood does not redraw everything each time.
     """
     first, old_end, new_end = changes(old, new)
-    # What is trimmed begins anew with a day and a heading; the block after these was there before.
-    kept = first + _BEGINNING
-    if old_end - first > _BEGINNING and new_end > kept and new[kept] in old[kept:old_end]:
+    kept = first + _NEW_AT_TOP
+    if old_end - first > _NEW_AT_TOP and new_end > kept and new[kept] in old[kept:old_end]:
         moved = old.index(new[kept], kept, old_end)
         begin, end, until = changes(old[moved:], new[kept:])
         result = [
@@ -99,14 +95,24 @@ def splices(old: list[Block], new: list[Block]) -> list[tuple[int, int, list[Blo
 
 
 def line_count(some: Iterable[Block]) -> int:
-    """How many lines blocks take before wrapping."""
+    """How many lines blocks have before wrapping."""
     return sum(text.count("\n") for block in some for _, text in block.parts)
 
 
-def _parts(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
+def _beginning(conversation: Conversation, me: str) -> list[Block]:
+    if not conversation.has_older and conversation.loaded:
+        text = f"Beginning of {render.title(conversation.name, me)}\n"
+    elif len(conversation.rows) >= READING_LIMIT:
+        text = "Too far back to scroll further; search finds older messages\n"
+    else:
+        return []
+    return [Block((("begin", text),))]
+
+
+def _parts(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
     match row.kind:
         case "message" | "pending":
-            return _message(row, before, me)
+            return _message(row, previous, me)
         case "action":
             who = (render.name_style(row.user, me), row.user)
             return (("action", "* "), who, ("action", f" {row.body}"), ("time", f"  {_time(row)}\n"))
@@ -117,9 +123,9 @@ def _parts(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
     return ((row.kind, f"{row.body}\n"),)
 
 
-def _message(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
+def _message(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
     head: Parts = ()
-    if not _together(row, before):
+    if not _shares_heading(row, previous):
         role = (("role", f" {row.role}"),) if row.role not in ("", "user") else ()
         time = (("time", f"  {_time(row)}"),) if row.at else ()
         head = ((render.name_style(row.user, me), row.user), *role, *time, ("head", "\n"))
@@ -129,10 +135,10 @@ def _message(row: TimelineRow, before: TimelineRow | None, me: str) -> Parts:
     return (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
 
 
-def _together(row: TimelineRow, before: TimelineRow | None) -> bool:
-    if before is None or before.kind not in ("message", "pending") or before.user != row.user:
+def _shares_heading(row: TimelineRow, previous: TimelineRow | None) -> bool:
+    if previous is None or previous.kind not in ("message", "pending") or previous.user != row.user:
         return False
-    return not row.at or row.at - before.at < TOGETHER_MS
+    return not row.at or row.at - previous.at < SAME_HEADING_MS
 
 
 def _time(row: TimelineRow) -> str:

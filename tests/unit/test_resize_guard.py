@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.terminal.reflow import breaks_anew, rows_above
+from chatctl.terminal.resize_guard import rewraps, rows_above
 
 WIDE = [2] * 20
 
@@ -44,4 +44,4 @@ def test_rows_above(rows: list[list[int]], cursor: tuple[int, int], columns: int
     ],
 )
 def test_which_terminal_is_known_to_do_it(environ: dict[str, str], known: bool) -> None:
-    assert breaks_anew(environ) is known
+    assert rewraps(environ) is known

@@ -1,7 +1,7 @@
-"""Terminals that break their rows anew when they are made narrower, so that the line being typed takes more.
+"""Handles terminals that rewrap their rows on a resize, so that the input line occupies other rows.
 
-prompt_toolkit hears of the new size when that is done, and still erases as many rows as it has drawn: the
-others stay there as copies. Where the terminal is known to do it, this tells how many rows there are now.
+prompt_toolkit learns of the resize afterwards and erases only as many rows as it has drawn, which leaves
+copies of the rest. For terminals known to rewrap, this module computes how many rows there are now.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.layout.screen import Screen
 
-# tmux tells of further changes within 0.25 s.
+# tmux reports further changes within 0.25 s.
 QUIET_SECONDS = 0.3
 
 
-def breaks_anew(environ: Mapping[str, str]) -> bool:
-    """Whether the terminal is tmux, whose rules are followed here.
+def rewraps(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal is tmux, whose rules are implemented here.
 
-    xterm breaks nothing anew: to take it for one that does would erase what others have said.
+    xterm does not rewrap: treating it as one that does would erase printed messages.
     """
     term = environ.get("TERM", "")
     return term.startswith("tmux") or (
@@ -30,9 +30,9 @@ def breaks_anew(environ: Mapping[str, str]) -> bool:
 
 
 def rows_above(rows: Sequence[Sequence[int]], cursor: tuple[int, int], columns: int) -> int:
-    """How many rows there are above the cursor after the terminal was made ``columns`` wide.
+    """How many rows are above the cursor after a resize to ``columns``.
 
-    ``rows``: for each row as it was drawn, the widths of its characters. ``cursor``: column and row of then.
+    ``rows``: the widths of the characters in each drawn row. ``cursor``: column and row before the resize.
     """
     x, y = cursor
     return sum(_breaks(row, columns, None) + 1 for row in rows[:y]) + (
@@ -41,7 +41,7 @@ def rows_above(rows: Sequence[Sequence[int]], cursor: tuple[int, int], columns: 
 
 
 def _breaks(row: Sequence[int], columns: int, until: int | None) -> int:
-    """How often a row is broken, or how often before its column ``until``."""
+    """How many times a row is wrapped, in total or before its column ``until``."""
     breaks = at = seen = 0
     for width in row:
         if at + width > columns:
@@ -49,46 +49,46 @@ def _breaks(row: Sequence[int], columns: int, until: int | None) -> int:
         if until is not None and seen + width > until:
             return breaks
         at, seen = at + width, seen + width
-    return breaks  # also for a cursor behind the last character: it stays in that one's row
+    return breaks  # a cursor after the last character stays in its row
 
 
-class Reflow:
-    """Draws the line being typed of ``app`` where it belongs after a change of size.
+class ResizeGuard:
+    """Redraws the input of ``app`` in its place after a resize; does nothing unless ``active``.
 
-    tmux changes its rows at once and tells of it later, of several changes not even all: what is drawn in
-    between, with a width that is no longer or not yet true, cannot be found again. So nothing is drawn until
-    there was no news for a moment; ``on_settled`` is called then. Without ``active`` nothing is different.
+    tmux rewraps at once and reports it later, and not every change: what is drawn in between, for another
+    width, could not be found again. So drawing waits until no change was reported for `QUIET_SECONDS`;
+    then ``on_settled`` is called.
     """
 
     def __init__(self, app: Application[Any], *, active: bool, on_settled: Callable[[], None]) -> None:
         self._app = app
         self._on_settled = on_settled
         self._timer: asyncio.TimerHandle | None = None
-        # The widths of all that was written to each row since it was erased as a whole: where a row has
-        # become shorter, the terminal still counts what is blank now.
+        # The widths of everything written to each row since it was erased: the terminal still counts
+        # what is blank after a row got shorter.
         self._rows: list[list[int]] = []
         self._active = active
-        self._draw_anew, self._redraw = app._on_resize, app._redraw
+        self._draw_after_resize, self._redraw = app._on_resize, app._redraw
         if active:
-            # Nothing public comes before prompt_toolkit's own erasing.
+            # prompt_toolkit has no public hook before its own erasing.
             app._on_resize = self._changed  # type: ignore[method-assign]
             app._redraw = self._redraw_if_settled  # type: ignore[method-assign]
-            app.before_render += lambda _: self.begin()
-            app.after_render += lambda _: self.note()
+            app.before_render += lambda _: self.begin_drawing()
+            app.after_render += lambda _: self.end_drawing()
 
-    def holds(self) -> bool:
-        """Whether nothing may be drawn now."""
+    def is_waiting(self) -> bool:
+        """Whether drawing has to wait for a resize to settle."""
         if self._timer is None and self._is_other_size():
             self._changed()
         return self._timer is not None
 
-    def begin(self) -> None:
-        """Call before the line being typed is drawn."""
+    def begin_drawing(self) -> None:
+        """Call before the input is drawn."""
         if self._app.renderer._last_screen is None:
             self._rows = []
 
-    def note(self) -> None:
-        """Call after it was drawn."""
+    def end_drawing(self) -> None:
+        """Call after the input was drawn."""
         screen, size = self._app.renderer.last_rendered_screen, self._app.renderer._last_size
         if not self._active or screen is None or size is None:
             return
@@ -113,27 +113,27 @@ class Reflow:
         self._timer = None
         if self._app.is_running:
             self._settle()
-            self._draw_anew()
+            self._draw_after_resize()
             self._on_settled()
 
     def _redraw_if_settled(self, render_as_done: bool = False) -> None:
         if render_as_done:
             self._settle()
-        elif self.holds():
+        elif self.is_waiting():
             return
         self._redraw(render_as_done)
 
     def _settle(self) -> None:
-        """Correct what the renderer believes of its cursor."""
+        """Correct the renderer's cursor position."""
         renderer = self._app.renderer
         if renderer._last_screen is None or not self._is_other_size():
             return
         place, columns = renderer._cursor_pos, self._app.output.get_size().columns
         renderer._cursor_pos = Point(x=columns, y=rows_above(self._rows, (place.x, place.y), columns))
-        renderer._last_screen = None  # all is to be drawn anew
+        renderer._last_screen = None  # draw everything again
 
     def _written(self, screen: Screen, y: int, columns: int) -> list[int]:
-        """The widths of the characters that the renderer has written; blanks at the end it leaves out."""
+        """The widths of the characters that the renderer wrote; it omits blanks at the end."""
         row, styled = screen.data_buffer[y], self._app.renderer._style_string_has_style
         used = (
             x for x, cell in row.items() if cell.char != " " or (styled is not None and styled[cell.style])
