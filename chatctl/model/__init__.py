@@ -1,1 +1,1 @@
-"""What a person sees and can do, without any I/O. Every front end uses it."""
+"""What a person sees and can do in a client, without any I/O; all front ends use it."""

@@ -1,4 +1,4 @@
-"""What the commands do, written once for every front end."""
+"""What the commands do, written once for all front ends."""
 
 from __future__ import annotations
 

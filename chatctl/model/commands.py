@@ -1,4 +1,4 @@
-"""The commands of the chat: one table for every front end, and the reading of what is typed by it.
+"""The commands of the chat: one table for all front ends, and how a typed line is read by it.
 
 A line that begins with "/" is a command, "//" begins a message with a slash, everything else is a message.
 """

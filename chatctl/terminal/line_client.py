@@ -100,7 +100,7 @@ class LineClient:
         self._queue_space.release()
         self.surface.take(event)
 
-    # -- what is typed
+    # -- input
 
     def _on_line(self, text: str, pasted: bool) -> None:
         meant = Say(text) if pasted else parse(text)
@@ -123,7 +123,7 @@ class LineClient:
     async def _say(self, text: str) -> None:
         self.surface.say(text.strip("\n"))
 
-    # -- what is drawn
+    # -- drawing
 
     def _prompt(self, pasting: bool) -> Line:
         line: Line = []

@@ -15,7 +15,7 @@ Parts = tuple[tuple[str, str], ...]
 # Messages of one user that follow within this time share a heading.
 SAME_HEADING_MS = 5 * 60_000
 DAY_MS = 86_400_000
-# Blocks that a trimmed conversation starts with anew: the day and the first heading.
+# New blocks at the top of a trimmed conversation: the day, and a message with its heading.
 _NEW_AT_TOP = 2
 
 
