@@ -13,8 +13,8 @@ from chatd.store.database import damaged, query
 
 # events: chain is the chain hash. body_hash is separate from body, so that the chain can be verified after
 # the body is redacted; salt, removed with the body, prevents guessing a short body from its hash. events_room
-# ends in seq implicitly, as seq is the rowid. erased: the redacted entries, each with the seq of the entry
-# that ordered it.
+# ends in seq implicitly, as seq is the rowid.
+# erased: the redacted entries, each with the seq of the entry that ordered it.
 STEPS: list[str] = [
     """
     CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;

@@ -37,8 +37,8 @@ def client(**other: Any) -> ClientHandshake:
 
 
 def server(**other: Any) -> ServerHandshake:
-    made = {**BOUND, "envelope_certificate": CERTIFICATE, "private_key": KEY, "max_frame": 5000, **other}
-    return ServerHandshake(**made)
+    arguments = {**BOUND, "envelope_certificate": CERTIFICATE, "private_key": KEY, "max_frame": 5000, **other}
+    return ServerHandshake(**arguments)
 
 
 class Ends(NamedTuple):
@@ -49,16 +49,18 @@ class Ends(NamedTuple):
 Alter = Callable[[bytes], bytes]
 
 
-def run(one: ClientHandshake, other: ServerHandshake, alter: dict[int, Alter] | None = None) -> Ends:
+def run(
+    client_end: ClientHandshake, server_end: ServerHandshake, alter: dict[int, Alter] | None = None
+) -> Ends:
     """Run a handshake; ``alter`` maps a message's number to a function that alters it on the way."""
 
     def pass_on(number: int, message: bytes) -> bytes:
         return alter[number](message) if alter and number in alter else message
 
-    m2 = other.respond(pass_on(1, one.hello()))
-    m3 = one.exchange(pass_on(2, m2))
-    m4, server_keys = other.accept(pass_on(3, m3))
-    return Ends(one.finish(pass_on(4, m4)), server_keys)
+    m2 = server_end.respond(pass_on(1, client_end.hello()))
+    m3 = client_end.exchange(pass_on(2, m2))
+    m4, server_keys = server_end.accept(pass_on(3, m3))
+    return Ends(client_end.finish(pass_on(4, m4)), server_keys)
 
 
 def refusal(call: Callable[[], object]) -> ChatdError:
@@ -249,9 +251,9 @@ def _padding(transcript: bytes, hash_: SHA1 | SHA256, label: Callable[[bytes], b
 )
 def test_decryption_is_not_an_oracle(wrap: Callable[[bytes], bytes]) -> None:
     """The answer to any chosen ciphertext is the answer to a wrong proof."""
-    one, other = client(), server()
-    other.respond(one.hello())
-    error = refusal(lambda: other.accept(wrap(other._transcript()) + bytes(32)))
+    client_end, server_end = client(), server()
+    server_end.respond(client_end.hello())
+    error = refusal(lambda: server_end.accept(wrap(server_end._transcript()) + bytes(32)))
     assert (error.code, error.reason) == ("E104", "the client's proof is wrong")
     assert error.__cause__ is None
     assert error.__context__ is None

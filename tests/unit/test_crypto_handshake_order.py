@@ -8,14 +8,14 @@ from tests.unit.test_crypto_handshake import client, flip, refusal, server
 
 
 class Talk:
-    """A client and a server during a handshake, with messages of an earlier one to replay."""
+    """A client and a server during a handshake, with messages of an earlier handshake to replay."""
 
     def __init__(self) -> None:
-        one, other = client(), server()
-        self.m1 = one.hello()
-        self.m2 = other.respond(self.m1)
-        self.m3 = one.exchange(self.m2)
-        self.m4, _ = other.accept(self.m3)
+        client_end, server_end = client(), server()
+        self.m1 = client_end.hello()
+        self.m2 = server_end.respond(self.m1)
+        self.m3 = client_end.exchange(self.m2)
+        self.m4, _ = server_end.accept(self.m3)
         self.client, self.server = client(), server()
 
     def hello(self) -> None:
@@ -91,10 +91,10 @@ def test_another_message_instead_of_m2(wrong: str) -> None:
 
 
 def test_a_failed_handshake_cannot_continue() -> None:
-    one, other = client(), server()
-    m2 = other.respond(one.hello())
-    m3 = one.exchange(m2)
-    assert refusal(lambda: other.accept(flip(0)(m3))).code == "E104"
-    assert refusal(lambda: other.accept(m3)).code == "E105"
-    assert refusal(lambda: one.finish(bytes(32))).code == "E104"
-    assert refusal(lambda: one.finish(bytes(32))).code == "E105"
+    client_end, server_end = client(), server()
+    m2 = server_end.respond(client_end.hello())
+    m3 = client_end.exchange(m2)
+    assert refusal(lambda: server_end.accept(flip(0)(m3))).code == "E104"
+    assert refusal(lambda: server_end.accept(m3)).code == "E105"
+    assert refusal(lambda: client_end.finish(bytes(32))).code == "E104"
+    assert refusal(lambda: client_end.finish(bytes(32))).code == "E105"

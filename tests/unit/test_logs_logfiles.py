@@ -65,19 +65,19 @@ def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backups", "left"),
+    ("backups", "expected"),
     [
         (2, {"log": "5\n", "log.1": "3\n4\n", "log.2": "1\n2\n"}),
         (1, {"log": "5\n", "log.1": "3\n4\n"}),
         (0, {"log": "5\n"}),
     ],
 )
-def test_rotation(tmp_path: Path, backups: int, left: dict[str, str]) -> None:
+def test_rotation(tmp_path: Path, backups: int, expected: dict[str, str]) -> None:
     file = LogFile(tmp_path / "log", 4, backups, notice)
     for n in range(-1, 6):
         file.write(b"%d\n" % n if n > 0 else b"0\n")
     file.close()
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == expected
 
 
 def test_reopen_writes_to_the_new_file(tmp_path: Path) -> None:
@@ -186,20 +186,20 @@ def test_capture_keeps_the_last_lines(captured: tuple[ChildCapture, Path]) -> No
 def test_a_full_pipe_drops_records_and_reports_their_number() -> None:
     reader, writer = os.pipe()
     handler = PipeHandler(writer, "worker-1")
-    made = logging.LogRecord("chatd.server", logging.INFO, "", 0, "text", (), None)
+    log_record = logging.LogRecord("chatd.server", logging.INFO, "", 0, "text", (), None)
     while not handler.dropped:
-        handler.handle(made)
-    handler.handle(made)
+        handler.handle(log_record)
+    handler.handle(log_record)
     assert handler.dropped == 2
     before = [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
-    handler.handle(made)
-    told: list[dict[str, Any]] = [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
+    handler.handle(log_record)
+    after: list[dict[str, Any]] = [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
     assert [entry["n"] for entry in before] == list(range(1, len(before) + 1))
-    assert [entry["event"] for entry in told] == ["log_dropped", "library"]
-    assert told[0]["count"] == 2
-    assert told[1]["n"] > len(before) + 1
+    assert [entry["event"] for entry in after] == ["log_dropped", "library"]
+    assert after[0]["count"] == 2
+    assert after[1]["n"] > len(before) + 1
     assert handler.dropped == 0
     os.close(reader)
-    handler.handle(made)
+    handler.handle(log_record)
     assert handler.dropped == 1
     os.close(writer)

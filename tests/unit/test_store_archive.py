@@ -51,7 +51,7 @@ def data(tmp_path: Path, log: EventLog) -> Path:
     return tmp_path / "data"
 
 
-def made(data: Path, files: dict[str, bytes] = FILES) -> bytes:
+def make_backup(data: Path, files: dict[str, bytes] = FILES) -> bytes:
     """A complete backup."""
     file = io.BytesIO()
     with copied_log(data, quiet) as copy:
@@ -65,7 +65,7 @@ def archive(sealed: bytes) -> Archive:
 
 def test_backup_and_restore(tmp_path: Path, data: Path, log: EventLog) -> None:
     log.save_snapshot(200, b"state")
-    backup, home = archive(made(data)), tmp_path / "home"
+    backup, home = archive(make_backup(data)), tmp_path / "home"
     assert (backup.manifest.head, backup.manifest.chain) == (300, log.chain_hash.hex())
     backup.read(home, quiet)
     for name, content in FILES.items():
@@ -92,7 +92,7 @@ def test_backup_and_restore(tmp_path: Path, data: Path, log: EventLog) -> None:
 
 def test_redacted_bodies_are_not_in_a_backup(tmp_path: Path, data: Path, log: EventLog) -> None:
     log.append(entries(301, 1), {7: 301})
-    backup = archive(made(data))
+    backup = archive(make_backup(data))
     backup.read(tmp_path / "home", quiet)
     backup.write_mark(tmp_path / "home" / "data")
     check_log(tmp_path / "home" / "data", quiet)
@@ -112,7 +112,7 @@ def test_backup_during_writes(data: Path, log: EventLog) -> None:
     heads = []
     try:
         for _ in range(3):
-            backup = archive(made(data))
+            backup = archive(make_backup(data))
             backup.read(None, quiet)
             heads.append(backup.manifest.head)
     finally:
@@ -124,16 +124,16 @@ def test_backup_during_writes(data: Path, log: EventLog) -> None:
 
 
 def test_the_copy_is_private_and_temporary(data: Path) -> None:
-    left = data / COPY_NAME
-    left.mkdir()
-    (left / DATABASE_NAME).write_bytes(b"of a backup that was killed")
+    copy = data / COPY_NAME
+    copy.mkdir()
+    (copy / DATABASE_NAME).write_bytes(b"of a backup that was killed")
     seen: set[tuple[int, int]] = set()
 
     def look(what: str, done: int, total: int) -> None:
-        modes = stat.S_IMODE(left.stat().st_mode), stat.S_IMODE((left / DATABASE_NAME).stat().st_mode)
+        modes = stat.S_IMODE(copy.stat().st_mode), stat.S_IMODE((copy / DATABASE_NAME).stat().st_mode)
         seen.add(modes)
 
-    before = set(data.iterdir()) - {left}
+    before = set(data.iterdir()) - {copy}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_copy, "_STEPS_BETWEEN_CALLS", 100)
         with copied_log(data, look):
@@ -144,7 +144,7 @@ def test_the_copy_is_private_and_temporary(data: Path) -> None:
 def test_one_backup_at_a_time(data: Path) -> None:
     with copied_log(data, quiet), pytest.raises(ChatdError, match="another backup"), copied_log(data, quiet):
         pass
-    made(data)
+    make_backup(data)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -157,7 +157,7 @@ def test_an_interrupted_copy_leaves_nothing(data: Path, error: type[BaseExceptio
         with pytest.raises(error), copied_log(data, interrupt):
             pass
     assert not (data / COPY_NAME).exists()
-    made(data)
+    make_backup(data)
 
 
 def test_no_backup_of_a_damaged_log(data: Path, log: EventLog) -> None:
@@ -166,7 +166,7 @@ def test_no_backup_of_a_damaged_log(data: Path, log: EventLog) -> None:
     connection.execute("UPDATE events SET body = zeroblob(9) WHERE seq = 42")
     connection.close()
     with pytest.raises(ChatdError, match="entry 42"):
-        made(data)
+        make_backup(data)
     assert not (data / COPY_NAME).exists()
 
 
@@ -178,22 +178,22 @@ def test_no_backup_of_a_log_that_lost_its_end(tmp_path: Path, data: Path, log: E
     for name in (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"):
         (data / name).unlink(missing_ok=True)
     with pytest.raises(ChatdError, match="E610"):
-        made(data)
+        make_backup(data)
 
 
 def test_no_backup_without_a_log(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E504"):
-        made(tmp_path / "nothing")
+        make_backup(tmp_path / "nothing")
     (tmp_path / "data").mkdir()
     with pytest.raises(ChatdError, match="E610"):
-        made(tmp_path / "data")
+        make_backup(tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_no_copy_is_started_without_space(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_copy, "SPARE_BYTES", shutil.disk_usage(data).total)
     with pytest.raises(ChatdError, match="MB more free space") as caught:
-        made(data)
+        make_backup(data)
     assert caught.value.code == "E613"
     assert not (data / COPY_NAME).exists()
 
@@ -209,8 +209,8 @@ def manifest(**changes: Any) -> dict[str, Any]:
     return {**FACTS._asdict(), **fixed, **changes}
 
 
-def sealed(told: object, content: bytes = b"", length: int | None = None) -> Archive:
-    text = told if isinstance(told, bytes) else json.dumps(told).encode()
+def sealed(manifest_json: object, content: bytes = b"", length: int | None = None) -> Archive:
+    text = manifest_json if isinstance(manifest_json, bytes) else json.dumps(manifest_json).encode()
     file = io.BytesIO()
     sealer = FileSealer(file, WORDS, cost=COST)
     sealer.write((len(text) if length is None else length).to_bytes(4) + text + content)
@@ -290,9 +290,9 @@ def test_the_length_of_the_manifest_is_limited(length: int) -> None:
 
 def test_sizes_that_do_not_match_the_file() -> None:
     more = [*manifest()["members"], member("certs/a.pem", 2**50)]
-    for told, content in ((manifest(), b"x"), (manifest(members=more), b"")):
+    for manifest_json, content in ((manifest(), b"x"), (manifest(members=more), b"")):
         with pytest.raises(ChatdError, match="shorter or longer"):
-            sealed(told, content)
+            sealed(manifest_json, content)
     with pytest.raises(ChatdError, match="end is missing"):
         sealed(manifest(), length=MAX_MANIFEST_BYTES)
 
