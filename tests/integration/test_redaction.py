@@ -14,7 +14,7 @@ SECRET = "the-password-is-swordfish"
 
 
 def say(daemon: Daemon, text: str) -> int:
-    """Send as alice to #lobby; the message's seq."""
+    """Send a message to #lobby as alice; return its seq."""
     identity = str(daemon.identity("alice", "console"))
     sent = daemon.run("chat", "--identity", identity, "send", "--json", "#lobby", text)
     seq: int = json.loads(sent.stdout)["seq"]
@@ -22,17 +22,17 @@ def say(daemon: Daemon, text: str) -> int:
 
 
 def history(daemon: Daemon) -> str:
-    """What #lobby shows."""
+    """Return the history of #lobby as JSON lines."""
     identity = str(daemon.identity("alice", "console"))
     return daemon.run("chat", "--identity", identity, "history", "--json", "#lobby").stdout
 
 
 def bytes_of(home: Path) -> bytes:
-    """Everything in the home's data."""
+    """Return the contents of all files in the home's data folder."""
     return b"".join(path.read_bytes() for path in (home / "data").iterdir() if path.is_file())
 
 
-def test_redaction_reaches_the_disk(daemon: Daemon) -> None:
+def test_a_redacted_body_is_gone_from_history_and_from_every_file(daemon: Daemon) -> None:
     seq = say(daemon, SECRET)
     assert SECRET in history(daemon)
     found = daemon.run("chat", "--identity", str(daemon.identity("alice", "console")), "search", "swordfish")
@@ -48,7 +48,7 @@ def test_redaction_reaches_the_disk(daemon: Daemon) -> None:
     assert daemon.chatd("verify").stdout.startswith("ok")
 
 
-def test_refusals(daemon: Daemon) -> None:
+def test_redaction_is_refused_for_a_held_room_and_for_anything_but_a_message(daemon: Daemon) -> None:
     seq, erased = say(daemon, "keep me"), say(daemon, "not me")
     daemon.chatctl("redact", "#lobby", str(erased), "--yes")
     for arguments, code in (
@@ -65,7 +65,7 @@ def test_refusals(daemon: Daemon) -> None:
     assert "keep me" not in history(daemon)
 
 
-def test_retention_erases_what_is_old_and_the_hold_wins(tmp_path: Path) -> None:
+def test_retention_redacts_old_messages_unless_the_room_is_held(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
         say(daemon, SECRET)
         daemon.chatctl("hold", "#lobby")
@@ -82,7 +82,7 @@ def test_retention_erases_what_is_old_and_the_hold_wins(tmp_path: Path) -> None:
 
 
 def make_old(home: Path) -> None:
-    """Let all that is in the log have happened 60 days ago, as a log from then would have it."""
+    """Write the log anew with every event 60 days older."""
     reader = LogReader(home / "data")
     entries = [reader.entry(seq) for seq in range(1, reader.head() + 1)]
     reader.close()
