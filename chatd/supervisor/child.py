@@ -94,8 +94,8 @@ class Child:
         """When the pending restart is due; None if none is pending."""
         return self._restart_at if self.state is ChildState.BACKOFF and self.wanted else None
 
-    def require_up(self) -> None:
-        """Raise ChatdError if this child was given up: E610 for a damaged log, otherwise E609."""
+    def raise_if_fatal(self) -> None:
+        """Raise ChatdError if this child was given up: E610 for a damaged log, else E609."""
         if self.state is ChildState.FATAL:
             code = "E610" if self.exit_code == EXIT_INTEGRITY else "E609"
             raise ChatdError(code, f"{self.spec.name}: {self.reason}")

@@ -58,11 +58,9 @@ def rolling_restart(children: Sequence[Child]) -> Operation:
 
 
 def _until_up(child: Child) -> Operation:
-    while True:
-        yield  # the loop updates children in between, so require_up() sees their new state
-        child.require_up()
-        if child.is_up:
-            return
+    while not child.is_up:
+        child.raise_if_fatal()
+        yield
 
 
 def _hubs(children: Sequence[Child]) -> list[Child]:

@@ -192,7 +192,7 @@ def test_child_that_cannot_boot_is_given_up(code: int, times: int, state: ChildS
         assert "ImportError" in bench.child.reason or code == 0
         assert "worker-1" in bench.warnings[0]
         with pytest.raises(ChatdError) as caught:
-            bench.child.require_up()
+            bench.child.raise_if_fatal()
         assert caught.value.code == ("E610" if code == 65 else "E609")
         bench.child.reset()
         assert bench.tick() is ChildState.STARTING

@@ -110,7 +110,7 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
     if device is None:
         raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
     if device.revoked:
-        raise ChatdError("E410", f"{request.user}/{request.device} is revoked already")
+        raise ChatdError("E410", f"{request.user}/{request.device} is already revoked")
     _refuse_more(context, context.rules.role_of(context.state, request.user))
     result = _reach(context, request.user, request.device, dry_run=request.dry_run)
     if not request.dry_run:
