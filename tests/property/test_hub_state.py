@@ -25,7 +25,7 @@ ROOMS = ("#lobby", "#one", "#two", "#hall")
 WORDS = ("hello", "drop", "fine")
 # What a reload may bring: (settings, pinned roles, does #lobby admit guests, #hall, forbidden words)
 LOBBY = {"name": "#lobby", "autojoin": True}
-# The model knows no limit of sessions; those have tests of their own.
+# The model has no limits of sessions; other tests cover them.
 MANY: JsonObject = {"limits": {"sessions_per_user": 1000}, "server": {"max_connections": 1000}}
 VARIANTS: tuple[tuple[JsonObject, dict[str, str], dict[str, bool], set[str]], ...] = (
     ({"rooms": [LOBBY | {"guests": True}]}, {}, {"#lobby": True}, {"drop"}),
@@ -47,7 +47,7 @@ seconds = st.none() | st.integers(1, 90)
 
 
 class Model:
-    """Who is who, where, and for how long not."""
+    """Users, roles, memberships and sanctions, as plain sets."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -105,7 +105,7 @@ class Model:
 
 
 class HubMachine(RuleBasedStateMachine):
-    """One step is one thing that somebody does."""
+    """Each step is one action of one user."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class HubMachine(RuleBasedStateMachine):
             self.add(name, role)
             self.login(name, 0)
 
-    # --- how somebody does something -------------------------------------------------------------
+    # --- helpers of the steps ---------------------------------------------------------------------
 
     def session(self, name: str) -> tuple[WorkerEnd, int] | None:
         for (place, sid), owner in self.sessions.items():
@@ -140,7 +140,7 @@ class HubMachine(RuleBasedStateMachine):
         return reply.get("result")
 
     def drop_unwelcome(self) -> None:
-        """The sessions that the hub must have cut."""
+        """Check that the hub has cut exactly the sessions it must; forget them."""
         for (place, sid), owner in list(self.sessions.items()):
             assert (sid in self.harness.workers[place].sessions) == self.cut_free(owner), owner
             if sid not in self.harness.workers[place].sessions:
@@ -274,7 +274,7 @@ class HubMachine(RuleBasedStateMachine):
     # --- sanctions -----------------------------------------------------------------------------------
 
     def sanction(self, by: str, other: str, permitted: bool, kind: str, /, **fields: Any) -> bool:
-        """Something that cuts the other's sessions when it is permitted."""
+        """Ask for a sanction that cuts the other user's sessions if it is permitted."""
         if self.session(by) is None:
             return False
         self.cuts = frozenset({other}) if permitted else frozenset()
@@ -332,7 +332,7 @@ class HubMachine(RuleBasedStateMachine):
             self.model.given[other] = role
             self.model.put_out()
 
-    # --- the harness -------------------------------------------------------------------------------------
+    # --- administration ----------------------------------------------------------------------------------
 
     @rule(name=user, role=st.sampled_from((None, "guest", "user")))
     def add(self, name: str, role: str | None) -> None:
@@ -359,7 +359,7 @@ class HubMachine(RuleBasedStateMachine):
         self.harness.run_iteration()
         self.model.reload(variant)
 
-    # --- what holds always -----------------------------------------------------------------------------
+    # --- invariants ------------------------------------------------------------------------------------
 
     @invariant()
     def agree_on_rooms(self) -> None:

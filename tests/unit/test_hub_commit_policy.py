@@ -40,13 +40,15 @@ def test_events_soon_after_a_commit_wait_for_more(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "waiting"), [(0.0, 1), (0.005, 0), (0.005, FULL_BATCH)])
-def test_nothing_to_gain_is_not_waited_for(clock: Clock, seconds: float, waiting: int) -> None:
+def test_a_commit_with_nothing_to_gain_by_waiting_is_due_at_once(
+    clock: Clock, seconds: float, waiting: int
+) -> None:
     policy = CommitPolicy(seconds, clock)
     policy.committed(1)
     assert policy.wait_seconds(waiting) == 0
 
 
-def test_waiting_in_vain_is_not_repeated_for_a_while(clock: Clock) -> None:
+def test_gathering_pauses_after_a_wait_that_gained_nothing(clock: Clock) -> None:
     policy = CommitPolicy(0.005, clock)
     policy.committed(1)
     assert policy.wait_seconds(1) > 0
@@ -57,7 +59,7 @@ def test_waiting_in_vain_is_not_repeated_for_a_while(clock: Clock) -> None:
     assert policy.wait_seconds(1) > 0
 
 
-def test_waiting_that_gained_something_is_repeated(clock: Clock) -> None:
+def test_gathering_continues_after_a_wait_that_gained_events(clock: Clock) -> None:
     policy = CommitPolicy(0.005, clock)
     policy.committed(1)
     assert policy.wait_seconds(1) > 0
@@ -65,13 +67,13 @@ def test_waiting_that_gained_something_is_repeated(clock: Clock) -> None:
     assert policy.wait_seconds(1) > 0
 
 
-def test_an_empty_commit_counts_for_nothing(clock: Clock) -> None:
+def test_an_empty_commit_does_not_start_gathering(clock: Clock) -> None:
     policy = CommitPolicy(0.005, clock)
     policy.committed(0)
     assert policy.wait_seconds(1) == 0
 
 
-def test_a_small_batch_grows_without_being_looked_at(clock: Clock) -> None:
+def test_a_small_batch_is_left_alone_until_it_is_due(clock: Clock) -> None:
     policy = CommitPolicy(0.005, clock)
     assert policy.sleep_seconds(1) == 0  # due at once
     policy.committed(FULL_BATCH - 1)
@@ -80,7 +82,7 @@ def test_a_small_batch_grows_without_being_looked_at(clock: Clock) -> None:
     assert policy.sleep_seconds(0) == 0  # nothing to wait for: whoever asks is answered
 
 
-def test_a_busy_hub_looks_at_what_arrives(clock: Clock) -> None:
+def test_a_busy_hub_reads_requests_while_it_gathers(clock: Clock) -> None:
     policy = CommitPolicy(0.005, clock)
     policy.committed(FULL_BATCH)
     clock.now += 0.002

@@ -26,20 +26,22 @@ HEADERS: st.SearchStrategy[Header] = st.lists(
 
 
 @given(st.lists(st.tuples(HEADERS, st.binary(max_size=50)), max_size=5), st.integers(1, 40))
-def test_link_frames_survive_any_cutting(sent: list[tuple[Header, bytes]], step: int) -> None:
+def test_link_frames_are_reassembled_from_chunks_of_any_size(
+    sent: list[tuple[Header, bytes]], step: int
+) -> None:
     stream = b"".join(pack(header, payload) for header, payload in sent)
     buffer = LinkBuffer()
     received = [item for at in range(0, len(stream), step) for item in buffer.feed(stream[at : at + step])]
     assert received == sent
 
 
-def test_a_header_with_very_many_rooms() -> None:
+def test_a_header_may_name_2000_rooms() -> None:
     """Once an overflow: a user with 1,000 conversations could not go live any more."""
     header = ["live", 1, [f"@{'a' * 32},{'b' * 26}{n:06d}" for n in range(2000)]]
     assert list(LinkBuffer().feed(pack(header))) == [(header, b"")]
 
 
-def test_another_table_of_operations_is_another_version() -> None:
+def test_a_changed_table_of_operations_needs_a_new_link_version() -> None:
     table = (wire.__doc__ or "").partition("    link -> hub")[2]
     number = wire.LINK_VERSION.rpartition(" ")[2]
     # Changed the table? Then raise the number in LINK_VERSION and put both in here.
@@ -47,13 +49,13 @@ def test_another_table_of_operations_is_another_version() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_LENGTH - 1, LINK_FRAME_LIMIT + 1, 2**31 - 1, 2**32 - 1])
-def test_a_senseless_length_is_refused_at_once(size: int) -> None:
+def test_an_impossible_link_frame_length_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="link frame of"):
         list(LinkBuffer().feed(size.to_bytes(LENGTH, "big")))
 
 
 @pytest.mark.parametrize("head", [b"", b"{}", b"1", b"nonsense", b"\xff"])
-def test_a_senseless_header_is_refused(head: bytes) -> None:
+def test_a_malformed_link_header_is_refused(head: bytes) -> None:
     rest = len(head).to_bytes(HEADER_LENGTH, "big") + head
     with pytest.raises(ValueError):
         list(LinkBuffer().feed(len(rest).to_bytes(LENGTH, "big") + rest))
@@ -133,7 +135,7 @@ class Hall:
         return fresh
 
 
-def test_sessions_of_a_user_on_two_workers(workers: list[Worker]) -> None:
+def test_the_registry_counts_the_sessions_of_a_user_on_two_workers(workers: list[Worker]) -> None:
     sessions = Sessions()
     opened = [
         HubSession(workers[0].link, 1, Principal("bob", "laptop"), ""),
@@ -180,7 +182,9 @@ def test_events_go_once_to_each_worker_with_a_live_member(workers: list[Worker],
     assert two.told() == [(["room", "#lobby"], frame(b"%d" % lobby["seq"]))]
 
 
-def test_entering_comes_before_the_event_and_leaving_after_it(workers: list[Worker], world: World) -> None:
+def test_a_session_enters_a_room_before_its_event_and_leaves_after_it(
+    workers: list[Worker], world: World
+) -> None:
     hall = Hall(world)
     hall.open(workers[0], 7, "carl")
     workers[0].told()
@@ -210,7 +214,7 @@ def test_nothing_is_sent_for_sessions_that_are_not_live(workers: list[Worker], w
     assert [header[0] for header, _ in workers[0].told()] == ["live"]
 
 
-def test_sanctions_and_roles_are_told_to_nobody(workers: list[Worker], world: World) -> None:
+def test_sanctions_and_role_changes_are_not_published(workers: list[Worker], world: World) -> None:
     hall = Hall(world)
     hall.open(workers[0], 1, "carl")
     workers[0].told()
@@ -222,7 +226,9 @@ def test_sanctions_and_roles_are_told_to_nobody(workers: list[Worker], world: Wo
     assert workers[0].told() == []
 
 
-def test_recent_events_reach_back_to_a_known_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recent_events_are_served_only_from_where_they_are_complete(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fanout_module, "RECENT_EVENTS", 3)
     hall = Hall(world)
     start = world.state.head
@@ -236,7 +242,7 @@ def test_recent_events_reach_back_to_a_known_place(world: World, monkeypatch: py
     assert list(hall.fanout.since(start + 999, ["#den"]) or ()) == []
 
 
-def test_erased_messages_leave_the_recent_events(world: World) -> None:
+def test_redacted_messages_leave_the_recent_events(world: World) -> None:
     hall = Hall(world)
     start = world.state.head
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""A batch is committed while the next one is decided: nobody is told anything too early."""
+"""The hub decides requests while a batch is committed; every reply waits for its own commit."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def talk(tmp_path: Path) -> Iterator[Talk]:
     talk.harness.close()
 
 
-def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> None:
+def test_replies_to_requests_decided_during_a_commit_wait_for_the_next_commit(talk: Talk) -> None:
     hub = talk.harness.hub
     first = talk.say(1)
     wait = hub.recorder.begin_commit()
@@ -79,7 +79,7 @@ def test_what_is_decided_meanwhile_is_told_after_its_own_commit(talk: Talk) -> N
     assert [e["seq"] for e in talk.harness.logged_events() if e["type"] == "message"] == [seq, seq + 1]
 
 
-def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
+def test_batches_overlap_unless_one_redacts(talk: Talk) -> None:
     hub = talk.harness.hub
     labels = [talk.say(n) for n in range(3)]
     for start in (3, 6):
@@ -98,7 +98,7 @@ def test_two_overlapping_batches_and_one_that_erases(talk: Talk) -> None:
         hub.recorder.commit()
 
 
-def test_a_read_asked_meanwhile_waits_for_the_commit_of_what_it_may_see(talk: Talk) -> None:
+def test_a_read_requested_during_a_commit_waits_for_the_messages_it_returns(talk: Talk) -> None:
     hub = talk.harness.hub
     talk.say(1)
     wait = hub.recorder.begin_commit()
@@ -121,7 +121,7 @@ def _readable(source: CommitThread) -> bool:
     return bool(select.select([source], [], [], 30)[0])
 
 
-def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
+def test_the_committer_runs_one_commit_and_becomes_readable_when_it_is_done() -> None:
     now = [10.0]
     commits = CommitThread(lambda: now[0])
     try:
@@ -145,7 +145,7 @@ def test_the_thread_runs_one_commit_and_says_when_it_is_done() -> None:
 
 
 @pytest.mark.parametrize("error", [ChatdError("E504", "no more"), ValueError("a defect")])
-def test_what_a_commit_raises_ends_the_loop(error: Exception) -> None:
+def test_an_exception_in_a_commit_is_raised_by_end(error: Exception) -> None:
     def fails() -> None:
         raise error
 

@@ -110,6 +110,6 @@ class Endless(LogReader):
         return [(seq, b"x" * (PAGE_BYTES + 1)) for seq in (after + 1, after + 2)]
 
 
-def test_an_event_larger_than_a_page_is_a_page() -> None:
+def test_an_event_larger_than_a_page_fills_a_page_alone() -> None:
     page = _page(resume_query(["#lobby"], 5, 100), Endless())
     assert (len(page.bodies), page.cursor, page.more) == (1, 6, True)

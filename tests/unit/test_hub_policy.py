@@ -61,14 +61,16 @@ MUTED_WORDS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields"), MUTED_WORDS)
-def test_the_muted_say_nothing_by_any_way(world: World, kind: str, fields: dict[str, Any]) -> None:
+def test_a_muted_user_cannot_publish_text_by_any_request(
+    world: World, kind: str, fields: dict[str, Any]
+) -> None:
     world.ask("alice", "mute", user="bob", seconds=60, reason="noise")
     assert world.refusal_text("bob", kind, **fields).startswith("you are muted for 1m: noise (E302)")
     world.now += 60_000
     assert world.outcome("bob", kind, **fields) == "ok"
 
 
-def test_a_mute_ends_when_it_is_undone(world: World) -> None:
+def test_a_mute_without_an_end_lasts_until_unmute(world: World) -> None:
     world.ask("alice", "mute", user="bob")
     assert world.outcome("bob", "away") == "ok"
     world.ask("alice", "unmute", user="bob")
@@ -76,7 +78,7 @@ def test_a_mute_ends_when_it_is_undone(world: World) -> None:
     assert world.outcome("alice", "unmute", user="bob") == "E410"
 
 
-def test_a_mute_in_one_room(world: World) -> None:
+def test_a_mute_in_one_room_applies_to_that_room_only(world: World) -> None:
     world.ask("bob", "create", room="#den")
     world.ask("alice", "mute", user="bob", room="#den")
     assert world.outcome("bob", "send", to="#den", body="x") == "E302"
@@ -85,13 +87,13 @@ def test_a_mute_in_one_room(world: World) -> None:
 
 
 @pytest.mark.parametrize("to", ["@alice", "@alice,bob", "@bob,alice"])
-def test_a_mute_in_a_conversation_holds_for_every_spelling_of_it(world: World, to: str) -> None:
+def test_a_mute_in_a_conversation_applies_to_every_spelling_of_its_name(world: World, to: str) -> None:
     world.ask("alice", "send", to="@bob", body="x")
     world.ask("alice", "mute", user="bob", room="@alice,bob")
     assert world.outcome("bob", "send", to=to, body="x") == "E302"
 
 
-def test_nobody_ends_their_own_mute(world: World) -> None:
+def test_a_user_cannot_end_their_own_mute(world: World) -> None:
     world.ask("alice", "mute", user="helen")
     assert world.outcome("helen", "unmute", user="helen") == "E304"
     assert world.outcome("helen", "send", to="#lobby", body="x") == "E302"
@@ -126,7 +128,7 @@ PROTECTED: list[tuple[str, str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("who", "kind", "fields", "outcome"), PROTECTED)
-def test_who_is_protected_from_whom(
+def test_moderation_has_the_outcome_of_the_table(
     world: World, who: str, kind: str, fields: dict[str, Any], outcome: str
 ) -> None:
     assert world.outcome(who, kind, **fields) == outcome
@@ -142,12 +144,12 @@ def test_the_operator_gets_a_result_or_a_refusal(world: World, kind: str) -> Non
     assert world.state.head == len(world.log)
 
 
-def test_a_role_makes_no_room_that_it_may_not_enter(world: World) -> None:
+def test_a_user_cannot_create_a_room_they_may_not_enter(world: World) -> None:
     assert world.outcome("helen", "create", room="#den") == "E303"
     assert world.outcome("helen", "create", room="#den", guests=True) == "ok"
 
 
-def test_limits_on_rooms(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rooms_per_user_and_in_total_are_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [world.outcome("bob", "create", room=f"#r{n}") for n in range(3)] == ["ok", "ok", "E409"]
     world.ask("carl", "create", room="#more")
     assert world.outcome("bob", "join", room="#more") == "E409"
@@ -158,7 +160,7 @@ def test_limits_on_rooms(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.outcome("alice", "create", room="#last") == "E409"
 
 
-def test_limit_on_conversations(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conversations_in_total_are_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "CONVERSATIONS_LIMIT", 1)
     assert world.outcome("bob", "send", to="@carl", body="x") == "ok"
     assert world.outcome("alice", "send", to="@carl", body="x") == "E409"
@@ -198,12 +200,12 @@ WRONG_TARGETS = [
 
 
 @pytest.mark.parametrize("to", [*WRONG_TARGETS, "@nil", "#Lobby", "#lobby ", "@gus,nil", "@\x1b[2J"])
-def test_a_wrong_target_is_refused_in_words_that_can_be_shown(world: World, to: str) -> None:
+def test_a_wrong_target_is_refused_with_a_printable_reason(world: World, to: str) -> None:
     said = world.refusal_text("bob", "send", to=to, body="x")
     assert said[-1:] and said.isprintable()
 
 
-def test_texts_are_bounded_after_they_were_made_harmless(world: World) -> None:
+def test_texts_are_limited_and_filtered_after_escaping(world: World) -> None:
     assert world.outcome("bob", "topic", room="#lobby", topic="x" * 10) == "ok"
     assert world.outcome("bob", "topic", room="#lobby", topic="x" * 11) == "E401"
     assert world.outcome("bob", "topic", room="#lobby", topic="\x1b\x1b\x1b") == "E401"
@@ -215,7 +217,7 @@ def test_texts_are_bounded_after_they_were_made_harmless(world: World) -> None:
     assert world.log[-1]["topic"] == r"a\x0ab\x0d"
 
 
-def test_long_messages_are_cut_and_their_writer_is_told(world: World) -> None:
+def test_a_long_message_is_truncated_and_its_sender_told(world: World) -> None:
     result = world.ask("bob", "send", to="#lobby", body="x" * 501)
     assert [note["rule"] for note in result["notes"]] == ["truncated"]
     assert len(world.log[-1]["body"]) == 500
@@ -224,11 +226,11 @@ def test_long_messages_are_cut_and_their_writer_is_told(world: World) -> None:
     assert world.log[-1]["reason"] == r"a\x1bb\x0a"
 
 
-def test_a_word_does_not_hide_behind_the_cut(world: World) -> None:
+def test_the_filter_sees_the_text_behind_the_truncation(world: World) -> None:
     assert world.outcome("bob", "send", to="#lobby", body="x" * 600 + " drop") == "E400"
 
 
-def test_a_kick_ends_by_itself_or_by_unban(world: World) -> None:
+def test_a_kick_ends_after_a_minute_or_by_unban(world: World) -> None:
     world.ask("alice", "kick", user="bob")
     assert world.outcome("bob", "rooms") == "E208"
     world.now += 60_000
@@ -239,7 +241,7 @@ def test_a_kick_ends_by_itself_or_by_unban(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["kick", "ban", "revoke"])
-def test_a_dry_run_does_nothing(world: World, kind: str) -> None:
+def test_a_dry_run_does_not_change_the_state(world: World, kind: str) -> None:
     before = world.state.snapshot()
     world.ask("alice", kind, user="bob", dry_run=True, **({"device": DEVICE} if kind == "revoke" else {}))
     assert world.state.snapshot() == before
@@ -259,12 +261,12 @@ def test_a_room_left_on_purpose_is_not_joined_again_at_the_next_login(world: Wor
     assert "#lobby" not in world.state.users["bob"].rooms
 
 
-def test_answers_fit_what_a_client_reads(world: World) -> None:
+def test_role_show_is_limited_to_what_a_client_accepts(world: World) -> None:
     shown = world.ask("alice", "role_show")
     assert len(shown["pinned"]) == MAP_LIMIT
 
 
-def test_the_list_of_users_tells_presence_only_to_those_who_may_read_it() -> None:
+def test_the_list_of_users_hides_presence_without_the_permission() -> None:
     permissions = {**DEFAULT_ROLES, "auditor": ["user.list"]}
     world = World(Settings.model_validate({"roles": {"permissions": permissions}}))
     world.create_configured_rooms()
@@ -274,7 +276,7 @@ def test_the_list_of_users_tells_presence_only_to_those_who_may_read_it() -> Non
         assert {entry["state"] for entry in world.ask(user, "users")["users"]} == states
 
 
-def test_pages_of_a_long_list_hold_everybody_once(world: World) -> None:
+def test_the_pages_of_a_long_list_hold_every_user_once(world: World) -> None:
     names = [f"{'u' * 26}{n:05d}" for n in range(1, 451)]
     for name in names:
         world.add_user(name)
@@ -302,7 +304,9 @@ LOGINS = [
 
 
 @pytest.mark.parametrize(("user", "device", "serial", "total", "outcome"), LOGINS)
-def test_admission(world: World, user: str, device: str, serial: str, total: int, outcome: str) -> None:
+def test_a_login_is_admitted_or_refused_as_in_the_table(
+    world: World, user: str, device: str, serial: str, total: int, outcome: str
+) -> None:
     known = world.state.users["alice" if user == "alice" else "bob"].devices[DEVICE].serial
     context = Context(world.state, world.rules, Principal(user, device), world.now, Sessions())
     try:

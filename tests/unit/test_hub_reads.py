@@ -1,4 +1,4 @@
-"""Pages of the past: nothing that was erased comes after the event that says so."""
+"""No page that is delivered after a redaction event holds the redacted text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def page_is_read(harness: HubHarness) -> None:
 
 @pytest.mark.parametrize("kind", ["history", "search"])
 @pytest.mark.parametrize("turns", [0, 1], ids=["in one go", "overlapping"])
-def test_what_is_erased_while_a_page_is_read_is_not_in_it(harness: HubHarness, kind: str, turns: int) -> None:
+def test_a_message_redacted_while_a_page_is_read_is_not_in_it(
+    harness: HubHarness, kind: str, turns: int
+) -> None:
     alice, bob = harness.workers
     said = harness.ask(alice, 0, "send", msg_id=os.urandom(16).hex(), to="#lobby", body=SECRET)
     assert said
@@ -73,7 +75,9 @@ def test_what_is_erased_while_a_page_is_read_is_not_in_it(harness: HubHarness, k
     assert SECRET not in json.dumps(bob.replies[5])
 
 
-def test_without_its_files_there_is_no_read_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_read_thread_fails_to_start_without_file_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: Path) -> SearchIndex:
         raise OSError(errno.EMFILE, "too many open files")
 

@@ -49,7 +49,7 @@ def replies(harness: HubHarness, worker: WorkerEnd, frames: list[Frame]) -> dict
     }
 
 
-def test_good_and_bad_ones_in_one_read_are_answered_in_their_order(harness: HubHarness) -> None:
+def test_valid_and_invalid_requests_in_one_read_are_answered_in_order(harness: HubHarness) -> None:
     worker = harness.workers[0]
     assert harness.open_session(worker, 1, "alice", "dev", "a1")
     head = harness.log.head
@@ -66,7 +66,7 @@ def test_good_and_bad_ones_in_one_read_are_answered_in_their_order(harness: HubH
     assert found == [(1, head + 1), (2, "E103"), (0, "E102"), (4, "E408"), (5, "E102"), (7, head + 3)]
 
 
-def test_what_comes_first_is_done_before_the_next_is_decided(harness: HubHarness) -> None:
+def test_requests_in_one_read_are_decided_one_after_another(harness: HubHarness) -> None:
     """The session is opened and closed among the requests of the same read."""
     worker = harness.workers[0]
     opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
@@ -75,7 +75,7 @@ def test_what_comes_first_is_done_before_the_next_is_decided(harness: HubHarness
 
 
 @pytest.mark.parametrize("hello", [["hello", "worker-1"], ["hello", "worker-1", "0.0.9, link 1"]])
-def test_nothing_is_carried_out_for_a_worker_of_another_version(
+def test_requests_of_a_worker_with_another_link_version_are_ignored(
     harness: HubHarness, hello: Header, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = harness.workers[0]
@@ -93,13 +93,15 @@ def test_nothing_is_carried_out_for_a_worker_of_another_version(
 
 
 @given(st.binary(max_size=60) | st.from_regex(rb'\{"type":"send"[^\x00]{0,60}\}?'))
-def test_reading_never_raises(payload: bytes) -> None:
+def test_parsing_a_request_never_raises(payload: bytes) -> None:
     parsed = parse(payload)
     assert isinstance(parsed.request, ChatdError)
     assert parsed.digest == b""
 
 
-def test_a_defect_in_reading_is_answered_as_one(harness: HubHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_in_parsing_is_answered_with_e500(
+    harness: HubHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker = harness.workers[0]
     assert harness.open_session(worker, 1, "alice", "dev", "a1")
 

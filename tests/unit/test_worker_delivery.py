@@ -67,7 +67,7 @@ def worker() -> Iterator[Worker]:
     worker.close()
 
 
-def test_a_message_goes_at_once_and_one_that_may_wait_does(worker: Worker) -> None:
+def test_a_message_is_sent_at_once_and_a_deferrable_event_later(worker: Worker) -> None:
     worker.session(1)
     worker.session(2)
     worker.delivery.to_room(ROOM, b"message")
@@ -85,7 +85,7 @@ def test_a_message_goes_at_once_and_one_that_may_wait_does(worker: Worker) -> No
     assert worker.sent_now() == {}
 
 
-def test_what_waits_goes_before_what_comes_after_it(worker: Worker) -> None:
+def test_deferred_events_are_sent_before_later_frames(worker: Worker) -> None:
     """The order is the log's: a cursor that passed a message has passed what came before it."""
     bob, _ = worker.session(1), worker.session(2)
     worker.delivery.to_room_deferred(ROOM, b"joined")
@@ -94,7 +94,7 @@ def test_what_waits_goes_before_what_comes_after_it(worker: Worker) -> None:
     assert worker.sent_now() == {1: [b"joined", b"reply", b"message"], 2: [b"joined", b"message"]}
 
 
-def test_the_last_frame_takes_along_what_waits(worker: Worker) -> None:
+def test_deferred_events_are_sent_before_the_bye(worker: Worker) -> None:
     bob = worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"joined")
     worker.delivery.queue_bye(bob, b"bye")
@@ -102,7 +102,7 @@ def test_the_last_frame_takes_along_what_waits(worker: Worker) -> None:
     assert worker.sent_now() == {1: [b"joined", b"bye"]}
 
 
-def test_sent_meanwhile_and_queued_again_goes_once(worker: Worker) -> None:
+def test_an_event_deferred_again_after_a_flush_is_sent_once(worker: Worker) -> None:
     worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"one")
     worker.delivery.to_room(ROOM, b"two")
@@ -115,7 +115,7 @@ def test_sent_meanwhile_and_queued_again_goes_once(worker: Worker) -> None:
     assert worker.sent_now() == {1: [b"four"]}
 
 
-def test_emptied_by_somebody_else_it_is_waited_for_again(worker: Worker) -> None:
+def test_a_session_with_an_emptied_outbox_still_receives_deferred_events(worker: Worker) -> None:
     """A full outbox is flushed on the spot; after that its session must not be forgotten."""
     bob = worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"one")
@@ -127,7 +127,7 @@ def test_emptied_by_somebody_else_it_is_waited_for_again(worker: Worker) -> None
     assert worker.sent_now() == {1: [b"two"]}
 
 
-def test_without_gathering_nothing_waits() -> None:
+def test_nothing_is_deferred_without_gathering() -> None:
     worker = Worker(gather_ms=0)
     worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"joined")
@@ -135,13 +135,13 @@ def test_without_gathering_nothing_waits() -> None:
     worker.close()
 
 
-def test_nobody_there_nothing_waits(worker: Worker) -> None:
+def test_nothing_is_deferred_for_an_empty_room(worker: Worker) -> None:
     worker.delivery.to_room_deferred(ROOM, b"joined")
     assert worker.delivery.deferred_due == float("inf")
     assert worker.delivery.delivered == 0
 
 
-def test_presence_waits_too_and_only_for_those_who_may_read_it(worker: Worker) -> None:
+def test_presence_is_deferred_and_sent_only_to_sessions_that_may_read_it(worker: Worker) -> None:
     may, _ = worker.session(1), worker.session(2)
     may.sees_presence = True
     worker.delivery.presence(ROOM, b"offline")
@@ -188,7 +188,9 @@ OPERATIONS = st.one_of(
 
 
 @given(st.lists(OPERATIONS, max_size=30))
-def test_bursts_change_no_outbox(operations: list[tuple[Any, ...]]) -> None:
+def test_collected_bursts_fill_the_outboxes_as_immediate_delivery_does(
+    operations: list[tuple[Any, ...]],
+) -> None:
     worker, plain = Worker(), Plain()
     sessions = {sid: worker.session(sid) for sid in SIDS}
     for session in sessions.values():
@@ -212,7 +214,7 @@ def test_bursts_change_no_outbox(operations: list[tuple[Any, ...]]) -> None:
     worker.close()
 
 
-def test_a_long_burst_is_cut(worker: Worker) -> None:
+def test_a_burst_over_the_frame_limit_is_moved_to_the_outboxes(worker: Worker) -> None:
     """What is not in the outboxes yet is not counted against their limit."""
     bob = worker.session(1)
     for _ in range(3):
@@ -220,7 +222,7 @@ def test_a_long_burst_is_cut(worker: Worker) -> None:
     assert bob.outbox_bytes == FRAME_LIMIT
 
 
-def test_a_burst_counts_as_what_it_delivers(worker: Worker) -> None:
+def test_a_burst_counts_each_delivery(worker: Worker) -> None:
     bob, _ = worker.session(1), worker.session(2)
     worker.delivery.to_room(ROOM, b"one")
     worker.delivery.to_session(bob, b"reply")
@@ -229,7 +231,7 @@ def test_a_burst_counts_as_what_it_delivers(worker: Worker) -> None:
     assert worker.delivery.delivered == 4
 
 
-def test_who_left_after_a_reply_gets_no_more(worker: Worker) -> None:
+def test_a_session_that_left_the_room_gets_no_more_of_a_burst(worker: Worker) -> None:
     bob, _ = worker.session(1), worker.session(2)
     worker.delivery.to_room(ROOM, b"one")
     worker.delivery.to_session(bob, b"reply")

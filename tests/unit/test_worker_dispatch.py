@@ -47,7 +47,7 @@ def message(label: int) -> bytes:
 
 
 @pytest.mark.parametrize("phase", [SessionPhase.CLOSING, SessionPhase.GONE])
-def test_a_session_that_ends_while_it_is_held_back_says_nothing_more(
+def test_a_session_that_ends_while_held_back_sends_no_more_requests(
     phase: SessionPhase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, session = Hub(), Bench().session
@@ -75,7 +75,7 @@ def test_a_session_that_ends_while_it_is_held_back_says_nothing_more(
     assert hub.labels == [1]
 
 
-def test_what_comes_together_leaves_together() -> None:
+def test_requests_received_together_are_sent_to_the_hub_together() -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
@@ -83,7 +83,7 @@ def test_what_comes_together_leaves_together() -> None:
     assert (hub.labels, hub.sends) == ([1, 2, 3], 1)
 
 
-def test_what_came_before_a_broken_record_leaves() -> None:
+def test_requests_before_a_malformed_frame_are_sent_to_the_hub() -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
@@ -92,7 +92,7 @@ def test_what_came_before_a_broken_record_leaves() -> None:
     assert hub.labels == [1]
 
 
-def test_what_waits_for_answers_has_sent_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queued_requests_are_sent_before_waiting_for_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chatd.worker.ratelimit import TokenBucket
 
 
-def test_burst_then_rate() -> None:
+def test_tokens_come_as_a_burst_and_then_at_the_rate() -> None:
     bucket = TokenBucket(rate=2.0, burst=3)
     assert [bucket.take(100.0) for _ in range(3)] == [0.0, 0.0, 0.0]
     assert bucket.take(100.0) == pytest.approx(0.5)
@@ -18,26 +18,26 @@ def test_burst_then_rate() -> None:
     assert bucket.take(100.5) == pytest.approx(0.5)
 
 
-def test_no_more_than_the_burst_gathers() -> None:
+def test_an_idle_bucket_holds_no_more_than_the_burst() -> None:
     bucket = TokenBucket(rate=1.0, burst=2)
     assert bucket.take(0.0) == 0.0
     assert [bucket.take(1e6) for _ in range(3)] == [0.0, 0.0, 1.0]
 
 
-def test_a_refusal_takes_nothing() -> None:
+def test_a_refused_request_takes_no_token() -> None:
     bucket = TokenBucket(rate=1.0, burst=1)
     bucket.take(0.0)
     assert [bucket.take(0.5) for _ in range(5)] == [0.5] * 5
     assert bucket.take(1.0) == 0.0
 
 
-def test_what_costs_more_than_the_burst_takes_all_of_it() -> None:
+def test_a_request_that_costs_more_than_the_burst_takes_all_tokens() -> None:
     bucket = TokenBucket(rate=1.0, burst=2)
     assert bucket.take(0.0, 5) == 0.0
     assert bucket.take(0.0, 5) == 2.0
 
 
-def test_a_change_applies_at_once() -> None:
+def test_a_changed_rate_applies_at_once() -> None:
     bucket = TokenBucket(rate=1.0, burst=1)
     bucket.take(0.0)
     bucket.change(10.0, 5)

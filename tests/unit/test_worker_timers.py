@@ -53,7 +53,7 @@ class Bench:
         return [json.loads(frame[HEADER_SIZE:]) for frame in self.session.outbox]
 
 
-def test_the_end_of_the_certificate_is_the_end_of_the_session(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_session_ends_when_its_certificate_expires(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(valid=5.0)
     assert bench.timers.until_next(60.0) == 5.0
     bench.wait(4.9)
@@ -68,7 +68,7 @@ def test_the_end_of_the_certificate_is_the_end_of_the_session(caplog: pytest.Log
     assert bench.closed == [bench.session]
 
 
-def test_who_talks_all_the_time_is_cut_too() -> None:
+def test_a_busy_session_ends_when_its_certificate_expires() -> None:
     bench = Bench(valid=3 * IDLE)
     for _ in range(29):
         bench.wait(3.0)
@@ -78,13 +78,13 @@ def test_who_talks_all_the_time_is_cut_too() -> None:
     assert [frame["code"] for frame in bench.said] == ["E202"]
 
 
-def test_one_that_is_not_admitted_yet_is_told_the_same() -> None:
+def test_a_session_awaiting_admission_ends_when_its_certificate_expires() -> None:
     bench = Bench(valid=1.0, phase=SessionPhase.OPENING)
     bench.wait(1.0)
     assert [frame["code"] for frame in bench.said] == ["E202"]
 
 
-def test_the_clock_is_set_back_and_forth() -> None:
+def test_expiry_follows_the_wall_clock_when_it_is_set() -> None:
     bench = Bench(valid=10.0)
     bench.wait(10.0, wall=-60.0)
     assert not bench.said
@@ -107,7 +107,7 @@ def test_a_jump_forward_is_noticed_within_the_idle_time() -> None:
     assert bench.said[0]["code"] == "E202"
 
 
-def test_admission_has_its_time() -> None:
+def test_a_login_not_admitted_in_time_ends_with_e502() -> None:
     bench = Bench(phase=SessionPhase.OPENING)
     bench.wait(ADMISSION_SECONDS - 0.1)
     assert not bench.said
@@ -115,7 +115,7 @@ def test_admission_has_its_time() -> None:
     assert [(frame["code"], frame["retry"]) for frame in bench.said] == [("E502", True)]
 
 
-def test_silence_is_asked_about_then_ended() -> None:
+def test_a_silent_session_is_pinged_and_then_ended() -> None:
     bench = Bench()
     bench.wait(bench.timers.until_next(60.0))
     while not bench.said:
@@ -127,7 +127,7 @@ def test_silence_is_asked_about_then_ended() -> None:
     assert bench.said[1]["code"] == "E106"
 
 
-def test_one_timer_a_session() -> None:
+def test_a_session_has_one_timer_entry() -> None:
     bench = Bench()
     for _ in range(100):
         bench.wait(bench.timers.until_next(60.0))
@@ -136,7 +136,7 @@ def test_one_timer_a_session() -> None:
     assert len(bench.timers._heap) == 1
 
 
-def test_what_gathers_is_due_too() -> None:
+def test_deferred_events_limit_the_wait_of_the_timers() -> None:
     bench = Bench()
     bench.delivery.deferred_due = bench.now + 0.2
     assert bench.timers.until_next(60.0) == pytest.approx(0.2)
