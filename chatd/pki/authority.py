@@ -106,10 +106,7 @@ class Authority:
         names: list[x509.GeneralName] = [_uri(profiles.server_uri(self.instance))]
         names += [_address(address) for address in dict.fromkeys(addresses)]
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = profiles.leaf_builder(
-            profiles.SERVER, self.certificate, key.public_key(), self.instance, names, now, days
-        )
-        return Issued(builder.sign(self._key, hashes.SHA256()), key)
+        return self._issue(profiles.SERVER, key, self.instance, names, now, days)
 
     def issue_envelope(self, key_size: int, *, now: datetime, days: int = SERVER_DAYS) -> Issued:
         """Issue the RSA certificate of the envelope; ``key_size`` is 2048 to 8192 bits. Raises E600."""
@@ -117,16 +114,7 @@ class Authority:
             raise ChatdError("E600", f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
         key = rsa.generate_private_key(public_exponent=65537, key_size=key_size)
         names: list[x509.GeneralName] = [_uri(profiles.envelope_uri(self.instance))]
-        builder = profiles.leaf_builder(
-            profiles.ENVELOPE,
-            self.certificate,
-            key.public_key(),
-            f"{self.instance} envelope",
-            names,
-            now,
-            days,
-        )
-        return Issued(builder.sign(self._key, hashes.SHA256()), key)
+        return self._issue(profiles.ENVELOPE, key, f"{self.instance} envelope", names, now, days)
 
     def issue_device(self, user: str, device: str, *, now: datetime, days: int = DEVICE_DAYS) -> Issued:
         """Issue a TLS certificate for a device of ``user``. Raises E403."""
@@ -134,9 +122,19 @@ class Authority:
         _check_name(device)
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [_uri(profiles.device_uri(DeviceName(self.instance, user, device)))]
-        builder = profiles.leaf_builder(
-            profiles.DEVICE, self.certificate, key.public_key(), user, names, now, days
-        )
+        return self._issue(profiles.DEVICE, key, user, names, now, days)
+
+    def _issue(
+        self,
+        profile: profiles.Profile,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+        common_name: str,
+        names: list[x509.GeneralName],
+        now: datetime,
+        days: int,
+    ) -> Issued:
+        public_key = key.public_key()
+        builder = profiles.leaf_builder(profile, self.certificate, public_key, common_name, names, now, days)
         return Issued(builder.sign(self._key, hashes.SHA256()), key)
 
 

@@ -31,12 +31,9 @@ def server_context(certs: Path, *, alpn: str) -> ssl.SSLContext:
 
     Make a new context for new certificates: OpenSSL ignores CAs and CRLs loaded into one in use.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _harden(context)
+    context = _context(ssl.PROTOCOL_TLS_SERVER, [alpn])
     # A resumed session would skip the check of the client's certificate.
     context.num_tickets = 0
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols([alpn])
     try:
         context.load_cert_chain(certs / "server.pem", certs / "server.key", password=_no_password)
         context.load_verify_locations(certs / "ca.pem")
@@ -52,11 +49,8 @@ def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:
 
     It does not check host names: `check_server` checks the server's URI, wherever the server listens.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _harden(context)
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, alpn)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols(alpn)
     try:
         context.load_cert_chain(identity.path, password=_no_password)
         context.load_verify_locations(cadata=identity.ca_pem)
@@ -65,12 +59,16 @@ def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:
     return context
 
 
-def _harden(context: ssl.SSLContext) -> None:
+def _context(protocol: int, alpn: list[str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(alpn)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     # RFC 5280 checks: the default since Python 3.13, set here for older versions.
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
     if context.security_level < _SECURITY_LEVEL:
         context.set_ciphers(f"DEFAULT:@SECLEVEL={_SECURITY_LEVEL}")
+    return context
 
 
 def _no_password() -> str:
