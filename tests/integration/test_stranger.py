@@ -1,6 +1,6 @@
 """A client written from docs/protocol.md alone, sharing no code with chatd.
 
-What it does is what the document says; when the two differ, the document or the server is wrong.
+It follows the document exactly, so a failure means that the document or the server is wrong.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Stranger:
         self.out.rekey()
 
     def next(self) -> dict[str, Any]:
-        """The next frame; {} for the close record."""
+        """Return the next frame, or {} for the close record."""
         while not self.frames:
             header = self._read(15)
             plain = self.incoming.open(header[4], self._read(int.from_bytes(header[:4], "big")))
@@ -161,7 +161,7 @@ class Stranger:
         return self.frames.pop(0)
 
     def until(self, kind: str) -> dict[str, Any]:
-        """The next frame of one type."""
+        """Return the next frame of this type; drop the frames before it."""
         while (frame := self.next()).get("type") != kind:
             assert frame, f"the server closed before {kind}"
         return frame
