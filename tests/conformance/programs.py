@@ -1,4 +1,4 @@
-"""Seats without a screen: the library, plain mode on pipes, `chat send` with `chat tail`, `chat bot`."""
+"""Drivers without a screen: the library, plain mode on pipes, `chat send` with `chat tail`, `chat bot`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 from chatctl.client import Parted
 from chatctl.model.render import title
-from tests.conformance.script import Listener
-from tests.conformance.seat import TOKEN, Seat, Shown, read_lines_of_text
+from tests.conformance.conversation_script import Listener
+from tests.conformance.driver import TOKEN, Driver, ShownMessage, parse_lines
 from tests.support.daemon import BIN, Daemon, wait_until
 
 
 class Program:
-    """A `chat ...` with pipes; what it prints is kept."""
+    """A `chat ...` process on pipes; keeps its output."""
 
-    def __init__(self, seat: Seat, *arguments: str) -> None:
+    def __init__(self, driver: Driver, *arguments: str) -> None:
         self.out: list[str] = []
         self.err: list[str] = []
         self._process = subprocess.Popen(
             [str(BIN / "chat"), *arguments],
-            env={**seat.daemon.environ, "CHATD_IDENTITY": str(seat.identity)},
+            env={**driver.daemon.environ, "CHATD_IDENTITY": str(driver.identity)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -39,28 +39,28 @@ class Program:
     @staticmethod
     def _keep(stream: Any, lines: list[str]) -> None:
         for line in stream:
-            lines.append(line.rstrip("\n"))  # noqa: PERF401 - others read the list meanwhile
+            lines.append(line.rstrip("\n"))  # noqa: PERF401 - other threads read the list meanwhile
 
     def write(self, line: str) -> None:
-        """A line for its standard input."""
+        """Write a line to standard input."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
 
     def objects(self) -> list[dict[str, Any]]:
-        """Its output, when that is JSON Lines."""
+        """The output, parsed as JSON Lines."""
         return [json.loads(line) for line in list(self.out)]
 
     def end(self) -> None:
-        """End it."""
+        """Terminate the process."""
         self._process.terminate()
         with self._process:
             for thread in self._threads:
                 thread.join()
 
 
-class LibrarySeat(Seat):
-    """chatctl.client, with events taken on its own thread."""
+class LibraryDriver(Driver):
+    """chatctl.client with a callback for events."""
 
     name = "library"
 
@@ -77,13 +77,13 @@ class LibrarySeat(Seat):
     def say(self, where: str, body: str) -> None:
         self._me.client.send(where, body)
 
-    def act(self, room: str, body: str) -> None:
+    def send_action(self, room: str, body: str) -> None:
         self._me.client.send(room, body, kind="action")
 
-    def shown(self, where: str) -> list[Shown]:
+    def shown(self, where: str) -> list[ShownMessage]:
         return self._me.shown(where)
 
-    def history(self, room: str) -> list[Shown]:
+    def history(self, room: str) -> list[ShownMessage]:
         return self._me.log(room)
 
     def away(self, why: str) -> None:
@@ -92,17 +92,17 @@ class LibrarySeat(Seat):
     def leave(self, room: str) -> None:
         self._me.client.request("part", room=room)
 
-    def told(self) -> str:
+    def output(self) -> str:
         return "\n".join(e.reason for e in list(self._me.events) if isinstance(e, Parted))
 
     def close(self) -> None:
         self._me.client.close()
 
 
-class _Programs(Seat):
-    """One program, or two, for each conversation."""
+class ProgramsDriver(Driver):
+    """One or two processes for each conversation."""
 
-    cannot = frozenset({"action", "away", "leave"})
+    unsupported = frozenset({"action", "away", "leave"})
 
     def __init__(self, daemon: Daemon, user: str, folder: Path) -> None:
         super().__init__(daemon, user, folder)
@@ -112,7 +112,7 @@ class _Programs(Seat):
     def say(self, where: str, body: str) -> None:
         self._writing[where].write(body)
 
-    def told(self) -> str:
+    def output(self) -> str:
         return "\n".join(line for one in self._reading.values() for line in (*one.out, *one.err))
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class _Programs(Seat):
         return self.daemon.run("chat", "--identity", str(self.identity), *arguments).stdout.splitlines()
 
 
-class PlainSeat(_Programs):
+class PlainDriver(ProgramsDriver):
     """`chat --plain` on pipes."""
 
     name = "plain"
@@ -132,14 +132,14 @@ class PlainSeat(_Programs):
         if where not in self._reading:
             self._reading[where] = self._writing[where] = Program(self, "--plain", "--room", where)
 
-    def shown(self, where: str) -> list[Shown]:
-        return read_lines_of_text(list(self._reading[where].out))
+    def shown(self, where: str) -> list[ShownMessage]:
+        return parse_lines(list(self._reading[where].out))
 
-    def history(self, room: str) -> list[Shown]:
-        return read_lines_of_text(self._run("history", room, "-n", "500"))
+    def history(self, room: str) -> list[ShownMessage]:
+        return parse_lines(self._run("history", room, "-n", "500"))
 
 
-class ScriptsSeat(_Programs):
+class ScriptsDriver(ProgramsDriver):
     """`chat send --lines` and `chat tail --json`."""
 
     name = "scripts"
@@ -149,15 +149,15 @@ class ScriptsSeat(_Programs):
             self._reading[where] = Program(self, "tail", where, "--json", "-n", "500")
             self._writing[where] = Program(self, "send", where, "--lines", "--json")
 
-    def shown(self, where: str) -> list[Shown]:
-        return of_objects(self._reading[where].objects(), where, self.user)
+    def shown(self, where: str) -> list[ShownMessage]:
+        return parse_objects(self._reading[where].objects(), where, self.user)
 
-    def history(self, room: str) -> list[Shown]:
+    def history(self, room: str) -> list[ShownMessage]:
         lines = self._run("history", room, "--json", "-n", "500")
-        return of_objects([json.loads(line) for line in lines], room, self.user)
+        return parse_objects([json.loads(line) for line in lines], room, self.user)
 
 
-class BotSeat(Seat):
+class BotDriver(Driver):
     """`chat bot`."""
 
     name = "bot"
@@ -173,14 +173,14 @@ class BotSeat(Seat):
     def say(self, where: str, body: str) -> None:
         self._do("send", to=where, body=body)
 
-    def act(self, room: str, body: str) -> None:
+    def send_action(self, room: str, body: str) -> None:
         self._do("send", to=room, body=body, kind="action")
 
-    def shown(self, where: str) -> list[Shown]:
-        return of_objects(self._bot.objects(), where, self.user)
+    def shown(self, where: str) -> list[ShownMessage]:
+        return parse_objects(self._bot.objects(), where, self.user)
 
-    def history(self, room: str) -> list[Shown]:
-        return of_objects(self._ask("history", room=room, limit=500)["events"], room, self.user)
+    def history(self, room: str) -> list[ShownMessage]:
+        return parse_objects(self._ask("history", room=room, limit=500)["events"], room, self.user)
 
     def away(self, why: str) -> None:
         self._ask("away", text=why)
@@ -188,7 +188,7 @@ class BotSeat(Seat):
     def leave(self, room: str) -> None:
         self._ask("part", room=room)
 
-    def told(self) -> str:
+    def output(self) -> str:
         return "\n".join(self._bot.out)
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ class BotSeat(Seat):
         return dict(reply["result"])
 
 
-def of_objects(events: list[dict[str, Any]], where: str, me: str) -> list[Shown]:
-    """The messages of one conversation among events as JSON."""
+def parse_objects(events: list[dict[str, Any]], where: str, me: str) -> list[ShownMessage]:
+    """The messages of one conversation among JSON events."""
     messages = [one for one in events if one.get("type") == "message" and title(one["room"], me) == where]
-    return [Shown(e["user"], e["kind"], e["body"]) for e in messages if TOKEN.search(e["body"])]
+    return [ShownMessage(e["user"], e["kind"], e["body"]) for e in messages if TOKEN.search(e["body"])]

@@ -1,4 +1,4 @@
-"""Seats with a screen: the line client in tmux, the window on an X server of its own."""
+"""Drivers with a screen: the line client in tmux, the window on its own X server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
-from tests.conformance.seat import TOKEN, Seat, Shown, read_lines_of_text
+from tests.conformance.driver import TOKEN, Driver, ShownMessage, parse_lines
 from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.terminal import Terminal
 from tests.support.xvfb import Display, display, open_window, text_of
 
 
-class TypedSeat(Seat):
+class TypedDriver(Driver):
     """A client for people; everything is done by typing commands."""
 
     @abstractmethod
@@ -39,7 +39,7 @@ class TypedSeat(Seat):
     def wait_end(self) -> int:
         """Wait until the client has ended; return its exit code."""
 
-    def act(self, room: str, body: str) -> None:
+    def send_action(self, room: str, body: str) -> None:
         self.type_line(f"/me {body}")
 
     def away(self, why: str) -> None:
@@ -49,7 +49,7 @@ class TypedSeat(Seat):
         self.type_line("/part")
 
 
-class LineSeat(TypedSeat):
+class LineDriver(TypedDriver):
     """The line client on a real terminal."""
 
     name = "line"
@@ -62,7 +62,7 @@ class LineSeat(TypedSeat):
 
     def enter(self, where: str) -> None:
         if where.startswith("@"):
-            return  # direct messages are shown wherever one is
+            return  # direct messages are printed in every room
         if not self._opened:
             self._opened = True
             command = (str(BIN / "chat"), "--identity", str(self.identity), "--room", where)
@@ -75,19 +75,19 @@ class LineSeat(TypedSeat):
     def say(self, where: str, body: str) -> None:
         self.type_line(f"/msg {where[1:]} {body}" if where.startswith("@") else body)
 
-    def shown(self, where: str) -> list[Shown]:
+    def shown(self, where: str) -> list[ShownMessage]:
         label = where if where.startswith("@") else ""
-        # Without the pages of /history, which stand below what is newer.
+        # Without the dated lines of /history, which are printed below newer ones.
         lines = re.sub(r"(?m)^\[\d{4}-.*$", "", self._terminal.text("chat")).splitlines()
-        return read_lines_of_text(lines, label)
+        return parse_lines(lines, label)
 
-    def history(self, room: str) -> list[Shown]:
+    def history(self, room: str) -> list[ShownMessage]:
         self.type_line("/history 500")
         self._terminal.wait("chat", "there is nothing earlier")
         earlier = re.findall(r"(?m)^\[\d{4}-.*$", self._terminal.text("chat"))
-        return read_lines_of_text(earlier) + self.shown(room)
+        return parse_lines(earlier) + self.shown(room)
 
-    def told(self) -> str:
+    def output(self) -> str:
         return self._terminal.text("chat")
 
     def wait_at(self, where: str) -> None:
@@ -108,7 +108,7 @@ class LineSeat(TypedSeat):
     def wait_end(self) -> int:
         return self._terminal.wait_end("chat")
 
-    def called(self) -> bool:
+    def alerted(self) -> bool:
         return b"\x07" in self._terminal.raw("chat")
 
     def close(self) -> None:
@@ -119,8 +119,8 @@ class LineSeat(TypedSeat):
         self._terminal.keys("chat", "Enter")
 
 
-class WindowSeat(TypedSeat):
-    """The window, by its keyboard and the text that it shows."""
+class WindowDriver(TypedDriver):
+    """The window, used by keyboard and read from its message area."""
 
     name = "window"
     _NAMES: ClassVar[tuple[str, ...]] = ("bob",)
@@ -148,11 +148,11 @@ class WindowSeat(TypedSeat):
         self.enter(where)
         self.type_line(body)
 
-    def shown(self, where: str) -> list[Shown]:
+    def shown(self, where: str) -> list[ShownMessage]:
         self.enter(where)
         return self._read(text_of(self._screen, self._window))
 
-    def history(self, room: str) -> list[Shown]:
+    def history(self, room: str) -> list[ShownMessage]:
         self.enter(room)
 
         def scrolled() -> str:
@@ -163,7 +163,7 @@ class WindowSeat(TypedSeat):
 
         return self._read(wait_until(scrolled, what="the beginning of the room"))
 
-    def told(self) -> str:
+    def output(self) -> str:
         return text_of(self._screen, self._window)
 
     def wait_at(self, where: str) -> None:
@@ -171,7 +171,7 @@ class WindowSeat(TypedSeat):
 
     def paste(self, lines: list[str]) -> None:
         self.type_line("/paste")
-        wait_until(lambda: "begins a new line" in self.told(), what="the note on pasting")
+        wait_until(lambda: "begins a new line" in self.output(), what="the note on pasting")
         for number, line in enumerate(lines):
             self._screen.keys(*(["shift+Return"] if number else ["Escape"]))
             self._screen.type(line)
@@ -206,19 +206,19 @@ class WindowSeat(TypedSeat):
     def _title(self) -> str:
         return self._screen.title(self._window)
 
-    def _read(self, text: str) -> list[Shown]:
+    def _read(self, text: str) -> list[ShownMessage]:
         found, who = [], ""
         for line in text.splitlines():
             if heading := re.fullmatch(rf"({self.user}|bob)(?: \w+)?(?:  \d\d:\d\dZ)?", line):
                 who = heading[1]
             elif action := re.fullmatch(r"\* (\w+) (.*?)  \d\d:\d\dZ", line):
                 if TOKEN.search(action[2]):
-                    found.append(Shown(action[1], "action", action[2]))
+                    found.append(ShownMessage(action[1], "action", action[2]))
             elif TOKEN.search(line):
-                found.append(Shown(who, "text", line))
+                found.append(ShownMessage(who, "text", line))
         return found
 
 
 def missing_terminal() -> str:
-    """What is not installed here that the line client's test needs."""
+    """Return why the line client cannot be tested here; "" if it can."""
     return "" if shutil.which("tmux") else "tmux is not installed"

@@ -16,26 +16,26 @@ from chatctl.client import Announcement, Joined, Message, Parted, Presence, Reda
 from chatctl.model.commands import TABLE
 from chatctl.model.render import clock_of
 from chatd.errors import ChatdError
-from tests.conformance.screens import LineSeat, TypedSeat, WindowSeat, missing_terminal
-from tests.conformance.script import Listener
+from tests.conformance.conversation_script import Listener
+from tests.conformance.screens import LineDriver, TypedDriver, WindowDriver, missing_terminal
 from tests.support.daemon import Daemon, wait_until
 from tests.support.xvfb import missing as missing_display
 
-# More than the window fetches at first.
+# More than the window fetches on entering.
 OLD_MESSAGES = 70
 FOCUS_NOTES = {"line": "only the current room", "window": "shows one room at a time"}
 
 
 class Commands:
-    """Types each command at ``seat``, an admin's, and waits for its effect there and at another user."""
+    """Types each command as an admin at ``driver``; waits for its effect there and at another user."""
 
-    def __init__(self, daemon: Daemon, seat: TypedSeat, alice: Listener, bob: Listener) -> None:
-        self.daemon, self.seat, self.alice, self.bob = daemon, seat, alice, bob
-        self.user, self.room = seat.user, f"#{seat.name}"
+    def __init__(self, daemon: Daemon, driver: TypedDriver, alice: Listener, bob: Listener) -> None:
+        self.daemon, self.driver, self.alice, self.bob = daemon, driver, alice, bob
+        self.user, self.room = driver.user, f"#{driver.name}"
         self.other, self.made = f"{self.room}-other", f"{self.room}-made"
 
     def begin(self) -> None:
-        """Create the rooms, write what is old by then, and enter."""
+        """Create the rooms, send the old messages, and enter."""
         for room in (self.room, self.other):
             self.alice.client.request("create", room=room)
         self.bob.client.request("join", room=self.room)
@@ -43,18 +43,20 @@ class Commands:
         for number in range(OLD_MESSAGES):
             self.alice.client.send(self.room, f"old-{number}")
         self.alice.say(self.room, "newest-1")
-        self.seat.enter(self.room)
+        self.driver.enter(self.room)
         self.sees("newest-1")
 
     def types(self, line: str, *patterns: str) -> None:
         """Type a line and wait until the client shows the patterns."""
-        self.seat.type_line(line)
+        self.driver.type_line(line)
         for pattern in patterns:
             self.sees(pattern)
 
     def sees(self, pattern: str) -> None:
         """Wait until the client shows a pattern."""
-        wait_until(lambda: re.search(pattern, self.seat.told()), what=f"{pattern!r} at {self.seat.name}")
+        wait_until(
+            lambda: re.search(pattern, self.driver.output()), what=f"{pattern!r} at {self.driver.name}"
+        )
 
     def help(self) -> None:
         self.types("/help", r"/whois NAME +show a user's role", r"/quit +leave the chat")
@@ -62,26 +64,26 @@ class Commands:
 
     def join(self) -> None:
         self.types(f"/join {self.other}")
-        self.alice.heard(Joined, room=self.other, user=self.user)
-        self.seat.wait_at(self.other)
+        self.alice.wait_event(Joined, room=self.other, user=self.user)
+        self.driver.wait_at(self.other)
 
     def part(self) -> None:
         self.types("/part")
-        self.alice.heard(Parted, room=self.other, user=self.user)
-        self.seat.enter(self.room)
+        self.alice.wait_event(Parted, room=self.other, user=self.user)
+        self.driver.enter(self.room)
 
     def rooms(self) -> None:
         self.types("/rooms", rf"{self.room} +3 members, you are in it", rf"{self.other} +1 member, no guests")
 
     def create(self) -> None:
         self.types(f"/create {self.made} --guests a plan")
-        self.seat.wait_at(self.made)
+        self.driver.wait_at(self.made)
         self.sees(rf"{self.user} created {self.made}: a plan")
-        self.seat.enter(self.room)
+        self.driver.enter(self.room)
 
     def topic(self) -> None:
         self.types("/topic new plans")
-        self.bob.heard(TopicSet, room=self.room, topic="new plans")
+        self.bob.wait_event(TopicSet, room=self.room, topic="new plans")
         self.types("/topic", rf"{self.room} has the topic: new plans")
 
     def who(self) -> None:
@@ -92,56 +94,56 @@ class Commands:
 
     def msg(self) -> None:
         self.types("/msg bob psst-1")
-        self.bob.heard(Message, user=self.user, body="psst-1", room=f"@bob,{self.user}")
-        # It does not switch.
+        self.bob.wait_event(Message, user=self.user, body="psst-1", room=f"@bob,{self.user}")
+        # The room is still current.
         self.types("still-1")
-        self.bob.heard(Message, user=self.user, body="still-1", room=self.room)
+        self.bob.wait_event(Message, user=self.user, body="still-1", room=self.room)
         self.types("/msg bob")
-        self.seat.wait_at("@bob")
+        self.driver.wait_at("@bob")
         self.types("psst-2")
-        self.bob.heard(Message, user=self.user, body="psst-2", room=f"@bob,{self.user}")
-        self.seat.enter(self.room)
+        self.bob.wait_event(Message, user=self.user, body="psst-2", room=f"@bob,{self.user}")
+        self.driver.enter(self.room)
 
     def reply(self) -> None:
         question = self.bob.say(self.room, "question-1")
         self.sees("question-1")
         self.types("/reply bob answer-1")
-        self.bob.heard(Message, user=self.user, body="answer-1", reply_to=question)
+        self.bob.wait_event(Message, user=self.user, body="answer-1", reply_to=question)
         at = next(e.at for e in list(self.bob.events) if isinstance(e, Message) and e.seq == question)
         self.types(f"/reply {clock_of(at)[:5]} answer-2")
-        self.bob.heard(Message, user=self.user, body="answer-2")
+        self.bob.wait_event(Message, user=self.user, body="answer-2")
         answer = next(e for e in list(self.bob.events) if isinstance(e, Message) and e.body == "answer-2")
         assert answer.reply_to is not None
         self.types("/reply nobody answer-3", r"no message of 'nobody' is known here")
 
     def me(self) -> None:
         self.types("/me waves-1")
-        self.bob.heard(Message, user=self.user, body="waves-1", kind="action")
+        self.bob.wait_event(Message, user=self.user, body="waves-1", kind="action")
 
     def paste(self) -> None:
-        self.seat.paste(["one", "two"])
-        self.bob.heard(Message, user=self.user, body="one\ntwo")
+        self.driver.paste(["one", "two"])
+        self.bob.wait_event(Message, user=self.user, body="one\ntwo")
 
     def history(self) -> None:
         self.types("/history 500", r"\bneedle-1\b", rf"there is nothing earlier in {self.room}")
 
     def search(self) -> None:
-        self.seat.enter(self.made)
-        self.seat.search("needle", self.room)
-        self.seat.enter(self.room)
+        self.driver.enter(self.made)
+        self.driver.search("needle", self.room)
+        self.driver.enter(self.room)
 
     def focus(self) -> None:
-        self.types("/focus", FOCUS_NOTES[self.seat.name])
+        self.types("/focus", FOCUS_NOTES[self.driver.name])
         self.types("/focus off")
 
     def away(self) -> None:
         self.types("/away lunch", "you are away")
-        self.bob.heard(Presence, user=self.user, state="away", text="lunch")
+        self.bob.wait_event(Presence, user=self.user, state="away", text="lunch")
         self.types("/away", "you are back")
 
     def kick(self) -> None:
         self.types(f"/kick bob {self.room} too loud", rf"bob was removed from {self.room}; 0 sessions closed")
-        self.bob.heard(Parted, room=self.room, user="bob", reason="too loud")
+        self.bob.wait_event(Parted, room=self.room, user="bob", reason="too loud")
         self.bob.client.request("join", room=self.room)
 
     def ban(self) -> None:
@@ -168,11 +170,11 @@ class Commands:
         self.sees("secret-1")
         self.types("/redact bob", f"/redact {secret} deletes bob: secret-1")
         self.types(f"/redact {secret} oops", rf"{self.user} deleted message {secret}: oops")
-        self.bob.heard(Redacted, target=secret, reason="oops")
+        self.bob.wait_event(Redacted, target=secret, reason="oops")
 
     def announce(self) -> None:
         self.types("/announce back at noon", "announces: back at noon")
-        self.bob.heard(Announcement, body="back at noon")
+        self.bob.wait_event(Announcement, body="back at noon")
 
     def role(self) -> None:
         self.types("/role bob guest", "bob has the role guest now")
@@ -180,23 +182,23 @@ class Commands:
 
     def quit(self) -> None:
         self.types("/quit")
-        assert self.seat.wait_end() == 0
+        assert self.driver.wait_end() == 0
 
 
-@pytest.fixture(params=[LineSeat, WindowSeat], ids=lambda kind: kind.name)
+@pytest.fixture(params=[LineDriver, WindowDriver], ids=lambda kind: kind.name)
 def commands(request: pytest.FixtureRequest, daemon: Daemon, tmp_path: Path) -> Iterator[Commands]:
-    reason = missing_terminal() if request.param is LineSeat else missing_display()
+    reason = missing_terminal() if request.param is LineDriver else missing_display()
     if reason:
         pytest.skip(reason)
     for user in ("bob", "eve"):
         daemon.add_user(user)
     daemon.add_user("sam", "admin")
     alice, bob = Listener(daemon, "alice", "console").start(), Listener(daemon, "bob").start()
-    seat = request.param(daemon, "sam", tmp_path)
+    driver = request.param(daemon, "sam", tmp_path)
     try:
-        yield Commands(daemon, seat, alice, bob)
+        yield Commands(daemon, driver, alice, bob)
     finally:
-        seat.close()
+        driver.close()
         alice.client.close()
         bob.client.close()
 

@@ -26,7 +26,7 @@ def terminal(tmp_path: Path, shared_daemon: Daemon) -> Iterator[Terminal]:
 
 
 def user(daemon: Daemon, name: str, role: str = "user") -> str:
-    """A user of one test; the arguments for tmux to open their client."""
+    """Add a user for one test; return the name."""
     daemon.add_user(name, role)
     return name
 
@@ -45,11 +45,11 @@ def say(terminal: Terminal, name: str, text: str) -> None:
 
 
 def bold(terminal: Terminal, name: str) -> set[str]:
-    """The pieces of the screen that are bold."""
+    """The bold texts on the screen."""
     return {span.text for row in terminal.screen(name).rows for span in row if span.style.bold}
 
 
-def test_incoming_text_never_breaks_the_line_being_typed(terminal: Terminal, shared_daemon: Daemon) -> None:
+def test_incoming_text_never_breaks_the_input_line(terminal: Terminal, shared_daemon: Daemon) -> None:
     ann, ben = user(shared_daemon, "ann"), user(shared_daemon, "ben")
     open_chat(terminal, shared_daemon, ann)
     open_chat(terminal, shared_daemon, ben)
@@ -87,7 +87,7 @@ def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) 
     eve, fay = user(shared_daemon, "eve"), user(shared_daemon, "fay")
     open_chat(terminal, shared_daemon, eve)
     open_chat(terminal, shared_daemon, fay)
-    # Typed ahead: the message belongs to the room that the line before it enters.
+    # Typed ahead: the message goes to the room that the previous line enters.
     say(terminal, eve, "/create ops the topic")
     say(terminal, eve, "first")
     terminal.wait(eve, "<eve> first")
@@ -110,9 +110,7 @@ def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) 
     terminal.wait(fay, "(E400)")
 
 
-def test_what_is_refused_leaves_the_line_and_comes_back_with_up(
-    terminal: Terminal, shared_daemon: Daemon
-) -> None:
+def test_refused_input_leaves_the_line_and_returns_with_up(terminal: Terminal, shared_daemon: Daemon) -> None:
     jim, kay = user(shared_daemon, "jim"), user(shared_daemon, "kay")
     open_chat(terminal, shared_daemon, jim)
     open_chat(terminal, shared_daemon, kay)
@@ -132,7 +130,7 @@ def test_what_is_refused_leaves_the_line_and_comes_back_with_up(
     terminal.wait(jim, "#lobby> please drop it")
 
 
-def test_a_kick_is_told_to_the_others(terminal: Terminal, shared_daemon: Daemon) -> None:
+def test_others_see_a_kick(terminal: Terminal, shared_daemon: Daemon) -> None:
     lea, max_ = user(shared_daemon, "lea"), user(shared_daemon, "max")
     open_chat(terminal, shared_daemon, lea)
     open_chat(terminal, shared_daemon, max_)
@@ -142,9 +140,7 @@ def test_a_kick_is_told_to_the_others(terminal: Terminal, shared_daemon: Daemon)
     assert "max is offline" not in terminal.text(lea)
 
 
-def test_a_reconnect_shows_what_was_missed_and_sends_what_was_not_sent(
-    tmp_path: Path, daemon: Daemon
-) -> None:
+def test_a_reconnect_shows_missed_messages_and_sends_pending_ones(tmp_path: Path, daemon: Daemon) -> None:
     terminal = Terminal(tmp_path, {**daemon.environ, "XDG_STATE_HOME": str(tmp_path)})
     gil = user(daemon, "gil")
     try:
@@ -188,7 +184,7 @@ def test_quitting(terminal: Terminal, shared_daemon: Daemon) -> None:
     assert terminal.wait_end(ida) == 0
 
 
-def test_erasing_focus_themes_and_a_room_for_guests(terminal: Terminal, shared_daemon: Daemon) -> None:
+def test_redaction_focus_themes_and_a_room_for_guests(terminal: Terminal, shared_daemon: Daemon) -> None:
     jon, kim = user(shared_daemon, "jon", "admin"), user(shared_daemon, "kim", "guest")
     open_chat(terminal, shared_daemon, jon, "--theme", "plain")
     open_chat(terminal, shared_daemon, kim, "--theme", "light")
@@ -224,7 +220,7 @@ def test_hostile_text_cannot_control_the_terminal(terminal: Terminal) -> None:
     assert r"\u202egnp.exe" in shown
     assert "\n[00:00:00Z] <admin*> forged" not in shown
     raw = terminal.raw("hostile", f"end {list(TEXTS)[-1]}".encode())
-    # What prompt_toolkit itself needs is CSI; no OSC, DCS, APC, PM, SOS, charset or reset may appear.
+    # prompt_toolkit only needs CSI: no OSC, DCS, APC, PM, SOS, charset or reset may appear.
     assert set(re.findall(rb"\x1b(.)", raw)) <= {b"["}
     assert not re.search(rb"[\x00-\x06\x0b\x0c\x0e-\x1a\x7f]", raw)
     text = raw.decode()

@@ -38,7 +38,7 @@ def test_it_ends_with_its_terminal(daemon: Daemon, *, leads: bool, busy: bool) -
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        # The leader of a session whose terminal this is gets SIGHUP; a process under another leader does not.
+        # Only the leader of the terminal's session gets SIGHUP.
         preexec_fn=lambda: pty_of_our_own(slave) if leads else os.setsid(),
     )
     os.close(slave)

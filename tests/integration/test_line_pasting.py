@@ -1,4 +1,4 @@
-"""Pasting into the line client at the worst moments: it stays one message, whatever is drawn meanwhile."""
+"""A block pasted into the line client stays one message, whatever is drawn meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASTES = 12
 
 @pytest.fixture
 def talkative(tmp_path: Path) -> Iterator[Daemon]:
-    """A server that lets a user say very much."""
+    """A server with a high rate limit."""
     with running(tmp_path / "home", CHATD_LIMITS__PER_ROLE=json.dumps({"user": _MUCH})) as daemon:
         yield daemon
 
@@ -36,7 +36,7 @@ def terminal(tmp_path: Path, talkative: Daemon) -> Iterator[Terminal]:
 
 @contextmanager
 def stream(identity: Path) -> Iterator[None]:
-    """Somebody who never stops talking."""
+    """A user who sends messages without a pause."""
     stop = threading.Event()
     with Client(read_identity(identity), live=False) as client:
 
@@ -69,7 +69,7 @@ def test_a_paste_in_a_stream_of_messages_is_one_message(terminal: Terminal, talk
             terminal.wait("ann", "noise 20 ")
             for number, block in enumerate(blocks):
                 terminal.paste("ann", block)
-                # The size changes too: it is drawn anew, which once switched bracketing off.
+                # A resize redraws everything, which prompt_toolkit does with bracketed paste off.
                 terminal.resize("ann", 70 + number % 2, 12 + number % 3)
                 terminal.keys("ann", "Enter")
         said: list[str] = []
@@ -88,7 +88,7 @@ def test_a_paste_in_a_stream_of_messages_is_one_message(terminal: Terminal, talk
     assert terminal.raw("ann").count(b"\x1b[?2004l") == 1
 
 
-def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(terminal: Terminal, talkative: Daemon) -> None:
+def test_ctrl_z_stops_the_client_and_fg_continues_it(terminal: Terminal, talkative: Daemon) -> None:
     talkative.add_user("ann")
     terminal.open("ann", ("env", "PS1=shell> ", "ENV=", "sh", "-i"))
     terminal.wait("ann", "shell>")

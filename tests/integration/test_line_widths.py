@@ -1,4 +1,4 @@
-"""The line client on narrow terminals, and with text of doubtful width."""
+"""The line client on narrow terminals, on resizes, and with text of uncertain width."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def alice(shared_daemon: Daemon) -> Iterator[Client]:
 
 
 def resize(terminal: Terminal, name: str, columns: int) -> None:
-    """Change the width and wait until the client draws because of it."""
+    """Change the width and wait until the client has redrawn."""
     before = len(terminal.raw(name))
     terminal.resize(name, columns, 30)
     wait_until(lambda: len(terminal.raw(name)) > before, what=f"something drawn at {columns} columns")
@@ -58,7 +58,7 @@ def filled(terminal: Terminal, daemon: Daemon, alice: Client, name: str) -> list
     return said
 
 
-def test_a_long_line_being_typed_is_never_doubled_by_a_change_of_width(
+def test_a_resize_never_duplicates_a_long_input_line(
     terminal: Terminal, shared_daemon: Daemon, alice: Client
 ) -> None:
     said = filled(terminal, shared_daemon, alice, "max")
@@ -76,13 +76,13 @@ def test_a_long_line_being_typed_is_never_doubled_by_a_change_of_width(
         assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown
 
 
-def test_a_line_that_was_longer_is_not_doubled_neither(
+def test_a_resize_never_duplicates_a_shortened_input_line(
     terminal: Terminal, shared_daemon: Daemon, alice: Client
 ) -> None:
     said = filled(terminal, shared_daemon, alice, "moe")
     terminal.keys("moe", "-l", "some words " * 15)
     terminal.wait("moe", "words some words some")
-    # For the terminal the row stays as long as it was.
+    # To the terminal, the row is still as long as before.
     terminal.keys("moe", *["BSpace"] * 11 * 13)
     terminal.wait_for("moe", r"\n#lobby> some words some words *\n( *\n)* #lobby ·")
     resize(terminal, "moe", 50)
@@ -93,21 +93,21 @@ def test_a_line_that_was_longer_is_not_doubled_neither(
     assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown
 
 
-def test_twenty_columns_are_enough(terminal: Terminal, shared_daemon: Daemon, alice: Client) -> None:
+def test_twenty_columns_suffice(terminal: Terminal, shared_daemon: Daemon, alice: Client) -> None:
     open_chat(terminal, shared_daemon, "kay", 20)
     alice.send("#lobby", f"families {FAMILY} {FAMILY} {FAMILY} {FAMILY} {FAMILY} and words of some length")
-    # No name is torn apart, every further row is indented: the text of others never begins at the left.
+    # Names stay whole and continuation rows are indented, so that no body starts at the left edge.
     terminal.wait_for("kay", r"<alice\*>\n    families(.*\n)+?    some length\n")
     rows = terminal.rows("kay")
     first = next(n for n, row in enumerate(rows) if "families" in row)
     last = next(n for n, row in enumerate(rows) if "length" in row)
     assert all(row.startswith("    ") for row in rows[first : last + 1]), rows
-    # What is unusual pushes out what is not.
+    # Unusual parts replace the usual ones.
     alice.send("@kay", "psst")
     terminal.wait_for("kay", r"\n #lobby · @alice 1 *\n")
 
 
-def test_joined_pictures_do_not_move_the_line_being_typed(terminal: Terminal, shared_daemon: Daemon) -> None:
+def test_joined_emoji_do_not_displace_the_input(terminal: Terminal, shared_daemon: Daemon) -> None:
     open_chat(terminal, shared_daemon, "leo", 60)
     terminal.keys("leo", "-l", f"x{FAMILY} and \u2764\ufe0f and \U0001f1e9\U0001f1ea end")
     parts = FAMILY.replace("\u200d", "")
@@ -119,5 +119,5 @@ def test_joined_pictures_do_not_move_the_line_being_typed(terminal: Terminal, sh
     terminal.keys("leo", "Home", "Delete")
     terminal.wait_for("leo", rf"\n#lobby> {parts} and \u2764 and DE the end *\n")
     terminal.keys("leo", "Enter")
-    # Said as it was typed.
+    # Sent as typed.
     terminal.wait_for("leo", rf"<leo> {FAMILY} and \u2764\ufe0f and \U0001f1e9\U0001f1ea the end\n")

@@ -1,4 +1,4 @@
-"""Text in the part of the screen that is drawn anew, and the widest that a text can be."""
+"""Characters of the input line, and the largest width of a text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
         ("a\u202eb\x1b[2J", r"a\u202eb\x1b[2J"),
     ],
 )
-def test_what_a_terminal_may_join_stands_apart(text: str, shown: str) -> None:
+def test_characters_that_a_terminal_may_join_are_separated(text: str, shown: str) -> None:
     assert separate(text) == shown
 
 
@@ -39,7 +39,7 @@ def test_what_a_terminal_may_join_stands_apart(text: str, shown: str) -> None:
         ("\u1112\u1161\u11ab", 4),
     ],
 )
-def test_the_width_is_that_of_the_terminal_that_joins_nothing(text: str, most: int) -> None:
+def test_the_width_is_that_of_a_terminal_that_joins_nothing(text: str, most: int) -> None:
     assert columns(text) == most
 
 

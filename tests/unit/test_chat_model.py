@@ -1,4 +1,4 @@
-"""The desktop client's model and timeline, without Tk."""
+"""The model of a user's conversations, and the timeline that the window makes of it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def shown(model: ChatModel, room: str = LOBBY) -> str:
     return "".join(text for block in drawn for _, text in block.parts)
 
 
-def test_events_stand_in_the_order_of_the_log_once(model: ChatModel) -> None:
+def test_events_are_kept_once_in_the_order_of_the_log(model: ChatModel) -> None:
     model.take(message(5, "five"))
     model.add_history(LOBBY, [message(3, "three"), message(4, "four"), message(5, "five")], more=True)
     model.take(message(6, "six"))
@@ -87,16 +87,14 @@ def test_events_stand_in_the_order_of_the_log_once(model: ChatModel) -> None:
         (message(1, room=WAR, user="alice"), 0, 0),
     ],
 )
-def test_what_is_unread_and_who_is_called(
-    model: ChatModel, event: ev.Message, unread: int, called: int
-) -> None:
+def test_unread_messages_and_alerts(model: ChatModel, event: ev.Message, unread: int, called: int) -> None:
     model.take(event)
     assert (model.unread, len(model.alerts)) == (unread, called)
     model.switch(event.room)
     assert model.unread == 0
 
 
-def test_while_nobody_looks_the_current_room_is_unread_too(model: ChatModel) -> None:
+def test_the_current_room_becomes_unread_while_nobody_looks(model: ChatModel) -> None:
     model.look(False)
     model.take(message(7))
     assert (model.unread, model.here.first_unread) == (1, 7)
@@ -108,7 +106,7 @@ def test_while_nobody_looks_the_current_room_is_unread_too(model: ChatModel) -> 
     assert "new\n" not in shown(model)
 
 
-def test_a_message_is_marked_until_the_log_has_it(model: ChatModel) -> None:
+def test_a_message_is_pending_until_it_is_in_the_log(model: ChatModel) -> None:
     mine = sent()
     model.sending(mine)
     assert len(model.pending()) == 1
@@ -122,7 +120,7 @@ def test_a_message_is_marked_until_the_log_has_it(model: ChatModel) -> None:
     assert "note: the message was cut" in shown(model)
 
 
-def test_an_answer_may_come_before_the_message_is_known(model: ChatModel) -> None:
+def test_the_acknowledgement_may_arrive_before_the_message_is_shown(model: ChatModel) -> None:
     mine = sent()
     acknowledge(mine, SentResult(9, NOON, []))
     model.take(Acknowledged(mine))
@@ -131,7 +129,7 @@ def test_an_answer_may_come_before_the_message_is_known(model: ChatModel) -> Non
     assert shown(model).count("mine") == 1
 
 
-def test_the_event_may_come_before_the_answer(model: ChatModel) -> None:
+def test_the_event_may_arrive_before_the_acknowledgement(model: ChatModel) -> None:
     mine = sent()
     model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
     model.sending(mine)
@@ -140,7 +138,7 @@ def test_the_event_may_come_before_the_answer(model: ChatModel) -> None:
     assert shown(model).count("mine") == 1
 
 
-def test_a_refused_message_comes_back_to_be_corrected(model: ChatModel) -> None:
+def test_a_refused_message_becomes_a_draft(model: ChatModel) -> None:
     mine = sent("a hack", to="@bob")
     model.sending(mine)
     refuse(mine, ChatdError("E400", "forbidden word", "rephrase it"))
@@ -165,7 +163,7 @@ def test_members_come_and_go(model: ChatModel) -> None:
     assert [one.name for one in model.listed()] == [LOBBY]
 
 
-def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
+def test_members_are_as_of_the_time_of_the_disconnection() -> None:
     now = 14.0
     model = ChatModel("alice", clock=lambda: now)
     lost = Disconnected(ChatdError("E607"), 1.0)
@@ -178,7 +176,7 @@ def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
     now = 15.0
     model.take(lost)
     assert model.conversation(LOBBY).members_as_of == 14_000
-    # An answer of the connection before, which was still to be looked at.
+    # A reply from the previous connection.
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
     assert model.conversation(LOBBY).members_as_of == 14_000
     model.connection = "connected"
@@ -186,7 +184,7 @@ def test_members_are_as_of_the_last_moment_of_a_connection() -> None:
     assert model.conversation(LOBBY).members_as_of == 0
 
 
-def test_who_is_made_to_go_is_told_where_that_is_known(model: ChatModel) -> None:
+def test_kicks_are_noted_in_loaded_rooms(model: ChatModel) -> None:
     model.set_members(WAR, [{"user": "bob", "state": "online"}])
     model.take(message(1, room=WAR))
     because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}
@@ -204,7 +202,7 @@ def test_rooms_come_before_people_in_the_list(model: ChatModel) -> None:
     assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
 
 
-def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: ChatModel) -> None:
+def test_a_late_list_of_rooms_does_not_undo_a_join(model: ChatModel) -> None:
     model.take(joined(5, "alice", room="#new"))
     assert model.entered("#newer", 4)
     model.set_rooms(
@@ -219,7 +217,7 @@ def test_a_list_of_rooms_that_comes_late_undoes_no_join(model: ChatModel) -> Non
     assert model.conversation("#new").topic == "t"
 
 
-def test_the_connection_in_words(model: ChatModel) -> None:
+def test_connection_states(model: ChatModel) -> None:
     model.take(Disconnected(ChatdError("E607"), 1.0))
     assert model.connection == "reconnecting"
     model.take(Disconnected(ChatdError("E208"), None))
@@ -242,7 +240,7 @@ def test_the_connection_in_words(model: ChatModel) -> None:
     assert model.joined == {"#new"}  # removed from the others while disconnected
 
 
-def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: ChatModel) -> None:
+def test_a_restore_drops_the_events_of_the_other_log(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(50)], more=False)
     model.take(CaughtUp(50))
     assert model.here.rows
@@ -254,7 +252,7 @@ def test_after_a_restored_backup_nothing_of_the_other_log_stays(model: ChatModel
 HOSTILE = "a\x1b[2J\u202eb\x00\r\nfoo\u200b"
 
 
-def test_hostile_texts_are_harmless_wherever_they_come_from(model: ChatModel) -> None:
+def test_hostile_text_is_escaped_everywhere(model: ChatModel) -> None:
     model.take(message(1, HOSTILE, user=HOSTILE, role=HOSTILE))
     model.take(message(2, HOSTILE, reply_to=1, kind="action"))
     model.take(joined(3, HOSTILE, role=HOSTILE))
@@ -290,7 +288,7 @@ def test_what_a_server_can_make_the_client_keep_is_bounded(model: ChatModel) -> 
     assert LOBBY in model.conversations
 
 
-def test_messages_of_one_user_stand_together(model: ChatModel) -> None:
+def test_messages_of_one_user_share_a_heading(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(1, "one"), message(2, "two"), message(3, "x", user="eve")], more=False)
     model.take(message(4, "late", user="eve", at=NOON + 3_600_000))
     heads = [
@@ -312,7 +310,7 @@ def test_messages_of_one_user_stand_together(model: ChatModel) -> None:
         ("abc", "", (0, 3, 0)),
     ],
 )
-def test_only_what_differs_is_drawn(old: str, new: str, expected: tuple[int, int, int]) -> None:
+def test_only_changed_blocks_are_replaced(old: str, new: str, expected: tuple[int, int, int]) -> None:
     def drawn(text: str) -> list[Block]:
         return [Block((("body", f"{letter}\n"),)) for letter in text]
 
@@ -320,7 +318,7 @@ def test_only_what_differs_is_drawn(old: str, new: str, expected: tuple[int, int
     assert line_count(drawn(new)) == len(new)
 
 
-def test_what_the_server_erases_is_erased_here(model: ChatModel) -> None:
+def test_redacted_messages_and_their_quotes_disappear(model: ChatModel) -> None:
     for event in (message(1, "SECRET one"), message(2, "SECRET two"), message(3, "a reply", reply_to=2)):
         model.take(event)
     assert "\u21b3 bob: SECRET two" in shown(model)
@@ -346,7 +344,7 @@ def test_what_the_server_erases_is_erased_here(model: ChatModel) -> None:
     assert "the messages of #lobby are held, says eve" in shown(model)
 
 
-def test_a_conversation_that_was_trimmed_is_not_drawn_anew() -> None:
+def test_trimming_replaces_only_the_top() -> None:
     old = [Block((("b", f"{n}\n"),), n) for n in range(100)]
     head = [Block((("day", "d\n"),)), Block((("name", "bob\n"),), 40)]
     new = [*head, *old[41:], Block((("b", "100\n"),), 100)]
@@ -359,7 +357,7 @@ def test_a_conversation_that_was_trimmed_is_not_drawn_anew() -> None:
         assert made == after
 
 
-def test_blocks_made_before_are_used_again_and_forgotten_with_their_rows(model: ChatModel) -> None:
+def test_blocks_are_reused_and_dropped_with_their_rows(model: ChatModel) -> None:
     known: BlockCache = {}
     model.add_history(LOBBY, [message(1, "SECRET"), message(2, "two"), message(3, "three")], more=False)
     first = blocks(model.here, "alice", known)
@@ -386,7 +384,7 @@ def test_a_refused_message_elsewhere_alerts(model: ChatModel) -> None:
     assert len(model.alerts) == 1
 
 
-def test_rooms_in_focus_are_read(model: ChatModel) -> None:
+def test_messages_in_focused_rooms_are_read(model: ChatModel) -> None:
     model.focus = frozenset({WAR})
     model.take(message(1, "alice: come", room=WAR))
     model.take(message(2, "alice: come", room=DIRECT))

@@ -1,4 +1,4 @@
-"""Reading what is typed."""
+"""The command table, and how typed lines are read by it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_mistakes_say_what_is_wrong(line: str) -> None:
         ("x \n", "x"),
     ],
 )
-def test_everything_else_is_said(line: str, said: str) -> None:
+def test_everything_else_is_a_message(line: str, said: str) -> None:
     assert parse(line) == Say(said)
 
 

@@ -1,4 +1,4 @@
-"""What the line client shows when, with the library played by a small stand-in."""
+"""What the line client prints, and when; with a fake client library."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def message(seq: int, body: str, room: str = "#lobby", user: str = "bob", **more
 
 
 class FakeClient:
-    """Answers requests from ``results``; ``asked`` runs before each answer, on the requesting thread."""
+    """Replies to requests with the messages in ``log``; ``asked`` runs before each reply, on its thread."""
 
     def __init__(self) -> None:
         self.identity = SimpleNamespace(user="alice")
@@ -69,7 +69,7 @@ class FakeClient:
 
 
 class FakeScreen:
-    """Keeps what was shown."""
+    """Keeps the printed lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -92,7 +92,7 @@ class FakeScreen:
         self.closed = True
 
     def said(self) -> list[str]:
-        """The bodies shown, in order."""
+        """The printed bodies, in order."""
         return [line.rpartition("> ")[2] for line in self.lines if "> " in line]
 
 
@@ -109,14 +109,14 @@ def run(body: Callable[[LineSurface, FakeClient, FakeScreen], Awaitable[None]], 
 
 
 async def begin(surface: LineSurface) -> None:
-    """Connect and be in the first room."""
+    """Connect and enter the first room."""
     surface.take(Connected(surface.client.welcome))  # type: ignore[arg-type]
     surface.take(CaughtUp(0))
     await settle(surface)
 
 
 async def typed(surface: LineSurface, line: str) -> None:
-    """A command as the user types it."""
+    """Carry out a typed command."""
     call = parse(line)
     assert isinstance(call, CommandCall)
     await call.carry_out(surface)
@@ -129,12 +129,12 @@ def unread(surface: LineSurface) -> list[tuple[str, int, bool]]:
 
 
 async def settle(surface: LineSurface) -> None:
-    """Until nothing is under way."""
+    """Wait for all background work."""
     while surface._tasks:
         await asyncio.gather(*surface._tasks)
 
 
-def test_events_during_the_fetch_of_the_history_come_after_it_and_once() -> None:
+def test_events_during_a_history_fetch_are_printed_after_it_once() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         loop = asyncio.get_running_loop()
         client.log = [message(1, "one"), message(2, "two"), message(3, "three")]
@@ -151,7 +151,7 @@ def test_events_during_the_fetch_of_the_history_come_after_it_and_once() -> None
     run(body)
 
 
-def test_switching_back_shows_only_what_is_new() -> None:
+def test_switching_back_prints_only_new_messages() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         client.log = [message(1, "one"), message(2, "elsewhere", "#war")]
         await begin(surface)
@@ -167,7 +167,7 @@ def test_switching_back_shows_only_what_is_new() -> None:
     run(body)
 
 
-def test_calls_are_shown_from_everywhere_and_ring() -> None:
+def test_mentions_and_direct_messages_are_printed_from_all_rooms_and_ring() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         surface.take(message(5, "nothing", "#war"))
@@ -180,7 +180,7 @@ def test_calls_are_shown_from_everywhere_and_ring() -> None:
     run(body)
 
 
-def test_after_a_restore_the_same_numbers_are_other_messages() -> None:
+def test_after_a_restore_the_same_seqs_are_other_messages() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         for seq in (5, 6, 7):
@@ -190,14 +190,14 @@ def test_after_a_restore_the_same_numbers_are_other_messages() -> None:
         surface.take(message(6, "new 6", user="carol"))
         assert screen.said() == ["lost 5", "lost 6", "lost 7", "new 6"]
         assert sum("restored from a backup" in line for line in screen.lines) == 1
-        # What is answered is what is in the log now.
+        # Replies are to messages of the present log.
         assert [m.body for m in surface.model.here.matching("carol")] == ["new 6"]
         assert [m.body for m in surface.model.here.matching("bob")] == ["lost 5"]
 
     run(body)
 
 
-def test_calls_from_before_the_start_are_told_without_ringing() -> None:
+def test_missed_mentions_are_printed_at_the_start_without_ringing() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         surface.take(Connected(client.welcome))
         for seq in range(1, 50):
@@ -211,7 +211,7 @@ def test_calls_from_before_the_start_are_told_without_ringing() -> None:
     run(body)
 
 
-def test_a_room_that_cannot_be_entered_leaves_one_in_another() -> None:
+def test_a_refused_first_room_falls_back_to_a_joined_one() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         assert any("E404" in line for line in screen.lines)
@@ -224,7 +224,7 @@ def test_a_room_that_cannot_be_entered_leaves_one_in_another() -> None:
     run(body, room="#none")
 
 
-def test_leaving_moves_on_to_another_room() -> None:
+def test_leaving_a_room_enters_another() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         surface.take(
@@ -236,7 +236,7 @@ def test_leaving_moves_on_to_another_room() -> None:
     run(body)
 
 
-def test_what_is_half_typed_is_not_said_in_another_room_after_being_put_out() -> None:
+def test_a_removed_user_is_in_no_room_so_that_input_goes_nowhere_else() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         surface.take(ev.Parted(type="parted", seq=9, at=9, room="#lobby", user="alice", by="bob", reason="x"))
@@ -249,7 +249,7 @@ def test_what_is_half_typed_is_not_said_in_another_room_after_being_put_out() ->
     run(body)
 
 
-def test_who_was_put_out_while_cut_off_is_told_so() -> None:
+def test_a_removal_while_disconnected_is_reported() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         surface.take(Disconnected(ChatdError("E607"), 0.5))
@@ -285,7 +285,7 @@ def test_pending_messages_are_marked_until_answered() -> None:
     run(body)
 
 
-def test_the_connection_is_told_in_words_and_once() -> None:
+def test_connection_changes_are_reported_once() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         screen.lines.clear()
@@ -303,7 +303,7 @@ def test_the_connection_is_told_in_words_and_once() -> None:
     run(body)
 
 
-def test_focus_holds_back_what_is_said_elsewhere() -> None:
+def test_focus_hides_other_rooms() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         await typed(surface, "/focus #ops")
@@ -319,7 +319,7 @@ def test_focus_holds_back_what_is_said_elsewhere() -> None:
     run(body)
 
 
-def test_redact_tells_the_numbers_and_takes_one() -> None:
+def test_redact_lists_candidates_and_takes_a_number() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         asked: list[dict[str, Any]] = []
         await begin(surface)
@@ -345,7 +345,7 @@ def test_redact_tells_the_numbers_and_takes_one() -> None:
     run(body)
 
 
-def test_what_is_erased_is_forgotten_and_told() -> None:
+def test_redacted_messages_are_dropped_and_reported() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         for seq in range(5, 9):
@@ -364,7 +364,7 @@ def test_what_is_erased_is_forgotten_and_told() -> None:
     run(body)
 
 
-def test_a_server_can_make_a_client_keep_only_so_much() -> None:
+def test_what_a_server_can_make_the_client_keep_is_bounded() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         for seq in range(10, ROWS_LIMIT + TRIM_STEP + 20):

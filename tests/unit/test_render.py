@@ -1,4 +1,4 @@
-"""How events look."""
+"""How events and results are rendered."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ LOOKS: list[tuple[AnyEvent, str]] = [
 
 
 @pytest.mark.parametrize(("shown", "text"), LOOKS, ids=[text or "not shown" for _, text in LOOKS])
-def test_looks(shown: AnyEvent, text: str) -> None:
+def test_rendered_lines(shown: AnyEvent, text: str) -> None:
     assert plain(render(shown, Viewer(me="alice", room="#war"))) == text
 
 
@@ -75,13 +75,13 @@ def test_plain_mode_has_the_same_words() -> None:
     assert render_plain(event("message", body="hi"), room="#war") == "[14:02:11Z] <bob> hi"
 
 
-def test_a_dated_view_tells_the_day() -> None:
+def test_a_dated_line_has_the_day() -> None:
     assert plain(render(event("message", body="x"), Viewer(room="#war", dated=True))).startswith(
         "[2026-11-23 14:"
     )
 
 
-def test_a_reply_quotes_shortly_what_it_answers() -> None:
+def test_a_reply_quotes_the_beginning_of_the_message() -> None:
     lines = render(
         event("message", body="yes", reply_to=3), Viewer(room="#war"), Quote("carol", "is it\n" + "y" * 99)
     )
@@ -115,12 +115,12 @@ def test_titles() -> None:
 
 
 @pytest.mark.parametrize("at", [2**53, -(2**53), 0])
-def test_any_time_of_a_server_can_be_shown(at: int) -> None:
+def test_any_integer_time_can_be_shown(at: int) -> None:
     assert len(day_of(at)) >= 8
 
 
 @pytest.mark.parametrize("label", TEXTS)
-def test_hostile_text_is_harmless_everywhere(label: str) -> None:
+def test_hostile_text_is_escaped_in_every_field(label: str) -> None:
     from tests.support.hostile_screen import lines_of
 
     for line in lines_of(label, TEXTS[label]):
@@ -131,14 +131,14 @@ def test_hostile_text_is_harmless_everywhere(label: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["forged_line", "padded_line", "carriage_return", "log_injection"])
-def test_no_message_can_look_like_two(label: str) -> None:
+def test_no_message_looks_like_two(label: str) -> None:
     lines = render(event("message", body=TEXTS[label]), Viewer(room="#war"))
     rows = [row for line in lines for row in wrap(line, 40)]
     beginnings = ["".join(text for _, text in row)[:4] for row in rows]
     assert [b for b in beginnings if b != "    "] == ["[14:"]
 
 
-def test_wrapping_keeps_the_words_and_fits() -> None:
+def test_wrapped_rows_fit_and_keep_all_words() -> None:
     line = render(event("message", body="日本語 words and 👍 more " * 8), Viewer(room="#war"))[0]
     rows = wrap(line, 40)
     assert all(columns("".join(text for _, text in row)) <= 40 for row in rows)
@@ -146,14 +146,14 @@ def test_wrapping_keeps_the_words_and_fits() -> None:
     assert words == "".join(text for _, text in line).split()
 
 
-def test_a_long_word_stays_whole_and_a_narrow_terminal_is_left_alone() -> None:
+def test_long_words_stay_whole_and_narrow_terminals_get_no_wrapping() -> None:
     url = "https://example.org/" + "x" * 100
     line = render(event("message", body=f"see {url} now"), Viewer(room="#war"))[0]
     assert any(url in text for row in wrap(line, 40) for _, text in row)
     assert wrap(line, 10) == [line]
 
 
-def test_answers_survive_any_result() -> None:
+def test_malformed_results_can_be_shown() -> None:
     odd: dict[str, Any] = {
         "user": 1,
         "role": None,
@@ -170,6 +170,6 @@ def test_answers_survive_any_result() -> None:
     assert answers.sanction(odd, "is banned", lasting=True)
 
 
-def test_help_fits_a_terminal_of_eighty_columns() -> None:
+def test_help_fits_80_columns() -> None:
     for line in help_lines([c.permission for c in TABLE if c.permission], None):
         assert columns("".join(text for _, text in line)) <= 80

@@ -1,4 +1,4 @@
-"""How many rows the line being typed takes after the terminal broke it anew."""
+"""How many rows the input takes after the terminal has rewrapped it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WIDE = [2] * 20
         ([[1] * 80, [1] * 30], (30, 1), 39, 3),
         ([[1] * 80, [1] * 30], (5, 0), 40, 0),
         ([[1] * 80, [1] * 30], (40, 0), 40, 1),
-        # Behind the last character it stays in the row of that one.
+        # A cursor after the last character stays in its row.
         ([[1] * 80], (80, 0), 40, 1),
         ([[1] * 40, []], (0, 1), 40, 1),
-        # A wide letter does not fit into the last column.
+        # A wide character does not fit into the last column.
         ([WIDE, [1]], (1, 1), 21, 2),
         ([WIDE, [1]], (1, 1), 13, 4),
         ([WIDE], (12, 0), 13, 1),
@@ -43,5 +43,5 @@ def test_rows_above(rows: list[list[int]], cursor: tuple[int, int], columns: int
         ({}, False),
     ],
 )
-def test_which_terminal_is_known_to_do_it(environ: dict[str, str], known: bool) -> None:
+def test_terminals_that_rewrap(environ: dict[str, str], known: bool) -> None:
     assert rewraps(environ) is known

@@ -15,7 +15,7 @@ from chatctl.terminal.themes import DEFAULT_THEME, THEMES, style_of
 SOURCES = Path(chatctl.client.__file__).parent
 
 
-def test_the_option_offers_the_themes_there_are() -> None:
+def test_the_option_offers_all_themes() -> None:
     (option,) = (one for one in cli.params if one.name == "theme")
     assert isinstance(option.type, click.Choice)
     assert (list(option.type.choices), option.default) == (list(THEMES), DEFAULT_THEME)
@@ -26,7 +26,7 @@ def test_a_theme_is_a_style(theme: str) -> None:
     assert style_of(theme).style_rules
 
 
-def test_every_class_that_is_used_has_a_look() -> None:
+def test_every_used_class_has_a_style() -> None:
     used = {name for path in SOURCES.glob("*.py") for name in re.findall(r'"class:(\w+)"', path.read_text())}
     assert used <= THEMES["dark"].keys() == THEMES["light"].keys()
 

@@ -1,4 +1,4 @@
-"""The desktop client's requests: answers come late and in any order, and undo nothing that is newer."""
+"""The window's requests: replies arrive late and in any order, and never undo newer events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Client:
 
 
 class Question:
-    """A request that the test answers when it likes."""
+    """A request; the test decides when it is answered."""
 
     def __init__(self, kind: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
         self.kind = kind
@@ -70,8 +70,7 @@ def network() -> FakeNetwork:
 
 
 def started(network: FakeNetwork, room: str) -> Controller:
-    """Looks at a room, and is not connected yet."""
-    # The test's network and client stand in for those that have threads.
+    """A controller that shows a room and is not connected."""
     control = Controller(lambda: Client(), room)  # type: ignore[arg-type, return-value]
     control.network = network  # type: ignore[assignment]
     control.model.switch(room)
@@ -80,7 +79,7 @@ def started(network: FakeNetwork, room: str) -> Controller:
 
 @pytest.fixture
 def control(network: FakeNetwork) -> Controller:
-    """Connected, in #lobby and #war, looking at #lobby."""
+    """A connected controller: in #lobby and #war, showing #lobby."""
     control = started(network, LOBBY)
     control._take(welcome(LOBBY, WAR))
     control._take(CaughtUp(10))
@@ -91,9 +90,7 @@ def rows(control: Controller, room: str = LOBBY) -> list[int]:
     return [row.order[0] for row in control.model.conversation(room).rows if row.kind == "message"]
 
 
-def test_what_happens_while_the_members_are_asked_for_is_newer(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_member_events_during_a_request_win_over_its_reply(control: Controller, network: FakeNetwork) -> None:
     who = network.last("who")
     for event in (
         joined(11, "carol"),
@@ -113,9 +110,7 @@ def test_what_happens_while_the_members_are_asked_for_is_newer(
     }
 
 
-def test_an_older_answer_about_the_members_does_not_come_after_a_newer_one(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_an_older_reply_about_members_is_ignored(control: Controller, network: FakeNetwork) -> None:
     first = network.last("who")
     control.switch(WAR)
     control.switch(LOBBY)
@@ -125,9 +120,7 @@ def test_an_older_answer_about_the_members_does_not_come_after_a_newer_one(
     assert set(control.model.here.members) == {"bob"}
 
 
-def test_a_page_that_comes_late_brings_nothing_back_that_was_erased(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_a_late_page_does_not_restore_redacted_messages(control: Controller, network: FakeNetwork) -> None:
     history = network.last("history")
     control._take(ev.Redacted(type="redacted", seq=11, at=NOON, room=LOBBY, target=6, by="bob"))
     history.answer(page(message(5), message(6, "a secret"), more=True))
@@ -139,9 +132,7 @@ def test_a_page_that_comes_late_brings_nothing_back_that_was_erased(
     assert control.model.here.oldest == 2
 
 
-def test_a_page_that_does_not_reach_what_is_left_is_not_taken(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_a_page_that_would_leave_a_gap_is_ignored(control: Controller, network: FakeNetwork) -> None:
     first = 10_000
     many = range(first, first + ROWS_LIMIT + TRIM_STEP)
     network.last("history").answer(page(*map(message, many), more=True))
@@ -156,7 +147,7 @@ def test_a_page_that_does_not_reach_what_is_left_is_not_taken(
     assert network.last("history").fields["before"] == first + TRIM_STEP
 
 
-def test_a_note_does_not_stand_for_the_event_before_it(control: Controller, network: FakeNetwork) -> None:
+def test_the_oldest_event_is_not_the_one_before_a_note(control: Controller, network: FakeNetwork) -> None:
     network.last("history").answer(page(*map(message, range(100, 100 + TRIM_STEP)), more=True))
     control.model.note("behind the last one that goes")
     for seq in range(100 + TRIM_STEP, 100 + TRIM_STEP + ROWS_LIMIT - 1):
@@ -166,7 +157,7 @@ def test_a_note_does_not_stand_for_the_event_before_it(control: Controller, netw
     assert network.last("history").fields["before"] == 100 + TRIM_STEP
 
 
-def test_what_was_found_far_back_in_a_direct_conversation_is_gone_to(
+def test_going_to_a_found_message_fetches_the_pages_up_to_it(
     control: Controller, network: FakeNetwork
 ) -> None:
     control.seek(message(3, room=DIRECT))
@@ -177,9 +168,7 @@ def test_what_was_found_far_back_in_a_direct_conversation_is_gone_to(
     assert rows(control, DIRECT) == [3, 9]
 
 
-def test_what_was_said_while_one_was_not_in_the_room_is_fetched(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_messages_missed_outside_of_the_room_are_fetched(control: Controller, network: FakeNetwork) -> None:
     network.last("history").answer(page(*map(message, range(1, 6))))
     control._take(parted(6, "alice"))
     assert control.model.current == WAR
@@ -189,22 +178,20 @@ def test_what_was_said_while_one_was_not_in_the_room_is_fetched(
     history = network.last("history")
     assert (history.fields["room"], history.fields["before"]) == (LOBBY, None)
     history.answer(page(message(98), message(99), joined(100, "alice"), more=True))
-    # What is between 5 and 98 is not here: it is fetched when one scrolls up, as ever.
+    # The events from 6 to 97 are fetched on scrolling up.
     assert rows(control) == [98, 99]
     control.older()
     assert network.last("history").fields["before"] == 98
 
 
-def test_a_page_of_a_room_that_was_left_is_not_taken_for_its_newest(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_a_page_of_a_room_left_meanwhile_is_ignored(control: Controller, network: FakeNetwork) -> None:
     history = network.last("history")
     control._take(parted(6, "alice"))
     history.answer(page(message(5)))
     assert not control.model.conversation(LOBBY).loaded
 
 
-def test_who_was_put_out_while_cut_off_is_told_and_not_sent_back(
+def test_a_removal_while_disconnected_is_reported_and_not_undone(
     control: Controller, network: FakeNetwork
 ) -> None:
     control._take(Disconnected(ChatdError("E607"), 1.0))
@@ -215,30 +202,26 @@ def test_who_was_put_out_while_cut_off_is_told_and_not_sent_back(
     assert "join" not in [one.kind for one in network.asked]
 
 
-def test_where_there_is_no_other_room_one_is_not_sent_back_neither(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_without_another_room_a_removal_is_not_undone(control: Controller, network: FakeNetwork) -> None:
     for seq, room in ((11, WAR), (12, LOBBY)):
         control._take(parted(seq, "alice", room))
     control._take(Disconnected(ChatdError("E607"), 1.0))
     control._take(welcome())
     control._take(CaughtUp(20))
     assert "join" not in [one.kind for one in network.asked]
-    # Another device of one's own goes back: here is shown what was said meanwhile.
+    # The user's other device joins again: the events missed meanwhile are fetched.
     control._take(joined(21, "alice"))
     assert network.last("history").fields["room"] == LOBBY
 
 
-def test_a_first_room_one_is_not_in_is_entered(network: FakeNetwork) -> None:
+def test_the_first_room_is_joined(network: FakeNetwork) -> None:
     control = started(network, "#new")
     control._take(welcome(LOBBY))
     control._take(CaughtUp(1))
     assert network.last("join").fields == {"room": "#new"}
 
 
-def test_a_topic_that_was_set_while_the_list_of_rooms_was_asked_for_stays(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_a_topic_set_during_the_request_for_rooms_wins(control: Controller, network: FakeNetwork) -> None:
     def topic(seq: int, text: str) -> ev.TopicSet:
         return ev.TopicSet(type="topic", seq=seq, at=NOON, room=LOBBY, topic=text, by="bob")
 
@@ -247,15 +230,13 @@ def test_a_topic_that_was_set_while_the_list_of_rooms_was_asked_for_stays(
     control._take(topic(12, "second"))
     network.last("rooms").answer([{"room": LOBBY, "topic": "first"}, {"room": WAR, "topic": "war"}])
     assert (control.model.here.topic, control.model.conversation(WAR).topic) == ("second", "war")
-    # Nothing was told since this one was asked for: it knows better.
+    # No event is newer than this request, so its reply wins.
     control._take(CaughtUp(20))
     network.last("rooms").answer([{"room": LOBBY, "topic": "third"}])
     assert control.model.here.topic == "third"
 
 
-def test_who_is_put_out_before_the_answer_to_the_join_is_not_in_the_room(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_a_removal_before_the_reply_to_the_join_wins(control: Controller, network: FakeNetwork) -> None:
     control.spawn(control.enter("#new"))
     control._take(joined(11, "alice", "#new"))
     control._take(parted(12, "alice", "#new"))
@@ -267,7 +248,7 @@ def test_who_is_put_out_before_the_answer_to_the_join_is_not_in_the_room(
     assert (control.model.current, control.model.here.topic) == ("#new", "t")
 
 
-def test_a_message_is_counted_although_a_page_of_history_had_it_first(
+def test_a_message_counts_as_unread_even_if_history_brought_it_first(
     control: Controller, network: FakeNetwork
 ) -> None:
     history = network.last("history")
@@ -277,7 +258,7 @@ def test_a_message_is_counted_although_a_page_of_history_had_it_first(
     assert (control.model.unread, len(control.model.alerts), rows(control)) == (1, 1, [11])
 
 
-def test_who_joins_may_be_away(control: Controller, network: FakeNetwork) -> None:
+def test_a_user_who_joins_may_be_away(control: Controller, network: FakeNetwork) -> None:
     control._take(joined(11, "carol"))
     away = [{"user": "carol", "role": "user", "state": "away", "text": "lunch"}]
     network.last("who").answer(away)
@@ -287,15 +268,13 @@ def test_who_joins_may_be_away(control: Controller, network: FakeNetwork) -> Non
     assert control.model.here.members["carol"].state == "away"
 
 
-def test_who_was_put_out_while_the_hub_was_replaced_is_told_so(
-    control: Controller, network: FakeNetwork
-) -> None:
+def test_a_removal_while_the_hub_was_replaced_is_reported(control: Controller, network: FakeNetwork) -> None:
     control._take(CaughtUp(20))
     control.spawn(control.enter("#new"))
     both = [{"room": room, "joined": False, "topic": ""} for room in (LOBBY, "#new")]
     network.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
     control.switch(LOBBY)
-    # Asked for before the join: it does not undo that.
+    # Requested before the join, so it does not undo it.
     network.last("rooms").answer(both)
     assert control.model.joined == {WAR, "#new"}
     assert control.model.current in control.model.joined

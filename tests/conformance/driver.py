@@ -1,4 +1,4 @@
-"""What the conversation asks of a client, whichever it is: the seat of one user at the table."""
+"""What the conformance tests need of every client: a driver for one user at one client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from tests.support.daemon import Daemon
 
-# What is said in the conversation ends so; all else on a screen is the client's own, or an event.
+# Every message of the conversation ends like this; other lines on a screen are not messages.
 TOKEN = re.compile(r"(?:^|\s)[a-z]+-\d+$")
 _LINE = re.compile(
     r"^\[(?:\S{10} )?\d\d:\d\d:\d\dZ\] (?P<where>[#@]\S+ )?"
@@ -18,7 +18,7 @@ _LINE = re.compile(
 )
 
 
-class Shown(NamedTuple):
+class ShownMessage(NamedTuple):
     """A message as a client shows it. ``kind``: "text" or "action"."""
 
     who: str
@@ -26,12 +26,12 @@ class Shown(NamedTuple):
     body: str
 
 
-class Seat(ABC):
-    """One user at one client. Conversations are "#room" and "@user"; everything may be asked at any time."""
+class Driver(ABC):
+    """One user at one client. Conversations are "#room" and "@user"; any method may be called at any time."""
 
     name: ClassVar[str]
-    # Of "action", "away", "leave": what this client has no words for.
-    cannot: ClassVar[frozenset[str]] = frozenset()
+    # Which of "action", "away" and "leave" the client does not support.
+    unsupported: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, daemon: Daemon, user: str, folder: Path) -> None:
         self.daemon = daemon
@@ -41,51 +41,51 @@ class Seat(ABC):
 
     @abstractmethod
     def enter(self, where: str) -> None:
-        """Be in a conversation, connecting first; what is said there is heard from now on."""
+        """Connect if necessary, and enter a conversation: its messages arrive from now on."""
 
     @abstractmethod
     def say(self, where: str, body: str) -> None:
         """Send a message."""
 
     @abstractmethod
-    def shown(self, where: str) -> list[Shown]:
-        """The messages of a conversation in the order in which they are shown."""
+    def shown(self, where: str) -> list[ShownMessage]:
+        """The messages shown of a conversation, in their order."""
 
     @abstractmethod
-    def history(self, room: str) -> list[Shown]:
-        """Everything that was ever said in a room."""
+    def history(self, room: str) -> list[ShownMessage]:
+        """All messages of a room, from its beginning."""
 
     @abstractmethod
-    def told(self) -> str:
-        """All that was told besides messages, in words or as JSON."""
+    def output(self) -> str:
+        """Everything the client shows, as text or JSON."""
 
     @abstractmethod
     def close(self) -> None:
-        """End it."""
+        """End the client."""
 
-    def act(self, room: str, body: str) -> None:
+    def send_action(self, room: str, body: str) -> None:
         """Send an action."""
         raise NotImplementedError
 
     def away(self, why: str) -> None:
-        """Be away."""
+        """Set the user away."""
         raise NotImplementedError
 
     def leave(self, room: str) -> None:
         """Leave a room."""
         raise NotImplementedError
 
-    def called(self) -> bool | None:
-        """Whether a mention drew attention; None for a client of programs, which have none."""
+    def alerted(self) -> bool | None:
+        """Whether the client has rung for a mention; None for a client without a bell."""
         return None
 
 
-def read_lines_of_text(text: Iterable[str], where: str = "") -> list[Shown]:
-    """The messages in lines as `render` makes them; ``where``: "" for those without a label."""
+def parse_lines(text: Iterable[str], where: str = "") -> list[ShownMessage]:
+    """The messages in lines of `render`: those labelled ``where``, "" for those without a label."""
     found = []
     for line in text:
         match = _LINE.match(line)
         if match and (match["where"] or "").strip() == where and TOKEN.search(match["body"].rstrip()):
             kind = "text" if match["who"] else "action"
-            found.append(Shown(match["who"] or match["doer"], kind, match["body"].rstrip()))
+            found.append(ShownMessage(match["who"] or match["doer"], kind, match["body"].rstrip()))
     return found
