@@ -46,9 +46,9 @@ def resize(terminal: Terminal, name: str, columns: int) -> None:
 
 
 def filled(terminal: Terminal, daemon: Daemon, alice: Client, name: str) -> list[str]:
-    """Open a chat in which so much was said that the terminal has no blank rows; what was said.
+    """Open a chat and fill the terminal with messages; return them.
 
-    Where there are some, tmux itself scrolls the beginning of a line that it breaks out of reach.
+    While there are blank rows, tmux scrolls the beginning of a rewrapped line out of reach.
     """
     open_chat(terminal, daemon, name, 80)
     said = [f"line {number} for {name}" for number in range(35)]
