@@ -12,11 +12,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chatd.errors import ChatdError
-from chatd.policy.filter import normalise
+from chatd.policy.filter import WORD_CHARS, normalise
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto.text import NAME, check_room, is_host_port, visible
 
-WORD_CHARS = 100
 _HOST = r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?"
 
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 Mode = Literal["words", "substring"]
+# Visible characters of a forbidden word.
+WORD_CHARS = 100
 
 
 class WordFilter:
@@ -57,16 +59,23 @@ def _collapse(folded: str, hidden: str) -> str:
 def _fold(text: str) -> str:
     if text.isascii():
         return text.casefold() if text.isprintable() else _CONTROLS.sub(_HIDDEN, text).casefold()
+    # Marks go first: to normalise a run of n marks takes n**2 steps (UAX #15, canonical ordering).
+    text = "".join(character for character in text if not _is_mark(character))
     text = unicodedata.normalize("NFKC", text).casefold()
     return "".join(map(_strip, unicodedata.normalize("NFKD", text)))
 
 
 @lru_cache(maxsize=4096)
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in ("Mn", "Me") or unicodedata.combining(character) > 0
+
+
+@lru_cache(maxsize=4096)
 def _strip(character: str) -> str:
     """Strip a folded character: "" for an accent, `_HIDDEN` for an invisible character."""
-    category = unicodedata.category(character)
-    if category in ("Mn", "Me"):
+    if _is_mark(character):
         return ""
+    category = unicodedata.category(character)
     hidden = character in _BLANK or (category[0] == "C" and not character.isspace())
     return _HIDDEN if hidden else character
 

@@ -157,17 +157,21 @@ def _escape(character: str) -> str:
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
+def tidy(text: str) -> str:
+    """Expand tabs, replace CRLF by LF, remove empty lines at both ends. Costs next to nothing."""
+    return text.replace("\r\n", "\n").replace("\t", _TAB).strip("\n")
+
+
 def clean_body(text: str) -> tuple[str, bool]:
     """Return a message's text as it may be shown, and whether anything was escaped.
 
-    Empty lines at both ends are removed, tabs and CRLF normalised; neither counts as a change. Raises E402 if
-    nothing visible is left.
+    What `tidy` does is no escaping. Raises E402 if nothing visible is left.
     """
-    normalised = text.replace("\r\n", "\n").replace("\t", _TAB).strip("\n")
-    shown = visible(normalised)
+    tidied = tidy(text)
+    shown = visible(tidied)
     if not shown.strip():
         raise ChatdError("E402")
-    return shown, shown != normalised
+    return shown, shown != tidied
 
 
 def truncate(text: str, limit_chars: int, mark: str = TRUNCATION_MARK) -> tuple[str, bool]:

@@ -1,7 +1,7 @@
 """The worker's end of its link: any thread queues requests, the loop receives replies and events.
 
 While the hub restarts (within two seconds), requests wait in their sessions' ``pending``. On the new link
-every session is opened again and repeatable requests are sent again.
+every session is opened again, and repeatable requests are sent again, once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from chatd.child.unix_socket import connect_unix
 from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, pack, receive_frames
 from chatd.proto.requests import RequestKind, Spec
 from chatd.worker.session import SessionPhase, WorkerSession
+
+# A repeatable request is sent again once: if the hub dies under it twice, it may be the cause.
+REPEATABLE_SENDS = 2
 
 
 class HubLink:
@@ -59,7 +62,8 @@ class HubLink:
             for session in sessions:
                 if session.phase in (SessionPhase.OPENING, SessionPhase.OPEN):
                     self._queue.append(_open_frame(session))
-                    for payload, _ in session.pending.values():
+                    for request_id, (payload, sends_left) in session.pending.items():
+                        session.pending[request_id] = (payload, sends_left - 1)
                         self._queue.append(pack(["request", session.sid], payload))
             self._unsent = b""
             self._sock = sock
@@ -75,7 +79,7 @@ class HubLink:
             self._sock = None
             self._queue.clear()
             for session in sessions:
-                ids = [key for key, (_, repeatable) in session.pending.items() if not repeatable]
+                ids = [key for key, (_, sends_left) in session.pending.items() if not sends_left]
                 for request_id in ids:
                     self._take_pending(session, request_id)
                 unknown += [(session, request_id) for request_id in ids]
@@ -98,7 +102,8 @@ class HubLink:
         with self._lock:
             if request_id in session.pending:
                 return False
-            session.pending[request_id] = (payload, spec.repeatable)
+            sends_left = REPEATABLE_SENDS if spec.repeatable else 1
+            session.pending[request_id] = (payload, sends_left - (self._sock is not None))
             session.pending_bytes += len(payload)
             if spec.kind is RequestKind.READ:
                 session.read_request_id = request_id

@@ -118,8 +118,8 @@ class WorkerSession:
         self.due = Due.NOTHING
         # Whether the loop waits for the socket to become writable.
         self.blocked = False
-        # request_id -> (request, repeatable), in the order of sending.
-        self.pending: dict[int, tuple[bytes, bool]] = {}
+        # request_id -> (request, times it may still be sent), in the order of sending.
+        self.pending: dict[int, tuple[bytes, int]] = {}
         self.pending_bytes = 0
         # The request for a page that is under way; 0 if there is none.
         self.read_request_id = 0

@@ -226,8 +226,13 @@ def test_a_long_message_is_truncated_and_its_sender_told(world: World) -> None:
     assert world.log[-1]["reason"] == r"a\x1bb\x0a"
 
 
-def test_the_filter_sees_the_text_behind_the_truncation(world: World) -> None:
-    assert world.outcome("bob", "send", to="#lobby", body="x" * 600 + " drop") == "E400"
+def test_the_filter_sees_a_word_that_the_limit_splits(world: World) -> None:
+    assert world.outcome("bob", "send", to="#lobby", body="x" * 497 + " drop") == "E400"
+
+
+def test_text_after_the_limit_is_neither_filtered_nor_published(world: World) -> None:
+    assert world.outcome("bob", "send", to="#lobby", body="x" * 700 + " drop") == "ok"
+    assert "drop" not in world.log[-1]["body"]
 
 
 def test_a_kick_ends_after_a_minute_or_by_unban(world: World) -> None:

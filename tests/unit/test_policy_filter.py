@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -107,3 +110,48 @@ def test_escaped_text_has_no_word_that_the_filter_missed(parts: list[str]) -> No
 @given(st.text())
 def test_normalise_is_idempotent(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
+
+
+# The name of each text says which step of normalising it makes expensive.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + "\u0344" * 8191 + "\u0316" * 8192,  # a mark that decomposes into two, out of order
+        "a" + "\u0316\u0301" * 8000,
+        "\u1161" + "\u302e" * 16_000,  # spacing marks that are reordered as well
+        "\U0001d158" + "\U0001d165\U0001d16e" * 8000,
+        "x" + "\u3099" * 16_000 + "drop",
+    ],
+    ids=["double marks", "two classes", "hangul tones", "musical", "kana marks"],
+)
+def test_runs_of_marks_never_reach_the_normaliser(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = 0
+
+    def normalize(form: Literal["NFKC", "NFKD"], text: str) -> str:
+        nonlocal longest
+        run = 0
+        for character in text:
+            run = run + 1 if unicodedata.combining(character) else 0
+            longest = max(longest, run)
+        return real(form, text)
+
+    real = unicodedata.normalize
+    monkeypatch.setattr("chatd.policy.filter.unicodedata.normalize", normalize)
+    WordFilter(DEFAULT).find(text)
+    assert longest <= 3
+
+
+@given(st.text(max_size=40))
+@example("e\u0301\u0323")
+@example("\uac00\u11a8 \u0344")
+def test_dropping_marks_first_folds_as_dropping_them_last(text: str) -> None:
+    def fold(text: str) -> str:
+        return unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+
+    def drop_marks(text: str) -> str:
+        marks = ("Mn", "Me")
+        return "".join(
+            c for c in text if unicodedata.category(c) not in marks and not unicodedata.combining(c)
+        )
+
+    assert drop_marks(fold(drop_marks(text))) == drop_marks(fold(text))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from chatd.errors import ChatdError
 from chatd.hub.state.context import Context, unknown_user
 from chatd.hub.state.model import EVERYONE
+from chatd.policy.filter import WORD_CHARS
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import check_name, clean_body, dm_room, truncate, visible
+from chatd.proto.text import check_name, dm_room, tidy, truncate, visible
 
 # Direct conversations of one user; bounds the state and the `live` frame of a session.
 CONVERSATIONS_LIMIT = 1000
@@ -85,17 +86,23 @@ def _refuse_too_many(context: Context, *users: str) -> None:
 def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
     """Return the text for the log and notes on what was changed in it. Raises E400, E401, E402."""
     limits = context.rules.settings.limits
-    # Before truncating, so that no part of a word can hide behind the cut.
-    context.refuse_words(text, "message")
-    body, escaped = clean_body(text)
+    text = tidy(text)
+    # Cut first, so that filtering and escaping cost O(limit) whatever was sent. The margin lets the filter
+    # see the whole of a word that the limit splits.
+    body = text[: limits.message_chars + WORD_CHARS]
+    context.refuse_words(body, "message")
+    shown = visible(body)
+    if not shown.strip():
+        raise ChatdError("E402")
     notes: list[JsonObject] = []
-    if escaped:
+    if shown != body:
         notes.append({"rule": "escaped", "text": "characters that cannot be shown were escaped"})
-    if len(body) > limits.message_chars:
+    if len(shown) > limits.message_chars:
         if limits.over_length == "reject":
+            length = max(len(text), len(shown))
             raise ChatdError(
-                "E401", f"the message has {len(body)} characters; {limits.message_chars} are allowed"
+                "E401", f"the message has {length} characters; {limits.message_chars} are allowed"
             )
-        body, _ = truncate(body, limits.message_chars)
+        shown, _ = truncate(shown, limits.message_chars)
         notes.append({"rule": "truncated", "text": f"only {limits.message_chars} characters are allowed"})
-    return body, notes
+    return shown, notes
