@@ -146,6 +146,13 @@ class Delivery:
             self._append(session, frame)
             self._start_closing(session)
 
+    def note_tls_output(self, session: WorkerSession) -> None:
+        """Have the answers sent that OpenSSL has put in the outgoing BIO; they count as outbox."""
+        if session.phase in (SessionPhase.OPENING, SessionPhase.OPEN):
+            if _waiting_bytes(session) > self.outbox_bytes:
+                self._over_limit(session)
+            self.mark_dirty(session)
+
     def _start_closing(self, session: WorkerSession) -> None:
         session.phase = SessionPhase.CLOSING
         session.close_by = self._clock() + LINGER_SECONDS
@@ -166,14 +173,14 @@ class Delivery:
                 flush(session)
             except (OSError, ssl.SSLError, ChatdError):
                 return  # the flush at the end of this iteration fails too and closes the session
-        if session.outbox_bytes > self.outbox_bytes:
+        if _waiting_bytes(session) > self.outbox_bytes:
             self._cut_slow(session)
 
     def _cut_slow(self, session: WorkerSession) -> None:
         """Replace the outbox with a bye frame; the client resumes from its cursor and loses nothing."""
         self.slow_consumers += 1
         log.warning("slow_consumer", user=session.who.user, device=session.who.device)
-        error = ChatdError("E108", f"{session.outbox_bytes} bytes were waiting to be read")
+        error = ChatdError("E108", f"{_waiting_bytes(session)} bytes were waiting to be read")
         session.outbox = [encode(bye_frame(error, retry=True))]
         session.outbox_bytes = len(session.outbox[0])
         self._start_closing(session)
@@ -202,3 +209,7 @@ class Delivery:
         for session in deferred:  # a session flushed meanwhile has an empty outbox, or occurs twice
             if session.outbox or session.due is Due.DEFERRED:
                 self.mark_dirty(session)
+
+
+def _waiting_bytes(session: WorkerSession) -> int:
+    return session.outbox_bytes + session.channel.outgoing_bytes

@@ -35,16 +35,31 @@ class Dispatcher:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def records(self, session: WorkerSession, records: Iterable[bytes]) -> None:
-        """Handle records that were read together. Raises E100 unless each holds whole frames."""
+    def records(self, session: WorkerSession, records: Iterable[bytes]) -> int:
+        """Handle records that were read together; return the number of their frames.
+
+        Raises E100 unless each record holds whole frames.
+        """
+        frames = 0
         try:
             for plain in records:
                 for payload in split(plain):
                     self._frame(session, payload)
+                    frames += 1
                     if session.ended.is_set():
-                        return
+                        return frames
         finally:
             self._send()
+        return frames
+
+    def charge(self, session: WorkerSession, records: int) -> None:
+        """Delay the session for records read together that held no frame.
+
+        Each costs as much as a message, all of them a burst at most, so that the reader comes back to the
+        socket and notices its end.
+        """
+        if records > 0:
+            self._throttle(session, float(records))
 
     def _send(self) -> None:
         """Send the requests passed on so far."""

@@ -61,7 +61,7 @@ def flush(session: WorkerSession) -> bool:
 def _next_data(session: WorkerSession) -> bytes:
     waiting = session.outbox
     if not waiting:
-        if session.channel.wants_to_send:
+        if session.channel.outgoing_bytes:
             return session.channel.take_outgoing()
         return _NO_BYTES
     payload = _take_outbox(session) if session.outbox_bytes <= FRAME_LIMIT else _take_first_record(session)

@@ -22,7 +22,7 @@ from chatd.proto.frames import encode
 from chatd.worker.dispatch import Dispatcher
 from chatd.worker.listener import Listener
 from chatd.worker.login import Credentials, Login, LoginResult
-from chatd.worker.session import WorkerSession
+from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.worker import Worker
 
 log = get_log("connections")
@@ -117,18 +117,17 @@ class Connection(socketserver.BaseRequestHandler):
         return None
 
     def _read(self, session: WorkerSession, listener: ChatListener) -> None:
-        channel, opener, worker = session.channel, session.opener, listener.worker
+        opener, worker = session.opener, listener.worker
         try:
             # The first record may have arrived with the end of the login.
             data = b""
             while not session.ended.is_set():
-                plain = channel.receive(data)
-                if channel.wants_to_send:
-                    worker.flush_soon(session)
-                if plain:
-                    listener.dispatcher.records(session, opener.feed(plain))
-                if opener.closed:
-                    return
+                # After the bye, discard unread: nothing is accepted any more, and closing a socket with
+                # unread bytes would reset the connection and lose the bye.
+                if session.phase is not SessionPhase.CLOSING:
+                    self._take(session, listener, data)
+                    if opener.closed:
+                        return
                 data = session.sock.recv(RECEIVE_BYTES)
                 if not data:
                     log.debug("cut", user=session.who.user, device=session.who.device)
@@ -150,3 +149,15 @@ class Connection(socketserver.BaseRequestHandler):
             session.ended.wait(1.0)
         except (ssl.SSLError, OSError):
             return
+
+    def _take(self, session: WorkerSession, listener: ChatListener, data: bytes) -> None:
+        """Handle received bytes. Charges TLS records without a frame, which nothing else limits: answering
+        key updates costs a client that reads nothing no more than sending them."""
+        channel = session.channel
+        records_before = channel.records_received
+        plain = channel.receive(data)
+        if channel.outgoing_bytes:
+            listener.worker.flush_soon(session)
+        frames = listener.dispatcher.records(session, session.opener.feed(plain)) if plain else 0
+        if data and not session.opener.closed:
+            listener.dispatcher.charge(session, channel.records_received - records_before - frames)

@@ -12,6 +12,8 @@ import threading
 
 # OpenSSL returns at most one record (16 KiB) per call.
 _READ_BYTES = 64 * 1024
+# Type, version and u16 length before each TLS record (RFC 8446, 5.1).
+_HEADER_BYTES = 5
 
 
 class TlsChannel:
@@ -27,12 +29,16 @@ class TlsChannel:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         # Protects the SSLObject and both BIOs.
         self._lock = threading.Lock()
+        self.records_received = 0
+        """TLS records that have arrived whole, whatever they contain."""
+        # A record header that has arrived in part, or the missing bytes of a record.
+        self._header = b""
+        self._missing = 0
 
     def handshake(self, data: bytes) -> bool:
         """Feed the peer's bytes; return whether the handshake is complete. Raises ssl.SSLError."""
         with self._lock:
-            if data:
-                self._incoming.write(data)
+            self._feed(data)
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
@@ -43,8 +49,7 @@ class TlsChannel:
         """Return the plaintext that ``data`` completes. Raises ssl.SSLError (SSLZeroReturnError: closed)."""
         plain = b""
         with self._lock:
-            if data:
-                self._incoming.write(data)
+            self._feed(data)
             try:
                 while True:
                     part = self._tls.read(_READ_BYTES)
@@ -64,10 +69,27 @@ class TlsChannel:
             self._tls.write(plain)
             return self._outgoing.read()
 
+    def _feed(self, data: bytes) -> None:
+        if data:
+            self._incoming.write(data)
+            self._count_records(data)
+
+    def _count_records(self, data: bytes) -> None:
+        data = self._header + data
+        size, end = len(data), self._missing
+        while end <= size:
+            if end:
+                self.records_received += 1
+            if size - end < _HEADER_BYTES:
+                self._header, self._missing = data[end:], 0
+                return
+            end += _HEADER_BYTES + int.from_bytes(data[end + 3 : end + 5], "big")
+        self._header, self._missing = b"", end - size
+
     @property
-    def wants_to_send(self) -> bool:
-        """Whether the outgoing BIO holds bytes (handshake flights, alerts, key updates)."""
-        return self._outgoing.pending > 0
+    def outgoing_bytes(self) -> int:
+        """Bytes in the outgoing BIO: handshake flights, alerts, answers to key updates."""
+        return self._outgoing.pending
 
     def take_outgoing(self) -> bytes:
         """Return the bytes of the outgoing BIO."""

@@ -76,7 +76,7 @@ class Worker:
         self._put(self._post, session, frame)
 
     def flush_soon(self, session: WorkerSession) -> None:
-        """Send what OpenSSL has put in the outgoing BIO by itself."""
+        """Send the answers that OpenSSL has put in the outgoing BIO."""
         self._put(self._flush_soon, session)
 
     def close_gracefully(self, session: WorkerSession, bye: bytes) -> None:
@@ -161,8 +161,7 @@ class Worker:
         self._delivery.to_session(session, frame)
 
     def _flush_soon(self, session: WorkerSession, _: bytes) -> None:
-        if session.phase is not SessionPhase.GONE:
-            self._delivery.mark_dirty(session)
+        self._delivery.note_tls_output(session)
 
     def _close_gracefully(self, session: WorkerSession, bye: bytes) -> None:
         self._delivery.queue_bye(session, bye)

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 
 # Reached only when the server hangs, which fails the test. Generous: the whole suite may run on two cores.
 TIMEOUT_SECONDS = 30.0
+TLS_RECORD_BYTES = 16 * 1024
 
 
 def unverified_context(identity: Path | None, alpn: str = "chatd/1") -> ssl.SSLContext:
@@ -68,6 +69,8 @@ class RawClient:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
+        # TLS records of application data that this client has made; see `tests.support.key_updates`.
+        self.tls_records = 0
         self._handshake: ClientHandshake | None = None
         self._keys: SessionKeys | None = None
         self._plain = bytearray()
@@ -152,7 +155,14 @@ class RawClient:
         assert self._tls is not None
         if plain:
             self._tls.write(plain)
+            self.tls_records += -(-len(plain) // TLS_RECORD_BYTES)
         return self._outgoing.read()
+
+    @property
+    def cipher(self) -> str:
+        """The TLS cipher suite in use."""
+        assert self._tls is not None
+        return (self._tls.cipher() or ("",))[0]
 
     def send_plain(self, plain: bytes) -> None:
         """Send bytes inside TLS."""
