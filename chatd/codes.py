@@ -87,7 +87,7 @@ CODES: dict[str, Code] = {
     "E613": Code("backup", "the backup cannot be made or used", "see docs/backup.md"),
     "E614": Code("client_defect", "the client has an internal error", "restart it, and report the message"),
     # W1xx: warnings of a check
-    "W110": Code("open_key", "other users can read a private key", "run: chmod 600 FILE"),
+    "W110": Code("open_key", "other users can read a private key or folder", "run: chmod go= FILE"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),
     "W112": Code("expires_soon", "a certificate expires soon", "renew it; for the server: chatd cert renew"),
     "W114": Code("old_library", "a library has a known defect", "update the library"),

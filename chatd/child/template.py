@@ -22,7 +22,7 @@ from chatd.child.supervised import FDS_VARIABLE
 
 LOADED: Final = b"loaded"
 MAX_REQUEST: Final = 32 * 1024
-"""A request names a module, a few descriptors and a folder (PATH_MAX is 4096)."""
+"""A request names a module and a few descriptors."""
 MAX_FDS: Final = 16
 COMM: Final = "/proc/self/comm"
 _PID_BYTES: Final = 20
@@ -55,7 +55,7 @@ def _serve(requests: socket.socket, mains: Mapping[str, Main]) -> Main | None:
             request = json.loads(data)
             pid = _fork()
             if pid == 0:
-                _set_up_child(request["name"], request["folder"], dict(zip(request["fds"], fds, strict=True)))
+                _set_up_child(request["name"], dict(zip(request["fds"], fds, strict=True)))
                 return mains[request["module"]]
             for fd in fds:
                 os.close(fd)
@@ -93,9 +93,8 @@ def _fork() -> int:
     return 0
 
 
-def _set_up_child(name: str, folder: str, fds: dict[str, int]) -> None:
+def _set_up_child(name: str, fds: dict[str, int]) -> None:
     """Do what exec() and subprocess do for a child started by its command line."""
-    os.chdir(folder)
     for standard in (1, 2):
         os.dup2(fds["err"], standard)
     os.close(fds.pop("err"))

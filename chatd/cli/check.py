@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -123,8 +124,14 @@ def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
             yield Finding("fail", "keys", problem, "E606", "restore the file, or run: chatd cert renew")
     readable = [key for key in keys if key.stat().st_mode & 0o077]
     for key in readable:
-        yield _warn("keys", "W110", f"other users can read {key}", f"chmod 600 {key}")
-    if not readable:
+        yield _warn("keys", "W110", f"other users can read {key}", f"chmod 600 {shlex.quote(str(key))}")
+    open_folders = [
+        folder for folder in home.private_folders if folder.exists() and folder.stat().st_mode & 0o077
+    ]
+    for folder in open_folders:
+        fix = f"chmod 700 {shlex.quote(str(folder))}"
+        yield _warn("keys", "W110", f"other users can look into {folder}", fix)
+    if not readable and not open_folders:
         yield Finding("ok", "keys", f"{len(keys)} private keys, readable only by their owner")
 
 

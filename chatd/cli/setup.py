@@ -108,10 +108,11 @@ def missing_folders(home: Home) -> list[Path]:
 
 
 def make_folders(home: Home) -> None:
-    """Make the missing folders of a home. Raises OSError."""
+    """Make the missing folders of a home and close the private ones to others. Raises OSError."""
     for folder in missing_folders(home):
-        mode = 0o700 if folder in (home.data, home.run, home.certs) else 0o755
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for folder in home.private_folders:
+        folder.chmod(0o700)
 
 
 def remove_folders(folders: list[Path]) -> None:

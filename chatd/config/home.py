@@ -22,6 +22,8 @@ class Home:
         self.config = path / "config"
         self.settings_file = self.config / "settings.json"
         self.logs, self.data, self.run = path / "logs", path / "data", path / "run"
+        # Only the owner may look into these.
+        self.private_folders = (self.certs, self.data, self.run)
 
     def require_initialised(self) -> None:
         """Raise E601 unless `chatd init` has run here, E606 if that cannot be determined."""

@@ -13,6 +13,8 @@ from typing import Final
 
 HUB_MODULE: Final = "chatd.hub.main"
 WORKER_MODULE: Final = "chatd.worker.main"
+# -P: a Python file in the folder where a process starts must never be imported.
+PYTHON: Final = (sys.executable, "-P", "-m")
 
 # SSLKEYLOGFILE makes OpenSSL write session keys to a file; the others are for the supervisor only.
 SUPERVISOR_ONLY: Final = ("SSLKEYLOGFILE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -58,12 +60,12 @@ def launch(modules: Sequence[str]) -> LaunchedTemplate:
     os.set_blocking(output, False)
     try:
         popen = subprocess.Popen(
-            # -P: do not import from the current folder.
-            [sys.executable, "-P", "-m", "chatd.child.template", str(theirs.fileno()), *modules],
+            [*PYTHON, "chatd.child.template", str(theirs.fileno()), *modules],
             stdin=subprocess.DEVNULL,
             stdout=output_end,
             stderr=output_end,
             pass_fds=(theirs.fileno(),),
+            cwd="/",
             env=child_environment(),
             start_new_session=True,
         )

@@ -21,7 +21,13 @@ from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.supervisor.control import ask, error_from_reply, error_reply
-from chatd.supervisor.launch import HUB_MODULE, WORKER_MODULE, LaunchedTemplate, raise_descriptor_limit
+from chatd.supervisor.launch import (
+    HUB_MODULE,
+    PYTHON,
+    WORKER_MODULE,
+    LaunchedTemplate,
+    raise_descriptor_limit,
+)
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.pid_lock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
@@ -46,7 +52,7 @@ def child_specs(settings: Settings) -> list[ChildSpec]:
 
 
 def _command(package: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", package)
+    return (*PYTHON, package)
 
 
 def run(
@@ -80,7 +86,7 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
     home = home.resolve()
     load_settings(home, os.environ)  # report invalid settings before starting anything
     make_run_directory(home)
-    command = argv or (sys.executable, "-m", "chatd.supervisor", "--home", str(home))
+    command = argv or (*PYTHON, "chatd.supervisor", "--home", str(home))
     console = home / CONSOLE_LOG
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as error_pipe:
@@ -91,7 +97,7 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
                 stdout=output,
                 stderr=output,
                 pass_fds=(writer,),
-                cwd=home,
+                cwd="/",
                 start_new_session=True,
             )
         os.close(writer)

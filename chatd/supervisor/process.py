@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final, Protocol
 
 from chatd.child.json_channel import ChannelClosedError, JsonChannel
@@ -105,7 +104,6 @@ class ChildProcess:
     def __init__(
         self,
         spec: ChildSpec,
-        home: Path,
         fds: Mapping[str, int],
         files: LogFiles,
         watch: Callable[[int, Callable[[], None]], None],
@@ -121,7 +119,7 @@ class ChildProcess:
         passed = {"channel": theirs.fileno(), "lifeline": lifeline_end, "log": log_end, **fds}
         try:
             _enlarge_pipe(log)
-            start = start or partial(_start_by_command, spec.argv, home)
+            start = start or partial(_start_by_command, spec.argv)
             self._popen = start(passed, err_end)
         except BaseException:
             ours.close()
@@ -206,16 +204,14 @@ class ChildProcess:
         self._unwatch(self._channel.fileno())
 
 
-def _start_by_command(
-    argv: Sequence[str], home: Path, passed: Mapping[str, int], output: int
-) -> StartedProcess:
+def _start_by_command(argv: Sequence[str], passed: Mapping[str, int], output: int) -> StartedProcess:
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         pass_fds=tuple(passed.values()),
-        cwd=home,
+        cwd="/",
         env=child_environment() | {FDS_VARIABLE: json.dumps(dict(passed))},
         start_new_session=True,
     )

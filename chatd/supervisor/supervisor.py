@@ -74,7 +74,7 @@ class Supervisor:
         self._selector = SignalSelector()
         watch, unwatch = self._selector.watch, self._selector.unwatch
         self._started_at = self._now = time.monotonic()
-        self._template = TemplateProcess(home, specs, watch, unwatch, launched)
+        self._template = TemplateProcess(specs, watch, unwatch, launched)
         hooks = ChildHooks(
             spawn=self._spawn,
             settings=self._dump_settings,
@@ -289,7 +289,7 @@ class Supervisor:
     def _spawn(self, spec: ChildSpec) -> ChildRun:
         fds = {name: self._fds[name] for name in spec.fds}
         watch, unwatch = self._selector.watch, self._selector.unwatch
-        spawn = partial(ChildProcess, spec, self._home, fds, self._files, watch, unwatch)
+        spawn = partial(ChildProcess, spec, fds, self._files, watch, unwatch)
         if start := self._template.starter(spec):
             try:
                 return spawn(start)

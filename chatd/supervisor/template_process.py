@@ -15,7 +15,6 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from chatd.child.template import LOADED
@@ -60,13 +59,11 @@ class TemplateProcess:
 
     def __init__(
         self,
-        home: Path,
         specs: Iterable[ChildSpec],
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
         launched: LaunchedTemplate | None = None,
     ) -> None:
-        self._home = str(home)
         self._modules = list(dict.fromkeys(spec.module for spec in specs if spec.module))
         self._possible = bool(self._modules) and _adopt_orphans()
         self._watch, self._unwatch = watch, unwatch
@@ -163,7 +160,7 @@ class TemplateProcess:
     def _fork(self, spec: ChildSpec, fds: Mapping[str, int]) -> ForkedProcess:
         """Raises OSError. A half-made child then ends by itself, once its pipes are closed, and is reaped."""
         assert self._current is not None  # noqa: S101
-        request = {"name": spec.name, "module": spec.module, "folder": self._home, "fds": list(fds)}
+        request = {"name": spec.name, "module": spec.module, "fds": list(fds)}
         try:
             socket.send_fds(self._current.requests, [json.dumps(request).encode()], list(fds.values()))
             reply = self._current.requests.recv(MAX_REPLY)

@@ -209,7 +209,7 @@ def test_missing_program_leaks_no_descriptor(tmp_path: Path) -> None:
     spec = ChildSpec("hub", "hub", ("/nonexistent/program",))
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call, so one descriptor of its own
     with pytest.raises(FileNotFoundError):
-        ChildProcess(spec, tmp_path, {}, files, lambda fd, callback: None, lambda fd: None)
+        ChildProcess(spec, {}, files, lambda fd, callback: None, lambda fd: None)
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 

@@ -37,9 +37,7 @@ class Bench:
         self.spec = spec
         self.selector = SignalSelector()
         self.files = LogFiles(home, Settings().logging)
-        self.template = TemplateProcess(
-            home, [spec, OTHER], self.selector.watch, self.selector.unwatch, launched
-        )
+        self.template = TemplateProcess([spec, OTHER], self.selector.watch, self.selector.unwatch, launched)
         self.now = time.monotonic()
 
     def tick(self, seconds: float = 0.0, *, wanted: bool = True) -> None:
@@ -55,7 +53,7 @@ class Bench:
         start = self.template.starter(self.spec)
         assert start is not None
         watch, unwatch = self.selector.watch, self.selector.unwatch
-        return ChildProcess(self.spec, self.home, {}, self.files, watch, unwatch, start)
+        return ChildProcess(self.spec, {}, self.files, watch, unwatch, start)
 
     @property
     def pid(self) -> int:
@@ -112,7 +110,7 @@ def test_forked_child_equals_one_started_by_command(bench: Bench) -> None:
         assert child["parent"] == os.getpid()
         assert child["group"] == child["session"] == process.pid
         assert child["threads"] == 2  # its own and the lifeline's
-        assert child["folder"] == str(bench.home)
+        assert child["folder"] == "/"
         assert child["comm"] == "chatd-worker-1"
         assert process.pid != bench.pid
     assert len(randoms) == 4
