@@ -73,7 +73,7 @@ class Worker:
 
     def post(self, session: WorkerSession, frame: bytes) -> None:
         """Send a frame to a session."""
-        self._put(self._post, session, frame)
+        self._put(self._delivery.to_session, session, frame)
 
     def flush_soon(self, session: WorkerSession) -> None:
         """Send the answers that OpenSSL has put in the outgoing BIO."""
@@ -81,7 +81,7 @@ class Worker:
 
     def close_gracefully(self, session: WorkerSession, bye: bytes) -> None:
         """Send the bye frame, then close the connection."""
-        self._put(self._close_gracefully, session, bye)
+        self._put(self._delivery.queue_bye, session, bye)
 
     def finish(self, session: WorkerSession) -> None:
         """Forget a session; the last call of its reader thread."""
@@ -157,14 +157,8 @@ class Worker:
         else:
             self.hub.opened(session)
 
-    def _post(self, session: WorkerSession, frame: bytes) -> None:
-        self._delivery.to_session(session, frame)
-
     def _flush_soon(self, session: WorkerSession, _: bytes) -> None:
         self._delivery.note_tls_output(session)
-
-    def _close_gracefully(self, session: WorkerSession, bye: bytes) -> None:
-        self._delivery.queue_bye(session, bye)
 
     def _finish(self, session: WorkerSession, _: bytes) -> None:
         if self._sessions.pop(session.sid, None) is None:

@@ -8,7 +8,7 @@ from chatd.hub.state.model import EVERYONE
 from chatd.policy.filter import WORD_CHARS
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import check_name, dm_room, tidy, truncate, visible
+from chatd.proto.text import check_name, clean_body, dm_room, tidy, truncate, visible
 
 # Direct conversations of one user; bounds the state and the `live` frame of a session.
 CONVERSATIONS_LIMIT = 1000
@@ -86,23 +86,20 @@ def _refuse_too_many(context: Context, *users: str) -> None:
 def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
     """Return the text for the log and notes on what was changed in it. Raises E400, E401, E402."""
     limits = context.rules.settings.limits
+    limit = limits.message_chars
     text = tidy(text)
     # Cut first, so that filtering and escaping cost O(limit) whatever was sent. The margin lets the filter
     # see the whole of a word that the limit splits.
-    body = text[: limits.message_chars + WORD_CHARS]
+    body = text[: limit + WORD_CHARS]
     context.refuse_words(body, "message")
-    shown = visible(body)
-    if not shown.strip():
-        raise ChatdError("E402")
+    shown, escaped = clean_body(body)
     notes: list[JsonObject] = []
-    if shown != body:
+    if escaped:
         notes.append({"rule": "escaped", "text": "characters that cannot be shown were escaped"})
-    if len(shown) > limits.message_chars:
+    if len(shown) > limit:
         if limits.over_length == "reject":
             length = max(len(text), len(shown))
-            raise ChatdError(
-                "E401", f"the message has {length} characters; {limits.message_chars} are allowed"
-            )
-        shown, _ = truncate(shown, limits.message_chars)
-        notes.append({"rule": "truncated", "text": f"only {limits.message_chars} characters are allowed"})
+            raise ChatdError("E401", f"the message has {length} characters; {limit} are allowed")
+        shown, _ = truncate(shown, limit)
+        notes.append({"rule": "truncated", "text": f"only {limit} characters are allowed"})
     return shown, notes
