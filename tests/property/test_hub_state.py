@@ -1,7 +1,7 @@
-"""Random histories against a model that shares nothing with the hub.
+"""Random sequences of requests to a real hub, compared with an independent model made of plain sets.
 
-The hub is the real one with its real log; the model is a hundred lines of sets. After each step both
-agree on who is in which room and who hears what; at the end the log is read back, replayed and restored.
+After each step the hub and the model must agree on the members of every room and on the receivers of
+every event. At the end the log is read back, replayed and restored from a snapshot.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tests.support.hub_harness import HubHarness, WorkerEnd
 USERS = ("alice", "bob", "carl", "gus", "zoe")
 ROOMS = ("#lobby", "#one", "#two", "#hall")
 WORDS = ("hello", "drop", "fine")
-# What a reload may bring: (settings, pinned roles, does #lobby admit guests, #hall, forbidden words)
+# Settings for a reload: (settings, pinned roles, room -> whether it admits guests, forbidden words).
 LOBBY = {"name": "#lobby", "autojoin": True}
-# The model has no limits of sessions; other tests cover them.
-MANY: JsonObject = {"limits": {"sessions_per_user": 1000}, "server": {"max_connections": 1000}}
+# The model does not know the limits on sessions; other tests cover them.
+NO_SESSION_LIMITS: JsonObject = {"limits": {"sessions_per_user": 1000}, "server": {"max_connections": 1000}}
 VARIANTS: tuple[tuple[JsonObject, dict[str, str], dict[str, bool], set[str]], ...] = (
     ({"rooms": [LOBBY | {"guests": True}]}, {}, {"#lobby": True}, {"drop"}),
     (
@@ -51,66 +51,68 @@ class Model:
 
     def __init__(self) -> None:
         self.now = 0
-        self.given: dict[str, str | None] = {}
+        self.roles: dict[str, str | None] = {}
         self.revoked: set[str] = set()
         self.members: dict[str, set[str]] = {}
         self.guests: dict[str, bool] = {}
         self.left: set[tuple[str, str]] = set()
-        # (what, user, room) -> when it ends
+        # (sanction, user, room) -> its end
         self.until: dict[tuple[str, str, str], float] = {}
-        self.said: list[tuple[str, str, str]] = []
+        self.messages: list[tuple[str, str, str]] = []
         self.reload(0)
 
     def reload(self, variant: int) -> None:
         _, self.pinned, self.configured, self.words = VARIANTS[variant]
         for name in self.configured:
             self.members.setdefault(name, set())
-        self.put_out()
+        self.remove_disallowed_members()
 
     def role(self, name: str) -> str:
-        return self.pinned.get(name) or self.given[name] or "user"
+        return self.pinned.get(name) or self.roles[name] or "user"
 
     def allowed_in(self, name: str, where: str) -> bool:
         return self.role(name) != "guest" or self.configured.get(where, self.guests.get(where, False))
 
-    def put_out(self) -> None:
+    def remove_disallowed_members(self) -> None:
         for where, members in self.members.items():
             for name in list(members):
                 if where[0] == "#" and not self.allowed_in(name, where):
                     members.remove(name)
                     self.left.add((name, where))
 
-    def held(self, what: str, name: str, where: str = "") -> bool:
+    def sanctioned(self, what: str, name: str, where: str = "") -> bool:
         return self.now < self.until.get((what, name, where), 0)
 
-    def hold(self, what: str, name: str, for_seconds: int | None, where: str = "") -> None:
+    def impose(self, what: str, name: str, for_seconds: int | None, where: str = "") -> None:
         self.until[what, name, where] = float("inf") if for_seconds is None else self.now + for_seconds
 
-    def welcome(self, name: str) -> bool:
-        known = name in self.given and name not in self.revoked
-        return known and not self.held("ban", name) and not self.held("kick", name)
+    def may_log_in(self, name: str) -> bool:
+        known = name in self.roles and name not in self.revoked
+        return known and not self.sanctioned("ban", name) and not self.sanctioned("kick", name)
 
-    def start(self, name: str) -> None:
-        """Registered or logged in: everybody starts in #lobby."""
+    def auto_join(self, name: str) -> None:
+        """Join #lobby, as after registration and at every login."""
         if self.allowed_in(name, "#lobby") and (name, "#lobby") not in self.left:
             self.members["#lobby"].add(name)
 
     def may_sanction(self, by: str, name: str) -> bool:
         admin = self.role(by) == "admin"
-        return admin and name in self.given and name != by and self.role(name) != "admin"
+        return admin and name in self.roles and name != by and self.role(name) != "admin"
 
     def may_say(self, name: str, where: str, body: str) -> bool:
-        muted = self.held("mute", name) or self.held("mute", name, where)
+        muted = self.sanctioned("mute", name) or self.sanctioned("mute", name, where)
         return not muted and body not in self.words
 
 
 class HubMachine(RuleBasedStateMachine):
-    """Each step is one action of one user."""
+    """Each rule is one action of one user, done at the hub and in the model."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.harness = HubHarness(Path(self.folder.name), Settings.model_validate(MANY | VARIANTS[0][0]))
+        self.harness = HubHarness(
+            Path(self.folder.name), Settings.model_validate(NO_SESSION_LIMITS | VARIANTS[0][0])
+        )
         self.model = Model()
         self.sids = 0
         self.sessions: dict[tuple[int, int], str] = {}
@@ -119,7 +121,7 @@ class HubMachine(RuleBasedStateMachine):
             self.add(name, role)
             self.login(name, 0)
 
-    # --- helpers of the steps ---------------------------------------------------------------------
+    # --- helpers of the rules ---------------------------------------------------------------------
 
     def session(self, name: str) -> tuple[WorkerEnd, int] | None:
         for (place, sid), owner in self.sessions.items():
@@ -128,7 +130,7 @@ class HubMachine(RuleBasedStateMachine):
         return None
 
     def ask(self, name: str, permitted: bool, kind: str, /, **fields: Any) -> JsonObject | None:
-        """The result if the model permits; asserts that the hub and the model agree on that."""
+        """Send a request; return its result or None. The hub must permit it exactly if ``permitted``."""
         at = self.session(name)
         if at is None:
             return None
@@ -136,52 +138,49 @@ class HubMachine(RuleBasedStateMachine):
         assert reply is not None
         assert (reply["type"] == "ok") == permitted, reply
         assert reply.get("code") != "E500"
-        self.drop_unwelcome()
+        self.drop_cut_sessions()
         return reply.get("result")
 
-    def drop_unwelcome(self) -> None:
-        """Check that the hub has cut exactly the sessions it must; forget them."""
+    def drop_cut_sessions(self) -> None:
+        """Assert that the hub has cut the sessions of the users in ``cuts`` and no others; forget those."""
         for (place, sid), owner in list(self.sessions.items()):
-            assert (sid in self.harness.workers[place].sessions) == self.cut_free(owner), owner
+            assert (sid in self.harness.workers[place].sessions) == (owner not in self.cuts), owner
             if sid not in self.harness.workers[place].sessions:
                 del self.sessions[place, sid]
 
-    def cut_free(self, name: str) -> bool:
-        return name not in self.cuts
-
     cuts: frozenset[str] = frozenset()
 
-    def hear(self) -> list[tuple[int, int, JsonObject]]:
-        heard = [
+    def take_delivered(self) -> list[tuple[int, int, JsonObject]]:
+        delivered = [
             (n, sid, event)
             for n, worker in enumerate(self.harness.workers)
             for sid, event in worker.delivered
         ]
         for worker in self.harness.workers:
             worker.delivered.clear()
-        return heard
+        return delivered
 
-    def check_heard(self, kind: str, members: set[str] | None) -> None:
-        """Exactly the live sessions of these users (None: of all) were told of one event."""
-        heard = [(n, sid) for n, sid, event in self.hear() if event["type"] == kind]
+    def check_receivers(self, kind: str, members: set[str] | None) -> None:
+        """Assert that the event went once to each live session of ``members`` (None: of all users)."""
+        receivers = [(n, sid) for n, sid, event in self.take_delivered() if event["type"] == kind]
         live = {(n, sid) for n, worker in enumerate(self.harness.workers) for sid in worker.live}
         wanted = {key for key in live if members is None or self.sessions[key] in members}
-        assert sorted(heard) == sorted(wanted)
+        assert sorted(receivers) == sorted(wanted)
 
     # --- sessions ----------------------------------------------------------------------------------
 
     @rule(name=user, place=place)
     def login(self, name: str, place: int) -> None:
         self.sids += 1
-        welcome = self.model.welcome(name)
+        permitted = self.model.may_log_in(name)
         assert (
             self.harness.open_session(
                 self.harness.workers[place], self.sids, name, "dev", name.encode().hex()
             )
-            == welcome
+            == permitted
         )
-        if welcome:
-            self.model.start(name)
+        if permitted:
+            self.model.auto_join(name)
             self.sessions[place, self.sids] = name
             self.harness.ask(self.harness.workers[place], self.sids, "resume")
             assert self.sids in self.harness.workers[place].live
@@ -194,11 +193,11 @@ class HubMachine(RuleBasedStateMachine):
                 del self.sessions[place, sid]
 
     @rule(by=st.integers(1, 100))
-    def time_passes(self, by: int) -> None:
+    def advance_clock(self, by: int) -> None:
         self.model.now += by
         self.harness.now += by * 1000
 
-    # --- talking -----------------------------------------------------------------------------------
+    # --- messages ----------------------------------------------------------------------------------
 
     @rule(name=user, where=room, body=st.sampled_from(WORDS))
     def send(self, name: str, where: str, body: str) -> None:
@@ -206,23 +205,23 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(name=user, other=user, body=st.sampled_from(WORDS))
     def send_direct(self, name: str, other: str, body: str) -> None:
-        if name not in self.model.given:
+        if name not in self.model.roles:
             return
         pair = ",".join(sorted((name, other)))
-        both = other in self.model.given and "guest" not in (self.model.role(name), self.model.role(other))
+        both = other in self.model.roles and "guest" not in (self.model.role(name), self.model.role(other))
         if self.say(name, f"@{other}", f"@{pair}", body, both):
             self.model.members.setdefault(f"@{pair}", {name, other})
 
     def say(self, name: str, to: str, where: str, body: str, inside: bool) -> bool:
         permitted = inside and self.model.may_say(name, where, body)
-        message = {"to": to, "body": body, "msg_id": f"{len(self.model.said):032x}"}
-        self.hear()
+        message = {"to": to, "body": body, "msg_id": f"{len(self.model.messages):032x}"}
+        self.take_delivered()
         result = self.ask(name, permitted, "send", **message)
         if result is None:
             return False
-        self.model.said.append((name, where, body))
+        self.model.messages.append((name, where, body))
         self.sent[name].append((message, result))
-        self.check_heard("message", self.model.members.get(where, set(where[1:].split(","))))
+        self.check_receivers("message", self.model.members.get(where, set(where[1:].split(","))))
         return True
 
     @rule(name=user, data=st.data())
@@ -230,20 +229,20 @@ class HubMachine(RuleBasedStateMachine):
         if not self.sent[name]:
             return
         message, first = data.draw(st.sampled_from(self.sent[name]))
-        self.hear()
+        self.take_delivered()
         again = self.ask(name, True, "send", **message)
         if again is not None:
             assert (again["seq"], again["at"]) == (first["seq"], first["at"])
             self.ask(name, False, "send", **message | {"body": "other"})
-        assert not self.hear()
+        assert not self.take_delivered()
 
     @rule(name=user)
     def announce(self, name: str) -> None:
-        self.hear()
-        permitted = name in self.model.given and self.model.role(name) == "admin"
+        self.take_delivered()
+        permitted = name in self.model.roles and self.model.role(name) == "admin"
         permitted = permitted and "hello" not in self.model.words
         if self.ask(name, permitted, "announce", body="hello") is not None:
-            self.check_heard("announcement", None)
+            self.check_receivers("announcement", None)
 
     # --- rooms -------------------------------------------------------------------------------------
 
@@ -252,7 +251,7 @@ class HubMachine(RuleBasedStateMachine):
         if self.session(name) is None:
             return
         permitted = self.model.role(name) != "guest" and where not in self.model.members
-        permitted = permitted and not self.model.held("mute", name)
+        permitted = permitted and not self.model.sanctioned("mute", name)
         if self.ask(name, permitted, "create", room=where, guests=guests) is not None:
             self.model.members[where], self.model.guests[where] = {name}, guests
 
@@ -274,7 +273,7 @@ class HubMachine(RuleBasedStateMachine):
     # --- sanctions -----------------------------------------------------------------------------------
 
     def sanction(self, by: str, other: str, permitted: bool, kind: str, /, **fields: Any) -> bool:
-        """Ask for a sanction that cuts the other user's sessions if it is permitted."""
+        """Request a sanction, which cuts the other user's sessions if it is permitted."""
         if self.session(by) is None:
             return False
         self.cuts = frozenset({other}) if permitted else frozenset()
@@ -284,26 +283,26 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(by=user, other=user, seconds=seconds)
     def ban(self, by: str, other: str, seconds: int | None) -> None:
-        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        permitted = by in self.model.roles and self.model.may_sanction(by, other)
         if self.sanction(by, other, permitted, "ban", seconds=seconds):
-            self.model.hold("ban", other, seconds)
+            self.model.impose("ban", other, seconds)
 
     @rule(by=user, other=user)
     def kick(self, by: str, other: str) -> None:
-        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        permitted = by in self.model.roles and self.model.may_sanction(by, other)
         if self.sanction(by, other, permitted, "kick"):
-            self.model.hold("kick", other, 60)
+            self.model.impose("kick", other, 60)
 
     @rule(by=user, other=user)
     def revoke(self, by: str, other: str) -> None:
-        known = other in self.model.given and other not in self.model.revoked
-        permitted = by in self.model.given and self.model.role(by) == "admin" and known
+        known = other in self.model.roles and other not in self.model.revoked
+        permitted = by in self.model.roles and self.model.role(by) == "admin" and known
         if other not in ("alice", "bob") and self.sanction(by, other, permitted, "revoke", device="dev"):
             self.model.revoked.add(other)
 
     @rule(by=user, other=user, where=room)
-    def kick_out(self, by: str, other: str, where: str) -> None:
-        permitted = by in self.model.given and self.model.may_sanction(by, other)
+    def kick_from_room(self, by: str, other: str, where: str) -> None:
+        permitted = by in self.model.roles and self.model.may_sanction(by, other)
         permitted = permitted and other in self.model.members.get(where, ())
         if self.ask(by, permitted, "kick", user=other, room=where) is not None:
             self.model.members[where].remove(other)
@@ -311,26 +310,26 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(by=user, other=user, where=st.none() | room, seconds=seconds)
     def mute(self, by: str, other: str, where: str | None, seconds: int | None) -> None:
-        permitted = by in self.model.given and self.model.may_sanction(by, other)
+        permitted = by in self.model.roles and self.model.may_sanction(by, other)
         permitted = permitted and (where is None or where in self.model.members)
         if self.ask(by, permitted, "mute", user=other, room=where, seconds=seconds) is not None:
-            self.model.hold("mute", other, seconds, where or "")
+            self.model.impose("mute", other, seconds, where or "")
 
     @rule(by=user, other=user)
     def unban(self, by: str, other: str) -> None:
-        held = self.model.held("ban", other) or self.model.held("kick", other)
-        permitted = by in self.model.given and self.model.role(by) == "admin" and held
+        sanctioned = self.model.sanctioned("ban", other) or self.model.sanctioned("kick", other)
+        permitted = by in self.model.roles and self.model.role(by) == "admin" and sanctioned
         if self.ask(by, permitted, "unban", user=other) is not None:
-            self.model.hold("ban", other, 0)
-            self.model.hold("kick", other, 0)
+            self.model.impose("ban", other, 0)
+            self.model.impose("kick", other, 0)
 
     @rule(by=user, other=user, role=st.sampled_from(("guest", "user", "admin")))
     def set_role(self, by: str, other: str, role: str) -> None:
-        known = other in self.model.given and other not in self.model.pinned and by != other
-        permitted = by in self.model.given and self.model.role(by) == "admin" and known
+        known = other in self.model.roles and other not in self.model.pinned and by != other
+        permitted = by in self.model.roles and self.model.role(by) == "admin" and known
         if self.ask(by, permitted, "role_set", user=other, role=role) is not None:
-            self.model.given[other] = role
-            self.model.put_out()
+            self.model.roles[other] = role
+            self.model.remove_disallowed_members()
 
     # --- administration ----------------------------------------------------------------------------------
 
@@ -348,21 +347,21 @@ class HubMachine(RuleBasedStateMachine):
         pinned = self.model.pinned.get(name)
         fits = role is None or pinned in (None, role)
         assert reply is not None
-        assert (reply["type"] == "ok") == (name not in self.model.given and fits), reply
+        assert (reply["type"] == "ok") == (name not in self.model.roles and fits), reply
         if reply["type"] == "ok":
-            self.model.given[name] = role
-            self.model.start(name)
+            self.model.roles[name] = role
+            self.model.auto_join(name)
 
     @rule(variant=st.integers(0, len(VARIANTS) - 1))
     def reload(self, variant: int) -> None:
-        self.harness.hub.reload(Settings.model_validate(MANY | VARIANTS[variant][0]))
+        self.harness.hub.reload(Settings.model_validate(NO_SESSION_LIMITS | VARIANTS[variant][0]))
         self.harness.run_iteration()
         self.model.reload(variant)
 
     # --- invariants ------------------------------------------------------------------------------------
 
     @invariant()
-    def agree_on_rooms(self) -> None:
+    def hub_and_model_agree_on_rooms(self) -> None:
         state = self.harness.hub.state
         assert {name: room.members for name, room in state.rooms.items()} == self.model.members
         for name, known in state.users.items():
@@ -370,7 +369,7 @@ class HubMachine(RuleBasedStateMachine):
             assert self.harness.hub.rules.role_of(state, name) == self.model.role(name)
 
     @invariant()
-    def workers_know_who_hears_what(self) -> None:
+    def workers_know_the_rooms_of_each_session(self) -> None:
         for place, worker in enumerate(self.harness.workers):
             for sid, rooms in worker.live.items():
                 owner = self.sessions[place, sid]
@@ -381,8 +380,8 @@ class HubMachine(RuleBasedStateMachine):
             state, replayed = self.harness.hub.state, State()
             events = list(self.harness.logged_events())
             assert [event["seq"] for event in events] == list(range(1, state.head + 1))
-            said = [(e["user"], e["room"], e["body"]) for e in events if e["type"] == "message"]
-            assert said == self.model.said
+            logged = [(e["user"], e["room"], e["body"]) for e in events if e["type"] == "message"]
+            assert logged == self.model.messages
             for event in events:
                 replayed.apply(event)
             assert replayed == state

@@ -1,4 +1,4 @@
-"""When the hub commits."""
+"""The commit policy: when the hub waits for more events before a commit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_events_soon_after_a_commit_wait_for_more(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "waiting"), [(0.0, 1), (0.005, 0), (0.005, FULL_BATCH)])
-def test_a_commit_with_nothing_to_gain_by_waiting_is_due_at_once(
+def test_a_commit_that_gains_nothing_by_waiting_is_due_at_once(
     clock: Clock, seconds: float, waiting: int
 ) -> None:
     policy = CommitPolicy(seconds, clock)
@@ -73,13 +73,13 @@ def test_an_empty_commit_does_not_start_gathering(clock: Clock) -> None:
     assert policy.wait_seconds(1) == 0
 
 
-def test_a_small_batch_is_left_alone_until_it_is_due(clock: Clock) -> None:
+def test_the_hub_sleeps_until_a_small_batch_is_due(clock: Clock) -> None:
     policy = CommitPolicy(0.005, clock)
     assert policy.sleep_seconds(1) == 0  # due at once
     policy.committed(FULL_BATCH - 1)
     clock.now += 0.002
     assert policy.sleep_seconds(1) == pytest.approx(0.003)
-    assert policy.sleep_seconds(0) == 0  # nothing to wait for: whoever asks is answered
+    assert policy.sleep_seconds(0) == 0  # nothing is uncommitted: do not delay reads
 
 
 def test_a_busy_hub_reads_requests_while_it_gathers(clock: Clock) -> None:

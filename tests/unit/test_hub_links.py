@@ -1,4 +1,4 @@
-"""What travels between hub and workers: link frames, the registry of sessions, who is sent what."""
+"""Link frames, the registry of sessions, and the fan-out of events to workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_link_frames_are_reassembled_from_chunks_of_any_size(
 
 
 def test_a_header_may_name_2000_rooms() -> None:
-    """Once an overflow: a user with 1,000 conversations could not go live any more."""
+    """A user with 1,000 conversations goes live with one header."""
     header = ["live", 1, [f"@{'a' * 32},{'b' * 26}{n:06d}" for n in range(2000)]]
     assert list(LinkBuffer().feed(pack(header))) == [(header, b"")]
 
@@ -44,7 +44,7 @@ def test_a_header_may_name_2000_rooms() -> None:
 def test_a_changed_table_of_operations_needs_a_new_link_version() -> None:
     table = (wire.__doc__ or "").partition("    link -> hub")[2]
     number = wire.LINK_VERSION.rpartition(" ")[2]
-    # Changed the table? Then raise the number in LINK_VERSION and put both in here.
+    # After changing the table, raise the number in LINK_VERSION and update both values here.
     assert (number, hashlib.sha256(table.encode()).hexdigest()[:8]) == ("2", "80079e23")
 
 
@@ -56,28 +56,28 @@ def test_an_impossible_link_frame_length_is_refused(size: int) -> None:
 
 @pytest.mark.parametrize("head", [b"", b"{}", b"1", b"nonsense", b"\xff"])
 def test_a_malformed_link_header_is_refused(head: bytes) -> None:
-    rest = len(head).to_bytes(HEADER_LENGTH, "big") + head
+    frame_body = len(head).to_bytes(HEADER_LENGTH, "big") + head
     with pytest.raises(ValueError):
-        list(LinkBuffer().feed(len(rest).to_bytes(LENGTH, "big") + rest))
+        list(LinkBuffer().feed(len(frame_body).to_bytes(LENGTH, "big") + frame_body))
 
 
 @pytest.mark.parametrize("length", [3, 2**16, 2**32 - 1])
 def test_a_header_longer_than_its_frame_is_refused(length: int) -> None:
-    rest = length.to_bytes(HEADER_LENGTH, "big") + b"[]"
-    stream = len(rest).to_bytes(LENGTH, "big") + rest + b"]" * 70_000
+    frame_body = length.to_bytes(HEADER_LENGTH, "big") + b"[]"
+    stream = len(frame_body).to_bytes(LENGTH, "big") + frame_body + b"]" * 70_000
     with pytest.raises(ValueError, match="bad header"):
         list(LinkBuffer().feed(stream))
 
 
 class Worker:
-    """The worker's end of a link: what the hub has told it."""
+    """The worker's end of a link; decodes what the hub sends."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self.link, self._sock, self._buffer = Link(ours), theirs, LinkBuffer()
 
-    def told(self) -> list[tuple[Header, bytes]]:
-        """Everything that has come since the last call."""
+    def received(self) -> list[tuple[Header, bytes]]:
+        """Return the link frames that arrived since the last call."""
         self.link.stage()
         self.link.release()
         assert not self.link.write()
@@ -94,7 +94,6 @@ class Worker:
 
 @pytest.fixture
 def workers() -> Iterator[list[Worker]]:
-    """Two workers."""
     both = [Worker(), Worker()]
     yield both
     for worker in both:
@@ -112,7 +111,7 @@ def world() -> World:
     return world
 
 
-class Hall:
+class FanoutBench:
     """Sessions and fan-out over a world."""
 
     def __init__(self, world: World) -> None:
@@ -127,12 +126,12 @@ class Hall:
         return session
 
     def publish(self) -> list[JsonObject]:
-        """Send out what has happened."""
-        fresh = self.world.log[self._published :]
-        for event in fresh:
+        """Publish the new events; return them."""
+        new_events = self.world.log[self._published :]
+        for event in new_events:
             self.fanout.publish(event, b"%d" % event["seq"])
         self._published = len(self.world.log)
-        return fresh
+        return new_events
 
 
 def test_the_registry_counts_the_sessions_of_a_user_on_two_workers(workers: list[Worker]) -> None:
@@ -164,89 +163,89 @@ def test_the_registry_counts_the_sessions_of_a_user_on_two_workers(workers: list
 
 def test_events_go_once_to_each_worker_with_a_live_member(workers: list[Worker], world: World) -> None:
     one, two = workers
-    hall = Hall(world)
+    bench = FanoutBench(world)
     for sid, user in ((1, "bob"), (2, "bob"), (3, "carl")):
-        hall.open(one, sid, user)
-    hall.open(two, 1, "carl")
-    assert [sorted(header[2]) for header, _ in one.told()] == [["#den", "#lobby", "*"]] * 2 + [
+        bench.open(one, sid, user)
+    bench.open(two, 1, "carl")
+    assert [sorted(header[2]) for header, _ in one.received()] == [["#den", "#lobby", "*"]] * 2 + [
         ["#lobby", "*"]
     ]
-    two.told()
+    two.received()
     world.ask("bob", "send", to="#den", body="x")
     world.ask("bob", "send", to="#lobby", body="x")
-    den, lobby = hall.publish()
-    assert one.told() == [
+    den, lobby = bench.publish()
+    assert one.received() == [
         (["room", "#den"], frame(b"%d" % den["seq"])),
         (["room", "#lobby"], frame(b"%d" % lobby["seq"])),
     ]
-    assert two.told() == [(["room", "#lobby"], frame(b"%d" % lobby["seq"]))]
+    assert two.received() == [(["room", "#lobby"], frame(b"%d" % lobby["seq"]))]
 
 
 def test_a_session_enters_a_room_before_its_event_and_leaves_after_it(
     workers: list[Worker], world: World
 ) -> None:
-    hall = Hall(world)
-    hall.open(workers[0], 7, "carl")
-    workers[0].told()
+    bench = FanoutBench(world)
+    bench.open(workers[0], 7, "carl")
+    workers[0].received()
     world.ask("carl", "join", room="#den")
     world.ask("carl", "part", room="#den")
     world.ask("bob", "send", to="#den", body="not for carl")
     world.ask("bob", "send", to="@carl", body="x")
-    hall.publish()
-    told = [header for header, _ in workers[0].told()]
-    assert told == [
+    bench.publish()
+    headers = [header for header, _ in workers[0].received()]
+    assert headers == [
         *(["enter", "#den", [7]], ["later", "#den"], ["later", "#den"], ["leave", "#den", [7]]),
         *(["enter", "@bob,carl", [7]], ["room", "@bob,carl"], ["room", "@bob,carl"]),
     ]
 
 
 def test_nothing_is_sent_for_sessions_that_are_not_live(workers: list[Worker], world: World) -> None:
-    hall = Hall(world)
-    session = hall.open(workers[0], 1, "bob")
-    hall.fanout.stop_live(session)
-    hall.fanout.stop_live(session)
-    workers[0].told()
+    bench = FanoutBench(world)
+    session = bench.open(workers[0], 1, "bob")
+    bench.fanout.stop_live(session)
+    bench.fanout.stop_live(session)
+    workers[0].received()
     world.ask("bob", "send", to="#den", body="x")
-    hall.publish()
-    assert workers[0].told() == []
-    hall.fanout.go_live(session)
-    hall.fanout.go_live(session)
-    assert [header[0] for header, _ in workers[0].told()] == ["live"]
+    bench.publish()
+    assert workers[0].received() == []
+    bench.fanout.go_live(session)
+    bench.fanout.go_live(session)
+    assert [header[0] for header, _ in workers[0].received()] == ["live"]
 
 
 def test_sanctions_and_role_changes_are_not_published(workers: list[Worker], world: World) -> None:
-    hall = Hall(world)
-    hall.open(workers[0], 1, "carl")
-    workers[0].told()
+    bench = FanoutBench(world)
+    bench.open(workers[0], 1, "carl")
+    workers[0].received()
     world.ask_as_operator("ban", user="bob")
     world.ask_as_operator("mute", user="bob")
     world.ask_as_operator("role_set", user="carl", role="admin")
     world.ask_as_operator("revoke", user="bob", device="laptop")
-    assert len(hall.publish()) == 4
-    assert workers[0].told() == []
+    assert len(bench.publish()) == 4
+    assert workers[0].received() == []
 
 
-def test_recent_events_are_served_only_from_where_they_are_complete(
+def test_recent_events_are_served_only_if_none_is_missing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout_module, "RECENT_EVENTS", 3)
-    hall = Hall(world)
+    bench = FanoutBench(world)
     start = world.state.head
     for place in ("#den", "#lobby", "#den", "#lobby"):
         world.ask("bob", "send", to=place, body="x")
-    hall.publish()
-    assert hall.fanout.since(start, ["#den"]) is None
-    assert [r.seq - start for r in hall.fanout.since(start + 1, ["#den", "#lobby"]) or ()] == [2, 3, 4]
-    assert [r.seq - start for r in hall.fanout.since(start + 2, ["#den"]) or ()] == [3]
-    assert list(hall.fanout.since(start + 4, ["#den"]) or ()) == []
-    assert list(hall.fanout.since(start + 999, ["#den"]) or ()) == []
+    bench.publish()
+    assert bench.fanout.since(start, ["#den"]) is None
+    assert [r.seq - start for r in bench.fanout.since(start + 1, ["#den", "#lobby"]) or ()] == [2, 3, 4]
+    assert [r.seq - start for r in bench.fanout.since(start + 2, ["#den"]) or ()] == [3]
+    assert list(bench.fanout.since(start + 4, ["#den"]) or ()) == []
+    assert list(bench.fanout.since(start + 999, ["#den"]) or ()) == []
 
 
 def test_redacted_messages_leave_the_recent_events(world: World) -> None:
-    hall = Hall(world)
+    bench = FanoutBench(world)
     start = world.state.head
     for _ in range(3):
         world.ask("bob", "send", to="#den", body="x")
-    hall.publish()
-    hall.fanout.redact([0, start + 2, start + 99])
-    assert [r.seq - start for r in hall.fanout.since(start, ["#den"]) or ()] == [1, 3]
+    bench.publish()
+    bench.fanout.redact([0, start + 2, start + 99])
+    assert [r.seq - start for r in bench.fanout.since(start, ["#den"]) or ()] == [1, 3]

@@ -1,4 +1,4 @@
-"""Pages put together from the log: whole, in order, nothing twice, however many rooms and however large."""
+"""Pages of history and resume: complete, in order and without duplicates, for many rooms and large events."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
 from tests.support.storelog import NOW, entry
 
-# More than one statement can ask for.
+# More rooms than one SQL statement can name.
 ROOMS = [f"#r{number:03}" for number in range(MAX_ROOMS + 50)]
-# A few messages from each of many rooms, and long runs of large ones from the first and the last.
+# A few messages in each of many rooms, then runs of large ones in the first and the last room.
 SIZES = [(ROOMS[n % len(ROOMS)], 40) for n in range(300)]
 SIZES += [(ROOMS[0], 9_000)] * 20 + [(ROOMS[-1], 9_000)] * 20 + [(ROOMS[7], 30)] * 700
 
@@ -45,18 +45,18 @@ def _page(query: Query, reader: LogReader) -> Page:
     return query(reader, cast(SearchIndex, None))
 
 
-def _small(page: Page) -> bool:
+def _fits(page: Page) -> bool:
     return sum(len(body) + 1 for body in page.bodies) <= PAGE_BYTES
 
 
 @pytest.mark.parametrize("upto", [len(SIZES), 310, 325, 1])
-def test_resume_brings_every_event_once(reader: LogReader, written: list[Entry], upto: int) -> None:
+def test_resume_returns_every_event_once(reader: LogReader, written: list[Entry], upto: int) -> None:
     bodies: list[bytes] = []
     after = 0
     while after < upto:
         page = _page(resume_query(ROOMS, after, upto), reader)
         assert page.cursor > after
-        assert _small(page)
+        assert _fits(page)
         bodies += page.bodies
         after = page.cursor
     assert bodies == [e.body for e in written[:upto]]
@@ -64,7 +64,7 @@ def test_resume_brings_every_event_once(reader: LogReader, written: list[Entry],
 
 @pytest.mark.parametrize("limit", [1, 3, 499, 500])
 @pytest.mark.parametrize("room", [ROOMS[0], ROOMS[7], ROOMS[-1]])
-def test_history_forwards_brings_every_event_once(
+def test_history_forwards_returns_every_event_once(
     reader: LogReader, written: list[Entry], room: str, limit: int
 ) -> None:
     seqs = {e.body: e.seq for e in written}
@@ -73,7 +73,7 @@ def test_history_forwards_brings_every_event_once(
     more = True
     while more:
         page = _page(history_query(room, None, seqs[bodies[-1]] if bodies else 0, limit, len(SIZES)), reader)
-        assert _small(page)
+        assert _fits(page)
         assert len(page.bodies) <= limit
         bodies += page.bodies
         more = page.more
@@ -82,7 +82,7 @@ def test_history_forwards_brings_every_event_once(
 
 @pytest.mark.parametrize("limit", [1, 3, 499, 500])
 @pytest.mark.parametrize("room", [ROOMS[0], ROOMS[7], ROOMS[-1]])
-def test_history_backwards_brings_every_event_once(
+def test_history_backwards_returns_every_event_once(
     reader: LogReader, written: list[Entry], room: str, limit: int
 ) -> None:
     seqs = {e.body: e.seq for e in written}
@@ -93,14 +93,14 @@ def test_history_backwards_brings_every_event_once(
         page = _page(
             history_query(room, seqs[bodies[0]] if bodies else None, None, limit, len(SIZES)), reader
         )
-        assert _small(page)
+        assert _fits(page)
         bodies = page.bodies + bodies
         more = page.more
     assert bodies == wanted
 
 
-class Endless(LogReader):
-    """One whose every body is over a page by itself."""
+class OversizedEvents(LogReader):
+    """A log in which every event is larger than a page."""
 
     def __init__(self) -> None:
         pass
@@ -111,5 +111,5 @@ class Endless(LogReader):
 
 
 def test_an_event_larger_than_a_page_fills_a_page_alone() -> None:
-    page = _page(resume_query(["#lobby"], 5, 100), Endless())
+    page = _page(resume_query(["#lobby"], 5, 100), OversizedEvents())
     assert (len(page.bodies), page.cursor, page.more) == (1, 6, True)

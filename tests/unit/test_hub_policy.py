@@ -1,4 +1,4 @@
-"""Decisions at their corners: mutes, roles of one's own making, the operator, names, limits."""
+"""Edge cases of decisions: mutes, custom roles, the operator, names, limits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from chatd.proto.frames import MAP_LIMIT, encode
 from tests.support.hubworld import DEVICE, World
 from tests.unit.test_requests import MINIMAL
 
-EVERYWHERE = ["message.send", "dm.send", "room.join", "room.create", "room.topic", "away.set"]
+COMMON_PERMISSIONS = ["message.send", "dm.send", "room.join", "room.create", "room.topic", "away.set"]
 CUSTOM = Settings.model_validate(
     {
         "roles": {
             "permissions": {
                 "admin": ["*"],
-                "helper": [*EVERYWHERE, "moderate.kick", "moderate.mute", "role.set", "device.revoke"],
-                "user": [*EVERYWHERE, "room.closed", "room.list", "message.read"],
+                "helper": [
+                    *COMMON_PERMISSIONS,
+                    "moderate.kick",
+                    "moderate.mute",
+                    "role.set",
+                    "device.revoke",
+                ],
+                "user": [*COMMON_PERMISSIONS, "room.closed", "room.list", "message.read"],
                 "guest": ["message.send", "room.join"],
             },
             "assigned": {f"pinned{n}": "user" for n in range(100)},
@@ -36,7 +42,7 @@ CUSTOM = Settings.model_validate(
 
 @pytest.fixture
 def world() -> World:
-    """alice is an admin, helen a helper, bob and carl are users, gus is a guest; all in #lobby."""
+    """Five users in #lobby: alice (admin), helen (helper), bob and carl (user), gus (guest)."""
     world = World(CUSTOM)
     world.create_configured_rooms()
     for name, role in (
@@ -50,7 +56,7 @@ def world() -> World:
     return world
 
 
-MUTED_WORDS: list[tuple[str, dict[str, Any]]] = [
+TEXT_REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("send", {"to": "#lobby", "body": "x"}),
     ("send", {"to": "@carl", "body": "x"}),
     ("send", {"to": "@bob,carl", "body": "x"}),
@@ -60,7 +66,7 @@ MUTED_WORDS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "fields"), MUTED_WORDS)
+@pytest.mark.parametrize(("kind", "fields"), TEXT_REQUESTS)
 def test_a_muted_user_cannot_publish_text_by_any_request(
     world: World, kind: str, fields: dict[str, Any]
 ) -> None:
@@ -99,8 +105,8 @@ def test_a_user_cannot_end_their_own_mute(world: World) -> None:
     assert world.outcome("helen", "send", to="#lobby", body="x") == "E302"
 
 
-PROTECTED: list[tuple[str, str, dict[str, Any], str]] = [
-    # A helper may set roles, yet gives and takes none that may do more than a helper.
+MODERATION: list[tuple[str, str, dict[str, Any], str]] = [
+    # A helper may set roles, but only roles with no more permissions than the helper role.
     ("helen", "role_set", {"user": "gus", "role": "helper"}, "ok"),
     ("helen", "role_set", {"user": "gus", "role": "admin"}, "E304"),
     ("helen", "role_set", {"user": "gus", "role": "user"}, "E304"),
@@ -127,8 +133,8 @@ PROTECTED: list[tuple[str, str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("who", "kind", "fields", "outcome"), PROTECTED)
-def test_moderation_has_the_outcome_of_the_table(
+@pytest.mark.parametrize(("who", "kind", "fields", "outcome"), MODERATION)
+def test_moderation_is_permitted_or_refused_as_listed(
     world: World, who: str, kind: str, fields: dict[str, Any], outcome: str
 ) -> None:
     assert world.outcome(who, kind, **fields) == outcome
@@ -201,8 +207,8 @@ WRONG_TARGETS = [
 
 @pytest.mark.parametrize("to", [*WRONG_TARGETS, "@nil", "#Lobby", "#lobby ", "@gus,nil", "@\x1b[2J"])
 def test_a_wrong_target_is_refused_with_a_printable_reason(world: World, to: str) -> None:
-    said = world.refusal_text("bob", "send", to=to, body="x")
-    assert said[-1:] and said.isprintable()
+    refusal = world.refusal_text("bob", "send", to=to, body="x")
+    assert refusal[-1:] and refusal.isprintable()
 
 
 def test_texts_are_limited_and_filtered_after_escaping(world: World) -> None:
@@ -226,11 +232,11 @@ def test_a_long_message_is_truncated_and_its_sender_told(world: World) -> None:
     assert world.log[-1]["reason"] == r"a\x1bb\x0a"
 
 
-def test_the_filter_sees_a_word_that_the_limit_splits(world: World) -> None:
+def test_a_forbidden_word_across_the_length_limit_is_refused(world: World) -> None:
     assert world.outcome("bob", "send", to="#lobby", body="x" * 497 + " drop") == "E400"
 
 
-def test_text_after_the_limit_is_neither_filtered_nor_published(world: World) -> None:
+def test_text_beyond_the_length_limit_is_neither_filtered_nor_published(world: World) -> None:
     assert world.outcome("bob", "send", to="#lobby", body="x" * 700 + " drop") == "ok"
     assert "drop" not in world.log[-1]["body"]
 
@@ -260,7 +266,7 @@ def test_demoted_users_leave_closed_rooms_and_keep_their_conversations(world: Wo
     assert world.outcome("carl", "send", to="@bob", body="x") == "E303"
 
 
-def test_a_room_left_on_purpose_is_not_joined_again_at_the_next_login(world: World) -> None:
+def test_a_login_does_not_rejoin_a_room_the_user_has_left(world: World) -> None:
     world.ask("bob", "part", room="#lobby")
     rooms.auto_join(world.context(Principal("bob", DEVICE)), "bob")
     assert "#lobby" not in world.state.users["bob"].rooms
@@ -309,7 +315,7 @@ LOGINS = [
 
 
 @pytest.mark.parametrize(("user", "device", "serial", "total", "outcome"), LOGINS)
-def test_a_login_is_admitted_or_refused_as_in_the_table(
+def test_a_login_is_admitted_or_refused_as_listed(
     world: World, user: str, device: str, serial: str, total: int, outcome: str
 ) -> None:
     known = world.state.users["alice" if user == "alice" else "bob"].devices[DEVICE].serial
@@ -322,5 +328,5 @@ def test_a_login_is_admitted_or_refused_as_in_the_table(
         assert outcome == "ok"
 
 
-def test_an_empty_state_restores() -> None:
+def test_an_empty_state_survives_a_snapshot() -> None:
     assert State.restore(State().snapshot()) == State()

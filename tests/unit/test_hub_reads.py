@@ -1,4 +1,4 @@
-"""No page that is delivered after a redaction event holds the redacted text."""
+"""Reads during a redaction: no page delivered after the event contains the redacted text."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from chatd.store.event_log import EventLog
 from chatd.store.search_index import SearchIndex
 from tests.support.hub_harness import START, HubHarness
 
-WAIT = 30.0
+TIMEOUT = 30.0
 SECRET = "the password is hunter2"
 
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[HubHarness]:
-    """alice, an admin, and bob are live in #lobby, one in each worker."""
+    """A hub with two live users in #lobby: the admin alice on one worker, bob on the other."""
     harness = HubHarness(
         tmp_path / "data", Settings.model_validate({"roles": {"assigned": {"alice": "admin"}}})
     )
@@ -36,39 +36,39 @@ def harness(tmp_path: Path) -> Iterator[HubHarness]:
     harness.close()
 
 
-def request(label: int, kind: str, **fields: Any) -> bytes:
-    return json.dumps({"type": kind, "id": label, **fields}).encode()
+def request(request_id: int, kind: str, **fields: Any) -> bytes:
+    return json.dumps({"type": kind, "id": request_id, **fields}).encode()
 
 
-def page_is_read(harness: HubHarness) -> None:
-    """The read thread has a result; the loop has not looked at it."""
-    assert select.select([harness.reader], [], [], WAIT)[0]
+def wait_for_page(harness: HubHarness) -> None:
+    """Wait until the read thread has a result; the loop has not taken it yet."""
+    assert select.select([harness.reader], [], [], TIMEOUT)[0]
 
 
 @pytest.mark.parametrize("kind", ["history", "search"])
-@pytest.mark.parametrize("turns", [0, 1], ids=["in one go", "overlapping"])
-def test_a_message_redacted_while_a_page_is_read_is_not_in_it(
-    harness: HubHarness, kind: str, turns: int
+@pytest.mark.parametrize("iterations", [0, 1], ids=["in one go", "overlapping"])
+def test_a_message_redacted_while_a_page_is_read_is_not_on_it(
+    harness: HubHarness, kind: str, iterations: int
 ) -> None:
     alice, bob = harness.workers
-    said = harness.ask(alice, 0, "send", msg_id=os.urandom(16).hex(), to="#lobby", body=SECRET)
-    assert said
-    for _ in range(turns):
+    reply = harness.ask(alice, 0, "send", msg_id=os.urandom(16).hex(), to="#lobby", body=SECRET)
+    assert reply
+    for _ in range(iterations):
         harness.run_iteration()
     before = len(bob.delivered)
-    asked = {"history": {"room": "#lobby"}, "search": {"query": "password"}}[kind]
-    harness.hub.take(bob.link, [(["request", 1], request(5, kind, **asked))])
+    fields_of_read = {"history": {"room": "#lobby"}, "search": {"query": "password"}}[kind]
+    harness.hub.take(bob.link, [(["request", 1], request(5, kind, **fields_of_read))])
     harness.run_iteration()
-    page_is_read(harness)
+    wait_for_page(harness)
     harness.hub.take(
-        alice.link, [(["request", 0], request(6, "redact", room="#lobby", seq=said["result"]["seq"]))]
+        alice.link, [(["request", 0], request(6, "redact", room="#lobby", seq=reply["result"]["seq"]))]
     )
     harness.reader.deliver()
     harness.run_iteration()
     assert [event["type"] for _, event in bob.delivered[before:]] == ["redacted"]
     assert 5 not in bob.replies
-    while 5 not in bob.replies:  # the index, too, reports to the loop
-        page_is_read(harness)
+    while 5 not in bob.replies:  # the search index reports to the loop, too
+        wait_for_page(harness)
         harness.reader.deliver()
         harness.run_iteration()
     assert bob.replies[5]["type"] == "ok"

@@ -1,4 +1,4 @@
-"""Requests that arrive together are read together, and decided one after the other."""
+"""Requests that arrive in one read are answered in order; parsing never raises."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.support.hub_harness import HubHarness, WorkerEnd
 Frame = tuple[Header, bytes]
 
 
-def said(sid: int, label: int, kind: str, **fields: Any) -> Frame:
-    return ["request", sid], json.dumps({"type": kind, "id": label, **fields}).encode()
+def request(sid: int, request_id: int, kind: str, **fields: Any) -> Frame:
+    return ["request", sid], json.dumps({"type": kind, "id": request_id, **fields}).encode()
 
 
-def message(sid: int, label: int, body: str = "hello") -> Frame:
-    return said(sid, label, "send", to="#lobby", body=body, msg_id=f"{label:032x}")
+def message(sid: int, request_id: int, body: str = "hello") -> Frame:
+    return request(sid, request_id, "send", to="#lobby", body=body, msg_id=f"{request_id:032x}")
 
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[HubHarness]:
-    """alice is registered."""
+    """A hub at which alice is registered."""
     harness = HubHarness(tmp_path / "data", Settings())
     assert harness.ask(harness.operator, 0, "user_add", user="alice", device="dev", serial="a1")
     yield harness
@@ -39,13 +39,13 @@ def harness(tmp_path: Path) -> Iterator[HubHarness]:
 
 
 def replies(harness: HubHarness, worker: WorkerEnd, frames: list[Frame]) -> dict[int, Any]:
-    """Label -> what came back, in the order in which it came."""
+    """Return for each request id, in the order of the replies: the error code, the seq or "done"."""
     worker.replies.clear()
     harness.hub.take(worker.link, iter(frames))
     harness.run_iteration()
     return {
-        label: reply.get("code") or reply["result"].get("seq", "done")
-        for label, reply in worker.replies.items()
+        request_id: reply.get("code") or reply["result"].get("seq", "done")
+        for request_id, reply in worker.replies.items()
     }
 
 
@@ -55,10 +55,10 @@ def test_valid_and_invalid_requests_in_one_read_are_answered_in_order(harness: H
     head = harness.log.head
     frames = [
         message(1, 1),
-        said(1, 2, "no_such_thing"),
+        request(1, 2, "no_such_thing"),
         (["request", 1], b"not json"),
         message(1, 4),
-        said(1, 5, "send", to="#lobby", body="hello"),
+        request(1, 5, "send", to="#lobby", body="hello"),
         message(1, 4, "another text"),
         message(1, 7),
     ]
@@ -67,7 +67,7 @@ def test_valid_and_invalid_requests_in_one_read_are_answered_in_order(harness: H
 
 
 def test_requests_in_one_read_are_decided_one_after_another(harness: HubHarness) -> None:
-    """The session is opened and closed among the requests of the same read."""
+    """Requests count only between the open and the close of their session, even within one read."""
     worker = harness.workers[0]
     opened: Frame = ["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b""
     frames = [message(1, 1), opened, message(1, 2), (["close", 1], b""), message(1, 3)]

@@ -1,4 +1,4 @@
-"""A log begun before 0.1.0 has the former names of a hold."""
+"""Events and snapshots from before 0.1.0, which call a hold "frozen", are understood."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CREATED: JsonObject = {
 HELD: JsonObject = {"seq": 2, "at": 0, "room": "#lobby", "on": True, "by": "server", "reason": ""}
 
 
-def held(kind: str) -> State:
+def state_with_hold(kind: str) -> State:
     state = State()
     state.apply(CREATED)
     state.apply({"type": kind, **HELD})
     return state
 
 
-def test_an_event_under_its_former_name_holds_the_room() -> None:
-    assert held("frozen") == held("held")
-    assert held("frozen").rooms["#lobby"].held
+def test_a_hold_event_with_its_former_name_holds_the_room() -> None:
+    assert state_with_hold("frozen") == state_with_hold("held")
+    assert state_with_hold("frozen").rooms["#lobby"].held
 
 
-def test_a_snapshot_under_the_former_name_holds_the_room() -> None:
-    snapshot = json.loads(held("held").snapshot())
+def test_a_snapshot_with_the_former_name_holds_the_room() -> None:
+    snapshot = json.loads(state_with_hold("held").snapshot())
     room = snapshot["rooms"]["#lobby"]
     room["frozen"] = room.pop("held")
-    assert State.restore(json.dumps(snapshot).encode()) == held("held")
+    assert State.restore(json.dumps(snapshot).encode()) == state_with_hold("held")

@@ -1,4 +1,4 @@
-"""What waits in a worker, and until when: messages for the end of the turn, comings and goings longer."""
+"""Delivery: messages leave in the same iteration; joins, parts and presence are deferred a few intervals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.tls import TlsChannel
 
 GATHER_MS = 10.0
-WAIT = DEFER_INTERVALS * GATHER_MS / 1e3
+DEFER_SECONDS = DEFER_INTERVALS * GATHER_MS / 1e3
 ROOM = "#den"
 
 
 class Worker:
-    """A delivery with sessions in one room and a clock that is told what time it is."""
+    """A delivery with sessions in one room; the test sets its clock, ``now``."""
 
     def __init__(self, gather_ms: float = GATHER_MS) -> None:
         self.now = 100.0
@@ -47,13 +47,13 @@ class Worker:
         session.phase = SessionPhase.OPEN
         return session
 
-    def sent_now(self) -> dict[int, list[bytes]]:
-        """What a turn of the loop sends to whom."""
-        found = {}
+    def flush(self) -> dict[int, list[bytes]]:
+        """Return the frames that one iteration of the loop sends, by session."""
+        frames_by_session = {}
         for session in self.delivery.take_dirty():
-            assert session.sid not in found
-            found[session.sid], session.outbox, session.outbox_bytes = session.outbox, [], 0
-        return {sid: frames for sid, frames in found.items() if frames}
+            assert session.sid not in frames_by_session
+            frames_by_session[session.sid], session.outbox, session.outbox_bytes = session.outbox, [], 0
+        return {sid: frames for sid, frames in frames_by_session.items() if frames}
 
     def close(self) -> None:
         for sock in self._sockets:
@@ -71,27 +71,27 @@ def test_a_message_is_sent_at_once_and_a_deferrable_event_later(worker: Worker) 
     worker.session(1)
     worker.session(2)
     worker.delivery.to_room(ROOM, b"message")
-    assert worker.sent_now() == {1: [b"message"], 2: [b"message"]}
+    assert worker.flush() == {1: [b"message"], 2: [b"message"]}
     assert worker.delivery.deferred_due == float("inf")
     worker.delivery.to_room_deferred(ROOM, b"joined")
-    worker.now += WAIT / 2
+    worker.now += DEFER_SECONDS / 2
     worker.delivery.to_room_deferred(ROOM, b"parted")
-    assert worker.sent_now() == {}
-    assert worker.delivery.deferred_due == pytest.approx(100.0 + WAIT)
-    worker.now = 100.0 + WAIT
-    assert worker.sent_now() == {1: [b"joined", b"parted"], 2: [b"joined", b"parted"]}
+    assert worker.flush() == {}
+    assert worker.delivery.deferred_due == pytest.approx(100.0 + DEFER_SECONDS)
+    worker.now = 100.0 + DEFER_SECONDS
+    assert worker.flush() == {1: [b"joined", b"parted"], 2: [b"joined", b"parted"]}
     assert worker.delivery.deferred_due == float("inf")
-    worker.now += WAIT
-    assert worker.sent_now() == {}
+    worker.now += DEFER_SECONDS
+    assert worker.flush() == {}
 
 
 def test_deferred_events_are_sent_before_later_frames(worker: Worker) -> None:
-    """The order is the log's: a cursor that passed a message has passed what came before it."""
+    """Frames keep the order of the log; a client moves its cursor past everything before a message."""
     bob, _ = worker.session(1), worker.session(2)
     worker.delivery.to_room_deferred(ROOM, b"joined")
     worker.delivery.to_session(bob, b"reply")
     worker.delivery.to_room(ROOM, b"message")
-    assert worker.sent_now() == {1: [b"joined", b"reply", b"message"], 2: [b"joined", b"message"]}
+    assert worker.flush() == {1: [b"joined", b"reply", b"message"], 2: [b"joined", b"message"]}
 
 
 def test_deferred_events_are_sent_before_the_bye(worker: Worker) -> None:
@@ -99,39 +99,39 @@ def test_deferred_events_are_sent_before_the_bye(worker: Worker) -> None:
     worker.delivery.to_room_deferred(ROOM, b"joined")
     worker.delivery.queue_bye(bob, b"bye")
     worker.delivery.to_room_deferred(ROOM, b"parted")
-    assert worker.sent_now() == {1: [b"joined", b"bye"]}
+    assert worker.flush() == {1: [b"joined", b"bye"]}
 
 
 def test_an_event_deferred_again_after_a_flush_is_sent_once(worker: Worker) -> None:
     worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"one")
     worker.delivery.to_room(ROOM, b"two")
-    assert worker.sent_now() == {1: [b"one", b"two"]}
+    assert worker.flush() == {1: [b"one", b"two"]}
     worker.delivery.to_room_deferred(ROOM, b"three")
-    worker.now += WAIT
-    assert worker.sent_now() == {1: [b"three"]}
+    worker.now += DEFER_SECONDS
+    assert worker.flush() == {1: [b"three"]}
     worker.delivery.to_room_deferred(ROOM, b"four")
-    worker.now += WAIT
-    assert worker.sent_now() == {1: [b"four"]}
+    worker.now += DEFER_SECONDS
+    assert worker.flush() == {1: [b"four"]}
 
 
 def test_a_session_with_an_emptied_outbox_still_receives_deferred_events(worker: Worker) -> None:
-    """A full outbox is flushed on the spot; after that its session must not be forgotten."""
+    """Flushing a full outbox must not unregister its session from later bursts."""
     bob = worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"one")
     bob.outbox, bob.outbox_bytes = [], 0
-    worker.now += WAIT
-    assert worker.sent_now() == {}
+    worker.now += DEFER_SECONDS
+    assert worker.flush() == {}
     worker.delivery.to_room_deferred(ROOM, b"two")
-    worker.now += WAIT
-    assert worker.sent_now() == {1: [b"two"]}
+    worker.now += DEFER_SECONDS
+    assert worker.flush() == {1: [b"two"]}
 
 
 def test_nothing_is_deferred_without_gathering() -> None:
     worker = Worker(gather_ms=0)
     worker.session(1)
     worker.delivery.to_room_deferred(ROOM, b"joined")
-    assert worker.sent_now() == {1: [b"joined"]}
+    assert worker.flush() == {1: [b"joined"]}
     worker.close()
 
 
@@ -142,16 +142,16 @@ def test_nothing_is_deferred_for_an_empty_room(worker: Worker) -> None:
 
 
 def test_presence_is_deferred_and_sent_only_to_sessions_that_may_read_it(worker: Worker) -> None:
-    may, _ = worker.session(1), worker.session(2)
-    may.sees_presence = True
+    bob, _ = worker.session(1), worker.session(2)
+    bob.sees_presence = True
     worker.delivery.presence(ROOM, b"offline")
-    assert worker.sent_now() == {}
-    worker.now += WAIT
-    assert worker.sent_now() == {1: [b"offline"]}
+    assert worker.flush() == {}
+    worker.now += DEFER_SECONDS
+    assert worker.flush() == {1: [b"offline"]}
 
 
-class Plain:
-    """What a delivery has to be equal to: every frame goes into every outbox at once."""
+class ImmediateDelivery:
+    """The reference: put every frame into every outbox at once."""
 
     def __init__(self) -> None:
         self.rooms: dict[str, list[int]] = {room: [] for room in ROOMS}
@@ -191,7 +191,7 @@ OPERATIONS = st.one_of(
 def test_collected_bursts_fill_the_outboxes_as_immediate_delivery_does(
     operations: list[tuple[Any, ...]],
 ) -> None:
-    worker, plain = Worker(), Plain()
+    worker, reference = Worker(), ImmediateDelivery()
     sessions = {sid: worker.session(sid) for sid in SIDS}
     for session in sessions.values():
         worker.delivery.leave_all(session)
@@ -201,21 +201,21 @@ def test_collected_bursts_fill_the_outboxes_as_immediate_delivery_does(
             room, sid = where
             if sessions[sid].phase is SessionPhase.OPEN:
                 getattr(worker.delivery, operation)(room, sessions[sid])
-                getattr(plain, operation)(room, sid)
+                getattr(reference, operation)(room, sid)
         elif operation in ("to_room", "to_room_deferred"):
             getattr(worker.delivery, operation)(where[0], frame)
-            plain.to_room(where[0], frame)
+            reference.to_room(where[0], frame)
         elif sessions[where[0]].phase is SessionPhase.OPEN:
             getattr(worker.delivery, operation)(sessions[where[0]], frame)
-            getattr(plain, operation)(where[0], frame)
+            getattr(reference, operation)(where[0], frame)
     worker.delivery.take_dirty()
-    assert {sid: session.outbox for sid, session in sessions.items()} == plain.outboxes
+    assert {sid: session.outbox for sid, session in sessions.items()} == reference.outboxes
     assert all(s.outbox_bytes == sum(map(len, s.outbox)) for s in sessions.values())
     worker.close()
 
 
 def test_a_burst_over_the_frame_limit_is_moved_to_the_outboxes(worker: Worker) -> None:
-    """What is not in the outboxes yet is not counted against their limit."""
+    """Frames of a burst count against an outbox's limit only once they are in it."""
     bob = worker.session(1)
     for _ in range(3):
         worker.delivery.to_room(ROOM, bytes(FRAME_LIMIT // 2))
@@ -227,7 +227,7 @@ def test_a_burst_counts_each_delivery(worker: Worker) -> None:
     worker.delivery.to_room(ROOM, b"one")
     worker.delivery.to_session(bob, b"reply")
     worker.delivery.to_room(ROOM, b"two")
-    assert worker.sent_now() == {1: [b"one", b"reply", b"two"], 2: [b"one", b"two"]}
+    assert worker.flush() == {1: [b"one", b"reply", b"two"], 2: [b"one", b"two"]}
     assert worker.delivery.delivered == 4
 
 
@@ -237,4 +237,4 @@ def test_a_session_that_left_the_room_gets_no_more_of_a_burst(worker: Worker) ->
     worker.delivery.to_session(bob, b"reply")
     worker.delivery.leave(ROOM, bob)
     worker.delivery.to_room(ROOM, b"two")
-    assert worker.sent_now() == {1: [b"one", b"reply"], 2: [b"one", b"two"]}
+    assert worker.flush() == {1: [b"one", b"reply"], 2: [b"one", b"two"]}

@@ -1,4 +1,4 @@
-"""What a reader thread passes on, and what not any more."""
+"""The dispatcher: which requests a reader thread forwards to the hub, and when."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.worker import Worker
 from tests.unit.test_worker_timers import Bench
 
-WAIT = 30.0
+TIMEOUT = 30.0
 
 
 class Hub:
-    """Notes the requests that are sent to it."""
+    """Record the requests sent to it."""
 
     def __init__(self) -> None:
-        self.labels: list[int] = []
+        self.request_ids: list[int] = []
         self.sends = 0
         self._queue: list[int] = []
 
-    def request(self, session: WorkerSession, label: int, payload: bytes, spec: Spec) -> bool:
-        self._queue.append(label)
+    def request(self, session: WorkerSession, request_id: int, payload: bytes, spec: Spec) -> bool:
+        self._queue.append(request_id)
         return True
 
     def send(self) -> None:
-        self.labels += self._queue
+        self.request_ids += self._queue
         self.sends += 1
         self._queue.clear()
 
@@ -42,37 +42,39 @@ def dispatcher_of(hub: Hub) -> Dispatcher:
     return Dispatcher(cast(Worker, SimpleNamespace(hub=hub, post=lambda *_: None)))
 
 
-def message(label: int) -> bytes:
-    return encode({"type": "send", "id": label, "msg_id": f"{label:032x}", "to": "#lobby", "body": "hello"})
+def message(request_id: int) -> bytes:
+    return encode(
+        {"type": "send", "id": request_id, "msg_id": f"{request_id:032x}", "to": "#lobby", "body": "hello"}
+    )
 
 
 @pytest.mark.parametrize("phase", [SessionPhase.CLOSING, SessionPhase.GONE])
-def test_a_session_that_ends_while_held_back_sends_no_more_requests(
+def test_a_throttled_session_that_ends_sends_no_more_requests(
     phase: SessionPhase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     # The second message has to wait, for longer than the test.
     session.bucket.change(1e-3, 1)
-    held = threading.Event()
-    monkeypatch.setattr(dispatch, "THROTTLE_CHECK_SECONDS", WAIT)
+    throttled = threading.Event()
+    monkeypatch.setattr(dispatch, "THROTTLE_CHECK_SECONDS", TIMEOUT)
     wait = session.ended.wait
 
-    def waits(seconds: float) -> bool:
-        held.set()
+    def wait_and_signal(seconds: float) -> bool:
+        throttled.set()
         return wait(seconds)
 
-    monkeypatch.setattr(session.ended, "wait", waits)
-    records = b"".join(message(label) for label in (1, 2, 3))
+    monkeypatch.setattr(session.ended, "wait", wait_and_signal)
+    records = b"".join(message(request_id) for request_id in (1, 2, 3))
     reader = threading.Thread(target=dispatcher.records, args=(session, [records]))
     reader.start()
-    assert held.wait(WAIT)
-    assert hub.labels == [1]
+    assert throttled.wait(TIMEOUT)
+    assert hub.request_ids == [1]
     session.phase = phase
     session.ended.set()
-    reader.join(WAIT)
+    reader.join(TIMEOUT)
     assert not reader.is_alive()
-    assert hub.labels == [1]
+    assert hub.request_ids == [1]
 
 
 def test_requests_received_together_are_sent_to_the_hub_together() -> None:
@@ -80,7 +82,7 @@ def test_requests_received_together_are_sent_to_the_hub_together() -> None:
     dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
     dispatcher.records(session, [message(1), message(2) + message(3)])
-    assert (hub.labels, hub.sends) == ([1, 2, 3], 1)
+    assert (hub.request_ids, hub.sends) == ([1, 2, 3], 1)
 
 
 def test_requests_before_a_malformed_frame_are_sent_to_the_hub() -> None:
@@ -89,17 +91,17 @@ def test_requests_before_a_malformed_frame_are_sent_to_the_hub() -> None:
     session.bucket.change(1000, 1000)
     with pytest.raises(ChatdError, match="E100"):
         dispatcher.records(session, [message(1), message(2)[:-1]])
-    assert hub.labels == [1]
+    assert hub.request_ids == [1]
 
 
 def test_queued_requests_are_sent_before_waiting_for_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     session.bucket.change(1000, 1000)
-    room = iter([True, False, True])
-    sent_by_then = []
-    monkeypatch.setattr(dispatch, "_has_capacity", lambda *_: next(room))
-    monkeypatch.setattr(session.ended, "wait", lambda _: sent_by_then.append(list(hub.labels)))
+    capacity = iter([True, False, True])
+    sent_before_waiting = []
+    monkeypatch.setattr(dispatch, "_has_capacity", lambda *_: next(capacity))
+    monkeypatch.setattr(session.ended, "wait", lambda _: sent_before_waiting.append(list(hub.request_ids)))
     dispatcher.records(session, [message(1) + message(2)])
-    assert sent_by_then == [[1]]
-    assert hub.labels == [1, 2]
+    assert sent_before_waiting == [[1]]
+    assert hub.request_ids == [1, 2]

@@ -1,4 +1,4 @@
-"""The worker's end of its link: which requests a new hub gets again."""
+"""The worker's link: which unanswered requests it sends again to a new hub."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class HubEnd:
         self._sock, _ = self._listener.accept()
 
     def requests(self) -> list[bytes]:
-        """Return the requests that have arrived at this hub."""
+        """Return the requests that this hub has received."""
         assert self._sock
         frames = LinkBuffer().feed(self._sock.recv(1 << 20))
         return [payload for header, payload in frames if header[0] == "request"]
@@ -73,13 +73,13 @@ def session() -> WorkerSession:
 
 
 def connect(link: HubLink, hub: HubEnd, session: WorkerSession) -> list[bytes]:
-    """Connect to a new hub; return the requests it gets at once."""
+    """Connect to a new hub; return the requests it receives at once."""
     assert link.connect([session])
     hub.accept()
     return hub.requests()
 
 
-def test_a_request_under_which_two_hubs_died_is_not_sent_to_a_third(
+def test_a_request_that_was_pending_when_two_hubs_died_is_not_sent_to_a_third(
     link: HubLink, hub: HubEnd, session: WorkerSession
 ) -> None:
     assert connect(link, hub, session) == []
@@ -102,7 +102,7 @@ def test_a_request_that_must_not_be_repeated_is_sent_once(
     assert link.disconnect([session]) == [(session, 1)]
 
 
-def test_requests_made_without_a_hub_wait_for_the_next(
+def test_requests_made_without_a_hub_are_sent_to_the_next_one(
     link: HubLink, hub: HubEnd, session: WorkerSession
 ) -> None:
     assert link.request(session, 1, b"once", ONCE)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chatd.worker.ratelimit import TokenBucket
 
 
-def test_tokens_come_as_a_burst_and_then_at_the_rate() -> None:
+def test_a_burst_is_available_at_once_and_more_tokens_at_the_rate() -> None:
     bucket = TokenBucket(rate=2.0, burst=3)
     assert [bucket.take(100.0) for _ in range(3)] == [0.0, 0.0, 0.0]
     assert bucket.take(100.0) == pytest.approx(0.5)
@@ -53,7 +53,9 @@ def test_a_changed_rate_applies_at_once() -> None:
     st.integers(1, 100),
     st.lists(st.tuples(st.floats(0, 10), st.floats(0.1, 5)), max_size=200),
 )
-def test_never_more_than_rate_and_burst(rate: float, burst: int, steps: list[tuple[float, float]]) -> None:
+def test_no_more_tokens_are_taken_than_rate_and_burst_allow(
+    rate: float, burst: int, steps: list[tuple[float, float]]
+) -> None:
     bucket = TokenBucket(rate, burst)
     now = taken = 0.0
     for pause, tokens in steps:

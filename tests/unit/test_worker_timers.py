@@ -1,4 +1,4 @@
-"""A session's timer: admission, silence, and the end of its certificate by the wall clock."""
+"""Session timers: admission, idle sessions, and certificate expiry by the wall clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WALL = 1_795_636_800.0
 
 
 class Bench:
-    """One session; ``now`` is the monotonic clock and ``wall`` the other."""
+    """One session; ``now`` is the monotonic clock, ``wall`` the wall clock."""
 
     def __init__(self, valid: float = math.inf, phase: SessionPhase = SessionPhase.OPEN) -> None:
         self.now = 1000.0
@@ -35,9 +35,17 @@ class Bench:
         self.timers = Timers(
             sessions, self.delivery, self.closed.append, IDLE, lambda: self.now, lambda: self.wall
         )
-        nothing = cast(socket.socket, None), cast(TlsChannel, None)
+        no_connection = cast(socket.socket, None), cast(TlsChannel, None)
         self.session = WorkerSession(
-            7, *nothing, PlainSealer(), PlainOpener(), NAME, "1", WALL + valid, "127.0.0.1", lambda: self.now
+            7,
+            *no_connection,
+            PlainSealer(),
+            PlainOpener(),
+            NAME,
+            "1",
+            WALL + valid,
+            "127.0.0.1",
+            lambda: self.now,
         )
         sessions[7] = self.session
         self.timers.start(self.session)
@@ -49,7 +57,7 @@ class Bench:
         self.timers.run()
 
     @property
-    def said(self) -> list[dict[str, Any]]:
+    def frames(self) -> list[dict[str, Any]]:
         return [json.loads(frame[HEADER_SIZE:]) for frame in self.session.outbox]
 
 
@@ -57,9 +65,9 @@ def test_a_session_ends_when_its_certificate_expires(caplog: pytest.LogCaptureFi
     bench = Bench(valid=5.0)
     assert bench.timers.until_next(60.0) == 5.0
     bench.wait(4.9)
-    assert not bench.said
+    assert not bench.frames
     bench.wait(0.1)
-    (bye,) = bench.said
+    (bye,) = bench.frames
     assert (bye["type"], bye["code"], bye["retry"]) == ("bye", "E202", True)
     assert bye["reason"] == "your certificate expired on 2026-11-25 20:00Z"
     assert bench.session.phase is SessionPhase.CLOSING
@@ -73,58 +81,58 @@ def test_a_busy_session_ends_when_its_certificate_expires() -> None:
     for _ in range(29):
         bench.wait(3.0)
         bench.session.last_heard = bench.now
-        assert not bench.said
+        assert not bench.frames
     bench.wait(3.0)
-    assert [frame["code"] for frame in bench.said] == ["E202"]
+    assert [frame["code"] for frame in bench.frames] == ["E202"]
 
 
 def test_a_session_awaiting_admission_ends_when_its_certificate_expires() -> None:
     bench = Bench(valid=1.0, phase=SessionPhase.OPENING)
     bench.wait(1.0)
-    assert [frame["code"] for frame in bench.said] == ["E202"]
+    assert [frame["code"] for frame in bench.frames] == ["E202"]
 
 
 def test_expiry_follows_the_wall_clock_when_it_is_set() -> None:
     bench = Bench(valid=10.0)
     bench.wait(10.0, wall=-60.0)
-    assert not bench.said
-    # Forward: noticed at the next look.
+    assert not bench.frames
+    # A jump forward is noticed when the timer runs next.
     bench.wait(1.0, wall=3600.0)
     bench.wait(bench.timers.until_next(60.0))
-    assert [frame["code"] for frame in bench.said] == ["E202"]
+    assert [frame["code"] for frame in bench.frames] == ["E202"]
 
 
 def test_a_jump_forward_is_noticed_within_the_idle_time() -> None:
     bench = Bench(valid=86_400.0)
     bench.wait(0.0, wall=86_401.0)
     waited = 0.0
-    while not bench.said:
+    while not bench.frames:
         step = bench.timers.until_next(60.0)
         waited += step
         bench.wait(step)
         bench.session.last_heard = bench.now
     assert waited <= IDLE
-    assert bench.said[0]["code"] == "E202"
+    assert bench.frames[0]["code"] == "E202"
 
 
 def test_a_login_not_admitted_in_time_ends_with_e502() -> None:
     bench = Bench(phase=SessionPhase.OPENING)
     bench.wait(ADMISSION_SECONDS - 0.1)
-    assert not bench.said
+    assert not bench.frames
     bench.wait(0.1)
-    assert [(frame["code"], frame["retry"]) for frame in bench.said] == [("E502", True)]
+    assert [(frame["code"], frame["retry"]) for frame in bench.frames] == [("E502", True)]
 
 
-def test_a_silent_session_is_pinged_and_then_ended() -> None:
+def test_an_idle_session_is_pinged_and_then_ended() -> None:
     bench = Bench()
     bench.wait(bench.timers.until_next(60.0))
-    while not bench.said:
+    while not bench.frames:
         bench.wait(bench.timers.until_next(60.0))
     assert bench.now - 1000.0 == pytest.approx(IDLE / 2)
-    assert bench.said[0]["type"] == "ping"
+    assert bench.frames[0]["type"] == "ping"
     bench.wait(bench.timers.until_next(60.0))
     assert bench.now - 1000.0 == pytest.approx(IDLE)
-    assert bench.said[1]["code"] == "E106"
+    assert bench.frames[1]["code"] == "E106"
 
 
 def test_a_session_has_one_timer_entry() -> None:
@@ -136,7 +144,7 @@ def test_a_session_has_one_timer_entry() -> None:
     assert len(bench.timers._heap) == 1
 
 
-def test_deferred_events_limit_the_wait_of_the_timers() -> None:
+def test_the_next_timer_is_no_later_than_deferred_events() -> None:
     bench = Bench()
     bench.delivery.deferred_due = bench.now + 0.2
     assert bench.timers.until_next(60.0) == pytest.approx(0.2)
