@@ -156,7 +156,7 @@ class Transport:
         except ssl.SSLWantReadError:
             return
         leaf = self._tls.getpeercert(binary_form=True) or b""
-        check_server(leaf, self._identity.instance)
+        check_server(leaf, self._identity)
         protocol = self._tls.selected_alpn_protocol()
         if protocol == ALPN_PLAIN:
             self._sealer, self._opener, self._stage = PlainSealer(), PlainOpener(), TransportStage.OPEN

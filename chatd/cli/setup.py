@@ -22,7 +22,7 @@ from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
-from chatd.proto.text import check_name
+from chatd.proto.text import check_new_name
 
 DEFAULT_PORT = 5000
 # Further addresses usually belong to containers and bridges.
@@ -61,8 +61,8 @@ def init(
     Refuses if the home is already initialised. Uses no network.
     """
     home: Home = context.obj
-    name = check_name(name, "server name") if name else _machine_name()
-    check_name(admin, "user")
+    name = check_new_name(name, "server name") if name else _machine_name()
+    check_new_name(admin, "user")
     if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
         raise ChatdError("E602", f"{home.path} is already initialised")
     # Identities must contain the port that a server started in this environment will use.
@@ -152,7 +152,7 @@ def _default_port() -> int:
 def _machine_name() -> str:
     name = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().split(".")[0].lower()).strip("-")[:32].strip("-")
     try:
-        return check_name(name, "server name")
+        return check_new_name(name, "server name")
     except ChatdError:
         return "lab"
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from chatd.errors import ChatdError
@@ -76,14 +75,20 @@ def _no_password() -> str:
     raise ValueError("its key is protected by a password")
 
 
-def check_server(leaf_der: bytes, instance: str) -> None:
-    """Raise E209 unless a leaf that TLS has verified is that of the server ``instance``."""
+def check_server(leaf_der: bytes, identity: Identity) -> None:
+    """Raise E209 unless a leaf that TLS has verified is that of the identity's server."""
     try:
-        uri = profiles.uri_of(profiles.parse(leaf_der), profiles.SERVER, only=False)
+        certificate = profiles.parse(leaf_der)
+        uri = profiles.uri_of(certificate, profiles.SERVER, only=False)
+        profiles.check_issuer(certificate, _pinned_ca(identity))
     except ValueError as error:
         raise ChatdError("E209", f"the server's certificate is not accepted: {error}") from None
-    if uri != profiles.server_uri(instance):
-        raise ChatdError("E209", f"the server is not {instance!r}, for which the identity was made")
+    if uri != profiles.server_uri(identity.instance):
+        raise ChatdError("E209", f"the server is not {identity.instance!r}, for which the identity was made")
+
+
+def _pinned_ca(identity: Identity) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
 
 
 def envelope_key_of(
@@ -93,7 +98,7 @@ def envelope_key_of(
 
     The function raises E209. ``now`` returns the time (aware) to check the certificate's dates against.
     """
-    ca = x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
+    ca = _pinned_ca(identity)
 
     def verify(der: bytes) -> RSAPublicKey:
         try:
@@ -107,15 +112,12 @@ def envelope_key_of(
 def _envelope_key(der: bytes, ca: x509.Certificate, instance: str, now: datetime) -> RSAPublicKey:
     """Raises ValueError with a sentence to show."""
     certificate = profiles.parse(der)
-    try:
-        certificate.verify_directly_issued_by(ca)
-        key = certificate.public_key()
-    except (InvalidSignature, *profiles.PARSE_ERRORS):
-        raise ValueError("it is not from the authority in the identity") from None
+    profiles.check_issuer(certificate, ca)
     if profiles.uri_of(certificate, profiles.ENVELOPE, only=True) != profiles.envelope_uri(instance):
         raise ValueError(f"it is not that of {instance!r}")
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise ValueError("it has expired or is not valid yet; if the clock here is right, it must be renewed")
+    key = certificate.public_key()
     if not isinstance(key, RSAPublicKey) or not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise ValueError("its key is not an RSA key of an accepted size")
     return key

@@ -123,7 +123,7 @@ def _parse(path: Path, text: str) -> Identity:
     certificate, ca = _parse_blocks(begin + blocks)
     der = certificate.public_bytes(Encoding.DER)
     try:
-        name = device_of(der).name
+        name = device_of(der, ca).name
     except ChatdError as error:
         raise ValueError(error.reason) from None
     if name != named:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -98,14 +98,16 @@ class DeviceCertificate(NamedTuple):
     ends: float
 
 
-def device_of(leaf_der: bytes) -> DeviceCertificate:
+def device_of(leaf_der: bytes, ca: x509.Certificate) -> DeviceCertificate:
     """Read a device certificate, after TLS has verified its chain and dates.
 
-    Checks what TLS does not: the profile and the names. Raises ChatdError E210.
+    Checks what TLS does not: the profile, the names, and that ``ca`` issued it directly. Raises ChatdError
+    E210.
     """
     try:
         certificate = parse(leaf_der)
         uri = uri_of(certificate, DEVICE, only=True)
+        check_issuer(certificate, ca)
     except ValueError as error:
         raise ChatdError("E210", f"this certificate may not log in: {error}") from None
     parts = uri.split("/")
@@ -133,6 +135,18 @@ def parse(der: bytes) -> x509.Certificate:
     if certificate.serial_number <= 0:
         raise ValueError("its serial number is not positive")
     return certificate
+
+
+def check_issuer(certificate: x509.Certificate, ca: x509.Certificate) -> None:
+    """Raise ValueError, with a sentence to show, unless ``ca`` itself signed the certificate.
+
+    The CA's path length of 0 does not ensure that: RFC 5280 (6.1.4, l) does not count an intermediate that
+    has its issuer's name.
+    """
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (InvalidSignature, *PARSE_ERRORS):
+        raise ValueError("it was not issued directly by the pinned authority") from None
 
 
 def uri_of(certificate: x509.Certificate, profile: Profile, *, only: bool) -> str:
@@ -170,7 +184,7 @@ def _check_profile(extensions: x509.Extensions, profile: Profile) -> None:
     try:
         purposes += extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        pass
+        certificate.verify_directly_issued_by(ca)
     if purposes != ([] if profile.purpose is None else [profile.purpose]):
         raise ValueError(f"it does not have the extended key usage of a {profile.kind} certificate")
 

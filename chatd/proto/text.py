@@ -13,8 +13,13 @@ from chatd.errors import ChatdError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
 NAME_CHARS = 32
-# Names that have a meaning of their own in chatd.
-RESERVED = frozenset(("all", "box", "chatd", "everyone", "here", "nobody", "operator", "server", "system"))
+# Names that stand for the box, a part of it, or the reader in chatd's texts and certificates.
+RESERVED = frozenset(
+    (
+        *("all", "box", "chatd", "envelope", "everyone", "here", "hub", "nobody", "operator", "server"),
+        *("supervisor", "system", "you"),
+    )
+)
 # Marks on one letter; more overwrite the lines above and below ("zalgo" text).
 COMBINING_LIMIT = 8
 _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]{2,64}\]|[0-9A-Za-z._-]{1,253}):([0-9]{1,5})")
@@ -26,7 +31,15 @@ def check_name(text: str, what: str = "name") -> str:
     """Return a valid name unchanged. Raises E403 saying what is wrong with it."""
     if not NAME.fullmatch(text):
         raise ChatdError("E403", f"the {what} {_fault(text)}")
-    if text in RESERVED:
+    return text
+
+
+def check_new_name(text: str, what: str = "name") -> str:
+    """Return a valid name that may be given to something new. Raises E403 also for reserved names.
+
+    Names given before they were reserved stay in use, so only new ones are refused.
+    """
+    if check_name(text, what) in RESERVED:
         raise ChatdError("E403", f"the {what} {text!r} is reserved", "choose another name")
     return text
 

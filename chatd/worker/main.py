@@ -84,6 +84,7 @@ def load_credentials(certs: Path, instance: str, envelope: bool) -> Credentials:
     """Load the server's certificates and keys. Raises ChatdError E606."""
     try:
         context = server_context(certs, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
+        ca = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
         server = x509.load_pem_x509_certificate((certs / "server.pem").read_bytes())
         sealed = x509.load_pem_x509_certificate((certs / "envelope.pem").read_bytes())
         # Validating an RSA key takes 0.2 s at each start; `chatd check` does it. The comparison below finds a
@@ -99,6 +100,7 @@ def load_credentials(certs: Path, instance: str, envelope: bool) -> Credentials:
     return Credentials(
         context=context,
         server_leaf=server.public_bytes(Encoding.DER),
+        ca=ca,
         envelope_certificate=sealed.public_bytes(Encoding.DER),
         envelope_key=key,
         instance=instance,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,8 +33,10 @@ from tests.support.certificates import (
     key_usage,
     purposes,
     san,
+    self_issued,
     signer,
 )
+from tests.support.daemon import Daemon, wait_until
 from tests.support.tlspair import Outcome, connect
 
 ALPN = "chatd/1"
@@ -169,6 +173,34 @@ def test_a_chain_with_intermediate_cas_is_refused(world: World, tmp_path: Path, 
     assert code_shown(world, outcome.client_error) in ("E201", "E210")
 
 
+def test_a_self_issued_intermediate_is_refused(world: World, tmp_path: Path) -> None:
+    """RFC 5280 does not count it against the CA's path length, so TLS accepts the chain."""
+    intermediate, leaf = self_issued(world.ca, DEVICE)
+    outcome = attempt(world, tmp_path, leaf, intermediate)
+    assert outcome.server_error is None
+    with pytest.raises(ChatdError) as caught:
+        device_of(outcome.server_saw, world.ca.certificate)
+    assert caught.value.code == "E210"
+    assert "directly" in caught.value.reason
+
+
+def test_a_daemon_refuses_a_self_issued_intermediate(daemon: Daemon, tmp_path: Path) -> None:
+    authority = Authority.load(daemon.home / "certs")
+    uri = san(f"chatd://{authority.instance}/user/mallory/device/laptop")
+    intermediate, leaf = self_issued(signer(authority), device_extensions(san=uri))
+    client = careless_client(tmp_path, leaf, intermediate)
+    client.set_alpn_protocols([ALPN])
+    connection = socket.create_connection(("127.0.0.1", daemon.port))
+    with suppress(OSError), client.wrap_socket(connection) as channel:
+        assert channel.recv(1) == b""
+
+    def refusals() -> list[str]:
+        lines = daemon.log_lines("security.log")
+        return [line["why"] for line in lines if line["event"] == "login_failed" and line["code"] == "E210"]
+
+    assert "directly" in wait_until(refusals, what="the refusal in the log")[-1]
+
+
 def test_a_sha1_signature_is_refused_although_its_ca_is_trusted(world: World, tmp_path: Path) -> None:
     ca = forge(None, INTERMEDIATE, key=rsa.generate_private_key(65537, 2048), common_names=("old CA",))
     certs = home_trusting(world, ca, tmp_path)
@@ -248,7 +280,7 @@ def test_a_certificate_outside_the_device_profile_is_refused(world: World, tmp_p
     outcome = attempt(world, tmp_path, issued)
     assert outcome.server_saw == der(issued), outcome
     with pytest.raises(ChatdError) as caught:
-        device_of(outcome.server_saw)
+        device_of(outcome.server_saw, world.ca.certificate)
     assert caught.value.code == "E210"
 
 
@@ -281,7 +313,7 @@ def test_a_certificate_outside_the_device_profile_is_refused(world: World, tmp_p
 )
 def test_a_uri_that_does_not_name_one_device_is_refused(world: World, uri: str) -> None:
     with pytest.raises(ChatdError) as caught:
-        device_of(der(forge(world.ca, device_extensions(san=san(uri)))))
+        device_of(der(forge(world.ca, device_extensions(san=san(uri)))), world.ca.certificate)
     assert caught.value.code == "E210"
     assert caught.value.reason.isprintable()
 
@@ -290,21 +322,24 @@ def test_a_uri_that_does_not_name_one_device_is_refused(world: World, uri: str) 
 def test_the_common_name_does_not_count(world: World, tmp_path: Path, common_names: tuple[str, ...]) -> None:
     outcome = attempt(world, tmp_path, forge(world.ca, DEVICE, common_names=common_names))
     assert outcome.client_error is None
-    assert device_of(outcome.server_saw).name == ("lab", "bob", "laptop")
+    assert device_of(outcome.server_saw, world.ca.certificate).name == ("lab", "bob", "laptop")
 
 
 def test_one_key_under_two_names_is_two_devices(world: World, tmp_path: Path) -> None:
     bob = forge(world.ca, DEVICE)
     assert isinstance(bob.key, ec.EllipticCurvePrivateKey)
     admin = forge(world.ca, device_extensions(san=san(ADMIN)), key=bob.key)
-    seen = [device_of(attempt(world, tmp_path, issued).server_saw) for issued in (bob, admin)]
+    seen = [
+        device_of(attempt(world, tmp_path, issued).server_saw, world.ca.certificate)
+        for issued in (bob, admin)
+    ]
     assert [device.name.user for device in seen] == ["bob", "admin"]
     assert seen[0].serial != seen[1].serial
 
 
-def test_a_certificate_is_not_parsed_beyond_its_limit() -> None:
+def test_a_certificate_is_not_parsed_beyond_its_limit(world: World) -> None:
     with pytest.raises(ChatdError) as caught:
-        device_of(b"\x30" * (CERTIFICATE_LIMIT + 1))
+        device_of(b"\x30" * (CERTIFICATE_LIMIT + 1), world.ca.certificate)
     assert str(CERTIFICATE_LIMIT) in caught.value.reason
 
 
@@ -318,6 +353,6 @@ def test_parsing_a_damaged_certificate_raises_nothing_but_e210(world: World) -> 
             good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :],
         ):
             try:
-                device_of(damaged)
+                device_of(damaged, world.ca.certificate)
             except ChatdError as error:
                 assert error.code == "E210"

@@ -25,6 +25,7 @@ from tests.support.certificates import (
     key_usage,
     purposes,
     san,
+    self_issued,
 )
 from tests.support.tlspair import connect
 
@@ -64,12 +65,25 @@ def test_a_client_refuses_a_false_server(world: World, tmp_path: Path, case: str
         assert code_shown(world, outcome.client_error) == code
         return
     with pytest.raises(ChatdError) as caught:
-        check_server(outcome.client_saw, "lab")
+        check_server(outcome.client_saw, world.identity)
     assert caught.value.code == code
 
 
-def serving(world: World, issued: Issued, folder: Path) -> ssl.SSLContext:
-    (folder / "server.pem").write_bytes(issued.certificate_pem)
+def test_a_client_refuses_a_server_under_a_self_issued_intermediate(world: World, tmp_path: Path) -> None:
+    """RFC 5280 does not count it against the CA's path length, so TLS accepts the chain."""
+    intermediate, leaf = self_issued(world.ca, SERVER)
+    context = serving(world, leaf, tmp_path, intermediate)
+    outcome = connect(context, client_context(world.identity, alpn=[ALPN]))
+    assert outcome.client_error is None
+    with pytest.raises(ChatdError) as caught:
+        check_server(outcome.client_saw, world.identity)
+    assert caught.value.code == "E209"
+    assert "directly" in caught.value.reason
+
+
+def serving(world: World, issued: Issued, folder: Path, *intermediates: Issued) -> ssl.SSLContext:
+    chain = (issued, *intermediates)
+    (folder / "server.pem").write_bytes(b"".join(one.certificate_pem for one in chain))
     (folder / "server.key").write_bytes(issued.key_pem)
     (folder / "ca.pem").write_bytes((world.certs / "ca.pem").read_bytes())
     return server_context(folder, alpn=ALPN)
@@ -103,6 +117,7 @@ FALSE_ENVELOPES: dict[str, Callable[[World], bytes]] = {
     "RSA-1024": lambda w: der(forge(w.ca, ENVELOPE, key=rsa.generate_private_key(65537, 1024))),  # noqa: S505
     "expired": lambda w: der(forge(w.ca, ENVELOPE, key=RSA, start=-2 * HOUR, end=-HOUR)),
     "not yet valid": lambda w: der(forge(w.ca, ENVELOPE, key=RSA, start=HOUR, end=2 * HOUR)),
+    "under a self-issued intermediate": lambda w: der(self_issued(w.ca, ENVELOPE, key=RSA)[1]),
     "under a user's certificate": lambda w: der(
         forge(w.authority.issue_device("eve", "x", now=NOW), ENVELOPE, key=RSA)
     ),

@@ -114,6 +114,15 @@ INTERMEDIATE: dict[str, Extension | None] = {
 }
 
 
+def self_issued(
+    ca: Issued, extensions: dict[str, Extension | None], *, key: Key | None = None
+) -> tuple[Issued, Issued]:
+    """Return an intermediate with the name and the signature of ``ca``, and a leaf under it."""
+    name = ca.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    intermediate = forge(ca, INTERMEDIATE, common_names=(str(name),))
+    return intermediate, forge(intermediate, extensions, key=key)
+
+
 def forge(
     issuer: Issued | None,
     extensions: dict[str, Extension | None],

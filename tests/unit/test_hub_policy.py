@@ -11,9 +11,10 @@ from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, messages, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
-from chatd.hub.state.model import State
+from chatd.hub.state.model import Device, State, User
 from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import MAP_LIMIT, encode
+from chatd.proto.text import RESERVED
 from tests.support.hubworld import DEVICE, World
 from tests.unit.test_requests import MINIMAL
 
@@ -330,3 +331,17 @@ def test_a_login_is_admitted_or_refused_as_listed(
 
 def test_an_empty_state_survives_a_snapshot() -> None:
     assert State.restore(State().snapshot()) == State()
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_reserved_name_is_refused_for_new_users_and_devices_only(name: str) -> None:
+    world = World()
+    world.create_configured_rooms()
+    fields = {"user": name, "device": DEVICE, "serial": "0a"}
+    assert world.outcome(OPERATOR, "user_add", **fields) == "E403"
+    assert world.outcome(OPERATOR, "user_add", **fields | {"user": "bob", "device": name}) == "E403"
+    # A home may have a user from before the name was reserved.
+    world.state.users[name] = User(devices={"old": Device("0b")})
+    assert world.outcome(OPERATOR, "user_add", **fields) == "ok"
+    world.add_user("bob")
+    assert world.outcome("bob", "send", to=f"@{name}", body="hello") == "ok"

@@ -26,7 +26,7 @@ def authority() -> Authority:
 
 def test_device_certificate_names_the_device_and_its_serial(authority: Authority) -> None:
     issued = authority.issue_device("bob", "laptop", now=NOW)
-    device = device_of(der(issued))
+    device = device_of(der(issued), authority.certificate)
     assert device.name == DeviceName("lab", "bob", "laptop")
     assert device.serial == f"{issued.certificate.serial_number:x}"
     assert device.ends == issued.certificate.not_valid_after_utc.timestamp()
@@ -35,7 +35,7 @@ def test_device_certificate_names_the_device_and_its_serial(authority: Authority
 
 def test_names_of_maximum_length(authority: Authority) -> None:
     long = Authority.create("i" * 32, now=NOW)
-    name = device_of(der(long.issue_device("u" * 32, "d" * 32, now=NOW))).name
+    name = device_of(der(long.issue_device("u" * 32, "d" * 32, now=NOW)), long.certificate).name
     assert name == ("i" * 32, "u" * 32, "d" * 32)
 
 
@@ -45,7 +45,7 @@ def test_the_servers_certificates_cannot_log_in(authority: Authority, kind: str)
         authority.issue_server([], now=NOW) if kind == "server" else authority.issue_envelope(2048, now=NOW)
     )
     with pytest.raises(ChatdError) as caught:
-        device_of(der(issued))
+        device_of(der(issued), authority.certificate)
     assert caught.value.code == "E210"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,14 +31,16 @@ def identity(authority: Authority, tmp_path: Path) -> Identity:
     return make_identity(authority, tmp_path / "bob.pem")
 
 
-def test_both_ends_see_each_others_certificate(tmp_path: Path, identity: Identity) -> None:
+def test_both_ends_see_each_others_certificate(
+    tmp_path: Path, authority: Authority, identity: Identity
+) -> None:
     outcome = connect(
         server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN, "chatd-plain/1"])
     )
     assert outcome.client_error is None
     assert outcome.server_saw == identity.certificate_der
-    assert device_of(outcome.server_saw).name == ("lab", "bob", "laptop")
-    check_server(outcome.client_saw, "lab")
+    assert device_of(outcome.server_saw, authority.certificate).name == ("lab", "bob", "laptop")
+    check_server(outcome.client_saw, identity)
     assert outcome.alpn == ALPN
 
 
@@ -116,18 +119,18 @@ def test_an_identity_that_vanished_is_refused(identity: Identity) -> None:
     assert caught.value.code == "E608"
 
 
-def test_another_server_of_the_same_authority_is_refused(authority: Authority) -> None:
+def test_another_server_of_the_same_authority_is_refused(authority: Authority, identity: Identity) -> None:
     leaf = der(authority.issue_server([], now=NOW))
-    check_server(leaf, "lab")
-    for bad, instance in [
-        (leaf, "other"),
-        (leaf, "la"),
-        (b"", "lab"),
-        (leaf[:-1], "lab"),
-        (leaf + b"0", "lab"),
+    check_server(leaf, identity)
+    for bad, known in [
+        (leaf, replace(identity, instance="other")),
+        (leaf, replace(identity, instance="la")),
+        (b"", identity),
+        (leaf[:-1], identity),
+        (leaf + b"0", identity),
     ]:
         with pytest.raises(ChatdError) as caught:
-            check_server(bad, instance)
+            check_server(bad, known)
         assert caught.value.code == "E209"
 
 

@@ -8,6 +8,7 @@ from chatd.errors import ChatdError
 from chatd.proto.text import (
     RESERVED,
     check_name,
+    check_new_name,
     check_room,
     clean_body,
     dm_members,
@@ -52,7 +53,9 @@ def test_errors_of_invalid_names(name: str, wrong: str) -> None:
 def test_reserved_names() -> None:
     for name in RESERVED:
         with pytest.raises(ChatdError, match="reserved"):
-            check_name(name)
+            check_new_name(name)
+        assert check_name(name) == name
+    assert check_new_name("bob") == "bob"
     assert check_room("#all") == "#all"
 
 

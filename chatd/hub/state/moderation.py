@@ -8,7 +8,7 @@ from chatd.hub.state.context import Context, Cut, sanction_text
 from chatd.hub.state.model import Sanction
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import check_name, visible
+from chatd.proto.text import check_new_name, visible
 
 # Bound what an operator's script can add to the state.
 USERS_LIMIT = 100_000
@@ -125,8 +125,9 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
 
 def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     """Register a device's certificate. The first one creates the user."""
-    user, device = check_name(request.user, "user"), check_name(request.device, "device")
-    known = context.state.users.get(user)
+    known = context.state.users.get(request.user)
+    user = request.user if known else check_new_name(request.user, "user")
+    device = check_new_name(request.device, "device")
     _refuse_unregistrable(context, request)
     if known is None:
         context.emit("user_added", user=user, role=request.role, by=context.who.user)
