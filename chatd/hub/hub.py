@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.hub.batch import MessageKey, Recorder
+from chatd.hub.batch import Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Asker, QueryThread, Reads
@@ -216,21 +216,21 @@ class Hub:
 
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
         context = self.context(asker.session.who if asker.session else OPERATOR)
-        match request.spec.kind:
-            case RequestKind.READ:
-                self._reads.answer(asker, context, request)
-                return
-            case RequestKind.SEND:
-                result = self._send(context, cast(rq.Send, request), digest)
-            case RequestKind.STATS:
-                authorize.permit(context, request)
-                workers = (link.stats for link in self.links.values())
-                result = self.stats.report(context, self.sessions, workers)
-            case _:
-                if request.spec.names_entry:
-                    context.target = self.log.kind_and_room(cast(rq.Redact, request).seq)
-                result = authorize.decide(context, request)
-        self._record(context)
+        kind = request.spec.kind
+        if kind is RequestKind.SEND:
+            result = self._send(context, cast(rq.Send, request), digest)
+        elif kind is RequestKind.READ:
+            self._reads.answer(asker, context, request)
+            return
+        elif kind is RequestKind.STATS:
+            authorize.permit(context, request)
+            workers = (link.stats for link in self.links.values())
+            result = self.stats.report(context, self.sessions, workers)
+        else:
+            if request.spec.names_entry:
+                context.target = self.log.kind_and_room(cast(rq.Redact, request).seq)
+            result = authorize.decide(context, request)
+            self._record(context)
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
             self._cut(cut)
@@ -247,7 +247,7 @@ class Hub:
             return {"seq": known.seq, "at": known.at, "notes": []}
         result = authorize.perform(context, request)
         self.stats.counters["accepted"] += 1
-        self._record(context, key, digest)
+        self.recorder.record(context, key, digest)
         crash_point("hub.request.applied")
         return result
 
@@ -266,10 +266,10 @@ class Hub:
         """Return a context for ``who`` at the present time."""
         return Context(self.state, self.rules, who, self._clock(), self.sessions, self.writable)
 
-    def _record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
+    def _record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""
         new_roles = [event["user"] for event in context.events if event["type"] == "role_set"]
-        self.recorder.record(context, key, digest)
+        self.recorder.record(context)
         for user in new_roles:
             self._send_terms(user)
         for user in context.presence_changed:
