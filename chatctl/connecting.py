@@ -1,4 +1,4 @@
-"""What all commands share: options, a connection, and confirmation before damage."""
+"""Options, connections and confirmation prompts shared by all commands."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class Client:
 
     @property
     def unsent(self) -> int:
-        """How many messages the server has not answered yet."""
+        """The number of messages that the server has not answered yet."""
         with self._changed:
             return len(self._unsent)
 

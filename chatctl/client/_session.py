@@ -46,7 +46,7 @@ _TICK_WHILE_OFFLINE = 60.0
 
 
 class ConnectionPhase(Enum):
-    """How far the current connection is."""
+    """The progress of the current connection."""
 
     OFFLINE = auto()
     GREETING = auto()  # waiting for the welcome

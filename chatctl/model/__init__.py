@@ -1,1 +1,1 @@
-"""What a person sees and can do in a client, without any I/O; all front ends use it."""
+"""The state and commands of a client for people, without any I/O; all front ends use it."""

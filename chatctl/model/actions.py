@@ -1,4 +1,4 @@
-"""What the commands do, written once for all front ends."""
+"""Carry out the commands of all front ends."""
 
 from __future__ import annotations
 

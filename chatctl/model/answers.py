@@ -1,4 +1,4 @@
-"""How the results of requests are shown: pure functions from a result to styled lines."""
+"""Format the results of requests as styled lines. All functions are pure."""
 
 from __future__ import annotations
 

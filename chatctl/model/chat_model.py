@@ -1,4 +1,4 @@
-"""What the server's events and replies change in a user's conversations.
+"""Apply the server's events and replies to a user's conversations.
 
 Pure state, used by one thread. Every text from the network passes `visible` before it is stored here.
 """
@@ -70,11 +70,11 @@ class ChatModel(Conversations):
 
     @property
     def permissions(self) -> frozenset[str]:
-        """What this user's role may do, as of the welcome."""
+        """The permissions of this user's role, as of the welcome."""
         return frozenset(self.welcome.permissions if self.welcome else ())
 
     def quote(self, event: AnyEvent) -> render.Quote | None:
-        """What a message replies to, when that is known here."""
+        """Return the message that ``event`` replies to, or None if it is not loaded."""
         if not isinstance(event, ev.Message):
             return None
         row = self.conversation(event.room).message(event.reply_to)

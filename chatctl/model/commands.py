@@ -160,7 +160,7 @@ COMMANDS: dict[str, ChatCommand] = {
 
 
 def parse(line: str) -> Say | CommandCall | Mistake:
-    """What a typed line (or a pasted block) means."""
+    """Parse a typed line or a pasted block as a message, a command or a mistake."""
     text = line.rstrip()
     if text.startswith("//"):
         return Say(text[1:])

@@ -1,4 +1,4 @@
-"""What Tab completes: commands, rooms and user names."""
+"""Tab completion of commands, rooms and user names."""
 
 from __future__ import annotations
 

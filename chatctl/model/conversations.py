@@ -51,7 +51,7 @@ class Conversations:
 
     @property
     def unread(self) -> int:
-        """How many messages are unread, everywhere."""
+        """The number of unread messages in all conversations."""
         return sum(one.unread for one in self.conversations.values())
 
     def pending(self, seconds: float = 0.0) -> list[tuple[str, TimelineRow]]:
@@ -73,7 +73,7 @@ class Conversations:
         return [self.conversation(name) for name in ordered]
 
     def title(self, name: str) -> str:
-        """How a conversation is shown: "#war", "@bob"."""
+        """Return the title of a conversation: "#war", "@bob"."""
         return render.title(name, self.me)
 
     def address(self, name: str) -> str:

@@ -14,9 +14,9 @@ from chatd.proto.text import check_name, check_room, visible
 
 
 class ArgumentKind(NamedTuple):
-    """How an argument is read from a word (``rest``: from the rest of the line).
+    """The parser of one kind of argument, which takes one word (``rest``: the rest of the line).
 
-    An optional argument takes a word that ``looks`` like its kind, and that word then has to be valid:
+    An optional argument takes a word that ``looks`` like its kind, and that word must then be valid:
     "/ban bob 2hours" must be a mistake, not a permanent ban with the reason "2hours".
     """
 
@@ -80,7 +80,7 @@ class Arg(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """How usage lines name it."""
+        """The argument in a usage line: "USER", "[2h]"."""
         names = {"duration": "2h", "room": "#ROOM", "--guests": "--guests", "focus": "#ROOM"}
         word = names.get(self.kind.name, self.name.upper()) + ("..." if self.kind.rest else "")
         return f"[{word}]" if self.optional else word

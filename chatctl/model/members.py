@@ -1,4 +1,4 @@
-"""Who is in a room: the reply to `who`, and the events that change it, in whichever order they arrive."""
+"""The members of a room, from the reply to `who` and later events, in whichever order they arrive."""
 
 from __future__ import annotations
 

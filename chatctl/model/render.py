@@ -1,4 +1,4 @@
-"""How events are shown: pure functions from an event to styled lines, safe for any terminal.
+"""Format events as styled lines that are safe for any terminal. All functions are pure.
 
 All text from the network passes `visible` here, the last place before the screen. A line is a list of
 (style class, text) without line breaks.
@@ -28,7 +28,10 @@ QUOTE_CHARS = 32
 
 
 class Viewer(NamedTuple):
-    """Who looks at events. ``room``: its events get no label. ``dated``: times are shown with their day."""
+    """The user and view for which events are formatted.
+
+    Events of ``room`` get no room label; ``dated`` adds the day to each time.
+    """
 
     me: str = ""
     room: str | None = None
@@ -113,7 +116,7 @@ def _because(reason: str) -> str:
 
 
 def title(room: str, me: str = "") -> str:
-    """How a conversation is shown: "#war", and "@bob" for the direct one with bob."""
+    """Return the title of a conversation: "#war", or "@bob" for the direct one with bob."""
     members = dm_members(room)
     if members is None or me not in members:
         return safe(room)

@@ -1,4 +1,4 @@
-"""What a front end must offer for the commands of `commands.TABLE` to work in it."""
+"""The interface between the commands of `commands.TABLE` and a front end."""
 
 from __future__ import annotations
 

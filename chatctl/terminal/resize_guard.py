@@ -30,7 +30,7 @@ def rewraps(environ: Mapping[str, str]) -> bool:
 
 
 def rows_above(rows: Sequence[Sequence[int]], cursor: tuple[int, int], columns: int) -> int:
-    """How many rows are above the cursor after a resize to ``columns``.
+    """Return the number of rows above the cursor after a resize to ``columns``.
 
     ``rows``: the widths of the characters in each drawn row. ``cursor``: column and row before the resize.
     """
@@ -41,7 +41,7 @@ def rows_above(rows: Sequence[Sequence[int]], cursor: tuple[int, int], columns: 
 
 
 def _breaks(row: Sequence[int], columns: int, until: int | None) -> int:
-    """How many times a row is wrapped, in total or before its column ``until``."""
+    """Count the line breaks in a row, in total or before its column ``until``."""
     breaks = at = seen = 0
     for width in row:
         if at + width > columns:

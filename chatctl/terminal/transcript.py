@@ -1,4 +1,4 @@
-"""What the line client has printed above the prompt, and how events are printed there."""
+"""Print events above the line client's prompt, each once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatd.proto import events as ev
 
 
 class LineScreen(Protocol):
-    """What the line client needs of a screen."""
+    """The screen operations that the line client uses."""
 
     def show(self, lines: list[Line]) -> None: ...
     def bell(self) -> None: ...

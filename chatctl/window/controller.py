@@ -23,7 +23,7 @@ SEARCH_PAGE = 50
 
 
 class WindowView(Protocol):
-    """What the controller needs of the window."""
+    """The window operations that the controller uses."""
 
     def search(self, query: str) -> None: ...
     def quit(self) -> None: ...
@@ -317,7 +317,7 @@ class Controller:
 
 
 def _why_removed(event: ev.Parted) -> str:
-    """Who removed this user from a room, and why; "" for one who left."""
+    """Return a sentence that names the remover and the reason; "" if the user left by themselves."""
     if event.by == event.user:
         return ""
     why = f": {render.safe(event.reason)}" if event.reason else ""

@@ -1,4 +1,4 @@
-"""How a conversation is drawn: from its rows to blocks of tagged text, for the view to compare and draw.
+"""Convert the rows of a conversation to blocks of tagged text, which the view compares and draws.
 
 Bodies stand below a heading and are indented, so that no text can look like another user's message.
 """
@@ -63,7 +63,7 @@ def blocks(conversation: Conversation, me: str, cache: BlockCache | None = None)
 
 
 def changes(old: list[Block], new: list[Block]) -> tuple[int, int, int]:
-    """What differs: (first, end in old, end in new). Before and after, both are the same."""
+    """Return the differing slice as (first, end in ``old``, end in ``new``); the rest is equal."""
     first = 0
     shorter = min(len(old), len(new))
     while first < shorter and old[first] == new[first]:
@@ -95,7 +95,7 @@ def splices(old: list[Block], new: list[Block]) -> list[tuple[int, int, list[Blo
 
 
 def line_count(some: Iterable[Block]) -> int:
-    """How many lines blocks have before wrapping."""
+    """Count the lines of blocks before wrapping."""
     return sum(text.count("\n") for block in some for _, text in block.parts)
 
 

@@ -124,7 +124,7 @@ class SecuritySection(Section):
 
 
 class LoggingSection(Section):
-    """What is logged, and where."""
+    """Log levels and files."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level to log."""
@@ -237,7 +237,7 @@ class WorkersSection(Section):
 
 
 class MonitorSection(Section):
-    """How often processes are measured and reported."""
+    """Intervals of measurements and reports."""
 
     sample_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     """Seconds between two measurements of CPU, memory and threads of each process."""
@@ -248,7 +248,7 @@ class MonitorSection(Section):
 
 
 class RetentionSection(Section):
-    """How long message bodies are kept."""
+    """Redaction of old messages."""
 
     days: Days = 0
     """Days after which messages are redacted; 0 means never."""

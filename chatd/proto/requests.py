@@ -32,7 +32,7 @@ Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
 
 
 class RequestKind(Enum):
-    """How a request is answered."""
+    """The way in which a request is answered."""
 
     WORKER = "worker"
     """By the worker; the hub never sees it."""

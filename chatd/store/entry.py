@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 class AcceptedMessage(NamedTuple):
-    """What the log keeps of a message, to answer it again when it is resent."""
+    """The facts of a logged message that are needed to answer it again when it is resent."""
 
     seq: int
     at: int

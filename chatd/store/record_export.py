@@ -35,7 +35,7 @@ ExportProgress = Callable[[int, int], None]  # number of events done, of how man
 
 
 class Choice(NamedTuple):
-    """What to export: the bodies of one room (None: of all), events with since <= at < until, in ms."""
+    """The selection to export: bodies of one room (None: of all), events with since <= at < until, in ms."""
 
     room: str | None = None
     since: int | None = None

@@ -33,7 +33,7 @@ errors = get_log("errors")
 
 @dataclass
 class ChildHooks:
-    """What a child needs from the supervisor.
+    """Callbacks into the supervisor that every child uses.
 
     ``spawn`` starts one run or raises OSError; ``settings`` returns the settings in force as JSON;
     ``heartbeat_timeout`` is in seconds; ``warn`` takes a message for the operator when a child is given

@@ -14,7 +14,7 @@ from chatd.errors import ChatdError
 
 BACKLOG: Final = 1024
 BIND_SECONDS: Final = 5.0
-"""How long to retry a port in use: the children of a killed supervisor need a moment to die."""
+"""Retry a port in use for this long: the children of a killed supervisor need a moment to die."""
 RETRY_SECONDS: Final = 0.1
 HUB_SOCKET: Final = "run/hub.sock"
 

@@ -25,7 +25,7 @@ from chatd.supervisor.process import ChildSpec, StartProcess
 LOAD_SECONDS: Final = 10.0
 """A template that takes longer to load is given up, and children start without it."""
 FORK_SECONDS: Final = 1.0
-"""How long the supervisor blocks for a fork, which normally takes milliseconds."""
+"""The supervisor blocks at most this long for a fork, which normally takes milliseconds."""
 FINAL_OUTPUT_SECONDS: Final = 0.2
 """A failing template closes its socket before it prints why."""
 RETRY_SECONDS: Final = 60.0

@@ -1,4 +1,4 @@
-"""Who hears which room, and what waits in each session's outbox. Runs in the worker's loop."""
+"""Deliver frames to the sessions of each room and fill their outboxes. Runs in the worker's loop."""
 
 from __future__ import annotations
 
