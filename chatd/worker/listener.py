@@ -9,11 +9,11 @@ import socketserver
 import threading
 import time
 from _thread import start_new_thread
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from chatd.logs.logger import get_log
+from chatd.worker.login_slots import LoginSlots
 
 log = get_log("connections")
 log_errors = get_log("errors")
@@ -30,8 +30,8 @@ Address = Any
 class Listener(socketserver.ThreadingTCPServer):
     """Accepts on a socket that the supervisor bound; starts a thread for each connection.
 
-    ``handler`` runs in that thread and owns the socket. At most ``in_flight`` connections may be in their
-    handshake, ``per_address`` of them from one address; others are refused before they cost a thread.
+    ``handler`` runs in that thread, owns the socket and releases its slot of ``slots``. Connections for
+    which there is none are closed before they cost a thread.
     """
 
     daemon_threads = True
@@ -41,21 +41,16 @@ class Listener(socketserver.ThreadingTCPServer):
         self,
         sock: socket.socket,
         handler: type[socketserver.BaseRequestHandler],
-        in_flight: int,
-        per_address: int,
+        slots: LoginSlots,
     ) -> None:
         super().__init__(sock.getsockname()[:2], handler, bind_and_activate=False)
         # Replace the base class's socket by the inherited one.
         self.socket.close()
         sock.setblocking(False)
         self.socket = sock
-        self.in_flight = in_flight
-        self.per_address = per_address
+        self.slots = slots
         self.turned_away = 0
         self._told_at = float("-inf")
-        # Protects _handshakes.
-        self._lock = threading.Lock()
-        self._handshakes: Counter[str] = Counter()
         # Closed when no other descriptor is left, to accept and close a waiting connection.
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         threading.stack_size(THREAD_STACK_BYTES)
@@ -71,16 +66,13 @@ class Listener(socketserver.ThreadingTCPServer):
             raise
 
     def verify_request(self, request: Any, client_address: Address) -> bool:
-        """Whether one more handshake from this address is allowed."""
+        """Whether there is a slot for one more login."""
         address = client_address[0]
-        with self._lock:
-            full = self._handshakes.total() >= self.in_flight or self._handshakes[address] >= self.per_address
-            if not full:
-                self._handshakes[address] += 1
-        if full:
-            self.turned_away += 1
-            self._tell_turned_away(address)
-        return not full
+        if self.slots.take(request, address):
+            return True
+        self.turned_away += 1
+        self._tell_turned_away(address)
+        return False
 
     def _tell_turned_away(self, address: str) -> None:
         # One line a second: a flood must not rotate other lines out of the log.
@@ -94,7 +86,7 @@ class Listener(socketserver.ThreadingTCPServer):
         try:
             self.start_thread(client_address[0], self.finish_request, request, client_address)
         except RuntimeError:
-            self.handshake_over(client_address[0])
+            self.slots.release(request)
             log_errors.error("no_thread", address=client_address[0])
             self.shutdown_request(request)
 
@@ -109,13 +101,6 @@ class Listener(socketserver.ThreadingTCPServer):
 
         # A threading.Thread would keep 2.5 KB for as long as the connection lives.
         start_new_thread(run, ())
-
-    def handshake_over(self, address: str) -> None:
-        """Note the end of a handshake. The handler calls this once."""
-        with self._lock:
-            self._handshakes[address] -= 1
-            if self._handshakes[address] <= 0:
-                del self._handshakes[address]
 
     def handle_error(self, request: Any, client_address: Address) -> None:
         """Log an error; the base class would print a traceback to stderr."""

@@ -21,12 +21,15 @@ from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.proto.length_prefix import take_message
 from chatd.proto.unsealed import PlainOpener, PlainSealer
+from chatd.worker.login_slots import LoginSlot
 from chatd.worker.session import ReceivingHalf, SendingHalf
 from chatd.worker.tls import TlsChannel
 
 # Bytes that an unauthenticated peer may send: TLS flights with certificates, then M1 and M3.
 UNAUTHENTICATED_LIMIT = 64 * 1024
 _RECEIVE_BYTES = 16 * 1024
+# A client sends its first bytes as soon as it is connected; nothing is prepared for a silent peer.
+FIRST_BYTE_SECONDS = 1.0
 
 
 class Credentials(NamedTuple):
@@ -61,7 +64,12 @@ class Login:
     """
 
     def __init__(
-        self, sock: socket.socket, credentials: Credentials, deadline: float, lock: threading.Lock
+        self,
+        sock: socket.socket,
+        credentials: Credentials,
+        deadline: float,
+        lock: threading.Lock,
+        slot: LoginSlot,
     ) -> None:
         self._sock = sock
         self._credentials = credentials
@@ -69,13 +77,16 @@ class Login:
         # One login computes at a time. With hundreds at once the worker's loop would wait seconds for the
         # interpreter and miss its heartbeat (tests/chaos/storm.py).
         self._lock = lock
-        self._channel = TlsChannel(credentials.context, server_side=True)
+        self._slot = slot
+        self._channel: TlsChannel
         self._received = 0
         self._handshake_in = bytearray()
 
     def run(self) -> LoginResult:
         """Log in. Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
-        self._tls()
+        first = self._receive(FIRST_BYTE_SECONDS)
+        self._channel = TlsChannel(self._credentials.context, server_side=True)
+        self._tls(first)
         crash_point("worker.login.tls")
         with self._computing():
             # If the client offers only unknown protocols, OpenSSL continues without one; RFC 7301 (3.2)
@@ -91,8 +102,8 @@ class Login:
         keys = self._envelope(leaf)
         return LoginResult(self._channel, keys.sealer, keys.opener, *device)
 
-    def _tls(self) -> None:
-        data, done = b"", False
+    def _tls(self, data: bytes) -> None:
+        done = False
         while not done:
             try:
                 with self._computing():
@@ -140,9 +151,11 @@ class Login:
             self._handshake_in += self._channel.receive(self._receive())
         return message
 
-    def _receive(self) -> bytes:
-        self._sock.settimeout(self._left())
+    def _receive(self, limit: float = float("inf")) -> bytes:
+        self._slot.wait_begins(time.monotonic())
+        self._sock.settimeout(min(limit, self._left()))
         data = self._sock.recv(_RECEIVE_BYTES)
+        self._slot.wait_ends()
         if not data:
             raise ConnectionResetError("closed in the handshake")
         self._received += len(data)

@@ -20,6 +20,7 @@ from chatd.pki.contexts import server_context
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.worker.hub_link import HubLink
 from chatd.worker.login import Credentials
+from chatd.worker.login_slots import LoginSlots
 from chatd.worker.reader import ChatListener
 from chatd.worker.worker import Worker
 
@@ -50,19 +51,19 @@ def _serve(child: Supervised) -> None:
 
     hub = HubLink(child.home / "run" / "hub.sock", child.name)
     worker = Worker(settings, hub, child)
+    slots = LoginSlots(settings.limits.handshakes, settings.limits.handshakes_per_address)
     listener = ChatListener(
         socket.socket(fileno=child.fd("listener")),
         worker,
         credentials(),
         handshake_seconds=settings.server.handshake_timeout,
-        in_flight=settings.limits.handshakes,
-        per_address=settings.limits.handshakes_per_address,
+        slots=slots,
     )
 
     def apply(changed: Settings) -> None:
         listener.handshake_seconds = changed.server.handshake_timeout
-        listener.in_flight = changed.limits.handshakes
-        listener.per_address = changed.limits.handshakes_per_address
+        slots.limit = changed.limits.handshakes
+        slots.per_block = changed.limits.handshakes_per_address
         try:
             listener.credentials = credentials()
         except ChatdError as error:
@@ -71,6 +72,7 @@ def _serve(child: Supervised) -> None:
 
     accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
     worker.on_reload = apply
+    worker.on_admitted = slots.logged_in
     # shutdown() waits for serve_forever, so it must not run on the loop's thread.
     worker.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
     crash_point("worker.start.before_accept")

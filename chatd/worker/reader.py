@@ -22,6 +22,7 @@ from chatd.proto.frames import encode
 from chatd.worker.dispatch import Dispatcher
 from chatd.worker.listener import Listener
 from chatd.worker.login import Credentials, Login, LoginResult
+from chatd.worker.login_slots import LoginSlots
 from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.worker import Worker
 
@@ -47,10 +48,9 @@ class ChatListener(Listener):
         credentials: Credentials,
         *,
         handshake_seconds: float,
-        in_flight: int,
-        per_address: int,
+        slots: LoginSlots,
     ) -> None:
-        super().__init__(sock, Connection, in_flight, per_address)
+        super().__init__(sock, Connection, slots)
         self.worker = worker
         self.dispatcher = Dispatcher(worker)
         self.credentials = credentials
@@ -73,7 +73,7 @@ class Connection(socketserver.BaseRequestHandler):
         try:
             logged_in = self._log_in(listener, address)
         finally:
-            listener.handshake_over(self.client_address[0])
+            listener.slots.release(self.request)
         if logged_in is None:
             self.request.close()
             return
@@ -97,11 +97,14 @@ class Connection(socketserver.BaseRequestHandler):
 
     def _log_in(self, listener: ChatListener, address: str) -> LoginResult | None:
         sock = self.request
+        slot = listener.slots.find(sock)
+        if slot is None:
+            return None  # dropped before this thread began
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         deadline = time.monotonic() + listener.handshake_seconds
         try:
-            return Login(sock, listener.credentials, deadline, listener.login_lock).run()
+            return Login(sock, listener.credentials, deadline, listener.login_lock, slot).run()
         except TimeoutError:
             log.info("handshake_timeout", address=address)
         except ssl.SSLError as error:

@@ -63,6 +63,7 @@ class Worker:
         hub.on_write_blocked = self._wake_up
         self._link_events = 0
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_admitted: Callable[[str], None] = lambda address: None
         self.on_reload: Callable[[Settings], None] = lambda settings: None
 
     # --- called by connection threads ----------------------------------------------------------
@@ -266,6 +267,7 @@ class Worker:
         self._terms(b"", sid, terms)
         if session.phase is SessionPhase.OPENING:
             session.phase = SessionPhase.OPEN
+            self.on_admitted(session.address)
         crash_point("worker.session.admitted")
         self._delivery.to_session(session, payload)
 
