@@ -78,7 +78,7 @@ class HubRun:
         self.settle()
         assert 1 in self.worker.sessions
 
-    def writes(self) -> bool:
+    def is_writable(self) -> bool:
         self.settle()
         return self.hub.writable
 
@@ -108,7 +108,7 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_serves_reads(tmp_path:
             first.say(2)
         assert first.worker.reply is None, "a message was acknowledged that is not on the disk"
         first.close()
-        full = False  # the reserve was released: only a start finds space
+        full = False  # the reserve is released; only a new hub uses that space
         second = HubRun(tmp_path, vfs, has_space=False)
         second.log_in()
         head = second.log.head
@@ -126,14 +126,14 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_serves_reads(tmp_path:
         assert second.ask(0, "user_add", user="bob", device="x", serial="b2")["code"] == "E504"
         assert (second.hub.state.bans, second.log.head) == ({}, head)
         second.has_space = True
-        wait_until(second.writes, what="writing again")
+        wait_until(second.is_writable, what="the hub to write again")
         assert second.say(2)["result"]["seq"] == second.log.head
         assert second.ask(0, "ban", user="alice")["type"] == "ok"
         second.close()
     assert verify(tmp_path, full=True).ok
 
 
-def test_users_who_log_in_meanwhile_join_the_rooms_afterwards(tmp_path: Path) -> None:
+def test_users_who_log_in_on_a_full_disk_join_rooms_once_there_is_space(tmp_path: Path) -> None:
     with mounted(Disk()) as vfs:
         run = HubRun(tmp_path, vfs, has_space=True)
         run.ask(0, "user_add", user="alice", device="laptop", serial="a1")
@@ -143,13 +143,13 @@ def test_users_who_log_in_meanwhile_join_the_rooms_afterwards(tmp_path: Path) ->
         run.log_in()
         assert run.hub.state.users["alice"].rooms == {"#lobby"}
         run.has_space = True
-        wait_until(run.writes, what="writing again")
+        wait_until(run.is_writable, what="the hub to write again")
         run.settle()
         assert run.hub.state.users["alice"].rooms == {"#lobby", "#new"}
         run.close()
 
 
-def test_the_reserve_has_blocks_and_is_released(tmp_path: Path) -> None:
+def test_the_reserve_occupies_disk_blocks_until_it_is_released(tmp_path: Path) -> None:
     assert take_reserve(tmp_path)
     status = (tmp_path / RESERVE_NAME).stat()
     assert status.st_size == RESERVE_BYTES
@@ -162,7 +162,7 @@ def test_the_reserve_has_blocks_and_is_released(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_without_space_no_part_of_the_reserve_stays(
+def test_a_reserve_that_cannot_be_allocated_leaves_no_file(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: int) -> None:
@@ -191,53 +191,55 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_server_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+def test_a_server_on_a_full_disk_keeps_sessions_and_sends_pending_messages_later(
+    small_disk: Path, tmp_path: Path
+) -> None:
     with running(small_disk / "home") as daemon:
         bob = read_identity(daemon.add_user("bob"))
         with Client(bob, state=tmp_path / "bob") as client:
             client.send("#lobby", "before").wait(30)
-            said, sent = _say_until_full(daemon, client, small_disk / "other")
+            stored, pending = _say_until_full(daemon, client, small_disk / "other")
             assert "disk is full" in daemon.chatd("status").stdout
             assert "E504" in daemon.chatd("check", check=False).stdout
             history = client.request("history", room="#lobby")["events"]
-            assert [e["body"] for e in history if e["type"] == "message"] == ["before", *said]
+            assert [e["body"] for e in history if e["type"] == "message"] == ["before", *stored]
             assert client.request("who", room="#lobby")["members"]
             assert daemon.chatctl("ban", "bob", "--yes", check=False).returncode
-            assert sent.state == "pending"
+            assert pending.state == "pending"
             session = client.connected
             (small_disk / "other").unlink()
-            assert sent.wait(60).seq
+            assert pending.wait(60).seq
             assert session and client.connected, "the session did not stay"
-            assert _heard(client, len(said) + 2) == ["before", *said, sent.body]
+            assert _next_bodies(client, len(stored) + 2) == ["before", *stored, pending.body]
         assert "DISK FULL" not in daemon.chatctl("stats").stdout
         assert "disk is full" not in _status_of_children(daemon)
         assert daemon.chatd("verify").stdout.startswith("ok")
-        told = [line["event"] for line in daemon.log_lines() if line["event"].startswith("disk_")]
-        assert told == ["disk_full", "disk_has_space"]
+        disk_events = [line["event"] for line in daemon.log_lines() if line["event"].startswith("disk_")]
+        assert disk_events == ["disk_full", "disk_has_space"]
         worker = daemon.child("worker-1")
         assert worker["restarts"] == 0
 
 
 def _say_until_full(daemon: Daemon, client: Client, path: Path) -> tuple[list[str], Sent]:
-    """Fill the disk with ``path``; return the messages stored, and the message for which there was no space.
+    """Fill the disk with ``path``; return the bodies stored since, and the message that did not fit.
 
-    Something may give pages back when the disk is full already: the search index removes its journal when it
-    has taken in what was said before, and a message fits in those.
+    Several attempts may be needed: after indexing, the search index deletes its journal, and the pages it
+    frees hold another message.
     """
 
-    def told() -> bool:
+    def is_stored_or_disk_full() -> bool:
         return sent.state != "pending" or "DISK FULL" in daemon.chatctl("stats", check=False).stdout
 
-    said: list[str] = []
-    while len(said) < FILLS_LIMIT:
+    stored: list[str] = []
+    while len(stored) < FILLS_LIMIT:
         # Do not fill the space that the hub releases for its successor.
         _fill(path)
-        sent = client.send("#lobby", f"said on a full disk, {len(said)} before")
-        wait_until(told, what="the stats")
+        sent = client.send("#lobby", f"on a full disk, after {len(stored)} others")
+        wait_until(is_stored_or_disk_full, what="the stats")
         if sent.state == "pending":
-            return said, sent
-        said.append(sent.body)
-    raise AssertionError(f"the disk does not stay full: {said}")
+            return stored, sent
+        stored.append(sent.body)
+    raise AssertionError(f"the disk does not stay full: {stored}")
 
 
 def _fill(path: Path) -> None:
@@ -251,14 +253,14 @@ def _fill(path: Path) -> None:
                 assert error.errno == errno.ENOSPC
 
 
-def _heard(client: Client, count: int) -> list[str]:
-    found: list[str] = []
-    while len(found) < count:
+def _next_bodies(client: Client, count: int) -> list[str]:
+    bodies: list[str] = []
+    while len(bodies) < count:
         event = client.next_event(30)
-        assert event is not None, found
+        assert event is not None, bodies
         if isinstance(event, Message):
-            found.append(event.body)
-    return found
+            bodies.append(event.body)
+    return bodies
 
 
 def _status_of_children(daemon: Daemon) -> str:

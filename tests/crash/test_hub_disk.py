@@ -44,7 +44,7 @@ def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Acknowledged:
-    """What the hub acknowledged: messages by msg_id, and registered and banned users."""
+    """The acknowledged requests: messages by msg_id, and the names of registered and banned users."""
 
     def __init__(self) -> None:
         self.sent: dict[str, tuple[str, int]] = {}
@@ -83,7 +83,7 @@ class HubRun:
         self.hub.take(self._link, [(["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")])
 
     def run_iteration(self) -> None:
-        """One iteration of the hub's loop: commit, overlapped every other time, then write the replies."""
+        """Run one iteration of the hub's loop: commit (overlapped every other time), collect the replies."""
         self._iterations += 1
         commit_alternating(self.hub, self._iterations, self._collect_replies)
         self._collect_replies()
@@ -165,7 +165,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Acknowledged]:
-    """A folder as a killed hub leaves it, and what the hub had acknowledged."""
+    """The data folder of a killed hub, and the requests it had acknowledged."""
     folder, acknowledged = tmp_path_factory.mktemp("killed"), Acknowledged()
     with mounted(Disk()) as vfs, running_hub(folder / "live", vfs, acknowledged) as run:
         run.ask(0, "user_add", user="alice", device="laptop", serial=SERIAL)
@@ -184,7 +184,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _prepare(name: str, data: Path, disk: Disk, killed: tuple[Path, Acknowledged]) -> Acknowledged:
-    """Set up the files that the scenario starts from; return what was acknowledged before."""
+    """Set up the files that the scenario starts from; return the requests acknowledged before."""
     acknowledged = Acknowledged()
     if name == "recovering":
         _copy(killed[0], data)
@@ -204,8 +204,8 @@ def _run(name: str, data: Path, disk: Disk, acknowledged: Acknowledged) -> None:
             pass
 
 
-def _judge(data: Path, acknowledged: Acknowledged) -> None:
-    """Everything acknowledged is in the log, and the log verifies."""
+def _check(data: Path, acknowledged: Acknowledged) -> None:
+    """Assert that the log verifies and contains everything acknowledged."""
     log = EventLog.open(data, now=NOW)
     reader = LogReader(data)
     try:
@@ -227,15 +227,17 @@ def _judge(data: Path, acknowledged: Acknowledged) -> None:
 
 def _operations(name: str, tmp_path: Path, killed: tuple[Path, Acknowledged]) -> int:
     disk = Disk()
-    acknowledged = _prepare(name, tmp_path / "whole", disk, killed)
+    acknowledged = _prepare(name, tmp_path / "uninterrupted", disk, killed)
     before = disk.operations
-    _run(name, tmp_path / "whole", disk, acknowledged)
-    _judge(tmp_path / "whole", acknowledged)
+    _run(name, tmp_path / "uninterrupted", disk, acknowledged)
+    _check(tmp_path / "uninterrupted", acknowledged)
     return disk.operations - before
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_power_cuts(name: str, tmp_path: Path, killed: tuple[Path, Acknowledged]) -> None:
+def test_a_power_cut_loses_nothing_acknowledged(
+    name: str, tmp_path: Path, killed: tuple[Path, Acknowledged]
+) -> None:
     total = _operations(name, tmp_path, killed)
     rng = random.Random(SEED)
     for number in sorted(rng.sample(range(1, total + 1), min(CUTS, total))):
@@ -243,16 +245,16 @@ def test_power_cuts(name: str, tmp_path: Path, killed: tuple[Path, Acknowledged]
         acknowledged = _prepare(name, tmp_path / f"live{number}", disk, killed)
         _run(name, tmp_path / f"live{number}", disk, acknowledged)
         disk.restart_in(tmp_path / f"after{number}", rng)
-        _judge(tmp_path / f"after{number}", acknowledged)
+        _check(tmp_path / f"after{number}", acknowledged)
 
 
 @pytest.mark.parametrize("sticky", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_nth_operation_fails(
+def test_a_failing_disk_operation_loses_nothing_acknowledged(
     name: str, number: int, sticky: bool, tmp_path: Path, killed: tuple[Path, Acknowledged]
 ) -> None:
-    """Fail one operation, or all from it on; go on until the scenario needs no more operations."""
+    """Fail the nth operation, or all from the nth on, for growing n until the scenario ends before it."""
     for nth in range(1, 10_000, STEP):
         failed_operations: list[int] = []
 
@@ -266,6 +268,6 @@ def test_the_nth_operation_fails(
         _run(name, data, disk, acknowledged)
         if not failed_operations:
             break
-        _judge(data, acknowledged)
+        _check(data, acknowledged)
         shutil.rmtree(data)
     assert nth > 20

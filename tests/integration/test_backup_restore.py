@@ -1,4 +1,4 @@
-"""A server restored from a backup made under load: clients notice no more than a pause."""
+"""Restoring a backup on a new server: clients reconnect, continue, and miss no new message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatd.proto.frames import JsonObject
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.steady_talkers import Talker
 
-WAIT = 30.0
+TIMEOUT = 30.0
 WORDS = "correct horse battery staple\n"
 
 
@@ -32,7 +32,7 @@ def old(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def new(tmp_path: Path, old: Daemon) -> Iterator[Daemon]:
-    """The server that takes its place at the same address; its home is still empty."""
+    """The replacement at the same address; its home is still empty."""
     daemon = Daemon(tmp_path / "new")
     (tmp_path / "new").mkdir()
     daemon.port = old.port
@@ -57,13 +57,13 @@ def send_as_alice(daemon: Daemon, *texts: str) -> None:
     """Send messages to #lobby as alice."""
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
         for text in texts:
-            client.send("#lobby", text).wait(WAIT)
+            client.send("#lobby", text).wait(TIMEOUT)
 
 
 def events_until_caught_up(client: Client) -> list[AnyEvent]:
     events: list[AnyEvent] = []
-    while not isinstance(event := client.next_event(WAIT), CaughtUp):
-        assert event is not None, f"received only {events}"
+    while not isinstance(event := client.next_event(TIMEOUT), CaughtUp):
+        assert event is not None, f"bodies_until_caught_up only {events}"
         events.append(event)
     return events
 
@@ -72,8 +72,8 @@ def bodies(events: list[AnyEvent]) -> list[str]:
     return [event.body for event in events if isinstance(event, Message)]
 
 
-def received(client: Client) -> list[str]:
-    """Return the bodies received until the client has caught up."""
+def bodies_until_caught_up(client: Client) -> list[str]:
+    """Return the bodies bodies_until_caught_up until the client has caught up with the log."""
     return bodies(events_until_caught_up(client))
 
 
@@ -91,7 +91,7 @@ def history(daemon: Daemon) -> list[JsonObject]:
 
 
 def next_message(client: Client) -> str:
-    while not isinstance(event := client.next_event(WAIT), Message):
+    while not isinstance(event := client.next_event(TIMEOUT), Message):
         assert event is not None
     return event.body
 
@@ -99,10 +99,10 @@ def next_message(client: Client) -> str:
 def test_clients_continue_at_their_cursor(old: Daemon, new: Daemon, tmp_path: Path) -> None:
     bob = read_identity(old.identity("bob"))
     with Client(bob, state=tmp_path / "bob") as client:
-        received(client)
+        bodies_until_caught_up(client)
         send_as_alice(old, "one", "two")
         assert [next_message(client), next_message(client)] == ["one", "two"]
-        client.send("#lobby", "mine").wait(WAIT)
+        client.send("#lobby", "mine").wait(TIMEOUT)
         assert next_message(client) == "mine"
     send_as_alice(old, "while bob is away")
     old.chatctl("ban", "mallory", "--reason", "spam", "--yes")
@@ -110,13 +110,13 @@ def test_clients_continue_at_their_cursor(old: Daemon, new: Daemon, tmp_path: Pa
     replace(old, new, file)
     send_as_alice(new, "on the new server")
     with Client(bob, state=tmp_path / "bob") as client:
-        assert received(client) == ["while bob is away", "on the new server"]
-        client.send("#lobby", "still here").wait(WAIT)
+        assert bodies_until_caught_up(client) == ["while bob is away", "on the new server"]
+        client.send("#lobby", "still here").wait(TIMEOUT)
         assert next_message(client) == "still here"
     mallory = read_identity(new.identity("mallory"))
-    with Client(mallory, reconnect=False) as client, pytest.raises(ChatdError) as refused:
-        client.wait_connected(WAIT)
-    assert refused.value.code == "E207"
+    with Client(mallory, reconnect=False) as client, pytest.raises(ChatdError) as refusal:
+        client.wait_connected(TIMEOUT)
+    assert refusal.value.code == "E207"
     shown = new.run("chat", "--identity", str(new.identity("bob")), "history", "--json", "#lobby").stdout
     assert all(text in shown for text in ("one", "two", "mine"))
     found = new.run("chat", "--identity", str(new.identity("bob")), "search", "away")
@@ -127,30 +127,30 @@ def test_clients_continue_at_their_cursor(old: Daemon, new: Daemon, tmp_path: Pa
 def test_client_with_a_cursor_beyond_the_backup_misses_no_new_message(
     old: Daemon, new: Daemon, tmp_path: Path
 ) -> None:
-    """The client reconnects by itself after the restore."""
+    """The client stays open during the restore and reconnects."""
     send_as_alice(old, "in the backup")
     file = back_up(old)
     with Client(read_identity(old.identity("bob")), state=tmp_path / "bob") as client:
-        received(client)
+        bodies_until_caught_up(client)
         send_as_alice(old, *(f"lost with the old server {n}" for n in range(5)))
         assert [next_message(client) for _ in range(5)][-1] == "lost with the old server 4"
         replace(old, new, file)
-        assert received(client) == []
+        assert bodies_until_caught_up(client) == []
         send_as_alice(new, "first", "second")
         assert [next_message(client), next_message(client)] == ["first", "second"]
     with Client(read_identity(new.identity("bob")), state=tmp_path / "bob") as client:
-        assert received(client) == []
+        assert bodies_until_caught_up(client) == []
 
 
-def test_client_that_returns_after_the_restored_log_has_passed_its_cursor(
+def test_client_whose_cursor_the_restored_log_has_passed_misses_no_new_message(
     old: Daemon, new: Daemon, tmp_path: Path
 ) -> None:
-    """Events whose seq the client had seen on the old server are delivered."""
+    """New events are delivered even if the client has seen their seq on the old server."""
     bob = read_identity(old.identity("bob"))
     send_as_alice(old, "in the backup")
     file = back_up(old)
     with Client(bob, state=tmp_path / "bob") as client:
-        received(client)
+        bodies_until_caught_up(client)
         send_as_alice(old, *(f"lost with the old server {n}" for n in range(5)))
         assert [next_message(client) for _ in range(5)][-1] == "lost with the old server 4"
         wait_until(lambda: client.next_event(0.1) is None, what="the last event")
@@ -166,7 +166,7 @@ def test_client_that_returns_after_the_restored_log_has_passed_its_cursor(
         with Client(bob, state=tmp_path / "bob") as client:
             events = events_until_caught_up(client)
             wait_until(partial(has_messages, client, events, len(expected)), what="every message")
-            client.close(drain=WAIT)
+            client.close(drain=TIMEOUT)
             assert bodies(events) == expected
             assert any(isinstance(event, Restored) for event in events) is restored
     messages = [(e["msg_id"], e["body"]) for e in history(new) if e["type"] == "message"]
@@ -176,22 +176,22 @@ def test_client_that_returns_after_the_restored_log_has_passed_its_cursor(
 def test_session_that_spans_the_restore_misses_no_new_message(
     old: Daemon, new: Daemon, tmp_path: Path
 ) -> None:
-    """The cursor is in memory only."""
+    """The client has no state folder, so its cursor is only in memory."""
     file = back_up(old)
     with Client(read_identity(old.identity("bob"))) as client:
-        received(client)
+        bodies_until_caught_up(client)
         send_as_alice(old, "lost one", "lost two")
         assert [next_message(client), next_message(client)] == ["lost one", "lost two"]
         old.stop()
         new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
         new.start()
-        # Usually sent before bob has reconnected.
+        # These are usually sent before bob has reconnected.
         send_as_alice(new, "first", "second", "third")
         assert [next_message(client) for _ in range(3)] == ["first", "second", "third"]
 
 
-def test_backup_under_load(old: Daemon, new: Daemon) -> None:
-    """Messages acknowledged before the backup are in it, each once and in order."""
+def test_backup_under_load_contains_every_acknowledged_message(old: Daemon, new: Daemon) -> None:
+    """Messages acknowledged before the backup are in the restored log, once and in order."""
     talkers = [Talker(old.identity("bob")), Talker(old.identity("alice", "console"))]
     try:
         for talker in talkers:
@@ -201,7 +201,8 @@ def test_backup_under_load(old: Daemon, new: Daemon) -> None:
         file = back_up(old)
         after = [len(talker.acknowledged) for talker in talkers]
         wait_until(
-            lambda: all(len(t.acknowledged) > n for t, n in zip(talkers, after, strict=True)), what="more"
+            lambda: all(len(t.acknowledged) > n for t, n in zip(talkers, after, strict=True)),
+            what="messages after the backup",
         )
         for talker in talkers:
             talker.finish()

@@ -22,7 +22,7 @@ SECRET = "a redacted secret"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A log with two rooms, a conversation and one redacted message."""
+    """A server with messages in two rooms and a direct conversation, one of them redacted."""
     with running(tmp_path_factory.mktemp("export") / "home") as daemon:
         daemon.add_user("bob")
         with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
@@ -38,7 +38,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script from the document, as a file."""
+    """The verification script of docs/export.md, as a file."""
     (script,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     path = tmp_path_factory.mktemp("script") / "verify.py"
     path.write_text(script)
@@ -46,13 +46,13 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_verifier(verifier: Path, file: Path) -> subprocess.CompletedProcess[str]:
-    # Isolated, because a recipient has neither chatd nor its libraries.
+    # -I and -S: whoever verifies an export has neither chatd nor its libraries.
     return subprocess.run(
         [sys.executable, "-I", "-S", str(verifier), str(file)], capture_output=True, text=True, check=False
     )
 
 
-def exported(daemon: Daemon, file: Path, *options: str) -> list[dict[str, Any]]:
+def export_log(daemon: Daemon, file: Path, *options: str) -> list[dict[str, Any]]:
     report = json.loads(daemon.chatd("export", "--json", "-o", str(file), *options).stdout)
     lines = [json.loads(line) for line in file.read_text("ascii").splitlines()]
     assert report["head"] == lines[0]["head"]
@@ -60,9 +60,11 @@ def exported(daemon: Daemon, file: Path, *options: str) -> list[dict[str, Any]]:
     return lines
 
 
-def test_export_of_the_whole_log(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
+def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
+    daemon: Daemon, verifier: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "all.jsonl"
-    header, *events = exported(daemon, file)
+    header, *events = export_log(daemon, file)
     assert (header["schema"], header["server"], header["start"]["seq"]) == (1, "lab", 0)
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     texts = [json.loads(event["body"]).get("body") for event in events if "body" in event]
@@ -70,8 +72,8 @@ def test_export_of_the_whole_log(daemon: Daemon, verifier: Path, tmp_path: Path)
     assert sum("erased_by" in event for event in events) == 1
     assert SECRET not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-    done = run_verifier(verifier, file)
-    assert done.stdout == f"ok {header['head']['seq']} {header['head']['chain']}\n", done.stderr
+    result = run_verifier(verifier, file)
+    assert result.stdout == f"ok {header['head']['seq']} {header['head']['chain']}\n", result.stderr
     shown = daemon.run("chatd", "verify", "--export", str(file)).stdout
     assert shown.startswith(
         f"ok    events 1 to {len(events)} of lab: {len(events) - 1} with their text, 1 redacted"
@@ -80,9 +82,9 @@ def test_export_of_the_whole_log(daemon: Daemon, verifier: Path, tmp_path: Path)
     assert (report["ok"], report["withheld"]) == (True, 0)
 
 
-def test_export_of_one_room_and_of_a_time_range(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
-    _, *events = exported(daemon, tmp_path / "all.jsonl")
-    header, *war = exported(daemon, tmp_path / "war.jsonl", "--room", "war", "--since", "1h")
+def test_an_export_of_a_room_or_a_time_range_verifies(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
+    _, *events = export_log(daemon, tmp_path / "all.jsonl")
+    header, *war = export_log(daemon, tmp_path / "war.jsonl", "--room", "war", "--since", "1h")
     assert header["choice"]["room"] == "#war"
     assert {event["room"] for event in war if "body" in event} == {"#war"}
     assert "lobby 0" not in (tmp_path / "war.jsonl").read_text()
@@ -94,8 +96,8 @@ def test_export_of_one_room_and_of_a_time_range(daemon: Daemon, verifier: Path, 
     part = tmp_path / "part.jsonl"
     part.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run_verifier(verifier, part).returncode == 0
-    header, *none = exported(daemon, tmp_path / "none.jsonl", "--until", "2001-01-01")
-    assert (none, header["start"]) == ([], header["head"])
+    header, *events_before_2001 = export_log(daemon, tmp_path / "none.jsonl", "--until", "2001-01-01")
+    assert (events_before_2001, header["start"]) == ([], header["head"])
     assert run_verifier(verifier, tmp_path / "none.jsonl").returncode == 0
     assert daemon.run("chatd", "verify", "--export", str(tmp_path / "none.jsonl")).returncode == 0
 
@@ -146,32 +148,34 @@ def _change_the_start(lines: list[bytes]) -> None:
         _change_the_start,
     ],
 )
-def test_every_change_is_detected(tamper: Any, daemon: Daemon, verifier: Path, tmp_path: Path) -> None:
-    exported(daemon, tmp_path / "all.jsonl")
+def test_both_verifiers_detect_a_changed_export(
+    tamper: Any, daemon: Daemon, verifier: Path, tmp_path: Path
+) -> None:
+    export_log(daemon, tmp_path / "all.jsonl")
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines(keepends=True)
     tamper(lines)
     changed = tmp_path / "changed.jsonl"
     changed.write_bytes(b"".join(lines))
     assert run_verifier(verifier, changed).returncode == 1
-    done = daemon.run("chatd", "verify", "--export", str(changed), check=False)
-    assert done.returncode == 1
-    assert done.stdout.startswith("fail  line ")
+    result = daemon.run("chatd", "verify", "--export", str(changed), check=False)
+    assert result.returncode == 1
+    assert result.stdout.startswith("fail  line ")
 
 
 @pytest.mark.parametrize(
     "text", [b"", b"\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b"[" * 100_000, b'{"type":"export","schema":2}\n']
 )
-def test_invalid_file_is_reported(text: bytes) -> None:
+def test_an_invalid_file_fails_verification_with_a_reason(text: bytes) -> None:
     report = check_export([text] if text else [], lambda n, of: None)
     assert not report.ok
     assert report.reason
 
 
-def test_existing_file_and_invalid_time_are_refused(daemon: Daemon, tmp_path: Path) -> None:
+def test_an_existing_file_and_an_invalid_time_are_refused(daemon: Daemon, tmp_path: Path) -> None:
     file = tmp_path / "there"
     file.write_text("mine")
     assert "E606" in daemon.chatd("export", "-o", str(file), check=False).stderr
     assert file.read_text() == "mine"
-    done = daemon.chatd("export", "-o", str(tmp_path / "x"), "--since", "yesterday", check=False)
-    assert done.returncode == 2
+    result = daemon.chatd("export", "-o", str(tmp_path / "x"), "--since", "yesterday", check=False)
+    assert result.returncode == 2
     assert daemon.run("chatd", "verify", "--export", str(tmp_path / "none"), check=False).returncode == 1

@@ -1,4 +1,4 @@
-"""Redaction, retention and the hold, from the admin's command to the bytes in the files."""
+"""Redaction, retention and holds: the commands, the history, and the bytes in the data files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def history(daemon: Daemon) -> str:
     return daemon.run("chat", "--identity", identity, "history", "--json", "#lobby").stdout
 
 
-def bytes_of(home: Path) -> bytes:
+def data_bytes(home: Path) -> bytes:
     """Return the contents of all files in the home's data folder."""
     return b"".join(path.read_bytes() for path in (home / "data").iterdir() if path.is_file())
 
@@ -44,18 +44,18 @@ def test_a_redacted_body_is_gone_from_history_and_from_every_file(daemon: Daemon
     daemon.chatd("restart")
     assert SECRET not in history(daemon)
     daemon.stop()
-    assert SECRET.encode() not in bytes_of(daemon.home)
+    assert SECRET.encode() not in data_bytes(daemon.home)
     assert daemon.chatd("verify").stdout.startswith("ok")
 
 
 def test_redaction_is_refused_for_a_held_room_and_for_anything_but_a_message(daemon: Daemon) -> None:
-    seq, erased = say(daemon, "keep me"), say(daemon, "not me")
-    daemon.chatctl("redact", "#lobby", str(erased), "--yes")
+    seq, redacted = say(daemon, "keep me"), say(daemon, "not me")
+    daemon.chatctl("redact", "#lobby", str(redacted), "--yes")
     for arguments, code in (
         (("redact", "#lobby", "1", "--yes"), "E410"),
         (("redact", "#nowhere", str(seq), "--yes"), "E404"),
         (("redact", "#lobby", "999999", "--yes"), "E410"),
-        (("redact", "#lobby", str(erased), "--yes"), "E410"),
+        (("redact", "#lobby", str(redacted), "--yes"), "E410"),
     ):
         assert code in daemon.chatctl(*arguments, check=False).stderr
     daemon.chatctl("hold", "#lobby", "--reason", "legal hold")
@@ -70,19 +70,19 @@ def test_retention_redacts_old_messages_unless_the_room_is_held(tmp_path: Path) 
         say(daemon, SECRET)
         daemon.chatctl("hold", "#lobby")
         daemon.stop()
-        make_old(daemon.home)
+        age_log(daemon.home)
         daemon.write_settings(lambda tree: tree["retention"].update(days=30))
         daemon.start()
         assert SECRET in history(daemon)
         daemon.chatctl("hold", "#lobby", "--off")
         daemon.chatd("restart")
-        wait_until(lambda: SECRET not in history(daemon), what="the message to be erased")
+        wait_until(lambda: SECRET not in history(daemon), what="the message to be redacted")
         daemon.stop()
         assert daemon.chatd("verify").stdout.startswith("ok")
 
 
-def make_old(home: Path) -> None:
-    """Write the log anew with every event 60 days older."""
+def age_log(home: Path) -> None:
+    """Rewrite the log with every event 60 days older."""
     reader = LogReader(home / "data")
     entries = [reader.entry(seq) for seq in range(1, reader.head() + 1)]
     reader.close()

@@ -33,14 +33,14 @@ ALERTS = {
 
 
 def recipe(words: str) -> str:
-    """The recipe on the page that contains these words."""
-    found = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    (one,) = (text for text in found if words in text)
+    """Return the recipe on the page that contains these words."""
+    recipes = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (one,) = (text for text in recipes if words in text)
     return str(one)
 
 
 class Scripts:
-    """A user and a room for each test; ends all shells and bots."""
+    """Runs recipes and bots as the user robot; `end` kills those still running."""
 
     def __init__(self, daemon: Daemon, folder: Path) -> None:
         self.daemon = daemon
@@ -98,8 +98,8 @@ def scripts(shared_daemon: Daemon, alice: Client, tmp_path: Path) -> Iterator[Sc
     scripts.end()
 
 
-def heard(client: Client, count: int) -> list[str]:
-    """The next messages of other users."""
+def next_bodies(client: Client, count: int) -> list[str]:
+    """Return the bodies of the next ``count`` messages of users other than alice."""
     bodies: list[str] = []
     while len(bodies) < count:
         event = client.next_event(30)
@@ -110,7 +110,7 @@ def heard(client: Client, count: int) -> list[str]:
 
 
 def read_until(process: subprocess.Popen[str], **wanted: Any) -> dict[str, Any]:
-    """The next output line with these fields."""
+    """Return the next output line with these fields."""
     line: dict[str, Any] = {}
     while not wanted.items() <= line.items():
         line = json.loads(next_line(process, f"a line with {wanted}"))
@@ -123,62 +123,62 @@ def command(process: subprocess.Popen[str], **fields: Any) -> None:
     process.stdin.flush()
 
 
-def test_cron(scripts: Scripts, alice: Client) -> None:
+def test_the_cron_recipe_reports_a_failed_job(scripts: Scripts, alice: Client) -> None:
     job = scripts.folder / "nightly"
     job.write_text("#!/bin/sh\nseq 8; exit 1\n")
     job.chmod(0o700)
-    done = scripts.shell(recipe("nightly failed").replace("/usr/local/bin/nightly", str(job)))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert heard(alice, 1) == ["nightly failed\n4\n5\n6\n7\n8"]
+    result = scripts.shell(recipe("nightly failed").replace("/usr/local/bin/nightly", str(job)))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert next_bodies(alice, 1) == ["nightly failed\n4\n5\n6\n7\n8"]
 
 
-def test_intrusion_detection(scripts: Scripts, alice: Client) -> None:
+def test_the_intrusion_recipe_forwards_alerts(scripts: Scripts, alice: Client) -> None:
     log = scripts.folder / "ids"
     log.touch()
-    # From the beginning, so the test need not know when tail starts.
+    # Follow from the beginning, because the test does not know when tail starts.
     following = recipe("tail -n 0").replace("/var/log/ids", str(log)).replace("-n 0", "-n +1")
     scripts.start("bash", "-c", following)
     with log.open("a") as file:
         file.write("noise\nALERT one\n")
         file.flush()
-        assert heard(alice, 1) == ["ALERT one"]
+        assert next_bodies(alice, 1) == ["ALERT one"]
         file.write("ALERT \x1b[2Jtwo\n")
-    assert heard(alice, 1)[0].startswith("ALERT ")
+    assert next_bodies(alice, 1)[0].startswith("ALERT ")
 
 
 @needs_jq
-def test_alertmanager(scripts: Scripts, alice: Client) -> None:
-    done = scripts.shell(recipe(".alerts[]"), json.dumps(ALERTS))
-    assert done.returncode == 0, done.stderr
-    assert heard(alice, 2) == ["firing: DiskFull on db1: -", "resolved: Load on ?: calm"]
+def test_the_alertmanager_recipe_sends_one_message_per_alert(scripts: Scripts, alice: Client) -> None:
+    result = scripts.shell(recipe(".alerts[]"), json.dumps(ALERTS))
+    assert result.returncode == 0, result.stderr
+    assert next_bodies(alice, 2) == ["firing: DiskFull on db1: -", "resolved: Load on ?: calm"]
 
 
 @needs_jq
-def test_tail_and_history_with_jq(scripts: Scripts, alice: Client) -> None:
+def test_the_jq_recipes_format_tail_and_history(scripts: Scripts, alice: Client) -> None:
     following = scripts.start("bash", "-c", recipe("chat tail war").replace("-n 0", "-n 1"))
     seq = alice.send("#war", "look here").wait(30).seq
-    assert next_line(following, "what alice said") == "alice: look here\n"
+    assert next_line(following, "alice's message") == "alice: look here\n"
     rows = scripts.shell(recipe("@tsv")).stdout.splitlines()
     assert f"{seq}\talice\tlook here" in rows
 
 
 @needs_jq
-def test_a_bot_in_shell(scripts: Scripts, alice: Client) -> None:
+def test_the_shell_bot_recipe_answers_a_command(scripts: Scripts, alice: Client) -> None:
     scripts.start("bash", "-c", recipe("mkfifo").replace("--room war", "--room one"))
     for event in alice.events():
         if (getattr(event, "user", ""), getattr(event, "room", "")) == ("robot", "#one"):
             break
     alice.send("#one", "!date").wait(30)
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", heard(alice, 1)[0])
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", next_bodies(alice, 1)[0])
 
 
 def test_every_recipe_is_run_here() -> None:
-    found = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    recipes = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     run = ("nightly failed", "tail -n 0", ".alerts[]", "chat tail war", "@tsv", "mkfifo")
-    assert sorted(found) == sorted(recipe(words) for words in run)
+    assert sorted(recipes) == sorted(recipe(words) for words in run)
 
 
-def test_commands_get_replies_and_events_arrive(scripts: Scripts, alice: Client) -> None:
+def test_a_bot_receives_events_and_replies_to_its_commands(scripts: Scripts, alice: Client) -> None:
     bot = scripts.bot("--room", "two")
     welcome = read_until(bot, type="connected")
     assert (welcome["schema"], welcome["user"], welcome["role"]) == (1, "robot", "user")
@@ -190,7 +190,7 @@ def test_commands_get_replies_and_events_arrive(scripts: Scripts, alice: Client)
     assert (reply["ref"], reply["result"]["notes"]) == ({"any": "thing"}, [])
     command(bot, do="history", room="#two", limit=1)
     assert read_until(bot, type="ok", ref=None)["result"]["events"][0]["seq"] == reply["result"]["seq"]
-    assert heard(alice, 1) == ["hi"]
+    assert next_bodies(alice, 1) == ["hi"]
     assert bot.communicate(timeout=30) == ("", "")
     assert bot.returncode == 0
 
@@ -212,15 +212,15 @@ def test_commands_get_replies_and_events_arrive(scripts: Scripts, alice: Client)
         ("[" * 5000, "E102"),
     ],
 )
-def test_bad_commands_are_refused_and_the_next_works(scripts: Scripts, line: str, code: str) -> None:
-    done = scripts.shell("chat bot", f'{line}\n{{"do": "ping", "ref": "last"}}\n')
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = [json.loads(text) for text in done.stdout.splitlines()]
+def test_a_bad_command_is_refused_and_the_next_one_works(scripts: Scripts, line: str, code: str) -> None:
+    result = scripts.shell("chat bot", f'{line}\n{{"do": "ping", "ref": "last"}}\n')
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [json.loads(text) for text in result.stdout.splitlines()]
     assert code in [line["code"] for line in lines if line["type"] == "error"]
     assert ("ok", "last") in [(line["type"], line.get("ref")) for line in lines]
 
 
-def test_state_continues_where_the_last_run_ended(scripts: Scripts, alice: Client) -> None:
+def test_a_bot_with_a_state_folder_receives_what_it_missed(scripts: Scripts, alice: Client) -> None:
     first = scripts.bot("--room", "two", "--state", "state")
     read_until(first, type="caught_up")
     first.send_signal(signal.SIGTERM)
@@ -231,25 +231,25 @@ def test_state_continues_where_the_last_run_ended(scripts: Scripts, alice: Clien
 
 
 def unread(bot: subprocess.Popen[str]) -> int:
-    """The number of unread bytes in the pipe of its output."""
+    """Return the number of unread bytes in the pipe of the bot's output."""
     assert bot.stdout is not None
     (count,) = struct.unpack("i", fcntl.ioctl(bot.stdout, termios.FIONREAD, bytes(4)))
     return int(count)
 
 
-def test_sigterm_ends_it_with_a_blocked_stdout(scripts: Scripts) -> None:
+def test_sigterm_ends_a_bot_whose_output_is_blocked(scripts: Scripts) -> None:
     bot = scripts.bot()
     assert bot.stdout is not None and bot.stderr is not None
     read_until(bot, type="caught_up")
-    holds = fcntl.fcntl(bot.stdout, fcntl.F_SETPIPE_SZ, mmap.PAGESIZE)
-    command(bot, do="history", room="#nowhere", ref="x" * holds)
-    wait_until(lambda: unread(bot) == holds)
+    capacity = fcntl.fcntl(bot.stdout, fcntl.F_SETPIPE_SZ, mmap.PAGESIZE)
+    command(bot, do="history", room="#nowhere", ref="x" * capacity)
+    wait_until(lambda: unread(bot) == capacity)
     bot.send_signal(signal.SIGTERM)
     assert bot.wait(30) == 0
     assert bot.stderr.read() == ""
 
 
-def test_a_closed_pipe_ends_it_silently(scripts: Scripts) -> None:
+def test_a_closed_pipe_ends_a_bot_without_an_error_message(scripts: Scripts) -> None:
     bot = scripts.bot()
     read_until(bot, type="caught_up")
     assert bot.stdout is not None and bot.stderr is not None
@@ -258,7 +258,7 @@ def test_a_closed_pipe_ends_it_silently(scripts: Scripts) -> None:
     assert (bot.wait(30), bot.stderr.read()) == (1, "")
 
 
-def test_a_kick_ends_it(scripts: Scripts, shared_daemon: Daemon) -> None:
+def test_a_kick_ends_a_bot_with_exit_code_4(scripts: Scripts, shared_daemon: Daemon) -> None:
     bot = scripts.bot()
     read_until(bot, type="caught_up")
     shared_daemon.chatctl("kick", "robot")

@@ -1,4 +1,4 @@
-"""Characters of the input line, and the largest width of a text."""
+"""Splitting joined characters of the input line, text widths, and wrapping of styled words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_characters_that_a_terminal_may_join_are_separated(text: str, shown: str
 
 
 @pytest.mark.parametrize(
-    ("text", "most"),
+    ("text", "width"),
     [
         ("plain", 5),
         ("\u65e5\u672c", 4),
@@ -39,11 +39,11 @@ def test_characters_that_a_terminal_may_join_are_separated(text: str, shown: str
         ("\u1112\u1161\u11ab", 4),
     ],
 )
-def test_the_width_is_that_of_a_terminal_that_joins_nothing(text: str, most: int) -> None:
-    assert columns(text) == most
+def test_joined_characters_count_at_their_separate_widths(text: str, width: int) -> None:
+    assert columns(text) == width
 
 
-def test_a_word_of_several_styles_stays_whole() -> None:
+def test_a_word_with_several_styles_is_not_split() -> None:
     line = [("a", "[14:02:11Z] "), ("b", "<"), ("c", "somebody"), ("b", "> "), ("", "hello")]
     assert wrap(line, 20) == [
         [("a", "[14:02:11Z] ")],

@@ -1,4 +1,4 @@
-"""The channel's lines, unix sockets at long paths, and a real child attached to this process."""
+"""A real child supervised by this process, the lines of its channel, and Unix sockets at long paths."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def parent() -> Iterator[Parent]:
     parent.close()
 
 
-def test_child_gets_its_settings_answers_pings_and_drains(parent: Parent) -> None:
+def test_a_child_takes_settings_answers_pings_and_drains(parent: Parent) -> None:
     assert parent.receive() == {"type": "seen", "name": "worker-1", "home": "/srv/chat", "timeout": 77}
     parent.send(type="ping", n=5)
     assert parent.receive() == {"type": "pong", "n": 5}
@@ -99,18 +99,18 @@ def test_child_gets_its_settings_answers_pings_and_drains(parent: Parent) -> Non
     ]
 
 
-def test_idle_child_ends_with_its_lifeline(parent: Parent) -> None:
+def test_an_idle_child_ends_when_its_lifeline_closes(parent: Parent) -> None:
     os.close(parent.lifeline)
     parent.lifeline = -1
     assert parent.process.wait(30) == 0
 
 
-def test_child_ends_with_its_channel(parent: Parent) -> None:
+def test_a_child_ends_when_its_channel_closes(parent: Parent) -> None:
     parent.channel.shutdown(socket.SHUT_RDWR)
     assert parent.process.wait(30) == 0
 
 
-def test_child_started_by_hand_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_without_a_supervisor_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "nonsense", "[]", '{"channel": 3}', '{"channel": "x", "lifeline": 4}'):
         monkeypatch.setenv(FDS_VARIABLE, value)
         with pytest.raises(ChatdError, match="E609"):
@@ -126,25 +126,27 @@ def pair() -> Iterator[tuple[JsonChannel, socket.socket]]:
         yield JsonChannel(ours), theirs
 
 
-def test_channel_reassembles_lines(pair: tuple[JsonChannel, socket.socket]) -> None:
+def test_the_channel_reassembles_lines(pair: tuple[JsonChannel, socket.socket]) -> None:
     channel, peer = pair
-    got = []
+    received = []
     for byte in b'{"type":"a"}\n{"type":"b","n":1}\n':
         peer.sendall(bytes([byte]))
-        got += channel.receive()
-    assert got == [{"type": "a"}, {"type": "b", "n": 1}]
+        received += channel.receive()
+    assert received == [{"type": "a"}, {"type": "b", "n": 1}]
     assert channel.receive() == []
 
 
 @pytest.mark.parametrize("line", [b"\n", b"[]\n", b"{}\n", b'{"type":1}\n', b"\xff\n", b"[" * 60_000 + b"\n"])
-def test_channel_closes_on_an_invalid_message(pair: tuple[JsonChannel, socket.socket], line: bytes) -> None:
+def test_the_channel_closes_on_an_invalid_message(
+    pair: tuple[JsonChannel, socket.socket], line: bytes
+) -> None:
     channel, peer = pair
     peer.sendall(line)
     with pytest.raises(ChannelClosedError):
         channel.receive()
 
 
-def test_channel_bounds_its_queue(pair: tuple[JsonChannel, socket.socket]) -> None:
+def test_the_channel_bounds_its_queue(pair: tuple[JsonChannel, socket.socket]) -> None:
     channel, peer = pair
     with pytest.raises(ValueError, match="over the channel"):
         channel.send({"type": "x", "text": "x" * MAX_LINE})
@@ -165,7 +167,7 @@ def test_channel_bounds_its_queue(pair: tuple[JsonChannel, socket.socket]) -> No
         channel.receive()
 
 
-def test_full_backlog_is_retried_until_the_timeout(tmp_path: Path) -> None:
+def test_connecting_to_a_full_backlog_is_retried_until_the_timeout(tmp_path: Path) -> None:
     with listen_unix(tmp_path / "s", 0) as listener, connect_unix(tmp_path / "s", 30):
         with pytest.raises(TimeoutError):
             connect_unix(tmp_path / "s", 0.05)
@@ -174,12 +176,12 @@ def test_full_backlog_is_retried_until_the_timeout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [10, MAX_PATH - 1, MAX_PATH + 1, 150, 240])
-def test_unix_sockets_at_paths_of_any_length(tmp_path: Path, length: int) -> None:
+def test_unix_sockets_work_at_paths_of_any_length(tmp_path: Path, length: int) -> None:
     deep = tmp_path
     while len(str(deep / "s")) < length:
         deep /= "d" * min(50, max(1, length - len(str(deep / "s")) - 1))
     deep.mkdir(parents=True, exist_ok=True)
-    for _ in range(2):  # the second replaces the first one's socket
+    for _ in range(2):  # the second listener replaces the socket of the first
         with listen_unix(deep / "s", 1) as listener, connect_unix(deep / "s", 30) as client:
             assert (deep / "s").stat().st_mode & 0o777 == 0o600
             accepted, _ = listener.accept()

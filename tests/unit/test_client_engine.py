@@ -1,4 +1,4 @@
-"""The client over connections that the test accepts, refuses and cuts."""
+"""The client's thread and connections: login, reconnecting, failover, queues and callbacks."""
 
 from __future__ import annotations
 
@@ -23,63 +23,63 @@ from chatd.proto.frames import JsonObject, decode, encode, split
 from tests.support.daemon import wait_until
 from tests.unit.test_client_session import bye, message, ok, refusal, welcome
 
-WAIT = 10.0
+TIMEOUT = 10.0
 
 
-class Link:
-    """A Transport that exchanges frames with the test over a socket pair."""
+class FakeTransport:
+    """A fake Transport; the test plays the server at the other end of a socket pair."""
 
     def __init__(self, server: str, steps: int = 1) -> None:
-        """``steps``: bytes from the server until the connection is open; the first is sent here."""
+        """The connection opens after ``steps`` bytes from the server; the first is sent here."""
         self.server = server
         self.steps = steps
         self.failed = False
         self.wants_write = False
         self._open = False
-        self._mine, self.theirs = socket.socketpair()
-        self._mine.setblocking(False)
-        self.theirs.settimeout(WAIT)
-        self.theirs.send(b"\0")
-        self._asked = b""
+        self._client_end, self.server_end = socket.socketpair()
+        self._client_end.setblocking(False)
+        self.server_end.settimeout(TIMEOUT)
+        self.server_end.send(b"\0")
+        self._unparsed = b""
 
     @property
     def open(self) -> bool:
         return self._open
 
     def fileno(self) -> int:
-        return self._mine.fileno()
+        return self._client_end.fileno()
 
     def advance(self) -> list[bytes]:
         if not self._open:
-            self.steps -= len(self._mine.recv(1))
+            self.steps -= len(self._client_end.recv(1))
             self._open = self.steps == 0
             return []
-        data = self._mine.recv(1 << 20)
+        data = self._client_end.recv(1 << 20)
         if not data:
             raise ChatdError("E607", "cut")
         return [data]
 
     def send(self, frames: Iterator[bytes]) -> None:
-        self._mine.setblocking(True)
-        self._mine.sendall(b"".join(frames))
-        self._mine.setblocking(False)
+        self._client_end.setblocking(True)
+        self._client_end.sendall(b"".join(frames))
+        self._client_end.setblocking(False)
 
     def close(self) -> None:
-        self._mine.close()
+        self._client_end.close()
 
     # -- the server's side
 
     def say(self, *messages: JsonObject) -> None:
-        self.theirs.sendall(b"".join(encode(m) for m in messages))
+        self.server_end.sendall(b"".join(encode(m) for m in messages))
 
-    def asked(self) -> JsonObject:
-        """The client's next frame."""
-        while len(self._asked) < 4 or len(self._asked) < 4 + int.from_bytes(self._asked[:4], "big"):
-            data = self.theirs.recv(65536)
+    def next_request(self) -> JsonObject:
+        """Return the client's next frame."""
+        while len(self._unparsed) < 4 or len(self._unparsed) < 4 + int.from_bytes(self._unparsed[:4], "big"):
+            data = self.server_end.recv(65536)
             assert data, "the client closed"
-            self._asked += data
-        end = 4 + int.from_bytes(self._asked[:4], "big")
-        frame, self._asked = self._asked[:end], self._asked[end:]
+            self._unparsed += data
+        end = 4 + int.from_bytes(self._unparsed[:4], "big")
+        frame, self._unparsed = self._unparsed[:end], self._unparsed[end:]
         (payload,) = split(frame)
         return decode(payload)
 
@@ -87,18 +87,18 @@ class Link:
         self.say(welcome(head))
         if not live:
             return {}
-        resume = self.asked()
+        resume = self.next_request()
         assert resume["type"] == "resume"
         self.say(ok(resume["id"], events=[], cursor=cursor, more=False))
         return resume
 
 
 class Network:
-    """All connections of a client; the servers in ``down`` are unreachable."""
+    """Creates the client's connections; servers in ``down`` are unreachable."""
 
     def __init__(self) -> None:
-        self.links: queue.Queue[Link] = queue.Queue()
-        self.made: list[Link] = []
+        self.transports: queue.Queue[FakeTransport] = queue.Queue()
+        self.made: list[FakeTransport] = []
         self.dialled: list[str] = []
         self.steps = 1
         self.down: set[str] = set()
@@ -107,13 +107,13 @@ class Network:
         self.dialled.append(server)
         if server in self.down:
             raise ChatdError("E607", f"cannot connect to {server}")
-        link = Link(server, self.steps)
-        self.made.append(link)
-        self.links.put(link)
-        return cast(Transport, link)
+        transport = FakeTransport(server, self.steps)
+        self.made.append(transport)
+        self.transports.put(transport)
+        return cast(Transport, transport)
 
-    def next(self) -> Link:
-        return self.links.get(timeout=WAIT)
+    def next(self) -> FakeTransport:
+        return self.transports.get(timeout=TIMEOUT)
 
 
 @pytest.fixture
@@ -137,37 +137,39 @@ def make(network: Network) -> Iterator[Callable[..., Client]]:
     yield make_client
     for client in clients:
         client.close()
-    for link in network.made:
-        link.theirs.close()
+    for transport in network.made:
+        transport.server_end.close()
 
 
 def take(client: Client, kind: type) -> Any:
-    """The next event of a kind; skips others."""
+    """Return the next event of a type; skip others."""
     while True:
-        event = client.next_event(WAIT)
-        assert event is not None, f"no {kind.__name__} came"
+        event = client.next_event(TIMEOUT)
+        assert event is not None, f"no {kind.__name__} arrived"
         if isinstance(event, kind):
             return event
 
 
-def step(link: Link) -> None:
+def step(transport: FakeTransport) -> None:
     """Send a byte from the server and wait until the client has read it."""
-    before = link.steps
-    link.theirs.send(b"\0")
-    wait_until(lambda: link.steps < before, what="the client to read")
+    before = transport.steps
+    transport.server_end.send(b"\0")
+    wait_until(lambda: transport.steps < before, what="the client to read")
 
 
-def test_a_slow_login_goes_on_while_the_server_answers(make: Callable[..., Client], network: Network) -> None:
+def test_a_slow_login_continues_while_the_server_answers(
+    make: Callable[..., Client], network: Network
+) -> None:
     now = [1000.0]
     network.steps = 4
     client = make(clock=lambda: now[0])
-    link = network.next()
-    wait_until(lambda: link.steps == 3, what="the first step")
+    transport = network.next()
+    wait_until(lambda: transport.steps == 3, what="the first step")
     for _ in range(3):
         now[0] += _engine.CONNECT_TIMEOUT - 1
-        step(link)
-    link.greet()
-    client.wait_connected(WAIT)
+        step(transport)
+    transport.greet()
+    client.wait_connected(TIMEOUT)
     assert len(network.made) == 1
 
 
@@ -175,15 +177,15 @@ def test_a_login_has_a_time_limit(make: Callable[..., Client], network: Network)
     now = [1000.0]
     network.steps = 1000
     client = make(clock=lambda: now[0], reconnect=False)
-    link = network.next()
-    wait_until(lambda: link.steps == 999, what="the first step")
+    transport = network.next()
+    wait_until(lambda: transport.steps == 999, what="the first step")
     while now[0] < 1000.0 + _engine.LOGIN_LIMIT - _engine.CONNECT_TIMEOUT:
         now[0] += _engine.CONNECT_TIMEOUT - 1
-        step(link)
+        step(transport)
     now[0] = 1000.0 + _engine.LOGIN_LIMIT
-    link.theirs.send(b"\0")
+    transport.server_end.send(b"\0")
     with pytest.raises(ChatdError, match="within 30 seconds"):
-        client.wait_connected(WAIT)
+        client.wait_connected(TIMEOUT)
 
 
 def test_an_unanswered_message_is_sent_again_after_a_cut(
@@ -193,21 +195,23 @@ def test_an_unanswered_message_is_sent_again_after_a_cut(
     first = network.next()
     first.greet()
     sent = client.send("#lobby", "hello")
-    assert first.asked()["msg_id"] == sent.msg_id
-    first.theirs.close()
+    assert first.next_request()["msg_id"] == sent.msg_id
+    first.server_end.close()
     assert take(client, Disconnected).retry_in == 0.0
     second = network.next()
     assert second.greet()["after"] == 100
-    again = second.asked()
+    again = second.next_request()
     assert (again["msg_id"], again["body"]) == (sent.msg_id, "hello")
     assert client.unsent == 1
     second.say(ok(again["id"], seq=101, at=5, notes=[]))
-    assert sent.wait(WAIT).seq == 101
+    assert sent.wait(TIMEOUT).seq == 101
     assert take(client, Acknowledged).sent is sent
     assert client.unsent == 0
 
 
-def test_events_come_once_and_in_order_across_a_cut(make: Callable[..., Client], network: Network) -> None:
+def test_events_are_delivered_once_and_in_order_across_a_cut(
+    make: Callable[..., Client], network: Network
+) -> None:
     client = make()
     first = network.next()
     first.greet()
@@ -216,10 +220,10 @@ def test_events_come_once_and_in_order_across_a_cut(make: Callable[..., Client],
     assert take(client, Message).seq == 101
     assert take(client, Message).seq == 102
     assert client.cursor == 101
-    first.theirs.close()
+    first.server_end.close()
     second = network.next()
     second.say(welcome(head=103))
-    resume = second.asked()
+    resume = second.next_request()
     assert resume["after"] == 102
     second.say(ok(resume["id"], events=[message(102), message(103)], cursor=103, more=False))
     assert take(client, Message).seq == 103
@@ -229,35 +233,35 @@ def test_requests_wait_for_the_connection_and_time_out(make: Callable[..., Clien
     client = make(live=False)
     with pytest.raises(ChatdError, match="E611"):
         client.request("rooms", timeout=0.01)
-    link = network.next()
-    link.greet(live=False)
-    client.wait_connected(WAIT)
+    transport = network.next()
+    transport.greet(live=False)
+    client.wait_connected(TIMEOUT)
     with pytest.raises(ChatdError, match="E611"):
         client.request("stats", timeout=0.01)
-    late = link.asked()
-    link.say(ok(late["id"], late=True))
+    late = transport.next_request()
+    transport.say(ok(late["id"], late=True))
     client.on_event(lambda event: None)
 
 
 def test_refused_requests_raise_the_servers_error(make: Callable[..., Client], network: Network) -> None:
     client = make(live=False)
-    link = network.next()
-    link.greet(live=False)
+    transport = network.next()
+    transport.greet(live=False)
     results: queue.Queue[object] = queue.Queue()
 
     def ask() -> None:
         try:
-            results.put(client.request("kick", user="bob", room=None, timeout=WAIT))
+            results.put(client.request("kick", user="bob", room=None, timeout=TIMEOUT))
         except ChatdError as error:
             results.put(error.code)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    request = link.asked()
+    asker = threading.Thread(target=ask)
+    asker.start()
+    request = transport.next_request()
     assert request == {"type": "kick", "id": request["id"], "user": "bob"}
-    link.say(refusal(request["id"], "E405"))
-    assert results.get(timeout=WAIT) == "E405"
-    asking.join()
+    transport.say(refusal(request["id"], "E405"))
+    assert results.get(timeout=TIMEOUT) == "E405"
+    asker.join()
 
 
 @pytest.mark.parametrize(("code", "retry"), [("E207", False), ("E206", False), ("E107", False)])
@@ -267,7 +271,7 @@ def test_a_final_refusal_ends_the_client(
     client = make()
     network.next().say(bye(code, retry))
     with pytest.raises(ChatdError, match=code):
-        client.wait_connected(WAIT)
+        client.wait_connected(TIMEOUT)
     assert [type(event) for event in client.events()] == [Disconnected]
     for call in (lambda: client.request("rooms"), lambda: client.send("#lobby", "x")):
         with pytest.raises(ChatdError, match=code):
@@ -280,7 +284,7 @@ def test_a_full_server_is_tried_again(make: Callable[..., Client], network: Netw
     network.next().say(bye("E501", retry=True))
     assert take(client, Disconnected).error.code == "E501"
     network.next().greet()
-    assert client.wait_connected(WAIT).user == "alice"
+    assert client.wait_connected(TIMEOUT).user == "alice"
     assert take(client, Connected).welcome.user == "alice"
 
 
@@ -288,7 +292,7 @@ def test_all_servers_are_tried_before_giving_up(make: Callable[..., Client], net
     network.down = {"one:1", "two:2", "three:3"}
     client = make(servers=("one:1", "two:2", "three:3"), reconnect=False)
     with pytest.raises(ChatdError, match="E607"):
-        client.wait_connected(WAIT)
+        client.wait_connected(TIMEOUT)
     assert network.dialled == ["one:1", "two:2", "three:3"]
 
 
@@ -296,29 +300,29 @@ def test_the_next_server_is_tried_if_one_is_down(make: Callable[..., Client], ne
     network.down = {"one:1"}
     client = make(servers=("one:1", "two:2"), reconnect=False)
     network.next().greet()
-    client.wait_connected(WAIT)
+    client.wait_connected(TIMEOUT)
 
 
 def test_a_cut_ends_a_client_without_reconnect(make: Callable[..., Client], network: Network) -> None:
     client = make(reconnect=False)
-    link = network.next()
-    link.greet()
+    transport = network.next()
+    transport.greet()
     sent = client.send("#lobby", "hello")
-    link.asked()
-    link.theirs.close()
+    transport.next_request()
+    transport.server_end.close()
     with pytest.raises(ChatdError, match="E607"):
-        sent.wait(WAIT)
+        sent.wait(TIMEOUT)
     assert sent.state == "pending"
     assert client.unsent == 1
 
 
 def test_malformed_frames_end_the_connection(make: Callable[..., Client], network: Network) -> None:
     client = make()
-    for rubbish in (b"\0\0\0\2[]", b"\0\0\0\0", b"\xff" * 8):
-        link = network.next()
-        link.say(welcome())
-        link.asked()
-        link.theirs.sendall(rubbish)
+    for malformed in (b"\0\0\0\2[]", b"\0\0\0\0", b"\xff" * 8):
+        transport = network.next()
+        transport.say(welcome())
+        transport.next_request()
+        transport.server_end.sendall(malformed)
         assert take(client, Disconnected).error.code in {"E100", "E101", "E102"}
 
 
@@ -342,61 +346,65 @@ def test_unsent_messages_and_the_cursor_survive_until_the_next_run(
     network.down = set()
     later = make(state=tmp_path)
     assert later.unsent == 3
-    link = network.next()
-    link.greet()
-    frames = [link.asked() for _ in texts]
+    transport = network.next()
+    transport.greet()
+    frames = [transport.next_request() for _ in texts]
     assert [frame["msg_id"] for frame in frames] == texts
-    link.say(*(ok(frame["id"], seq=n + 101, at=1, notes=[]) for n, frame in enumerate(frames)), message(104))
+    transport.say(
+        *(ok(frame["id"], seq=n + 101, at=1, notes=[]) for n, frame in enumerate(frames)), message(104)
+    )
     take(later, Message)
-    later.close(drain=WAIT)
+    later.close(drain=TIMEOUT)
     store = FileStore(tmp_path)
     assert store.load()[:2] == ([], 104)
     store.close()
 
 
 @pytest.fixture
-def narrow(
+def small_queue(
     make: Callable[..., Client], network: Network, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Client, Link]:
+) -> tuple[Client, FakeTransport]:
     """A live client whose queue holds three events at most."""
     monkeypatch.setattr(_client, "QUEUE_LIMIT", 3)
     client = make()
-    link = network.next()
-    link.greet()
-    return client, link
+    transport = network.next()
+    transport.greet()
+    return client, transport
 
 
-def test_a_full_queue_stops_reading_and_loses_nothing(
-    narrow: tuple[Client, Link],
+def test_a_full_event_queue_pauses_reading_and_loses_nothing(
+    small_queue: tuple[Client, FakeTransport],
 ) -> None:
-    client, link = narrow
+    client, transport = small_queue
     for seq in range(101, 151):
-        link.say(message(seq))
+        transport.say(message(seq))
     assert [take(client, Message).seq for _ in range(50)] == list(range(101, 151))
 
 
-def test_a_reply_arrives_behind_a_full_queue(
-    narrow: tuple[Client, Link],
+def test_a_reply_is_delivered_while_the_event_queue_is_full(
+    small_queue: tuple[Client, FakeTransport],
 ) -> None:
-    client, link = narrow
-    link.say(*(message(seq) for seq in range(101, 106)))
+    client, transport = small_queue
+    transport.say(*(message(seq) for seq in range(101, 106)))
     # The queue is full, and the thread that empties it waits for a reply.
     take(client, CaughtUp)
-    answered = threading.Thread(target=lambda: link.say(message(106), ok(link.asked()["id"], time=1)))
+    answered = threading.Thread(
+        target=lambda: transport.say(message(106), ok(transport.next_request()["id"], time=1))
+    )
     answered.start()
-    assert client.request("ping", timeout=WAIT) == {"time": 1}
+    assert client.request("ping", timeout=TIMEOUT) == {"time": 1}
     answered.join()
     assert [take(client, Message).seq for _ in range(6)] == list(range(101, 107))
 
 
-def test_callbacks_get_the_events(make: Callable[..., Client], network: Network) -> None:
+def test_a_callback_receives_the_events(make: Callable[..., Client], network: Network) -> None:
     seen: queue.Queue[object] = queue.Queue()
     client = make()
     client.on_event(seen.put)
-    link = network.next()
-    link.greet()
-    link.say(message(101))
-    while not isinstance(event := seen.get(timeout=WAIT), Message):
+    transport = network.next()
+    transport.greet()
+    transport.say(message(101))
+    while not isinstance(event := seen.get(timeout=TIMEOUT), Message):
         pass
     assert event.seq == 101
 
@@ -411,10 +419,10 @@ def test_a_bug_in_a_callback_ends_the_client_with_an_error(
     client.on_event(broken)
     network.next().say(welcome())
     with pytest.raises(ChatdError, match="RuntimeError: oops"):
-        client.request("rooms", timeout=WAIT)
+        client.request("rooms", timeout=TIMEOUT)
 
 
-def test_a_client_that_was_not_started_closes(network: Network) -> None:
+def test_a_client_that_was_never_started_can_be_closed(network: Network) -> None:
     identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=("one:1",))
     client = Client(cast(Identity, identity))
     client.send("#lobby", "x")

@@ -56,7 +56,7 @@ def sent(n: int = 0) -> Sent:
 
 
 def connect(session: ClientSession, head: int = 100) -> list[JsonObject]:
-    """Welcome a session; returns the frames it sends first."""
+    """Welcome a session; return the first frames that it sends."""
     session.opened(0.0)
     session.receive(welcome(head), 0.0)
     return session.outgoing(0.0)
@@ -86,7 +86,7 @@ def test_without_a_cursor_events_begin_at_the_head_of_the_welcome() -> None:
     (resume,) = connect(session)
     assert resume["after"] == 100
     session.closed()
-    # The cut came before the reply, so events since the first welcome must still be delivered.
+    # The connection was cut before the reply, so events since the first welcome are still due.
     (resume,) = connect(session, head=101)
     assert resume["after"] == 100
     events = session.receive(ok(resume["id"], events=[message(101)], cursor=101, more=False), 0.0)
@@ -103,15 +103,17 @@ def test_sessions_that_are_not_live_never_resume() -> None:
 def test_all_pages_are_requested_and_nothing_is_delivered_twice() -> None:
     session = ClientSession(live=True, cursor=1)
     (first,) = connect(session)
-    got = session.receive(
+    delivered = session.receive(
         ok(first["id"], events=[message(1), message(2), message(4)], cursor=10, more=True), 0.0
     )
     (second,) = session.outgoing(0.0)
     assert second["after"] == 10
-    got += session.receive(ok(second["id"], events=[message(9), message(11)], cursor=12, more=False), 0.0)
-    got += session.receive(message(12), 0.0)
-    got += session.receive(message(13), 0.0)
-    assert [getattr(e, "seq", e) for e in got] == [2, 4, 11, CaughtUp(12), 13]
+    delivered += session.receive(
+        ok(second["id"], events=[message(9), message(11)], cursor=12, more=False), 0.0
+    )
+    delivered += session.receive(message(12), 0.0)
+    delivered += session.receive(message(13), 0.0)
+    assert [getattr(e, "seq", e) for e in delivered] == [2, 4, 11, CaughtUp(12), 13]
 
 
 def test_a_page_is_requested_only_when_there_is_space() -> None:
@@ -133,7 +135,7 @@ def test_a_cursor_beyond_the_log_moves_back_to_its_head() -> None:
 def test_a_cursor_of_another_log_moves_back_to_the_common_part() -> None:
     first, restored = Branch(id="a" * 32, began=0), Branch(id="b" * 32, began=30)
     session = ClientSession(live=True, cursor=70, lineage=(first,))
-    # The second time the client knows the log.
+    # The second time, the client already knows the restored log.
     for restored_at, after in (([30], 30), ([], 90)):
         session.opened(0.0)
         events = session.receive(welcome(90, lineage=[b.model_dump() for b in (first, restored)]), 0.0)
@@ -146,15 +148,15 @@ def test_a_cursor_of_another_log_moves_back_to_the_common_part() -> None:
 
 
 def test_a_malformed_lineage_is_refused() -> None:
-    wrongs: list[Any] = ["x", [{"id": "short", "began": 0}], [{"id": "a" * 32, "began": -1}], [{}] * 65]
-    for wrong in wrongs:
+    malformed: list[Any] = ["x", [{"id": "short", "began": 0}], [{"id": "a" * 32, "began": -1}], [{}] * 65]
+    for lineage in malformed:
         session = ClientSession(cursor=1)
         session.opened(0.0)
         with pytest.raises(ChatdError, match="E100"):
-            session.receive(welcome(lineage=wrong), 0.0)
+            session.receive(welcome(lineage=lineage), 0.0)
 
 
-def test_lagged_resumes_once_from_the_cursor() -> None:
+def test_after_lagged_the_session_resumes_once_from_its_cursor() -> None:
     session = ready(live=True)
     session.receive(message(101), 0.0)
     session.receive({"type": "lagged"}, 0.0)
@@ -260,7 +262,7 @@ def test_a_cut_repeats_only_repeatable_requests() -> None:
     assert again.reply.result(0) == {"rooms": [], "more": False}
 
 
-def test_ending_fails_everything_that_waits() -> None:
+def test_abandoning_a_session_fails_all_waiting_calls() -> None:
     session = ready()
     message_, pending = sent(), PendingRequest("rooms", {}, repeatable=True)
     session.send(message_)
@@ -280,7 +282,7 @@ def test_cancelled_requests_are_not_sent() -> None:
     assert connect(session) == []
 
 
-def test_ping_is_answered_and_silence_noticed() -> None:
+def test_a_ping_is_answered_and_a_silent_server_times_out() -> None:
     session = ready()
     session.receive({"type": "ping"}, 1.0)
     assert [f["type"] for f in session.outgoing(1.0)] == ["ping"]

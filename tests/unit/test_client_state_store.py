@@ -1,4 +1,4 @@
-"""The state file: durability, ownership of rows, refused files."""
+"""The client's state file: durability, ownership of messages, refused files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_cursor_moves_back_only_on_request(tmp_path: Path) -> None:
     store.close()
 
 
-def test_cursor_and_lineage_of_another_log_replace_both(tmp_path: Path) -> None:
+def test_a_cursor_of_another_log_replaces_cursor_and_lineage(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     store.save_cursor(10, LINEAGE)
     restored = (*LINEAGE, Branch(id="b" * 32, began=4))
@@ -103,13 +103,13 @@ def test_a_file_without_a_lineage_keeps_its_cursor(tmp_path: Path) -> None:
     store.close()
 
 
-def test_messages_of_dead_clients_are_taken_over_those_of_live_ones_not(tmp_path: Path) -> None:
+def test_messages_are_taken_over_from_dead_clients_only(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", LEAVE_BEHIND, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert child.stdin is not None
     with child:
-        assert next_line(child, "that all are kept") == b"ready\n"
+        assert next_line(child, "the confirmation that all are stored") == b"ready\n"
         store = FileStore(tmp_path)
         assert store.load()[0] == []
         child.stdin.close()

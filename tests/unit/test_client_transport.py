@@ -1,4 +1,4 @@
-"""The client's connection to wrong, hostile and unreachable servers."""
+"""Connecting to wrong, hostile, silent and unreachable servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chatd.proto.unsealed import PlainSealer
 from tests.support.certificates import NOW, make_home
 from tests.unit.test_client_session import bye, message, welcome
 
-WAIT = 20.0
+TIMEOUT = 20.0
 PLAIN = "chatd-plain/1"
 Behaviour = Callable[[socket.socket, "Server"], None]
 
@@ -45,7 +45,7 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            connection.settimeout(WAIT)
+            connection.settimeout(TIMEOUT)
             with connection:
                 try:
                     self._behave(connection, self)
@@ -58,7 +58,7 @@ class Server:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(WAIT)
+        self._thread.join(TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +69,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Authority
 
 @pytest.fixture
 def serve(authority: tuple[Path, Authority], tmp_path: Path) -> Iterator[Callable[..., Client]]:
-    """Starts a server and a client that gives up at the first failure."""
-    with ExitStack() as cleaning:
+    """A function that starts a server and a client that does not reconnect."""
+    with ExitStack() as stack:
 
         def start(behave: Behaviour, *, host: str = "127.0.0.1", certs: Path | None = None) -> Client:
             server = Server(certs or authority[0], behave)
-            cleaning.callback(server.close)
+            stack.callback(server.close)
             identity = make_identity(authority[1], tmp_path / "bob.pem", f"{host}:{server.port}")
-            return cleaning.enter_context(Client(identity, reconnect=False))
+            return stack.enter_context(Client(identity, reconnect=False))
 
         yield start
 
@@ -100,7 +100,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def answer(data: bytes, *, read: bool = True) -> Behaviour:
-    """Sends data before or instead of TLS."""
+    """Return a behaviour that sends ``data`` instead of TLS."""
 
     def behave(connection: socket.socket, server: Server) -> None:
         if read:
@@ -143,23 +143,22 @@ def test_wrong_servers_raise_the_right_error(
 ) -> None:
     monkeypatch.setattr("chatctl.client._session.WELCOME_TIMEOUT", 0.5)
     with pytest.raises(ChatdError) as failed:
-        serve(behave).wait_connected(WAIT)
+        serve(behave).wait_connected(TIMEOUT)
     assert failed.value.code in codes, str(failed.value)
 
 
-def test_a_bye_is_delivered_though_the_connection_ends_with_it(serve: Callable[..., Client]) -> None:
+def test_a_bye_is_reported_even_if_the_connection_ends_at_once(serve: Callable[..., Client]) -> None:
     def behave(connection: socket.socket, server: Server) -> None:
         with server.tls(connection, PLAIN) as tls:
             tls.sendall(sealed(welcome()))
-            until = tls.recv(65536)
-            assert until
+            assert tls.recv(65536)
             tls.sendall(sealed(bye("E206", False)) + PlainSealer().close())
             connection.shutdown(socket.SHUT_RDWR)
 
     client = serve(behave)
-    # Not `wait_connected`: on a busy machine the connection may have ended before.
+    # Do not use `wait_connected`: on a busy machine the connection may already have ended.
     assert any(isinstance(event, Connected) for event in client.events())
-    while client.next_event(WAIT) is not None:
+    while client.next_event(TIMEOUT) is not None:
         pass
     assert client.error is not None
     assert client.error.code == "E206"
@@ -172,7 +171,7 @@ def test_a_silent_server_times_out(serve: Callable[..., Client], monkeypatch: py
         until_closed(connection)
 
     with pytest.raises(ChatdError, match="did not answer within"):
-        serve(silent).wait_connected(WAIT)
+        serve(silent).wait_connected(TIMEOUT)
 
 
 def test_a_server_of_the_same_authority_but_another_name_is_not_trusted(
@@ -184,7 +183,7 @@ def test_a_server_of_the_same_authority_but_another_name_is_not_trusted(
     (tmp_path / "ca.pem").write_bytes((certs / "ca.pem").read_bytes())
     save_issued(tmp_path, "server", other.issue_server(["127.0.0.1"], now=NOW))
     with pytest.raises(ChatdError, match="E209"):
-        serve(after_tls(b""), certs=tmp_path).wait_connected(WAIT)
+        serve(after_tls(b""), certs=tmp_path).wait_connected(TIMEOUT)
 
 
 def test_all_addresses_of_a_name_are_tried(
@@ -196,7 +195,7 @@ def test_all_addresses_of_a_name_are_tried(
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
     client = serve(after_tls(sealed(welcome()), PLAIN), host="chat.example")
-    assert client.wait_connected(WAIT).user == "alice"
+    assert client.wait_connected(TIMEOUT).user == "alice"
 
 
 def test_close_sends_the_close_record(serve: Callable[..., Client]) -> None:
@@ -208,9 +207,9 @@ def test_close_sends_the_close_record(serve: Callable[..., Client]) -> None:
             closed.put(until_closed(tls))
 
     client = serve(behave)
-    client.wait_connected(WAIT)
+    client.wait_connected(TIMEOUT)
     client.close()
-    assert closed.get(timeout=WAIT).endswith(PlainSealer().close())
+    assert closed.get(timeout=TIMEOUT).endswith(PlainSealer().close())
 
 
 @pytest.mark.parametrize("families", [(0, socket.AF_INET), (0,)])
@@ -218,20 +217,22 @@ def test_an_unsupported_address_family_is_skipped(
     serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, families: tuple[int, ...]
 ) -> None:
     def found(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        # Like IPv6 on a kernel without it: there is no family 0.
+        # Family 0 does not exist; the error is that of IPv6 on a kernel without it.
         return [(family, 1, 6, "", ("127.0.0.1", port)) for family in families]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
     client = serve(after_tls(sealed(welcome()), PLAIN), host="chat.example")
     if socket.AF_INET in families:
-        assert client.wait_connected(WAIT).user == "alice"
+        assert client.wait_connected(TIMEOUT).user == "alice"
         return
     with pytest.raises(ChatdError, match=r"Address family not supported.*E607"):
-        client.wait_connected(WAIT)
+        client.wait_connected(TIMEOUT)
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1:1", "not..a.name:5000"])
-def test_unreachable(authority: tuple[Path, Authority], tmp_path: Path, server: str) -> None:
+def test_an_unreachable_server_is_reported(
+    authority: tuple[Path, Authority], tmp_path: Path, server: str
+) -> None:
     identity = make_identity(authority[1], tmp_path / "bob.pem", server)
     with Client(identity, reconnect=False) as client, pytest.raises(ChatdError, match="E607"):
-        client.wait_connected(WAIT)
+        client.wait_connected(TIMEOUT)

@@ -1,4 +1,4 @@
-"""What each command of the table asks of the server and of the front end."""
+"""The requests and front-end calls that each chat command makes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LISTS: dict[str, list[JsonObject]] = {
 
 
 class FakeSurface:
-    """A front end that records what it is asked to do."""
+    """A front end that records its calls."""
 
     help_hints: tuple[str, ...] = ("a hint",)
 
@@ -38,32 +38,32 @@ class FakeSurface:
         self.model = ChatModel("alice")
         self.model.joined = {"#lobby"}
         self.model.switch("#lobby")
-        self.log: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
         self.lines: list[str] = []
 
     async def ask(self, kind: str, **fields: Any) -> JsonObject:
-        self.log.append((kind, {name: value for name, value in fields.items() if value is not None}))
+        self.calls.append((kind, {name: value for name, value in fields.items() if value is not None}))
         return RESULTS.get(kind, {})
 
     async def ask_all(self, kind: str, key: str, by: str, **fields: Any) -> list[JsonObject]:
-        self.log.append((kind, fields))
+        self.calls.append((kind, fields))
         return LISTS[kind]
 
     async def enter(self, address: str) -> None:
-        self.log.append(("enter", address))
+        self.calls.append(("enter", address))
 
     async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
-        self.log.append(("create", room, topic, guests))
+        self.calls.append(("create", room, topic, guests))
 
     async def show_older(self, count: int) -> tuple[int, bool]:
-        self.log.append(("show_older", count))
+        self.calls.append(("show_older", count))
         return count // 2, False
 
     async def search(self, query: str) -> None:
-        self.log.append(("search", query))
+        self.calls.append(("search", query))
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
-        self.log.append(("say", text, to, kind, reply_to))
+        self.calls.append(("say", text, to, kind, reply_to))
 
     def show(self, lines: list[Line]) -> None:
         self.lines += [plain([line]) for line in lines]
@@ -72,13 +72,13 @@ class FakeSurface:
         self.lines.append(text)
 
     def focus(self, rooms: frozenset[str] | None) -> None:
-        self.log.append(("focus", rooms))
+        self.calls.append(("focus", rooms))
 
     def paste(self) -> None:
-        self.log.append(("paste",))
+        self.calls.append(("paste",))
 
     def quit(self) -> None:
-        self.log.append(("quit",))
+        self.calls.append(("quit",))
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def message(seq: int, body: str, user: str = "bob") -> ev.Message:
     )
 
 
-# For each command: a line, what it asks, and something it shows.
-DONE: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
+# Command -> (typed line, recorded calls, part of a line shown).
+EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "help": ("/help", [], "a hint"),
     "join": ("/join war", [("enter", "#war")], ""),
     "part": ("/part", [("part", {"room": "#lobby"})], ""),
@@ -135,28 +135,28 @@ DONE: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
 
 
 @pytest.mark.parametrize("command", [command.name for command in TABLE])
-def test_every_command(surface: FakeSurface, command: str) -> None:
-    line, asked, shown = DONE[command]
+def test_each_command_makes_its_calls_and_shows_its_result(surface: FakeSurface, command: str) -> None:
+    line, calls, shown = EXAMPLES[command]
     surface.model.take(message(7, "hello"))
     run(surface, line)
-    assert surface.log == asked
+    assert surface.calls == calls
     assert any(shown in text for text in surface.lines) if shown else surface.lines == []
 
 
-def test_help_about_a_command_gives_no_hints(surface: FakeSurface) -> None:
+def test_help_about_one_command_omits_the_hints(surface: FakeSurface) -> None:
     run(surface, "/help ban")
     assert surface.lines == ["/ban NAME [2h] [REASON...]  keep a user out, for a time or until /unban"]
 
 
-def test_msg_without_text_switches(surface: FakeSurface) -> None:
+def test_msg_without_text_opens_the_conversation(surface: FakeSurface) -> None:
     run(surface, "/msg @bob")
-    assert surface.log == [("enter", "@bob")]
+    assert surface.calls == [("enter", "@bob")]
 
 
-def test_focus_off_and_without_rooms(surface: FakeSurface) -> None:
+def test_focus_off_shows_all_rooms_and_focus_alone_only_the_current_one(surface: FakeSurface) -> None:
     for line in ("/focus off", "/focus"):
         run(surface, line)
-    assert surface.log == [("focus", None), ("focus", frozenset())]
+    assert surface.calls == [("focus", None), ("focus", frozenset())]
 
 
 def test_the_topic_is_shown(surface: FakeSurface) -> None:
@@ -179,27 +179,27 @@ def test_reply_finds_the_last_message_of_a_name_or_time(surface: FakeSurface, to
         surface.model.take(event)
     surface.model.note("not a message")
     run(surface, f"/reply {to} yes")
-    assert surface.log == [("say", "yes", "", "text", seq)]
+    assert surface.calls == [("say", "yes", "", "text", seq)]
 
 
 @pytest.mark.parametrize("line", ["/reply dan yes", "/redact dan", "/redact " + "9" * 17, "/reply 00 yes"])
-def test_an_unknown_message_is_refused(surface: FakeSurface, line: str) -> None:
+def test_a_reply_or_redaction_of_an_unknown_message_is_refused(surface: FakeSurface, line: str) -> None:
     surface.model.take(message(7, "one"))
     with pytest.raises(ChatdError, match="E410"):
         run(surface, line)
-    assert surface.log == []
+    assert surface.calls == []
 
 
 def test_redact_with_a_name_lists_the_last_candidates(surface: FakeSurface) -> None:
     for seq in range(1, 9):
         surface.model.take(message(seq, f"secret {seq}"))
     run(surface, "/redact bob")
-    assert surface.log == []
+    assert surface.calls == []
     assert surface.lines == [f"/redact {seq} deletes bob: secret {seq}" for seq in range(4, 9)]
 
 
 @pytest.mark.parametrize("line", ["/part", "/topic", "/who", "/history", "/redact 7"])
-def test_outside_of_any_room(surface: FakeSurface, line: str) -> None:
+def test_room_commands_are_refused_outside_of_any_room(surface: FakeSurface, line: str) -> None:
     surface.model.current = ""
     with pytest.raises(ChatdError, match="E301"):
         run(surface, line)

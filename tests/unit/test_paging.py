@@ -1,4 +1,4 @@
-"""Lists and history in pages."""
+"""Fetching history and lists page by page."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from chatd.proto.requests import PAGE_LIMIT
 
 
 class Server:
-    """A room with the events 1 to 1,000, of which a reply holds 90."""
+    """A room with events 1 to 1,000; a reply holds at most 90."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requested: list[dict[str, Any]] = []
 
     def request(
         self, kind: str, *, room: str, limit: int, before: int | None = None, after: int | None = None
     ) -> JsonObject:
-        self.asked.append({"limit": limit, "before": before, "after": after})
+        self.requested.append({"limit": limit, "before": before, "after": after})
         assert limit <= PAGE_LIMIT
         seqs = [seq for seq in range(1, 1_001) if (before is None or seq < before) and seq > (after or 0)]
         size = min(limit, 90)
@@ -39,29 +39,31 @@ class Server:
         ({"after": 400}, 401, 1_000, False),
     ],
 )
-def test_as_many_pages_as_needed(wanted: dict[str, int], first: int, last: int, more: bool) -> None:
+def test_history_fetches_as_many_pages_as_needed(
+    wanted: dict[str, int], first: int, last: int, more: bool
+) -> None:
     page = history(Server().request, "#lobby", **wanted)
     assert [event.seq for event in page.events] == list(range(first, last + 1))
     assert page.more is more
 
 
-def test_users_who_have_not_written_have_no_history() -> None:
-    asked: list[str] = []
+def test_the_history_of_a_conversation_without_messages_is_empty() -> None:
+    requested: list[str] = []
 
     def request(kind: str, **fields: Any) -> JsonObject:
-        asked.append(str(fields.get("user", kind)))
+        requested.append(str(fields.get("user", kind)))
         if kind == "history" or fields["user"] == "nobody":
             raise ChatdError("E404")
         return {}
 
     assert history(request, "@alice,bob") == ([], False)
-    assert asked == ["history", "alice", "bob"]
+    assert requested == ["history", "alice", "bob"]
     for room in ("@alice,nobody", "#closed"):
         with pytest.raises(ChatdError):
             history(request, room)
 
 
-def test_a_list_ends_with_its_last_page_or_at_the_bound() -> None:
+def test_a_list_ends_at_its_last_page_or_at_the_page_limit() -> None:
     def request(kind: str, *, after: str | None) -> JsonObject:
         number = int(after or 0)
         return {"users": [{"user": str(number + 1)}, "no entry"], "more": number < 2 or kind == "endless"}

@@ -18,18 +18,18 @@ from chatd.cli.backup_files import progress_bar
         (7, 0, "copying  7"),
     ],
 )
-def test_a_bar_on_a_terminal(
+def test_a_terminal_gets_a_bar_that_is_removed_at_the_end(
     done: int, total: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress_bar() as progress:
         progress("copying", done, total)
         progress("copying", done, total)
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", f"\r{shown}\r{' ' * len(shown)}\r")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", f"\r{shown}\r{' ' * len(shown)}\r")
 
 
-def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar() as progress:
         progress("copying", 1, 2)
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""How events and results are rendered."""
+"""Rendering of events and results as styled lines."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def event(type_: str, **fields: Any) -> AnyEvent:
     return parsed  # type: ignore[return-value]
 
 
-def gone(**why: str) -> AnyEvent:
+def went_offline(**why: str) -> AnyEvent:
     return Presence(type="presence", room="#war", user="bob", state="offline", **why)
 
 
-LOOKS: list[tuple[AnyEvent, str]] = [
+RENDERED: list[tuple[AnyEvent, str]] = [
     (event("message", body="hi"), "[14:02:11Z] <bob> hi"),
     (event("message", body="hi", role="admin"), "[14:02:11Z] <bob*> hi"),
     (event("message", body="hi", role="guest"), "[14:02:11Z] <bob~> hi"),
@@ -55,9 +55,9 @@ LOOKS: list[tuple[AnyEvent, str]] = [
     (event("announcement", body="a\nb"), "[14:02:11Z] *** alice announces: a\n    b"),
     (Presence(type="presence", room="#war", user="bob", state="away", text="tea"), "* bob is away: tea"),
     (Presence(type="presence", room="#war", user="bob", state="online"), "* bob is here"),
-    (gone(cause="kicked", by="al", reason="x\n"), r"* bob was kicked by al: x\x0a"),
-    (gone(cause="banned", by="al", reason=""), "* bob was banned by al"),
-    (gone(), "* bob is offline"),
+    (went_offline(cause="kicked", by="al", reason="x\n"), r"* bob was kicked by al: x\x0a"),
+    (went_offline(cause="banned", by="al", reason=""), "* bob was banned by al"),
+    (went_offline(), "* bob is offline"),
     (Slowed(type="slowed", seconds=3), "* too fast: your messages are held back for 3 s; nothing is lost"),
     (event("dm_opened"), ""),
     (Disconnected(ChatdError("E607"), 1.0), ""),
@@ -65,12 +65,12 @@ LOOKS: list[tuple[AnyEvent, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("shown", "text"), LOOKS, ids=[text or "not shown" for _, text in LOOKS])
-def test_rendered_lines(shown: AnyEvent, text: str) -> None:
+@pytest.mark.parametrize(("shown", "text"), RENDERED, ids=[text or "not shown" for _, text in RENDERED])
+def test_an_event_is_rendered_as_its_line(shown: AnyEvent, text: str) -> None:
     assert plain(render(shown, Viewer(me="alice", room="#war"))) == text
 
 
-def test_plain_mode_has_the_same_words() -> None:
+def test_plain_mode_names_the_room_unless_it_is_given() -> None:
     assert render_plain(event("message", body="hi")) == "[14:02:11Z] #war <bob> hi"
     assert render_plain(event("message", body="hi"), room="#war") == "[14:02:11Z] <bob> hi"
 
@@ -98,7 +98,7 @@ def test_a_reply_quotes_the_beginning_of_the_message() -> None:
         ("hey @Alice!", True),
         ("ask alice.", True),
         ("malice", False),
-        ("alice-2 said", False),
+        ("alice-2 wrote", False),
         ("x.alice", False),
         ("", False),
     ],
@@ -107,7 +107,7 @@ def test_mentions_are_whole_words(body: str, called: bool) -> None:
     assert mentions(body, "alice") is called
 
 
-def test_titles() -> None:
+def test_the_title_of_a_direct_conversation_is_the_other_user() -> None:
     assert title("@alice,bob", "alice") == "@bob"
     assert title("@alice,alice", "alice") == "@alice"
     assert title("@bob,carol", "alice") == "@bob,carol"
@@ -115,30 +115,30 @@ def test_titles() -> None:
 
 
 @pytest.mark.parametrize("at", [2**53, -(2**53), 0])
-def test_any_integer_time_can_be_shown(at: int) -> None:
+def test_any_integer_time_can_be_formatted(at: int) -> None:
     assert len(day_of(at)) >= 8
 
 
-@pytest.mark.parametrize("label", TEXTS)
-def test_hostile_text_is_escaped_in_every_field(label: str) -> None:
+@pytest.mark.parametrize("name", TEXTS)
+def test_hostile_text_is_escaped_in_every_field(name: str) -> None:
     from tests.support.hostile_screen import lines_of
 
-    for line in lines_of(label, TEXTS[label]):
+    for line in lines_of(name, TEXTS[name]):
         text = "".join(part for _, part in line)
         assert visible(text, newlines=False) == text
         assert "\x1b" not in text
         assert "\x9b" not in text
 
 
-@pytest.mark.parametrize("label", ["forged_line", "padded_line", "carriage_return", "log_injection"])
-def test_no_message_looks_like_two(label: str) -> None:
-    lines = render(event("message", body=TEXTS[label]), Viewer(room="#war"))
+@pytest.mark.parametrize("name", ["forged_line", "padded_line", "carriage_return", "log_injection"])
+def test_hostile_text_never_looks_like_a_second_message(name: str) -> None:
+    lines = render(event("message", body=TEXTS[name]), Viewer(room="#war"))
     rows = [row for line in lines for row in wrap(line, 40)]
     beginnings = ["".join(text for _, text in row)[:4] for row in rows]
     assert [b for b in beginnings if b != "    "] == ["[14:"]
 
 
-def test_wrapped_rows_fit_and_keep_all_words() -> None:
+def test_wrapped_rows_fit_the_width_and_keep_all_words() -> None:
     line = render(event("message", body="日本語 words and 👍 more " * 8), Viewer(room="#war"))[0]
     rows = wrap(line, 40)
     assert all(columns("".join(text for _, text in row)) <= 40 for row in rows)
@@ -146,15 +146,15 @@ def test_wrapped_rows_fit_and_keep_all_words() -> None:
     assert words == "".join(text for _, text in line).split()
 
 
-def test_long_words_stay_whole_and_narrow_terminals_get_no_wrapping() -> None:
+def test_long_words_stay_whole_and_very_narrow_terminals_get_no_wrapping() -> None:
     url = "https://example.org/" + "x" * 100
     line = render(event("message", body=f"see {url} now"), Viewer(room="#war"))[0]
     assert any(url in text for row in wrap(line, 40) for _, text in row)
     assert wrap(line, 10) == [line]
 
 
-def test_malformed_results_can_be_shown() -> None:
-    odd: dict[str, Any] = {
+def test_malformed_results_can_be_rendered() -> None:
+    malformed: dict[str, Any] = {
         "user": 1,
         "role": None,
         "devices": "x",
@@ -162,12 +162,12 @@ def test_malformed_results_can_be_shown() -> None:
         "until": "x",
         "sessions": [],
     }
-    assert answers.whois(odd)
-    assert answers.who("#war", [odd, {}])
-    assert answers.rooms([odd])
-    assert answers.bans([odd])
+    assert answers.whois(malformed)
+    assert answers.who("#war", [malformed, {}])
+    assert answers.rooms([malformed])
+    assert answers.bans([malformed])
     assert answers.roles({"roles": [1]})
-    assert answers.sanction(odd, "is banned", lasting=True)
+    assert answers.sanction(malformed, "is banned", lasting=True)
 
 
 def test_help_fits_80_columns() -> None:

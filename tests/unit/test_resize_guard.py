@@ -1,4 +1,4 @@
-"""How many rows the input takes after the terminal has rewrapped it."""
+"""Rows of the input line after a terminal has rewrapped it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ WIDE = [2] * 20
         ([[1] * 3], (0, 5), 2, 2),
     ],
 )
-def test_rows_above(rows: list[list[int]], cursor: tuple[int, int], columns: int, above: int) -> None:
+def test_rows_above_the_cursor_are_counted_after_rewrapping(
+    rows: list[list[int]], cursor: tuple[int, int], columns: int, above: int
+) -> None:
     assert rows_above(rows, cursor, columns) == above
 
 
@@ -43,5 +45,5 @@ def test_rows_above(rows: list[list[int]], cursor: tuple[int, int], columns: int
         ({}, False),
     ],
 )
-def test_terminals_that_rewrap(environ: dict[str, str], known: bool) -> None:
+def test_terminals_that_rewrap_are_recognised(environ: dict[str, str], known: bool) -> None:
     assert rewraps(environ) is known

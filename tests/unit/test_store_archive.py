@@ -36,7 +36,7 @@ FILES = {
 
 
 def quiet(what: str, done: int, total: int) -> None:
-    """Ignore the progress."""
+    """A progress callback that does nothing."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def data(tmp_path: Path, log: EventLog) -> Path:
 
 
 def make_backup(data: Path, files: dict[str, bytes] = FILES) -> bytes:
-    """A complete backup."""
+    """Return the bytes of a complete backup."""
     file = io.BytesIO()
     with copied_log(data, quiet) as copy:
         write_backup(file, WORDS, FACTS, files, copy, quiet, cost=COST)
@@ -63,7 +63,9 @@ def archive(sealed: bytes) -> Archive:
     return Archive(io.BytesIO(sealed), len(sealed), WORDS)
 
 
-def test_backup_and_restore(tmp_path: Path, data: Path, log: EventLog) -> None:
+def test_a_restored_backup_has_the_same_files_log_and_snapshot(
+    tmp_path: Path, data: Path, log: EventLog
+) -> None:
     log.save_snapshot(200, b"state")
     backup, home = archive(make_backup(data)), tmp_path / "home"
     assert (backup.manifest.head, backup.manifest.chain) == (300, log.chain_hash.hex())
@@ -83,11 +85,11 @@ def test_backup_and_restore(tmp_path: Path, data: Path, log: EventLog) -> None:
     backup.write_mark(home / "data")
     check_log(home / "data", quiet)
     assert assert_holds(home / "data", 300) == 300
-    again = EventLog.open(home / "data", now=NOW)
-    assert again.load_snapshot() == (200, b"state")
-    assert again.epoch > log.epoch
-    again.append(entries(301, 5))
-    again.close()
+    reopened = EventLog.open(home / "data", now=NOW)
+    assert reopened.load_snapshot() == (200, b"state")
+    assert reopened.epoch > log.epoch
+    reopened.append(entries(301, 5))
+    reopened.close()
 
 
 def test_redacted_bodies_are_not_in_a_backup(tmp_path: Path, data: Path, log: EventLog) -> None:
@@ -99,12 +101,12 @@ def test_redacted_bodies_are_not_in_a_backup(tmp_path: Path, data: Path, log: Ev
     assert b"client-7 " not in (tmp_path / "home" / LOG_NAME).read_bytes()
 
 
-def test_backup_during_writes(data: Path, log: EventLog) -> None:
-    """The copy is a snapshot of one moment, and does not disturb the writer."""
-    enough = threading.Event()
+def test_a_backup_during_writes_is_consistent(data: Path, log: EventLog) -> None:
+    """Each copy ends between two batches, and the writer is not interrupted."""
+    stop_writing = threading.Event()
 
     def write() -> None:
-        while not enough.is_set():
+        while not stop_writing.is_set():
             log.append(entries(log.head + 1, 3))
 
     thread = threading.Thread(target=write)
@@ -116,7 +118,7 @@ def test_backup_during_writes(data: Path, log: EventLog) -> None:
             backup.read(None, quiet)
             heads.append(backup.manifest.head)
     finally:
-        enough.set()
+        stop_writing.set()
         thread.join()
     assert heads == sorted(heads)
     assert 300 <= heads[0] <= heads[-1] <= log.head
@@ -129,26 +131,26 @@ def test_the_copy_is_private_and_temporary(data: Path) -> None:
     (copy / DATABASE_NAME).write_bytes(b"of a backup that was killed")
     seen: set[tuple[int, int]] = set()
 
-    def look(what: str, done: int, total: int) -> None:
+    def record_modes(what: str, done: int, total: int) -> None:
         modes = stat.S_IMODE(copy.stat().st_mode), stat.S_IMODE((copy / DATABASE_NAME).stat().st_mode)
         seen.add(modes)
 
     before = set(data.iterdir()) - {copy}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_copy, "_STEPS_BETWEEN_CALLS", 100)
-        with copied_log(data, look):
+        with copied_log(data, record_modes):
             assert set(data.iterdir()) == before
     assert seen == {(0o700, 0o600)}
 
 
-def test_one_backup_at_a_time(data: Path) -> None:
+def test_a_second_backup_at_the_same_time_is_refused(data: Path) -> None:
     with copied_log(data, quiet), pytest.raises(ChatdError, match="another backup"), copied_log(data, quiet):
         pass
     make_backup(data)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupted_copy_leaves_nothing(data: Path, error: type[BaseException]) -> None:
+def test_an_interrupted_copy_leaves_no_file(data: Path, error: type[BaseException]) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
         raise error
 
@@ -160,7 +162,7 @@ def test_an_interrupted_copy_leaves_nothing(data: Path, error: type[BaseExceptio
     make_backup(data)
 
 
-def test_no_backup_of_a_damaged_log(data: Path, log: EventLog) -> None:
+def test_a_damaged_log_is_not_backed_up(data: Path, log: EventLog) -> None:
     log.close()
     connection = apsw.Connection(str(data / DATABASE_NAME))
     connection.execute("UPDATE events SET body = zeroblob(9) WHERE seq = 42")
@@ -170,7 +172,7 @@ def test_no_backup_of_a_damaged_log(data: Path, log: EventLog) -> None:
     assert not (data / COPY_NAME).exists()
 
 
-def test_no_backup_of_a_log_that_lost_its_end(tmp_path: Path, data: Path, log: EventLog) -> None:
+def test_a_log_that_lost_its_end_is_not_backed_up(tmp_path: Path, data: Path, log: EventLog) -> None:
     log.close()
     shutil.copy(data / DATABASE_NAME, tmp_path / "old")
     filled(data, 400).close()
@@ -181,7 +183,7 @@ def test_no_backup_of_a_log_that_lost_its_end(tmp_path: Path, data: Path, log: E
         make_backup(data)
 
 
-def test_no_backup_without_a_log(tmp_path: Path) -> None:
+def test_a_missing_log_is_not_backed_up(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E504"):
         make_backup(tmp_path / "nothing")
     (tmp_path / "data").mkdir()
@@ -190,7 +192,7 @@ def test_no_backup_without_a_log(tmp_path: Path) -> None:
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_no_copy_is_started_without_space(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_without_enough_space_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_copy, "SPARE_BYTES", shutil.disk_usage(data).total)
     with pytest.raises(ChatdError, match="MB more free space") as caught:
         make_backup(data)
@@ -198,7 +200,7 @@ def test_no_copy_is_started_without_space(data: Path, monkeypatch: pytest.Monkey
     assert not (data / COPY_NAME).exists()
 
 
-# -- correctly sealed files with invalid content
+# --- correctly sealed files with invalid content
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
@@ -246,7 +248,7 @@ def test_the_empty_manifest_is_accepted() -> None:
         "",
     ],
 )
-def test_invalid_file_names(name: str) -> None:
+def test_a_manifest_with_an_invalid_file_name_is_refused(name: str) -> None:
     with pytest.raises(ChatdError, match="manifest"):
         sealed(manifest(members=[*manifest()["members"], member(name)]))
 
@@ -270,14 +272,14 @@ def test_invalid_file_names(name: str) -> None:
     ],
     ids=lambda change: str(change)[:60],
 )
-def test_invalid_manifests(change: dict[str, Any]) -> None:
+def test_an_invalid_manifest_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ChatdError, match="manifest") as caught:
         sealed(manifest(**change))
     assert caught.value.code == "E613"
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
-def test_texts_that_are_not_a_manifest(text: bytes) -> None:
+def test_text_that_is_not_a_manifest_is_refused(text: bytes) -> None:
     with pytest.raises(ChatdError, match="manifest"):
         sealed(text)
 
@@ -288,7 +290,7 @@ def test_the_length_of_the_manifest_is_limited(length: int) -> None:
         sealed(manifest(), length=length)
 
 
-def test_sizes_that_do_not_match_the_file() -> None:
+def test_sizes_that_do_not_match_the_file_are_refused() -> None:
     more = [*manifest()["members"], member("certs/a.pem", 2**50)]
     for manifest_json, content in ((manifest(), b"x"), (manifest(members=more), b"")):
         with pytest.raises(ChatdError, match="shorter or longer"):
@@ -297,7 +299,7 @@ def test_sizes_that_do_not_match_the_file() -> None:
         sealed(manifest(), length=MAX_MANIFEST_BYTES)
 
 
-def test_a_file_with_a_wrong_checksum(tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     backup = sealed(manifest(members=[*manifest()["members"], member("certs/a.pem", 3)]), b"abc")
     with pytest.raises(ChatdError, match=r"certs/a\.pem in the backup does not match"):
         backup.read(tmp_path / "home", quiet)

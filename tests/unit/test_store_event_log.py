@@ -47,11 +47,11 @@ def test_a_new_log_is_empty_and_private(tmp_path: Path) -> None:
 def test_a_reopened_log_continues(tmp_path: Path, log: EventLog) -> None:
     chain = log.chain_hash
     log.close()
-    again = EventLog.open(tmp_path / "data", now=NOW)
-    assert (again.head, again.epoch, again.chain_hash) == (120, 2, chain)
-    again.append(entries(121, 1))
-    assert again.head == 121
-    again.close()
+    reopened = EventLog.open(tmp_path / "data", now=NOW)
+    assert (reopened.head, reopened.epoch, reopened.chain_hash) == (120, 2, chain)
+    reopened.append(entries(121, 1))
+    assert reopened.head == 121
+    reopened.close()
 
 
 def test_a_closed_log_refuses_writes(log: EventLog) -> None:
@@ -67,16 +67,16 @@ def test_seqs_must_be_consecutive(log: EventLog, first: int) -> None:
     log.append(entries(121, 2))
 
 
-def test_find(log: EventLog) -> None:
-    want = entry(7)
-    assert log.find("alice/laptop", msg_id(7)) == AcceptedMessage(7, want.at, want.digest or b"")
+def test_find_returns_an_accepted_message_by_device_and_msg_id(log: EventLog) -> None:
+    expected = entry(7)
+    assert log.find("alice/laptop", msg_id(7)) == AcceptedMessage(7, expected.at, expected.digest or b"")
     assert log.find("alice/phone", msg_id(7)) is None
     assert log.find("alice/laptop", msg_id(121)) is None
     log.append(entries(121, 1))
     assert log.find("alice/laptop", msg_id(121)) is not None
 
 
-def test_find_sees_every_append_and_blocks_no_checkpoint(tmp_path: Path, log: EventLog) -> None:
+def test_find_sees_every_append_without_blocking_checkpoints(tmp_path: Path, log: EventLog) -> None:
     for first in range(121, 161, 2):
         assert log.find("alice/laptop", msg_id(first)) is None
         log.append(entries(first, 2))
@@ -94,25 +94,27 @@ def test_a_duplicate_msg_id_stops_the_log(tmp_path: Path, log: EventLog) -> None
     with pytest.raises(ChatdError, match="accepts no more"):
         log.append(entries(121, 1))
     log.close()
-    again = EventLog.open(tmp_path / "data", now=NOW)
-    assert again.head == 120
-    again.close()
+    reopened = EventLog.open(tmp_path / "data", now=NOW)
+    assert reopened.head == 120
+    reopened.close()
 
 
-def test_entries_without_an_id(log: EventLog, reader: LogReader) -> None:
+def test_entries_without_a_msg_id_are_stored(log: EventLog, reader: LogReader) -> None:
     plain = [entry(seq)._replace(device=None, msg_id=None, digest=None) for seq in (121, 122)]
     log.append(plain)
     assert [reader.entry(121), reader.entry(122)] == plain
 
 
-def test_state_entries(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_entries_returns_the_entries_that_change_the_state(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("chatd.store.event_log._STATE_ROWS", 4)
     assert list(log.state_entries(0)) == [entry(seq) for seq in range(5, 121, 5)]
     assert [e.seq for e in log.state_entries(95)] == [100, 105, 110, 115, 120]
     assert list(log.state_entries(120)) == []
 
 
-def test_snapshot(tmp_path: Path, log: EventLog) -> None:
+def test_the_last_snapshot_is_loaded_and_one_beyond_the_head_refused(tmp_path: Path, log: EventLog) -> None:
     assert log.load_snapshot() is None
     log.save_snapshot(50, b"fifty")
     log.save_snapshot(100, b"a hundred")
@@ -120,9 +122,9 @@ def test_snapshot(tmp_path: Path, log: EventLog) -> None:
     with pytest.raises(ChatdError, match="E610"):
         log.save_snapshot(121, b"the future")
     log.close()
-    again = EventLog.open(tmp_path / "data", now=NOW)
-    assert again.load_snapshot() == (100, b"a hundred")
-    again.close()
+    reopened = EventLog.open(tmp_path / "data", now=NOW)
+    assert reopened.load_snapshot() == (100, b"a hundred")
+    reopened.close()
 
 
 @pytest.mark.parametrize("damage", ["state = x'00'", "chain = zeroblob(32)", "seq = 99"])
@@ -132,12 +134,12 @@ def test_a_damaged_snapshot_is_ignored(tmp_path: Path, log: EventLog, damage: st
     connection = apsw.Connection(str(tmp_path / "data" / "events.db"))
     connection.execute(f"UPDATE snapshot SET {damage}")  # noqa: S608
     connection.close()
-    again = EventLog.open(tmp_path / "data", now=NOW)
-    assert again.load_snapshot() is None
-    again.close()
+    reopened = EventLog.open(tmp_path / "data", now=NOW)
+    assert reopened.load_snapshot() is None
+    reopened.close()
 
 
-def test_one_writer(tmp_path: Path, log: EventLog) -> None:
+def test_a_second_writer_is_refused(tmp_path: Path, log: EventLog) -> None:
     with pytest.raises(ChatdError, match="E604"):
         EventLog.open(tmp_path / "data", now=NOW)
 
@@ -162,7 +164,7 @@ def test_a_reader_in_a_transaction_does_not_block_the_log(tmp_path: Path, log: E
 
 
 class TestMark:
-    def test_follows_the_head(self, tmp_path: Path, log: EventLog) -> None:
+    def test_the_mark_follows_the_head(self, tmp_path: Path, log: EventLog) -> None:
         mark = read_mark(tmp_path / "data")
         assert mark is not None
         assert (mark.epoch, mark.point) == (1, Point(120, log.chain_hash))
@@ -177,11 +179,11 @@ class TestMark:
         path.write_bytes(raw)
         assert read_mark(tmp_path / "data") == before
         log.close()
-        again = EventLog.open(tmp_path / "data", now=NOW)
-        assert again.head == 121
-        again.close()
+        reopened = EventLog.open(tmp_path / "data", now=NOW)
+        assert reopened.head == 121
+        reopened.close()
 
-    def test_without_a_file(self, tmp_path: Path) -> None:
+    def test_a_missing_mark_reads_as_none(self, tmp_path: Path) -> None:
         assert read_mark(tmp_path) is None
         marks = MarkFile(tmp_path)
         assert read_mark(tmp_path) is None
@@ -206,7 +208,7 @@ class TestMigrations:
         with pytest.raises(ChatdError, match="install the newer chatd"):
             EventLog.open(data, now=NOW)
 
-    def test_a_failing_step_changes_nothing(self, tmp_path: Path, log: EventLog) -> None:
+    def test_a_failing_migration_changes_nothing(self, tmp_path: Path, log: EventLog) -> None:
         log.close()
         connection = apsw.Connection(str(tmp_path / "data" / "events.db"))
         steps = [*STEPS, "CREATE TABLE more(x ANY) STRICT; DROP TABLE nothing"]

@@ -53,16 +53,18 @@ def _in(rooms: list[str | None], after: int, limit: int) -> list[tuple[int, byte
         (["#lobby", *(f"#empty{n}" for n in range(MAX_ROOMS - 1))], 0, 100),
     ],
 )
-def test_page(reader: LogReader, rooms: list[str | None], after: int, limit: int) -> None:
+def test_a_page_has_the_next_events_of_the_rooms(
+    reader: LogReader, rooms: list[str | None], after: int, limit: int
+) -> None:
     assert reader.page(rooms, after, limit) == _in(rooms, after, limit)
 
 
-def test_page_has_a_limit_of_rooms(reader: LogReader) -> None:
+def test_a_page_of_too_many_rooms_is_refused(reader: LogReader) -> None:
     with pytest.raises(ValueError, match="201 rooms"):
         reader.page([f"#{n}" for n in range(MAX_ROOMS + 1)], 0, 1)
 
 
-def test_history(reader: LogReader) -> None:
+def test_history_returns_the_events_before_and_after_a_seq(reader: LogReader) -> None:
     lobby = _in(["#lobby"], 0, HEAD)
     assert reader.history("#lobby", limit=3) == lobby[-3:]
     assert reader.history("#lobby", before=lobby[5][0], limit=3) == lobby[2:5]
@@ -75,16 +77,16 @@ def test_history(reader: LogReader) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 130, 700])
 def test_a_page_stops_after_exceeding_its_size(reader: LogReader, size: int) -> None:
-    """After two events at the earliest, so that a page with one large event does not look like the last."""
+    """A page has at least two events, or one large event would look like the last page."""
     lobby = _in(["#lobby"], 0, HEAD)
 
-    def some(events: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    def first_page(events: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         totals = list(accumulate(len(body) + 1 for _, body in events))
         return events[: max(2, 1 + sum(total <= size for total in totals))]
 
-    assert reader.history("#lobby", after=0, limit=HEAD, size=size) == some(lobby)
-    assert reader.history("#lobby", limit=HEAD, size=size) == some(lobby[::-1])[::-1]
-    assert reader.page(["#lobby"], 0, HEAD, size) == some(lobby)
+    assert reader.history("#lobby", after=0, limit=HEAD, size=size) == first_page(lobby)
+    assert reader.history("#lobby", limit=HEAD, size=size) == first_page(lobby[::-1])[::-1]
+    assert reader.page(["#lobby"], 0, HEAD, size) == first_page(lobby)
     assert len(reader.page(["#lobby"], 0, 1, size)) == 1
 
 
@@ -94,7 +96,7 @@ def test_a_short_page_leaves_no_statement_open(log: EventLog, reader: LogReader)
     assert reader.head() == HEAD + 1
 
 
-def test_entry_and_head(log: EventLog, reader: LogReader) -> None:
+def test_entry_and_head_follow_appends(log: EventLog, reader: LogReader) -> None:
     assert reader.head() == HEAD
     assert reader.entry(17) == entry(17)
     assert reader.entry(HEAD + 1) is None
@@ -127,18 +129,20 @@ def test_a_damaged_body_is_never_served(tmp_path: Path, log: EventLog, reader: L
             read()
 
 
-def test_a_reader_without_a_log(tmp_path: Path) -> None:
+def test_a_missing_log_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E504"):
         LogReader(tmp_path)
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_verify(tmp_path: Path, log: EventLog, running: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_checks_all_entries_or_those_since_the_snapshot(
+    tmp_path: Path, log: EventLog, running: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("chatd.store.chain._PROGRESS_EVERY", 50)
     log.save_snapshot(100, b"state")
     if not running:
         log.close()
-        for name in ("events.db-wal", "events.db-shm"):  # as a restored backup comes
+        for name in ("events.db-wal", "events.db-shm"):  # a restored backup has neither file
             (tmp_path / "data" / name).unlink(missing_ok=True)
     seen: list[int] = []
     report = verify(tmp_path / "data", full=True, progress=seen.append)
@@ -147,14 +151,14 @@ def test_verify(tmp_path: Path, log: EventLog, running: bool, monkeypatch: pytes
     assert verify(tmp_path / "data", full=False) == (True, HEAD, 20, None, "")
 
 
-def test_verify_without_a_log(tmp_path: Path) -> None:
+def test_verify_reports_a_missing_log(tmp_path: Path) -> None:
     report = verify(tmp_path, full=True)
     assert not report.ok
     assert "missing" in report.reason
 
 
 def test_open_verifies_only_new_entries(tmp_path: Path, log: EventLog) -> None:
-    """Keeps a start with a million entries fast; the full verification checks the others."""
+    """A start stays fast with a million entries; only the full verification checks the old ones."""
     log.save_snapshot(100, b"state")
     log.close()
     writer = apsw.Connection(str(tmp_path / "data" / "events.db"))

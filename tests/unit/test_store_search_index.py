@@ -1,4 +1,4 @@
-"""Search: what it finds, access by room, rebuilding the index."""
+"""The search index: queries, access by room, catching up, and rebuilding after damage."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def _find(
         ("since:2h", []),
     ],
 )
-def test_search(index: SearchIndex, text: str, seqs: list[int]) -> None:
+def test_a_query_finds_the_matching_messages(index: SearchIndex, text: str, seqs: list[int]) -> None:
     assert _find(index, text) == seqs
 
 
-def test_only_in_the_given_rooms(index: SearchIndex) -> None:
+def test_only_messages_in_the_given_rooms_are_found(index: SearchIndex) -> None:
     assert _find(index, "host", ["#lobby"]) == [1]
     assert _find(index, "host in:#war", ["#lobby"]) == []
     assert _find(index, "host", []) == []
@@ -97,7 +97,7 @@ def test_only_in_the_given_rooms(index: SearchIndex) -> None:
     assert _find(index, "since:2d", []) == []
 
 
-def test_pages(index: SearchIndex) -> None:
+def test_results_are_paged_by_seq(index: SearchIndex) -> None:
     assert index.search("host", ROOMS, limit=1, before=None, now=NOW) == [6]
     assert _find(index, "host", before=6) == [2, 1]
     assert _find(index, "host", before=1) == []
@@ -113,7 +113,7 @@ def test_filters_alone_do_not_find_redacted_messages(index: SearchIndex) -> None
 
 
 @pytest.mark.parametrize("text", ["", "  ", "from:alice !!!", 'in:#lobby ""', '"" "', "*", "!!! ---", "\0"])
-def test_a_query_without_a_word(index: SearchIndex, text: str) -> None:
+def test_a_query_without_a_word_is_refused(index: SearchIndex, text: str) -> None:
     with pytest.raises(ChatdError, match="E411"):
         _find(index, text)
 
@@ -122,7 +122,7 @@ def test_the_number_of_words_is_limited() -> None:
     assert parse("word " * 10_000, NOW).match.count('"') == 2 * MAX_TOKENS
 
 
-def test_catch_up_in_steps(tmp_path: Path, log: EventLog) -> None:
+def test_catch_up_indexes_new_entries_in_steps(tmp_path: Path, log: EventLog) -> None:
     index = SearchIndex(tmp_path)
     assert [index.catch_up(5) for _ in range(3)] == [5, 2, 0]
     log.append([entry(8, kind="message", room="#lobby", text="late host")])
@@ -131,7 +131,7 @@ def test_catch_up_in_steps(tmp_path: Path, log: EventLog) -> None:
     index.close()
 
 
-def test_bodies_of_any_shape(tmp_path: Path, log: EventLog, index: SearchIndex) -> None:
+def test_malformed_bodies_do_not_stop_the_indexing(tmp_path: Path, log: EventLog, index: SearchIndex) -> None:
     bodies = [b"", b"[]", b"not json", b'{"body": 5, "user": []}', b'{"body": "\\ud800 lone"}', b"\xff"]
     log.append(
         [entry(n, kind="message", room="#lobby")._replace(body=body) for n, body in enumerate(bodies, 8)]
@@ -144,24 +144,24 @@ def test_bodies_of_any_shape(tmp_path: Path, log: EventLog, index: SearchIndex) 
 def test_a_damaged_index_is_rebuilt(tmp_path: Path, index: SearchIndex, damage: bytes) -> None:
     index.close()
     (tmp_path / SEARCH_NAME).write_bytes(damage)
-    again = SearchIndex(tmp_path)
-    assert _find(again, "host") == []
-    assert again.catch_up(100) == 7
-    assert _find(again, "host") == [6, 2, 1]
-    again.close()
+    rebuilt = SearchIndex(tmp_path)
+    assert _find(rebuilt, "host") == []
+    assert rebuilt.catch_up(100) == 7
+    assert _find(rebuilt, "host") == [6, 2, 1]
+    rebuilt.close()
 
 
-def test_damage_inside_the_index(tmp_path: Path, index: SearchIndex) -> None:
+def test_an_index_damaged_in_the_middle_is_rebuilt(tmp_path: Path, index: SearchIndex) -> None:
     index.close()
     raw = bytearray((tmp_path / SEARCH_NAME).read_bytes())
     raw[4096:] = bytes(len(raw) - 4096)
     (tmp_path / SEARCH_NAME).write_bytes(raw)
-    again = SearchIndex(tmp_path)
-    _find(again, "host")
-    while again.catch_up(100):
+    rebuilt = SearchIndex(tmp_path)
+    _find(rebuilt, "host")
+    while rebuilt.catch_up(100):
         pass
-    assert _find(again, "host") == [6, 2, 1]
-    again.close()
+    assert _find(rebuilt, "host") == [6, 2, 1]
+    rebuilt.close()
 
 
 def test_the_index_of_another_log_is_rebuilt(tmp_path: Path, index: SearchIndex) -> None:
@@ -170,23 +170,23 @@ def test_the_index_of_another_log_is_rebuilt(tmp_path: Path, index: SearchIndex)
     log = EventLog.open(other, now=NOW)
     log.append([entry(n, kind="message", room="#lobby", text=f"other {n}") for n in range(1, 10)])
     (other / SEARCH_NAME).write_bytes((tmp_path / SEARCH_NAME).read_bytes())
-    again = SearchIndex(other)
-    while again.catch_up(100):
+    rebuilt = SearchIndex(other)
+    while rebuilt.catch_up(100):
         pass
-    assert _find(again, "host") == []
-    assert _find(again, "other 9") == [9]
-    again.close()
+    assert _find(rebuilt, "host") == []
+    assert _find(rebuilt, "other 9") == [9]
+    rebuilt.close()
     log.close()
 
 
-def test_damage_of_the_log_is_reported(tmp_path: Path) -> None:
+def test_damage_to_the_log_is_reported(tmp_path: Path) -> None:
     log = filled(tmp_path, 300)
     log.close()
     index = SearchIndex(tmp_path)
     assert index.catch_up(100) == 100
     index.close()
     raw = bytearray((tmp_path / DATABASE_NAME).read_bytes())
-    # The second half holds bodies of later entries; a page of zeros is not a valid page of a table.
+    # The second half holds the bodies of later entries; SQLite rejects a page of zeros in a table.
     raw[len(raw) // 2 :] = bytes(len(raw) - len(raw) // 2)
     (tmp_path / DATABASE_NAME).write_bytes(raw)
     index = SearchIndex(tmp_path)

@@ -1,4 +1,4 @@
-"""The supervisor and the box: pid lock, leftovers, listeners, systemd, the control socket, signals."""
+"""The supervisor's resources: pid lock, leftover children, listeners, systemd, control socket, signals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from chatd.supervisor.states import ChildState
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
 
-def test_pid_lock(tmp_path: Path) -> None:
+def test_the_pid_lock_admits_one_process_at_a_time(tmp_path: Path) -> None:
     lock = PidLock(tmp_path)
     with pytest.raises(ChatdError, match=f"pid {os.getpid()}"):
         PidLock(tmp_path)
@@ -53,7 +53,7 @@ def stopped() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_leftover_is_killed_even_if_stopped(tmp_path: Path, stopped: subprocess.Popen[bytes]) -> None:
+def test_a_leftover_child_is_killed_even_if_stopped(tmp_path: Path, stopped: subprocess.Popen[bytes]) -> None:
     record_children(tmp_path, {"worker-1": stopped.pid})
     assert kill_leftovers(tmp_path) == [stopped.pid]
     assert stopped.wait(30) == -signal.SIGKILL
@@ -77,13 +77,13 @@ def test_another_process_with_the_same_pid_is_left_alone(
 @pytest.mark.parametrize(
     "text", [None, "", "nonsense", "[]", "{}", '{"boot": 1}', '{"boot": "", "children": [{}]}']
 )
-def test_invalid_record_of_children_is_ignored(tmp_path: Path, text: str | None) -> None:
+def test_an_invalid_record_of_children_is_ignored(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / CHILDREN_FILE).write_text(text)
     assert kill_leftovers(tmp_path) == []
 
 
-def test_listeners(tmp_path: Path) -> None:
+def test_listeners_do_not_block_and_bad_addresses_are_refused(tmp_path: Path) -> None:
     run = make_run_directory(tmp_path)
     make_run_directory(tmp_path)
     assert run.stat().st_mode & 0o777 == 0o700
@@ -119,7 +119,7 @@ def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ab
     ("microseconds", "pid", "seconds"),
     [("", "", None), ("x", "", None), ("10000000", "", 5.0), ("10000000", "1", None)],
 )
-def test_watchdog(
+def test_the_watchdog_interval_is_half_of_that_of_systemd(
     monkeypatch: pytest.MonkeyPatch, microseconds: str, pid: str, seconds: float | None
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", microseconds)
@@ -127,7 +127,7 @@ def test_watchdog(
     assert watchdog_seconds() == seconds
 
 
-def test_periodic_timer_does_not_drift_and_skips_missed_periods() -> None:
+def test_a_periodic_timer_does_not_drift_and_skips_missed_periods() -> None:
     timer = PeriodicTimer(100.0)
     assert [timer.due(at, 5.0) for at in (104.9, 105.1, 109.9, 110.0)] == [False, True, False, True]
     assert [timer.due(at, 5.0) for at in (200.0, 200.1, 204.9, 205.0)] == [True, False, False, True]
@@ -153,7 +153,9 @@ class FakeHub:
         return 1.0
 
 
-def test_monitor_measures_prints_and_tells_the_hub(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_monitor_measures_processes_and_reports_to_console_and_hub(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     fake = FakeHub()
     hub = cast("Child", fake)
     monitor = ProcessMonitor([hub])
@@ -168,11 +170,11 @@ def test_monitor_measures_prints_and_tells_the_hub(capsys: pytest.CaptureFixture
     assert own["pid"] == os.getpid()
     assert own["rss"] > 1_000_000
     assert monitor.status(hub, now)["rss"] == measured["rss"]
-    fake.pid = 1  # another run
+    fake.pid = 1  # as after a restart
     assert monitor.status(hub, now)["rss"] is None
 
 
-def test_selector_collects_signals_and_lets_one_callback_unwatch_another() -> None:
+def test_the_selector_collects_signals_and_lets_one_callback_unwatch_another() -> None:
     before = signal.getsignal(signal.SIGHUP)  # ignored, under nohup
     selector = SignalSelector()
     called: list[str] = []
@@ -204,7 +206,7 @@ def test_selector_collects_signals_and_lets_one_callback_unwatch_another() -> No
     assert signal.getsignal(signal.SIGHUP) == before
 
 
-def test_missing_program_leaks_no_descriptor(tmp_path: Path) -> None:
+def test_a_missing_program_leaks_no_descriptor(tmp_path: Path) -> None:
     files = LogFiles(tmp_path, Settings().logging)
     spec = ChildSpec("hub", "hub", ("/nonexistent/program",))
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call, so one descriptor of its own
@@ -266,7 +268,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_control_replies_with_results_and_errors(server: Server) -> None:
+def test_the_control_socket_replies_with_results_and_errors(server: Server) -> None:
     assert ask(server.home, {"type": "hello", "n": 1}, 30) == {"echo": {"type": "hello", "n": 1}}
     assert ask(server.home, {"type": "big"}, 30) == {"text": "x" * 900_000}
     with pytest.raises(ChatdError, match="E101"):
@@ -280,18 +282,18 @@ def test_control_replies_with_results_and_errors(server: Server) -> None:
     )
 
 
-def test_ask_times_out(server: Server) -> None:
+def test_ask_times_out_without_a_reply(server: Server) -> None:
     with pytest.raises(ChatdError, match="E611"):
         ask(server.home, {"type": "never"}, 0.05)
 
 
-def test_control_serves_despite_many_idle_clients(server: Server) -> None:
-    held = [connect_unix(server.home / SOCKET, 30) for _ in range(MAX_CLIENTS + 5)]
+def test_the_control_socket_serves_despite_many_idle_clients(server: Server) -> None:
+    idle = [connect_unix(server.home / SOCKET, 30) for _ in range(MAX_CLIENTS + 5)]
     assert ask(server.home, {"type": "hello"}, 30)
-    for sock in held:
+    for sock in idle:
         sock.close()
 
 
-def test_ask_without_a_supervisor(tmp_path: Path) -> None:
+def test_ask_without_a_supervisor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E603"):
         ask(tmp_path, {"type": "status"}, 30)

@@ -1,4 +1,4 @@
-"""The rules of supervision, with a fake clock, fake randomness and fake processes."""
+"""The rules of supervision: states, restarts, heartbeats and operations, with a fake clock and processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chatd.supervisor.process import ChildRun, ChildSpec
 from chatd.supervisor.states import TRANSITIONS, ChildEvent, ChildState, next_state
 
 
-def test_every_state_can_be_entered_and_left_and_other_events_raise() -> None:
+def test_every_state_can_be_entered_and_left_and_unexpected_events_raise() -> None:
     assert {state for state, _ in TRANSITIONS} == set(ChildState) == set(TRANSITIONS.values())
     assert {event for _, event in TRANSITIONS} == set(ChildEvent)
     for state in ChildState:
@@ -36,7 +36,7 @@ def test_every_state_can_be_entered_and_left_and_other_events_raise() -> None:
 
 
 @pytest.mark.parametrize(("random", "factor"), [(0.0, 0.5), (1.0, 1.0)])
-def test_backoff_doubles_to_its_limit_and_recovers(random: float, factor: float) -> None:
+def test_the_restart_delay_doubles_to_its_limit_and_recovers(random: float, factor: float) -> None:
     policy = RestartPolicy(lambda: random)
     delays = [policy.delay(0.0) for _ in range(12)]
     assert delays[:4] == [pytest.approx(factor * seconds) for seconds in (0.05, 0.1, 0.2, 0.4)]
@@ -48,7 +48,7 @@ def test_backoff_doubles_to_its_limit_and_recovers(random: float, factor: float)
     assert policy.delay(5.0) == 0.0
 
 
-def test_heartbeat() -> None:
+def test_a_silent_child_is_judged_for_abort_then_kill() -> None:
     heartbeat = Heartbeat(100.0)
     assert [heartbeat.ping_due(at, 5.0) for at in (100.9, 101.0, 101.5, 102.1)] == [False, True, False, True]
     assert [heartbeat.ping_due(at, 0.5) for at in (102.2, 102.3)] == [False, True]
@@ -71,7 +71,7 @@ def test_heartbeat() -> None:
         (-99, "killed by signal 99"),
     ],
 )
-def test_describe_exit(code: int, words: str) -> None:
+def test_an_exit_is_described_by_code_or_signal(code: int, words: str) -> None:
     assert describe_exit(code).startswith(words)
 
 
@@ -132,20 +132,20 @@ class Bench:
         self.child.update(self.now)
         return self.child.state
 
-    def up(self) -> None:
+    def bring_up(self) -> None:
         self.child.wanted = True
         self.tick()
         self.run.arrived.append({"type": "ready"})
         assert self.tick() is ChildState.RUNNING
 
-    def exits(self, code: int) -> ChildState:
+    def end_run(self, code: int) -> ChildState:
         self.run.code = code
         return self.tick()
 
 
-def test_first_message_is_the_settings() -> None:
+def test_the_first_message_to_a_child_has_its_settings() -> None:
     bench = Bench()
-    bench.up()
+    bench.bring_up()
     assert bench.run.sent[0] == {
         "type": "settings",
         "name": "worker-1",
@@ -154,21 +154,21 @@ def test_first_message_is_the_settings() -> None:
     }
 
 
-def test_killed_child_is_restarted_after_the_shortest_delay() -> None:
+def test_a_killed_child_is_restarted_after_the_shortest_delay() -> None:
     bench = Bench()
-    bench.up()
-    assert bench.exits(-9) is ChildState.BACKOFF
+    bench.bring_up()
+    assert bench.end_run(-9) is ChildState.BACKOFF
     assert bench.child.restart_due() == pytest.approx(bench.now + 0.05)
     assert bench.tick(0.04) is ChildState.BACKOFF
     assert bench.tick(0.02) is ChildState.STARTING
     assert (len(bench.runs), bench.child.restarts) == (2, 1)
 
 
-def boot_failures(bench: Bench, code: int, times: int) -> None:
+def fail_boots(bench: Bench, code: int, times: int) -> None:
     bench.child.wanted = True
     bench.tick()
     for _ in range(times):
-        bench.exits(code)
+        bench.end_run(code)
         bench.tick(LONGEST_DELAY)
 
 
@@ -184,9 +184,9 @@ def boot_failures(bench: Bench, code: int, times: int) -> None:
         (78, 1, ChildState.FATAL),
     ],
 )
-def test_child_that_cannot_boot_is_given_up(code: int, times: int, state: ChildState) -> None:
+def test_a_child_that_cannot_boot_is_given_up(code: int, times: int, state: ChildState) -> None:
     bench = Bench()
-    boot_failures(bench, code, times)
+    fail_boots(bench, code, times)
     assert bench.child.state is state
     if state is ChildState.FATAL:
         assert "ImportError" in bench.child.reason or code == 0
@@ -198,7 +198,7 @@ def test_child_that_cannot_boot_is_given_up(code: int, times: int, state: ChildS
         assert bench.tick() is ChildState.STARTING
 
 
-def test_missing_program_is_given_up() -> None:
+def test_a_missing_program_is_given_up() -> None:
     bench = Bench()
     bench.spawn_fails = True
     bench.child.wanted = True
@@ -210,33 +210,33 @@ def test_missing_program_is_given_up() -> None:
 
 def test_becoming_ready_clears_the_boot_failures() -> None:
     bench = Bench()
-    boot_failures(bench, 1, MAX_BOOT_FAILURES - 1)
+    fail_boots(bench, 1, MAX_BOOT_FAILURES - 1)
     bench.run.arrived.append({"type": "ready"})
     bench.tick()
-    boot_failures(bench, 1, 2)
+    fail_boots(bench, 1, 2)
     assert bench.child.state is ChildState.STARTING
 
 
 @pytest.mark.parametrize(("ready", "timeout"), [(True, 5.0), (False, BOOT_SECONDS)])
-def test_silent_child_is_aborted_then_killed(ready: bool, timeout: float) -> None:
+def test_a_silent_child_is_aborted_then_killed(ready: bool, timeout: float) -> None:
     bench = Bench()
     bench.child.wanted = True
     bench.tick()
     if ready:
-        bench.up()
+        bench.bring_up()
     bench.tick(timeout - 0.1)
     assert {"type": "ping", "n": int(bench.now)} in bench.run.sent
     assert bench.run.signals == []
     bench.tick(0.2)
     bench.tick(DUMP_SECONDS)
     assert bench.run.signals == [signal.SIGABRT, signal.SIGKILL]
-    bench.exits(-9)
+    bench.end_run(-9)
     assert bench.child.reason.startswith(f"no answer for {timeout:g} s; killed by SIGKILL")
 
 
-def test_child_that_answers_is_left_alone() -> None:
+def test_a_child_that_answers_is_left_alone() -> None:
     bench = Bench()
-    bench.up()
+    bench.bring_up()
     for _ in range(20):
         bench.run.arrived.append({"type": "pong"})
         bench.tick(1.0)
@@ -245,9 +245,9 @@ def test_child_that_answers_is_left_alone() -> None:
     assert bench.run.signals == []
 
 
-def test_drain_then_term_then_kill() -> None:
+def test_a_stopping_child_is_drained_then_terminated_then_killed() -> None:
     bench = Bench()
-    bench.up()
+    bench.bring_up()
     bench.child.wanted = False
     assert bench.tick() is ChildState.STOPPING
     assert bench.run.sent[-1] == {"type": "drain"}
@@ -257,22 +257,22 @@ def test_drain_then_term_then_kill() -> None:
     assert bench.run.signals == [signal.SIGTERM]
     bench.tick(TERM_SECONDS)
     assert bench.run.signals == [signal.SIGTERM, signal.SIGKILL]
-    assert bench.exits(-9) is ChildState.STOPPED
+    assert bench.end_run(-9) is ChildState.STOPPED
 
 
 @pytest.mark.parametrize(
     ("code", "state"), [(0, ChildState.STOPPED), (1, ChildState.STOPPED), (65, ChildState.FATAL)]
 )
-def test_exit_code_after_a_stop(code: int, state: ChildState) -> None:
+def test_the_exit_code_after_a_stop_decides_the_state(code: int, state: ChildState) -> None:
     bench = Bench()
-    bench.up()
+    bench.bring_up()
     bench.child.wanted = False
     bench.tick()
-    assert bench.exits(code) is state
+    assert bench.end_run(code) is state
     assert bench.tick(60.0) is state
 
 
-def test_starting_child_is_stopped_at_once() -> None:
+def test_a_starting_child_is_stopped_at_once() -> None:
     bench = Bench()
     bench.child.wanted = True
     bench.tick()
@@ -282,16 +282,16 @@ def test_starting_child_is_stopped_at_once() -> None:
     assert bench.run.signals == [signal.SIGTERM]
 
 
-def test_child_in_backoff_is_not_restarted_after_a_stop() -> None:
+def test_a_child_in_backoff_is_not_restarted_after_a_stop() -> None:
     bench = Bench()
-    bench.up()
-    bench.exits(1)
+    bench.bring_up()
+    bench.end_run(1)
     bench.child.wanted = False
     assert bench.tick(60.0) is ChildState.STOPPED
     assert bench.child.restart_due() is None
 
 
-def test_operations_keep_their_order() -> None:
+def test_start_and_restart_bring_the_hub_up_before_the_workers() -> None:
     benches = [Bench("hub", "hub"), Bench(), Bench(name="worker-2")]
     children = [bench.child for bench in benches]
     log: list[str] = []
@@ -327,11 +327,11 @@ def test_operations_keep_their_order() -> None:
     assert all(child.is_down for child in children)
 
 
-def test_start_names_the_child_that_cannot_start() -> None:
+def test_a_failed_start_names_the_child_that_ended() -> None:
     bench = Bench("hub", "hub")
     operation = operations.start([bench.child])
     next(operation)
     bench.tick()
-    bench.exits(65)
+    bench.end_run(65)
     with pytest.raises(ChatdError, match="hub: exit code 65"):
         next(operation)

@@ -1,4 +1,4 @@
-"""The template: its children belong to the supervisor; without it they start by their command lines."""
+"""The template process: forked children, failures to load or fork, and orphans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHILD = "tests.support.forked_child"
 SPEC = ChildSpec("worker-1", "worker", (sys.executable, "-m", CHILD), (), CHILD)
 OTHER = ChildSpec("other", "other", ("true",))
 MISSING = ChildSpec("worker-1", "worker", ("true",), (), "tests.support.there_is_none")
-WAIT = 30.0
+TIMEOUT = 30.0
 
 
 class Bench:
@@ -47,7 +47,7 @@ class Bench:
     def load(self) -> None:
         self.tick()
         while self.template.loading:
-            self.selector.wait(WAIT)
+            self.selector.wait(TIMEOUT)
 
     def fork(self) -> ChildProcess:
         start = self.template.starter(self.spec)
@@ -63,7 +63,7 @@ class Bench:
     def receive_from(self, process: ChildProcess) -> dict[str, object]:
         """Return the child's first message, its description of itself."""
         while not (messages := process.receive()):
-            self.selector.wait(WAIT)
+            self.selector.wait(TIMEOUT)
         return messages[0]
 
     def end(self, process: ChildProcess) -> int:
@@ -73,11 +73,11 @@ class Bench:
         return code
 
 
-Make = Callable[..., Bench]
+MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
+def make(tmp_path: Path) -> Iterator[MakeBench]:
     benches: list[Bench] = []
 
     def make_bench(spec: ChildSpec = SPEC, launched: LaunchedTemplate | None = None) -> Bench:
@@ -94,11 +94,11 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def bench(make: Make) -> Bench:
+def bench(make: MakeBench) -> Bench:
     return make()
 
 
-def test_forked_child_equals_one_started_by_command(bench: Bench) -> None:
+def test_a_forked_child_has_its_own_session_keys_and_random_numbers(bench: Bench) -> None:
     bench.load()
     first, second = bench.fork(), bench.fork()
     randoms = set()
@@ -109,7 +109,7 @@ def test_forked_child_equals_one_started_by_command(bench: Bench) -> None:
         assert child["pid"] == process.pid
         assert child["parent"] == os.getpid()
         assert child["group"] == child["session"] == process.pid
-        assert child["threads"] == 2  # its own and the lifeline's
+        assert child["threads"] == 2  # the main thread and the one that watches the lifeline
         assert child["folder"] == "/"
         assert child["comm"] == "chatd-worker-1"
         assert process.pid != bench.pid
@@ -121,21 +121,21 @@ def test_forked_child_equals_one_started_by_command(bench: Bench) -> None:
 
 
 def test_forked_children_hold_only_their_own_descriptors(bench: Bench) -> None:
-    """A pipe end held by a sibling would hide a child's death."""
+    """The supervisor would not notice a child's death while a sibling holds the same pipe."""
     bench.load()
     first, second = bench.fork(), bench.fork()
     for process in (first, second):
         process.send({"type": "settings", "name": "worker-1", "home": "", "settings": {}})
-    held = [bench.receive_from(process)["fds"] for process in (first, second)]
-    assert len(set(map(str, held))) == 1
+    open_fds = [bench.receive_from(process)["fds"] for process in (first, second)]
+    assert len(set(map(str, open_fds))) == 1
     # stdin, stdout, stderr, channel, lifeline, log, and the folder being listed
-    assert held[0] == 7
+    assert open_fds[0] == 7
     for process in (first, second):
         process.send({"type": "end", "code": 0})
         assert bench.end(process) == 0
 
 
-def test_no_starter_while_loading_or_for_unknown_modules(bench: Bench) -> None:
+def test_a_template_forks_nothing_while_loading_or_for_unknown_modules(bench: Bench) -> None:
     bench.tick()
     assert bench.template.starter(SPEC) is None
     bench.load()
@@ -146,8 +146,8 @@ def test_no_starter_while_loading_or_for_unknown_modules(bench: Bench) -> None:
     assert not bench.template.pids()
 
 
-def test_template_that_cannot_load_is_given_up_for_a_while(
-    make: Make, caplog: pytest.LogCaptureFixture
+def test_a_template_that_cannot_load_is_given_up_for_a_while(
+    make: MakeBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = make(MISSING)
     bench.load()
@@ -159,14 +159,14 @@ def test_template_that_cannot_load_is_given_up_for_a_while(
     assert "ModuleNotFoundError" in str(vars(caplog.records[0]))
 
 
-def test_template_that_hangs_during_load_is_given_up(bench: Bench) -> None:
+def test_a_template_that_hangs_during_load_is_given_up(bench: Bench) -> None:
     bench.tick()
     os.kill(bench.pid, signal.SIGSTOP)
     bench.tick(LOAD_SECONDS)
     assert not bench.template.loading
 
 
-def test_stopped_template_fails_a_fork_and_is_replaced_later(
+def test_a_stopped_template_fails_a_fork_and_is_replaced_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FORK_SECONDS", 0.2)
@@ -183,7 +183,7 @@ def test_stopped_template_fails_a_fork_and_is_replaced_later(
     assert bench.template.starter(SPEC) is not None
 
 
-def zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -196,28 +196,28 @@ def test_orphans_are_reaped_and_other_children_are_not(bench: Bench, monkeypatch
     os.kill(bench.pid, signal.SIGSTOP)
     with pytest.raises(OSError, match="does not answer"):
         bench.fork()
-    # It must outlive the shell, which would otherwise reap it.
+    # The orphan must outlive the shell, which would otherwise reap it.
     orphaned = ["sh", "-c", "sleep 0.3 & echo $!"]
     with subprocess.Popen(["true"]) as child:
-        wait_until(lambda: zombie(child.pid), what="the end of the test's own child")
+        wait_until(lambda: is_zombie(child.pid), what="the end of the test's own child")
         orphan = int(subprocess.run(orphaned, capture_output=True, check=True).stdout)
-        wait_until(lambda: zombie(orphan), what="the end of the orphan")
+        wait_until(lambda: is_zombie(orphan), what="the end of the orphan")
         bench.template.update(bench.now, wanted=True, children=[child.pid, None])
-        assert zombie(child.pid)
+        assert is_zombie(child.pid)
         assert child.wait() == 0
     bench.template.update(bench.now, wanted=True, children=[])
-    assert not zombie(orphan)
+    assert not is_zombie(orphan)
 
 
-def test_end_of_the_template_is_noticed(bench: Bench) -> None:
+def test_a_killed_template_forks_nothing_more(bench: Bench) -> None:
     bench.load()
     os.kill(bench.pid, signal.SIGKILL)
     while bench.template.starter(SPEC):
-        bench.selector.wait(WAIT)
+        bench.selector.wait(TIMEOUT)
     assert not bench.template.pids()
 
 
-def test_without_a_subreaper_there_is_no_template(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_subreaper_there_is_no_template(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_adopt_orphans", lambda: False)
     bench = make()
     bench.tick()
@@ -225,7 +225,7 @@ def test_without_a_subreaper_there_is_no_template(make: Make, monkeypatch: pytes
     assert not bench.template.loading
 
 
-def test_template_launched_early_is_adopted(make: Make) -> None:
+def test_a_template_launched_early_is_used(make: MakeBench) -> None:
     launched = launch([CHILD])
     bench = make(launched=launched)
     assert bench.template.loading
