@@ -143,7 +143,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(f"{question} There is no terminal for the answer: add --yes.")
-    click.confirm(question, abort=True, err=True)
+    click.confirm(output.shown(question), abort=True, err=True)
 
 
 def for_each_user(

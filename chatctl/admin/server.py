@@ -63,7 +63,7 @@ def _print_stats(result: JsonObject) -> None:
     if box:
         output.line(f"box            {fmt.box(box)}")
     if result["processes"]:
-        click.echo()
+        output.line("")
         for line in fmt.processes(result["processes"]):
             output.line(line)
 
@@ -89,5 +89,7 @@ def explain(code: str, as_json: bool) -> int:
     if as_json:
         output.json_line({"code": code.upper(), **entry._asdict()})
     else:
-        output.line(f"{code.upper()}  {entry.name}\nwhat happened: {entry.summary}\nwhat to do: {entry.fix}")
+        output.line(f"{code.upper()}  {entry.name}")
+        output.line(f"what happened: {entry.summary}")
+        output.line(f"what to do: {entry.fix}")
     return output.OK

@@ -82,11 +82,11 @@ def _show(manifest: Manifest, as_json: bool, **more: object) -> None:
     if as_json:
         output.json_document({**more, **manifest.model_dump(exclude={"format"})})
         return
-    click.echo(f"backup          {more['file']} ({more['bytes']} bytes)")
-    click.echo(f"server          {manifest.server}, chatd {manifest.version}, {manifest.made}")
-    click.echo(f"CA fingerprint  {manifest.ca}")
-    click.echo(f"log             {manifest.head} events, all intact")
-    click.echo(f"files           {len(manifest.members)}, {manifest.size} bytes")
+    output.line(f"backup          {more['file']} ({more['bytes']} bytes)")
+    output.line(f"server          {manifest.server}, chatd {manifest.version}, {manifest.made}")
+    output.line(f"CA fingerprint  {manifest.ca}")
+    output.line(f"log             {manifest.head} events, all intact")
+    output.line(f"files           {len(manifest.members)}, {manifest.size} bytes")
 
 
 def _files(home: Home, with_identities: bool) -> dict[str, bytes]:

@@ -43,7 +43,7 @@ def show(home: Home, as_json: bool) -> None:
         output.json_document({"certificates": rows})
         return
     for row in rows:
-        click.echo(f"{row['name']:<9} until {row['ends']}  {row['fingerprint']}")
+        output.line(f"{row['name']:<9} until {row['ends']}  {row['fingerprint']}")
 
 
 @cert.command("renew")
@@ -59,7 +59,7 @@ def renew(home: Home) -> None:
     hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
     save_issued(home.certs, "envelope", authority.issue_envelope(settings.security.rsa_key_size, now=now))
     save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
-    click.echo("server and envelope certificates renewed")
+    output.line("server and envelope certificates renewed")
     try:
         ask(home.path, {"type": "reload"}, 10.0)
         output.note("the running server uses them from now on")

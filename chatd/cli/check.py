@@ -28,6 +28,7 @@ from chatd.supervisor.control import ask
 # Earlier versions of SQLite can lose committed data in WAL mode (the WAL-reset bug).
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK_BYTES = 500_000_000
+_TEXT_COLUMN = 16
 # Descriptors a process needs besides its connections: log, database, pipes, and some reserve.
 OTHER_DESCRIPTORS = 64
 
@@ -57,7 +58,7 @@ def check(home: Home, as_json: bool) -> int:
     else:
         for finding in findings:
             fix = f"   {finding.code}   fix: {finding.fix}" if finding.code else ""
-            click.echo(f"{finding.level:<5} {finding.area:<9} {finding.text}{fix}")
+            output.lines(f"{finding.level:<5} {finding.area:<9} {finding.text}{fix}", _TEXT_COLUMN)
     levels = {finding.level for finding in findings}
     return output.FAILED if "fail" in levels else output.WARNINGS if "warn" in levels else output.OK
 

@@ -89,8 +89,8 @@ def export_command(
     if as_json:
         output.json_document({"file": str(file), "events": events, "shown": with_body, "head": head})
         return
-    click.echo(f"exported  {events} events to {file}, {with_body} of them with their text")
-    click.echo(f"head      {head['seq']} {head['chain']}")
+    output.line(f"exported  {events} events to {file}, {with_body} of them with their text")
+    output.line(f"head      {head['seq']} {head['chain']}")
     output.note("to verify the file, its recipient needs this head from you over another channel")
 
 

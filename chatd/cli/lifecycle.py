@@ -45,7 +45,7 @@ def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
         return
     status = start_daemon(home.path, float(seconds))
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
-    click.echo(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
+    output.line(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
 
 
 @click.command()
@@ -58,7 +58,7 @@ def stop(home: Home) -> None:
         output.note("chatd is not running")
         return
     _stop(home)
-    click.echo("chatd stopped")
+    output.line("chatd stopped")
 
 
 def _stop(home: Home) -> None:
@@ -81,21 +81,21 @@ def status(home: Home, as_json: bool) -> None:
         output.json_document(answer)
         return
     box: Any = answer.get("box") or {}
-    click.echo(
+    output.line(
         f"chatd {answer['version']}  {answer['state']}  {answer['address']}  "
         f"pid {answer['pid']}  up {fmt.duration(answer['uptime'])}"
     )
     if box:
-        click.echo(f"box  {fmt.box(box)}")
+        output.line(f"box  {fmt.box(box)}")
     children: Any = answer["children"]
     heading, *rows = fmt.processes(children)
-    click.echo(heading)
+    output.line(heading)
     for row, child in zip(rows, children, strict=True):
-        click.echo(row)
+        output.line(row)
         if child.get("why"):
-            click.echo(f"            {child['why']}")
+            output.lines(f"            {child['why']}", 12)
         if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
-            click.echo("            the disk is full: writes fail, reads work; free some space (E504)")
+            output.line("            the disk is full: writes fail, reads work; free some space (E504)")
 
 
 @click.command()
@@ -111,14 +111,14 @@ def restart(home: Home, rolling: bool, seconds: int) -> None:
     home.require_initialised()
     if rolling:
         ask(home.path, {"type": "restart", "rolling": True}, RESTART_SECONDS)
-        click.echo("the hub and every worker were replaced")
+        output.line("the hub and every worker were replaced")
         return
     # Do not stop a running server whose settings would keep it from starting again.
     load_settings(home.path, os.environ)
     if _status_or_none(home) is not None:
         _stop(home)
     status = start_daemon(home.path, float(seconds))
-    click.echo(f"chatd listens on {status['address']} (pid {status['pid']})")
+    output.line(f"chatd listens on {status['address']} (pid {status['pid']})")
 
 
 @click.command()
@@ -129,7 +129,7 @@ def reload(home: Home) -> None:
     answer = ask(home.path, {"type": "reload"}, ASK_SECONDS)
     applied: Any = answer.get("applied") or []
     waiting: Any = answer.get("needs_restart") or []
-    click.echo("in force now: " + (", ".join(applied) or "nothing changed"))
+    output.line("in force now: " + (", ".join(applied) or "nothing changed"))
     if waiting:
         output.note("only after a restart: " + ", ".join(waiting))
         output.note("run: chatd restart")

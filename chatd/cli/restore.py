@@ -172,9 +172,9 @@ def _show(home: Home, manifest: Manifest, ca: str, as_json: bool, *, readdressed
             {"home": str(home.path), **manifest.model_dump(include={"server", "made", "head", "ca"})}
         )
         return
-    click.echo(f"restored {home.path} as {manifest.server}, as of {manifest.made}")
-    click.echo(f"CA fingerprint  {ca}")
-    click.echo(f"log             {manifest.head} events, all intact")
+    output.line(f"restored {home.path} as {manifest.server}, as of {manifest.made}")
+    output.line(f"CA fingerprint  {ca}")
+    output.line(f"log             {manifest.head} events, all intact")
     option = "" if home.path == Path.cwd() else f" --home {home.path}"
     output.note("do not start the original server again: two servers would share one identity")
     if readdressed:

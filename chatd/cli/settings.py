@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import click
@@ -10,6 +9,7 @@ import click
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import settings_schema
+from chatd.console import output
 
 
 @click.group()
@@ -22,7 +22,7 @@ def config() -> None:
 def show(home: Home) -> None:
     """Print the effective settings: defaults, file and environment."""
     settings = load_settings(home.path, os.environ)
-    click.echo(json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
+    output.json_data(settings.model_dump(mode="json"))
 
 
 @config.command("check")
@@ -30,13 +30,13 @@ def show(home: Home) -> None:
 def check(home: Home) -> None:
     """Check the settings and list every mistake."""
     load_settings(home.path, os.environ)
-    click.echo(f"ok    {home.settings_file}")
+    output.line(f"ok    {home.settings_file}")
 
 
 @config.command("schema")
 def schema() -> None:
     """Print the JSON Schema with which editors complete and check settings.json."""
-    click.echo(json.dumps(settings_schema(), indent=2))
+    output.json_data(settings_schema())
 
 
 COMMANDS: list[click.Command] = [config]

@@ -81,9 +81,9 @@ def init(
         # A partial home would refuse both `init` and `start`.
         _undo(home, missing)
         raise
-    click.echo(f"initialised {home.path} as {settings.server.name}")
-    click.echo(f"CA fingerprint  {ca}")
-    click.echo(f"first admin     {identity}")
+    output.line(f"initialised {home.path} as {settings.server.name}")
+    output.line(f"CA fingerprint  {ca}")
+    output.line(f"first admin     {identity}")
     if start_it:
         context.invoke(start)
     else:

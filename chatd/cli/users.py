@@ -62,7 +62,7 @@ def add(
     if as_json:
         output.json_document({"user": name, "device": device, "identity": str(path)})
         return
-    click.echo(path)
+    output.line(str(path))
     output.note(f"added {name}/{device}; the user runs: chat --identity {path.name}")
     output.note(f"to try it on this machine: chat --identity {_relative_to_cwd(path)}")
 

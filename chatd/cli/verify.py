@@ -11,7 +11,6 @@ from chatd.cli.export import check_file
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
-from chatd.proto.text import visible
 from chatd.store.mark import read_mark
 from chatd.store.verifier import verify as verify_log
 
@@ -40,10 +39,10 @@ def verify(home: Home, file: Path | None, as_json: bool) -> int:
     if as_json:
         output.json_document(report._asdict())
     elif report.ok:
-        click.echo(f"ok    {report.head} events, all intact")
+        output.line(f"ok    {report.head} events, all intact")
     else:
         where = f" at event {report.bad_seq}" if report.bad_seq is not None else ""
-        click.echo(f"fail  damage{where}: {report.reason}")
+        output.line(f"fail  damage{where}: {report.reason}")
         output.note("delete nothing; see docs/operations.md, Damage")
     return output.OK if report.ok else output.FAILED
 
@@ -54,12 +53,12 @@ def _verify_export(file: Path, as_json: bool) -> int:
         output.json_document(report._asdict())
     elif report.ok:
         counts = f"{report.shown} with their text, {report.erased} redacted, {report.withheld} withheld"
-        server = visible(str(report.header.get("server")))
-        click.echo(f"ok    events {report.first} to {report.head} of {server}: {counts}")
-        click.echo(f"      head {report.head} {report.header['head']['chain']}")
+        server = report.header.get("server")
+        output.line(f"ok    events {report.first} to {report.head} of {server}: {counts}")
+        output.line(f"      head {report.head} {report.header['head']['chain']}")
         output.note("compare this head with the one you got over another channel")
     else:
-        click.echo(f"fail  line {report.bad_line}: {report.reason}")
+        output.line(f"fail  line {report.bad_line}: {report.reason}")
     return output.OK if report.ok else output.FAILED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -54,7 +55,7 @@ def run(command: click.Command, name: str, *, context: Any = None, not_permitted
     except (click.exceptions.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        show_usage(error)
         return error.exit_code
     except ChatdError as error:
         show_error(error)
@@ -69,10 +70,19 @@ def run(command: click.Command, name: str, *, context: Any = None, not_permitted
         return FAILED
 
 
+def show_usage(error: click.ClickException) -> None:
+    """Print click's explanation of a wrong command line."""
+    text = io.StringIO()
+    error.show(file=text)
+    for explanation in text.getvalue().splitlines():
+        note(explanation)
+
+
 def show_bug(error: BaseException) -> None:
     """Print an unexpected exception in one line; with CHATD_DEBUG=1, its traceback."""
     if os.environ.get("CHATD_DEBUG") == "1":
-        traceback.print_exception(error)
+        for text in "".join(traceback.format_exception(error)).splitlines():
+            note(text)
     else:
         note(
             f"error: this is a bug: {type(error).__name__}: {error}."
@@ -83,26 +93,41 @@ def show_bug(error: BaseException) -> None:
 def show_error(error: ChatdError) -> None:
     """Print an error and its fix on stderr; a reason of several lines is indented below its first."""
     first, *more = error.reason.splitlines() or [""]
-    if more:
-        note("\n       ".join([f"error: {first} ({error.code})", *more, error.fix]).rstrip())
-    else:
+    if not more:
         note(f"error: {error}")
+        return
+    note(f"error: {first} ({error.code})")
+    for text in filter(None, (*more, error.fix)):
+        note(f"       {text}")
+
+
+# Whatever these programs print passes `shown`, except JSON, which is ASCII, and what the line client and
+# `chatctl top` draw. Files, paths and error texts may come from others.
+def shown(text: str) -> str:
+    """``text`` on one line, with everything escaped that could control a terminal or begin another line."""
+    return visible(text, newlines=False)
 
 
 def note(text: str) -> None:
     """Print a line for a person, on stderr."""
-    click.echo(visible(text), err=True)
+    click.echo(shown(text), err=True)
 
 
 def aside(text: str) -> None:
     """Print a dim line on stderr if that is a terminal."""
     if sys.stderr.isatty():
-        click.echo(click.style(visible(text), dim=not os.environ.get("NO_COLOR")), err=True)
+        click.echo(click.style(shown(text), dim=not os.environ.get("NO_COLOR")), err=True)
 
 
 def line(text: str) -> None:
-    """Print a line of data on stdout, with control characters escaped."""
-    click.echo(visible(text))
+    """Print a line of data on stdout."""
+    click.echo(shown(text))
+
+
+def lines(text: str, indent: int) -> None:
+    """Print a text that may have several lines of data; those after the first are indented."""
+    for number, part in enumerate(text.splitlines()):
+        line(" " * indent * (number > 0) + part)
 
 
 def json_line(data: Mapping[str, Any]) -> None:
@@ -117,7 +142,16 @@ def json_document(data: Mapping[str, Any]) -> None:
 
 def json_text(data: Mapping[str, Any], *, indent: int | None = None) -> str:
     """``data`` with its "schema" as JSON; pure ASCII, so that it cannot control a terminal."""
-    return json.dumps({"schema": SCHEMA, **data}, indent=indent)
+    return _ascii_json({"schema": SCHEMA, **data}, indent)
+
+
+def json_data(data: Mapping[str, Any]) -> None:
+    """Print ``data``, a document with a schema of its own, on stdout as indented JSON."""
+    click.echo(_ascii_json(data, 2))
+
+
+def _ascii_json(data: Mapping[str, Any], indent: int | None) -> str:
+    return json.dumps(data, indent=indent).replace("\x7f", "\\u007f")
 
 
 def error_object(error: ChatdError) -> dict[str, str]:
@@ -132,7 +166,7 @@ Columns = Mapping[str, Callable[[Any], str]]
 def table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
     """Print ``rows`` as aligned columns under their headings."""
     cells = [[*columns]]
-    cells += ([visible(show(row.get(key)), newlines=False) for key, show in columns.items()] for row in rows)
+    cells += ([shown(show(row.get(key))) for key, show in columns.items()] for row in rows)
     widths = [max(_width(text) for text in column) for column in zip(*cells, strict=True)]
     for texts in cells:
         padded = (text + " " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))

@@ -29,6 +29,7 @@ from chatd.supervisor.launch import (
     raise_descriptor_limit,
 )
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
+from chatd.supervisor.monitor import print_safely
 from chatd.supervisor.pid_lock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
 from chatd.supervisor.supervisor import Supervisor
@@ -126,7 +127,7 @@ def run_reporting(error_fd: int, supervise: Callable[[], None]) -> int:
         supervise()
         return 0
     except ChatdError as error:
-        print(f"chatd: {error}", file=sys.stderr)
+        print_safely(f"chatd: {error}", sys.stderr)
         if error_fd >= 0:
             os.write(error_fd, json.dumps(error_reply(error)).encode())
         return EXIT_FAILED

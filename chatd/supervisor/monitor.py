@@ -12,6 +12,7 @@ import psutil
 
 from chatd.config.sections import MonitorSection
 from chatd.logs import get_log
+from chatd.proto.text import visible
 from chatd.supervisor.child import Child
 
 log = get_log("server")
@@ -108,9 +109,10 @@ class ProcessMonitor:
 
 
 def print_safely(text: str, file: TextIO | None = None) -> None:
-    """Print one line; a closed terminal does not end the daemon."""
+    """Print a text escaped, with further lines indented; a closed terminal does not end the daemon."""
+    lines = (visible(line, newlines=False) for line in text.splitlines())
     try:
-        print(text, file=file or sys.stdout, flush=True)
+        print("\n       ".join(lines), file=file or sys.stdout, flush=True)
     except OSError:
         return
 
