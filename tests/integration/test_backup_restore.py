@@ -18,7 +18,7 @@ from tests.support.daemon import Daemon, running, wait_until
 from tests.support.steady_talkers import Talker
 
 TIMEOUT = 30.0
-WORDS = "correct horse battery staple\n"
+PASSPHRASE = "correct horse battery staple\n"
 
 
 @pytest.fixture
@@ -42,14 +42,16 @@ def new(tmp_path: Path, old: Daemon) -> Iterator[Daemon]:
 
 def back_up(daemon: Daemon) -> Path:
     file = daemon.home.parent / "backup"
-    daemon.chatd("backup", "create", str(file), "--with-identities", "--passphrase-file", "-", input=WORDS)
+    daemon.chatd(
+        "backup", "create", str(file), "--with-identities", "--passphrase-file", "-", input=PASSPHRASE
+    )
     return file
 
 
 def replace(old: Daemon, new: Daemon, file: Path) -> None:
     """Stop the old server and start the restored one."""
     old.stop()
-    new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
+    new.chatd("restore", str(file), "--passphrase-file", "-", input=PASSPHRASE)
     new.start()
 
 
@@ -158,7 +160,7 @@ def test_client_whose_cursor_the_restored_log_has_passed_misses_no_new_message(
     # Sent while no server runs: it is not acknowledged, so the outbox keeps it.
     with Client(bob, state=tmp_path / "bob") as client:
         unsent = client.send("#lobby", "typed in between")
-    new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
+    new.chatd("restore", str(file), "--passphrase-file", "-", input=PASSPHRASE)
     new.start()
     after = [f"on the new server {n}" for n in range(10)]
     send_as_alice(new, *after)
@@ -183,7 +185,7 @@ def test_session_that_spans_the_restore_misses_no_new_message(
         send_as_alice(old, "lost one", "lost two")
         assert [next_message(client), next_message(client)] == ["lost one", "lost two"]
         old.stop()
-        new.chatd("restore", str(file), "--passphrase-file", "-", input=WORDS)
+        new.chatd("restore", str(file), "--passphrase-file", "-", input=PASSPHRASE)
         new.start()
         # These are usually sent before bob has reconnected.
         send_as_alice(new, "first", "second", "third")
@@ -211,7 +213,7 @@ def test_backup_under_load_contains_every_acknowledged_message(old: Daemon, new:
         for talker in talkers:
             talker.close()
     old.stop()
-    report = new.chatd("restore", str(file), "--json", "--passphrase-file", "-", input=WORDS).stdout
+    report = new.chatd("restore", str(file), "--json", "--passphrase-file", "-", input=PASSPHRASE).stdout
     head = json.loads(report)["head"]
     new.start()
     logged: list[tuple[int, str]] = []

@@ -1,4 +1,4 @@
-"""The model of a user's conversations, and the timeline that the window makes of it."""
+"""The model of a user's conversations, and the blocks that the window draws from it."""
 
 from __future__ import annotations
 
@@ -87,14 +87,16 @@ def test_events_are_kept_once_in_the_order_of_the_log(model: ChatModel) -> None:
         (message(1, room=WAR, user="alice"), 0, 0),
     ],
 )
-def test_unread_messages_and_alerts(model: ChatModel, event: ev.Message, unread: int, called: int) -> None:
+def test_messages_in_other_rooms_are_unread_and_mentions_alert(
+    model: ChatModel, event: ev.Message, unread: int, called: int
+) -> None:
     model.take(event)
     assert (model.unread, len(model.alerts)) == (unread, called)
     model.switch(event.room)
     assert model.unread == 0
 
 
-def test_the_current_room_becomes_unread_while_nobody_looks(model: ChatModel) -> None:
+def test_messages_in_the_current_room_are_unread_while_the_window_has_no_focus(model: ChatModel) -> None:
     model.look(False)
     model.take(message(7))
     assert (model.unread, model.here.first_unread) == (1, 7)
@@ -107,48 +109,48 @@ def test_the_current_room_becomes_unread_while_nobody_looks(model: ChatModel) ->
 
 
 def test_a_message_is_pending_until_it_is_in_the_log(model: ChatModel) -> None:
-    mine = sent()
-    model.sending(mine)
+    message_sent = sent()
+    model.sending(message_sent)
     assert len(model.pending()) == 1
     assert "sending" in shown(model)
-    acknowledge(mine, SentResult(9, NOON, [{"rule": "truncated", "text": "the message was cut"}]))
-    model.take(Acknowledged(mine))
+    acknowledge(message_sent, SentResult(9, NOON, [{"rule": "truncated", "text": "the message was cut"}]))
+    model.take(Acknowledged(message_sent))
     assert (len(model.pending()), "sending" in shown(model), "mine" in shown(model)) == (0, False, True)
-    model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
+    model.take(message(9, "mine", user="alice", msg_id=message_sent.msg_id))
     assert not model.here.pending
     assert shown(model).count("mine") == 1
     assert "note: the message was cut" in shown(model)
 
 
 def test_the_acknowledgement_may_arrive_before_the_message_is_shown(model: ChatModel) -> None:
-    mine = sent()
-    acknowledge(mine, SentResult(9, NOON, []))
-    model.take(Acknowledged(mine))
-    model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
-    model.sending(mine)
+    message_sent = sent()
+    acknowledge(message_sent, SentResult(9, NOON, []))
+    model.take(Acknowledged(message_sent))
+    model.take(message(9, "mine", user="alice", msg_id=message_sent.msg_id))
+    model.sending(message_sent)
     assert shown(model).count("mine") == 1
 
 
 def test_the_event_may_arrive_before_the_acknowledgement(model: ChatModel) -> None:
-    mine = sent()
-    model.take(message(9, "mine", user="alice", msg_id=mine.msg_id))
-    model.sending(mine)
-    acknowledge(mine, SentResult(9, NOON, []))
-    model.take(Acknowledged(mine))
+    message_sent = sent()
+    model.take(message(9, "mine", user="alice", msg_id=message_sent.msg_id))
+    model.sending(message_sent)
+    acknowledge(message_sent, SentResult(9, NOON, []))
+    model.take(Acknowledged(message_sent))
     assert shown(model).count("mine") == 1
 
 
 def test_a_refused_message_becomes_a_draft(model: ChatModel) -> None:
-    mine = sent("a hack", to="@bob")
-    model.sending(mine)
-    refuse(mine, ChatdError("E400", "forbidden word", "rephrase it"))
-    model.take(Refused(mine, ChatdError("E400", "forbidden word", "rephrase it")))
+    message_sent = sent("a hack", to="@bob")
+    model.sending(message_sent)
+    refuse(message_sent, ChatdError("E400", "forbidden word", "rephrase it"))
+    model.take(Refused(message_sent, ChatdError("E400", "forbidden word", "rephrase it")))
     direct = model.conversation(DIRECT)
     assert (direct.draft, direct.pending) == ("a hack", {})
     assert "not sent: a hack\nforbidden word; rephrase it" in shown(model, DIRECT)
 
 
-def test_members_come_and_go(model: ChatModel) -> None:
+def test_members_follow_events(model: ChatModel) -> None:
     entries = [{"user": "bob", "role": "admin", "state": "online", "text": ""}, {"user": "eve"}, {}]
     model.set_members(LOBBY, entries)
     model.take(joined(1, "carol", role="guest"))
@@ -163,7 +165,7 @@ def test_members_come_and_go(model: ChatModel) -> None:
     assert [one.name for one in model.listed()] == [LOBBY]
 
 
-def test_members_are_as_of_the_time_of_the_disconnection() -> None:
+def test_members_are_dated_while_disconnected() -> None:
     now = 14.0
     model = ChatModel("alice", clock=lambda: now)
     lost = Disconnected(ChatdError("E607"), 1.0)
@@ -176,7 +178,7 @@ def test_members_are_as_of_the_time_of_the_disconnection() -> None:
     now = 15.0
     model.take(lost)
     assert model.conversation(LOBBY).members_as_of == 14_000
-    # A reply from the previous connection.
+    # This reply belongs to the previous connection.
     model.set_members(LOBBY, [{"user": "bob", "state": "online"}])
     assert model.conversation(LOBBY).members_as_of == 14_000
     model.connection = "connected"
@@ -184,7 +186,7 @@ def test_members_are_as_of_the_time_of_the_disconnection() -> None:
     assert model.conversation(LOBBY).members_as_of == 0
 
 
-def test_kicks_are_noted_in_loaded_rooms(model: ChatModel) -> None:
+def test_kicks_are_shown_in_loaded_rooms(model: ChatModel) -> None:
     model.set_members(WAR, [{"user": "bob", "state": "online"}])
     model.take(message(1, room=WAR))
     because = {"cause": "kicked", "by": "eve\x1b", "reason": "noise"}
@@ -195,14 +197,14 @@ def test_kicks_are_noted_in_loaded_rooms(model: ChatModel) -> None:
     assert "kicked" not in shown(model, LOBBY) + shown(model, "#unseen")
 
 
-def test_rooms_come_before_people_in_the_list(model: ChatModel) -> None:
+def test_rooms_are_listed_before_direct_conversations(model: ChatModel) -> None:
     model.take(message(1, room=DIRECT))
     model.set_rooms([{"room": WAR, "joined": True, "topic": "t"}, {"room": "#other"}, {"joined": True}], 0)
     assert [model.title(one.name) for one in model.listed()] == [LOBBY, WAR, "@bob"]
     assert (model.address(DIRECT), model.address(WAR)) == ("@bob", WAR)
 
 
-def test_a_late_list_of_rooms_does_not_undo_a_join(model: ChatModel) -> None:
+def test_an_outdated_list_of_rooms_does_not_undo_a_join(model: ChatModel) -> None:
     model.take(joined(5, "alice", room="#new"))
     assert model.entered("#newer", 4)
     model.set_rooms(
@@ -217,7 +219,7 @@ def test_a_late_list_of_rooms_does_not_undo_a_join(model: ChatModel) -> None:
     assert model.conversation("#new").topic == "t"
 
 
-def test_connection_states(model: ChatModel) -> None:
+def test_the_connection_state_follows_disconnects_and_welcomes(model: ChatModel) -> None:
     model.take(Disconnected(ChatdError("E607"), 1.0))
     assert model.connection == "reconnecting"
     model.take(Disconnected(ChatdError("E208"), None))
@@ -240,7 +242,7 @@ def test_connection_states(model: ChatModel) -> None:
     assert model.joined == {"#new"}  # removed from the others while disconnected
 
 
-def test_a_restore_drops_the_events_of_the_other_log(model: ChatModel) -> None:
+def test_a_restore_drops_events_that_the_new_log_lacks(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(50)], more=False)
     model.take(CaughtUp(50))
     assert model.here.rows
@@ -252,7 +254,7 @@ def test_a_restore_drops_the_events_of_the_other_log(model: ChatModel) -> None:
 HOSTILE = "a\x1b[2J\u202eb\x00\r\nfoo\u200b"
 
 
-def test_hostile_text_is_escaped_everywhere(model: ChatModel) -> None:
+def test_hostile_text_is_escaped_in_every_text(model: ChatModel) -> None:
     model.take(message(1, HOSTILE, user=HOSTILE, role=HOSTILE))
     model.take(message(2, HOSTILE, reply_to=1, kind="action"))
     model.take(joined(3, HOSTILE, role=HOSTILE))
@@ -270,7 +272,7 @@ def test_hostile_text_is_escaped_everywhere(model: ChatModel) -> None:
     assert "\\x1b[2J" in texts[0]
 
 
-def test_what_a_server_can_make_the_client_keep_is_bounded(model: ChatModel) -> None:
+def test_memory_for_messages_and_rooms_is_bounded(model: ChatModel) -> None:
     model.reading = True
     for seq in range(1, READING_LIMIT + TRIM_STEP):
         model.take(message(seq, room=WAR))
@@ -288,13 +290,13 @@ def test_what_a_server_can_make_the_client_keep_is_bounded(model: ChatModel) -> 
     assert LOBBY in model.conversations
 
 
-def test_messages_of_one_user_share_a_heading(model: ChatModel) -> None:
+def test_consecutive_messages_of_a_user_share_a_heading(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(1, "one"), message(2, "two"), message(3, "x", user="eve")], more=False)
     model.take(message(4, "late", user="eve", at=NOON + 3_600_000))
-    heads = [
+    headings = [
         text for block in blocks(model.here, "alice") for _, text in block.parts if text in ("bob", "eve")
     ]
-    assert heads == ["bob", "eve", "eve"]
+    assert headings == ["bob", "eve", "eve"]
     assert shown(model).startswith("Beginning of #lobby\n2025-06-15\nbob")
 
 
@@ -310,7 +312,9 @@ def test_messages_of_one_user_share_a_heading(model: ChatModel) -> None:
         ("abc", "", (0, 3, 0)),
     ],
 )
-def test_only_changed_blocks_are_replaced(old: str, new: str, expected: tuple[int, int, int]) -> None:
+def test_changes_are_limited_to_the_blocks_that_differ(
+    old: str, new: str, expected: tuple[int, int, int]
+) -> None:
     def drawn(text: str) -> list[Block]:
         return [Block((("body", f"{letter}\n"),)) for letter in text]
 
@@ -344,7 +348,7 @@ def test_redacted_messages_and_their_quotes_disappear(model: ChatModel) -> None:
     assert "the messages of #lobby are held, says eve" in shown(model)
 
 
-def test_trimming_replaces_only_the_top() -> None:
+def test_trimming_replaces_only_the_first_blocks() -> None:
     old = [Block((("b", f"{n}\n"),), n) for n in range(100)]
     head = [Block((("day", "d\n"),)), Block((("name", "bob\n"),), 40)]
     new = [*head, *old[41:], Block((("b", "100\n"),), 100)]
@@ -357,20 +361,20 @@ def test_trimming_replaces_only_the_top() -> None:
         assert made == after
 
 
-def test_blocks_are_reused_and_dropped_with_their_rows(model: ChatModel) -> None:
-    known: BlockCache = {}
+def test_cached_blocks_are_reused_and_dropped_with_their_rows(model: ChatModel) -> None:
+    cache: BlockCache = {}
     model.add_history(LOBBY, [message(1, "SECRET"), message(2, "two"), message(3, "three")], more=False)
-    first = blocks(model.here, "alice", known)
+    first = blocks(model.here, "alice", cache)
     model.take(message(4, "four"))
-    second = blocks(model.here, "alice", known)
+    second = blocks(model.here, "alice", cache)
     assert [one is other for one, other in zip(first[2:], second[2:], strict=False)] == [True] * 3
     assert second == blocks(model.here, "alice")
     model.here.redact(1, 1)
-    assert blocks(model.here, "alice", known) == blocks(model.here, "alice")
-    assert "SECRET" not in str(known)
+    assert blocks(model.here, "alice", cache) == blocks(model.here, "alice")
+    assert "SECRET" not in str(cache)
 
 
-def test_a_refused_message_elsewhere_alerts(model: ChatModel) -> None:
+def test_a_refused_message_in_another_conversation_alerts(model: ChatModel) -> None:
     elsewhere = sent("hi", to="@bob")
     model.sending(elsewhere)
     assert [(room, row.body) for room, row in model.pending()] == [(DIRECT, "hi")]
@@ -391,7 +395,7 @@ def test_messages_in_focused_rooms_are_read(model: ChatModel) -> None:
     assert [(one.name, one.unread) for one in model.listed() if one.unread] == [(DIRECT, 1)]
 
 
-def test_a_restore_keeps_what_both_logs_have(model: ChatModel) -> None:
+def test_a_restore_keeps_events_that_both_logs_have(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(39), message(40), message(41)], more=False)
     model.take(message(7, room=WAR))
     model.take(Restored(40))
@@ -399,7 +403,7 @@ def test_a_restore_keeps_what_both_logs_have(model: ChatModel) -> None:
     assert [row.seq for row in model.conversation(WAR).rows] == [7]
 
 
-def test_addresses_and_names_of_conversations(model: ChatModel) -> None:
+def test_addresses_and_names_of_conversations_convert_both_ways(model: ChatModel) -> None:
     for address, name in (("@bob", DIRECT), (WAR, WAR), (DIRECT, DIRECT)):
         assert model.resolve(address) == name
         assert model.address(name) == ("@bob" if name == DIRECT else WAR)
@@ -409,7 +413,7 @@ def test_addresses_and_names_of_conversations(model: ChatModel) -> None:
         model.require_current()
 
 
-def test_names_to_complete(model: ChatModel) -> None:
+def test_completion_offers_users_of_the_conversation_and_joined_rooms(model: ChatModel) -> None:
     model.take(message(1, user="carol"))
     model.set_members(LOBBY, [{"user": "bob"}])
     model.set_members(WAR, [{"user": "eve"}])
@@ -418,7 +422,7 @@ def test_names_to_complete(model: ChatModel) -> None:
     assert model.user_names() == {"bob", "eve"}
 
 
-def test_quotes_are_of_messages(model: ChatModel) -> None:
+def test_only_loaded_messages_can_be_quoted(model: ChatModel) -> None:
     model.take(message(1, "words"))
     model.take(joined(2, "carol"))
     quotes = [model.quote(message(3, reply_to=seq)) for seq in (1, 2, 9, None)]

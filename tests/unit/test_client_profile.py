@@ -24,16 +24,16 @@ def identity(folder: Path, name: str, age: int = 0) -> Path:
 
 
 @pytest.fixture
-def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_explicit_choices_win(person: Path) -> None:
-    home = person / "h"
+def test_explicit_options_take_precedence(user_folder: Path) -> None:
+    home = user_folder / "h"
     admin = identity(home / "certs" / "identities", "alice-console.pem")
-    own = identity(person / ".config" / "chatd", "identity.pem")
+    own = identity(user_folder / ".config" / "chatd", "identity.pem")
     environ = {"CHATD_IDENTITY": "/from/environ", "CHATD_HOME": str(home)}
     assert find_identity("/named", str(home), environ) == Path("/named")
     assert find_identity(None, str(home), environ) == Path("/from/environ")
@@ -42,30 +42,32 @@ def test_explicit_choices_win(person: Path) -> None:
     assert find_identity(None, None, {}) == own
 
 
-def test_a_working_directory_that_is_a_home_is_used(person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity(person / ".config" / "chatd", "identity.pem")
-    admin = identity(person / "h" / "certs" / "identities", "alice-console.pem")
-    monkeypatch.chdir(person / "h")
+def test_a_working_directory_that_is_a_home_is_used(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity(user_folder / ".config" / "chatd", "identity.pem")
+    admin = identity(user_folder / "h" / "certs" / "identities", "alice-console.pem")
+    monkeypatch.chdir(user_folder / "h")
     assert find_identity(None, None, {}) == admin
 
 
-def test_the_oldest_identity_in_a_home_is_used(person: Path) -> None:
-    folder = person / "h" / "certs" / "identities"
+def test_the_oldest_identity_in_a_home_is_used(user_folder: Path) -> None:
+    folder = user_folder / "h" / "certs" / "identities"
     identity(folder, "aaa-new.pem")
     first = identity(folder, "zoe-console.pem", age=60)
-    assert find_identity(None, str(person / "h"), {}) == first
+    assert find_identity(None, str(user_folder / "h"), {}) == first
 
 
-def test_the_only_identity_of_the_user_is_used(person: Path) -> None:
-    only = identity(person / ".config" / "chatd", "work.pem")
+def test_the_only_identity_of_the_user_is_used(user_folder: Path) -> None:
+    only = identity(user_folder / ".config" / "chatd", "work.pem")
     assert find_identity(None, None, {}) == only
-    identity(person / ".config" / "chatd", "other.pem")
+    identity(user_folder / ".config" / "chatd", "other.pem")
     with pytest.raises(ChatdError, match=r"other\.pem, work\.pem.*E608"):
         find_identity(None, None, {})
 
 
 @pytest.mark.parametrize("home", [None, "/nowhere"])
-def test_the_error_says_what_to_do(person: Path, home: str | None) -> None:
+def test_the_error_suggests_a_command(user_folder: Path, home: str | None) -> None:
     with pytest.raises(ChatdError, match="E608") as error:
         find_identity(None, home, {})
     assert re.search("chatd user add|chatd( --home [^ ]+)? init", error.value.fix)
@@ -99,5 +101,5 @@ def lines_of(*chunks: bytes) -> list[str]:
         ([b"x" * (2 * STRING_LIMIT + 5) + b"\ny"], ["x" * STRING_LIMIT, "x" * STRING_LIMIT, "x" * 5, "y"]),
     ],
 )
-def test_lines(chunks: list[bytes], lines: list[str]) -> None:
+def test_input_is_split_into_lines_of_bounded_length(chunks: list[bytes], lines: list[str]) -> None:
     assert lines_of(*chunks) == lines

@@ -1,4 +1,4 @@
-"""The command table, and how typed lines are read by it."""
+"""The command table, and parsing typed lines as commands, mistakes or messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatctl.model.grammar import CommandCall, Mistake, Say
 from chatctl.model.render import plain
 from chatd.policy.roles import PERMISSIONS
 
-READ: dict[str, tuple[str, dict[str, Any]]] = {
+COMMAND_LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "/join war": ("join", {"room": "#war"}),
     "/j #war": ("join", {"room": "#war"}),
     "/PART": ("part", {"room": None}),
@@ -48,7 +48,7 @@ MISTAKES = {
     "/join": "#ROOM",
     "/join @bob": "must start with #",
     "/join War!": "contains 'W'",
-    # These must not become a ban forever or a mute everywhere.
+    # A typing error must not become a permanent ban or a mute in all rooms.
     "/ban bob 2hours spam": "duration",
     "/ban bob 0m": "duration",
     "/mute bob #Not!a!room": "a-z",
@@ -64,16 +64,16 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("line", READ)
-def test_commands_are_read(line: str) -> None:
-    name, values = READ[line]
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_a_command_line_is_parsed_into_its_arguments(line: str) -> None:
+    name, values = COMMAND_LINES[line]
     call = parse(line)
     assert isinstance(call, CommandCall)
     assert (call.command.name, call.values) == (name, values)
 
 
 @pytest.mark.parametrize("line", MISTAKES)
-def test_mistakes_say_what_is_wrong(line: str) -> None:
+def test_a_mistake_is_explained(line: str) -> None:
     mistake = parse(line)
     assert isinstance(mistake, Mistake)
     assert MISTAKES[line] in mistake.sentence
@@ -81,7 +81,7 @@ def test_mistakes_say_what_is_wrong(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "body"),
     [
         ("hello", "hello"),
         ("//join us", "/join us"),
@@ -90,8 +90,8 @@ def test_mistakes_say_what_is_wrong(line: str) -> None:
         ("x \n", "x"),
     ],
 )
-def test_everything_else_is_a_message(line: str, said: str) -> None:
-    assert parse(line) == Say(said)
+def test_any_other_line_is_a_message(line: str, body: str) -> None:
+    assert parse(line) == Say(body)
 
 
 def test_every_permission_of_the_table_exists() -> None:
@@ -103,7 +103,7 @@ def test_names_and_aliases_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-def test_help_lists_what_the_role_may_do() -> None:
+def test_help_lists_only_permitted_commands() -> None:
     listed = {command.name for command in permitted({"message.send"})}
     assert {"help", "me", "quit"} <= listed
     assert not {"ban", "join"} & listed

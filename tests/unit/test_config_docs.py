@@ -1,4 +1,4 @@
-"""docs/configuration.md lists every key of the model with its default, bounds and when it takes effect."""
+"""docs/configuration.md lists every setting with its default, bounds and when a change takes effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatd.config.schema import Settings, settings_schema
 from chatd.policy.roles import PERMISSIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-# Placeholders that the page uses for free keys.
+# The placeholders on the page for keys that the operator chooses.
 PLACEHOLDERS = {"limits.per_role": "ROLE"}
 
 
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def expected() -> dict[str, Row]:
-    """Every key path of the model, with the facts the page must give."""
+    """Return every key path of the settings with the facts that the page must give."""
     schema = settings_schema()
     return dict(_rows(schema, schema, "", Settings().model_dump(mode="json")))
 
@@ -51,7 +51,7 @@ MISSING = object()
 
 
 def _model(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any] | None:
-    """The model of a field, of a list's items or of a dict's values; None for plain values."""
+    """Return the model of a field, a list's items or a dict's values; None for plain values."""
     for place in (field, field.get("items"), field.get("additionalProperties")):
         if isinstance(place, dict) and "$ref" in place:
             model: dict[str, Any] = schema["$defs"][place["$ref"].rpartition("/")[2]]
@@ -89,23 +89,23 @@ def _range(field: dict[str, Any]) -> str:
 
 
 def documented() -> dict[str, Row]:
-    """The entries of the page: - `key` (default; allowed; effect): meaning."""
+    """Return the entries of the page: - `key` (default; allowed; effect): meaning."""
     page = " ".join(PAGE.read_text("utf-8").split())
     rows = re.findall(r"- `([^`\s]+)` \(([^;]+); ([^;]+); (\w+)\): ", page)
     assert len({row[0] for row in rows}) == len(rows), "a key is listed twice"
     return {key: Row(*row) for key, *row in rows}
 
 
-def test_every_key_is_documented_and_no_other() -> None:
+def test_exactly_the_existing_keys_are_documented() -> None:
     assert list(documented()) == list(expected())
 
 
 @pytest.mark.parametrize("key", expected())
-def test_key_has_its_default_bounds_and_effect(key: str) -> None:
+def test_the_entry_of_a_key_has_its_default_bounds_and_effect(key: str) -> None:
     assert documented()[key] == expected()[key]
 
 
-def test_json_blocks_are_the_defaults() -> None:
+def test_json_blocks_are_valid_and_include_the_defaults() -> None:
     blocks = [
         json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     ]

@@ -1,4 +1,4 @@
-"""Which folder is the home, and whether it is initialised."""
+"""The choice of the home folder, and the check that it is initialised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chatd.config.home import Home, resolve_home
 from chatd.errors import ChatdError
 
 
-def test_order_of_option_variable_and_current_folder(tmp_path: Path) -> None:
+def test_the_option_precedes_the_variable_and_the_current_folder(tmp_path: Path) -> None:
     environ = {"CHATD_HOME": "from-environment"}
     assert resolve_home("option", environ, tmp_path).path == tmp_path / "option"
     assert resolve_home(None, environ, tmp_path).path == tmp_path / "from-environment"
@@ -21,12 +21,12 @@ def test_order_of_option_variable_and_current_folder(tmp_path: Path) -> None:
     assert resolve_home("~/x", {}, tmp_path).path == (Path.home() / "x").resolve()
 
 
-def test_the_home_of_an_unknown_user(tmp_path: Path) -> None:
+def test_the_home_of_an_unknown_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E601"):
         resolve_home("~no-such-user-here/x", {}, tmp_path)
 
 
-def test_initialised(tmp_path: Path) -> None:
+def test_a_home_without_certificates_and_settings_is_not_initialised(tmp_path: Path) -> None:
     home = Home(tmp_path)
     for made in (home.certs / "ca.pem", home.settings_file):
         with pytest.raises(ChatdError, match="E601") as caught:
@@ -37,12 +37,12 @@ def test_initialised(tmp_path: Path) -> None:
     home.require_initialised()
 
 
-def test_an_unreadable_home(tmp_path: Path) -> None:
+def test_an_unreadable_home_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ChatdError, match="E606"):
         Home(tmp_path / ("x" * 300)).require_initialised()
 
 
-def test_paths(tmp_path: Path) -> None:
+def test_a_home_has_its_documented_folders_and_files(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert {home.certs, home.config, home.logs, home.data, home.run} == {
         tmp_path / name for name in ("certs", "config", "logs", "data", "run")

@@ -33,7 +33,7 @@ def put(home: Path, content: object) -> Path:
     return path
 
 
-def refused(home: Path, code: str = "E600", **environ: str) -> list[str]:
+def reason_lines(home: Path, code: str = "E600", **environ: str) -> list[str]:
     """Load settings that must be refused; return the lines of the reason."""
     with pytest.raises(ChatdError) as caught:
         load_settings(home, environ)
@@ -51,7 +51,7 @@ def test_a_byte_order_mark_is_ignored(home: Path) -> None:
     assert load_settings(home, {}).server.port == 1
 
 
-def test_written_settings_read_back(home: Path) -> None:
+def test_written_settings_are_read_back(home: Path) -> None:
     settings = default_settings(name="lab", host="::1", port=7, addresses=["[::1]:7"], admin="alice")
     write_settings(home, settings)
     assert load_settings(home, {}) == settings
@@ -72,17 +72,17 @@ def test_a_failed_write_leaves_no_file(home: Path) -> None:
         write_settings(home / "nowhere", Settings())
 
 
-def test_invalid_defaults() -> None:
+def test_invalid_values_for_new_settings_are_all_reported() -> None:
     with pytest.raises(ChatdError) as caught:
         default_settings(name="Lab", host="a b", port=70000, addresses=["x"], admin="Al")
     assert caught.value.code == "E600"
     assert len(caught.value.reason.splitlines()) == 5
 
 
-def test_no_file(home: Path) -> None:
-    assert "there is no" in refused(home, "E601")[0]
+def test_a_missing_settings_file_is_reported(home: Path) -> None:
+    assert "there is no" in reason_lines(home, "E601")[0]
     (home / "config" / "settings.json").mkdir()
-    refused(home, "E606")
+    reason_lines(home, "E606")
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,11 @@ def test_no_file(home: Path) -> None:
         (" " * (FILE_LIMIT + 1), f"over {FILE_LIMIT} bytes"),
     ],
 )
-def test_files_that_are_not_json(home: Path, content: str | bytes, words: str) -> None:
+def test_a_file_that_is_not_json_is_reported_with_the_place(
+    home: Path, content: str | bytes, words: str
+) -> None:
     path = put(home, content)
-    (line,) = refused(home)
+    (line,) = reason_lines(home)
     assert str(path) in line
     assert words in line
 
@@ -148,9 +150,9 @@ def test_files_that_are_not_json(home: Path, content: str | bytes, words: str) -
         ),
     ],
 )
-def test_a_mistake_is_described(home: Path, tree: dict[str, Any], words: str) -> None:
+def test_a_mistake_is_described_with_its_key(home: Path, tree: dict[str, Any], words: str) -> None:
     path = put(home, tree)
-    (line,) = refused(home)
+    (line,) = reason_lines(home)
     assert line.startswith(f"{path}: {words}")
 
 
@@ -168,9 +170,9 @@ def test_all_mistakes_are_reported_at_once(home: Path) -> None:
         },
     )
     reported = [
-        line.split(": ")[1] for line in refused(home, CHATD_MONITOR__X="1", CHATD_SERVER__PORT__Y="1")
+        line.split(": ")[1] for line in reason_lines(home, CHATD_MONITOR__X="1", CHATD_SERVER__PORT__Y="1")
     ]
-    # Not security.encryption_enabled: whether it is wrong depends on server, which is invalid.
+    # security.encryption_enabled is not reported: it can only be judged with a valid server section.
     assert sorted(reported) == [
         "filter.exempt_roles",
         "limits.message_chars",
@@ -186,7 +188,7 @@ def test_all_mistakes_are_reported_at_once(home: Path) -> None:
 
 def test_the_number_of_reported_mistakes_is_limited(home: Path) -> None:
     put(home, {f"key{n}": 1 for n in range(1000)})
-    lines = refused(home)
+    lines = reason_lines(home)
     assert len(lines) == PROBLEMS_SHOWN + 1
     assert lines[-1] == f"and {1000 - PROBLEMS_SHOWN} more"
 
@@ -235,13 +237,13 @@ def test_mistakes_in_the_environment_name_the_variable(
     home: Path, variable: str, value: str, words: str
 ) -> None:
     put(home, {"rooms": [{"name": "#lobby"}], "server": {"port": 1}})
-    (line,) = refused(home, **{variable: value})
+    (line,) = reason_lines(home, **{variable: value})
     assert line.startswith(f"{variable}: {words}")
 
 
-def test_an_environment_that_is_not_utf8(home: Path) -> None:
+def test_an_environment_that_is_not_utf8_is_refused(home: Path) -> None:
     put(home, {})
-    (line,) = refused(home, CHATD_SERVER__NAME=os.fsdecode(b"\xff"))
+    (line,) = reason_lines(home, CHATD_SERVER__NAME=os.fsdecode(b"\xff"))
     assert line == "'CHATD_SERVER__NAME': is not UTF-8"
 
 

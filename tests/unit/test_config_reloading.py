@@ -1,4 +1,4 @@
-"""Which changes a reload applies, and which need a restart."""
+"""Reloading: changes that apply at once and changes that need a restart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from chatd.config.schema import Settings
         ({"workers": {"count": 3, "heartbeat_timeout": 9}}, ["workers.heartbeat_timeout"], ["workers.count"]),
     ],
 )
-def test_changes(tree: dict[str, Any], applied: list[str], needs_restart: list[str]) -> None:
+def test_changes_are_applied_or_need_a_restart(
+    tree: dict[str, Any], applied: list[str], needs_restart: list[str]
+) -> None:
     old, new = Settings(), Settings.model_validate(tree)
     assert compare(old, new) == (applied, needs_restart)
     assert compare(new, old) == (applied, needs_restart)

@@ -13,12 +13,12 @@ from chatd.proto.alpn import is_loopback
 
 
 def section(path: str, value: Any) -> dict[str, Any]:
-    """A tree with one key set."""
-    first, _, rest = path.partition(".")
-    return {first: section(rest, value) if rest else value}
+    """Return a settings tree with one key set."""
+    first, _, remainder = path.partition(".")
+    return {first: section(remainder, value) if remainder else value}
 
 
-def test_defaults() -> None:
+def test_the_defaults_are_as_documented_and_valid() -> None:
     settings = Settings()
     assert f"{settings.server.host}:{settings.server.port}" == "0.0.0.0:5000"
     assert (settings.server.max_connections, settings.server.timeout) == (50, 30)
@@ -36,15 +36,15 @@ def test_defaults() -> None:
 
 def _numbers() -> list[tuple[str, str, float]]:
     schema = settings_schema()
-    found = []
+    bounds = []
     for name, field in schema["properties"].items():
         for key, value in (
             schema["$defs"].get(field.get("$ref", "").rpartition("/")[2], {}).get("properties", {}).items()
         ):
             if value.get("type") in ("integer", "number"):
-                found.append((f"{name}.{key}", value["type"], value["minimum"]))
-                found.append((f"{name}.{key}", value["type"], value["maximum"]))
-    return found
+                bounds.append((f"{name}.{key}", value["type"], value["minimum"]))
+                bounds.append((f"{name}.{key}", value["type"], value["maximum"]))
+    return bounds
 
 
 @pytest.mark.parametrize(("path", "kind", "bound"), _numbers())
@@ -99,7 +99,7 @@ def test_every_number_has_bounds(path: str, kind: str, bound: float) -> None:
         ("nothing", {}),
     ],
 )
-def test_refused(path: str, value: Any) -> None:
+def test_an_invalid_value_is_refused(path: str, value: Any) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(section(path, value))
 
@@ -117,7 +117,7 @@ def test_refused(path: str, value: Any) -> None:
         ("retention", {"days": 30, "per_room": {"#war": 0}}),
     ],
 )
-def test_accepted(path: str, value: Any) -> None:
+def test_a_valid_value_is_accepted(path: str, value: Any) -> None:
     Settings.model_validate(section(path, value))
 
 
@@ -134,32 +134,32 @@ def test_accepted(path: str, value: Any) -> None:
         ({"security": {"encryption_enabled": False}}, "security.encryption_enabled: must be true unless"),
     ],
 )
-def test_conflicting_sections(tree: dict[str, Any], problem: str) -> None:
+def test_conflicting_sections_are_refused(tree: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         Settings.model_validate(tree)
 
 
-def test_consistent_sections() -> None:
+def test_consistent_sections_are_accepted() -> None:
     loopback = {"server": {"host": "127.0.0.1"}, "security": {"encryption_enabled": False}}
     assert not Settings.model_validate(loopback).security.encryption_enabled
-    others = {
+    custom_roles = {
         "roles": {"permissions": {"boss": ["*"], "crew": []}, "default": "crew", "assigned": {"al": "boss"}}
     }
-    assert disagreements(Settings.model_validate(others)) == []
+    assert disagreements(Settings.model_validate(custom_roles)) == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_loopback(host: str) -> None:
+def test_a_loopback_address_is_recognised(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["::", "10.0.0.1", "127.0.0.1.example.org", "localhost.example.org"])
-def test_not_loopback(host: str) -> None:
+def test_other_addresses_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
     assert not is_loopback(Settings().server.host)
 
 
-def test_rate_limits_of_a_role() -> None:
+def test_a_role_without_rate_limits_has_those_of_a_user() -> None:
     limits = Settings().limits
     assert limits.for_role("admin").burst > limits.for_role("user").burst > limits.for_role("guest").burst
     assert limits.for_role("other") == limits.for_role("user")

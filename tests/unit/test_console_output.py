@@ -26,7 +26,7 @@ from chatd.proto.durations import parse_duration
         ("E503", 1), ("E603", 5),
     ],
 )  # fmt: skip
-def test_exit_codes(code: str, expected: int) -> None:
+def test_an_error_code_has_its_exit_code(code: str, expected: int) -> None:
     assert output.exit_code(ChatdError(code)) == expected
 
 
@@ -56,7 +56,7 @@ def failing(error: BaseException | None, result: int | None = None) -> click.Com
         (click.Abort(), 130, ""),
     ],
 )  # fmt: skip
-def test_failures_print_a_message_and_give_an_exit_code(
+def test_a_failure_prints_a_message_and_sets_the_exit_code(
     error: BaseException,
     code: int,
     words: str,
@@ -81,11 +81,11 @@ def test_debug_mode_prints_the_traceback(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_refusal_of_the_operator_is_a_plain_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exit_code_of_a_refusal_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["x"])
-    refused = failing(ChatdError("E305"))
-    assert output.run(refused, "x") == output.NOT_PERMITTED
-    assert output.run(refused, "x", not_permitted=output.FAILED) == output.FAILED
+    refusal = failing(ChatdError("E305"))
+    assert output.run(refusal, "x") == output.NOT_PERMITTED
+    assert output.run(refusal, "x", not_permitted=output.FAILED) == output.FAILED
 
 
 def test_the_exit_code_of_a_command_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_the_exit_code_of_a_command_is_returned(monkeypatch: pytest.MonkeyPatch)
     assert output.run(failing(None), "x") == 0
 
 
-def test_tables_align_by_columns_and_escape_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_columns_align_and_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     rows: list[dict[str, object]] = [
         {"a": "漢字", "b": "x"},
         {"a": "k", "b": "\x1b]0;t\x07"},
@@ -104,7 +104,7 @@ def test_tables_align_by_columns_and_escape_control_characters(capsys: pytest.Ca
     assert capsys.readouterr().out == "a     b\n漢字  x\nk     \\x1b]0;t\\x07\n-     -\n"
 
 
-def test_json_is_ascii_and_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_ascii_and_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
     output.json_line({"body": "\x9bü\x1b"})
     text = capsys.readouterr().out
     assert text.isascii()
@@ -120,14 +120,14 @@ def test_json_is_ascii_and_has_a_schema(capsys: pytest.CaptureFixture[str]) -> N
         (2**53, "9007199254740992"),
     ],
 )
-def test_moments(milliseconds: int | None, shown: str) -> None:
+def test_a_time_is_shown_in_utc(milliseconds: int | None, shown: str) -> None:
     assert output.moment(milliseconds) == shown
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("30m", 1800), ("2h", 7200), ("7d", 604800), ("1h30m", 5400), ("1s", 1)]
 )
-def test_durations(text: str, seconds: int) -> None:
+def test_a_duration_is_parsed_and_formatted(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
     assert parse_duration(fmt.duration(seconds)) == seconds
 
@@ -135,7 +135,7 @@ def test_durations(text: str, seconds: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "2", "h", "2x", "-2h", "2h ", "1.5h", "0s", "٢h", "9" * 30 + "h", "2 h", "99999d"]
 )
-def test_bad_durations(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|too long"):
         parse_duration(text)
 
@@ -161,7 +161,9 @@ def run(*arguments: str, home: Path, program: str = "chatctl.cli") -> subprocess
         (["nonsense"], 2), (["kick", "bob"], 1),
     ],
 )  # fmt: skip
-def test_commands_without_a_server(arguments: list[str], code: int, tmp_path: Path) -> None:
+def test_commands_without_a_server_exit_with_their_code(
+    arguments: list[str], code: int, tmp_path: Path
+) -> None:
     result = run(*arguments, home=tmp_path)
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
@@ -171,14 +173,14 @@ def test_commands_without_a_server(arguments: list[str], code: int, tmp_path: Pa
         assert "--yes" in result.stderr
 
 
-def test_a_command_of_the_line_client_is_explained(tmp_path: Path) -> None:
+def test_a_command_of_the_line_client_typed_in_the_shell_is_explained(tmp_path: Path) -> None:
     result = run("rooms", home=tmp_path, program="chatctl.chat")
     assert result.returncode == 2
     assert "/rooms is a command of the line client: start chat, then type it." in result.stderr
     assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chatctl.chat").stderr
 
 
-def test_explain_json(tmp_path: Path) -> None:
+def test_explain_prints_json(tmp_path: Path) -> None:
     result = run("explain", "E204", "--json", home=tmp_path)
     assert json.loads(result.stdout)["fix"] == CODES["E204"].fix
 

@@ -1,4 +1,4 @@
-"""Frames from the server, as a client parses them."""
+"""Parsing of frames from the server by a client."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_event_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_typed_form(kind: str) -> None:
+def test_a_frame_is_parsed_as_its_event_type(kind: str) -> None:
     message = decode(encode({"type": kind} | EXAMPLES[kind])[4:])
     event = parse_from_server(message)
     assert type(event) is EVENTS[kind]
@@ -109,5 +109,5 @@ def test_error_and_bye_frames_parse() -> None:
 
 
 def test_clients_know_every_event_that_has_an_audience() -> None:
-    told = {kind for kind in EVENT_KINDS if audience_of({"type": kind, "room": "#lobby"}) is not None}
-    assert told == {kind for kind, model in EVENTS.items() if issubclass(model, events.Logged)}
+    delivered = {kind for kind in EVENT_KINDS if audience_of({"type": kind, "room": "#lobby"}) is not None}
+    assert delivered == {kind for kind, model in EVENTS.items() if issubclass(model, events.Logged)}

@@ -1,4 +1,4 @@
-"""Text formats of the server's stats."""
+"""Formatting of durations and the table of processes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from chatd.proto.durations import MAX_SECONDS
         (None, "-"),
     ],
 )
-def test_durations(seconds: Any, text: str) -> None:
+def test_a_duration_is_shown_in_its_largest_units(seconds: Any, text: str) -> None:
     assert fmt.duration(seconds) == text
 
 
-def test_the_table_of_processes() -> None:
+def test_the_table_of_processes_is_aligned_and_escaped() -> None:
     rows: list[dict[str, Any]] = [
         {"name": "hub", "state": "running", "pid": 7, "cpu": 1.6, "rss": 40 * 2**20, "uptime": 3700.2},
         {"name": "worker-\x1b", "state": "stopped", "pid": None, "threads": 12, "restarts": 3},

@@ -1,4 +1,4 @@
-"""Keys that do not match their certificates: `chatd check` and starting workers detect them."""
+"""Keys that do not fit their certificates are detected by `chatd check` and by a starting worker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def certs_of(homes: list[Daemon], tmp_path: Path, *, key_of_other: str = "", cut
     return certs
 
 
-def test_good_keys(homes: list[Daemon], tmp_path: Path) -> None:
+def test_matching_keys_are_accepted(homes: list[Daemon], tmp_path: Path) -> None:
     certs = certs_of(homes, tmp_path)
     assert [_key_problem(certs, name) for name in ("server", "envelope")] == ["", ""]
     assert load_credentials(certs, "lab", True).instance == "lab"
@@ -41,17 +41,17 @@ def test_good_keys(homes: list[Daemon], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["server", "envelope"])
 @pytest.mark.parametrize("harm", ["key_of_other", "cut"])
-def test_bad_keys(name: str, harm: str, homes: list[Daemon], tmp_path: Path) -> None:
+def test_a_wrong_or_damaged_key_is_refused(name: str, harm: str, homes: list[Daemon], tmp_path: Path) -> None:
     certs = certs_of(homes, tmp_path, **{harm: name})
     assert f"certs/{name}.key" in _key_problem(certs, name)
     with pytest.raises(ChatdError, match="E606"):
         load_credentials(certs, "lab", True)
 
 
-def test_chatd_check_reports_bad_keys(homes: list[Daemon], tmp_path: Path) -> None:
+def test_chatd_check_reports_a_wrong_key(homes: list[Daemon], tmp_path: Path) -> None:
     shutil.copytree(homes[0].home, tmp_path / "home")
     certs = tmp_path / "home" / "certs"
     shutil.copyfile(homes[1].home / "certs" / "server.key", certs / "server.key")
-    done = Daemon(tmp_path / "home").chatd("check", check=False)
-    assert done.returncode == 1
-    assert "certs/server.key is not the key of certs/server.pem" in done.stdout
+    result = Daemon(tmp_path / "home").chatd("check", check=False)
+    assert result.returncode == 1
+    assert "certs/server.key is not the key of certs/server.pem" in result.stdout

@@ -1,4 +1,4 @@
-"""What the line client prints, and when; with a fake client library."""
+"""The line client's output, with a fake client library and a fake screen."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def message(seq: int, body: str, room: str = "#lobby", user: str = "bob", **more
 
 
 class FakeClient:
-    """Replies to requests with the messages in ``log``; ``asked`` runs before each reply, on its thread."""
+    """Replies to requests with the messages in ``log``; calls ``before_reply`` first, on the same thread."""
 
     def __init__(self) -> None:
         self.identity = SimpleNamespace(user="alice")
         self.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]
         self.sent: list[Sent] = []
         self.log: list[ev.Message] = []
-        self.asked: Callable[[str], None] = lambda kind: None
+        self.before_reply: Callable[[str], None] = lambda kind: None
 
     def request(self, kind: str, **fields: Any) -> dict[str, Any]:
-        self.asked(kind)
+        self.before_reply(kind)
         if fields.get("room") == "#none":
             raise ChatdError("E404")
         events = [m.model_dump() for m in self.log if m.room == fields.get("room")]
@@ -69,7 +69,7 @@ class FakeClient:
 
 
 class FakeScreen:
-    """Keeps the printed lines."""
+    """Records the printed lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -91,8 +91,8 @@ class FakeScreen:
     def close(self) -> None:
         self.closed = True
 
-    def said(self) -> list[str]:
-        """The printed bodies, in order."""
+    def bodies(self) -> list[str]:
+        """Return the printed bodies in order."""
         return [line.rpartition("> ")[2] for line in self.lines if "> " in line]
 
 
@@ -115,38 +115,38 @@ async def begin(surface: LineSurface) -> None:
     await settle(surface)
 
 
-async def typed(surface: LineSurface, line: str) -> None:
-    """Carry out a typed command."""
+async def run_command(surface: LineSurface, line: str) -> None:
+    """Parse and carry out a command line."""
     call = parse(line)
     assert isinstance(call, CommandCall)
     await call.carry_out(surface)
 
 
 def unread(surface: LineSurface) -> list[tuple[str, int, bool]]:
-    """The conversations with unread messages, how many, and whether any is for this user."""
+    """Return (conversation, unread messages, whether one mentions this user) where there are any."""
     found = sorted(surface.model.conversations.values(), key=lambda one: one.name)
     return [(one.name, one.unread, one.mentions > 0) for one in found if one.unread]
 
 
 async def settle(surface: LineSurface) -> None:
-    """Wait for all background work."""
+    """Wait for all background tasks."""
     while surface._tasks:
         await asyncio.gather(*surface._tasks)
 
 
-def test_events_during_a_history_fetch_are_printed_after_it_once() -> None:
+def test_events_during_a_history_fetch_are_printed_once_after_it() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         loop = asyncio.get_running_loop()
         client.log = [message(1, "one"), message(2, "two"), message(3, "three")]
 
-        def meanwhile(kind: str) -> None:
+        def deliver_live_events(kind: str) -> None:
             if kind == "history":
                 for live in (message(3, "three"), message(4, "four")):
                     loop.call_soon_threadsafe(surface.take, live)
 
-        client.asked = meanwhile
+        client.before_reply = deliver_live_events
         await begin(surface)
-        assert screen.said() == ["one", "two", "three", "four"]
+        assert screen.bodies() == ["one", "two", "three", "four"]
 
     run(body)
 
@@ -160,27 +160,27 @@ def test_switching_back_prints_only_new_messages() -> None:
         surface.take(client.log[-1])
         assert unread(surface) == [("#lobby", 1, False)]
         await surface.enter("#lobby")
-        assert screen.said() == ["one", "elsewhere", "three"]
+        assert screen.bodies() == ["one", "elsewhere", "three"]
         assert "-- #lobby: t · 2 members · 1 new --" in screen.lines
         assert unread(surface) == []
 
     run(body)
 
 
-def test_mentions_and_direct_messages_are_printed_from_all_rooms_and_ring() -> None:
+def test_mentions_and_direct_messages_are_printed_with_a_bell_from_any_room() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         surface.take(message(5, "nothing", "#war"))
         surface.take(message(6, "alice: look", "#war"))
         surface.take(message(7, "psst", "@alice,bob"))
-        assert screen.said() == ["alice: look", "psst"]
+        assert screen.bodies() == ["alice: look", "psst"]
         assert screen.bells == 2
         assert unread(surface) == [("#war", 2, True), ("@alice,bob", 1, True)]
 
     run(body)
 
 
-def test_after_a_restore_the_same_seqs_are_other_messages() -> None:
+def test_after_a_restore_the_same_seqs_are_new_messages() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         for seq in (5, 6, 7):
@@ -188,23 +188,23 @@ def test_after_a_restore_the_same_seqs_are_other_messages() -> None:
         surface.take(Connected(client.welcome))
         surface.take(Restored(5))
         surface.take(message(6, "new 6", user="carol"))
-        assert screen.said() == ["lost 5", "lost 6", "lost 7", "new 6"]
+        assert screen.bodies() == ["lost 5", "lost 6", "lost 7", "new 6"]
         assert sum("restored from a backup" in line for line in screen.lines) == 1
-        # Replies are to messages of the present log.
+        # Replies refer to messages of the restored log.
         assert [m.body for m in surface.model.here.matching("carol")] == ["new 6"]
         assert [m.body for m in surface.model.here.matching("bob")] == ["lost 5"]
 
     run(body)
 
 
-def test_missed_mentions_are_printed_at_the_start_without_ringing() -> None:
+def test_missed_mentions_are_printed_at_the_start_without_a_bell() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         surface.take(Connected(client.welcome))
         for seq in range(1, 50):
             surface.take(message(seq, f"alice {seq}", "#war"))
         surface.take(CaughtUp(49))
         await settle(surface)
-        assert screen.said() == [f"alice {seq}" for seq in range(30, 50)]
+        assert screen.bodies() == [f"alice {seq}" for seq in range(30, 50)]
         assert "-- while you were away --" in screen.lines
         assert screen.bells == 0
 
@@ -219,7 +219,7 @@ def test_a_refused_first_room_falls_back_to_a_joined_one() -> None:
         with pytest.raises(ChatdError):
             await surface.enter("#none")
         surface.take(message(9, "still shown"))
-        assert screen.said() == ["still shown"]
+        assert screen.bodies() == ["still shown"]
 
     run(body, room="#none")
 
@@ -236,7 +236,7 @@ def test_leaving_a_room_enters_another() -> None:
     run(body)
 
 
-def test_a_removed_user_is_in_no_room_so_that_input_goes_nowhere_else() -> None:
+def test_a_removed_user_is_moved_to_no_other_room() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         surface.take(ev.Parted(type="parted", seq=9, at=9, room="#lobby", user="alice", by="bob", reason="x"))
@@ -306,41 +306,41 @@ def test_connection_changes_are_reported_once() -> None:
 def test_focus_hides_other_rooms() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
-        await typed(surface, "/focus #ops")
+        await run_command(surface, "/focus #ops")
         for number, room in enumerate(("#war", "@alice,bob", "#ops", "#lobby"), 5):
             surface.take(message(number, f"alice: {room}", room))
-        assert screen.said() == ["alice: #ops", "alice: #lobby"]
+        assert screen.bodies() == ["alice: #ops", "alice: #lobby"]
         assert screen.bells == 2
         assert unread(surface) == [("#war", 1, True), ("@alice,bob", 1, True)]
-        await typed(surface, "/focus off")
+        await run_command(surface, "/focus off")
         surface.take(message(9, "alice: again", "#war"))
-        assert screen.said()[-1] == "alice: again"
+        assert screen.bodies()[-1] == "alice: again"
 
     run(body)
 
 
 def test_redact_lists_candidates_and_takes_a_number() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
-        asked: list[dict[str, Any]] = []
+        before_reply: list[dict[str, Any]] = []
         await begin(surface)
         surface.take(message(5_000, "the password\x1b[2J"))
         surface.take(message(5_001, "in the same second", user="carol"))
 
         def request(kind: str, **fields: Any) -> dict[str, Any]:
-            asked.append({"kind": kind, **fields})
+            before_reply.append({"kind": kind, **fields})
             return {}
 
         client.request = request  # type: ignore[method-assign]
-        await typed(surface, "/redact @bob")
+        await run_command(surface, "/redact @bob")
         assert screen.lines[-1] == r"-- /redact 5000 deletes bob: the password\x1b[2J --"
-        await typed(surface, "/redact 00:00:05Z")
+        await run_command(surface, "/redact 00:00:05Z")
         assert [line.split()[2] for line in screen.lines[-2:]] == ["5000", "5001"]
         for nobody in ("dan", "9" * 17):
             with pytest.raises(ChatdError, match="E410"):
-                await typed(surface, f"/redact {nobody}")
-        assert asked == []
-        await typed(surface, "/redact 5000 a secret")
-        assert asked == [{"kind": "redact", "room": "#lobby", "seq": 5000, "reason": "a secret"}]
+                await run_command(surface, f"/redact {nobody}")
+        assert before_reply == []
+        await run_command(surface, "/redact 5000 a secret")
+        assert before_reply == [{"kind": "redact", "room": "#lobby", "seq": 5000, "reason": "a secret"}]
 
     run(body)
 
@@ -364,7 +364,7 @@ def test_redacted_messages_are_dropped_and_reported() -> None:
     run(body)
 
 
-def test_what_a_server_can_make_the_client_keep_is_bounded() -> None:
+def test_memory_for_messages_and_rooms_is_bounded() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)
         for seq in range(10, ROWS_LIMIT + TRIM_STEP + 20):
@@ -389,7 +389,7 @@ def test_what_a_server_can_make_the_client_keep_is_bounded() -> None:
         ("/join #w", {"#war"}),
     ],
 )
-def test_completion(before: str, expected: set[str]) -> None:
+def test_completion_offers_permitted_commands_members_and_rooms(before: str, expected: set[str]) -> None:
     model = ChatModel("alice")
     model.switch("#war")
     model.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ A = branch("a", 0)
     [
         ([A], [A], None),
         ([A], [A, branch("b", 50)], 50),
-        # Two restores: the first decides, although the client's log was longer.
+        # After two restores the first one decides, even if the client's log was longer.
         ([A], [A, branch("b", 50), branch("c", 180)], 50),
         ([A, branch("b", 50)], [A, branch("b", 50), branch("c", 180)], 180),
         # Another restore of the same backup, or of an older or newer one.
@@ -47,28 +47,30 @@ A = branch("a", 0)
         ([A], [], None),
     ],
 )
-def test_common_point(known: list[Branch], current: list[Branch], point: int | None) -> None:
+def test_the_common_point_is_where_the_logs_diverge(
+    known: list[Branch], current: list[Branch], point: int | None
+) -> None:
     assert common_point(known, current) == point
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=LINEAGE_LIMIT * 2), st.data())
 def test_trimming_never_moves_the_common_point_forward(begins: list[int], data: st.DataObject) -> None:
-    whole = [Branch(id=f"{n:032x}", began=began) for n, began in enumerate([0, *sorted(begins)])]
-    kept = trimmed(whole)
+    lineage = [Branch(id=f"{n:032x}", began=began) for n, began in enumerate([0, *sorted(begins)])]
+    kept = trimmed(lineage)
     assert len(kept) <= LINEAGE_LIMIT
-    assert (kept[0], kept[-1].id) == (whole[0], whole[-1].id)
-    known = whole[: data.draw(st.integers(1, len(whole)))]
-    exact, trimmed_point = common_point(known, whole), common_point(trimmed(known), kept)
+    assert (kept[0], kept[-1].id) == (lineage[0], lineage[-1].id)
+    known = lineage[: data.draw(st.integers(1, len(lineage)))]
+    exact, trimmed_point = common_point(known, lineage), common_point(trimmed(known), kept)
     assert trimmed_point is None if exact is None else trimmed_point is not None and trimmed_point <= exact
 
 
-@pytest.mark.parametrize("wrong", [None, {}, "[]", [1], [{"id": "a"}], [{"id": "a" * 32, "began": "1"}]])
-def test_invalid_lineages_are_refused(wrong: object) -> None:
+@pytest.mark.parametrize("malformed", [None, {}, "[]", [1], [{"id": "a"}], [{"id": "a" * 32, "began": "1"}]])
+def test_invalid_lineages_are_refused(malformed: object) -> None:
     with pytest.raises(ValidationError):
-        parse_lineage(wrong)
+        parse_lineage(malformed)
 
 
-def filled(data: Path, count: int) -> tuple[Branch, ...]:
+def append_entries(data: Path, count: int) -> tuple[Branch, ...]:
     """Append ``count`` entries; return the log's lineage."""
     log = EventLog.open(data, now=1)
     log.append([Entry(log.head + n, 1, "joined", "#a", None, None, None, b"{}") for n in range(1, count + 1)])
@@ -77,25 +79,25 @@ def filled(data: Path, count: int) -> tuple[Branch, ...]:
 
 
 def test_each_restore_adds_a_branch(tmp_path: Path) -> None:
-    (first,) = filled(tmp_path, 3)
+    (first,) = append_entries(tmp_path, 3)
     assert first.began == 0
-    assert filled(tmp_path, 2) == (first,)
+    assert append_entries(tmp_path, 2) == (first,)
     begin_branch(tmp_path, 5)
-    first_again, second = filled(tmp_path, 1)
+    first_again, second = append_entries(tmp_path, 1)
     assert (first_again, second.began) == (first, 5)
     begin_branch(tmp_path, 6)
-    third = filled(tmp_path, 1)
+    third = append_entries(tmp_path, 1)
     assert third[:2] == (first, second)
     assert len({branch.id for branch in third}) == 3
     assert verify(tmp_path, full=True).ok
 
 
-def test_two_unrelated_logs(tmp_path: Path) -> None:
-    assert common_point(filled(tmp_path / "one", 1), filled(tmp_path / "other", 1)) == 0
+def test_unrelated_logs_have_no_event_in_common(tmp_path: Path) -> None:
+    assert common_point(append_entries(tmp_path / "one", 1), append_entries(tmp_path / "other", 1)) == 0
 
 
 def test_a_damaged_lineage_is_reported(tmp_path: Path) -> None:
-    filled(tmp_path, 1)
+    append_entries(tmp_path, 1)
     connection = apsw.Connection(str(tmp_path / DATABASE_NAME))
     connection.execute("INSERT INTO meta VALUES ('lineage', '[{]')")
     connection.close()

@@ -42,14 +42,16 @@ def content(home: Path) -> dict[str, str]:
         ("info", "errors", {"server.log", "errors.log"}),
     ],
 )
-def test_routing(tmp_path: Path, level: str, category: str, names: set[str]) -> None:
+def test_a_record_goes_to_the_files_of_its_category_and_level(
+    tmp_path: Path, level: str, category: str, names: set[str]
+) -> None:
     files = LogFiles(tmp_path, settings())
     files.write("line", level, category)
     files.close()
     assert content(tmp_path) == dict.fromkeys(names, "line\n")
 
 
-def test_two_names_for_one_file_get_a_record_once(tmp_path: Path) -> None:
+def test_a_file_configured_twice_gets_a_record_once(tmp_path: Path) -> None:
     files = LogFiles(tmp_path, settings(errors_file="server.log"))
     files.write("line", "error", "server")
     files.configure(settings(file="other.log"))
@@ -58,7 +60,7 @@ def test_two_names_for_one_file_get_a_record_once(tmp_path: Path) -> None:
     assert content(tmp_path) == {"server.log": "line\n", "other.log": "line\n"}
 
 
-def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
+def test_a_log_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(ChatdError, match="E606"):
         LogFiles(tmp_path, settings())
@@ -72,7 +74,9 @@ def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
         (0, {"log": "5\n"}),
     ],
 )
-def test_rotation(tmp_path: Path, backups: int, expected: dict[str, str]) -> None:
+def test_a_full_file_is_rotated_to_numbered_backups(
+    tmp_path: Path, backups: int, expected: dict[str, str]
+) -> None:
     file = LogFile(tmp_path / "log", 4, backups, notice)
     for n in range(-1, 6):
         file.write(b"%d\n" % n if n > 0 else b"0\n")
@@ -119,12 +123,14 @@ for _ in range(3):
     file.write(b"123456789\\n")
 print(file.dropped)
 """
-    done = subprocess.run([sys.executable, "-c", program, tmp_path / "log"], capture_output=True, check=True)
-    assert done.stdout == b"1\n"
+    result = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "log"], capture_output=True, check=True
+    )
+    assert result.stdout == b"1\n"
     assert (tmp_path / "log").read_text() == "123456789\n" * 2
 
 
-def test_line_buffer() -> None:
+def test_the_line_buffer_reassembles_lines_of_bounded_length() -> None:
     buffer = LineBuffer(4)
     assert buffer.feed(b"ab") == []
     assert buffer.feed(b"c\nd\n\nef") == [b"abc", b"d", b""]
@@ -143,7 +149,7 @@ def captured(tmp_path: Path) -> tuple[ChildCapture, Path]:
     return ChildCapture("worker-1", LogFiles(tmp_path, settings())), tmp_path
 
 
-def test_capture_of_records_that_arrive_in_pieces(captured: tuple[ChildCapture, Path]) -> None:
+def test_records_that_arrive_in_pieces_are_reassembled(captured: tuple[ChildCapture, Path]) -> None:
     capture, home = captured
     for byte in record() + record(n=2)[:-1]:
         capture.log_data(bytes([byte]))
@@ -164,7 +170,7 @@ def test_capture_of_records_that_arrive_in_pieces(captured: tuple[ChildCapture, 
         b"\xff\xfe\n",
     ],
 )
-def test_capture_logs_foreign_lines_as_text(
+def test_lines_that_are_not_records_are_logged_as_text(
     captured: tuple[ChildCapture, Path], line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     capture, home = captured
@@ -175,7 +181,7 @@ def test_capture_logs_foreign_lines_as_text(
     assert caplog.records[0].getMessage() == "stderr"
 
 
-def test_capture_keeps_the_last_lines(captured: tuple[ChildCapture, Path]) -> None:
+def test_the_last_lines_of_stderr_are_kept(captured: tuple[ChildCapture, Path]) -> None:
     capture, _ = captured
     capture.stderr_data(b"".join(b"%d\n" % n for n in range(100)) + b"end without newline")
     capture.stderr_data(b"")

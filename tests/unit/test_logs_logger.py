@@ -1,4 +1,4 @@
-"""Records: their shape and limits, and escaping of everything that could break a line or a terminal."""
+"""Log records: fields, limits, and escaping of text that could break a line or a terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def collected() -> Iterator[Collector]:
     logger.setLevel(old)
 
 
-def test_shape(collected: Collector) -> None:
+def test_a_record_has_its_fields_in_order(collected: Collector) -> None:
     get_log("security").warning("login_refused", user="bob", code="E207", at="mine")
     record = collected.last()
     assert list(record) == ["at", "n", "proc", "level", "cat", "event", "user", "code", "field_at"]
@@ -84,7 +84,7 @@ def test_hostile_text_is_escaped(collected: Collector, text: str) -> None:
         (ValueError("x"), "x"),
     ],
 )
-def test_values(collected: Collector, value: object, shown: object) -> None:
+def test_a_value_is_converted_to_bounded_json(collected: Collector, value: object, shown: object) -> None:
     get_log("server").info("event", value=value)
     assert collected.last()["value"] == shown
 
@@ -117,21 +117,21 @@ def raise_own() -> None:
     ("fail", "name", "text"),
     [(raise_foreign, "ValueError", ""), (raise_own, "ChatdError", "disk full")],
 )
-def test_exceptions_show_the_place_but_no_values(
+def test_an_exception_is_logged_with_its_place_and_without_values(
     collected: Collector, fail: Callable[[], None], name: str, text: str
 ) -> None:
     try:
         fail()
-    except Exception:  # noqa: BLE001 - whatever it is, it is logged
+    except Exception:  # noqa: BLE001 - any exception is logged
         get_log("errors").exception("failed")
     record = collected.last()
     assert record["error"] == name
     assert record["trace"][-1].endswith(fail.__name__)
     assert text in record["error_text"]
-    assert "body" not in collected.lines[-1].replace("test_exceptions", "")
+    assert "body" not in collected.lines[-1].replace("test_an_exception", "")
 
 
-def test_records_of_libraries(collected: Collector) -> None:
+def test_a_record_of_a_library_is_logged_as_text(collected: Collector) -> None:
     logging.getLogger("chatd.elsewhere").warning("hello %s", "there")
     assert collected.last()["event"] == "library"
     assert collected.last()["text"] == "hello there"

@@ -1,4 +1,4 @@
-"""The recording in the documents, and how it is made of screens."""
+"""The recording in the documents, and its rendering from captured screens."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.support.rendered_screens import Screen, Span, Style, read_rows
 from tests.tools.film import Film, Frame
 from tests.tools.recording import CAST, PICTURE
 
-_MOST_BYTES = 300_000
+_BYTES_LIMIT = 300_000
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_cast_is_asciicast_v2() -> None:
+def test_the_cast_is_valid_asciicast_v2() -> None:
     header, *events = map(json.loads, CAST.read_text("utf-8").splitlines())
     assert header["version"] == 2
     assert (header["width"], header["height"]) == (80, 18)
@@ -26,7 +26,7 @@ def test_cast_is_asciicast_v2() -> None:
     assert "/home" not in CAST.read_text("utf-8")
 
 
-def test_picture_needs_nothing_from_elsewhere() -> None:
+def test_the_picture_loads_nothing_external() -> None:
     text = PICTURE.read_text("utf-8")
     tree = ElementTree.fromstring(text)  # noqa: S314 - our own file
     assert {element.tag for element in tree.iter()} <= {
@@ -35,17 +35,17 @@ def test_picture_needs_nothing_from_elsewhere() -> None:
     names = {name for element in tree.iter() for name in element.attrib}
     assert not [name for name in names if name.startswith("on") or name.endswith("href")]
     assert not re.search(r"url\(|@import|@font-face", text)
-    assert len(text) + CAST.stat().st_size < _MOST_BYTES
+    assert len(text) + CAST.stat().st_size < _BYTES_LIMIT
 
 
-def test_styles_of_a_captured_pane_are_read() -> None:
+def test_the_styles_of_a_captured_terminal_are_read() -> None:
     first, second = read_rows("\x1b[1m#lobby>\x1b[0m  hi\x1b[38;5;196m red \n on\x1b[39;44m  \x1b[0m  \n")
     red = Style(foreground="#ff0000")
     assert first == (Span(0, "#lobby>", Style(bold=True)), Span(9, "hi", Style()), Span(12, "red", red))
     assert second == (Span(1, "on", red), Span(3, "  ", Style(background="#61afef")))
 
 
-def test_each_piece_is_seen_exactly_while_its_frame_lasts() -> None:
+def test_text_is_visible_only_during_its_frames() -> None:
     def frame(start: float, *texts: str) -> Frame:
         rows = tuple((Span(0, text, Style()),) if text else () for text in texts)
         return Frame(start, Screen(rows, (0, 1)), "who & what")

@@ -24,7 +24,7 @@ from chatd.store.log_copy import COPY_NAME, check_log, copied_log
 from chatd.store.sealed_file import FileSealer
 from tests.support.storelog import NOW, assert_holds, entries, filled
 
-WORDS = b"correct horse battery"
+PASSPHRASE = b"correct horse battery"
 COST = 10
 FACTS = Facts(version="0.1.0", server="lab", made="2026-11-23T00:00:00Z", ca="SHA256:00")
 FILES = {
@@ -55,12 +55,12 @@ def make_backup(data: Path, files: dict[str, bytes] = FILES) -> bytes:
     """Return the bytes of a complete backup."""
     file = io.BytesIO()
     with copied_log(data, quiet) as copy:
-        write_backup(file, WORDS, FACTS, files, copy, quiet, cost=COST)
+        write_backup(file, PASSPHRASE, FACTS, files, copy, quiet, cost=COST)
     return file.getvalue()
 
 
 def archive(sealed: bytes) -> Archive:
-    return Archive(io.BytesIO(sealed), len(sealed), WORDS)
+    return Archive(io.BytesIO(sealed), len(sealed), PASSPHRASE)
 
 
 def test_a_restored_backup_has_the_same_files_log_and_snapshot(
@@ -214,7 +214,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 def sealed(manifest_json: object, content: bytes = b"", length: int | None = None) -> Archive:
     text = manifest_json if isinstance(manifest_json, bytes) else json.dumps(manifest_json).encode()
     file = io.BytesIO()
-    sealer = FileSealer(file, WORDS, cost=COST)
+    sealer = FileSealer(file, PASSPHRASE, cost=COST)
     sealer.write((len(text) if length is None else length).to_bytes(4) + text + content)
     sealer.finish()
     return archive(file.getvalue())

@@ -1,4 +1,4 @@
-"""Validation of names, escaping of text."""
+"""Validation of names, escaping and truncation of text."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from chatd.proto.text import (
 
 
 @pytest.mark.parametrize("name", ["a", "0", "bob", "bob-2", "a.b_c", "a" * 32, "x--y"])
-def test_names(name: str) -> None:
+def test_a_valid_name_is_accepted(name: str) -> None:
     assert check_name(name) == name
     assert check_room(f"#{name}") == f"#{name}"
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"),
+    ("name", "reason"),
     [
         ("", "is empty"),
         ("a" * 33, "has 33 characters; 32 are allowed"),
@@ -41,16 +41,16 @@ def test_names(name: str) -> None:
         ("../x", "contains '/'"),
     ],
 )
-def test_errors_of_invalid_names(name: str, wrong: str) -> None:
+def test_an_invalid_name_is_refused_with_the_reason(name: str, reason: str) -> None:
     with pytest.raises(ChatdError, match="E403") as as_name:
         check_name(name, "user")
     with pytest.raises(ChatdError, match="E403") as as_room:
         check_room(f"#{name}")
-    assert wrong in as_name.value.reason
-    assert wrong in as_room.value.reason
+    assert reason in as_name.value.reason
+    assert reason in as_room.value.reason
 
 
-def test_reserved_names() -> None:
+def test_a_reserved_name_cannot_be_registered() -> None:
     for name in RESERVED:
         with pytest.raises(ChatdError, match="reserved"):
             check_new_name(name)
@@ -60,12 +60,12 @@ def test_reserved_names() -> None:
 
 
 @pytest.mark.parametrize("room", ["", "lobby", "@bob", "#", "##x", "# x"])
-def test_bad_rooms(room: str) -> None:
+def test_an_invalid_room_name_is_refused(room: str) -> None:
     with pytest.raises(ChatdError, match="E403"):
         check_room(room)
 
 
-def test_conversations() -> None:
+def test_a_direct_conversation_is_named_after_its_sorted_members() -> None:
     assert dm_room("bob", "alice") == dm_room("alice", "bob") == "@alice,bob"
     assert dm_members("@alice,bob") == ("alice", "bob")
     assert dm_members(dm_room("alice", "alice")) == ("alice", "alice")
@@ -73,7 +73,7 @@ def test_conversations() -> None:
         assert dm_members(room) is None
 
 
-SHOWN = [
+ORDINARY_TEXTS = [
     "plain",
     "Grüße, Ελλάδα, привет, שלום, مرحبا, नमस्ते, 日本語, 한국어, ไทย",
     "e\u0301 composed of two",
@@ -89,7 +89,7 @@ SHOWN = [
 ]
 
 
-@pytest.mark.parametrize("text", SHOWN)
+@pytest.mark.parametrize("text", ORDINARY_TEXTS)
 def test_ordinary_text_is_unchanged(text: str) -> None:
     assert visible(text) == text
     assert clean_body(text) == (text, False)
@@ -126,7 +126,7 @@ def test_ordinary_text_is_unchanged(text: str) -> None:
         ),
     ],
 )
-def test_escapes(text: str, shown: str) -> None:
+def test_invisible_and_control_characters_are_escaped(text: str, shown: str) -> None:
     assert visible(text) == shown
     assert visible(shown) == shown
 
@@ -147,7 +147,7 @@ def test_newlines_are_escaped_on_request() -> None:
         ("be\x07ll", (r"be\x07ll", True)),
     ],
 )
-def test_bodies(text: str, body: tuple[str, bool]) -> None:
+def test_a_body_is_trimmed_and_escaped(text: str, body: tuple[str, bool]) -> None:
     assert clean_body(text) == body
 
 
@@ -170,5 +170,5 @@ def test_a_body_must_have_visible_text(text: str) -> None:
         ("abcdef", 0, ""),
     ],
 )
-def test_truncation(text: str, limit: int, short: str) -> None:
+def test_a_long_text_is_truncated_between_characters(text: str, limit: int, short: str) -> None:
     assert truncate(text, limit) == (short, short != text)

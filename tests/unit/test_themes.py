@@ -22,7 +22,7 @@ def test_the_option_offers_all_themes() -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_a_theme_is_a_style(theme: str) -> None:
+def test_a_theme_is_a_valid_style(theme: str) -> None:
     assert style_of(theme).style_rules
 
 
@@ -31,5 +31,5 @@ def test_every_used_class_has_a_style() -> None:
     assert used <= THEMES["dark"].keys() == THEMES["light"].keys()
 
 
-def test_plain_has_no_colours() -> None:
+def test_the_plain_theme_has_no_colours() -> None:
     assert not [look for look in THEMES["plain"].values() if re.search(r"#|ansi", look)]

@@ -1,4 +1,4 @@
-"""The lines of `chatctl top`: rates, sparklines, any width, hostile servers."""
+"""Formatting of `chatctl top`: rates, sparklines, terminals of any size, hostile servers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def history(*samples: Sample) -> StatsHistory:
         ((1, 2), -5, 0, ""),
     ],
 )
-def test_sparkline(values: tuple[float, ...], width: int, top: float, expected: str) -> None:
+def test_a_sparkline_scales_the_last_values(
+    values: tuple[float, ...], width: int, top: float, expected: str
+) -> None:
     assert sparkline(values, width, ASCII_BARS, top) == expected
 
 
@@ -56,7 +58,7 @@ def test_sparkline(values: tuple[float, ...], width: int, top: float, expected: 
     [(100, 125, 2.0, 12.5), (100, 100, 2.0, 0.0), (100, 5, 2.0, 0.0), (0, 5, 0.0, 0.0)],
     ids=["grows", "unchanged", "restarts with the hub", "no time"],
 )
-def test_rates(before: int, after: int, seconds: float, rate: float) -> None:
+def test_rates_are_computed_from_two_samples(before: int, after: int, seconds: float, rate: float) -> None:
     shown = history(Sample(10.0, 1.0, stats(before)), Sample(10.0 + seconds, 1.4, stats(after)))
     assert shown.latest is not None
     assert (shown.latest.accepted, shown.latest.delivered) == (rate, rate * 10)
@@ -64,7 +66,7 @@ def test_rates(before: int, after: int, seconds: float, rate: float) -> None:
     assert (data["accepted_per_second"], data["latency_ms"], data["processes"]) == (rate, 1.4, [HUB])
 
 
-def test_lines() -> None:
+def test_the_page_has_counters_rates_and_processes() -> None:
     page = history(Sample(0, 1.0, stats(0)), Sample(2, 1.4, stats(25))).lines(80, 24, note="q quits")
     assert page == [
         "lab  chatd 0.1.0  up 2h  q quits",
@@ -90,7 +92,7 @@ def test_lines_fit_any_size(width: int, height: int) -> None:
     assert all(wcswidth(line) <= width for line in page)
 
 
-def test_hostile_stats_reach_no_terminal_and_break_nothing() -> None:
+def test_hostile_or_malformed_stats_are_shown_escaped() -> None:
     values: list[Any] = [*TEXTS.values(), None, 5, [], {"now": "x"}]
     for hostile in values:
         keys = ("server", "version", "uptime", "connections", "messages", "box")
@@ -104,5 +106,5 @@ def test_only_the_note_is_shown_before_the_first_sample() -> None:
     assert StatsHistory().lines(10, 5, note="not connected: x") == ["not connec"]
 
 
-def test_fit_counts_columns() -> None:
+def test_fit_cuts_at_a_number_of_columns() -> None:
     assert fit("日本語", 5) == "日本"

@@ -1,4 +1,4 @@
-"""The window's requests: replies arrive late and in any order, and never undo newer events."""
+"""The window's controller: late replies, in any order, never undo newer events."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Client:
     identity = Identity()
 
 
-class Question:
-    """A request; the test decides when it is answered."""
+class FakeRequest:
+    """A request that the test answers when it likes."""
 
     def __init__(self, kind: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
         self.kind = kind
@@ -38,13 +38,13 @@ class Question:
 
 class FakeNetwork:
     def __init__(self) -> None:
-        self.asked: list[Question] = []
+        self.requests: list[FakeRequest] = []
 
     def submit(self, pending: PendingReply, done: Callable[[Any], None], failed: object) -> None:
-        self.asked.append(Question(pending.kind, pending.fields, done))
+        self.requests.append(FakeRequest(pending.kind, pending.fields, done))
 
-    def last(self, kind: str) -> Question:
-        return [one for one in self.asked if one.kind == kind][-1]
+    def last(self, kind: str) -> FakeRequest:
+        return [one for one in self.requests if one.kind == kind][-1]
 
 
 def welcome(*rooms: str) -> Connected:
@@ -70,7 +70,7 @@ def network() -> FakeNetwork:
 
 
 def started(network: FakeNetwork, room: str) -> Controller:
-    """A controller that shows a room and is not connected."""
+    """Return a controller that shows a room and is not connected."""
     control = Controller(lambda: Client(), room)  # type: ignore[arg-type, return-value]
     control.network = network  # type: ignore[assignment]
     control.model.switch(room)
@@ -79,7 +79,7 @@ def started(network: FakeNetwork, room: str) -> Controller:
 
 @pytest.fixture
 def control(network: FakeNetwork) -> Controller:
-    """A connected controller: in #lobby and #war, showing #lobby."""
+    """A connected controller that is in #lobby and #war and shows #lobby."""
     control = started(network, LOBBY)
     control._take(welcome(LOBBY, WAR))
     control._take(CaughtUp(10))
@@ -90,7 +90,7 @@ def rows(control: Controller, room: str = LOBBY) -> list[int]:
     return [row.order[0] for row in control.model.conversation(room).rows if row.kind == "message"]
 
 
-def test_member_events_during_a_request_win_over_its_reply(control: Controller, network: FakeNetwork) -> None:
+def test_member_events_during_a_request_override_its_reply(control: Controller, network: FakeNetwork) -> None:
     who = network.last("who")
     for event in (
         joined(11, "carol"),
@@ -101,8 +101,8 @@ def test_member_events_during_a_request_win_over_its_reply(control: Controller, 
         control._take(event)
     states = {"bob": "online", "dan": "online", "eve": "online", "frank": "away"}
     who.answer([{"user": user, "role": "user", "state": state} for user, state in states.items()])
-    found = {one.user: (one.role, one.state) for one in control.model.here.members.values()}
-    assert found == {
+    members = {one.user: (one.role, one.state) for one in control.model.here.members.values()}
+    assert members == {
         "bob": ("user", "offline"),
         "carol": ("user", "online"),
         "dan": ("user", "away"),
@@ -147,9 +147,11 @@ def test_a_page_that_would_leave_a_gap_is_ignored(control: Controller, network: 
     assert network.last("history").fields["before"] == first + TRIM_STEP
 
 
-def test_the_oldest_event_is_not_the_one_before_a_note(control: Controller, network: FakeNetwork) -> None:
+def test_older_pages_continue_before_the_first_event_even_after_a_note(
+    control: Controller, network: FakeNetwork
+) -> None:
     network.last("history").answer(page(*map(message, range(100, 100 + TRIM_STEP)), more=True))
-    control.model.note("behind the last one that goes")
+    control.model.note("after the last trimmed message")
     for seq in range(100 + TRIM_STEP, 100 + TRIM_STEP + ROWS_LIMIT - 1):
         control._take(message(seq))
     control.older()
@@ -157,7 +159,7 @@ def test_the_oldest_event_is_not_the_one_before_a_note(control: Controller, netw
     assert network.last("history").fields["before"] == 100 + TRIM_STEP
 
 
-def test_going_to_a_found_message_fetches_the_pages_up_to_it(
+def test_seeking_a_found_message_fetches_the_pages_up_to_it(
     control: Controller, network: FakeNetwork
 ) -> None:
     control.seek(message(3, room=DIRECT))
@@ -168,7 +170,9 @@ def test_going_to_a_found_message_fetches_the_pages_up_to_it(
     assert rows(control, DIRECT) == [3, 9]
 
 
-def test_messages_missed_outside_of_the_room_are_fetched(control: Controller, network: FakeNetwork) -> None:
+def test_messages_missed_outside_of_a_room_are_fetched_on_return(
+    control: Controller, network: FakeNetwork
+) -> None:
     network.last("history").answer(page(*map(message, range(1, 6))))
     control._take(parted(6, "alice"))
     assert control.model.current == WAR
@@ -184,14 +188,14 @@ def test_messages_missed_outside_of_the_room_are_fetched(control: Controller, ne
     assert network.last("history").fields["before"] == 98
 
 
-def test_a_page_of_a_room_left_meanwhile_is_ignored(control: Controller, network: FakeNetwork) -> None:
+def test_a_page_of_a_room_that_was_left_is_ignored(control: Controller, network: FakeNetwork) -> None:
     history = network.last("history")
     control._take(parted(6, "alice"))
     history.answer(page(message(5)))
     assert not control.model.conversation(LOBBY).loaded
 
 
-def test_a_removal_while_disconnected_is_reported_and_not_undone(
+def test_a_removal_while_disconnected_is_reported_without_rejoining(
     control: Controller, network: FakeNetwork
 ) -> None:
     control._take(Disconnected(ChatdError("E607"), 1.0))
@@ -199,29 +203,31 @@ def test_a_removal_while_disconnected_is_reported_and_not_undone(
     control._take(CaughtUp(20))
     assert control.model.current == WAR
     assert [row.body for row in control.model.here.rows] == ["you are not in #lobby any more"]
-    assert "join" not in [one.kind for one in network.asked]
+    assert "join" not in [one.kind for one in network.requests]
 
 
-def test_without_another_room_a_removal_is_not_undone(control: Controller, network: FakeNetwork) -> None:
+def test_a_removal_from_the_last_room_is_not_followed_by_a_join(
+    control: Controller, network: FakeNetwork
+) -> None:
     for seq, room in ((11, WAR), (12, LOBBY)):
         control._take(parted(seq, "alice", room))
     control._take(Disconnected(ChatdError("E607"), 1.0))
     control._take(welcome())
     control._take(CaughtUp(20))
-    assert "join" not in [one.kind for one in network.asked]
+    assert "join" not in [one.kind for one in network.requests]
     # The user's other device joins again: the events missed meanwhile are fetched.
     control._take(joined(21, "alice"))
     assert network.last("history").fields["room"] == LOBBY
 
 
-def test_the_first_room_is_joined(network: FakeNetwork) -> None:
+def test_the_room_given_at_the_start_is_joined(network: FakeNetwork) -> None:
     control = started(network, "#new")
     control._take(welcome(LOBBY))
     control._take(CaughtUp(1))
     assert network.last("join").fields == {"room": "#new"}
 
 
-def test_a_topic_set_during_the_request_for_rooms_wins(control: Controller, network: FakeNetwork) -> None:
+def test_a_topic_set_during_the_request_for_rooms_is_kept(control: Controller, network: FakeNetwork) -> None:
     def topic(seq: int, text: str) -> ev.TopicSet:
         return ev.TopicSet(type="topic", seq=seq, at=NOON, room=LOBBY, topic=text, by="bob")
 
@@ -236,7 +242,7 @@ def test_a_topic_set_during_the_request_for_rooms_wins(control: Controller, netw
     assert control.model.here.topic == "third"
 
 
-def test_a_removal_before_the_reply_to_the_join_wins(control: Controller, network: FakeNetwork) -> None:
+def test_a_removal_before_the_reply_to_the_join_is_kept(control: Controller, network: FakeNetwork) -> None:
     control.spawn(control.enter("#new"))
     control._take(joined(11, "alice", "#new"))
     control._take(parted(12, "alice", "#new"))
@@ -248,7 +254,7 @@ def test_a_removal_before_the_reply_to_the_join_wins(control: Controller, networ
     assert (control.model.current, control.model.here.topic) == ("#new", "t")
 
 
-def test_a_message_counts_as_unread_even_if_history_brought_it_first(
+def test_a_message_is_unread_even_if_a_history_page_contained_it_first(
     control: Controller, network: FakeNetwork
 ) -> None:
     history = network.last("history")
@@ -258,23 +264,23 @@ def test_a_message_counts_as_unread_even_if_history_brought_it_first(
     assert (control.model.unread, len(control.model.alerts), rows(control)) == (1, 1, [11])
 
 
-def test_a_user_who_joins_may_be_away(control: Controller, network: FakeNetwork) -> None:
+def test_a_user_who_joins_another_room_is_still_away(control: Controller, network: FakeNetwork) -> None:
     control._take(joined(11, "carol"))
     away = [{"user": "carol", "role": "user", "state": "away", "text": "lunch"}]
     network.last("who").answer(away)
     control._take(joined(12, "carol", WAR, "guest"))
-    found = control.model.conversation(WAR).members["carol"]
-    assert (found.state, found.text, found.role) == ("away", "lunch", "guest")
+    members = control.model.conversation(WAR).members["carol"]
+    assert (members.state, members.text, members.role) == ("away", "lunch", "guest")
     assert control.model.here.members["carol"].state == "away"
 
 
-def test_a_removal_while_the_hub_was_replaced_is_reported(control: Controller, network: FakeNetwork) -> None:
+def test_a_removal_during_a_hub_restart_is_reported(control: Controller, network: FakeNetwork) -> None:
     control._take(CaughtUp(20))
     control.spawn(control.enter("#new"))
     both = [{"room": room, "joined": False, "topic": ""} for room in (LOBBY, "#new")]
     network.last("join").answer({"room": "#new", "topic": "", "guests": False, "members": 1})
     control.switch(LOBBY)
-    # Requested before the join, so it does not undo it.
+    # The rooms were requested before the join, so this reply does not undo it.
     network.last("rooms").answer(both)
     assert control.model.joined == {WAR, "#new"}
     assert control.model.current in control.model.joined

@@ -1,4 +1,4 @@
-"""The file of drafts is bounded, private, and ignored when it is damaged."""
+"""The drafts file: limits, permissions, several windows, damage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def save(folder: Path, drafts: dict[str, str]) -> Path:
     return folder / FILE_NAME
 
 
-def test_saved_drafts_are_read_again(tmp_path: Path) -> None:
+def test_saved_drafts_are_read_back(tmp_path: Path) -> None:
     drafts = {"#lobby": "half\na \U0001f468\u200d\U0001f469 thought", "@alice,bob": "psst"}
     path = save(tmp_path / "state", {**drafts, "#war": " \n"})
     assert Drafts(tmp_path / "state").saved == drafts
@@ -27,18 +27,18 @@ def test_saved_drafts_are_read_again(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_last_drafts_are_dropped_beyond_the_limits(tmp_path: Path) -> None:
+def test_drafts_beyond_the_limits_are_dropped(tmp_path: Path) -> None:
     many = {f"#r{number}": f"text {number}" for number in range(DRAFTS_LIMIT + 5)}
     save(tmp_path, many)
     assert Drafts(tmp_path).saved == dict(list(many.items())[:DRAFTS_LIMIT])
-    # The widest characters still fit into what is read back.
+    # Even the characters with the longest encoding fit the limit on reading.
     wide = {"#a": "\U0001f468" * (CHARS_LIMIT - 2), "#b": "does not fit"}
     path = save(tmp_path, wide)
     assert Drafts(tmp_path).saved == {"#a": wide["#a"]}
     assert path.stat().st_size > 12 * (CHARS_LIMIT - 2)
 
 
-def test_a_second_window_without_changes_overwrites_nothing(tmp_path: Path) -> None:
+def test_a_second_window_without_changes_keeps_the_drafts_of_the_first(tmp_path: Path) -> None:
     second = Drafts(tmp_path)
     save(tmp_path, {"#lobby": "from the first window"})
     second.save({})

@@ -23,11 +23,11 @@ def model() -> ChatModel:
     return model
 
 
-def completed(completing: TabCycle, before: str, *steps: int) -> list[str]:
-    """Return the text before the cursor after each step; "-" where nothing was completed."""
+def texts_after_steps(tab_cycle: TabCycle, before: str, *steps: int) -> list[str]:
+    """Return the text before the cursor after each step, or "-" if nothing was completed."""
     result = []
-    for by in steps:
-        completion = completing.step(before, by)
+    for step in steps:
+        completion = tab_cycle.step(before, step)
         if completion is None:
             result.append("-")
             continue
@@ -38,24 +38,24 @@ def completed(completing: TabCycle, before: str, *steps: int) -> list[str]:
 
 
 def test_tab_cycles_through_the_candidates(model: ChatModel) -> None:
-    completing = TabCycle(model)
-    assert completed(completing, "ask bo", 1, 1, 1, -1) == [
+    tab_cycle = TabCycle(model)
+    assert texts_after_steps(tab_cycle, "ask bo", 1, 1, 1, -1) == [
         "ask bob ",
         "ask bobby ",
         "ask bob ",
         "ask bobby ",
     ]
-    assert completing.offered == ["bobby", "bob"]
-    completing.stop()
-    assert completed(completing, "ask bobby ", 1) == ["-"]
-    assert completed(completing, "in #l", 1, 1) == ["in #lobby ", "in #logs "]
-    assert completed(completing, "@ca", 1, 1) == ["@carol ", "-"]
-    assert completed(completing, "two\nlines ca", 1) == ["two\nlines carol "]
-    assert completed(completing, "/he", 1) == ["/help "]
+    assert tab_cycle.offered == ["bobby", "bob"]
+    tab_cycle.stop()
+    assert texts_after_steps(tab_cycle, "ask bobby ", 1) == ["-"]
+    assert texts_after_steps(tab_cycle, "in #l", 1, 1) == ["in #lobby ", "in #logs "]
+    assert texts_after_steps(tab_cycle, "@ca", 1, 1) == ["@carol ", "-"]
+    assert texts_after_steps(tab_cycle, "two\nlines ca", 1) == ["two\nlines carol "]
+    assert texts_after_steps(tab_cycle, "/he", 1) == ["/help "]
     # Only commands that the role permits are offered.
-    assert completed(completing, "/kic", 1) == ["-"]
-    assert completed(completing, "", 1) == completed(completing, "zzz", 1) == ["-"]
-    assert completed(completing, "bo", -1) == ["-"]
+    assert texts_after_steps(tab_cycle, "/kic", 1) == ["-"]
+    assert texts_after_steps(tab_cycle, "", 1) == texts_after_steps(tab_cycle, "zzz", 1) == ["-"]
+    assert texts_after_steps(tab_cycle, "bo", -1) == ["-"]
 
 
 class Bell:
@@ -90,7 +90,7 @@ def test_an_unfocused_window_notifies_the_desktop(notified: Path) -> None:
     assert bell.rung == 0
 
 
-def test_the_bell_rings_if_the_window_has_focus_or_there_is_no_notify_send(
+def test_the_bell_rings_in_a_focused_window_or_without_notify_send(
     notified: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bell, now = Bell(), [0.0]
