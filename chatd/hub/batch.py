@@ -16,10 +16,10 @@ from chatd.proto.frames import JsonObject, compact
 from chatd.store.entry import AcceptedMessage, Entry
 from chatd.store.event_log import EventLog
 
-log_security = get_log("security")
+log_audit = get_log("audit")
 
-# Events that security.log keeps, without any message's body.
-_SECURITY_EVENTS = frozenset(
+# Events that audit.log keeps, without any message's body.
+_AUDIT_EVENTS = frozenset(
     (
         *("user_added", "device_added", "device_revoked", "role_set"),
         *("banned", "unbanned", "kicked", "muted", "unmuted"),
@@ -155,10 +155,8 @@ class Recorder:
         for event in context.events:
             entry = to_entry(event, context.who, digest)
             self._batch.add(entry, key if event["type"] == "message" else None)
-            if event["type"] in _SECURITY_EVENTS:
-                log_security.info(
-                    event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")}
-                )
+            if event["type"] in _AUDIT_EVENTS:
+                log_audit.info(event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")})
             self._fanout.publish(event, entry.body)
         context.events.clear()
         if context.redacted:

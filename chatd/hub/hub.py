@@ -27,6 +27,7 @@ from chatd.hub.upkeep import Retention, Snapshots, SpaceCheck
 from chatd.hub.welcome import session_terms, welcome_frame
 from chatd.link.wire import Header
 from chatd.logs.logger import get_log
+from chatd.logs.repeats import Repeats
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import JsonObject, compact, decode, encode
@@ -36,10 +37,11 @@ from chatd.store.event_log import EventLog
 log = get_log("server")
 log_connections = get_log("connections")
 log_security = get_log("security")
+log_audit = get_log("audit")
 log_errors = get_log("errors")
 
-# Refusals that security.log keeps.
-_SECURITY_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"))
+# Refusals that audit.log keeps.
+_AUDIT_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"))
 
 
 class HalfDoneError(Exception):
@@ -99,6 +101,8 @@ class Hub:
         self.stats = HubStats(clock())
         self._clock = clock
         self._space = SpaceCheck(has_space)
+        # Refusals, which users can cause at will.
+        self.repeats = Repeats()
         self.writable = self._space.available()
         if not self.writable:
             log.error("disk_full", code="E504", what="nothing is written, reads go on", fix="free disk space")
@@ -150,7 +154,14 @@ class Hub:
             # "Full" passes by itself; every other refusal stays until somebody acts.
             retry = error.code in ("E501", "E505")
             link.send(["refuse", sid, retry], encode(bye_frame(error, retry=retry)))
-            log_security.warning("login_refused", user=user, device=device, address=address, code=error.code)
+            self.repeats.note(
+                log_security.warning,
+                "login_refused",
+                device,
+                {"device": device, "address": address},
+                user=user,
+                code=error.code,
+            )
             self.stats.counters["refused_logins"] += 1
             return
         if self.writable:
@@ -253,10 +264,16 @@ class Hub:
 
     def _refuse(self, asker: Asker, error: ChatdError) -> None:
         self.stats.counters["filtered" if error.code == "E400" else "refused"] += 1
-        if asker.session is not None and error.code in _SECURITY_CODES:
+        if asker.session is not None and error.code in _AUDIT_CODES:
             who = asker.session.who
-            log_security.warning(
-                "refused", user=who.user, device=who.device, code=error.code, why=error.reason
+            self.repeats.note(
+                log_audit.warning,
+                "refused",
+                who.device,
+                {"device": who.device},
+                user=who.user,
+                code=error.code,
+                why=error.reason,
             )
         asker.reply(encode(error_frame(asker.request_id, error)))
 

@@ -22,6 +22,7 @@ from chatd.hub.reads import QueryThread
 from chatd.hub.stats import HubStats
 from chatd.link.wire import Header, LinkClosedError
 from chatd.logs.logger import get_log
+from chatd.logs.repeats import Repeats
 
 log = get_log("server")
 log_errors = get_log("errors")
@@ -41,6 +42,7 @@ class LinkHandler(Protocol):
 
     writable: bool
     stats: HubStats
+    repeats: Repeats
 
     def take(self, link: Link, frames: Iterable[tuple[Header, bytes]]) -> None: ...
     def link_lost(self, link: Link) -> None: ...
@@ -91,6 +93,7 @@ class HubLoop:
                 self._iterate(TICK_SECONDS)
             self._iterate(0)
             self._commit_rest()
+            self._hub.repeats.flush(now=True)
             crash_point("hub.drain.before_snapshot")
             self._hub.save_snapshot()
         finally:
@@ -125,6 +128,7 @@ class HubLoop:
             self._commit()
         if self._hub.writable != self._reported_writable:
             self._report()
+        self._hub.repeats.flush()
 
     def _report(self) -> None:
         """Tell the supervisor whether the log can be written (`chatd status`, `chatd check`)."""

@@ -2,7 +2,8 @@
 
     server.log       everything
     connections.log  category connections
-    security.log     category security
+    security.log     category security: what unknown peers can cause
+    audit.log        category audit: moderation, and security events of admitted users
     errors.log       category errors, and every record of level error or above
 
 A full or broken disk neither raises nor blocks: records are dropped and counted, and once there is space
@@ -132,14 +133,17 @@ class LogFiles:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         except OSError as error:
             raise ChatdError("E606", f"{directory}: {error.strerror}") from error
-        names = (settings.file, settings.connections_file, settings.errors_file, settings.security_file)
+        names = (
+            *(settings.file, settings.connections_file, settings.errors_file),
+            *(settings.security_file, settings.audit_file),
+        )
         # Several names may be the same file; it has one writer and gets each record once.
         paths = [directory / name for name in names]
         files = {path: self._file(path, settings) for path in paths}
         self.close()
         self._dropped_before = self.dropped
         self._files = list(files.values())
-        self._all, self._connections, self._errors, self._security = (files[path] for path in paths)
+        self._all, self._connections, self._errors, self._security, self._audit = (files[p] for p in paths)
 
     @property
     def dropped(self) -> int:
@@ -154,6 +158,8 @@ class LogFiles:
             targets[self._connections] = None
         if category == "security":
             targets[self._security] = None
+        if category == "audit":
+            targets[self._audit] = None
         if category == "errors" or level in SEVERE:
             targets[self._errors] = None
         for file in targets:

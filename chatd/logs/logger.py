@@ -14,13 +14,13 @@ import json
 import logging
 import time
 import traceback
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from chatd.errors import ChatdError
 
-Category = Literal["server", "connections", "security", "errors"]
+Category = Literal["server", "connections", "security", "audit", "errors"]
 
-CATEGORIES: Final = frozenset(("server", "connections", "security", "errors"))
+CATEGORIES: Final = frozenset(get_args(Category))
 PREFIX: Final = "chatd."
 
 PIPE_LINE: Final = 4096

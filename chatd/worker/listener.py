@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.logs.logger import get_log
-from chatd.worker.login_slots import LoginSlots
+from chatd.logs.repeats import Repeats
+from chatd.worker.login_slots import LoginSlots, block_of
 
 log = get_log("connections")
 log_errors = get_log("errors")
@@ -42,6 +43,7 @@ class Listener(socketserver.ThreadingTCPServer):
         sock: socket.socket,
         handler: type[socketserver.BaseRequestHandler],
         slots: LoginSlots,
+        repeats: Repeats,
     ) -> None:
         super().__init__(sock.getsockname()[:2], handler, bind_and_activate=False)
         # Replace the base class's socket by the inherited one.
@@ -49,8 +51,7 @@ class Listener(socketserver.ThreadingTCPServer):
         sock.setblocking(False)
         self.socket = sock
         self.slots = slots
-        self.turned_away = 0
-        self._told_at = float("-inf")
+        self.repeats = repeats
         # Closed when no other descriptor is left, to accept and close a waiting connection.
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         threading.stack_size(THREAD_STACK_BYTES)
@@ -70,16 +71,12 @@ class Listener(socketserver.ThreadingTCPServer):
         address = client_address[0]
         if self.slots.take(request, address):
             return True
-        self.turned_away += 1
-        self._tell_turned_away(address)
+        self.note(log.warning, "turned_away", address)
         return False
 
-    def _tell_turned_away(self, address: str) -> None:
-        # One line a second: a flood must not rotate other lines out of the log.
-        now = time.monotonic()
-        if now >= self._told_at + 1.0:
-            self._told_at = now
-            log.warning("turned_away", address=address, total=self.turned_away)
+    def note(self, write: Callable[..., None], event: str, address: str, **reason: str) -> None:
+        """Log an event that an unknown peer can cause at will."""
+        self.repeats.note(write, event, block_of(address), {"address": address}, **reason)
 
     def process_request(self, request: Any, client_address: Address) -> None:
         """Start the connection's thread. The base class would walk a list of all threads."""
@@ -87,7 +84,7 @@ class Listener(socketserver.ThreadingTCPServer):
             self.start_thread(client_address[0], self.finish_request, request, client_address)
         except RuntimeError:
             self.slots.release(request)
-            log_errors.error("no_thread", address=client_address[0])
+            self.note(log_errors.error, "no_thread", client_address[0])
             self.shutdown_request(request)
 
     def start_thread(self, address: str, target: Callable[..., None], *arguments: Any) -> None:
@@ -96,15 +93,15 @@ class Listener(socketserver.ThreadingTCPServer):
         def run() -> None:
             try:
                 target(*arguments)
-            except Exception:
-                log_errors.exception("connection_failed", address=address)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                self.note(log_errors.exception, "connection_failed", address)
 
         # A threading.Thread would keep 2.5 KB for as long as the connection lives.
         start_new_thread(run, ())
 
     def handle_error(self, request: Any, client_address: Address) -> None:
         """Log an error; the base class would print a traceback to stderr."""
-        log_errors.exception("accept_failed", address=str(client_address[0])[:64])
+        self.note(log_errors.exception, "accept_failed", str(client_address[0]))
 
     def shutdown_request(self, request: Any) -> None:
         """Close without lingering."""
@@ -114,7 +111,7 @@ class Listener(socketserver.ThreadingTCPServer):
             pass
 
     def _exhausted(self, error: OSError) -> None:
-        log_errors.error("cannot_accept", why=os.strerror(error.errno or 0))
+        self.repeats.note(log_errors.error, "cannot_accept", "listener", why=os.strerror(error.errno or 0))
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1

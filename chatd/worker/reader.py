@@ -28,6 +28,7 @@ from chatd.worker.worker import Worker
 
 log = get_log("connections")
 log_security = get_log("security")
+log_audit = get_log("audit")
 log_errors = get_log("errors")
 
 # Allocated for each waiting connection; most messages are far smaller.
@@ -50,7 +51,7 @@ class ChatListener(Listener):
         handshake_seconds: float,
         slots: LoginSlots,
     ) -> None:
-        super().__init__(sock, Connection, slots)
+        super().__init__(sock, Connection, slots, worker.repeats)
         self.worker = worker
         self.dispatcher = Dispatcher(worker)
         self.credentials = credentials
@@ -84,7 +85,7 @@ class Connection(socketserver.BaseRequestHandler):
         try:
             listener.start_thread(address, self._serve, session, listener)
         except RuntimeError:
-            log_errors.error("no_thread", address=address)
+            listener.note(log_errors.error, "no_thread", address)
             sock.close()
 
     def _serve(self, session: WorkerSession, listener: ChatListener) -> None:
@@ -106,17 +107,17 @@ class Connection(socketserver.BaseRequestHandler):
         try:
             return Login(sock, listener.credentials, deadline, listener.login_lock, slot).run()
         except TimeoutError:
-            log.info("handshake_timeout", address=address)
+            listener.note(log.info, "handshake_timeout", address)
         except ssl.SSLError as error:
             # OpenSSL's own constant ("CERTIFICATE_VERIFY_FAILED"), not text from the peer.
             why = getattr(error, "verify_message", "") or error.reason or "TLS failure"
-            log_security.warning("tls_refused", address=address, why=why)
+            listener.note(log_security.warning, "tls_refused", address, why=why)
         except ChatdError as error:
             if error.code == "E104":
                 listener.worker.crypto_errors += 1
-            log_security.warning("login_failed", address=address, code=error.code, why=error.reason)
+            listener.note(log_security.warning, "login_failed", address, code=error.code, why=error.reason)
         except OSError:
-            log.info("handshake_cut", address=address)
+            listener.note(log.info, "handshake_cut", address)
         return None
 
     def _read(self, session: WorkerSession, listener: ChatListener) -> None:
@@ -139,14 +140,17 @@ class Connection(socketserver.BaseRequestHandler):
         except ChatdError as error:
             if error.code == "E104":
                 worker.crypto_errors += 1
-            log_security.warning(
+            worker.repeats.note(
+                # A session that the hub has not admitted may be a banned user's.
+                (log_security if session.phase is SessionPhase.OPENING else log_audit).warning,
                 "protocol_violation",
+                session.who.device,
+                {"device": session.who.device},
                 user=session.who.user,
-                device=session.who.device,
                 code=error.code,
                 why=error.reason,
             )
-            # Tell the peer nothing about a broken record; security.log has the details.
+            # Tell the peer nothing about a broken record; the log has the details.
             public = ChatdError("E104" if error.code == "E104" else "E100")
             worker.close_gracefully(session, encode(bye_frame(public, retry=False)))
             session.ended.wait(1.0)

@@ -15,7 +15,7 @@ from chatd.proto.frames import encode
 from chatd.worker.delivery import Delivery
 from chatd.worker.session import SessionPhase, WorkerSession
 
-log_security = get_log("security")
+log_audit = get_log("audit")
 
 # How long a session waits to be admitted; a crashed hub is back within two seconds.
 ADMISSION_SECONDS = 10.0
@@ -96,7 +96,7 @@ class Timers:
 
     def _end_of_certificate(self, session: WorkerSession) -> None:
         error = expired(datetime.fromtimestamp(session.valid_until, UTC))
-        log_security.warning(
+        log_audit.warning(
             "certificate_expired",
             user=session.who.user,
             device=session.who.device,

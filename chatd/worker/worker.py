@@ -21,6 +21,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.link.wire import LinkClosedError
 from chatd.logs.logger import get_log
+from chatd.logs.repeats import Repeats
 from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import encode
 from chatd.worker.delivery import Delivery
@@ -47,6 +48,8 @@ class Worker:
     def __init__(self, settings: Settings, hub: HubLink, child: Supervised) -> None:
         self.hub = hub
         self.crypto_errors = 0
+        # Events that peers can cause at will.
+        self.repeats = Repeats()
         self._child = child
         self._sessions: dict[int, WorkerSession] = {}
         self._delivery = Delivery(settings.limits.outbox_bytes, settings.workers.gather_ms)
@@ -111,6 +114,8 @@ class Worker:
             self._timers.run()
             self._flush_all()
             self._report_stats()
+            self.repeats.flush()
+        self.repeats.flush(now=True)
         crash_point("worker.drain.done")
 
     def _handle(self, source: Any, mask: int) -> None:

@@ -48,5 +48,5 @@ def test_a_session_ends_with_its_certificate(tmp_path: Path) -> None:
                 "E202",
                 f"your certificate expired on {identity.not_after:%Y-%m-%d %H:%M}Z",
             )
-        lines = [r for r in daemon.log_lines("security.log") if r["event"] == "certificate_expired"]
+        lines = [r for r in daemon.log_lines("audit.log") if r["event"] == "certificate_expired"]
         assert [(r["user"], r["device"], r["code"]) for r in lines] == [("bob", "laptop", "E202")]

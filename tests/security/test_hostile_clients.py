@@ -307,9 +307,9 @@ def test_an_injected_reason_or_name_cannot_forge_a_log_line(
         bob.until(type="error")
 
     def mutes() -> list[Json]:
-        return [line for line in daemon.log_lines("security.log") if line["event"] == "muted"]
+        return [line for line in daemon.log_lines("audit.log") if line["event"] == "muted"]
 
-    wait_until(lambda: len(mutes()) >= len(INJECTIONS), what="the mutes in security.log")
+    wait_until(lambda: len(mutes()) >= len(INJECTIONS), what="the mutes in audit.log")
     assert_logs_are_intact(daemon)
     assert not [line for line in daemon.log_lines("server.log") if line["event"] == "forged"]
 

@@ -38,6 +38,7 @@ def content(home: Path) -> dict[str, str]:
         ("info", "server", {"server.log"}),
         ("info", "connections", {"server.log", "connections.log"}),
         ("warning", "security", {"server.log", "security.log"}),
+        ("info", "audit", {"server.log", "audit.log"}),
         ("error", "security", {"server.log", "security.log", "errors.log"}),
         ("info", "errors", {"server.log", "errors.log"}),
     ],
