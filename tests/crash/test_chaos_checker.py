@@ -1,4 +1,4 @@
-"""The chaos checker accepts a sound trial, and finds each planted fault."""
+"""The chaos checker accepts a sound trial and finds every planted fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.storelog import filled
 
 
 class Trial:
-    """A small, sound, handmade trial: two talkers in #war, and a user who is banned for a while."""
+    """A small sound trial: two talkers in #war and a user who is banned for a while."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -81,7 +81,7 @@ class Trial:
         self.admin.append({"k": "did", "n": number})
 
     def remove(self, body: str) -> None:
-        """Remove an entry from the log and close the gap; nobody has seen it."""
+        """Remove a message from the log and from every journal, and close the gap."""
         removed = next(e for e in self.events if e.body.get("body") == body)
         self.events = [e for e in self.events if e is not removed]
         self.events = [e._replace(seq=n) for n, e in enumerate(self.events, 1)]
@@ -264,7 +264,7 @@ def test_a_planted_fault_is_found(plant: Callable[[Trial], None], rule: str, kin
         ("UPDATE events SET chain = zeroblob(32) WHERE seq = 30", "entry 30 does not fit"),
     ],
 )
-def test_the_chain_is_verified(tmp_path: Path, statement: str, fault: str) -> None:
+def test_a_broken_chain_is_reported(tmp_path: Path, statement: str, fault: str) -> None:
     filled(tmp_path / "data", 60).close()
     with sqlite3.connect(tmp_path / "data" / "events.db") as database:
         database.execute(statement or "SELECT 1")
@@ -305,6 +305,6 @@ def test_an_unfinished_last_line_of_a_journal_is_ignored(tmp_path: Path) -> None
     journal = Journal(path)
     journal.write("try", b="alice-1", r="#war")
     journal.close()
-    whole = path.read_bytes()
-    path.write_bytes(whole + b'{"k":"ack","b":"ali')
+    complete = path.read_bytes()
+    path.write_bytes(complete + b'{"k":"ack","b":"ali')
     assert [json.dumps(line["b"]) for line in read_journal(path)] == ['"alice-1"']

@@ -1,4 +1,4 @@
-"""Damaged, truncated, swapped and old files are detected or harmless."""
+"""Damaged, truncated, swapped and outdated files of the event log are detected or harmless."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = ("events.db", "events.db-wal", "mark")
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder after a kill: half of the log in the database, half in the WAL."""
+    """The data folder of a killed hub, with half of the log in the database and half in the WAL."""
     folder = tmp_path_factory.mktemp("crashed")
     log = filled(folder / "live", HEAD // 2)
     log.save_snapshot(HEAD // 2, b"state")
@@ -57,8 +57,8 @@ def _truncate(raw: bytearray, rng: random.Random) -> None:
     del raw[rng.randrange(len(raw)) :]
 
 
-def _harmless(data: Path) -> bool:
-    """Whether all entries are intact and resent messages are recognised."""
+def _is_harmless(data: Path) -> bool:
+    """Return whether all entries are intact and resent messages are recognised."""
     if not verify(data, full=True).ok:
         return False
     return assert_holds(data, HEAD) == HEAD
@@ -66,7 +66,7 @@ def _harmless(data: Path) -> bool:
 
 def test_damage_is_detected_or_harmless(tmp_path: Path, crashed: Path) -> None:
     rng = random.Random(SEED)
-    noticed = 0
+    detected = 0
     for number in range(ROUNDS):
         data = tmp_path / str(number)
         _copy(crashed, data)
@@ -74,14 +74,14 @@ def test_damage_is_detected_or_harmless(tmp_path: Path, crashed: Path) -> None:
         raw = bytearray(path.read_bytes())
         rng.choice((_flip, _flip, _zero, _truncate))(raw, rng)
         path.write_bytes(raw)
-        noticed += not _harmless(data)
-        _never_serves_another_thing(data)
+        detected += not _is_harmless(data)
+        _assert_reads_are_original_or_raise(data)
         shutil.rmtree(data)
-    assert noticed > ROUNDS // 3
+    assert detected > ROUNDS // 3
 
 
-def _never_serves_another_thing(data: Path) -> None:
-    """Even without a full verification, reads return the original data or raise."""
+def _assert_reads_are_original_or_raise(data: Path) -> None:
+    """Assert that reads return the original data or raise, even without a full verification."""
     try:
         log = EventLog.open(data, now=NOW)
     except ChatdError as error:
@@ -91,11 +91,11 @@ def _never_serves_another_thing(data: Path) -> None:
     assert log.head == HEAD
     for seq in range(1, HEAD + 1):
         try:
-            found = reader.entry(seq)
+            stored = reader.entry(seq)
         except ChatdError as error:
             assert error.code == "E610"
         else:
-            assert found is None or found.body == entry(seq).body
+            assert stored is None or stored.body == entry(seq).body
     reader.close()
     log.close()
 
@@ -123,8 +123,8 @@ def _wal_of_another(data: Path) -> None:
     other.close()
 
 
-def _other_history(data: Path) -> None:
-    """Another log of the same length: only the chain reveals it."""
+def _log_of_another_server(data: Path) -> None:
+    """Replace the log with another of the same length; only the chain hashes differ."""
     other = filled(data.parent / "other", HEAD)
     other.close()
     for name in ("events.db", "events.db-wal"):
@@ -151,24 +151,24 @@ def _other_history(data: Path) -> None:
         _remove("events.db-wal"),
         _remove("events.db", "events.db-wal"),
         _wal_of_another,
-        _other_history,
+        _log_of_another_server,
     ],
 )
-def test_open_refuses(tmp_path: Path, crashed: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_log_is_not_opened(tmp_path: Path, crashed: Path, damage: Callable[[Path], None]) -> None:
     data = tmp_path / "data"
     _copy(crashed, data)
     damage(data)
     before = {path.name: path.read_bytes() for path in data.iterdir() if path.name in FILES}
-    with pytest.raises(ChatdError) as refused:
+    with pytest.raises(ChatdError) as refusal:
         EventLog.open(data, now=NOW)
-    assert refused.value.code == "E610"
+    assert refusal.value.code == "E610"
     for name, raw in before.items():
         assert (data / name).read_bytes() == raw, "refusing must not touch the evidence"
     assert not verify(data, full=False).ok
     assert not verify(data, full=True).ok
 
 
-def test_an_old_copy_is_detected(tmp_path: Path) -> None:
+def test_an_outdated_copy_of_the_database_is_detected(tmp_path: Path) -> None:
     log = filled(tmp_path / "data", 20)
     log.close()
     shutil.copyfile(tmp_path / "data" / "events.db", tmp_path / "old.db")
@@ -200,15 +200,15 @@ def test_full_verification_names_the_first_bad_entry(
 
 
 def test_full_verification_checks_the_indexes(tmp_path: Path, crashed: Path) -> None:
-    """A row missing from its index would let a resent message be stored twice."""
+    """If a row were missing from its index, a resent message could be stored twice."""
     data = tmp_path / "data"
     _copy(crashed, data)
     _sql("PRAGMA wal_checkpoint(TRUNCATE)")(data)
     path = data / "events.db"
     raw = path.read_bytes()
-    places = [found.start() for found in re.finditer(re.escape(msg_id(60)), raw)]
-    noticed = 0
-    for place in places:  # the row, its index, and perhaps a remnant in unused space
+    places = [match.start() for match in re.finditer(re.escape(msg_id(60)), raw)]
+    detected = 0
+    for place in places:  # the row, its index entry, perhaps a remnant in a free page
         path.write_bytes(raw[:place] + bytes(16) + raw[place + 16 :])
-        noticed += not verify(data, full=True).ok
-    assert noticed == 2
+        detected += not verify(data, full=True).ok
+    assert detected == 2

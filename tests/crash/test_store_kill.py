@@ -27,12 +27,12 @@ def _append_and_kill(data: Path, acks: int) -> int:
                 last = int(next_line(child, "an acknowledgement"))
         finally:
             child.kill()
-        # It kept running before the kill; an incomplete last line is not an acknowledgement.
-        *whole, _cut = child.stdout.read().split("\n")
-        return int(whole[-1]) if whole else last
+        # The child wrote more until it was killed; an incomplete last line is not an acknowledgement.
+        *complete, _incomplete = child.stdout.read().split("\n")
+        return int(complete[-1]) if complete else last
 
 
-def test_kill_of_the_writer(tmp_path: Path) -> None:
+def test_a_killed_writer_loses_no_acknowledged_entry(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     acked = 0
     for _ in range(KILLS):

@@ -28,7 +28,7 @@ def _frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _scenario(data: Path, vfs: str, acked: list[int]) -> None:
-    """Two runs of a hub; ``acked`` collects the head after each acknowledgement."""
+    """Append batches in two runs; add the head to ``acked`` after each commit."""
     for batches in (8, 6):
         log = EventLog.open(data, now=NOW, vfs=vfs)
         try:
@@ -71,11 +71,11 @@ def _after_cut(tmp_path: Path, number: int, rng: random.Random) -> tuple[Path, i
 
 def _operations(tmp_path: Path) -> int:
     disk = Disk()
-    assert _run(tmp_path / "whole", disk) > 0
+    assert _run(tmp_path / "uninterrupted", disk) > 0
     return disk.operations
 
 
-def test_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
+def test_a_power_cut_loses_no_acknowledged_entry(tmp_path: Path) -> None:
     total = _operations(tmp_path)
     rng = random.Random(SEED)
     for number in sorted(rng.sample(range(1, total + 1), min(CUTS, total))):
@@ -85,10 +85,10 @@ def test_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
         assert report.ok, (SEED, number, report)
 
 
-def test_power_cuts_lose_entries_with_synchronous_normal(
+def test_a_power_cut_loses_entries_with_synchronous_normal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Control: the same cuts with synchronous=NORMAL lose entries, and the mark reveals it."""
+    """Control experiment: the same cuts with synchronous=NORMAL lose entries, and the mark reveals it."""
     monkeypatch.setattr(database, "SYNCHRONOUS", "NORMAL")
     monkeypatch.setattr(database, "_SYNCHRONOUS_FULL", 1)
     total = _operations(tmp_path)
@@ -106,20 +106,22 @@ def test_power_cuts_lose_entries_with_synchronous_normal(
 
 @pytest.mark.parametrize("sticky", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_the_nth_operation_fails(tmp_path: Path, number: int, sticky: bool) -> None:
-    """For N = 1, 2, ... until the scenario passes: every acknowledged entry is stored."""
+def test_a_failing_disk_operation_loses_no_acknowledged_entry(
+    tmp_path: Path, number: int, sticky: bool
+) -> None:
+    """Fail the nth operation for growing n until the scenario ends before it."""
     failures = 0
     for nth in range(1, 10_000):
-        hit: list[int] = []
+        failed_operations: list[int] = []
 
-        def before(operation: int, nth: int = nth, hit: list[int] = hit) -> None:
+        def before(operation: int, nth: int = nth, failed_operations: list[int] = failed_operations) -> None:
             if operation == nth or (sticky and operation > nth):
-                hit.append(operation)
+                failed_operations.append(operation)
                 raise _disk_error(number)
 
         data = tmp_path / f"n{nth}"
         acked = _run(data, Disk(before))
-        if not hit:
+        if not failed_operations:
             break
         failures += 1
         assert_holds(data, acked)
@@ -128,9 +130,9 @@ def test_the_nth_operation_fails(tmp_path: Path, number: int, sticky: bool) -> N
 
 
 def test_entries_of_a_failed_sync_are_rewritten(tmp_path: Path) -> None:
-    """A batch whose sync failed is visible in the page cache; an open that returns it makes it durable."""
+    """A batch whose sync failed may still be in the page cache; an open that finds it makes it durable."""
     rng = random.Random(SEED)
-    shown_again = 0
+    found_again = 0
     for nth in range(1, _operations(tmp_path) + 1):
 
         def before(operation: int, nth: int = nth) -> None:
@@ -142,22 +144,22 @@ def test_entries_of_a_failed_sync_are_rewritten(tmp_path: Path) -> None:
         with mounted(disk) as vfs:
             log = EventLog.open(tmp_path / f"live{nth}", now=NOW, vfs=vfs)
             disk.restart_in(tmp_path / f"after{nth}", rng)
-            shown_again += log.head > acked
+            found_again += log.head > acked
             assert_holds(tmp_path / f"after{nth}", log.head)
             log.close()
-    assert shown_again > 3
+    assert found_again > 3
 
 
-class _Error(apsw.FullError, OSError):
-    """Seen by SQLite as SQLITE_FULL, and by the mark as ENOSPC."""
+class _FullError(apsw.FullError, OSError):
+    """SQLite reports it as SQLITE_FULL, the mark as ENOSPC."""
 
 
 class _IoError(apsw.IOError, OSError):
-    """Seen by SQLite as SQLITE_IOERR, and by the mark as EIO."""
+    """SQLite reports it as SQLITE_IOERR, the mark as EIO."""
 
 
 def _disk_error(number: int) -> Exception:
-    return _Error("no space") if number == errno.ENOSPC else _IoError("disk error")
+    return _FullError("no space") if number == errno.ENOSPC else _IoError("disk error")
 
 
 def test_the_log_refuses_writes_after_a_failure(tmp_path: Path) -> None:

@@ -29,21 +29,21 @@ def daemon(shared_daemon: Daemon) -> Daemon:
 
 def test_a_pipe_sends_its_lines_and_shows_them_in_order(daemon: Daemon) -> None:
     lines = [f"pipe {n}" for n in range(30)]
-    done = run_chat(daemon, text="\n".join(lines))
-    assert [line.split("> ", 1)[1] for line in done.stdout.splitlines() if "pipe" in line] == lines
-    assert "<bob> pipe 0" in done.stdout
+    result = run_chat(daemon, text="\n".join(lines))
+    assert [line.split("> ", 1)[1] for line in result.stdout.splitlines() if "pipe" in line] == lines
+    assert "<bob> pipe 0" in result.stdout
 
 
 def test_an_empty_pipe_succeeds_without_output(daemon: Daemon) -> None:
-    done = run_chat(daemon)
-    assert (done.returncode, done.stderr) == (0, "")
+    result = run_chat(daemon)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_refused_lines_are_reported_and_the_others_are_sent(daemon: Daemon) -> None:
-    done = run_chat(daemon, text="first\nhack it\nlast\n", check=False)
-    assert done.returncode == 6
-    assert "first" in done.stdout and "last" in done.stdout and "hack" not in done.stdout
-    assert "(E400)" in done.stderr
+    result = run_chat(daemon, text="first\nhack it\nlast\n", check=False)
+    assert result.returncode == 6
+    assert "first" in result.stdout and "last" in result.stdout and "hack" not in result.stdout
+    assert "(E400)" in result.stderr
     assert run_chat(daemon, text="hack it\n", check=False).returncode == 1
 
 
@@ -54,16 +54,16 @@ def test_a_missing_room_exits_with_3(daemon: Daemon) -> None:
         ("history", "nowhere"),
         ("tail", "nowhere"),
     ):
-        done = run_chat(daemon, *arguments, text="x\n", check=False)
-        assert (done.returncode, "(E404)" in done.stderr) == (3, True), done.stderr
+        result = run_chat(daemon, *arguments, text="x\n", check=False)
+        assert (result.returncode, "(E404)" in result.stderr) == (3, True), result.stderr
 
 
 def test_send_takes_arguments_or_standard_input(daemon: Daemon) -> None:
     name = create_room(daemon, "send")
     run_chat(daemon, "send", name, "one", "two")
     run_chat(daemon, "send", f"#{name}", text="three\nfour\n")
-    done = run_chat(daemon, "send", name, "--lines", "--json", text="five\n\nsix\n")
-    replies = [json.loads(line) for line in done.stdout.splitlines()]
+    result = run_chat(daemon, "send", name, "--lines", "--json", text="five\n\nsix\n")
+    replies = [json.loads(line) for line in result.stdout.splitlines()]
     assert [reply["schema"] for reply in replies] == [1, 1]
     assert replies[0]["seq"] < replies[1]["seq"]
     assert bodies(run_chat(daemon, "history", name, "--json", "-n", "4")) == [
@@ -76,12 +76,12 @@ def test_send_takes_arguments_or_standard_input(daemon: Daemon) -> None:
 
 def test_history_returns_the_requested_messages_over_several_pages(daemon: Daemon) -> None:
     name = create_room(daemon, "long")
-    # Long enough to fill four pages.
+    # These fill four pages.
     sent = [f"{number} ".ljust(500, "\N{SAUROPOD}") for number in range(130)]
     run_chat(daemon, "send", name, "--lines", text="\n".join(sent))
-    done = run_chat(daemon, "history", name, "--json", "-n", "130")
-    assert bodies(done) == sent
-    seqs = [json.loads(line)["seq"] for line in done.stdout.splitlines()]
+    result = run_chat(daemon, "history", name, "--json", "-n", "130")
+    assert bodies(result) == sent
+    seqs = [json.loads(line)["seq"] for line in result.stdout.splitlines()]
     for arguments, expected in (
         (("-n", "125"), sent[5:]),
         (("-n", "100", "--before", str(seqs[120])), sent[20:120]),
@@ -91,16 +91,16 @@ def test_history_returns_the_requested_messages_over_several_pages(daemon: Daemo
         assert bodies(run_chat(daemon, "history", name, "--json", *arguments)) == expected
 
 
-def test_send_without_a_room_explains_that_the_room_comes_first(daemon: Daemon) -> None:
-    done = run_chat(daemon, "send", "deploy is done", check=False)
-    assert done.returncode == 2
-    assert "The room comes first: chat send ROOM 'deploy is done'" in done.stderr
+def test_send_without_a_room_shows_the_order_of_arguments(daemon: Daemon) -> None:
+    result = run_chat(daemon, "send", "deploy is done", check=False)
+    assert result.returncode == 2
+    assert "The room comes first: chat send ROOM 'deploy is done'" in result.stderr
 
 
 def test_send_reports_that_a_message_was_truncated(daemon: Daemon) -> None:
-    done = run_chat(daemon, "send", "lobby", "y" * 700, "--json")
-    assert json.loads(done.stdout)["notes"][0]["rule"] == "truncated"
-    assert "500" in done.stderr
+    result = run_chat(daemon, "send", "lobby", "y" * 700, "--json")
+    assert json.loads(result.stdout)["notes"][0]["rule"] == "truncated"
+    assert "500" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -118,15 +118,15 @@ def test_send_reports_that_a_message_was_truncated(daemon: Daemon) -> None:
 def test_send_exits_with_the_documented_code(
     daemon: Daemon, arguments: tuple[str, ...], text: str, code: int
 ) -> None:
-    done = run_chat(daemon, "send", *arguments, text=text, check=False)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    result = run_chat(daemon, "send", *arguments, text=text, check=False)
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_send_to_a_user_sends_a_direct_message(daemon: Daemon) -> None:
     run_chat(daemon, "send", "@alice", "psst")
-    done = run_chat(daemon, "history", "@bob", "--json", "-n", "1", user="alice")
-    assert bodies(done) == ["psst"]
+    result = run_chat(daemon, "history", "@bob", "--json", "-n", "1", user="alice")
+    assert bodies(result) == ["psst"]
 
 
 def test_history_escapes_hostile_text(daemon: Daemon) -> None:
@@ -151,10 +151,10 @@ def test_search_and_whoami_print_json(daemon: Daemon) -> None:
     assert "bob/laptop" in run_chat(daemon, "whoami").stdout
 
 
-def test_a_pipe_does_not_wait_for_a_line_that_was_redacted_while_it_was_disconnected(
+def test_a_pipe_does_not_wait_for_a_line_redacted_during_a_disconnection(
     daemon: Daemon, tmp_path: Path
 ) -> None:
-    name = f"#{create_room(daemon, 'erased')}"
+    name = f"#{create_room(daemon, 'redacted')}"
     with admin_client(daemon) as alice, identity_through_proxy(daemon, tmp_path) as (proxy, identity):
         command = [str(BIN / "chat"), "--plain", "--identity", str(identity), "--room", name]
         process = subprocess.Popen(
@@ -202,7 +202,7 @@ def test_send_lines_ends_when_its_user_is_banned(daemon: Daemon) -> None:
         with admin_client(daemon) as alice:
             wait_until(lambda: alice.request("search", query="wanda")["events"], what="the first line")
         daemon.chatctl("ban", "wanda", "--yes")
-        # It must end although standard input stays open and more lines come.
+        # It must end although standard input stays open and receives more lines.
         wait_until(lambda: _ended_after_another_line(process), what="the end")
         assert process.returncode == 4
         assert process.stderr.read().count("wanda is banned") == 1

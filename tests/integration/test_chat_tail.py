@@ -1,4 +1,4 @@
-"""`chat tail` in scripts against a real daemon."""
+"""`chat tail` against a real daemon, in scripts and on a terminal."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_tail_counts_messages_and_not_other_events(daemon: Daemon, tail: Tail) -
         alice.request("create", room="#busy")
         for body in ("one", "two", "three"):
             alice.send("#busy", body).wait(30)
-        # Put more than a page of other events behind the messages; bob's own arrival follows.
+        # More than a page of other events follows the messages; then bob joins.
         for n in range(510):
             alice.request("topic", room="#busy", topic=f"topic {n}")
     following = tail("busy", "-n", "2")
@@ -95,7 +95,7 @@ def test_tail_counts_messages_and_not_other_events(daemon: Daemon, tail: Tail) -
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
 @pytest.mark.parametrize(("no_colour", "dim"), [("", b"\x1b[2m"), ("1", b"")])
-def test_tail_on_a_terminal_says_that_it_listens(
+def test_tail_on_a_terminal_prints_a_notice_while_it_waits(
     daemon: Daemon, tmp_path: Path, no_colour: str, dim: bytes
 ) -> None:
     terminal = Terminal(tmp_path, {**daemon.environ, "NO_COLOR": no_colour})
@@ -126,8 +126,8 @@ def test_tail_misses_no_message_when_workers_are_killed(daemon: Daemon, tail: Ta
 
 def test_a_direct_conversation_without_messages_is_empty(daemon: Daemon, tail: Tail) -> None:
     daemon.add_user("newcomer")
-    done = run_chat(daemon, "history", "@newcomer")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    result = run_chat(daemon, "history", "@newcomer")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     process = tail("@newcomer")
     run_chat(daemon, "send", "@bob", "first words", user="newcomer")
     assert next_event(process)["body"] == "first words"
@@ -146,7 +146,7 @@ def test_tail_all_shows_a_ban_but_no_logins_or_logouts(daemon: Daemon, tail: Tai
         return event
 
     assert next_of("message")["body"] == "one"
-    # The next presence event must be that of the ban, not of victor's login.
+    # The next presence event must be the ban; victor's login must not be shown.
     with Client(read_identity(identity_of(daemon, "victor"))) as victor:
         victor.wait_connected(30)
         daemon.chatctl("ban", "victor", "--for", "2h", "--reason", "spam", "--yes")
@@ -166,15 +166,13 @@ def test_tail_ends_when_its_user_is_kicked_from_the_room(daemon: Daemon, tail: T
     assert "bob was removed from #leaving by alice: enough (E301)" in process.stderr.read()
 
 
-def test_tail_ends_when_its_user_was_kicked_while_it_was_disconnected(
-    daemon: Daemon, tail: Tail, tmp_path: Path
-) -> None:
+def test_tail_ends_after_a_kick_while_it_was_disconnected(daemon: Daemon, tail: Tail, tmp_path: Path) -> None:
     name = create_room(daemon, "unheard")
     run_chat(daemon, "send", name, "one")
     with identity_through_proxy(daemon, tmp_path) as (proxy, identity):
         process = tail(name, "--identity", str(identity))
         assert next_event(process)["body"] == "one"
-        # Stopped, it cannot reconnect before bob has been kicked.
+        # While it is stopped, it cannot reconnect before bob is kicked.
         os.kill(process.pid, signal.SIGSTOP)
         proxy.cut_connections()
         daemon.chatctl("kick", "bob", "--room", name, "--yes")
@@ -184,9 +182,7 @@ def test_tail_ends_when_its_user_was_kicked_while_it_was_disconnected(
         assert "bob is not in #unheard any more (E301)" in process.stderr.read()
 
 
-def test_tail_ends_when_its_user_was_kicked_before_it_noticed_a_hub_restart(
-    daemon: Daemon, tail: Tail
-) -> None:
+def test_tail_ends_after_a_kick_during_a_hub_restart(daemon: Daemon, tail: Tail) -> None:
     name = create_room(daemon, "unnoticed")
     run_chat(daemon, "send", name, "one")
     process = tail(name)

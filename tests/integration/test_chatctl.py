@@ -15,8 +15,8 @@ from chatd.pki.identity import read_identity
 from tests.support.daemon import BIN, Daemon
 from tests.support.lines import next_line
 
-WAIT = 30.0
-Done = subprocess.CompletedProcess[str]
+TIMEOUT = 30.0
+Completed = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def daemon(shared_daemon: Daemon) -> Daemon:
 
 
 @pytest.fixture
-def ctl(daemon: Daemon) -> Callable[..., Done]:
-    def run(*arguments: str, as_user: str | None = None) -> Done:
+def ctl(daemon: Daemon) -> Callable[..., Completed]:
+    def run(*arguments: str, as_user: str | None = None) -> Completed:
         if as_user is None:
             return daemon.chatctl(*arguments, check=False, stdin=subprocess.DEVNULL)
         identity = str(daemon.identity(as_user))
@@ -39,9 +39,9 @@ def ctl(daemon: Daemon) -> Callable[..., Done]:
     return run
 
 
-def data(done: Done) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+def data(result: Completed) -> dict[str, Any]:
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
     assert found.pop("schema") == 1
     return found
 
@@ -49,15 +49,15 @@ def data(done: Done) -> dict[str, Any]:
 def online(daemon: Daemon, user: str) -> Client:
     client = Client(read_identity(daemon.identity(user)))
     client.start()
-    client.wait_connected(WAIT)
-    while not isinstance(client.next_event(WAIT), CaughtUp):
+    client.wait_connected(TIMEOUT)
+    while not isinstance(client.next_event(TIMEOUT), CaughtUp):
         pass
     return client
 
 
-def ended(client: Client) -> ChatdError:
-    """The error that ended a client."""
-    while client.next_event(WAIT) is not None:
+def error_that_ended(client: Client) -> ChatdError:
+    """Wait until a client ends; return its error."""
+    while client.next_event(TIMEOUT) is not None:
         pass
     assert client.error is not None
     client.close()
@@ -65,16 +65,18 @@ def ended(client: Client) -> ChatdError:
 
 
 @pytest.mark.parametrize("verb", ["ban", "kick"])
-def test_a_user_is_shut_out_and_admitted_again(daemon: Daemon, ctl: Callable[..., Done], verb: str) -> None:
+def test_a_banned_or_kicked_user_is_refused_until_unban(
+    daemon: Daemon, ctl: Callable[..., Completed], verb: str
+) -> None:
     options = ("--for", "2h") if verb == "ban" else ()
     with online(daemon, "bob") as bob:
         preview = data(ctl(verb, "bob", *options, "--dry-run", "--json"))["results"][0]
         assert (preview["sessions"], preview["dry_run"]) == (1, True)
         assert bob.request("ping")
-        done = ctl(verb, "bob", *options, "--reason", "device lost")
-        assert done.returncode == 0, done.stderr
-        assert "closed 1 live session" in done.stdout
-        error = ended(bob)
+        result = ctl(verb, "bob", *options, "--reason", "device lost")
+        assert result.returncode == 0, result.stderr
+        assert "closed 1 live session" in result.stdout
+        error = error_that_ended(bob)
     assert error.code == {"ban": "E207", "kick": "E208"}[verb]
     assert "device lost" in error.reason
     again = daemon.run("chat", "whoami", "--identity", str(daemon.identity("bob")), check=False)
@@ -84,7 +86,7 @@ def test_a_user_is_shut_out_and_admitted_again(daemon: Daemon, ctl: Callable[...
     online(daemon, "bob").close()
 
 
-def test_bans_are_listed_until_they_end(ctl: Callable[..., Done]) -> None:
+def test_a_ban_is_listed_until_unban(ctl: Callable[..., Completed]) -> None:
     assert ctl("ban", "carol", "--for", "7d", "--reason", "spam").returncode == 0
     (ban,) = data(ctl("bans", "--json"))["bans"]
     assert (ban["user"], ban["by"], ban["reason"]) == ("carol", "alice", "spam")
@@ -95,43 +97,43 @@ def test_bans_are_listed_until_they_end(ctl: Callable[..., Done]) -> None:
     assert data(ctl("bans", "--json")) == {"bans": []}
 
 
-def test_partial_success_exits_with_6_and_names_the_failure(ctl: Callable[..., Done]) -> None:
-    done = ctl("ban", "carol", "alice", "--yes", "--json")
-    assert done.returncode == 6
-    results = json.loads(done.stdout)["results"]
+def test_partial_success_exits_with_6_and_names_the_failure(ctl: Callable[..., Completed]) -> None:
+    result = ctl("ban", "carol", "alice", "--yes", "--json")
+    assert result.returncode == 6
+    results = json.loads(result.stdout)["results"]
     assert [r.get("error", {}).get("code") for r in results] == [None, "E304"]
-    assert "alice" in done.stderr
+    assert "alice" in result.stderr
     ctl("unban", "carol")
 
 
 @pytest.mark.parametrize("verb", ["kick", "ban", "mute"])
-def test_nothing_is_done_if_one_user_does_not_exist(
-    daemon: Daemon, ctl: Callable[..., Done], verb: str
+def test_no_user_is_affected_if_one_does_not_exist(
+    daemon: Daemon, ctl: Callable[..., Completed], verb: str
 ) -> None:
     yes = () if verb == "mute" else ("--yes",)
     with online(daemon, "bob") as bob:
         for words in (("spamming", "the room"), ("carol", "x" * 99, "Spamming")):
-            done = ctl(verb, "bob", *words, *yes)
-            assert (done.returncode, done.stdout) == (3, "")
-            assert done.stderr.count("(E405)") == 1
-            assert "--reason" in done.stderr
-            assert "'bob'" not in done.stderr and "carol" not in done.stderr
-        bob.send("#lobby", "still here").wait(WAIT)
+            result = ctl(verb, "bob", *words, *yes)
+            assert (result.returncode, result.stdout) == (3, "")
+            assert result.stderr.count("(E405)") == 1
+            assert "--reason" in result.stderr
+            assert "'bob'" not in result.stderr and "carol" not in result.stderr
+        bob.send("#lobby", "still here").wait(TIMEOUT)
     assert data(ctl("bans", "--json")) == {"bans": []}
 
 
-def test_names_are_checked_before_the_confirmation(ctl: Callable[..., Done]) -> None:
-    done = ctl("kick", "bob", "spamming")
-    assert (done.returncode, "--reason" in done.stderr) == (3, True)
-    done = ctl("kick", "bob", "carol")
-    assert (done.returncode, "Kick 2 users?" in done.stderr) == (2, True)
+def test_names_are_checked_before_the_confirmation(ctl: Callable[..., Completed]) -> None:
+    result = ctl("kick", "bob", "spamming")
+    assert (result.returncode, "--reason" in result.stderr) == (3, True)
+    result = ctl("kick", "bob", "carol")
+    assert (result.returncode, "Kick 2 users?" in result.stderr) == (2, True)
 
 
-def test_a_mute_has_a_dry_run(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_a_dry_run_of_a_mute_mutes_nobody(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with online(daemon, "bob") as bob:
-        tried = ctl("mute", "bob", "--room", "lobby", "--dry-run")
-        assert tried.stdout == "would be muted: bob in #lobby\n"
-        bob.send("#lobby", "hello").wait(WAIT)
+        preview = ctl("mute", "bob", "--room", "lobby", "--dry-run")
+        assert preview.stdout == "would be muted: bob in #lobby\n"
+        bob.send("#lobby", "hello").wait(TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +148,13 @@ def test_a_mute_has_a_dry_run(daemon: Daemon, ctl: Callable[..., Done]) -> None:
         (("mute", "bob", "--room", "nowhere"), 3, "E404"),
     ],
 )
-def test_refusals(ctl: Callable[..., Done], arguments: tuple[str, ...], code: int, error: str) -> None:
-    done = ctl(*arguments)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert f"({error})" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_refusal_exits_with_its_code(
+    ctl: Callable[..., Completed], arguments: tuple[str, ...], code: int, error: str
+) -> None:
+    result = ctl(*arguments)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert f"({error})" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -158,22 +162,24 @@ def test_refusals(ctl: Callable[..., Done], arguments: tuple[str, ...], code: in
     [("kick", "carol"), ("ban", "carol"), ("unban", "carol"), ("bans",), ("mute", "carol"), ("users",),
      ("stats",), ("announce", "x"), ("role", "set", "carol", "admin"), ("revoke", "carol/laptop", "--yes")],
 )  # fmt: skip
-def test_users_may_not_administer(ctl: Callable[..., Done], arguments: tuple[str, ...]) -> None:
-    done = ctl(*arguments, as_user="bob")
-    assert (done.returncode, done.stdout) == (4, "")
-    assert "(E300)" in done.stderr
+def test_a_user_without_permission_is_refused(
+    ctl: Callable[..., Completed], arguments: tuple[str, ...]
+) -> None:
+    result = ctl(*arguments, as_user="bob")
+    assert (result.returncode, result.stdout) == (4, "")
+    assert "(E300)" in result.stderr
 
 
-def test_a_muted_user_cannot_write(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_a_muted_user_cannot_write(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with online(daemon, "bob") as bob:
         assert ctl("mute", "bob", "--room", "lobby", "--for", "1h").stdout == "muted bob in #lobby\n"
         with pytest.raises(ChatdError, match="E302"):
-            bob.send("#lobby", "hello").wait(WAIT)
+            bob.send("#lobby", "hello").wait(TIMEOUT)
         assert ctl("unmute", "bob", "--room", "lobby").returncode == 0
-        bob.send("#lobby", "hello").wait(WAIT)
+        bob.send("#lobby", "hello").wait(TIMEOUT)
 
 
-def test_roles_change_immediately(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_a_role_change_takes_effect_immediately(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     assert data(ctl("role", "show", "dave", "--json")) == {"user": "dave", "role": "user", "pinned": False}
     with online(daemon, "dave") as dave:
         assert ctl("role", "set", "dave", "admin").stdout == "dave is now admin\n"
@@ -184,20 +190,20 @@ def test_roles_change_immediately(daemon: Daemon, ctl: Callable[..., Done]) -> N
     assert set(data(ctl("role", "show", "--json"))["roles"]) == {"admin", "user", "guest"}
 
 
-def test_revoke_affects_one_device_only(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_revoke_affects_one_device_only(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     daemon.add_user("dave", device="phone")
     with online(daemon, "dave") as laptop, Client(read_identity(daemon.identity("dave", "phone"))) as phone:
-        phone.wait_connected(WAIT)
-        asked = ctl("revoke", "dave/phone")
-        assert (asked.returncode, "--yes" in asked.stderr) == (2, True)
+        phone.wait_connected(TIMEOUT)
+        unconfirmed = ctl("revoke", "dave/phone")
+        assert (unconfirmed.returncode, "--yes" in unconfirmed.stderr) == (2, True)
         assert "would be revoked: dave/phone" in ctl("revoke", "dave/phone", "--dry-run").stdout
-        done = ctl("user", "revoke", "dave/phone", "--yes", "--reason", "lost")
-        assert done.stdout.startswith("revoked dave/phone  serial ")
-        assert ended(phone).code == "E206"
+        result = ctl("user", "revoke", "dave/phone", "--yes", "--reason", "lost")
+        assert result.stdout.startswith("revoked dave/phone  serial ")
+        assert error_that_ended(phone).code == "E206"
         assert laptop.request("ping")
 
 
-def test_lists(ctl: Callable[..., Done]) -> None:
+def test_lists_show_users_rooms_and_members(ctl: Callable[..., Completed]) -> None:
     users = {user["user"]: user for user in data(ctl("users", "--json"))["users"]}
     assert {"alice", "bob", "carol", "dave"} <= set(users)
     assert (users["alice"]["role"], users["alice"]["pinned"]) == ("admin", True)
@@ -208,9 +214,9 @@ def test_lists(ctl: Callable[..., Done]) -> None:
         assert ctl(command).returncode == 0
 
 
-def test_search_finds_only_readable_messages(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_search_finds_only_readable_messages(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with online(daemon, "bob") as bob:
-        bob.send("#lobby", "the vole is in the wiring").wait(WAIT)
+        bob.send("#lobby", "the vole is in the wiring").wait(TIMEOUT)
     found = data(ctl("search", "vole", "from:bob", "in:#lobby", "since:1h", "--json"))
     assert (found["user"], found["body"]) == ("bob", "the vole is in the wiring")
     assert data(ctl("search", "vole", "--json", as_user="carol"))["seq"] == found["seq"]
@@ -218,7 +224,7 @@ def test_search_finds_only_readable_messages(daemon: Daemon, ctl: Callable[..., 
     assert (nothing.returncode, nothing.stdout) == (0, "")
 
 
-def test_long_lists_are_complete(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_a_list_of_several_pages_is_complete(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with Client(read_identity(daemon.identity("alice", "console")), live=False) as alice:
         for n in range(60):
             alice.request("create", room=f"#long-{n:03}", topic="t" * 256)
@@ -227,46 +233,46 @@ def test_long_lists_are_complete(daemon: Daemon, ctl: Callable[..., Done]) -> No
             alice.request("part", room=f"#long-{n:03}")
 
 
-def test_stats_count_and_show_every_process(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_stats_count_and_show_every_process(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     before = data(ctl("stats", "--json"))
     with online(daemon, "bob") as bob:
-        bob.send("#lobby", "counted").wait(WAIT)
+        bob.send("#lobby", "counted").wait(TIMEOUT)
         after = data(ctl("server", "stats", "--json"))
         assert after["messages"]["accepted"] > before["messages"]["accepted"]
         assert after["connections"]["now"] == 2
     assert {"hub", "worker-1", "worker-2"} <= {process["name"] for process in after["processes"]}
 
 
-def test_stats_watch_repeats(daemon: Daemon) -> None:
+def test_stats_watch_prints_stats_repeatedly(daemon: Daemon) -> None:
     command = [
         str(BIN / "chatctl"), "stats", "--watch", "--json", "--interval", "0.2",
         "--identity", str(daemon.identity("alice", "console")),
     ]  # fmt: skip
-    watching = subprocess.Popen(
+    watcher = subprocess.Popen(
         ["/usr/bin/env", *command],
         env=daemon.environ,
         stdout=subprocess.PIPE,
         text=True,
         stderr=subprocess.PIPE,
     )
-    with watching:
-        assert watching.stdout is not None and watching.stderr is not None
-        uptimes = [json.loads(next_line(watching, "the stats"))["uptime"] for _ in range(3)]
+    with watcher:
+        assert watcher.stdout is not None and watcher.stderr is not None
+        uptimes = [json.loads(next_line(watcher, "the stats"))["uptime"] for _ in range(3)]
         assert uptimes == sorted(uptimes)
-        watching.stdout.close()
-        assert watching.stderr.read() == ""
+        watcher.stdout.close()
+        assert watcher.stderr.read() == ""
 
 
-def test_announcements_reach_everybody(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_an_announcement_reaches_other_users(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with online(daemon, "bob") as bob:
         assert ctl("announce", "going", "down").returncode == 0
-        while (event := bob.next_event(WAIT)) is not None:
+        while (event := bob.next_event(TIMEOUT)) is not None:
             if event.__class__.__name__ == "Announcement":
                 break
         assert getattr(event, "body", None) == "going down"
 
 
-def test_home_option_selects_the_server(daemon: Daemon, ctl: Callable[..., Done]) -> None:
+def test_the_home_option_selects_the_server(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     for arguments in (("--home", str(daemon.home), "bans"), ("bans", "--home", str(daemon.home))):
         assert daemon.run("chatctl", *arguments, check=False).returncode == 0
 
@@ -276,11 +282,11 @@ def test_an_unreachable_server_exits_with_5_immediately(daemon: Daemon, tmp_path
     elsewhere = daemon.home / "elsewhere.pem"
     elsewhere.write_text(identity.replace(f":{daemon.port}", ":1"))
     elsewhere.chmod(0o600)
-    done = daemon.run("chatctl", "stats", "--identity", str(elsewhere), check=False)
-    assert (done.returncode, done.stdout) == (5, "")
-    assert "(E607)" in done.stderr
-    assert "trying" not in done.stderr
-    done = daemon.run("chat", "send", "lobby", "x", "--identity", str(elsewhere), check=False)
-    assert (done.returncode, done.stdout) == (5, "")
-    assert "; trying for" in done.stderr
-    assert "(E607)" in done.stderr
+    result = daemon.run("chatctl", "stats", "--identity", str(elsewhere), check=False)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "(E607)" in result.stderr
+    assert "trying" not in result.stderr
+    result = daemon.run("chat", "send", "lobby", "x", "--identity", str(elsewhere), check=False)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "; trying for" in result.stderr
+    assert "(E607)" in result.stderr

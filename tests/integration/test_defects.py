@@ -1,4 +1,4 @@
-"""Bugs in the client's code: real programs in which one function raises, against a real daemon."""
+"""Reporting of bugs in the clients: real programs in which one function raises an exception."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.daemon import BIN, Daemon
 from tests.support.terminal import TMUX, Terminal
 
-# Python runs this before the program; the first frame after the welcome then raises.
+# Python runs this before the program; it makes the first frame after the welcome raise.
 FAULT = """
 from chatctl.client._session import ConnectionPhase, ClientSession
 
@@ -25,7 +25,7 @@ def fail_later(self, message, now):
 
 ClientSession.receive = fail_later
 """
-SAID = (
+REPORT = (
     "error: the client failed: LookupError: a fault of the test's (E614). "
     "report this; CHATD_DEBUG=1 shows where it happened"
 )
@@ -59,16 +59,16 @@ def run(daemon: Daemon, environ: dict[str, str], *command: str) -> subprocess.Co
 def test_a_bug_is_reported_in_one_line(
     shared_daemon: Daemon, environ: dict[str, str], command: tuple[str]
 ) -> None:
-    done = run(shared_daemon, environ, *command)
-    assert (done.stderr, done.returncode) == (f"{SAID}\n", 1)
+    result = run(shared_daemon, environ, *command)
+    assert (result.stderr, result.returncode) == (f"{REPORT}\n", 1)
 
 
-def test_debug_mode_prints_the_traceback(shared_daemon: Daemon, environ: dict[str, str]) -> None:
-    done = run(shared_daemon, {**environ, "CHATD_DEBUG": "1"}, "chatctl", "users")
-    assert done.stderr.startswith("Traceback (most recent call last):\n")
-    assert "in fail_later\n" in done.stderr
-    assert done.stderr.endswith(f"\n{SAID}\n")
-    assert done.returncode == 1
+def test_debug_mode_prints_the_traceback_of_a_bug(shared_daemon: Daemon, environ: dict[str, str]) -> None:
+    result = run(shared_daemon, {**environ, "CHATD_DEBUG": "1"}, "chatctl", "users")
+    assert result.stderr.startswith("Traceback (most recent call last):\n")
+    assert "in fail_later\n" in result.stderr
+    assert result.stderr.endswith(f"\n{REPORT}\n")
+    assert result.returncode == 1
 
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
@@ -79,6 +79,6 @@ def test_a_bug_ends_the_line_client(shared_daemon: Daemon, environ: dict[str, st
         terminal.open("defect", command, columns=160)
         assert terminal.wait_end("defect") == 1
         shown = terminal.text("defect")
-        assert f"\n{SAID}\n" in shown and "Traceback" not in shown
+        assert f"\n{REPORT}\n" in shown and "Traceback" not in shown
     finally:
         terminal.close()

@@ -1,4 +1,4 @@
-"""The server raises its soft limit of open files, and `chatd check` reports a low hard limit."""
+"""The limits of open files: the server raises the soft one, and `chatd check` reports a low hard one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def limits_of(pid: int) -> list[str]:
     return next(line for line in lines if line.startswith("Max open files")).split()[3:5]
 
 
-def test_soft_limits_are_raised_and_hard_ones_reported(tmp_path: Path) -> None:
+def test_the_soft_limit_is_raised_and_a_low_hard_limit_reported(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / "home", CHATD_SERVER__MAX_CONNECTIONS="1000")
     daemon.init()
     try:

@@ -1,4 +1,4 @@
-"""A server stopped under load has every acknowledged message in its log, in the order acknowledged."""
+"""Stopping a server under load: every acknowledged message is in the log, in the same order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.daemon import running
 MESSAGES = 3_000
 
 
-def test_stop_while_batches_are_in_progress(tmp_path: Path) -> None:
+def test_a_stop_during_commits_keeps_every_acknowledged_message(tmp_path: Path) -> None:
     with running(tmp_path / "home") as daemon:
         flow = HubFlow(daemon)
         acknowledged: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""kill -9 and SIGSTOP of each kind of process under load: no acknowledged message is lost or duplicated."""
+"""Killing and stopping processes under load: no acknowledged message is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UNLIMITED = json.dumps({"admin": _HIGH, "user": _HIGH})
 
 
 @pytest.fixture
-def talking(tmp_path: Path) -> Iterator[Daemon]:
+def daemon_without_limits(tmp_path: Path) -> Iterator[Daemon]:
     with running(tmp_path / "home", CHATD_LIMITS__PER_ROLE=UNLIMITED) as daemon:
         yield daemon
 
 
 @contextmanager
 def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
-    """Run three users on two workers that keep sending; check the deliveries at the end."""
+    """Three users send messages without a pause; at the end, check that each was delivered once."""
     identities = [daemon.identity("alice", "console"), daemon.add_user("bob"), daemon.add_user("carol")]
     talkers = [Talker(identity) for identity in identities]
     try:
@@ -43,7 +43,7 @@ def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
         )
         all_seen = {message for talker in talkers for message in talker.seen}
         for talker in talkers:
-            # A talker that joined later has not seen the first messages.
+            # A talker that went live later has not received the first messages.
             talker.seen[:0] = sorted(s for s in all_seen if s.seq < talker.seen[0].seq)
         assert_delivered_once_in_order(talkers)
     finally:
@@ -52,14 +52,14 @@ def conversation(daemon: Daemon) -> Iterator[list[Talker]]:
     assert daemon.chatd("verify").stdout.startswith("ok")
 
 
-def progress(talkers: list[Talker], messages: int = 5) -> None:
+def wait_for_progress(talkers: list[Talker], messages: int = 5) -> None:
     """Wait until every talker has ``messages`` more acknowledgements."""
     counts = [len(talker.acknowledged) for talker in talkers]
     wait_until(
         lambda: all(
             len(t.acknowledged) >= count + messages for t, count in zip(talkers, counts, strict=True)
         ),
-        what="the conversation to go on",
+        what="the conversation to continue",
     )
 
 
@@ -69,35 +69,35 @@ def wait_for_restart(daemon: Daemon, name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker-1", "worker-2", "hub"])
-def test_kill_a_child(talking: Daemon, name: str) -> None:
-    with conversation(talking) as talkers:
+def test_killing_a_child_three_times_loses_nothing(daemon_without_limits: Daemon, name: str) -> None:
+    with conversation(daemon_without_limits) as talkers:
         for round_ in range(1, 4):
-            progress(talkers)
-            os.kill(talking.child(name)["pid"], signal.SIGKILL)
-            wait_for_restart(talking, name, round_)
-        progress(talkers)
+            wait_for_progress(talkers)
+            os.kill(daemon_without_limits.child(name)["pid"], signal.SIGKILL)
+            wait_for_restart(daemon_without_limits, name, round_)
+        wait_for_progress(talkers)
 
 
-def test_kill_the_supervisor(talking: Daemon) -> None:
-    with conversation(talking) as talkers:
-        progress(talkers)
-        os.kill(talking.status()["pid"], signal.SIGKILL)
-        talking.start()
-        progress(talkers)
+def test_killing_the_supervisor_loses_nothing(daemon_without_limits: Daemon) -> None:
+    with conversation(daemon_without_limits) as talkers:
+        wait_for_progress(talkers)
+        os.kill(daemon_without_limits.status()["pid"], signal.SIGKILL)
+        daemon_without_limits.start()
+        wait_for_progress(talkers)
 
 
 @pytest.mark.parametrize("name", ["hub", "worker-1"])
-def test_stopped_child_is_replaced(talking: Daemon, name: str) -> None:
-    with conversation(talking) as talkers:
-        progress(talkers)
-        os.kill(talking.child(name)["pid"], signal.SIGSTOP)
-        wait_for_restart(talking, name, 1)
-        progress(talkers)
+def test_stopping_a_child_loses_nothing(daemon_without_limits: Daemon, name: str) -> None:
+    with conversation(daemon_without_limits) as talkers:
+        wait_for_progress(talkers)
+        os.kill(daemon_without_limits.child(name)["pid"], signal.SIGSTOP)
+        wait_for_restart(daemon_without_limits, name, 1)
+        wait_for_progress(talkers)
 
 
 @pytest.mark.parametrize("options", [["--rolling"], []])
-def test_restart(talking: Daemon, options: list[str]) -> None:
-    with conversation(talking) as talkers:
-        progress(talkers)
-        talking.chatd("restart", *options)
-        progress(talkers)
+def test_a_restart_loses_nothing(daemon_without_limits: Daemon, options: list[str]) -> None:
+    with conversation(daemon_without_limits) as talkers:
+        wait_for_progress(talkers)
+        daemon_without_limits.chatd("restart", *options)
+        wait_for_progress(talkers)

@@ -25,7 +25,7 @@ def terminal(tmp_path: Path, shared_daemon: Daemon) -> Iterator[Terminal]:
     terminal.close()
 
 
-def user(daemon: Daemon, name: str, role: str = "user") -> str:
+def add_user(daemon: Daemon, name: str, role: str = "user") -> str:
     """Add a user for one test; return the name."""
     daemon.add_user(name, role)
     return name
@@ -45,12 +45,12 @@ def say(terminal: Terminal, name: str, text: str) -> None:
 
 
 def bold(terminal: Terminal, name: str) -> set[str]:
-    """The bold texts on the screen."""
+    """Return the bold texts on the screen."""
     return {span.text for row in terminal.screen(name).rows for span in row if span.style.bold}
 
 
 def test_incoming_text_never_breaks_the_input_line(terminal: Terminal, shared_daemon: Daemon) -> None:
-    ann, ben = user(shared_daemon, "ann"), user(shared_daemon, "ben")
+    ann, ben = add_user(shared_daemon, "ann"), add_user(shared_daemon, "ben")
     open_chat(terminal, shared_daemon, ann)
     open_chat(terminal, shared_daemon, ben)
     terminal.keys(ben, "-l", "half a thought 日本")
@@ -68,7 +68,7 @@ def test_incoming_text_never_breaks_the_input_line(terminal: Terminal, shared_da
 
 
 def test_a_pasted_block_is_one_message(terminal: Terminal, shared_daemon: Daemon) -> None:
-    cat, dan = user(shared_daemon, "cat"), user(shared_daemon, "dan")
+    cat, dan = add_user(shared_daemon, "cat"), add_user(shared_daemon, "dan")
     open_chat(terminal, shared_daemon, cat)
     open_chat(terminal, shared_daemon, dan)
     terminal.paste(cat, "one\n  two\n[00:00:00Z] <admin*> three\n")
@@ -83,11 +83,11 @@ def test_a_pasted_block_is_one_message(terminal: Terminal, shared_daemon: Daemon
     terminal.wait_for(dan, r"<cat> four\n    five\n")
 
 
-def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) -> None:
-    eve, fay = user(shared_daemon, "eve"), user(shared_daemon, "fay")
+def test_rooms_mentions_and_refusals_are_shown(terminal: Terminal, shared_daemon: Daemon) -> None:
+    eve, fay = add_user(shared_daemon, "eve"), add_user(shared_daemon, "fay")
     open_chat(terminal, shared_daemon, eve)
     open_chat(terminal, shared_daemon, fay)
-    # Typed ahead: the message goes to the room that the previous line enters.
+    # A line typed ahead goes to the room that the previous line enters.
     say(terminal, eve, "/create ops the topic")
     say(terminal, eve, "first")
     terminal.wait(eve, "<eve> first")
@@ -110,15 +110,17 @@ def test_rooms_mentions_and_refusals(terminal: Terminal, shared_daemon: Daemon) 
     terminal.wait(fay, "(E400)")
 
 
-def test_refused_input_leaves_the_line_and_returns_with_up(terminal: Terminal, shared_daemon: Daemon) -> None:
-    jim, kay = user(shared_daemon, "jim"), user(shared_daemon, "kay")
+def test_refused_input_leaves_the_line_and_the_up_key_returns_it(
+    terminal: Terminal, shared_daemon: Daemon
+) -> None:
+    jim, kay = add_user(shared_daemon, "jim"), add_user(shared_daemon, "kay")
     open_chat(terminal, shared_daemon, jim)
     open_chat(terminal, shared_daemon, kay)
     say(terminal, jim, "/jion #lobby")
     terminal.wait(jim, "there is no command /jion; did you mean /join?")
     terminal.wait_for(jim, r"#lobby>\s*\n")
-    say(terminal, jim, "said after it")
-    assert "jion" not in terminal.wait(kay, "<jim> said after it")
+    say(terminal, jim, "the next line")
+    assert "jion" not in terminal.wait(kay, "<jim> the next line")
     terminal.keys(jim, "Up", "Up")
     terminal.wait(jim, "#lobby> /jion #lobby")
     terminal.keys(jim, "C-c")
@@ -130,8 +132,8 @@ def test_refused_input_leaves_the_line_and_returns_with_up(terminal: Terminal, s
     terminal.wait(jim, "#lobby> please drop it")
 
 
-def test_others_see_a_kick(terminal: Terminal, shared_daemon: Daemon) -> None:
-    lea, max_ = user(shared_daemon, "lea"), user(shared_daemon, "max")
+def test_a_kick_is_shown_to_others(terminal: Terminal, shared_daemon: Daemon) -> None:
+    lea, max_ = add_user(shared_daemon, "lea"), add_user(shared_daemon, "max")
     open_chat(terminal, shared_daemon, lea)
     open_chat(terminal, shared_daemon, max_)
     shared_daemon.chatctl("kick", "max", "--reason", "cool down", "--yes")
@@ -142,7 +144,7 @@ def test_others_see_a_kick(terminal: Terminal, shared_daemon: Daemon) -> None:
 
 def test_a_reconnect_shows_missed_messages_and_sends_pending_ones(tmp_path: Path, daemon: Daemon) -> None:
     terminal = Terminal(tmp_path, {**daemon.environ, "XDG_STATE_HOME": str(tmp_path)})
-    gil = user(daemon, "gil")
+    gil = add_user(daemon, "gil")
     try:
         open_chat(terminal, daemon, gil)
         say(terminal, gil, "before")
@@ -168,8 +170,8 @@ def test_a_reconnect_shows_missed_messages_and_sends_pending_ones(tmp_path: Path
         terminal.close()
 
 
-def test_quitting(terminal: Terminal, shared_daemon: Daemon) -> None:
-    hal, ida = user(shared_daemon, "hal"), user(shared_daemon, "ida")
+def test_ctrl_c_twice_or_ctrl_d_quits(terminal: Terminal, shared_daemon: Daemon) -> None:
+    hal, ida = add_user(shared_daemon, "hal"), add_user(shared_daemon, "ida")
     open_chat(terminal, shared_daemon, hal)
     open_chat(terminal, shared_daemon, ida)
     terminal.keys(hal, "-l", "not this")
@@ -184,8 +186,10 @@ def test_quitting(terminal: Terminal, shared_daemon: Daemon) -> None:
     assert terminal.wait_end(ida) == 0
 
 
-def test_redaction_focus_themes_and_a_room_for_guests(terminal: Terminal, shared_daemon: Daemon) -> None:
-    jon, kim = user(shared_daemon, "jon", "admin"), user(shared_daemon, "kim", "guest")
+def test_redaction_focus_and_themes_work_in_a_room_for_guests(
+    terminal: Terminal, shared_daemon: Daemon
+) -> None:
+    jon, kim = add_user(shared_daemon, "jon", "admin"), add_user(shared_daemon, "kim", "guest")
     open_chat(terminal, shared_daemon, jon, "--theme", "plain")
     open_chat(terminal, shared_daemon, kim, "--theme", "light")
     say(terminal, jon, "/create visitors --guests welcome")
@@ -207,13 +211,13 @@ def test_redaction_focus_themes_and_a_room_for_guests(terminal: Terminal, shared
 
 
 def test_hostile_text_cannot_control_the_terminal(terminal: Terminal) -> None:
-    done = terminal._folder / "shown"
-    script = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.support.hostile_screen", str(done))
+    output = terminal._folder / "shown"
+    script = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.support.hostile_screen", str(output))
     terminal.open("hostile", script, columns=200, rows=50)
     before = terminal.title("hostile")
     shown = terminal.wait("hostile", f"end {list(TEXTS)[-1]}")
-    for label in TEXTS:
-        assert f"begin {label}" in shown
+    for name in TEXTS:
+        assert f"begin {name}" in shown
     assert terminal.title("hostile") == before
     assert r"\x1b]0;OWNED\x07" in shown
     assert r"\x9b2J" in shown

@@ -1,4 +1,4 @@
-"""The line client when its terminal goes away: a closed window, a cut ssh connection, a killed tmux."""
+"""The line client ends when its terminal is gone, as after a closed window or a cut ssh connection."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ def read_until(master: int, words: bytes) -> None:
         seen += os.read(master, 65536)
 
 
-@pytest.mark.parametrize("leads", [True, False], ids=["told by SIGHUP", "not told"])
+@pytest.mark.parametrize("session_leader", [True, False], ids=["with SIGHUP", "without SIGHUP"])
 @pytest.mark.parametrize("busy", [False, True], ids=["quiet", "while others write"])
-def test_it_ends_with_its_terminal(daemon: Daemon, *, leads: bool, busy: bool) -> None:
+def test_the_client_ends_when_its_terminal_closes(
+    daemon: Daemon, *, session_leader: bool, busy: bool
+) -> None:
     master, slave = pty.openpty()
     chat = subprocess.Popen(
         [BIN / "chat", "--identity", str(identity(daemon))],
@@ -39,7 +41,7 @@ def test_it_ends_with_its_terminal(daemon: Daemon, *, leads: bool, busy: bool) -
         stdout=slave,
         stderr=slave,
         # Only the leader of the terminal's session gets SIGHUP.
-        preexec_fn=lambda: pty_of_our_own(slave) if leads else os.setsid(),
+        preexec_fn=lambda: take_controlling_terminal(slave) if session_leader else os.setsid(),
     )
     os.close(slave)
     try:
@@ -68,6 +70,6 @@ def identity(daemon: Daemon) -> Path:
     return daemon.identity("alice", "console")
 
 
-def pty_of_our_own(slave: int) -> None:
+def take_controlling_terminal(slave: int) -> None:
     os.setsid()
-    os.close(os.open(os.ttyname(slave), os.O_RDWR))  # the first terminal that a leader opens becomes its own
+    os.close(os.open(os.ttyname(slave), os.O_RDWR))  # becomes the session's controlling terminal

@@ -1,4 +1,4 @@
-"""The line client on narrow terminals, on resizes, and with text of uncertain width."""
+"""The line client on narrow terminals, during resizes, and with characters of uncertain width."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def resize(terminal: Terminal, name: str, columns: int) -> None:
     wait_until(lambda: len(terminal.raw(name)) > before, what=f"something drawn at {columns} columns")
 
 
-def filled(terminal: Terminal, daemon: Daemon, alice: Client, name: str) -> list[str]:
+def open_filled_chat(terminal: Terminal, daemon: Daemon, alice: Client, name: str) -> list[str]:
     """Open a chat and fill the terminal with messages; return them.
 
-    While there are blank rows, tmux scrolls the beginning of a rewrapped line out of reach.
+    With blank rows left, tmux would scroll the beginning of a rewrapped line off the screen.
     """
     open_chat(terminal, daemon, name, 80)
-    said = [f"line {number} for {name}" for number in range(35)]
-    for line in said:
+    messages = [f"line {number} for {name}" for number in range(35)]
+    for line in messages:
         alice.send("#lobby", line).wait(30)
-    terminal.wait(name, said[-1])
-    return said
+    terminal.wait(name, messages[-1])
+    return messages
 
 
 def test_a_resize_never_duplicates_a_long_input_line(
     terminal: Terminal, shared_daemon: Daemon, alice: Client
 ) -> None:
-    said = filled(terminal, shared_daemon, alice, "max")
+    messages = open_filled_chat(terminal, shared_daemon, alice, "max")
     draft = " ".join(f"word{number}" for number in range(40))
     terminal.keys("max", "-l", draft)
     for columns in (80, 41, 63, 30, 25, 100):
@@ -69,20 +69,20 @@ def test_a_resize_never_duplicates_a_long_input_line(
             resize(terminal, "max", columns)
         terminal.keys("max", "-l", "!")
         draft += "!"
-        bare = draft.replace(" ", "")
-        wait_until(lambda: bare in "".join(terminal.text("max").split()), what=draft)  # noqa: B023 - not kept
+        draft_without_spaces = draft.replace(" ", "")
+        wait_until(lambda: draft_without_spaces in "".join(terminal.text("max").split()), what=draft)  # noqa: B023 - called at once
         shown = terminal.text("max")
         assert shown.count("#lobby> ") == shown.count(" #lobby ·") == 1, shown
-        assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown
+        assert [line for line in messages if shown.count(f"{line}\n") != 1] == [], shown
 
 
 def test_a_resize_never_duplicates_a_shortened_input_line(
     terminal: Terminal, shared_daemon: Daemon, alice: Client
 ) -> None:
-    said = filled(terminal, shared_daemon, alice, "moe")
+    messages = open_filled_chat(terminal, shared_daemon, alice, "moe")
     terminal.keys("moe", "-l", "some words " * 15)
     terminal.wait("moe", "words some words some")
-    # To the terminal, the row is still as long as before.
+    # The terminal still takes the row to be as long as before.
     terminal.keys("moe", *["BSpace"] * 11 * 13)
     terminal.wait_for("moe", r"\n#lobby> some words some words *\n( *\n)* #lobby ·")
     resize(terminal, "moe", 50)
@@ -90,10 +90,10 @@ def test_a_resize_never_duplicates_a_shortened_input_line(
     terminal.wait_for("moe", r"\n#lobby> some words some words end *\n( *\n)* #lobby ·")
     shown = terminal.text("moe")
     assert shown.count("#lobby> ") == shown.count(" #lobby ·") == 1, shown
-    assert [line for line in said if shown.count(f"{line}\n") != 1] == [], shown
+    assert [line for line in messages if shown.count(f"{line}\n") != 1] == [], shown
 
 
-def test_twenty_columns_suffice(terminal: Terminal, shared_daemon: Daemon, alice: Client) -> None:
+def test_a_terminal_of_20_columns_is_usable(terminal: Terminal, shared_daemon: Daemon, alice: Client) -> None:
     open_chat(terminal, shared_daemon, "kay", 20)
     alice.send("#lobby", f"families {FAMILY} {FAMILY} {FAMILY} {FAMILY} {FAMILY} and words of some length")
     # Names stay whole and continuation rows are indented, so that no body starts at the left edge.
@@ -102,12 +102,12 @@ def test_twenty_columns_suffice(terminal: Terminal, shared_daemon: Daemon, alice
     first = next(n for n, row in enumerate(rows) if "families" in row)
     last = next(n for n, row in enumerate(rows) if "length" in row)
     assert all(row.startswith("    ") for row in rows[first : last + 1]), rows
-    # Unusual parts replace the usual ones.
+    # An alert replaces the usual parts of the status line.
     alice.send("@kay", "psst")
     terminal.wait_for("kay", r"\n #lobby · @alice 1 *\n")
 
 
-def test_joined_emoji_do_not_displace_the_input(terminal: Terminal, shared_daemon: Daemon) -> None:
+def test_joined_emoji_do_not_displace_the_cursor(terminal: Terminal, shared_daemon: Daemon) -> None:
     open_chat(terminal, shared_daemon, "leo", 60)
     terminal.keys("leo", "-l", f"x{FAMILY} and \u2764\ufe0f and \U0001f1e9\U0001f1ea end")
     parts = FAMILY.replace("\u200d", "")
@@ -119,5 +119,5 @@ def test_joined_emoji_do_not_displace_the_input(terminal: Terminal, shared_daemo
     terminal.keys("leo", "Home", "Delete")
     terminal.wait_for("leo", rf"\n#lobby> {parts} and \u2764 and DE the end *\n")
     terminal.keys("leo", "Enter")
-    # Sent as typed.
+    # The message is sent as it was typed.
     terminal.wait_for("leo", rf"<leo> {FAMILY} and \u2764\ufe0f and \U0001f1e9\U0001f1ea the end\n")

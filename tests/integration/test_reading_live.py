@@ -1,4 +1,4 @@
-"""Search and resume return what the user may read, on a real server."""
+"""Search and resume return only what the user may read, on a real server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.daemon import Daemon
 from tests.support.under_attack import log_in, log_in_admin
 
 
-def test_from_in_a_query_finds_only_messages_of_that_user(daemon: Daemon) -> None:
+def test_a_search_with_from_finds_only_messages_of_that_user(daemon: Daemon) -> None:
     daemon.add_user("bob")
     with log_in_admin(daemon) as alice:
         alice.say("the needle is here")
@@ -23,11 +23,11 @@ def test_a_role_without_message_read_resumes_without_history(daemon: Daemon) -> 
     daemon.write_settings(add_writer)
     daemon.chatd("reload")
     with log_in_admin(daemon) as alice:
-        alice.say("said before")
+        alice.say("before")
         daemon.add_user("wanda", "writer")
         with log_in(daemon, "wanda") as wanda:
             page = wanda.ask("resume", after=0)["result"]
             assert page["events"] == []
             assert not page["more"]
-            alice.say("said now")
-            assert wanda.until(type="message")["body"] == "said now"
+            alice.say("now")
+            assert wanda.until(type="message")["body"] == "now"

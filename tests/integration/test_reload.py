@@ -1,4 +1,4 @@
-"""A reload of a running daemon refuses bad certificates and leaves some settings for the next restart."""
+"""Reloading a running daemon: invalid certificates, and settings that need a restart."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A client written from docs/protocol.md alone, sharing no code with chatd.
+"""A client written from docs/protocol.md alone, without code of chatd.
 
-It follows the document exactly, so a failure means that the document or the server is wrong.
+A failure means that the document or the server is wrong.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Stranger:
         )
         m2 = self._exchange(m1)
         assert m2[:4] == b"\x00\x01\x00\x01"
-        theirs, session_id, certificate = m2[36:68], m2[68:84], m2[88:]
+        server_key, session_id, certificate = m2[36:68], m2[68:84], m2[88:]
         assert int.from_bytes(m2[84:88], "big") == 65536
         key = x509.load_der_x509_certificate(certificate).public_key()
         assert isinstance(key, RSAPublicKey)
@@ -117,7 +117,7 @@ class Stranger:
         label = b"chatd/env/1 pms\x00" + th2
         ct = key.encrypt(pms, OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=label))
         th3 = _hash(cb, m1, m2, ct)
-        prk = _mac(th2, pms + ephemeral.exchange(X25519PublicKey.from_public_bytes(theirs)))
+        prk = _mac(th2, pms + ephemeral.exchange(X25519PublicKey.from_public_bytes(server_key)))
         secret = {
             name: _expand(prk, b"chatd/env/1 " + name + b"\x00" + th3)
             for name in (b"c2s", b"s2c", b"fin c", b"fin s")
@@ -161,13 +161,13 @@ class Stranger:
         return self.frames.pop(0)
 
     def until(self, kind: str) -> dict[str, Any]:
-        """Return the next frame of this type; drop the frames before it."""
+        """Return the next frame of a type; drop the frames before it."""
         while (frame := self.next()).get("type") != kind:
             assert frame, f"the server closed before {kind}"
         return frame
 
 
-def test_a_client_written_from_the_document(shared_daemon: Daemon) -> None:
+def test_a_client_written_from_the_document_can_talk_to_the_server(shared_daemon: Daemon) -> None:
     stranger = Stranger(shared_daemon.add_user("stranger"))
     with stranger.tls:
         welcome = stranger.next()
@@ -179,8 +179,8 @@ def test_a_client_written_from_the_document(shared_daemon: Daemon) -> None:
             "result": {"events": [], "cursor": welcome["head"], "more": False},
         }
         msg_id = os.urandom(16).hex()
-        for label in (2, 3):
-            stranger.ask(type="send", id=label, msg_id=msg_id, to="#lobby", body="hello")
+        for request_id in (2, 3):
+            stranger.ask(type="send", id=request_id, msg_id=msg_id, to="#lobby", body="hello")
             stranger.rekey()
         message, first, second = (stranger.until(kind) for kind in ("message", "ok", "ok"))
         assert message["body"] == "hello"

@@ -1,4 +1,4 @@
-"""The supervisor with real processes: small children that a file in the home controls."""
+"""The supervisor with real processes: dummy children whose behaviour a file in the home controls."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ SMALLEST_LOG = 65536
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], what: str) -> T:
-    """Poll until ``look`` returns a true value, and return it."""
+def eventually(condition: Callable[[], T | None], what: str) -> T:
+    """Poll until ``condition`` returns a true value, and return it."""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
-        if found := look():
-            return found
+        if value := condition():
+            return value
         time.sleep(0.02)
     raise AssertionError(f"not seen within {TIMEOUT} s: {what}")
 
@@ -125,12 +125,12 @@ class Daemon:
         children: list[dict[str, Any]] = self.ask(type="status")["children"]
         return next(child for child in children if child["name"] == name)
 
-    def replaced(self, name: str, old: int) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
+    def wait_for_replacement(self, name: str, old: int) -> dict[str, Any]:
+        def new_child() -> dict[str, Any] | None:
             child = self.child(name)
             return child if child["state"] == "running" and child["pid"] != old else None
 
-        return eventually(look, f"{name} replaced")
+        return eventually(new_child, f"{name} replaced")
 
     def records(self, file: str = "server.log") -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.home / "logs" / file).read_text().splitlines()]
@@ -139,7 +139,7 @@ class Daemon:
         return [(record["proc"], record["event"]) for record in self.records(file)]
 
     def end(self) -> None:
-        """Leave no process behind, whatever the test did."""
+        """Stop the supervisor, or kill its remaining children."""
         try:
             self.ask(type="stop")
         except ChatdError:
@@ -161,7 +161,7 @@ def process_state(pid: int) -> str:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether it has ended. A zombie counts: a test's supervisor is a child of the test itself."""
+    """Return whether a process has ended. A zombie counts: the supervisor is a child of the test."""
     return process_state(pid) in "ZX"
 
 
@@ -172,7 +172,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon.end()
 
 
-def test_starts_hub_first_and_stops_it_last(daemon: Daemon) -> None:
+def test_the_hub_is_started_first_and_stopped_last(daemon: Daemon) -> None:
     status = daemon.start()
     assert status["state"] == "running"
     assert status["address"] == f"127.0.0.1:{daemon.port}"
@@ -189,25 +189,25 @@ def test_starts_hub_first_and_stops_it_last(daemon: Daemon) -> None:
     assert daemon.start()["state"] == "running"
 
 
-def test_killed_child_is_replaced_while_connections_wait(daemon: Daemon) -> None:
+def test_a_killed_child_is_replaced_and_connections_are_accepted_meanwhile(daemon: Daemon) -> None:
     status = daemon.start()
     for child in status["children"]:
         os.kill(child["pid"], signal.SIGKILL)
         socket.create_connection(("127.0.0.1", daemon.port), TIMEOUT).close()
-        assert daemon.replaced(child["name"], child["pid"])["restarts"] == 1
+        assert daemon.wait_for_replacement(child["name"], child["pid"])["restarts"] == 1
     crashed = [record for record in daemon.records("errors.log") if record["event"] == "child_crashed"]
     assert [record["why"] for record in crashed] == ["killed by SIGKILL"] * 3
 
 
-def test_stopped_child_is_replaced(daemon: Daemon) -> None:
+def test_a_stopped_child_is_replaced(daemon: Daemon) -> None:
     pid = daemon.start()["children"][1]["pid"]
     os.kill(pid, signal.SIGSTOP)
-    daemon.replaced("worker-1", pid)
+    daemon.wait_for_replacement("worker-1", pid)
     assert is_gone(pid)
     assert ("supervisor", "child_hung") in daemon.events("errors.log")
 
 
-def test_child_that_cannot_boot_is_given_up_with_its_reason(daemon: Daemon) -> None:
+def test_a_child_that_cannot_boot_is_given_up_with_its_reason(daemon: Daemon) -> None:
     daemon.behave("worker-2", "exit 3")
     with pytest.raises(
         ChatdError, match="worker-2: did not become ready 7 times in a row; exit code 3; cannot work today"
@@ -221,7 +221,7 @@ def test_child_that_cannot_boot_is_given_up_with_its_reason(daemon: Daemon) -> N
 
 
 @pytest.mark.parametrize(("code", "error"), [(65, "E610"), (78, "E609")])
-def test_final_exit_codes_are_not_retried(daemon: Daemon, code: int, error: str) -> None:
+def test_a_child_with_a_final_exit_code_is_not_restarted(daemon: Daemon, code: int, error: str) -> None:
     daemon.behave("hub", f"exit {code}")
     with pytest.raises(ChatdError, match=f"hub: exit code {code}") as caught:
         daemon.start()
@@ -231,7 +231,7 @@ def test_final_exit_codes_are_not_retried(daemon: Daemon, code: int, error: str)
     assert ("worker-1", "serving") not in daemon.events()
 
 
-def test_full_disk_is_retried_forever(daemon: Daemon) -> None:
+def test_a_hub_with_a_full_disk_is_restarted_without_limit(daemon: Daemon) -> None:
     old = daemon.start()["children"][0]["pid"]
     daemon.behave("hub", "exit 74")
     os.kill(old, signal.SIGKILL)
@@ -241,10 +241,10 @@ def test_full_disk_is_retried_forever(daemon: Daemon) -> None:
     )
     assert daemon.child("hub")["state"] != "fatal"
     daemon.behave("hub", "")
-    daemon.replaced("hub", old)
+    daemon.wait_for_replacement("hub", old)
 
 
-def test_reload_applies_a_valid_file_and_refuses_an_invalid_one(daemon: Daemon) -> None:
+def test_a_reload_applies_a_valid_file_and_refuses_an_invalid_one(daemon: Daemon) -> None:
     old = daemon.start()["children"][1]["pid"]
     daemon.configure(level="DEBUG")
     assert "applied" in daemon.ask(type="reload")
@@ -255,7 +255,7 @@ def test_reload_applies_a_valid_file_and_refuses_an_invalid_one(daemon: Daemon) 
     assert caught.value.code == "E600"
     assert ("supervisor", "reload_refused") in daemon.events("errors.log")
     os.kill(old, signal.SIGKILL)
-    daemon.replaced("worker-1", old)
+    daemon.wait_for_replacement("worker-1", old)
     served = [
         record for record in daemon.records() if (record["proc"], record["event"]) == ("worker-1", "serving")
     ]
@@ -263,21 +263,21 @@ def test_reload_applies_a_valid_file_and_refuses_an_invalid_one(daemon: Daemon) 
     assert [record["field_level"] for record in served] == ["INFO", "DEBUG"]
 
 
-def test_rolling_restart_replaces_a_worker_then_the_hub_then_the_others(daemon: Daemon) -> None:
+def test_a_rolling_restart_replaces_a_worker_then_the_hub_then_the_others(daemon: Daemon) -> None:
     before = daemon.start()
     after = daemon.ask(type="restart", rolling=True)
     pids = [[child["pid"] for child in status["children"]] for status in (before, after)]
     assert not set(pids[0]) & set(pids[1])
     events = daemon.events()
-    again = {name: len(events) - events[::-1].index((name, "serving")) for name in ("worker-1", "hub")}
-    assert again["worker-1"] < again["hub"] < events.index(("worker-2", "drained"))
+    last_start = {name: len(events) - events[::-1].index((name, "serving")) for name in ("worker-1", "hub")}
+    assert last_start["worker-1"] < last_start["hub"] < events.index(("worker-2", "drained"))
 
 
-def test_records_are_routed_and_files_reopened(daemon: Daemon) -> None:
+def test_log_records_are_routed_and_files_reopened(daemon: Daemon) -> None:
     pid = daemon.start()["pid"]
     assert {event for _, event in daemon.events("connections.log")} == {"opened"}
     assert {event for _, event in daemon.events("security.log")} == {"login_refused"}
-    assert not (daemon.home / "logs" / "errors.log").exists()  # made by the first record
+    assert not (daemon.home / "logs" / "errors.log").exists()  # created by the first record
     log = daemon.home / "logs" / "server.log"
     log.rename(log.with_suffix(".moved"))
     os.kill(pid, signal.SIGUSR1)
@@ -287,14 +287,14 @@ def test_records_are_routed_and_files_reopened(daemon: Daemon) -> None:
     assert log.stat().st_mode & 0o777 == 0o640
 
 
-def test_second_start_is_refused(daemon: Daemon) -> None:
+def test_a_second_start_is_refused(daemon: Daemon) -> None:
     pid = daemon.start()["pid"]
     with pytest.raises(ChatdError, match=f"pid {pid}") as caught:
         daemon.start()
     assert caught.value.code == "E604"
 
 
-def test_port_in_use_is_named(daemon: Daemon) -> None:
+def test_a_port_in_use_is_reported(daemon: Daemon) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", daemon.port))
         other.listen()
@@ -303,7 +303,7 @@ def test_port_in_use_is_named(daemon: Daemon) -> None:
     assert caught.value.code == "E605"
 
 
-def test_children_die_with_the_supervisor_and_a_stopped_one_is_killed_by_the_next(daemon: Daemon) -> None:
+def test_children_end_with_the_supervisor_and_the_next_one_kills_a_stopped_child(daemon: Daemon) -> None:
     status = daemon.start()
     pids = [child["pid"] for child in status["children"]]
     os.kill(pids[2], signal.SIGSTOP)
@@ -316,7 +316,7 @@ def test_children_die_with_the_supervisor_and_a_stopped_one_is_killed_by_the_nex
     assert is_gone(pids[2])
 
 
-def test_terminated_supervisor_drains_and_leaves_no_process(daemon: Daemon) -> None:
+def test_a_terminated_supervisor_drains_and_leaves_no_process(daemon: Daemon) -> None:
     status = daemon.start()
     os.kill(status["pid"], signal.SIGTERM)
     for pid in (status["pid"], *(child["pid"] for child in status["children"])):
@@ -328,7 +328,7 @@ def test_terminated_supervisor_drains_and_leaves_no_process(daemon: Daemon) -> N
 @pytest.mark.parametrize(
     "line", [b"\n", b"nonsense\n", b"[1]\n", b"{}\n", b'{"type": 7}\n', b'{"type": "no"}\n', b"x" * 5_000_000]
 )
-def test_control_socket_survives_invalid_requests(daemon: Daemon, line: bytes) -> None:
+def test_the_control_socket_survives_invalid_requests(daemon: Daemon, line: bytes) -> None:
     daemon.start()
     with connect_unix(daemon.home / "run" / "control.sock", TIMEOUT) as raw:
         try:
@@ -339,7 +339,7 @@ def test_control_socket_survives_invalid_requests(daemon: Daemon, line: bytes) -
     assert daemon.ask(type="ping")
 
 
-def test_foreground_prints_its_address_and_ends_on_interrupt(daemon: Daemon) -> None:
+def test_a_foreground_start_prints_its_address_and_ends_on_interrupt(daemon: Daemon) -> None:
     daemon.configure(periods={"sample_seconds": 1, "stats_seconds": 1, "console_seconds": 1})
     command = (sys.executable, str(daemon.home / "driver.py"), "--home", str(daemon.home), "--foreground")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -362,7 +362,7 @@ def test_foreground_prints_its_address_and_ends_on_interrupt(daemon: Daemon) -> 
     ]
 
 
-def test_sighup_reloads_and_logs_rotate(daemon: Daemon) -> None:
+def test_sighup_reloads_and_full_logs_are_rotated(daemon: Daemon) -> None:
     pid = daemon.start()["pid"]
     daemon.configure(max_bytes=SMALLEST_LOG, backups=1)
     os.kill(pid, signal.SIGHUP)
@@ -381,7 +381,7 @@ def test_children_get_a_clean_environment(daemon: Daemon, monkeypatch: pytest.Mo
     assert [record["environment"] for record in served] == [[None, None, "2"]] * 3
 
 
-def test_home_path_longer_than_a_unix_address(tmp_path: Path) -> None:
+def test_a_home_with_a_path_longer_than_a_unix_address_works(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / ("deep" * 20) / ("deeper" * 10))
     try:
         assert daemon.start()["state"] == "running"
@@ -390,7 +390,7 @@ def test_home_path_longer_than_a_unix_address(tmp_path: Path) -> None:
         daemon.end()
 
 
-def test_start_without_settings_starts_nothing(daemon: Daemon) -> None:
+def test_a_start_without_settings_starts_no_process(daemon: Daemon) -> None:
     (daemon.home / "config" / "settings.json").unlink()
     with pytest.raises(ChatdError, match="E601"):
         daemon.start()

@@ -45,21 +45,21 @@ def test_every_command_and_option_explains_itself(path: str, command: click.Comm
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_pages_are_good_roff(name: str) -> None:
     page = ROOT / "docs" / "man" / f"{name}.1"
-    done = subprocess.run(
+    result = subprocess.run(
         ["groff", "-man", "-Tascii", "-ww", str(page)], capture_output=True, text=True, timeout=60
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"{name} - " in done.stdout
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{name} - " in result.stdout
 
 
 def test_scripts_are_printed_without_a_home_or_an_identity(tmp_path: Path) -> None:
     for name in PROGRAMS:
         for shell in SHELLS:
-            done = subprocess.run(
+            result = subprocess.run(
                 [BIN / name, "completion", shell], capture_output=True, text=True, cwd=tmp_path, timeout=60
             )
-            assert (done.returncode, done.stderr) == (0, "")
-            assert done.stdout.rstrip("\n") + "\n" in FILES.values()
+            assert (result.returncode, result.stderr) == (0, "")
+            assert result.stdout.rstrip("\n") + "\n" in FILES.values()
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
@@ -71,10 +71,10 @@ def test_bash_completes(name: str, words: str, expected: str) -> None:
         _{name}_completion {name}; echo "${{COMPREPLY[@]}}"
     """
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "--norc", "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
     )
-    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+    assert (result.stdout, result.stderr) == (f"{expected}\n", "")
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
@@ -98,9 +98,9 @@ def fish(line: str) -> list[str]:
     script = f"source docs/completions/{line.split()[0]}.fish; complete -C '{line}'"
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     command = ["fish", "--no-config", "-c", script]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
+    result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout.splitlines()
 
 
 @pytest.mark.skipif(TMUX is None or shutil.which("zsh") is None, reason="zsh or tmux is not installed")

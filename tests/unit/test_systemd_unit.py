@@ -46,7 +46,7 @@ def test_unit_restarts_at_once_but_ends_a_crash_loop(
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd")
 def test_systemd_accepts_the_unit() -> None:
     command = ["systemd-analyze", "verify", str(UNIT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     # Its output also covers other units of the box.
-    lines = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    lines = [line for line in result.stderr.splitlines() if UNIT.name in line]
     assert [line for line in lines if _NOT_INSTALLED not in line] == []

@@ -165,13 +165,13 @@ def test_a_missing_display_or_tk_is_reported(daemon: Daemon, tmp_path: Path, wit
         (tmp_path / "tkinter.py").write_text("raise ImportError('not built')\n")
         environ["PYTHONPATH"] = str(tmp_path)
     identity = str(daemon.identity("bob"))
-    done = subprocess.run(
+    result = subprocess.run(
         [BIN / "chat", "window", "--identity", identity],
         env=environ,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert {"display": "no window can be opened", "tk": "no Tk"}[without] in done.stderr
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert {"display": "no window can be opened", "tk": "no Tk"}[without] in result.stderr
