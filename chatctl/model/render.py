@@ -19,6 +19,9 @@ from chatd.proto.text import dm_members, visible
 Fragment = tuple[str, str]
 Line = list[Fragment]
 
+# Begins the lines about events other than messages; announcements begin with `*** `. No line of a message
+# begins with either: after the time it has a room, `<name` or `* name`, and further lines are indented.
+EVENT_MARK = "-!- "
 ROLE_MARKS = {"admin": "*", "user": "", "guest": "~"}
 OTHER_ROLE_MARK = "+"
 # The server's own name as the author of an event; no user can have it.
@@ -54,17 +57,12 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
         return _hanging(head, event.body, "class:announcement")
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
-        return [[(style, f"* {describe_presence(event)}")]]
+        return [[(style, EVENT_MARK + describe_presence(event))]]
     words = describe(event)
     if words is None:
         return []
     stamp = _clock(event.at, viewer) if isinstance(event, ev.Logged) else []
-    return [[*stamp, ("class:event", f"* {words}")]]
-
-
-def render_plain(event: AnyEvent, *, room: str | None = None) -> str:
-    """An event as plain text; "" if it is not shown. Events of ``room`` get no label."""
-    return plain(render(event, Viewer(room=room)))
+    return [[*stamp, ("class:event", EVENT_MARK + words)]]
 
 
 def plain(lines: Iterable[Line]) -> str:

@@ -10,13 +10,15 @@ from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TextIO
 
 import click
 
-from chatctl.client import Client, Sent
+from chatctl.client import AnyEvent, Client, Sent
 from chatctl.connecting import App, connecting, room_name
 from chatctl.model import paging
-from chatctl.model.render import render_plain
+from chatctl.model.render import Viewer, plain, render
+from chatctl.model.wrapping import wrap
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Presence
@@ -71,7 +73,17 @@ def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = No
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))
     else:
-        click.echo(render_plain(event, room=room))  # type: ignore[arg-type]  # Logged is abstract; all others fit
+        click.echo(event_text(event, room, sys.stdout))  # type: ignore[arg-type]  # as in Transcript
+
+
+def event_text(event: AnyEvent, room: str | None, file: TextIO) -> str:
+    """An event as text for ``file``, wrapped if that is a terminal; events of ``room`` get no label."""
+    lines = render(event, Viewer(room=room))
+    try:
+        width = os.get_terminal_size(file.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    return plain(row for line in lines for row in wrap(line, width)) if width else plain(lines)
 
 
 @click.command()

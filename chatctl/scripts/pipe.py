@@ -16,8 +16,7 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.connecting import CONNECT_TIMEOUT
-from chatctl.model.render import render_plain
-from chatctl.scripts.one_shot import enter, read_lines
+from chatctl.scripts.one_shot import enter, event_text, read_lines
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -125,7 +124,7 @@ class RoomPipe:
     def _show(self, event: AnyEvent) -> None:
         if not isinstance(event, ev.Announcement) and getattr(event, "room", None) != self._room:
             return
-        if text := render_plain(event, room=self._room):
+        if text := event_text(event, self._room, self._stdout):
             print(text, file=self._stdout, flush=True)
         if isinstance(event, ev.Message):
             self._seen(event.msg_id)

@@ -13,12 +13,12 @@ from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.grammar import CommandCall, Mistake, Say
 from chatctl.model.render import Line, safe, snippet
+from chatctl.model.wrapping import columns
 from chatctl.terminal.cell_text import separate
 from chatctl.terminal.line_surface import LineSurface
 from chatctl.terminal.screen import Screen
 from chatctl.terminal.tab_completion import LineCompleter
 from chatctl.terminal.themes import DEFAULT_THEME
-from chatctl.terminal.wrapping import columns
 from chatd.console import output
 
 # Events passed to the loop and not printed yet; beyond that the library's thread waits.

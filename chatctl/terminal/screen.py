@@ -26,11 +26,11 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from chatctl.model.render import Line
+from chatctl.model.wrapping import wrap
 from chatctl.terminal.cell_text import SeparateCharacters
 from chatctl.terminal.resize_guard import ResizeGuard, rewraps
 from chatctl.terminal.themes import DEFAULT_THEME, style_of
 from chatctl.terminal.tty import open_terminal, print_above, suspend
-from chatctl.terminal.wrapping import wrap
 
 # A second Ctrl-C within this time quits.
 QUIT_SECONDS = 2.0

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, Conversation, TimelineRow
 
+# Begin the rows that are not messages. The text of messages has no tabs, so it cannot look like one of these.
+EVENT_MARK, ANNOUNCEMENT_MARK, NOTE_MARK = "-!-\t", "***\t", "--\t"
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user that follow within this time share a heading.
 SAME_HEADING_MS = 5 * 60_000
@@ -117,10 +119,11 @@ def _parts(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
             who = (render.name_style(row.user, me), row.user)
             return (("action", "* "), who, ("action", f" {row.body}"), ("time", f"  {_time(row)}\n"))
         case "announcement":
-            return (("announcement", f"{row.user} announces: {row.body}\n"),)
+            return (("announcement", f"{ANNOUNCEMENT_MARK}{row.user} announces: {row.body}\n"),)
         case "event":
-            return (("event", row.body), ("time", f"  {_time(row)}\n"))
-    return ((row.kind, f"{row.body}\n"),)
+            return (("event", EVENT_MARK + row.body), ("time", f"  {_time(row)}\n"))
+    mark = NOTE_MARK if row.kind in ("note", "error") else ""
+    return ((row.kind, f"{mark}{row.body}\n"),)
 
 
 def _message(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:

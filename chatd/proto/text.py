@@ -195,12 +195,13 @@ def truncate(text: str, limit_chars: int, mark: str = TRUNCATION_MARK) -> tuple[
     if len(text) <= limit_chars:
         return text, False
     end = max(0, limit_chars - len(mark))
-    while end > 0 and _continues(text, end):
+    while end > 0 and continues(text, end):
         end -= 1
     return (text[:end] + mark)[:limit_chars], True
 
 
-def _continues(text: str, index: int) -> bool:
+def continues(text: str, index: int) -> bool:
+    """Whether the character at ``index`` belongs to the one before it, such as a combining mark."""
     character = text[index]
     skin_tone = "\U0001f3fb" <= character <= "\U0001f3ff"
     joined = character in _JOINERS or text[index - 1] in _JOINERS

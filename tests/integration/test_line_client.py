@@ -137,7 +137,7 @@ def test_a_kick_is_shown_to_others(terminal: Terminal, shared_daemon: Daemon) ->
     open_chat(terminal, shared_daemon, lea)
     open_chat(terminal, shared_daemon, max_)
     shared_daemon.chatctl("kick", "max", "--reason", "cool down", "--yes")
-    terminal.wait(lea, "* max was kicked by alice: cool down")
+    terminal.wait(lea, "-!- max was kicked by alice: cool down")
     assert terminal.wait_end(max_) == 4
     assert "max is offline" not in terminal.text(lea)
 
@@ -201,7 +201,7 @@ def test_redaction_focus_and_themes_work_in_a_room_for_guests(
     offered = terminal.wait(jon, "deletes kim: my password is hunter2")
     number = re.findall(r"/redact (\d+) deletes", offered)[-1]
     say(terminal, jon, f"/redact {number} oops")
-    terminal.wait(kim, f"* jon deleted message {number}: oops")
+    terminal.wait(kim, f"-!- jon deleted message {number}: oops")
     say(terminal, kim, "/focus")
     terminal.wait(kim, "· focus")
     say(terminal, jon, "/join #lobby")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from chatctl.model.wrapping import columns, wrap
 from chatctl.terminal.cell_text import separate
-from chatctl.terminal.wrapping import columns, wrap
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 

@@ -355,8 +355,8 @@ def test_redacted_messages_are_dropped_and_reported() -> None:
         surface.take(ev.Expired(type="expired", seq=10, upto=6, count=2, **common))  # type: ignore[arg-type]
         assert [m.seq for m in surface.model.here.rows if m.is_message] == [7]
         assert [line[12:] for line in screen.lines[-2:]] == [
-            "* alice deleted message 8",
-            "* 2 messages of #lobby reached their age limit and were deleted",
+            "-!- alice deleted message 8",
+            "-!- 2 messages of #lobby reached their age limit and were deleted",
         ]
         surface.take(message(11, "re", reply_to=8))
         assert "secret" not in screen.lines[-1]

@@ -9,8 +9,8 @@ import pytest
 from chatctl.client import AnyEvent, Disconnected
 from chatctl.model import answers
 from chatctl.model.commands import TABLE, help_lines
-from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, render_plain, title
-from chatctl.terminal.wrapping import columns, wrap
+from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, title
+from chatctl.model.wrapping import columns, wrap
 from chatd.errors import ChatdError
 from chatd.proto.events import Bye, Presence, Slowed, parse_from_server
 from chatd.proto.text import visible
@@ -43,22 +43,22 @@ RENDERED: list[tuple[AnyEvent, str]] = [
     (event("message", body="hi", room="#ops"), "[14:02:11Z] #ops <bob> hi"),
     (event("message", body="hi", room="@alice,bob"), "[14:02:11Z] @bob <bob> hi"),
     (event("message", body="hi", reply_to=3), "[14:02:11Z] <bob> (re an earlier message) hi"),
-    (event("joined", user="bob", role="user", by="bob"), "[14:02:11Z] * bob joined #war"),
-    (event("joined", user="carol", role="guest"), "[14:02:11Z] * carol (guest, via alice) joined #war"),
-    (event("joined", user="bob", role="user", by="server"), "[14:02:11Z] * bob joined #war"),
-    (event("parted", user="bob", by="bob"), "[14:02:11Z] * bob left #war"),
-    (event("parted", user="bob", reason="x"), "[14:02:11Z] * bob was removed from #war by alice: x"),
-    (event("room_created", topic="t", guests=True), "[14:02:11Z] * alice created #war: t"),
-    (event("room_created", topic="", guests=False), "[14:02:11Z] * alice created #war, closed to guests"),
-    (event("topic", topic="t"), "[14:02:11Z] * alice set the topic of #war: t"),
-    (event("topic", topic=""), "[14:02:11Z] * alice removed the topic of #war"),
+    (event("joined", user="bob", role="user", by="bob"), "[14:02:11Z] -!- bob joined #war"),
+    (event("joined", user="carol", role="guest"), "[14:02:11Z] -!- carol (guest, via alice) joined #war"),
+    (event("joined", user="bob", role="user", by="server"), "[14:02:11Z] -!- bob joined #war"),
+    (event("parted", user="bob", by="bob"), "[14:02:11Z] -!- bob left #war"),
+    (event("parted", user="bob", reason="x"), "[14:02:11Z] -!- bob was removed from #war by alice: x"),
+    (event("room_created", topic="t", guests=True), "[14:02:11Z] -!- alice created #war: t"),
+    (event("room_created", topic="", guests=False), "[14:02:11Z] -!- alice created #war, closed to guests"),
+    (event("topic", topic="t"), "[14:02:11Z] -!- alice set the topic of #war: t"),
+    (event("topic", topic=""), "[14:02:11Z] -!- alice removed the topic of #war"),
     (event("announcement", body="a\nb"), "[14:02:11Z] *** alice announces: a\n    b"),
-    (Presence(type="presence", room="#war", user="bob", state="away", text="tea"), "* bob is away: tea"),
-    (Presence(type="presence", room="#war", user="bob", state="online"), "* bob is here"),
-    (went_offline(cause="kicked", by="al", reason="x\n"), r"* bob was kicked by al: x\x0a"),
-    (went_offline(cause="banned", by="al", reason=""), "* bob was banned by al"),
-    (went_offline(), "* bob is offline"),
-    (Slowed(type="slowed", seconds=3), "* too fast: your messages are held back for 3 s; nothing is lost"),
+    (Presence(type="presence", room="#war", user="bob", state="away", text="tea"), "-!- bob is away: tea"),
+    (Presence(type="presence", room="#war", user="bob", state="online"), "-!- bob is here"),
+    (went_offline(cause="kicked", by="al", reason="x\n"), r"-!- bob was kicked by al: x\x0a"),
+    (went_offline(cause="banned", by="al", reason=""), "-!- bob was banned by al"),
+    (went_offline(), "-!- bob is offline"),
+    (Slowed(type="slowed", seconds=3), "-!- too fast: your messages are held back for 3 s; nothing is lost"),
     (event("dm_opened"), ""),
     (Disconnected(ChatdError("E607"), 1.0), ""),
     (Bye(type="bye", code="E502", reason="", fix="", retry=True), ""),
@@ -70,9 +70,8 @@ def test_an_event_is_rendered_as_its_line(shown: AnyEvent, text: str) -> None:
     assert plain(render(shown, Viewer(me="alice", room="#war"))) == text
 
 
-def test_plain_mode_names_the_room_unless_it_is_given() -> None:
-    assert render_plain(event("message", body="hi")) == "[14:02:11Z] #war <bob> hi"
-    assert render_plain(event("message", body="hi"), room="#war") == "[14:02:11Z] <bob> hi"
+def test_events_of_other_rooms_have_a_label() -> None:
+    assert plain(render(event("message", body="hi"), Viewer())) == "[14:02:11Z] #war <bob> hi"
 
 
 def test_a_dated_line_has_the_day() -> None:
@@ -146,11 +145,13 @@ def test_wrapped_rows_fit_the_width_and_keep_all_words() -> None:
     assert words == "".join(text for _, text in line).split()
 
 
-def test_long_words_stay_whole_and_very_narrow_terminals_get_no_wrapping() -> None:
+def test_urls_stay_whole_and_very_narrow_terminals_get_a_small_indent() -> None:
     url = "https://example.org/" + "x" * 100
     line = render(event("message", body=f"see {url} now"), Viewer(room="#war"))[0]
     assert any(url in text for row in wrap(line, 40) for _, text in row)
-    assert wrap(line, 10) == [line]
+    rows = ["".join(text for _, text in row) for row in wrap(line, 10)]
+    assert rows[0] == "[14:02:11Z"
+    assert all(row.startswith(" ") for row in rows[1:])
 
 
 def test_malformed_results_can_be_rendered() -> None:

@@ -1,7 +1,7 @@
 """Wraps styled lines at the width of the terminal and indents the continuation rows.
 
-If the terminal wrapped them, padding could make a message continue at the left edge and look like another
-user's line. Words longer than a row stay whole, so that URLs can be clicked.
+If the terminal wrapped them, padding or a long word could make a message continue at the left edge and look
+like another user's line, or the client's own. Only plain URLs stay whole, so that they can be clicked.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from unicodedata import category
 from wcwidth import wcswidth, wcwidth
 
 from chatctl.model.render import Fragment, Line
-from chatd.proto.text import is_selector
+from chatd.proto.text import continues, is_selector
 
 INDENT = "    "
-# Narrower terminals get unwrapped lines: an indent would leave too little space.
+# Narrower terminals get an indent of one column.
 NARROWEST = 20
+# The terminal wraps these. No row of such characters looks like the beginning of a line.
+_URL = re.compile(r"https?://[A-Za-z0-9/%_.~:?&=#+,;@$-]+")
 _TOKENS = re.compile(r"\s+|\S+")
 
 
 def wrap(line: Line, width: int) -> list[Line]:
     """The rows of a line for a terminal of ``width`` columns."""
-    if width < NARROWEST or sum(len(text) for _, text in line) * 2 <= width:
+    if sum(len(text) for _, text in line) * 2 <= width:
         return [line]
+    indent = INDENT if width >= NARROWEST else INDENT[:1]
     rows: list[Line] = [[]]
     used = 0
     for word in _words(line):
@@ -33,12 +36,31 @@ def wrap(line: Line, width: int) -> list[Line]:
             # The row ends here; the next word starts another.
             used = width
             continue
-        if used + size > width and (size <= width - len(INDENT) or used >= width):
-            rows.append([("", INDENT)])
-            used = len(INDENT)
-        rows[-1] += word
-        used += size
+        if used + size > width and (size <= width - len(indent) or used >= width):
+            rows.append([("", indent)])
+            used = len(indent)
+        if used + size <= width or _URL.fullmatch("".join(text for _, text in word)):
+            rows[-1] += word
+            used += size
+            continue
+        for style, piece in _clusters(word):
+            size = columns(piece)
+            if used + size > width and used > len(indent):
+                rows.append([("", indent)])
+                used = len(indent)
+            rows[-1].append((style, piece))
+            used += size
     return [_joined(row) for row in rows]
+
+
+def _clusters(word: Line) -> Iterator[Fragment]:
+    """The characters of a word, each with its combining marks."""
+    for style, text in word:
+        begin = 0
+        for index in range(1, len(text) + 1):
+            if index == len(text) or not continues(text, index):
+                yield style, text[begin:index]
+                begin = index
 
 
 def columns(text: str) -> int:
