@@ -6,7 +6,7 @@ import chatctl.client
 from tests.tools.apipage import COLUMNS, PAGE, generated
 
 
-def test_the_page_is_that_of_the_code() -> None:
+def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text("utf-8") == generated(), "run: python -m tests.tools.apipage"
 
 

@@ -103,7 +103,7 @@ def test_every_handshake_gives_different_keys() -> None:
     assert refusal(lambda: other.server.opener.feed(one.client.sealer.seal(b"x"))).code == "E104"
 
 
-def test_own_record_sent_back_is_refused() -> None:
+def test_a_reflected_record_is_refused() -> None:
     ends = run(client(), server())
     for keys in ends:
         record = keys.sealer.seal(b"x")
@@ -151,7 +151,7 @@ def test_every_truncated_message_is_refused(number: int, sizes: list[int]) -> No
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("more", [b"\0", bytes(HANDSHAKE_LIMIT)], ids=["byte", "limit"])
-def test_longer_message_is_refused(number: int, more: bytes) -> None:
+def test_a_longer_message_is_refused(number: int, more: bytes) -> None:
     assert refusal(lambda: run(client(), server(), {number: lambda m: m + more})).code == "E104"
 
 
@@ -168,7 +168,7 @@ def test_an_oversized_message_is_refused_at_once() -> None:
 
 @pytest.mark.parametrize(("number", "position"), [(1, 4), (1, 6), (2, 0), (2, 2)])
 @pytest.mark.parametrize("value", [0, 2, 0xFFFF])
-def test_other_version_or_suite(number: int, position: int, value: int) -> None:
+def test_another_version_or_suite_is_refused(number: int, position: int, value: int) -> None:
     """Even if the rest of the message has another layout."""
     alter = put(position, value.to_bytes(2, "big"))
     assert refusal(lambda: run(client(), server(), {number: alter})).code == "E107"
@@ -177,7 +177,7 @@ def test_other_version_or_suite(number: int, position: int, value: int) -> None:
 
 @pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda p: p.hex()[:8])
 @pytest.mark.parametrize(("number", "position"), [(1, 40), (2, 36)])
-def test_exchange_key_of_small_order(number: int, position: int, point: bytes) -> None:
+def test_an_exchange_key_of_small_order_is_refused(number: int, position: int, point: bytes) -> None:
     error = refusal(lambda: run(client(), server(), {number: put(position, point)}))
     assert (error.code, error.reason) == ("E104", "the peer's exchange key is invalid")
 
@@ -189,31 +189,31 @@ def test_the_transcript_covers_the_bit_that_x25519_ignores(number: int, position
 
 
 @pytest.mark.parametrize("size", [0, MAX_PAYLOAD + 1, 0xFFFFFFFF])
-def test_a_frame_size_over_the_record_size(size: int) -> None:
+def test_an_invalid_frame_size_is_refused(size: int) -> None:
     assert refusal(lambda: run(client(), server(max_frame=size))).code == "E104"
 
 
 @pytest.mark.parametrize("size", [1, MAX_PAYLOAD])
-def test_valid_frame_sizes(size: int) -> None:
+def test_a_valid_frame_size_is_accepted(size: int) -> None:
     assert run(client(), server(max_frame=size)).client.max_frame == size
 
 
 # -- the envelope key
 
 
-def test_a_refused_certificate() -> None:
+def test_a_certificate_of_another_authority_is_refused() -> None:
     def key_of(der: bytes) -> rsa.RSAPublicKey:
         raise ChatdError("E209", "not from the authority")
 
     assert refusal(lambda: run(client(envelope_key_of=key_of), server())).code == "E209"
 
 
-def test_server_without_the_key_of_its_certificate() -> None:
+def test_a_server_without_the_key_of_its_certificate_is_refused() -> None:
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     assert refusal(lambda: run(client(), server(private_key=other))).code == "E104"
 
 
-def test_weak_envelope_key() -> None:
+def test_a_weak_envelope_key_is_refused() -> None:
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505
     error = refusal(
         lambda: run(client(envelope_key_of=lambda der: weak.public_key()), server(private_key=weak))
@@ -221,7 +221,7 @@ def test_weak_envelope_key() -> None:
     assert error.code == "E104"
 
 
-def test_client_whose_secret_has_another_size() -> None:
+def test_a_secret_of_another_size_is_refused() -> None:
     draws = iter([bytes(32), b"x" * 32, b"p" * 31])
     error = refusal(lambda: run(client(random=lambda size: next(draws)), server()))
     assert (error.code, error.reason) == ("E104", "the client's proof is wrong")
@@ -268,11 +268,13 @@ def test_decryption_is_not_an_oracle(wrap: Callable[[bytes], bytes]) -> None:
     [{"binding": b""}, {"binding": b"b" * 12}, {"server_leaf": b""}, {"client_leaf": b""}],
     ids=["none", "TLS 1.2", "no server", "no client"],
 )
-def test_missing_binding_values(make: Callable[..., object], lacking: dict[str, bytes]) -> None:
+def test_missing_or_short_binding_values_are_refused(
+    make: Callable[..., object], lacking: dict[str, bytes]
+) -> None:
     assert refusal(lambda: make(**lacking)).code == "E104"
 
 
-def test_pack() -> None:
+def test_a_message_is_packed_with_its_length() -> None:
     assert pack(b"body") == b"\0\0\0\x04body"
     assert len(pack(bytes(HANDSHAKE_LIMIT))) == 4 + HANDSHAKE_LIMIT
     for body in (b"", bytes(HANDSHAKE_LIMIT + 1)):

@@ -52,7 +52,7 @@ class Talk:
         "hello respond exchange accept respond",
     ],
 )
-def test_step_skipped_repeated_or_out_of_order(steps: str) -> None:
+def test_a_skipped_repeated_or_swapped_step_is_refused(steps: str) -> None:
     talk = Talk()
     *before, last = steps.split()
     for step in before:
@@ -69,7 +69,7 @@ def test_step_skipped_repeated_or_out_of_order(steps: str) -> None:
         ("m4", "accept", "finish"),
     ],
 )
-def test_message_of_an_earlier_handshake(replayed: str, said_by: str, noticed_by: str) -> None:
+def test_a_message_of_an_earlier_handshake_is_refused(replayed: str, said_by: str, noticed_by: str) -> None:
     talk = Talk()
     old = getattr(talk, replayed)
     for step in ("hello", "respond", "exchange", "accept", "finish"):
@@ -82,7 +82,7 @@ def test_message_of_an_earlier_handshake(replayed: str, said_by: str, noticed_by
 
 
 @pytest.mark.parametrize("wrong", ["m1", "m3", "m4"])
-def test_another_message_instead_of_m2(wrong: str) -> None:
+def test_another_message_instead_of_m2_is_refused(wrong: str) -> None:
     """Including the client's own first message, reflected."""
     talk = Talk()
     talk.hello()

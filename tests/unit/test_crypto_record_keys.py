@@ -42,7 +42,7 @@ def split(stream: bytes) -> list[bytes]:
         ("BYTES_PER_KEY", 9, [1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_sealer_rekeys_by_itself(
+def test_the_sealer_rekeys_at_the_limits_of_a_key(
     limit: str, value: int, rekeys_before: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, limit, value)

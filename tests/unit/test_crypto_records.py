@@ -45,7 +45,7 @@ def refused(side: RecordOpener, data: bytes) -> str:
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 1000, MAX_PAYLOAD - 1, MAX_PAYLOAD])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_round_trip_of_a_payload(size: int, kind: Callable[[bytes], bytes]) -> None:
+def test_a_sealed_payload_is_opened(size: int, kind: Callable[[bytes], bytes]) -> None:
     payload = bytes(i & 0xFF for i in range(size))
     record = sealer().seal(kind(payload))
     assert type(record) is bytes
@@ -132,7 +132,7 @@ def test_a_length_below_the_tag_size_is_refused_at_once(length: int) -> None:
     assert refused(opener(), length.to_bytes(4, "big")) == "E104"
 
 
-def test_first_failure_is_final() -> None:
+def test_the_first_failure_is_final() -> None:
     side, good = opener(), sealer().seal(b"payload")
     assert refused(side, b"\xff" * 4) == "E101"
     assert refused(side, good) == "E101"
@@ -219,14 +219,14 @@ def _stream() -> tuple[bytes, list[bytes]]:
 STREAM, PAYLOADS = _stream()
 
 
-def test_stream_byte_by_byte() -> None:
+def test_a_stream_is_opened_byte_by_byte() -> None:
     side = opener()
     assert [p for byte in STREAM for p in side.feed(bytes([byte]))] == PAYLOADS
     assert side.closed
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=40))
-def test_stream_split_anywhere(cuts: list[int]) -> None:
+def test_a_stream_is_opened_however_it_is_split(cuts: list[int]) -> None:
     side = opener()
     edges = [0, *sorted(cuts), len(STREAM)]
     got = [p for start, end in itertools.pairwise(edges) for p in side.feed(STREAM[start:end])]
@@ -235,7 +235,7 @@ def test_stream_split_anywhere(cuts: list[int]) -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))
-def test_noise_gives_chatd_errors_and_no_payload(noise: list[bytes]) -> None:
+def test_random_bytes_raise_errors_and_give_no_payload(noise: list[bytes]) -> None:
     side = opener()
     for data in noise:
         try:

@@ -112,7 +112,7 @@ def test_the_binding_value_is_unique_to_a_connection(world: World) -> None:
     assert binding(one.client) != binding(other.client)
 
 
-def test_envelope_over_tls(world: World) -> None:
+def test_records_are_exchanged_over_tls(world: World) -> None:
     wire = connect(world, world.alice)
     one, other = client_of(wire, world.alice), server_of(wire, world, world.envelope)
     m4, keys = other.accept(one.exchange(other.respond(one.hello())))

@@ -101,7 +101,7 @@ def test_protocol_has_the_constants_of_the_envelope() -> None:
         f'K("{records.SERVER_TO_CLIENT.decode()}")',
     ],
 )
-def test_protocol_names(name: str) -> None:
+def test_protocol_mentions_every_constant(name: str) -> None:
     assert f"`{name}`" in PROTOCOL.read_text("utf-8")
 
 
@@ -110,7 +110,7 @@ def test_protocol_lists_the_reserved_names() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere_and_codes_exist(document: Path) -> None:
+def test_linked_files_and_error_codes_exist(document: Path) -> None:
     content = document.read_text("utf-8")
     links = [inline or reference for inline, reference in _LINK.findall(content)]
     assert not [link for link in links if not (document.parent / link).exists()]

@@ -81,12 +81,12 @@ OVER: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", AT_LIMIT)
-def test_accepted_at_the_limit(name: str) -> None:
+def test_a_payload_at_a_limit_is_accepted(name: str) -> None:
     assert decode(AT_LIMIT[name]) == json.loads(AT_LIMIT[name])
 
 
 @pytest.mark.parametrize("name", OVER)
-def test_refused_over_the_limit(name: str) -> None:
+def test_a_payload_over_a_limit_is_refused(name: str) -> None:
     payload, code = OVER[name]
     assert code_of(payload) == code
 
@@ -168,12 +168,12 @@ SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS
 
 
 @given(st.lists(st.dictionaries(TEXTS, SCALARS | st.lists(SCALARS), max_size=5), max_size=4))
-def test_encode_split_decode_round_trip(messages: list[dict[str, Any]]) -> None:
+def test_encoded_messages_are_decoded_again(messages: list[dict[str, Any]]) -> None:
     record = b"".join(encode(message) for message in messages)
     assert [decode(payload) for payload in split(record)] == messages
 
 
-def test_frame_at_its_limit_and_over_it() -> None:
+def test_a_frame_is_limited_to_its_size() -> None:
     largest = frame(b"x" * frames.PAYLOAD_LIMIT)
     assert len(largest) == frames.FRAME_LIMIT
     assert list(split(largest)) == [b"x" * frames.PAYLOAD_LIMIT]
@@ -201,7 +201,7 @@ def test_an_empty_record_has_no_frames() -> None:
     assert list(split(b"")) == []
 
 
-def test_plain_records_split_at_every_byte() -> None:
+def test_plain_records_are_reassembled_from_single_bytes() -> None:
     sealer, opener = PlainSealer(), PlainOpener()
     stream = sealer.seal(b"one") + sealer.seal(b"x" * frames.FRAME_LIMIT) + sealer.close()
     payloads = opener.feed(stream[:1])
@@ -219,7 +219,7 @@ def test_a_plain_record_over_the_limit_is_refused_by_its_header(length: int) -> 
     assert caught.value.code == "E101"
 
 
-def test_plain_data_after_the_close() -> None:
+def test_plain_data_after_the_close_is_refused() -> None:
     opener = PlainOpener()
     assert opener.feed(bytes(4)) == []
     with pytest.raises(ChatdError) as caught:

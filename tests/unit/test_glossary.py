@@ -48,7 +48,7 @@ def files(scope: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.pattern)
-def test_words_that_are_not_used(rule: Rule) -> None:
+def test_a_ruled_out_pattern_is_not_used(rule: Rule) -> None:
     pattern = re.compile(rule.pattern, re.IGNORECASE)
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"

@@ -29,12 +29,12 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_committed_files_are_those_of_the_code(file: Path) -> None:
+def test_committed_files_are_up_to_date(file: Path) -> None:
     assert file.read_text("utf-8") == FILES[file], "run: python -m tests.tools.manpages"
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
-def test_every_command_and_option_explains_itself(path: str, command: click.Command) -> None:
+def test_every_command_and_option_has_help(path: str, command: click.Command) -> None:
     assert command.help, path
     for option in command.params:
         if isinstance(option, click.Option):
@@ -43,7 +43,7 @@ def test_every_command_and_option_explains_itself(path: str, command: click.Comm
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_pages_are_good_roff(name: str) -> None:
+def test_pages_are_valid_roff(name: str) -> None:
     page = ROOT / "docs" / "man" / f"{name}.1"
     result = subprocess.run(
         ["groff", "-man", "-Tascii", "-ww", str(page)], capture_output=True, text=True, timeout=60
@@ -127,7 +127,7 @@ def test_zsh_completes_in_a_terminal(tmp_path: Path) -> None:
         terminal.close()
 
 
-def test_the_package_installs_them(tmp_path: Path) -> None:
+def test_the_package_installs_pages_and_completions(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")

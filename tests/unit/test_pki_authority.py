@@ -33,7 +33,7 @@ def test_device_certificate_names_the_device_and_its_serial(authority: Authority
     assert isinstance(issued.key, ec.EllipticCurvePrivateKey)
 
 
-def test_names_of_maximum_length(authority: Authority) -> None:
+def test_names_of_maximum_length_fit_into_a_certificate(authority: Authority) -> None:
     long = Authority.create("i" * 32, now=NOW)
     name = device_of(der(long.issue_device("u" * 32, "d" * 32, now=NOW)), long.certificate).name
     assert name == ("i" * 32, "u" * 32, "d" * 32)
@@ -78,7 +78,7 @@ def test_invalid_names_are_refused(authority: Authority, name: str) -> None:
         assert caught.value.code == "E403"
 
 
-def test_server_addresses_are_sans(authority: Authority) -> None:
+def test_server_addresses_are_in_the_certificate(authority: Authority) -> None:
     hosts = ["127.0.0.1", "::1", "[fe80::1]", "chat.example.org", "box_1", "127.0.0.1"]
     sans = authority.issue_server(hosts, now=NOW).certificate.extensions.get_extension_for_class(
         x509.SubjectAlternativeName
@@ -112,7 +112,7 @@ def test_rsa_sizes_are_bounded(authority: Authority, size: int) -> None:
     assert caught.value.code == "E600"
 
 
-def test_files_of_a_home(tmp_path: Path) -> None:
+def test_keys_of_a_home_are_private_and_the_authority_loads(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         created = make_home(tmp_path)
@@ -187,7 +187,7 @@ def test_fingerprint_matches_openssl(authority: Authority) -> None:
     assert text.startswith("SHA256:BA:78:16:BF") and text.endswith("15:AD")
 
 
-def test_no_key_in_reprs(authority: Authority) -> None:
+def test_a_repr_shows_no_key(authority: Authority) -> None:
     issued = authority.issue_envelope(2048, now=NOW)
     assert isinstance(issued.key, rsa.RSAPrivateKey)
     assert repr(issued) == f"Issued(serial {issued.certificate.serial_number:x})"

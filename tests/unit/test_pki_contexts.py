@@ -44,7 +44,9 @@ def test_both_ends_see_each_others_certificate(
     assert outcome.alpn == ALPN
 
 
-def test_the_binding_is_shared_and_new_each_time(tmp_path: Path, identity: Identity) -> None:
+def test_both_ends_share_a_binding_that_differs_for_each_connection(
+    tmp_path: Path, identity: Identity
+) -> None:
     server, client = server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN])
     bindings = []
     for _ in range(2):
@@ -71,14 +73,14 @@ def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[ssl.SSLObject
     return ends
 
 
-def test_no_session_tickets(tmp_path: Path, identity: Identity) -> None:
+def test_no_session_tickets_are_issued(tmp_path: Path, identity: Identity) -> None:
     client, server = shake(server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN]))
     server.write(b"!")
     assert client.read(1) == b"!"
     assert client.session is not None and not client.session.has_ticket
 
 
-def test_policy_of_both_contexts(tmp_path: Path, identity: Identity) -> None:
+def test_both_contexts_require_tls_1_3_and_the_pinned_authority(tmp_path: Path, identity: Identity) -> None:
     for context in (server_context(tmp_path, alpn=ALPN), client_context(identity, alpn=[ALPN])):
         assert context.minimum_version is context.maximum_version is ssl.TLSVersion.TLSv1_3
         assert context.verify_mode is ssl.CERT_REQUIRED
@@ -112,7 +114,7 @@ def test_a_key_with_a_password_is_refused_without_a_prompt(tmp_path: Path, autho
     assert "password" in caught.value.reason
 
 
-def test_an_identity_that_vanished_is_refused(identity: Identity) -> None:
+def test_a_missing_identity_file_is_refused(identity: Identity) -> None:
     identity.path.unlink()
     with pytest.raises(ChatdError) as caught:
         client_context(identity, alpn=[ALPN])
@@ -142,7 +144,9 @@ def test_the_envelope_key_must_come_from_the_pinned_authority(
 
 
 @pytest.mark.parametrize("days", [-1, 900])
-def test_the_dates_of_the_envelope_certificate(authority: Authority, identity: Identity, days: int) -> None:
+def test_an_envelope_certificate_outside_its_validity_is_refused(
+    authority: Authority, identity: Identity, days: int
+) -> None:
     verify = envelope_key_of(identity, now=lambda: NOW + timedelta(days=days))
     with pytest.raises(ChatdError) as caught:
         verify(der(authority.issue_envelope(2048, now=NOW)))

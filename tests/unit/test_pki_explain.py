@@ -39,7 +39,7 @@ def alert(name: str) -> ssl.SSLError:
 
 def refusal(code: int) -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_code, error.verify_message = code, "words of OpenSSL"
+    error.verify_code, error.verify_message = code, "reason of OpenSSL"
     return error
 
 
@@ -65,14 +65,16 @@ def refusal(code: int) -> ssl.SSLCertVerificationError:
         (CUT, -2 * DAY, "E203", "valid from"),
         (refusal(10), 0.0, "E202", "the server's certificate has expired"),
         (refusal(9), 0.0, "E204", "not valid yet"),
-        (refusal(19), 0.0, "E209", "words of OpenSSL"),
+        (refusal(19), 0.0, "E209", "reason of OpenSSL"),
     ],
 )
-def test_words(error: Exception, now: float, code: str, words: str) -> None:
+def test_a_tls_failure_is_explained_with_code_and_reason(
+    error: Exception, now: float, code: str, words: str
+) -> None:
     # ``now`` is an offset: absolute times would give the tests different names in each xdist worker.
-    told = explain_tls_failure(error, identity=IDENTITY, now=NOW_UNIX + now)
-    assert (told.code, words in told.reason) == (code, True), told.reason
-    assert told.fix
+    explanation = explain_tls_failure(error, identity=IDENTITY, now=NOW_UNIX + now)
+    assert (explanation.code, words in explanation.reason) == (code, True), explanation.reason
+    assert explanation.fix
 
 
 def test_a_chatd_error_is_returned_unchanged(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def good(tmp_path: Path, authority: Authority, issued: Issued) -> Path:
     return write(tmp_path / "bob.pem", authority, issued)
 
 
-def test_round_trip(good: Path, authority: Authority, issued: Issued) -> None:
+def test_a_written_identity_is_read_back(good: Path, authority: Authority, issued: Issued) -> None:
     assert read_identity(good) == Identity(
         path=good,
         instance="lab",
@@ -97,7 +97,7 @@ def test_the_number_of_servers_is_bounded(tmp_path: Path, authority: Authority, 
         write(tmp_path / "c", authority, issued, ["h:1"] * 17)
 
 
-def test_crlf_line_ends(good: Path) -> None:
+def test_crlf_line_ends_are_accepted(good: Path) -> None:
     good.write_bytes(good.read_bytes().replace(b"\n", b"\r\n"))
     assert read_identity(good).user == "bob"
 
@@ -144,7 +144,9 @@ HEADER = "schema: 1\ninstance: lab\nuser: bob\ndevice: laptop\n"
         (swap("server:", "server: h:1\n" * 16 + "server:"), "too many servers"),
     ],
 )
-def test_errors_of_damaged_files(good: Path, damage: Callable[[str], str], reason: str) -> None:
+def test_a_damaged_file_is_refused_with_the_reason(
+    good: Path, damage: Callable[[str], str], reason: str
+) -> None:
     good.write_text(damage(good.read_text()))
     with pytest.raises(ChatdError) as caught:
         read_identity(good)
@@ -152,7 +154,9 @@ def test_errors_of_damaged_files(good: Path, damage: Callable[[str], str], reaso
     assert reason in caught.value.reason
 
 
-def test_parts_that_do_not_match(tmp_path: Path, authority: Authority, issued: Issued) -> None:
+def test_a_file_with_mismatched_parts_is_refused(
+    tmp_path: Path, authority: Authority, issued: Issued
+) -> None:
     other = Authority.create("lab", now=NOW)
     stranger = authority.issue_device("bob", "laptop", now=NOW)
     server = authority.issue_server([], now=NOW)
@@ -186,7 +190,7 @@ def test_a_key_readable_by_others_is_refused(good: Path, mode: int) -> None:
     assert "chmod 600" in caught.value.fix
 
 
-def test_paths_that_are_not_files(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path, tmp_path / "fifo", tmp_path / "missing", Path("/dev/zero")):
         with pytest.raises(ChatdError) as caught:

@@ -43,14 +43,14 @@ DEFAULT = ["hack", "exploit", "drop", "delete"]
         ("", None),
     ],
 )
-def test_whole_words(text: str, rule: str | None) -> None:
+def test_a_forbidden_word_is_found_as_a_whole_word(text: str, rule: str | None) -> None:
     assert WordFilter(DEFAULT).find(text) == rule
 
 
 @pytest.mark.parametrize(
     ("text", "rule"), [("hackathon", "hack"), ("sHáCked", "hack"), ("undeleted", "delete"), ("ha ck", None)]
 )
-def test_substrings(text: str, rule: str | None) -> None:
+def test_a_forbidden_word_is_found_within_words_in_substring_mode(text: str, rule: str | None) -> None:
     assert WordFilter(DEFAULT, "substring").find(text) == rule
 
 
@@ -69,11 +69,13 @@ def test_substrings(text: str, rule: str | None) -> None:
         ([], "anything", None),
     ],
 )
-def test_various_words(words: list[str], text: str, rule: str | None) -> None:
+def test_words_with_symbols_spaces_and_accents_are_found(
+    words: list[str], text: str, rule: str | None
+) -> None:
     assert WordFilter(words).find(text) == rule
 
 
-def test_many_and_long_words() -> None:
+def test_many_and_long_words_are_found() -> None:
     words = [f"w{n}x" for n in range(10_000)] + ["a" * n for n in range(1, 101)]
     assert WordFilter(words).find("see w7777x") == "w7777x"
     assert WordFilter(words).find("a" * 100) == "a" * 100

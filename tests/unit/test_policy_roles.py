@@ -13,7 +13,7 @@ USER = GUEST | {"room.create", "room.topic", "room.closed", "dm.send", "role.sho
 
 
 @pytest.mark.parametrize(("role", "may"), [("guest", GUEST), ("user", USER), ("admin", set(PERMISSIONS))])
-def test_defaults(role: str, may: set[str]) -> None:
+def test_the_default_roles_have_their_permissions(role: str, may: set[str]) -> None:
     roles = Roles(DEFAULT_ROLES)
     assert roles.permissions(role) == may
     for permission in PERMISSIONS:
@@ -28,7 +28,7 @@ def test_unknown_roles_and_permissions_allow_nothing() -> None:
     assert roles.names == {"admin", "user", "guest"}
 
 
-def test_custom_roles() -> None:
+def test_a_custom_role_has_its_permissions() -> None:
     roles = Roles({"deputy": ["moderate.kick"], "boss": ["message.read", "*"], "none": []})
     assert roles.permissions("deputy") == {"moderate.kick"}
     assert roles.permissions("boss") == set(PERMISSIONS)
@@ -42,7 +42,7 @@ def test_unknown_permissions_are_reported() -> None:
     assert "moderate.kik" in caught.value.reason
 
 
-def test_permissions_of_requests_exist() -> None:
+def test_the_permission_of_every_request_exists() -> None:
     asked = {model.spec.permission for model in REQUESTS.values()}
     # "operate" is reserved for the server's own socket and cannot be granted to a role.
     assert asked - {None, "operate"} <= set(PERMISSIONS)

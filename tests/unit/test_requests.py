@@ -60,14 +60,14 @@ def test_every_request_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_minimal_form(kind: str) -> None:
+def test_the_minimal_form_of_a_request_is_accepted(kind: str) -> None:
     parsed = parse_request(request(kind))
     assert type(parsed) is REQUESTS[kind]
     assert (parsed.type, parsed.id) == (kind, 1)
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_unknown_and_missing_fields(kind: str) -> None:
+def test_unknown_and_missing_fields_are_refused(kind: str) -> None:
     assert "field surplus" in refusal(request(kind, surplus=1)).reason
     for name in MINIMAL[kind]:
         message = request(kind)
@@ -108,7 +108,7 @@ LONGEST = [
 
 
 @pytest.mark.parametrize(("kind", "field", "limit"), LONGEST)
-def test_longest_text(kind: str, field: str, limit: int) -> None:
+def test_a_text_is_limited_to_its_length(kind: str, field: str, limit: int) -> None:
     assert getattr(parse_request(request(kind, **{field: "x" * limit})), field) == "x" * limit
     assert refusal(request(kind, **{field: "x" * (limit + 1)})).code == "E102"
 
@@ -126,7 +126,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("kind", "field", "low", "high"), RANGES)
-def test_ranges(kind: str, field: str, low: int, high: int) -> None:
+def test_a_number_is_limited_to_its_range(kind: str, field: str, low: int, high: int) -> None:
     for fine in (low, high):
         assert getattr(parse_request(request(kind, **{field: fine})), field) == fine
     beyond: list[Any] = [low - 1, high + 1, 2**53 + 1, 2**63, True, "5"]
@@ -137,17 +137,17 @@ def test_ranges(kind: str, field: str, low: int, high: int) -> None:
 @pytest.mark.parametrize(
     "bad", ["", "0" * 31, "0" * 33, "0" * 31 + "G", "A" * 32, "0" * 32 + "\n", "\uff10" * 32]
 )
-def test_bad_msg_id(bad: str) -> None:
+def test_an_invalid_msg_id_is_refused(bad: str) -> None:
     assert "msg_id" in refusal(request("send", msg_id=bad)).reason
 
 
 @pytest.mark.parametrize("bad", ["", "0" * 41, "0X", "A", "0\n", "-1"])
-def test_bad_serial(bad: str) -> None:
+def test_an_invalid_serial_is_refused(bad: str) -> None:
     assert "serial" in refusal(request("user_add", serial=bad)).reason
 
 
 @pytest.mark.parametrize("bad", ["", "x", "SEND", "send ", "welcome", None, 1, ["send"], {"send": 1}, True])
-def test_unknown_type(bad: Any) -> None:
+def test_an_unknown_type_is_refused(bad: Any) -> None:
     assert refusal({"type": bad, "id": 1}).code == "E103"
     assert refusal({"id": 1}).code == "E103"
 
@@ -164,16 +164,16 @@ def test_errors_do_not_quote_values() -> None:
 
 
 @pytest.mark.parametrize("request_id", [0, -1, True, "1", None, 1.0, [1]])
-def test_unusable_request_ids_give_zero(request_id: Any) -> None:
+def test_an_unusable_request_id_is_read_as_zero(request_id: Any) -> None:
     assert request_id_of({"id": request_id}) == 0
     assert request_id_of({}) == 0
 
 
-def test_usable_request_id() -> None:
+def test_a_usable_request_id_is_returned() -> None:
     assert request_id_of({"id": 7}) == 7
 
 
-def test_permissions_of_the_table_exist() -> None:
+def test_every_permission_of_the_table_exists() -> None:
     for kind, model in REQUESTS.items():
         spec = model.spec
         assert spec.permission in PERMISSIONS or spec.permission in (None, "operate"), kind
@@ -181,7 +181,7 @@ def test_permissions_of_the_table_exist() -> None:
     assert [kind for kind, model in REQUESTS.items() if model.spec.kind is RequestKind.WORKER] == ["ping"]
 
 
-def test_repeatable_requests() -> None:
+def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     """Sanctions are announced and logged, so a second one has an effect."""
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke"}
