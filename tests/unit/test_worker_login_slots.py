@@ -1,4 +1,4 @@
-"""Who gets a slot for a login, and whose login makes way."""
+"""Login slots: which logins get one, and which login is dropped for a newcomer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PER_BLOCK = 4
 
 
 class Bench:
-    """Slots, a clock that the test sets, and the peers of the connections."""
+    """Login slots with connections to them; the test sets the clock, ``now``."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -39,7 +39,7 @@ class Bench:
         return ours
 
     def is_dropped(self, sock: socket.socket | None) -> bool:
-        """Whether the thread of this connection has been woken to end."""
+        """Return whether the slots have ended this connection."""
         assert sock
         try:
             ended = sock.recv(1) == b""
@@ -73,11 +73,11 @@ def bench() -> Iterator[Bench]:
         ("x" * 100, "x" * 64),
     ],
 )
-def test_the_block_of_an_address(address: str, block: str) -> None:
+def test_an_address_belongs_to_its_block(address: str, block: str) -> None:
     assert block_of(address) == block
 
 
-def test_the_oldest_silent_login_of_a_full_block_makes_way(bench: Bench) -> None:
+def test_the_oldest_silent_login_of_a_full_block_is_dropped(bench: Bench) -> None:
     first, second, *_ = [bench.connect(f"192.0.2.{n}") for n in range(PER_BLOCK)]
     other = bench.connect("198.51.100.1")
     assert bench.connect("192.0.2.99")
@@ -86,7 +86,7 @@ def test_the_oldest_silent_login_of_a_full_block_makes_way(bench: Bench) -> None
     assert not bench.is_dropped(other)
 
 
-def test_the_oldest_silent_login_makes_way_when_all_slots_are_taken(bench: Bench) -> None:
+def test_the_oldest_silent_login_is_dropped_when_all_slots_are_taken(bench: Bench) -> None:
     talking = bench.connect("192.0.2.1", sends=True)
     silent = [bench.connect(f"198.51.100.{n}") for n in range(3)]
     silent += [bench.connect(f"203.0.113.{n}") for n in range(2)]
@@ -115,7 +115,7 @@ def test_a_login_that_waits_for_the_server_is_never_dropped(bench: Bench) -> Non
     assert bench.connect("192.0.99.1") is None
 
 
-def test_addresses_that_logged_in_lately_have_slots_of_their_own(bench: Bench) -> None:
+def test_slots_are_reserved_for_addresses_that_logged_in_recently(bench: Bench) -> None:
     bench.slots.logged_in("192.0.0.7")
     for n in range(OPEN_TO_ALL):
         assert bench.connect(f"192.0.{n // PER_BLOCK}.1", sends=True)
