@@ -84,7 +84,8 @@ TABLE: dict[str, list[Row]] = {
             {"to": ROOM, "body": "hello", "msg_id": MSG_ID},
             MEMBERS | {"dm": "E300 E300 E405 E405 E405 E405 E405"},
         ),
-        ({"to": "@dan", "body": "hello", "msg_id": MSG_ID}, {"-": USERS}),
+        # Only users who may know that dan exists may write to him.
+        ({"to": "@dan", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 ok   ok   E405 E405 ok"}),
         ({"to": "@nil", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E405 E405 E405 E405 E405"}),
         # Guests receive no direct messages; only users who may know that the guest exists learn why.
         ({"to": "@guest", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E303 E303 E405 E405 E303"}),

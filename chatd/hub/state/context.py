@@ -99,33 +99,37 @@ class Context:
         role = self.role if user is None else self.rules.role_of(self.state, user)
         return self.rules.roles.allows(role, permission)
 
-    def user(self, name: str) -> User:
-        """Return a user. Raises E405."""
-        user = self.state.users.get(name)
-        if user is None:
-            raise unknown_user(name)
-        return user
-
     def acquaintance(self, name: str) -> User:
         """Return a user that the asker may know of. Raises E405 for hidden and missing users alike.
 
         The asker may know users in a common room, and everybody with the permission ``user.list``.
         """
-        user, mine = self.user(name), self.state.users.get(self.who.user)
+        user, mine = self.state.users.get(name), self.state.users.get(self.who.user)
+        if user is None:
+            raise unknown_user(name)
         meets = mine is not None and (mine is user or not mine.rooms.isdisjoint(user.rooms))
         if not meets and not self.allows("user.list"):
             raise unknown_user(name)
         return user
 
+    def roster(self, name: str) -> Room:
+        """Return a room whose members the asker may know. Raises E404, E301.
+
+        The asker may know those of their own rooms, and with the permission ``user.list`` of every room.
+        """
+        return self.room(name) if self.allows("user.list") else self.member(name)
+
     def room(self, name: str) -> Room:
         """Return a room that the asker may know of. Raises E404 for closed and missing rooms alike."""
-        room = self.state.rooms.get(name)
-        hidden = room is not None and not self._may_know(name, room)
-        if room is None or hidden:
+        if not self.knows_room(name):
             raise ChatdError("E404", f"there is no room {name!r}")
-        return room
+        return self.state.rooms[name]
 
-    def _may_know(self, name: str, room: Room) -> bool:
+    def knows_room(self, name: str) -> bool:
+        """Whether a room exists that the asker is in or may enter."""
+        room = self.state.rooms.get(name)
+        if room is None:
+            return False
         if self.who.user in room.members:
             return True
         if name.startswith("@"):

@@ -65,14 +65,17 @@ def _conversation(context: Context, to: str) -> str:
     names = to[1:].split(",")
     if len(names) == 2 and me in names:
         names.remove(me)
-    peer = check_name(names[0], "user") if len(names) == 1 else ""
-    if peer not in context.state.users:
-        raise unknown_user(peer or to[1:])
-    if not context.allows("dm.send", peer):
-        context.acquaintance(peer)
-        raise ChatdError("E303", f"{peer} is a guest and gets no direct messages")
+    if len(names) != 1:
+        raise unknown_user(to[1:])
+    peer = check_name(names[0], "user")
     conversation = dm_room(me, peer)
-    if conversation not in context.state.rooms:
+    begun = conversation in context.state.rooms
+    if not begun:
+        # A conversation makes two users acquainted, so strangers must not be able to begin one.
+        context.acquaintance(peer)
+    if not context.allows("dm.send", peer):
+        raise ChatdError("E303", f"{peer} is a guest and gets no direct messages")
+    if not begun:
         _refuse_too_many(context, me, peer)
     return conversation
 

@@ -36,7 +36,7 @@ def rooms(context: Context, request: rq.Rooms) -> JsonObject:
 
 def who(context: Context, request: rq.Who) -> JsonObject:
     """List a room's members, for its members and for roles with ``user.list``."""
-    room = context.room(request.room) if context.allows("user.list") else context.member(request.room)
+    room = context.roster(request.room)
 
     def entry(name: str) -> JsonObject:
         state, text = context.presence.state_of(name)

@@ -20,12 +20,13 @@ def create(context: Context, request: rq.Create) -> JsonObject:
     if not request.guests and not context.allows("room.closed"):
         raise ChatdError("E303", f"the role {context.role} may not be in a room closed to guests")
     context.refuse_muted()
-    if name in context.state.rooms:
-        raise ChatdError("E406", f"the name {name} is taken", f"choose another name, or try: /join {name}")
     if len(context.state.rooms) >= ROOMS_LIMIT:
         raise ChatdError("E409", f"there are {ROOMS_LIMIT} rooms, the most there may be")
     _refuse_too_many(context)
     topic = _topic_text(context, request.topic)
+    # Last: whoever tries whether a hidden room exists then creates a room for each name that is free.
+    if name in context.state.rooms:
+        raise _taken(context, name)
     context.emit("room_created", room=name, topic=topic, guests=request.guests, by=context.who.user)
     _enter(context, context.who.user, name, by=context.who.user)
     return describe(context, name)
@@ -107,6 +108,12 @@ def _refuse_too_many(context: Context) -> None:
     limit = context.rules.settings.limits.rooms_per_user
     if sum(not r.startswith("@") for r in context.state.users[context.who.user].rooms) >= limit:
         raise ChatdError("E409", f"you are in {limit} rooms, the most there may be", "leave one first: /part")
+
+
+def _taken(context: Context, name: str) -> ChatdError:
+    if context.knows_room(name):
+        return ChatdError("E406", f"the name {name} is taken", f"choose another name, or try: /join {name}")
+    return ChatdError("E406", f"the name {name} cannot be used", "choose another name")
 
 
 def _topic_text(context: Context, text: str) -> str:
