@@ -24,6 +24,8 @@ MAX_BYTES = 10_000
 
 
 def settings(tree: dict[str, Any]) -> None:
+    # The witness is silent while other clients attack.
+    update_section(tree, "server", timeout=300)
     update_section(tree, "limits", per_role={"user": UNLIMITED, "admin": UNLIMITED})
     update_section(tree, "logging", max_bytes=MAX_BYTES, backups=1)
 

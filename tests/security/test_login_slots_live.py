@@ -19,7 +19,7 @@ WORKERS = 2
 
 def settings(tree: dict[str, Any]) -> None:
     # Longer than a test may take: a silent connection must not live until then.
-    update_section(tree, "server", handshake_timeout=60, timeout=120)
+    update_section(tree, "server", handshake_timeout=60, timeout=300)
     update_section(tree, "limits", handshakes=SLOTS, handshakes_per_address=SLOTS_PER_BLOCK)
 
 
