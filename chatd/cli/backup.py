@@ -26,6 +26,7 @@ from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
 from chatd.errors import ChatdError
+from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.authority import Authority
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
 from chatd.store.archive import Facts, Manifest, write_backup
@@ -55,7 +56,11 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
     home.require_initialised()
     refuse_existing(file)
     passphrase = read_passphrase(passphrase_file, new=True)
-    with exit_on_signals(), progress_bar() as progress, copied_log(home.data, progress) as log:
+    with (
+        exit_on_signals(),
+        progress_bar() as progress,
+        copied_log(home.data, progress, snapshot_agrees) as log,
+    ):
         require_space(file.absolute().parent, log.size)
         files = _files(home, with_identities)
         authority = Authority.load(home.certs)

@@ -23,6 +23,10 @@ from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.errors import ChatdError
+from chatd.hub.recovery import snapshot_agrees
+from chatd.store.database import DATABASE_NAME
+from chatd.store.mark import MARK_NAME
+from chatd.store.verifier import verify
 from chatd.supervisor.control import ask
 
 # Earlier versions of SQLite can lose committed data in WAL mode (the WAL-reset bug).
@@ -77,6 +81,7 @@ def _findings(home: Home) -> Iterator[Finding]:
         _limits,
         _library,
         _disk,
+        _log,
         _process,
     )
     for find in checks:
@@ -172,6 +177,22 @@ def _disk(home: Home, settings: Settings) -> Iterator[Finding]:
         yield _fail("disk", f"{free // 1_000_000} MB are free", "E504")
     else:
         yield Finding("ok", "disk", f"{free // 1_000_000_000} GB are free")
+
+
+def _log(home: Home, settings: Settings) -> Iterator[Finding]:
+    if not any((home.data / name).exists() for name in (DATABASE_NAME, MARK_NAME)):
+        yield Finding("ok", "log", "there are no events yet")
+        return
+    try:
+        report = verify(home.data, full=False, agrees=snapshot_agrees)
+    except ChatdError as error:
+        yield Finding("fail", "log", error.reason, error.code, error.fix)
+        return
+    if report.ok:
+        text = f"{report.head} events, the last {report.checked} verified; chatd verify checks all"
+        yield Finding("ok", "log", text)
+    else:
+        yield _fail("log", report.reason, "E610")
 
 
 def _process(home: Home, settings: Settings) -> Iterator[Finding]:

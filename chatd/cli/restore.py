@@ -27,6 +27,7 @@ from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
+from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.authority import Authority
 from chatd.store.archive import LOG_NAME, Archive, Manifest
 from chatd.store.branches import begin_branch
@@ -128,7 +129,7 @@ def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
     if ca != manifest.ca:
         raise unusable("the CA in the backup is not the one in its manifest")
     archive.write_mark(staging.data)
-    check_log(staging.data, progress)
+    check_log(staging.data, progress, snapshot_agrees)
     # Events after the backup had the same numbers; clients must be able to tell the two apart.
     begin_branch(staging.data, manifest.head)
     return ca

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -15,9 +16,14 @@ from chatd.hub.state import authorize, rooms
 from chatd.hub.state.context import OPERATOR, Context
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
+from chatd.hub.upkeep import SNAPSHOT_EVENTS
+from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import parse_request
+from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
+
+log_security = get_log("security")
 
 # Replaying this many state events at a start makes a new snapshot worth writing.
 SNAPSHOT_AFTER = 5_000
@@ -29,8 +35,9 @@ def clock() -> int:
 
 
 def recover(events: EventLog) -> State:
-    """Restore the last snapshot and apply the entries that follow it."""
+    """Restore the last proven snapshot and apply the entries that follow it."""
     snapshot = events.load_snapshot()
+    start = snapshot[0] if snapshot else 0
     state = State.restore(snapshot[1]) if snapshot else State()
     replayed = 0
     for entry in events.state_entries(state.head):
@@ -38,9 +45,24 @@ def recover(events: EventLog) -> State:
         replayed += 1
         crash_point("hub.open.replaying")
     state.head = events.head
-    if replayed >= SNAPSHOT_AFTER:
+    rejected = snapshot is None and events.has_snapshot()
+    if rejected:
+        log_security.warning("snapshot_ignored", why="the mark does not prove it", replayed=replayed)
+    if rejected or replayed >= SNAPSHOT_AFTER or events.head - start >= SNAPSHOT_EVENTS:
         events.save_snapshot(events.head, state.snapshot())
     return state
+
+
+def snapshot_agrees(entries: Iterator[Entry], seq: int, snapshot: bytes) -> bool:
+    """Whether a snapshot at ``seq`` is the state that ``entries``, all up to it but the messages, give."""
+    state = State()
+    try:
+        for entry in entries:
+            state.apply(orjson.loads(entry.body))
+        state.head = seq
+        return state == State.restore(snapshot)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject:

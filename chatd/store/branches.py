@@ -20,9 +20,14 @@ _KEY = "lineage"
 _ID_BYTES = 16
 
 
+def first_branch_id(instance: bytes) -> str:
+    """The id of the first branch of a log, in hexadecimal."""
+    return sha256(b"chatd/lineage/1\0" + instance).digest()[:_ID_BYTES].hex()
+
+
 def read_lineage(connection: apsw.Connection) -> tuple[Branch, ...]:
     """Read all branches, the log's own last. Raises E610, apsw.Error."""
-    first = sha256(b"chatd/lineage/1\0" + meta_bytes(connection, "instance")).digest()[:_ID_BYTES].hex()
+    first = first_branch_id(meta_bytes(connection, "instance"))
     value = meta(connection, _KEY)
     try:
         later = parse_lineage(json.loads(value)) if isinstance(value, str) else ()

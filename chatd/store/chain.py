@@ -19,12 +19,14 @@ from struct import error as StructError
 
 import apsw
 
-from chatd.store.database import query
+from chatd.store.database import damaged, meta_bytes, query
 from chatd.store.entry import Entry, Point
 
 # seq, at, then the lengths of kind, room, device, msg_id. With the lengths first, no two different rows give
 # the same bytes.
 _HEAD = Struct(">QqIIII")
+SALT_BYTES = 16
+DIGEST_BYTES = 16
 _LENGTH = Struct(">I")
 _NONE = 0xFFFFFFFF  # the length of NULL, to tell it from an empty string
 
@@ -48,6 +50,16 @@ class BadChain(Exception):
 def genesis(instance: bytes) -> Point:
     """The point before the first entry. It differs between logs, as ``instance`` is random."""
     return Point(0, sha256(b"chatd/log/1\0" + instance).digest())
+
+
+def point_at(connection: apsw.Connection, seq: int) -> Point:
+    """Read the stored point of entry ``seq``, without recomputing it. Raises E610 if it is missing."""
+    if seq == 0:
+        return genesis(meta_bytes(connection, "instance"))
+    rows = query(connection, "SELECT chain FROM events WHERE seq = ?", (seq,))
+    if not rows or not isinstance(rows[0][0], bytes):
+        raise damaged(f"entry {seq} is missing from the event log")
+    return Point(seq, rows[0][0])
 
 
 def compute_chain_hash(
@@ -99,7 +111,12 @@ def fits(salt: object, digest: object, body: object, body_hash: object) -> bool:
     """Whether a body and a digest are unchanged since they were appended."""
     if not isinstance(body, bytes) or not isinstance(salt, bytes):
         return False
-    return (digest is None or isinstance(digest, bytes)) and hash_body(salt, digest, body) == body_hash
+    if not (digest is None or isinstance(digest, bytes)):
+        return False
+    # With other lengths, bytes could move between salt, digest and body under the same hash.
+    if len(salt) != SALT_BYTES or (digest is not None and len(digest) != DIGEST_BYTES):
+        return False
+    return hash_body(salt, digest, body) == body_hash
 
 
 def walk(
@@ -149,6 +166,10 @@ def _step(point: Point, row: tuple[apsw.SQLiteValue, ...]) -> Point:
     if body is None:
         if redacted is None:
             raise BadChain(expected_seq, "the body is missing but was never redacted")
+        if salt is not None or digest is not None:
+            raise BadChain(expected_seq, "it was redacted, but not its salt and digest")
+    elif redacted is not None:
+        raise BadChain(expected_seq, "it counts as redacted but has a body")
     elif not fits(salt, digest, body, body_hash):
         raise BadChain(expected_seq, "the body was changed")
     return Point(expected_seq, computed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from chatd.store.branches import read_lineage
-from chatd.store.chain import hash_entry
+from chatd.store.chain import SALT_BYTES, hash_entry, point_at
 from chatd.store.database import (
     BUSY_MS,
     CHECKPOINT_PAGES,
@@ -37,10 +36,10 @@ from chatd.store.database import (
 )
 from chatd.store.disk import lock_file, rewrite
 from chatd.store.entry import AcceptedMessage, Entry, Point
-from chatd.store.log_reader import COLUMNS, to_entry
 from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import migrate
-from chatd.store.verifier import point_at, set_verified, verify_tail
+from chatd.store.snapshots import Snapshot, proven_snapshot, state_entries, write_snapshot
+from chatd.store.verifier import verify_tail
 
 LOCK_NAME = "hub.lock"
 _APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
@@ -49,14 +48,9 @@ _NOTE_REDACTION = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
 _REMOVE_BODY = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
 _OLDEST_MESSAGES = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
  AND body IS NOT NULL ORDER BY seq LIMIT ?"""
-_SALT_BYTES = 16
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
-_STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
-_STATE_ROWS = 1_000  # rows of one query
 _APPENDING = "append to the event log"
 _READING = storage_errors("read the event log")
-
-_SNAPSHOT = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
 
 
 class EventLog:
@@ -108,7 +102,7 @@ class EventLog:
                 crash_point("store.open.rewritten")
                 opened.append(writer := connect_writer(data, vfs))
                 migrate(writer, data, now=now)
-                point = verify_tail(writer, mark)
+                point = verify_tail(writer, data, mark)
                 crash_point("store.open.verified")
                 opened.append(reader := connect_reader(data, vfs))
                 opened.append(marks := MarkFile(data))
@@ -127,7 +121,6 @@ class EventLog:
         self.lineage = read_lineage(self._writer)
         self._writer.execute("BEGIN IMMEDIATE")
         set_meta(self._writer, "epoch", self.epoch)
-        set_verified(self._writer, point)
         self._writer.execute("COMMIT")
         sync_folder(self._data)
         crash_point("store.open.epoch_committed")
@@ -151,12 +144,12 @@ class EventLog:
         """First step of `append`: everything but waiting for the disk. Nothing is durable yet."""
         chain_hash = self.chain_hash
         rows = []
-        salts = os.urandom(_SALT_BYTES * len(entries))
+        salts = os.urandom(SALT_BYTES * len(entries))
         for next_seq, entry in enumerate(entries, self.head + 1):
             if entry.seq != next_seq:
                 raise ValueError(f"entry {entry.seq} instead of entry {next_seq}")
-            salt = salts[:_SALT_BYTES]
-            salts = salts[_SALT_BYTES:]
+            salt = salts[:SALT_BYTES]
+            salts = salts[SALT_BYTES:]
             body_hash, chain_hash = hash_entry(chain_hash, entry, salt)
             rows.append((*entry[:7], salt, body_hash, entry.body, chain_hash))
         with self._writing(_APPENDING):
@@ -263,14 +256,8 @@ class EventLog:
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""
-        while True:
-            # Fetch whole pages: a statement left open would keep an old view of the log open.
-            with _READING:
-                rows = query(self._reader, _STATE, (after, _STATE_ROWS))
-            yield from map(to_entry, rows)
-            if len(rows) < _STATE_ROWS:
-                return
-            after = rows[-1][0]
+        with _READING:
+            yield from state_entries(self._reader, after, self.head)
 
     def save_snapshot(self, seq: int, state: bytes) -> None:
         """Save ``state``, the result of all entries up to ``seq`` (at most `head`), as the only snapshot.
@@ -280,24 +267,23 @@ class EventLog:
         with self._writing("save a snapshot"):
             self._end_view()
             self._begin()
-            point = point_at(self._writer, seq)
-            self._writer.execute(_SNAPSHOT, (*point, sha256(state).digest(), state))
-            set_verified(self._writer, point)
+            snapshot = Snapshot(point_at(self._writer, seq), state)
+            write_snapshot(self._writer, snapshot)
             crash_point("store.snapshot.written")
+            self._marks.write_snapshot_digest(self.epoch, seq, snapshot.digest)
             self._writer.execute("COMMIT")
             crash_point("store.snapshot.committed")
 
     def load_snapshot(self) -> tuple[int, bytes] | None:
-        """Return the snapshot and its seq; None if it is missing or damaged (replay gives the same state)."""
+        """Return the snapshot and its seq; None if it is missing, or if the mark does not prove it."""
         with storage_errors("read the snapshot"):
-            rows = query(self._reader, "SELECT seq, chain, state_hash, state FROM snapshot")
-            if not rows:
-                return None
-            seq, chain_hash, state_hash, state = rows[0]
-            intact = isinstance(state, bytes) and sha256(state).digest() == state_hash
-            if not intact or seq > self.head or point_at(self._reader, seq).chain_hash != chain_hash:
-                return None
-            return seq, state
+            snapshot = proven_snapshot(self._reader, self._data)
+            return None if snapshot is None else (snapshot.point.seq, snapshot.state)
+
+    def has_snapshot(self) -> bool:
+        """Whether there is a snapshot, proven or not."""
+        with _READING:
+            return bool(query(self._reader, "SELECT 1 FROM snapshot"))
 
     def checkpoint(self) -> None:
         """Copy the WAL into the database and truncate it, unless a reader needs it. Raises E504."""

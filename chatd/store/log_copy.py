@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 import apsw
 
 from chatd.errors import ChatdError
+from chatd.store.chain import point_at
 from chatd.store.database import (
     DATABASE_NAME,
     connect_reader,
@@ -26,7 +27,8 @@ from chatd.store.entry import Point
 from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import schema_version
 from chatd.store.sealed_file import unusable
-from chatd.store.verifier import point_at, verify
+from chatd.store.snapshots import SnapshotCheck
+from chatd.store.verifier import verify
 
 COPY_NAME = ".backup"
 _SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -60,8 +62,12 @@ def require_space(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def copied_log(data: Path, progress: BackupProgress) -> Iterator[LogCopy]:
+def copied_log(
+    data: Path, progress: BackupProgress, agrees: SnapshotCheck | None = None
+) -> Iterator[LogCopy]:
     """Copy the log in ``data`` and verify every entry of the copy; a hub may write meanwhile.
+
+    ``agrees`` checks its snapshot: see `verify`.
 
     The copy is in ``data/.backup`` (0700) while SQLite needs a name for it. Raises E604 if another backup is
     running, E610 for a damaged log, E613 if space is missing, E504.
@@ -73,7 +79,7 @@ def copied_log(data: Path, progress: BackupProgress) -> Iterator[LogCopy]:
         lock_file(folder_fd, f"another backup of {data.parent} is being made", "wait until it is done")
         try:
             shutil.rmtree(folder, ignore_errors=True)  # left by a killed backup
-            copy = _copy(data, folder, progress)
+            copy = _copy(data, folder, progress, agrees)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         with copy.file:
@@ -82,7 +88,7 @@ def copied_log(data: Path, progress: BackupProgress) -> Iterator[LogCopy]:
         os.close(folder_fd)
 
 
-def _copy(data: Path, folder: Path, progress: BackupProgress) -> LogCopy:
+def _copy(data: Path, folder: Path, progress: BackupProgress, agrees: SnapshotCheck | None) -> LogCopy:
     with storage_errors("copy the event log"):
         mark = read_mark(data)  # before the copy, which then reaches at least this mark
         if not (data / DATABASE_NAME).exists():
@@ -91,7 +97,7 @@ def _copy(data: Path, folder: Path, progress: BackupProgress) -> LogCopy:
         _vacuum(data, folder / DATABASE_NAME, progress)
         if mark is not None:
             write_mark(folder, mark)
-    check_log(folder, progress)
+    check_log(folder, progress, agrees)
     with storage_errors("copy the event log"):
         connection = connect_reader(folder)
         try:
@@ -132,8 +138,13 @@ def write_mark(folder: Path, mark: Mark) -> None:
         marks.close()
 
 
-def check_log(data: Path, progress: BackupProgress) -> None:
-    """Raise E610 unless every entry is intact and the log reaches its mark."""
-    report = verify(data, full=True, progress=lambda seq: progress("verifying the log, event", seq, 0))
+def check_log(data: Path, progress: BackupProgress, agrees: SnapshotCheck | None = None) -> None:
+    """Raise E610 unless every entry and the snapshot are intact and the log reaches its mark."""
+    report = verify(
+        data,
+        full=True,
+        agrees=agrees,
+        progress=lambda seq: progress("verifying the log, event", seq, 0),
+    )
     if not report.ok:
         raise damaged(f"the event log is damaged: {report.reason}")

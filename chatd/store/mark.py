@@ -3,6 +3,9 @@
 SQLite cannot tell a WAL that lost its tail, or an old copy put in place, from a healthy database. The mark is
 written after each commit and before any acknowledgement, so a database that does not reach it has lost
 acknowledged entries.
+
+The same file keeps a digest of the newest snapshot. The chain does not cover a snapshot, so one that differs
+from its digest must not be used.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ from chatd.store.entry import Point
 
 MARK_NAME = "mark"
 _MAGIC = b"CHM1"
+_SNAPSHOT_MAGIC = b"CHS1"  # the same slot, with the snapshot's digest in place of the chain hash
 _SLOT = Struct(">4sQQ32s")  # magic, epoch, seq, chain hash; 12 bytes of SHA-256 fill it up to 64
 _SLOT_BYTES = 64
-# The two slots are in different disk blocks, so a write torn by a power cut damages only its own slot. The
-# size never changes, so fdatasync writes no metadata.
+# Every slot is in a disk block of its own, so a write torn by a power cut damages only its own slot. The size
+# never changes, so fdatasync writes no metadata.
 _OFFSETS = (0, 4096)
-_FILE_BYTES = 8192
+_SNAPSHOT_OFFSETS = (8192, 12288)
+_FILE_BYTES = 16384
 
 
 class Mark(NamedTuple):
@@ -34,40 +39,51 @@ class Mark(NamedTuple):
     point: Point
 
 
-def _pack(mark: Mark) -> bytes:
-    head = _SLOT.pack(_MAGIC, mark.epoch, mark.point.seq, mark.point.chain_hash)
+def _pack(magic: bytes, mark: Mark) -> bytes:
+    head = _SLOT.pack(magic, mark.epoch, mark.point.seq, mark.point.chain_hash)
     return head + sha256(head).digest()[: _SLOT_BYTES - _SLOT.size]
 
 
-def _unpack(slot: bytes) -> Mark | None:
+def _unpack(magic: bytes, slot: bytes) -> Mark | None:
     if len(slot) != _SLOT_BYTES:
         return None
-    magic, epoch, seq, chain_hash = _SLOT.unpack(slot[: _SLOT.size])
+    _, epoch, seq, chain_hash = _SLOT.unpack(slot[: _SLOT.size])
     mark = Mark(epoch, Point(seq, chain_hash))
-    return mark if magic == _MAGIC and slot == _pack(mark) else None
+    return mark if slot == _pack(magic, mark) else None
 
 
 def read_mark(data: Path) -> Mark | None:
     """Read the newest valid mark in ``data``; None without one. Raises OSError."""
-    return _newest(data)[0]
+    return _newest(_read_slots(data, _MAGIC, _OFFSETS))[0]
 
 
-def _newest(data: Path) -> tuple[Mark | None, int]:
-    """Return the newest valid mark, and the index of the slot to overwrite next."""
+def read_snapshot_digests(data: Path) -> set[tuple[int, bytes]]:
+    """Read (seq, digest) of the snapshots last written in ``data``, at most two. Raises OSError."""
+    slots = _read_slots(data, _SNAPSHOT_MAGIC, _SNAPSHOT_OFFSETS)
+    return {(slot.point.seq, slot.point.chain_hash) for slot in slots if slot is not None}
+
+
+def _read_slots(data: Path, magic: bytes, offsets: tuple[int, int]) -> list[Mark | None]:
     try:
-        raw = (data / MARK_NAME).read_bytes()[:_FILE_BYTES]
+        with (data / MARK_NAME).open("rb") as file:
+            raw = file.read(_FILE_BYTES)
     except FileNotFoundError:
-        return None, 0
-    marks = [_unpack(raw[offset : offset + _SLOT_BYTES]) for offset in _OFFSETS]
-    best = max((m for m in marks if m is not None), key=lambda m: (m.epoch, m.point.seq), default=None)
-    return best, 1 - marks.index(best) if best is not None else 0
+        raw = b""
+    return [_unpack(magic, raw[offset : offset + _SLOT_BYTES]) for offset in offsets]
+
+
+def _newest(slots: list[Mark | None]) -> tuple[Mark | None, int]:
+    """Return the newest valid slot, and the index of the slot to overwrite next."""
+    best = max((m for m in slots if m is not None), key=lambda m: (m.epoch, m.point.seq), default=None)
+    return best, 1 - slots.index(best) if best is not None else 0
 
 
 class MarkFile:
     """The mark, open for writing. Methods raise OSError; do not use the object after one."""
 
     def __init__(self, data: Path) -> None:
-        self._slot = _newest(data)[1]
+        self._slot = _newest(_read_slots(data, _MAGIC, _OFFSETS))[1]
+        self._snapshot_slot = _newest(_read_slots(data, _SNAPSHOT_MAGIC, _SNAPSHOT_OFFSETS))[1]
         path = data / MARK_NAME
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -82,8 +98,17 @@ class MarkFile:
 
     def write(self, mark: Mark) -> None:
         """Overwrite the older slot; durable when this returns."""
-        write_synced(self._fd, _pack(mark), _OFFSETS[self._slot])
+        write_synced(self._fd, _pack(_MAGIC, mark), _OFFSETS[self._slot])
         self._slot = 1 - self._slot
+
+    def write_snapshot_digest(self, epoch: int, seq: int, digest: bytes) -> None:
+        """Record the digest (32 bytes) of a snapshot about to be committed; durable when this returns.
+
+        The previous digest stays, because the commit may fail.
+        """
+        packed = _pack(_SNAPSHOT_MAGIC, Mark(epoch, Point(seq, digest)))
+        write_synced(self._fd, packed, _SNAPSHOT_OFFSETS[self._snapshot_slot])
+        self._snapshot_slot = 1 - self._snapshot_slot
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import apsw
 
 from chatd.store.branches import read_lineage
-from chatd.store.chain import compute_chain_hash, fits, genesis, hash_body
+from chatd.store.chain import compute_chain_hash, fits, genesis, hash_body, point_at
 from chatd.store.database import connect_reader, damaged, head_seq, meta_bytes, query, storage_errors
 from chatd.store.entry import Point
 from chatd.store.log_reader import damaged_body
 from chatd.store.migrations import require_schema
-from chatd.store.verifier import point_at
 
 SCHEMA = 1
 _ROWS_PER_QUERY = 500

@@ -1,4 +1,4 @@
-"""Verify the log: at each open from the last verified point on, on request completely."""
+"""Verify the log: at each open from the last proven snapshot on, on request completely."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import NamedTuple
 import apsw
 
 from chatd.errors import ChatdError
-from chatd.store.chain import BadChain, genesis, walk
+from chatd.store.chain import BadChain, genesis, point_at, walk
 from chatd.store.database import (
     DATABASE_NAME,
     connect_reader,
     damaged,
-    meta,
     meta_bytes,
     meta_int,
     query,
-    set_meta,
     storage_errors,
 )
 from chatd.store.entry import Point
 from chatd.store.mark import Mark, read_mark
 from chatd.store.migrations import require_schema
+from chatd.store.redactions import check_redactions
+from chatd.store.snapshots import SnapshotCheck, check_snapshot, proven_snapshot
 
 
 class VerifyReport(NamedTuple):
@@ -36,12 +36,19 @@ class VerifyReport(NamedTuple):
     reason: str
 
 
-def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = None) -> VerifyReport:
+def verify(
+    data: Path,
+    *,
+    full: bool,
+    agrees: SnapshotCheck | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> VerifyReport:
     """Verify the log in ``data`` without changing it; a hub may run meanwhile.
 
-    ``full`` recomputes the whole chain and checks SQLite's structures and indexes; otherwise only entries
-    after the last verified point are checked. ``progress`` gets the seq reached, every 10,000 entries.
-    Returns damage in the report; raises E504 if the log cannot be read.
+    ``full`` recomputes the whole chain and checks SQLite's structures and indexes. Otherwise only the entries
+    after the last proven snapshot are checked. A snapshot that this does not prove is compared with the
+    entries by ``agrees`` (`chatd.hub.recovery.snapshot_agrees`; None: not at all). ``progress`` gets the seq
+    reached, every 10,000 entries. Returns damage in the report; raises E504 if the log cannot be read.
     """
     reached = [0]
 
@@ -59,10 +66,15 @@ def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = N
             connection = connect_reader(data)
             try:
                 require_schema(connection)
-                start = genesis(meta_bytes(connection, "instance")) if full else verified_point(connection)
-                head = walk_to_mark(connection, mark, start, step)
+                start = _genesis(connection) if full else _proven_start(connection, data)
+                head = _walk_to_mark(connection, mark, start, step)
                 if full:
                     _check_structures(connection)
+                check_redactions(connection, start.seq)
+                if start.seq == 0 and agrees is not None:
+                    check_snapshot(connection, agrees)
+                # What these checks relied on may have been appended since.
+                head = walk(connection, head, {}, step)
             finally:
                 connection.close()
     except BadChain as error:
@@ -74,62 +86,53 @@ def verify(data: Path, *, full: bool, progress: Callable[[int], None] | None = N
     return VerifyReport(True, head.seq, head.seq - start.seq, None, "")
 
 
-def verify_tail(connection: apsw.Connection, mark: Mark | None) -> Point:
-    """Verify the entries after the last verified point; return the head. Raises E610."""
+def verify_tail(connection: apsw.Connection, data: Path, mark: Mark | None) -> Point:
+    """Verify the entries after the last proven snapshot; return the head. Raises E610."""
     try:
-        return walk_to_mark(connection, mark, verified_point(connection))
+        start = _proven_start(connection, data)
+        head = _walk_to_mark(connection, mark, start)
+        check_redactions(connection, start.seq)
     except BadChain as error:
         raise damaged(f"the event log is damaged at {error}") from error
+    return head
 
 
-def walk_to_mark(
+def _walk_to_mark(
     connection: apsw.Connection,
     mark: Mark | None,
     start: Point,
     progress: Callable[[int], None] | None = None,
 ) -> Point:
-    """Walk from ``start`` to the head, past the verified point and the mark. Raises BadChain, E610."""
-    verified = verified_point(connection)
-    expected = {verified.seq: verified.chain_hash}
+    """Walk from ``start`` to the head, past the mark. Raises BadChain, E610."""
+    expected: dict[int, bytes] = {}
     if mark is not None:
         if meta_int(connection, "epoch") < mark.epoch:
             raise damaged(f"the database is an old copy: it does not know epoch {mark.epoch}")
-        before_start = mark.point.seq < start.seq
-        if (before_start and point_at(connection, mark.point.seq) != mark.point) or (
-            expected.setdefault(*mark.point) != mark.point.chain_hash
-        ):
+        if mark.point.seq < start.seq and point_at(connection, mark.point.seq) != mark.point:
             raise BadChain(mark.point.seq, "not the entry that the mark was set at")
+        expected[mark.point.seq] = mark.point.chain_hash
     head = walk(connection, start, expected, progress)
     if mark is None and head.seq:
         raise damaged("the mark is missing or unreadable")
     return head
 
 
-def verified_point(connection: apsw.Connection) -> Point:
-    """The point up to which an earlier open verified the log. Raises E610."""
-    start = genesis(meta_bytes(connection, "instance"))
-    if meta(connection, "verified_seq") is None:
-        return start
-    point = Point(meta_int(connection, "verified_seq"), meta_bytes(connection, "verified_chain"))
-    if point_at(connection, point.seq) != point:
-        raise damaged(f"entry {point.seq} is not the one that was verified before")
-    return point
+def _genesis(connection: apsw.Connection) -> Point:
+    return genesis(meta_bytes(connection, "instance"))
 
 
-def set_verified(connection: apsw.Connection, point: Point) -> None:
-    """Store ``point`` as verified, in the caller's transaction."""
-    set_meta(connection, "verified_seq", point.seq)
-    set_meta(connection, "verified_chain", point.chain_hash)
+def _proven_start(connection: apsw.Connection, data: Path) -> Point:
+    """The point of the proven snapshot, otherwise before the first entry. Raises BadChain, E610, OSError.
 
-
-def point_at(connection: apsw.Connection, seq: int) -> Point:
-    """Read the stored point of entry ``seq``, without recomputing it. Raises E610 if it is missing."""
-    if seq == 0:
-        return genesis(meta_bytes(connection, "instance"))
-    rows = query(connection, "SELECT chain FROM events WHERE seq = ?", (seq,))
-    if not rows or not isinstance(rows[0][0], bytes):
-        raise damaged(f"entry {seq} is missing from the event log")
-    return Point(seq, rows[0][0])
+    What the database itself says about an earlier verification proves nothing: whoever can change its entries
+    can change that, too. The mark is outside.
+    """
+    snapshot = proven_snapshot(connection, data)
+    if snapshot is None:
+        return _genesis(connection)
+    if point_at(connection, snapshot.point.seq) != snapshot.point:
+        raise BadChain(snapshot.point.seq, "not the entry that the snapshot was made at")
+    return snapshot.point
 
 
 def _check_structures(connection: apsw.Connection) -> None:

@@ -19,7 +19,7 @@ from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reads import QueryThread
-from chatd.hub.recovery import recover
+from chatd.hub.recovery import recover, snapshot_agrees
 from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
 from chatd.store import event_log
@@ -221,7 +221,7 @@ def _check(data: Path, acknowledged: Acknowledged) -> None:
     finally:
         reader.close()
         log.close()
-    report = verify(data, full=True)
+    report = verify(data, full=True, agrees=snapshot_agrees)
     assert report.ok, report
 
 

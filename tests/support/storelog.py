@@ -31,6 +31,12 @@ def entries(first: int, count: int) -> list[Entry]:
     return [entry(seq) for seq in range(first, first + count)]
 
 
+def order(seq: int, kind: str, room: str, **fields: object) -> Entry:
+    """Make the entry of an event that redacts messages: `redacted` with target, `expired` with upto."""
+    event = {"type": kind, "seq": seq, "at": NOW + seq, "room": room, **fields}
+    return Entry(seq, NOW + seq, kind, room, "server/box", None, None, json.dumps(event).encode())
+
+
 def filled(data: Path, count: int, *, batch: int = 50) -> EventLog:
     """Open a log and fill it up to ``count`` entries."""
     log = EventLog.open(data, now=NOW)

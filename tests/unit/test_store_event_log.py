@@ -108,7 +108,7 @@ def test_entries_without_a_msg_id_are_stored(log: EventLog, reader: LogReader) -
 def test_state_entries_returns_the_entries_that_change_the_state(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatd.store.event_log._STATE_ROWS", 4)
+    monkeypatch.setattr("chatd.store.snapshots._STATE_ROWS", 4)
     assert list(log.state_entries(0)) == [entry(seq) for seq in range(5, 121, 5)]
     assert [e.seq for e in log.state_entries(95)] == [100, 105, 110, 115, 120]
     assert list(log.state_entries(120)) == []
@@ -124,6 +124,31 @@ def test_the_last_snapshot_is_loaded_and_one_beyond_the_head_refused(tmp_path: P
     log.close()
     reopened = EventLog.open(tmp_path / "data", now=NOW)
     assert reopened.load_snapshot() == (100, b"a hundred")
+    reopened.close()
+
+
+def test_a_snapshot_that_was_never_committed_leaves_the_previous_one(tmp_path: Path, log: EventLog) -> None:
+    log.save_snapshot(50, b"fifty")
+    log.close()
+    marks = MarkFile(tmp_path / "data")
+    marks.write_snapshot_digest(1, 100, bytes(32))
+    marks.close()
+    reopened = EventLog.open(tmp_path / "data", now=NOW)
+    assert reopened.load_snapshot() == (50, b"fifty")
+    reopened.close()
+
+
+def test_the_snapshot_of_an_older_version_is_ignored(tmp_path: Path, log: EventLog) -> None:
+    """Its mark has no place for a digest; the log opens, and the next snapshot counts reopened."""
+    log.save_snapshot(100, b"state")
+    log.close()
+    path = tmp_path / "data" / MARK_NAME
+    path.write_bytes(path.read_bytes()[:8192])
+    reopened = EventLog.open(tmp_path / "data", now=NOW)
+    assert reopened.load_snapshot() is None
+    assert reopened.has_snapshot()
+    reopened.save_snapshot(120, b"state")
+    assert reopened.load_snapshot() == (120, b"state")
     reopened.close()
 
 

@@ -13,7 +13,7 @@ from chatd.errors import ChatdError
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.verifier import verify
-from tests.support.storelog import NOW, ROOMS, entries, entry, filled
+from tests.support.storelog import NOW, ROOMS, entries, entry, filled, order
 
 HEAD = 120
 
@@ -105,11 +105,9 @@ def test_entry_and_head_follow_appends(log: EventLog, reader: LogReader) -> None
 
 
 def test_the_chain_verifies_after_a_redaction(tmp_path: Path, log: EventLog, reader: LogReader) -> None:
-    writer = apsw.Connection(str(tmp_path / "data" / "events.db"))
-    writer.execute("UPDATE events SET body = NULL WHERE seq = 4; INSERT INTO erased VALUES(4, 5)")
-    writer.close()
+    log.append([order(HEAD + 1, "redacted", "#lobby", target=4)], {4: HEAD + 1})
     assert verify(tmp_path / "data", full=True).ok
-    assert reader.entry(4) == entry(4)._replace(body=b"")
+    assert reader.entry(4) == entry(4)._replace(digest=None, body=b"")
     assert [seq for seq, _ in reader.history("#lobby", after=0, limit=2)] == [8, 12]
     assert [seq for seq, _body in reader.page(["#lobby"], 0, 2)] == [8, 12]
 

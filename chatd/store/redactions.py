@@ -1,0 +1,90 @@
+"""Check that every redaction was ordered by a logged event, and that every such event was carried out.
+
+The chain covers the hash of a body only, so it still fits after anybody has removed a body. The events
+`redacted` and `expired` are in the chain: they prove which bodies the hub itself has removed.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import apsw
+
+from chatd.store.chain import BadChain
+from chatd.store.database import query
+
+# The kinds of event that redact messages.
+ORDERS = ("redacted", "expired")
+_ROWS_PER_QUERY = 500
+_REDACTED = """SELECT x.seq, e.kind, e.room, x.by_seq, o.kind, o.room, o.body FROM erased x
+ LEFT JOIN events e ON e.seq = x.seq LEFT JOIN events o ON o.seq = x.by_seq
+ WHERE x.seq > ? ORDER BY x.seq LIMIT ?"""
+# The first condition lets SQLite use the index of all events that are not messages.
+_ORDERS = """SELECT seq, kind, room, body FROM events WHERE kind <> 'message'
+ AND kind IN ('redacted', 'expired') AND seq > ? ORDER BY seq LIMIT ?"""
+_IS_REDACTED = "SELECT 1 FROM erased WHERE seq = ?"
+_NOT_REDACTED = """SELECT seq FROM events WHERE room = ? AND seq > ? AND seq <= ? AND kind = 'message'
+ AND body IS NOT NULL ORDER BY seq LIMIT 1"""
+
+
+def check_redactions(connection: apsw.Connection, after: int) -> None:
+    """Check the redactions of entries after seq ``after``, of which the chain was verified.
+
+    Raises BadChain for a body removed without an event that covers it, and for one that is still there
+    although such an event exists; apsw.Error.
+    """
+    seq = after
+    while rows := query(connection, _REDACTED, (seq, _ROWS_PER_QUERY)):
+        for seq, kind, room, by_seq, order_kind, order_room, order_body in rows:
+            covered = by_seq > seq and covers(order_kind, order_room, order_body, seq, room)
+            if kind != "message" or not covered:
+                raise BadChain(seq, f"the body is missing, and event {by_seq} does not redact it")
+    _check_orders(connection, after)
+
+
+def covers(kind: object, order_room: object, body: object, seq: int, room: str | None) -> bool:
+    """Whether an event with this kind, room and body redacts message ``seq`` of ``room``."""
+    if room is None or order_room != room or not isinstance(body, bytes | str):
+        return False
+    bounds = _bounds(kind, body)
+    return bounds is not None and bounds[0] <= seq <= bounds[1]
+
+
+@lru_cache(maxsize=8)
+def _bounds(kind: object, body: bytes | str) -> tuple[int, int] | None:
+    """The first and last seq that an event redacts in its room; None for any other event."""
+    fields = _fields(body)
+    target, upto = fields.get("target"), fields.get("upto")
+    if kind == "redacted" and type(target) is int:
+        return target, target
+    if kind == "expired" and type(upto) is int:
+        return 1, upto
+    return None
+
+
+def _fields(body: bytes | str) -> dict[str, Any]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _check_orders(connection: apsw.Connection, after: int) -> None:
+    """Check that what the events after ``after`` redact has no body, as far as it is after ``after``, too."""
+    expired: dict[str, int] = {}
+    order = after
+    while rows := query(connection, _ORDERS, (order, _ROWS_PER_QUERY)):
+        for order, kind, room, body in rows:
+            bounds = _bounds(kind, body)
+            if bounds is None or room is None:
+                raise BadChain(order, "it redacts nothing")
+            if kind == "expired":
+                expired[room] = max(expired.get(room, 0), bounds[1])
+            elif not query(connection, _IS_REDACTED, bounds[:1]):
+                raise BadChain(bounds[0], f"event {order} redacts it, but it is still there")
+    for room, upto in expired.items():
+        if found := query(connection, _NOT_REDACTED, (room, after, upto)):
+            raise BadChain(found[0][0], f"it has expired with all of {room} up to {upto}, but is still there")
