@@ -18,7 +18,8 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
 from chatd.errors import ChatdError
-from chatd.store.record_export import Choice, ExportReport, check_export, export
+from chatd.store.export_verifier import ExportReport, check_export
+from chatd.store.record_export import Choice, export
 
 # A body has at most 64 KiB, and JSON within JSON escapes its quotes; an export has no longer lines.
 MAX_LINE_BYTES = 512 * 1024
@@ -67,7 +68,7 @@ def export_command(
     """Write the event log as JSON Lines that anyone can verify; works while the server runs.
 
     The first line names the log and the part exported; every other line is one event with its hashes.
-    docs/export.md has a verifier of twenty lines; `chatd verify --export FILE` does the same.
+    docs/export.md has a verifier in plain Python; `chatd verify --export FILE` does the same.
     """
     home.require_initialised()
     refuse_existing(file)

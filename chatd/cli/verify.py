@@ -11,6 +11,7 @@ from chatd.cli.export import check_file
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.hub.recovery import snapshot_agrees
 from chatd.store.mark import read_mark
 from chatd.store.verifier import verify as verify_log
 
@@ -35,7 +36,12 @@ def verify(home: Home, file: Path | None, as_json: bool) -> int:
     home.require_initialised()
     total = _known_length(home.data)
     with progress_bar() as progress:
-        report = verify_log(home.data, full=True, progress=lambda seq: progress("verifying", seq, total))
+        report = verify_log(
+            home.data,
+            full=True,
+            agrees=snapshot_agrees,
+            progress=lambda seq: progress("verifying", seq, total),
+        )
     if as_json:
         output.json_document(report._asdict())
     elif report.ok:
@@ -56,6 +62,8 @@ def _verify_export(file: Path, as_json: bool) -> int:
         server = report.header.get("server")
         output.line(f"ok    events {report.first} to {report.head} of {server}: {counts}")
         output.line(f"      head {report.head} {report.header['head']['chain']}")
+        if report.later:
+            output.line(f"      {report.later} of them redacted later, which this file does not prove")
         output.note("compare this head with the one you got over another channel")
     else:
         output.line(f"fail  line {report.bad_line}: {report.reason}")

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from chatctl.client import Client, read_identity
-from chatd.store.record_export import Choice, check_export, export
+from chatd.store.export_verifier import check_export
+from chatd.store.record_export import Choice, export
 from tests.support.daemon import Daemon, running
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
