@@ -10,7 +10,7 @@ from chatd.hub.links import Link
 from chatd.hub.reads import Reads
 from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import audience_of
-from chatd.hub.upkeep import Snapshots
+from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject, compact
 from chatd.store.entry import AcceptedMessage, Entry
@@ -81,9 +81,6 @@ class Batch:
         commit()
         self.end()
         redacted = list(self.redacted)
-        if redacted:
-            # The write-ahead log still holds the removed bodies until it is emptied.
-            self._log.checkpoint()
         self.redacted.clear()
         return redacted
 
@@ -127,6 +124,7 @@ class Recorder:
         self._links = links
         self._snapshots = snapshots
         self._batch = Batch(log)
+        self._remnants = Remnants(log)
 
     @property
     def head(self) -> int:
@@ -140,8 +138,8 @@ class Recorder:
 
     @property
     def can_overlap(self) -> bool:
-        """Whether `begin_commit` may be used: neither a redaction nor a snapshot must follow the commit."""
-        return not self._batch.redacted and not self._snapshots.due
+        """Whether `begin_commit` may be used: no redaction, snapshot or checkpoint follows the commit."""
+        return not (self._batch.redacted or self._snapshots.due or self._remnants.due)
 
     def find(self, key: MessageKey) -> Entry | AcceptedMessage | None:
         """Return the message under this key, durable or not."""
@@ -170,9 +168,12 @@ class Recorder:
         if self._batch:
             redacted = self._batch.commit()
             if redacted:
+                self._remnants.add()
                 self._reads.redact(redacted)
             if self._snapshots.due:
                 self._snapshots.write()
+        if self._remnants.due:
+            self._remnants.remove()
         self._stage()
         self._release()
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from chatd.hub.state import redaction
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import State
+from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
+
+log_server = get_log("server")
 
 # Verifying what follows the last snapshot takes 2 us an event: 0.1 s at a start
 # (docs/lab/reliability-journal.md).
@@ -19,6 +22,10 @@ EXPIRY_MESSAGES = 1_000
 
 # How often to look for space on a full disk.
 SPACE_SECONDS = 1.0
+
+
+# How often to try to empty the write-ahead log while a reader needs it. An attempt copies what is new.
+REMNANT_SECONDS = 1.0
 
 
 class SpaceCheck:
@@ -57,6 +64,41 @@ class Retention:
                 redaction.expire(context, name, seqs)
             if len(seqs) == EXPIRY_MESSAGES:
                 self._next = context.now  # more are due: continue at the next commit
+
+
+class Remnants:
+    """Empties the write-ahead log after a redaction: it holds the removed bodies until then.
+
+    A reader, such as an export, may need the write-ahead log, so this tries again until it is empty.
+    """
+
+    def __init__(self, log: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._next: float | None = None
+        self._reported = False
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to try."""
+        return self._next is not None and self._clock() >= self._next
+
+    def add(self) -> None:
+        """Note that bodies were removed; an attempt is due at once."""
+        self._next = self._clock()
+
+    def remove(self) -> None:
+        """Try to empty the write-ahead log. Raises ChatdError E504."""
+        if self._log.checkpoint():
+            self._next = None
+            if self._reported:
+                log_server.info("redacted_text_removed", what="events.db-wal is empty again")
+            self._reported = False
+            return
+        self._next = self._clock() + REMNANT_SECONDS
+        if not self._reported:
+            log_server.warning("redacted_text_remains", what="a reader keeps it in events.db-wal")
+        self._reported = True
 
 
 class Snapshots:

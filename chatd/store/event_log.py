@@ -285,8 +285,8 @@ class EventLog:
         with _READING:
             return bool(query(self._reader, "SELECT 1 FROM snapshot"))
 
-    def checkpoint(self) -> None:
-        """Copy the WAL into the database and truncate it, unless a reader needs it. Raises E504."""
+    def checkpoint(self) -> bool:
+        """Copy the WAL into the database and truncate it; return False if a reader needs it. Raises E504."""
         with storage_errors("checkpoint the event log"):
             self._end_view()
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -295,9 +295,10 @@ class EventLog:
             try:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             except apsw.BusyError:
-                pass  # a reader is active; the next checkpoint truncates the file
+                return False  # a reader is active; the next checkpoint truncates the file
             finally:
                 self._writer.set_busy_timeout(BUSY_MS)
+        return True
 
     def _last_checkpoint(self) -> None:
         try:

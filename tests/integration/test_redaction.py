@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import apsw
 
 from chatd.hub.recovery import clock
 from chatd.store.event_log import EventLog
@@ -46,6 +50,29 @@ def test_a_redacted_body_is_gone_from_history_and_from_every_file(daemon: Daemon
     daemon.stop()
     assert SECRET.encode() not in data_bytes(daemon.home)
     assert daemon.chatd("verify").stdout.startswith("ok")
+
+
+def test_a_redacted_body_leaves_the_files_of_an_idle_server_after_the_last_reader(daemon: Daemon) -> None:
+    seq = say(daemon, SECRET)
+    with reading_transaction(daemon.home):
+        daemon.chatctl("redact", "#lobby", str(seq), "--yes")
+        wait_until(
+            lambda: any(line["event"] == "redacted_text_remains" for line in daemon.log_lines()),
+            what="the report that a reader keeps the text",
+        )
+    wait_until(lambda: SECRET.encode() not in data_bytes(daemon.home), what="the text to leave the files")
+
+
+@contextmanager
+def reading_transaction(home: Path) -> Iterator[None]:
+    """Read the log meanwhile, as an export or a backup does."""
+    connection = apsw.Connection(str(home / "data" / "events.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT max(seq) FROM events").fetchall()
+        yield
+    finally:
+        connection.close()
 
 
 def test_redaction_is_refused_for_a_held_room_and_for_anything_but_a_message(daemon: Daemon) -> None:
