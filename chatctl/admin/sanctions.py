@@ -229,7 +229,7 @@ def _each_known_user(
 
 
 def _known(client: Client, user: str, ask: Callable[[Client, str, bool], JsonObject]) -> bool:
-    """Whether the user exists, by a dry run. Raises errors that leave this open."""
+    """Find out by a dry run whether the user exists. Raises errors that do not answer it."""
     try:
         check_name(user)
         ask(client, user, True)

@@ -49,7 +49,7 @@ class RedactedRange(NamedTuple):
     last: int
 
     def covers(self, event: ev.Message) -> bool:
-        """Whether a message is one of them."""
+        """Whether a message is among the redacted ones."""
         return event.room == self.room and self.first <= event.seq <= self.last
 
 

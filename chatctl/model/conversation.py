@@ -53,7 +53,7 @@ class TimelineRow:
 
     @property
     def is_message(self) -> bool:
-        """Whether it is a message that is in the log."""
+        """Whether the row is an acknowledged message."""
         return self.kind in ("message", "action") and not self.order[1]
 
 
@@ -134,7 +134,7 @@ class Conversation:
         self.rows = kept
 
     def is_redacted(self, seq: int) -> bool:
-        """Whether a message must not be shown any more."""
+        """Whether message ``seq`` was redacted."""
         return any(first <= seq <= last for first, last in self.redactions)
 
     def leave(self) -> None:
@@ -172,7 +172,7 @@ class Conversation:
         ]
 
     def has(self, seq: int) -> bool:
-        """Whether an event has a row."""
+        """Whether there is a row for event ``seq``."""
         at = self._index((seq, 0))
         return at < len(self.rows) and self.rows[at].order == (seq, 0)
 

@@ -81,7 +81,7 @@ class RoomFollower:
         self._last = -1
 
     def shows(self, event: ev.Logged) -> bool:
-        """Whether the event is of a kind that was asked for."""
+        """Whether to print the event: messages and announcements always, other kinds with --all."""
         return isinstance(event, ev.Message | ev.Announcement) or self._everything
 
     def show(self, event: ev.Logged) -> None:

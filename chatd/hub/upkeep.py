@@ -11,7 +11,7 @@ from chatd.hub.state.model import State
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
 
-log_server = get_log("server")
+log = get_log("server")
 
 # Verifying what follows the last snapshot takes 2 us an event: 0.1 s at a start
 # (docs/lab/reliability-journal.md).
@@ -19,11 +19,8 @@ SNAPSHOT_EVENTS = 50_000
 # How often to look for messages past their time, and how many to redact in one transaction.
 EXPIRY_MS = 60_000
 EXPIRY_MESSAGES = 1_000
-
 # How often to look for space on a full disk.
 SPACE_SECONDS = 1.0
-
-
 # How often to try to empty the write-ahead log while a reader needs it. An attempt copies what is new.
 REMNANT_SECONDS = 1.0
 
@@ -92,12 +89,12 @@ class Remnants:
         if self._log.checkpoint():
             self._next = None
             if self._reported:
-                log_server.info("redacted_text_removed", what="events.db-wal is empty again")
+                log.info("redacted_text_removed", what="events.db-wal is empty again")
             self._reported = False
             return
         self._next = self._clock() + REMNANT_SECONDS
         if not self._reported:
-            log_server.warning("redacted_text_remains", what="a reader keeps it in events.db-wal")
+            log.warning("redacted_text_remains", what="a reader keeps it in events.db-wal")
         self._reported = True
 
 

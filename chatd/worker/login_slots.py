@@ -131,7 +131,9 @@ class LoginSlots:
             return False
         self._remove(slot.sock)
         self._dropped.add(slot.sock)
-        with suppress(OSError):  # wakes the thread that waits for the peer
+        # Wakes the thread that waits for the peer. Under the lock: that thread takes it in `release` before
+        # it closes the socket, so the descriptor cannot belong to another connection yet.
+        with suppress(OSError):
             slot.sock.shutdown(socket.SHUT_RDWR)
         return True
 
