@@ -61,7 +61,7 @@ CODES: dict[str, Code] = {
     "E408": Code("msg_id_reused", "this msg_id was used for another message", "use a new random msg_id"),
     "E409": Code("limit", "a limit of this server is reached", "remove something first, or ask an admin"),
     "E410": Code("nothing_to_undo", "there is nothing to change", "check the name and the number"),
-    "E411": Code("bad_query", "the search has no word to look for", "enter a word, or filters only"),
+    "E411": Code("bad_query", "the search has no word or a bad filter", "enter a word, or filters only"),
     "E412": Code("no_device", "there is no such device", "see /whois NAME or chatctl users"),
     # E5xx: the server
     "E500": Code("internal", "the server has an internal error", "try again; details are in logs/errors.log"),

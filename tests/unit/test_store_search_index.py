@@ -70,7 +70,8 @@ def _find(
         ("host since:2d", [6, 2, 1]),
         ("host since:2023-11-14", [6, 2, 1]),
         ("host since:2023-11-15", []),
-        ("host since:2023-99-99", []),
+        ('host "since:2023-99-99"', []),
+        ('"from:BOB"', []),
         ("NEAR(me)", [4]),
         ("host OR café", []),
         ("inside*", [4]),
@@ -116,6 +117,42 @@ def test_filters_alone_do_not_find_redacted_messages(index: SearchIndex) -> None
 def test_a_query_without_a_word_is_refused(index: SearchIndex, text: str) -> None:
     with pytest.raises(ChatdError, match="E411"):
         _find(index, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("since:2hours", "since:2h"), ("since:", "since:2h"), ("since:2023-99-99", "since:2h"),
+        ("since:yesterday host", "since:2h"), ("since:-2h", "since:2h"), ("since:\u0662h", "since:2h"),
+        ("sicne:2h", "since:2h"), ("Since:2h", "since:2h"), ("in:nope", "in:#ROOM"), ("in:#", "in:#ROOM"),
+        ("in:#WAR", "in:#ROOM"), ("in:@bob", "in:#ROOM"), ("IN:#war", "in:#ROOM"), ("in: #war", "in:#ROOM"),
+        ("from:BOB", "from:NAME"), ("from:", "from:NAME"), ("from:@", "from:NAME"), ("form:bob", "from:NAME"),
+        ("host From:bob", "from:NAME"), ("from:#war", "from:NAME"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_filter_is_refused_with_the_right_form(index: SearchIndex, text: str, fix: str) -> None:
+    with pytest.raises(ChatdError) as refused:
+        _find(index, text)
+    assert refused.value.code == "E411"
+    assert f"write {fix}" in refused.value.fix
+    # The advice works: in quotes it is searched as text.
+    parse(f'"{text}" host', NOW)
+
+
+@pytest.mark.parametrize("text", ["from:bob from:alice", "in:#war host in:#war"])
+def test_a_filter_given_twice_is_refused(index: SearchIndex, text: str) -> None:
+    with pytest.raises(ChatdError, match="given twice"):
+        _find(index, text)
+
+
+@pytest.mark.parametrize("text", ["https://host/x", "12:30", "min:5", "host:5000", "status:ok", "a:b", "::1"])
+def test_a_word_with_a_colon_is_no_filter(text: str) -> None:
+    query = parse(text, NOW)
+    assert (query.match, query.author, query.room, query.since) == (f'"{text}"', None, None, 0)
+
+
+def test_a_direct_conversation_is_a_filter() -> None:
+    assert parse("in:@alice,bob", NOW).room == "@alice,bob"
 
 
 def test_the_number_of_words_is_limited() -> None:
