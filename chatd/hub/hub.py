@@ -191,13 +191,17 @@ class Hub:
             "session_closed", user=session.who.user, device=session.who.device, worker=session.link.name
         )
 
+    def _end_with_bye(
+        self, session: HubSession, error: ChatdError, *, retry: bool, notice: JsonObject | None = None
+    ) -> None:
+        session.link.send(["cut", session.sid, retry], encode(bye_frame(error, retry=retry)))
+        self._end_session(session, notice)
+
     def _cut(self, cut: Cut) -> None:
         """End the sessions of a cut, with a bye frame that says why."""
         sessions = self.sessions.of_user(cut.user, cut.device)
         for session in sessions:
-            bye = encode(bye_frame(cut.error, retry=False))
-            session.link.send(["cut", session.sid, False], bye)
-            self._end_session(session, cut.notice)
+            self._end_with_bye(session, cut.error, retry=False, notice=cut.notice)
         if not sessions and cut.notice:
             # Tell the rooms although no session ended.
             self._fanout.presence(cut.user, "offline", notice=cut.notice)
@@ -217,6 +221,8 @@ class Hub:
                 raise request
             self._answer(asker, request, digest)
         except ChatdError as error:
+            if session is not None and error.code == "E504" and isinstance(request, rq.Send):
+                session.must_resend = True
             self._refuse(asker, error)
         except Exception as error:
             log_errors.exception("request_failed", request=getattr(request, "type", "unreadable"))
@@ -329,6 +335,12 @@ class Hub:
         log.info("disk_has_space", what="everything is written again")
         self._apply_settings()
         for session in self.sessions:
+            if session.must_resend:
+                # A message sent after the refused one may be on its way. Reconnecting restores the order.
+                self._end_with_bye(
+                    session, ChatdError("E502", "the server's disk has space again"), retry=True
+                )
+                continue
             context = self.context(session.who)
             rooms.auto_join(context, session.who.user)
             self._record(context)

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class HubSession:
-    """One authenticated connection. A ``live`` session gets events as they happen."""
+    """One authenticated connection.
+
+    A ``live`` session gets events as they happen. ``must_resend``: a message was refused because the disk
+    is full, so later ones must not overtake it.
+    """
 
     link: Link
     sid: int
     who: Principal
     address: str
     live: bool = False
+    must_resend: bool = False
 
 
 @dataclass(slots=True)

@@ -43,6 +43,9 @@ def read_snapshot(connection: apsw.Connection) -> Snapshot | None:
     if not rows:
         return None
     seq, chain_hash, state_hash, state = rows[0]
+    # A damaged row may hold values of another type.
+    if not isinstance(seq, int) or not all(isinstance(value, bytes) for value in (chain_hash, state)):
+        raise BadChain(0, "the snapshot is damaged")
     if sha256(state).digest() != state_hash:
         raise BadChain(seq, "the snapshot made there is damaged")
     return Snapshot(Point(seq, chain_hash), state)

@@ -14,7 +14,7 @@ from pathlib import Path
 from chatd.child.unix_socket import connect_unix
 from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, pack, receive_frames
 from chatd.proto.requests import RequestKind, Spec
-from chatd.worker.session import SessionPhase, WorkerSession
+from chatd.worker.session import PendingRequest, SessionPhase, WorkerSession
 
 # A repeatable request is sent again once: if the hub dies under it twice, it may be the cause.
 REPEATABLE_SENDS = 2
@@ -62,27 +62,29 @@ class HubLink:
             for session in sessions:
                 if session.phase in (SessionPhase.OPENING, SessionPhase.OPEN):
                     self._queue.append(_open_frame(session))
-                    for request_id, (payload, sends_left) in session.pending.items():
-                        session.pending[request_id] = (payload, sends_left - 1)
-                        self._queue.append(pack(["request", session.sid], payload))
+                    for pending in session.pending.values():
+                        pending.sends_left -= 1
+                        self._queue.append(pack(["request", session.sid], pending.payload))
             self._unsent = b""
             self._sock = sock
         self.write_queued()
         return True
 
-    def disconnect(self, sessions: Iterable[WorkerSession]) -> list[tuple[WorkerSession, int]]:
-        """Close the link; return (session, request_id) of every request with an unknown outcome."""
-        unknown: list[tuple[WorkerSession, int]] = []
+    def disconnect(self, sessions: Iterable[WorkerSession]) -> list[tuple[WorkerSession, int, RequestKind]]:
+        """Close the link; return session, request_id and kind of every request with an unknown outcome."""
+        unknown: list[tuple[WorkerSession, int, RequestKind]] = []
         with self._writing, self._lock:
             if self._sock is not None:
                 self._sock.close()
             self._sock = None
             self._queue.clear()
             for session in sessions:
-                ids = [key for key, (_, sends_left) in session.pending.items() if not sends_left]
-                for request_id in ids:
+                spent = [
+                    (key, pending.kind) for key, pending in session.pending.items() if not pending.sends_left
+                ]
+                for request_id, kind in spent:
                     self._take_pending(session, request_id)
-                unknown += [(session, request_id) for request_id in ids]
+                    unknown.append((session, request_id, kind))
         return unknown
 
     def opened(self, session: WorkerSession) -> None:
@@ -103,7 +105,8 @@ class HubLink:
             if request_id in session.pending:
                 return False
             sends_left = REPEATABLE_SENDS if spec.repeatable else 1
-            session.pending[request_id] = (payload, sends_left - (self._sock is not None))
+            sends_left -= self._sock is not None
+            session.pending[request_id] = PendingRequest(payload, spec.kind, sends_left)
             session.pending_bytes += len(payload)
             if spec.kind is RequestKind.READ:
                 session.read_request_id = request_id
@@ -125,7 +128,7 @@ class HubLink:
         pending = session.pending.pop(request_id, None)
         if pending is None:
             return False
-        session.pending_bytes -= len(pending[0])
+        session.pending_bytes -= len(pending.payload)
         if session.read_request_id == request_id:
             session.read_request_id = 0
         return True

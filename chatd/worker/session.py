@@ -6,10 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Protocol
 
 from chatd.pki.profiles import DeviceName
+from chatd.proto.requests import RequestKind
 from chatd.worker.ratelimit import TokenBucket
 from chatd.worker.tls import TlsChannel
 
@@ -45,6 +47,15 @@ class Due(IntEnum):
     NOTHING = 0
     DEFERRED = 1  # at the end of the gather time
     NOW = 2  # at the end of this loop iteration
+
+
+@dataclass(slots=True)
+class PendingRequest:
+    """A request that the hub has not answered. ``sends_left``: how often it may still be sent."""
+
+    payload: bytes
+    kind: RequestKind
+    sends_left: int
 
 
 class WorkerSession:
@@ -118,8 +129,8 @@ class WorkerSession:
         self.due = Due.NOTHING
         # Whether the loop waits for the socket to become writable.
         self.blocked = False
-        # request_id -> (request, times it may still be sent), in the order of sending.
-        self.pending: dict[int, tuple[bytes, int]] = {}
+        # request_id -> request, in the order of sending.
+        self.pending: dict[int, PendingRequest] = {}
         self.pending_bytes = 0
         # The request for a page that is under way; 0 if there is none.
         self.read_request_id = 0

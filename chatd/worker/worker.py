@@ -24,6 +24,7 @@ from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import encode
+from chatd.proto.requests import RequestKind
 from chatd.worker.delivery import Delivery
 from chatd.worker.flush import flush, flush_all, send_close
 from chatd.worker.hub_link import HubLink
@@ -260,8 +261,12 @@ class Worker:
         self._selector.unregister(self.hub)
         self._next_connect = time.monotonic() + pause
         error = ChatdError("E503")
-        for session, request_id in self.hub.disconnect(list(self._sessions.values())):
-            self._delivery.to_session(session, encode(error_frame(request_id, error)))
+        for session, request_id, kind in self.hub.disconnect(list(self._sessions.values())):
+            if kind is RequestKind.SEND:
+                # Messages behind it may still be accepted. The client must send it again before them.
+                self._delivery.queue_bye(session, encode(bye_frame(error, retry=True)))
+            else:
+                self._delivery.to_session(session, encode(error_frame(request_id, error)))
         for session in self._sessions.values():
             self._delivery.leave_all(session)
 

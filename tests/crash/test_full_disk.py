@@ -127,6 +127,7 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_serves_reads(tmp_path:
         assert (second.hub.state.bans, second.log.head) == ({}, head)
         second.has_space = True
         wait_until(second.is_writable, what="the hub to write again")
+        second.log_in()  # the session was ended, so that later messages do not overtake the refused one
         assert second.say(2)["result"]["seq"] == second.log.head
         assert second.ask(0, "ban", user="alice")["type"] == "ok"
         second.close()
@@ -191,7 +192,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_server_on_a_full_disk_keeps_sessions_and_sends_pending_messages_later(
+def test_a_server_on_a_full_disk_answers_reads_and_stores_pending_messages_later(
     small_disk: Path, tmp_path: Path
 ) -> None:
     with running(small_disk / "home") as daemon:
@@ -206,10 +207,9 @@ def test_a_server_on_a_full_disk_keeps_sessions_and_sends_pending_messages_later
             assert client.request("who", room="#lobby")["members"]
             assert daemon.chatctl("ban", "bob", "--yes", check=False).returncode
             assert pending.state == "pending"
-            session = client.connected
             (small_disk / "other").unlink()
             assert pending.wait(60).seq
-            assert session and client.connected, "the session did not stay"
+            assert client.connected
             assert _next_bodies(client, len(stored) + 2) == ["before", *stored, pending.body]
         assert "DISK FULL" not in daemon.chatctl("stats").stdout
         assert "disk is full" not in _status_of_children(daemon)

@@ -12,7 +12,7 @@ import pytest
 
 from chatd.link.wire import LinkBuffer
 from chatd.pki.profiles import DeviceName
-from chatd.proto.requests import REQUESTS
+from chatd.proto.requests import REQUESTS, RequestKind
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 from chatd.worker.hub_link import HubLink
 from chatd.worker.session import SessionPhase, WorkerSession
@@ -90,7 +90,7 @@ def test_a_request_that_was_pending_when_two_hubs_died_is_not_sent_to_a_third(
     assert connect(link, hub, session) == [b"poison"]
     assert link.request(session, 2, b"bystander", REPEATABLE)
     link.send()
-    assert link.disconnect([session]) == [(session, 1)]
+    assert link.disconnect([session]) == [(session, 1, RequestKind.SEND)]
     assert connect(link, hub, session) == [b"bystander"]
 
 
@@ -99,7 +99,7 @@ def test_a_request_that_must_not_be_repeated_is_sent_once(
 ) -> None:
     connect(link, hub, session)
     assert link.request(session, 1, b"once", ONCE)
-    assert link.disconnect([session]) == [(session, 1)]
+    assert link.disconnect([session]) == [(session, 1, RequestKind.EVENT)]
 
 
 def test_requests_made_without_a_hub_are_sent_to_the_next_one(
@@ -109,6 +109,6 @@ def test_requests_made_without_a_hub_are_sent_to_the_next_one(
     assert link.request(session, 2, b"repeatable", REPEATABLE)
     assert link.disconnect([session]) == []
     assert connect(link, hub, session) == [b"once", b"repeatable"]
-    assert link.disconnect([session]) == [(session, 1)]
+    assert link.disconnect([session]) == [(session, 1, RequestKind.EVENT)]
     assert connect(link, hub, session) == [b"repeatable"]
-    assert link.disconnect([session]) == [(session, 2)]
+    assert link.disconnect([session]) == [(session, 2, RequestKind.SEND)]
