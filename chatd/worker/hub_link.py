@@ -14,7 +14,7 @@ from pathlib import Path
 from chatd.child.unix_socket import connect_unix
 from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, pack, receive_frames
 from chatd.proto.requests import RequestKind, Spec
-from chatd.worker.session import PendingRequest, SessionPhase, WorkerSession
+from chatd.worker.session import ForwardedRequest, SessionPhase, WorkerSession
 
 # A repeatable request is sent again once: if the hub dies under it twice, it may be the cause.
 REPEATABLE_SENDS = 2
@@ -106,7 +106,7 @@ class HubLink:
                 return False
             sends_left = REPEATABLE_SENDS if spec.repeatable else 1
             sends_left -= self._sock is not None
-            session.pending[request_id] = PendingRequest(payload, spec.kind, sends_left)
+            session.pending[request_id] = ForwardedRequest(payload, spec.kind, sends_left)
             session.pending_bytes += len(payload)
             if spec.kind is RequestKind.READ:
                 session.read_request_id = request_id

@@ -50,7 +50,7 @@ class Due(IntEnum):
 
 
 @dataclass(slots=True)
-class PendingRequest:
+class ForwardedRequest:
     """A request that the hub has not answered. ``sends_left``: how often it may still be sent."""
 
     payload: bytes
@@ -130,7 +130,7 @@ class WorkerSession:
         # Whether the loop waits for the socket to become writable.
         self.blocked = False
         # request_id -> request, in the order of sending.
-        self.pending: dict[int, PendingRequest] = {}
+        self.pending: dict[int, ForwardedRequest] = {}
         self.pending_bytes = 0
         # The request for a page that is under way; 0 if there is none.
         self.read_request_id = 0
