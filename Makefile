@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test coverage chaos bench bench-quick bench-micro bench-limits lint format types \
+.PHONY: help run start stop status test coverage chaos abuse bench bench-quick bench-micro bench-limits lint format types \
   imports check smoke dist lock system-packages clean
 
 help: ## show this help
@@ -59,6 +59,9 @@ coverage: $(DEV) ## list the lines that the last `make test` did not run
 
 chaos: $(DEV) ## kill -9 every process under load, then check the log (KILLS=, SEED=, MINUTES=)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
+
+abuse: $(DEV) ## let a guest, a user and a host do their worst; time everybody else (SECONDS=)
+	@$(BIN)/python -m tests.abuse $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: $(DEV) ## compare with other servers at all sizes; takes an hour (ROUNDS=)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json
