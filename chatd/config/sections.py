@@ -158,10 +158,10 @@ class RolesSection(Section):
 
 
 class RoleLimits(Section):
-    """The rate limit of one session."""
+    """The limits of one user with this role, over all sessions."""
 
     messages_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 5.0
-    """Messages per second on average; more are delayed, not lost."""
+    """Messages per second of one user on average, over all sessions; more are delayed, not lost."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Messages that may arrive at once."""
 

@@ -24,10 +24,12 @@ from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, Snapshots, SpaceCheck
-from chatd.hub.welcome import session_terms, welcome_frame
+from chatd.hub.user_rates import UserRates
+from chatd.hub.welcome import welcome_frame
 from chatd.link.wire import Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
+from chatd.policy.ratelimit import TokenBucket
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import JsonObject, compact, decode, encode
@@ -97,6 +99,7 @@ class Hub:
         self.state = state
         self.rules = Rules.from_settings(settings)
         self.sessions = Sessions()
+        self.rates = UserRates(self.sessions)
         self.links: dict[int, Link] = {}
         self.stats = HubStats(clock())
         self._clock = clock
@@ -167,10 +170,11 @@ class Hub:
         if self.writable:
             rooms.auto_join(context, user)
             self._record(context)
-        if self.sessions.add(HubSession(link, sid, context.who, address)):
+        session = HubSession(link, sid, context.who, address, self._bucket(context))
+        if self.sessions.add(session):
             self._fanout.presence(user, "online")
         greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
-        link.send(["admit", sid, session_terms(context)], greeting)
+        link.send(["admit", sid, self._terms(session, context)], greeting)
         crash_point("hub.session.admitted")
         if not resumed:
             log_connections.info(
@@ -181,6 +185,19 @@ class Hub:
         session = self.sessions.get(link, arguments[0])
         if session is not None:
             self._end_session(session)
+
+    def _bucket(self, context: Context) -> TokenBucket:
+        """Return the asker's bucket, with the limits of their present role."""
+        return self.rates.of_user(context.who.user, context.rules.settings.limits.for_role(context.role))
+
+    def _terms(self, session: HubSession, context: Context) -> JsonObject:
+        return {**self.rates.terms(session.bucket), "presence": context.allows("presence.read")}
+
+    def _charge(self, link: Link, arguments: list[Any], _: Parsed) -> None:
+        sid, cost = arguments
+        session = self.sessions.get(link, sid)
+        if session is not None:
+            self.rates.charge(session, cost)
 
     def _end_session(self, session: HubSession, notice: JsonObject | None = None) -> None:
         """Remove a session; ``notice`` is added to the presence event if its user goes offline."""
@@ -215,6 +232,8 @@ class Hub:
             return  # the session ended while the request was on its way
         crash_point("hub.request.arrived")
         request_id, request, digest = parsed
+        if session is not None:
+            self.rates.charge(session, 1.0 if isinstance(request, Exception) else request.spec.cost)
         asker = Asker(link, sid, session, request_id)
         try:
             if isinstance(request, Exception):
@@ -325,7 +344,9 @@ class Hub:
     def _send_terms(self, user: str) -> None:
         """Tell the workers the rate limit and rights of a user's present role."""
         for session in self.sessions.of_user(user):
-            session.link.send(["terms", session.sid, session_terms(self.context(session.who))])
+            context = self.context(session.who)
+            self._bucket(context)
+            session.link.send(["terms", session.sid, self._terms(session, context)])
 
     def _resume_writing(self) -> None:
         """Write again once a full disk has space; make up for the joins that were left out."""
@@ -358,6 +379,7 @@ class Hub:
         "operator": _operator,
         "open": _open,
         "close": _close,
+        "charge": _charge,
         "request": _request,
         "stats": _worker_stats,
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chatd.hub.state.context import Principal
+from chatd.policy.ratelimit import TokenBucket
 
 if TYPE_CHECKING:
     from chatd.hub.links import Link
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 class HubSession:
     """One authenticated connection.
 
-    A ``live`` session gets events as they happen. ``must_resend``: a message was refused because the disk
-    is full, so later ones must not overtake it.
+    All sessions of a user share one ``bucket``. A ``live`` session gets events as they happen.
+    ``must_resend``: a message was refused because the disk is full, so later ones must not overtake it.
     """
 
     link: Link
     sid: int
     who: Principal
     address: str
+    bucket: TokenBucket
     live: bool = False
     must_resend: bool = False
 

@@ -1,10 +1,10 @@
-"""The welcome frame and the terms of a session. Pure."""
+"""The welcome frame of a session. Pure."""
 
 from __future__ import annotations
 
 from chatd import __version__
 from chatd.hub.state.context import Context
-from chatd.proto.frames import JsonObject, encode
+from chatd.proto.frames import encode
 from chatd.store.event_log import EventLog
 
 PROTOCOL = 1
@@ -12,21 +12,10 @@ PROTOCOL = 1
 WELCOME_ROOMS = 500
 
 
-def session_terms(context: Context) -> JsonObject:
-    """Return what a worker has to know of the asker's role: rate limit and right to read presence."""
-    limits = context.rules.settings.limits.for_role(context.role)
-    return {
-        "role": context.role,
-        "rate": limits.messages_per_second,
-        "burst": limits.burst,
-        "presence": context.allows("presence.read"),
-    }
-
-
 def welcome_frame(context: Context, log: EventLog) -> bytes:
     """Return the first frame of a session: its user, role, permissions, rooms and limits."""
     settings, user = context.rules.settings, context.state.users[context.who.user]
-    terms = session_terms(context)
+    rates = settings.limits.for_role(context.role)
     return encode(
         {
             "type": "welcome",
@@ -49,8 +38,8 @@ def welcome_frame(context: Context, log: EventLog) -> bytes:
                 "rooms": settings.limits.rooms_per_user,
                 "history_on_join": settings.limits.history_on_join,
                 "idle_seconds": settings.server.timeout,
-                "messages_per_minute": round(terms["rate"] * 60),
-                "burst": terms["burst"],
+                "messages_per_minute": round(rates.messages_per_second * 60),
+                "burst": rates.burst,
             },
         }
     )

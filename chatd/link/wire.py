@@ -4,7 +4,8 @@ u32 length of the rest | u32 length of the header | header (JSON list) | payload
 
 The header's first item names the operation. The payload is a client's request or a frame for a client,
 unchanged, so that neither side decodes and encodes what it only passes on. ``terms`` is
-{role, rate, burst, presence}.
+{rate, burst, tokens,
+presence}; ``rate`` has the first three. ``tokens`` are those of the user: a session has no more.
 
     link -> hub                                          payload
     hello    worker name, LINK_VERSION                   -
@@ -12,6 +13,7 @@ unchanged, so that neither side decodes and encodes what it only passes on. ``te
     open     sid, user, device, serial, address, resumed -
     close    sid                                         -
     request  sid                                         the request (JSON)
+    charge   sid, tokens                                 -   (for what the worker answered itself)
     stats    {counter: number since the worker started}  -
 
     hub -> link
@@ -19,6 +21,7 @@ unchanged, so that neither side decodes and encodes what it only passes on. ``te
     refuse   sid, retry                                  the bye frame
     cut      sid, retry                                  the bye frame
     terms    sid, terms                                  -   (after a change of role or settings)
+    rate     sid, terms                                  -   (the user owes tokens)
     reply    sid, request_id                             the reply frame
     room     room                                        an event frame for the room's live sessions
     later    room                                        an event frame that may be sent a moment later
@@ -39,7 +42,7 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 2"
+LINK_VERSION: Final = f"{__version__}, link 3"
 LENGTH = 4
 # A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4

@@ -59,7 +59,7 @@ class Dispatcher:
         socket and notices its end.
         """
         if records > 0:
-            self._throttle(session, float(records))
+            self._throttle_here(session, float(records))
 
     def _send(self) -> None:
         """Send the requests passed on so far."""
@@ -73,16 +73,17 @@ class Dispatcher:
             request = parse_request(message)
             if session.phase is not SessionPhase.OPEN:
                 raise ChatdError("E105", "the server has not said welcome yet")
-            self._throttle(session, request.spec.cost)
             if request.spec.kind is RequestKind.WORKER:
+                self._throttle_here(session, request.spec.cost)
                 self._answer_ping(session, request.id)
             else:
+                self._throttle(session, request.spec.cost)
                 if len(payload) > COMPACT_BYTES:
                     payload = encode(message)[HEADER_SIZE:]
                 self._pass_on(session, request.id, payload, request.spec)
         except ChatdError as error:
             # A malformed request costs as much as a message.
-            self._throttle(session, 1.0)
+            self._throttle_here(session, 1.0)
             self._worker.post(session, encode(error_frame(request_id_of(message), error)))
         session.last_heard = time.monotonic()
 
@@ -101,6 +102,14 @@ class Dispatcher:
         crash_point("worker.request.before_hub")
         if not self._worker.hub.request(session, request_id, payload, spec):
             raise ChatdError("E105", f"the id {request_id} is in use by a request under way")
+
+    def _throttle_here(self, session: WorkerSession, cost: float) -> None:
+        """Delay the session for something the hub does not see, and report it in whole tokens."""
+        self._throttle(session, cost)
+        session.unreported_cost += min(cost, session.bucket.burst)
+        if session.unreported_cost >= 1.0:
+            self._worker.hub.charge(session, round(session.unreported_cost, 3))
+            session.unreported_cost = 0.0
 
     def _throttle(self, session: WorkerSession, cost: float) -> None:
         """Delay the session instead of refusing, so that nothing is lost or reordered (as ergo's fakelag)."""

@@ -21,7 +21,7 @@ REPEATABLE_SENDS = 2
 
 
 class HubLink:
-    """Any thread may call `request`, `send`, `opened` and `closed`; the rest belongs to the loop."""
+    """Any thread may call `request`, `send`, `charge`, `opened`, `closed`; the rest belongs to the loop."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
@@ -94,6 +94,10 @@ class HubLink:
     def closed(self, session: WorkerSession) -> None:
         """Tell the hub that a session has ended."""
         self._put(pack(["close", session.sid]))
+
+    def charge(self, session: WorkerSession, tokens: float) -> None:
+        """Tell the hub of tokens taken for what it never sees: pings, and frames that are no requests."""
+        self._put(pack(["charge", session.sid, tokens]))
 
     def report_stats(self, stats: dict[str, int]) -> None:
         """Report this worker's counters since its start."""

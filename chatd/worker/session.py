@@ -11,8 +11,8 @@ from enum import Enum, IntEnum
 from typing import Protocol
 
 from chatd.pki.profiles import DeviceName
+from chatd.policy.ratelimit import TokenBucket
 from chatd.proto.requests import RequestKind
-from chatd.worker.ratelimit import TokenBucket
 from chatd.worker.tls import TlsChannel
 
 
@@ -61,9 +61,9 @@ class ForwardedRequest:
 class WorkerSession:
     """An authenticated connection.
 
-    ``last_heard`` and ``bucket`` belong to the reader thread. ``pending``, ``pending_bytes`` and
-    ``read_request_id`` are guarded by the hub link's lock. Everything else that changes belongs to the
-    worker's loop.
+    ``last_heard``, ``bucket`` and ``unreported_cost`` belong to the reader thread. ``pending``,
+    ``pending_bytes`` and ``read_request_id`` are guarded by the hub link's lock. Everything else that changes
+    belongs to the worker's loop.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class WorkerSession:
         "sid",
         "sock",
         "told_slowed",
+        "unreported_cost",
         "unsent",
         "valid_until",
         "who",
@@ -135,6 +136,8 @@ class WorkerSession:
         # The request for a page that is under way; 0 if there is none.
         self.read_request_id = 0
         self.bucket = TokenBucket(rate=1.0, burst=1)
+        # Tokens for what the worker answered itself, which the hub has not been told of.
+        self.unreported_cost = 0.0
         self.last_heard = clock()
         # Whether the client was told that it is being slowed down.
         self.told_slowed = False

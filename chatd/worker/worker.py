@@ -289,8 +289,13 @@ class Worker:
     def _terms(self, _: bytes, sid: int, terms: dict[str, Any]) -> None:
         session = self._sessions.get(sid)
         if session is not None:
-            session.bucket.change(terms["rate"], terms["burst"])
+            self._rate(b"", sid, terms)
             session.sees_presence = terms["presence"]
+
+    def _rate(self, _: bytes, sid: int, terms: dict[str, Any]) -> None:
+        session = self._sessions.get(sid)
+        if session is not None:
+            session.bucket.change(time.monotonic(), terms["rate"], terms["burst"], terms["tokens"])
 
     def _reply(self, payload: bytes, sid: int, request_id: int) -> None:
         session = self._sessions.get(sid)
@@ -330,6 +335,7 @@ class Worker:
         "refuse": _cut,
         "cut": _cut,
         "terms": _terms,
+        "rate": _rate,
         "reply": _reply,
         "room": _room,
         "later": _later,

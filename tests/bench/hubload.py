@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from chatd.config.schema import Settings
+from chatd.config.sections import LimitsSection, RoleLimits
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reads import QueryThread
@@ -57,7 +58,9 @@ class HubLoad:
 @contextmanager
 def hub_load(folder: Path) -> Iterator[HubLoad]:
     """A hub on a new log in ``folder``/data; its only member receives its own messages."""
-    data, settings = folder / "data", Settings()
+    # A user over the rate would cost a frame for each request.
+    unlimited = RoleLimits(messages_per_second=1_000_000, burst=1_000_000)
+    data, settings = folder / "data", Settings(limits=LimitsSection(per_role={"user": unlimited}))
     EventLog.open(data, now=1).close()
     carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
     with closing(EventLog.open(data, now=1)) as log, closing(QueryThread(data)) as reader:

@@ -30,6 +30,9 @@ class WorkerEnd:
         self._sock.setblocking(False)
         self.link, self._buffer = Link(ours), LinkBuffer()
         self.sessions: set[int] = set()
+        # Session -> rate, burst and the tokens left, as told last; how often the hub said that a user owes.
+        self.terms: dict[int, JsonObject] = {}
+        self.debts_told = 0
         # Session -> rooms it receives events of.
         self.live: dict[int, set[str]] = {}
         self.reply: JsonObject | None = None
@@ -51,14 +54,19 @@ class WorkerEnd:
         self.link.close()
         self._sock.close()
 
-    def _on_admit(self, sid: int, _: JsonObject, payload: bytes) -> None:
+    def _on_admit(self, sid: int, terms: JsonObject, payload: bytes) -> None:
         self.sessions.add(sid)
+        self.terms[sid] = terms
 
     def _on_refuse(self, sid: int, _: bool, payload: bytes) -> None:
         self.sessions.discard(sid)
 
-    def _on_terms(self, *_: Any, payload: bytes) -> None:
-        pass
+    def _on_terms(self, sid: int, terms: JsonObject, payload: bytes) -> None:
+        self.terms[sid] = terms
+
+    def _on_rate(self, sid: int, terms: JsonObject, payload: bytes) -> None:
+        self.terms[sid] = terms
+        self.debts_told += 1
 
     def _on_cut(self, sid: int, _: bool, payload: bytes) -> None:
         self.sessions.discard(sid)

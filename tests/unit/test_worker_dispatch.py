@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 from typing import cast
 
@@ -26,7 +27,11 @@ class Hub:
     def __init__(self) -> None:
         self.request_ids: list[int] = []
         self.sends = 0
+        self.charges: list[float] = []
         self._queue: list[int] = []
+
+    def charge(self, session: WorkerSession, tokens: float) -> None:
+        self.charges.append(tokens)
 
     def request(self, session: WorkerSession, request_id: int, payload: bytes, spec: Spec) -> bool:
         self._queue.append(request_id)
@@ -55,7 +60,7 @@ def test_a_throttled_session_that_ends_sends_no_more_requests(
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
     # The second message has to wait, for longer than the test.
-    session.bucket.change(1e-3, 1)
+    session.bucket.change(time.monotonic(), 1e-3, 1)
     throttled = threading.Event()
     monkeypatch.setattr(dispatch, "THROTTLE_CHECK_SECONDS", TIMEOUT)
     wait = session.ended.wait
@@ -80,7 +85,7 @@ def test_a_throttled_session_that_ends_sends_no_more_requests(
 def test_requests_received_together_are_sent_to_the_hub_together() -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
-    session.bucket.change(1000, 1000)
+    session.bucket.change(time.monotonic(), 1000, 1000)
     dispatcher.records(session, [message(1), message(2) + message(3)])
     assert (hub.request_ids, hub.sends) == ([1, 2, 3], 1)
 
@@ -88,7 +93,7 @@ def test_requests_received_together_are_sent_to_the_hub_together() -> None:
 def test_requests_before_a_malformed_frame_are_sent_to_the_hub() -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
-    session.bucket.change(1000, 1000)
+    session.bucket.change(time.monotonic(), 1000, 1000)
     with pytest.raises(ChatdError, match="E100"):
         dispatcher.records(session, [message(1), message(2)[:-1]])
     assert hub.request_ids == [1]
@@ -97,7 +102,7 @@ def test_requests_before_a_malformed_frame_are_sent_to_the_hub() -> None:
 def test_queued_requests_are_sent_before_waiting_for_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     hub, session = Hub(), Bench().session
     dispatcher = dispatcher_of(hub)
-    session.bucket.change(1000, 1000)
+    session.bucket.change(time.monotonic(), 1000, 1000)
     capacity = iter([True, False, True])
     sent_before_waiting = []
     monkeypatch.setattr(dispatch, "_has_capacity", lambda *_: next(capacity))
@@ -105,3 +110,40 @@ def test_queued_requests_are_sent_before_waiting_for_capacity(monkeypatch: pytes
     dispatcher.records(session, [message(1) + message(2)])
     assert sent_before_waiting == [[1]]
     assert hub.request_ids == [1, 2]
+
+
+def test_what_the_worker_answers_itself_is_reported_in_whole_tokens() -> None:
+    hub, session = Hub(), Bench().session
+    session.phase = SessionPhase.OPEN
+    dispatcher = dispatcher_of(hub)
+    session.bucket.change(time.monotonic(), 1000, 5)
+    ping = encode({"type": "ping", "id": 1})
+    dispatcher.records(session, [ping * 9])
+    assert hub.charges == []
+    dispatcher.records(session, [ping * 2, encode({"type": "nonsense", "id": 2})])
+    assert hub.charges == [1.1, 1.0]
+    dispatcher.charge(session, 50)
+    assert hub.charges[2:] == [5.0]  # a burst at most
+    # The hub charges what it gets.
+    dispatcher.records(session, [message(1)])
+    assert len(hub.charges) == 3
+
+
+def test_a_session_whose_user_owes_tokens_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, session = Hub(), Bench().session
+    session.phase = SessionPhase.OPEN
+    dispatcher = dispatcher_of(hub)
+    session.bucket.change(time.monotonic(), 1e-3, 5)
+    dispatcher.records(session, [message(1)])
+    session.bucket.change(time.monotonic(), 1e-3, 5, at_most=-2.0)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 2:
+            session.bucket.change(time.monotonic(), 1e9, 5)
+        return False
+
+    monkeypatch.setattr(session.ended, "wait", wait)
+    dispatcher.records(session, [message(2)])
+    assert (hub.request_ids, waits) == ([1, 2], [dispatch.THROTTLE_CHECK_SECONDS] * 2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatd.worker.ratelimit import TokenBucket
+from chatd.policy.ratelimit import TokenBucket
 
 
 def test_a_burst_is_available_at_once_and_more_tokens_at_the_rate() -> None:
@@ -40,11 +40,45 @@ def test_a_request_that_costs_more_than_the_burst_takes_all_tokens() -> None:
 def test_a_changed_rate_applies_at_once() -> None:
     bucket = TokenBucket(rate=1.0, burst=1)
     bucket.take(0.0)
-    bucket.change(10.0, 5)
+    bucket.change(0.0, 10.0, 5)
     assert [bucket.take(0.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.0, 0.1]
-    bucket.change(1.0, 1)
+    bucket.change(0.0, 1.0, 1)
     assert bucket.take(100.0) == 0.0
     assert bucket.take(100.0) == 1.0
+
+
+def test_a_change_leaves_no_more_than_the_given_tokens_and_counts_from_its_own_time() -> None:
+    bucket = TokenBucket(rate=2.0, burst=10)
+    bucket.change(100.0, 2.0, 10, at_most=-4.0)
+    # Four seconds at 2 a second have passed since.
+    assert bucket.level(104.0) == pytest.approx(4.0)
+    bucket.change(104.0, 2.0, 10, at_most=9.0)
+    assert bucket.level(104.0) == pytest.approx(4.0)
+
+
+def test_the_last_of_several_changes_counts() -> None:
+    bucket = TokenBucket(rate=1.0, burst=1)
+    bucket.change(0.0, 3.0, 7, at_most=5.0)
+    bucket.change(0.0, 5.0, 9, at_most=2.0)
+    assert (bucket.level(0.0), bucket.rate, bucket.burst) == (2.0, 5.0, 9)
+
+
+def test_a_charge_takes_tokens_that_are_not_there() -> None:
+    bucket = TokenBucket(rate=2.0, burst=3)
+    assert [bucket.charge(0.0, 2.0) for _ in range(3)] == [1.0, -1.0, -3.0]
+    assert bucket.charge(0.0, 100.0) == -6.0  # a burst at most
+    assert bucket.take(0.0) == pytest.approx(3.5)
+    assert bucket.level(100.0) == 3.0
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(10.0, 0.8), (0.5, 8.0)])
+def test_another_rate_makes_a_debt_neither_larger_nor_longer(rate: float, seconds: float) -> None:
+    bucket = TokenBucket(rate=1.0, burst=4)
+    for _ in range(3):
+        bucket.charge(0.0, 4.0)
+    bucket.change(0.0, rate, 4)
+    assert bucket.level(0.0) == pytest.approx(-rate * seconds)
+    assert rate * seconds <= 8.0
 
 
 @settings(deadline=None)
