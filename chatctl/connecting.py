@@ -121,6 +121,11 @@ def root_options(function: Callable[P, Any]) -> Callable[P, Any]:
     return identity(home(function))
 
 
+reason_option: Callable[[Callable[P, Any]], Callable[P, Any]] = click.option(
+    "--reason", default="", metavar="TEXT", help="The reason, shown to those concerned."
+)
+
+
 def duration(text: str) -> int:
     """Parse a duration such as 30m, 2h or 7d into seconds."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from chatctl.connecting import App, connecting, room_name
+from chatctl.connecting import App, connecting, reason_option, room_name
 from chatd.console import output
 from chatd.proto.frames import JsonObject
 
@@ -53,13 +53,14 @@ def who(app: App, room: str) -> None:
 @click.command("set")
 @click.argument("user")
 @click.argument("role")
+@reason_option
 @connecting
-def role_set(app: App, user: str, role: str) -> None:
+def role_set(app: App, user: str, role: str, reason: str) -> None:
     """Give USER the role ROLE, immediately and on all devices.
 
     A role that is fixed under roles.assigned in config/settings.json can only be changed there.
     """
-    result = app.ask("role_set", user=user, role=role)
+    result = app.ask("role_set", user=user, role=role, reason=reason or None)
     app.show(result, lambda: output.line(f"{result['user']} is now {result['role']}"))
 
 

@@ -8,14 +8,13 @@ from collections.abc import Callable
 import click
 
 from chatctl.client import Client
-from chatctl.connecting import App, confirm, connecting, duration, for_each_user, room_name
+from chatctl.connecting import App, confirm, connecting, duration, for_each_user, reason_option, room_name
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
 
 users_argument = click.argument("users", metavar="USER...", nargs=-1, required=True)
-reason_option = click.option("--reason", default="", metavar="TEXT", help="The reason, shown to the user.")
 for_option = click.option(
     "--for", "seconds", type=duration, help="How long, such as 30m, 2h, 7d. Default: until undone."
 )
@@ -74,12 +73,15 @@ def ban(app: App, users: tuple[str, ...], seconds: int | None, reason: str, dry_
 
 @click.command()
 @users_argument
+@reason_option
 @connecting
-def unban(app: App, users: tuple[str, ...]) -> int:
+def unban(app: App, users: tuple[str, ...], reason: str) -> int:
     """End a ban of USER, or the time after a kick in which USER cannot come back."""
-    return for_each_user(
-        app, users, lambda c, user: c.request("unban", user=user), lambda r: f"unbanned {r['user']}"
-    )
+
+    def ask(client: Client, user: str) -> JsonObject:
+        return client.request("unban", user=user, reason=reason or None)
+
+    return for_each_user(app, users, ask, lambda result: f"unbanned {result['user']}")
 
 
 @click.command()
@@ -125,12 +127,13 @@ def mute(
 @click.command()
 @users_argument
 @room_option
+@reason_option
 @connecting
-def unmute(app: App, users: tuple[str, ...], room: str | None) -> int:
+def unmute(app: App, users: tuple[str, ...], room: str | None, reason: str) -> int:
     """End a mute of USER: the one everywhere, or with --room the one in that room."""
 
     def ask(client: Client, user: str) -> JsonObject:
-        return client.request("unmute", user=user, room=room)
+        return client.request("unmute", user=user, room=room, reason=reason or None)
 
     return for_each_user(
         app, users, ask, lambda result: f"unmuted {result['user']}" + (f" in {room}" if room else "")

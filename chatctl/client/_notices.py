@@ -171,4 +171,4 @@ AnyLogged = (
     | ev.Redacted | ev.Expired | ev.Held
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
-AnyEvent = Local | AnyLogged | ev.Presence | ev.Lagged | ev.Slowed | ev.Bye
+AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Lagged | ev.Slowed | ev.Bye

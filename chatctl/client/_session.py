@@ -215,7 +215,7 @@ class ClientSession:
             return handle(self, parsed, now)
         if isinstance(parsed, ev.Logged):
             return self._logged(parsed)
-        return [parsed]  # type: ignore[list-item]  # Presence or Slowed: the table above has all others
+        return [parsed]  # type: ignore[list-item]  # Presence, Standing, Slowed: the table above has all others
 
     # -- handlers of frames
 

@@ -111,7 +111,7 @@ async def ban(surface: Surface, call: CommandCall) -> None:
 
 
 async def unban(surface: Surface, call: CommandCall) -> None:
-    await surface.ask("unban", user=call["name"])
+    await surface.ask("unban", user=call["name"], reason=call["reason"])
     surface.note(f"{call['name']} may connect again")
 
 
@@ -127,7 +127,7 @@ async def mute(surface: Surface, call: CommandCall) -> None:
 
 
 async def unmute(surface: Surface, call: CommandCall) -> None:
-    await surface.ask("unmute", user=call["name"], room=call["room"])
+    await surface.ask("unmute", user=call["name"], room=call["room"], reason=call["reason"])
     surface.note(f"{call['name']} may write again {_scope(call)}")
 
 
@@ -152,7 +152,7 @@ async def role(surface: Surface, call: CommandCall) -> None:
     if call["role"] is None:
         surface.show(answers.roles(await surface.ask("role_show", user=call["name"])))
         return
-    result = await surface.ask("role_set", user=call["name"], role=call["role"])
+    result = await surface.ask("role_set", user=call["name"], role=call["role"], reason=call["reason"])
     surface.note(f"{result.get('user', '')} has the role {result.get('role', '')} now")
 
 

@@ -174,6 +174,11 @@ class ChatModel(Conversations):
                 self._presence(event)
             case ev.Announcement():
                 self._announced(event)
+            case ev.Standing():
+                if self.welcome is not None:
+                    terms = {"role": event.role, "permissions": event.permissions}
+                    self.welcome = self.welcome.model_copy(update=terms)
+                self.note(render.describe(event) or "")
             case ev.Slowed():
                 self.note(render.describe(event) or "")
             case ev.Redacted():

@@ -131,12 +131,12 @@ TABLE: tuple[ChatCommand, ...] = (
         actions.ban,
         "moderate.ban",
     ),
-    ChatCommand("unban", (_NAME,), "end a ban", actions.unban, "moderate.ban"),
+    ChatCommand("unban", (_NAME, _REASON), "end a ban", actions.unban, "moderate.ban"),
     ChatCommand("bans", (), "list the bans in force", actions.bans, "moderate.ban"),
     ChatCommand(
         "mute", (_NAME, _ONLY_IN, _FOR, _REASON), "refuse what a user sends", actions.mute, "moderate.mute"
     ),
-    ChatCommand("unmute", (_NAME, _ONLY_IN), "end a mute", actions.unmute, "moderate.mute"),
+    ChatCommand("unmute", (_NAME, _ONLY_IN, _REASON), "end a mute", actions.unmute, "moderate.mute"),
     ChatCommand(
         "redact",
         (_TO, _REASON),
@@ -147,7 +147,7 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand("announce", (_TEXT,), "send a message to everybody", actions.announce, "announce"),
     ChatCommand(
         "role",
-        (Arg("name", USER, True), Arg("role", ROLE, True)),
+        (Arg("name", USER, True), Arg("role", ROLE, True), _REASON),
         "show or set roles",
         actions.role,
         "role.show",

@@ -84,9 +84,8 @@ def describe(event: AnyEvent) -> str | None:
             topic = f": {safe(event.topic)}" if event.topic else ""
             return f"{safe(event.by)} created {safe(event.room)}{closed}{topic}"
         case ev.TopicSet():
-            if not event.topic:
-                return f"{safe(event.by)} removed the topic of {safe(event.room)}"
-            return f"{safe(event.by)} set the topic of {safe(event.room)}: {safe(event.topic)}"
+            verb = "set" if event.topic else "removed"
+            return f"{safe(event.by)} {verb} the topic of {safe(event.room)}{_because(event.topic)}"
         case ev.Redacted():
             return f"{safe(event.by)} deleted message {event.target}{_because(event.reason)}"
         case ev.Expired():
@@ -94,6 +93,8 @@ def describe(event: AnyEvent) -> str | None:
         case ev.Held():
             held = "are held" if event.on else "are no longer held"
             return f"the messages of {safe(event.room)} {held}, says {safe(event.by)}{_because(event.reason)}"
+        case ev.Standing():
+            return _standing(event)
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return None
@@ -107,6 +108,20 @@ def describe_presence(event: ev.Presence) -> str:
     if event.state == "away":
         return f"{who} is away{_because(event.text)}"
     return f"{who} is here" if event.state == "online" else f"{who} is offline"
+
+
+def _standing(event: ev.Standing) -> str | None:
+    where = f"in {safe(event.room)}" if event.room else "everywhere"
+    until = (
+        f"until {day_of(event.until)} {clock_of(event.until)}Z" if event.until else "until an admin ends it"
+    )
+    changes = {
+        "role_set": f"gave you the role {safe(event.role)}",
+        "muted": f"muted you {where} {until}",
+        "unmuted": f"ended your mute {where}" if event.room else "ended your mute",
+    }
+    change = changes.get(event.change)
+    return f"{safe(event.by)} {change}{_because(event.reason)}" if change else None
 
 
 def _because(reason: str) -> str:

@@ -134,7 +134,7 @@ class JsonLinesBot:
                 return {"type": "caught_up", "cursor": event.cursor}
             case ev.Message() if event.user == self._client.identity.user and not self._own:
                 return None
-            case ev.Logged() | ev.Presence() | ev.Slowed():
+            case ev.Logged() | ev.Presence() | ev.Standing() | ev.Slowed():
                 return event.model_dump(exclude_none=True)
         return None
 

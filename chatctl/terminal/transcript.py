@@ -91,7 +91,7 @@ class Transcript:
                 return True
             case ev.Presence():
                 return event.room == model.current and event.user != model.me
-            case ev.Announcement() | ev.Slowed():
+            case ev.Announcement() | ev.Slowed() | ev.Standing():
                 return True
             case ev.Logged():
                 return self._is_new(event)

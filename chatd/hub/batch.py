@@ -9,7 +9,7 @@ from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Reads
 from chatd.hub.state.context import Context, Principal
-from chatd.hub.state.model import audience_of
+from chatd.hub.state.model import KINDS, Audit, audience_of, is_audited
 from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject, compact
@@ -17,14 +17,6 @@ from chatd.store.entry import AcceptedMessage, Entry
 from chatd.store.event_log import EventLog
 
 log_audit = get_log("audit")
-
-# Events that audit.log keeps, without any message's body.
-_AUDIT_EVENTS = frozenset(
-    (
-        *("user_added", "device_added", "device_revoked", "role_set"),
-        *("banned", "unbanned", "kicked", "muted", "unmuted"),
-    )
-)
 
 # (device_id, msg_id) of a message.
 MessageKey = tuple[str, str]
@@ -37,6 +29,12 @@ def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> 
         msg_id = bytes.fromhex(event["msg_id"])
         return Entry(seq, at, kind, event["room"], who.device_id, msg_id, digest, compact(event))
     return Entry(seq, at, kind, audience_of(event), who.device_id, None, None, compact(event))
+
+
+def log_audited(event: JsonObject) -> None:
+    """Write an event's line in audit.log if it is audited, without the text of an announcement."""
+    if is_audited(event) and KINDS[event["type"]].audit is not Audit.BOX:
+        log_audit.info(event["type"], **{k: v for k, v in event.items() if k not in ("type", "at", "body")})
 
 
 class Batch:
@@ -153,8 +151,7 @@ class Recorder:
         for event in context.events:
             entry = to_entry(event, context.who, digest)
             self._batch.add(entry, key if event["type"] == "message" else None)
-            if event["type"] in _AUDIT_EVENTS:
-                log_audit.info(event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")})
+            log_audited(event)
             self._fanout.publish(event, entry.body)
         context.events.clear()
         if context.redacted:

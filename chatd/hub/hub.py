@@ -6,9 +6,8 @@ sends them only after their batch is durable.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -16,6 +15,7 @@ from chatd.errors import ChatdError
 from chatd.hub.batch import Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
+from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThread, Reads
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import authorize, rooms
@@ -25,15 +25,15 @@ from chatd.hub.state.rules import Rules
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
-from chatd.hub.welcome import welcome_frame
+from chatd.hub.welcome import standing_frame, welcome_frame
 from chatd.link.wire import Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.policy.ratelimit import TokenBucket
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
-from chatd.proto.frames import JsonObject, compact, decode, encode
-from chatd.proto.requests import RequestKind, parse_request, request_id_of
+from chatd.proto.frames import JsonObject, encode
+from chatd.proto.requests import RequestKind
 from chatd.store.event_log import EventLog
 
 log = get_log("server")
@@ -46,37 +46,12 @@ log_errors = get_log("errors")
 _AUDIT_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"))
 
 
+# Events that `Hub` tells to the user concerned or to the user's rooms, beside the log.
+_ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned"))
+
+
 class HalfDoneError(Exception):
     """A request failed after it had changed the state. The hub must end."""
-
-
-class Parsed(NamedTuple):
-    """A request as parsed, or the error that parsing raised. ``digest`` identifies a message's content."""
-
-    request_id: int
-    request: rq.AnyRequest | Exception
-    digest: bytes = b""
-
-
-_NO_REQUEST = Parsed(0, ChatdError("E500"))
-
-
-def parse(payload: bytes) -> Parsed:
-    """Parse one request. Never raises: `Hub` answers errors where it answers everything else."""
-    message: JsonObject = {}
-    try:
-        message = decode(payload)
-        request = parse_request(message)
-        digest = _digest(cast(rq.Send, request)) if request.spec.kind is RequestKind.SEND else b""
-        return Parsed(request.id, request, digest)
-    except Exception as error:  # noqa: BLE001 - returned
-        return Parsed(request_id_of(message), error)
-
-
-def _digest(request: rq.Send) -> bytes:
-    """Tell a resent message from another one under the same msg_id."""
-    parts = [request.to, request.kind, request.reply_to, request.body]
-    return hashlib.sha256(compact(parts)).digest()[:16]
 
 
 class Hub:
@@ -123,7 +98,7 @@ class Hub:
         # Parse all before deciding the first: the code of both does not fit a core's caches together,
         # and alternating costs a sixth more (docs/lab/performance-journal.md).
         parsed = [
-            (header, parse(payload) if header[0] == "request" else _NO_REQUEST) for header, payload in frames
+            (header, parse(payload) if header[0] == "request" else NO_REQUEST) for header, payload in frames
         ]
         for header, request in parsed:
             if link.foreign:
@@ -310,10 +285,10 @@ class Hub:
 
     def _record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""
-        new_roles = [event["user"] for event in context.events if event["type"] == "role_set"]
+        changes = [event for event in context.events if event["type"] in _ABOUT_ONE_USER]
         self.recorder.record(context)
-        for user in new_roles:
-            self._send_terms(user)
+        for event in changes:
+            self._tell(event)
         for user in context.presence_changed:
             self._fanout.presence(user, *self.sessions.state_of(user))
         context.presence_changed.clear()
@@ -341,12 +316,25 @@ class Hub:
         for user in {session.who.user for session in self.sessions}:
             self._send_terms(user)
 
-    def _send_terms(self, user: str) -> None:
-        """Tell the workers the rate limit and rights of a user's present role."""
+    def _tell(self, event: JsonObject) -> None:
+        """Tell a user of a new role or mute, and the rooms, which were told of a ban, of its end."""
+        user = event["user"]
+        if event["type"] == "unbanned":
+            notice = {"cause": "unbanned", "by": event["by"], "reason": event["reason"]}
+            self._fanout.presence(user, *self.sessions.state_of(user), notice=notice)
+        else:
+            # A mute in a room must not tell somebody outside it that the room exists.
+            room = event.get("room")
+            told = room is None or room in self.state.users[user].rooms
+            self._send_terms(user, event if told else None)
+
+    def _send_terms(self, user: str, event: JsonObject | None = None) -> None:
+        """Tell the workers the rate limit and rights of a user's present role, and the user the ``event``."""
         for session in self.sessions.of_user(user):
             context = self.context(session.who)
             self._bucket(context)
-            session.link.send(["terms", session.sid, self._terms(session, context)])
+            notice = encode(standing_frame(context, event)) if event else b""
+            session.link.send(["terms", session.sid, self._terms(session, context)], notice)
 
     def _resume_writing(self) -> None:
         """Write again once a full disk has space; make up for the joins that were left out."""

@@ -1,15 +1,29 @@
-"""The welcome frame of a session. Pure."""
+"""The welcome frame of a session, and the notice of a new role or mute. Pure."""
 
 from __future__ import annotations
 
 from chatd import __version__
 from chatd.hub.state.context import Context
-from chatd.proto.frames import encode
+from chatd.proto.frames import JsonObject, encode
 from chatd.store.event_log import EventLog
 
 PROTOCOL = 1
 # A longer list would not fit the frame; the `rooms` request pages through all of them.
 WELCOME_ROOMS = 500
+
+
+def standing_frame(context: Context, event: JsonObject) -> JsonObject:
+    """Return the notice of a `role_set`, `muted` or `unmuted` event for the user that it concerns."""
+    return {
+        "type": "standing",
+        "change": event["type"],
+        "role": context.role,
+        "permissions": sorted(context.rules.roles.permissions(context.role)),
+        "room": event.get("room"),
+        "until": event.get("until"),
+        "by": event["by"],
+        "reason": event["reason"],
+    }
 
 
 def welcome_frame(context: Context, log: EventLog) -> bytes:

@@ -20,7 +20,7 @@ presence}; ``rate`` has the first three. ``tokens`` are those of the user: a ses
     admit    sid, terms                                  the welcome frame
     refuse   sid, retry                                  the bye frame
     cut      sid, retry                                  the bye frame
-    terms    sid, terms                                  -   (after a change of role or settings)
+    terms    sid, terms                                  a `standing` frame, or nothing after a reload
     rate     sid, terms                                  -   (the user owes tokens)
     reply    sid, request_id                             the reply frame
     room     room                                        an event frame for the room's live sessions
@@ -42,7 +42,7 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 3"
+LINK_VERSION: Final = f"{__version__}, link 4"
 LENGTH = 4
 # A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4

@@ -182,7 +182,7 @@ class Presence(FromServer):
     """A user in a shared room came online, went offline or set or ended an away text.
 
     If a kick or ban ended the presence, `cause` is "kicked" or "banned", with `by` and perhaps `reason`; such
-    a user may already have been offline.
+    a user may already have been offline. "unbanned": the user may come back.
     """
 
     type: Literal["presence"]
@@ -194,6 +194,24 @@ class Presence(FromServer):
     cause: str | None = None
     by: str | None = None
     reason: str | None = None
+
+
+class Standing(FromServer):
+    """This session's user got a role (`change` "role_set"), a mute ("muted") or the end of one ("unmuted").
+
+    `role` and `permissions` are the present ones. A mute is for one `room`, or everywhere; without `until`
+    (ms since 1970) somebody has to end it.
+    """
+
+    type: Literal["standing"]
+    # Not a Literal: newer servers may send other changes.
+    change: str
+    role: str
+    permissions: list[str]
+    by: str
+    reason: str = ""
+    room: str | None = None
+    until: int | None = None
 
 
 class PingEvent(FromServer):
@@ -228,7 +246,7 @@ class Bye(FromServer):
 AnyFromServer = (
     Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Redacted
     | Expired | Held | Announcement
-    | Presence | PingEvent | Lagged | Slowed | Bye
+    | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyFromServer.__args__

@@ -218,6 +218,7 @@ class Unban(Request):
     spec = Spec("moderate.ban", False, 1)
     type: Literal["unban"]
     user: NameText
+    reason: ReasonText = ""
 
 
 class Bans(Request):
@@ -247,6 +248,7 @@ class Unmute(Request):
     type: Literal["unmute"]
     user: NameText
     room: RoomText | None = None
+    reason: ReasonText = ""
 
 
 class Redact(Request):
@@ -284,6 +286,7 @@ class RoleSet(Request):
     type: Literal["role_set"]
     user: NameText
     role: NameText
+    reason: ReasonText = ""
 
 
 class RoleShow(Request):

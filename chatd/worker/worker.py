@@ -286,11 +286,13 @@ class Worker:
         if session is not None:
             self._delivery.queue_bye(session, payload)
 
-    def _terms(self, _: bytes, sid: int, terms: dict[str, Any]) -> None:
+    def _terms(self, notice: bytes, sid: int, terms: dict[str, Any]) -> None:
         session = self._sessions.get(sid)
         if session is not None:
             self._rate(b"", sid, terms)
             session.sees_presence = terms["presence"]
+            if notice:
+                self._delivery.to_session(session, notice)
 
     def _rate(self, _: bytes, sid: int, terms: dict[str, Any]) -> None:
         session = self._sessions.get(sid)

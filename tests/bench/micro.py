@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chatd.crypto.records import SERVER_TO_CLIENT, RecordOpener, RecordSealer
-from chatd.hub.hub import parse
+from chatd.hub.parsing import parse
 from chatd.link.wire import pack
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.contexts import server_context

@@ -39,6 +39,8 @@ class WorkerEnd:
         self.replies: dict[int, JsonObject] = {}
         # (session, event) in the order of delivery.
         self.delivered: list[tuple[int, JsonObject]] = []
+        # (session, frame) for one session only.
+        self.notices: list[tuple[int, JsonObject]] = []
 
     def receive(self) -> None:
         """Apply every link frame that the hub has sent."""
@@ -63,6 +65,7 @@ class WorkerEnd:
 
     def _on_terms(self, sid: int, terms: JsonObject, payload: bytes) -> None:
         self.terms[sid] = terms
+        self.notices += [(sid, decode(frame)) for frame in split(payload)]
 
     def _on_rate(self, sid: int, terms: JsonObject, payload: bytes) -> None:
         self.terms[sid] = terms

@@ -123,13 +123,21 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
         "removed from #war; 1 session",
     ),
     "ban": ("/ban bob 2h", [("ban", {"user": "bob", "seconds": 7200})], "bob is banned until unbanned"),
-    "unban": ("/unban bob", [("unban", {"user": "bob"})], "bob may connect again"),
+    "unban": ("/unban bob x y", [("unban", {"user": "bob", "reason": "x y"})], "bob may connect again"),
     "bans": ("/bans", [("bans", {})], "eve"),
     "mute": ("/mute bob 30m", [("mute", {"user": "bob", "seconds": 1800})], "everywhere for 30m"),
-    "unmute": ("/unmute bob #war", [("unmute", {"user": "bob", "room": "#war"})], "in #war"),
+    "unmute": (
+        "/unmute bob #war x",
+        [("unmute", {"user": "bob", "room": "#war", "reason": "x"})],
+        "in #war",
+    ),
     "redact": ("/redact 7 why", [("redact", {"room": "#lobby", "seq": 7, "reason": "why"})], ""),
     "announce": ("/announce hi", [("announce", {"body": "hi"})], ""),
-    "role": ("/role bob admin", [("role_set", {"user": "bob", "role": "admin"})], "has the role admin"),
+    "role": (
+        "/role bob admin x",
+        [("role_set", {"user": "bob", "role": "admin", "reason": "x"})],
+        "has the role admin",
+    ),
     "quit": ("/quit", [("quit",)], ""),
 }
 

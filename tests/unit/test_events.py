@@ -56,6 +56,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "announcement": LOGGED | {"body": "all", "by": "alice"},
     "presence": ROOM_USER
     | {"state": "offline", "text": "", "cause": "kicked", "by": "alice", "reason": "spam"},
+    "standing": {
+        "change": "muted",
+        "role": "user",
+        "permissions": ["message.read"],
+        "by": "alice",
+        "reason": "spam",
+        "room": "#lobby",
+        "until": 5,
+    },
     "ping": {},
     "lagged": {},
     "slowed": {"seconds": 3},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.hub import parse
+from chatd.hub.parsing import parse
 from chatd.link.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
 from tests.support.hub_harness import HubHarness, WorkerEnd
@@ -109,6 +109,6 @@ def test_an_unexpected_exception_in_parsing_is_answered_with_e500(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("chatd.hub.hub.parse_request", broken)
+        patched.setattr("chatd.hub.parsing.parse_request", broken)
         assert replies(harness, worker, [message(1, 9)]) == {9: "E500"}
     assert replies(harness, worker, [message(1, 9)]) == {9: harness.log.head}

@@ -12,7 +12,7 @@ from chatctl.model.commands import TABLE, help_lines
 from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, title
 from chatctl.model.wrapping import columns, wrap
 from chatd.errors import ChatdError
-from chatd.proto.events import Bye, Presence, Slowed, parse_from_server
+from chatd.proto.events import Bye, Presence, Slowed, Standing, parse_from_server
 from chatd.proto.text import visible
 from tests.support.hostile import TEXTS
 
@@ -31,6 +31,11 @@ def event(type_: str, **fields: Any) -> AnyEvent:
 
 def went_offline(**why: str) -> AnyEvent:
     return Presence(type="presence", room="#war", user="bob", state="offline", **why)
+
+
+def standing(change: str, **fields: Any) -> AnyEvent:
+    given = {"role": "guest", "permissions": [], "by": "al"} | fields
+    return Standing(type="standing", change=change, **given)
 
 
 RENDERED: list[tuple[AnyEvent, str]] = [
@@ -58,6 +63,12 @@ RENDERED: list[tuple[AnyEvent, str]] = [
     (went_offline(cause="kicked", by="al", reason="x\n"), r"-!- bob was kicked by al: x\x0a"),
     (went_offline(cause="banned", by="al", reason=""), "-!- bob was banned by al"),
     (went_offline(), "-!- bob is offline"),
+    (went_offline(cause="unbanned", by="al", reason="ok"), "-!- bob was unbanned by al: ok"),
+    (standing("role_set", reason="x\n"), r"-!- al gave you the role guest: x\x0a"),
+    (standing("muted"), "-!- al muted you everywhere until an admin ends it"),
+    (standing("muted", room="#war", until=AT), "-!- al muted you in #war until 2026-11-23 14:02:11Z"),
+    (standing("unmuted", room="#war", reason="ok"), "-!- al ended your mute in #war: ok"),
+    (standing("something newer"), ""),
     (Slowed(type="slowed", seconds=3), "-!- too fast: your messages are held back for 3 s; nothing is lost"),
     (event("dm_opened"), ""),
     (Disconnected(ChatdError("E607"), 1.0), ""),

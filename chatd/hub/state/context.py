@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
-from chatd.hub.state.model import EVERYONE, Room, Sanction, State, User
+from chatd.hub.state.model import EVERYONE, SERVER, Room, Sanction, State, User
 from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
-
-# The author of events that settings, start-up or `chatd user add` cause. No user can have this name.
-SERVER = "server"
 
 
 class Principal(NamedTuple):

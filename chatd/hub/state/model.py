@@ -6,14 +6,18 @@ Messages change only ``head``, so a replay applies just the other events.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members
 
 # The pseudo-room of announcements; everybody is a member.
 EVERYONE = "*"
+# The author of events that settings, start-up or the operator's commands cause. No user can have this name.
+SERVER = "server"
 
 
 @dataclass(slots=True)
@@ -77,8 +81,7 @@ class State:
     def apply(self, event: JsonObject) -> None:
         """Apply one logged event. Raises KeyError for an unknown kind (a defect)."""
         self.head = event["seq"]
-        kind: str = event["type"]
-        _APPLY[_FORMER_KINDS.get(kind, kind)](self, event)
+        KINDS[present_name(event["type"])].apply(self, event)
 
     def snapshot(self) -> bytes:
         """Return the whole state as JSON, for `restore`."""
@@ -211,40 +214,73 @@ def _unmuted(state: State, event: JsonObject) -> None:
     state.mutes.pop((event["user"], event["room"] or ""), None)
 
 
-_APPLY = {
-    "message": _nothing,
-    "announcement": _nothing,
-    "redacted": _nothing,
-    "expired": _expired,
-    "held": _held,
-    "user_added": _user_added,
-    "device_added": _device_added,
-    "device_revoked": _device_revoked,
-    "role_set": _role_set,
-    "room_created": _room_created,
-    "dm_opened": _dm_opened,
-    "joined": _joined,
-    "parted": _parted,
-    "topic": _topic,
-    "banned": _banned,
-    "unbanned": _unbanned,
-    "kicked": _kicked,
-    "muted": _muted,
-    "unmuted": _unmuted,
+class Audit(Enum):
+    """Whether events of a kind are in audit.log and in the answer to `audit`."""
+
+    NO = "not"
+    YES = "always"
+    OTHERS = "if somebody else than the user concerned or the server caused them"
+    BOX = "in the answer only: the supervisor has written the line in audit.log"
+
+
+class EventKind(NamedTuple):
+    """One row of the table of logged events.
+
+    ``visible``: whether the members of the event's room receive it; others (roles, bans, devices) are only
+    logged.
+    """
+
+    apply: Callable[[State, JsonObject], None]
+    visible: bool
+    audit: Audit
+
+
+KINDS: dict[str, EventKind] = {
+    "message": EventKind(_nothing, True, Audit.NO),
+    "announcement": EventKind(_nothing, True, Audit.YES),
+    "redacted": EventKind(_nothing, True, Audit.YES),
+    # Follows from the settings, once a minute for each room.
+    "expired": EventKind(_expired, True, Audit.NO),
+    "held": EventKind(_held, True, Audit.YES),
+    "user_added": EventKind(_user_added, False, Audit.YES),
+    "device_added": EventKind(_device_added, False, Audit.YES),
+    "device_revoked": EventKind(_device_revoked, False, Audit.YES),
+    "role_set": EventKind(_role_set, False, Audit.YES),
+    "room_created": EventKind(_room_created, True, Audit.YES),
+    "dm_opened": EventKind(_dm_opened, True, Audit.NO),
+    "joined": EventKind(_joined, True, Audit.OTHERS),
+    "parted": EventKind(_parted, True, Audit.OTHERS),
+    "topic": EventKind(_topic, True, Audit.NO),
+    "banned": EventKind(_banned, False, Audit.YES),
+    "unbanned": EventKind(_unbanned, False, Audit.YES),
+    "kicked": EventKind(_kicked, False, Audit.YES),
+    "muted": EventKind(_muted, False, Audit.YES),
+    "unmuted": EventKind(_unmuted, False, Audit.YES),
 }
-EVENT_KINDS = frozenset(_APPLY)
+EVENT_KINDS = frozenset(KINDS)
 # Kinds in logs that were begun before 0.1.0 -> their name now.
 _FORMER_KINDS = {"frozen": "held"}
 
-# Kinds that clients receive; the others (roles, bans, devices) are only logged.
-_VISIBLE = frozenset(
-    (
-        *("message", "announcement", "redacted", "expired", "held"),
-        *("joined", "parted", "room_created", "dm_opened", "topic"),
-    )
-)
+
+def present_name(kind: str) -> str:
+    """Return the present name of a kind that is in the log."""
+    return _FORMER_KINDS.get(kind, kind)
+
+
+def audited_kinds() -> dict[str, list[str]]:
+    """Return each kind of event in the answer to `audit`, with all its names in the log."""
+    former = {now: [old] for old, now in _FORMER_KINDS.items()}
+    return {name: [name, *former.get(name, ())] for name, kind in KINDS.items() if kind.audit is not Audit.NO}
 
 
 def audience_of(event: JsonObject) -> str | None:
     """Return the room whose members may read an event; None if nobody may."""
-    return event["room"] if event["type"] in _VISIBLE else None
+    return event["room"] if KINDS[event["type"]].visible else None
+
+
+def is_audited(event: JsonObject) -> bool:
+    """Whether an event belongs in the answer to `audit`."""
+    audit = KINDS[present_name(event["type"])].audit
+    if audit is Audit.OTHERS:
+        return event["by"] not in (event["user"], SERVER)
+    return audit is not Audit.NO

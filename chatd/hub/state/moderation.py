@@ -59,7 +59,8 @@ def unban(context: Context, request: rq.Unban) -> JsonObject:
         context.acquaintance(request.user)
         if kick is None or not kick.holds(context.now):
             raise ChatdError("E410", f"{request.user} is not banned")
-    context.emit("unbanned", user=request.user, by=context.who.user)
+    reason = visible(request.reason, newlines=False)
+    context.emit("unbanned", user=request.user, reason=reason, by=context.who.user)
     return {}
 
 
@@ -86,7 +87,8 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     sanction = context.state.mutes.get((request.user, request.room or ""))
     if sanction is None or not sanction.holds(context.now):
         raise ChatdError("E410", f"{request.user} is not muted there")
-    context.emit("unmuted", user=request.user, room=request.room, by=context.who.user)
+    reason = visible(request.reason, newlines=False)
+    context.emit("unmuted", user=request.user, room=request.room, reason=reason, by=context.who.user)
     return {}
 
 
@@ -101,7 +103,8 @@ def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot change your own role", "ask another admin")
     _refuse_more(context, context.rules.role_of(context.state, request.user), request.role)
-    context.emit("role_set", user=request.user, role=request.role, by=context.who.user)
+    reason = visible(request.reason, newlines=False)
+    context.emit("role_set", user=request.user, role=request.role, reason=reason, by=context.who.user)
     rooms.put_out_unentitled(context, [request.user])
     return {"user": request.user, "role": request.role}
 
@@ -134,7 +137,7 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     if known is None:
         context.emit("user_added", user=user, role=request.role, by=context.who.user)
     elif request.role is not None and request.role != known.role:
-        context.emit("role_set", user=user, role=request.role, by=context.who.user)
+        context.emit("role_set", user=user, role=request.role, reason="", by=context.who.user)
         rooms.put_out_unentitled(context, [user])
     context.emit("device_added", user=user, device=device, serial=request.serial, by=context.who.user)
     rooms.auto_join(context, user)

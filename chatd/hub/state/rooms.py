@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.context import SERVER, Context
+from chatd.hub.state.context import Context
+from chatd.hub.state.model import SERVER
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_room, visible

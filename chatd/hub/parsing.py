@@ -1,0 +1,40 @@
+"""Parse requests as they arrive on a link, all of one read before the first is decided."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple, cast
+
+from chatd.errors import ChatdError
+from chatd.proto import requests as rq
+from chatd.proto.frames import JsonObject, compact, decode
+from chatd.proto.requests import RequestKind, parse_request, request_id_of
+
+
+class Parsed(NamedTuple):
+    """A request as parsed, or the error that parsing raised. ``digest`` identifies a message's content."""
+
+    request_id: int
+    request: rq.AnyRequest | Exception
+    digest: bytes = b""
+
+
+NO_REQUEST = Parsed(0, ChatdError("E500"))
+
+
+def parse(payload: bytes) -> Parsed:
+    """Parse one request. Never raises: `Hub` answers errors where it answers everything else."""
+    message: JsonObject = {}
+    try:
+        message = decode(payload)
+        request = parse_request(message)
+        digest = _digest(cast(rq.Send, request)) if request.spec.kind is RequestKind.SEND else b""
+        return Parsed(request.id, request, digest)
+    except Exception as error:  # noqa: BLE001 - returned
+        return Parsed(request_id_of(message), error)
+
+
+def _digest(request: rq.Send) -> bytes:
+    """Tell a resent message from another one under the same msg_id."""
+    parts = [request.to, request.kind, request.reply_to, request.body]
+    return hashlib.sha256(compact(parts)).digest()[:16]
