@@ -187,6 +187,9 @@ class LimitsSection(Section):
     """Maximum concurrent logins per worker."""
     handshakes_per_address: Annotated[int, Field(ge=1, le=20_000)] = 64
     """Maximum concurrent logins per worker from one /24 (IPv4) or /64 (IPv6)."""
+    attempts_per_address: Annotated[int, Field(ge=1, le=20_000)] = 20
+    """Connections per second that may try to log in to a worker from one /24 (IPv4) or /64 (IPv6); ten
+    seconds' worth may come at once."""
     kick_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
     """Seconds before a kicked user may return."""
     per_role: Annotated[dict[Name, RoleLimits], Field(max_length=32)] = {

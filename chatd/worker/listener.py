@@ -14,9 +14,11 @@ from typing import Any
 
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
+from chatd.worker.attempts import LoginAttempts
 from chatd.worker.login_slots import LoginSlots, block_of
 
 log = get_log("connections")
+log_security = get_log("security")
 log_errors = get_log("errors")
 
 # A thread's stack; the deepest path (JSON, OpenSSL, logging) was measured at under 100 KiB.
@@ -32,7 +34,7 @@ class Listener(socketserver.ThreadingTCPServer):
     """Accepts on a socket that the supervisor bound; starts a thread for each connection.
 
     ``handler`` runs in that thread, owns the socket and releases its slot of ``slots``. Connections for
-    which there is none are closed before they cost a thread.
+    which there is none, or that are more ``attempts`` than allowed, are closed before they cost a thread.
     """
 
     daemon_threads = True
@@ -43,6 +45,7 @@ class Listener(socketserver.ThreadingTCPServer):
         sock: socket.socket,
         handler: type[socketserver.BaseRequestHandler],
         slots: LoginSlots,
+        attempts: LoginAttempts,
         repeats: Repeats,
     ) -> None:
         super().__init__(sock.getsockname()[:2], handler, bind_and_activate=False)
@@ -51,6 +54,7 @@ class Listener(socketserver.ThreadingTCPServer):
         sock.setblocking(False)
         self.socket = sock
         self.slots = slots
+        self.attempts = attempts
         self.repeats = repeats
         # Closed when no other descriptor is left, to accept and close a waiting connection.
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -67,8 +71,11 @@ class Listener(socketserver.ThreadingTCPServer):
             raise
 
     def verify_request(self, request: Any, client_address: Address) -> bool:
-        """Whether there is a slot for one more login."""
+        """Whether the address may try to log in now, and there is a slot for one more login."""
         address = client_address[0]
+        if not self.attempts.allow(self.slots.key_of(address)):
+            self.note(log_security.warning, "too_many_attempts", address)
+            return False
         if self.slots.take(request, address):
             return True
         self.note(log.warning, "turned_away", address)

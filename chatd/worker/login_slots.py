@@ -86,7 +86,7 @@ class LoginSlots:
         """Take a slot for a new connection; return whether there was one."""
         with self._lock:
             now = self._clock()
-            known = now - self._known.get(address, float("-inf")) < KNOWN_SECONDS
+            known = self._is_known(address, now)
             key = address if known else block_of(address)
             if len(self._dropped) >= self.limit or not self._make_space(key, known, now):
                 return False
@@ -94,6 +94,11 @@ class LoginSlots:
             self._per_key[key] += 1
             self._unknown += not known
             return True
+
+    def key_of(self, address: str) -> str:
+        """Return the address if it logged in lately, its block otherwise: what limits are counted for."""
+        with self._lock:
+            return address if self._is_known(address, self._clock()) else block_of(address)
 
     def find(self, sock: socket.socket) -> LoginSlot | None:
         """Return a connection's slot; None if it was dropped."""
@@ -113,6 +118,9 @@ class LoginSlots:
             self._known[address] = self._clock()
             if len(self._known) > KNOWN_ADDRESSES:
                 del self._known[next(iter(self._known))]
+
+    def _is_known(self, address: str, now: float) -> bool:
+        return now - self._known.get(address, float("-inf")) < KNOWN_SECONDS
 
     def _make_space(self, key: str, known: bool, now: float) -> bool:
         if self._per_key[key] >= self.per_block and not self._drop(lambda slot: slot.key == key, now):

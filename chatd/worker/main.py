@@ -18,6 +18,7 @@ from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.pki.contexts import server_context
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
+from chatd.worker.attempts import LoginAttempts
 from chatd.worker.hub_link import HubLink
 from chatd.worker.login import Credentials
 from chatd.worker.login_slots import LoginSlots
@@ -52,18 +53,21 @@ def _serve(child: Supervised) -> None:
     hub = HubLink(child.home / "run" / "hub.sock", child.name)
     worker = Worker(settings, hub, child)
     slots = LoginSlots(settings.limits.handshakes, settings.limits.handshakes_per_address)
+    attempts = LoginAttempts(settings.limits.attempts_per_address)
     listener = ChatListener(
         socket.socket(fileno=child.fd("listener")),
         worker,
         credentials(),
         handshake_seconds=settings.server.handshake_timeout,
         slots=slots,
+        attempts=attempts,
     )
 
     def apply(changed: Settings) -> None:
         listener.handshake_seconds = changed.server.handshake_timeout
         slots.limit = changed.limits.handshakes
         slots.per_block = changed.limits.handshakes_per_address
+        attempts.per_second = changed.limits.attempts_per_address
         try:
             listener.credentials = credentials()
         except ChatdError as error:

@@ -19,6 +19,7 @@ from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import encode
+from chatd.worker.attempts import LoginAttempts
 from chatd.worker.dispatch import Dispatcher
 from chatd.worker.listener import Listener
 from chatd.worker.login import Credentials, Login, LoginResult
@@ -50,8 +51,9 @@ class ChatListener(Listener):
         *,
         handshake_seconds: float,
         slots: LoginSlots,
+        attempts: LoginAttempts,
     ) -> None:
-        super().__init__(sock, Connection, slots, worker.repeats)
+        super().__init__(sock, Connection, slots, attempts, worker.repeats)
         self.worker = worker
         self.dispatcher = Dispatcher(worker)
         self.credentials = credentials

@@ -74,6 +74,7 @@ def _raise_limits(tree: dict[str, Any]) -> None:
         sessions_per_user=20_000,
         handshakes=20_000,
         handshakes_per_address=20_000,
+        attempts_per_address=20_000,
         per_role={"admin": unlimited, "user": unlimited, "guest": unlimited},
     )
     tree["rooms"] = [{"name": "#lobby", "guests": True, "autojoin": True}] + [

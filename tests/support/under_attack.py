@@ -36,7 +36,9 @@ def daemon_under_attack(
     """
     daemon = Daemon(home)
     daemon.init()
-    daemon.write_settings(lambda tree: update_section(tree, "limits", sessions_per_user=60))
+    # Only tests of the attempts should have too many.
+    limits = {"sessions_per_user": 60, "attempts_per_address": 20_000}
+    daemon.write_settings(lambda tree: update_section(tree, "limits", **limits))
     daemon.write_settings(change)
     for user in users:
         daemon.add_user(user)
