@@ -20,21 +20,21 @@ from chatd.proto.durations import parse_duration
 from chatd.proto.frames import JsonObject
 
 P = ParamSpec("P")
-CONNECT_TIMEOUT = 10.0
+# A round of attempts over all addresses takes 10 s, a login on a busy server longer.
+CONNECT_TIMEOUT = 15.0
 # An outage shorter than this is not mentioned.
 QUIET_SECONDS = 2.0
 
 
 def _wait_connected(client: Client) -> None:
     """Wait for the connection; mentions a failure that is tried again. Raises the error at the end."""
-    patience = CONNECT_TIMEOUT * len(client.identity.servers)
     try:
         client.wait_connected(QUIET_SECONDS)
     except ChatdError as error:
         if client.error is not None:
             raise
-        output.note(f"{error.reason}; trying for {patience:.0f} seconds")
-        client.wait_connected(patience - QUIET_SECONDS)
+        output.note(f"{error.reason}; trying for {CONNECT_TIMEOUT:.0f} seconds")
+        client.wait_connected(CONNECT_TIMEOUT - QUIET_SECONDS)
 
 
 class App:

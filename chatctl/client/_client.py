@@ -97,7 +97,7 @@ class Client:
             Callbacks(self._on_events, self._on_ended, self._has_space),
             self._session,
             identity.servers,
-            lambda server: Transport(identity, server, contexts=contexts),
+            lambda address: Transport(identity, address, contexts=contexts),
             reconnect=reconnect,
             clock=clock,
             random=rand,

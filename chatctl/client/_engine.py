@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from chatctl.client._dialing import Address, Lookups, Race
 from chatctl.client._notices import AnyEvent, Disconnected
 from chatctl.client._session import ByeReceived, ClientSession
 from chatctl.client._transport import Transport
@@ -23,7 +24,7 @@ from chatd.errors import ChatdError
 from chatd.proto.frames import decode, encode, split
 
 # Longest silence during a login: when many clients log in at once, each step waits for its turn.
-CONNECT_TIMEOUT = 10.0
+SILENCE_LIMIT = 10.0
 # Longest time for a whole login.
 LOGIN_LIMIT = 30.0
 BACKOFF_BASE = 0.25
@@ -49,7 +50,7 @@ class Callbacks(NamedTuple):
 
 
 class Engine(threading.Thread):
-    """Connects to ``servers`` in turn with ``dial``, runs ``session`` over the connection, reconnects.
+    """Connects to one of ``servers`` with ``dial``, runs ``session`` over the connection, reconnects.
 
     ``clock`` gives monotonic seconds, ``random`` a number 0 <= x < 1.
     """
@@ -59,7 +60,7 @@ class Engine(threading.Thread):
         callbacks: Callbacks,
         session: ClientSession,
         servers: tuple[str, ...],
-        dial: Callable[[str], Transport],
+        dial: Callable[[Address], Transport],
         *,
         reconnect: bool,
         clock: Callable[[], float],
@@ -77,12 +78,14 @@ class Engine(threading.Thread):
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
+        self._lookups = Lookups(self.wake)
+        self._race: Race[Transport] | None = None  # the round of attempts under way, or the last one
         self._transport: Transport | None = None
-        self.server = ""  # of the current or last attempt
+        self._ready: set[int] = set()
+        self.server = servers[0]  # the one that answered last
         self._stopping = False
         self._ended = False
-        self._attempts = 0  # servers tried since the last good session
-        self._delays = 0  # delays since then
+        self._delays = 0  # delays since the last good session
         self._next_try = 0.0
         self._deadline = self._login_deadline = 0.0
         self._opened_at = 0.0
@@ -135,10 +138,11 @@ class Engine(threading.Thread):
         now = self._clock()
         try:
             if self._transport is None and now >= self._next_try:
-                self._open(now)
-            timeout = self._send_and_tick(now)
-            if self._wait(timeout) and self._transport is not None:
-                self._read(self._transport)
+                self._connect(now)
+            self._ready = self._wait(self._send_and_tick(now))
+            transport = self._transport
+            if transport is not None and (transport.failed or transport.fileno() in self._ready):
+                self._receive(transport, transport.open, transport.advance())
         except ByeReceived as bye:
             self._lost(bye.error, retry=bye.retry)
         except ChatdError as error:
@@ -148,26 +152,31 @@ class Engine(threading.Thread):
         while self._calls:
             self._calls.popleft()()
 
-    def _wait(self, timeout: float) -> bool:
-        """Wait for I/O or a wake-up; returns whether the connection is ready."""
+    def _wait(self, timeout: float) -> set[int]:
+        """Wait for I/O or a wake-up; returns the descriptors that are ready."""
         poller = select.poll()
         poller.register(self._wake_in, select.POLLIN)
-        transport = self._transport
-        if transport is not None:
-            # A client that does not read makes the server hold back. A reply comes behind the events
-            # before it, so a caller who waits for one and takes no events gets more space.
-            reading = not transport.open or self._callbacks.has_space(self._session.awaits_reply)
-            events = reading * select.POLLIN | transport.wants_write * select.POLLOUT
-            if events:
-                poller.register(transport, events)
-            if not reading:
-                self._session.not_reading(self._clock())
-            if transport.failed:
+        if self._transport is not None:
+            self._register(poller, self._transport)
+            if self._transport.failed:
                 timeout = 0.0
+        elif self._race is not None:
+            for attempt in self._race.attempts:
+                poller.register(attempt, select.POLLIN | attempt.wants_write * select.POLLOUT)
         ready = {descriptor for descriptor, _ in poller.poll(timeout * 1000)}
         if self._wake_in.fileno() in ready:
             self._drain_wake()
-        return transport is not None and (transport.failed or transport.fileno() in ready)
+        return ready
+
+    def _register(self, poller: select.poll, transport: Transport) -> None:
+        # A client that does not read makes the server hold back. A reply comes behind the events
+        # before it, so a caller who waits for one and takes no events gets more space.
+        reading = not transport.open or self._callbacks.has_space(self._session.awaits_reply)
+        events = reading * select.POLLIN | transport.wants_write * select.POLLOUT
+        if events:
+            poller.register(transport, events)
+        if not reading:
+            self._session.not_reading(self._clock())
 
     def _drain_wake(self) -> None:
         try:
@@ -180,10 +189,10 @@ class Engine(threading.Thread):
         """Check the timeouts and send what is due; returns the seconds the loop may wait."""
         transport = self._transport
         if transport is None:
-            return max(self._next_try - now, 0.0)
+            return self._race.wait_seconds(now) if self._race else max(self._next_try - now, 0.0)
         if not transport.open:
             if now >= self._deadline:
-                limit = LOGIN_LIMIT if now >= self._login_deadline else CONNECT_TIMEOUT
+                limit = LOGIN_LIMIT if now >= self._login_deadline else SILENCE_LIMIT
                 raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
         timeout = self._session.tick(now)
@@ -191,15 +200,13 @@ class Engine(threading.Thread):
             transport.send(encode(frame) for frame in frames)
         return timeout
 
-    def _read(self, transport: Transport) -> None:
-        was_open = transport.open
-        payloads = transport.advance()
+    def _receive(self, transport: Transport, was_open: bool, payloads: list[bytes]) -> None:
         now = self._clock()
         if transport.open and not was_open:
             self._session.opened(now)
             self._opened_at = now
         elif not was_open:
-            self._deadline = min(now + CONNECT_TIMEOUT, self._login_deadline)
+            self._deadline = min(now + SILENCE_LIMIT, self._login_deadline)
         for payload in payloads:
             for frame in split(payload):
                 if events := self._session.receive(decode(frame), now):
@@ -207,26 +214,33 @@ class Engine(threading.Thread):
 
     # -- connecting
 
-    def _open(self, now: float) -> None:
-        self.server = self._servers[self._attempts % len(self._servers)]
-        self._attempts += 1
-        self._deadline, self._login_deadline = now + CONNECT_TIMEOUT, now + LOGIN_LIMIT
-        self._transport = self._dial(self.server)
+    def _connect(self, now: float) -> None:
+        """Start or continue a round of attempts."""
+        if self._race is None:
+            self._race = Race(self._servers, self._lookups.start, self._dial, now)
+        found = self._race.advance(now, self._ready)
+        if found is not None:
+            self._transport, payloads = found
+            self.server = self._transport.server
+            self._login_deadline = now + LOGIN_LIMIT
+            self._receive(self._transport, False, payloads)
 
     def _lost(self, error: ChatdError, *, retry: bool) -> None:
         """End the connection; plan the next attempt or end the client."""
         now = self._clock()
         had_session = self._session.online
         if had_session and now - self._opened_at >= GOOD_SESSION:
-            self._attempts = self._delays = 0
+            self._delays = 0
         self._hang_up()
-        next_server = not had_session and self._attempts % len(self._servers) != 0
-        if not retry or not (self._reconnect or next_server):
+        others = not had_session and self._race is not None and self._race.has_more
+        if not others:
+            self._race = None
+        if not retry or not (self._reconnect or others):
             self._callbacks.on_events([Disconnected(error, None)])
             self._end(error)
             return
         delay = 0.0
-        if not next_server:
+        if not others:
             # Full jitter: after a restart of the server its clients come back spread over time.
             delay = self._random() * min(BACKOFF_LIMIT, BACKOFF_BASE * 2 ** min(self._delays, 16))
             self._delays += 1
@@ -234,6 +248,8 @@ class Engine(threading.Thread):
         self._callbacks.on_events([Disconnected(error, delay)])
 
     def _hang_up(self) -> None:
+        if self._race is not None:
+            self._race.close()
         if self._transport is not None:
             self._transport.close()
             self._transport = None

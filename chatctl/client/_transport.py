@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import Protocol
 
+from chatctl.client._dialing import Address
 from chatd.crypto.handshake import HANDSHAKE_LIMIT, ClientHandshake, pack
 from chatd.errors import ChatdError
 from chatd.pki.contexts import check_server, client_context, envelope_key_of, explain_tls_failure
@@ -53,7 +54,7 @@ Contexts = dict[tuple[str, ...], ssl.SSLContext]
 
 
 class Transport:
-    """A connection to ``server`` ("host:port"), from the first packet on.
+    """A connection to one address, from the first packet on.
 
     Every method raises ChatdError if the connection fails: E607 not reachable or cut, E2xx
     certificates, E104 envelope, E107 versions.
@@ -62,13 +63,15 @@ class Transport:
     def __init__(
         self,
         identity: Identity,
-        server: str,
+        address: Address,
         *,
         wall: Callable[[], float] = time.time,
         contexts: Contexts | None = None,
     ) -> None:
         """``contexts``: a cache shared by all connections of the identity; making one costs 2 ms."""
-        self.server = server
+        self.server = address.server
+        self.heard = False  # whether the peer has sent a byte
+        self._address = address
         self._contexts = {} if contexts is None else contexts
         self._identity = identity
         self._wall = wall
@@ -82,7 +85,6 @@ class Transport:
         self._handshake: ClientHandshake | None = None
         self._sealer: SupportsSeal | None = None
         self._opener: SupportsOpen | None = None
-        self._addresses = _resolve(server)
         self._socket = self._connect()
         self._tls = self._wrap()
 
@@ -93,6 +95,11 @@ class Transport:
     def open(self) -> bool:
         """Whether records can be sent; the server's welcome comes next."""
         return self._stage is TransportStage.OPEN
+
+    @property
+    def connected(self) -> bool:
+        """Whether TCP is connected."""
+        return self._stage is not TransportStage.CONNECTING
 
     @property
     def wants_write(self) -> bool:
@@ -106,26 +113,23 @@ class Transport:
     # -- making the connection
 
     def _connect(self) -> socket.socket:
-        reason = "no address"
-        while self._addresses:
-            family, address = self._addresses.pop(0)
-            self._address = str(address[0])
-            try:
-                connection = socket.socket(family, socket.SOCK_STREAM)
-            except OSError as error:  # IPv6 on a machine without it; no descriptors left
-                reason = error.strerror or str(error)
-                continue
-            connection.setblocking(False)
-            code = connection.connect_ex(address)
-            if code in (0, errno.EINPROGRESS):
-                return connection
+        try:
+            connection = socket.socket(self._address.family, socket.SOCK_STREAM)
+        except OSError as error:  # IPv6 on a machine without it; no descriptors left
+            raise self._unreachable(error.strerror or str(error)) from None
+        connection.setblocking(False)
+        code = connection.connect_ex(self._address.sockaddr)
+        if code not in (0, errno.EINPROGRESS):
             connection.close()
-            reason = os.strerror(code)
-        raise ChatdError("E607", f"cannot connect to {self.server}: {reason}")
+            raise self._unreachable(os.strerror(code))
+        return connection
+
+    def _unreachable(self, reason: str) -> ChatdError:
+        return ChatdError("E607", f"cannot connect to {self._address}: {reason}")
 
     def _wrap(self) -> ssl.SSLObject:
         # Without the envelope only on loopback, and only if the server chooses that.
-        offers = (ALPN_ENVELOPE, ALPN_PLAIN) if is_loopback(self._address) else (ALPN_ENVELOPE,)
+        offers = (ALPN_ENVELOPE, ALPN_PLAIN) if is_loopback(self._address.sockaddr[0]) else (ALPN_ENVELOPE,)
         context = self._contexts.get(offers)
         if context is None:
             try:
@@ -139,12 +143,7 @@ class Transport:
     def _finish_connect(self) -> None:
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            self._socket.close()
-            if not self._addresses:
-                raise ChatdError("E607", f"cannot connect to {self.server}: {os.strerror(code)}")
-            self._socket = self._connect()
-            self._tls = self._wrap()
-            return
+            raise self._unreachable(os.strerror(code))
         # Without this, small writes wait for the peer's delayed acknowledgements (40 ms).
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stage = TransportStage.TLS
@@ -182,8 +181,7 @@ class Transport:
         try:
             if self._stage is TransportStage.CONNECTING:
                 self._finish_connect()
-            if self._stage is not TransportStage.CONNECTING:
-                self._receive(payloads)
+            self._receive(payloads)
             self.flush()
         except ssl.SSLError as error:
             self._flush_quietly()
@@ -205,6 +203,7 @@ class Transport:
             except BlockingIOError:
                 return
             if data:
+                self.heard = True
                 self._incoming.write(data)
             else:
                 self._incoming.write_eof()
@@ -304,7 +303,7 @@ class Transport:
         if self._received:
             return ChatdError("E607", f"the connection to {self.server} was cut")
         if self._stage is TransportStage.CONNECTING:
-            return ChatdError("E607", f"cannot connect to {self.server}: {error.strerror or error}")
+            return self._unreachable(error.strerror or str(error))
         # A TLS 1.3 server checks the certificate after the client's handshake has ended, so its refusal
         # may arrive as no more than a reset.
         return self._explained(error)
@@ -322,13 +321,3 @@ def _records(frames: Iterable[bytes]) -> Iterator[bytes]:
         record += frame
     if record:
         yield bytes(record)
-
-
-def _resolve(server: str) -> list[tuple[int, tuple[str, int]]]:
-    host, _, port = server.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    except (OSError, ValueError) as error:  # ValueError: a name that IDNA cannot encode
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ChatdError("E607", f"cannot find the address of {server}: {reason}") from None
-    return [(int(family), address) for family, _, _, _, address in found]  # type: ignore[misc]

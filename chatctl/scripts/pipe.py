@@ -33,7 +33,7 @@ def run(client: Client, room: str, stdin: TextIO, stdout: TextIO) -> int:
     the client.
     """
     client.start()
-    client.wait_connected(CONNECT_TIMEOUT * len(client.identity.servers))
+    client.wait_connected(CONNECT_TIMEOUT)
     return RoomPipe(client, room, stdin, stdout).run()
 
 

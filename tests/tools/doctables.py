@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from chatctl.client import _engine, _session
+from chatctl.client import _dialing, _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
 from chatd.hub import reads, welcome
@@ -119,7 +119,10 @@ def client_table() -> str:
         ("First maximum of the random delay", f"{_engine.BACKOFF_BASE:g} s"),
         ("Maximum after doubling at each attempt", f"{_engine.BACKOFF_LIMIT:g} s"),
         ("Length of a session that resets the delay", f"{_engine.GOOD_SESSION:g} s"),
-        ("Silence after which a login attempt ends", f"{_engine.CONNECT_TIMEOUT:g} s"),
+        ("Delay before the next address is tried", f"{_dialing.ATTEMPT_DELAY:g} s"),
+        ("The same after a connection without an answer", f"{_dialing.SILENT_DELAY:g} s"),
+        ("Silence of all addresses after which a round ends", f"{_dialing.ANSWER_LIMIT:g} s"),
+        ("Silence after which a login attempt ends", f"{_engine.SILENCE_LIMIT:g} s"),
         ("Total time after which a login attempt ends", f"{_engine.LOGIN_LIMIT:g} s"),
         ("Delay before a message is sent again after E504", f"{_session.FULL_DISK_DELAY:g} s"),
     ]

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from chatctl.client import Acknowledged, CaughtUp, Client, Connected, Disconnected, _client, _engine
+from chatctl.client import Acknowledged, CaughtUp, Client, Connected, Disconnected, _client, _dialing, _engine
+from chatctl.client._dialing import Address
 from chatctl.client._state_store import FileStore
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
@@ -34,6 +35,8 @@ class FakeTransport:
         self.server = server
         self.steps = steps
         self.failed = False
+        self.connected = True
+        self.heard = False
         self.wants_write = False
         self._open = False
         self._client_end, self.server_end = socket.socketpair()
@@ -52,6 +55,7 @@ class FakeTransport:
     def advance(self) -> list[bytes]:
         if not self._open:
             self.steps -= len(self._client_end.recv(1))
+            self.heard = True
             self._open = self.steps == 0
             return []
         data = self._client_end.recv(1 << 20)
@@ -103,7 +107,8 @@ class Network:
         self.steps = 1
         self.down: set[str] = set()
 
-    def dial(self, identity: Identity, server: str, **_: object) -> Transport:
+    def dial(self, identity: Identity, address: Address, **_: object) -> Transport:
+        server = address.server
         self.dialled.append(server)
         if server in self.down:
             raise ChatdError("E607", f"cannot connect to {server}")
@@ -120,6 +125,7 @@ class Network:
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     made = Network()
     monkeypatch.setattr(_client, "Transport", made.dial)
+    monkeypatch.setattr(_dialing, "look_up", lambda server: [Address(server, socket.AF_INET, (server, 0))])
     return made
 
 
@@ -166,7 +172,7 @@ def test_a_slow_login_continues_while_the_server_answers(
     transport = network.next()
     wait_until(lambda: transport.steps == 3, what="the first step")
     for _ in range(3):
-        now[0] += _engine.CONNECT_TIMEOUT - 1
+        now[0] += _engine.SILENCE_LIMIT - 1
         step(transport)
     transport.greet()
     client.wait_connected(TIMEOUT)
@@ -179,8 +185,8 @@ def test_a_login_has_a_time_limit(make: Callable[..., Client], network: Network)
     client = make(clock=lambda: now[0], reconnect=False)
     transport = network.next()
     wait_until(lambda: transport.steps == 999, what="the first step")
-    while now[0] < 1000.0 + _engine.LOGIN_LIMIT - _engine.CONNECT_TIMEOUT:
-        now[0] += _engine.CONNECT_TIMEOUT - 1
+    while now[0] < 1000.0 + _engine.LOGIN_LIMIT - _engine.SILENCE_LIMIT:
+        now[0] += _engine.SILENCE_LIMIT - 1
         step(transport)
     now[0] = 1000.0 + _engine.LOGIN_LIMIT
     transport.server_end.send(b"\0")

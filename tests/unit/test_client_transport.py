@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import socket
 import ssl
@@ -9,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chatctl.client import Client, Connected, _engine
+from chatctl.client import Client, Connected, _dialing
 from chatd.crypto.handshake import HANDSHAKE_LIMIT
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
@@ -21,6 +23,7 @@ from chatd.pki.identity import Identity, read_identity, write_identity
 from chatd.proto.frames import FRAME_LIMIT, encode
 from chatd.proto.unsealed import PlainSealer
 from tests.support.certificates import NOW, make_home
+from tests.support.daemon import wait_until
 from tests.unit.test_client_session import bye, message, welcome
 
 TIMEOUT = 20.0
@@ -165,7 +168,7 @@ def test_a_bye_is_reported_even_if_the_connection_ends_at_once(serve: Callable[.
 
 
 def test_a_silent_server_times_out(serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_engine, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(_dialing, "ANSWER_LIMIT", 0.2)
 
     def silent(connection: socket.socket, server: Server) -> None:
         until_closed(connection)
@@ -196,6 +199,68 @@ def test_all_addresses_of_a_name_are_tried(
     monkeypatch.setattr(socket, "getaddrinfo", both)
     client = serve(after_tls(sealed(welcome()), PLAIN), host="chat.example")
     assert client.wait_connected(TIMEOUT).user == "alice"
+
+
+@pytest.fixture
+def deaf() -> Iterator[socket.socket]:
+    """A listener on 127.0.0.9 that drops the packets of every newcomer: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.9", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_an_address_that_stays_silent_does_not_keep_the_client_from_the_next(
+    serve: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, deaf: socket.socket, accepts: bool
+) -> None:
+    monkeypatch.setattr(_dialing, "SILENT_DELAY", 0.3)
+    if accepts:
+        deaf.listen(100)
+
+    def both(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, 1, 6, "", address) for address in (deaf.getsockname(), ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    client = serve(after_tls(sealed(welcome()), PLAIN), host="chat.example")
+    assert client.wait_connected(TIMEOUT).user == "alice"
+
+
+def test_dead_name_resolution_holds_up_neither_a_literal_address_nor_the_end(
+    authority: tuple[Path, Authority],
+    serve: Callable[..., Client],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, release = socket.getaddrinfo, threading.Event()
+
+    def stuck(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "chat.example":
+            release.wait()
+            raise OSError("no answer")
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", stuck)
+    try:
+        good = serve(after_tls(sealed(welcome()), PLAIN))
+        servers = ("chat.example:5000", *good.identity.servers)
+        with Client(dataclasses.replace(good.identity, servers=servers), reconnect=False) as client:
+            assert client.wait_connected(TIMEOUT).user == "alice"
+        alone = dataclasses.replace(good.identity, servers=("chat.example:5000",))
+        client = Client(alone)
+        client.start()
+        wait_until(
+            lambda: any(thread.name == "chat-lookup" for thread in threading.enumerate()), what="the look-up"
+        )
+        client.close()  # would wait for the name
+        assert not release.is_set()
+    finally:
+        release.set()
 
 
 def test_close_sends_the_close_record(serve: Callable[..., Client]) -> None:
