@@ -7,6 +7,7 @@ import sys
 import click
 
 from chatctl.admin import people, sanctions, server
+from chatctl.admin.audit import audit
 from chatctl.admin.top import top
 from chatctl.connecting import root_options
 from chatctl.scripts.one_shot import search
@@ -45,7 +46,7 @@ def role() -> None:
 
 @cli.group("server")
 def server_group() -> None:
-    """The server: stats, once or live, and announcements."""
+    """The server: stats, once or live, acts of admins, and announcements."""
 
 
 for command in (
@@ -76,6 +77,8 @@ cli.add_command(top)
 server_group.add_command(top)
 cli.add_command(server.announce)
 server_group.add_command(server.announce)
+cli.add_command(audit)
+server_group.add_command(audit)
 cli.add_command(search)
 cli.add_command(server.explain)
 cli.add_command(completion_command("chatctl"))

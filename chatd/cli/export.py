@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,32 +15,13 @@ from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
+from chatd.console.moments import Moment
 from chatd.errors import ChatdError
 from chatd.store.export_verifier import ExportReport, check_export
 from chatd.store.record_export import Choice, export
 
 # A body has at most 64 KiB, and JSON within JSON escapes its quotes; an export has no longer lines.
 MAX_LINE_BYTES = 512 * 1024
-_AGE = re.compile(r"([1-9][0-9]{0,5})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A time: RFC 3339, a date (UTC) or an age (30m, 2h, 7d); converted to ms since 1970 UTC."""
-
-    name = "T"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        if age := _AGE.fullmatch(text):
-            when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        else:
-            try:
-                when = datetime.fromisoformat(text.replace("Z", "+00:00"))
-            except ValueError:
-                self.fail(f"{text!r} is not a time: write 2026-01-31, 2026-01-31T08:00:00Z or 7d", param, ctx)
-            when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return max(0, int(when.timestamp() * 1000))
 
 
 @click.command("export")

@@ -1,4 +1,4 @@
-"""Answer resume, history and search: from memory if it reaches back far enough, else on the query thread."""
+"""Answer resume, history, search and audit: from memory if it reaches back far enough, else in a thread."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
 from chatd.errors import ChatdError
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state import authorize
+from chatd.hub.state import audit_choice, authorize
+from chatd.hub.state.audit_choice import AuditChoice
 from chatd.hub.state.context import Context
 from chatd.logs.logger import get_log
 from chatd.proto import requests as rq
-from chatd.proto.frames import frame
+from chatd.proto.frames import compact, frame
 from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
 
@@ -31,6 +34,8 @@ PAGE_BYTES = 56 * 1024
 PAGE_EVENTS = 500
 # Queries that may wait. A session has one under way, so only thousands of sessions at once reach this.
 QUERIES_LIMIT = 20_000
+# Events that one page of `audit` reads: a few milliseconds, however rare those are that it looks for.
+AUDIT_ROWS = 1_000
 # Entries indexed between two queries, so that a long catch-up of the index delays no query by much.
 INDEX_STEP = 2_000
 # Steps before a search, so that it finds the newest messages.
@@ -190,6 +195,34 @@ def search_query(
     return query
 
 
+def audit_query(
+    kinds: Sequence[str], choice: AuditChoice, limit: int, before: int | None, upto: int
+) -> Query:
+    """Read a page of audited events, newest first.
+
+    Filters are applied to at most `AUDIT_ROWS` events, so a page may be short or empty although more follow;
+    the next one continues before its ``cursor``.
+    """
+
+    def query(reader: LogReader, _: SearchIndex) -> Page:
+        cursor = upto + 1 if before is None else min(before, upto + 1)
+        rows = reader.latest(kinds, cursor, AUDIT_ROWS)
+        bodies: list[bytes] = []
+        size = 0
+        for seq, body in rows:
+            event = choice.shown(orjson.loads(body))
+            if event is not None:
+                data = compact(event)
+                size += len(data) + 1
+                if len(bodies) == limit or (bodies and size > PAGE_BYTES):
+                    return Page(bodies, cursor, True)
+                bodies.append(data)
+            cursor = seq
+        return Page(bodies, cursor, len(rows) == AUDIT_ROWS)
+
+    return query
+
+
 def fit_page(bodies: Iterable[bytes]) -> list[bytes]:
     """Take bodies from the start while they fit one page, at least one. Reads at most one further."""
     size = 0
@@ -261,6 +294,9 @@ class Reads:
         elif isinstance(request, rq.Search):
             rooms = context.readable()
             query = search_query(request.query, rooms, request.limit, request.before, head, context.now)
+        elif isinstance(request, rq.Audit):
+            kinds, choice = audit_choice.choose(context, request)
+            query = audit_query(kinds, choice, request.limit, request.before, head)
         else:
             raise TypeError(f"{request.type} is not a read")
         self._queue(query, asker)

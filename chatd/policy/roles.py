@@ -29,6 +29,7 @@ PERMISSIONS: dict[str, str] = {
     "user.list": "list all users",
     "device.revoke": "revoke devices",
     "stats.read": "read the server's stats",
+    "audit.read": "list the acts of admins and operators, in all rooms",
 }
 EVERYTHING = "*"
 

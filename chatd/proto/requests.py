@@ -323,6 +323,24 @@ class Stats(Request):
     type: Literal["stats"]
 
 
+class Audit(Request):
+    """List what admins and operators did, newest first.
+
+    `actor` is the name or the operator's login name, `target` the user or room concerned, `event` a type of
+    event; `since` and `until` are in ms since 1970.
+    """
+
+    spec = Spec("audit.read", True, 1, RequestKind.READ)
+    type: Literal["audit"]
+    actor: Annotated[str, Field(max_length=64)] | None = None
+    target: RoomText | None = None
+    event: Annotated[str, Field(max_length=32)] | None = None
+    since: Count | None = None
+    until: Count | None = None
+    before: Count | None = None
+    limit: PageSize = 50
+
+
 class UserAdd(Request):
     """Register a user's device by its certificate's serial number; on the server's own socket only."""
 
@@ -337,7 +355,7 @@ class UserAdd(Request):
 AnyRequest = (
     Ping | Resume | Send | History | Search | Create | Join | Part | Rooms | Who | Whois | Topic | Away
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | Announce | RoleSet | RoleShow
-    | Users | Revoke | Stats | UserAdd
+    | Users | Revoke | Stats | Audit | UserAdd
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -14,6 +14,7 @@ from chatd.store.database import connect_reader, damaged, head_seq, query, stora
 from chatd.store.entry import Entry
 
 MAX_ROOMS = 200  # terms of the UNION below; a user may be in 100 rooms by default
+MAX_KINDS = 100
 
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
@@ -93,6 +94,18 @@ class LogReader:
         top = 2**63 - 1 if before is None else before
         page = self._rows(sql, (room, after or 0, top, limit), size)
         return page if after is not None else page[::-1]
+
+    def latest(self, kinds: Sequence[str], before: int, limit: int) -> list[EncodedEvent]:
+        """Return up to ``limit`` events of ``kinds`` (no messages) below seq ``before``, newest first."""
+        if len(kinds) > MAX_KINDS:
+            raise ValueError(f"{len(kinds)} kinds, at most {MAX_KINDS}")
+        # As in `page`; the condition on messages lets SQLite use the partial index.
+        terms = [
+            f"{_SELECT} WHERE kind = ?{number} AND kind <> 'message' AND seq < ?1"
+            for number in range(3, 3 + len(kinds))
+        ]
+        sql = " UNION ALL ".join(terms) + " ORDER BY seq DESC LIMIT ?2"
+        return self._rows(sql, (before, limit, *kinds), None)
 
     def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[EncodedEvent]:
         """Read and check rows. Stops once two or more bodies, plus one byte each, exceed ``size`` bytes.

@@ -14,6 +14,7 @@ from chatd.store.database import damaged, query
 # events: chain is the chain hash. body_hash is separate from body, so that the chain can be verified after
 # the body is redacted; salt, removed with the body, prevents guessing a short body from its hash. events_room
 # ends in seq implicitly, as seq is the rowid.
+# events_kind lists the events of some kinds, such as the audited ones, without reading the others.
 # erased: the redacted entries, each with the seq of the entry that ordered it.
 STEPS: list[str] = [
     """
@@ -31,6 +32,7 @@ STEPS: list[str] = [
         state_hash BLOB NOT NULL, state BLOB NOT NULL
     ) STRICT;
     """,
+    "CREATE INDEX events_kind ON events(kind) WHERE kind <> 'message'",
 ]
 
 

@@ -154,6 +154,7 @@ TABLE: dict[str, list[Row]] = {
     "users": [({}, {"-": ADMINS})],
     "revoke": [({"user": "victim", "device": "laptop"}, {"-": ADMINS})],
     "stats": [({}, {"-": ADMINS})],
+    "audit": [({}, {"-": ADMINS}), ({"actor": "dan", "target": "#closed"}, {"-": ADMINS})],
     "user_add": [({"user": "mallory", "device": "x", "serial": "0a", "role": "admin"}, {"-": NOBODY})],
 }
 

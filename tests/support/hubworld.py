@@ -20,7 +20,7 @@ from chatd.proto.requests import parse_request
 START = 1_700_000_000_000
 DEVICE = "laptop"
 # The state only decides whether these are permitted and for which rooms; other parts answer them.
-_READS = (rq.Ping, rq.Resume, rq.Search, rq.Stats)
+_READS = (rq.Ping, rq.Resume, rq.Search, rq.Stats, rq.Audit)
 
 
 class World:

@@ -13,29 +13,29 @@ from typing import Any
 import pytest
 
 from chatd.config.schema import Settings
-from chatd.hub.state.model import KINDS, Audit
+from chatd.hub.state.model import KINDS, AuditRule
 from tests.support.hub_harness import HubHarness
 
 CLASSIFIED = {
-    "message": Audit.NO,
-    "announcement": Audit.YES,
-    "redacted": Audit.YES,
-    "expired": Audit.NO,
-    "held": Audit.YES,
-    "user_added": Audit.YES,
-    "device_added": Audit.YES,
-    "device_revoked": Audit.YES,
-    "role_set": Audit.YES,
-    "room_created": Audit.YES,
-    "dm_opened": Audit.NO,
-    "joined": Audit.OTHERS,
-    "parted": Audit.OTHERS,
-    "topic": Audit.NO,
-    "banned": Audit.YES,
-    "unbanned": Audit.YES,
-    "kicked": Audit.YES,
-    "muted": Audit.YES,
-    "unmuted": Audit.YES,
+    "message": AuditRule.NO,
+    "announcement": AuditRule.YES,
+    "redacted": AuditRule.YES,
+    "expired": AuditRule.NO,
+    "held": AuditRule.YES,
+    "user_added": AuditRule.YES,
+    "device_added": AuditRule.YES,
+    "device_revoked": AuditRule.YES,
+    "role_set": AuditRule.YES,
+    "room_created": AuditRule.YES,
+    "dm_opened": AuditRule.NO,
+    "joined": AuditRule.OTHERS,
+    "parted": AuditRule.OTHERS,
+    "topic": AuditRule.NO,
+    "banned": AuditRule.YES,
+    "unbanned": AuditRule.YES,
+    "kicked": AuditRule.YES,
+    "muted": AuditRule.YES,
+    "unmuted": AuditRule.YES,
 }
 # Acts of alice, an admin, on bob, in this order: (request, fields, the event of its line in audit.log).
 SEQ = object()

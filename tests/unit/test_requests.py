@@ -41,6 +41,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "users": {},
     "revoke": {"user": "bob", "device": "laptop"},
     "stats": {},
+    "audit": {},
     "user_add": {"user": "bob", "device": "laptop", "serial": "0a"},
 }
 

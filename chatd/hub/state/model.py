@@ -214,7 +214,7 @@ def _unmuted(state: State, event: JsonObject) -> None:
     state.mutes.pop((event["user"], event["room"] or ""), None)
 
 
-class Audit(Enum):
+class AuditRule(Enum):
     """Whether events of a kind are in audit.log and in the answer to `audit`."""
 
     NO = "not"
@@ -232,30 +232,30 @@ class EventKind(NamedTuple):
 
     apply: Callable[[State, JsonObject], None]
     visible: bool
-    audit: Audit
+    audit: AuditRule
 
 
 KINDS: dict[str, EventKind] = {
-    "message": EventKind(_nothing, True, Audit.NO),
-    "announcement": EventKind(_nothing, True, Audit.YES),
-    "redacted": EventKind(_nothing, True, Audit.YES),
+    "message": EventKind(_nothing, True, AuditRule.NO),
+    "announcement": EventKind(_nothing, True, AuditRule.YES),
+    "redacted": EventKind(_nothing, True, AuditRule.YES),
     # Follows from the settings, once a minute for each room.
-    "expired": EventKind(_expired, True, Audit.NO),
-    "held": EventKind(_held, True, Audit.YES),
-    "user_added": EventKind(_user_added, False, Audit.YES),
-    "device_added": EventKind(_device_added, False, Audit.YES),
-    "device_revoked": EventKind(_device_revoked, False, Audit.YES),
-    "role_set": EventKind(_role_set, False, Audit.YES),
-    "room_created": EventKind(_room_created, True, Audit.YES),
-    "dm_opened": EventKind(_dm_opened, True, Audit.NO),
-    "joined": EventKind(_joined, True, Audit.OTHERS),
-    "parted": EventKind(_parted, True, Audit.OTHERS),
-    "topic": EventKind(_topic, True, Audit.NO),
-    "banned": EventKind(_banned, False, Audit.YES),
-    "unbanned": EventKind(_unbanned, False, Audit.YES),
-    "kicked": EventKind(_kicked, False, Audit.YES),
-    "muted": EventKind(_muted, False, Audit.YES),
-    "unmuted": EventKind(_unmuted, False, Audit.YES),
+    "expired": EventKind(_expired, True, AuditRule.NO),
+    "held": EventKind(_held, True, AuditRule.YES),
+    "user_added": EventKind(_user_added, False, AuditRule.YES),
+    "device_added": EventKind(_device_added, False, AuditRule.YES),
+    "device_revoked": EventKind(_device_revoked, False, AuditRule.YES),
+    "role_set": EventKind(_role_set, False, AuditRule.YES),
+    "room_created": EventKind(_room_created, True, AuditRule.YES),
+    "dm_opened": EventKind(_dm_opened, True, AuditRule.NO),
+    "joined": EventKind(_joined, True, AuditRule.OTHERS),
+    "parted": EventKind(_parted, True, AuditRule.OTHERS),
+    "topic": EventKind(_topic, True, AuditRule.NO),
+    "banned": EventKind(_banned, False, AuditRule.YES),
+    "unbanned": EventKind(_unbanned, False, AuditRule.YES),
+    "kicked": EventKind(_kicked, False, AuditRule.YES),
+    "muted": EventKind(_muted, False, AuditRule.YES),
+    "unmuted": EventKind(_unmuted, False, AuditRule.YES),
 }
 EVENT_KINDS = frozenset(KINDS)
 # Kinds in logs that were begun before 0.1.0 -> their name now.
@@ -270,7 +270,9 @@ def present_name(kind: str) -> str:
 def audited_kinds() -> dict[str, list[str]]:
     """Return each kind of event in the answer to `audit`, with all its names in the log."""
     former = {now: [old] for old, now in _FORMER_KINDS.items()}
-    return {name: [name, *former.get(name, ())] for name, kind in KINDS.items() if kind.audit is not Audit.NO}
+    return {
+        name: [name, *former.get(name, ())] for name, kind in KINDS.items() if kind.audit is not AuditRule.NO
+    }
 
 
 def audience_of(event: JsonObject) -> str | None:
@@ -281,6 +283,6 @@ def audience_of(event: JsonObject) -> str | None:
 def is_audited(event: JsonObject) -> bool:
     """Whether an event belongs in the answer to `audit`."""
     audit = KINDS[present_name(event["type"])].audit
-    if audit is Audit.OTHERS:
+    if audit is AuditRule.OTHERS:
         return event["by"] not in (event["user"], SERVER)
-    return audit is not Audit.NO
+    return audit is not AuditRule.NO
