@@ -164,6 +164,8 @@ class RoleLimits(Section):
     """Messages per second of one user on average, over all sessions; more are delayed, not lost."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Messages that may arrive at once."""
+    bytes_per_day: Annotated[int, Field(ge=0, le=1_000_000_000_000)] = 50_000_000
+    """Bytes of entries that a user may add to the event log in one UTC day; 0 means no limit."""
 
 
 class LimitsSection(Section):
@@ -193,11 +195,11 @@ class LimitsSection(Section):
     kick_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
     """Seconds before a kicked user may return."""
     per_role: Annotated[dict[Name, RoleLimits], Field(max_length=32)] = {
-        "admin": RoleLimits(messages_per_second=50.0, burst=200),
+        "admin": RoleLimits(messages_per_second=50.0, burst=200, bytes_per_day=0),
         "user": RoleLimits(),
-        "guest": RoleLimits(messages_per_second=1.0, burst=5),
+        "guest": RoleLimits(messages_per_second=1.0, burst=5, bytes_per_day=1_000_000),
     }
-    """Rate limits of each role; roles not listed get the defaults."""
+    """Limits of each role; roles not listed get the defaults."""
 
     def for_role(self, role: str) -> RoleLimits:
         return self.per_role.get(role) or RoleLimits()

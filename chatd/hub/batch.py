@@ -9,7 +9,7 @@ from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Reads
 from chatd.hub.state.context import Context, Principal
-from chatd.hub.state.model import KINDS, AuditRule, audience_of, is_audited
+from chatd.hub.state.model import DAY_MS, KINDS, AuditRule, audience_of, is_audited
 from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject, compact
@@ -148,12 +148,16 @@ class Recorder:
 
         ``key`` and ``digest`` belong to the message among them: see `Batch.add`, `Entry`.
         """
+        size = 0
         for event in context.events:
             entry = to_entry(event, context.who, digest)
+            size += len(entry.body)
             self._batch.add(entry, key if event["type"] == "message" else None)
             log_audited(event)
             self._fanout.publish(event, entry.body)
         context.events.clear()
+        if size and not context.who.operator:
+            context.state.add_written(context.who.user, context.now // DAY_MS, size)
         if context.redacted:
             self._batch.redacted |= context.redacted
             self._fanout.redact(context.redacted)

@@ -44,6 +44,10 @@ def recover(events: EventLog) -> State:
         state.apply(orjson.loads(entry.body))
         replayed += 1
         crash_point("hub.open.replaying")
+    for device, day, size in events.written_after(start):
+        user = device.partition("/")[0]
+        if user in state.users:
+            state.add_written(user, day, size)
     state.head = events.head
     rejected = snapshot is None and events.has_snapshot()
     if rejected:

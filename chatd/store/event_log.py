@@ -49,6 +49,9 @@ _REMOVE_BODY = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE 
 _OLDEST_MESSAGES = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
  AND body IS NOT NULL ORDER BY seq LIMIT ?"""
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
+_WRITTEN = """SELECT device, at / 86400000 AS day, sum(coalesce(length(body), 0)) FROM events WHERE seq > ?
+ AND at >= (SELECT at / 86400000 * 86400000 FROM events ORDER BY seq DESC LIMIT 1)
+ GROUP BY device, day ORDER BY day"""
 _APPENDING = "append to the event log"
 _READING = storage_errors("read the event log")
 
@@ -258,6 +261,14 @@ class EventLog:
         """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""
         with _READING:
             yield from state_entries(self._reader, after, self.head)
+
+    def written_after(self, after: int) -> list[tuple[str, int, int]]:
+        """Return (device, UTC day since 1970, bytes of the entries) of the last day, in order of the days.
+
+        Counts entries after seq ``after``, and those of later days, which a wrong clock may have made.
+        """
+        with _READING:
+            return query(self._reader, _WRITTEN, (after,))
 
     def save_snapshot(self, seq: int, state: bytes) -> None:
         """Save ``state``, the result of all entries up to ``seq`` (at most `head`), as the only snapshot.

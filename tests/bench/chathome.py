@@ -68,7 +68,7 @@ def _user(number: int) -> str:
 
 
 def _raise_limits(tree: dict[str, Any]) -> None:
-    unlimited = {"messages_per_second": 1_000_000.0, "burst": 1_000_000}
+    unlimited = {"messages_per_second": 1_000_000.0, "burst": 1_000_000, "bytes_per_day": 0}
     tree.setdefault("server", {}).update(max_connections=20_000, timeout=3600, handshake_timeout=60)
     tree.setdefault("limits", {}).update(
         sessions_per_user=20_000,

@@ -59,7 +59,7 @@ class HubLoad:
 def hub_load(folder: Path) -> Iterator[HubLoad]:
     """A hub on a new log in ``folder``/data; its only member receives its own messages."""
     # A user over the rate would cost a frame for each request.
-    unlimited = RoleLimits(messages_per_second=1_000_000, burst=1_000_000)
+    unlimited = RoleLimits(messages_per_second=1_000_000, burst=1_000_000, bytes_per_day=0)
     data, settings = folder / "data", Settings(limits=LimitsSection(per_role={"user": unlimited}))
     EventLog.open(data, now=1).close()
     carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})

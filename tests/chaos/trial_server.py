@@ -22,7 +22,7 @@ from tests.support.daemon import Daemon
 
 POLL_SECONDS = 0.01
 RECOVERY_SECONDS = 60.0
-_UNLIMITED = {"messages_per_second": 100_000, "burst": 100_000}
+_UNLIMITED = {"messages_per_second": 100_000, "burst": 100_000, "bytes_per_day": 0}
 SETTINGS = {
     "CHATD_LIMITS__PER_ROLE": json.dumps({"admin": _UNLIMITED, "user": _UNLIMITED, "guest": _UNLIMITED}),
     "CHATD_SERVER__MAX_CONNECTIONS": "5000",

@@ -48,6 +48,7 @@ def decide(context: Context, request: rq.Request) -> JsonObject:
 
 def perform(context: Context, request: rq.Request) -> JsonObject:
     """Carry out a permitted request and return its result. Raises the handler's ChatdError."""
+    context.metered = not context.who.operator
     return _HANDLERS[type(request)](context, request)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
-from chatd.hub.state.model import EVERYONE, SERVER, Room, Sanction, State, User
+from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User
 from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
@@ -65,6 +65,8 @@ class Context:
     presence: PresenceView
     # False while the log's disk is full; `emit` then refuses.
     writable: bool = True
+    # Whether a request is carried out, whose events count against the asker's bytes of the day.
+    metered: bool = False
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     # (kind, room) of the log entry that the request names; None if there is none.
@@ -75,14 +77,33 @@ class Context:
     presence_changed: list[str] = field(default_factory=list)
 
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
-        """Number an event, apply it to the state and collect it for the log. Raises E504."""
+        """Number an event, apply it to the state and collect it for the log. Raises E504, E413."""
         if not self.writable:
             # Every change of the state passes here, and none has been made yet.
             raise ChatdError("E504", "the server's disk is full, so that nothing can be written")
+        if self.metered:
+            self._refuse_over_daily_bytes()
         event = {"type": kind, "seq": self.state.head + 1, "at": self.now, **fields}
         self.state.apply(event)
         self.events.append(event)
         return event
+
+    def _refuse_over_daily_bytes(self) -> None:
+        """Raise E413 if the asker has used up the bytes of the day.
+
+        Bytes are counted once a request is done. Hence all events of one are refused, or none.
+        """
+        day, size = self.state.written.get(self.who.user, (0, 0))
+        if day < self.now // DAY_MS:
+            return
+        limit = self.rules.settings.limits.for_role(self.role).bytes_per_day
+        if limit and size >= limit:
+            wait = duration_text(self.now, (day + 1) * DAY_MS)
+            raise ChatdError(
+                "E413",
+                f"the role {self.role} may write {limit} bytes a day, and you have written {size}",
+                f"write again in {wait}, after 00:00 UTC, or ask an admin for another role",
+            )
 
     @property
     def role(self) -> str:
@@ -170,13 +191,18 @@ def until_text(sanction: Sanction, now: int) -> str:
     """Return how much longer a sanction lasts: "for 2h", later "for another 1h 12m"."""
     if sanction.until is None:
         return "until an admin ends it"
-    left = max(1, -((now - sanction.until) // 1000))
+    return ("for " if now <= sanction.at else "for another ") + duration_text(now, sanction.until)
+
+
+def duration_text(now: int, until: int) -> str:
+    """Return the time between two times in ms in its two largest units, such as "1h 12m"."""
+    left = max(1, -((now - until) // 1000))
     parts: list[str] = []
     for unit, size in UNITS.items():
         if left >= size and len(parts) < 2:
             parts.append(f"{left // size}{unit}")
             left %= size
-    return ("for " if now <= sanction.at else "for another ") + " ".join(parts)
+    return " ".join(parts)
 
 
 def sanction_text(user: str, word: str, sanction: Sanction, now: int) -> str:

@@ -16,6 +16,7 @@ from chatd.proto.text import dm_members
 
 # The pseudo-room of announcements; everybody is a member.
 EVERYONE = "*"
+DAY_MS = 86_400_000
 # The author of events that settings, start-up or the operator's commands cause. No user can have this name.
 SERVER = "server"
 
@@ -68,7 +69,7 @@ class Sanction:
 
 @dataclass(slots=True)
 class State:
-    """All the state that decisions depend on. Changed by `apply` only."""
+    """All the state that decisions depend on. Changed by `apply` and `add_written` only."""
 
     head: int = 0
     users: dict[str, User] = field(default_factory=dict)
@@ -77,14 +78,23 @@ class State:
     kicks: dict[str, Sanction] = field(default_factory=dict)
     # (user, room), room "" = everywhere
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
+    # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
+    # Not compared: a replay skips messages, and a redacted body has no length any more.
+    written: dict[str, tuple[int, int]] = field(default_factory=dict, compare=False)
 
     def apply(self, event: JsonObject) -> None:
         """Apply one logged event. Raises KeyError for an unknown kind (a defect)."""
         self.head = event["seq"]
         KINDS[present_name(event["type"])].apply(self, event)
 
+    def add_written(self, user: str, day: int, size: int) -> None:
+        """Count the bytes of a user's entries. A clock that was set back does not start a day anew."""
+        last, before = self.written.get(user, (day, 0))
+        self.written[user] = (last, before + size) if last >= day else (day, size)
+
     def snapshot(self) -> bytes:
         """Return the whole state as JSON, for `restore`."""
+        newest = max((day for day, _ in self.written.values()), default=0)
         mutes = [[user, room, asdict(s)] for (user, room), s in self.mutes.items()]
         return json.dumps(
             {
@@ -94,6 +104,7 @@ class State:
                 "bans": {n: asdict(s) for n, s in self.bans.items()},
                 "kicks": {n: asdict(s) for n, s in self.kicks.items()},
                 "mutes": mutes,
+                "written": {user: entry for user, entry in self.written.items() if entry[0] == newest},
             }
         ).encode()
 
@@ -125,6 +136,8 @@ class State:
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
             kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
             mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
+            # Missing before 0.1.0.
+            written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
 
 

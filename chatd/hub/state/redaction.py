@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state.context import Context
+from chatd.hub.state.model import DAY_MS
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
-
-_DAY_MS = 86_400_000
 
 
 def redact(context: Context, request: rq.Redact) -> JsonObject:
@@ -44,7 +43,7 @@ def expires_before(context: Context, name: str) -> int | None:
     days = retention.per_room.get(name, retention.days)
     if not days or context.state.rooms[name].held:
         return None
-    return context.now - days * _DAY_MS
+    return context.now - days * DAY_MS
 
 
 def expire(context: Context, name: str, seqs: list[int]) -> None:
