@@ -268,7 +268,7 @@ class ChatModel(Conversations):
             self.note(render.describe_presence(event), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
-        by = render.safe(event.by)
+        by = render.safe(event.author)
         if self.here.add(TimelineRow((event.seq, 0), "announcement", visible(event.body), event.at, by)):
             self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")

@@ -53,7 +53,10 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
     if isinstance(event, ev.Message):
         return _message(event, viewer, quote)
     if isinstance(event, ev.Announcement):
-        head: Line = [*_clock(event.at, viewer), ("class:announcement", f"*** {safe(event.by)} announces: ")]
+        head: Line = [
+            *_clock(event.at, viewer),
+            ("class:announcement", f"*** {safe(event.author)} announces: "),
+        ]
         return _hanging(head, event.body, "class:announcement")
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
@@ -82,17 +85,17 @@ def describe(event: AnyEvent) -> str | None:
         case ev.RoomCreated():
             closed = "" if event.guests else ", closed to guests"
             topic = f": {safe(event.topic)}" if event.topic else ""
-            return f"{safe(event.by)} created {safe(event.room)}{closed}{topic}"
+            return f"{safe(event.author)} created {safe(event.room)}{closed}{topic}"
         case ev.TopicSet():
             verb = "set" if event.topic else "removed"
-            return f"{safe(event.by)} {verb} the topic of {safe(event.room)}{_because(event.topic)}"
+            return f"{safe(event.author)} {verb} the topic of {safe(event.room)}{_because(event.topic)}"
         case ev.Redacted():
-            return f"{safe(event.by)} deleted message {event.target}{_because(event.reason)}"
+            return f"{safe(event.author)} deleted message {event.target}{_because(event.reason)}"
         case ev.Expired():
             return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
         case ev.Held():
-            held = "are held" if event.on else "are no longer held"
-            return f"the messages of {safe(event.room)} {held}, says {safe(event.by)}{_because(event.reason)}"
+            says = f"says {safe(event.author)}{_because(event.reason)}"
+            return f"the messages of {safe(event.room)} {'are' if event.on else 'are no longer'} held, {says}"
         case ev.Standing():
             return _standing(event)
         case ev.Slowed():
@@ -104,7 +107,8 @@ def describe_presence(event: ev.Presence) -> str:
     """A sentence about a change of presence."""
     who = safe(event.user)
     if event.cause:
-        return f"{who} was {safe(event.cause)} by {safe(event.by or SERVER)}{_because(event.reason or '')}"
+        by = safe(ev.author_text(event.by or SERVER, event.by_login))
+        return f"{who} was {safe(event.cause)} by {by}{_because(event.reason or '')}"
     if event.state == "away":
         return f"{who} is away{_because(event.text)}"
     return f"{who} is here" if event.state == "online" else f"{who} is offline"
@@ -121,7 +125,7 @@ def _standing(event: ev.Standing) -> str | None:
         "unmuted": f"ended your mute {where}" if event.room else "ended your mute",
     }
     change = changes.get(event.change)
-    return f"{safe(event.by)} {change}{_because(event.reason)}" if change else None
+    return f"{safe(ev.author_text(event.by, event.by_login))} {change}{_because(event.reason)}" if change else None
 
 
 def _because(reason: str) -> str:
@@ -197,7 +201,7 @@ def _reply_mark(quote: Quote | None) -> str:
 def _parted(event: ev.Parted) -> str:
     if event.by == event.user:
         return f"{safe(event.user)} left {safe(event.room)}{_because(event.reason)}"
-    by = safe(event.by)
+    by = safe(event.author)
     return f"{safe(event.user)} was removed from {safe(event.room)} by {by}{_because(event.reason)}"
 
 

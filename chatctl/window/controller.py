@@ -321,4 +321,4 @@ def _why_removed(event: ev.Parted) -> str:
     if event.by == event.user:
         return ""
     why = f": {render.safe(event.reason)}" if event.reason else ""
-    return f"you were removed from {event.room} by {event.by}{why}"
+    return f"you were removed from {event.room} by {render.safe(event.author)}{why}"

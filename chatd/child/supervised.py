@@ -43,7 +43,8 @@ EXIT_CONFIG: Final = 78
 class Supervised:
     """This process as a child of the supervisor. Only the thread of the main loop may use it.
 
-    ``settings`` are those in force; a ``reload`` message replaces them.
+    ``settings`` are those in force; a ``reload`` message replaces them. ``workers`` are the workers' pids by
+    name, and ``supervisor`` is the supervisor's.
     """
 
     def __init__(self, fds: Mapping[str, int]) -> None:
@@ -53,6 +54,10 @@ class Supervised:
         self.name = str(first.get("name", ""))
         self.home = Path(str(first.get("home", "")))
         self.settings = Settings.model_validate(first["settings"])
+        self.workers: dict[str, int] = {}
+        self._take_workers(first)
+        supervisor = first.get("supervisor")
+        self.supervisor = supervisor if isinstance(supervisor, int) else os.getppid()
 
     @classmethod
     def attach(cls) -> Supervised:
@@ -72,7 +77,7 @@ class Supervised:
         return child
 
     def fd(self, name: str) -> int:
-        """Return an inherited descriptor: ``listener`` or ``hub_listener``. Raises ChatdError E609."""
+        """Return an inherited descriptor, such as ``listener``. Raises ChatdError E609."""
         try:
             return self._fds[name]
         except KeyError:
@@ -115,10 +120,18 @@ class Supervised:
         if message["type"] == "ping":
             self._channel.send({"type": "pong", "n": message.get("n")})
             return True
+        if message["type"] == "workers":
+            self._take_workers(message)
+            return True
         if message["type"] == "reload":
             self.settings = Settings.model_validate(message["settings"])
             set_level(self.settings.logging.level)
         return False
+
+    def _take_workers(self, message: Mapping[str, object]) -> None:
+        workers = message.get("workers")
+        if isinstance(workers, dict):
+            self.workers = workers
 
     def _wait_for_settings(self) -> tuple[dict[str, object], list[dict[str, object]]]:
         # No timeout: the lifeline ends this process if the supervisor dies.

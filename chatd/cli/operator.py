@@ -1,4 +1,4 @@
-"""Requests with the operator's authority: through the hub's socket, or on the log if chatd is not running."""
+"""Requests with the operator's authority: through its socket, or on the log if chatd is not running."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def operate(home: Path, settings: Settings, kind: str, **fields: object) -> Json
         if error.code != "E603":
             raise
         return carry_out(home / "data", settings, request)
-    return _over_socket(home / "run" / "hub.sock", request)
+    return _over_socket(home / "run" / "operator.sock", request)
 
 
 def _over_socket(path: Path, request: JsonObject) -> JsonObject:
     try:
         with connect_unix(path, ANSWER_SECONDS) as sock:
-            sock.sendall(pack(["operator"]) + pack(["request", 0], encode(request)[HEADER_SIZE:]))
+            sock.sendall(pack(["request", 0], encode(request)[HEADER_SIZE:]))
             reply = _first_reply(sock)
     except TimeoutError:
         raise ChatdError("E611", "the hub did not answer in time") from None

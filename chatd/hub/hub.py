@@ -14,7 +14,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.batch import Recorder
 from chatd.hub.fanout import Fanout
-from chatd.hub.links import Link
+from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThread, Reads
 from chatd.hub.sessions import HubSession, Sessions
@@ -25,7 +25,7 @@ from chatd.hub.state.rules import Rules
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
-from chatd.hub.welcome import standing_frame, welcome_frame
+from chatd.hub.welcome import author_of, standing_frame, welcome_frame
 from chatd.link.wire import Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
@@ -94,7 +94,7 @@ class Hub:
     # --- links ---------------------------------------------------------------------------------
 
     def take(self, link: Link, frames: Iterable[tuple[Header, bytes]]) -> None:
-        """Handle a link's frames in order. Raises KeyError for an unknown operation (a defect)."""
+        """Handle a link's frames in order. Raises UnknownOperationError, and others for bad arguments."""
         # Parse all before deciding the first: the code of both does not fit a core's caches together,
         # and alternating costs a sixth more (docs/lab/performance-journal.md).
         parsed = [
@@ -103,7 +103,11 @@ class Hub:
         for header, request in parsed:
             if link.foreign:
                 return
-            self._OPERATIONS[header[0]](self, link, header[1:], request)
+            operations = self._OF_OPERATOR if link.operator else self._OF_WORKER
+            operation = operations.get(header[0])
+            if operation is None:
+                raise UnknownOperationError(str(header[0])[:40])
+            operation(self, link, header[1:], request)
 
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
@@ -114,17 +118,16 @@ class Hub:
     def _hello(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         link.hello(*arguments)
 
-    def _operator(self, link: Link, _: list[Any], __: Parsed) -> None:
-        # The socket is 0600 in a 0700 folder: only the box's owner can open it (docs/architecture.md).
-        link.operator = True
-
     def _worker_stats(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        (link.stats,) = arguments
+        (stats,) = arguments
+        link.stats = {str(name): int(count) for name, count in stats.items()}
 
     # --- sessions ------------------------------------------------------------------------------
 
     def _open(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         sid, user, device, serial, address, resumed = arguments
+        if self.sessions.get(link, sid) is not None:
+            raise ValueError(f"session {sid} is open already")
         context = self.context(Principal(user, device))
         try:
             authorize.admit(context, serial, total=len(self.sessions))
@@ -226,7 +229,7 @@ class Hub:
             asker.reply(encode(error_frame(request_id, ChatdError("E500"))))
 
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
-        context = self.context(asker.session.who if asker.session else OPERATOR)
+        context = self.context(asker.session.who if asker.session else asker.link.operator or OPERATOR)
         kind = request.spec.kind
         if kind is RequestKind.SEND:
             result = self._send(context, cast(rq.Send, request), digest)
@@ -320,7 +323,7 @@ class Hub:
         """Tell a user of a new role or mute, and the rooms, which were told of a ban, of its end."""
         user = event["user"]
         if event["type"] == "unbanned":
-            notice = {"cause": "unbanned", "by": event["by"], "reason": event["reason"]}
+            notice = {"cause": "unbanned", **author_of(event), "reason": event["reason"]}
             self._fanout.presence(user, *self.sessions.state_of(user), notice=notice)
         else:
             # A mute in a room must not tell somebody outside it that the room exists.
@@ -362,9 +365,9 @@ class Hub:
         rooms.put_out_unentitled(context, sorted(self.state.users))
         self._record(context)
 
-    _OPERATIONS: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
+    _OF_OPERATOR: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {"request": _request}
+    _OF_WORKER: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
         "hello": _hello,
-        "operator": _operator,
         "open": _open,
         "close": _close,
         "charge": _charge,

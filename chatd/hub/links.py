@@ -6,6 +6,7 @@ import itertools
 import socket
 from collections.abc import Iterator
 
+from chatd.hub.state.context import Principal
 from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, LinkClosedError, pack, receive_frames
 from chatd.logs.logger import get_log
 
@@ -16,21 +17,26 @@ log = get_log("server")
 # and the worker's clients resume.
 BACKLOG_BYTES = 32 * 1024 * 1024
 
+
+class UnknownOperationError(Exception):
+    """A link has sent an operation that is not its own to send."""
+
+
 _numbers = itertools.count(1)
 
 
 class Link:
-    """One connection. ``name`` is the worker's; ``operator`` marks the box's own command.
+    """One connection: of the worker ``name``, or of the ``operator`` on the box.
 
     Frames of a ``foreign`` link, whose peer has another version, are ignored. A frame that is sent passes
     three steps: queued, staged with the batch it belongs to, released when that batch is durable.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, name: str = "", operator: Principal | None = None) -> None:
         sock.setblocking(False)
         self.number = next(_numbers)
-        self.name = ""
-        self.operator = False
+        self.name = name
+        self.operator = operator
         self.foreign = False
         # Counters since the worker's start.
         self.stats: dict[str, int] = {}
@@ -42,15 +48,14 @@ class Link:
         # Bytes in all three steps.
         self.backlog = 0
 
-    def hello(self, name: str, *version: str) -> None:
-        """Take the worker's name and the link version it speaks."""
-        self.name = name
+    def hello(self, *version: str) -> None:
+        """Take the link version that the worker speaks."""
         if version != (LINK_VERSION,):
             # Keep the link open: the worker would reconnect at once, again and again.
             self.foreign = True
             log.error(
                 "link_of_another_version",
-                worker=name,
+                worker=self.name,
                 its=", ".join(map(str, version)),
                 ours=LINK_VERSION,
                 fix="run chatd restart: an update has replaced one of the two only",

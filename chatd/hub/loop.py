@@ -7,7 +7,6 @@ while the loop decides the next one; `CommitPolicy` tells when to wait for more.
 from __future__ import annotations
 
 import selectors
-import socket
 import time
 from collections.abc import Iterable
 from typing import Protocol
@@ -17,7 +16,8 @@ from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.hub.batch import Recorder
 from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread
-from chatd.hub.links import Link
+from chatd.hub.doors import Doors
+from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.reads import QueryThread
 from chatd.hub.stats import HubStats
 from chatd.link.wire import Header, LinkClosedError
@@ -25,12 +25,13 @@ from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 
 log = get_log("server")
+log_audit = get_log("audit")
 log_errors = get_log("errors")
 
 # The loop answers the heartbeat, so one iteration must take less than a second.
 TICK_SECONDS = 1.0
-# Links there may be: workers (at most 64) and operator commands.
-LINKS_LIMIT = 256
+# Commands of the operator at a time.
+OPERATORS_LIMIT = 64
 # Events decided during a commit. Beyond it the loop waits for the disk and leaves requests to their senders.
 DECIDED_LIMIT = 256
 # Stop reading from a link while this many bytes wait for it; at BACKLOG_BYTES it is cut.
@@ -60,13 +61,13 @@ class HubLoop:
         links: dict[int, Link],
         recorder: Recorder,
         queries: QueryThread,
-        listener: socket.socket,
+        doors: Doors,
         child: Supervised,
     ) -> None:
         self._hub = hub
         self._links = links
         self._recorder = recorder
-        self._listener = listener
+        self._doors = doors
         self._child = child
         self._selector = selectors.DefaultSelector()
         self._running = True
@@ -76,8 +77,8 @@ class HubLoop:
         self._policy = CommitPolicy(child.settings.workers.gather_ms / 1e3)
         self._commits = CommitThread()
         self._committing_events = 0
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(doors.workers, selectors.EVENT_READ, self._accept_worker)
+        self._selector.register(doors.operators, selectors.EVENT_READ, self._accept_operator)
         self._selector.register(queries, selectors.EVENT_READ, queries.deliver)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
         self._selector.register(self._commits, selectors.EVENT_READ, self._end_commit)
@@ -158,15 +159,34 @@ class HubLoop:
             crash_point("hub.flush.one_link")
         crash_point("hub.flush.all_links")
 
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError:  # the peer has gone, or no descriptor is left: the next iteration tries again
+    def _accept_worker(self) -> None:
+        accepted = self._doors.next_worker()
+        if accepted is None:
             return
-        if len(self._links) >= LINKS_LIMIT:
-            sock.close()
+        sock, peer = accepted
+        name = self._doors.worker_name(peer)
+        if not name:
+            # The supervisor announces a worker before that can connect: the message has arrived.
+            self._supervisor()
+            name = self._doors.worker_name(peer)
+        if not name:
+            self._doors.refuse_worker(sock, peer)
             return
-        link = Link(sock)
+        # A worker has one link: a second one means that it has given up the first.
+        for link in [link for link in self._links.values() if link.name == name]:
+            self._drop(link)
+        self._add(Link(sock, name))
+
+    def _accept_operator(self) -> None:
+        link = self._doors.next_operator()
+        if link is None:
+            return
+        if sum(link.operator is not None for link in self._links.values()) >= OPERATORS_LIMIT:
+            link.close()
+            return
+        self._add(link)
+
+    def _add(self, link: Link) -> None:
         self._links[link.number] = link
         self._selector.register(link, selectors.EVENT_READ, link)
 
@@ -175,7 +195,10 @@ class HubLoop:
             self._hub.take(link, link.receive())
         except LinkClosedError:
             self._drop(link)
-        except (KeyError, ValueError, TypeError):
+        except UnknownOperationError as error:
+            log_audit.warning("operation_refused", worker=link.name, what=str(error))
+            self._drop(link)
+        except (LookupError, ValueError, TypeError, AttributeError):
             log_errors.exception("link_protocol", worker=link.name)
             self._drop(link)
 

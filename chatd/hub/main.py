@@ -10,6 +10,7 @@ from functools import partial
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.hub.doors import Doors
 from chatd.hub.hub import Hub
 from chatd.hub.loop import HubLoop
 from chatd.hub.reads import QueryThread
@@ -53,9 +54,12 @@ def _serve(child: Supervised) -> None:
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
     queries = QueryThread(data)
     hub = Hub(events, state, child.settings, queries, clock, partial(take_reserve, data))
-    listener = socket.socket(fileno=child.fd("hub_listener"))
+    workers, operators = (
+        socket.socket(fileno=child.fd(name)) for name in ("hub_listener", "operator_listener")
+    )
+    doors = Doors(workers, operators, child, hub.repeats)
     try:
-        HubLoop(hub, hub.links, hub.recorder, queries, listener, child).run()
+        HubLoop(hub, hub.links, hub.recorder, queries, doors, child).run()
     finally:
         queries.close()
     events.close()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 
+from chatd.child.peers import login_name
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.hub.batch import to_entry
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, rooms
-from chatd.hub.state.context import OPERATOR, Context
+from chatd.hub.state.context import Context, operator
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
 from chatd.hub.upkeep import SNAPSHOT_EVENTS
@@ -76,10 +78,11 @@ def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject
     """
     events = EventLog.open(data, now=clock())
     try:
-        context = Context(recover(events), Rules.from_settings(settings), OPERATOR, clock(), Sessions())
+        who = operator(os.getuid(), login_name(os.getuid()))
+        context = Context(recover(events), Rules.from_settings(settings), who, clock(), Sessions())
         rooms.ensure_configured(context)
         result = authorize.decide(context, parse_request(request))
-        events.append([to_entry(event, OPERATOR) for event in context.events])
+        events.append([to_entry(event, who) for event in context.events])
     finally:
         events.close()
     return result

@@ -12,6 +12,11 @@ PROTOCOL = 1
 WELCOME_ROOMS = 500
 
 
+def author_of(event: JsonObject) -> JsonObject:
+    """Return the fields of an event that tell people who caused it."""
+    return {name: event[name] for name in ("by", "by_login") if name in event}
+
+
 def standing_frame(context: Context, event: JsonObject) -> JsonObject:
     """Return the notice of a `role_set`, `muted` or `unmuted` event for the user that it concerns."""
     return {
@@ -21,7 +26,7 @@ def standing_frame(context: Context, event: JsonObject) -> JsonObject:
         "permissions": sorted(context.rules.roles.permissions(context.role)),
         "room": event.get("room"),
         "until": event.get("until"),
-        "by": event["by"],
+        **author_of(event),
         "reason": event["reason"],
     }
 

@@ -4,12 +4,12 @@ u32 length of the rest | u32 length of the header | header (JSON list) | payload
 
 The header's first item names the operation. The payload is a client's request or a frame for a client,
 unchanged, so that neither side decodes and encodes what it only passes on. ``terms`` is
-{rate, burst, tokens,
-presence}; ``rate`` has the first three. ``tokens`` are those of the user: a session has no more.
+{rate, burst, tokens, presence}; ``rate`` has the first three. ``tokens`` are those of the user: a session has
+no more. The hub knows a worker by its pid (`chatd.hub.doors`), and an operator by the socket that accepted
+it; an operator sends requests only, with sid 0.
 
     link -> hub                                          payload
-    hello    worker name, LINK_VERSION                   -
-    operator                                             -
+    hello    LINK_VERSION                                -
     open     sid, user, device, serial, address, resumed -
     close    sid                                         -
     request  sid                                         the request (JSON)
@@ -42,7 +42,7 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 4"
+LINK_VERSION: Final = f"{__version__}, link 5"
 LENGTH = 4
 # A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4

@@ -81,6 +81,27 @@ class Logged(FromServer):
     at: int
 
 
+class Caused(Logged):
+    """Base of events that somebody causes: `by` is their name, or "server".
+
+    An operator on the server's box is "server", too, and `by_login` and `by_uid` tell which.
+    """
+
+    by: str
+    by_uid: int | None = None
+    by_login: str | None = None
+
+    @property
+    def author(self) -> str:
+        """`by` as people read it: "alice", "server", "server (root)"."""
+        return author_text(self.by, self.by_login)
+
+
+def author_text(by: str, login: str | None) -> str:
+    """Put a name and the login name on the server's box into words."""
+    return by if login is None else f"{by} ({login})"
+
+
 class Message(Logged):
     """A person wrote a message. `role` is the sender's role at that moment."""
 
@@ -95,34 +116,31 @@ class Message(Logged):
     reply_to: int | None = None
 
 
-class Joined(Logged):
+class Joined(Caused):
     """A user became a member of a room. `by` differs from `user` if somebody else did it."""
 
     type: Literal["joined"]
     room: str
     user: str
     role: str
-    by: str
 
 
-class Parted(Logged):
+class Parted(Caused):
     """A user left a room, or was removed from it if `by` is another user."""
 
     type: Literal["parted"]
     room: str
     user: str
-    by: str
     reason: str = ""
 
 
-class RoomCreated(Logged):
+class RoomCreated(Caused):
     """A room was created."""
 
     type: Literal["room_created"]
     room: str
     topic: str
     guests: bool
-    by: str
 
 
 class DmOpened(Logged):
@@ -132,22 +150,20 @@ class DmOpened(Logged):
     room: str
 
 
-class TopicSet(Logged):
+class TopicSet(Caused):
     """A room's topic changed."""
 
     type: Literal["topic"]
     room: str
     topic: str
-    by: str
 
 
-class Redacted(Logged):
+class Redacted(Caused):
     """The message with seq `target` was redacted: delete its text."""
 
     type: Literal["redacted"]
     room: str
     target: int
-    by: str
     reason: str = ""
 
 
@@ -160,22 +176,20 @@ class Expired(Logged):
     count: int
 
 
-class Held(Logged):
+class Held(Caused):
     """The room is on hold (`on` true), or the hold has ended."""
 
     type: Literal["held"]
     room: str
     on: bool
-    by: str
     reason: str = ""
 
 
-class Announcement(Logged):
+class Announcement(Caused):
     """An announcement to everybody."""
 
     type: Literal["announcement"]
     body: str
-    by: str
 
 
 class Presence(FromServer):
@@ -193,6 +207,7 @@ class Presence(FromServer):
     # Not a Literal: newer servers may send other causes.
     cause: str | None = None
     by: str | None = None
+    by_login: str | None = None
     reason: str | None = None
 
 
@@ -209,6 +224,7 @@ class Standing(FromServer):
     role: str
     permissions: list[str]
     by: str
+    by_login: str | None = None
     reason: str = ""
     room: str | None = None
     until: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class ChildHooks:
 
     ``spawn`` starts one run or raises OSError; ``settings`` returns the settings in force as JSON;
     ``heartbeat_timeout`` is in seconds; ``warn`` takes a message for the operator when a child is given
-    up; while ``may_spawn`` is False, starts wait.
+    up; while ``may_spawn`` is False, starts wait; ``workers`` returns the pids of the workers by name.
     """
 
     spawn: Callable[[ChildSpec], ChildRun]
@@ -46,6 +47,7 @@ class ChildHooks:
     warn: Callable[[str], None]
     home: str = ""
     may_spawn: Callable[[], bool] = lambda: True
+    workers: Callable[[], dict[str, int]] = dict
     random: Callable[[], float] = random.random
 
 
@@ -142,7 +144,8 @@ class Child:
         except OSError as error:
             self._after_failure(now, None, f"cannot be started: {error.strerror}", boot_failed=True)
             return
-        first = {"type": "settings", "name": self.spec.name, "home": self._hooks.home}
+        first: dict[str, object] = {"type": "settings", "name": self.spec.name, "home": self._hooks.home}
+        first |= {"supervisor": os.getpid(), "workers": self._hooks.workers()}
         self._run.send({**first, "settings": self._hooks.settings()})
         log.info("child_started", child=self.spec.name, pid=self._run.pid, start=self.starts)
 

@@ -1,12 +1,13 @@
 """run/control.sock: commands on this box ask, the supervisor replies.
 
-One request and one reply per connection, each one line of JSON. Access control is the file mode, 0600 in a
-0700 directory: only the user that runs chatd and root can connect.
+One request and one reply per connection, each one line of JSON. The user that runs chatd and root may ask,
+by the file mode (0600 in a 0700 directory) and by the kernel's word; the server's own processes may not.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -14,14 +15,18 @@ from pathlib import Path
 from typing import Final
 
 from chatd.child.json_channel import MAX_LINE, ChannelClosedError, JsonChannel
+from chatd.child.peers import peer_of, why_not_operator
 from chatd.child.unix_socket import connect_unix, listen_unix
 from chatd.errors import ChatdError
+from chatd.logs import get_log
 
 SOCKET: Final = "run/control.sock"
 BACKLOG: Final = 16
 MAX_CLIENTS: Final = 32
 """The oldest client is dropped for one more."""
 IDLE_SECONDS: Final = 10.0
+
+log_audit = get_log("audit")
 
 Reply = Callable[[dict[str, object]], None]
 Handle = Callable[[dict[str, object], Reply], None]
@@ -100,12 +105,17 @@ class ControlServer:
             self._drop(client)
 
     def _accept(self) -> None:
-        if len(self._clients) >= MAX_CLIENTS:
-            self._drop(self._clients[0])
         try:
             sock, _ = self._listener.accept()
         except OSError:
             return
+        peer = peer_of(sock)
+        if why := why_not_operator(peer, os.getpid()):
+            log_audit.warning("control_refused", why=why, pid=peer.pid, uid=peer.uid)
+            sock.close()
+            return
+        if len(self._clients) >= MAX_CLIENTS:
+            self._drop(self._clients[0])
         client = _Client(sock, time.monotonic())
         self._clients.append(client)
         self._watch(client.channel.fileno(), lambda: self._read(client))

@@ -17,6 +17,9 @@ BIND_SECONDS: Final = 5.0
 """Retry a port in use for this long: the children of a killed supervisor need a moment to die."""
 RETRY_SECONDS: Final = 0.1
 HUB_SOCKET: Final = "run/hub.sock"
+"""For workers only: the hub knows each by its pid."""
+OPERATOR_SOCKET: Final = "run/operator.sock"
+"""For the commands of the box's owner."""
 
 
 def make_run_directory(home: Path) -> Path:
@@ -45,9 +48,9 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         time.sleep(RETRY_SECONDS)
 
 
-def listen_hub(home: Path) -> socket.socket:
-    """Return the listener on which workers reach the hub. Raises ChatdError E606."""
-    path = home / HUB_SOCKET
+def listen_hub(home: Path, name: str = HUB_SOCKET) -> socket.socket:
+    """Return a listener of the hub: for workers, or `OPERATOR_SOCKET`. Raises ChatdError E606."""
+    path = home / name
     try:
         return listen_unix(path, BACKLOG)
     except OSError as error:

@@ -28,7 +28,13 @@ from chatd.supervisor.launch import (
     LaunchedTemplate,
     raise_descriptor_limit,
 )
-from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
+from chatd.supervisor.listeners import (
+    OPERATOR_SOCKET,
+    listen_hub,
+    listen_tcp,
+    make_run_directory,
+    show_address,
+)
 from chatd.supervisor.monitor import print_safely
 from chatd.supervisor.pid_lock import PidLock, kill_leftovers
 from chatd.supervisor.process import ChildSpec
@@ -46,7 +52,7 @@ log = get_log("server")
 def child_specs(settings: Settings) -> list[ChildSpec]:
     """Return the specs of the hub and the configured number of workers (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
-    hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener",), HUB_MODULE)
+    hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener", "operator_listener"), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
     argv = _command("chatd.worker")
     return [hub, *(ChildSpec(name, "worker", argv, ("listener",), WORKER_MODULE) for name in names)]
@@ -148,9 +154,17 @@ def _supervise(
     try:
         for pid in kill_leftovers(home / "run"):
             log.warning("leftover_killed", pid=pid)
-        with listen_tcp(settings.server.host, settings.server.port) as clients, listen_hub(home) as hub:
+        with (
+            listen_tcp(settings.server.host, settings.server.port) as clients,
+            listen_hub(home) as workers,
+            listen_hub(home, OPERATOR_SOCKET) as operators,
+        ):
             specs = children if children is not None else child_specs(settings)
-            fds = {"listener": clients.fileno(), "hub_listener": hub.fileno()}
+            fds = {
+                "listener": clients.fileno(),
+                "hub_listener": workers.fileno(),
+                "operator_listener": operators.fileno(),
+            }
             crash_point("supervisor.start.bound")
             address = show_address(clients)
             supervisor = Supervisor(home, settings, specs, fds, files, address, foreground, launched)

@@ -82,6 +82,7 @@ class Supervisor:
             warn=_warn,
             home=str(home),
             may_spawn=lambda: not self._template.loading,
+            workers=lambda: self._workers,
         )
         self._children = [Child(spec, hooks) for spec in specs]
         self._control = ControlServer(home / SOCKET, self._handle, watch, unwatch)
@@ -89,6 +90,8 @@ class Supervisor:
         self._watchdog_period = watchdog_seconds()
         self._watchdog_timer = PeriodicTimer(self._now)
         self._pids: dict[str, int] = {}
+        # The workers' pids by name, by which the hub knows their links.
+        self._workers: dict[str, int] = {}
         self._was_up = False
         self._stopping = False
         self._stop_replies: list[Reply] | None = None
@@ -277,6 +280,9 @@ class Supervisor:
         if pids != self._pids:
             self._pids = pids
             record_children(self._home / "run", pids)
+            self._tell_workers(
+                {c.spec.name: c.pid for c in self._children if c.spec.kind == "worker" and c.pid}
+            )
 
     def _state(self) -> str:
         if self._stopping:
@@ -286,7 +292,22 @@ class Supervisor:
         failed = any(child.state is ChildState.FATAL for child in self._children)
         return "degraded" if failed or self._was_up else "starting"
 
+    def _tell_workers(self, workers: dict[str, int]) -> None:
+        """Tell the hub the workers' pids, if they have changed."""
+        if workers != self._workers:
+            self._workers = workers
+            for child in self._children:
+                if child.spec.kind == "hub":
+                    child.send({"type": "workers", "workers": workers})
+
     def _spawn(self, spec: ChildSpec) -> ChildRun:
+        run = self._start_run(spec)
+        if spec.kind == "worker":
+            # Before the worker gets its settings, hence before it can connect to the hub.
+            self._tell_workers({**self._workers, spec.name: run.pid})
+        return run
+
+    def _start_run(self, spec: ChildSpec) -> ChildRun:
         fds = {name: self._fds[name] for name in spec.fds}
         watch, unwatch = self._selector.watch, self._selector.unwatch
         spawn = partial(ChildProcess, spec, fds, self._files, watch, unwatch)

@@ -23,9 +23,8 @@ REPEATABLE_SENDS = 2
 class HubLink:
     """Any thread may call `request`, `send`, `charge`, `opened`, `closed`; the rest belongs to the loop."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._name = name
         self._sock: socket.socket | None = None
         self._incoming = LinkBuffer()
         # Protects _queue, assignments of _sock, and every session's pending requests.
@@ -58,7 +57,7 @@ class HubLink:
         sock.setblocking(False)
         self._incoming = LinkBuffer()
         with self._writing, self._lock:
-            self._queue = [pack(["hello", self._name, LINK_VERSION])]
+            self._queue = [pack(["hello", LINK_VERSION])]
             for session in sessions:
                 if session.phase in (SessionPhase.OPENING, SessionPhase.OPEN):
                     self._queue.append(_open_frame(session))

@@ -50,7 +50,7 @@ def _serve(child: Supervised) -> None:
             child.home / "certs", settings.server.name, settings.security.encryption_enabled
         )
 
-    hub = HubLink(child.home / "run" / "hub.sock", child.name)
+    hub = HubLink(child.home / "run" / "hub.sock")
     worker = Worker(settings, hub, child)
     slots = LoginSlots(settings.limits.handshakes, settings.limits.handshakes_per_address)
     attempts = LoginAttempts(settings.limits.attempts_per_address)

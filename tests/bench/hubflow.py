@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,15 @@ from pathlib import Path
 from cryptography import x509
 
 from chatd.child.unix_socket import connect_unix
+from chatd.config.loading import load_settings
 from chatd.link.wire import LINK_VERSION, LinkBuffer, pack
+from chatd.logs.logfiles import LogFiles
 from chatd.proto.frames import HEADER_SIZE, encode
+from chatd.supervisor.launch import PYTHON
+from chatd.supervisor.listeners import HUB_SOCKET, OPERATOR_SOCKET, listen_hub, make_run_directory
+from chatd.supervisor.process import ChildProcess, ChildSpec
 from tests.bench.hubload import request
-from tests.support.daemon import Daemon, running
+from tests.support.daemon import Daemon, wait_until
 
 SID = 1
 RECEIVE_BYTES = 1 << 20
@@ -23,16 +29,40 @@ MAX_PER_SECOND = 20_000
 REPLY_PREFIX = b'["reply",'
 
 
+class SupervisedHub:
+    """A hub process of a home that is not running; this process is its supervisor and its only worker."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        home = daemon.home
+        make_run_directory(home)
+        settings = load_settings(home, daemon.environ)
+        self._files = LogFiles(home, settings.logging)
+        with listen_hub(home) as workers, listen_hub(home, OPERATOR_SOCKET) as operators:
+            fds = {"hub_listener": workers.fileno(), "operator_listener": operators.fileno()}
+            spec = ChildSpec("hub", "hub", (*PYTHON, "chatd.hub"))
+            self._run = ChildProcess(spec, fds, self._files, lambda fd, read: None, lambda fd: None)
+        first: dict[str, object] = {"type": "settings", "name": "hub", "home": str(home)}
+        first |= {"supervisor": os.getpid(), "workers": {"bench": os.getpid()}}
+        self._run.send(first | {"settings": settings.model_dump(mode="json")})
+
+    def stop(self) -> None:
+        """Let the hub drain and wait for its end."""
+        self._run.send({"type": "drain"})
+        wait_until(lambda: self._run.poll() is not None, what="the hub to end")
+        self._run.close()
+        self._files.close()
+
+
 class HubFlow:
     """One session with a fixed number of unacknowledged messages. It receives its own messages."""
 
     def __init__(self, daemon: Daemon) -> None:
-        self._link = connect_unix(daemon.home / "run" / "hub.sock")
+        self._hub = SupervisedHub(daemon)
+        self._link = connect_unix(daemon.home / HUB_SOCKET)
         self._buffer = LinkBuffer()
         self._number = 0
-        self._pid: int = daemon.child("hub")["pid"]
         certificate = x509.load_pem_x509_certificate(daemon.identity("alice", "console").read_bytes())
-        self._send(pack(["hello", "bench", LINK_VERSION]))
+        self._send(pack(["hello", LINK_VERSION]))
         serial = f"{certificate.serial_number:x}"
         self._send(pack(["open", SID, "alice", "console", serial, "127.0.0.1", False]))
         self._send(pack(["request", SID], encode({"type": "resume", "id": 1})[HEADER_SIZE:]))
@@ -68,6 +98,10 @@ class HubFlow:
         chunks.append(data)
         return (tail + data).count(REPLY_PREFIX), data[1 - len(REPLY_PREFIX) :]
 
+    def stop(self) -> None:
+        """Stop the hub."""
+        self._hub.stop()
+
     def close(self) -> None:
         self._link.close()
 
@@ -96,10 +130,12 @@ class HubFlow:
 
 @contextmanager
 def hub_flow(folder: Path) -> Iterator[HubFlow]:
-    """A hub load on a new daemon, whose own workers stay idle."""
-    with running(folder / "home") as daemon:
-        flow = HubFlow(daemon)
-        try:
-            yield flow
-        finally:
-            flow.close()
+    """A hub load on a hub of its own."""
+    daemon = Daemon(folder / "home")
+    daemon.init()
+    flow = HubFlow(daemon)
+    try:
+        yield flow
+    finally:
+        flow.stop()
+        flow.close()

@@ -27,7 +27,7 @@ class HubLoad:
         self._hub, self._link, self._peer = hub, link, peer
         self._number = 0
         hub.links[link.number] = link
-        hub.take(link, [(["hello", "worker-1", LINK_VERSION], b"")])
+        hub.take(link, [(["hello", LINK_VERSION], b"")])
         hub.take(link, [(["open", 1, "bob", "b", "1", "127.0.0.1", False], b"")])
         hub.take(link, [(["request", 1], encode({"type": "resume", "id": 1})[HEADER_SIZE:])])
         hub.recorder.commit()

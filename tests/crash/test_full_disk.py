@@ -18,6 +18,7 @@ from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
 from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import recover
+from chatd.hub.state.context import OPERATOR
 from chatd.pki.identity import read_identity
 from chatd.proto.frames import JsonObject
 from chatd.store.event_log import EventLog
@@ -40,7 +41,8 @@ class HubRun:
     def __init__(self, data: Path, vfs: str, *, has_space: bool, settings: Settings | None = None) -> None:
         self.has_space = has_space
         self.worker = WorkerEnd()
-        self.worker.link.operator = True
+        self.operator = WorkerEnd()
+        self.operator.link.operator = OPERATOR
         self.log = EventLog.open(data, now=NOW, vfs=vfs)
         self._reader = QueryThread(data)
         self.hub = Hub(
@@ -51,24 +53,26 @@ class HubRun:
             lambda: NOW,
             lambda: self.has_space,
         )
-        self.hub.links[self.worker.link.number] = self.worker.link
+        self.hub.links |= {end.link.number: end.link for end in (self.worker, self.operator)}
         self.settle()
 
     def settle(self) -> None:
         self.hub.before_commit()
         self.hub.recorder.commit()
         self.worker.receive()
+        self.operator.receive()
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> JsonObject:
-        """Return the reply; replies to reads come from another thread."""
-        self.worker.reply = None
+        """Return the reply; replies to reads come from another thread. ``sid`` 0 is the operator."""
+        end = self.worker if sid else self.operator
+        end.reply = None
         frame = json.dumps({"type": kind, "id": 1} | fields).encode()
-        self.hub.take(self.worker.link, [(["request", sid], frame)])
+        self.hub.take(end.link, [(["request", sid], frame)])
 
         def answered() -> JsonObject | None:
             self.settle()
             self._reader.deliver()
-            return self.worker.reply
+            return end.reply
 
         reply: JsonObject = wait_until(answered, what=kind)
         return reply
@@ -89,6 +93,7 @@ class HubRun:
         self._reader.close()
         self.log.close()
         self.worker.close()
+        self.operator.close()
 
 
 def test_the_hub_ends_at_the_first_write_and_the_next_one_serves_reads(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import recover, snapshot_agrees
+from chatd.hub.state.context import OPERATOR
 from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode
 from chatd.store import event_log
@@ -64,23 +65,25 @@ class HubRun:
     """One run of a hub. Replies count as acknowledged only once the hub's loop would write them."""
 
     def __init__(self, log: EventLog, reader: QueryThread, acknowledged: Acknowledged) -> None:
-        ours, self._theirs = socket.socketpair()
-        self._theirs.setblocking(False)
-        self._link, self._buffer = Link(ours), LinkBuffer()
+        self._ends: list[tuple[Link, socket.socket, LinkBuffer]] = []
+        for operator in (None, OPERATOR):
+            ours, theirs = socket.socketpair()
+            theirs.setblocking(False)
+            self._ends.append((Link(ours, operator=operator), theirs, LinkBuffer()))
         self._acknowledged = acknowledged
         self._requests: dict[int, JsonObject] = {}
         self.hub = Hub(log, recover(log), Settings(), reader, lambda: NOW)
-        self.hub.links[self._link.number] = self._link
-        self.hub.take(self._link, [(["operator"], b"")])
+        self.hub.links |= {link.number: link for link, _, _ in self._ends}
         self._iterations = 0
 
     def ask(self, sid: int, kind: str, /, **fields: Any) -> None:
         request_id = len(self._requests) + 1
         self._requests[request_id] = request = {"type": kind, "id": request_id, **fields}
-        self.hub.take(self._link, [(["request", sid], encode(request)[HEADER_SIZE:])])
+        link = self._ends[not sid][0]  # the operator has no session
+        self.hub.take(link, [(["request", sid], encode(request)[HEADER_SIZE:])])
 
     def log_in(self) -> None:
-        self.hub.take(self._link, [(["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")])
+        self.hub.take(self._ends[0][0], [(["open", 1, "alice", "laptop", SERIAL, "127.0.0.1", False], b"")])
 
     def run_iteration(self) -> None:
         """Run one iteration of the hub's loop: commit (overlapped every other time), collect the replies."""
@@ -89,20 +92,22 @@ class HubRun:
         self._collect_replies()
 
     def _collect_replies(self) -> None:
-        self._link.write()
-        try:
-            data = self._theirs.recv(1_000_000)
-        except BlockingIOError:
-            return
-        for header, payload in self._buffer.feed(data):
-            if header[0] == "reply":
-                reply = decode(payload[HEADER_SIZE:])
-                assert reply["type"] == "ok", reply
-                self._acknowledged.record(self._requests[reply["id"]], reply["result"])
+        for link, theirs, buffer in self._ends:
+            link.write()
+            try:
+                data = theirs.recv(1_000_000)
+            except BlockingIOError:
+                continue
+            for header, payload in buffer.feed(data):
+                if header[0] == "reply":
+                    reply = decode(payload[HEADER_SIZE:])
+                    assert reply["type"] == "ok", reply
+                    self._acknowledged.record(self._requests[reply["id"]], reply["result"])
 
     def close(self) -> None:
-        self._link.close()
-        self._theirs.close()
+        for link, theirs, _ in self._ends:
+            link.close()
+            theirs.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.reads import QueryThread
 from chatd.hub.recovery import recover
+from chatd.hub.state.context import OPERATOR
 from chatd.link.wire import LinkBuffer
 from chatd.proto.frames import JsonObject, decode, split
 from chatd.store.event_log import EventLog
@@ -125,7 +126,7 @@ class HubHarness:
         self.hub = Hub(self.log, recover(self.log), settings, self.reader, lambda: self.now)
         self.workers = [WorkerEnd(), WorkerEnd()]
         self.operator = WorkerEnd()
-        self.operator.link.operator = True
+        self.operator.link.operator = OPERATOR
         self.hub.links |= {worker.link.number: worker.link for worker in (*self.workers, self.operator)}
         self._iterations = 0
         self.run_iteration()

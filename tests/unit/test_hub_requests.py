@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.hub.links import UnknownOperationError
 from chatd.hub.parsing import parse
 from chatd.link.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
@@ -74,7 +75,7 @@ def test_requests_in_one_read_are_decided_one_after_another(harness: HubHarness)
     assert list(replies(harness, worker, frames)) == [2]
 
 
-@pytest.mark.parametrize("hello", [["hello", "worker-1"], ["hello", "worker-1", "0.0.9, link 1"]])
+@pytest.mark.parametrize("hello", [["hello"], ["hello", "worker-1", "0.0.9, link 2"]])
 def test_requests_of_a_worker_with_another_link_version_are_ignored(
     harness: HubHarness, hello: Header, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,9 +88,24 @@ def test_requests_of_a_worker_with_another_link_version_are_ignored(
     assert [vars(record)["event"] for record in caplog.records] == ["link_of_another_version"]
     other = harness.workers[1]
     opened = ["open", 2, "alice", "dev", "a1", "127.0.0.1", False], b""
-    assert replies(harness, other, [(["hello", "worker-2", LINK_VERSION], b""), opened, message(2, 3)]) == {
-        3: head + 1
-    }
+    assert replies(harness, other, [(["hello", LINK_VERSION], b""), opened, message(2, 3)]) == {3: head + 1}
+
+
+@pytest.mark.parametrize("header", [["operator"], ["hello?"], [1], [None]])
+def test_a_worker_sends_only_what_workers_send(harness: HubHarness, header: Header) -> None:
+    with pytest.raises(UnknownOperationError):
+        harness.hub.take(harness.workers[0].link, [(header, b"")])
+    with pytest.raises(UnknownOperationError):
+        harness.hub.take(
+            harness.operator.link, [(["open", 1, "alice", "dev", "a1", "127.0.0.1", False], b"")]
+        )
+
+
+def test_a_session_cannot_be_opened_twice_on_a_link(harness: HubHarness) -> None:
+    worker = harness.workers[0]
+    assert harness.open_session(worker, 1, "alice", "dev", "a1")
+    with pytest.raises(ValueError, match="open already"):
+        harness.open_session(worker, 1, "alice", "dev", "a1")
 
 
 @given(st.binary(max_size=60) | st.from_regex(rb'\{"type":"send"[^\x00]{0,60}\}?'))

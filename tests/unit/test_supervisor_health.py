@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import deque
 from typing import ClassVar
@@ -150,6 +151,8 @@ def test_the_first_message_to_a_child_has_its_settings() -> None:
         "type": "settings",
         "name": "worker-1",
         "home": "/home",
+        "supervisor": os.getpid(),
+        "workers": {},
         "settings": {"a": 1},
     }
 

@@ -58,7 +58,7 @@ def hub(tmp_path: Path) -> Iterator[HubEnd]:
 
 @pytest.fixture
 def link(tmp_path: Path, hub: HubEnd) -> Iterator[HubLink]:
-    link = HubLink(tmp_path / "hub.sock", "worker-1")
+    link = HubLink(tmp_path / "hub.sock")
     yield link
     link.disconnect([])
 

@@ -13,19 +13,34 @@ from chatd.proto.frames import JsonObject
 
 
 class Principal(NamedTuple):
-    """The authenticated asker. ``operator`` is set for the box's own socket only."""
+    """The authenticated asker. ``operator`` is set for the box's own socket only.
+
+    ``uid`` and ``login`` are those of the person at that socket; no uid means the server by itself.
+    """
 
     user: str
     device: str
     operator: bool = False
+    uid: int | None = None
+    login: str = ""
 
     @property
     def device_id(self) -> str:
         """Return "user/device", as the log stores it."""
         return f"{self.user}/{self.device}"
 
+    @property
+    def identity(self) -> JsonObject:
+        """Return the fields that tell which operator acts; none for everybody else."""
+        return {} if self.uid is None else {"by_uid": self.uid, "by_login": self.login}
+
 
 OPERATOR = Principal(SERVER, "box", operator=True)
+
+
+def operator(uid: int, login: str) -> Principal:
+    """Return the operator with this uid and login name."""
+    return OPERATOR._replace(uid=uid, login=login)
 
 
 class PresenceView(Protocol):
@@ -84,6 +99,8 @@ class Context:
         if self.metered:
             self._refuse_over_daily_bytes()
         event = {"type": kind, "seq": self.state.head + 1, "at": self.now, **fields}
+        if fields.get("by") == self.who.user:
+            event |= self.who.identity
         self.state.apply(event)
         self.events.append(event)
         return event

@@ -186,5 +186,5 @@ def _reach(context: Context, user: str, device: str | None = None, *, dry_run: b
 
 def _cut(context: Context, user: str, code: str, word: str, sanction: Sanction) -> None:
     error = ChatdError(code, sanction_text(user, word, sanction, context.now))
-    notice = {"cause": word, "by": context.who.user, "reason": sanction.reason}
+    notice = {"cause": word, "by": context.who.user, **context.who.identity, "reason": sanction.reason}
     context.cuts.append(Cut(user, None, error, notice))
