@@ -46,7 +46,6 @@ def test_a_message_refused_on_a_full_disk_is_not_overtaken_when_there_is_space(t
         wait_until(run.is_writable, what="the hub to write again")
         assert [session.sid for session in run.hub.sessions] == [2], "the wrong sessions were ended"
         head = run.hub.state.head
-        run.worker.link.operator = False  # a real worker's link
         second = b'{"type": "send", "id": 2, "msg_id": "%032x", "to": "#lobby", "body": "two"}' % 2
         run.hub.take(run.worker.link, [(["request", 1], second)])
         assert run.hub.state.head == head, "a later message overtook the refused one"
