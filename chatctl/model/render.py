@@ -125,7 +125,11 @@ def _standing(event: ev.Standing) -> str | None:
         "unmuted": f"ended your mute {where}" if event.room else "ended your mute",
     }
     change = changes.get(event.change)
-    return f"{safe(ev.author_text(event.by, event.by_login))} {change}{_because(event.reason)}" if change else None
+    return (
+        f"{safe(ev.author_text(event.by, event.by_login))} {change}{_because(event.reason)}"
+        if change
+        else None
+    )
 
 
 def _because(reason: str) -> str:
