@@ -15,7 +15,7 @@ from chatctl.scripts.one_shot import history, search, send, whoami
 from chatctl.scripts.tail import tail
 from chatctl.window.cli import window
 from chatd import __version__
-from chatd.console import output
+from chatd.console import output, streams
 from chatd.console.shell_completion import completion_command
 
 
@@ -63,7 +63,8 @@ def cli(
     Without a terminal (or with --plain), send each line of standard input to the room and print the
     room's messages until the end of input. The identity is --identity, CHATD_IDENTITY, the home's first
     admin, or ~/.config/chatd/identity.pem. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not
-    permitted, 5 server unreachable, 6 partly done, 130 interrupted.
+    permitted, 5 server unreachable, 6 partly done, 8 done but its output
+    not written, 130 interrupted.
     """
     if context.invoked_subcommand is not None:
         return output.OK
@@ -79,7 +80,7 @@ def _plain(identity: str | None, home: str | None, room: str) -> int:
     from chatctl.scripts.pipe import run
 
     with Client(load_identity(identity, home)) as client:
-        return run(client, room, sys.stdin, sys.stdout)
+        return run(client, room)
 
 
 def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
@@ -98,4 +99,5 @@ cli.add_command(completion_command("chat"))
 
 def main() -> None:
     """Run the program."""
+    streams.prepare()
     sys.exit(output.run(cli, "chat"))

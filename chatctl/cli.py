@@ -12,7 +12,7 @@ from chatctl.admin.top import top
 from chatctl.connecting import root_options
 from chatctl.scripts.one_shot import search
 from chatd import __version__
-from chatd.console import output
+from chatd.console import output, streams
 from chatd.console.shell_completion import completion_command
 
 
@@ -25,7 +25,7 @@ def cli(identity: str | None, home: str | None) -> None:
     Logs in with the identity file of a user whose role permits the command (--identity, CHATD_IDENTITY,
     the home's first admin, or ~/.config/chatd/identity.pem). Data goes to stdout, everything else to
     stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 server unreachable,
-    6 partly done, 130 interrupted.
+    6 partly done, 8 done but its output not written, 130 interrupted.
     """
 
 
@@ -86,4 +86,5 @@ cli.add_command(completion_command("chatctl"))
 
 def main() -> None:
     """Run the program."""
+    streams.prepare()
     sys.exit(output.run(cli, "chatctl"))

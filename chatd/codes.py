@@ -87,6 +87,9 @@ CODES: dict[str, Code] = {
     "E612": Code("clock_box", "the clock of this box is implausible", "correct the clock, then try again"),
     "E613": Code("backup", "the backup cannot be made or used", "see docs/backup.md"),
     "E614": Code("client_defect", "the client has an internal error", "restart it, and report the message"),
+    "E615": Code(
+        "output_lost", "the output cannot be written", "do not repeat the command for its output: it was done"
+    ),
     # W1xx: warnings of a check
     "W110": Code("open_key", "other users can read a private key or folder", "run: chmod go= FILE"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),

@@ -35,11 +35,11 @@ def stats(app: App, watch: bool, interval: float) -> None:
         while True:
             result = client.request("stats")
             if watch and not app.as_json and sys.stdout.isatty():
-                click.echo(_CLEAR, nl=False)
+                output.write(_CLEAR)
             _show(app, result)
             if not watch:
                 return
-            sys.stdout.flush()
+            output.flush()
             time.sleep(interval)
 
 

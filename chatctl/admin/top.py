@@ -82,7 +82,7 @@ def _stream(client: Client, every: float, once: bool) -> None:
     while True:
         time.sleep(min(every, SNAPSHOT_SECONDS) if once else every)
         output.json_line(history.add(_sample(client)).as_json())
-        sys.stdout.flush()
+        output.flush()
         if once:
             return
 
@@ -112,7 +112,7 @@ def _draw(history: StatsHistory, note: str) -> None:
     # Overwrite line by line and erase only behind the new text, which avoids flicker.
     sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\r\n" for line in lines[:-1]))
     sys.stdout.write(f"{''.join(lines[-1:])}\x1b[J")
-    sys.stdout.flush()
+    output.flush()
 
 
 def _quits(until: float) -> bool:

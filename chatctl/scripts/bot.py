@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -24,8 +23,9 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.connecting import App, connecting, room_name
-from chatctl.scripts.one_shot import enter, read_lines
-from chatd.console import output
+from chatctl.scripts.one_shot import enter
+from chatctl.scripts.standard_input import read_lines
+from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import PAYLOAD_LIMIT, JsonObject, decode
@@ -91,7 +91,7 @@ class JsonLinesBot:
         self._lock = threading.Lock()
         self._refs: dict[str, Any] = {}
         self._at_end = False
-        self._failure: ChatdError | BrokenPipeError | None = None
+        self._failure: ChatdError | output.OutputEndedError | None = None
 
     def run(self) -> int:
         """Run until the end of stdin; raises the error that ended the client."""
@@ -100,6 +100,8 @@ class JsonLinesBot:
             event = self._client.next_event(_POLL_SECONDS)
             if event is not None:
                 self._print_event(event)
+            elif streams.reader_left():
+                raise output.OutputEndedError
             elif self._client.error is not None:
                 raise self._client.error
         return output.OK
@@ -149,10 +151,10 @@ class JsonLinesBot:
 
     def _read_commands(self) -> None:
         try:
-            for text in read_lines(sys.stdin.fileno(), limit=PAYLOAD_LIMIT):
-                if text.strip():
-                    self._carry_out(text)
-        except (ChatdError, BrokenPipeError) as error:
+            for line in read_lines(sys.stdin.fileno(), limit=PAYLOAD_LIMIT):
+                if line.text.strip():
+                    self._carry_out(line.text)
+        except (ChatdError, output.OutputEndedError) as error:
             with self._lock:
                 self._failure = error
         finally:
@@ -163,7 +165,7 @@ class JsonLinesBot:
         """Carry out one command; raises the error that ended the client."""
         ref: Any = None
         try:
-            command = decode(text.encode("utf-8", "surrogatepass"))
+            command = decode(text.encode("utf-8", "surrogateescape"))
             ref = command.pop("ref", None)
             kind = command.pop("do", None)
             if not isinstance(kind, str) or kind in _INTERNAL:
@@ -201,10 +203,10 @@ def _error(error: ChatdError) -> JsonObject:
 
 
 def _write(line: JsonObject) -> None:
-    """Write a line to stdout's descriptor.
+    """Write a line to stdout's descriptor. Raises OutputEndedError.
 
     Not to `sys.stdout`: a thread blocked there holds its lock, for which the interpreter waits at exit.
     """
-    unwritten = memoryview(output.json_text(line).encode() + b"\n")
-    while unwritten:
-        unwritten = unwritten[os.write(sys.stdout.fileno(), unwritten) :]
+    streams.write_all(output.json_text(line).encode() + b"\n")
+    if streams.lost() is not None:
+        raise output.OutputEndedError

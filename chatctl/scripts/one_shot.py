@@ -6,11 +6,8 @@ import os
 import shlex
 import sys
 import time
-from codecs import getincrementaldecoder
 from collections import deque
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TextIO
 
 import click
 
@@ -19,42 +16,16 @@ from chatctl.connecting import App, connecting, room_name
 from chatctl.model import paging
 from chatctl.model.render import Viewer, plain, render
 from chatctl.model.wrapping import wrap
-from chatd.console import output
+from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
+from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Presence
-from chatd.proto.frames import STRING_LIMIT
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import dm_room
 
 # Lines sent ahead of their replies; a refusal is noticed this late at most.
 READ_AHEAD = 64
 REPLY_TIMEOUT = 30.0
-_READ_SIZE = 64 * 1024
-
-
-def read_lines(descriptor: int, *, limit: int = STRING_LIMIT) -> Iterator[str]:
-    """Lines of a file descriptor as they come, without line ends; bytes that are not UTF-8 are replaced.
-
-    A line longer than ``limit`` characters comes in pieces, which bounds the memory. Not read from
-    `sys.stdin`: the interpreter waits at exit for a thread that is blocked there.
-    """
-    decoder = getincrementaldecoder("utf-8")(errors="replace")
-    unfinished = ""
-    while data := os.read(descriptor, _READ_SIZE):
-        *lines, unfinished = (unfinished + decoder.decode(data)).split("\n")
-        for text in lines:
-            yield from _pieces(text, limit)
-        if len(unfinished) > limit:
-            *pieces, unfinished = _pieces(unfinished, limit)
-            yield from pieces
-    unfinished += decoder.decode(b"", final=True)
-    if unfinished:
-        yield from _pieces(unfinished, limit)
-
-
-def _pieces(text: str, limit: int) -> list[str]:
-    text = text.removesuffix("\r")
-    return [text[at : at + limit] for at in range(0, len(text), limit)] or [""]
 
 
 def enter(client: Client, room: str) -> str:
@@ -73,17 +44,20 @@ def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = No
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))
     else:
-        click.echo(event_text(event, room, sys.stdout))  # type: ignore[arg-type]  # as in Transcript
+        output.write(f"{event_text(event, room)}\n")  # type: ignore[arg-type]  # as in Transcript
 
 
-def event_text(event: AnyEvent, room: str | None, file: TextIO) -> str:
-    """An event as text for ``file``, wrapped if that is a terminal; events of ``room`` get no label."""
+def event_text(event: AnyEvent, room: str | None) -> str:
+    """An event as text for stdout, wrapped if that is a terminal; events of ``room`` get no label."""
     lines = render(event, Viewer(room=room))
     try:
-        width = os.get_terminal_size(file.fileno()).columns
+        width = os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
         width = 0
-    return plain(row for line in lines for row in wrap(line, width)) if width else plain(lines)
+    if not width:
+        return plain(lines)
+    shown = ([(style, streams.expressible(part)) for style, part in line] for line in lines)
+    return plain(row for line in shown for row in wrap(line, width))
 
 
 @click.command()
@@ -108,17 +82,11 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
         sender = MessageSender(client, room, app.as_json)
         if lines:
             for line in read_lines(sys.stdin.fileno()):
-                if line.strip():
-                    sender.send(line)
+                if line.text.strip():
+                    sender.send_line(line)
         else:
-            sender.send(" ".join(text) if text else _all_of_stdin())
+            sender.send(check_utf8(" ".join(text), "TEXT") if text else read_all(sys.stdin.fileno()))
         return sender.finish()
-
-
-def _all_of_stdin() -> str:
-    # One character more than fits, so that a longer text is refused instead of silently cut.
-    limit = 4 * (STRING_LIMIT + 1)
-    return sys.stdin.buffer.read(limit).decode(errors="replace").removesuffix("\n")
 
 
 class MessageSender:
@@ -131,6 +99,14 @@ class MessageSender:
         self._unanswered: deque[Sent] = deque()
         self._accepted = 0
         self._first_failure: ChatdError | None = None
+
+    def send_line(self, line: InputLine) -> None:
+        try:
+            body = line.checked()
+        except ChatdError as error:
+            self._failed(error)
+        else:
+            self.send(body)
 
     def send(self, body: str) -> None:
         try:

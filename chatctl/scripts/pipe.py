@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from typing import TextIO
 
 from chatctl.client import (
     Acknowledged,
@@ -16,8 +16,9 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.connecting import CONNECT_TIMEOUT
-from chatctl.scripts.one_shot import enter, event_text, read_lines
-from chatd.console import output
+from chatctl.scripts.one_shot import enter, event_text
+from chatctl.scripts.standard_input import InputLine, read_lines
+from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -25,27 +26,25 @@ from chatd.proto import events as ev
 READ_AHEAD = 256
 
 
-def run(client: Client, room: str, stdin: TextIO, stdout: TextIO) -> int:
-    """Send each line of ``stdin`` to ``room`` and print the room's events; returns the exit code.
+def run(client: Client, room: str) -> int:
+    """Send each line of standard input to ``room`` and print the room's events; returns the exit code.
 
-    Ends after the end of ``stdin``, once each line was refused, or accepted and printed: with 0, with 6
+    Ends after the end of the input, once each line was refused, or accepted and printed: with 0, with 6
     if some lines were refused, with the first refusal's code if all were. Raises the error that ended
     the client.
     """
     client.start()
     client.wait_connected(CONNECT_TIMEOUT)
-    return RoomPipe(client, room, stdin, stdout).run()
+    return RoomPipe(client, room).run()
 
 
 class RoomPipe:
     """Moves lines between stdin, one room and stdout."""
 
-    def __init__(self, client: Client, room: str, stdin: TextIO, stdout: TextIO) -> None:
+    def __init__(self, client: Client, room: str) -> None:
         self._client = client
         self._to = room
         self._room = room
-        self._stdin = stdin
-        self._stdout = stdout
         self._send_slots = threading.Semaphore(READ_AHEAD)
         # Protects the two attributes below, which the stdin thread uses too.
         self._lock = threading.Lock()
@@ -72,6 +71,9 @@ class RoomPipe:
         return output.PARTLY if self._accepted else output.exit_code(self._failure)
 
     def _done(self) -> bool:
+        if streams.reader_left():
+            # As the programs before it in the pipeline will, but with the messages on their way sent.
+            return not self._client.unsent
         with self._lock:
             return self._at_end and not self._unseen
 
@@ -124,8 +126,8 @@ class RoomPipe:
     def _show(self, event: AnyEvent) -> None:
         if not isinstance(event, ev.Announcement) and getattr(event, "room", None) != self._room:
             return
-        if text := event_text(event, self._room, self._stdout):
-            print(text, file=self._stdout, flush=True)
+        if text := event_text(event, self._room):
+            output.write(f"{text}\n")
         if isinstance(event, ev.Message):
             self._seen(event.msg_id)
 
@@ -142,18 +144,30 @@ class RoomPipe:
 
     def _read_lines(self) -> None:
         try:
-            for text in read_lines(self._stdin.fileno()):
-                if text.startswith("/") and self._stdin.isatty():
-                    # A person who expects the line client would send "/msg bob ..." to everybody.
-                    output.note("not sent: plain mode has no commands; see chat --help")
-                elif text.strip():
-                    self._send_slots.acquire()
-                    # Under the lock: the message must not come back before its id is stored.
-                    with self._lock:
-                        self._unseen.add(self._client.send(self._to, text).msg_id)
+            for line in read_lines(sys.stdin.fileno()):
+                if streams.reader_left():
+                    break
+                if line.text.strip():
+                    self._send(line)
         except ChatdError as error:
             # If the client has ended, `run` raises its error; keep any other failure.
             self._failure = self._failure or error
         finally:
             with self._lock:
                 self._at_end = True
+
+    def _send(self, line: InputLine) -> None:
+        if line.text.startswith("/") and sys.stdin.isatty():
+            # A person who expects the line client would send "/msg bob ..." to everybody.
+            output.note("not sent: plain mode has no commands; see chat --help")
+            return
+        try:
+            text = line.checked()
+        except ChatdError as error:
+            self._failure = self._failure or error
+            output.show_error(error)
+            return
+        self._send_slots.acquire()
+        # Under the lock: the message must not come back before its id is stored.
+        with self._lock:
+            self._unseen.add(self._client.send(self._to, text).msg_id)

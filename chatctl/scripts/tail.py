@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 
 import click
 
-from chatctl.client import CaughtUp, Client, Disconnected, Restored
+from chatctl.client import AnyEvent, CaughtUp, Client, Disconnected, Restored
 from chatctl.connecting import App, connecting, room_name
 from chatctl.model import paging
 from chatctl.model.render import describe
@@ -18,6 +18,8 @@ from chatd.proto.requests import PAGE_LIMIT
 
 # How far `-n` searches a room full of joins and parts for its last N messages: pages, and their least size.
 _PAGES, _PAGE_SIZE_MIN = 20, 100
+# In a quiet room, the end of the program that reads the output is noticed this late.
+_POLL_SECONDS = 1.0
 
 
 @click.command()
@@ -52,7 +54,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
             follower.show(event)
         # In a quiet room, a program that listens and one that hangs would look the same.
         output.aside(f"listening to {room} at {client.server}; Ctrl-C ends")
-        for item in client.events():
+        for item in _events(client):
             if isinstance(item, ev.Logged):
                 follower.show(item)
                 if isinstance(item, ev.Parted) and (item.user, item.room) == (client.identity.user, name):
@@ -90,18 +92,30 @@ class RoomFollower:
         if self.shows(event):
             self._last = event.seq
             show_event(event, as_json=self._as_json, room=self._room)
-            sys.stdout.flush()
+            output.flush()
 
     def show_removal(self, event: ev.Presence) -> None:
         """Show a kick or ban; other presence would be most of the lines."""
         if self._everything and event.cause and event.room == self._room:
             show_event(event, as_json=self._as_json, room=self._room)
-            sys.stdout.flush()
+            output.flush()
 
     def restored(self, event: Restored) -> None:
         """Say that the server was restored, and show the new log's events after the common part."""
         self._last = min(self._last, event.seq)
         output.note(event.text)
+
+
+def _events(client: Client) -> Iterator[AnyEvent]:
+    """Events as they come, until the client ends. Raises OutputEndedError once nobody reads them."""
+    while client.error is None:
+        event = client.next_event(_POLL_SECONDS)
+        if event is None:
+            output.flush()
+        else:
+            yield event
+    while (event := client.next_event(0)) is not None:
+        yield event
 
 
 def _require_member(client: Client, room: str) -> None:

@@ -31,6 +31,7 @@ from chatctl.terminal.cell_text import SeparateCharacters
 from chatctl.terminal.resize_guard import ResizeGuard, rewraps
 from chatctl.terminal.themes import DEFAULT_THEME, style_of
 from chatctl.terminal.tty import open_terminal, print_above, suspend
+from chatd.console import streams
 
 # A second Ctrl-C within this time quits.
 QUIT_SECONDS = 2.0
@@ -56,7 +57,8 @@ class Screen:
         theme: str = DEFAULT_THEME,
     ) -> None:
         self._style = style_of(theme)
-        self._output = open_terminal(sys.stdout)
+        # The original: the program's own stdout hides that the terminal is gone.
+        self._output = open_terminal(sys.__stdout__ or sys.stdout)
         self._output.on_gone = self.close
         self._on_line = on_line
         self._waiting: list[Line] = []
@@ -157,7 +159,8 @@ class Screen:
     def _print(self, lines: list[Line]) -> None:
         text = FormattedText()
         for line in lines:
-            for row in wrap(line, self.columns):
+            shown = [(style, streams.expressible(part)) for style, part in line]
+            for row in wrap(shown, self.columns):
                 text += [*row, ("", "\n")]
         # Not the function in shortcuts, which would wait for the application.
         print_formatted_text(self._output, text, self._style)

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 def main() -> None:
     """Run the program. A template is launched first, so that it loads in parallel with the commands."""
+    from chatd.console import streams
+
+    streams.prepare()
     launched = None
     if _becomes_supervisor(sys.argv[1:]):
         from chatd.supervisor.launch import launch_early

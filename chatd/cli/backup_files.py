@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from chatd.console import output
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
@@ -138,7 +139,7 @@ def progress_bar() -> Iterator[BackupProgress]:
         nonlocal drawn
         text = f"{label}  {_bar(done, total)}" if total else f"{label}  {done}"
         if text != drawn:
-            click.echo(f"\r{text.ljust(len(drawn))}", nl=False, err=True)
+            output.write(f"\r{text.ljust(len(drawn))}", sys.stderr)
             drawn = text
 
     def draw_nothing(label: str, done: int, total: int) -> None:
@@ -148,7 +149,7 @@ def progress_bar() -> Iterator[BackupProgress]:
         yield draw if sys.stderr.isatty() else draw_nothing
     finally:
         if drawn:
-            click.echo(f"\r{' ' * len(drawn)}\r", nl=False, err=True)
+            output.write(f"\r{' ' * len(drawn)}\r", sys.stderr)
 
 
 def _bar(done: int, total: int) -> str:

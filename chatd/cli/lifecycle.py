@@ -12,7 +12,7 @@ from chatd.cli.options import json_option, wait_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import format as fmt
-from chatd.console import output
+from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
@@ -38,6 +38,7 @@ def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
     home.require_initialised()
     if foreground:
         run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED))
+        streams.forgive()
         return
     status = _status_or_none(home)
     if status is not None:

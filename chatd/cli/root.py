@@ -26,7 +26,8 @@ def main(ctx: click.Context, home: str | None) -> None:
     """Run a chatd server on this machine.
 
     Begin with `chatd init`, then `chatd start`. Add users with `chatd user add`. Administer a running server
-    with `chatctl`.
+    with `chatctl`. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 5 chatd does not answer, 7 warnings of
+    a check, 8 done but its output not written, 130 interrupted.
     """
     ctx.meta[lifecycle.LAUNCHED] = ctx.obj
     ctx.obj = resolve_home(home, os.environ, Path.cwd())

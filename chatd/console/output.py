@@ -9,16 +9,17 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from wcwidth import wcswidth
 
+from chatd.console import streams
 from chatd.errors import ChatdError
 from chatd.proto.text import visible
 
 # The exit codes of chat, chatctl and chatd; docs/chatctl.md and docs/operations.md list them.
-OK, FAILED, USAGE, NOT_FOUND, NOT_PERMITTED, UNREACHABLE, PARTLY, WARNINGS = range(8)
+OK, FAILED, USAGE, NOT_FOUND, NOT_PERMITTED, UNREACHABLE, PARTLY, WARNINGS, NOT_SHOWN = range(9)
 INTERRUPTED = 130
 # Version of the JSON output, in its field "schema".
 SCHEMA = 1
@@ -32,7 +33,12 @@ _EXIT_CODES = {
     "E603": UNREACHABLE,
     "E607": UNREACHABLE,
     "E611": UNREACHABLE,
+    "E615": NOT_SHOWN,
 }
+
+
+class OutputEndedError(Exception):
+    """Nothing can be written to standard output any more: a command that only prints ends here."""
 
 
 def exit_code(error: ChatdError) -> int:
@@ -48,10 +54,23 @@ def run(command: click.Command, name: str, *, context: Any = None, not_permitted
     ``context`` becomes click's ``obj``. ``not_permitted`` replaces the exit code 4: chatd's own commands
     act with the operator's authority, so scripts see a refusal there as a plain failure.
     """
+    code = _carry_out(command, name, context, not_permitted)
+    sys.stdout.flush()
+    error = streams.lost()
+    if error is None:
+        return code
+    if not streams.reader_left():
+        done = "" if code == OK else "write the output elsewhere"
+        show_error(ChatdError("E615", f"standard output: {error.strerror}", done))
+    return NOT_SHOWN if code == OK else code
+
+
+def _carry_out(command: click.Command, name: str, context: Any, not_permitted: int) -> int:
     try:
         result = command.main(prog_name=name, standalone_mode=False, obj=context)
-        sys.stdout.flush()
         return result if isinstance(result, int) else OK
+    except OutputEndedError:
+        return OK
     except (click.exceptions.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.ClickException as error:
@@ -61,10 +80,6 @@ def run(command: click.Command, name: str, *, context: Any = None, not_permitted
         show_error(error)
         code = exit_code(error)
         return not_permitted if code == NOT_PERMITTED else code
-    except BrokenPipeError:
-        # The reader of stdout (head, less) has exited: end silently, also when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         show_bug(error)
         return FAILED
@@ -105,23 +120,37 @@ def show_error(error: ChatdError) -> None:
 # `chatctl top` draw. Files, paths and error texts may come from others.
 def shown(text: str) -> str:
     """``text`` on one line, with everything escaped that could control a terminal or begin another line."""
-    return visible(text, newlines=False)
+    return streams.expressible(visible(text, newlines=False))
+
+
+def write(text: str, file: TextIO | None = None) -> None:
+    """Write ``text``, which is safe already, to stdout or ``file`` at once."""
+    file = file or sys.stdout
+    file.write(text)
+    file.flush()
+
+
+def flush() -> None:
+    """Raise `OutputEndedError` if nothing can be written any more. For commands that print without end."""
+    sys.stdout.flush()
+    if streams.reader_left() or streams.lost() is not None:
+        raise OutputEndedError
 
 
 def note(text: str) -> None:
     """Print a line for a person, on stderr."""
-    click.echo(shown(text), err=True)
+    write(f"{shown(text)}\n", sys.stderr)
 
 
 def aside(text: str) -> None:
     """Print a dim line on stderr if that is a terminal."""
     if sys.stderr.isatty():
-        click.echo(click.style(shown(text), dim=not os.environ.get("NO_COLOR")), err=True)
+        write(click.style(shown(text), dim=not os.environ.get("NO_COLOR")) + "\n", sys.stderr)
 
 
 def line(text: str) -> None:
     """Print a line of data on stdout."""
-    click.echo(shown(text))
+    write(f"{shown(text)}\n")
 
 
 def lines(text: str, indent: int) -> None:
@@ -132,12 +161,12 @@ def lines(text: str, indent: int) -> None:
 
 def json_line(data: Mapping[str, Any]) -> None:
     """Print ``data`` on stdout as one line of JSON."""
-    click.echo(json_text(data))
+    write(f"{json_text(data)}\n")
 
 
 def json_document(data: Mapping[str, Any]) -> None:
     """Print ``data`` on stdout as indented JSON."""
-    click.echo(json_text(data, indent=2))
+    write(f"{json_text(data, indent=2)}\n")
 
 
 def json_text(data: Mapping[str, Any], *, indent: int | None = None) -> str:
@@ -147,7 +176,7 @@ def json_text(data: Mapping[str, Any], *, indent: int | None = None) -> str:
 
 def json_data(data: Mapping[str, Any]) -> None:
     """Print ``data``, a document with a schema of its own, on stdout as indented JSON."""
-    click.echo(_ascii_json(data, 2))
+    write(f"{_ascii_json(data, 2)}\n")
 
 
 def _ascii_json(data: Mapping[str, Any], indent: int | None) -> str:
@@ -170,7 +199,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
     widths = [max(_width(text) for text in column) for column in zip(*cells, strict=True)]
     for texts in cells:
         padded = (text + " " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        write("  ".join(padded).rstrip() + "\n")
 
 
 def _width(text: str) -> int:

@@ -12,6 +12,8 @@ from click.shell_completion import (
     get_completion_class,
 )
 
+from chatd.console import output
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -104,7 +106,7 @@ def completion_command(program: str) -> click.Command:
     @click.argument("shell", type=click.Choice(SHELLS))
     @click.pass_context
     def completion(context: click.Context, shell: str) -> None:
-        click.echo(script(program, context.find_root().command, shell), nl=False)
+        output.write(script(program, context.find_root().command, shell))
 
     completion.help = f"""Print the script with which SHELL completes the commands and options of {program}.
 

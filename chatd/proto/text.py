@@ -171,8 +171,8 @@ def _escape(character: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Expand tabs, replace CRLF by LF, remove empty lines at both ends. Costs next to nothing."""
-    return text.replace("\r\n", "\n").replace("\t", _TAB).strip("\n")
+    """Expand tabs, replace CRLF by LF, remove line ends at both ends. Costs next to nothing."""
+    return text.replace("\r\n", "\n").replace("\t", _TAB).strip("\r\n")
 
 
 def clean_body(text: str) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatctl.client._profile import find_identity
-from chatctl.scripts.one_shot import read_lines
+from chatctl.scripts.standard_input import read_lines
 from chatd.errors import ChatdError
 from chatd.proto.frames import STRING_LIMIT
 
@@ -84,7 +84,7 @@ def lines_of(*chunks: bytes) -> list[str]:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        return list(read_lines(reading))
+        return [line.text for line in read_lines(reading)]
     finally:
         writer.join()
         os.close(reading)
@@ -97,7 +97,8 @@ def lines_of(*chunks: bytes) -> list[str]:
         ([b"one\ntwo\n"], ["one", "two"]),
         ([b"one\r\n\ntwo"], ["one", "", "two"]),
         ([b"caf\xc3", b"\xa9\n"], ["café"]),
-        ([b"\xff\n"], ["\ufffd"]),
+        ([b"\xff\n"], ["\udcff"]),
+        ([b"\xef\xbb\xbfa\r", b"\nb\r\n"], ["a", "b"]),
         ([b"x" * (2 * STRING_LIMIT + 5) + b"\ny"], ["x" * STRING_LIMIT, "x" * STRING_LIMIT, "x" * 5, "y"]),
     ],
 )

@@ -23,7 +23,7 @@ from chatd.proto.durations import parse_duration
     [
         ("E404", 3), ("E405", 3), ("E410", 3), ("E412", 3), ("E300", 4), ("E304", 4), ("E207", 4),
         ("E201", 4), ("E607", 5), ("E611", 5), ("E106", 5), ("E400", 1), ("E500", 1), ("E608", 1),
-        ("E503", 1), ("E603", 5),
+        ("E503", 1), ("E603", 5), ("E615", 8),
     ],
 )  # fmt: skip
 def test_an_error_code_has_its_exit_code(code: str, expected: int) -> None:
@@ -31,7 +31,7 @@ def test_an_error_code_has_its_exit_code(code: str, expected: int) -> None:
 
 
 def test_no_error_code_exits_with_success() -> None:
-    assert {output.exit_code(ChatdError(code)) for code in CODES} == {1, 3, 4, 5}
+    assert {output.exit_code(ChatdError(code)) for code in CODES} == {1, 3, 4, 5, 8}
 
 
 def failing(error: BaseException | None, result: int | None = None) -> click.Command:

@@ -1,0 +1,142 @@
+"""Closed, full and abandoned standard streams: every command of the three programs, in real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.support.chat_program import create_room, run_chat
+from tests.support.daemon import BIN, Daemon
+from tests.tools.manpages import PROGRAMS, runnable
+
+NOT_SHOWN = 8
+PASSPHRASE = "correct horse battery"
+# What each command needs. {new} is a path that does not exist yet, {room} a room with one message.
+ARGUMENTS: dict[str, str] = {
+    "chat send": "{room} hello --json",
+    "chat tail": "{room}",
+    "chat history": "{room}",
+    "chat search": "hello",
+    "chat completion": "bash",
+    "chatctl kick": "bob --dry-run",
+    "chatctl ban": "bob --dry-run",
+    "chatctl unban": "banned",
+    "chatctl mute": "bob --dry-run",
+    "chatctl unmute": "muted",
+    "chatctl revoke": "bob/laptop --dry-run",
+    "chatctl redact": "{room} {seq} --yes",
+    "chatctl hold": "{room}",
+    "chatctl who": "{room}",
+    "chatctl top": "--json",
+    "chatctl stats": "--watch",
+    "chatctl announce": "hello",
+    "chatctl search": "hello",
+    "chatctl explain": "E404",
+    "chatctl completion": "bash",
+    "chatctl role set": "bob user",
+    "chatd init": "--listen 127.0.0.1:1",
+    "chatd verify": "",
+    "chatd export": "-o {new}",
+    "chatd restore": "{backup} --listen 127.0.0.1:1 --passphrase-file {passphrase}",
+    "chatd completion": "bash",
+    "chatd user add": "{name}",
+    "chatd backup create": "{new} --passphrase-file {passphrase}",
+    "chatd backup show": "{backup} --passphrase-file {passphrase}",
+}
+TO_UNDO = {"chatctl unban": ("ban", "banned"), "chatctl unmute": ("mute", "muted")}
+COMMANDS = [item for name, root in PROGRAMS.items() for item in runnable(name, root)]
+# These end when nobody reads them, without end otherwise; the window needs a display; the server is shared.
+ENDLESS = {"chat tail", "chatctl top", "chatctl stats"}
+LEFT_OUT = {"chat window", "chatd start", "chatd stop", "chatd restart"}
+TRIED = [(path, command) for path, command in COMMANDS if path not in LEFT_OUT]
+IDS = [path for path, _ in TRIED]
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Daemon:
+    for user in ("bob", "banned", "muted"):
+        shared_daemon.add_user(user)
+    folder = tmp_path_factory.mktemp("backup")
+    (folder / "passphrase").write_text(PASSPHRASE)
+    shared_daemon.chatd(
+        "backup", "create", str(folder / "b"), "--passphrase-file", str(folder / "passphrase")
+    )
+    shared_daemon.environ["TEST_BACKUPS"] = str(folder)
+    return shared_daemon
+
+
+class Place:
+    """The words of one command line and the folder it runs in."""
+
+    def __init__(self, daemon: Daemon, folder: Path, path: str) -> None:
+        self._daemon = daemon
+        room = create_room(daemon, f"r{os.urandom(6).hex()}")
+        sent = run_chat(daemon, "send", room, "hello", "--json", user="alice").stdout
+        if path in TO_UNDO:
+            daemon.chatctl(*TO_UNDO[path])
+        backups = Path(daemon.environ["TEST_BACKUPS"])
+        words = ARGUMENTS.get(path, "").format(
+            room=room,
+            seq=sent.partition('"seq": ')[2].partition(",")[0],
+            new=folder / "new",
+            name=f"u{os.urandom(6).hex()}",
+            backup=backups / "b",
+            passphrase=backups / "passphrase",
+        )
+        program, *command = path.split()
+        home = folder / "home" if path in ("chatd init", "chatd restore") else daemon.home
+        self.argv = [str(BIN / program), "--home", str(home), *command, *words.split()]
+
+    def run(self, redirections: str) -> subprocess.CompletedProcess[str]:
+        """Run the command in a shell with ``redirections``."""
+        return subprocess.run(
+            ["/bin/bash", "-c", f'exec "$@" {redirections}', "bash", *self.argv],
+            env=self._daemon.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture
+def place(daemon: Daemon, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    yield Place(daemon, tmp_path, request.param[0])
+
+
+def every_command(commands: list[tuple[str, click.Command]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("place", commands, indirect=True, ids=[path for path, _ in commands])
+
+
+def test_every_command_is_tried() -> None:
+    needy = {path for path, command in TRIED if any(p.required for p in command.params)}
+    assert needy <= ARGUMENTS.keys() <= set(IDS)
+
+
+@every_command(TRIED)
+def test_a_full_disk_is_named_and_the_request_is_not_called_failed(place: Place) -> None:
+    done = place.run(">/dev/full")
+    silent = done.returncode == 0 and not place.run("").stdout
+    assert silent or done.returncode == NOT_SHOWN, done.stderr
+    if not silent:
+        assert "error: standard output: No space left on device (E615)" in done.stderr
+        assert "it was done" in done.stderr
+    assert "bug" not in done.stderr and "Traceback" not in done.stderr
+
+
+@every_command([item for item in TRIED if item[0] not in ENDLESS])
+def test_closed_streams_are_empty_ones(place: Place) -> None:
+    assert place.run("<&- >&- 2>&-").returncode == 0
+
+
+@every_command(
+    [item for item in TRIED if item[0] in {*ENDLESS, "chat bot", "chatctl users", "chatd config show"}]
+)
+def test_a_reader_that_ends_early_is_no_error(place: Place) -> None:
+    done = place.run("> >(exec <&-; exit)")
+    assert (done.returncode, done.stderr) in ((NOT_SHOWN, ""), (0, ""))
