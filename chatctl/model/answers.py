@@ -55,6 +55,7 @@ def whois(user: JsonObject) -> list[Line]:
         note(f"{_text(user, 'user')}: {', '.join(facts)}"),
         row("devices", devices or "none"),
         row("rooms", shared or "none"),
+        *_written(user.get("written")),
     ]
 
 
@@ -105,6 +106,15 @@ def _pinned(user: JsonObject) -> str:
 def _device(device: JsonObject) -> str:
     state = "revoked" if device.get("revoked") is True else "online" if device.get("online") is True else ""
     return _text(device, "device") + (f" ({state})" if state else "")
+
+
+def _written(bytes_written: Any) -> list[Line]:
+    """What a user has written today; the server tells the user and admins only."""
+    if not isinstance(bytes_written, dict):
+        return []
+    limit = _number(bytes_written, "limit")
+    most = f" of {limit:,}" if limit else ""
+    return [row("written", f"{_number(bytes_written, 'today'):,}{most} bytes today")]
 
 
 def _until(entry: JsonObject) -> str:

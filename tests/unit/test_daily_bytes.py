@@ -194,3 +194,14 @@ def test_a_snapshot_keeps_the_newest_day_and_one_without_a_count_is_understood()
     old = json.loads(state.snapshot())
     del old["written"]
     assert State.restore(json.dumps(old).encode()).written == {}
+
+
+def test_whois_tells_the_count_to_the_user_and_to_admins_only(harness: HubHarness) -> None:
+    say(harness, USER)
+    size = harness.hub.state.written["user1"][1]
+    for sid, told in ((USER, {"today": size, "limit": 2 * LIMIT}), (GUEST, None)):
+        assert ask(harness, sid, "whois", user="user1")["result"]["written"] == told
+    assert ask(harness, ADMIN, "whois", user="user1")["result"]["written"]["today"] == size
+    assert ask(harness, ADMIN, "whois", user="admin1")["result"]["written"] == {"today": 0, "limit": 0}
+    harness.now = MIDNIGHT
+    assert ask(harness, USER, "whois", user="user1")["result"]["written"]["today"] == 0

@@ -165,12 +165,26 @@ def test_urls_stay_whole_and_very_narrow_terminals_get_a_small_indent() -> None:
     assert all(row.startswith(" ") for row in rows[1:])
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ({"today": 12345, "limit": 1_000_000}, "12,345 of 1,000,000 bytes today"),
+        ({"today": 12345, "limit": 0}, "12,345 bytes today"),
+        (None, ""),
+    ],
+)
+def test_whois_shows_what_was_written_today_if_the_server_tells(written: Any, text: str) -> None:
+    shown = plain(answers.whois({"user": "bob", "written": written})[3:])
+    assert shown.split() == (["written", *text.split()] if text else [])
+
+
 def test_malformed_results_can_be_rendered() -> None:
     malformed: dict[str, Any] = {
         "user": 1,
         "role": None,
         "devices": "x",
         "rooms": None,
+        "written": {"today": "x", "limit": None},
         "until": "x",
         "sessions": [],
     }

@@ -105,6 +105,11 @@ class Context:
         self.events.append(event)
         return event
 
+    def written_today(self, user: str) -> int:
+        """Return the bytes of the entries that a user has added today."""
+        day, size = self.state.written.get(user, (0, 0))
+        return size if day >= self.now // DAY_MS else 0
+
     def _refuse_over_daily_bytes(self) -> None:
         """Raise E413 if the asker has used up the bytes of the day.
 

@@ -51,15 +51,23 @@ def who(context: Context, request: rq.Who) -> JsonObject:
 
 
 def whois(context: Context, request: rq.Whois) -> JsonObject:
-    """Describe one user; only common rooms are told, unless the asker has ``user.list``."""
+    """Describe one user.
+
+    Common rooms only, and no bytes written, are told to others than the user and roles with ``user.list``.
+    """
     user = context.acquaintance(request.user)
     mine = context.state.users.get(context.who.user)
     told = user.rooms if context.allows("user.list") or mine is None else user.rooms & mine.rooms
     state, text = context.presence.state_of(request.user)
     banned = context.state.bans.get(request.user)
+    role = context.rules.role_of(context.state, request.user)
+    written = {
+        "today": context.written_today(request.user),
+        "limit": context.rules.settings.limits.for_role(role).bytes_per_day,
+    }
     return {
         "user": request.user,
-        "role": context.rules.role_of(context.state, request.user),
+        "role": role,
         "pinned": context.rules.pinned(request.user),
         "devices": [
             {
@@ -73,6 +81,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
         "text": text,
         "rooms": [r for r in sorted(told) if r[0] == "#"],
         "banned": banned is not None and banned.holds(context.now),
+        "written": written if mine is user or context.allows("user.list") else None,
     }
 
 
