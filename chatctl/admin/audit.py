@@ -10,6 +10,7 @@ from chatctl.client import Client
 from chatctl.connecting import App, connecting
 from chatd.console import output
 from chatd.console.moments import Moment
+from chatd.console.numbers import number
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import PAGE_LIMIT
 
@@ -27,7 +28,7 @@ _COLUMNS = frozenset(("type", "seq", "at", "by", "by_uid", "by_login", "user", "
 @click.option("--type", "event", metavar="TYPE", help="Only this type, such as banned, role_set, redacted.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, LIST_LIMIT),
+    type=number(1, LIST_LIMIT),
     default=50,
     show_default=True,
     help="How many of the newest.",

@@ -10,6 +10,7 @@ import click
 from chatctl.client import Client
 from chatctl.connecting import App, confirm, connecting, duration, for_each_user, reason_option, room_name
 from chatd.console import output
+from chatd.console.numbers import EVENT_SEQ
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
@@ -167,7 +168,7 @@ def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None
 
 @click.command()
 @click.argument("room", type=room_name)
-@click.argument("seq", type=click.IntRange(1))
+@click.argument("seq", type=EVENT_SEQ)
 @reason_option
 @yes_option
 @connecting

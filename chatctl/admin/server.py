@@ -11,6 +11,7 @@ from chatctl.connecting import App, connecting
 from chatd.codes import CODES
 from chatd.console import format as fmt
 from chatd.console import output
+from chatd.console.numbers import number
 from chatd.proto.frames import JsonObject
 
 _CLEAR = "\x1b[H\x1b[2J"
@@ -20,7 +21,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 @click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.2, 3600),
+    type=number(0.2, 3600),
     default=2.0,
     show_default=True,
     help="Seconds between repeats, with --watch.",

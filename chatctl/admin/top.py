@@ -20,6 +20,7 @@ from chatctl.admin.top_format import ASCII_BARS, BARS, Sample, StatsHistory
 from chatctl.client import Client
 from chatctl.connecting import App, connecting
 from chatd.console import output
+from chatd.console.numbers import number
 from chatd.errors import ChatdError
 
 # Seconds between the two samples of a snapshot, from which the rates come.
@@ -35,7 +36,7 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 @click.command()
 @click.option(
     "--every",
-    type=click.FloatRange(0.5, 3600),
+    type=number(0.5, 3600),
     default=2.0,
     show_default=True,
     help="Seconds between updates.",

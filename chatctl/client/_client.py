@@ -31,7 +31,7 @@ from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto.events import Welcome
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject, encode
-from chatd.proto.requests import REQUESTS
+from chatd.proto.requests import AnyRequest, parse_request
 
 # Events that may wait for the caller; beyond that nothing is read from the server.
 QUEUE_LIMIT = 10_000
@@ -133,13 +133,14 @@ class Client:
     def request(self, kind: str, *, timeout: float = 10.0, **fields: Any) -> JsonObject:
         """Send a request (docs/protocol.md, section 7) and return its result; omits fields that are None.
 
-        Waits for a connection if there is none. Raises the server's refusal, E611 after ``timeout``
-        seconds, E503 if the connection was cut and the request may or may not have taken effect, and
-        the error that ended the client.
+        Waits for a connection if there is none. Raises E102, E103, E401 or E402 at once for a request
+        that cannot be sent, later the server's refusal, E611 after ``timeout`` seconds, E503 if the
+        connection was cut and the request may or may not have taken effect, and the error that ended
+        the client.
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        _check_size({"type": kind, "id": INTEGER_LIMIT, **given})
-        request = PendingRequest(kind, given, repeatable=REQUESTS[kind].spec.repeatable)
+        checked = _check({"type": kind, "id": INTEGER_LIMIT, **given})
+        request = PendingRequest(kind, given, repeatable=checked.spec.repeatable)
         self._call(lambda: self._session.ask(request))
         try:
             return wait_for(request.reply, timeout)
@@ -155,14 +156,15 @@ class Client:
 
         ``kind`` is "text" or "action", ``reply_to`` the seq of a message. The message is kept (on disk
         with ``state``) and sent again with the same msg_id until the server answers. Raises E401 if
-        it is longer than any server accepts, E402 if it is not text, E409 if too many wait.
+        it is longer than any server accepts, E402 if it is not text, E102 for another field that no
+        server accepts, E409 if too many wait.
         """
         sent = Sent(os.urandom(16).hex(), to, body, kind, reply_to)
         if len(body) > STRING_LIMIT:
             raise ChatdError(
                 "E401", f"the message has {len(body)} characters; at most {STRING_LIMIT} can be sent"
             )
-        _check_size(send_frame(INTEGER_LIMIT, sent))
+        _check(send_frame(INTEGER_LIMIT, sent))
         self._store.add(sent)
         with self._changed:
             self._unsent[sent.msg_id] = sent
@@ -332,11 +334,24 @@ class Client:
             self._engine.call(function)
 
 
-def _check_size(frame: JsonObject) -> None:
-    """Raise E401 or E402 for a frame that cannot be encoded, in the caller's thread."""
+def _check(frame: JsonObject) -> AnyRequest:
+    """Parse a request as the server will, in the caller's thread.
+
+    Otherwise the server would end the connection, and the client would send the request again until it times
+    out. Raises E102 or E103 for a request that does not exist or has a wrong field, E401 or E402 for a text
+    that cannot be encoded.
+    """
     try:
         encode(frame)
     except UnicodeEncodeError:
         raise ChatdError("E402", "the text is not valid Unicode", "write it again") from None
     except ValueError:
         raise ChatdError("E401", "the message is too long to be sent") from None
+    except TypeError:
+        pass  # no JSON at all; the parser names the field
+    try:
+        return parse_request(frame)
+    except ChatdError as error:
+        raise ChatdError(
+            error.code, error.reason, "see docs/protocol.md for requests and their fields"
+        ) from None

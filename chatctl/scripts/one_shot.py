@@ -18,6 +18,7 @@ from chatctl.model.render import Viewer, plain, render
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
 from chatd.console import output, streams
+from chatd.console.numbers import SEQ, number
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Presence
 from chatd.proto.requests import PAGE_LIMIT
@@ -150,10 +151,10 @@ class MessageSender:
 @click.command()
 @click.argument("room", metavar="ROOM", type=room_name)
 @click.option(
-    "-n", "count", type=click.IntRange(1, PAGE_LIMIT), default=50, show_default=True, help="How many events."
+    "-n", "count", type=number(1, PAGE_LIMIT), default=50, show_default=True, help="How many events."
 )
-@click.option("--before", type=click.IntRange(0), help="Only events before this sequence number.")
-@click.option("--after", type=click.IntRange(0), help="Only events after this sequence number.")
+@click.option("--before", type=SEQ, help="Only events before this sequence number.")
+@click.option("--after", type=SEQ, help="Only events after this sequence number.")
 @connecting
 def history(app: App, room: str, count: int, before: int | None, after: int | None) -> None:
     """Print the last events of ROOM, oldest first; with --json, one object per line."""
@@ -169,12 +170,12 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1, PAGE_LIMIT),
+    type=number(1, PAGE_LIMIT),
     default=50,
     show_default=True,
     help="How many messages.",
 )
-@click.option("--before", type=click.IntRange(0), help="Only messages before this sequence number.")
+@click.option("--before", type=SEQ, help="Only messages before this sequence number.")
 @connecting
 def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
     """Find messages in your rooms that contain all words of QUERY; with --json, one object per line.

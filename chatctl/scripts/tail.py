@@ -12,6 +12,7 @@ from chatctl.model import paging
 from chatctl.model.render import describe
 from chatctl.scripts.one_shot import enter, show_event
 from chatd.console import output
+from chatd.console.numbers import SEQ, number
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.requests import PAGE_LIMIT
@@ -27,12 +28,12 @@ _POLL_SECONDS = 1.0
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(0, PAGE_LIMIT),
+    type=number(0, PAGE_LIMIT),
     default=10,
     show_default=True,
     help="Begin with the last N of the shown events.",
 )
-@click.option("--since", type=click.IntRange(0), help="Begin after this sequence number instead.")
+@click.option("--since", type=SEQ, help="Begin after this sequence number instead.")
 @click.option("--all", "everything", is_flag=True, help="Also show joins, parts and topics.")
 @connecting
 def tail(app: App, room: str, count: int, since: int | None, everything: bool) -> int:

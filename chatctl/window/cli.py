@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from chatctl.connecting import room_name, root_options
+from chatd.console.numbers import number
 
 
 @click.command()
@@ -15,7 +16,7 @@ from chatctl.connecting import room_name, root_options
 @click.option("--theme", type=click.Choice(["light", "dark"]), help="Colours. [those of the last run]")
 @click.option(
     "--scale",
-    type=click.FloatRange(0.5, 4.0),
+    type=number(0.5, 4.0),
     help="Size of everything; 1.0 is for 96 dpi. [the desktop's]",
 )
 @click.pass_context

@@ -7,9 +7,17 @@ from typing import Any
 
 import click
 
+from chatd.console.numbers import number
+
+MAX_WAIT_SECONDS = 86_400  # a day: verifying the largest log takes hours
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object."
 )
 wait_option: Callable[[Any], Any] = click.option(
-    "--wait", "seconds", default=30, show_default=True, help="How long the start may take, in seconds."
+    "--wait",
+    "seconds",
+    type=number(0, MAX_WAIT_SECONDS),
+    default=30,
+    show_default=True,
+    help="How long the start may take, in seconds.",
 )

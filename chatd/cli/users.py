@@ -14,6 +14,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.numbers import number
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
@@ -41,7 +42,7 @@ def user() -> None:
 )
 @click.option(
     "--days",
-    type=click.IntRange(1, 3650),
+    type=number(1, 3650),
     default=365,
     show_default=True,
     help="Validity of the identity in days, such as 1 for a guest.",

@@ -19,11 +19,12 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         if age := _AGE.fullmatch(text):
-            when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        else:
-            try:
-                when = datetime.fromisoformat(text.replace("Z", "+00:00"))
-            except ValueError:
-                self.fail(f"{text!r} is not a time: write 2026-01-31, 2026-01-31T08:00:00Z or 7d", param, ctx)
+            # Further back than there was a chatd is the same as the beginning.
+            now = datetime.now(UTC).timestamp()
+            return max(0, int((now - timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds()) * 1000))
+        try:
+            when = datetime.fromisoformat(text.replace("Z", "+00:00"))
             when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return max(0, int(when.timestamp() * 1000))
+            return max(0, int(when.timestamp() * 1000))
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is not a time: write 2026-01-31, 2026-01-31T08:00:00Z or 7d", param, ctx)
