@@ -10,10 +10,11 @@ SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core
 
 RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
+FUZZ    := $(VENV)/.installed-fuzz
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test coverage chaos abuse bench bench-quick bench-micro bench-limits lint format types \
-  imports check smoke dist lock system-packages clean
+.PHONY: help run start stop status test coverage fuzz chaos abuse bench bench-quick bench-micro bench-limits lint \
+  format types imports check smoke dist lock system-packages clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,11 @@ $(DEV): constraints-dev.txt $(RUNTIME)
 	@$(PIP) --require-hashes -r constraints-dev.txt
 	@touch $@
 
+$(FUZZ): constraints-fuzz.txt $(DEV)
+	@$(PIP) --only-binary :all: --require-hashes -r constraints-fuzz.txt || \
+	  echo "note: this Python has no atheris; the fuzz tests only replay their seeds" >&2
+	@touch $@
+
 run: $(RUNTIME) ## set up, start the daemon, chat in #lobby as the first admin
 	@if test -e "$(HOME_DIR)/certs/ca.pem"; then $(BIN)/chatd --home "$(HOME_DIR)" start >&2; \
 	  else $(BIN)/chatd --home "$(HOME_DIR)" init --admin $(ADMIN) --start >&2; fi
@@ -50,12 +56,16 @@ stop: $(RUNTIME) ## stop the daemon
 status: $(RUNTIME) ## show the daemon's processes
 	@$(BIN)/chatd --home "$(HOME_DIR)" status
 
-test: $(DEV) ## set up and run all tests
+test: $(FUZZ) ## set up and run all tests
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=
 	@echo "coverage: $$($(BIN)/coverage report --format=total)% of lines, not counting the daemons that tests start"
 
 coverage: $(DEV) ## list the lines that the last `make test` did not run
 	@$(BIN)/coverage report
+
+fuzz: $(FUZZ) ## run the parsers on random input (COUNT= or MINUTES=, SEED=, TARGETS=)
+	@$(BIN)/python -m tests.fuzz $(TARGETS) --seed $(or $(SEED),1) --corpus $(VENV)/fuzz-corpus \
+	  $(if $(filter command line,$(origin MINUTES)),--minutes $(MINUTES),--count $(or $(COUNT),1000000))
 
 chaos: $(DEV) ## kill -9 every process under load, then check the log (KILLS=, SEED=, MINUTES=)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
@@ -108,6 +118,10 @@ lock: ## pin the dependencies with hashes; keeps the pins that still fit (needs 
 	  --no-header --no-annotate --strip-extras --allow-unsafe --extra build -o constraints.txt pyproject.toml
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	  --no-header --no-annotate --strip-extras --allow-unsafe --extra dev -c constraints.txt -o constraints-dev.txt pyproject.toml
+	$(PYTHON) -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	  print(*extras["fuzz"])' | \
+	  pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  --no-header --no-annotate --strip-extras --allow-unsafe -o constraints-fuzz.txt -
 
 clean: ## remove the virtual environment and caches; keep keys, settings and messages
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info

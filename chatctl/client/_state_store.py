@@ -193,7 +193,7 @@ def _lineage(text: str | None) -> tuple[Branch, ...]:
     """The stored lineage; none if it cannot be read, which at worst delivers some messages again."""
     try:
         return parse_lineage(json.loads(text)) if text else ()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
 
 

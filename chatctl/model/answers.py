@@ -50,7 +50,7 @@ def whois(user: JsonObject) -> list[Line]:
         *(["banned"] if user.get("banned") is True else []),
     ]
     devices = ", ".join(_device(device) for device in _entries(user, "devices"))
-    shared = ", ".join(str(room) for room in user.get("rooms") or ())
+    shared = ", ".join(_words(user.get("rooms")))
     return [
         note(f"{_text(user, 'user')}: {', '.join(facts)}"),
         row("devices", devices or "none"),
@@ -75,7 +75,7 @@ def roles(result: JsonObject) -> list[Line]:
         return [note(f"{_text(result, 'user')} has the role {_text(result, 'role')}{_pinned(result)}")]
     table = result.get("roles")
     rows = table.items() if isinstance(table, dict) else ()
-    lines = [row(role, ", ".join(map(str, may))) for role, may in rows]
+    lines = [row(role, ", ".join(_words(may))) for role, may in rows]
     return [note(f"new users have the role {_text(result, 'default')}"), *lines]
 
 
@@ -134,6 +134,10 @@ def _text(entry: JsonObject, key: str) -> str:
 def _number(entry: JsonObject, key: str) -> int:
     value: Any = entry.get(key)
     return value if isinstance(value, int) else 0
+
+
+def _words(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def _entries(entry: JsonObject, key: str) -> Entries:

@@ -32,7 +32,7 @@ def list_all(request: RequestFunction, kind: str, key: str, by: str, **fields: A
     after: str | None = None
     for _ in range(LIST_PAGES_LIMIT):
         page = request(kind, after=after, **fields)
-        entries = [entry for entry in page.get(key, ()) if isinstance(entry, dict)]
+        entries = _objects(page.get(key))
         found += entries
         if not page.get("more") or not entries:
             break
@@ -55,13 +55,14 @@ def history(
         page = history_page(
             request, room, limit=min(PAGE_LIMIT, count - len(found)), before=before, after=after
         )
-        seqs = [event["seq"] for event in page["events"]]
-        more = bool(page["more"] and seqs)
+        events = page.get("events")
+        seqs = [seq for event in _objects(events) if isinstance(seq := event.get("seq"), int)]
+        more = bool(page.get("more") and seqs)
         if after is None:
-            found[:0] = typed(page["events"])
+            found[:0] = typed(events)
             before = min(seqs, default=None)
         else:
-            found += typed(page["events"])
+            found += typed(events)
             after = max(seqs, default=after)
     return HistoryPage(found, more)
 
@@ -80,5 +81,9 @@ def history_page(request: RequestFunction, room: str, **page: Any) -> JsonObject
 
 def typed(events: object) -> list[Logged]:
     """The events of a reply, without those of a type this client does not know."""
-    parsed = (parse_from_server(event) for event in (events if isinstance(events, list) else ()))
+    parsed = map(parse_from_server, _objects(events))
     return [event for event in parsed if isinstance(event, Logged)]
+
+
+def _objects(items: object) -> list[JsonObject]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

@@ -71,7 +71,9 @@ def columns(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    return max(wcswidth(text), sum(_widest(character) for character in text))
+    # A mark without a letter before it may be shown on a blank or a dotted circle.
+    lone = text != "" and category(text[0])[0] == "M" and wcwidth(text[0]) == 0
+    return max(wcswidth(text), lone + sum(_widest(character) for character in text))
 
 
 def _widest(character: str) -> int:

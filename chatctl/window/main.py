@@ -136,7 +136,7 @@ def _load_preferences(folder: Path) -> dict[str, Any]:
     """Return the preferences of the last run; empty if they cannot be read."""
     try:
         saved = json.loads((folder / PREFERENCES).read_text()[:PREFERENCES_LIMIT])
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return saved if isinstance(saved, dict) and isinstance(saved.get("points"), int) else {}
 

@@ -67,7 +67,7 @@ def snapshot_agrees(entries: Iterator[Entry], seq: int, snapshot: bytes) -> bool
             state.apply(orjson.loads(entry.body))
         state.head = seq
         return state == State.restore(snapshot)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
 
 

@@ -31,7 +31,7 @@ def read_lineage(connection: apsw.Connection) -> tuple[Branch, ...]:
     value = meta(connection, _KEY)
     try:
         later = parse_lineage(json.loads(value)) if isinstance(value, str) else ()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise damaged("the lineage in the log's meta table cannot be read") from None
     return (Branch(id=first, began=0), *later)
 

@@ -160,7 +160,7 @@ def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, obj
             reply = _read_reply(sock, deadline)
         except TimeoutError:
             raise ChatdError("E611") from None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise ChatdError("E603", "chatd ended before it replied") from None
     if reply.pop("type", None) == "ok":
         return reply

@@ -79,14 +79,14 @@ def _recorded_children(run: Path) -> list[tuple[int, int]]:
         if record["boot"] != _boot_id():
             return []
         return [(int(entry["pid"]), int(entry["started"])) for entry in record["children"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return []
 
 
 def _kill(pid: int, started: int) -> bool:
     try:
         handle = os.pidfd_open(pid)  # pins the process even if its pid is reused
-    except OSError:
+    except (OSError, OverflowError):
         return False
     try:
         if _start_ticks(pid) != started:

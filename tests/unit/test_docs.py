@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -147,7 +148,7 @@ def test_every_lock_is_in_the_list_of_locks() -> None:
 def test_every_dependency_is_explained() -> None:
     project = tomllib.loads(_document("pyproject.toml"))["project"]
     extra = project["optional-dependencies"]
-    names = {re.split(r"[<>=]", one)[0] for one in [*project["dependencies"], *extra["dev"], *extra["build"]]}
+    names = {re.split(r"[<>=~]", one)[0] for one in [*project["dependencies"], *chain(*extra.values())]}
     explained = _document("docs/dependencies.md")
     assert not [name for name in names if f"- **{name}**" not in explained]
 

@@ -25,6 +25,7 @@ TOP_LEVEL = {
     "README.md",
     "SECURITY.md",
     "constraints-dev.txt",
+    "constraints-fuzz.txt",
     "constraints.txt",
     "pyproject.toml",
 }
