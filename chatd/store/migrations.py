@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import apsw
 
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
+from chatd.proto.text import visible
 from chatd.store.database import damaged, query
 
 # events: chain is the chain hash. body_hash is separate from body, so that the chain can be verified after
@@ -34,17 +36,23 @@ STEPS: list[str] = [
     """,
     "CREATE INDEX events_kind ON events(kind) WHERE kind <> 'message'",
 ]
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
+_Schema = dict[tuple[str, str], str]
+# Characters of a foreign name in an error message.
+NAME_SHOWN = 64
 
 
 def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[str] | None = None) -> None:
     """Bring the schema up to date, after copying an existing database aside.
 
-    ``now`` (ms) names the copy. Raises E610 for a schema newer than this program, apsw.Error, OSError.
+    ``now`` (ms) names the copy. Raises E610 for a schema that is newer than this program or was changed,
+    apsw.Error, OSError.
     """
     steps = STEPS if steps is None else steps
     version = schema_version(connection, len(steps))
-    if version == 0 and query(connection, "SELECT 1 FROM sqlite_schema"):
+    if version == 0 and query(connection, _SCHEMA):
         raise _version_lost()
+    _check_unchanged(connection, tuple(steps[:version]))
     if 0 < version < len(steps):
         _copy_aside(connection, data / f"events-before-v{len(steps)}-{now}.db")
     for number, step in enumerate(steps[version:], version + 1):
@@ -72,9 +80,47 @@ def schema_version(connection: apsw.Connection, newest: int = len(STEPS)) -> int
 
 
 def require_schema(connection: apsw.Connection) -> None:
-    """Raise E610 unless the database has a schema that this program supports."""
-    if schema_version(connection) == 0:
+    """Raise E610 unless the database has a schema that this program supports, and nothing else."""
+    version = schema_version(connection)
+    if version == 0:
         raise _version_lost()
+    _check_unchanged(connection, tuple(STEPS[:version]))
+
+
+def _check_unchanged(connection: apsw.Connection, steps: tuple[str, ...]) -> None:
+    """Raise E610 unless the tables, indexes, views and triggers are exactly those of ``steps``.
+
+    The chain covers the rows only. A trigger could change what is appended, or a view what is read.
+    """
+    expected, found = _made_by(steps), _schema_of(connection)
+    # In the order of making: a table is missing together with its indexes, and explains them.
+    for kind, name in [*expected, *found]:
+        shown = f"the {kind} {visible(name[:NAME_SHOWN], newlines=False)}"
+        if (kind, name) not in found:
+            raise damaged(f"somebody has changed the event log: {shown} is missing")
+        if (kind, name) not in expected:
+            raise damaged(f"somebody has changed the event log: {shown} does not belong to it")
+        if found[kind, name] != expected[kind, name]:
+            raise damaged(f"somebody has changed the event log: {shown} is not as chatd made it")
+
+
+@lru_cache(maxsize=8)
+def _made_by(steps: tuple[str, ...]) -> _Schema:
+    connection = apsw.Connection(":memory:")
+    try:
+        for step in steps:
+            connection.execute(step)
+        return _schema_of(connection)
+    finally:
+        connection.close()
+
+
+def _schema_of(connection: apsw.Connection) -> _Schema:
+    """The statement that made each object, by its kind and name, with single spaces."""
+    return {
+        (str(kind), str(name)): " ".join(str(sql).split()) + f" ON {table}"
+        for kind, name, table, sql in query(connection, _SCHEMA)
+    }
 
 
 def _version_lost() -> ChatdError:

@@ -161,3 +161,38 @@ def test_a_snapshot_of_removed_entries_is_damage(data: Path) -> None:
         assert not verify(data, full=full).ok
     (data / MARK_NAME).unlink()
     assert not verify(data, full=True).ok
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM erased; END",
+            "trigger t does not belong",
+        ),
+        ("CREATE TABLE t(x)", "table t does not belong"),
+        ("CREATE VIEW t AS SELECT * FROM events", "view t does not belong"),
+        ("CREATE INDEX t ON events(at)", "index t does not belong"),
+        ("CREATE VIRTUAL TABLE t USING fts5(x)", "table t does not belong"),
+        ("ANALYZE", "table sqlite_stat1 does not belong"),
+        ("DROP INDEX events_room", "index events_room is missing"),
+        ("DROP TABLE snapshot", "table snapshot is missing"),
+        ("ALTER TABLE events ADD COLUMN more", "table events is not as chatd made it"),
+        ("ALTER TABLE erased RENAME TO removed", "table erased is missing"),
+        ('CREATE TABLE "a\x1b[2J"(x)', r"table a\x1b[2J does not belong"),
+    ],
+)
+def test_a_changed_schema_is_damage(data: Path, statement: str, words: str) -> None:
+    change(data, statement)
+    before = (data / "events.db").read_bytes()
+    report = verify(data, full=False)
+    assert (report.ok, report.bad_seq) == (False, None)
+    assert words in report.reason
+    with pytest.raises(ChatdError, match="E610"):
+        EventLog.open(data, now=NOW)
+    assert (data / "events.db").read_bytes() == before
+
+
+def test_an_index_of_the_same_name_on_other_columns_is_damage(data: Path) -> None:
+    change(data, "DROP INDEX events_room", "CREATE INDEX events_room ON events(at)")
+    assert "index events_room is not as chatd made it" in verify(data, full=True).reason
