@@ -17,6 +17,13 @@ def note(text: str) -> Line:
     return [("class:quiet", f"-- {safe(text)} --")]
 
 
+def unseen(result: JsonObject) -> str:
+    """What a search has not found, and what to do; "" if it has found everything."""
+    if result.get("partial") is True:
+        return "not all messages were searched: narrow the search, or try again later"
+    return "there are older ones: narrow the search" if result.get("more") is True else ""
+
+
 def who(room: str, members: Entries) -> list[Line]:
     """The members of a room: online ones first, then those away."""
     ordered = sorted(members, key=lambda m: (_STATES.get(_text(m, "state"), 2), _text(m, "user")))

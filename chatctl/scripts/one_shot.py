@@ -13,7 +13,7 @@ import click
 
 from chatctl.client import AnyEvent, Client, Sent
 from chatctl.connecting import App, connecting, room_name
-from chatctl.model import paging
+from chatctl.model import answers, paging
 from chatctl.model.render import Viewer, plain, render
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
@@ -185,8 +185,8 @@ def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> 
     result = app.ask("search", query=" ".join(query), limit=count, before=before)
     for event in paging.typed(result["events"]):
         show_event(event, as_json=app.as_json)
-    if result["more"]:
-        output.note("there are more: narrow the search, or continue with --before and the last seq")
+    if unseen := answers.unseen(result):
+        output.note(f"{unseen}, or continue with --before and the last seq" if result["events"] else unseen)
 
 
 @click.command()

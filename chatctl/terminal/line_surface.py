@@ -95,8 +95,8 @@ class LineSurface:
         events = sorted(paging.typed(result.get("events")), key=lambda event: event.seq)
         for event in events:
             self.transcript.event(event, dated=True, labelled=True)  # type: ignore[arg-type]  # as in Transcript
-        more = "; there are older ones, narrow the search" if result.get("more") else ""
-        self.note(f"{len(events)} found{more}" if events else "nothing was found")
+        found = f"{len(events)} found" if events else "nothing was found"
+        self.note("; ".join(filter(None, (found, answers.unseen(result)))))
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
         to = to or self.model.address(self.model.require_current())

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from chatctl.client import AnyEvent, CaughtUp, Client, Connected
-from chatctl.model import paging, render
+from chatctl.model import answers, paging, render
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.conversation import READING_LIMIT
@@ -206,16 +206,16 @@ class Controller:
     def find(
         self,
         query: str,
-        done: Callable[[list[ev.Message], bool], None],
+        done: Callable[[list[ev.Message], str], None],
         failed: Failed,
         before: int | None = None,
     ) -> None:
-        """Search all conversations; ``done`` gets the messages, newest first, and whether there are more."""
+        """Search all conversations; ``done`` gets the messages, newest first, and `answers.unseen`."""
 
         async def search() -> None:
             result = await self.ask("search", query=query, limit=SEARCH_PAGE, before=before)
             found = [event for event in paging.typed(result.get("events")) if isinstance(event, ev.Message)]
-            done(sorted(found, key=lambda one: -one.seq), result.get("more") is True)
+            done(sorted(found, key=lambda one: -one.seq), answers.unseen(result))
 
         self.spawn(search(), failed)
 

@@ -19,8 +19,8 @@ REDACTED_LIMIT = 1_000
 # In a panel narrower than this many letters, the room and time columns are hidden.
 NARROW_CHARS = 62
 
-# Starts a search for a query; calls back with the messages, newest first, and whether there are more.
-Find = Callable[[str, Callable[[list[Message], bool], None], Refuse], None]
+# Starts a search for a query; calls back with the messages, newest first, and what has not been found.
+Find = Callable[[str, Callable[[list[Message], str], None], Refuse], None]
 
 
 class SearchPanel(Panel):
@@ -74,7 +74,7 @@ class SearchPanel(Panel):
             self._state.configure(text="searching\u2026", style="Quiet.TLabel")
             self._find(query, self._show, self._refuse)
 
-    def _show(self, events: list[Message], more: bool) -> None:
+    def _show(self, events: list[Message], unseen: str) -> None:
         if not self.winfo_exists():
             return
         self.list.delete(*self.list.get_children())
@@ -85,8 +85,8 @@ class SearchPanel(Panel):
             where = f"{room} " if self._narrow else ""
             text = f" {where}{render.safe(event.user)}: {render.snippet(event.body, 100)}"
             self.list.insert("", "end", key, text=text, values=(f" {room}", time))
-        count = f"{len(self._found)} found" + ("; older ones exist: narrow the search" if more else "")
-        self._state.configure(text=count if self._found else "nothing found")
+        count = f"{len(self._found)} found" if self._found else "nothing found"
+        self._state.configure(text="; ".join(filter(None, (count, unseen))))
         if self.focus_get() is self.list:
             self._focus_first()  # the arrow keys need a selected row, and the old one is gone
 

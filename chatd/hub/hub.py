@@ -16,7 +16,7 @@ from chatd.hub.batch import Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
-from chatd.hub.reads import Asker, QueryThread, Reads
+from chatd.hub.reads import Asker, QueryThreads, Reads
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import authorize, rooms
 from chatd.hub.state.context import OPERATOR, Context, Cut, Principal
@@ -66,7 +66,7 @@ class Hub:
         events: EventLog,
         state: State,
         settings: Settings,
-        queries: QueryThread,
+        queries: QueryThreads,
         clock: Callable[[], int],
         has_space: Callable[[], bool] = lambda: True,
     ) -> None:

@@ -13,7 +13,7 @@ from chatd.errors import ChatdError
 from chatd.hub.doors import Doors
 from chatd.hub.hub import Hub
 from chatd.hub.loop import HubLoop
-from chatd.hub.reads import QueryThread
+from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import clock, recover
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
@@ -52,7 +52,7 @@ def _serve(child: Supervised) -> None:
     state = recover(events)
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
-    queries = QueryThread(data)
+    queries = QueryThreads(data)
     hub = Hub(events, state, child.settings, queries, clock, partial(take_reserve, data))
     workers, operators = (
         socket.socket(fileno=child.fd(name)) for name in ("hub_listener", "operator_listener")

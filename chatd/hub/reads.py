@@ -1,12 +1,12 @@
-"""Answer resume, history, search and audit: from memory if it reaches back far enough, else in a thread."""
+"""Answer resume, history, search and audit: from memory if it reaches back far enough, else in threads."""
 
 from __future__ import annotations
 
 import heapq
 import os
 import queue
-import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,18 +15,18 @@ import orjson
 
 from chatd.errors import ChatdError
 from chatd.hub.fanout import Fanout
+from chatd.hub.index_thread import IndexThread
+from chatd.hub.lane import Done, Lane, Page
 from chatd.hub.links import Link
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import audit_choice, authorize
 from chatd.hub.state.audit_choice import AuditChoice
 from chatd.hub.state.context import Context
-from chatd.logs.logger import get_log
 from chatd.proto import requests as rq
 from chatd.proto.frames import compact, frame
 from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
-
-log = get_log("errors")
+from chatd.store.searcher import Searcher
 
 # Bytes of events' JSON in one reply; the rest of the frame (64 KiB) is for the reply around them.
 PAGE_BYTES = 56 * 1024
@@ -36,57 +36,56 @@ PAGE_EVENTS = 500
 QUERIES_LIMIT = 20_000
 # Events that one page of `audit` reads: a few milliseconds, however rare those are that it looks for.
 AUDIT_ROWS = 1_000
-# Entries indexed between two queries, so that a long catch-up of the index delays no query by much.
-INDEX_STEP = 2_000
-# Steps before a search, so that it finds the newest messages.
-INDEX_STEPS_BEFORE_SEARCH = 10
-IDLE_SECONDS = 2.0
+# Searches of one user under way, the running one included. Each takes up to a second, and a person has few
+# clients.
+SEARCHES_PER_USER = 5
+_FLAGS = {False: b"false", True: b"true"}
+
+Query = Callable[[LogReader], Page]
 
 
-class Page(NamedTuple):
-    """The events of one reply: their JSON, the last sequence number covered, whether more follow."""
+class SearchSource(NamedTuple):
+    """Where the searching thread looks."""
 
-    bodies: list[bytes]
-    cursor: int
-    more: bool
-
-
-Query = Callable[[LogReader, SearchIndex], Page]
-Done = Callable[[Page | ChatdError], None]
+    reader: LogReader
+    searcher: Searcher
+    index_thread: IndexThread
 
 
-class QueryThread:
-    """Runs queries in order on read-only connections, so that they never hold up the loop."""
+SearchQuery = Callable[[SearchSource], Page]
+
+
+class QueryThreads:
+    """Run queries on read-only connections, so that they never hold up the loop.
+
+    Searches have one thread, all other reads another, and the index a third.
+    """
 
     def __init__(self, data: Path) -> None:
-        self._queries: queue.Queue[tuple[Query, Done] | None] = queue.Queue(QUERIES_LIMIT)
         self._results: queue.SimpleQueue[tuple[Done, Page | ChatdError]] = queue.SimpleQueue()
-        self._index_failed = False
+        # Opened here, not in the threads: if one fails, the hub does not start.
+        reader, search_reader, index = LogReader(data), LogReader(data), SearchIndex(data)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        # Opened here, not in the thread: if either fails, the hub does not start.
-        connections = (LogReader(data), SearchIndex(data))
-        self._thread = threading.Thread(target=self._run, args=connections, name="query", daemon=True)
-        self._thread.start()
+        self._index = IndexThread(index)
+        source = SearchSource(search_reader, Searcher(data), self._index)
+        self._pages = Lane("query", reader, self._report, QUERIES_LIMIT, QUERIES_LIMIT)
+        self._searches = Lane("search", source, self._report, QUERIES_LIMIT, SEARCHES_PER_USER)
 
     def fileno(self) -> int:
         """Readable when there are results."""
         return self._wake
 
-    def submit(self, query: Query, done: Done) -> None:
-        """Queue a query; `deliver` calls ``done`` with its result. Raises E501 when too many wait."""
-        try:
-            self._queries.put_nowait((query, done))
-        except queue.Full:
-            raise ChatdError("E501", "too many reads are waiting") from None
+    def submit(self, user: str, query: Query, done: Done) -> None:
+        """Queue a resume or history; `deliver` calls ``done`` with its result, or E501."""
+        self._pages.submit(user, query, done)
+
+    def submit_search(self, user: str, query: SearchQuery, done: Done) -> None:
+        """Queue a search; `deliver` calls ``done`` with its result, or E414, E501."""
+        self._searches.submit(user, query, done)
 
     def redact(self, seqs: list[int]) -> None:
-        """Remove redacted messages from the search index before any later query runs."""
-
-        def query(_: LogReader, index: SearchIndex) -> Page:
-            index.redact(seqs)
-            return Page([], 0, False)
-
-        self._queries.put((query, lambda result: None))
+        """Remove redacted messages from the search index. Searches pass over them already."""
+        self._index.redact(seqs)
 
     def deliver(self) -> None:
         """Pass every result to its ``done``. Called by the loop."""
@@ -99,51 +98,19 @@ class QueryThread:
             done(result)
 
     def close(self) -> None:
-        """End the thread after its current query."""
-        self._queries.put(None)
-        self._thread.join(timeout=5)
+        """End the threads after their current work."""
+        for thread in (self._index, self._searches, self._pages):
+            thread.close(timeout=5)
 
-    def _run(self, reader: LogReader, index: SearchIndex) -> None:
-        behind = True
-        while True:
-            try:
-                item = self._queries.get(timeout=0.0 if behind else IDLE_SECONDS)
-            except queue.Empty:
-                behind = self._index_some(index)
-                continue
-            if item is None:
-                return
-            query, done = item
-            self._results.put((done, _attempt(query, reader, index)))
-            os.eventfd_write(self._wake, 1)
-
-    def _index_some(self, index: SearchIndex) -> bool:
-        try:
-            more = index.catch_up(INDEX_STEP) == INDEX_STEP
-        except Exception:
-            # Log it once, not every two seconds while a disk is full.
-            if not self._index_failed:
-                log.exception("index_failed")
-            self._index_failed = True
-            return False
-        self._index_failed = False
-        return more
-
-
-def _attempt(query: Query, reader: LogReader, index: SearchIndex) -> Page | ChatdError:
-    try:
-        return query(reader, index)
-    except ChatdError as error:
-        return error
-    except Exception:
-        log.exception("read_failed")
-        return ChatdError("E500")
+    def _report(self, done: Done, result: Page | ChatdError) -> None:
+        self._results.put((done, result))
+        os.eventfd_write(self._wake, 1)
 
 
 def resume_query(rooms: Sequence[str], after: int, upto: int) -> Query:
     """Read a page of events with ``after`` < seq <= ``upto``, the head when the request was permitted."""
 
-    def query(reader: LogReader, _: SearchIndex) -> Page:
+    def query(reader: LogReader) -> Page:
         chunks = (rooms[start : start + MAX_ROOMS] for start in range(0, len(rooms), MAX_ROOMS))
         merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES) for chunk in chunks))
         rows = [row for row in islice(merged, PAGE_EVENTS) if row[0] <= upto]
@@ -158,7 +125,7 @@ def resume_query(rooms: Sequence[str], after: int, upto: int) -> Query:
 def history_query(room: str, before: int | None, after: int | None, limit: int, upto: int) -> Query:
     """Read a page of one room's events, ascending."""
 
-    def query(reader: LogReader, _: SearchIndex) -> Page:
+    def query(reader: LogReader) -> Page:
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         rows = reader.history(room, before=ceiling, after=after, limit=limit + 1, size=PAGE_BYTES)
         if after is not None:
@@ -173,24 +140,19 @@ def history_query(room: str, before: int | None, after: int | None, limit: int, 
 
 def search_query(
     text: str, rooms: Sequence[str], limit: int, before: int | None, upto: int, now: int
-) -> Query:
+) -> SearchQuery:
     """Find matching messages up to ``upto``, newest first. Raises E411 for a text without words."""
 
-    def query(reader: LogReader, index: SearchIndex) -> Page:
-        # Index only the newest now; older entries follow between queries, so nobody waits for a rebuild.
-        try:
-            for _ in range(INDEX_STEPS_BEFORE_SEARCH):
-                if index.catch_up(INDEX_STEP) < INDEX_STEP:
-                    break
-        except ChatdError as error:
-            # On a full disk, search what is indexed already.
-            if error.code != "E504":
-                raise
+    readable = frozenset(rooms)
+
+    def query(source: SearchSource) -> Page:
+        indexed = source.index_thread.reach(upto)
         ceiling = upto + 1 if before is None else min(before, upto + 1)
-        found = index.search(text, rooms, limit=limit + 1, before=ceiling, now=now)
-        entries = (reader.entry(seq) for seq in found[:limit])
-        bodies = fit_page(e.body for e in entries if e is not None and e.body)
-        return Page(bodies, upto, len(found) > len(bodies))
+        found = source.searcher.search(text, rooms, limit=limit + 1, before=ceiling, now=now)
+        entries = (source.reader.entry(seq) for seq in found.seqs[:limit])
+        # The index is only derived: the log has the last word on the room.
+        bodies = fit_page(e.body for e in entries if e is not None and e.body and e.room in readable)
+        return Page(bodies, upto, len(found.seqs) > len(bodies), found.partial or not indexed)
 
     return query
 
@@ -204,7 +166,7 @@ def audit_query(
     the next one continues before its ``cursor``.
     """
 
-    def query(reader: LogReader, _: SearchIndex) -> Page:
+    def query(reader: LogReader) -> Page:
         cursor = upto + 1 if before is None else min(before, upto + 1)
         rows = reader.latest(kinds, cursor, AUDIT_ROWS)
         bodies: list[bytes] = []
@@ -237,12 +199,16 @@ def fit_page(bodies: Iterable[bytes]) -> list[bytes]:
 
 def page_frame(request_id: int, page: Page) -> bytes:
     """Build the reply frame of a page from the events' stored JSON."""
-    more = b"true" if page.more else b"false"
     events = b",".join(page.bodies)
+    partial = b"" if page.partial is None else b',"partial":%b' % _FLAGS[page.partial]
     return frame(
-        b'{"type":"ok","id":%d,"result":{"events":[%b],"cursor":%d,"more":%b}}'
-        % (request_id, events, page.cursor, more)
+        b'{"type":"ok","id":%d,"result":{"events":[%b],"cursor":%d,"more":%b%b}}'
+        % (request_id, events, page.cursor, _FLAGS[page.more], partial)
     )
+
+
+# Queues one read; its result goes to the argument.
+Submit = Callable[[Done], None]
 
 
 class Asker(NamedTuple):
@@ -265,23 +231,30 @@ class Reads:
 
     def __init__(
         self,
-        thread: QueryThread,
+        threads: QueryThreads,
         fanout: Fanout,
         sessions: Sessions,
         refuse: Callable[[Asker, ChatdError], None],
     ) -> None:
-        self._thread = thread
+        self._threads = threads
         self._fanout = fanout
         self._sessions = sessions
         self._refuse = refuse
-        self._queued: list[tuple[Query, Done]] = []
-        self._staged: list[tuple[Query, Done]] = []
+        self._queued: list[tuple[Submit, Done]] = []
+        self._staged: list[tuple[Submit, Done]] = []
         self._redactions = 0
 
     def answer(self, asker: Asker, context: Context, request: rq.Request) -> None:
         """Answer a read now or after the commit. Raises the ChatdError that refuses it."""
         authorize.permit(context, request)
         head = context.state.head
+        user = context.who.user
+        if isinstance(request, rq.Search):
+            search = search_query(
+                request.query, context.readable(), request.limit, request.before, head, context.now
+            )
+            self._queue(partial(self._threads.submit_search, user, search), asker)
+            return
         if isinstance(request, rq.Resume):
             if asker.session is None:
                 raise ChatdError("E105", "the box itself has no session to resume")
@@ -291,17 +264,14 @@ class Reads:
         elif isinstance(request, rq.History):
             context.member(request.room)
             query = history_query(request.room, request.before, request.after, request.limit, head)
-        elif isinstance(request, rq.Search):
-            rooms = context.readable()
-            query = search_query(request.query, rooms, request.limit, request.before, head, context.now)
         elif isinstance(request, rq.Audit):
             kinds, choice = audit_choice.choose(context, request)
             query = audit_query(kinds, choice, request.limit, request.before, head)
         else:
             raise TypeError(f"{request.type} is not a read")
-        self._queue(query, asker)
+        self._queue(partial(self._threads.submit, user, query), asker)
 
-    def _queue(self, query: Query, asker: Asker) -> None:
+    def _queue(self, submit: Submit, asker: Asker) -> None:
         redactions = self._redactions
 
         def done(result: Page | ChatdError) -> None:
@@ -311,12 +281,12 @@ class Reads:
                 if redactions != self._redactions:
                     # The page may hold a body that was redacted since, and would arrive after the
                     # event that says so: read it again.
-                    self._queue(query, asker)
+                    self._queue(submit, asker)
                     return
                 asker.reply(page_frame(asker.request_id, result))
 
         # Not before the commit: ``head`` counts events of this batch, which no reader sees yet.
-        self._queued.append((query, done))
+        self._queued.append((submit, done))
 
     def note_redaction(self) -> None:
         """Make pages read before the current batch's redaction be read again."""
@@ -324,7 +294,7 @@ class Reads:
 
     def redact(self, seqs: list[int]) -> None:
         """Remove redacted messages from the search index."""
-        self._thread.redact(seqs)
+        self._threads.redact(seqs)
 
     def stage(self) -> None:
         """Tie the reads queued so far to the commit that begins now."""
@@ -332,12 +302,9 @@ class Reads:
         self._queued.clear()
 
     def release(self) -> None:
-        """Pass the staged reads to the query thread; their batch is durable."""
-        for query, done in self._staged:
-            try:
-                self._thread.submit(query, done)
-            except ChatdError as error:
-                done(error)
+        """Pass the staged reads to the query threads; their batch is durable."""
+        for submit, done in self._staged:
+            submit(done)
         self._staged.clear()
 
     def _resume_from_memory(self, asker: Asker, context: Context, after: int | None) -> bool:

@@ -1,66 +1,102 @@
 """Full-text search in a separate database, derived from the log and rebuilt if it is damaged.
 
 Appending to the log does not wait for it: `SearchIndex.catch_up` reads committed entries later, in another
-thread. The file may be deleted at any time.
+thread. The file may be deleted at any time. `chatd.store.searcher` reads it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import apsw
 
-from chatd.store.database import connect_reader, query, reading_uri, storage_errors
-from chatd.store.search_query import parse
+from chatd.store.database import BUSY_MS, connect_reader, query, reading_uri, storage_errors
 
 SEARCH_NAME = "search.db"
-_VERSION = 2
+SEARCH_VERSION = 3
+TOKENIZER = ("unicode61", "remove_diacritics", "2")
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+# hours: the first message of each hour, counted from 1970 and by the order of the log, for since:2h.
+# docs.text: the words of a message in order, each between two spaces, so that a phrase is a part of the text
+# and a message can be removed from the full-text index, which needs its words.
+# words: the room's number is the beginning of every term, so that a query reads only terms of rooms that the
+# asker may read, and its time tells nothing about others (docs/adr/0009). "12xhost" is a word in room 12,
+# "12zalice" a message from alice, "12y" any message. The terms are made here, not by a tokenizer: no text
+# gives a term of another room.
 _SCHEMA = """
+BEGIN;
 CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, chain BLOB NOT NULL) STRICT;
-CREATE TABLE docs(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, room TEXT, author TEXT) STRICT;
+CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE hours(hour INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL) STRICT;
+CREATE TABLE docs(
+    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, room INTEGER NOT NULL, author TEXT, text TEXT NOT NULL
+) STRICT;
+CREATE VIEW terms AS SELECT
+    seq, room || 'y ' || room || 'z' || author || replace(rtrim(text), ' ', ' ' || room || 'x') AS text
+    FROM docs;
 CREATE VIRTUAL TABLE words USING fts5(
-    text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2'
+    text, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '-._'"
 );
+INSERT INTO words(words, rank) VALUES('secure-delete', 1);
 INSERT INTO meta VALUES(1, 0, x'');
+PRAGMA user_version = 3;
+COMMIT;
+"""
+# In memory: the messages of one step, and an FTS5 table that splits them into words.
+_SPLITTER = f"""
+CREATE TEMP TABLE step(seq INTEGER PRIMARY KEY, at INTEGER, room TEXT, author TEXT, text TEXT) STRICT;
+CREATE VIRTUAL TABLE temp.raw USING fts5(text, content='', columnsize=0, tokenize='{" ".join(TOKENIZER)}');
+CREATE VIRTUAL TABLE temp.split USING fts5vocab(temp, raw, instance);
 """
 _NEXT_ENTRIES = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
 _ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
-# One statement indexes all entries of a step, JSON included: SQLite releases the GIL once instead of for each
-# row, and the hub's other threads run meanwhile (docs/lab/performance-journal.md).
-_MESSAGES = """(SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
- WHERE seq > :after AND seq <= :upto AND kind = 'message' AND json_valid(CAST(body AS TEXT)))"""
-_INDEX_ENTRIES = f"""
-INSERT INTO docs(seq, at, room, author) SELECT seq, at, room, event ->> 'user' FROM {_MESSAGES};
-INSERT INTO words(rowid, text) SELECT seq, event ->> 'body' FROM {_MESSAGES};
+# A few statements index all entries of a step, JSON included: SQLite releases the GIL once for each of them
+# instead of for each row, and the hub's other threads run meanwhile (docs/lab/performance-journal.md).
+_INDEX_ENTRIES = """
+DELETE FROM step;
+INSERT INTO raw(raw) VALUES('delete-all');
+INSERT INTO step SELECT seq, at, room, coalesce(event ->> 'user', ''), event ->> 'body' FROM (
+ SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
+ WHERE seq > :after AND seq <= :upto AND kind = 'message' AND room IS NOT NULL
+ AND json_valid(CAST(body AS TEXT)));
+INSERT INTO raw(rowid, text) SELECT seq, text FROM step;
+UPDATE step SET text = ' ';
+INSERT INTO step(seq, text) SELECT doc, ' ' || group_concat(term, ' ' ORDER BY offset) || ' '
+ FROM split GROUP BY doc ON CONFLICT DO UPDATE SET text = excluded.text;
+INSERT INTO raw(raw) VALUES('delete-all');
+INSERT OR IGNORE INTO rooms(name) SELECT DISTINCT room FROM step;
+INSERT OR IGNORE INTO hours(hour, first_seq) SELECT at / 3600000, min(seq) FROM step GROUP BY 1;
+INSERT INTO docs(seq, at, room, author, text)
+ SELECT seq, at, id, author, text FROM step JOIN rooms ON name = room;
+INSERT INTO words(rowid, text) SELECT terms.seq, terms.text FROM step JOIN terms ON terms.seq = step.seq;
+DELETE FROM step;
 UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :upto);
-"""  # noqa: S608 - built from the constant above
-_SEARCH = """SELECT words.rowid FROM words JOIN docs ON docs.seq = words.rowid
- WHERE words MATCH :match AND words.rowid < :before AND docs.at >= :since
- AND docs.room IN (SELECT value FROM json_each(:rooms))
- AND (:author IS NULL OR docs.author = :author)
- ORDER BY words.rowid DESC LIMIT :limit"""
-# Goes through the primary key from the newest and stops when the page is full. Filters that match almost
-# nothing read all of docs, as would a frequent word beside them.
-_FILTER = """SELECT seq FROM docs WHERE seq < :before AND at >= :since
- AND room IN (SELECT value FROM json_each(:rooms))
- AND (:author IS NULL OR author = :author)
- ORDER BY seq DESC LIMIT :limit"""
+"""
+# A message that was redacted while the index could not be written, or just before the hub died.
+_STALE = "SELECT docs.seq FROM log.erased CROSS JOIN docs ON docs.seq = erased.seq"
+_REDACT = """
+INSERT INTO words(words, rowid, text) SELECT 'delete', seq, text FROM terms WHERE seq = :seq;
+DELETE FROM docs WHERE seq = :seq;
+"""
 
 
 class SearchIndex:
-    """The index of one home. For one thread at a time. The first use creates the file if it is missing."""
+    """The writer of one home's index. For one thread at a time. The first use creates the file."""
 
     def __init__(self, data: Path) -> None:
         """Open the log in ``data``. Raises E504, E610."""
-        self._path = data / SEARCH_NAME
+        self.path = data / SEARCH_NAME
         self._log_uri = reading_uri(data)
         with storage_errors("open the event log"):
             self._log = connect_reader(data)
         self._index: apsw.Connection | None = None
+        # Messages in the index may have been redacted.
+        self._stale = True
+        self._discarded = False
+        # The seq up to which the log is indexed.
+        self.position = 0
 
     def catch_up(self, max_entries: int) -> int:
         """Index up to ``max_entries`` more entries of the log; return how many, 0 = nothing new.
@@ -69,62 +105,43 @@ class SearchIndex:
         """
         with storage_errors("update the search index"):
             try:
-                seq = self._watermark(self._connection())
+                self._remove_stale()
+                self.position = self._watermark(self._connection())
+            except (apsw.FullError, apsw.BusyError):
+                raise
             except apsw.Error:
-                seq = 0
+                self.position = 0
                 self._discard()
             with storage_errors("read the event log"):
-                upto, count = query(self._log, _NEXT_ENTRIES, (seq, max_entries))[0]
+                upto, count = query(self._log, _NEXT_ENTRIES, (self.position, max_entries))[0]
             if not count:
                 return 0
             try:
                 index = self._connection()
                 with index:
-                    index.execute(_INDEX_ENTRIES, {"after": seq, "upto": upto})
+                    index.execute(_INDEX_ENTRIES, {"after": self.position, "upto": upto})
+                self.position = upto
+                self._discarded = False
             except (*_DAMAGE, apsw.SQLError):
+                if self._discarded:
+                    raise  # a new index failed, too
                 # Either database may be damaged. Reading all columns raises if it is the log.
                 with storage_errors("read the event log"):
-                    query(self._log, _ALL_COLUMNS, (seq, upto))
+                    query(self._log, _ALL_COLUMNS, (self.position, upto))
                 self._discard()
+                self._discarded = True
             return int(count)
 
-    def search(
-        self, text: str, rooms: Sequence[str], *, limit: int, before: int | None, now: int
-    ) -> list[int]:
-        """Return the seqs of matching messages in ``rooms`` below seq ``before``, newest first.
-
-        ``now`` (ms) is the reference for since:2h. Raises E411 for an empty query. A damaged index finds
-        nothing until `catch_up` has rebuilt it.
-        """
-        wanted = parse(text, now)
-        searched = [room for room in rooms if wanted.room in (None, room)]
-        values = {
-            "match": wanted.match,
-            "before": 2**63 - 1 if before is None else before,
-            "since": wanted.since,
-            "rooms": json.dumps(searched),
-            "author": wanted.author,
-            "limit": max(0, limit),
-        }
-        try:
-            statement = _SEARCH if wanted.match else _FILTER
-            return [row[0] for row in self._connection().execute(statement, values).fetchall()]  # type: ignore[misc]
-        except _DAMAGE:
-            self._discard()
-        except apsw.Error:
-            pass
-        return []
-
     def redact(self, seqs: Sequence[int]) -> None:
-        """Remove redacted messages from the index. Raises E504."""
+        """Remove redacted messages from the index and its write-ahead log. Raises E504."""
+        # Until this has succeeded, the next `catch_up` looks for them in the log.
+        self._stale = True
         with storage_errors("update the search index"):
             try:
-                index = self._connection()
-                with index:
-                    index.executemany("DELETE FROM words WHERE rowid = ?", [(seq,) for seq in seqs])
-                    index.executemany("DELETE FROM docs WHERE seq = ?", [(seq,) for seq in seqs])
+                self._remove(seqs)
             except (*_DAMAGE, apsw.SQLError):
                 self._discard()
+        self._stale = False
 
     def close(self) -> None:
         self._log.close()
@@ -132,13 +149,25 @@ class SearchIndex:
             self._index.close()
             self._index = None
 
+    def _remove_stale(self) -> None:
+        if self._stale:
+            self._remove([row[0] for row in query(self._connection(), _STALE)])
+            self._stale = False
+
+    def _remove(self, seqs: Sequence[int]) -> None:
+        index = self._connection()
+        with index:
+            index.executemany(_REDACT, [{"seq": seq} for seq in seqs])
+        # The write-ahead log holds the removed words until it is emptied, which waits for a search to end.
+        index.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
     def _connection(self) -> apsw.Connection:
         if self._index is None:
             try:
-                self._index = _open_index(self._path, self._log_uri)
+                self._index = _open_index(self.path, self._log_uri)
             except (*_DAMAGE, apsw.SQLError):
                 self._discard()
-                self._index = _open_index(self._path, self._log_uri)
+                self._index = _open_index(self.path, self._log_uri)
         return self._index
 
     def _discard(self) -> None:
@@ -146,12 +175,12 @@ class SearchIndex:
             with suppress(apsw.Error):
                 self._index.close(True)
             self._index = None
-        for suffix in ("", "-journal"):
+        for suffix in ("", "-journal", "-wal", "-shm"):
             with suppress(OSError):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def _watermark(self, index: apsw.Connection) -> int:
-        """The seq up to which the log is indexed. Discards an index that belongs to another log."""
+        """Return the seq up to which the log is indexed. Discard an index that belongs to another log."""
         seq, chain_hash = query(index, "SELECT seq, chain FROM meta")[0]
         if not isinstance(seq, int) or seq == 0:
             return 0
@@ -167,16 +196,17 @@ def _open_index(path: Path, log: str) -> apsw.Connection:
     index = apsw.Connection(str(path), flags=flags)
     try:
         path.chmod(0o600)
-        index.set_busy_timeout(1_000)
+        index.set_busy_timeout(BUSY_MS)
         index.pragma("synchronous", "OFF")  # an index damaged by a power cut is rebuilt
         index.pragma("trusted_schema", False)
         index.pragma("secure_delete", True)  # redacted words must not stay in free pages
-        if index.pragma("user_version") != _VERSION:
-            with index:
-                index.execute(_SCHEMA)
-                index.pragma("user_version", _VERSION)
+        if index.pragma("user_version") != SEARCH_VERSION:
+            index.pragma("journal_mode", "wal")
+            index.execute(_SCHEMA)
         index.execute("ATTACH ? AS log", (log,))
+        index.pragma("temp_store", 2)  # memory
+        index.execute(_SPLITTER)
     except BaseException:
-        index.close()
+        index.close(True)
         raise
     return index

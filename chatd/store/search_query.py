@@ -1,8 +1,4 @@
-"""Parse search queries into quoted strings for FTS5 and filters.
-
-FTS5 has a query language in which a stray quote or "NEAR" is an error or changes the meaning. User input
-reaches it only as quoted strings.
-"""
+"""Parse search queries into words, phrases and filters."""
 
 from __future__ import annotations
 
@@ -28,9 +24,9 @@ _SHOWN_CHARS = 40  # of a mistyped filter
 
 
 class SearchQuery(NamedTuple):
-    """``match`` is for FTS5, empty if there are only filters; ``since`` is in ms since 1970, 0 = always."""
+    """``phrases`` is empty if there are only filters; ``since`` is in ms since 1970, 0 = always."""
 
-    match: str
+    phrases: tuple[str, ...]
     author: str | None
     room: str | None
     since: int
@@ -59,8 +55,7 @@ def parse(text: str, now: int) -> SearchQuery:
     words = [token for token in tokens if _has_word(token)][:MAX_TOKENS]
     if not words and (tokens or not filters):
         raise ChatdError("E411")
-    match = " ".join(f'"{word}"' for word in words)
-    return SearchQuery(match, filters.get("from"), filters.get("in"), filters.get("since", 0))
+    return SearchQuery(tuple(words), filters.get("from"), filters.get("in"), filters.get("since", 0))
 
 
 def _filter_name(word: str) -> str:

@@ -12,7 +12,7 @@ from chatd.config.schema import Settings
 from chatd.config.sections import LimitsSection, RoleLimits
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reads import QueryThread
+from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import carry_out, recover
 from chatd.link.wire import LINK_VERSION
 from chatd.proto.frames import HEADER_SIZE, encode
@@ -63,7 +63,7 @@ def hub_load(folder: Path) -> Iterator[HubLoad]:
     data, settings = folder / "data", Settings(limits=LimitsSection(per_role={"user": unlimited}))
     EventLog.open(data, now=1).close()
     carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
-    with closing(EventLog.open(data, now=1)) as log, closing(QueryThread(data)) as reader:
+    with closing(EventLog.open(data, now=1)) as log, closing(QueryThreads(data)) as reader:
         hub = Hub(log, recover(log), settings, reader, lambda: time.time_ns() // 1_000_000)
         ours, theirs = socket.socketpair()
         with ours, theirs:

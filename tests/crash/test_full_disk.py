@@ -16,7 +16,7 @@ from chatctl.client import Client, Message, Sent
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
-from chatd.hub.reads import QueryThread
+from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import recover
 from chatd.hub.state.context import OPERATOR
 from chatd.pki.identity import read_identity
@@ -44,7 +44,7 @@ class HubRun:
         self.operator = WorkerEnd()
         self.operator.link.operator = OPERATOR
         self.log = EventLog.open(data, now=NOW, vfs=vfs)
-        self._reader = QueryThread(data)
+        self._reader = QueryThreads(data)
         self.hub = Hub(
             self.log,
             recover(self.log),

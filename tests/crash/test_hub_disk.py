@@ -18,7 +18,7 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reads import QueryThread
+from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import recover, snapshot_agrees
 from chatd.hub.state.context import OPERATOR
 from chatd.link.wire import LinkBuffer
@@ -64,7 +64,7 @@ class Acknowledged:
 class HubRun:
     """One run of a hub. Replies count as acknowledged only once the hub's loop would write them."""
 
-    def __init__(self, log: EventLog, reader: QueryThread, acknowledged: Acknowledged) -> None:
+    def __init__(self, log: EventLog, reader: QueryThreads, acknowledged: Acknowledged) -> None:
         self._ends: list[tuple[Link, socket.socket, LinkBuffer]] = []
         for operator in (None, OPERATOR):
             ours, theirs = socket.socketpair()
@@ -115,7 +115,7 @@ def running_hub(data: Path, vfs: str, acknowledged: Acknowledged) -> Iterator[Hu
     with ExitStack() as stack:
         log = EventLog.open(data, now=NOW, vfs=vfs)
         stack.callback(log.close)
-        reader = QueryThread(data)
+        reader = QueryThreads(data)
         stack.callback(reader.close)
         run = HubRun(log, reader, acknowledged)
         stack.callback(run.close)

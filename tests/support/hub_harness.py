@@ -12,7 +12,7 @@ from typing import Any
 from chatd.config.schema import Settings
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reads import QueryThread
+from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import recover
 from chatd.hub.state.context import OPERATOR
 from chatd.link.wire import LinkBuffer
@@ -122,7 +122,7 @@ class HubHarness:
     def __init__(self, data: Path, settings: Settings) -> None:
         self.now, self._data = START, data
         self.log = EventLog.open(data, now=START)
-        self.reader = QueryThread(data)
+        self.reader = QueryThreads(data)
         self.hub = Hub(self.log, recover(self.log), settings, self.reader, lambda: self.now)
         self.workers = [WorkerEnd(), WorkerEnd()]
         self.operator = WorkerEnd()

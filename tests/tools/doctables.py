@@ -22,7 +22,7 @@ from chatd.hub.state import authorize, messages, moderation, queries, rooms
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto import events, frames, lineage, requests, text
-from chatd.store import search_query
+from chatd.store import search_query, searcher
 from chatd.worker import dispatch, login, timers
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -99,6 +99,8 @@ def limits_table() -> str:
         ("JSON of the events in one such page", f"{reads.PAGE_BYTES} bytes"),
         ("Entries in one page of a list", f"{queries.PAGE_ENTRIES}"),
         ("Words and phrases of a search", f"{search_query.MAX_TOKENS}"),
+        ("Time of a search", f"{searcher.SEARCH_SECONDS:g} s"),
+        ("Searches of one user under way", f"{reads.SEARCHES_PER_USER}"),
         ("Characters of a name", f"{text.NAME_CHARS}"),
         ("Marks on one letter", f"{text.COMBINING_LIMIT}"),
         ("Rooms and conversations of a server", f"{rooms.ROOMS_LIMIT}"),

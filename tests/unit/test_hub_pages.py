@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from chatd.hub.reads import PAGE_BYTES, Page, Query, history_query, resume_query
+from chatd.hub.lane import Page
+from chatd.hub.reads import PAGE_BYTES, Query, history_query, resume_query
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import MAX_ROOMS, LogReader
-from chatd.store.search_index import SearchIndex
 from tests.support.storelog import NOW, entry
 
 # More rooms than one SQL statement can name.
@@ -42,7 +42,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, written: list[Entry]) -> It
 
 
 def _page(query: Query, reader: LogReader) -> Page:
-    return query(reader, cast(SearchIndex, None))
+    return query(reader)
 
 
 def _fits(page: Page) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chatd.config.schema import Settings
-from chatd.hub.reads import QueryThread
+from chatd.hub.reads import QueryThreads
 from chatd.store.event_log import EventLog
 from chatd.store.search_index import SearchIndex
 from tests.support.hub_harness import START, HubHarness
@@ -84,4 +84,4 @@ def test_the_read_thread_fails_to_start_without_file_descriptors(
     monkeypatch.setattr("chatd.hub.reads.SearchIndex", full)
     EventLog.open(tmp_path / "data", now=START).close()
     with pytest.raises(OSError, match="too many"):
-        QueryThread(tmp_path / "data")
+        QueryThreads(tmp_path / "data")

@@ -22,6 +22,7 @@ from chatctl.client import (
     SentResult,
 )
 from chatctl.client._notices import acknowledge
+from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.conversation import ROWS_LIMIT, TRIM_STEP
@@ -55,13 +56,14 @@ class FakeClient:
         self.sent: list[Sent] = []
         self.log: list[ev.Message] = []
         self.before_reply: Callable[[str], None] = lambda kind: None
+        self.extra: dict[str, Any] = {}
 
     def request(self, kind: str, **fields: Any) -> dict[str, Any]:
         self.before_reply(kind)
         if fields.get("room") == "#none":
             raise ChatdError("E404")
-        events = [m.model_dump() for m in self.log if m.room == fields.get("room")]
-        return {"events": events, "more": False, "topic": "t", "members": 2}
+        events = [m.model_dump() for m in self.log if fields.get("room") in (None, m.room)]
+        return {"events": events, "more": False, "topic": "t", "members": 2} | self.extra
 
     def send(self, to: str, body: str, *, kind: str = "text", reply_to: int | None = None) -> Sent:
         self.sent.append(Sent(f"{len(self.sent):032x}", to, body, kind, reply_to))
@@ -163,6 +165,26 @@ def test_switching_back_prints_only_new_messages() -> None:
         assert screen.bodies() == ["one", "elsewhere", "three"]
         assert "-- #lobby: t · 2 members · 1 new --" in screen.lines
         assert unread(surface) == []
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("log", "extra", "note"),
+    [
+        ([], {}, "-- nothing was found --"),
+        ([message(1, "one")], {"partial": False}, "-- 1 found --"),
+        ([message(1, "one")], {"more": True}, "-- 1 found; there are older ones: narrow the search --"),
+        ([], {"partial": True}, f"-- nothing was found; {answers.unseen({'partial': True})} --"),
+        ([message(1, "one")], {"partial": True, "more": True}, "-- 1 found; not all messages were searched"),
+    ],
+)
+def test_a_search_says_what_it_has_not_seen(log: list[ev.Message], extra: dict[str, Any], note: str) -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        client.log, client.extra = log, extra
+        await surface.search("one")
+        assert screen.lines[-1].startswith(note)
 
     run(body)
 
