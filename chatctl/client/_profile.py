@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from chatd.console.folders import config_folder, expanded, state_root
+from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 
@@ -19,14 +21,14 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
     4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 with what to do.
     """
     if chosen := option or environ.get("CHATD_IDENTITY"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if named := home or environ.get("CHATD_HOME"):
-        if found := _oldest(Path(named).expanduser() / "certs" / "identities"):
+        if found := _oldest(expanded(named) / "certs" / "identities"):
             return found
         raise ChatdError(
             "E608",
             f"there is no identity in {named}/certs/identities",
-            f"create the first one with: chatd --home {named} init",
+            f"create the first one with: {pasteable('chatd', '--home', named, 'init')}",
         )
     if found := _oldest(Path.cwd() / "certs" / "identities"):
         return found
@@ -34,7 +36,7 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
 
 
 def _users_own(environ: Mapping[str, str]) -> Path:
-    folder = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "chatd"
+    folder = config_folder(environ)
     standard = folder / "identity.pem"
     if standard.is_file():
         return standard
@@ -75,5 +77,4 @@ def state_folder(identity: Identity, environ: Mapping[str, str]) -> Path:
 
     ``environ``: environment variables, of which XDG_STATE_HOME counts.
     """
-    base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "chatd" / hashlib.sha256(identity.certificate_der).hexdigest()[:16]
+    return state_root(environ) / hashlib.sha256(identity.certificate_der).hexdigest()[:16]

@@ -201,7 +201,7 @@ def _started(pid: int) -> str:
     """A process's start time in clock ticks, which tells it from a later one with the same pid."""
     try:
         # Field 22 of proc(5); the name in field 2 may itself contain brackets.
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 

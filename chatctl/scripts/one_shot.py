@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
 from chatd.console import output, streams
 from chatd.console.numbers import SEQ, number
+from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Presence
 from chatd.proto.requests import PAGE_LIMIT
@@ -75,7 +75,7 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
     if lines and text:
         raise click.UsageError("--lines reads standard input; omit TEXT.")
     if any(map(str.isspace, room)):
-        raise click.UsageError(f"The room comes first: chat send ROOM {shlex.quote(room.removeprefix('#'))}")
+        raise click.UsageError(f"The room comes first: chat send ROOM {pasteable(room.removeprefix('#'))}")
     if not lines and not text and sys.stdin.isatty():
         output.note("reading the message from the terminal; Ctrl-D ends it")
     with app.client(reconnect=True) as client:

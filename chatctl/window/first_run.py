@@ -9,6 +9,7 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from chatctl.window.theme import Theme
+from chatd.console.folders import config_folder, expanded
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity
@@ -44,7 +45,7 @@ class FirstRun:
         entry.pack(side="left", fill="x", expand=True)
         ttk.Button(row, text="Browse\u2026", command=self._browse).pack(side="left", padx=(unit, 0))
         # A missing file needs no explanation; an unusable one does.
-        text = f"{why.reason}; {why.fix}" if (config_folder() / "identity.pem").exists() else ""
+        text = f"{why.reason}; {why.fix}" if (config_folder(os.environ) / "identity.pem").exists() else ""
         self._problem = ttk.Label(frame, style="Bad.TLabel", text=text)
         self._problem.pack(anchor="w", fill="x", pady=unit)
         ttk.Button(frame, text="Start", style="Accent.TButton", command=self._start).pack(anchor="e")
@@ -68,16 +69,11 @@ class FirstRun:
 
     def _start(self) -> None:
         try:
-            self._result = install(Path(self._path.get().strip()).expanduser(), config_folder())
+            self._result = install(expanded(self._path.get().strip()), config_folder(os.environ))
         except ChatdError as error:
             self._problem.configure(text=f"{error.reason}; {error.fix}")
         else:
             self._root.quit()
-
-
-def config_folder() -> Path:
-    """Return the folder of the person's identities."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "chatd"
 
 
 def install(bundle: Path, folder: Path) -> Identity:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatctl.client import Client, load_identity, state_folder
 from chatd.console import output
+from chatd.console.folders import state_root
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 
@@ -62,7 +62,7 @@ def _run(
     except TclError as error:
         # For example, a machine without any font.
         return _no_window(error)
-    folder = preferences_folder(os.environ)
+    folder = state_root(os.environ)
     saved = _load_preferences(folder)
     dark = (theme or saved.get("theme")) == "dark"
     look.use(DARK if dark else LIGHT)
@@ -127,15 +127,10 @@ def _bind_desktop_keys(root: tk.Tk) -> None:
     root.tk.eval("bind TButton <Return> {%W invoke}")
 
 
-def preferences_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the preferences: beside the devices' folders, as they outlive any certificate."""
-    return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "chatd"
-
-
 def _load_preferences(folder: Path) -> dict[str, Any]:
     """Return the preferences of the last run; empty if they cannot be read."""
     try:
-        saved = json.loads((folder / PREFERENCES).read_text()[:PREFERENCES_LIMIT])
+        saved = json.loads((folder / PREFERENCES).read_text("utf-8")[:PREFERENCES_LIMIT])
     except (OSError, ValueError, RecursionError):
         return {}
     return saved if isinstance(saved, dict) and isinstance(saved.get("points"), int) else {}
@@ -144,6 +139,6 @@ def _load_preferences(folder: Path) -> dict[str, Any]:
 def _save_preferences(folder: Path, preferences: dict[str, Any]) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / PREFERENCES).write_text(json.dumps(preferences))
+        (folder / PREFERENCES).write_text(json.dumps(preferences), "utf-8")
     except OSError:
         pass  # harmless: the next run uses the defaults

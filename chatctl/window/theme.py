@@ -235,7 +235,14 @@ def screen_scale(environ: Mapping[str, str]) -> float | None:
     try:
         if (scale := float(environ.get("GDK_SCALE", "0"))) >= 1:
             return min(scale, 4.0)
-        done = subprocess.run(["xrdb", "-query"], capture_output=True, text=True, timeout=2, check=False)  # noqa: S607
+        done = subprocess.run(
+            ["xrdb", "-query"],  # noqa: S607
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=2,
+            check=False,
+        )
         found = [line.split(":", 1)[1] for line in done.stdout.splitlines() if line.startswith("Xft.dpi:")]
         dpi = float(found[0]) if found else 0.0
     except (OSError, ValueError, subprocess.SubprocessError):

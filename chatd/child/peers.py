@@ -84,7 +84,7 @@ def _is_or_descends_from(pid: int, ancestor: int) -> bool:
 def _parent(pid: int) -> int | None:
     """Return the parent's pid (0 above the first process); None if /proc does not show it."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return None
     return int(stat.rpartition(")")[2].split()[1])

@@ -100,7 +100,7 @@ def _set_up_child(name: str, fds: dict[str, int]) -> None:
     os.close(fds.pop("err"))
     os.environ[FDS_VARIABLE] = json.dumps(fds)
     try:
-        with open(COMM, "w") as file:  # noqa: PTH123 - what `top` and `ps -o comm` show
+        with open(COMM, "w", encoding="utf-8") as file:  # noqa: PTH123 - what `top` and `ps -o comm` show
             file.write(f"chatd-{name}")
     except OSError:
         return

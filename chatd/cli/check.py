@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,12 +15,14 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from chatd.cli.lifecycle import lost_log_lines
 from chatd.cli.options import json_option
 from chatd.codes import CODES
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
 from chatd.store.database import DATABASE_NAME
@@ -130,12 +131,12 @@ def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
             yield Finding("fail", "keys", problem, "E606", "restore the file, or run: chatd cert renew")
     readable = [key for key in keys if key.stat().st_mode & 0o077]
     for key in readable:
-        yield _warn("keys", "W110", f"other users can read {key}", f"chmod 600 {shlex.quote(str(key))}")
+        yield _warn("keys", "W110", f"other users can read {key}", pasteable("chmod", "600", key))
     open_folders = [
         folder for folder in home.private_folders if folder.exists() and folder.stat().st_mode & 0o077
     ]
     for folder in open_folders:
-        fix = f"chmod 700 {shlex.quote(str(folder))}"
+        fix = pasteable("chmod", "700", folder)
         yield _warn("keys", "W110", f"other users can look into {folder}", fix)
     if not readable and not open_folders:
         yield Finding("ok", "keys", f"{len(keys)} private keys, readable only by their owner")
@@ -204,6 +205,8 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
             return
         yield Finding("fail", "process", error.reason, error.code, error.fix)
         return
+    if lost := lost_log_lines(status):
+        yield _fail("logs", lost, "E606") if status.get("log_problem") else Finding("ok", "logs", lost)
     children: Any = status.get("children") or []
     if any((child.get("report") or {}).get("writable") is False for child in children):
         yield _fail("process", "the disk is full", "E504")

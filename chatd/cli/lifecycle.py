@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -88,6 +89,8 @@ def status(home: Home, as_json: bool) -> None:
     )
     if box:
         output.line(f"box  {fmt.box(box)}")
+    if lost := lost_log_lines(answer):
+        output.line(f"logs  {lost}")
     children: Any = answer["children"]
     heading, *rows = fmt.processes(children)
     output.line(heading)
@@ -134,6 +137,14 @@ def reload(home: Home) -> None:
     if waiting:
         output.note("only after a restart: " + ", ".join(waiting))
         output.note("run: chatd restart")
+
+
+def lost_log_lines(status: Mapping[str, Any]) -> str:
+    """Say how many lines the logs have lost, and why if they still lose some; "" if none are lost."""
+    count, problem = status.get("log_lines_dropped", 0), status.get("log_problem", "")
+    if problem:
+        return f"{count} lines lost so far: {problem}"
+    return f"{count} lines were lost, none now" if count else ""
 
 
 def _status_or_none(home: Home) -> dict[str, object] | None:

@@ -25,6 +25,7 @@ from chatd.cli.setup import join_address, make_folders, missing_folders, remove_
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
+from chatd.console.pasting import chatd_command
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
@@ -143,7 +144,7 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
         server["host"], server["port"] = split_address(listen, server["port"])
     if addresses:
         server["addresses"] = [join_address(*split_address(a, server["port"])) for a in addresses]
-    (staging / "config" / "settings.json").write_text(json.dumps(tree))
+    (staging / "config" / "settings.json").write_text(json.dumps(tree), "utf-8")
     write_settings(staging, load_settings(staging, {}))
 
 
@@ -176,11 +177,12 @@ def _show(home: Home, manifest: Manifest, ca: str, as_json: bool, *, readdressed
     output.line(f"restored {home.path} as {manifest.server}, as of {manifest.made}")
     output.line(f"CA fingerprint  {ca}")
     output.line(f"log             {manifest.head} events, all intact")
-    option = "" if home.path == Path.cwd() else f" --home {home.path}"
     output.note("do not start the original server again: two servers would share one identity")
     if readdressed:
-        output.note(f"first: chatd{option} cert renew   (the certificate has the old addresses)")
-    output.note(f"next: chatd{option} check, then chatd{option} start")
+        output.note(
+            f"first: {chatd_command(home.path, 'cert', 'renew')}   (the certificate has the old addresses)"
+        )
+    output.note(f"next: {chatd_command(home.path, 'check')}, then {chatd_command(home.path, 'start')}")
 
 
 COMMANDS: list[click.Command] = [restore]

@@ -19,6 +19,7 @@ from chatd.config.home import Home
 from chatd.config.loading import default_settings, write_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
@@ -64,7 +65,11 @@ def init(
     name = check_new_name(name, "server name") if name else _machine_name()
     check_new_name(admin, "user")
     if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
-        raise ChatdError("E602", f"{home.path} is already initialised")
+        raise ChatdError(
+            "E602",
+            f"{home.path} is already initialised",
+            f"run: {chatd_command(home.path, 'start')}; or use another --home",
+        )
     # Identities must contain the port that a server started in this environment will use.
     host, port = split_address(listen, _default_port())
     client_addresses = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(
@@ -87,8 +92,7 @@ def init(
     if start_it:
         context.invoke(start)
     else:
-        option = "" if home.path == Path.cwd() else f" --home {home.path}"
-        output.note(f"next: chatd{option} start")
+        output.note(f"next: {chatd_command(home.path, 'start')}")
 
 
 def _make_certificates(home: Home, settings: Settings) -> str:

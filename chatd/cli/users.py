@@ -15,6 +15,7 @@ from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.console.numbers import number
+from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
@@ -64,8 +65,8 @@ def add(
         output.json_document({"user": name, "device": device, "identity": str(path)})
         return
     output.line(str(path))
-    output.note(f"added {name}/{device}; the user runs: chat --identity {path.name}")
-    output.note(f"to try it on this machine: chat --identity {_relative_to_cwd(path)}")
+    output.note(f"added {name}/{device}; the user runs: {pasteable('chat', '--identity', path.name)}")
+    output.note(f"to try it on this machine: {pasteable('chat', '--identity', _relative_to_cwd(path))}")
 
 
 def _relative_to_cwd(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 
 HOME_VARIABLE = "CHATD_HOME"
@@ -33,7 +34,8 @@ class Home:
             except (FileNotFoundError, NotADirectoryError):
                 why = f"{self.path} is not a chatd home: there is no {file.relative_to(self.path)}"
                 lost = file == self.settings_file
-                raise ChatdError("E601", why, SETTINGS_LOST if lost else "") from None
+                fix = SETTINGS_LOST if lost else f"run: {chatd_command(self.path, 'init')}"
+                raise ChatdError("E601", why, fix) from None
             except OSError as error:
                 raise ChatdError("E606", f"{file}: {error.strerror}") from None
 
@@ -41,10 +43,17 @@ class Home:
 def resolve_home(option: str | None, environ: Mapping[str, str], cwd: Path) -> Home:
     """Return the home in --home, else in $CHATD_HOME, else the current folder.
 
-    Raises E601 if the path starts with the ~ of an unknown user.
+    Raises E601 if the path starts with the ~ of an unknown user, E606 if it is not UTF-8.
     """
     chosen = option or environ.get(HOME_VARIABLE) or "."
     try:
-        return Home((cwd / Path(chosen).expanduser()).resolve())
+        path = (cwd / Path(chosen).expanduser()).resolve()
     except RuntimeError:
         raise ChatdError("E601", f"{chosen}: that user has no home directory") from None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # SQLite's file names are UTF-8, and so are settings and identities that name files here.
+        fix = "use a folder with another path; if it is UTF-8 and only the locale is not, set PYTHONUTF8=1"
+        raise ChatdError("E606", f"the path {path} is not UTF-8", fix) from None
+    return Home(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import click
 from wcwidth import wcswidth
 
 from chatd.console import streams
+from chatd.console.folders import state_root
 from chatd.errors import ChatdError
 from chatd.proto.text import visible
 
@@ -35,6 +37,10 @@ _EXIT_CODES = {
     "E611": UNREACHABLE,
     "E615": NOT_SHOWN,
 }
+
+
+# The traceback of the last bug, in the person's state folder.
+TRACEBACK = "traceback.txt"
 
 
 class OutputEndedError(Exception):
@@ -80,6 +86,14 @@ def _carry_out(command: click.Command, name: str, context: Any, not_permitted: i
         show_error(error)
         code = exit_code(error)
         return not_permitted if code == NOT_PERMITTED else code
+    except OSError as error:
+        if isinstance(error.filename, str | bytes):
+            show_error(ChatdError("E606", f"{os.fsdecode(error.filename)}: {error.strerror}"))
+        elif error.errno == errno.ENOENT:  # getcwd(3)
+            show_error(ChatdError("E606", "the current folder is gone", "change to another one: cd"))
+        else:
+            show_bug(error)
+        return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         show_bug(error)
         return FAILED
@@ -94,15 +108,28 @@ def show_usage(error: click.ClickException) -> None:
 
 
 def show_bug(error: BaseException) -> None:
-    """Print an unexpected exception in one line; with CHATD_DEBUG=1, its traceback."""
+    """Print an unexpected exception in one line, and keep its traceback; with CHATD_DEBUG=1, print that."""
+    trace = "".join(traceback.format_exception(error))
     if os.environ.get("CHATD_DEBUG") == "1":
-        for text in "".join(traceback.format_exception(error)).splitlines():
+        for text in trace.splitlines():
             note(text)
-    else:
-        note(
-            f"error: this is a bug: {type(error).__name__}: {error}."
-            " CHATD_DEBUG=1 prints the traceback; please report it"
-        )
+        return
+    words = str(error).rstrip(".")
+    note(f"error: this is a bug: {type(error).__name__}: {words}. {_keep(trace)}; please report it")
+
+
+def _keep(trace: str) -> str:
+    """Write the traceback of the last bug to the person's own folder; say where it is."""
+    try:
+        folder = state_root(os.environ)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / TRACEBACK
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(trace)
+    except (OSError, ChatdError):
+        return "CHATD_DEBUG=1 prints the traceback"
+    return f"The traceback is in {path}"
 
 
 def show_error(error: ChatdError) -> None:

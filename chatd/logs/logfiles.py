@@ -12,6 +12,7 @@ again their number is logged.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -28,6 +29,17 @@ MODE: Final = 0o640
 RETRY_SECONDS: Final = 1.0
 """Pause after a failed write, so that a full disk does not cost a system call per record."""
 SEVERE: Final = frozenset(("error", "critical"))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for log files if there is none. Raises OSError, also for a link to a folder that is gone.
+
+    Such a link usually leads to a disk that is not mounted, where a new folder would be hidden later.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise OSError(errno.ENOENT, f"the link {folder} leads nowhere")
+    if not folder.is_dir():
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
 class LogFile:
@@ -54,8 +66,10 @@ class LogFile:
         self._fd = -1
         self._size = 0
         self._retry_at = 0.0
+        self._check_at = 0.0
         self._unreported = 0
         self.dropped = 0
+        self.problem = ""  # why the last record could not be written
 
     def write(self, line: bytes) -> None:
         """Append one line, newline included, or count it as dropped."""
@@ -67,10 +81,12 @@ class LogFile:
                 self._append(self._drop_notice(self._unreported))
                 self._unreported = 0
             self._append(line)
+            self.problem = ""
         except BlockingIOError:
             self._count_drop()
-        except OSError:
+        except OSError as error:
             self._count_drop()
+            self.problem = f"{self._path}: {error.strerror or error}"
             self._retry_at = self._clock() + RETRY_SECONDS
 
     def reopen(self) -> None:
@@ -88,6 +104,13 @@ class LogFile:
         self._unreported += 1
 
     def _make_ready(self, length: int) -> None:
+        now = self._clock()
+        if self._fd >= 0 and now >= self._check_at:
+            self._check_at = now + RETRY_SECONDS
+            # Deleted, perhaps with its folder: nobody could read what is written there. A file that was
+            # moved away keeps its name's place until `reopen`.
+            if not os.fstat(self._fd).st_nlink:
+                self.close()
         if self._fd < 0:
             self._open()
         if self._size and self._size + length > self._max_bytes:
@@ -96,6 +119,7 @@ class LogFile:
 
     def _open(self) -> None:
         self.close()
+        make_folder(self._path.parent)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
         self._size = os.fstat(self._fd).st_size
 
@@ -130,7 +154,7 @@ class LogFiles:
         """Apply new settings. Raises ChatdError E606 and keeps the old ones."""
         directory = self._home / settings.directory
         try:
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_folder(directory)
         except OSError as error:
             raise ChatdError("E606", f"{directory}: {error.strerror}") from error
         names = (
@@ -149,6 +173,11 @@ class LogFiles:
     def dropped(self) -> int:
         """Number of records that could not be written, over all files."""
         return self._dropped_before + sum(file.dropped for file in self._files)
+
+    @property
+    def problem(self) -> str:
+        """Why records are being lost now; "" if they are not."""
+        return next((file.problem for file in self._files if file.problem), "")
 
     def write(self, line: str, level: str, category: str) -> None:
         """Write one line of printable ASCII to the files of its level and category."""

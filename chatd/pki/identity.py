@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from chatd.console.pasting import pasteable
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
@@ -107,7 +108,7 @@ def _read(path: Path) -> str:
             raise ChatdError(
                 "E608",
                 f"{path} holds a private key and can be read by others (mode {status.st_mode & 0o777:o})",
-                f"run: chmod 600 {path}",
+                f"run: {pasteable('chmod', '600', path)}",
             )
     if len(data) > IDENTITY_LIMIT:
         raise ValueError(f"it is longer than {IDENTITY_LIMIT} bytes")

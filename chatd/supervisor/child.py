@@ -204,7 +204,7 @@ class Child:
         self._run = None
         parts = [self._kill_reason, describe_exit(code)]
         if code != 0 and self.state is not ChildState.STOPPING:
-            parts += run.last_stderr[-STDERR_LINES_IN_REASON:]
+            parts += _last_words(run.last_stderr[-STDERR_LINES_IN_REASON:])
         reason = "; ".join(part for part in parts if part)
         run.close()
         crash_point("supervisor.child.reaped")
@@ -234,3 +234,9 @@ class Child:
 
     def _follow(self, event: ChildEvent) -> None:
         self.state = next_state(self.state, event)
+
+
+def _last_words(lines: list[str]) -> list[str]:
+    """Lines of stderr for a reason; of a traceback, only what it ends with."""
+    words = [line for line in lines if not line.startswith((" ", "Traceback (most recent"))]
+    return words if len(words) == len(lines) else [*words, "the traceback is in logs/errors.log"]

@@ -17,6 +17,7 @@ from typing import Final
 from chatd.child.json_channel import MAX_LINE, ChannelClosedError, JsonChannel
 from chatd.child.peers import peer_of, why_not_operator
 from chatd.child.unix_socket import connect_unix, listen_unix
+from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.logs import get_log
 
@@ -149,7 +150,7 @@ def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, obj
     try:
         sock = connect_unix(home / SOCKET, timeout)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise ChatdError("E603") from None
+        raise ChatdError("E603", fix=f"run: {chatd_command(home, 'start')}") from None
     except TimeoutError:
         raise ChatdError("E611") from None
     except OSError as error:

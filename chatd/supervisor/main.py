@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,7 @@ def run(
     """
     home = home.resolve()
     settings = load_settings(home, os.environ)
+    _require_proc()
     raise_descriptor_limit()
     run_directory = make_run_directory(home)
     lock = PidLock(run_directory)
@@ -82,6 +84,15 @@ def run(
         _supervise(home, settings, foreground, children, launched, lock)
     finally:
         lock.release()
+
+
+def _require_proc() -> None:
+    """Raise E606 without /proc: it tells the operator's commands from the server's own processes."""
+    try:
+        Path("/proc/self/stat").read_bytes()
+    except OSError as error:
+        fix = "mount it: mount -t proc proc /proc"
+        raise ChatdError("E606", f"{error.filename}: {error.strerror}", fix) from None
 
 
 def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) -> dict[str, object]:
@@ -92,6 +103,7 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
     """
     home = home.resolve()
     load_settings(home, os.environ)  # report invalid settings before starting anything
+    _require_proc()
     make_run_directory(home)
     command = argv or (*PYTHON, "chatd.supervisor", "--home", str(home))
     console = home / CONSOLE_LOG
@@ -133,10 +145,15 @@ def run_reporting(error_fd: int, supervise: Callable[[], None]) -> int:
         supervise()
         return 0
     except ChatdError as error:
-        print_safely(f"chatd: {error}", sys.stderr)
-        if error_fd >= 0:
-            os.write(error_fd, json.dumps(error_reply(error)).encode())
-        return EXIT_FAILED
+        refusal = error
+    except Exception as error:  # noqa: BLE001 - the last resort, so that `chatd start` can name it
+        traceback.print_exc()
+        text = f"chatd ended during its start: {type(error).__name__}: {error}"
+        refusal = ChatdError("E609", text, f"please report it with the traceback in {CONSOLE_LOG}")
+    print_safely(f"chatd: {refusal}", sys.stderr)
+    if error_fd >= 0:
+        os.write(error_fd, json.dumps(error_reply(refusal)).encode())
+    return EXIT_FAILED
 
 
 def _supervise(

@@ -16,6 +16,8 @@ from chatd.proto.text import visible
 from chatd.supervisor.child import Child
 
 log = get_log("server")
+# Without /proc, as in some containers, psutil raises OSError, or others of these from what it cannot parse.
+_UNMEASURABLE = (psutil.Error, OSError, ValueError, RuntimeError, KeyError, AttributeError)
 
 
 class PeriodicTimer:
@@ -42,7 +44,7 @@ class ProcessMonitor:
         self._timers = {name: PeriodicTimer(self._started_at) for name in ("sample", "stats", "console")}
         self._samples: dict[str, dict[str, object]] = {}
         self.box: dict[str, object] = {}
-        psutil.cpu_percent(None)  # the first call only starts the interval that the next one measures
+        _measure_box()  # the first call only starts the interval that the next one measures
 
     def update(self, now: float, periods: MonitorSection, state: str, console: bool) -> None:
         """Sample, log and print whatever is due; ``console``: also print to stdout."""
@@ -55,14 +57,7 @@ class ProcessMonitor:
 
     def sample(self, now: float) -> None:
         """Take one sample and send it to the hub. A process that ends meanwhile has only its pid in it."""
-        memory = psutil.virtual_memory()
-        self.box = {
-            "cpu": psutil.cpu_percent(None),
-            "memory": memory.percent,
-            "memory_used": memory.total - memory.available,
-            "memory_total": memory.total,
-            "load": round(os.getloadavg()[0], 2),
-        }
+        self.box = _measure_box()
         own = {"name": "supervisor", "kind": "supervisor", "state": "running", "restarts": 0}
         uptime = round(now - self._started_at, 1)
         samples = {"supervisor": own | {"uptime": uptime} | self._measure(os.getpid())}
@@ -104,8 +99,23 @@ class ProcessMonitor:
                     "threads": handle.num_threads(),
                     "fds": handle.num_fds(),
                 }
-        except (psutil.Error, OSError):
+        except _UNMEASURABLE:
             return {"pid": pid}
+
+
+def _measure_box() -> dict[str, object]:
+    """What the whole machine uses; empty where that cannot be measured."""
+    try:
+        memory = psutil.virtual_memory()
+        return {
+            "cpu": psutil.cpu_percent(None),
+            "memory": memory.percent,
+            "memory_used": memory.total - memory.available,
+            "memory_total": memory.total,
+            "load": round(os.getloadavg()[0], 2),
+        }
+    except _UNMEASURABLE:
+        return {}
 
 
 def print_safely(text: str, file: TextIO | None = None) -> None:

@@ -57,7 +57,7 @@ def record_children(run: Path, pids: dict[str, int]) -> None:
     ]
     scratch = run / (CHILDREN_FILE + ".new")
     try:
-        scratch.write_text(json.dumps({"boot": _boot_id(), "children": entries}))
+        scratch.write_text(json.dumps({"boot": _boot_id(), "children": entries}), "utf-8")
         scratch.replace(run / CHILDREN_FILE)
     except OSError:
         return
@@ -103,7 +103,7 @@ def _kill(pid: int, started: int) -> bool:
 def _start_ticks(pid: int) -> int | None:
     """Return the start time in clock ticks since boot, which no clock change affects."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return None
     return int(
@@ -113,6 +113,6 @@ def _start_ticks(pid: int) -> int | None:
 
 def _boot_id() -> str:
     try:
-        return BOOT_ID.read_text().strip()
+        return BOOT_ID.read_text("utf-8").strip()
     except OSError:
         return ""

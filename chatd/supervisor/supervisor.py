@@ -124,6 +124,7 @@ class Supervisor:
             "uptime": round(now - self._started_at, 1),
             "address": self._address,
             "log_lines_dropped": self._files.dropped,
+            "log_problem": self._files.problem,
             "children": [self._monitor.status(child, now) for child in self._children],
             "box": self._monitor.box,
         }
