@@ -91,6 +91,8 @@ CODES: dict[str, Code] = {
     "E615": Code(
         "output_lost", "the output cannot be written", "do not repeat the command for its output: it was done"
     ),
+    "E618": Code("newer_log", "the event log was written by a newer chatd", "install that version of chatd"),
+    "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),
     # W1xx: warnings of a check
     "W110": Code("open_key", "other users can read a private key or folder", "run: chmod go= FILE"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),

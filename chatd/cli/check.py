@@ -25,8 +25,7 @@ from chatd.console import output
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.store.database import DATABASE_NAME
-from chatd.store.mark import MARK_NAME
+from chatd.store.log_files import require_log
 from chatd.store.verifier import verify
 from chatd.supervisor.control import ask
 
@@ -181,10 +180,8 @@ def _disk(home: Home, settings: Settings) -> Iterator[Finding]:
 
 
 def _log(home: Home, settings: Settings) -> Iterator[Finding]:
-    if not any((home.data / name).exists() for name in (DATABASE_NAME, MARK_NAME)):
-        yield Finding("ok", "log", "there are no events yet")
-        return
     try:
+        require_log(home.data)
         report = verify(home.data, full=False, agrees=snapshot_agrees)
     except ChatdError as error:
         yield Finding("fail", "log", error.reason, error.code, error.fix)

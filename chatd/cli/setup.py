@@ -21,9 +21,12 @@ from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
+from chatd.hub.recovery import clock
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
 from chatd.proto.text import check_new_name
+from chatd.store.event_log import EventLog
+from chatd.store.log_files import require_log
 
 DEFAULT_PORT = 5000
 # Further addresses usually belong to containers and bridges.
@@ -48,6 +51,9 @@ MAX_OWN_ADDRESSES = 4
 )
 @click.option("--admin", default="admin", show_default=True, metavar="USER", help="Name of the first admin.")
 @click.option("--start", "start_it", is_flag=True, help="Also start the server.")
+@click.option(
+    "--new-log", is_flag=True, help="In a home whose log is lost for good: begin an empty one, nothing else."
+)
 @click.pass_context
 def init(
     context: click.Context,
@@ -56,12 +62,16 @@ def init(
     addresses: tuple[str, ...],
     admin: str,
     start_it: bool,
+    new_log: bool,
 ) -> None:
     """Make this folder a chatd home: CA, certificates, settings and the first admin.
 
     Refuses if the home is already initialised. Uses no network.
     """
     home: Home = context.obj
+    if new_log:
+        _begin_new_log(home)
+        return
     name = check_new_name(name, "server name") if name else _machine_name()
     check_new_name(admin, "user")
     if (home.certs / "ca.pem").exists() or (home.certs / "ca.key").exists() or home.settings_file.exists():
@@ -81,6 +91,7 @@ def init(
     try:
         ca = _make_certificates(home, settings)
         write_settings(home.path, settings)
+        EventLog.open(home.data, now=clock()).close()
         identity = add_user(home, settings, admin, CONSOLE_DEVICE, "admin", None)
     except BaseException:
         # A partial home would refuse both `init` and `start`.
@@ -93,6 +104,18 @@ def init(
         context.invoke(start)
     else:
         output.note(f"next: {chatd_command(home.path, 'start')}")
+
+
+def _begin_new_log(home: Home) -> None:
+    home.require_initialised()
+    try:
+        require_log(home.data)
+    except ChatdError:
+        EventLog.open(home.data, now=clock()).close()
+    else:
+        raise ChatdError("E602", f"there is an event log in {home.data}", "run: chatd start")
+    output.line(f"began an empty event log in {home.data}")
+    output.note("it knows no device: register each again with chatd user add, admins with --role admin")
 
 
 def _make_certificates(home: Home, settings: Settings) -> str:

@@ -298,6 +298,7 @@ class Hub:
 
     def before_commit(self) -> None:
         """Redact expired messages in the batch, or look for space on a full disk."""
+        self.log.check_files()
         if not self.writable:
             self._resume_writing()
             return

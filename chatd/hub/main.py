@@ -25,7 +25,7 @@ log_errors = get_log("errors")
 # The commit thread holds the interpreter for microseconds; it must not wait 5 ms to get it back.
 SWITCH_SECONDS = 0.0005
 # The exit codes tell the supervisor whether to restart the hub: see the table in docs/operations.md.
-_EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG}
+_EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG, "E618": EXIT_CONFIG}
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def _serve(child: Supervised) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     data = child.home / "data"
     started = time.monotonic()
-    events = EventLog.open(data, now=clock())
+    events = EventLog.open(data, now=clock(), must_exist=True)
     crash_point("hub.open.log_open")
     state = recover(events)
     crash_point("hub.open.recovered")

@@ -76,7 +76,7 @@ def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject
 
     The hub's policy decides. Raises E604 when a hub holds the log, or the ChatdError that refuses it.
     """
-    events = EventLog.open(data, now=clock())
+    events = EventLog.open(data, now=clock(), must_exist=True)
     try:
         who = operator(os.getuid(), login_name(os.getuid()))
         context = Context(recover(events), Rules.from_settings(settings), who, clock(), Sessions())

@@ -36,6 +36,7 @@ from chatd.store.database import (
 )
 from chatd.store.disk import lock_file, rewrite
 from chatd.store.entry import AcceptedMessage, Entry, Point
+from chatd.store.log_files import FILES_GONE, inodes, require_log
 from chatd.store.mark import Mark, MarkFile, read_mark
 from chatd.store.migrations import migrate
 from chatd.store.snapshots import Snapshot, proven_snapshot, state_entries, write_snapshot
@@ -83,16 +84,20 @@ class EventLog:
         self._wal_pages = 0
         writer.set_wal_hook(self._note_pages)
         self.head, self.epoch, self.chain_hash, self.lineage = 0, 0, b"", ()
+        self._inodes: tuple[int, ...] = ()
 
     @classmethod
-    def open(cls, data: Path, *, now: int, vfs: str | None = None) -> EventLog:
+    def open(cls, data: Path, *, now: int, vfs: str | None = None, must_exist: bool = False) -> EventLog:
         """Lock, migrate and verify the log, and fence off any earlier writer.
 
-        ``now`` is in ms since 1970 UTC. Raises E604 if another process has the log open; E610 if it is
-        damaged or does not reach the mark, in which case nothing was changed; E504 if it cannot be read or
-        written.
+        ``now`` is in ms since 1970 UTC. An empty folder gets an empty log, unless it ``must_exist``: the
+        disk with the log may not be mounted. Raises E604 if another process has the log open; E610 if it
+        is missing, damaged or does not reach the mark, and E618 if it is too new, in which cases nothing was
+        changed; E504 if it cannot be read or written.
         """
         with storage_errors("open the event log"):
+            if must_exist:
+                require_log(data)
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock_fd = _lock(data)
             opened: list[apsw.Connection | MarkFile] = []
@@ -128,6 +133,12 @@ class EventLog:
         sync_folder(self._data)
         crash_point("store.open.epoch_committed")
         self._marks.write(Mark(self.epoch, point))
+        self._inodes = inodes(self._data)
+
+    def check_files(self) -> None:
+        """Raise E610 if a file was removed or replaced: what is written then is lost with the process."""
+        if self._inodes != inodes(self._data):
+            raise damaged(f"the files in {self._data} were removed or replaced while chatd ran", FILES_GONE)
 
     def append(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
         """Commit ``entries`` in one transaction; they are durable when this returns.
@@ -176,6 +187,7 @@ class EventLog:
             crash_point("store.append.committed")
             self._marks.write(Mark(self.epoch, self._inserted))
             crash_point("store.append.marked")
+            self.check_files()
 
     def finish(self) -> None:
         """Last step, after `commit`: let `find` see the batch, and checkpoint a long WAL."""

@@ -45,8 +45,8 @@ NAME_SHOWN = 64
 def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[str] | None = None) -> None:
     """Bring the schema up to date, after copying an existing database aside.
 
-    ``now`` (ms) names the copy. Raises E610 for a schema that is newer than this program or was changed,
-    apsw.Error, OSError.
+    ``now`` (ms) names the copy. Raises E618 for a schema newer than this program, E610 for one that was
+    changed, apsw.Error, OSError.
     """
     steps = STEPS if steps is None else steps
     version = schema_version(connection, len(steps))
@@ -70,17 +70,17 @@ def migrate(connection: apsw.Connection, data: Path, *, now: int, steps: list[st
 
 
 def schema_version(connection: apsw.Connection, newest: int = len(STEPS)) -> int:
-    """Return the schema's version, 0 in an empty database. Raises E610 if it is above ``newest``."""
+    """Return the schema's version, 0 in an empty database. Raises E618 if it is above ``newest``."""
     version = connection.pragma("user_version")
-    if not isinstance(version, int) or not 0 <= version <= newest:
-        raise damaged(
-            f"the event log has schema {version}, this chatd supports {newest}", "install the newer chatd"
-        )
+    if not isinstance(version, int) or version < 0:
+        raise _version_lost()
+    if version > newest:
+        raise ChatdError("E618", f"the event log has schema {version}, this chatd supports {newest}")
     return version
 
 
 def require_schema(connection: apsw.Connection) -> None:
-    """Raise E610 unless the database has a schema that this program supports, and nothing else."""
+    """Raise E610 or E618 unless the database has a schema of this program, and nothing else."""
     version = schema_version(connection)
     if version == 0:
         raise _version_lost()

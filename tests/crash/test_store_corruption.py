@@ -145,7 +145,7 @@ def _log_of_another_server(data: Path) -> None:
         _sql("INSERT INTO erased VALUES(201, 202)"),
         _sql("UPDATE meta SET value = 0 WHERE key = 'epoch'"),
         _sql("DELETE FROM meta"),
-        _sql("PRAGMA user_version = 99"),
+        _sql("PRAGMA user_version = -1"),
         _sql("PRAGMA user_version = 0"),
         _remove("mark"),
         _remove("events.db"),
@@ -213,3 +213,15 @@ def test_full_verification_checks_the_indexes(tmp_path: Path, crashed: Path) -> 
         path.write_bytes(raw[:place] + bytes(16) + raw[place + 16 :])
         detected += not verify(data, full=True).ok
     assert detected == 2
+
+
+def test_a_log_of_a_newer_program_is_refused_as_such(tmp_path: Path, crashed: Path) -> None:
+    data = tmp_path / "data"
+    _copy(crashed, data)
+    _sql("PRAGMA user_version = 99")(data)
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.name in FILES}
+    with pytest.raises(ChatdError, match="E618"):
+        EventLog.open(data, now=NOW)
+    with pytest.raises(ChatdError, match="E618"):
+        verify(data, full=True)
+    assert {name: (data / name).read_bytes() for name in before} == before

@@ -248,6 +248,7 @@ def test_dead_name_resolution_holds_up_neither_a_literal_address_nor_the_end(
     monkeypatch.setattr(socket, "getaddrinfo", stuck)
     try:
         good = serve(after_tls(sealed(welcome()), PLAIN))
+        good.close()  # the server serves one connection at a time
         servers = ("chat.example:5000", *good.identity.servers)
         with Client(dataclasses.replace(good.identity, servers=servers), reconnect=False) as client:
             assert client.wait_connected(TIMEOUT).user == "alice"

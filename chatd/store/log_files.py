@@ -1,0 +1,35 @@
+"""The files of the event log: whether they are there, and whether they are still the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chatd.store.database import DATABASE_NAME, damaged
+from chatd.store.mark import MARK_NAME
+
+LOG_MISSING = (
+    "mount the disk with the data folder, or restore a backup; chatd init --new-log begins an empty log"
+)
+FILES_GONE = "stop chatd, put the files back or restore a backup, then start it"
+
+
+def require_log(data: Path) -> None:
+    """Raise E610 if there is no event log in ``data``."""
+    path = data / DATABASE_NAME
+    try:
+        missing = path.stat().st_size == 0
+    except FileNotFoundError:
+        missing = True
+    if missing:
+        raise damaged(f"there is no event log: {path} is missing or empty", LOG_MISSING)
+
+
+def inodes(data: Path) -> tuple[int, ...]:
+    """The inode numbers of the log's files, 0 for one that is missing."""
+    found = []
+    for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal", MARK_NAME):
+        try:
+            found.append((data / name).stat().st_ino)
+        except FileNotFoundError:
+            found.append(0)
+    return tuple(found)
