@@ -51,7 +51,7 @@ class Spec(NamedTuple):
 
     ``permission``: required of the role; None admits every session. ``repeatable``: repeating the
     request has no further effect, so it may be sent again when a hub died under it. ``cost``: tokens
-    taken from the session's rate bucket; a message costs 1. ``names_entry``: the request's ``seq``
+    taken from the user's rate bucket; a message costs 1. ``names_entry``: the request's ``seq``
     names a log entry, which the hub looks up before it decides.
     """
 
