@@ -16,6 +16,8 @@ from chatd.proto.requests import PAGE_LIMIT
 
 # Bounds the memory of the command.
 LIST_LIMIT = 10_000
+# Changed settings that a row of the table shows; --json has all of them.
+SHOWN_CHANGES = 3
 # Fields that have columns of their own, or none.
 _COLUMNS = frozenset(("type", "seq", "at", "by", "by_uid", "by_login", "user", "device", "room", "reason"))
 
@@ -105,8 +107,17 @@ def _details(event: JsonObject) -> str:
 
 
 def _value(name: str, value: Any) -> str:
+    if name == "changes" and isinstance(value, list):
+        shown = [_change(item) for item in value[:SHOWN_CHANGES] if isinstance(item, dict)]
+        rest = len(value) - len(shown)
+        return "; ".join([*shown, *([f"{rest} more"] if rest > 0 else [])])
     if name == "until":
         return output.moment(value)
     if isinstance(value, bool):
         return output.yes_no(value)
     return str(value)
+
+
+def _change(item: JsonObject) -> str:
+    before, after = (output.plain(item.get(name)) for name in ("before", "after"))
+    return f"{item.get('setting')} {before} -> {after}"

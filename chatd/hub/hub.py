@@ -22,6 +22,7 @@ from chatd.hub.state import authorize, rooms
 from chatd.hub.state.context import OPERATOR, Context, Cut, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.rules import Rules
+from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
@@ -89,6 +90,8 @@ class Hub:
         self._retention = Retention(events)
         self._snapshots = Snapshots(events, state)
         self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots)
+        # The cause of the next change of the settings in the log, and the operator's identity.
+        self._settings_from: tuple[str, JsonObject] = ("start", {})
         self._apply_settings()
 
     # --- links ---------------------------------------------------------------------------------
@@ -313,9 +316,13 @@ class Hub:
 
     # --- settings ------------------------------------------------------------------------------
 
-    def reload(self, settings: Settings) -> None:
-        """Put new settings in force and bring users, rooms and sessions in line with them."""
+    def reload(self, settings: Settings, by: JsonObject | None = None) -> None:
+        """Put new settings in force and bring users, rooms and sessions in line with them.
+
+        ``by``: the fields that tell which operator acts, if that is known.
+        """
         self.rules = Rules.from_settings(settings)
+        self._settings_from = ("reload", by or {})
         self._apply_settings()
         for user in {session.who.user for session in self.sessions}:
             self._send_terms(user)
@@ -362,6 +369,7 @@ class Hub:
         if not self.writable:
             return
         context = self.context(OPERATOR)
+        record_changes(context, *self._settings_from)
         rooms.ensure_configured(context)
         rooms.put_out_unentitled(context, sorted(self.state.users))
         self._record(context)

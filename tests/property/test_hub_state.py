@@ -95,6 +95,11 @@ class Model:
         if self.allowed_in(name, "#lobby") and (name, "#lobby") not in self.left:
             self.members["#lobby"].add(name)
 
+    def knows(self, name: str, other: str) -> bool:
+        """Whether ``name`` may begin a conversation with ``other``, or has one."""
+        shared = any({name, other} <= members for members in self.members.values())
+        return shared or name == other or self.role(name) == "admin"
+
     def may_sanction(self, by: str, name: str) -> bool:
         admin = self.role(by) == "admin"
         return admin and name in self.roles and name != by and self.role(name) != "admin"
@@ -209,6 +214,7 @@ class HubMachine(RuleBasedStateMachine):
             return
         pair = ",".join(sorted((name, other)))
         both = other in self.model.roles and "guest" not in (self.model.role(name), self.model.role(other))
+        both = both and self.model.knows(name, other)
         if self.say(name, f"@{other}", f"@{pair}", body, both):
             self.model.members.setdefault(f"@{pair}", {name, other})
 

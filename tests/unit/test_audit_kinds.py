@@ -36,6 +36,7 @@ CLASSIFIED = {
     "kicked": AuditRule.YES,
     "muted": AuditRule.YES,
     "unmuted": AuditRule.YES,
+    "settings_changed": AuditRule.YES,
 }
 # Acts of alice, an admin, on bob, in this order: (request, fields, the event of its line in audit.log).
 SEQ = object()

@@ -92,7 +92,7 @@ def test_pages_list_every_act_once_whatever_else_is_in_between(
     while more:
         page = audit(harness, actor="alice", event=None, limit=2, **({"before": before} if before else {}))
         assert len(page["events"]) <= 2
-        assert before is None or page["cursor"] < before
+        assert not page["more"] or before is None or page["cursor"] < before
         found += [event["reason"] for event in page["events"] if event["type"] == "muted"]
         before, more, pages = page["cursor"], page["more"], pages + 1
     assert found == ["r3", "r2", "r1", "r0"]

@@ -78,6 +78,8 @@ class State:
     kicks: dict[str, Sanction] = field(default_factory=dict)
     # (user, room), room "" = everywhere
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
+    # The settings last recorded in the log, by their paths; `chatd.hub.state.settings_record`.
+    settings: dict[str, Any] = field(default_factory=dict)
     # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
     # Not compared: a replay skips messages, and a redacted body has no length any more.
     written: dict[str, tuple[int, int]] = field(default_factory=dict, compare=False)
@@ -104,6 +106,7 @@ class State:
                 "bans": {n: asdict(s) for n, s in self.bans.items()},
                 "kicks": {n: asdict(s) for n, s in self.kicks.items()},
                 "mutes": mutes,
+                "settings": self.settings,
                 "written": {user: entry for user, entry in self.written.items() if entry[0] == newest},
             }
         ).encode()
@@ -136,7 +139,8 @@ class State:
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
             kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
             mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
-            # Missing before 0.1.0.
+            # Both are missing before 0.1.0.
+            settings=data.get("settings", {}),
             written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
 
@@ -227,6 +231,14 @@ def _unmuted(state: State, event: JsonObject) -> None:
     state.mutes.pop((event["user"], event["room"] or ""), None)
 
 
+def _settings_changed(state: State, event: JsonObject) -> None:
+    for change in event["changes"]:
+        if change["after"] is None:
+            state.settings.pop(change["setting"], None)
+        else:
+            state.settings[change["setting"]] = change["after"]
+
+
 class AuditRule(Enum):
     """Whether events of a kind are in audit.log and in the answer to `audit`."""
 
@@ -269,6 +281,7 @@ KINDS: dict[str, EventKind] = {
     "kicked": EventKind(_kicked, False, AuditRule.YES),
     "muted": EventKind(_muted, False, AuditRule.YES),
     "unmuted": EventKind(_unmuted, False, AuditRule.YES),
+    "settings_changed": EventKind(_settings_changed, False, AuditRule.YES),
 }
 EVENT_KINDS = frozenset(KINDS)
 # Kinds in logs that were begun before 0.1.0 -> their name now.
