@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from chatd.proto.text import visible
 
+ROOT: Final = 0
 _UCRED: Final = struct.Struct("iII")
 _MAX_ANCESTORS: Final = 64
 _MAX_LOGIN_CHARS: Final = 64

@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from chatd import __version__
+from chatd.cli.audit_lines import note_act
 from chatd.cli.backup_files import (
     create_new,
     exit_on_signals,
@@ -67,6 +68,8 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
         facts = Facts(__version__, authority.instance, utc_now(), check_certificates(authority, files))
         with create_new(file) as target:
             manifest = write_backup(target, passphrase, facts, files, log, progress)
+    path = str(file.absolute())
+    note_act(home.path, "backed_up", file=path, head=manifest.head, identities=with_identities)
     _show(manifest, as_json, file=str(file), bytes=file.stat().st_size)
     if not as_json:
         output.note("store it away from this machine and apart from its passphrase: it holds the CA's key")

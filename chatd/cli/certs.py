@@ -9,6 +9,7 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.cli.audit_lines import note_act
 from chatd.cli.options import json_option
 from chatd.cli.setup import split_address
 from chatd.config.home import Home
@@ -59,6 +60,7 @@ def renew(home: Home) -> None:
     hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
     save_issued(home.certs, "envelope", authority.issue_envelope(settings.security.rsa_key_size, now=now))
     save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
+    note_act(home.path, "certificates_renewed")
     output.line("server and envelope certificates renewed")
     try:
         ask(home.path, {"type": "reload"}, 10.0)

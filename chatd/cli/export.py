@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from chatd.cli.audit_lines import note_act
 from chatd.cli.backup_files import create_new, exit_on_signals, progress_bar, refuse_existing, utc_now
 from chatd.cli.options import json_option
 from chatd.config.home import Home
@@ -66,6 +67,7 @@ def export_command(
             events += 1
             with_body += "body" in line
     head = header["head"]
+    note_act(home.path, "exported", file=str(file.absolute()), head=head["seq"], **choice._asdict())
     if as_json:
         output.json_document({"file": str(file), "events": events, "shown": with_body, "head": head})
         return

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from chatd.child.unix_socket import connect_unix
+from chatd.cli.audit_lines import note_act
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.recovery import carry_out
@@ -26,7 +27,10 @@ def operate(home: Path, settings: Settings, kind: str, **fields: object) -> Json
     except ChatdError as error:
         if error.code != "E603":
             raise
-        return carry_out(home / "data", settings, request)
+        result, events = carry_out(home / "data", settings, request)
+        for event in events:
+            note_act(home, event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")})
+        return result
     return _over_socket(home / "run" / "operator.sock", request)
 
 

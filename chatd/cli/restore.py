@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from chatd.cli.audit_lines import note_act
 from chatd.cli.backup import check_certificates
 from chatd.cli.backup_files import (
     exit_on_signals,
@@ -84,6 +85,7 @@ def restore(
         if listen or addresses:
             _readdress(staging.path, listen, addresses)
         _install(staging.path, home.path, archive.manifest)
+    note_act(home.path, "restored", file=str(file.absolute()), head=archive.manifest.head)
     _show(home, archive.manifest, ca, as_json, readdressed=bool(listen or addresses))
 
 

@@ -139,7 +139,7 @@ class LoggingSection(Section):
     security_file: FileName = "security.log"
     """File for refused logins; unknown peers can fill it."""
     audit_file: FileName = "audit.log"
-    """File for moderation, new users and devices, and refused requests; unknown peers cannot fill it."""
+    """File for acts of admins and operators, and refused requests; unknown peers cannot fill it."""
     max_bytes: Annotated[int, Field(ge=10_000, le=10_000_000_000)] = 10_485_760
     """Maximum size of a log file; then it is rotated."""
     backups: Annotated[int, Field(ge=0, le=100)] = 5

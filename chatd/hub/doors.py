@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Final
 
-from chatd.child.peers import Peer, has_hung_up, login_name, peer_of, why_not_operator
+from chatd.child.peers import ROOT, Peer, has_hung_up, login_name, peer_of, why_not_operator
 from chatd.child.supervised import Supervised
 from chatd.errors import ChatdError
 from chatd.hub.links import Link
@@ -18,8 +17,6 @@ from chatd.proto.events import error_frame
 from chatd.proto.frames import encode
 
 log_audit = get_log("audit")
-
-ROOT: Final = 0
 
 
 class Doors:

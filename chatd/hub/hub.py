@@ -20,7 +20,7 @@ from chatd.hub.reads import Asker, QueryThreads, Reads
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import authorize, rooms
 from chatd.hub.state.context import OPERATOR, Context, Cut, Principal
-from chatd.hub.state.model import State
+from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
@@ -326,6 +326,14 @@ class Hub:
         self._apply_settings()
         for user in {session.who.user for session in self.sessions}:
             self._send_terms(user)
+
+    def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None:
+        """Record an act of an operator's command that the supervisor has reported, if it is an event."""
+        kind = KINDS.get(act)
+        if self.writable and kind is not None and kind.audit is AuditRule.BOX:
+            context = self.context(OPERATOR)
+            context.emit(act, **fields | by)
+            self._record(context)
 
     def _tell(self, event: JsonObject) -> None:
         """Tell a user of a new role or mute, and the rooms, which were told of a ban, of its end."""

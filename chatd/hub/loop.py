@@ -23,6 +23,7 @@ from chatd.hub.stats import HubStats
 from chatd.link.wire import Header, LinkClosedError
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
+from chatd.proto.frames import JsonObject
 
 log = get_log("server")
 log_audit = get_log("audit")
@@ -49,7 +50,8 @@ class LinkHandler(Protocol):
     def link_lost(self, link: Link) -> None: ...
     def before_commit(self) -> None: ...
     def save_snapshot(self) -> None: ...
-    def reload(self, settings: Settings) -> None: ...
+    def reload(self, settings: Settings, by: JsonObject | None = None) -> None: ...
+    def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None: ...
 
 
 class HubLoop:
@@ -231,6 +233,13 @@ class HubLoop:
                 self._running = False
             elif message["type"] == "reload":
                 self._policy.seconds = self._child.settings.workers.gather_ms / 1e3
-                self._hub.reload(self._child.settings)
+                self._hub.reload(self._child.settings, _object(message, "by"))
+            elif message["type"] == "act":
+                self._hub.note_act(str(message["act"]), _object(message, "by"), _object(message, "fields"))
             elif message["type"] == "processes":
                 self._hub.stats.processes = message
+
+
+def _object(message: dict[str, object], name: str) -> JsonObject:
+    value = message.get(name)
+    return value if isinstance(value, dict) else {}

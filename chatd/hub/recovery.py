@@ -16,7 +16,7 @@ from chatd.hub.batch import to_entry
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, rooms
 from chatd.hub.state.context import Context, operator
-from chatd.hub.state.model import State
+from chatd.hub.state.model import State, is_audited
 from chatd.hub.state.rules import Rules
 from chatd.hub.upkeep import SNAPSHOT_EVENTS
 from chatd.logs.logger import get_log
@@ -71,8 +71,8 @@ def snapshot_agrees(entries: Iterator[Entry], seq: int, snapshot: bytes) -> bool
         return False
 
 
-def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject:
-    """Carry out one operator request on the log itself and return its result.
+def carry_out(data: Path, settings: Settings, request: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
+    """Carry out one operator request on the log itself; return its result and its audited events.
 
     The hub's policy decides. Raises E604 when a hub holds the log, or the ChatdError that refuses it.
     """
@@ -85,4 +85,4 @@ def carry_out(data: Path, settings: Settings, request: JsonObject) -> JsonObject
         events.append([to_entry(event, who) for event in context.events])
     finally:
         events.close()
-    return result
+    return result, [event for event in context.events if is_audited(event)]

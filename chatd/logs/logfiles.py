@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from chatd.config.sections import LoggingSection
+from chatd.durable_files import give_to_folder_owner
 from chatd.errors import ChatdError
 from chatd.logs.logger import FILE_LINE, JsonLines, category_of, dropped_record
 
@@ -121,6 +122,7 @@ class LogFile:
         self.close()
         make_folder(self._path.parent)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        give_to_folder_owner(self._fd, self._path.parent)
         self._size = os.fstat(self._fd).st_size
 
     def _rotate(self) -> None:
@@ -140,11 +142,14 @@ class LogFile:
 
 
 class LogFiles:
-    """All log files of one daemon, for the supervisor's thread only."""
+    """All log files of one daemon, for the supervisor's thread only.
 
-    def __init__(self, home: Path, settings: LoggingSection) -> None:
-        """Raises ChatdError E606 when the directory cannot be created."""
-        self.format = JsonLines("supervisor", FILE_LINE).format
+    While no supervisor runs, a command may write instead, with the lock of `chatd.supervisor.pid_lock`.
+    """
+
+    def __init__(self, home: Path, settings: LoggingSection, process: str = "supervisor") -> None:
+        """``process`` is the name in the records. Raises ChatdError E606 if the folder cannot be created."""
+        self.format = JsonLines(process, FILE_LINE).format
         self._home = home
         self._files: list[LogFile] = []
         self._dropped_before = 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from chatd.child.json_channel import MAX_LINE, ChannelClosedError, JsonChannel
-from chatd.child.peers import peer_of, why_not_operator
+from chatd.child.peers import ROOT, login_name, peer_of, why_not_operator
 from chatd.child.unix_socket import connect_unix, listen_unix
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
@@ -47,8 +47,9 @@ def error_from_reply(reply: dict[str, object]) -> ChatdError:
 
 
 class _Client:
-    def __init__(self, sock: socket.socket, now: float) -> None:
+    def __init__(self, sock: socket.socket, now: float, by: dict[str, object]) -> None:
         self.channel = JsonChannel(sock)
+        self.by = by
         self.since = now
         self.asked = False
         self.done = False
@@ -67,7 +68,10 @@ class _Client:
 
 
 class ControlServer:
-    """The supervisor's side. ``handle`` gets each request and a function to reply with, now or later."""
+    """The supervisor's side. ``handle`` gets each request and a function to reply with, now or later.
+
+    Each request has ``by``: the fields that tell which operator asks, by the kernel's word.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,8 @@ class ControlServer:
         self._watch = watch
         self._unwatch = unwatch
         self._clients: list[_Client] = []
+        # The uids that are accepted. Looked up now, because a directory service may take seconds.
+        self._logins = {uid: login_name(uid) for uid in (ROOT, os.geteuid())}
         watch(self._listener.fileno(), self._accept)
 
     def update(self, now: float) -> None:
@@ -117,7 +123,8 @@ class ControlServer:
             return
         if len(self._clients) >= MAX_CLIENTS:
             self._drop(self._clients[0])
-        client = _Client(sock, time.monotonic())
+        by: dict[str, object] = {"by": "server", "by_uid": peer.uid, "by_login": self._logins[peer.uid]}
+        client = _Client(sock, time.monotonic(), by)
         self._clients.append(client)
         self._watch(client.channel.fileno(), lambda: self._read(client))
 
@@ -130,7 +137,7 @@ class ControlServer:
         if requests and not client.asked:
             client.asked = True
             client.since = time.monotonic()
-            self._handle(requests[0], client.reply)
+            self._handle({**requests[0], "by": client.by}, client.reply)
 
     def _drop(self, client: _Client) -> None:
         client.done = True
@@ -143,8 +150,9 @@ def ask(home: Path, request: dict[str, object], timeout: float) -> dict[str, obj
     """Send a request to the supervisor of ``home``; return its reply within ``timeout`` seconds.
 
     Requests: {"type": "status" | "ping" | "stop" | "reload" | "reopen"}, {"type": "restart",
-    "rolling": bool}. Raises ChatdError: E603 not running, E611 no reply in time, E606 no access, or the
-    supervisor's own error.
+    "rolling": bool}, {"type": "act", "act": NAME, "fields": {...}}.
+
+    Raises ChatdError: E603 not running, E611 no reply in time, E606 no access, or the supervisor's own error.
     """
     deadline = time.monotonic() + timeout
     try:

@@ -43,6 +43,8 @@ from chatd.supervisor.supervisor import Supervisor
 
 CONSOLE_LOG: Final = "run/console.log"
 CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+LOCK_SECONDS: Final = 1.0
+"""A command that writes to the logs holds the lock for milliseconds."""
 POLL_SECONDS: Final = 0.05
 EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
@@ -79,7 +81,7 @@ def run(
     _require_proc()
     raise_descriptor_limit()
     run_directory = make_run_directory(home)
-    lock = PidLock(run_directory)
+    lock = PidLock(run_directory, wait=LOCK_SECONDS)
     try:
         _supervise(home, settings, foreground, children, launched, lock)
     finally:

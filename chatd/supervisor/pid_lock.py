@@ -7,13 +7,16 @@ import json
 import os
 import select
 import signal
+import time
 from pathlib import Path
 from typing import Final
 
+from chatd.durable_files import give_to_folder_owner
 from chatd.errors import ChatdError
 
 PID_FILE: Final = "chatd.pid"
 CHILDREN_FILE: Final = "children.json"
+RETRY_SECONDS: Final = 0.02
 KILL_SECONDS: Final = 5.0
 MAX_CHILDREN_FILE: Final = 256 * 1024
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -26,20 +29,31 @@ class PidLock:
     ChatdError E604 if another process holds the lock, E606 if the file cannot be opened.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, wait: float = 0.0) -> None:
+        """``wait``: seconds to wait for a command that only writes to the logs."""
         path = run / PID_FILE
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ChatdError("E606", f"{path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._lock(time.monotonic() + wait):
             pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            raise ChatdError("E604", f"chatd is already running, pid {pid or 'unknown'}") from None
+            raise ChatdError("E604", f"chatd is already running, pid {pid or 'unknown'}")
+        give_to_folder_owner(self._fd, run)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _lock(self, deadline: float) -> bool:
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(RETRY_SECONDS)
+            else:
+                return True
 
     def release(self) -> None:
         """Let another supervisor start; harmless if already released."""

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from chatd import __version__
+from chatd.child.peers import login_name
 from chatd.config.loading import load_settings
 from chatd.config.reloading import compare, in_force
 from chatd.config.schema import Settings
@@ -21,6 +22,7 @@ from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import LogFiles
 from chatd.supervisor import operations
+from chatd.supervisor.acts import for_the_event_log, read_act
 from chatd.supervisor.child import Child, ChildHooks
 from chatd.supervisor.control import SOCKET, ControlServer, Reply, error_reply, ok_reply
 from chatd.supervisor.launch import LaunchedTemplate
@@ -39,7 +41,12 @@ STALL_SECONDS: Final = 1.0
 """If an iteration took longer, the supervisor itself was suspended, not its children."""
 
 log = get_log("server")
+log_audit = get_log("audit")
 errors = get_log("errors")
+
+By = dict[str, object]
+"""The fields that tell which operator acts."""
+_BY_SIGNAL: Final[By] = {"by": "server", "signal": True}
 
 
 @dataclass
@@ -157,12 +164,12 @@ class Supervisor:
 
     def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._begin_stop(None)
+            self._begin_stop(None, _BY_SIGNAL)
         elif number == signal.SIGUSR1:
             self._reopen()
         elif number == signal.SIGHUP:
             try:
-                self._reload()
+                self._reload(_BY_SIGNAL)
             except (ChatdError, ValueError, OSError) as error:
                 _warn(f"reload refused: {error}")
 
@@ -176,39 +183,49 @@ class Supervisor:
             reply(error_reply(ChatdError("E500")))
 
     def _handle_request(self, request: dict[str, object], reply: Reply) -> None:
+        by = cast(By, request["by"])
         match request["type"]:
             case "ping":
                 reply(ok_reply(pid=os.getpid()))
             case "status":
                 reply(ok_reply(**self.status()))
             case "reload":
-                reply(self._reload())
+                reply(self._reload(by))
             case "reopen":
                 reply(self._reopen())
             case "stop":
-                self._begin_stop(reply)
+                self._begin_stop(reply, by)
             case "restart":
-                self._begin_restart(reply, rolling=request.get("rolling") is True)
+                self._begin_restart(reply, by, rolling=request.get("rolling") is True)
+            case "act":
+                reply(self._note_act(*read_act(request), by))
             case other:
                 raise ChatdError("E103", f"the supervisor does not know the request {str(other)[:40]!r}")
 
-    def _begin_restart(self, reply: Reply, rolling: bool) -> None:
+    def _note_act(self, act: str, fields: dict[str, object], by: By) -> dict[str, object]:
+        log_audit.info(act, **fields | by)
+        for child in self._children:
+            if child.spec.kind == "hub" and child.is_up:
+                child.send({"type": "act", "act": act, "by": by, "fields": for_the_event_log(fields)})
+        return ok_reply()
+
+    def _begin_restart(self, reply: Reply, by: By, rolling: bool) -> None:
         if self._operation:
             reason = f"chatd is busy: a {self._operation.name} is in progress"
             raise ChatdError("E409", reason, "try again in a moment")
         self._template.kill()  # newer code may have been installed
         operation = operations.rolling_restart if rolling else operations.restart
         self._begin_operation("restart", operation(self._children), reply)
-        log.info("restart", rolling=rolling)
+        log_audit.info("restart", rolling=rolling, **by)
 
-    def _begin_stop(self, reply: Reply | None) -> None:
+    def _begin_stop(self, reply: Reply | None, by: By) -> None:
         if not self._stopping:
             self._stopping = True
             crash_point("supervisor.stop.begun")
             if self._operation:
                 self._end_operation(self._operation, ChatdError("E502", "chatd is stopping"))
             self._begin_operation("stop", operations.stop(self._children))
-            log.info("stopping")
+            log_audit.info("stopping", **by)
             notify("STOPPING=1")
         if self._operation and reply:
             self._operation.replies.append(reply)
@@ -244,12 +261,15 @@ class Supervisor:
         crash_point("supervisor.start.before_up")
         self._was_up = True
         self._monitor.sample(self._now)  # a status request now gets usage without waiting a period
+        if operation == "start":
+            uid = os.getuid()
+            log_audit.info("started", by="server", by_uid=uid, by_login=login_name(uid), version=__version__)
         log.info("up", after=operation, address=self._address, version=__version__)
         notify(f"READY=1\nSTATUS=listening on {self._address}")
         if self._foreground:
             print_safely(f"chatd {__version__} listens on {self._address}, pid {os.getpid()}")
 
-    def _reload(self) -> dict[str, object]:
+    def _reload(self, by: By) -> dict[str, object]:
         """Raises ChatdError E600 if the file is not valid; the old settings then stay in force."""
         notify_reloading()
         try:
@@ -258,16 +278,16 @@ class Supervisor:
             settings = in_force(self._settings, settings)
             self._files.configure(settings.logging)
         except ChatdError as error:
-            errors.error("reload_refused", code=error.code, why=error.reason)
+            errors.error("reload_refused", code=error.code, why=error.reason, **by)
             raise
         finally:
             notify("READY=1")
         self._settings = settings
         set_level(settings.logging.level)
         for child in self._children:
-            child.send({"type": "reload", "settings": self._dump_settings()})
+            child.send({"type": "reload", "settings": self._dump_settings(), "by": by})
             crash_point("supervisor.reload.half")
-        log.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart)
+        log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **by)
         return ok_reply(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
 
     def _reopen(self) -> dict[str, object]:

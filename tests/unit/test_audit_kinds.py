@@ -37,6 +37,9 @@ CLASSIFIED = {
     "muted": AuditRule.YES,
     "unmuted": AuditRule.YES,
     "settings_changed": AuditRule.YES,
+    "backed_up": AuditRule.BOX,
+    "exported": AuditRule.BOX,
+    "certificates_renewed": AuditRule.BOX,
 }
 # Acts of alice, an admin, on bob, in this order: (request, fields, the event of its line in audit.log).
 SEQ = object()

@@ -17,6 +17,7 @@ from typing import ClassVar, cast
 import pytest
 
 from chatd.child.json_channel import MAX_LINE
+from chatd.child.peers import login_name
 from chatd.child.unix_socket import connect_unix
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
@@ -269,7 +270,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_control_socket_replies_with_results_and_errors(server: Server) -> None:
-    assert ask(server.home, {"type": "hello", "n": 1}, 30) == {"echo": {"type": "hello", "n": 1}}
+    by = {"by": "server", "by_uid": os.getuid(), "by_login": login_name(os.getuid())}
+    # The peer cannot choose who it is.
+    request: dict[str, object] = {"type": "hello", "n": 1, "by": {"by_uid": 7}}
+    assert ask(server.home, request, 30) == {"echo": request | {"by": by}}
     assert ask(server.home, {"type": "big"}, 30) == {"text": "x" * 900_000}
     with pytest.raises(ChatdError, match="E101"):
         ask(server.home, {"type": "too big"}, 30)

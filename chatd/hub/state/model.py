@@ -281,6 +281,9 @@ KINDS: dict[str, EventKind] = {
     "kicked": EventKind(_kicked, False, AuditRule.YES),
     "muted": EventKind(_muted, False, AuditRule.YES),
     "unmuted": EventKind(_unmuted, False, AuditRule.YES),
+    "backed_up": EventKind(_nothing, False, AuditRule.BOX),
+    "exported": EventKind(_nothing, False, AuditRule.BOX),
+    "certificates_renewed": EventKind(_nothing, False, AuditRule.BOX),
     "settings_changed": EventKind(_settings_changed, False, AuditRule.YES),
 }
 EVENT_KINDS = frozenset(KINDS)

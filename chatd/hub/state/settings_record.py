@@ -33,7 +33,7 @@ def recorded_settings(settings: Settings) -> dict[str, Any]:
 def record_changes(context: Context, cause: str, by: JsonObject) -> None:
     """Emit what differs from the last recorded settings. ``by``: the fields that tell which operator acts."""
     for changes in _portions(_changes(context.state.settings, recorded_settings(context.rules.settings))):
-        context.emit("settings_changed", cause=cause, changes=changes, by=SERVER, **by)
+        context.emit("settings_changed", cause=cause, changes=changes, **{"by": SERVER} | by)
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
