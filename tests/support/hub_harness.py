@@ -161,7 +161,7 @@ class HubHarness:
         return worker.reply
 
     def deliver_read(self) -> None:
-        """Wait until the read thread has a result and deliver it."""
+        """Wait until a reading thread has a result and deliver it."""
         select.select([self.reader], [], [], 30)
         self.reader.deliver()
 

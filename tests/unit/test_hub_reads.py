@@ -41,7 +41,7 @@ def request(request_id: int, kind: str, **fields: Any) -> bytes:
 
 
 def wait_for_page(harness: HubHarness) -> None:
-    """Wait until the read thread has a result; the loop has not taken it yet."""
+    """Wait until a reading thread has a result; the loop has not taken it yet."""
     assert select.select([harness.reader], [], [], TIMEOUT)[0]
 
 
@@ -67,7 +67,7 @@ def test_a_message_redacted_while_a_page_is_read_is_not_on_it(
     harness.run_iteration()
     assert [event["type"] for _, event in bob.delivered[before:]] == ["redacted"]
     assert 5 not in bob.replies
-    while 5 not in bob.replies:  # the search index reports to the loop, too
+    while 5 not in bob.replies:  # it is read again
         wait_for_page(harness)
         harness.reader.deliver()
         harness.run_iteration()
