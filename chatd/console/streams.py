@@ -53,8 +53,11 @@ def prepare() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(STDIN, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole run
-    sys.stdout = _guarded(STDOUT, sys.stdout)
-    sys.stderr = _guarded(STDERR, sys.stderr)
+    # Streams that the caller of `main` has put in their place are its own concern.
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _guarded(STDOUT, sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _guarded(STDERR, sys.stderr)
 
 
 def _guarded(descriptor: int, stream: TextIO | None) -> TextIO:
