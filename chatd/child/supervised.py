@@ -19,10 +19,13 @@ import json
 import os
 import select
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
+
+from pydantic import ValidationError
 
 from chatd.child.json_channel import ChannelClosedError, JsonChannel
 from chatd.config.schema import Settings
@@ -53,7 +56,7 @@ class Supervised:
         first, self._queued = self._wait_for_settings()
         self.name = str(first.get("name", ""))
         self.home = Path(str(first.get("home", "")))
-        self.settings = Settings.model_validate(first["settings"])
+        self.settings = _settings(first)
         self.workers: dict[str, int] = {}
         self._take_workers(first)
         supervisor = first.get("supervisor")
@@ -63,15 +66,21 @@ class Supervised:
     def attach(cls) -> Supervised:
         """Take over the inherited descriptors, start the lifeline thread, log into the log pipe.
 
-        Raises ChatdError E609 if no supervisor started this process.
+        Ends this process with EXIT_CONFIG if no supervisor started it, or if the settings are invalid.
         """
-        fds = _passed_fds()
-        lifeline = fds["lifeline"]
-        for fd in fds.values():
-            os.set_inheritable(fd, False)
-        faulthandler.enable()  # a hung child prints its stacks on the supervisor's SIGABRT
-        threading.Thread(target=_die_with_supervisor, args=(lifeline,), name="lifeline", daemon=True).start()
-        child = cls(fds)
+        try:
+            fds = _passed_fds()
+            for fd in fds.values():
+                os.set_inheritable(fd, False)
+            faulthandler.enable()  # a hung child prints its stacks on the supervisor's SIGABRT
+            lifeline = threading.Thread(
+                target=_die_with_supervisor, args=(fds["lifeline"],), name="lifeline", daemon=True
+            )
+            lifeline.start()
+            child = cls(fds)
+        except ChatdError as error:
+            print(error, file=sys.stderr, flush=True)  # there is no log yet
+            raise SystemExit(EXIT_CONFIG) from None
         if "log" in fds:
             setup_child_logging(fds["log"], child.name, child.settings.logging.level)
         return child
@@ -90,7 +99,7 @@ class Supervised:
         """Return the messages the child must act on, without waiting.
 
         Answers the heartbeat. A ``reload`` message is returned after its settings are in force. Ends this
-        process if the supervisor is gone.
+        process if the supervisor is gone. Raises E600 for invalid settings.
         """
         try:
             self._channel.flush()
@@ -124,7 +133,7 @@ class Supervised:
             self._take_workers(message)
             return True
         if message["type"] == "reload":
-            self.settings = Settings.model_validate(message["settings"])
+            self.settings = _settings(message)
             set_level(self.settings.logging.level)
         return False
 
@@ -143,6 +152,17 @@ class Supervised:
                 _end()
             if messages:
                 return messages[0], messages[1:]
+
+
+def _settings(message: dict[str, object]) -> Settings:
+    """The settings in a message. Raises E600: only a supervisor of another version sends invalid ones."""
+    try:
+        return Settings.model_validate(message.get("settings"))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        key = ".".join(map(str, first["loc"])) or "settings"
+        reason = f"the supervisor sent invalid settings: {key}: {first['msg']}"
+        raise ChatdError("E600", reason, "run: chatd restart") from None
 
 
 def _passed_fds() -> dict[str, int]:

@@ -22,7 +22,14 @@ from chatd.cli.backup_files import (
     read_passphrase,
 )
 from chatd.cli.options import json_option
-from chatd.cli.setup import join_address, make_folders, missing_folders, remove_folders, split_address
+from chatd.cli.setup import (
+    choose_port,
+    join_address,
+    make_folders,
+    missing_folders,
+    remove_folders,
+    split_address,
+)
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
@@ -143,7 +150,8 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
     tree = load_settings(staging, {}).model_dump(mode="json")
     server = tree["server"]
     if listen:
-        server["host"], server["port"] = split_address(listen, server["port"])
+        server["host"], port = split_address(listen, server["port"])
+        server["port"] = port or choose_port(server["host"])
     if addresses:
         server["addresses"] = [join_address(*split_address(a, server["port"])) for a in addresses]
     (staging / "config" / "settings.json").write_text(json.dumps(tree), "utf-8")

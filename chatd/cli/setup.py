@@ -40,7 +40,7 @@ MAX_OWN_ADDRESSES = 4
     metavar="HOST[:PORT]",
     default="0.0.0.0",  # noqa: S104 - the documented default
     show_default=True,
-    help="Where to listen. Default port: $CHATD_SERVER__PORT, else 5000.",
+    help="Where to listen. Default port: $CHATD_SERVER__PORT, else 5000. Port 0: any free one.",
 )
 @click.option(
     "--address",
@@ -82,6 +82,7 @@ def init(
         )
     # Identities must contain the port that a server started in this environment will use.
     host, port = split_address(listen, _default_port())
+    port = port or choose_port(host)
     client_addresses = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(
         host, port
     )
@@ -174,6 +175,17 @@ def join_address(host: str, port: int) -> str:
 def _default_port() -> int:
     text = os.environ.get("CHATD_SERVER__PORT", "")
     return int(text) if text.isdecimal() else DEFAULT_PORT
+
+
+def choose_port(host: str) -> int:
+    """Choose a port that is free now, so that identities can name it. Raises E605."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.bind(address)
+            return int(sock.getsockname()[1])
+    except OSError as error:
+        raise ChatdError("E605", f"cannot listen on {host}: {error.strerror or error}") from None
 
 
 def _machine_name() -> str:

@@ -104,7 +104,6 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
     E604, E605, E606), E609 or E610 if a child cannot start, E611 if it takes too long.
     """
     home = home.resolve()
-    load_settings(home, os.environ)  # report invalid settings before starting anything
     _require_proc()
     make_run_directory(home)
     command = argv or (*PYTHON, "chatd.supervisor", "--home", str(home))

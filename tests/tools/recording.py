@@ -1,7 +1,7 @@
 """Record the conversation shown in the README: ``python -m tests.tools.recording`` (needs tmux).
 
 It uses a real daemon, three real clients and a real kill -9. Only the timing is edited: waits are
-shortened, and text to read is held.
+shortened, text to read is held, and the supervisor is stopped while the mark of the unsent message shows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import random
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.daemon import BIN, TIMEOUT_SECONDS, Daemon, running, wait_until
@@ -99,6 +101,16 @@ def say(terminal: Terminal, name: str, text: str) -> None:
     terminal.keys(name, "Enter")
 
 
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def converse(record: Recorder, daemon: Daemon) -> None:
     """Play the script of the recording."""
     terminal = record.terminal
@@ -120,12 +132,13 @@ def converse(record: Recorder, daemon: Daemon) -> None:
     record.hold(1.8)
     record.type("watching. latency is coming down", enter=False)
     record.caption = "kill -9: the process that owns the log is gone"
-    hub = daemon.child("hub")["pid"]
-    os.kill(hub, signal.SIGKILL)
-    record.hold(0.8)
-    terminal.keys("alice", "Enter")
-    record.wait("... #lobby watching")
-    record.hold(1.2)
+    hub, supervisor = daemon.child("hub")["pid"], daemon.status()["pid"]
+    with stopped(supervisor):  # else the new hub answers before anybody has seen the mark
+        os.kill(hub, signal.SIGKILL)
+        record.hold(0.8)
+        terminal.keys("alice", "Enter")
+        record.wait("... #lobby watching")
+        record.hold(1.2)
     say(terminal, "bob", "good. replica 1 has caught up")
     say(terminal, "carol", "customers can log in again")
     record.wait("log in again", "has caught up", "] <alice*> watching. latency")

@@ -14,13 +14,13 @@ import pytest
 
 from chatd.child import Supervised
 from chatd.child.json_channel import MAX_LINE, MAX_QUEUED, ChannelClosedError, JsonChannel
-from chatd.child.supervised import FDS_VARIABLE
+from chatd.child.supervised import EXIT_CONFIG, FDS_VARIABLE
 from chatd.child.unix_socket import MAX_PATH, connect_unix, listen_unix
-from chatd.errors import ChatdError
 
 CHILD = """
 import select, sys
 from chatd.child import Supervised
+from chatd.errors import ChatdError
 from chatd.logs import get_log
 child = Supervised.attach()
 child.ready()
@@ -28,7 +28,11 @@ timeout = child.settings.server.timeout
 child.send({"type": "seen", "name": child.name, "home": str(child.home), "timeout": timeout})
 while True:
     select.select([child], [], [])
-    for message in child.receive():
+    try:
+        messages = child.receive()
+    except ChatdError as error:
+        sys.exit(9 if error.code == "E600" else 1)
+    for message in messages:
         get_log("server").info("got", what=message["type"])
         if message["type"] == "echo":
             child.send({"type": "seen", "level": child.settings.logging.level})
@@ -37,10 +41,14 @@ while True:
 """
 
 
+# The exit code of the child above for E600.
+E600_CAUGHT = 9
+
+
 class Parent:
     """The supervisor's ends of channel, lifeline and log pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, stderr: int | None = None) -> None:
         self.channel, theirs = socket.socketpair()
         self.channel.settimeout(30)
         lifeline_end, self.lifeline = os.pipe()
@@ -50,6 +58,7 @@ class Parent:
             (sys.executable, "-c", CHILD),
             pass_fds=tuple(fds.values()),
             env={**os.environ, FDS_VARIABLE: json.dumps(fds)},
+            stderr=stderr,
         )
         theirs.close()
         os.close(lifeline_end)
@@ -66,6 +75,8 @@ class Parent:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
         self.lines.close()
         self.channel.close()
         os.close(self.log)
@@ -99,6 +110,29 @@ def test_a_child_takes_settings_answers_pings_and_drains(parent: Parent) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"server": {"timeout": "x"}}, "server.timeout"), ({"future": 1}, "future"), (7, "settings: ")],
+)
+def test_a_child_with_invalid_settings_ends_with_exit_config(settings: object, words: str) -> None:
+    parent = Parent(stderr=subprocess.PIPE)
+    try:
+        parent.send(type="settings", name="worker-1", home="/srv/chat", settings=settings)
+        assert parent.process.wait(30) == EXIT_CONFIG
+        assert parent.process.stderr is not None
+        text = parent.process.stderr.read().decode()
+    finally:
+        parent.close()
+    assert "E600" in text
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_a_reload_with_invalid_settings_is_e600(parent: Parent) -> None:
+    parent.send(type="reload", settings={"future": 1})
+    assert parent.process.wait(30) == E600_CAUGHT
+
+
 def test_an_idle_child_ends_when_its_lifeline_closes(parent: Parent) -> None:
     os.close(parent.lifeline)
     parent.lifeline = -1
@@ -110,11 +144,15 @@ def test_a_child_ends_when_its_channel_closes(parent: Parent) -> None:
     assert parent.process.wait(30) == 0
 
 
-def test_a_child_without_a_supervisor_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_without_a_supervisor_refuses_to_start(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for value in ("", "nonsense", "[]", '{"channel": 3}', '{"channel": "x", "lifeline": 4}'):
         monkeypatch.setenv(FDS_VARIABLE, value)
-        with pytest.raises(ChatdError, match="E609"):
+        with pytest.raises(SystemExit) as ended:
             Supervised.attach()
+        assert ended.value.code == EXIT_CONFIG
+        assert "E609" in capfd.readouterr().err
         assert FDS_VARIABLE not in os.environ
 
 
