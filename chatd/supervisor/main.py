@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from chatd.child import EXIT_INTEGRITY
+from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -104,6 +105,8 @@ def start_daemon(home: Path, timeout: float, argv: Sequence[str] | None = None) 
     E604, E605, E606), E609 or E610 if a child cannot start, E611 if it takes too long.
     """
     home = home.resolve()
+    if not (file := Home(home).settings_file).exists():
+        raise ChatdError("E601", f"there is no {file}")
     _require_proc()
     make_run_directory(home)
     command = argv or (*PYTHON, "chatd.supervisor", "--home", str(home))

@@ -54,6 +54,7 @@ def test_a_host_that_is_not_this_machine_is_e605(tmp_path: Path) -> None:
 
 def test_only_the_daemon_loads_the_settings(tmp_path: Path) -> None:
     # The daemon reports its own errors. A second load before it would only cost time.
-    (tmp_path / "run").mkdir()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "settings.json").write_text("{")
     with pytest.raises(ChatdError, match="E609"):
         start_daemon(tmp_path, TIMEOUT_SECONDS, (sys.executable, "-c", "pass"))
