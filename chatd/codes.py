@@ -81,7 +81,7 @@ CODES: dict[str, Code] = {
     "E605": Code("address_in_use", "the address is in use", "stop the other program, or change server.port"),
     "E606": Code("file_access", "a file cannot be read or written", "check the path and its permissions"),
     "E607": Code("unreachable", "the server cannot be reached", "check address, network and that chatd runs"),
-    "E608": Code("bad_identity", "the identity file cannot be used", "ask an admin for a new identity file"),
+    "E608": Code("bad_identity", "the identity file cannot be used", "copy it again from where it came"),
     "E609": Code("child_fatal", "a child process cannot start", "run: chatd status, and see logs/errors.log"),
     "E610": Code("integrity", "the event log is damaged", "delete nothing; see docs/operations.md, Damage"),
     "E611": Code("no_answer", "chatd did not reply in time", "run: chatd status, and see logs/errors.log"),

@@ -69,7 +69,8 @@ class Client:
         rand: Callable[[], float] = random.random,
     ) -> None:
         if not identity.servers:
-            raise ChatdError("E608", f"{identity.path} names no server")
+            fix = "add a line before its key: server: HOST:PORT"
+            raise ChatdError("E608", f"{identity.path} names no server", fix)
         self.identity = identity
         self.welcome: Welcome | None = None
         self.connected = False

@@ -74,7 +74,10 @@ def _run(
 
     def connect() -> Client:
         # Later calls read the file again: an expired certificate may have been replaced.
-        identity = first.pop() if first else read_identity(found.path)
+        # A pipe can be read once only.
+        again = not first and found.path.is_file()
+        identity = read_identity(found.path) if again else found
+        first.clear()
         return Client(identity, state=state_folder(identity, os.environ))
 
     control = Controller(connect, room)

@@ -5,8 +5,10 @@ TLS 1.3 only, certificates on both sides, the home's CA as the only authority.
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from chatd.pki import profiles
 from chatd.pki.authority import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.pki.explain import explain_tls_failure
 from chatd.pki.identity import Identity
+from chatd.pki.identity_blocks import LOST
 
 __all__ = ["check_server", "client_context", "envelope_key_of", "explain_tls_failure", "server_context"]
 
@@ -51,11 +54,25 @@ def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_CLIENT, alpn)
     context.check_hostname = False
     try:
-        context.load_cert_chain(identity.path, password=_no_password)
+        with _key_file(identity) as path:
+            context.load_cert_chain(path, password=_no_password)
         context.load_verify_locations(cadata=identity.ca_pem)
     except (OSError, ValueError) as error:
-        raise ChatdError("E608", f"{identity.path} cannot be used as an identity: {error}") from None
+        raise ChatdError("E608", f"{identity.path} cannot be used as an identity: {error}", LOST) from None
     return context
+
+
+@contextmanager
+def _key_file(identity: Identity) -> Iterator[Path]:
+    """Yield a file with the key and the certificates: the ssl module cannot load them from memory."""
+    if not identity.pem:
+        yield identity.path
+        return
+    descriptor = os.memfd_create("identity")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(identity.pem)
+        file.flush()
+        yield Path(f"/proc/self/fd/{descriptor}")
 
 
 def _context(protocol: int, alpn: list[str]) -> ssl.SSLContext:

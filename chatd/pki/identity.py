@@ -7,28 +7,31 @@
     server: 192.0.2.7:5000
     -----BEGIN PRIVATE KEY----- ... then the device's certificate, then the pinned CA's.
 
-PEM readers skip text before the first block, so OpenSSL can load the same file.
+PEM readers skip text before the first block, so OpenSSL can load the same file. The blocks may also come
+in another order (chatd.pki.identity_blocks).
 """
 
 from __future__ import annotations
 
+import codecs
 import os
-import re
+import select
 import stat
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.console.pasting import pasteable
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
-from chatd.pki.profiles import PARSE_ERRORS, DeviceName, device_of
+from chatd.pki.identity_blocks import COPY_AGAIN, UnusableError, read_blocks
+from chatd.pki.profiles import DeviceName, device_of
 from chatd.proto.text import is_host_port
 
 SCHEMA = "1"
@@ -36,14 +39,18 @@ SCHEMA = "1"
 IDENTITY_LIMIT = 32 * 1024
 MAX_SERVERS = 16
 
+# A pipe's writer may ask a person for a passphrase.
+PIPE_SECONDS = 60
+
 _BEGIN = "-----BEGIN "
-_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----\n[A-Za-z0-9+/=\n]+-----END \1-----\n")
-_BLOCKS = ["PRIVATE KEY", "CERTIFICATE", "CERTIFICATE"]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A validated identity file without its private key, which TLS reads from ``path``."""
+    """A validated identity file. TLS reads the private key from ``path``, or from ``pem`` if that is set.
+
+    ``pem`` holds the key and the certificates of a pipe, and of a file that OpenSSL would read otherwise.
+    """
 
     path: Path
     instance: str
@@ -54,6 +61,7 @@ class Identity:
     ca_pem: str = field(repr=False)
     not_before: datetime
     not_after: datetime
+    pem: str = field(default="", repr=False)
 
 
 def write_identity(
@@ -81,54 +89,84 @@ def write_identity(
 
 
 def read_identity(path: Path) -> Identity:
-    """Read and validate an identity file, except its dates. Raises E608."""
+    """Read and validate an identity file or pipe, except its dates. Raises E608."""
     try:
         return _parse(path, _read(path))
     except FileNotFoundError:
         raise ChatdError("E608", f"there is no file {path}", "check the path of the identity file") from None
     except OSError as error:
-        raise _refused(path, f"it cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise _refused(path, str(error)) from None
+        fix = "check its permissions and those of its folders"
+        raise _refused(path, f"it cannot be read: {error.strerror}", fix) from None
+    except UnusableError as error:
+        raise _refused(path, error.reason, _for_file(error.fix, path)) from None
 
 
-def _refused(path: Path, why: str) -> ChatdError:
-    return ChatdError("E608", f"{path} cannot be used as an identity: {why}")
+def _refused(path: Path, why: str, fix: str) -> ChatdError:
+    return ChatdError("E608", f"{path} cannot be used as an identity: {why}", fix)
 
 
-def _read(path: Path) -> str:
+def _for_file(fix: str, path: Path) -> str:
+    return fix.replace("FILE", pasteable(path)) if path.is_file() else fix
+
+
+def _read(path: Path) -> bytes:
     # O_NONBLOCK: opening a FIFO would wait for a writer forever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a file")
-        data = file.read(IDENTITY_LIMIT + 1)
-        if status.st_mode & 0o077 and b"PRIVATE KEY" in data:
-            raise ChatdError(
-                "E608",
-                f"{path} holds a private key and can be read by others (mode {status.st_mode & 0o777:o})",
-                f"run: {pasteable('chmod', '600', path)}",
-            )
-    if len(data) > IDENTITY_LIMIT:
-        raise ValueError(f"it is longer than {IDENTITY_LIMIT} bytes")
     try:
-        return data.decode("ascii").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise ValueError("it is not a text file of this kind") from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
+            raise UnusableError("it is not a file", "check the path of the identity file")
+        data = _read_limited(descriptor)
+    finally:
+        os.close(descriptor)
+    if not data:
+        raise UnusableError("it is empty", COPY_AGAIN)
+    if status.st_mode & 0o077 and b"PRIVATE KEY" in data:
+        raise ChatdError(
+            "E608",
+            f"{path} holds a private key and can be read by others (mode {status.st_mode & 0o777:o})",
+            f"run: {pasteable('chmod', '600', path)}",
+        )
+    return data
 
 
-def _parse(path: Path, text: str) -> Identity:
+def _read_limited(descriptor: int) -> bytes:
+    """Read to the end. The program that writes into a pipe may ask for a passphrase first."""
+    data, deadline = b"", time.monotonic() + PIPE_SECONDS
+    while len(data) <= IDENTITY_LIMIT:
+        try:
+            part = os.read(descriptor, IDENTITY_LIMIT + 1 - len(data))
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise UnusableError("nothing more came through the pipe", "name a file instead") from None
+            select.select([descriptor], [], [], left)
+            continue
+        if not part:
+            return data
+        data += part
+    raise UnusableError(f"it is longer than {IDENTITY_LIMIT} bytes", "check the path of the identity file")
+
+
+def _text(data: bytes) -> str:
+    """Decode what editors and shells save as plain text, and remove spaces around the lines."""
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if utf_16 else "utf-8-sig", "replace")
+    return "\n".join(line.strip(" \t\r") for line in text.split("\n"))
+
+
+def _parse(path: Path, data: bytes) -> Identity:
+    text = _text(data)
     header, begin, blocks = text.partition(_BEGIN)
     named, servers = _parse_header(header)
-    certificate, ca = _parse_blocks(begin + blocks)
+    certificate, ca, pem = read_blocks(begin + blocks)
     der = certificate.public_bytes(Encoding.DER)
     try:
         name = device_of(der, ca).name
     except ChatdError as error:
-        raise ValueError(error.reason) from None
+        raise UnusableError(error.reason, COPY_AGAIN) from None
     if name != named:
-        raise ValueError("its header and its certificate name different devices")
+        raise UnusableError("its header and its certificate name different devices", COPY_AGAIN)
     return Identity(
         path=path,
         instance=name.instance,
@@ -139,42 +177,28 @@ def _parse(path: Path, text: str) -> Identity:
         ca_pem=ca.public_bytes(Encoding.PEM).decode("ascii"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
+        pem="" if path.is_file() and data == (header + pem).encode() else pem,
     )
 
 
 def _parse_header(header: str) -> tuple[DeviceName, tuple[str, ...]]:
     single: dict[str, str] = {}
     servers: list[str] = []
-    for line in header.splitlines():
+    lines = [line for line in header.split("\n") if line]
+    if not lines:
+        raise UnusableError("it is not an identity file: the lines before the key are missing", COPY_AGAIN)
+    for line in lines:
         key, separator, value = line.partition(": ")
         if key == "server" and is_host_port(value):
             servers.append(value)
         elif separator and key in ("schema", "instance", "user", "device") and key not in single:
             single[key] = value
         else:
-            raise ValueError(f"it has an invalid header line: {line!r:.100}")
-    if single.get("schema") != SCHEMA:
-        raise ValueError("it is not an identity file, or it is from a newer version")
+            raise UnusableError(
+                f"it has an invalid header line: {line!r:.100}", "correct or remove that line"
+            )
+    if single.get("schema", SCHEMA) != SCHEMA:
+        raise UnusableError("it is from a newer version of chatd", "update this program")
     if len(single) != 4 or len(servers) > MAX_SERVERS:
-        raise ValueError("its header is incomplete or names too many servers")
+        raise UnusableError("its header is incomplete or names too many servers", COPY_AGAIN)
     return DeviceName(single["instance"], single["user"], single["device"]), tuple(servers)
-
-
-def _parse_blocks(text: str) -> tuple[x509.Certificate, x509.Certificate]:
-    """Return the device's and the CA's certificates, after checking that they and the key match."""
-    found = list(_BLOCK.finditer(text))
-    if [block[1] for block in found] != _BLOCKS or "".join(block[0] for block in found) != text:
-        raise ValueError("it is damaged: it must have a private key and two certificates")
-    key_pem, leaf_pem, ca_pem = (block[0].encode("ascii") for block in found)
-    try:
-        key = load_pem_private_key(key_pem, None)
-        leaf, ca = x509.load_pem_x509_certificate(leaf_pem), x509.load_pem_x509_certificate(ca_pem)
-        belongs = key.public_key() == leaf.public_key()
-        leaf.verify_directly_issued_by(ca)
-    except InvalidSignature:
-        raise ValueError("its certificate was not issued by its CA certificate") from None
-    except PARSE_ERRORS:
-        raise ValueError("its key or one of its certificates is damaged") from None
-    if not belongs:
-        raise ValueError("its private key does not match its certificate")
-    return leaf, ca
