@@ -255,7 +255,7 @@ def test_a_closed_pipe_ends_a_bot_without_an_error_message(scripts: Scripts) -> 
     assert bot.stdout is not None and bot.stderr is not None
     bot.stdout.close()
     command(bot, do="ping")
-    assert (bot.wait(30), bot.stderr.read()) == (1, "")
+    assert (bot.wait(30), bot.stderr.read()) == (8, "")
 
 
 def test_a_kick_ends_a_bot_with_exit_code_4(scripts: Scripts, shared_daemon: Daemon) -> None:
