@@ -14,7 +14,6 @@ from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.supervisor.control import ask
-from chatd.supervisor.listeners import make_run_directory
 from chatd.supervisor.pid_lock import PidLock
 
 ANSWER_SECONDS = 5.0
@@ -51,7 +50,7 @@ def _note(home: Path, act: str, fields: dict[str, object]) -> None:
 def _write(home: Path, act: str, fields: dict[str, object]) -> None:
     """Write the line alone. Raises E604 while a supervisor has the files, which it rotates."""
     settings = load_settings(home, os.environ)
-    lock = PidLock(make_run_directory(home))
+    lock = PidLock(home / "data")
     try:
         files = LogFiles(home, settings.logging, "chatd")
         handler = FilesHandler(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +16,12 @@ from chatd.config.loading import load_settings
 from chatd.console import format as fmt
 from chatd.console import output, streams
 from chatd.errors import ChatdError
+from chatd.store.branches import begin_branch
+from chatd.store.event_log import EventLog
+from chatd.store.home_place import record_place, refuse_copy
 from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
+from chatd.supervisor.pid_lock import PidLock, supervisor_pid
 
 ASK_SECONDS = 10.0
 # A worker drains for up to 3 s; a rolling restart replaces one process at a time.
@@ -31,23 +36,64 @@ LAUNCHED = "chatd.launched"
 @click.option(
     "--foreground", is_flag=True, help="Stay in the terminal and print a line of stats now and then."
 )
+@click.option(
+    "--as-copy", is_flag=True, help="In a copy of a home: begin a branch of its log, then start the server."
+)
 @wait_option
 @click.pass_context
-def start(ctx: click.Context, foreground: bool, seconds: int) -> None:
+def start(ctx: click.Context, foreground: bool, as_copy: bool, seconds: int) -> None:
     """Start the server. Does nothing if it is already running."""
     home: Home = ctx.obj
     home.require_initialised()
+    if as_copy:
+        _begin_copy(home)
+    refuse_copy(home.path)
+    record_place(home.path)
     if foreground:
         run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED))
         streams.forgive()
         return
     status = _status_or_none(home)
-    if status is not None:
+    if status is None:
+        try:
+            status = start_daemon(home.path, float(seconds))
+        except ChatdError as error:
+            if error.code != "E604":
+                raise
+            status = _status_of_other_start(home, float(seconds), error)
+            output.note(f"chatd is already running (pid {status['pid']}, {status['address']})")
+            return
+    else:
         output.note(f"chatd is already running (pid {status['pid']}, {status['address']})")
         return
-    status = start_daemon(home.path, float(seconds))
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
     output.line(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
+
+
+def _status_of_other_start(home: Home, seconds: float, error: ChatdError) -> dict[str, object]:
+    """Wait for the server that another command has started. Raises ``error`` if it does not come up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = _status_or_none(home)
+        if status is not None and status["state"] == "running":
+            return status
+        if status is None and supervisor_pid(home.data) is None:
+            break
+        time.sleep(_POLL_SECONDS)
+    raise error
+
+
+def _begin_copy(home: Home) -> None:
+    """Give the copy of a log a branch of its own, so that clients can tell it from the original."""
+    lock = PidLock(home.data)
+    try:
+        log = EventLog.open(home.data, now=time.time_ns() // 1_000_000, must_exist=True)
+        log.close()
+        begin_branch(home.data, log.head)
+        record_place(home.path)
+    finally:
+        lock.release()
+    output.note("began a branch of the log: this server no longer continues the one it was copied from")
 
 
 @click.command()
@@ -56,11 +102,32 @@ def stop(home: Home) -> None:
     """Stop the server: disconnect clients, close the log. Does nothing if it is not running."""
     home.require_initialised()
     status = _status_or_none(home)
-    if status is None:
+    if status is not None:
+        _stop(home)
+    elif not _terminate(home):
         output.note("chatd is not running")
         return
-    _stop(home)
     output.line("chatd stopped")
+
+
+def _terminate(home: Home) -> bool:
+    """Stop a server that lost its sockets; return False if none runs. Raises E606, E611."""
+    pid = supervisor_pid(home.data)
+    if pid is None:
+        return False
+    output.note(f"chatd runs as pid {pid} but its sockets in {home.run} are gone: sending SIGTERM")
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        raise ChatdError("E606", f"chatd runs as pid {pid} of another user", "stop it as that user") from None
+    deadline = time.monotonic() + STOP_SECONDS
+    while supervisor_pid(home.data) == pid:
+        if time.monotonic() >= deadline:
+            raise ChatdError("E611", f"chatd, pid {pid}, did not end in time")
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _stop(home: Home) -> None:
@@ -78,7 +145,9 @@ def _stop(home: Home) -> None:
 def status(home: Home, as_json: bool) -> None:
     """Show each process: state, pid, restarts, uptime, CPU, memory, threads."""
     home.require_initialised()
-    answer = ask(home.path, {"type": "status"}, ASK_SECONDS)
+    answer = _status_or_none(home)
+    if answer is None:
+        raise _not_answering(home)
     if as_json:
         output.json_document(answer)
         return
@@ -145,6 +214,15 @@ def lost_log_lines(status: Mapping[str, Any]) -> str:
     if problem:
         return f"{count} lines lost so far: {problem}"
     return f"{count} lines were lost, none now" if count else ""
+
+
+def _not_answering(home: Home) -> ChatdError:
+    pid = supervisor_pid(home.data)
+    if pid is None:
+        return ChatdError("E603")
+    return ChatdError(
+        "E611", f"chatd runs as pid {pid} but does not answer in {home.run}", "run: chatd stop; chatd start"
+    )
 
 
 def _status_or_none(home: Home) -> dict[str, object] | None:

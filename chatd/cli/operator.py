@@ -41,6 +41,10 @@ def _over_socket(path: Path, request: JsonObject) -> JsonObject:
             reply = _first_reply(sock)
     except TimeoutError:
         raise ChatdError("E611", "the hub did not answer in time") from None
+    except ConnectionResetError:
+        raise ChatdError("E503") from None
+    except (FileNotFoundError, ConnectionRefusedError, BrokenPipeError):
+        raise ChatdError("E611", "the hub is restarting", "try again in a moment") from None
     except OSError as error:
         raise ChatdError("E606", f"{path}: {error.strerror}") from None
     if reply["type"] == "error":

@@ -111,7 +111,7 @@ def _staging_folder(home: Home) -> Iterator[Home]:
     try:
         missing = missing_folders(home)
         make_folders(home)
-        lock = PidLock(home.run)
+        lock = PidLock(home.data)
         try:
             _refuse_existing_home(home)
             shutil.rmtree(staging.path, ignore_errors=True)  # left by a restore that was killed

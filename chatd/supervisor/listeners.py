@@ -11,11 +11,13 @@ from typing import Final
 
 from chatd.child.unix_socket import listen_unix
 from chatd.errors import ChatdError
+from chatd.supervisor.control import SOCKET as CONTROL_SOCKET
 
 BACKLOG: Final = 1024
 BIND_SECONDS: Final = 5.0
 """Retry a port in use for this long: the children of a killed supervisor need a moment to die."""
 RETRY_SECONDS: Final = 0.1
+PID_FILE: Final = "run/chatd.pid"
 HUB_SOCKET: Final = "run/hub.sock"
 """For workers only: the hub knows each by its pid."""
 OPERATOR_SOCKET: Final = "run/operator.sock"
@@ -31,6 +33,23 @@ def make_run_directory(home: Path) -> Path:
     except OSError as error:
         raise ChatdError("E606", f"{run}: {error.strerror}") from error
     return run
+
+
+def write_pid_file(home: Path) -> None:
+    """Write our pid for scripts that send signals; ignore a failure. The lock is in data/."""
+    try:
+        (home / PID_FILE).write_text(f"{os.getpid()}\n", "utf-8")
+    except OSError:
+        return
+
+
+def remove_run_files(home: Path) -> None:
+    """Remove what another user could not replace, and the pid. Call with the lock held, when stopped."""
+    for name in (CONTROL_SOCKET, HUB_SOCKET, OPERATOR_SOCKET, PID_FILE):
+        try:
+            (home / name).unlink(missing_ok=True)
+        except OSError:
+            continue
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:

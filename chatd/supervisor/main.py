@@ -35,7 +35,9 @@ from chatd.supervisor.listeners import (
     listen_hub,
     listen_tcp,
     make_run_directory,
+    remove_run_files,
     show_address,
+    write_pid_file,
 )
 from chatd.supervisor.monitor import print_safely
 from chatd.supervisor.pid_lock import PidLock, kill_leftovers
@@ -81,9 +83,12 @@ def run(
     settings = load_settings(home, os.environ)
     _require_proc()
     raise_descriptor_limit()
-    run_directory = make_run_directory(home)
-    lock = PidLock(run_directory, wait=LOCK_SECONDS)
+    make_run_directory(home)
+    (home / "data").mkdir(mode=0o700, exist_ok=True)
+    lock = PidLock(home / "data", wait=LOCK_SECONDS)
     try:
+        lock.announce()
+        write_pid_file(home)
         _supervise(home, settings, foreground, children, launched, lock)
     finally:
         lock.release()
@@ -190,6 +195,7 @@ def _supervise(
             address = show_address(clients)
             supervisor = Supervisor(home, settings, specs, fds, files, address, foreground, launched)
             supervisor.run()
+        remove_run_files(home)
         lock.release()
         supervisor.close()
     except ChatdError as error:
@@ -207,7 +213,9 @@ def _wait_until_up(
     home: Path, process: subprocess.Popen[bytes], deadline: float, read_error: Callable[[], ChatdError]
 ) -> dict[str, object]:
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if process.poll() == 0:
+            raise ChatdError("E603", "chatd was stopped while it started")
+        if process.returncode is not None:
             raise read_error()
         status = _status(home, process.pid)
         if status.get("state") == "running":

@@ -8,13 +8,14 @@ import os
 import select
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from chatd.durable_files import give_to_folder_owner
 from chatd.errors import ChatdError
 
-PID_FILE: Final = "chatd.pid"
+LOCK_FILE: Final = "supervisor.lock"
 CHILDREN_FILE: Final = "children.json"
 RETRY_SECONDS: Final = 0.02
 KILL_SECONDS: Final = 5.0
@@ -23,25 +24,31 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PidLock:
-    """A flock on run/chatd.pid, held until `release` or the end of the process.
+    """A flock on data/supervisor.lock, held until `release` or the end of the process.
 
-    The file is never deleted: otherwise two supervisors could lock two files of that name. Raises
-    ChatdError E604 if another process holds the lock, E606 if the file cannot be opened.
+    In data/ because a server that lost its run/ goes on serving. The file is never deleted: otherwise two
+    supervisors could lock two files of that name. Raises ChatdError E604 if another process holds the lock,
+    E606 if the file cannot be opened.
     """
 
-    def __init__(self, run: Path, wait: float = 0.0) -> None:
+    def __init__(self, data: Path, wait: float = 0.0) -> None:
         """``wait``: seconds to wait for a command that only writes to the logs."""
-        path = run / PID_FILE
+        path = data / LOCK_FILE
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ChatdError("E606", f"{path}: {error.strerror}") from error
         if not self._lock(time.monotonic() + wait):
-            pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
+            pid = _pid_in(self._fd)
             os.close(self._fd)
-            raise ChatdError("E604", f"chatd is already running, pid {pid or 'unknown'}")
-        give_to_folder_owner(self._fd, run)
+            if pid is None:
+                raise ChatdError("E604", "another chatd command works on this home", "try again in a moment")
+            raise ChatdError("E604", f"chatd is already running, pid {pid}")
+        give_to_folder_owner(self._fd, data)
         os.ftruncate(self._fd, 0)
+
+    def announce(self) -> None:
+        """Say that the holder is a server, which `supervisor_pid` then finds."""
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def _lock(self, deadline: float) -> bool:
@@ -62,6 +69,26 @@ class PidLock:
             self._fd = -1
 
 
+def supervisor_pid(data: Path) -> int | None:
+    """Return the pid of the server that holds the lock in ``data``; None if there is none."""
+    try:
+        fd = os.open(data / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _pid_in(fd)
+    finally:
+        os.close(fd)
+    return None
+
+
+def _pid_in(fd: int) -> int | None:
+    text = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+    return int(text) if text.isdecimal() else None
+
+
 def record_children(run: Path, pids: dict[str, int]) -> None:
     """Record our processes by name for the next supervisor's `kill_leftovers`; ignore a failure to write."""
     entries = [
@@ -71,17 +98,31 @@ def record_children(run: Path, pids: dict[str, int]) -> None:
     ]
     scratch = run / (CHILDREN_FILE + ".new")
     try:
-        scratch.write_text(json.dumps({"boot": _boot_id(), "children": entries}), "utf-8")
+        record = {"boot": _boot_id(), "folder": _folder_id(run), "children": entries}
+        scratch.write_text(json.dumps(record), "utf-8")
         scratch.replace(run / CHILDREN_FILE)
     except OSError:
         return
 
 
+def reap_orphans(ours: Collection[int]) -> None:
+    """Reap ended processes that are not ``ours``: as PID 1 or a subreaper we inherit every orphan."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in ours:
+            return  # ours are reaped by their owners, and those behind them in the next iteration
+        os.waitpid(ended.si_pid, os.WNOHANG)
+
+
 def kill_leftovers(run: Path) -> list[int]:
     """Kill the children of a killed supervisor that are stopped and so miss the end of their lifeline.
 
-    Call with the lock held. A process is killed only if pid, start time and boot match the record.
-    Returns the killed pids.
+    Call with the lock held. A process is killed only if pid, start time and boot match a record that was
+    made in this folder: in a copy of a home the record names the processes of the original. Returns the
+    killed pids.
     """
     return [pid for pid, started in _recorded_children(run) if _kill(pid, started)]
 
@@ -90,7 +131,7 @@ def _recorded_children(run: Path) -> list[tuple[int, int]]:
     try:
         with (run / CHILDREN_FILE).open("rb") as file:
             record = json.loads(file.read(MAX_CHILDREN_FILE))
-        if record["boot"] != _boot_id():
+        if (record["boot"], record["folder"]) != (_boot_id(), _folder_id(run)):
             return []
         return [(int(entry["pid"]), int(entry["started"])) for entry in record["children"]]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -123,6 +164,12 @@ def _start_ticks(pid: int) -> int | None:
     return int(
         stat.rpartition(")")[2].split()[19]
     )  # field 22 of proc(5); the name may contain ")" and blanks
+
+
+def _folder_id(folder: Path) -> list[int]:
+    """Return the folder's device and inode, which no copy has."""
+    status = folder.stat()
+    return [status.st_dev, status.st_ino]
 
 
 def _boot_id() -> str:

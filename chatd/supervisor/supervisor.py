@@ -27,7 +27,7 @@ from chatd.supervisor.child import Child, ChildHooks
 from chatd.supervisor.control import SOCKET, ControlServer, Reply, error_reply, ok_reply
 from chatd.supervisor.launch import LaunchedTemplate
 from chatd.supervisor.monitor import PeriodicTimer, ProcessMonitor, print_safely
-from chatd.supervisor.pid_lock import record_children
+from chatd.supervisor.pid_lock import reap_orphans, record_children
 from chatd.supervisor.process import ChildProcess, ChildRun, ChildSpec
 from chatd.supervisor.signal_selector import SignalSelector
 from chatd.supervisor.states import ChildState
@@ -152,6 +152,7 @@ class Supervisor:
         for child in self._children:
             child.update(self._now)
         self._record_pids()
+        reap_orphans(self._pids.values())
         self._monitor.update(self._now, self._settings.monitor, self._state(), console=self._foreground)
         if self._watchdog_period and self._watchdog_timer.due(self._now, self._watchdog_period):
             notify("WATCHDOG=1")
@@ -252,6 +253,8 @@ class Supervisor:
             return
         if error is None:
             self._announce_up(operation.name)
+        elif error.code == "E502":
+            log.info("interrupted", work=operation.name, why=error.reason)
         else:
             errors.error("work_failed", work=operation.name, code=error.code, why=error.reason)
         for reply in operation.replies:
@@ -271,6 +274,9 @@ class Supervisor:
 
     def _reload(self, by: By) -> dict[str, object]:
         """Raises ChatdError E600 if the file is not valid; the old settings then stay in force."""
+        if not (self._home / "config").is_dir():
+            reason = f"{self._home} was moved or removed while chatd ran"
+            raise ChatdError("E606", reason, "move it back, or stop chatd and start it in its new place")
         notify_reloading()
         try:
             settings = load_settings(self._home, os.environ)

@@ -189,7 +189,7 @@ def test_a_conflicting_file_undoes_the_restore(box: Daemon, tmp_path: Path) -> N
 
 def test_a_restore_is_refused_while_a_daemon_starts_in_the_folder(box: Daemon, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    lock = PidLock(tmp_path / "run")
+    lock = PidLock(tmp_path / "data")
     try:
         assert "E604" in restore(box, tmp_path)
     finally:

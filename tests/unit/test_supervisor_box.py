@@ -26,7 +26,14 @@ from chatd.supervisor.child import Child
 from chatd.supervisor.control import MAX_CLIENTS, SOCKET, ControlServer, Reply, ask, error_reply, ok_reply
 from chatd.supervisor.listeners import listen_hub, listen_tcp, make_run_directory, show_address
 from chatd.supervisor.monitor import PeriodicTimer, ProcessMonitor
-from chatd.supervisor.pid_lock import CHILDREN_FILE, PidLock, kill_leftovers, record_children
+from chatd.supervisor.pid_lock import (
+    CHILDREN_FILE,
+    LOCK_FILE,
+    PidLock,
+    kill_leftovers,
+    record_children,
+    supervisor_pid,
+)
 from chatd.supervisor.process import ChildProcess, ChildSpec
 from chatd.supervisor.signal_selector import SignalSelector
 from chatd.supervisor.states import ChildState
@@ -35,12 +42,18 @@ from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
 
 def test_the_pid_lock_admits_one_process_at_a_time(tmp_path: Path) -> None:
     lock = PidLock(tmp_path)
+    assert supervisor_pid(tmp_path) is None
+    with pytest.raises(ChatdError, match="another chatd command"):
+        PidLock(tmp_path)
+    lock.announce()
+    assert supervisor_pid(tmp_path) == os.getpid()
     with pytest.raises(ChatdError, match=f"pid {os.getpid()}"):
         PidLock(tmp_path)
     lock.release()
     lock.release()
+    assert supervisor_pid(tmp_path) is None
     PidLock(tmp_path).release()
-    assert (tmp_path / "chatd.pid").exists()
+    assert (tmp_path / LOCK_FILE).exists()
     with pytest.raises(ChatdError, match="E606"):
         PidLock(tmp_path / "missing")
 
@@ -60,14 +73,14 @@ def test_a_leftover_child_is_killed_even_if_stopped(tmp_path: Path, stopped: sub
     assert stopped.wait(30) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("change", ["started", "boot"])
+@pytest.mark.parametrize("change", ["started", "boot", "folder"])
 def test_another_process_with_the_same_pid_is_left_alone(
     tmp_path: Path, stopped: subprocess.Popen[bytes], change: str
 ) -> None:
     record_children(tmp_path, {"worker-1": stopped.pid})
     record = json.loads((tmp_path / CHILDREN_FILE).read_text())
-    if change == "boot":
-        record["boot"] = "another"
+    if change in ("boot", "folder"):
+        record[change] = "another"
     else:
         record["children"][0]["started"] += 1
     (tmp_path / CHILDREN_FILE).write_text(json.dumps(record))
