@@ -53,21 +53,28 @@ def start(ctx: click.Context, foreground: bool, as_copy: bool, seconds: int) -> 
         run(home.path, foreground=True, launched=ctx.meta.get(LAUNCHED))
         streams.forgive()
         return
-    status = _status_or_none(home)
-    if status is None:
-        try:
-            status = start_daemon(home.path, float(seconds))
-        except ChatdError as error:
-            if error.code != "E604":
-                raise
-            status = _status_of_other_start(home, float(seconds), error)
-            output.note(f"chatd is already running (pid {status['pid']}, {status['address']})")
-            return
-    else:
-        output.note(f"chatd is already running (pid {status['pid']}, {status['address']})")
+    running = _running_status(home, float(seconds))
+    if running is not None:
+        output.note(f"chatd is already running (pid {running['pid']}, {running['address']})")
+        return
+    try:
+        status = start_daemon(home.path, float(seconds))
+    except ChatdError as error:
+        if error.code != "E604":
+            raise
+        running = _status_of_other_start(home, float(seconds), error)
+        output.note(f"chatd is already running (pid {running['pid']}, {running['address']})")
         return
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
     output.line(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
+
+
+def _running_status(home: Home, seconds: float) -> dict[str, object] | None:
+    """Return the status of a server that runs, waiting for one that starts; None if there is none."""
+    status = _status_or_none(home)
+    if status is None and supervisor_pid(home.data) is not None:
+        return _status_of_other_start(home, seconds, _not_answering(home))
+    return status
 
 
 def _status_of_other_start(home: Home, seconds: float, error: ChatdError) -> dict[str, object]:

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from chatd.cli import main
 from chatd.cli.backup_files import create_new, exit_on_signals
 from chatd.errors import ChatdError
-from chatd.supervisor.pid_lock import PidLock
+from chatd.supervisor.pid_lock import LOCK_FILE, PidLock
 from tests.support.daemon import BIN, Daemon
 
 PASSPHRASE = "correct horse battery staple"
@@ -134,7 +134,7 @@ def test_a_restored_home_has_the_same_files_and_modes(box: Daemon, tmp_path: Pat
             assert path.stat().st_mode == original.stat().st_mode
     for name in ("certs", "data", "run", "certs/identities"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o700, name
-    assert tree(home / "data") == {"events.db", "mark"}
+    assert tree(home / "data") == {"events.db", "mark", LOCK_FILE}
     assert not (home / ".restore").exists()
     assert chatd(Daemon(home), "verify").stdout.startswith("ok")
     assert chatd(Daemon(home), "user", "add", "bob").exit_code == 0
@@ -188,7 +188,7 @@ def test_a_conflicting_file_undoes_the_restore(box: Daemon, tmp_path: Path) -> N
 
 
 def test_a_restore_is_refused_while_a_daemon_starts_in_the_folder(box: Daemon, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
+    (tmp_path / "data").mkdir()
     lock = PidLock(tmp_path / "data")
     try:
         assert "E604" in restore(box, tmp_path)
