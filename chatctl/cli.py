@@ -65,6 +65,8 @@ for command in (sanctions.redact, sanctions.hold, sanctions.freeze):
     room.add_command(command)
 cli.add_command(people.users)
 user.add_command(people.users, "list")
+cli.add_command(people.whois)
+user.add_command(people.whois)
 cli.add_command(people.rooms)
 room.add_command(people.rooms, "list")
 cli.add_command(people.who)

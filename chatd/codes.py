@@ -17,6 +17,9 @@ class Code(NamedTuple):
     fix: str
 
 
+# An identity is made on the server's box only, where the only admin can help themselves.
+NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add NAME --device NEW)"
+
 CODES: dict[str, Code] = {
     # E1xx: the protocol
     "E100": Code("protocol", "the peer violated the protocol", "update the older of client and server"),
@@ -30,12 +33,12 @@ CODES: dict[str, Code] = {
     "E108": Code("slow_consumer", "the client did not read fast enough", "connect again; no message is lost"),
     # E2xx: authentication
     "E200": Code("no_certificate", "the client sent no certificate", "use the identity file you were given"),
-    "E201": Code("unknown_ca", "the certificate is from another CA", "ask an admin for a new identity file"),
-    "E202": Code("expired", "the certificate has expired", "ask an admin for a new identity file"),
+    "E201": Code("unknown_ca", "the certificate is from another CA", NEW_IDENTITY),
+    "E202": Code("expired", "the certificate has expired", NEW_IDENTITY),
     "E203": Code("not_yet_valid", "the certificate is not valid yet", "correct this machine's clock"),
     "E204": Code("clock", "the clocks of client and server differ", "correct the clock that is wrong"),
-    "E205": Code("unregistered", "the certificate is not registered", "ask an admin for a new identity file"),
-    "E206": Code("revoked", "this device was revoked", "ask an admin for a new identity file"),
+    "E205": Code("unregistered", "the certificate is not registered", NEW_IDENTITY),
+    "E206": Code("revoked", "this device was revoked", NEW_IDENTITY),
     "E207": Code("banned", "this user is banned", "wait until the ban ends, or ask an admin"),
     "E208": Code("kicked", "an admin ended this session", "come back later, or ask an admin"),
     "E209": Code(
@@ -62,7 +65,7 @@ CODES: dict[str, Code] = {
     "E409": Code("limit", "a limit of this server is reached", "remove something first, or ask an admin"),
     "E410": Code("nothing_to_undo", "there is nothing to change", "check the name and the number"),
     "E411": Code("bad_query", "the search has no word or a bad filter", "enter a word, or filters only"),
-    "E412": Code("no_device", "there is no such device", "see /whois NAME or chatctl users"),
+    "E412": Code("no_device", "there is no such device", "see /whois NAME or chatctl whois NAME"),
     "E413": Code("daily_limit", "you have written enough for today", "write again after 00:00 UTC"),
     "E414": Code("too_many_searches", "too many of your searches are under way", "wait for their results"),
     # E5xx: the server

@@ -50,6 +50,21 @@ def who(app: App, room: str) -> None:
     app.show(result, lambda: output.table(result["members"], columns))
 
 
+@click.command()
+@click.argument("user")
+@connecting
+def whois(app: App, user: str) -> None:
+    """Show USER with role, presence and devices."""
+    result = app.ask("whois", user=user)
+
+    def print_text() -> None:
+        output.table([result], {"user": str, "role": str, "state": str, "banned": output.yes_no})
+        columns: output.Columns = {"device": str, "revoked": output.yes_no, "online": output.yes_no}
+        output.table(result["devices"], columns)
+
+    app.show(result, print_text)
+
+
 @click.command("set")
 @click.argument("user")
 @click.argument("role")

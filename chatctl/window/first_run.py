@@ -9,6 +9,7 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 
 from chatctl.window.theme import Theme
+from chatd.codes import NEW_IDENTITY
 from chatd.console.folders import config_folder, expanded
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
@@ -116,7 +117,7 @@ def check_dates(identity: Identity) -> None:
         raise ChatdError(
             "E202",
             f"the certificate in {identity.path} expired on {identity.not_after:%Y-%m-%d}",
-            "ask an admin for a new identity file (or correct this device's clock)",
+            f"correct this device's clock if it is wrong; otherwise {NEW_IDENTITY}",
         )
 
 

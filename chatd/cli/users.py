@@ -91,7 +91,8 @@ def add_user(
     check_name(device, "device")
     path = out or home.certs / "identities" / f"{name}-{device}.pem"
     if path.exists():
-        raise ChatdError("E606", f"{path} already exists", "choose another --out")
+        fix = "choose another --out" if out else "hand that file over, or choose another --device"
+        raise ChatdError("E606", f"{path} already exists", fix)
     if out is None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.load(home.certs)
@@ -106,11 +107,15 @@ def add_user(
         servers=settings.server.addresses,
     )
     serial = f"{issued.certificate.serial_number:x}"
+    ends = round(issued.certificate.not_valid_after_utc.timestamp() * 1000)
     try:
-        operate(home.path, settings, "user_add", user=name, device=device, serial=serial, role=role)
+        operate(
+            home.path, settings, "user_add", user=name, device=device, serial=serial, role=role, ends=ends
+        )
     except ChatdError as error:
         if error.code in OUTCOME_UNKNOWN:
-            output.note(f"kept {path}: it is valid if `chatctl users` shows the device; delete it otherwise")
+            shown = f"it is valid if `chatctl whois {name}` shows the device; delete it otherwise"
+            output.note(f"kept {path}: {shown}")
             raise
         path.unlink(missing_ok=True)
         raise

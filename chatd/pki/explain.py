@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from datetime import UTC, datetime
 
+from chatd.codes import NEW_IDENTITY
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 
@@ -116,7 +117,7 @@ def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
         return ChatdError(
             "E210",
             f"the server does not accept the certificate in {identity.path.name}",
-            "ask an admin for a new identity",
+            NEW_IDENTITY,
         )
     if reason.endswith(_VERSIONS):
         return ChatdError(

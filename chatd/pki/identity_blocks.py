@@ -12,10 +12,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from chatd.codes import NEW_IDENTITY
 from chatd.pki.profiles import PARSE_ERRORS, PublicKey
 
 COPY_AGAIN = "copy the whole file again from where it came"
-LOST = f"{COPY_AGAIN}; if it is lost, ask an admin for a new identity file"
+LOST = f"{COPY_AGAIN}; if it is lost, {NEW_IDENTITY}"
 DECRYPT = "decrypt it with: openssl pkey -in FILE >> FILE"
 
 # No body contains a boundary, so that the search takes linear time whatever the text.

@@ -342,7 +342,10 @@ class Audit(Request):
 
 
 class UserAdd(Request):
-    """Register a user's device by its certificate's serial number; on the server's own socket only."""
+    """Register a user's device by its certificate's serial number; on the server's own socket only.
+
+    ``ends``: when the certificate expires, in ms since 1970. Expired devices do not count against the limit.
+    """
 
     spec = Spec("operate", False, 1)
     type: Literal["user_add"]
@@ -350,6 +353,7 @@ class UserAdd(Request):
     device: NameText
     serial: Annotated[str, Field(pattern=r"^[0-9a-f]{1,40}$")]
     role: NameText | None = None
+    ends: Count | None = None
 
 
 AnyRequest = (

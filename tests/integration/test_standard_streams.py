@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, str] = {
     "chatctl redact": "{room} {seq} --yes",
     "chatctl hold": "{room}",
     "chatctl who": "{room}",
+    "chatctl whois": "bob",
     "chatctl top": "--json",
     "chatctl stats": "--watch",
     "chatctl announce": "hello",

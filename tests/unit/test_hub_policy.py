@@ -9,7 +9,7 @@ import pytest
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, messages, rooms
+from chatd.hub.state import authorize, messages, moderation, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import Device, State, User
 from chatd.policy.roles import DEFAULT_ROLES
@@ -124,7 +124,10 @@ MODERATION: list[tuple[str, str, dict[str, Any], str]] = [
     ("alice", "role_set", {"user": "alice", "role": "user"}, "E304"),
     ("alice", "role_set", {"user": "bob", "role": "emperor"}, "E403"),
     ("alice", "role_set", {"user": "bob", "role": "admin"}, "ok"),
-    ("alice", "revoke", {"user": "alice", "device": DEVICE}, "ok"),
+    ("alice", "revoke", {"user": "alice", "device": DEVICE}, "E304"),
+    ("alice", "revoke", {"user": "alice", "device": DEVICE, "dry_run": True}, "E304"),
+    # Somebody else may do all that a helper may.
+    ("helen", "revoke", {"user": "helen", "device": DEVICE}, "ok"),
     ("alice", "revoke", {"user": "bob", "device": "nil"}, "E412"),
     ("alice", "kick", {"user": "nil"}, "E405"),
     ("alice", "kick", {"user": "server"}, "E405"),
@@ -139,6 +142,73 @@ def test_moderation_is_permitted_or_refused_as_listed(
     world: World, who: str, kind: str, fields: dict[str, Any], outcome: str
 ) -> None:
     assert world.outcome(who, kind, **fields) == outcome
+
+
+def add_device(world: World, user: str, device: str, ends: int | None = None, role: str | None = None) -> str:
+    serial = f"{len(world.log) + 1:x}"
+    return world.outcome(OPERATOR, "user_add", user=user, device=device, serial=serial, ends=ends, role=role)
+
+
+REVOKE_OWN = {"user": "alice", "device": DEVICE}
+
+
+def test_the_last_device_of_an_admin_cannot_revoke_itself(world: World) -> None:
+    """Devices that cannot log in do not count; what the refusal advises makes it possible."""
+    add_device(world, "alice", "old", ends=world.now)
+    add_device(world, "alice", "lost")
+    world.ask("alice", "revoke", user="alice", device="lost")
+    add_device(world, "mallory", "phone", role="admin")
+    world.ask_as_operator("ban", user="mallory")
+    text = world.refusal_text("alice", "revoke", **REVOKE_OWN)
+    assert "chatd user add alice --device NEW" in text
+    assert add_device(world, "alice", "new", ends=world.now + 1000) == "ok"
+    assert world.outcome("alice", "revoke", **REVOKE_OWN) == "ok"
+    assert world.outcome(Principal("alice", "new"), "revoke", user="alice", device="new") == "E304"
+
+
+def test_the_last_admin_may_leave_once_there_is_another(world: World) -> None:
+    world.ask("alice", "role_set", user="bob", role="admin")
+    assert world.outcome("alice", "revoke", **REVOKE_OWN) == "ok"
+
+
+@pytest.mark.parametrize("kind", ["kick", "ban", "mute", "unmute", "role_set"])
+def test_nobody_moderates_themselves_and_the_only_admin_learns_what_to_do(world: World, kind: str) -> None:
+    fields = {"role": "user"} if kind == "role_set" else {}
+    text = world.refusal_text("alice", kind, user="alice", **fields)
+    assert "E304" in text
+    assert "chatd user add NAME --role admin" in text
+    assert add_device(world, "zoe", "phone", role="admin") == "ok"
+    role = {"role": "user"} if kind == "role_set" else {}
+    if kind != "unmute":
+        world.ask_as_operator("role_set", user="alice", role="user")
+        assert world.outcome(Principal("zoe", "phone"), kind, user="alice", **role) == "ok"
+
+
+def test_devices_that_cannot_log_in_do_not_count_against_the_limit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moderation, "DEVICES_LIMIT", 3)
+    monkeypatch.setattr(moderation, "REGISTRATIONS_LIMIT", 6)
+    assert add_device(world, "bob", "two", ends=world.now + 1000) == "ok"
+    assert add_device(world, "bob", "three") == "ok"
+    assert add_device(world, "bob", "four") == "E409"
+    world.now += 1000
+    assert add_device(world, "bob", "four") == "ok"
+    assert add_device(world, "bob", "five") == "E409"
+    world.ask("alice", "revoke", user="bob", device="three")
+    (bob,) = (user for user in world.ask("alice", "users")["users"] if user["user"] == "bob")
+    assert bob["devices"] == 2
+    names = [entry["device"] for entry in world.ask("alice", "whois", user="bob")["devices"]]
+    assert names == ["four", DEVICE, "three", "two"], "usable devices come first"
+    restored = World(CUSTOM, State.restore(world.state.snapshot()))
+    restored.now, restored.log = world.now, world.log
+    for one in (world, restored):
+        assert add_device(one, "bob", "five") == "ok"
+        assert add_device(one, "bob", "six") == "E409"
+        one.ask("alice", "revoke", user="bob", device="five")
+        assert add_device(one, "bob", "six") == "ok"
+        one.ask("alice", "revoke", user="bob", device="six")
+        assert add_device(one, "bob", "seven") == "E409", "the names of old devices are bounded too"
 
 
 @pytest.mark.parametrize("kind", MINIMAL)

@@ -23,10 +23,18 @@ SERVER = "server"
 
 @dataclass(slots=True)
 class Device:
-    """One key pair of a user, identified by its certificate's serial."""
+    """One key pair of a user, identified by its certificate's serial.
+
+    ``ends``: when the certificate expires, in ms since 1970; None if it was registered without that.
+    """
 
     serial: str
     revoked: bool = False
+    ends: int | None = None
+
+    def usable(self, now: int) -> bool:
+        """Whether the device may log in at ``now``."""
+        return not self.revoked and (self.ends is None or now < self.ends)
 
 
 @dataclass(slots=True)
@@ -158,7 +166,7 @@ def _user_added(state: State, event: JsonObject) -> None:
 
 
 def _device_added(state: State, event: JsonObject) -> None:
-    state.users[event["user"]].devices[event["device"]] = Device(event["serial"])
+    state.users[event["user"]].devices[event["device"]] = Device(event["serial"], ends=event.get("ends"))
 
 
 def _device_revoked(state: State, event: JsonObject) -> None:

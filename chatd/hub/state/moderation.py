@@ -5,14 +5,19 @@ from __future__ import annotations
 from chatd.errors import ChatdError
 from chatd.hub.state import rooms
 from chatd.hub.state.context import Context, Cut, sanction_text
-from chatd.hub.state.model import Sanction
+from chatd.hub.state.model import Sanction, User
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_new_name, visible
 
 # Bound what an operator's script can add to the state.
 USERS_LIMIT = 100_000
+# Devices that may log in.
 DEVICES_LIMIT = 50
+# With the revoked and expired ones, whose names are not used again: a new device each day for a decade.
+REGISTRATIONS_LIMIT = 4_000
+
+_ANOTHER_ADMIN = "ask another admin, or make one on the server's box: chatd user add NAME --role admin"
 
 
 def kick(context: Context, request: rq.Kick) -> JsonObject:
@@ -83,7 +88,7 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     """End a mute."""
     context.acquaintance(request.user)
     if request.user == context.who.user:
-        raise ChatdError("E304", "you cannot end your own mute", "ask another admin")
+        raise ChatdError("E304", "you cannot end your own mute", _ANOTHER_ADMIN)
     sanction = context.state.mutes.get((request.user, request.room or ""))
     if sanction is None or not sanction.holds(context.now):
         raise ChatdError("E410", f"{request.user} is not muted there")
@@ -101,7 +106,7 @@ def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
         known = ", ".join(sorted(context.rules.roles.names))
         raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {known}")
     if request.user == context.who.user:
-        raise ChatdError("E304", "you cannot change your own role", "ask another admin")
+        raise ChatdError("E304", "you cannot change your own role", _ANOTHER_ADMIN)
     _refuse_more(context, context.rules.role_of(context.state, request.user), request.role)
     reason = visible(request.reason, newlines=False)
     context.emit("role_set", user=request.user, role=request.role, reason=reason, by=context.who.user)
@@ -117,6 +122,7 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
     if device.revoked:
         raise ChatdError("E410", f"{request.user}/{request.device} is already revoked")
     _refuse_more(context, context.rules.role_of(context.state, request.user))
+    _refuse_last(context, request)
     result = _reach(context, request.user, request.device, dry_run=request.dry_run)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
@@ -139,7 +145,8 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     elif request.role is not None and request.role != known.role:
         context.emit("role_set", user=user, role=request.role, reason="", by=context.who.user)
         rooms.put_out_unentitled(context, [user])
-    context.emit("device_added", user=user, device=device, serial=request.serial, by=context.who.user)
+    ends = {} if request.ends is None else {"ends": request.ends}
+    context.emit("device_added", user=user, device=device, serial=request.serial, by=context.who.user, **ends)
     rooms.auto_join(context, user)
     return {"user": user, "device": device, "role": context.rules.role_of(context.state, user)}
 
@@ -156,17 +163,31 @@ def _refuse_unregistrable(context: Context, request: rq.UserAdd) -> None:
         raise ChatdError(
             "E406",
             f"{request.user} has a device {request.device!r} already",
-            "choose another device name; a revoked one is not used again",
+            "choose another --device; the name of a revoked one is not used again",
         )
-    if len(context.state.users) >= USERS_LIMIT or (known and len(known.devices) >= DEVICES_LIMIT):
-        raise ChatdError("E409", f"there may be {USERS_LIMIT} users with {DEVICES_LIMIT} devices each")
+    if known is None and len(context.state.users) >= USERS_LIMIT:
+        raise ChatdError(
+            "E409", f"there are {USERS_LIMIT} users, the most there may be", "use an existing one"
+        )
+    if known is not None:
+        _refuse_too_many_devices(context, request.user, known)
+
+
+def _refuse_too_many_devices(context: Context, name: str, user: User) -> None:
+    usable = sum(device.usable(context.now) for device in user.devices.values())
+    if usable >= DEVICES_LIMIT:
+        reason = f"{name} has {usable} devices, the most there may be"
+        raise ChatdError("E409", reason, f"revoke one that is not used: chatctl revoke {name}/DEVICE")
+    if len(user.devices) >= REGISTRATIONS_LIMIT:
+        reason = f"{name} has had {len(user.devices)} devices, the most there may be"
+        raise ChatdError("E409", reason, "add the device to another user")
 
 
 def _refuse_protected(context: Context, name: str) -> None:
     """Refuse sanctions against oneself and against moderators."""
     context.acquaintance(name)
     if name == context.who.user:
-        raise ChatdError("E304", "you cannot do this to yourself", "ask another admin")
+        raise ChatdError("E304", "you cannot do this to yourself", _ANOTHER_ADMIN)
     if not context.who.operator and context.allows("moderate.ban", name):
         raise ChatdError("E304", f"{name} moderates this server too")
 
@@ -177,6 +198,25 @@ def _refuse_more(context: Context, *roles: str) -> None:
     for role in roles:
         if not context.who.operator and not permissions(role) <= permissions(context.role):
             raise ChatdError("E304", f"the role {role} may do more than yours", "ask an admin")
+
+
+def _refuse_last(context: Context, request: rq.Revoke) -> None:
+    """Refuse to revoke the device in use if nobody else could then do all that the asker can."""
+    used = (context.who.user, context.who.device)
+    if context.who.operator or (request.user, request.device) != used:
+        return
+    mine = context.rules.roles.permissions(context.role)
+    for name, user in context.state.users.items():
+        role, ban = context.rules.role_of(context.state, name), context.state.bans.get(name)
+        if not context.rules.roles.permissions(role) >= mine or (ban is not None and ban.holds(context.now)):
+            continue
+        if any(one.usable(context.now) and (name, device) != used for device, one in user.devices.items()):
+            return
+    raise ChatdError(
+        "E304",
+        f"nobody else can log in with the role {context.role}",
+        f"first add a device on the server's box: chatd user add {request.user} --device NEW",
+    )
 
 
 def _reach(context: Context, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:

@@ -75,7 +75,9 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
                 "revoked": device.revoked,
                 "online": context.presence.sessions_of(request.user, name)[0] > 0,
             }
-            for name, device in sorted(user.devices.items())[:PAGE_ENTRIES]
+            for name, device in sorted(
+                user.devices.items(), key=lambda item: (not item[1].usable(context.now), item[0])
+            )[:PAGE_ENTRIES]
         ],
         "state": state,
         "text": text,
@@ -95,7 +97,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
             "user": name,
             "role": context.rules.role_of(context.state, name),
             "pinned": context.rules.pinned(name),
-            "devices": sum(not d.revoked for d in context.state.users[name].devices.values()),
+            "devices": sum(d.usable(context.now) for d in context.state.users[name].devices.values()),
             "state": context.presence.state_of(name)[0] if sees else None,
             "banned": banned is not None and banned.holds(context.now),
         }

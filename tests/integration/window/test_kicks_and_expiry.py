@@ -162,7 +162,7 @@ def test_an_expired_certificate_is_explained(
     iterate(window)
     shown = window.messages.text.get("1.0", "end")
     assert "the connection ended: your certificate expired on " in shown
-    assert "; ask an admin for a new identity file\n" in shown
+    assert "; ask an admin for a new identity file (" in shown
     # The next read of the file finds a valid identity.
     window.connect_again()
     wait_until(lambda: iterate(window) and window.model.connection == "connected", what="a connection")
