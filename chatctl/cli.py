@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from chatctl.admin import people, sanctions, server
+from chatctl.admin import people, room_commands, sanctions, server
 from chatctl.admin.audit import audit
 from chatctl.admin.top import top
 from chatctl.connecting import root_options
@@ -36,7 +36,7 @@ def user() -> None:
 
 @cli.group()
 def room() -> None:
-    """Rooms: list them and their members, hold them, redact messages."""
+    """Rooms: list, create, archive, hold and remove them, list members, redact messages."""
 
 
 @cli.group()
@@ -69,6 +69,8 @@ cli.add_command(people.whois)
 user.add_command(people.whois)
 cli.add_command(people.rooms)
 room.add_command(people.rooms, "list")
+for command in (room_commands.create, room_commands.archive, room_commands.unarchive, room_commands.remove):
+    room.add_command(command)
 cli.add_command(people.who)
 room.add_command(people.who)
 role.add_command(people.role_set)

@@ -53,6 +53,8 @@ CODES: dict[str, Code] = {
     "E304": Code("protected", "this cannot be done to that user", "change the user's role first"),
     "E305": Code("pinned", "this role is fixed in config/settings.json", "edit it there, then: chatd reload"),
     "E306": Code("held", "the messages of this room are on hold", "end the hold: chatctl hold --off ROOM"),
+    "E307": Code("archived", "this room is archived", "undo it: chatctl room unarchive ROOM"),
+    "E308": Code("configured", "this room is in config/settings.json", "edit it there, then: chatd reload"),
     # E4xx: the request
     "E400": Code("filtered", "the message contains a forbidden word", "rephrase the message"),
     "E401": Code("too_long", "the message is too long", "split the message"),

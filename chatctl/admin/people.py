@@ -26,10 +26,13 @@ def users(app: App) -> None:
 
 
 @click.command()
+@click.option("--archived", is_flag=True, help="List the archived rooms instead.")
 @connecting
-def rooms(app: App) -> None:
+def rooms(app: App, archived: bool) -> None:
     """List the rooms you may see."""
-    result = app.ask_pages("rooms", "rooms", "room")
+    # A server of an older version does not know the field.
+    fields = {"archived": True} if archived else {}
+    result = app.ask_pages("rooms", "rooms", "room", **fields)
     columns: output.Columns = {
         "room": str,
         "members": str,

@@ -19,6 +19,7 @@ from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 from chatd.proto.events import (
     Announcement,
+    Archived,
     Bye,
     DmOpened,
     Expired,
@@ -31,6 +32,7 @@ from chatd.proto.events import (
     Presence,
     Redacted,
     RoomCreated,
+    RoomRemoved,
     SessionLimits,
     Slowed,
     Standing,
@@ -43,6 +45,7 @@ __all__ = [
     "Acknowledged",
     "Announcement",
     "AnyEvent",
+    "Archived",
     "Bye",
     "CaughtUp",
     "ChatdError",
@@ -63,6 +66,7 @@ __all__ = [
     "Refused",
     "Restored",
     "RoomCreated",
+    "RoomRemoved",
     "Sent",
     "SentResult",
     "SessionLimits",

@@ -185,6 +185,8 @@ class ChatModel(Conversations):
                 self._redacted(event, event.target, event.target)
             case ev.Expired():
                 self._redacted(event, 0, event.upto)
+            case ev.RoomRemoved():
+                self._room_removed(event)
             case ev.Logged():
                 self._logged(event)
 
@@ -225,10 +227,17 @@ class ChatModel(Conversations):
         if where.name == self.current:
             self.changed.add("rows")
 
-    def _redacted(self, event: ev.Redacted | ev.Expired, first: int, last: int) -> None:
+    def _redacted(self, event: ev.Redacted | ev.Expired | ev.RoomRemoved, first: int, last: int) -> None:
         self.conversation(event.room).redact(first, last)
         self.redacted.append(RedactedRange(event.room, first, last))
         self._logged(event)
+
+    def _room_removed(self, event: ev.RoomRemoved) -> None:
+        where = self.conversation(event.room)
+        where.parted_at = event.seq
+        self._left(where)
+        self._redacted(event, 0, event.seq)
+        self.changed |= {"rooms", "state", "members"}
 
     def _message_arrived(self, event: ev.Message, where: Conversation) -> None:
         if event.user == self.me or self.is_visible(where.name):

@@ -82,6 +82,20 @@ def describe(event: AnyEvent) -> str | None:
             return f"{safe(event.user)}{about} joined {safe(event.room)}"
         case ev.Parted():
             return _parted(event)
+        case ev.Redacted():
+            return f"{safe(event.author)} deleted message {event.target}{_because(event.reason)}"
+        case ev.Expired():
+            return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
+        case ev.Standing():
+            return _standing(event)
+        case ev.Slowed():
+            return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
+    return _describe_room(event)
+
+
+def _describe_room(event: AnyEvent) -> str | None:
+    """A sentence about what was done to a room."""
+    match event:
         case ev.RoomCreated():
             closed = "" if event.guests else ", closed to guests"
             topic = f": {safe(event.topic)}" if event.topic else ""
@@ -89,17 +103,14 @@ def describe(event: AnyEvent) -> str | None:
         case ev.TopicSet():
             verb = "set" if event.topic else "removed"
             return f"{safe(event.author)} {verb} the topic of {safe(event.room)}{_because(event.topic)}"
-        case ev.Redacted():
-            return f"{safe(event.author)} deleted message {event.target}{_because(event.reason)}"
-        case ev.Expired():
-            return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
         case ev.Held():
             says = f"says {safe(event.author)}{_because(event.reason)}"
             return f"the messages of {safe(event.room)} {'are' if event.on else 'are no longer'} held, {says}"
-        case ev.Standing():
-            return _standing(event)
-        case ev.Slowed():
-            return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
+        case ev.Archived():
+            archived = "is archived and can only be read" if event.on else "is no longer archived"
+            return f"{safe(event.room)} {archived}, says {safe(event.author)}{_because(event.reason)}"
+        case ev.RoomRemoved():
+            return f"{safe(event.room)} was removed by {safe(event.author)}{_because(event.reason)}"
     return None
 
 

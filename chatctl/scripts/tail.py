@@ -58,7 +58,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
         for item in _events(client):
             if isinstance(item, ev.Logged):
                 follower.show(item)
-                if isinstance(item, ev.Parted) and (item.user, item.room) == (client.identity.user, name):
+                if _ends(item, name, client.identity.user):
                     # No more events will come; going on would look like a quiet room.
                     raise ChatdError("E301", describe(item) or "")
             elif isinstance(item, ev.Presence):
@@ -72,6 +72,13 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
         error = client.error or ChatdError("E607", "the connection ended")
         output.show_error(error)
         return output.exit_code(error)
+
+
+def _ends(event: ev.Logged, room: str, me: str) -> bool:
+    """Whether no more events of the room will come to this user."""
+    if isinstance(event, ev.RoomRemoved):
+        return event.room == room
+    return isinstance(event, ev.Parted) and (event.user, event.room) == (me, room)
 
 
 class RoomFollower:

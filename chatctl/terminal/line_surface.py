@@ -216,6 +216,8 @@ class LineSurface:
         self.transcript.event(event)
         if isinstance(event, ev.Parted) and (event.user, event.room) == (self.model.me, self.model.current):
             self._leave_current(by_choice=event.by == self.model.me)
+        elif isinstance(event, ev.RoomRemoved) and event.room == self.model.current:
+            self._leave_current(by_choice=False)
 
     # -- entering and leaving rooms
 

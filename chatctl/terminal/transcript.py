@@ -89,6 +89,8 @@ class Transcript:
                 return called or model.is_visible(event.room)
             case ev.Joined() | ev.Parted() if event.user == model.me and event.room != model.current:
                 return True
+            case ev.RoomRemoved() if event.room != model.current:
+                return True
             case ev.Presence():
                 return event.room == model.current and event.user != model.me
             case ev.Announcement() | ev.Slowed() | ev.Standing():

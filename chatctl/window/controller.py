@@ -282,6 +282,8 @@ class Controller:
             self._load()
         elif isinstance(event, ev.Parted) and own and about_here:
             self._move_on(event.room, _why_removed(event))
+        elif isinstance(event, ev.RoomRemoved) and about_here:
+            self._move_on(event.room, render.describe(event) or "")
 
     @contextmanager
     def _moving_on(self) -> Iterator[None]:

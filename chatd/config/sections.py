@@ -166,6 +166,8 @@ class RoleLimits(Section):
     """Messages that may arrive at once."""
     bytes_per_day: Annotated[int, Field(ge=0, le=1_000_000_000_000)] = 50_000_000
     """Bytes of entries that a user may add to the event log in one UTC day; 0 means no limit."""
+    rooms_per_day: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Rooms that one user may create on one day (UTC); roles with room.remove have no such limit."""
 
 
 class LimitsSection(Section):
@@ -179,6 +181,12 @@ class LimitsSection(Section):
     """Maximum characters of a room's topic."""
     rooms_per_user: Annotated[int, Field(ge=1, le=1000)] = 100
     """Maximum rooms per user."""
+    rooms: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    """Maximum rooms of the server; the last tenth is kept for roles with room.remove."""
+    conversations: Annotated[int, Field(ge=1, le=100_000)] = 20_000
+    """Maximum direct conversations of the server; the last tenth is kept for roles with room.remove."""
+    conversations_per_user: Annotated[int, Field(ge=1, le=1000)] = 1000
+    """Maximum direct conversations of one user."""
     sessions_per_user: Annotated[int, Field(ge=1, le=20_000)] = 10
     """Maximum sessions per user, over all devices."""
     history_on_join: Annotated[int, Field(ge=0, le=500)] = 20
@@ -255,9 +263,12 @@ class MonitorSection(Section):
 
 
 class RetentionSection(Section):
-    """Redaction of old messages."""
+    """Redaction of old messages, end of empty rooms."""
 
     days: Days = 0
     """Days after which messages are redacted; 0 means never."""
     per_room: Annotated[dict[RoomName, Days], Field(max_length=1000)] = {}
     """Days for single rooms; overrides retention.days."""
+    empty_room_days: Days = 0
+    """Days after which a room without members is removed; 0 means never. Rooms of the settings, on hold or
+    archived stay."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -64,7 +64,9 @@ class Fanout:
             self.enter(room, dm_members(room) or ())
         self._to_room("later" if kind in DEFERRABLE else "room", room, frame(body))
         if kind == "parted":
-            self._leave(room, event["user"])
+            self._leave(room, [event["user"]])
+        elif kind == "room_removed":
+            self._leave(room, self._state.removing[room].members)
 
     def redact(self, seqs: Iterable[int]) -> None:
         """Remove redacted messages from the recent events."""
@@ -92,14 +94,20 @@ class Fanout:
                 event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
                 self._to_room("presence", room, encode(event | (notice or {})))
 
-    def since(self, after: int, rooms: Iterable[str]) -> Iterator[RecentEvent] | None:
-        """Return the events of ``rooms`` after ``after``, oldest first; None if memory starts later."""
+    def since(self, after: int, rooms: Mapping[str, int]) -> Iterator[RecentEvent] | None:
+        """Return the events after ``after``, oldest first; None if memory starts later.
+
+        ``rooms``: room -> the seq after which its events begin.
+        """
         if after < self._recent_after:
             return None
-        wanted = set(rooms)
         # Sequence numbers are gap-free, so they give the position.
         start = max(0, after - self._recent_after)
-        return (event for event in islice(self._recent, start, None) if event.room in wanted)
+        return (event for event in islice(self._recent, start, None) if self._begun(event, rooms))
+
+    @staticmethod
+    def _begun(event: RecentEvent, rooms: Mapping[str, int]) -> bool:
+        return event.room is not None and event.seq > rooms.get(event.room, event.seq)
 
     def go_live(self, session: HubSession) -> None:
         """Deliver events to the session as they happen from now on."""
@@ -125,8 +133,8 @@ class Fanout:
             self._audience[room][link] += len(sids)
             link.send(["enter", room, sids])
 
-    def _leave(self, room: str, user: str) -> None:
-        for link, sids in self._live_by_link([user]).items():
+    def _leave(self, room: str, users: Iterable[str]) -> None:
+        for link, sids in self._live_by_link(users).items():
             for _ in sids:
                 self._count_out(room, link)
             link.send(["leave", room, sids])

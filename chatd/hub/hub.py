@@ -24,7 +24,7 @@ from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
-from chatd.hub.upkeep import Retention, Snapshots, SpaceCheck
+from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
 from chatd.hub.welcome import author_of, standing_frame, welcome_frame
 from chatd.link.wire import Header
@@ -88,6 +88,7 @@ class Hub:
         self._fanout = Fanout(state, self.sessions, events.head)
         self._reads = Reads(queries, self._fanout, self.sessions, self._refuse)
         self._retention = Retention(events)
+        self._room_ends = RoomEnds(events)
         self._snapshots = Snapshots(events, state)
         self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots)
         # The cause of the next change of the settings in the log, and the operator's identity.
@@ -300,13 +301,14 @@ class Hub:
         context.presence_changed.clear()
 
     def before_commit(self) -> None:
-        """Redact expired messages in the batch, or look for space on a full disk."""
+        """Redact expired messages and end rooms in the batch, or look for space on a full disk."""
         self.log.check_files()
         if not self.writable:
             self._resume_writing()
             return
         context = self.context(OPERATOR)
         self._retention.redact_expired(context)
+        self._room_ends.advance(context)
         self._record(context)
 
     def save_snapshot(self) -> None:
@@ -379,7 +381,7 @@ class Hub:
         context = self.context(OPERATOR)
         record_changes(context, *self._settings_from)
         rooms.ensure_configured(context)
-        rooms.put_out_unentitled(context, sorted(self.state.users))
+        rooms.put_out_unentitled(context, list(self.state.user_names))
         self._record(context)
 
     _OF_OPERATOR: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {"request": _request}

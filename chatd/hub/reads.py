@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import queue
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -107,12 +107,16 @@ class QueryThreads:
         os.eventfd_write(self._wake, 1)
 
 
-def resume_query(rooms: Sequence[str], after: int, upto: int) -> Query:
-    """Read a page of events with ``after`` < seq <= ``upto``, the head when the request was permitted."""
+def resume_query(rooms: Mapping[str, int], after: int, upto: int) -> Query:
+    """Read a page of events with ``after`` < seq <= ``upto``, the head when the request was permitted.
+
+    ``rooms``: room -> the seq after which its events begin.
+    """
+    names = list(rooms)
 
     def query(reader: LogReader) -> Page:
-        chunks = (rooms[start : start + MAX_ROOMS] for start in range(0, len(rooms), MAX_ROOMS))
-        merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES) for chunk in chunks))
+        chunks = (names[start : start + MAX_ROOMS] for start in range(0, len(names), MAX_ROOMS))
+        merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES, rooms) for chunk in chunks))
         rows = [row for row in islice(merged, PAGE_EVENTS) if row[0] <= upto]
         bodies = fit_page([body for _, body in rows])
         if len(bodies) == len(rows) < PAGE_EVENTS:
@@ -122,12 +126,16 @@ def resume_query(rooms: Sequence[str], after: int, upto: int) -> Query:
     return query
 
 
-def history_query(room: str, before: int | None, after: int | None, limit: int, upto: int) -> Query:
-    """Read a page of one room's events, ascending."""
+def history_query(
+    room: str, before: int | None, after: int | None, limit: int, upto: int, begin: int = 0
+) -> Query:
+    """Read a page of one room's events, ascending, all after seq ``begin``."""
 
     def query(reader: LogReader) -> Page:
         ceiling = upto + 1 if before is None else min(before, upto + 1)
-        rows = reader.history(room, before=ceiling, after=after, limit=limit + 1, size=PAGE_BYTES)
+        rows = reader.history(
+            room, before=ceiling, after=after, limit=limit + 1, size=PAGE_BYTES, begin=begin
+        )
         if after is not None:
             bodies = fit_page([body for _, body in rows[:limit]])
         else:
@@ -251,7 +259,7 @@ class Reads:
         user = context.who.user
         if isinstance(request, rq.Search):
             search = search_query(
-                request.query, context.readable(), request.limit, request.before, head, context.now
+                request.query, list(context.readable()), request.limit, request.before, head, context.now
             )
             self._queue(partial(self._threads.submit_search, user, search), asker)
             return
@@ -262,8 +270,8 @@ class Reads:
                 return
             query = resume_query(context.readable(), request.after or 0, head)
         elif isinstance(request, rq.History):
-            context.member(request.room)
-            query = history_query(request.room, request.before, request.after, request.limit, head)
+            begin = context.member(request.room).born - 1
+            query = history_query(request.room, request.before, request.after, request.limit, head, begin)
         elif isinstance(request, rq.Audit):
             kinds, choice = audit_choice.choose(context, request)
             query = audit_query(kinds, choice, request.limit, request.before, head)

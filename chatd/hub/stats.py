@@ -51,7 +51,7 @@ class HubStats:
                 "refused": self.counters["refused"],
             },
             "crypto_errors": total["crypto_errors"],
-            "rooms": sum(name[0] == "#" for name in state.rooms),
+            "rooms": state.room_count,
             "users": len(state.users),
             "processes": self.processes.get("processes", [])[:PROCESSES_LIMIT],
             "box": self.processes.get("box", {}),

@@ -1,11 +1,11 @@
-"""The hub's periodic work: redact what has passed its retention time, and write snapshots."""
+"""The hub's periodic work: redact what has passed its retention time, end rooms, write snapshots."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from chatd.hub.state import redaction
+from chatd.hub.state import redaction, room_ends
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import State
 from chatd.logs.logger import get_log
@@ -19,6 +19,9 @@ SNAPSHOT_EVENTS = 50_000
 # How often to look for messages past their time, and how many to redact in one transaction.
 EXPIRY_MS = 60_000
 EXPIRY_MESSAGES = 1_000
+# How often to look for empty rooms, and how many to end at once.
+EMPTY_MS = 60_000
+EMPTY_ROOMS = 100
 # How often to look for space on a full disk.
 SPACE_SECONDS = 1.0
 # How often to try to empty the write-ahead log while a reader needs it. An attempt copies what is new.
@@ -61,6 +64,32 @@ class Retention:
                 redaction.expire(context, name, seqs)
             if len(seqs) == EXPIRY_MESSAGES:
                 self._next = context.now  # more are due: continue at the next commit
+
+
+class RoomEnds:
+    """Removes rooms that have been empty for long, and redacts the messages of removed rooms."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._next = 0
+
+    def advance(self, context: Context) -> None:
+        """Emit the events that are due: at most `EMPTY_ROOMS` ends, and one step of one removed room."""
+        if context.now >= self._next:
+            self._next = context.now + EMPTY_MS
+            room_ends.remove_empty(context, EMPTY_ROOMS)
+        for name, room in context.state.removing.items():
+            # Its last messages may be in the present batch, where they cannot be looked up.
+            if room.ended <= self._log.head:
+                self._redact_some(context, name, room.expired)
+            return
+
+    def _redact_some(self, context: Context, name: str, after: int) -> None:
+        seqs = self._log.oldest_messages(name, after, EXPIRY_MESSAGES)
+        if seqs:
+            redaction.expire(context, name, seqs)
+        else:
+            room_ends.free(context, name)
 
 
 class Remnants:

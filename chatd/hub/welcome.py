@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from chatd import __version__
 from chatd.hub.state.context import Context
 from chatd.proto.frames import JsonObject, encode
@@ -46,7 +48,7 @@ def welcome_frame(context: Context, log: EventLog) -> bytes:
             "device": context.who.device,
             "role": context.role,
             "permissions": sorted(context.rules.roles.permissions(context.role)),
-            "rooms": sorted(user.rooms)[:WELCOME_ROOMS],
+            "rooms": list(islice(user.rooms, WELCOME_ROOMS)),
             "head": context.state.head,
             "lineage": [branch.model_dump() for branch in log.lineage],
             "time": context.now,

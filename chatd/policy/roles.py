@@ -23,6 +23,8 @@ PERMISSIONS: dict[str, str] = {
     "moderate.mute": "mute users",
     "moderate.redact": "redact messages",
     "room.hold": "put rooms on hold, so that no message there is removed",
+    "room.archive": "archive rooms, so that they can only be read, and undo that",
+    "room.remove": "remove rooms, and create any number within limits.rooms",
     "announce": "send announcements to everybody",
     "role.show": "see the roles and their permissions",
     "role.set": "change users' roles",

@@ -126,12 +126,16 @@ class Joined(Caused):
 
 
 class Parted(Caused):
-    """A user left a room, or was removed from it if `by` is another user."""
+    """A user left a room, or was removed from it if `by` is another user.
+
+    `remember`: automatic joins leave out this room for the user from now on.
+    """
 
     type: Literal["parted"]
     room: str
     user: str
     reason: str = ""
+    remember: bool = True
 
 
 class RoomCreated(Caused):
@@ -182,6 +186,23 @@ class Held(Caused):
     type: Literal["held"]
     room: str
     on: bool
+    reason: str = ""
+
+
+class Archived(Caused):
+    """The room is archived (`on` true): it can only be read and left. Or it no longer is."""
+
+    type: Literal["archived"]
+    room: str
+    on: bool
+    reason: str = ""
+
+
+class RoomRemoved(Caused):
+    """The room was removed: nobody is in it any more. Delete the texts of its messages."""
+
+    type: Literal["room_removed"]
+    room: str
     reason: str = ""
 
 
@@ -261,7 +282,7 @@ class Bye(FromServer):
 
 AnyFromServer = (
     Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Redacted
-    | Expired | Held | Announcement
+    | Expired | Held | Archived | RoomRemoved | Announcement
     | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

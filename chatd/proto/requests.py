@@ -149,11 +149,12 @@ class Part(Request):
 
 
 class Rooms(Request):
-    """List the rooms the user is in or may join."""
+    """List the rooms the user is in or may join; with `archived` the archived ones, else all others."""
 
     spec = Spec("room.list", True, 1)
     type: Literal["rooms"]
     after: RoomText = ""
+    archived: bool = False
 
 
 class Who(Request):
@@ -271,6 +272,27 @@ class Hold(Request):
     reason: ReasonText = ""
 
 
+class RoomArchive(Request):
+    """Archive a room, or undo that: an archived room can only be read and left."""
+
+    spec = Spec("room.archive", True, 1)
+    type: Literal["room_archive"]
+    room: RoomText
+    on: bool = True
+    reason: ReasonText = ""
+    dry_run: bool = False
+
+
+class RoomRemove(Request):
+    """Remove a room for everybody, permanently, and redact all its messages; then its name is free."""
+
+    spec = Spec("room.remove", False, 1)
+    type: Literal["room_remove"]
+    room: RoomText
+    reason: ReasonText = ""
+    dry_run: bool = False
+
+
 class Announce(Request):
     """Send an announcement to everybody."""
 
@@ -358,8 +380,8 @@ class UserAdd(Request):
 
 AnyRequest = (
     Ping | Resume | Send | History | Search | Create | Join | Part | Rooms | Who | Whois | Topic | Away
-    | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | Announce | RoleSet | RoleShow
-    | Users | Revoke | Stats | Audit | UserAdd
+    | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
+    | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -265,9 +265,17 @@ class EventLog:
 
         Goes by the order of the log, so a wrong clock at one time cannot make it skip a message.
         """
+        rows = self._oldest_rows(room, after, limit)
+        return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
+
+    def oldest_messages(self, room: str, after: int, limit: int) -> list[int]:
+        """Return seqs of a room's oldest messages after ``after``."""
+        return [seq for seq, _ in self._oldest_rows(room, after, limit)]
+
+    def _oldest_rows(self, room: str, after: int, limit: int) -> list[tuple[int, int]]:
         with _READING:
             rows: list[tuple[int, int]] = query(self._finder, _OLDEST_MESSAGES, (room, after, limit))
-        return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
+        return rows
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,16 @@ class LogReader:
             return head_seq(self._connection)
 
     def page(
-        self, rooms: Sequence[str | None], after: int, limit: int, size: int | None = None
+        self,
+        rooms: Sequence[str | None],
+        after: int,
+        limit: int,
+        size: int | None = None,
+        begins: Mapping[str, int] | None = None,
     ) -> list[EncodedEvent]:
         """Return up to ``limit`` events after seq ``after``, ascending, of at most MAX_ROOMS ``rooms``.
 
+        ``begins``: room -> the seq after which its events begin; those before are of a former room.
         The room None stands for events without a room. Fewer than ``limit`` events mean that there are no
         more, or that ``size`` was reached (see `_rows`).
         """
@@ -66,9 +72,12 @@ class LogReader:
             raise ValueError(f"{len(names)} rooms, at most {MAX_ROOMS}")
         # The index yields each term in order and SQLite merges them lazily: this reads about `limit` rows,
         # however large the log and the rooms are.
+        begun = [(begins or {}).get(name or "", 0) for name in names]
         terms = [
-            f"{_SELECT} WHERE room IS ?{number} AND seq > ?1 AND {_NOT_REDACTED}"
-            for number in range(3, 3 + len(names))
+            # The text stays the same, so that SQLite need not parse it again, while no room begins later.
+            f"{_SELECT} WHERE room IS ?{number} AND seq > {'?1' if begin <= after else int(begin)}"
+            f" AND {_NOT_REDACTED}"
+            for number, begin in enumerate(begun, 3)
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
         return self._rows(sql, (after, limit, *names), size)
@@ -81,8 +90,11 @@ class LogReader:
         after: int | None = None,
         limit: int,
         size: int | None = None,
+        begin: int = 0,
     ) -> list[EncodedEvent]:
         """Return up to ``limit`` events of a room, ascending; fewer if ``size`` is reached (see `_rows`).
+
+        All are after seq ``begin``.
 
         With ``after``: the oldest after that seq. Otherwise the newest, below ``before`` if that is given.
         """
@@ -92,7 +104,7 @@ class LogReader:
         where = f"room = ? AND seq > ? AND seq < ? AND {_NOT_REDACTED}"
         sql = f"{_SELECT} WHERE {where} ORDER BY seq {order} LIMIT ?"
         top = 2**63 - 1 if before is None else before
-        page = self._rows(sql, (room, after or 0, top, limit), size)
+        page = self._rows(sql, (room, max(after or 0, begin), top, limit), size)
         return page if after is not None else page[::-1]
 
     def latest(self, kinds: Sequence[str], before: int, limit: int) -> list[EncodedEvent]:

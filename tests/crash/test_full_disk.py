@@ -19,6 +19,7 @@ from chatd.hub.hub import Hub
 from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import recover
 from chatd.hub.state.context import OPERATOR
+from chatd.hub.state.names import SortedNames
 from chatd.pki.identity import read_identity
 from chatd.proto.frames import JsonObject
 from chatd.store.event_log import EventLog
@@ -147,11 +148,11 @@ def test_users_who_log_in_on_a_full_disk_join_rooms_once_there_is_space(tmp_path
         rooms = [{"name": "#lobby", "autojoin": True}, {"name": "#new", "autojoin": True}]
         run = HubRun(tmp_path, vfs, has_space=False, settings=Settings.model_validate({"rooms": rooms}))
         run.log_in()
-        assert run.hub.state.users["alice"].rooms == {"#lobby"}
+        assert run.hub.state.users["alice"].rooms == SortedNames({"#lobby"})
         run.has_space = True
         wait_until(run.is_writable, what="the hub to write again")
         run.settle()
-        assert run.hub.state.users["alice"].rooms == {"#lobby", "#new"}
+        assert run.hub.state.users["alice"].rooms == SortedNames({"#lobby", "#new"})
         run.close()
 
 

@@ -166,6 +166,17 @@ def test_tail_ends_when_its_user_is_kicked_from_the_room(daemon: Daemon, tail: T
     assert "bob was removed from #leaving by alice: enough (E301)" in process.stderr.read()
 
 
+def test_tail_ends_when_the_room_is_removed(daemon: Daemon, tail: Tail) -> None:
+    name = create_room(daemon, "ending")
+    run_chat(daemon, "send", name, "one")
+    process = tail(name)
+    assert next_event(process)["body"] == "one"
+    daemon.chatctl("room", "remove", name, "--reason", "enough", "--yes")
+    assert process.wait(60) == 4
+    assert process.stderr is not None
+    assert "#ending was removed by alice: enough (E301)" in process.stderr.read()
+
+
 def test_tail_ends_after_a_kick_while_it_was_disconnected(daemon: Daemon, tail: Tail, tmp_path: Path) -> None:
     name = create_room(daemon, "unheard")
     run_chat(daemon, "send", name, "one")

@@ -25,8 +25,11 @@ ROOMS = ("#lobby", "#one", "#two", "#hall")
 WORDS = ("hello", "drop", "fine")
 # Settings for a reload: (settings, pinned roles, room -> whether it admits guests, forbidden words).
 LOBBY = {"name": "#lobby", "autojoin": True}
-# The model does not know the limits on sessions; other tests cover them.
-NO_SESSION_LIMITS: JsonObject = {"limits": {"sessions_per_user": 1000}, "server": {"max_connections": 1000}}
+# The model does not know the limits on sessions and new rooms; other tests cover them.
+NO_LIMITS: JsonObject = {
+    "limits": {"sessions_per_user": 1000, "per_role": {"user": {"rooms_per_day": 1000}}},
+    "server": {"max_connections": 1000},
+}
 VARIANTS: tuple[tuple[JsonObject, dict[str, str], dict[str, bool], set[str]], ...] = (
     ({"rooms": [LOBBY | {"guests": True}]}, {}, {"#lobby": True}, {"drop"}),
     (
@@ -55,6 +58,9 @@ class Model:
         self.revoked: set[str] = set()
         self.members: dict[str, set[str]] = {}
         self.guests: dict[str, bool] = {}
+        self.archived: set[str] = set()
+        # Removed rooms whose names are not free yet.
+        self.removing: set[str] = set()
         self.left: set[tuple[str, str]] = set()
         # (sanction, user, room) -> its end
         self.until: dict[tuple[str, str, str], float] = {}
@@ -63,9 +69,25 @@ class Model:
 
     def reload(self, variant: int) -> None:
         _, self.pinned, self.configured, self.words = VARIANTS[variant]
-        for name in self.configured:
-            self.members.setdefault(name, set())
+        self.create_configured()
         self.remove_disallowed_members()
+
+    def create_configured(self) -> None:
+        for name in self.configured:
+            if name not in self.removing:
+                self.members.setdefault(name, set())
+
+    def remove(self, where: str) -> None:
+        del self.members[where]
+        self.archived.discard(where)
+        self.removing.add(where)
+
+    def free_names(self) -> None:
+        """Forget all of the removed rooms."""
+        self.messages = [said for said in self.messages if said[1] not in self.removing]
+        self.until = {key: end for key, end in self.until.items() if key[2] not in self.removing}
+        self.removing.clear()
+        self.create_configured()
 
     def role(self, name: str) -> str:
         return self.pinned.get(name) or self.roles[name] or "user"
@@ -92,7 +114,8 @@ class Model:
 
     def auto_join(self, name: str) -> None:
         """Join #lobby, as after registration and at every login."""
-        if self.allowed_in(name, "#lobby") and (name, "#lobby") not in self.left:
+        open_lobby = "#lobby" not in self.archived
+        if open_lobby and self.allowed_in(name, "#lobby") and (name, "#lobby") not in self.left:
             self.members["#lobby"].add(name)
 
     def knows(self, name: str, other: str) -> bool:
@@ -115,12 +138,11 @@ class HubMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.harness = HubHarness(
-            Path(self.folder.name), Settings.model_validate(NO_SESSION_LIMITS | VARIANTS[0][0])
-        )
+        self.harness = HubHarness(Path(self.folder.name), Settings.model_validate(NO_LIMITS | VARIANTS[0][0]))
         self.model = Model()
         self.sids = 0
         self.sessions: dict[tuple[int, int], str] = {}
+        self.said = 0
         self.sent: dict[str, list[tuple[JsonObject, JsonObject]]] = {name: [] for name in USERS}
         for name, role in zip(USERS[:-1], ("admin", None, None, "guest"), strict=True):
             self.add(name, role)
@@ -219,8 +241,9 @@ class HubMachine(RuleBasedStateMachine):
             self.model.members.setdefault(f"@{pair}", {name, other})
 
     def say(self, name: str, to: str, where: str, body: str, inside: bool) -> bool:
-        permitted = inside and self.model.may_say(name, where, body)
-        message = {"to": to, "body": body, "msg_id": f"{len(self.model.messages):032x}"}
+        permitted = inside and where not in self.model.archived and self.model.may_say(name, where, body)
+        self.said += 1
+        message = {"to": to, "body": body, "msg_id": f"{self.said:032x}"}
         self.take_delivered()
         result = self.ask(name, permitted, "send", **message)
         if result is None:
@@ -256,7 +279,8 @@ class HubMachine(RuleBasedStateMachine):
     def create(self, name: str, where: str, guests: bool) -> None:
         if self.session(name) is None:
             return
-        permitted = self.model.role(name) != "guest" and where not in self.model.members
+        permitted = self.model.role(name) != "guest"
+        permitted = permitted and where not in self.model.members and where not in self.model.removing
         permitted = permitted and not self.model.sanctioned("mute", name)
         if self.ask(name, permitted, "create", room=where, guests=guests) is not None:
             self.model.members[where], self.model.guests[where] = {name}, guests
@@ -265,7 +289,9 @@ class HubMachine(RuleBasedStateMachine):
     def join(self, name: str, where: str) -> None:
         if self.session(name) is None:
             return
+        members = self.model.members.get(where, set())
         permitted = where in self.model.members and self.model.allowed_in(name, where)
+        permitted = permitted and (where not in self.model.archived or name in members)
         if self.ask(name, permitted, "join", room=where) is not None:
             self.model.members[where].add(name)
             self.model.left.discard((name, where))
@@ -275,6 +301,34 @@ class HubMachine(RuleBasedStateMachine):
         if self.ask(name, name in self.model.members.get(where, ()), "part", room=where) is not None:
             self.model.members[where].remove(name)
             self.model.left.add((name, where))
+
+    @rule(by=user, where=room, on=st.booleans())
+    def archive(self, by: str, where: str, on: bool) -> None:
+        permitted = by in self.model.roles and self.model.role(by) == "admin" and where in self.model.members
+        if self.ask(by, permitted, "room_archive", room=where, on=on) is not None:
+            (self.model.archived.add if on else self.model.archived.discard)(where)
+
+    @rule(by=user, where=room, hold=st.booleans())
+    def remove(self, by: str, where: str, hold: bool) -> None:
+        admin = by in self.model.roles and self.model.role(by) == "admin" and where in self.model.members
+        if hold and admin and self.ask(by, True, "hold", room=where) is not None:
+            self.ask(by, False, "room_remove", room=where)
+            self.ask(by, True, "hold", room=where, on=False)
+        self.take_delivered()
+        permitted = admin and where not in self.model.configured
+        if self.ask(by, permitted, "room_remove", room=where) is not None:
+            self.check_receivers("room_removed", self.model.members[where])
+            self.model.remove(where)
+
+    @rule()
+    def upkeep(self) -> None:
+        # Redact the messages of each removed room, free its name, and commit that.
+        for _ in range(2 * len(ROOMS) + 1):
+            self.harness.hub.before_commit()
+            self.harness.run_iteration()
+        for name in USERS:
+            self.sent[name] = [s for s in self.sent[name] if s[0]["to"] not in self.model.removing]
+        self.model.free_names()
 
     # --- sanctions -----------------------------------------------------------------------------------
 
@@ -360,7 +414,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(variant=st.integers(0, len(VARIANTS) - 1))
     def reload(self, variant: int) -> None:
-        self.harness.hub.reload(Settings.model_validate(NO_SESSION_LIMITS | VARIANTS[variant][0]))
+        self.harness.hub.reload(Settings.model_validate(NO_LIMITS | VARIANTS[variant][0]))
         self.harness.run_iteration()
         self.model.reload(variant)
 
@@ -369,9 +423,11 @@ class HubMachine(RuleBasedStateMachine):
     @invariant()
     def hub_and_model_agree_on_rooms(self) -> None:
         state = self.harness.hub.state
-        assert {name: room.members for name, room in state.rooms.items()} == self.model.members
+        assert {name: set(room.members) for name, room in state.rooms.items()} == self.model.members
         for name, known in state.users.items():
-            assert known.rooms == {where for where, members in self.model.members.items() if name in members}
+            assert set(known.rooms) == {
+                where for where, members in self.model.members.items() if name in members
+            }
             assert self.harness.hub.rules.role_of(state, name) == self.model.role(name)
 
     @invariant()
@@ -386,7 +442,9 @@ class HubMachine(RuleBasedStateMachine):
             state, replayed = self.harness.hub.state, State()
             events = list(self.harness.logged_events())
             assert [event["seq"] for event in events] == list(range(1, state.head + 1))
-            logged = [(e["user"], e["room"], e["body"]) for e in events if e["type"] == "message"]
+            logged = [
+                (e["user"], e["room"], e["body"]) for e in events if e["type"] == "message" and "body" in e
+            ]
             assert logged == self.model.messages
             for event in events:
                 replayed.apply(event)

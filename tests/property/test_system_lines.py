@@ -110,12 +110,14 @@ def test_topics_reasons_and_away_texts_begin_no_line(text: str) -> None:
         event("redacted", target=3, reason=reason),
         event("held", on=True, reason=reason),
         event("room_created", topic=reason, guests=True),
+        event("archived", on=True, reason=reason),
+        event("room_removed", reason=reason),
         Presence(type="presence", room="#war", user="bob", state="away", text=reason),
         Presence(type="presence", room="#war", user="bob", state="offline", cause="kicked", reason=reason),
     ]
     for one in shown:
         (line,) = plain(render(one, Viewer())).splitlines()
-        assert re.match(r"(\[[^\]]*Z\] )?-!- (bob|alice|the messages) ", line)
+        assert re.match(r"(\[[^\]]*Z\] )?-!- (bob|alice|the messages|#war) ", line)
     for lines in (answers.whois({"user": "bob", "text": reason}), answers.who("#war", [{"text": reason}])):
         assert all(line.startswith(("-- ", "  ")) for line in plain(lines).splitlines())
 

@@ -145,6 +145,8 @@ TABLE: dict[str, list[Row]] = {
     ],
     "redact": [({"room": ROOM, "seq": 1}, MODERATION)],
     "hold": [({"room": ROOM}, MODERATION)],
+    "room_archive": [({"room": ROOM}, MODERATION)],
+    "room_remove": [({"room": ROOM}, MODERATION)],
     "announce": [({"body": "hello"}, {"-": ADMINS})],
     "role_set": [
         ({"user": "victim", "role": "guest"}, {"-": ADMINS}),

@@ -18,7 +18,8 @@ from chatctl.client import _dialing, _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
 from chatd.hub import reads, welcome
-from chatd.hub.state import authorize, messages, moderation, queries, rooms
+from chatd.hub.state import authorize, moderation, queries
+from chatd.hub.state.model import MUTES_LIMIT
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto import events, frames, lineage, requests, text
@@ -103,8 +104,7 @@ def limits_table() -> str:
         ("Searches of one user under way", f"{reads.SEARCHES_PER_USER}"),
         ("Characters of a name", f"{text.NAME_CHARS}"),
         ("Marks on one letter", f"{text.COMBINING_LIMIT}"),
-        ("Rooms and conversations of a server", f"{rooms.ROOMS_LIMIT}"),
-        ("Direct conversations of one user", f"{messages.CONVERSATIONS_LIMIT}"),
+        ("Mutes of a server", f"{MUTES_LIMIT}"),
         ("Users of a server", f"{moderation.USERS_LIMIT}"),
         ("Devices of one user", f"{moderation.DEVICES_LIMIT}"),
         ("Certificate, DER", f"{profiles.CERTIFICATE_LIMIT} bytes"),

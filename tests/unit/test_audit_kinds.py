@@ -27,6 +27,9 @@ CLASSIFIED = {
     "device_revoked": AuditRule.YES,
     "role_set": AuditRule.YES,
     "room_created": AuditRule.YES,
+    "room_removed": AuditRule.YES,
+    "room_freed": AuditRule.NO,
+    "archived": AuditRule.YES,
     "dm_opened": AuditRule.NO,
     "joined": AuditRule.OTHERS,
     "parted": AuditRule.OTHERS,
@@ -61,6 +64,8 @@ ACTS: list[tuple[str, dict[str, Any], str | None]] = [
     ("unban", {"user": "bob", "reason": "sorry"}, "unbanned"),
     ("revoke", {"user": "bob", "device": "dev", "reason": "why"}, "device_revoked"),
     ("part", {"room": "#war"}, None),
+    ("room_archive", {"room": "#war", "reason": "why"}, "archived"),
+    ("room_remove", {"room": "#war", "reason": "why"}, "room_removed"),
 ]
 
 

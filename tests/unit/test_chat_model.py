@@ -348,6 +348,21 @@ def test_redacted_messages_and_their_quotes_disappear(model: ChatModel) -> None:
     assert "the messages of #lobby are held, says eve" in shown(model)
 
 
+def test_a_removed_room_is_left_and_its_messages_are_dropped(model: ChatModel) -> None:
+    for seq in (1, 2):
+        model.take(message(seq, "SECRET"))
+    model.take(ev.RoomRemoved(type="room_removed", seq=5, at=NOON, room=LOBBY, by="eve", reason="done"))
+    assert "SECRET" not in shown(model)
+    assert "#lobby was removed by eve: done" in shown(model)
+    assert model.joined == {WAR}
+    assert list(model.redacted) == [RedactedRange(LOBBY, 0, 5)]
+    assert not model.entered(LOBBY, 4), "a reply from before the removal"
+    # Somebody creates a room of this name later.
+    model.take(joined(7, "alice", LOBBY))
+    model.take(message(8, "new"))
+    assert LOBBY in model.joined and "new" in shown(model)
+
+
 def test_trimming_replaces_only_the_first_blocks() -> None:
     old = [Block((("b", f"{n}\n"),), n) for n in range(100)]
     head = [Block((("day", "d\n"),)), Block((("name", "bob\n"),), 40)]

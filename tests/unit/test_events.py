@@ -46,12 +46,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     | ROOM_USER
     | {"device": "x", "role": "user", "msg_id": "00" * 16, "kind": "text", "body": "hello", "reply_to": 7},
     "joined": LOGGED | ROOM_USER | {"role": "user", "by": "server", "by_uid": 0, "by_login": "root"},
-    "parted": LOGGED | ROOM_USER | {"by": "alice", "reason": "spam"},
+    "parted": LOGGED | ROOM_USER | {"by": "alice", "reason": "spam", "remember": False},
     "room_created": LOGGED | {"room": "#lobby", "topic": "", "guests": True, "by": "bob"},
     "dm_opened": LOGGED | {"room": "@alice,bob"},
     "topic": LOGGED | {"room": "#lobby", "topic": "t", "by": "bob"},
     "redacted": LOGGED | {"room": "#lobby", "target": 1, "by": "alice", "reason": "r"},
     "expired": LOGGED | {"room": "#lobby", "upto": 1, "count": 1},
+    "archived": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
+    "room_removed": LOGGED | {"room": "#lobby", "by": "alice", "reason": "r"},
     "held": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
     "announcement": LOGGED | {"body": "all", "by": "alice"},
     "presence": ROOM_USER

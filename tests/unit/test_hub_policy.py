@@ -12,6 +12,7 @@ from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, messages, moderation, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import Device, State, User
+from chatd.hub.state.rules import Rules
 from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import MAP_LIMIT, encode
 from chatd.proto.text import RESERVED
@@ -226,19 +227,18 @@ def test_a_user_cannot_create_a_room_they_may_not_enter(world: World) -> None:
     assert world.outcome("helen", "create", room="#den", guests=True) == "ok"
 
 
-def test_rooms_per_user_and_in_total_are_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rooms_per_user_are_limited(world: World) -> None:
     assert [world.outcome("bob", "create", room=f"#r{n}") for n in range(3)] == ["ok", "ok", "E409"]
     world.ask("carl", "create", room="#more")
     assert world.outcome("bob", "join", room="#more") == "E409"
     assert world.outcome("bob", "join", room="#r0") == "ok"
     world.ask("bob", "part", room="#r0")
     assert world.outcome("bob", "join", room="#more") == "ok"
-    monkeypatch.setattr(rooms, "ROOMS_LIMIT", len(world.state.rooms))
-    assert world.outcome("alice", "create", room="#last") == "E409"
 
 
-def test_conversations_in_total_are_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "CONVERSATIONS_LIMIT", 1)
+def test_conversations_per_user_are_limited(world: World) -> None:
+    limits = CUSTOM.limits.model_copy(update={"conversations_per_user": 1})
+    world.rules = Rules.from_settings(CUSTOM.model_copy(update={"limits": limits}))
     assert world.outcome("bob", "send", to="@carl", body="x") == "ok"
     assert world.outcome("alice", "send", to="@carl", body="x") == "E409"
     assert world.outcome("bob", "send", to="@alice", body="x") == "E409"

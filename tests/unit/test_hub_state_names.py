@@ -1,8 +1,6 @@
-"""Events and snapshots from before 0.1.0, which call a hold "frozen", are understood."""
+"""Events from before 0.1.0, which call a hold "frozen", are understood."""
 
 from __future__ import annotations
-
-import json
 
 from chatd.hub.state.model import State
 from chatd.proto.frames import JsonObject
@@ -29,10 +27,3 @@ def state_with_hold(kind: str) -> State:
 def test_a_hold_event_with_its_former_name_holds_the_room() -> None:
     assert state_with_hold("frozen") == state_with_hold("held")
     assert state_with_hold("frozen").rooms["#lobby"].held
-
-
-def test_a_snapshot_with_the_former_name_holds_the_room() -> None:
-    snapshot = json.loads(state_with_hold("held").snapshot())
-    room = snapshot["rooms"]["#lobby"]
-    room["frozen"] = room.pop("held")
-    assert State.restore(json.dumps(snapshot).encode()) == state_with_hold("held")

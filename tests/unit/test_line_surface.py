@@ -271,6 +271,23 @@ def test_a_removed_user_is_moved_to_no_other_room() -> None:
     run(body)
 
 
+def test_the_user_of_a_removed_room_is_moved_to_no_other_room() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        surface.take(message(5, "secret"))
+        for seq, room in ((9, "#war"), (10, "#lobby")):
+            surface.take(ev.RoomRemoved(type="room_removed", seq=seq, at=9, room=room, by="bob", reason="x"))
+        assert surface.model.current == "" and not surface.model.joined
+        assert [line[12:] for line in screen.lines[-3:-1]] == [
+            "-!- #war was removed by bob: x",
+            "-!- #lobby was removed by bob: x",
+        ]
+        with pytest.raises(ChatdError, match="E301"):
+            surface.say("to nobody")
+
+    run(body)
+
+
 def test_a_removal_while_disconnected_is_reported() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         await begin(surface)

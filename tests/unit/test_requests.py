@@ -35,6 +35,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "unmute": {"user": "bob"},
     "redact": {"room": "#lobby", "seq": 1},
     "hold": {"room": "#lobby"},
+    "room_archive": {"room": "#lobby"},
+    "room_remove": {"room": "#lobby"},
     "announce": {"body": "hello"},
     "role_set": {"user": "bob", "role": "user"},
     "role_show": {},
@@ -185,5 +187,5 @@ def test_every_permission_of_the_table_exists() -> None:
 def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     """Sanctions are announced and logged, so a second one has an effect."""
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
-    sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke"}
+    sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
     assert not_repeatable == sanctions | {"create", "announce", "role_set", "user_add"}

@@ -132,6 +132,15 @@ def test_a_late_page_does_not_restore_redacted_messages(control: Controller, net
     assert control.model.here.oldest == 2
 
 
+def test_the_window_moves_on_from_a_removed_room(control: Controller, network: FakeNetwork) -> None:
+    history = network.last("history")
+    control._take(ev.RoomRemoved(type="room_removed", seq=11, at=NOON, room=LOBBY, by="bob", reason="x"))
+    assert control.model.current == WAR
+    assert control.model.here.rows[-1].body == "#lobby was removed by bob: x"
+    history.answer(page(message(6, "a secret"), more=False))
+    assert not control.model.conversation(LOBBY).message(6)
+
+
 def test_a_page_that_would_leave_a_gap_is_ignored(control: Controller, network: FakeNetwork) -> None:
     first = 10_000
     many = range(first, first + ROWS_LIMIT + TRIM_STEP)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
-from chatd.hub.state import messages, moderation, queries, redaction, rooms
+from chatd.hub.state import messages, moderation, queries, redaction, room_ends, rooms
 from chatd.hub.state.context import Context, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -21,6 +21,8 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Join: rooms.join,
     rq.Part: rooms.part,
     rq.Topic: rooms.topic,
+    rq.RoomArchive: room_ends.archive,
+    rq.RoomRemove: room_ends.remove,
     rq.Rooms: queries.rooms,
     rq.Who: queries.who,
     rq.Whois: queries.whois,

@@ -11,6 +11,9 @@ from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
 
+# The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
+KEPT_SHARE = 10
+
 
 class Principal(NamedTuple):
     """The authenticated asker. ``operator`` is set for the box's own socket only.
@@ -192,16 +195,32 @@ class Context:
                 reason = f": {sanction.reason}" if sanction.reason else ""
                 raise ChatdError("E302", f"you are muted{where} {until_text(sanction, self.now)}{reason}")
 
+    def refuse_archived(self, name: str) -> None:
+        """Raise E307 while a room is archived."""
+        if self.state.rooms[name].archived:
+            raise ChatdError("E307", f"{name} is archived: it can only be read")
+
+    def refuse_full(self, count: int, limit: int, what: str) -> None:
+        """Raise E409 when there are too many of something.
+
+        A share is kept for those who may remove rooms, so that a full server can still be administered.
+        """
+        if not self.allows("room.remove"):
+            limit -= limit // KEPT_SHARE
+        if count >= limit:
+            raise ChatdError("E409", f"there are {count} {what}, the most there may be", "ask an admin")
+
     def refuse_words(self, text: str, what: str) -> None:
         """Raise E400 for a text with a forbidden word, unless the asker's role is exempt."""
         word = self.rules.words.find(text)
         if word is not None and self.role not in self.rules.settings.filter.exempt_roles:
             raise ChatdError("E400", f"the {what} contains the forbidden word {word!r}")
 
-    def readable(self) -> list[str]:
-        """Return every room whose events the asker may read now."""
+    def readable(self) -> dict[str, int]:
+        """Return every room whose events the asker may read now, with the seq after which they begin."""
         user = self.state.users.get(self.who.user)
-        return [EVERYONE, *sorted(user.rooms)] if user else [EVERYONE]
+        begins = {name: self.state.rooms[name].born - 1 for name in user.rooms} if user else {}
+        return {EVERYONE: 0, **begins}
 
 
 def unknown_user(name: str) -> ChatdError:

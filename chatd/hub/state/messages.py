@@ -10,9 +10,6 @@ from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name, clean_body, dm_room, tidy, truncate, visible
 
-# Direct conversations of one user; bounds the state and the `live` frame of a session.
-CONVERSATIONS_LIMIT = 1000
-
 
 def send(context: Context, request: rq.Send) -> JsonObject:
     """Append a message; return its seq, its time and notes on changes to the text."""
@@ -21,6 +18,7 @@ def send(context: Context, request: rq.Send) -> JsonObject:
     else:
         conversation = request.to
         context.member(conversation)
+        context.refuse_archived(conversation)
     context.refuse_muted(conversation)
     body, notes = _acceptable(context, request.body)
     if conversation not in context.state.rooms:
@@ -81,9 +79,12 @@ def _conversation(context: Context, to: str) -> str:
 
 
 def _refuse_too_many(context: Context, *users: str) -> None:
+    limits, state = context.rules.settings.limits, context.state
     for user in users:
-        if sum(room[0] == "@" for room in context.state.users[user].rooms) >= CONVERSATIONS_LIMIT:
-            raise ChatdError("E409", f"{user} has {CONVERSATIONS_LIMIT} conversations, the most there may be")
+        known = state.users[user].rooms
+        if len(known) - known.count_before("@") >= (limit := limits.conversations_per_user):
+            raise ChatdError("E409", f"{user} has {limit} conversations, the most there may be")
+    context.refuse_full(state.conversation_count, limits.conversations, "conversations")
 
 
 def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from chatd.hub.state.names import EndingNames, SortedNames
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members
 
@@ -19,6 +20,8 @@ EVERYONE = "*"
 DAY_MS = 86_400_000
 # The author of events that settings, start-up or the operator's commands cause. No user can have this name.
 SERVER = "server"
+# Mutes of a server; ended ones make room for others. Limits of users and rooms bound only their product.
+MUTES_LIMIT = 10_000
 
 
 @dataclass(slots=True)
@@ -43,9 +46,16 @@ class User:
 
     role: str | None = None
     devices: dict[str, Device] = field(default_factory=dict)
-    rooms: set[str] = field(default_factory=set)
-    # Rooms the user has left; autojoin skips them.
+    rooms: SortedNames = field(default_factory=SortedNames)
+    # Configured rooms the user has left; autojoin skips them.
     left: set[str] = field(default_factory=set)
+    # The day (days since 1970) on which the user last created a room, and the rooms created on it.
+    created_day: int = 0
+    created: int = 0
+
+    def created_on(self, now: int) -> int:
+        """Return the number of rooms created on the UTC day of ``now``."""
+        return self.created if self.created_day == now // DAY_MS else 0
 
 
 @dataclass(slots=True)
@@ -54,11 +64,17 @@ class Room:
 
     topic: str = ""
     guests: bool = False
-    members: set[str] = field(default_factory=set)
+    members: SortedNames = field(default_factory=SortedNames)
     # Nothing is redacted while the room is held.
     held: bool = False
-    # Retention has redacted messages up to this sequence number.
+    # Nobody enters or writes while the room is archived.
+    archived: bool = False
+    # Retention, or the removal of the room, has redacted messages up to this sequence number.
     expired: int = 0
+    # Sequence numbers of the events that created and removed it. Events before the first, under the same
+    # name, are of a former room.
+    born: int = 0
+    ended: int = 0
 
 
 @dataclass(slots=True)
@@ -82,6 +98,10 @@ class State:
     head: int = 0
     users: dict[str, User] = field(default_factory=dict)
     rooms: dict[str, Room] = field(default_factory=dict)
+    # Removed rooms whose messages are not all redacted yet: nobody is in them, their names are not free.
+    removing: dict[str, Room] = field(default_factory=dict)
+    # Room without members -> since when (ms since 1970).
+    empty: dict[str, int] = field(default_factory=dict)
     bans: dict[str, Sanction] = field(default_factory=dict)
     kicks: dict[str, Sanction] = field(default_factory=dict)
     # (user, room), room "" = everywhere
@@ -91,6 +111,31 @@ class State:
     # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
     # Not compared: a replay skips messages, and a redacted body has no length any more.
     written: dict[str, tuple[int, int]] = field(default_factory=dict, compare=False)
+    # What follows from the others, sorted for lists. (archived, guests) -> names of rooms
+    listed: dict[tuple[bool, bool], SortedNames] = field(init=False, compare=False)
+    user_names: SortedNames = field(init=False, compare=False)
+    banned: EndingNames = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        kinds: dict[tuple[bool, bool], list[str]] = {
+            (archived, guests): [] for archived in (False, True) for guests in (False, True)
+        }
+        for name, room in self.rooms.items():
+            if name[0] == "#":
+                kinds[room.archived, room.guests].append(name)
+        self.listed = {kind: SortedNames(names) for kind, names in kinds.items()}
+        self.user_names = SortedNames(self.users)
+        self.banned = EndingNames({name: ban.until for name, ban in self.bans.items()})
+
+    @property
+    def room_count(self) -> int:
+        """The number of rooms, those being removed included."""
+        return sum(map(len, self.listed.values())) + len(self.removing)
+
+    @property
+    def conversation_count(self) -> int:
+        """The number of direct conversations."""
+        return len(self.rooms) - sum(map(len, self.listed.values()))
 
     def apply(self, event: JsonObject) -> None:
         """Apply one logged event. Raises KeyError for an unknown kind (a defect)."""
@@ -109,8 +154,10 @@ class State:
         return json.dumps(
             {
                 "head": self.head,
-                "users": {n: _plain(u) for n, u in self.users.items()},
-                "rooms": {n: _plain(r) for n, r in self.rooms.items()},
+                "users": {name: _plain_user(user) for name, user in self.users.items()},
+                "rooms": {name: _plain_room(room) for name, room in self.rooms.items()},
+                "removing": {name: _plain_room(room) for name, room in self.removing.items()},
+                "empty": self.empty,
                 "bans": {n: asdict(s) for n, s in self.bans.items()},
                 "kicks": {n: asdict(s) for n, s in self.kicks.items()},
                 "mutes": mutes,
@@ -125,25 +172,10 @@ class State:
         data = json.loads(snapshot)
         return cls(
             head=data["head"],
-            users={
-                name: User(
-                    u["role"],
-                    {d: Device(**v) for d, v in u["devices"].items()},
-                    set(u["rooms"]),
-                    set(u["left"]),
-                )
-                for name, u in data["users"].items()
-            },
-            rooms={
-                n: Room(
-                    r["topic"],
-                    r["guests"],
-                    set(r["members"]),
-                    r["held"] if "held" in r else r["frozen"],  # its name before 0.1.0
-                    r["expired"],
-                )
-                for n, r in data["rooms"].items()
-            },
+            users={name: _user(user) for name, user in data["users"].items()},
+            rooms={name: _room(room) for name, room in data["rooms"].items()},
+            removing={name: _room(room) for name, room in data["removing"].items()},
+            empty=data["empty"],
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
             kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
             mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
@@ -153,8 +185,29 @@ class State:
         )
 
 
-def _plain(value: User | Room) -> dict[str, Any]:
-    return {k: sorted(v) if isinstance(v, set) else v for k, v in asdict(value).items()}
+def _plain_user(user: User) -> JsonObject:
+    return {
+        "role": user.role,
+        "devices": {name: asdict(device) for name, device in user.devices.items()},
+        "rooms": list(user.rooms),
+        "left": sorted(user.left),
+        "created_day": user.created_day,
+        "created": user.created,
+    }
+
+
+def _user(plain: JsonObject) -> User:
+    devices = {name: Device(**device) for name, device in plain["devices"].items()}
+    sets = {"rooms": SortedNames(plain["rooms"]), "left": set(plain["left"])}
+    return User(**plain | {"devices": devices} | sets)
+
+
+def _plain_room(room: Room) -> JsonObject:
+    return {name: getattr(room, name) for name in Room.__slots__} | {"members": list(room.members)}
+
+
+def _room(plain: JsonObject) -> Room:
+    return Room(**plain | {"members": SortedNames(plain["members"])})
 
 
 def _nothing(state: State, event: JsonObject) -> None:
@@ -163,6 +216,7 @@ def _nothing(state: State, event: JsonObject) -> None:
 
 def _user_added(state: State, event: JsonObject) -> None:
     state.users[event["user"]] = User(role=event["role"])
+    state.user_names.add(event["user"])
 
 
 def _device_added(state: State, event: JsonObject) -> None:
@@ -178,12 +232,19 @@ def _role_set(state: State, event: JsonObject) -> None:
 
 
 def _room_created(state: State, event: JsonObject) -> None:
-    state.rooms[event["room"]] = Room(event["topic"], event["guests"])
+    name = event["room"]
+    state.rooms[name] = Room(event["topic"], event["guests"], born=event["seq"])
+    state.listed[False, event["guests"]].add(name)
+    state.empty[name] = event["at"]
+    creator = state.users.get(event["by"])
+    if creator is not None:
+        creator.created = creator.created_on(event["at"]) + 1
+        creator.created_day = event["at"] // DAY_MS
 
 
 def _dm_opened(state: State, event: JsonObject) -> None:
-    members = set(dm_members(event["room"]) or ())
-    state.rooms[event["room"]] = Room(members=members)
+    members = SortedNames(dm_members(event["room"]) or ())
+    state.rooms[event["room"]] = Room(members=members, born=event["seq"])
     for name in members:
         state.users[name].rooms.add(event["room"])
 
@@ -193,13 +254,42 @@ def _joined(state: State, event: JsonObject) -> None:
     user.rooms.add(event["room"])
     user.left.discard(event["room"])
     state.rooms[event["room"]].members.add(event["user"])
+    state.empty.pop(event["room"], None)
 
 
 def _parted(state: State, event: JsonObject) -> None:
-    user = state.users[event["user"]]
-    user.rooms.discard(event["room"])
-    user.left.add(event["room"])
-    state.rooms[event["room"]].members.discard(event["user"])
+    name, user, room = event["room"], state.users[event["user"]], state.rooms[event["room"]]
+    user.rooms.discard(name)
+    # Logs begun before 0.1.0 do not say it.
+    if event.get("remember", True):
+        user.left.add(name)
+    room.members.discard(event["user"])
+    if not room.members:
+        state.empty[name] = event["at"]
+
+
+def _archived(state: State, event: JsonObject) -> None:
+    name, room = event["room"], state.rooms[event["room"]]
+    state.listed[room.archived, room.guests].discard(name)
+    room.archived = event["on"]
+    state.listed[room.archived, room.guests].add(name)
+
+
+def _room_removed(state: State, event: JsonObject) -> None:
+    name = event["room"]
+    room = state.removing[name] = state.rooms.pop(name)
+    room.ended = event["seq"]
+    state.listed[room.archived, room.guests].discard(name)
+    state.empty.pop(name, None)
+    for member in room.members:
+        state.users[member].rooms.discard(name)
+
+
+def _room_freed(state: State, event: JsonObject) -> None:
+    name = event["room"]
+    del state.removing[name]
+    for key in [key for key in state.mutes if key[1] == name]:
+        del state.mutes[key]
 
 
 def _topic(state: State, event: JsonObject) -> None:
@@ -207,7 +297,8 @@ def _topic(state: State, event: JsonObject) -> None:
 
 
 def _expired(state: State, event: JsonObject) -> None:
-    state.rooms[event["room"]].expired = event["upto"]
+    name = event["room"]
+    (state.rooms.get(name) or state.removing[name]).expired = event["upto"]
 
 
 def _held(state: State, event: JsonObject) -> None:
@@ -220,11 +311,13 @@ def _sanction(event: JsonObject) -> Sanction:
 
 def _banned(state: State, event: JsonObject) -> None:
     state.bans[event["user"]] = _sanction(event)
+    state.banned.put(event["user"], event["until"])
 
 
 def _unbanned(state: State, event: JsonObject) -> None:
     state.bans.pop(event["user"], None)
     state.kicks.pop(event["user"], None)
+    state.banned.discard(event["user"])
 
 
 def _kicked(state: State, event: JsonObject) -> None:
@@ -232,6 +325,9 @@ def _kicked(state: State, event: JsonObject) -> None:
 
 
 def _muted(state: State, event: JsonObject) -> None:
+    if len(state.mutes) >= MUTES_LIMIT:
+        for key in [key for key, mute in state.mutes.items() if not mute.holds(event["at"])]:
+            del state.mutes[key]
     state.mutes[event["user"], event["room"] or ""] = _sanction(event)
 
 
@@ -280,6 +376,10 @@ KINDS: dict[str, EventKind] = {
     "device_revoked": EventKind(_device_revoked, False, AuditRule.YES),
     "role_set": EventKind(_role_set, False, AuditRule.YES),
     "room_created": EventKind(_room_created, True, AuditRule.YES),
+    "room_removed": EventKind(_room_removed, True, AuditRule.YES),
+    # Upkeep ends what a removal has begun.
+    "room_freed": EventKind(_room_freed, False, AuditRule.NO),
+    "archived": EventKind(_archived, True, AuditRule.YES),
     "dm_opened": EventKind(_dm_opened, True, AuditRule.NO),
     "joined": EventKind(_joined, True, AuditRule.OTHERS),
     "parted": EventKind(_parted, True, AuditRule.OTHERS),

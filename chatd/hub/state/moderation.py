@@ -5,7 +5,7 @@ from __future__ import annotations
 from chatd.errors import ChatdError
 from chatd.hub.state import rooms
 from chatd.hub.state.context import Context, Cut, sanction_text
-from chatd.hub.state.model import Sanction, User
+from chatd.hub.state.model import MUTES_LIMIT, Sanction, User
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_new_name, visible
@@ -40,7 +40,7 @@ def _kick_from_room(context: Context, request: rq.Kick, reason: str) -> JsonObje
     if request.user not in room.members or name.startswith("@"):
         raise ChatdError("E410", f"{request.user} is not in {name}")
     if not request.dry_run:
-        context.emit("parted", room=name, user=request.user, by=context.who.user, reason=reason)
+        rooms.leave(context, request.user, name, by=context.who.user, reason=reason)
     return {"user": request.user, "sessions": 0, "workers": 0, "dry_run": request.dry_run, "until": None}
 
 
@@ -74,6 +74,7 @@ def mute(context: Context, request: rq.Mute) -> JsonObject:
     _refuse_protected(context, request.user)
     if request.room is not None:
         context.room(request.room)
+    _refuse_too_many_mutes(context)
     if request.dry_run:
         return {}
     until = context.now + request.seconds * 1000 if request.seconds else None
@@ -190,6 +191,12 @@ def _refuse_protected(context: Context, name: str) -> None:
         raise ChatdError("E304", "you cannot do this to yourself", _ANOTHER_ADMIN)
     if not context.who.operator and context.allows("moderate.ban", name):
         raise ChatdError("E304", f"{name} moderates this server too")
+
+
+def _refuse_too_many_mutes(context: Context) -> None:
+    mutes = context.state.mutes
+    if len(mutes) >= MUTES_LIMIT and sum(m.holds(context.now) for m in mutes.values()) >= MUTES_LIMIT:
+        raise ChatdError("E409", f"there are {MUTES_LIMIT} mutes, the most there may be", "end one first")
 
 
 def _refuse_more(context: Context, *roles: str) -> None:

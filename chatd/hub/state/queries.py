@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import groupby
 
 from chatd.hub.state.context import Context
 from chatd.hub.state.rooms import describe
 from chatd.proto import requests as rq
-from chatd.proto.frames import MAP_LIMIT, JsonObject
+from chatd.proto.frames import JsonObject
 
 # A page of a list ends at either limit, so that it fits one frame.
 PAGE_ENTRIES = 200
@@ -16,22 +18,29 @@ _ENTRY_OVERHEAD = 160
 
 
 def rooms(context: Context, request: rq.Rooms) -> JsonObject:
-    """List the rooms that the asker is in or may enter."""
+    """List the rooms that the asker is in or may enter: the archived ones, or all others."""
 
     def entry(name: str) -> JsonObject:
         return describe(context, name) | {"joined": context.who.user in context.state.rooms[name].members}
 
-    names = (
-        name
-        for name, room in context.state.rooms.items()
-        if name[0] == "#"
-        and (
-            context.who.operator
-            or context.who.user in room.members
-            or context.rules.may_enter(context.state, context.who.user, name)
-        )
-    )
-    return _page("rooms", names, request.after, entry)
+    names = _known_rooms(context, request.after, archived=request.archived)
+    return _page("rooms", names, entry)
+
+
+def _known_rooms(context: Context, after: str, *, archived: bool) -> Iterator[str]:
+    """Yield the rooms that `Context.knows_room` tells of, in order.
+
+    Reads no more than it yields, but for the configured rooms whose settings differ from the room's own flag.
+    """
+    state, rules = context.state, context.rules
+    sources = [state.listed[archived, True].between(after), rules.open_rooms.between(after)]
+    if context.allows("room.closed"):
+        sources.append(state.listed[archived, False].between(after))
+    if (user := state.users.get(context.who.user)) is not None:
+        sources.append(user.rooms.between(after, "@"))
+    for name, _ in groupby(merge(*sources)):
+        if context.knows_room(name) and state.rooms[name].archived == archived:
+            yield name
 
 
 def who(context: Context, request: rq.Who) -> JsonObject:
@@ -47,7 +56,7 @@ def who(context: Context, request: rq.Who) -> JsonObject:
             "text": text,
         }
 
-    return {"room": request.room} | _page("members", room.members, request.after, entry)
+    return {"room": request.room} | _page("members", room.members.between(request.after), entry)
 
 
 def whois(context: Context, request: rq.Whois) -> JsonObject:
@@ -57,7 +66,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
     """
     user = context.acquaintance(request.user)
     mine = context.state.users.get(context.who.user)
-    told = user.rooms if context.allows("user.list") or mine is None else user.rooms & mine.rooms
+    told = user.rooms if context.allows("user.list") or mine is None else mine.rooms
     state, text = context.presence.state_of(request.user)
     banned = context.state.bans.get(request.user)
     role = context.rules.role_of(context.state, request.user)
@@ -81,7 +90,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
         ],
         "state": state,
         "text": text,
-        "rooms": [r for r in sorted(told) if r[0] == "#"],
+        "rooms": [room for room in user.rooms.between("", "@") if room in told],
         "banned": banned is not None and banned.holds(context.now),
         "written": written if mine is user or context.allows("user.list") else None,
     }
@@ -102,7 +111,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
             "banned": banned is not None and banned.holds(context.now),
         }
 
-    return _page("users", context.state.users, request.after, entry)
+    return _page("users", context.state.user_names.between(request.after), entry)
 
 
 def bans(context: Context, request: rq.Bans) -> JsonObject:
@@ -112,8 +121,7 @@ def bans(context: Context, request: rq.Bans) -> JsonObject:
         ban = context.state.bans[name]
         return {"user": name, "until": ban.until, "reason": ban.reason, "by": ban.by, "at": ban.at}
 
-    holding = (name for name, ban in context.state.bans.items() if ban.holds(context.now))
-    return _page("bans", holding, request.after, entry)
+    return _page("bans", context.state.banned.at(context.now).between(request.after), entry)
 
 
 def role_show(context: Context, request: rq.RoleShow) -> JsonObject:
@@ -123,20 +131,19 @@ def role_show(context: Context, request: rq.RoleShow) -> JsonObject:
         role = context.rules.role_of(context.state, request.user)
         return {"user": request.user, "role": role, "pinned": context.rules.pinned(request.user)}
     roles = context.rules.roles
-    # Only roles with ``user.list`` learn who has a pinned role. A frame's map has a size limit.
-    pinned = sorted(context.rules.settings.roles.assigned.items())[:MAP_LIMIT]
     return {
         "roles": {name: sorted(roles.permissions(name)) for name in sorted(roles.names)},
         "default": context.rules.settings.roles.default,
-        "pinned": dict(pinned) if context.allows("user.list") else {},
+        # Only roles with ``user.list`` learn who has a pinned role.
+        "pinned": context.rules.pinned_roles if context.allows("user.list") else {},
     }
 
 
-def _page(key: str, names: Iterable[str], after: str, entry: Callable[[str], JsonObject]) -> JsonObject:
-    """Return the sorted entries after ``after``, as many as fit one frame."""
+def _page(key: str, names: Iterable[str], entry: Callable[[str], JsonObject]) -> JsonObject:
+    """Return the entries of sorted ``names``, as many as fit one frame. Reads one name more."""
     entries: list[JsonObject] = []
     size = 0
-    for name in sorted(n for n in names if n > after):
+    for name in names:
         item = entry(name)
         # A character takes at most 4 bytes of UTF-8; `visible` has removed what JSON would escape.
         size += _ENTRY_OVERHEAD + sum(4 * len(v) for v in item.values() if isinstance(v, str))

@@ -9,9 +9,6 @@ from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_room, visible
 
-# Rooms in all; at this size a snapshot of the state takes well under a second.
-ROOMS_LIMIT = 10_000
-
 
 def create(context: Context, request: rq.Create) -> JsonObject:
     """Create a room and join it."""
@@ -21,12 +18,12 @@ def create(context: Context, request: rq.Create) -> JsonObject:
     if not request.guests and not context.allows("room.closed"):
         raise ChatdError("E303", f"the role {context.role} may not be in a room closed to guests")
     context.refuse_muted()
-    if len(context.state.rooms) >= ROOMS_LIMIT:
-        raise ChatdError("E409", f"there are {ROOMS_LIMIT} rooms, the most there may be")
+    context.refuse_full(context.state.room_count, context.rules.settings.limits.rooms, "rooms")
     _refuse_too_many(context)
+    _refuse_too_many_today(context)
     topic = _topic_text(context, request.topic)
     # Last: whoever tries whether a hidden room exists then creates a room for each name that is free.
-    if name in context.state.rooms:
+    if not _is_free(context, name):
         raise _taken(context, name)
     context.emit("room_created", room=name, topic=topic, guests=request.guests, by=context.who.user)
     _enter(context, context.who.user, name, by=context.who.user)
@@ -39,6 +36,7 @@ def join(context: Context, request: rq.Join) -> JsonObject:
     if context.who.user not in room.members:
         if context.who.operator:
             raise ChatdError("E300", "the box itself does not join rooms")
+        context.refuse_archived(request.room)
         _refuse_too_many(context)
         _enter(context, context.who.user, request.room, by=context.who.user)
     return describe(context, request.room)
@@ -51,7 +49,7 @@ def part(context: Context, request: rq.Part) -> JsonObject:
         raise ChatdError(
             "E301", "a direct conversation cannot be left", "to stop messages, ask an admin for a mute or ban"
         )
-    context.emit("parted", room=request.room, user=context.who.user, by=context.who.user, reason="")
+    leave(context, context.who.user, request.room, by=context.who.user)
     return {}
 
 
@@ -60,6 +58,7 @@ def topic(context: Context, request: rq.Topic) -> JsonObject:
     context.member(request.room)
     if request.room.startswith("@"):
         raise ChatdError("E404", "a direct conversation has no topic")
+    context.refuse_archived(request.room)
     context.refuse_muted(request.room)
     text = _topic_text(context, request.topic)
     context.emit("topic", room=request.room, topic=text, by=context.who.user)
@@ -74,13 +73,14 @@ def describe(context: Context, name: str) -> JsonObject:
         "topic": room.topic,
         "guests": context.rules.admits_guests(name, room),
         "members": len(room.members),
+        "archived": room.archived,
     }
 
 
 def ensure_configured(context: Context) -> None:
-    """Create the rooms in the settings. Called at start and after a reload."""
+    """Create the rooms in the settings: at start, after a reload, and when the name of one becomes free."""
     for name, rule in context.rules.rooms.items():
-        if name not in context.state.rooms:
+        if _is_free(context, name):
             context.emit("room_created", room=name, topic=rule.topic, guests=rule.guests, by=SERVER)
 
 
@@ -88,27 +88,51 @@ def auto_join(context: Context, user: str) -> None:
     """Join a user to the autojoin rooms, except those the user has left."""
     known = context.state.users[user]
     for name, rule in context.rules.rooms.items():
-        fresh = name not in known.rooms and name not in known.left
-        if rule.autojoin and fresh and context.rules.may_enter(context.state, user, name):
+        room = context.state.rooms.get(name)
+        if room is None or room.archived or not rule.autojoin:
+            continue
+        if (
+            user not in room.members
+            and name not in known.left
+            and context.rules.may_enter(context.state, user, name)
+        ):
             _enter(context, user, name, by=SERVER)
 
 
 def put_out_unentitled(context: Context, users: list[str]) -> None:
     """Remove users from rooms that their role may not be in (after a role change or reload)."""
     for user in users:
-        for name in sorted(context.state.users[user].rooms):
-            if not name.startswith("@") and not context.rules.may_enter(context.state, user, name):
-                context.emit("parted", room=name, user=user, by=SERVER, reason="closed to guests")
+        for name in list(context.state.users[user].rooms.between("", "@")):
+            if not context.rules.may_enter(context.state, user, name):
+                leave(context, user, name, by=SERVER, reason="closed to guests")
+
+
+def leave(context: Context, user: str, name: str, *, by: str, reason: str = "") -> None:
+    """Remove a user from a room. Automatic joins remember it for the rooms in the settings only."""
+    remember = name in context.rules.rooms
+    context.emit("parted", room=name, user=user, by=by, reason=reason, remember=remember)
 
 
 def _enter(context: Context, user: str, name: str, *, by: str) -> None:
     context.emit("joined", room=name, user=user, role=context.rules.role_of(context.state, user), by=by)
 
 
+def _is_free(context: Context, name: str) -> bool:
+    return name not in context.state.rooms and name not in context.state.removing
+
+
 def _refuse_too_many(context: Context) -> None:
     limit = context.rules.settings.limits.rooms_per_user
-    if sum(not r.startswith("@") for r in context.state.users[context.who.user].rooms) >= limit:
+    if context.state.users[context.who.user].rooms.count_before("@") >= limit:
         raise ChatdError("E409", f"you are in {limit} rooms, the most there may be", "leave one first: /part")
+
+
+def _refuse_too_many_today(context: Context) -> None:
+    if context.allows("room.remove"):
+        return
+    limit = context.rules.settings.limits.for_role(context.role).rooms_per_day
+    if context.state.users[context.who.user].created_on(context.now) >= limit:
+        raise ChatdError("E409", f"you may create {limit} rooms a day", "try again tomorrow, or ask an admin")
 
 
 def _taken(context: Context, name: str) -> ChatdError:

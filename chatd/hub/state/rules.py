@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from chatd.config.schema import Settings
 from chatd.hub.state.model import Room, State
+from chatd.hub.state.names import SortedNames
 from chatd.policy.filter import WordFilter
 from chatd.policy.roles import Roles
+from chatd.proto.frames import MAP_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,22 @@ class Rules:
     roles: Roles
     words: WordFilter
     rooms: dict[str, RoomRule]
+    # Rooms that the settings open to guests.
+    open_rooms: SortedNames
+    # Users with a pinned role and that role, as many as fit a frame's map.
+    pinned_roles: dict[str, str]
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Rules:
         """Raises ChatdError E600 for unknown permissions or roles."""
+        pinned = sorted(settings.roles.assigned.items())
         return cls(
             settings=settings,
             roles=Roles(settings.roles.permissions),
             words=WordFilter(settings.filter.words, settings.filter.mode),
             rooms={r.name: RoomRule(r.topic, r.guests, r.autojoin) for r in settings.rooms},
+            open_rooms=SortedNames(room.name for room in settings.rooms if room.guests),
+            pinned_roles=dict(pinned[:MAP_LIMIT]),
         )
 
     def role_of(self, state: State, user: str) -> str:
