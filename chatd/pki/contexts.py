@@ -69,7 +69,7 @@ def _key_file(identity: Identity) -> Iterator[Path]:
         yield identity.path
         return
     descriptor = os.memfd_create("identity")
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(identity.pem)
         file.flush()
         yield Path(f"/proc/self/fd/{descriptor}")

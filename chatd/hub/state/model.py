@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chatd.hub.state.names import EndingNames, SortedNames
 from chatd.proto.frames import JsonObject
