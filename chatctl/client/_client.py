@@ -22,6 +22,7 @@ from chatctl.client._notices import (
     Refused,
     Sent,
     copy_of,
+    refuse,
     wait_for,
 )
 from chatctl.client._session import ClientSession, PendingRequest, last_common, send_frame
@@ -90,9 +91,17 @@ class Client:
         self._taken: AnyEvent | None = None
         self._unsaved = 0
         self._session = ClientSession(live=live, cursor=self._cursor, lineage=self._lineage)
+        refused: list[AnyEvent] = []
         for sent in unanswered:
             self._unsent[sent.msg_id] = sent
-            self._session.send(sent)
+            try:
+                _check_message(sent)
+            except ChatdError as error:
+                # The server would end each connection, now and after every later start.
+                refuse(sent, error)
+                refused.append(Refused(sent, error))
+            else:
+                self._session.send(sent)
         contexts: Contexts = {}
         self._engine = Engine(
             Callbacks(self._on_events, self._on_ended, self._has_space),
@@ -103,6 +112,8 @@ class Client:
             clock=clock,
             random=rand,
         )
+        if refused:
+            self._engine.call(lambda: self._on_events(refused))
 
     def __enter__(self) -> Self:
         self.start()
@@ -161,11 +172,7 @@ class Client:
         server accepts, E409 if too many wait.
         """
         sent = Sent(os.urandom(16).hex(), to, body, kind, reply_to)
-        if len(body) > STRING_LIMIT:
-            raise ChatdError(
-                "E401", f"the message has {len(body)} characters; at most {STRING_LIMIT} can be sent"
-            )
-        _check(send_frame(INTEGER_LIMIT, sent))
+        _check_message(sent)
         self._store.add(sent)
         with self._changed:
             self._unsent[sent.msg_id] = sent
@@ -333,6 +340,15 @@ class Client:
             if self._closed:
                 raise ChatdError("E607", "the client was closed", "start it again")
             self._engine.call(function)
+
+
+def _check_message(sent: Sent) -> None:
+    """Raise E401, E402 or E102 for a message that no server accepts."""
+    if len(sent.body) > STRING_LIMIT:
+        raise ChatdError(
+            "E401", f"the message has {len(sent.body)} characters; at most {STRING_LIMIT} can be sent"
+        )
+    _check(send_frame(INTEGER_LIMIT, sent))
 
 
 def _check(frame: JsonObject) -> AnyRequest:

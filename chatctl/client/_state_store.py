@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from chatctl.client._notices import Sent
+from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
+from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT
 from chatd.proto.lineage import Branch, parse_lineage
 
 FILE_NAME = "client.db"
@@ -36,6 +38,23 @@ _ADD_LINEAGE = "ALTER TABLE cursor ADD COLUMN lineage TEXT"
 _SAVE_CURSOR = """INSERT INTO cursor(one, seq, lineage) VALUES (1, ?1, ?2)
  ON CONFLICT DO UPDATE SET seq = excluded.seq, lineage = excluded.lineage
  WHERE ?3 OR excluded.lineage IS NOT cursor.lineage OR excluded.seq > cursor.seq"""
+
+# Of a damaged row no more is read than shows that it cannot be sent.
+_LOAD = """SELECT msg_id, target, substr(body, 1, ?1), kind, reply_to FROM outbox
+ WHERE owner = ?2 ORDER BY n"""
+# The primary result code of SQLite (sqlite.org/rescode.html) -> what to do.
+_SPACE = "free disk space; without the file unsent messages are forgotten"
+_DAMAGED = "move it away: the messages in it that were not sent are lost"
+_LOCKED = "end the other program that uses it (fuser FILE shows its pid), then try again"
+_FIXES = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_FULL: _SPACE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_ERROR: _DAMAGED,  # its tables have other columns
+}
+_CHECK = "check the disk, and the permissions of the file and its folder"
 
 
 class SavedState(NamedTuple):
@@ -96,6 +115,8 @@ class FileStore:
             database = sqlite3.connect(
                 self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
+            # Bytes that are not UTF-8 become surrogates, which are refused when the message is sent.
+            database.text_factory = _text
             try:
                 # Not WAL, which is not safe on the network file systems that home directories may be on.
                 database.execute("PRAGMA journal_mode = DELETE")
@@ -114,16 +135,19 @@ class FileStore:
             for (owner,) in owners:
                 if not _alive(owner):
                     self._database.execute(
-                        "UPDATE outbox SET owner = ? WHERE owner = ?", (self._owner, owner)
+                        "UPDATE outbox SET owner = ? WHERE owner = CAST(? AS TEXT)",
+                        (self._owner, _bytes(owner)),
                     )
             rows = self._database.execute(
-                "SELECT msg_id, target, body, kind, reply_to FROM outbox WHERE owner = ? ORDER BY n",
-                (self._owner,),
+                _LOAD,
+                (STRING_LIMIT + 1, self._owner),
             ).fetchall()
             cursor, lineage = self._database.execute("SELECT seq, lineage FROM cursor").fetchone() or (
                 None,
                 None,
             )
+        if cursor is not None and not 0 <= cursor <= INTEGER_LIMIT:
+            cursor = None  # damaged: no server accepts it
         return SavedState([Sent(*row) for row in rows], cursor, _lineage(lineage))
 
     def add(self, sent: Sent) -> None:
@@ -140,7 +164,9 @@ class FileStore:
     def remove(self, sent: Sent) -> None:
         """Delete a message that was answered."""
         with self._lock, self._explained():
-            self._database.execute("DELETE FROM outbox WHERE msg_id = ?", (sent.msg_id,))
+            self._database.execute(
+                "DELETE FROM outbox WHERE msg_id = CAST(? AS TEXT)", (_bytes(sent.msg_id),)
+            )
 
     def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
         """Store the cursor ``seq`` with the lineage of its log; within one log only ``back`` lowers it.
@@ -172,11 +198,18 @@ class FileStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise ChatdError(
-                "E606",
-                f"cannot use {self._path}: {error}",
-                "free disk space and check permissions; without the file unsent messages are forgotten",
-            ) from None
+            # Errors of the sqlite3 module itself have no code of SQLite.
+            fix = _FIXES.get(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF, _CHECK)
+            fix = fix.replace("FILE", pasteable(self._path))
+            raise ChatdError("E606", f"cannot use {self._path}: {error}", fix) from None
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _add_lineage(database: sqlite3.Connection) -> None:

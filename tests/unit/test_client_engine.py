@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +15,19 @@ from typing import Any, cast
 
 import pytest
 
-from chatctl.client import Acknowledged, CaughtUp, Client, Connected, Disconnected, _client, _dialing, _engine
+from chatctl.client import (
+    Acknowledged,
+    CaughtUp,
+    Client,
+    Connected,
+    Disconnected,
+    Refused,
+    _client,
+    _dialing,
+    _engine,
+)
 from chatctl.client._dialing import Address
-from chatctl.client._state_store import FileStore
+from chatctl.client._state_store import FILE_NAME, FileStore
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
@@ -363,6 +375,43 @@ def test_unsent_messages_and_the_cursor_survive_until_the_next_run(
     later.close(drain=TIMEOUT)
     store = FileStore(tmp_path)
     assert store.load()[:2] == ([], 104)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE outbox SET body = printf('%.*c', 16385, 'x') WHERE n = 2",
+        "UPDATE outbox SET body = printf('%.*c', 50000000, 'x') WHERE n = 2",
+        "UPDATE outbox SET body = replace(printf('%.*c', 16384, 'x'), 'x', char(1)) WHERE n = 2",
+        "UPDATE outbox SET body = CAST(x'ff' AS TEXT) WHERE n = 2",
+        "UPDATE outbox SET target = printf('#%.*c', 99, 'x') WHERE n = 2",
+        "UPDATE outbox SET kind = 'shout' WHERE n = 2",
+        "UPDATE outbox SET reply_to = -1 WHERE n = 2",
+        "UPDATE outbox SET msg_id = 'x' WHERE n = 2",
+        "UPDATE outbox SET msg_id = CAST(x'ff' AS TEXT), owner = CAST(x'ff' AS TEXT) WHERE n = 2",
+    ],
+)
+def test_a_stored_message_that_no_server_accepts_is_refused_and_the_others_are_sent(
+    make: Callable[..., Client], network: Network, tmp_path: Path, damage: str
+) -> None:
+    network.down = {"one:1"}
+    client = make(state=tmp_path)
+    texts = [client.send("#lobby", f"line {n}").msg_id for n in range(3)]
+    client.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute(damage)
+    network.down = set()
+    later = make(state=tmp_path)
+    assert take(later, Refused).error.code in ("E401", "E402", "E102")
+    transport = network.next()
+    transport.greet()
+    frames = [transport.next_request() for _ in range(2)]
+    assert [frame["msg_id"] for frame in frames] == [texts[0], texts[2]]
+    transport.say(*(ok(frame["id"], seq=n + 101, at=1, notes=[]) for n, frame in enumerate(frames)))
+    later.close(drain=TIMEOUT)
+    store = FileStore(tmp_path)
+    assert store.load().unanswered == []
     store.close()
 
 

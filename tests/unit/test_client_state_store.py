@@ -14,6 +14,7 @@ import pytest
 from chatctl.client import Sent, _state_store
 from chatctl.client._state_store import FILE_NAME, FileStore
 from chatd.errors import ChatdError
+from chatd.proto.frames import INTEGER_LIMIT
 from chatd.proto.lineage import Branch
 from tests.support.lines import next_line
 
@@ -144,6 +145,51 @@ def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
     with pytest.raises(ChatdError, match="E606"):
         FileStore(tmp_path)
+
+
+def raw(folder: Path) -> sqlite3.Connection:
+    """Another program's connection to the file, which waits for no lock."""
+    return sqlite3.connect(folder / FILE_NAME, timeout=0, isolation_level=None)
+
+
+def test_a_file_locked_by_another_program_is_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_state_store, "_BUSY_TIMEOUT", 0.0)
+    store = FileStore(tmp_path)
+    with closing(raw(tmp_path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for use in (lambda: FileStore(tmp_path), store.load, lambda: store.add(sent(1))):
+            with pytest.raises(ChatdError) as caught:
+                use()
+            assert caught.value.code == "E606"
+            assert "end the other program" in caught.value.fix
+            assert "disk" not in str(caught.value)
+    store.add(sent(1))
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 100, b""])
+def test_a_damaged_file_is_moved_away(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    if not content:
+        with closing(raw(tmp_path)) as other:
+            other.execute("CREATE TABLE outbox (another INTEGER)")
+    with pytest.raises(ChatdError) as caught:
+        FileStore(tmp_path).load()
+    assert "move it away" in caught.value.fix
+    (tmp_path / FILE_NAME).rename(tmp_path / "away")
+    FileStore(tmp_path).close()
+
+
+@pytest.mark.parametrize("seq", [-1, INTEGER_LIMIT + 1, 2**63 - 1])
+def test_a_damaged_cursor_counts_as_none(tmp_path: Path, seq: int) -> None:
+    store = FileStore(tmp_path)
+    store.save_cursor(1, LINEAGE)
+    with closing(raw(tmp_path)) as other:
+        other.execute("UPDATE cursor SET seq = ?", (seq,))
+    assert store.load().cursor is None
+    store.close()
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
