@@ -9,7 +9,7 @@ import pytest
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, messages, moderation, rooms
+from chatd.hub.state import authorize, moderation, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import Device, State, User
 from chatd.hub.state.rules import Rules
