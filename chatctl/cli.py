@@ -10,7 +10,7 @@ from chatctl.admin import people, room_commands, sanctions, server
 from chatctl.admin.audit import audit
 from chatctl.admin.top import top
 from chatctl.connecting import root_options
-from chatctl.scripts.one_shot import search
+from chatctl.scripts.one_shot import search, whoami
 from chatd import __version__
 from chatd.console import output, streams
 from chatd.console.shell_completion import completion_command
@@ -84,6 +84,7 @@ server_group.add_command(server.announce)
 cli.add_command(audit)
 server_group.add_command(audit)
 cli.add_command(search)
+cli.add_command(whoami)
 cli.add_command(server.explain)
 cli.add_command(completion_command("chatctl"))
 

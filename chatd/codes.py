@@ -104,4 +104,7 @@ CODES: dict[str, Code] = {
     "W112": Code("expires_soon", "a certificate expires soon", "renew it; for the server: chatd cert renew"),
     "W114": Code("old_library", "a library has a known defect", "update the library"),
     "W115": Code("few_descriptors", "the limit of open files is too low", "raise ulimit -Hn, or LimitNOFILE"),
+    "W116": Code(
+        "no_record_key", "there is no record key", "run chatd restart while certs/ca.key is in place"
+    ),
 }

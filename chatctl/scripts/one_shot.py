@@ -210,6 +210,7 @@ def whoami(app: App) -> None:
         "envelope": welcome.envelope,
         "expires": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "identity": str(identity.path),
+        "record_key": identity.record_key,
     }
 
     def print_text() -> None:
@@ -218,5 +219,6 @@ def whoami(app: App) -> None:
         output.line(f"envelope  {'on' if welcome.envelope else 'OFF: only TLS protects this connection'}")
         output.line(f"rooms     {output.joined(welcome.rooms)}")
         output.line(f"identity  {identity.path}, expires {result['expires']} (in {days} days)")
+        output.line(f"record    {identity.record_key or 'the identity is older than the record key'}")
 
     app.show(result, print_text)

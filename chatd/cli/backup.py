@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,13 +25,15 @@ from chatd.cli.backup_files import (
     utc_now,
 )
 from chatd.cli.options import json_option
+from chatd.cli.signing import judge_signature
 from chatd.config.home import Home
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.authority import Authority
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
-from chatd.store.archive import Facts, Manifest, write_backup
+from chatd.pki.record_key import Trust, load_record_key
+from chatd.store.archive import Archive, Facts, Manifest, write_backup
 from chatd.store.log_copy import copied_log, require_space
 from chatd.store.sealed_file import unusable
 
@@ -66,11 +69,14 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
         files = _files(home, with_identities)
         authority = Authority.load(home.certs)
         facts = Facts(__version__, authority.instance, utc_now(), check_certificates(authority, files))
+        record = load_record_key(home.certs)
+        sign = None if record is None else partial(record.make_signature, server=facts.server, at=facts.made)
         with create_new(file) as target:
-            manifest = write_backup(target, passphrase, facts, files, log, progress)
+            manifest = write_backup(target, passphrase, facts, files, log, progress, sign=sign)
     path = str(file.absolute())
     note_act(home.path, "backed_up", file=path, head=manifest.head, identities=with_identities)
-    _show(manifest, as_json, file=str(file), bytes=file.stat().st_size)
+    key = "" if record is None else record.public.fingerprint
+    _show(manifest, key, as_json, file=str(file), bytes=file.stat().st_size)
     if not as_json:
         output.note("store it away from this machine and apart from its passphrase: it holds the CA's key")
 
@@ -82,17 +88,41 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
 def show(file: Path, passphrase_file: str | None, as_json: bool) -> None:
     """Verify that FILE is complete, and show what it contains. Writes nothing."""
     with open_backup(file, read_passphrase(passphrase_file)) as archive, progress_bar() as progress:
+        key = check_manifest(archive)
         archive.read(None, progress)
-    _show(archive.manifest, as_json, file=str(file), bytes=file.stat().st_size)
+    _show(archive.manifest, key, as_json, file=str(file), bytes=file.stat().st_size)
 
 
-def _show(manifest: Manifest, as_json: bool, **more: object) -> None:
+def check_manifest(archive: Archive) -> str:
+    """Return the fingerprint of the record key that signed the manifest, "" if none did. Raises E613.
+
+    The key must be certified by the CA that the manifest names.
+    """
+    manifest = archive.manifest
+    if archive.signature is None:
+        return ""
+    trust = Trust(manifest.ca)
+    made = judge_signature(
+        archive.signature, archive.signed, server=manifest.server, at=manifest.made, trust=trust
+    )
+    if made.state != "trusted":
+        raise unusable(f"the backup's manifest was changed: {made.text}", "take another copy of the backup")
+    return made.key
+
+
+def signature_line(key: str) -> str:
+    """The line about the signature of a backup, for people."""
+    return f"record key      {key or 'none: not signed, so the passphrase alone vouches for this backup'}"
+
+
+def _show(manifest: Manifest, key: str, as_json: bool, **more: object) -> None:
     if as_json:
-        output.json_document({**more, **manifest.model_dump(exclude={"format"})})
+        output.json_document({**more, **manifest.model_dump(exclude={"format"}), "record_key": key or None})
         return
     output.line(f"backup          {more['file']} ({more['bytes']} bytes)")
     output.line(f"server          {manifest.server}, chatd {manifest.version}, {manifest.made}")
     output.line(f"CA fingerprint  {manifest.ca}")
+    output.line(signature_line(key))
     output.line(f"log             {manifest.head} events, all intact")
     output.line(f"files           {len(manifest.members)}, {manifest.size} bytes")
 

@@ -21,6 +21,7 @@ from chatd.console import output
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
+from chatd.proto.signatures import TIME_FORMAT
 from chatd.store.archive import Archive
 from chatd.store.log_copy import BackupProgress
 from chatd.store.sealed_file import unusable
@@ -78,7 +79,7 @@ def refuse_existing(path: Path) -> None:
 
 def utc_now() -> str:
     """Return the current time as RFC 3339."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(TIME_FORMAT)
 
 
 @contextmanager

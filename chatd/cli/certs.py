@@ -17,7 +17,9 @@ from chatd.config.loading import load_settings
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
-from chatd.pki.profiles import fingerprint
+from chatd.pki.profiles import fingerprint, spki
+from chatd.pki.record_key import MISSING, SigningKey, key_id, load_record_key, replace_record_key
+from chatd.proto.signatures import TIME_FORMAT
 from chatd.supervisor.control import ask
 
 _NAMES = ("ca", "server", "envelope")
@@ -32,24 +34,43 @@ def cert() -> None:
 @json_option
 @click.pass_obj
 def show(home: Home, as_json: bool) -> None:
-    """Show expiry and fingerprint of the CA, server and envelope certificates."""
+    """Show expiry and fingerprint of the CA, server and envelope certificates, and of the record key."""
     home.require_initialised()
     rows = []
     for name in _NAMES:
         certificate = _load(home, name)
-        ends = certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+        ends = certificate.not_valid_after_utc.strftime(TIME_FORMAT)
         digest = fingerprint(certificate.public_bytes(Encoding.DER))
         rows.append({"name": name, "ends": ends, "fingerprint": digest})
+    record = load_record_key(home.certs)
     if as_json:
-        output.json_document({"certificates": rows})
+        output.json_document({"certificates": rows, "record_key": _record_json(record)})
         return
     for row in rows:
         output.line(f"{row['name']:<9} until {row['ends']}  {row['fingerprint']}")
+    if record is None:
+        output.line(f"record    none: {MISSING}")
+        return
+    ends = record.public.certificate.not_valid_after_utc.strftime(TIME_FORMAT)
+    output.line(f"record    until {ends}  {record.public.fingerprint} (of the key)")
+
+
+def _record_json(record: SigningKey | None) -> dict[str, str] | None:
+    if record is None:
+        return None
+    public = record.public
+    return {
+        "ends": public.certificate.not_valid_after_utc.strftime(TIME_FORMAT),
+        "fingerprint": public.fingerprint,
+        "key_id": key_id(public.key),
+        "public_key": spki(public.key).hex(),
+    }
 
 
 @cert.command("renew")
+@click.option("--record-key", is_flag=True, help="Also replace the record key; see docs/export.md.")
 @click.pass_obj
-def renew(home: Home) -> None:
+def renew(home: Home, record_key: bool) -> None:
     """Replace the server and envelope certificates and their keys, and put them into use.
 
     The CA stays, so no user needs a new identity. Open connections are not affected.
@@ -62,6 +83,9 @@ def renew(home: Home) -> None:
     save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
     note_act(home.path, "certificates_renewed")
     output.line("server and envelope certificates renewed")
+    if record_key:
+        created = replace_record_key(home.certs, authority, now=now)
+        output.line(f"record key replaced; it is now {created.public.fingerprint}")
     try:
         ask(home.path, {"type": "reload"}, 10.0)
         output.note("the running server uses them from now on")

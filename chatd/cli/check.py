@@ -25,6 +25,7 @@ from chatd.console import output
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
+from chatd.pki.record_key import load_record_key
 from chatd.store.log_files import require_log
 from chatd.store.verifier import verify
 from chatd.supervisor.control import ask
@@ -128,6 +129,11 @@ def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
     for name in ("server", "envelope"):
         if problem := _key_problem(home.certs, name):
             yield Finding("fail", "keys", problem, "E606", "restore the file, or run: chatd cert renew")
+    try:
+        if load_record_key(home.certs) is None:
+            yield _warn("keys", "W116", "there is no record key, so exports are not signed")
+    except ChatdError as error:
+        yield Finding("fail", "keys", error.reason, error.code, error.fix)
     readable = [key for key in keys if key.stat().st_mode & 0o077]
     for key in readable:
         yield _warn("keys", "W110", f"other users can read {key}", pasteable("chmod", "600", key))

@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from chatd.cli.audit_lines import note_act
-from chatd.cli.backup import check_certificates
+from chatd.cli.backup import check_certificates, check_manifest, signature_line
 from chatd.cli.backup_files import (
     exit_on_signals,
     open_backup,
@@ -38,6 +40,7 @@ from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.authority import Authority
+from chatd.pki.record_key import MISSING, ensure_record_key
 from chatd.store.archive import LOG_NAME, Archive, Manifest
 from chatd.store.branches import begin_branch
 from chatd.store.log_copy import BackupProgress, check_log, require_space
@@ -50,7 +53,17 @@ _MARK = f"data/{MARK_NAME}"
 # Installed first and last: with the first, `chatd init` refuses the folder, and without the last,
 # `chatd start` does. A partly restored home is thus never used by mistake.
 _FIRST, _LAST = "certs/ca.key", "certs/ca.pem"
+_RECORD = ("certs/record.key", "certs/record.pem")  # also when they are not in the backup
 _FILES_OF_A_HOME = (_FIRST, _LAST, "config/settings.json", LOG_NAME, _MARK)
+
+
+class RestoredKeys(NamedTuple):
+    """Fingerprints: of the CA, of the record key that signed the backup ("": none), of the one in use."""
+
+    ca: str
+    signer: str
+    record: str
+    created: bool
 
 
 @click.command()
@@ -87,13 +100,16 @@ def restore(
     _refuse_existing_home(home)
     passphrase = read_passphrase(passphrase_file)
     with exit_on_signals(), open_backup(file, passphrase) as archive, _staging_folder(home) as staging:
+        signer = check_manifest(archive)
         with progress_bar() as progress:
             ca = _unpack(archive, staging, progress)
+        record, created = _provide_record_key(staging.certs)
         if listen or addresses:
             _readdress(staging.path, listen, addresses)
         _install(staging.path, home.path, archive.manifest)
     note_act(home.path, "restored", file=str(file.absolute()), head=archive.manifest.head)
-    _show(home, archive.manifest, ca, as_json, readdressed=bool(listen or addresses))
+    keys = RestoredKeys(ca, signer, record, created)
+    _show(home, archive.manifest, keys, as_json, readdressed=bool(listen or addresses))
 
 
 def _refuse_existing_home(home: Home) -> None:
@@ -145,6 +161,21 @@ def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
     return ca
 
 
+def _provide_record_key(certs: Path) -> tuple[str, bool]:
+    """Return the fingerprint of the record key and whether it was created, as older backups have none.
+
+    Returns "" if the clock is wrong, as the server also runs without. Raises E606.
+    """
+    try:
+        record, created = ensure_record_key(certs, Authority.load(certs), now=datetime.now(UTC))
+    except ChatdError as error:
+        if error.code != "E612":
+            raise
+        output.note(f"there is no record key: {error.reason}; {MISSING}")
+        return "", False
+    return record.public.fingerprint, created
+
+
 def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) -> None:
     """Change the addresses in the restored settings. Raises E600."""
     tree = load_settings(staging, {}).model_dump(mode="json")
@@ -161,7 +192,9 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
 def _install(staging: Path, home: Path, manifest: Manifest) -> None:
     """Move the files into place, or none if one of them cannot be moved. Raises E606, OSError."""
     sync_folder(home)
-    between = [member.name for member in manifest.members if member.name not in (_FIRST, _LAST)]
+    created = [name for name in _RECORD if (staging / name).exists()]
+    names = dict.fromkeys([*(member.name for member in manifest.members), *created])
+    between = [name for name in names if name not in (_FIRST, _LAST)]
     installed: list[Path] = []
     try:
         for name in (_FIRST, *between, _MARK, _LAST):
@@ -178,15 +211,24 @@ def _install(staging: Path, home: Path, manifest: Manifest) -> None:
         raise
 
 
-def _show(home: Home, manifest: Manifest, ca: str, as_json: bool, *, readdressed: bool) -> None:
+def _show(home: Home, manifest: Manifest, keys: RestoredKeys, as_json: bool, *, readdressed: bool) -> None:
     if as_json:
         output.json_document(
-            {"home": str(home.path), **manifest.model_dump(include={"server", "made", "head", "ca"})}
+            {
+                "home": str(home.path),
+                **manifest.model_dump(include={"server", "made", "head", "ca"}),
+                "signed_by": keys.signer or None,
+                "record_key": keys.record or None,
+                "record_key_created": keys.created,
+            }
         )
         return
     output.line(f"restored {home.path} as {manifest.server}, as of {manifest.made}")
-    output.line(f"CA fingerprint  {ca}")
+    output.line(f"CA fingerprint  {keys.ca}")
+    output.line(signature_line(keys.signer))
     output.line(f"log             {manifest.head} events, all intact")
+    if keys.created:
+        output.note(f"created a record key, which the backup did not contain: {keys.record}")
     output.note("do not start the original server again: two servers would share one identity")
     if readdressed:
         output.note(

@@ -8,7 +8,19 @@ from pathlib import Path
 import click
 
 from chatd import __version__
-from chatd.cli import backup, certs, check, export, lifecycle, restore, settings, setup, users, verify
+from chatd.cli import (
+    backup,
+    certs,
+    check,
+    export,
+    lifecycle,
+    restore,
+    settings,
+    setup,
+    signing,
+    users,
+    verify,
+)
 from chatd.config.home import resolve_home
 from chatd.console.shell_completion import complete_folders, completion_command
 
@@ -33,7 +45,7 @@ def main(ctx: click.Context, home: str | None) -> None:
     ctx.obj = resolve_home(home, os.environ, Path.cwd())
 
 
-for module in (setup, lifecycle, check, settings, users, certs, verify, export, backup, restore):
+for module in (setup, lifecycle, check, settings, users, certs, verify, signing, export, backup, restore):
     for command in module.COMMANDS:
         main.add_command(command)
 main.add_command(completion_command("chatd"))

@@ -24,6 +24,7 @@ from chatd.errors import ChatdError
 from chatd.hub.recovery import clock
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint
+from chatd.pki.record_key import ensure_record_key
 from chatd.proto.text import check_new_name
 from chatd.store.event_log import EventLog
 from chatd.store.log_files import require_log
@@ -126,6 +127,7 @@ def _make_certificates(home: Home, settings: Settings) -> str:
     authority.save(home.certs)
     save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
     save_issued(home.certs, "envelope", authority.issue_envelope(settings.security.rsa_key_size, now=now))
+    ensure_record_key(home.certs, authority, now=now)
     return fingerprint(authority.certificate.public_bytes(Encoding.DER))
 
 
@@ -150,8 +152,9 @@ def remove_folders(folders: list[Path]) -> None:
 
 
 def _undo(home: Home, missing: list[Path]) -> None:
-    for file in ("ca.pem", "ca.key", "server.pem", "server.key", "envelope.pem", "envelope.key"):
-        (home.certs / file).unlink(missing_ok=True)
+    for name in ("ca", "server", "envelope", "record"):
+        for suffix in (".pem", ".key"):
+            (home.certs / f"{name}{suffix}").unlink(missing_ok=True)
     home.settings_file.unlink(missing_ok=True)
     shutil.rmtree(home.certs / "identities", ignore_errors=True)
     remove_folders(missing)

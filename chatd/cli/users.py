@@ -19,6 +19,8 @@ from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
+from chatd.pki.profiles import spki
+from chatd.pki.record_key import ensure_record_key
 from chatd.proto.text import check_name
 
 # The device may be registered, so its only private key must be kept.
@@ -96,7 +98,9 @@ def add_user(
     if out is None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.load(home.certs)
-    issued = authority.issue_device(name, device, now=datetime.now(UTC), days=days)
+    now = datetime.now(UTC)
+    record, _ = ensure_record_key(home.certs, authority, now=now)
+    issued = authority.issue_device(name, device, now=now, days=days, record_key=spki(record.public.key))
     write_identity(
         path,
         issued,

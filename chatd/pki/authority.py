@@ -1,6 +1,7 @@
 """The certificate authority of a home, and the certificates it issues.
 
-Files in ``certs/``: ca.pem, ca.key, server.pem, server.key, envelope.pem, envelope.key.
+Files in ``certs/``: ca.pem, ca.key, server.pem, server.key, envelope.pem, envelope.key, and those of
+`chatd.pki.record_key`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -116,25 +117,48 @@ class Authority:
         names: list[x509.GeneralName] = [_uri(profiles.envelope_uri(self.instance))]
         return self._issue(profiles.ENVELOPE, key, f"{self.instance} envelope", names, now, days)
 
-    def issue_device(self, user: str, device: str, *, now: datetime, days: int = DEVICE_DAYS) -> Issued:
-        """Issue a TLS certificate for a device of ``user``. Raises E403."""
+    def issue_record_key(self, *, now: datetime) -> Issued:
+        """Issue a certificate for a new record key. It ends with the CA: holders of old heads need it."""
+        key = ed25519.Ed25519PrivateKey.generate()
+        names: list[x509.GeneralName] = [_uri(profiles.record_uri(self.instance))]
+        return self._issue(profiles.RECORD, key, f"{self.instance} record", names, now, CA_DAYS)
+
+    def issue_device(
+        self,
+        user: str,
+        device: str,
+        *,
+        now: datetime,
+        days: int = DEVICE_DAYS,
+        record_key: bytes | None = None,
+    ) -> Issued:
+        """Issue a TLS certificate for a device of ``user``. Raises E403.
+
+        ``record_key`` is the record key that the certificate names, as SubjectPublicKeyInfo (DER).
+        """
         _check_name(user)
         _check_name(device)
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [_uri(profiles.device_uri(DeviceName(self.instance, user, device)))]
-        return self._issue(profiles.DEVICE, key, user, names, now, days)
+        extra = (
+            None if record_key is None else x509.UnrecognizedExtension(profiles.RECORD_KEY_OID, record_key)
+        )
+        return self._issue(profiles.DEVICE, key, user, names, now, days, extra)
 
     def _issue(
         self,
         profile: profiles.Profile,
-        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey,
         common_name: str,
         names: list[x509.GeneralName],
         now: datetime,
         days: int,
+        extra: x509.ExtensionType | None = None,
     ) -> Issued:
         public_key = key.public_key()
-        builder = profiles.leaf_builder(profile, self.certificate, public_key, common_name, names, now, days)
+        builder = profiles.leaf_builder(
+            profile, self.certificate, public_key, common_name, names, now, days, extra
+        )
         return Issued(builder.sign(self._key, hashes.SHA256()), key)
 
 

@@ -31,7 +31,7 @@ from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
 from chatd.pki.identity_blocks import COPY_AGAIN, UnusableError, read_blocks
-from chatd.pki.profiles import DeviceName, device_of
+from chatd.pki.profiles import DeviceName, device_of, fingerprint, record_key_in, spki
 from chatd.proto.text import is_host_port
 
 SCHEMA = "1"
@@ -61,6 +61,7 @@ class Identity:
     ca_pem: str = field(repr=False)
     not_before: datetime
     not_after: datetime
+    record_key: str = ""  # the fingerprint of the server's record key, if the certificate names it
     pem: str = field(default="", repr=False)
 
 
@@ -167,6 +168,7 @@ def _parse(path: Path, data: bytes) -> Identity:
         raise UnusableError(error.reason, COPY_AGAIN) from None
     if name != named:
         raise UnusableError("its header and its certificate name different devices", COPY_AGAIN)
+    record_key = record_key_in(certificate)
     return Identity(
         path=path,
         instance=name.instance,
@@ -177,6 +179,7 @@ def _parse(path: Path, data: bytes) -> Identity:
         ca_pem=ca.public_bytes(Encoding.PEM).decode("ascii"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
+        record_key="" if record_key is None else fingerprint(spki(record_key)),
         pem="" if path.is_file() and data == (header + pem).encode() else pem,
     )
 

@@ -6,6 +6,7 @@ one SAN URI under one of these profiles:
     device    chatd://<instance>/user/<user>/device/<device>    ECDSA P-256, EKU clientAuth
     server    chatd://<instance>/server                         ECDSA P-256, EKU serverAuth
     envelope  chatd://<instance>/envelope                       RSA, KU keyEncipherment, no EKU
+    record    chatd://<instance>/record                         Ed25519, EKU documentSigning
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import NamedTuple, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chatd.errors import ChatdError
@@ -38,7 +40,12 @@ PARSE_ERRORS = (
     x509.UnsupportedGeneralNameType,
 )
 
-PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+
+# In device certificates, not critical: the server's record key as SubjectPublicKeyInfo (DER). A UUID as OID
+# (ITU-T X.667) needs no registration.
+RECORD_KEY_OID = x509.ObjectIdentifier("2.25.151733743520738296146960239798419587488")
+_DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 
 _KNOWN = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName)
 _KEY_USAGES = (
@@ -71,6 +78,7 @@ class Profile(NamedTuple):
 DEVICE = Profile("device", "digital_signature", ExtendedKeyUsageOID.CLIENT_AUTH)
 SERVER = Profile("server", "digital_signature", ExtendedKeyUsageOID.SERVER_AUTH)
 ENVELOPE = Profile("envelope", "key_encipherment", None)
+RECORD = Profile("record", "digital_signature", _DOCUMENT_SIGNING)
 
 
 def device_uri(name: DeviceName) -> str:
@@ -83,6 +91,10 @@ def server_uri(instance: str) -> str:
 
 def envelope_uri(instance: str) -> str:
     return f"chatd://{instance}/envelope"
+
+
+def record_uri(instance: str) -> str:
+    return f"chatd://{instance}/record"
 
 
 def valid_name(text: str) -> bool:
@@ -193,6 +205,8 @@ def _check_key(certificate: x509.Certificate, profile: Profile) -> None:
     key = certificate.public_key()
     if profile is ENVELOPE:
         fits = isinstance(key, rsa.RSAPublicKey)
+    elif profile is RECORD:
+        fits = isinstance(key, ed25519.Ed25519PublicKey)
     else:
         fits = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
     if not fits:
@@ -204,6 +218,21 @@ def fingerprint(der: bytes) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(der)
     return "SHA256:" + digest.finalize().hex(":").upper()
+
+
+def spki(key: PublicKey) -> bytes:
+    """The key as SubjectPublicKeyInfo (DER)."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def record_key_in(certificate: x509.Certificate) -> ed25519.Ed25519PublicKey | None:
+    """The record key that a device's certificate names; None in those of an older chatd."""
+    try:
+        extension = certificate.extensions.get_extension_for_oid(RECORD_KEY_OID)
+        key = load_der_public_key(extension.value.public_bytes())
+    except (x509.ExtensionNotFound, *PARSE_ERRORS):
+        return None
+    return key if isinstance(key, ed25519.Ed25519PublicKey) else None
 
 
 def ca_builder(instance: str, key: PublicKey, now: datetime, days: int) -> x509.CertificateBuilder:
@@ -228,10 +257,12 @@ def leaf_builder(
     names: list[x509.GeneralName],
     now: datetime,
     days: int,
+    extra: x509.ExtensionType | None = None,
 ) -> x509.CertificateBuilder:
     """Prepare a leaf under ``profile``, to be signed by the CA. It expires with ``ca`` at the latest.
 
-    Raises E612 if ``ca`` is not valid at ``now``: no certificate would be usable.
+    ``extra`` is one more extension, which is not critical. Raises E612 if ``ca`` is not valid
+    at ``now``: no certificate would be usable.
     """
     if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
         raise ChatdError(
@@ -249,9 +280,9 @@ def leaf_builder(
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False)
     )
-    if profile.purpose is None:
-        return builder
-    return builder.add_extension(x509.ExtendedKeyUsage([profile.purpose]), critical=False)
+    if profile.purpose is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([profile.purpose]), critical=False)
+    return builder if extra is None else builder.add_extension(extra, critical=False)
 
 
 def _builder(

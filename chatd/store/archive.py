@@ -1,13 +1,14 @@
 """The content of a backup: a manifest, then the files of a home that restore the same server.
 
-Inside the sealed file: the length of the manifest (4 bytes), the manifest (JSON), then the files one after
-the other in the manifest's order. The log is a copy made in one read transaction, so the hub keeps running.
+Inside the sealed file: the length of the manifest (4 bytes), the manifest (JSON), in format 2 the length and
+the signature of the manifest (JSON), then the files one after the other in the manifest's order. The log is a
+copy made in one read transaction, so the hub keeps running.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
@@ -16,6 +17,7 @@ from typing import BinaryIO, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chatd.durable_files import sync_folder
+from chatd.proto.signatures import BACKUP_DOMAIN, Signature
 from chatd.store.database import DATABASE_NAME, storage_errors
 from chatd.store.entry import Point
 from chatd.store.log_copy import BackupProgress, LogCopy, write_mark
@@ -26,6 +28,7 @@ LOG_NAME = f"data/{DATABASE_NAME}"
 SETTINGS_NAME = "config/settings.json"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_MEMBERS = 10_000
+_MAX_SIGNATURE_BYTES = 64 * 1024  # two certificates of at most 8 KiB, in hexadecimal
 _LENGTH = Struct(">I")
 _NAME = r"^(data/events\.db|config/settings\.json|certs/(identities/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,150})$"
 _HASH = r"^[0-9a-f]{64}$"
@@ -51,7 +54,7 @@ class Manifest(BaseModel):
     """``made`` is in RFC 3339 UTC, ``ca`` is a fingerprint, ``chain`` the hash at ``head``."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 1  # 2: signed
     version: str = Field(max_length=64)
     server: str = Field(max_length=64)
     made: str = Field(max_length=40)
@@ -92,9 +95,13 @@ def write_backup(
     log: LogCopy,
     progress: BackupProgress,
     *,
+    sign: Callable[[bytes], Signature] | None = None,
     cost: int = COST,
 ) -> Manifest:
-    """Seal ``files`` (content by path in the home) and the copy of the log into ``file``. Raises OSError."""
+    """Seal ``files`` (content by path in the home) and the copy of the log into ``file``. Raises OSError.
+
+    ``sign`` signs the manifest; None: it stays unsigned.
+    """
     digest = sha256()
     for piece in _pieces(log):
         digest.update(piece)
@@ -104,6 +111,7 @@ def write_backup(
     ]
     members.append(ArchivedFile(name=LOG_NAME, size=log.size, sha256=digest.hexdigest()))
     manifest = Manifest(
+        format=1 if sign is None else 2,
         **facts._asdict(),
         log_schema=log.schema,
         epoch=log.epoch,
@@ -114,6 +122,9 @@ def write_backup(
     text = manifest.model_dump_json().encode()
     sealer = FileSealer(file, passphrase, cost=cost)
     sealer.write(_LENGTH.pack(len(text)) + text)
+    if sign is not None:
+        signature = sign(BACKUP_DOMAIN + text).model_dump_json().encode()
+        sealer.write(_LENGTH.pack(len(signature)) + signature)
     for content in files.values():
         sealer.write(content)
     for number, piece in enumerate(_pieces(log)):
@@ -132,23 +143,31 @@ def _pieces(log: LogCopy) -> Iterator[bytes]:
 class Archive:
     """A backup opened for reading. ``manifest`` is available at once; `read` goes through the files once.
 
-    ``size`` is the length of ``file``. Every method raises E613 for a damaged backup, and OSError.
+    ``signature`` is that of ``signed``, unverified; None if the backup was not signed. ``size`` is the length
+    of ``file``. Every method raises E613 for a damaged backup, and OSError.
     """
 
     def __init__(self, file: BinaryIO, size: int, passphrase: bytes) -> None:
         self._opener = FileOpener(file, size, passphrase)
-        (length,) = _LENGTH.unpack(self._opener.read(_LENGTH.size))
-        if length > MAX_MANIFEST_BYTES:
-            raise unusable("the backup's manifest is longer than allowed")
-        text = b"".join(
-            self._opener.read(min(CHUNK_BYTES, length - start)) for start in range(0, length, CHUNK_BYTES)
-        )
+        text = self._read_text(MAX_MANIFEST_BYTES)
+        self.signed = BACKUP_DOMAIN + text
+        self.signature: Signature | None = None
         try:
             self.manifest = Manifest.model_validate_json(text)
+            if self.manifest.format == 2:
+                self.signature = Signature.model_validate_json(self._read_text(_MAX_SIGNATURE_BYTES))
         except ValidationError:
             raise unusable("this version of chatd cannot read the backup's manifest") from None
         if self.manifest.size != self._opener.left:
             raise unusable("the backup is shorter or longer than its manifest says")
+
+    def _read_text(self, limit: int) -> bytes:
+        (length,) = _LENGTH.unpack(self._opener.read(_LENGTH.size))
+        if length > limit:
+            raise unusable("the backup's manifest is longer than allowed")
+        return b"".join(
+            self._opener.read(min(CHUNK_BYTES, length - start)) for start in range(0, length, CHUNK_BYTES)
+        )
 
     def read(self, folder: Path | None, progress: BackupProgress) -> None:
         """Check every file; write it to ``folder`` unless that is None. Never replaces an existing file."""

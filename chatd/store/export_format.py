@@ -17,6 +17,7 @@ from chatd.store.chain import DIGEST_BYTES, SALT_BYTES, compute_chain_hash, hash
 from chatd.store.entry import Point
 
 SCHEMA = 1
+SIGNED_SCHEMA = 2  # the same, and a last line with a signature of the first
 _MAX_INT = 2**63 - 1
 
 Bytes16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -60,7 +61,7 @@ class ExportedBranch(_Line):
 class Header(_Line):
     """The first line."""
 
-    schema_number: int = Field(alias="schema", ge=SCHEMA, le=SCHEMA)
+    schema_number: int = Field(alias="schema", ge=SCHEMA, le=SIGNED_SCHEMA)
     type: Literal["export"]
     server: str = Field(max_length=64)
     made: str = Field(max_length=40)

@@ -1,18 +1,20 @@
-"""Verify an export with nothing but its lines."""
+"""Verify an export with nothing but its lines. Who signed it is for `chatd.pki.record_key` to say."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from chatd.proto.signatures import Signature, SignedHead
 from chatd.store.branches import first_branch_id
-from chatd.store.chain import genesis
+from chatd.store.chain import BadChain, genesis
 from chatd.store.entry import Point
 from chatd.store.export_format import (
     SCHEMA,
+    SIGNED_SCHEMA,
     Event,
     Header,
     RedactedEvent,
@@ -20,6 +22,7 @@ from chatd.store.export_format import (
     parse_event,
     strict_object,
 )
+from chatd.store.kept_heads import expected_by
 from chatd.store.redactions import ORDERS, covers
 
 ExportProgress = Callable[[int, int], None]  # number of events done, of how many
@@ -29,7 +32,7 @@ class ExportReport(NamedTuple):
     """``first`` and ``head`` are seqs; ``shown``, ``erased`` and ``withheld`` count events.
 
     ``later`` counts those of ``erased`` that an event after the end redacts, so that the file does not prove
-    it.
+    it. ``signature`` is that of ``signed``, the first line; None in an export that was not signed.
     """
 
     ok: bool
@@ -42,6 +45,8 @@ class ExportReport(NamedTuple):
     bad_line: int | None
     reason: str
     header: dict[str, Any]
+    signature: Signature | None = None
+    signed: bytes = b""
 
 
 class _BadExportError(Exception):
@@ -60,8 +65,8 @@ class _Removed(NamedTuple):
 class _Verification:
     """What has been verified of an export after its first line."""
 
-    def __init__(self, line: dict[str, Any]) -> None:
-        if line.get("type") != "export" or line.get("schema") != SCHEMA:
+    def __init__(self, line: dict[str, Any], heads: Sequence[SignedHead]) -> None:
+        if line.get("type") != "export" or line.get("schema") not in (SCHEMA, SIGNED_SCHEMA):
             raise _BadExportError("this is not an export, or it is from a newer chatd")
         self.header = Header.model_validate(line)
         log = bytes.fromhex(self.header.log)
@@ -75,12 +80,20 @@ class _Verification:
         if choice.since is None and choice.until is None and self.point.seq:
             raise _BadExportError("the export of all times does not begin with event 1")
         self.counts = Counter(shown=0, erased=0, withheld=0, later=0)
+        self.signature: Signature | None = None
         self._last: Event | None = None
+        self._expected = expected_by(heads, log, self.header.lineage)
+        self._meet()
         # Events whose redaction has not been met yet, by the seq of the event that orders it.
         self._removed: dict[int, _Removed] = {}
 
     def follow(self, line: dict[str, Any]) -> None:
-        """Verify the next event."""
+        """Verify the next event, or the signature's form."""
+        if self.signature is not None:
+            raise _BadExportError("there is something after the signature")
+        if "type" in line and self.header.schema_number == SIGNED_SCHEMA:
+            self.signature = Signature.model_validate(line)
+            return
         seq = self.point.seq + 1
         if line.get("seq") != seq:
             raise _BadExportError(f"event {seq} is missing")
@@ -93,6 +106,7 @@ class _Verification:
         self._judge_body(event)
         self._judge_order(event)
         self.point = Point(seq, chain_hash)
+        self._meet()
         self._last = event
 
     def finish(self) -> None:
@@ -100,11 +114,20 @@ class _Verification:
         header = self.header
         if self.point != header.head.point:
             raise _BadExportError("the export ends before the head that its first line names")
+        if header.schema_number == SIGNED_SCHEMA and self.signature is None:
+            raise _BadExportError("the signature is missing")
+        if self._expected:
+            raise _BadExportError(f"event {max(self._expected)}, which a kept head names, is not in the file")
         if self._last is not None and not self._within(self._last):
             raise _BadExportError("the last event is not of the requested time")
         self.counts["later"] = sum(removed.events for removed in self._removed.values())
         if self._removed and header.choice.until is None:
             raise _BadExportError(f"event {min(self._removed)}, which redacts others, is missing")
+
+    def _meet(self) -> None:
+        seq, chain_hash = self.point
+        if self._expected.pop(seq, chain_hash) != chain_hash:
+            raise _BadExportError(f"event {seq} is not the one that a kept head names")
 
     def _within(self, event: Event) -> bool:
         choice = self.header.choice
@@ -160,8 +183,14 @@ def _not_redacted(seq: int, by_seq: int) -> _BadExportError:
     return _BadExportError(f"the text of event {seq} is missing, and event {by_seq} does not redact it")
 
 
-def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportReport:
-    """Verify an export using nothing but its lines. Never raises because of their content."""
+def check_export(
+    lines: Iterable[bytes], progress: ExportProgress, heads: Sequence[SignedHead] = ()
+) -> ExportReport:
+    """Verify an export using nothing but its lines. Never raises because of their content.
+
+    It must contain all ``heads``. Neither their signatures nor its own are checked here, only their form.
+    """
+    signed = b""
     verification: _Verification | None = None
     header: dict[str, Any] = {}
     number, reason = 0, ""
@@ -170,8 +199,8 @@ def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportRepo
             number += 1
             line = strict_object(text)
             if verification is None:
-                header = line
-                verification = _Verification(line)
+                header, signed = line, text.removesuffix(b"\n")
+                verification = _Verification(line, heads)
                 continue
             verification.follow(line)
             start = verification.header.start.seq
@@ -180,7 +209,7 @@ def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportRepo
         if verification is None:
             raise _BadExportError("the file is empty")
         verification.finish()
-    except _BadExportError as error:
+    except (_BadExportError, BadChain) as error:
         reason = str(error)
     except ValidationError as error:
         reason = f"this is not a line of an export: {_fault(error)}"
@@ -189,9 +218,16 @@ def check_export(lines: Iterable[bytes], progress: ExportProgress) -> ExportRepo
     bad_line = number if reason else None
     if verification is None:
         return ExportReport(False, 1, 0, 0, 0, 0, 0, bad_line, reason, header)
-    first, head = verification.header.start.seq + 1, verification.point.seq
     return ExportReport(
-        not reason, first, head, bad_line=bad_line, reason=reason, header=header, **verification.counts
+        not reason,
+        verification.header.start.seq + 1,
+        verification.point.seq,
+        bad_line=bad_line,
+        reason=reason,
+        header=header,
+        signature=verification.signature,
+        signed=signed,
+        **verification.counts,
     )
 
 

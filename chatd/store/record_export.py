@@ -16,7 +16,7 @@ from chatd.store.branches import read_lineage
 from chatd.store.chain import fits, point_at
 from chatd.store.database import connect_reader, damaged, head_seq, meta_bytes, query, storage_errors
 from chatd.store.entry import Point
-from chatd.store.export_format import SCHEMA, ShownEvent, parse_event
+from chatd.store.export_format import SCHEMA, SIGNED_SCHEMA, ShownEvent, parse_event
 from chatd.store.export_verifier import ExportProgress
 from chatd.store.log_reader import damaged_body
 from chatd.store.migrations import require_schema
@@ -41,11 +41,12 @@ class Choice(NamedTuple):
 
 
 def export(
-    data: Path, server: str, choice: Choice, made: str, progress: ExportProgress
+    data: Path, server: str, choice: Choice, made: str, progress: ExportProgress, *, signed: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yield the header, then every event, each verified. A hub may write meanwhile.
 
-    Raises E610 for damage, E504 if the log cannot be read.
+    If it is to be ``signed``, the caller adds the signature of the first line as the last. Raises E610
+    for damage, E504 if the log cannot be read.
     """
     with storage_errors("export the event log"):
         connection = connect_reader(data)
@@ -56,7 +57,7 @@ def export(
             first, last = _seq_range(connection, choice)
             point, end = point_at(connection, first - 1), point_at(connection, last)
             yield {
-                "schema": SCHEMA,
+                "schema": SIGNED_SCHEMA if signed else SCHEMA,
                 "type": "export",
                 "server": server,
                 "made": made,

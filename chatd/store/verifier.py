@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import apsw
 
 from chatd.errors import ChatdError
+from chatd.proto.signatures import SignedHead
+from chatd.store.branches import read_lineage
 from chatd.store.chain import BadChain, genesis, point_at, walk
 from chatd.store.database import (
     DATABASE_NAME,
@@ -20,6 +23,7 @@ from chatd.store.database import (
     storage_errors,
 )
 from chatd.store.entry import Point
+from chatd.store.kept_heads import expected_by
 from chatd.store.mark import Mark, read_mark
 from chatd.store.migrations import STEPS, require_schema, schema_version
 from chatd.store.redactions import check_redactions
@@ -42,13 +46,15 @@ def verify(
     full: bool,
     agrees: SnapshotCheck | None = None,
     progress: Callable[[int], None] | None = None,
+    heads: Sequence[SignedHead] = (),
 ) -> VerifyReport:
     """Verify the log in ``data`` without changing it; a hub may run meanwhile.
 
     ``full`` recomputes the whole chain and checks SQLite's structures and indexes. Otherwise only the entries
     after the last proven snapshot are checked. A snapshot that this does not prove is compared with the
     entries by ``agrees`` (`chatd.hub.recovery.snapshot_agrees`; None: not at all). ``progress`` gets the seq
-    reached, every 10,000 entries. Returns damage in the report; raises E504 if the log cannot be read.
+    reached, every 10,000 entries. With ``full``, the log must contain ``heads``, whose signatures the caller
+    has verified. Returns damage in the report; raises E504 if the log cannot be read.
     """
     reached = [0]
 
@@ -67,7 +73,8 @@ def verify(
             try:
                 require_schema(connection)
                 start = _genesis(connection) if full else _proven_start(connection, data)
-                head = _walk_to_mark(connection, mark, start, step)
+                kept = expected_by(heads, meta_bytes(connection, "instance"), read_lineage(connection))
+                head = _walk_to_mark(connection, mark, start, step, kept)
                 if full:
                     _check_structures(connection)
                 check_redactions(connection, start.seq)
@@ -103,15 +110,17 @@ def _walk_to_mark(
     mark: Mark | None,
     start: Point,
     progress: Callable[[int], None] | None = None,
+    kept: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Point:
-    """Walk from ``start`` to the head, past the mark. Raises BadChain, E610."""
-    expected: dict[int, bytes] = {}
+    """Walk from ``start`` to the head, past the mark and ``kept`` heads. Raises BadChain, E610."""
+    expected = dict(kept)
     if mark is not None:
         if meta_int(connection, "epoch") < mark.epoch:
             raise damaged(f"the database is an old copy: it does not know epoch {mark.epoch}")
         if mark.point.seq < start.seq and point_at(connection, mark.point.seq) != mark.point:
             raise BadChain(mark.point.seq, "not the entry that the mark was set at")
-        expected[mark.point.seq] = mark.point.chain_hash
+        if expected.setdefault(mark.point.seq, mark.point.chain_hash) != mark.point.chain_hash:
+            raise BadChain(mark.point.seq, "the mark and a kept head contradict each other")
     head = walk(connection, start, expected, progress)
     if mark is None and head.seq:
         raise damaged("the mark is missing or unreadable")

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,7 @@ EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
 
 log = get_log("server")
+audit = get_log("audit")
 
 
 def child_specs(settings: Settings) -> list[ChildSpec]:
@@ -180,6 +182,7 @@ def _supervise(
     try:
         for pid in kill_leftovers(home / "run"):
             log.warning("leftover_killed", pid=pid)
+        _provide_record_key(home)
         with (
             listen_tcp(settings.server.host, settings.server.port) as clients,
             listen_hub(home) as workers,
@@ -207,6 +210,24 @@ def _supervise(
     finally:
         logging.getLogger().removeHandler(handler)
         files.close()
+
+
+def _provide_record_key(home: Path) -> None:
+    """Create the record key of a home that was made by an older chatd. The server also runs without."""
+    certs = home / "certs"
+    if (certs / "record.key").exists() and (certs / "record.pem").exists():
+        return
+    # Only now: the supervisor needs neither keys nor cryptography for anything else.
+    from chatd.pki.authority import Authority
+    from chatd.pki.record_key import ensure_record_key
+
+    try:
+        record, _ = ensure_record_key(certs, Authority.load(certs), now=datetime.now(UTC))
+    except ChatdError as error:
+        log.warning("no_record_key", code=error.code, why=error.reason)
+        return
+    log.info("record_key_created", fingerprint=record.public.fingerprint)
+    audit.warning("record_key_created", fingerprint=record.public.fingerprint, by="start")
 
 
 def _wait_until_up(

@@ -55,7 +55,8 @@ def run_verifier(verifier: Path, file: Path) -> subprocess.CompletedProcess[str]
 
 def export_log(daemon: Daemon, file: Path, *options: str) -> list[dict[str, Any]]:
     report = json.loads(daemon.chatd("export", "--json", "-o", str(file), *options).stdout)
-    lines = [json.loads(line) for line in file.read_text("ascii").splitlines()]
+    *lines, signature = [json.loads(line) for line in file.read_text("ascii").splitlines()]
+    assert signature["type"] == "signature"
     assert report["head"] == lines[0]["head"]
     assert report["events"] == len(lines) - 1
     return lines
@@ -66,7 +67,7 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
 ) -> None:
     file = tmp_path / "all.jsonl"
     header, *events = export_log(daemon, file)
-    assert (header["schema"], header["server"], header["start"]["seq"]) == (1, "lab", 0)
+    assert (header["schema"], header["server"], header["start"]["seq"]) == (2, "lab", 0)
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     texts = [json.loads(event["body"]).get("body") for event in events if "body" in event]
     assert "lobby 0 \u00e4 \U0001f600" in texts and "between us" in texts
@@ -74,7 +75,8 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     assert SECRET not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     result = run_verifier(verifier, file)
-    assert result.stdout == f"ok {header['head']['seq']} {header['head']['chain']}\n", result.stderr
+    head = f"{header['head']['seq']} {header['head']['chain']}"
+    assert result.stdout == f"ok {head}\nnot checked: who made it\n", result.stderr
     shown = daemon.run("chatd", "verify", "--export", str(file)).stdout
     assert shown.startswith(
         f"ok    events 1 to {len(events)} of lab: {len(events) - 1} with their text, 1 redacted"
@@ -108,7 +110,7 @@ def _drop_an_event(lines: list[bytes]) -> None:
 
 
 def _drop_the_last_event(lines: list[bytes]) -> None:
-    del lines[-1]
+    del lines[-2]
 
 
 def _swap_two_events(lines: list[bytes]) -> None:
@@ -164,7 +166,7 @@ def test_both_verifiers_detect_a_changed_export(
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b"[" * 100_000, b'{"type":"export","schema":2}\n']
+    "text", [b"", b"\n", b"[]\n", b"{}\n", b"\xff\xfe\n", b"[" * 100_000, b'{"type":"export","schema":3}\n']
 )
 def test_an_invalid_file_fails_verification_with_a_reason(text: bytes) -> None:
     report = check_export([text] if text else [], lambda n, of: None)

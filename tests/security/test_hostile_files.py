@@ -99,8 +99,9 @@ def test_a_foreign_export(box: Daemon, tmp_path: Path, case: str) -> None:
 def test_a_valid_export_of_a_hostile_server(box: Daemon, tmp_path: Path) -> None:
     file = tmp_path / "export.jsonl"
     box.chatd("export", "-o", str(file))
-    header, *events = file.read_text().splitlines(keepends=True)
-    file.write_text(json.dumps(json.loads(header) | {"server": HOSTILE}) + "\n" + "".join(events))
+    header, *events, _signature = file.read_text().splitlines(keepends=True)
+    unsigned = json.loads(header) | {"schema": 1, "server": HOSTILE}
+    file.write_text(json.dumps(unsigned) + "\n" + "".join(events))
     check_printed(unchecked(box, "chatd", "verify", "--export", str(file)), quoted=True)
 
 

@@ -114,7 +114,9 @@ def test_show_lists_the_files_and_the_ca_fingerprint(box: Daemon) -> None:
         backup_file(box).stat().st_size,
     )
     names = {member["name"] for member in report["members"]}
-    pairs = {f"certs/{name}.{kind}" for name in ("ca", "server", "envelope") for kind in ("pem", "key")}
+    pairs = {
+        f"certs/{name}.{kind}" for name in ("ca", "server", "envelope", "record") for kind in ("pem", "key")
+    }
     identity = "certs/identities/alice-console.pem"
     assert names == {"config/settings.json", "data/events.db", identity, *pairs}
     assert report["ca"] in chatd(box, "cert", "show").stdout

@@ -256,7 +256,7 @@ def test_a_manifest_with_an_invalid_file_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
         {"more": 1},
         {"members": []},
         {"members": [member(LOG_NAME)]},
