@@ -99,7 +99,9 @@ def add_user(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.load(home.certs)
     now = datetime.now(UTC)
-    record, _ = ensure_record_key(home.certs, authority, now=now)
+    record, created = ensure_record_key(home.certs, authority, now=now)
+    if created:
+        output.note(f"created the record key {record.public.fingerprint}")
     issued = authority.issue_device(name, device, now=now, days=days, record_key=spki(record.public.key))
     write_identity(
         path,

@@ -1,6 +1,7 @@
-"""What the record key signs: heads, first lines of exports, manifests of backups (docs/protocol.md, 15).
+"""What the record key signs: heads, first lines of exports, manifests of backups.
 
-Each begins with a text of its own, so that a signature of one kind never counts as one of another.
+docs/protocol.md, section 15. Each begins with a text of its own, so that a signature of one kind never counts
+as one of another.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class SignedHead(NamedTuple):
 
 
 def parse_heads(text: str) -> list[SignedHead]:
-    """Parse one or more heads. White space may be anything, as lines get wrapped. Raises ValueError."""
-    words = text.split()
+    """Parse one or more heads; line ends count as spaces, as mail wraps lines. Raises ValueError."""
+    words = re.findall(r"[^ \t\r\n]+", text)
     size = len(_WORDS) + 1
     heads = [_parse_head(" ".join(words[start : start + size])) for start in range(0, len(words), size)]
     if not heads:

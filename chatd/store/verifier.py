@@ -120,7 +120,7 @@ def _walk_to_mark(
         if mark.point.seq < start.seq and point_at(connection, mark.point.seq) != mark.point:
             raise BadChain(mark.point.seq, "not the entry that the mark was set at")
         if expected.setdefault(mark.point.seq, mark.point.chain_hash) != mark.point.chain_hash:
-            raise BadChain(mark.point.seq, "the mark and a kept head contradict each other")
+            raise BadChain(mark.point.seq, "not the entry that a kept head names, as the mark already says")
     head = walk(connection, start, expected, progress)
     if mark is None and head.seq:
         raise damaged("the mark is missing or unreadable")

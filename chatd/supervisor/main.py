@@ -226,8 +226,7 @@ def _provide_record_key(home: Path) -> None:
     except ChatdError as error:
         log.warning("no_record_key", code=error.code, why=error.reason)
         return
-    log.info("record_key_created", fingerprint=record.public.fingerprint)
-    audit.warning("record_key_created", fingerprint=record.public.fingerprint, by="start")
+    audit.info("record_key_created", fingerprint=record.public.fingerprint)
 
 
 def _wait_until_up(
