@@ -24,8 +24,8 @@ from chatd.cli.backup_files import (
     refuse_existing,
     utc_now,
 )
+from chatd.cli.judge_signatures import judge_signature
 from chatd.cli.options import json_option
-from chatd.cli.signing import judge_signature
 from chatd.config.home import Home
 from chatd.console import output
 from chatd.errors import ChatdError

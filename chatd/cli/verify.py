@@ -9,8 +9,8 @@ import click
 
 from chatd.cli.backup_files import progress_bar
 from chatd.cli.export import check_file
+from chatd.cli.judge_signatures import SignatureState, flat, heads_option, judge_signature, trust_option
 from chatd.cli.options import json_option
-from chatd.cli.signing import SignatureState, flat, heads_option, judge_signature, trust_option
 from chatd.config.home import Home
 from chatd.console import output
 from chatd.hub.recovery import snapshot_agrees
