@@ -13,11 +13,11 @@ from chatd.cli import (
     certs,
     check,
     export,
+    judge_signatures,
     lifecycle,
     restore,
     settings,
     setup,
-    signing,
     users,
     verify,
 )
@@ -45,7 +45,19 @@ def main(ctx: click.Context, home: str | None) -> None:
     ctx.obj = resolve_home(home, os.environ, Path.cwd())
 
 
-for module in (setup, lifecycle, check, settings, users, certs, verify, signing, export, backup, restore):
+for module in (
+    setup,
+    lifecycle,
+    check,
+    settings,
+    users,
+    certs,
+    verify,
+    judge_signatures,
+    export,
+    backup,
+    restore,
+):
     for command in module.COMMANDS:
         main.add_command(command)
 main.add_command(completion_command("chatd"))
