@@ -130,6 +130,15 @@ class Client:
             if not self._closed and self._engine.ident is None:
                 self._engine.start()
 
+    def try_now(self) -> None:
+        """Connect at once instead of waiting for the next attempt; `Disconnected.retry_in` tells the wait.
+
+        Does nothing while there is a session or an attempt is under way, and after the client has ended.
+        """
+        with self._changed:
+            if not self._over:
+                self._engine.try_now()
+
     def wait_connected(self, timeout: float) -> Welcome:
         """Wait at most ``timeout`` seconds for a session.
 
@@ -224,6 +233,12 @@ class Client:
         """The number of messages that the server has not answered yet."""
         with self._changed:
             return len(self._unsent)
+
+    @property
+    def outbox(self) -> list[Sent]:
+        """The messages that the server has not answered yet, oldest first, also those of earlier runs."""
+        with self._changed:
+            return list(self._unsent.values())
 
     @property
     def cursor(self) -> int | None:

@@ -102,6 +102,13 @@ class Engine(threading.Thread):
         except OSError:
             pass  # full: it wakes up anyway; closed: the thread has ended
 
+    def try_now(self) -> None:
+        """End the wait before the next attempt, if there is one."""
+        self.call(self._end_wait)
+
+    def _end_wait(self) -> None:
+        self._next_try = self._clock()
+
     def stop(self) -> None:
         """End the connection and the thread; waits for it unless called on it."""
         self._stopping = True

@@ -156,6 +156,13 @@ async def role(surface: Surface, call: CommandCall) -> None:
     surface.note(f"{result.get('user', '')} has the role {result.get('role', '')} now")
 
 
+async def reconnect(surface: Surface, call: CommandCall) -> None:
+    if surface.model.connection == "connected":
+        surface.note("you are connected")
+    else:
+        surface.reconnect()
+
+
 async def leave(surface: Surface, call: CommandCall) -> None:
     surface.quit()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import ceil
 from typing import Literal, NamedTuple
 
 from chatctl.client import (
@@ -63,6 +64,8 @@ class ChatModel(Conversations):
         super().__init__(me, clock)
         self.connection: ConnectionState = "connecting"
         self.trouble: ChatdError | None = None
+        self._retry_at = 0.0
+        self._retry_in = 0.0
         self.welcome: ev.Welcome | None = None
         self.heard = 0
         self.alerts: deque[Alert] = deque(maxlen=WAITING_LIMIT)
@@ -72,6 +75,20 @@ class ChatModel(Conversations):
     def permissions(self) -> frozenset[str]:
         """The permissions of this user's role, as of the welcome."""
         return frozenset(self.welcome.permissions if self.welcome else ())
+
+    @property
+    def retry_seconds(self) -> int:
+        """The seconds until the next attempt to connect; 0 when none is awaited."""
+        if self.connection != "reconnecting":
+            return 0
+        # No longer than announced: the clock may have been set back.
+        return ceil(min(max(self._retry_at - self.clock(), 0.0), self._retry_in))
+
+    @property
+    def connection_words(self) -> str:
+        """The state of the connection: "reconnecting in 7 s"."""
+        seconds = self.retry_seconds
+        return f"{self.connection} in {seconds} s" if seconds else self.connection
 
     def quote(self, event: AnyEvent) -> render.Quote | None:
         """Return the message that ``event`` replies to, or None if it is not loaded."""
@@ -207,6 +224,8 @@ class ChatModel(Conversations):
                 one.members_as_of = one.members_as_of or now
             self.changed.add("members")
         self.connection, self.trouble = "reconnecting", event.error
+        self._retry_in = event.retry_in or 0.0
+        self._retry_at = self.clock() + self._retry_in
         if event.retry_in is None:
             self.connection = "ended"
             self.note(f"the connection ended: {event.error.reason}; {event.error.fix}", kind="error")

@@ -152,6 +152,7 @@ TABLE: tuple[ChatCommand, ...] = (
         actions.role,
         "role.show",
     ),
+    ChatCommand("reconnect", (), "connect now instead of waiting for the next attempt", actions.reconnect),
     ChatCommand("quit", (), "leave the chat", actions.leave, aliases=("exit",)),
 )
 COMMANDS: dict[str, ChatCommand] = {

@@ -48,5 +48,8 @@ class Surface(Protocol):
     def paste(self) -> None:
         """Let the next message have several lines."""
 
+    def reconnect(self) -> None:
+        """Connect at once instead of waiting for the next attempt."""
+
     def quit(self) -> None:
         """End the client."""

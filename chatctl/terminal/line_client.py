@@ -163,7 +163,7 @@ class LineClient:
         unsent = f" ({self._client.unsent} unsent)" if self._client.unsent else ""
         if self._client.connected:
             return f"· connected{unsent} " if self.surface.pending() else CONNECTED
-        return f"· {'reconnecting' if self._client.welcome else 'connecting'}{unsent} "
+        return f"· {self._model.connection_words}{unsent} "
 
     def _days_left(self) -> int:
         ends = self._client.identity.not_after

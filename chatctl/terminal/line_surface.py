@@ -40,6 +40,7 @@ MISSED_LIMIT = 20
 # A message is shown as pending only when its answer takes noticeably long.
 PENDING_SECONDS = 0.3
 SEARCH_PAGE = 20
+COUNT_DOWN_SECONDS = 0.5
 
 
 class LineSurface:
@@ -59,6 +60,7 @@ class LineSurface:
         self.error: ChatdError | None = None
         self._first_room = first_room
         self._started = False
+        self._counting_down = False
         self._missed: deque[AnyEvent] = deque(maxlen=MISSED_LIMIT)
         self._entering = asyncio.Lock()
         # Live events that arrive while a room's history is fetched; None: no fetch is under way.
@@ -115,6 +117,10 @@ class LineSurface:
 
     def paste(self) -> None:
         self.screen.paste()
+
+    def reconnect(self) -> None:
+        self.note("connecting")
+        self.client.try_now()
 
     def quit(self) -> None:
         self.screen.close()
@@ -177,8 +183,20 @@ class LineSurface:
         if event.retry_in is None:
             self.error = event.error
             self.screen.close()
-        elif not was_down:
-            self.note(f"not connected: {event.error.reason} ({event.error.code}); trying again")
+            return
+        if not was_down:
+            self.note(
+                f"not connected: {event.error.reason} ({event.error.code}); trying again, or now: /reconnect"
+            )
+        if not self._counting_down:
+            self._count_down()
+
+    def _count_down(self) -> None:
+        """Draw the seconds until the next attempt while there are any."""
+        self._counting_down = self.model.retry_seconds > 0
+        if self._counting_down:
+            self.screen.redraw()
+            asyncio.get_running_loop().call_later(COUNT_DOWN_SECONDS, self._count_down)
 
     def _caught_up(self, event: CaughtUp) -> None:
         self.model.take(event)

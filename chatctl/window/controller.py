@@ -161,6 +161,12 @@ class Controller:
     def paste(self) -> None:
         self.note("paste into the input; Shift+Enter begins a new line")
 
+    def reconnect(self) -> None:
+        if self.model.connection == "ended":
+            self.connect_again()
+        else:
+            self.network.client.try_now()
+
     def quit(self) -> None:
         if self.view is not None:
             self.view.quit()

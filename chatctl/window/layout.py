@@ -32,12 +32,12 @@ class Layout:
         open_conversation: Callable[[str], None],
         write_to: Callable[[str], None],
         search: Callable[[], None],
-        connect_again: Callable[[], None],
+        connect_now: Callable[[], None],
     ) -> None:
         self._root, self._theme, self._model = root, theme, model
         self.narrow = False
         self._make_header(search)
-        self.status = StatusLine(root, theme, connect_again)
+        self.status = StatusLine(root, theme, connect_now)
         self.status.pack(side="bottom", fill="x")
         for edge in ("top", "bottom"):
             ttk.Frame(root, style="Line.TFrame", height=1).pack(side=edge, fill="x")

@@ -45,7 +45,7 @@ class MenuItem(NamedTuple):
 class WindowActions(Protocol):
     """The menu entries that act on the window itself."""
 
-    def connect_again(self) -> None: ...
+    def connect_now(self) -> None: ...
     def toggle_theme(self) -> None: ...
     def zoom(self, by: int) -> None: ...
     def quit(self) -> None: ...
@@ -95,7 +95,7 @@ class MainMenu:
             MenuItem("Go to room or person\u2026", dialogs.go, "Ctrl+K", ("<Control-k>",)),
             MenuItem("New room\u2026", dialogs.create, "Ctrl+N", ("<Control-n>",), may("room.create")),
             MenuItem("Topic\u2026", dialogs.topic, enabled=may("room.topic")),
-            MenuItem("Connect again", actions.connect_again, enabled=lambda: model.connection == "ended"),
+            MenuItem("Connect now", actions.connect_now, enabled=lambda: model.connection != "connected"),
             MenuItem("Leave room", lambda: control.submit("/part"), enabled=may("room.join")),
             None,
             MenuItem("Search\u2026", dialogs.search, "Ctrl+F", ("<Control-f>",), may("search")),

@@ -13,28 +13,29 @@ from chatctl.window.theme import Theme
 
 ALERT_SECONDS = 12.0
 EXPIRY_WARNING_DAYS = 14
+_BUTTONS = {"reconnecting": "Try now", "ended": "Connect again"}
 _DOTS = {"connected": "Good.TLabel", "ended": "Bad.TLabel"}
 
 
 class StatusLine(ttk.Frame):
-    """``connect_again`` is called by a button that is shown only after the connection ended for good."""
+    """``connect_now`` is called by a button that is shown while reconnecting and after the end."""
 
-    def __init__(self, parent: tk.Misc, theme: Theme, connect_again: Callable[[], None]) -> None:
+    def __init__(self, parent: tk.Misc, theme: Theme, connect_now: Callable[[], None]) -> None:
         unit = theme.unit
         super().__init__(parent, padding=(unit, unit // 3))
         self._theme = theme
+        self._seconds = 0  # until the next attempt to connect, as shown
         self._alert: tuple[str, float] | None = None  # the text, and when it disappears (monotonic)
         self._dot = ttk.Label(self, text="\u25cf", style="Warn.TLabel")
         self._dot.pack(side="left")
         self._state = ttk.Label(self, style="Quiet.TLabel")
         self._state.pack(side="left", padx=(unit // 2, unit))
         self._message = ttk.Label(self, style="Bold.TLabel")
-        self._button = ttk.Button(self, text="Connect again", command=connect_again)
+        self._button = ttk.Button(self, command=connect_now)
 
-    @property
-    def has_alert(self) -> bool:
-        """Whether an alert is shown. Call `show` regularly meanwhile, to remove it in time."""
-        return self._alert is not None
+    def changes_with_time(self, model: ChatModel) -> bool:
+        """Whether `show` must be called again although nothing happens: an alert ends, seconds count down."""
+        return self._alert is not None or model.retry_seconds != self._seconds
 
     def show_alert(self, text: str) -> None:
         """Show an alert for some seconds in place of any warning, from the next `show` on."""
@@ -44,9 +45,11 @@ class StatusLine(ttk.Frame):
         """Draw the line. ``expiry`` is that of the certificate."""
         self._dot.configure(style=_DOTS.get(model.connection, "Warn.TLabel"))
         self._state.configure(text=_state(model))
+        self._seconds = model.retry_seconds
         if self._alert and time.monotonic() > self._alert[1]:
             self._alert = None
-        if model.connection == "ended":
+        if label := _BUTTONS.get(model.connection):
+            self._button.configure(text=label)
             self._button.pack(side="right")
         else:
             self._button.pack_forget()
@@ -54,7 +57,7 @@ class StatusLine(ttk.Frame):
 
     def _show_message(self, text: str) -> None:
         """Show the text beside the state if it fits there, else below it, wrapped."""
-        theme, alert = self._theme, self.has_alert
+        theme, alert = self._theme, self._alert is not None
         width = self.winfo_toplevel().winfo_width() - 4 * theme.unit
         used = self._state.winfo_reqwidth() + self._button.winfo_reqwidth() + 4 * theme.unit
         font = theme.bold if alert else theme.small
@@ -72,7 +75,7 @@ def _state(model: ChatModel) -> str:
     unsent = f" ({pending} unsent)" if pending else ""
     if model.connection == "connected" and model.welcome is not None:
         return f"{model.me} ({model.welcome.role}) on {model.welcome.instance}, connected{unsent}"
-    state = "not connected" if model.connection == "ended" else model.connection
+    state = "not connected" if model.connection == "ended" else model.connection_words
     return f"{model.me}, {state}{unsent}"
 
 

@@ -52,7 +52,7 @@ class Window:
             open_conversation=self.open_conversation,
             write_to=self.write_to,
             search=self.search,
-            connect_again=self.connect_again,
+            connect_now=self.connect_now,
         )
         self.messages, self.composer = self.layout.messages, self.layout.composer
         self.dialogs = Dialogs(self.layout.middle, theme, control, self.composer.text.focus_set)
@@ -146,7 +146,7 @@ class Window:
             self._draw_rows()
         if "members" in changed:
             self._draw_members()
-        if changed or self.layout.status.has_alert:
+        if changed or self.layout.status.changes_with_time(self.model):
             self._draw_state()
 
     def _draw_rooms(self) -> None:
@@ -197,9 +197,9 @@ class Window:
         """Open the search panel."""
         self.dialogs.search(query)
 
-    def connect_again(self) -> None:
-        """Connect again after the connection ended for good."""
-        self.control.connect_again()
+    def connect_now(self) -> None:
+        """Connect at once, also after the connection ended for good."""
+        self.control.reconnect()
         # The button that had the focus disappears.
         self.composer.text.focus_set()
 

@@ -180,6 +180,9 @@ class Commands:
         self.types("/role bob guest", "bob has the role guest now")
         self.types("/role", r"new users have the role user")
 
+    def reconnect(self) -> None:
+        self.types("/reconnect", "you are connected")
+
     def quit(self) -> None:
         self.types("/quit")
         assert self.driver.wait_end() == 0

@@ -242,6 +242,22 @@ def test_the_connection_state_follows_disconnects_and_welcomes(model: ChatModel)
     assert model.joined == {"#new"}  # removed from the others while disconnected
 
 
+def test_the_seconds_until_the_next_attempt_count_down() -> None:
+    now = 100.0
+    model = ChatModel("alice", clock=lambda: now)
+    assert (model.retry_seconds, model.connection_words) == (0, "connecting")
+    model.take(Disconnected(ChatdError("E607"), 7.0))
+    assert model.connection_words == "reconnecting in 7 s"
+    now = 104.5
+    assert model.connection_words == "reconnecting in 3 s"
+    now = 107.0
+    assert model.connection_words == "reconnecting"
+    now = 50.0  # the clock was set back
+    assert model.connection_words == "reconnecting in 7 s"
+    model.take(Disconnected(ChatdError("E208"), None))
+    assert model.connection_words == "ended"
+
+
 def test_a_restore_drops_events_that_the_new_log_lacks(model: ChatModel) -> None:
     model.add_history(LOBBY, [message(50)], more=False)
     model.take(CaughtUp(50))

@@ -148,7 +148,7 @@ def make(network: Network) -> Iterator[Callable[..., Client]]:
     def make_client(servers: tuple[str, ...] = ("one:1",), **options: Any) -> Client:
         now = datetime.now(UTC)
         identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=servers, not_after=now)
-        clients.append(Client(cast(Identity, identity), rand=lambda: 0.0, **options))
+        clients.append(Client(cast(Identity, identity), **{"rand": lambda: 0.0, **options}))
         clients[-1].start()
         return clients[-1]
 
@@ -304,6 +304,25 @@ def test_a_full_server_is_tried_again(make: Callable[..., Client], network: Netw
     network.next().greet()
     assert client.wait_connected(TIMEOUT).user == "alice"
     assert take(client, Connected).welcome.user == "alice"
+
+
+def test_a_client_that_waits_for_the_next_attempt_can_try_at_once(
+    make: Callable[..., Client], network: Network
+) -> None:
+    network.down = {"one:1"}
+    # The clock stands still: without `try_now` there is no second attempt.
+    client = make(rand=lambda: 1.0, clock=lambda: 1000.0)
+    assert take(client, Disconnected).retry_in == _engine.BACKOFF_BASE
+    client.try_now()
+    assert take(client, Disconnected).retry_in == 2 * _engine.BACKOFF_BASE
+    network.down = set()
+    client.try_now()
+    network.next().greet()
+    assert client.wait_connected(TIMEOUT).user == "alice"
+    client.try_now()
+    assert client.connected
+    client.close()
+    client.try_now()
 
 
 def test_all_servers_are_tried_before_giving_up(make: Callable[..., Client], network: Network) -> None:

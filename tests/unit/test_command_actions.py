@@ -77,6 +77,9 @@ class FakeSurface:
     def paste(self) -> None:
         self.calls.append(("paste",))
 
+    def reconnect(self) -> None:
+        self.calls.append(("reconnect",))
+
     def quit(self) -> None:
         self.calls.append(("quit",))
 
@@ -138,6 +141,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
         [("role_set", {"user": "bob", "role": "admin", "reason": "x"})],
         "has the role admin",
     ),
+    "reconnect": ("/reconnect", [("reconnect",)], ""),
     "quit": ("/quit", [("quit",)], ""),
 }
 

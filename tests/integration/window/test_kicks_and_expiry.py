@@ -164,7 +164,7 @@ def test_an_expired_certificate_is_explained(
     assert "the connection ended: your certificate expired on " in shown
     assert "; ask an admin for a new identity file (" in shown
     # The next read of the file finds a valid identity.
-    window.connect_again()
+    window.connect_now()
     wait_until(lambda: iterate(window) and window.model.connection == "connected", what="a connection")
 
 
