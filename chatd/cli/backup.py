@@ -24,7 +24,7 @@ from chatd.cli.backup_files import (
     refuse_existing,
     utc_now,
 )
-from chatd.cli.judge_signatures import judge_signature
+from chatd.cli.heads import judge_signature
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output

@@ -12,7 +12,7 @@ import click
 
 from chatd.cli.audit_lines import note_act
 from chatd.cli.backup_files import create_new, exit_on_signals, progress_bar, refuse_existing, utc_now
-from chatd.cli.judge_signatures import NO_KEY
+from chatd.cli.heads import NO_KEY
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings

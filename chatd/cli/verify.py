@@ -9,7 +9,7 @@ import click
 
 from chatd.cli.backup_files import progress_bar
 from chatd.cli.export import check_file
-from chatd.cli.judge_signatures import SignatureState, flat, heads_option, judge_signature, trust_option
+from chatd.cli.heads import SignatureState, flat, heads_option, judge_signature, trust_option
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output

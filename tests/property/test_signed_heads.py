@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.cli.judge_signatures import judge_signature
+from chatd.cli.heads import judge_signature
 from chatd.pki.record_key import Trust, verify_head
 from chatd.proto.signatures import EXPORT_DOMAIN, parse_heads
 from chatd.store.event_log import EventLog

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.cli.backup import check_manifest
-from chatd.cli.judge_signatures import judge_signature
+from chatd.cli.heads import judge_signature
 from chatd.errors import ChatdError
 from chatd.pki.record_key import Trust
 from chatd.proto.signatures import BACKUP_DOMAIN, EXPORT_DOMAIN, Signature
