@@ -25,8 +25,8 @@ from chatd.errors import ChatdError
 # Bytes of one message body; check as soon as the length has been read.
 HANDSHAKE_LIMIT = 16 * 1024
 VERSION = 1
-# X25519, RSA-OAEP-SHA256, HKDF-SHA256, AES-256-GCM. A new version may bring a new suite; nothing is
-# negotiated.
+# X25519, RSA-OAEP-SHA256, HKDF-SHA256, AES-256-GCM, bound to the client's TLS Finished. Suite 2 is reserved
+# for the binding of RFC 9266, which CPython's ssl cannot compute (docs/protocol.md, "Binding").
 SUITE = 1
 
 _MAGIC = b"CHD1"
@@ -34,12 +34,19 @@ _KEY_SIZE = 32
 _PROOF_SIZE = 32
 _SESSION_ID_SIZE = 16
 _M1 = struct.Struct(">4sHH32s32s")
+# Version and suite: the start of M2, and all of the answer to an M1 with others.
+_SPOKEN = struct.Struct(">HH")
 _M2 = struct.Struct(">HH32s32s16sI")
 # A TLS 1.3 Finished value is as long as the suite's hash; the 12 bytes of TLS 1.2 do not bind (RFC 9266).
 _BINDING_MINIMUM = 32
 _RSA_BITS_MINIMUM, _RSA_BITS_MAXIMUM = 2048, 8192
 
 Random = Callable[[int], bytes]
+
+
+def spoken_here() -> bytes:
+    """Make the body that answers an M1 of another version or suite (E107), instead of M2."""
+    return _SPOKEN.pack(VERSION, SUITE)
 
 
 def pack(body: bytes) -> bytes:
@@ -256,8 +263,8 @@ def _check_size(message: bytes) -> None:
 
 def _check_version(message: bytes) -> None:
     """Runs before all other checks: another version may have a different layout."""
-    if len(message) < 4:
+    if len(message) < _SPOKEN.size:
         raise ChatdError("E104", "a handshake message is too short")
-    version, suite = struct.unpack_from(">HH", message)
+    version, suite = _SPOKEN.unpack_from(message)
     if (version, suite) != (VERSION, SUITE):
         raise ChatdError("E107", f"the peer speaks version {version}, suite {suite}, not {VERSION}, {SUITE}")

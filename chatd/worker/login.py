@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from chatd.crashpoints import crash_point
-from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, SessionKeys, pack
+from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, SessionKeys, pack, spoken_here
 from chatd.errors import ChatdError
 from chatd.pki.profiles import DeviceName, device_of
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
@@ -124,8 +124,13 @@ class Login:
             max_frame=FRAME_LIMIT,
         )
         first = self._message()
-        with self._computing():
-            answer = self._channel.protect(pack(handshake.respond(first)))
+        try:
+            with self._computing():
+                answer = self._channel.protect(pack(handshake.respond(first)))
+        except ChatdError as error:
+            if error.code == "E107":
+                self._send(self._refused_version())
+            raise
         self._send(answer)
         second = self._message()
         if self._handshake_in:
@@ -135,6 +140,11 @@ class Login:
             answer = self._channel.protect(pack(last))
         self._send(answer)
         return keys
+
+    def _refused_version(self) -> bytes:
+        """Return the answer that tells a client what to offer on its next connection, and the end of TLS."""
+        with self._computing():
+            return self._channel.protect(pack(spoken_here())) + self._channel.close_notify()
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

@@ -189,6 +189,20 @@ def test_a_malformed_envelope_handshake_is_refused(
     wait_for_refusal(code)
 
 
+@pytest.mark.parametrize("offer", ["00010002", "00020001", "ffffffff"])
+def test_a_client_that_offers_another_version_or_suite_learns_what_the_server_speaks(
+    daemon: Daemon, mallory: Path, offer: str
+) -> None:
+    """It can then offer that on its next connection. Suite 2 is the one reserved for RFC 9266."""
+    with RawClient(daemon.port, mallory).tls() as client:
+        client.send_plain(pack(b"CHD1" + bytes.fromhex(offer) + client.start_envelope()[8:]))
+        assert client.read_message().hex() == "00010001"
+        with pytest.raises(EOFError, match="has closed TLS"):
+            client.read_message()
+    with log_in(daemon, "mallory"):
+        pass
+
+
 @pytest.mark.parametrize("stop", ["before m1", "in m1", "before m3", "in m3"])
 def test_an_abandoned_envelope_handshake_leaves_nothing_behind(
     daemon: Daemon, mallory: Path, stop: str
