@@ -19,11 +19,24 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# An environment holds absolute paths: it is of no use in a moved or copied checkout, nor for another Python.
+ENVIRONMENT := $(if $(wildcard $(VENV)),$(shell $(BIN)/python -I -c 'import os, chatd, click; \
+  print(os.path.samefile(os.path.dirname(chatd.__file__), "chatd"))' 2>/dev/null),True)
+
+ifneq ($(ENVIRONMENT),True)
+$(BIN)/python $(RUNTIME): FORCE
+endif
+
+FORCE:
+
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
-	  { echo "chatd needs Python 3.11.5 or newer; this is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo "$(PYTHON) cannot create a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "chatd needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) -V 2>&1 || echo not installed)"; \
+	  for other in python3.14 python3.13 python3.12 python3.11; do \
+	    $$other -c '' 2>/dev/null && { echo "try: make PYTHON=$$other $(MAKECMDGOALS)"; break; }; done; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot create a virtual environment; on Debian, as root: apt install $(notdir $(PYTHON))-venv"; \
+	  exit 1; }
 
 $(RUNTIME): constraints.txt pyproject.toml | $(BIN)/python
 	@echo "installing chatd into $(VENV) ..." >&2
@@ -50,11 +63,12 @@ run: $(RUNTIME) ## set up, start the daemon, chat in #lobby as the first admin
 start: $(RUNTIME) ## start the daemon only
 	@$(BIN)/chatd --home "$(HOME_DIR)" start
 
-stop: $(RUNTIME) ## stop the daemon
-	@$(BIN)/chatd --home "$(HOME_DIR)" stop
-
-status: $(RUNTIME) ## show the daemon's processes
-	@$(BIN)/chatd --home "$(HOME_DIR)" status
+# A running server can be stopped without a network to make the environment anew.
+stop: ## stop the daemon
+status: ## show the daemon's processes
+stop status:
+	@$(BIN)/python -c 'import chatd.cli.root' 2>/dev/null || $(MAKE) --no-print-directory $(RUNTIME)
+	@$(BIN)/python -m chatd --home "$(HOME_DIR)" $@
 
 test: $(FUZZ) ## set up and run all tests
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, Issued, save_issued
 from chatd.pki.contexts import client_context, envelope_key_of, server_context
 from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.worker.tls import TlsChannel
 
 ALPN = "chatd/1"
 
@@ -110,6 +112,42 @@ def test_the_binding_value_is_unique_to_a_connection(world: World) -> None:
     assert binding(one.client) == binding(one.server)
     assert len(binding(one.client)) in {32, 48}
     assert binding(one.client) != binding(other.client)
+
+
+APPLICATION_DATA = b"\x17\x03\x03\x00\x05hello"
+
+
+@pytest.mark.parametrize("plaintext", [b"hello", b"GET / HTTP/1.0\r\n\r\n", APPLICATION_DATA])
+@pytest.mark.parametrize("after_flight", [False, True])
+@pytest.mark.parametrize("server_side", [False, True])
+def test_bytes_that_no_handshake_protects_are_never_returned_as_data(
+    world: World, plaintext: bytes, after_flight: bool, server_side: bool
+) -> None:
+    """CVE-2023-40217: an SSLSocket returned them. An SSLObject on memory BIOs has no such path."""
+    client = TlsChannel(client_context(world.alice, alpn=[ALPN]), server_side=False)
+    server = TlsChannel(server_context(world.certs, alpn=ALPN), server_side=True)
+    assert not client.handshake(b"")
+    victim, flight = server, client.take_outgoing()
+    if not server_side:
+        assert not server.handshake(flight)
+        victim, flight = client, server.take_outgoing()
+    received = b""
+    with pytest.raises(ssl.SSLError):
+        victim.handshake(flight + plaintext if after_flight else plaintext)
+        victim.handshake(plaintext)
+        received += victim.receive(b"")
+        received += victim.receive(plaintext)
+    with suppress(ssl.SSLError):
+        received += victim.receive(plaintext)
+    assert received == b""
+
+
+def test_no_program_uses_an_ssl_socket() -> None:
+    """The minimum Python has CVE-2023-40217, which only an SSLSocket has."""
+    root = Path(__file__).parents[2]
+    files = [*root.glob("chatd/**/*.py"), *root.glob("chatctl/**/*.py")]
+    assert len(files) > 100
+    assert [str(file) for file in files if "wrap_socket" in file.read_text("utf-8")] == []
 
 
 def test_records_are_exchanged_over_tls(world: World) -> None:
