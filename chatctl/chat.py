@@ -7,32 +7,64 @@ import sys
 
 import click
 
-from chatctl.client import load_identity, state_folder
 from chatctl.connecting import room_name, root_options
-from chatctl.model.commands import COMMANDS
-from chatctl.scripts.bot import bot
-from chatctl.scripts.one_shot import history, search, send, whoami
-from chatctl.scripts.tail import tail
-from chatctl.window.cli import window
 from chatd import __version__
 from chatd.console import output, streams
+from chatd.console.command_table import TableEntry, TableGroup
 from chatd.console.shell_completion import completion_command
 
+COMMANDS = {
+    "send": TableEntry(
+        "chatctl.scripts.one_shot:send",
+        "Send TEXT, or standard input as one message, to ROOM and wait until the server has it.",
+    ),
+    "tail": TableEntry(
+        "chatctl.scripts.tail:tail",
+        "Print the messages in ROOM (the # may be left out, @name is one user) until Ctrl-C.",
+    ),
+    "history": TableEntry(
+        "chatctl.scripts.one_shot:history",
+        "Print the last events of ROOM, oldest first; with --json, one object per line.",
+    ),
+    "search": TableEntry(
+        "chatctl.scripts.one_shot:search",
+        "Find messages in your rooms that contain all words of QUERY; with --json, one object per line.",
+    ),
+    "whoami": TableEntry(
+        "chatctl.scripts.one_shot:whoami",
+        "Log in and show your user, role and rooms, and when your identity expires.",
+    ),
+    "bot": TableEntry(
+        "chatctl.scripts.bot:bot",
+        "Chat as JSON Lines: commands on standard input, events and replies on standard output.",
+    ),
+    "window": TableEntry("chatctl.window.cli:window", "Chat in a desktop window (needs Tk and a display)."),
+}
 
-class ChatCommands(click.Group):
+
+class ChatCommands(TableGroup):
     """Explains where the line client's commands are to those who try them on the command line."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
-        if word in COMMANDS and word not in self.commands:
-            raise click.UsageError(f"/{word} is a command of the line client: start chat, then type it.", ctx)
+        if word not in self.commands:
+            self._explain(ctx, word)
         return super().resolve_command(ctx, args)
+
+    def _explain(self, ctx: click.Context, word: str) -> None:
+        from chatctl.model.commands import COMMANDS as LINE_COMMANDS
+
+        if word in LINE_COMMANDS:
+            raise click.UsageError(f"/{word} is a command of the line client: start chat, then type it.", ctx)
 
 
 @click.group(
-    cls=ChatCommands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=ChatCommands,
+    table=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @root_options
 @click.option(
@@ -76,7 +108,7 @@ def cli(
 
 
 def _plain(identity: str | None, home: str | None, room: str) -> int:
-    from chatctl.client import Client
+    from chatctl.client import Client, load_identity
     from chatctl.scripts.pipe import run
 
     with Client(load_identity(identity, home)) as client:
@@ -84,7 +116,7 @@ def _plain(identity: str | None, home: str | None, room: str) -> int:
 
 
 def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
-    from chatctl.client import Client
+    from chatctl.client import Client, load_identity, state_folder
     from chatctl.terminal.line_client import run
 
     loaded = load_identity(identity, home)
@@ -92,8 +124,6 @@ def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
         return run(client, room, theme)
 
 
-for command in (send, tail, history, search, whoami, bot, window):
-    cli.add_command(command)
 cli.add_command(completion_command("chat"))
 
 

@@ -6,17 +6,106 @@ import sys
 
 import click
 
-from chatctl.admin import people, room_commands, sanctions, server
-from chatctl.admin.audit import audit
-from chatctl.admin.top import top
 from chatctl.connecting import root_options
-from chatctl.scripts.one_shot import search, whoami
 from chatd import __version__
 from chatd.console import output, streams
+from chatd.console.command_table import TableEntry, TableGroup
 from chatd.console.shell_completion import completion_command
 
+_ADMIN = "chatctl.admin"
+# Under their group and, for short, at the top.
+USER = {
+    "kick": TableEntry(f"{_ADMIN}.sanctions:kick", "End the sessions of USER, or remove USER from one room."),
+    "ban": TableEntry(f"{_ADMIN}.sanctions:ban", "End the sessions of USER and refuse new ones."),
+    "unban": TableEntry(
+        f"{_ADMIN}.sanctions:unban",
+        "End a ban of USER, or the time after a kick in which USER cannot come back.",
+    ),
+    "bans": TableEntry(f"{_ADMIN}.sanctions:bans", "List the current bans."),
+    "mute": TableEntry(f"{_ADMIN}.sanctions:mute", "Refuse messages of USER, everywhere or in one room."),
+    "unmute": TableEntry(
+        f"{_ADMIN}.sanctions:unmute",
+        "End a mute of USER: the one everywhere, or with --room the one in that room.",
+    ),
+    "revoke": TableEntry(
+        f"{_ADMIN}.sanctions:revoke", "Revoke a device's certificate for good and end its sessions."
+    ),
+}
+_HOLD = TableEntry(
+    f"{_ADMIN}.sanctions:hold", "Hold ROOM: neither retention nor redact deletes its messages."
+)
+ROOM = {
+    "redact": TableEntry(
+        f"{_ADMIN}.sanctions:redact",
+        "Redact message SEQ of ROOM: delete its text for everybody and for good.",
+    ),
+    "hold": _HOLD,
+    "freeze": TableEntry(f"{_ADMIN}.sanctions:freeze", _HOLD.summary, hidden=True),
+    "who": TableEntry(f"{_ADMIN}.people:who", "List the members of ROOM (the # may be left out)."),
+}
+# Under their group only.
+ROOM_LIFE = {
+    "create": TableEntry(f"{_ADMIN}.room_commands:create", "Create ROOM and enter it."),
+    "archive": TableEntry(
+        f"{_ADMIN}.room_commands:archive",
+        "Archive ROOM: its members read and search it, nobody writes there or enters.",
+    ),
+    "unarchive": TableEntry(
+        f"{_ADMIN}.room_commands:unarchive",
+        "End the archiving of ROOM: members write, and others enter, as before.",
+    ),
+    "remove": TableEntry(
+        f"{_ADMIN}.room_commands:remove",
+        "Remove ROOM for everybody and for good, with the texts of all its messages.",
+    ),
+}
+SERVER = {
+    "stats": TableEntry(
+        f"{_ADMIN}.server:stats", "Show connections, messages and all processes of the server."
+    ),
+    "top": TableEntry(
+        f"{_ADMIN}.top:top",
+        "Watch connections, message rates, latency and all processes, with sparklines; q quits.",
+    ),
+    "announce": TableEntry(f"{_ADMIN}.server:announce", "Announce TEXT to everybody on the server."),
+    "audit": TableEntry(
+        f"{_ADMIN}.audit:audit",
+        "Show what admins and operators did, oldest first; with --json, one object per line.",
+    ),
+}
+WHOIS = TableEntry(f"{_ADMIN}.people:whois", "Show USER with role, presence and devices.")
+USERS = TableEntry(f"{_ADMIN}.people:users", "List all users with role, presence and number of devices.")
+ROOMS = TableEntry(f"{_ADMIN}.people:rooms", "List the rooms you may see.")
+ROLE = {
+    "set": TableEntry(
+        f"{_ADMIN}.people:role_set", "Give USER the role ROLE, immediately and on all devices."
+    ),
+    "show": TableEntry(
+        f"{_ADMIN}.people:role_show", "Show the permissions of all roles, or the role of USER."
+    ),
+}
+TOP = {
+    **USER,
+    **ROOM,
+    **SERVER,
+    "users": USERS,
+    "whois": WHOIS,
+    "rooms": ROOMS,
+    "search": TableEntry(
+        "chatctl.scripts.one_shot:search",
+        "Find messages in your rooms that contain all words of QUERY; with --json, one object per line.",
+    ),
+    "whoami": TableEntry(
+        "chatctl.scripts.one_shot:whoami",
+        "Log in and show your user, role and rooms, and when your identity expires.",
+    ),
+    "explain": TableEntry(
+        f"{_ADMIN}.server:explain", "Explain an error or warning CODE such as E204 and what to do."
+    ),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=TableGroup, table=TOP, context_settings={"help_option_names": ["-h", "--help"]})
 @root_options
 @click.version_option(__version__, prog_name="chatctl")
 def cli(identity: str | None, home: str | None) -> None:
@@ -29,63 +118,26 @@ def cli(identity: str | None, home: str | None) -> None:
     """
 
 
-@cli.group()
+@cli.group(cls=TableGroup, table={**USER, "list": USERS, "whois": WHOIS})
 def user() -> None:
     """Users: list, kick, ban and mute them, revoke their devices."""
 
 
-@cli.group()
+@cli.group(cls=TableGroup, table={**ROOM, **ROOM_LIFE, "list": ROOMS})
 def room() -> None:
     """Rooms: list, create, archive, hold and remove them, list members, redact messages."""
 
 
-@cli.group()
+@cli.group(cls=TableGroup, table=ROLE)
 def role() -> None:
     """Roles: show their permissions, give a user a role."""
 
 
-@cli.group("server")
+@cli.group("server", cls=TableGroup, table=SERVER)
 def server_group() -> None:
     """The server: stats, once or live, acts of admins, and announcements."""
 
 
-for command in (
-    sanctions.kick,
-    sanctions.ban,
-    sanctions.unban,
-    sanctions.bans,
-    sanctions.mute,
-    sanctions.unmute,
-    sanctions.revoke,
-):
-    cli.add_command(command)
-    user.add_command(command)
-for command in (sanctions.redact, sanctions.hold, sanctions.freeze):
-    cli.add_command(command)
-    room.add_command(command)
-cli.add_command(people.users)
-user.add_command(people.users, "list")
-cli.add_command(people.whois)
-user.add_command(people.whois)
-cli.add_command(people.rooms)
-room.add_command(people.rooms, "list")
-for command in (room_commands.create, room_commands.archive, room_commands.unarchive, room_commands.remove):
-    room.add_command(command)
-cli.add_command(people.who)
-room.add_command(people.who)
-role.add_command(people.role_set)
-role.add_command(people.role_show)
-cli.add_command(server.stats)
-server_group.add_command(server.stats)
-cli.add_command(top)
-server_group.add_command(top)
-cli.add_command(server.announce)
-server_group.add_command(server.announce)
-cli.add_command(audit)
-server_group.add_command(audit)
-cli.add_command(search)
-cli.add_command(whoami)
-cli.add_command(server.explain)
 cli.add_command(completion_command("chatctl"))
 
 

@@ -7,17 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from chatctl.client import Client, load_identity
-from chatctl.model.paging import list_all
 from chatd.console import output
 from chatd.console.shell_completion import complete_files, complete_folders
 from chatd.errors import ChatdError
 from chatd.proto.durations import parse_duration
-from chatd.proto.frames import JsonObject
+
+if TYPE_CHECKING:
+    from chatctl.client import Client
+    from chatd.proto.frames import JsonObject
 
 P = ParamSpec("P")
 # A round of attempts over all addresses takes 10 s, a login on a busy server longer.
@@ -50,6 +51,8 @@ class App:
         self, *, live: bool = False, reconnect: bool = False, state: Path | None = None
     ) -> Iterator[Client]:
         """A connected client. Raises ChatdError if there is no identity or no connection."""
+        from chatctl.client import Client, load_identity
+
         client = Client(
             load_identity(self._identity, self._home), live=live, reconnect=reconnect, state=state
         )
@@ -67,6 +70,8 @@ class App:
 
     def ask_pages(self, kind: str, key: str, by: str, **fields: Any) -> JsonObject:
         """Fetch all pages of a list under ``key``, whose entries are ordered by their field ``by``."""
+        from chatctl.model.paging import list_all
+
         with self.client() as client:
             return {key: list_all(client.request, kind, key, by, **fields)}
 

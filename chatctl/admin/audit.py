@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatctl.client import Client
 from chatctl.connecting import App, connecting
 from chatd.console import output
 from chatd.console.moments import Moment
 from chatd.console.numbers import number
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import PAGE_LIMIT
+
+if TYPE_CHECKING:
+    from chatctl.client import Client
 
 # Bounds the memory of the command.
 LIST_LIMIT = 10_000

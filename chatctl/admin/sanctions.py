@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
-from chatctl.client import Client
 from chatctl.connecting import App, confirm, connecting, duration, for_each_user, reason_option, room_name
 from chatd.console import output
 from chatd.console.numbers import EVENT_SEQ
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
+
+if TYPE_CHECKING:
+    from chatctl.client import Client
 
 users_argument = click.argument("users", metavar="USER...", nargs=-1, required=True)
 for_option = click.option(

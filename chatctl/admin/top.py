@@ -12,16 +12,18 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from chatctl.admin.top_format import ASCII_BARS, BARS, Sample, StatsHistory
-from chatctl.client import Client
 from chatctl.connecting import App, connecting
 from chatd.console import output
 from chatd.console.numbers import number
 from chatd.errors import ChatdError
+
+if TYPE_CHECKING:
+    from chatctl.client import Client
 
 # Seconds between the two samples of a snapshot, from which the rates come.
 SNAPSHOT_SECONDS = 1.0

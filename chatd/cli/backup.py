@@ -156,6 +156,3 @@ def check_certificates(authority: Authority, files: Mapping[str, bytes]) -> str:
         if key.public_key() != certificate.public_key() or (name == "ca" and certificate != ca):
             raise unusable(f"certs/{name}.pem and certs/{name}.key do not match", "try again")
     return fingerprint(ca.public_bytes(Encoding.DER))
-
-
-COMMANDS: list[click.Command] = [backup]

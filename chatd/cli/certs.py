@@ -100,6 +100,3 @@ def _load(home: Home, name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ChatdError("E606", f"{path} cannot be read: {error}") from None
-
-
-COMMANDS: list[click.Command] = [cert]

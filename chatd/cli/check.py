@@ -217,6 +217,3 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
     else:
         yield _fail("process", f"chatd is {status.get('state')}", "E609")
-
-
-COMMANDS: list[click.Command] = [check]

@@ -116,6 +116,3 @@ def check_file(file: Path, heads: Sequence[SignedHead]) -> ExportReport:
 def _lines(source: BinaryIO) -> Iterator[bytes]:
     while line := source.readline(MAX_LINE_BYTES):
         yield line
-
-
-COMMANDS: list[click.Command] = [export_command]

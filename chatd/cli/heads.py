@@ -129,6 +129,3 @@ def sign_head(home: Home, server: str) -> SignedHead:
 def flat(heads: Sequence[Sequence[SignedHead]]) -> list[SignedHead]:
     """The heads of all options of one command line."""
     return [head for group in heads for head in group]
-
-
-COMMANDS: list[click.Command] = [head_command]

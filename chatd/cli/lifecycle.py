@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from chatd.cli.options import json_option, wait_option
+from chatd.cli.options import LAUNCHED, json_option, wait_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import format as fmt
@@ -28,8 +28,6 @@ ASK_SECONDS = 10.0
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 300.0
 _POLL_SECONDS = 0.05
-# The key in ctx.meta of the template launched by `chatd.cli.main`.
-LAUNCHED = "chatd.launched"
 
 
 @click.command()
@@ -239,6 +237,3 @@ def _status_or_none(home: Home) -> dict[str, object] | None:
         if error.code == "E603":
             return None
         raise
-
-
-COMMANDS: list[click.Command] = [start, stop, status, restart, reload]

@@ -9,6 +9,8 @@ import click
 
 from chatd.console.numbers import number
 
+# The key in ctx.meta of the template launched by `chatd.cli.main`.
+LAUNCHED = "chatd.launched"
 MAX_WAIT_SECONDS = 86_400  # a day: verifying the largest log takes hours
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object."

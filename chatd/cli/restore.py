@@ -235,6 +235,3 @@ def _show(home: Home, manifest: Manifest, keys: RestoredKeys, as_json: bool, *, 
             f"first: {chatd_command(home.path, 'cert', 'renew')}   (the certificate has the old addresses)"
         )
     output.note(f"next: {chatd_command(home.path, 'check')}, then {chatd_command(home.path, 'start')}")
-
-
-COMMANDS: list[click.Command] = [restore]

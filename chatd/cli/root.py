@@ -8,24 +8,49 @@ from pathlib import Path
 import click
 
 from chatd import __version__
-from chatd.cli import (
-    backup,
-    certs,
-    check,
-    export,
-    heads,
-    lifecycle,
-    restore,
-    settings,
-    setup,
-    users,
-    verify,
-)
+from chatd.cli.options import LAUNCHED
 from chatd.config.home import resolve_home
+from chatd.console.command_table import TableEntry, TableGroup
 from chatd.console.shell_completion import complete_folders, completion_command
 
+COMMANDS = {
+    "init": TableEntry(
+        "chatd.cli.setup:init",
+        "Make this folder a chatd home: CA, certificates, settings and the first admin.",
+    ),
+    "start": TableEntry("chatd.cli.lifecycle:start", "Start the server."),
+    "stop": TableEntry("chatd.cli.lifecycle:stop", "Stop the server: disconnect clients, close the log."),
+    "status": TableEntry(
+        "chatd.cli.lifecycle:status", "Show each process: state, pid, restarts, uptime, CPU, memory, threads."
+    ),
+    "restart": TableEntry("chatd.cli.lifecycle:restart", "Restart the server with the settings in the file."),
+    "reload": TableEntry("chatd.cli.lifecycle:reload", "Apply changes of config/settings.json."),
+    "check": TableEntry("chatd.cli.check:check", "Find problems, now and soon, and say how to fix them."),
+    "config": TableEntry("chatd.cli.settings:config", "Show and check the settings in config/settings.json."),
+    "user": TableEntry("chatd.cli.users:user", "Add users and their devices."),
+    "cert": TableEntry("chatd.cli.certs:cert", "Show and renew the server's certificates."),
+    "verify": TableEntry(
+        "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."
+    ),
+    "head": TableEntry(
+        "chatd.cli.heads:head_command",
+        "Print the signed head of the event log, to keep elsewhere; works while the server runs.",
+    ),
+    "export": TableEntry(
+        "chatd.cli.export:export_command",
+        "Write the event log as JSON Lines that anyone can verify; works while the server runs.",
+    ),
+    "backup": TableEntry(
+        "chatd.cli.backup:backup", "Back up this server to one sealed file; chatd restore reads it."
+    ),
+    "restore": TableEntry(
+        "chatd.cli.restore:restore",
+        "Recreate a server from a backup: same CA, same history, no user needs a new identity.",
+    ),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=TableGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="chatd")
 @click.option(
     "--home",
@@ -41,23 +66,8 @@ def main(ctx: click.Context, home: str | None) -> None:
     with `chatctl`. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 5 chatd does not answer, 7 warnings of
     a check, 8 done but its output not written, 130 interrupted.
     """
-    ctx.meta[lifecycle.LAUNCHED] = ctx.obj
+    ctx.meta[LAUNCHED] = ctx.obj
     ctx.obj = resolve_home(home, os.environ, Path.cwd())
 
 
-for module in (
-    setup,
-    lifecycle,
-    check,
-    settings,
-    users,
-    certs,
-    verify,
-    heads,
-    export,
-    backup,
-    restore,
-):
-    for command in module.COMMANDS:
-        main.add_command(command)
 main.add_command(completion_command("chatd"))

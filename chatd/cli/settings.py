@@ -37,6 +37,3 @@ def check(home: Home) -> None:
 def schema() -> None:
     """Print the JSON Schema with which editors complete and check settings.json."""
     output.json_data(settings_schema())
-
-
-COMMANDS: list[click.Command] = [config]

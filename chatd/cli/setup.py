@@ -211,6 +211,3 @@ def _own_addresses(host: str, port: int) -> list[str]:
     ]
     # Clients try them in order; loopback comes last, for clients here when the other addresses change.
     return [join_address(a, port) for a in [*dict.fromkeys(found[:MAX_OWN_ADDRESSES]), "127.0.0.1"]]
-
-
-COMMANDS: list[click.Command] = [init]

@@ -126,6 +126,3 @@ def add_user(
         path.unlink(missing_ok=True)
         raise
     return path
-
-
-COMMANDS: list[click.Command] = [user]

@@ -141,6 +141,3 @@ def _known_length(data: Path) -> int:
     except OSError:
         return 0
     return mark.point.seq if mark is not None else 0
-
-
-COMMANDS: list[click.Command] = [verify]

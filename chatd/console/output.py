@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import click
-from wcwidth import wcswidth
 
 from chatd.console import streams
 from chatd.console.folders import state_root
@@ -230,6 +229,8 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
 
 
 def _width(text: str) -> int:
+    from wcwidth import wcswidth
+
     return max(wcswidth(text), 0)
 
 

@@ -1,0 +1,82 @@
+"""Groups of commands whose modules are imported when the command is used.
+
+`--help`, `--version` and a slip of the fingers need the names of all commands but the code of none. Imported
+together, the commands cost several times as long as the interpreter itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class TableEntry(NamedTuple):
+    """A command that is not imported yet: "module:attribute", and the first sentence of its help."""
+
+    place: str
+    summary: str
+    hidden: bool = False
+
+
+class CommandTable(MutableMapping[str, click.Command]):
+    """The commands of a group by name; looking one up imports it."""
+
+    def __init__(self, entries: Mapping[str, TableEntry]) -> None:
+        self._entries = dict(entries)
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            module, _, attribute = self._entries[name].place.partition(":")
+            self._loaded[name] = getattr(import_module(module), attribute)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        self._loaded.pop(name, None)
+        self._entries.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._entries, **self._loaded})
+
+    def __len__(self) -> int:
+        return len({**self._entries, **self._loaded})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._loaded
+
+    def outline(self) -> dict[str, click.Command]:
+        """Stand-ins with names and summaries, made without an import; loaded commands are themselves."""
+        stubs = {
+            name: click.Command(name, help=entry.summary, hidden=entry.hidden)
+            for name, entry in self._entries.items()
+        }
+        return {**stubs, **{name: self._loaded[name] for name in self._loaded if name not in stubs}}
+
+
+class TableGroup(click.Group):
+    """A group that takes its commands from a table, and lists them without importing them."""
+
+    def __init__(self, *args: Any, table: Mapping[str, TableEntry], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.table = CommandTable(table)
+        self.commands = self.table
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands of a help text."""
+        click.Group(commands=self.table.outline()).format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, or an option of the group."""
+        names = [
+            CompletionItem(name, help=command.get_short_help_str())
+            for name, command in sorted(self.table.outline().items(), key=lambda item: item[0])
+            if name.startswith(incomplete) and not command.hidden
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
