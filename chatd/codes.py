@@ -107,4 +107,9 @@ CODES: dict[str, Code] = {
     "W116": Code(
         "no_record_key", "there is no record key", "run chatd restart while certs/ca.key is in place"
     ),
+    "W117": Code(
+        "log_held",
+        "a long read keeps the write-ahead log from being emptied",
+        "end that program; fuser -v data/events.db lists them",
+    ),
 }

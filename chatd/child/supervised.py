@@ -109,6 +109,10 @@ class Supervised:
         except ChannelClosedError:
             _end()
 
+    def keep(self, messages: list[dict[str, object]]) -> None:
+        """Let the next `receive` return these messages first."""
+        self._queued = messages + self._queued
+
     def ready(self) -> None:
         """Tell the supervisor that this child is serving."""
         self.send({"type": "ready"})

@@ -26,7 +26,8 @@ from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.record_key import load_record_key
-from chatd.store.log_files import require_log
+from chatd.store.database import DATABASE_NAME, LOCKED_FIX
+from chatd.store.log_files import require_log, wal_held
 from chatd.store.verifier import verify
 from chatd.supervisor.control import ask
 
@@ -192,6 +193,8 @@ def _log(home: Home, settings: Settings) -> Iterator[Finding]:
     except ChatdError as error:
         yield Finding("fail", "log", error.reason, error.code, error.fix)
         return
+    if held := wal_held(home.data):
+        yield _warn("log", "W117", held)
     if report.ok:
         text = f"{report.head} events, the last {report.checked} verified; chatd verify checks all"
         yield Finding("ok", "log", text)
@@ -213,6 +216,10 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
     children: Any = status.get("children") or []
     if any((child.get("report") or {}).get("writable") is False for child in children):
         yield _fail("process", "the disk is full", "E504")
+    elif locked := next(
+        filter(None, ((child.get("report") or {}).get("locked_by") for child in children)), ""
+    ):
+        yield Finding("fail", "process", f"{locked} has locked {DATABASE_NAME}", "E504", LOCKED_FIX)
     elif status.get("state") == "running":
         yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
     else:

@@ -19,6 +19,7 @@ from chatd.errors import ChatdError
 from chatd.store.branches import begin_branch
 from chatd.store.event_log import EventLog
 from chatd.store.home_place import record_place, refuse_copy
+from chatd.store.log_files import wal_held
 from chatd.supervisor.control import ask
 from chatd.supervisor.main import run, start_daemon
 from chatd.supervisor.pid_lock import PidLock, supervisor_pid
@@ -165,6 +166,8 @@ def status(home: Home, as_json: bool) -> None:
         output.line(f"box  {fmt.box(box)}")
     if lost := lost_log_lines(answer):
         output.line(f"logs  {lost}")
+    if held := wal_held(home.data):
+        output.line(f"log  {held}")
     children: Any = answer["children"]
     heading, *rows = fmt.processes(children)
     output.line(heading)
@@ -172,6 +175,8 @@ def status(home: Home, as_json: bool) -> None:
         output.line(row)
         if child.get("why"):
             output.lines(f"            {child['why']}", 12)
+        if locked := (child.get("report") or {}).get("locked_by"):
+            output.line(f"            {locked} has locked data/events.db; everybody waits (E504)")
         if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
             output.line("            the disk is full: writes fail, reads work; free some space (E504)")
 

@@ -164,6 +164,10 @@ class Recorder:
             self._reads.note_redaction()
             context.redacted.clear()
 
+    def try_begin(self) -> bool:
+        """Whether the batch can be committed now; False while another program has locked the log."""
+        return not self._batch or self._log.try_begin()
+
     def commit(self) -> None:
         """Commit the batch and release its replies. After ChatdError E504 the hub must end."""
         if self._batch:

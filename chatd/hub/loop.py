@@ -6,6 +6,7 @@ while the loop decides the next one; `CommitPolicy` tells when to wait for more.
 
 from __future__ import annotations
 
+import select
 import selectors
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from typing import Protocol
 from chatd.child.supervised import Supervised
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
+from chatd.errors import ChatdError
 from chatd.hub.batch import Recorder
 from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread
 from chatd.hub.doors import Doors
@@ -24,6 +26,8 @@ from chatd.link.wire import Header, LinkClosedError
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto.frames import JsonObject
+from chatd.store.database import DATABASE_NAME, LOCKED_FIX
+from chatd.store.lock_holder import lock_holder
 
 log = get_log("server")
 log_audit = get_log("audit")
@@ -37,6 +41,8 @@ OPERATORS_LIMIT = 64
 DECIDED_LIMIT = 256
 # Stop reading from a link while this many bytes wait for it; at BACKLOG_BYTES it is cut.
 BACKLOG_HIGH = 1024 * 1024
+# How often to try again while another program has locked the log.
+LOCK_RETRY_SECONDS = 0.1
 
 
 class LinkHandler(Protocol):
@@ -74,6 +80,7 @@ class HubLoop:
         self._selector = selectors.DefaultSelector()
         self._running = True
         self._reported_writable = True
+        self._locked_by = ""
         # Link -> selector events, where they differ from EVENT_READ.
         self._watched: dict[Link, int] = {}
         self._policy = CommitPolicy(child.settings.workers.gather_ms / 1e3)
@@ -88,6 +95,7 @@ class HubLoop:
     def run(self) -> None:
         """Return after a drain. Raises ChatdError E504 when the log cannot be written."""
         try:
+            self._wait_for_lock()
             self._recorder.commit()
             crash_point("hub.open.before_ready")
             self._child.ready()
@@ -136,10 +144,31 @@ class HubLoop:
     def _report(self) -> None:
         """Tell the supervisor whether the log can be written (`chatd status`, `chatd check`)."""
         self._reported_writable = self._hub.writable
-        self._child.report({"writable": self._reported_writable})
+        self._child.report({"writable": self._reported_writable, "locked_by": self._locked_by})
+
+    def _wait_for_lock(self) -> None:
+        """Wait while another program has locked the log; meanwhile only the supervisor is answered.
+
+        Requests stay unread, so that what waits is bounded. Raises E504 if the hub is to end.
+        """
+        while not self._recorder.try_begin():
+            if not self._locked_by:
+                self._locked_by = lock_holder(self._child.home / "data" / DATABASE_NAME)
+                what = f"{self._locked_by} has locked {DATABASE_NAME}; everybody waits"
+                log.error("log_locked", code="E504", what=what, fix=LOCKED_FIX)
+                self._report()
+            if not self._running:
+                raise ChatdError("E504", f"{self._locked_by} has locked {DATABASE_NAME}", LOCKED_FIX)
+            select.select([self._child], [], [], LOCK_RETRY_SECONDS)
+            self._supervisor()
+        if self._locked_by:
+            self._locked_by = ""
+            log.info("log_unlocked", what="everything is written again")
+            self._report()
 
     def _commit(self) -> None:
         self._hub.before_commit()
+        self._wait_for_lock()
         events = self._recorder.uncommitted
         if events >= OVERLAP_EVENTS and self._recorder.can_overlap:
             self._committing_events = events

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.doors import Doors
 from chatd.hub.hub import Hub
-from chatd.hub.loop import HubLoop
+from chatd.hub.loop import LOCK_RETRY_SECONDS, HubLoop
 from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import clock, recover
 from chatd.logs.logger import get_log
+from chatd.store.database import DATABASE_NAME, is_locked
 from chatd.store.event_log import EventLog
+from chatd.store.lock_holder import lock_holder
 from chatd.store.reserve import release_reserve, take_reserve
 
 log = get_log("server")
@@ -34,7 +38,7 @@ def main() -> int:
     try:
         _serve(child)
     except ChatdError as error:
-        if error.code == "E504":
+        if error.code == "E504" and not is_locked(error):
             # If the disk is full, the next hub can start in this space.
             release_reserve(child.home / "data")
         log_errors.error("hub_ended", code=error.code, why=error.reason, fix=error.fix)
@@ -47,7 +51,7 @@ def _serve(child: Supervised) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     data = child.home / "data"
     started = time.monotonic()
-    events = EventLog.open(data, now=clock(), must_exist=True)
+    events = _open_log(child, data)
     crash_point("hub.open.log_open")
     state = recover(events)
     crash_point("hub.open.recovered")
@@ -63,3 +67,24 @@ def _serve(child: Supervised) -> None:
     finally:
         queries.close()
     events.close()
+
+
+def _open_log(child: Supervised, data: Path) -> EventLog:
+    """Open the log; wait while another program has locked it, until the supervisor says drain."""
+    told = False
+    kept: list[dict[str, object]] = []
+    try:
+        while True:
+            try:
+                return EventLog.open(data, now=clock(), must_exist=True)
+            except ChatdError as error:
+                if not is_locked(error) or any(message["type"] == "drain" for message in kept):
+                    raise
+                if not told:
+                    what = f"{lock_holder(data / DATABASE_NAME)} has locked {DATABASE_NAME}; the hub waits"
+                    log.error("log_locked", code="E504", what=what, fix=error.fix)
+                    told = True
+            select.select([child], [], [], LOCK_RETRY_SECONDS)
+            kept += child.receive()
+    finally:
+        child.keep(kept)

@@ -93,7 +93,7 @@ class RoomEnds:
 
 
 class Remnants:
-    """Empties the write-ahead log after a redaction: it holds the removed bodies until then.
+    """Empties the write-ahead log after a redaction, because it holds the removed bodies, and if it is long.
 
     A reader, such as an export, may need the write-ahead log, so this tries again until it is empty.
     """
@@ -102,28 +102,32 @@ class Remnants:
         self._log = log
         self._clock = clock
         self._next: float | None = None
+        self._redacted = False
         self._reported = False
 
     @property
     def due(self) -> bool:
         """Whether it is time to try."""
-        return self._next is not None and self._clock() >= self._next
+        return self._log.wal_is_long if self._next is None else self._clock() >= self._next
 
     def add(self) -> None:
         """Note that bodies were removed; an attempt is due at once."""
         self._next = self._clock()
+        self._redacted = True
 
     def remove(self) -> None:
         """Try to empty the write-ahead log. Raises ChatdError E504."""
         if self._log.checkpoint():
             self._next = None
             if self._reported:
-                log.info("redacted_text_removed", what="events.db-wal is empty again")
-            self._reported = False
+                event = "redacted_text_removed" if self._redacted else "log_emptied"
+                log.info(event, what="events.db-wal is empty again")
+            self._reported = self._redacted = False
             return
         self._next = self._clock() + REMNANT_SECONDS
         if not self._reported:
-            log.warning("redacted_text_remains", what="a reader keeps it in events.db-wal")
+            event = "redacted_text_remains" if self._redacted else "log_held"
+            log.warning(event, what="another program or a full disk keeps events.db-wal from being emptied")
         self._reported = True
 
 
@@ -141,6 +145,6 @@ class Snapshots:
         return self._log.head - self._last >= SNAPSHOT_EVENTS
 
     def write(self) -> None:
-        """Write a snapshot of the committed state."""
-        self._log.save_snapshot(self._log.head, self._state.snapshot())
-        self._last = self._log.head
+        """Write a snapshot of the committed state, unless another program has locked the log."""
+        if self._log.save_snapshot(self._log.head, self._state.snapshot()):
+            self._last = self._log.head

@@ -20,13 +20,20 @@ _OLDEST_SQLITE = 3_051_003
 BUSY_MS = 2_000
 _CACHE_KIB = 65_536  # holds the index of about a million random msg_ids
 CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: checkpoints are rare, and recovery is quick
+PAGE_BYTES = 4096
+LONG_WAL_PAGES = 2 * CHECKPOINT_PAGES  # a WAL that only a long read can cause
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that grew beyond this during a long read is cut back
+
+LOCKED_FIX = "end the program that locks it; chatd backup and chatd export copy the log without a lock"
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 
 class storage_errors:
-    """Context manager: raises E610 for damage, E504 for any other SQLite or OS error."""
+    """Context manager: raises E610 for damage, E504 for any other SQLite or OS error.
+
+    The words for a lock (see `is_locked`) differ from those for a full disk.
+    """
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
@@ -37,8 +44,16 @@ class storage_errors:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, _DAMAGE):
             raise damaged(f"cannot {self._doing}: {error}") from error
+        if isinstance(error, apsw.BusyError):
+            reason = f"cannot {self._doing}: another program has locked the database"
+            raise ChatdError("E504", reason, LOCKED_FIX) from error
         if isinstance(error, apsw.Error | OSError):
             raise ChatdError("E504", f"cannot {self._doing}: {error}") from error
+
+
+def is_locked(error: ChatdError) -> bool:
+    """Whether an error of `storage_errors` means that another program has locked the database."""
+    return isinstance(error.__cause__, apsw.BusyError)
 
 
 def damaged(reason: str, fix: str = "") -> ChatdError:

@@ -25,6 +25,7 @@ from chatd.store.database import (
     BUSY_MS,
     CHECKPOINT_PAGES,
     DATABASE_NAME,
+    LONG_WAL_PAGES,
     connect_reader,
     connect_writer,
     damaged,
@@ -169,13 +170,32 @@ class EventLog:
         with self._writing(_APPENDING):
             crash_point("store.append.before_begin")
             self._end_view()
-            self._begin()
+            if not self._writer.in_transaction:
+                self._begin()
             self._writer.executemany(_APPEND, rows)
             if redact:
                 self._writer.executemany(_NOTE_REDACTION, list(redact.items()))
                 self._writer.executemany(_REMOVE_BODY, [(seq,) for seq in redact])
             crash_point("store.append.inserted")
         self._inserted = Point(entries[-1].seq, chain_hash)
+
+    def try_begin(self) -> bool:
+        """Begin the transaction of the next `insert`; return False while another program has locked the log.
+
+        Does not wait. Raises E504, E610.
+        """
+        with self._writing(_APPENDING):
+            if self._writer.in_transaction:
+                return True
+            self._end_view()
+            self._writer.set_busy_timeout(0)
+            try:
+                self._begin()
+            except apsw.BusyError:
+                return False
+            finally:
+                self._writer.set_busy_timeout(BUSY_MS)
+        return True
 
     def commit(self) -> None:
         """Second step: write the batch and the mark to the disk.
@@ -290,20 +310,22 @@ class EventLog:
         with _READING:
             return query(self._reader, _WRITTEN, (after,))
 
-    def save_snapshot(self, seq: int, state: bytes) -> None:
+    def save_snapshot(self, seq: int, state: bytes) -> bool:
         """Save ``state``, the result of all entries up to ``seq`` (at most `head`), as the only snapshot.
 
-        The next open verifies the log from there on. Failures are as in `append`.
+        Returns False, with nothing changed, while another program has locked the log. The next open verifies
+        the log from there on. Failures are as in `append`.
         """
+        if not self.try_begin():
+            return False
         with self._writing("save a snapshot"):
-            self._end_view()
-            self._begin()
             snapshot = Snapshot(point_at(self._writer, seq), state)
             write_snapshot(self._writer, snapshot)
             crash_point("store.snapshot.written")
             self._marks.write_snapshot_digest(self.epoch, seq, snapshot.digest)
             self._writer.execute("COMMIT")
             crash_point("store.snapshot.committed")
+        return True
 
     def load_snapshot(self) -> tuple[int, bytes] | None:
         """Return the snapshot and its seq; None if it is missing, or if the mark does not prove it."""
@@ -317,27 +339,29 @@ class EventLog:
             return bool(query(self._reader, "SELECT 1 FROM snapshot"))
 
     def checkpoint(self) -> bool:
-        """Copy the WAL into the database and truncate it; return False if a reader needs it. Raises E504."""
+        """Copy the WAL into the database and truncate it; return False if that must wait. Raises E504.
+
+        It waits for readers, for another program's lock, and for space on a full disk. The entries are just as
+        safe in the WAL.
+        """
         with storage_errors("checkpoint the event log"):
             self._end_view()
-            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            crash_point("store.close.half_checkpointed")
             self._writer.set_busy_timeout(0)
             try:
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                crash_point("store.close.half_checkpointed")
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            except apsw.BusyError:
-                return False  # a reader is active; the next checkpoint truncates the file
+            except (apsw.BusyError, apsw.FullError):
+                return False
             finally:
                 self._writer.set_busy_timeout(BUSY_MS)
+        self._wal_pages = 0
         return True
 
-    def _last_checkpoint(self) -> None:
-        try:
-            self.checkpoint()
-        except ChatdError as error:
-            # On a full disk the entries stay in the WAL, where they are just as safe.
-            if not isinstance(error.__cause__, apsw.FullError):
-                raise
+    @property
+    def wal_is_long(self) -> bool:
+        """Whether the WAL is longer than it becomes without a long read."""
+        return self._wal_pages >= LONG_WAL_PAGES
 
     def close(self) -> None:
         """Checkpoint unless a write has failed, and release the lock. Safe to call twice."""
@@ -347,7 +371,7 @@ class EventLog:
             self._in_view = False
             self._reader.close()
             if not self._failure:
-                self._last_checkpoint()
+                self.checkpoint()
         finally:
             self._failure = "closed"
             self._writer.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chatd.store.database import DATABASE_NAME, damaged
+from chatd.store.database import DATABASE_NAME, LONG_WAL_PAGES, PAGE_BYTES, damaged
 from chatd.store.mark import MARK_NAME
 
 LOG_MISSING = (
@@ -22,6 +22,18 @@ def require_log(data: Path) -> None:
         missing = True
     if missing:
         raise damaged(f"there is no event log: {path} is missing or empty", LOG_MISSING)
+
+
+def wal_held(data: Path) -> str:
+    """A sentence about a write-ahead log that a long read keeps from being emptied; "" for a short one."""
+    name = f"{DATABASE_NAME}-wal"
+    try:
+        size = (data / name).stat().st_size
+    except OSError:
+        return ""
+    if size < LONG_WAL_PAGES * PAGE_BYTES:
+        return ""
+    return f"{name} has {size // 1_000_000} MB: a program keeps events.db open for reading"
 
 
 def inodes(data: Path) -> tuple[int, ...]:
