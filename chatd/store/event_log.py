@@ -341,8 +341,8 @@ class EventLog:
     def checkpoint(self) -> bool:
         """Copy the WAL into the database and truncate it; return False if that must wait. Raises E504.
 
-        It waits for readers, for another program's lock, and for space on a full disk. The entries are as safe in
-        the WAL.
+        It waits for readers, for another program's lock, and for space on a full disk. The entries are as
+        safe in the WAL.
         """
         with storage_errors("checkpoint the event log"):
             self._end_view()
