@@ -86,6 +86,11 @@ _armed = bool(_targets)
 _passed: dict[str, int] = {}
 
 
+def fired_folder() -> str:
+    """Return the folder in which points that have fired leave a file; "" if there is none."""
+    return _fired_folder
+
+
 def crash_point(name: str) -> None:
     """Kill this process if a trial asked for it; otherwise this costs one test of a bool."""
     if _armed:

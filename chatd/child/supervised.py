@@ -27,12 +27,16 @@ from typing import Final, NoReturn
 
 from pydantic import ValidationError
 
+from chatd.child.handed_files import receive_files
 from chatd.child.json_channel import ChannelClosedError, JsonChannel
+from chatd.child.sandbox import Sandbox, enter
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.log_pipe import set_level, setup_child_logging
 
 FDS_VARIABLE: Final = "CHATD_CHILD_FDS"
+
+_OWN_FDS: Final = "/proc/self/fd"
 
 EXIT_OK: Final = 0
 EXIT_INTEGRITY: Final = 65
@@ -52,6 +56,7 @@ class Supervised:
 
     def __init__(self, fds: Mapping[str, int]) -> None:
         self._fds = dict(fds)
+        self._sandbox: dict[str, bool] = {}
         self._channel = JsonChannel(socket.socket(fileno=self.fd("channel")))
         first, self._queued = self._wait_for_settings()
         self.name = str(first.get("name", ""))
@@ -63,8 +68,8 @@ class Supervised:
         self.supervisor = supervisor if isinstance(supervisor, int) else os.getppid()
 
     @classmethod
-    def attach(cls) -> Supervised:
-        """Take over the inherited descriptors, start the lifeline thread, log into the log pipe.
+    def attach(cls, sandbox: Sandbox | None = None) -> Supervised:
+        """Take over the inherited descriptors, log into the log pipe, enter the sandbox, watch the lifeline.
 
         Ends this process with EXIT_CONFIG if no supervisor started it, or if the settings are invalid.
         """
@@ -73,16 +78,17 @@ class Supervised:
             for fd in fds.values():
                 os.set_inheritable(fd, False)
             faulthandler.enable()  # a hung child prints its stacks on the supervisor's SIGABRT
-            lifeline = threading.Thread(
-                target=_die_with_supervisor, args=(fds["lifeline"],), name="lifeline", daemon=True
-            )
-            lifeline.start()
             child = cls(fds)
         except ChatdError as error:
             print(error, file=sys.stderr, flush=True)  # there is no log yet
             raise SystemExit(EXIT_CONFIG) from None
+        lifeline = fds["lifeline"]
         if "log" in fds:
             setup_child_logging(fds["log"], child.name, child.settings.logging.level)
+        if sandbox is not None:
+            child._sandbox = enter(sandbox, child.home)
+        # After the sandbox, which does not hold for threads that exist already.
+        threading.Thread(target=_die_with_supervisor, args=(lifeline,), name="lifeline", daemon=True).start()
         return child
 
     def fd(self, name: str) -> int:
@@ -115,7 +121,15 @@ class Supervised:
 
     def ready(self) -> None:
         """Tell the supervisor that this child is serving."""
-        self.send({"type": "ready"})
+        self.send({"type": "ready", "sandbox": self._sandbox})
+
+    def read_files(self) -> dict[str, bytes]:
+        """Return the files that the supervisor has opened for this child, by name, as they are now.
+
+        It opens them again for each reload. Raises ChatdError E606 if one cannot be read.
+        """
+        with socket.socket(fileno=os.dup(self.fd("files"))) as sock:
+            return receive_files(sock)
 
     def report(self, stats: dict[str, object]) -> None:
         """Send stats; the status shows the last report."""
@@ -131,7 +145,7 @@ class Supervised:
     def _handle(self, message: dict[str, object]) -> bool:
         """Return whether the message is fully dealt with."""
         if message["type"] == "ping":
-            self._channel.send({"type": "pong", "n": message.get("n")})
+            self._channel.send({"type": "pong", "n": message.get("n"), "fds": _open_descriptors()})
             return True
         if message["type"] == "workers":
             self._take_workers(message)
@@ -147,7 +161,7 @@ class Supervised:
             self.workers = workers
 
     def _wait_for_settings(self) -> tuple[dict[str, object], list[dict[str, object]]]:
-        # No timeout: the lifeline ends this process if the supervisor dies.
+        # No timeout: the channel ends if the supervisor dies.
         while True:
             select.select([self._channel], [], [])
             try:
@@ -167,6 +181,12 @@ def _settings(message: dict[str, object]) -> Settings:
         key = ".".join(map(str, first["loc"])) or "settings"
         reason = f"the supervisor sent invalid settings: {key}: {first['msg']}"
         raise ChatdError("E600", reason, "run: chatd restart") from None
+
+
+def _open_descriptors() -> int:
+    """Count this process's descriptors; nobody else may once it is not dumpable."""
+    # Linux 6.2 and later; listing thousands takes milliseconds.
+    return os.stat(_OWN_FDS).st_size or len(os.listdir(_OWN_FDS)) - 1  # noqa: PTH116, PTH208 - runs each second
 
 
 def _passed_fds() -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -149,7 +149,7 @@ def _stop(home: Home) -> None:
 @json_option
 @click.pass_obj
 def status(home: Home, as_json: bool) -> None:
-    """Show each process: state, pid, restarts, uptime, CPU, memory, threads."""
+    """Show each process: state, pid, restarts, uptime, CPU, memory, threads; and the sandboxes."""
     home.require_initialised()
     answer = _status_or_none(home)
     if answer is None:
@@ -179,6 +179,21 @@ def status(home: Home, as_json: bool) -> None:
             output.line(f"            {locked} has locked data/events.db; everybody waits (E504)")
         if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
             output.line("            the disk is full: writes fail, reads work; free some space (E504)")
+    for line in _sandbox_lines(children):
+        output.line(line)
+
+
+def _sandbox_lines(children: Iterable[dict[str, Any]]) -> list[str]:
+    """Say which parts of the sandbox are in force, one line for all processes with the same ones."""
+    processes: dict[str, list[str]] = {}
+    for child in children:
+        parts: Any = child.get("sandbox") or {}
+        if parts:
+            missing = [name for name, holds in parts.items() if not holds]
+            text = ", ".join(name for name, holds in parts.items() if holds) or "nothing"
+            text += f"; not in force here: {', '.join(missing)}" if missing else ""
+            processes.setdefault(text, []).append(str(child["name"]))
+    return [f"sandbox  {', '.join(names)}: {text}" for text, names in processes.items()]
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import sys
@@ -9,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
@@ -34,7 +36,9 @@ _EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG, "E6
 
 def main() -> int:
     """Run the hub; the exit code tells the supervisor whether to start it again."""
-    child = Supervised.attach()
+    child = Supervised.attach(Sandbox(writable=("data",)))
+    # SQLite's temporary files: it may write nowhere else.
+    os.environ["SQLITE_TMPDIR"] = str(child.home / "data")
     try:
         _serve(child)
     except ChatdError as error:

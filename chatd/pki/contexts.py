@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,14 +22,30 @@ from chatd.pki.explain import explain_tls_failure
 from chatd.pki.identity import Identity
 from chatd.pki.identity_blocks import LOST
 
-__all__ = ["check_server", "client_context", "envelope_key_of", "explain_tls_failure", "server_context"]
+__all__ = [
+    "check_server",
+    "client_context",
+    "envelope_key_of",
+    "explain_tls_failure",
+    "server_context",
+    "server_context_from",
+]
 
 # OpenSSL level 2 refuses RSA and DH below 2048 bits, and SHA-1 signatures.
 _SECURITY_LEVEL = 2
 
 
 def server_context(certs: Path, *, alpn: str) -> ssl.SSLContext:
-    """Make the workers' context from a home's ``certs``. Raises E606.
+    """Make a server's context from a home's ``certs``; see `server_context_from`. Raises E606."""
+    try:
+        files = {name: (certs / name).read_bytes() for name in ("server.pem", "server.key", "ca.pem")}
+    except OSError as error:
+        raise _unusable(error) from None
+    return server_context_from(files, alpn=alpn)
+
+
+def server_context_from(files: Mapping[str, bytes], *, alpn: str) -> ssl.SSLContext:
+    """Make the workers' context from the contents of server.pem, server.key and ca.pem. Raises E606.
 
     Make a new context for new certificates: OpenSSL ignores CAs and CRLs loaded into one in use.
     """
@@ -37,13 +53,27 @@ def server_context(certs: Path, *, alpn: str) -> ssl.SSLContext:
     # A resumed session would skip the check of the client's certificate.
     context.num_tickets = 0
     try:
-        context.load_cert_chain(certs / "server.pem", certs / "server.key", password=_no_password)
-        context.load_verify_locations(certs / "ca.pem")
+        with _path_of(files["server.pem"]) as chain, _path_of(files["server.key"]) as key:
+            context.load_cert_chain(chain, key, password=_no_password)
+        context.load_verify_locations(cadata=files["ca.pem"].decode("ascii"))
     except (OSError, ValueError) as error:
-        raise ChatdError(
-            "E606", f"server.pem, server.key or ca.pem in {certs} cannot be used: {error}"
-        ) from None
+        raise _unusable(error) from None
     return context
+
+
+def _unusable(error: Exception) -> ChatdError:
+    return ChatdError("E606", f"certs/server.pem, server.key or ca.pem cannot be used: {error}")
+
+
+@contextmanager
+def _path_of(content: bytes) -> Iterator[str]:
+    """Yield a path of a file in memory, because OpenSSL's loaders take paths only."""
+    fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, content)
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
 
 
 def client_context(identity: Identity, *, alpn: list[str]) -> ssl.SSLContext:

@@ -62,6 +62,9 @@ class Child:
         self.starts = 0
         self.exit_code: int | None = None
         self.last_report: dict[str, object] = {}
+        # What this run says of itself: the sandbox in force, and its open descriptors.
+        self.sandbox: dict[str, object] = {}
+        self.descriptors: int | None = None
         self._hooks = hooks
         self._run: ChildRun | None = None
         self._restart_policy = RestartPolicy(hooks.random)
@@ -137,6 +140,7 @@ class Child:
         self._started_at, self._ready_at = now, None
         self._heartbeat = Heartbeat(now)
         self._deadlines, self._kill_reason = [], ""
+        self.sandbox, self.descriptors = {}, None
         self.starts += 1
         try:
             self._run = self._hooks.spawn(self.spec)
@@ -163,6 +167,10 @@ class Child:
             self._heartbeat.heard(now)
             if message["type"] == "ready" and self.state is ChildState.STARTING:
                 self._become_ready(now)
+                sandbox = message.get("sandbox")
+                self.sandbox = sandbox if isinstance(sandbox, dict) else {}
+            elif message["type"] == "pong" and isinstance(message.get("fds"), int):
+                self.descriptors = message["fds"]  # type: ignore[assignment] # checked just before
             elif message["type"] == "report" and isinstance(message.get("stats"), dict):
                 self.last_report = message["stats"]  # type: ignore[assignment] # checked just before
 

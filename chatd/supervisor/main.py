@@ -50,6 +50,8 @@ CONSOLE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 LOCK_SECONDS: Final = 1.0
 """A command that writes to the logs holds the lock for milliseconds."""
 POLL_SECONDS: Final = 0.05
+WORKER_FILES: Final = ("ca.pem", "server.pem", "server.key", "envelope.pem", "envelope.key")
+"""What a worker needs of certs/. It may not open that folder, which has the CA's key in it."""
 EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
 
@@ -57,13 +59,14 @@ log = get_log("server")
 audit = get_log("audit")
 
 
-def child_specs(settings: Settings) -> list[ChildSpec]:
+def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
     """Return the specs of the hub and the configured number of workers (0: one per CPU)."""
     count = settings.workers.count or os.cpu_count() or 1
     hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener", "operator_listener"), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
     argv = _command("chatd.worker")
-    return [hub, *(ChildSpec(name, "worker", argv, ("listener",), WORKER_MODULE) for name in names)]
+    files = tuple(home / "certs" / name for name in WORKER_FILES)
+    return [hub, *(ChildSpec(name, "worker", argv, ("listener",), WORKER_MODULE, files) for name in names)]
 
 
 def _command(package: str) -> tuple[str, ...]:
@@ -188,7 +191,7 @@ def _supervise(
             listen_hub(home) as workers,
             listen_hub(home, OPERATOR_SOCKET) as operators,
         ):
-            specs = children if children is not None else child_specs(settings)
+            specs = children if children is not None else child_specs(settings, home)
             fds = {
                 "listener": clients.fileno(),
                 "hub_listener": workers.fileno(),

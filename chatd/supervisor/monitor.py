@@ -60,9 +60,12 @@ class ProcessMonitor:
         self.box = _measure_box()
         own = {"name": "supervisor", "kind": "supervisor", "state": "running", "restarts": 0}
         uptime = round(now - self._started_at, 1)
-        samples = {"supervisor": own | {"uptime": uptime} | self._measure(os.getpid())}
+        samples = {
+            "supervisor": own | {"uptime": uptime, "fds": _own_descriptors()} | self._measure(os.getpid())
+        }
         for child in self._children:
-            usage = self._measure(child.pid) if child.pid else {}
+            # Nobody but the child may list its descriptors (chatd.child.sandbox).
+            usage = self._measure(child.pid) | {"fds": child.descriptors} if child.pid else {}
             samples[child.spec.name] = _describe(child, now) | usage
         self._samples = samples
         alive = {child.pid for child in self._children} | {os.getpid()}
@@ -78,6 +81,7 @@ class ProcessMonitor:
             sample = {}
         usage = {name: sample.get(name) for name in ("cpu", "rss", "threads", "fds")}
         outcome = {"why": child.reason, "exit_code": child.exit_code, "report": child.last_report}
+        outcome["sandbox"] = child.sandbox
         return _describe(child, now) | usage | outcome
 
     def _console_line(self, state: str) -> str:
@@ -97,7 +101,6 @@ class ProcessMonitor:
                     "cpu": handle.cpu_percent(None),
                     "rss": handle.memory_info().rss,
                     "threads": handle.num_threads(),
-                    "fds": handle.num_fds(),
                 }
         except _UNMEASURABLE:
             return {"pid": pid}
@@ -116,6 +119,13 @@ def _measure_box() -> dict[str, object]:
         }
     except _UNMEASURABLE:
         return {}
+
+
+def _own_descriptors() -> int | None:
+    try:
+        return psutil.Process().num_fds()
+    except _UNMEASURABLE:
+        return None
 
 
 def print_safely(text: str, file: TextIO | None = None) -> None:

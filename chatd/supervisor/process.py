@@ -11,13 +11,18 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final, Protocol
 
+from chatd.child.handed_files import hand_over
 from chatd.child.json_channel import ChannelClosedError, JsonChannel
 from chatd.child.supervised import FDS_VARIABLE
+from chatd.logs import get_log
 from chatd.logs.capture import ChildCapture
 from chatd.logs.logfiles import LogFiles
 from chatd.supervisor.launch import child_environment
+
+log = get_log("server")
 
 READ_SIZE: Final = 65536
 F_SETPIPE_SZ: Final = 1031
@@ -28,13 +33,15 @@ LOG_PIPE_SIZE: Final = 1024 * 1024
 @dataclass(frozen=True)
 class ChildSpec:
     """``kind`` is ``hub`` or ``worker``; ``fds`` names the listeners it inherits; ``module`` holds the
-    ``main`` that ``argv`` runs, for the template to call ("": always start by ``argv``)."""
+    ``main`` that ``argv`` runs, for the template to call ("": always start by ``argv``); ``files`` are opened
+    for it at its start and with each reload."""
 
     name: str
     kind: str
     argv: tuple[str, ...]
     fds: tuple[str, ...] = ()
     module: str = ""
+    files: tuple[Path, ...] = ()
 
 
 class StartedProcess(Protocol):
@@ -112,21 +119,26 @@ class ChildProcess:
     ) -> None:
         self._capture = ChildCapture(spec.name, files)
         self._unwatch = unwatch
+        self._name, self._paths = spec.name, spec.files
+        self._files_end, files_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, theirs = socket.socketpair()
         lifeline_end, self._lifeline = os.pipe()
         log, log_end = os.pipe()
         err, err_end = os.pipe()
         passed = {"channel": theirs.fileno(), "lifeline": lifeline_end, "log": log_end, **fds}
+        passed["files"] = files_end.fileno()
         try:
             _enlarge_pipe(log)
             start = start or partial(_start_by_command, spec.argv)
             self._popen = start(passed, err_end)
         except BaseException:
             ours.close()
+            self._files_end.close()
             _close_all(self._lifeline, log, err)
             raise
         finally:
             theirs.close()
+            files_end.close()
             _close_all(lifeline_end, log_end, err_end)
         self._channel = JsonChannel(ours)
         self._channel_open = True
@@ -150,10 +162,18 @@ class ChildProcess:
     def send(self, message: dict[str, object]) -> None:
         """Queue a message. If the child has closed its end, the message is lost and `poll` shows the exit."""
         if self._channel_open:
+            if self._paths and message["type"] in ("settings", "reload"):
+                self._hand_over_files()
             try:
                 self._channel.send(message)
             except ChannelClosedError:
                 self._end_channel()
+
+    def _hand_over_files(self) -> None:
+        try:
+            hand_over(self._files_end, self._paths)
+        except OSError as error:
+            log.warning("files_not_sent", child=self._name, why=error.strerror)
 
     def receive(self) -> list[dict[str, object]]:
         """Return the messages that have arrived since the last call."""
@@ -188,6 +208,7 @@ class ChildProcess:
         if self._channel_open:
             self._end_channel()
         self._channel.close()
+        self._files_end.close()
         for output in self._outputs:
             self._unwatch(output.fd)
             os.close(output.fd)

@@ -39,6 +39,8 @@ class Listener(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     block_on_close = False
+    # Of the socket that the base class makes and `__init__` closes: the sandbox permits no other family.
+    address_family = socket.AF_UNIX
 
     def __init__(
         self,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Mapping
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, Supervised
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.pki.contexts import server_context
+from chatd.pki.contexts import server_context_from
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.worker.attempts import LoginAttempts
 from chatd.worker.hub_link import HubLink
@@ -31,7 +32,7 @@ log_errors = get_log("errors")
 
 def main() -> int:
     """Run a worker; the exit code tells the supervisor whether to start it again."""
-    child = Supervised.attach()
+    child = Supervised.attach(Sandbox())
     try:
         _serve(child)
     except ChatdError as error:
@@ -47,7 +48,7 @@ def _serve(child: Supervised) -> None:
     def credentials() -> Credentials:
         # A reload uses renewed certificates; another name or envelope setting needs a restart.
         return load_credentials(
-            child.home / "certs", settings.server.name, settings.security.encryption_enabled
+            child.read_files(), settings.server.name, settings.security.encryption_enabled
         )
 
     hub = HubLink(child.home / "run" / "hub.sock")
@@ -86,16 +87,16 @@ def _serve(child: Supervised) -> None:
     worker.run()
 
 
-def load_credentials(certs: Path, instance: str, envelope: bool) -> Credentials:
-    """Load the server's certificates and keys. Raises ChatdError E606."""
+def load_credentials(files: Mapping[str, bytes], instance: str, envelope: bool) -> Credentials:
+    """Load the server's certificates and keys from the contents of their files. Raises ChatdError E606."""
     try:
-        context = server_context(certs, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
-        ca = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
-        server = x509.load_pem_x509_certificate((certs / "server.pem").read_bytes())
-        sealed = x509.load_pem_x509_certificate((certs / "envelope.pem").read_bytes())
+        context = server_context_from(files, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
+        ca = x509.load_pem_x509_certificate(files["ca.pem"])
+        server = x509.load_pem_x509_certificate(files["server.pem"])
+        sealed = x509.load_pem_x509_certificate(files["envelope.pem"])
         # Validating an RSA key takes 0.2 s at each start; `chatd check` does it. The comparison below finds a
         # key of another certificate, with which every handshake would fail.
-        pem = (certs / "envelope.key").read_bytes()
+        pem = files["envelope.key"]
         key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
     except (OSError, ValueError) as error:
         raise ChatdError("E606", f"the server's certificates cannot be read: {error}") from None

@@ -22,6 +22,10 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> list[Daemon]:
     return daemons
 
 
+def contents(certs: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in certs.iterdir() if path.is_file()}
+
+
 def certs_of(homes: list[Daemon], tmp_path: Path, *, key_of_other: str = "", cut: str = "") -> Path:
     certs = tmp_path / "certs"
     shutil.copytree(homes[0].home / "certs", certs)
@@ -36,7 +40,7 @@ def certs_of(homes: list[Daemon], tmp_path: Path, *, key_of_other: str = "", cut
 def test_matching_keys_are_accepted(homes: list[Daemon], tmp_path: Path) -> None:
     certs = certs_of(homes, tmp_path)
     assert [_key_problem(certs, name) for name in ("server", "envelope")] == ["", ""]
-    assert load_credentials(certs, "lab", True).instance == "lab"
+    assert load_credentials(contents(certs), "lab", True).instance == "lab"
 
 
 @pytest.mark.parametrize("name", ["server", "envelope"])
@@ -45,7 +49,7 @@ def test_a_wrong_or_damaged_key_is_refused(name: str, harm: str, homes: list[Dae
     certs = certs_of(homes, tmp_path, **{harm: name})
     assert f"certs/{name}.key" in _key_problem(certs, name)
     with pytest.raises(ChatdError, match="E606"):
-        load_credentials(certs, "lab", True)
+        load_credentials(contents(certs), "lab", True)
 
 
 def test_chatd_check_reports_a_wrong_key(homes: list[Daemon], tmp_path: Path) -> None:
