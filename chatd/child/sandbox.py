@@ -30,7 +30,7 @@ _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 38, 39
 
-# What a Python program reads after its start: modules, libraries, time zones, its own figures.
+# What a Python program reads after its start: modules, libraries, time zones, the process's own usage.
 _SYSTEM: Final = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/proc")
 _DEVICES: Final = ("/dev/null", "/dev/urandom")
 

@@ -126,7 +126,8 @@ class ChildProcess:
         log, log_end = os.pipe()
         err, err_end = os.pipe()
         passed = {"channel": theirs.fileno(), "lifeline": lifeline_end, "log": log_end, **fds}
-        passed["files"] = files_end.fileno()
+        if spec.files:
+            passed["files"] = files_end.fileno()
         try:
             _enlarge_pipe(log)
             start = start or partial(_start_by_command, spec.argv)

@@ -88,7 +88,7 @@ class Parent:
 def parent() -> Iterator[Parent]:
     parent = Parent()
     parent.send(type="settings", name="worker-1", home="/srv/chat", settings={"server": {"timeout": 77}})
-    assert parent.receive() == {"type": "ready"}
+    assert parent.receive() == {"type": "ready", "sandbox": {}}
     yield parent
     parent.close()
 
@@ -96,7 +96,10 @@ def parent() -> Iterator[Parent]:
 def test_a_child_takes_settings_answers_pings_and_drains(parent: Parent) -> None:
     assert parent.receive() == {"type": "seen", "name": "worker-1", "home": "/srv/chat", "timeout": 77}
     parent.send(type="ping", n=5)
-    assert parent.receive() == {"type": "pong", "n": 5}
+    pong = parent.receive()
+    # stdin, stdout, stderr, channel, lifeline, log
+    assert pong == {"type": "pong", "n": 5, "fds": pong["fds"]}
+    assert isinstance(pong["fds"], int) and pong["fds"] >= 6
     parent.send(type="reload", settings={"logging": {"level": "ERROR"}})
     parent.send(type="echo")
     assert parent.receive() == {"type": "seen", "level": "ERROR"}

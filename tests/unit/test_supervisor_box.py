@@ -158,6 +158,8 @@ class FakeHub:
     reason = ""
     exit_code = None
     last_report: ClassVar[dict[str, object]] = {"writable": True}
+    sandbox: ClassVar[dict[str, object]] = {}
+    descriptors = 7
 
     def __init__(self) -> None:
         self.sent: list[dict[str, object]] = []
