@@ -11,6 +11,7 @@ import pwd
 import select
 import socket
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -55,6 +56,7 @@ def why_not_operator(peer: Peer, supervisor: int) -> str:
     return ""
 
 
+@cache
 def login_name(uid: int) -> str:
     """Return the login name of a uid; "uid 1000" if the system does not know one."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from chatd.child.peers import ROOT, Peer, has_hung_up, login_name, peer_of, why_not_operator
+from chatd.child.peers import Peer, has_hung_up, login_name, peer_of, why_not_operator
 from chatd.child.supervised import Supervised
 from chatd.errors import ChatdError
 from chatd.hub.links import Link
@@ -19,6 +19,10 @@ from chatd.proto.frames import encode
 log_audit = get_log("audit")
 
 
+OPERATORS = (0, os.geteuid())
+"""The uids that may operate: root and the server's own user."""
+
+
 class Doors:
     """Accepts links. Refusals go to audit.log through ``repeats``: a process can cause any number."""
 
@@ -29,8 +33,6 @@ class Doors:
         self.operators = operators
         self._child = child
         self._repeats = repeats
-        # The uids that are accepted. Looked up now, because a directory service may take seconds.
-        self._logins = {uid: login_name(uid) for uid in (ROOT, os.geteuid())}
         for listener in (workers, operators):
             listener.setblocking(False)
 
@@ -61,7 +63,7 @@ class Doors:
             error = ChatdError("E606", f"the server does not accept commands from {why}")
             _close_with(sock, pack(["reply", 0, 0], encode(error_frame(0, error))))
             return None
-        return Link(sock, operator=operator(peer.uid, self._logins[peer.uid]))
+        return Link(sock, operator=operator(peer.uid, login_name(peer.uid)))
 
     def _note(self, event: str, peer: Peer, why: str) -> None:
         details: dict[str, object] = {"pid": peer.pid, "uid": peer.uid}

@@ -10,11 +10,12 @@ import time
 from functools import partial
 from pathlib import Path
 
+from chatd.child.peers import login_name
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
-from chatd.hub.doors import Doors
+from chatd.hub.doors import OPERATORS, Doors
 from chatd.hub.hub import Hub
 from chatd.hub.loop import LOCK_RETRY_SECONDS, HubLoop
 from chatd.hub.reads import QueryThreads
@@ -36,6 +37,8 @@ _EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG, "E6
 
 def main() -> int:
     """Run the hub; the exit code tells the supervisor whether to start it again."""
+    for uid in OPERATORS:
+        login_name(uid)  # remembered, because the sandbox hides the list of users
     child = Supervised.attach(Sandbox(writable=("data",)))
     # SQLite's temporary files: it may write nowhere else.
     os.environ["SQLITE_TMPDIR"] = str(child.home / "data")
