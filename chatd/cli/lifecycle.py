@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -29,6 +29,7 @@ ASK_SECONDS = 10.0
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 300.0
 _POLL_SECONDS = 0.05
+TROUBLE_INDENT = 12
 
 
 @click.command()
@@ -173,14 +174,20 @@ def status(home: Home, as_json: bool) -> None:
     output.line(heading)
     for row, child in zip(rows, children, strict=True):
         output.line(row)
-        if child.get("why"):
-            output.lines(f"            {child['why']}", 12)
-        if locked := (child.get("report") or {}).get("locked_by"):
-            output.line(f"            {locked} has locked data/events.db; everybody waits (E504)")
-        if child["state"] == "running" and (child.get("report") or {}).get("writable") is False:
-            output.line("            the disk is full: writes fail, reads work; free some space (E504)")
+        for trouble in _troubles(child):
+            output.lines(f"{' ' * TROUBLE_INDENT}{trouble}", TROUBLE_INDENT)
     for line in _sandbox_lines(children):
         output.line(line)
+
+
+def _troubles(child: dict[str, Any]) -> Iterator[str]:
+    report = child.get("report") or {}
+    if child.get("why"):
+        yield child["why"]
+    if locked := report.get("locked_by"):
+        yield f"{locked} has locked data/events.db; everybody waits (E504)"
+    if child["state"] == "running" and report.get("writable") is False:
+        yield "the disk is full: writes fail, reads work; free some space (E504)"
 
 
 def _sandbox_lines(children: Iterable[dict[str, Any]]) -> list[str]:
