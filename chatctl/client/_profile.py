@@ -25,14 +25,17 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
     if named := home or environ.get("CHATD_HOME"):
         if found := _oldest(expanded(named) / "certs" / "identities"):
             return found
-        raise ChatdError(
-            "E608",
-            f"there is no identity in {named}/certs/identities",
-            f"create the first one with: {pasteable('chatd', '--home', named, 'init')}",
-        )
+        raise ChatdError("E608", f"there is no identity in {named}/certs/identities", _first_identity(named))
     if found := _oldest(Path.cwd() / "certs" / "identities"):
         return found
     return _users_own(environ)
+
+
+def _first_identity(home: str) -> str:
+    """Return how to make an identity in this home; one that is initialised refuses another `chatd init`."""
+    if (expanded(home) / "certs" / "ca.pem").exists():
+        return f"make one with: {pasteable('chatd', '--home', home, 'user', 'add')} NAME --device NEW"
+    return f"create the first one with: {pasteable('chatd', '--home', home, 'init')}"
 
 
 def _users_own(environ: Mapping[str, str]) -> Path:

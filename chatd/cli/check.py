@@ -22,9 +22,10 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
-from chatd.console.pasting import pasteable
+from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
+from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
 from chatd.store.database import DATABASE_NAME, LOCKED_FIX
 from chatd.store.log_files import require_log, wal_held
@@ -106,7 +107,7 @@ def _security(home: Home, settings: Settings) -> Iterator[Finding]:
 
 
 def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
-    now = datetime.now(UTC)
+    now, authority_ends = datetime.now(UTC), None
     for name in ("ca", "server", "envelope"):
         try:
             certificate = x509.load_pem_x509_certificate((home.certs / f"{name}.pem").read_bytes())
@@ -114,7 +115,11 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
             yield _fail("cert", f"certs/{name}.pem cannot be read: {error}", "E606")
             continue
         days = (certificate.not_valid_after_utc - now).days
-        fix = "make a new home; see docs/operations.md, Certificates" if name == "ca" else "chatd cert renew"
+        if name == "ca":
+            authority_ends = certificate.not_valid_after_utc
+        # A new certificate would not be valid for longer than its authority.
+        last = authority_ends is not None and certificate.not_valid_after_utc >= authority_ends
+        fix = NEW_HOME if last else chatd_command(home.path, "cert", "renew")
         if certificate.not_valid_before_utc > now:
             yield _fail("clock", f"certs/{name}.pem is not valid yet", "E612")
         elif days < 0:
@@ -129,7 +134,13 @@ def _keys(home: Home, settings: Settings) -> Iterator[Finding]:
     keys = [*home.certs.glob("*.key"), *(home.certs / "identities").glob("*.pem")]
     for name in ("server", "envelope"):
         if problem := _key_problem(home.certs, name):
-            yield Finding("fail", "keys", problem, "E606", "restore the file, or run: chatd cert renew")
+            yield Finding(
+                "fail",
+                "keys",
+                problem,
+                "E606",
+                f"restore the file, or run: {chatd_command(home.path, 'cert', 'renew')}",
+            )
     try:
         if load_record_key(home.certs) is None:
             yield _warn("keys", "W116", "there is no record key, so exports are not signed")

@@ -26,7 +26,7 @@ from chatd.cli.backup_files import (
 from chatd.cli.options import json_option
 from chatd.cli.setup import (
     choose_port,
-    join_address,
+    client_address,
     make_folders,
     missing_folders,
     remove_folders,
@@ -184,7 +184,7 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
         server["host"], port = split_address(listen, server["port"])
         server["port"] = port or choose_port(server["host"])
     if addresses:
-        server["addresses"] = [join_address(*split_address(a, server["port"])) for a in addresses]
+        server["addresses"] = [client_address(a, server["port"]) for a in addresses]
     (staging / "config" / "settings.json").write_text(json.dumps(tree), "utf-8")
     write_settings(staging, load_settings(staging, {}))
 

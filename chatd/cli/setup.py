@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shutil
@@ -28,8 +29,11 @@ from chatd.pki.record_key import ensure_record_key
 from chatd.proto.text import check_new_name
 from chatd.store.event_log import EventLog
 from chatd.store.log_files import require_log
+from chatd.supervisor.listeners import cannot_listen
 
 DEFAULT_PORT = 5000
+# No clock is right that is earlier (CONTRIBUTING.md, Releases).
+RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 # Further addresses usually belong to containers and bridges.
 MAX_OWN_ADDRESSES = 4
 
@@ -83,10 +87,9 @@ def init(
         )
     # Identities must contain the port that a server started in this environment will use.
     host, port = split_address(listen, _default_port())
-    port = port or choose_port(host)
-    client_addresses = [join_address(*split_address(a, port)) for a in addresses] or _own_addresses(
-        host, port
-    )
+    free_port = choose_port(host)
+    port = port or free_port
+    client_addresses = [client_address(a, port) for a in addresses] or _own_addresses(host, port)
     settings = default_settings(name=name, host=host, port=port, addresses=client_addresses, admin=admin)
     missing = missing_folders(home)
     make_folders(home)
@@ -102,6 +105,12 @@ def init(
     output.line(f"initialised {home.path} as {settings.server.name}")
     output.line(f"CA fingerprint  {ca}")
     output.line(f"first admin     {identity}")
+    if datetime.now(UTC) < RELEASED:
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        output.note(
+            f"this machine's clock says {today}, which is too early: no certificate made now may last"
+        )
+        output.note("correct the clock, then make the home anew in an empty folder")
     if start_it:
         context.invoke(start)
     else:
@@ -175,20 +184,35 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def client_address(text: str, default_port: int) -> str:
+    """Return an address for clients as host:port. Raises UsageError for one they cannot connect to."""
+    host, port = split_address(text, default_port)
+    if _is_wildcard(host) or not port:
+        raise click.UsageError(f"{text!r}: clients cannot connect to this; name an address of this machine")
+    return join_address(host, port)
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def _default_port() -> int:
     text = os.environ.get("CHATD_SERVER__PORT", "")
     return int(text) if text.isdecimal() else DEFAULT_PORT
 
 
 def choose_port(host: str) -> int:
-    """Choose a port that is free now, so that identities can name it. Raises E605."""
+    """Choose a port that is free now, so that identities can name it. Raises E605 for another's address."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.bind(address)
             return int(sock.getsockname()[1])
     except OSError as error:
-        raise ChatdError("E605", f"cannot listen on {host}: {error.strerror or error}") from None
+        raise cannot_listen(host, 0, error) from None
 
 
 def _machine_name() -> str:
@@ -201,7 +225,7 @@ def _machine_name() -> str:
 
 def _own_addresses(host: str, port: int) -> list[str]:
     """Return the address listened on, or this machine's addresses if that is a wildcard."""
-    if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if not _is_wildcard(host):
         return [join_address(host, port)]
     found = [
         address.address

@@ -59,6 +59,10 @@ _KEY_USAGES = (
 )
 
 
+# An expired authority cannot be renewed.
+NEW_HOME = "make a new home: see docs/operations.md, Certificates"
+
+
 class DeviceName(NamedTuple):
     """The identity in a device certificate: one key pair of one user of one server."""
 
@@ -265,10 +269,12 @@ def leaf_builder(
     at ``now``: no certificate would be usable.
     """
     if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
+        ended = now > ca.not_valid_after_utc
         raise ChatdError(
             "E612",
             f"this machine's clock says {now:%Y-%m-%d}, and the authority is valid from "
             f"{ca.not_valid_before_utc:%Y-%m-%d} to {ca.not_valid_after_utc:%Y-%m-%d}",
+            f"correct the clock if it is wrong; otherwise {NEW_HOME}" if ended else "",
         )
     after = min(now + timedelta(days=days), ca.not_valid_after_utc)
     before = max(now - BACKDATE, ca.not_valid_before_utc)

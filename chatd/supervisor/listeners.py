@@ -24,6 +24,15 @@ OPERATOR_SOCKET: Final = "run/operator.sock"
 """For the commands of the box's owner."""
 
 
+_OWN_ADDRESS = "choose an address of this machine, or 0.0.0.0 for all (server.host; chatd init --listen HOST)"
+# Why an address cannot be bound, other than that it is in use -> what to do.
+_FIXES = {
+    errno.EADDRNOTAVAIL: _OWN_ADDRESS,
+    errno.EAFNOSUPPORT: "this machine has no IPv6: set server.host to an IPv4 address, or to 0.0.0.0 for all",
+    errno.EACCES: "set server.port to 1024 or more, or give the service the right CAP_NET_BIND_SERVICE",
+}
+
+
 def make_run_directory(home: Path) -> Path:
     """Create ``home``/run with mode 0700. Raises ChatdError E606."""
     run = home / "run"
@@ -58,13 +67,18 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     while True:
         try:
             return _bind(host, port)
-        except socket.gaierror as error:
-            raise ChatdError("E605", f"{host} is not an address of this box: {error.strerror}") from error
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                reason = f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}"
-                raise ChatdError("E605", reason) from error
+                raise cannot_listen(host, port, error) from error
         time.sleep(RETRY_SECONDS)
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> ChatdError:
+    """Return the E605 for an address that cannot be bound: what is wrong with it, and what to do."""
+    if isinstance(error, socket.gaierror):
+        return ChatdError("E605", f"{host} is not an address: {error.strerror}", _OWN_ADDRESS)
+    reason = f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}"
+    return ChatdError("E605", reason, _FIXES.get(error.errno or 0, ""))
 
 
 def listen_hub(home: Path, name: str = HUB_SOCKET) -> socket.socket:
