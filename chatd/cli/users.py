@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 
 import click
 
-from chatd.cli.operator import operate
+from chatd.cli.backup_files import progress_bar
+from chatd.cli.operator import OUTCOME_UNKNOWN, operate_all
 from chatd.cli.options import json_option
+from chatd.cli.user_list import Mistakes, NewDevice, read_list
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.console.numbers import number
 from chatd.console.pasting import pasteable
+from chatd.console.shell_completion import complete_files
 from chatd.errors import ChatdError
+from chatd.hub.recovery import Outcome
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from chatd.pki.profiles import spki
 from chatd.pki.record_key import ensure_record_key
+from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
 
-# The device may be registered, so its only private key must be kept.
-OUTCOME_UNKNOWN = ("E503", "E611")
 # The device that `chatd init` makes for the first admin.
 CONSOLE_DEVICE = "console"
 
@@ -35,13 +40,21 @@ def user() -> None:
 
 
 @user.command("add")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--role", help="Role of a new user. Default: the setting roles.default.")
 @click.option("--device", default="laptop", show_default=True, help="Name of the device.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write. Default: certs/identities/NAME-DEVICE.pem in the home.",
+)
+@click.option(
+    "--file",
+    "listed",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    shell_complete=complete_files,
+    help="Add all users of a CSV file with the columns name,role,device; - reads standard input.",
 )
 @click.option(
     "--days",
@@ -53,15 +66,33 @@ def user() -> None:
 @json_option
 @click.pass_obj
 def add(
-    home: Home, name: str, role: str | None, device: str, out: Path | None, days: int, as_json: bool
+    home: Home,
+    name: str | None,
+    role: str | None,
+    device: str,
+    out: Path | None,
+    listed: Path | None,
+    days: int,
+    as_json: bool,
 ) -> None:
     """Make an identity file for a user's device and register it.
 
     Works whether or not the server is running. The file holds the user's private key: hand it over through
     a channel you trust, then delete your copy.
+
+    With --file instead of NAME, one user on each line. Only the name is required: --role and --device are for
+    lines without them. A first line with the word "name" orders the columns. If any line is wrong, nothing is
+    done.
     """
     home.require_initialised()
     settings = load_settings(home.path, os.environ)
+    if listed is not None:
+        if name is not None or out is not None:
+            raise click.UsageError("--file replaces NAME and --out.")
+        _add_listed(home, settings, read_list(listed, role, device), days, as_json=as_json)
+        return
+    if name is None:
+        raise click.UsageError("Give a NAME, or --file FILE.")
     path = add_user(home, settings, name, device, role, out, days)
     if as_json:
         output.json_document({"user": name, "device": device, "identity": str(path)})
@@ -91,38 +122,142 @@ def add_user(
     """
     check_name(name, "user")
     check_name(device, "device")
-    path = out or home.certs / "identities" / f"{name}-{device}.pem"
+    path = out or _path(home, name, device)
     if path.exists():
         fix = "choose another --out" if out else "hand that file over, or choose another --device"
         raise ChatdError("E606", f"{path} already exists", fix)
     if out is None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = Authority.load(home.certs)
-    now = datetime.now(UTC)
-    record, created = ensure_record_key(home.certs, authority, now=now)
-    if created:
-        output.note(f"created the record key {record.public.fingerprint}")
-    issued = authority.issue_device(name, device, now=now, days=days, record_key=spki(record.public.key))
-    write_identity(
-        path,
-        issued,
-        authority.certificate,
-        instance=settings.server.name,
-        user=name,
-        device=device,
-        servers=settings.server.addresses,
-    )
-    serial = f"{issued.certificate.serial_number:x}"
-    ends = round(issued.certificate.not_valid_after_utc.timestamp() * 1000)
-    try:
-        operate(
-            home.path, settings, "user_add", user=name, device=device, serial=serial, role=role, ends=ends
-        )
-    except ChatdError as error:
-        if error.code in OUTCOME_UNKNOWN:
+    request = Issuing(home, settings, days).write(path, name, device, role)
+    [outcome] = _register(home, settings, {path: request})
+    if isinstance(outcome, ChatdError):
+        if outcome.code in OUTCOME_UNKNOWN:
             shown = f"it is valid if `chatctl whois {name}` shows the device; delete it otherwise"
             output.note(f"kept {path}: {shown}")
-            raise
-        path.unlink(missing_ok=True)
-        raise
+        raise outcome
     return path
+
+
+class Issuing:
+    """Issues identities with the keys of a home, which are loaded once."""
+
+    def __init__(self, home: Home, settings: Settings, days: int) -> None:
+        self._settings = settings
+        self._days = days
+        self._now = datetime.now(UTC)
+        self._authority = Authority.load(home.certs)
+        record, created = ensure_record_key(home.certs, self._authority, now=self._now)
+        if created:
+            output.note(f"created the record key {record.public.fingerprint}")
+        self._record_key = spki(record.public.key)
+
+    def write(self, path: Path, name: str, device: str, role: str | None) -> JsonObject:
+        """Issue and write one identity; return the request that registers it. Raises E6xx."""
+        issued = self._authority.issue_device(
+            name, device, now=self._now, days=self._days, record_key=self._record_key
+        )
+        write_identity(
+            path,
+            issued,
+            self._authority.certificate,
+            instance=self._settings.server.name,
+            user=name,
+            device=device,
+            servers=self._settings.server.addresses,
+        )
+        serial = f"{issued.certificate.serial_number:x}"
+        ends = round(issued.certificate.not_valid_after_utc.timestamp() * 1000)
+        return _request(name, device, role, serial) | {"ends": ends}
+
+
+def _request(name: str, device: str, role: str | None, serial: str) -> JsonObject:
+    return {"type": "user_add", "user": name, "device": device, "serial": serial, "role": role}
+
+
+def _path(home: Home, name: str, device: str) -> Path:
+    return home.identities / f"{name}-{device}.pem"
+
+
+def _register(
+    home: Home,
+    settings: Settings,
+    requests: Mapping[Path, JsonObject],
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Outcome]:
+    """Register written identities, and delete the files of those that are not registered for certain."""
+    outcomes: list[Outcome] = []
+    try:
+        outcomes = operate_all(home.path, settings, [*requests.values()], progress)
+    finally:
+        for path, outcome in zip_longest(requests, outcomes):
+            refused = isinstance(outcome, ChatdError) and outcome.code not in OUTCOME_UNKNOWN
+            if outcome is None or refused:
+                path.unlink(missing_ok=True)
+    return outcomes
+
+
+def _add_listed(home: Home, settings: Settings, listed: list[NewDevice], days: int, *, as_json: bool) -> None:
+    """Add all devices of a list, after each of its lines has been judged."""
+    paths = [_path(home, new.user, new.device) for new in listed]
+    with progress_bar() as draw:
+        _judge(home, settings, listed, paths, lambda done: draw("checking", done, len(listed)))
+        home.identities.mkdir(mode=0o700, parents=True, exist_ok=True)
+        issuing = Issuing(home, settings, days)
+        requests: dict[Path, JsonObject] = {}
+        try:
+            for path, new in zip(paths, listed, strict=True):
+                requests[path] = issuing.write(path, new.user, new.device, new.role)
+                draw("writing", len(requests), len(listed))
+        except BaseException:
+            for path in requests:
+                path.unlink(missing_ok=True)
+            raise
+        outcomes = _register(home, settings, requests, lambda done: draw("registering", done, len(listed)))
+    _show_added(listed, paths, outcomes, as_json=as_json)
+
+
+def _judge(
+    home: Home,
+    settings: Settings,
+    listed: list[NewDevice],
+    paths: list[Path],
+    progress: Callable[[int], None],
+) -> None:
+    """Refuse the list if any of its lines would be refused."""
+    mistakes = Mistakes()
+    for new, path in zip(listed, paths, strict=True):
+        if path.exists():
+            mistakes.note(new.where, ChatdError("E606", f"{path} already exists"))
+    mistakes.refuse()
+    trials = [_request(new.user, new.device, new.role, "0") | {"dry_run": True} for new in listed]
+    outcomes = operate_all(home.path, settings, trials, progress)
+    for new, outcome in zip(listed, outcomes, strict=False):
+        if isinstance(outcome, ChatdError):
+            if outcome.code in OUTCOME_UNKNOWN:
+                raise outcome
+            mistakes.note(new.where, outcome)
+    mistakes.refuse()
+
+
+def _show_added(
+    listed: list[NewDevice], paths: list[Path], outcomes: list[Outcome], *, as_json: bool
+) -> None:
+    """Print the paths of the new identities. Raises the first error after that."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, ChatdError)]
+    added = [
+        (new, path)
+        for new, path, outcome in zip(listed, paths, outcomes, strict=False)
+        if not isinstance(outcome, ChatdError)
+    ]
+    if as_json:
+        rows = [{"user": new.user, "device": new.device, "identity": str(path)} for new, path in added]
+        output.json_document({"users": rows})
+    else:
+        for _, path in added:
+            output.line(str(path))
+    output.note(f"added {len(added)} of {len(listed)} devices")
+    for new, path, outcome in zip(listed, paths, outcomes, strict=False):
+        if isinstance(outcome, ChatdError) and outcome.code in OUTCOME_UNKNOWN:
+            output.note(f"kept {path}: it is valid if `chatctl whois {new.user}` shows the device")
+    if errors:
+        raise errors[0]

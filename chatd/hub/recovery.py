@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from chatd.child.peers import login_name
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
+from chatd.errors import ChatdError
 from chatd.hub.batch import to_entry
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, rooms
@@ -29,6 +30,8 @@ log_security = get_log("security")
 
 # Replaying this many state events at a start makes a new snapshot worth writing.
 SNAPSHOT_AFTER = 5_000
+
+Outcome = JsonObject | ChatdError
 
 
 def clock() -> int:
@@ -71,18 +74,30 @@ def snapshot_agrees(entries: Iterator[Entry], seq: int, snapshot: bytes) -> bool
         return False
 
 
-def carry_out(data: Path, settings: Settings, request: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
-    """Carry out one operator request on the log itself; return its result and its audited events.
+def carry_out(
+    data: Path, settings: Settings, requests: Sequence[JsonObject]
+) -> tuple[list[Outcome], list[JsonObject]]:
+    """Carry out operator requests on the log itself, in one transaction; return results and audited events.
 
-    The hub's policy decides. Raises E604 when a hub holds the log, or the ChatdError that refuses it.
+    The hub's policy decides. Raises E604 when a hub holds the log, or the ChatdError that refuses a request;
+    then none is carried out. A refused dry run is a result.
     """
     events = EventLog.open(data, now=clock(), must_exist=True)
     try:
         who = operator(os.getuid(), login_name(os.getuid()))
         context = Context(recover(events), Rules.from_settings(settings), who, clock(), Sessions())
         rooms.ensure_configured(context)
-        result = authorize.decide(context, parse_request(request))
+        results = [_decide(context, request) for request in requests]
         events.append([to_entry(event, who) for event in context.events])
     finally:
         events.close()
-    return result, [event for event in context.events if is_audited(event)]
+    return results, [event for event in context.events if is_audited(event)]
+
+
+def _decide(context: Context, request: JsonObject) -> Outcome:
+    try:
+        return authorize.decide(context, parse_request(request))
+    except ChatdError as error:
+        if not request.get("dry_run"):
+            raise
+        return error

@@ -376,6 +376,7 @@ class UserAdd(Request):
     serial: Annotated[str, Field(pattern=r"^[0-9a-f]{1,40}$")]
     role: NameText | None = None
     ends: Count | None = None
+    dry_run: bool = False
 
 
 AnyRequest = (

@@ -62,7 +62,7 @@ def hub_load(folder: Path) -> Iterator[HubLoad]:
     unlimited = RoleLimits(messages_per_second=1_000_000, burst=1_000_000, bytes_per_day=0)
     data, settings = folder / "data", Settings(limits=LimitsSection(per_role={"user": unlimited}))
     EventLog.open(data, now=1).close()
-    carry_out(data, settings, {"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"})
+    carry_out(data, settings, [{"type": "user_add", "id": 1, "user": "bob", "device": "b", "serial": "1"}])
     with closing(EventLog.open(data, now=1)) as log, closing(QueryThreads(data)) as reader:
         hub = Hub(log, recover(log), settings, reader, lambda: time.time_ns() // 1_000_000)
         ours, theirs = socket.socketpair()

@@ -141,6 +141,8 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     user = request.user if known else check_new_name(request.user, "user")
     device = check_new_name(request.device, "device")
     _refuse_unregistrable(context, request)
+    if request.dry_run:
+        return {"user": user, "device": device, "dry_run": True}
     if known is None:
         context.emit("user_added", user=user, role=request.role, by=context.who.user)
     elif request.role is not None and request.role != known.role:
