@@ -21,7 +21,8 @@ COMMANDS = {
     "start": TableEntry("chatd.cli.lifecycle:start", "Start the server."),
     "stop": TableEntry("chatd.cli.lifecycle:stop", "Stop the server: disconnect clients, close the log."),
     "status": TableEntry(
-        "chatd.cli.lifecycle:status", "Show each process: state, pid, restarts, uptime, CPU, memory, threads."
+        "chatd.cli.lifecycle:status",
+        "Show each process: state, pid, restarts, uptime, CPU, memory, threads; and the sandboxes.",
     ),
     "restart": TableEntry("chatd.cli.lifecycle:restart", "Restart the server with the settings in the file."),
     "reload": TableEntry("chatd.cli.lifecycle:reload", "Apply changes of config/settings.json."),
