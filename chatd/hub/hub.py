@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.hub.bars import Bars
 from chatd.hub.batch import Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link, UnknownOperationError
@@ -59,7 +60,7 @@ class Hub:
     """Owns state, batch, sessions and fan-out.
 
     ``clock`` returns ms since 1970. ``has_space`` tells whether the log's disk has space; without it the
-    hub answers reads and refuses everything else (ADR 13).
+    hub answers reads and refuses everything else (ADR 13). ``spend`` frees space for moderation then.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Hub:
         queries: QueryThreads,
         clock: Callable[[], int],
         has_space: Callable[[], bool] = lambda: True,
+        spend: Callable[[], bool] = lambda: False,
     ) -> None:
         self.log = events
         self.state = state
@@ -82,6 +84,7 @@ class Hub:
         self._space = SpaceCheck(has_space)
         # Refusals, which users can cause at will.
         self.repeats = Repeats()
+        self._bars = Bars(spend, self._cut)
         self.writable = self._space.available()
         if not self.writable:
             log.error("disk_full", code="E504", what="nothing is written, reads go on", fix="free disk space")
@@ -135,6 +138,7 @@ class Hub:
         context = self.context(Principal(user, device))
         try:
             authorize.admit(context, serial, total=len(self.sessions))
+            self._bars.refuse(context)
         except ChatdError as error:
             # "Full" passes by itself; every other refusal stays until somebody acts.
             retry = error.code in ("E501", "E505")
@@ -247,7 +251,7 @@ class Hub:
         else:
             if request.spec.names_entry:
                 context.target = self.log.kind_and_room(cast(rq.Redact, request).seq)
-            result = authorize.decide(context, request)
+            result = self._bars.decide(context, request)
             self._record(context)
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:

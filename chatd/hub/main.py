@@ -21,10 +21,10 @@ from chatd.hub.loop import LOCK_RETRY_SECONDS, HubLoop
 from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import clock, recover
 from chatd.logs.logger import get_log
-from chatd.store.database import DATABASE_NAME, is_locked
+from chatd.store.database import DATABASE_NAME, is_full, is_locked
 from chatd.store.event_log import EventLog
 from chatd.store.lock_holder import lock_holder
-from chatd.store.reserve import release_reserve, take_reserve
+from chatd.store.reserve import release_reserve, spend_reserve, take_reserve
 
 log = get_log("server")
 log_errors = get_log("errors")
@@ -64,7 +64,11 @@ def _serve(child: Supervised) -> None:
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
     queries = QueryThreads(data)
-    hub = Hub(events, state, child.settings, queries, clock, partial(take_reserve, data))
+    if events.read_only:
+        what = "something else has taken the reserve's space; this hub can only read"
+        log.error("log_read_only", code="E504", what=what, fix="free disk space")
+    has_space = partial(_end_with_space if events.read_only else take_reserve, data)
+    hub = Hub(events, state, child.settings, queries, clock, has_space, partial(spend_reserve, data))
     workers, operators = (
         socket.socket(fileno=child.fd(name)) for name in ("hub_listener", "operator_listener")
     )
@@ -76,15 +80,32 @@ def _serve(child: Supervised) -> None:
     events.close()
 
 
+def _end_with_space(data: Path) -> bool:
+    """For a hub that can only read: return False, or raise E504 once the next hub has space to write."""
+    if take_reserve(data):
+        raise ChatdError(
+            "E504", "this hub could only read, and the disk has space again", "wait for the next one"
+        )
+    return False
+
+
 def _open_log(child: Supervised, data: Path) -> EventLog:
-    """Open the log; wait while another program has locked it, until the supervisor says drain."""
-    told = False
+    """Open the log; wait while another program has locked it, until the supervisor says drain.
+
+    On a full disk, use a step of moderation's reserve; if something else takes that space too, only read.
+    """
+    told = full = False
     kept: list[dict[str, object]] = []
     try:
         while True:
             try:
                 return EventLog.open(data, now=clock(), must_exist=True)
             except ChatdError as error:
+                if is_full(error):
+                    if full or not spend_reserve(data):
+                        return EventLog.open(data, now=clock(), must_exist=True, read_only=True)
+                    full = True
+                    continue
                 if not is_locked(error) or any(message["type"] == "drain" for message in kept):
                     raise
                 if not told:

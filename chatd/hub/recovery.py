@@ -57,6 +57,8 @@ def recover(events: EventLog) -> State:
     rejected = snapshot is None and events.has_snapshot()
     if rejected:
         log_security.warning("snapshot_ignored", why="the mark does not prove it", replayed=replayed)
+    if events.read_only:
+        return state
     if rejected or replayed >= SNAPSHOT_AFTER or events.head - start >= SNAPSHOT_EVENTS:
         events.save_snapshot(events.head, state.snapshot())
     return state

@@ -52,7 +52,8 @@ class Spec(NamedTuple):
     ``permission``: required of the role; None admits every session. ``repeatable``: repeating the
     request has no further effect, so it may be sent again when a hub died under it. ``cost``: tokens
     taken from the user's rate bucket; a message costs 1. ``names_entry``: the request's ``seq``
-    names a log entry, which the hub looks up before it decides.
+    names a log entry, which the hub looks up before it decides. ``urgent``: moderation, which may use
+    a reserve on a full disk.
     """
 
     permission: str | None
@@ -60,6 +61,7 @@ class Spec(NamedTuple):
     cost: float
     kind: RequestKind = RequestKind.EVENT
     names_entry: bool = False
+    urgent: bool = False
 
 
 class Request(BaseModel):
@@ -194,7 +196,7 @@ class Away(Request):
 class Kick(Request):
     """End a user's sessions, or remove the user from one room."""
 
-    spec = Spec("moderate.kick", False, 1)
+    spec = Spec("moderate.kick", False, 1, urgent=True)
     type: Literal["kick"]
     user: NameText
     room: RoomText | None = None
@@ -205,7 +207,7 @@ class Kick(Request):
 class Ban(Request):
     """End a user's sessions and refuse new ones, for `seconds` or until `unban`."""
 
-    spec = Spec("moderate.ban", False, 1)
+    spec = Spec("moderate.ban", False, 1, urgent=True)
     type: Literal["ban"]
     user: NameText
     seconds: Seconds | None = None
@@ -216,7 +218,7 @@ class Ban(Request):
 class Unban(Request):
     """End a ban, or the waiting time after a kick."""
 
-    spec = Spec("moderate.ban", False, 1)
+    spec = Spec("moderate.ban", False, 1, urgent=True)
     type: Literal["unban"]
     user: NameText
     reason: ReasonText = ""
@@ -233,7 +235,7 @@ class Bans(Request):
 class Mute(Request):
     """Refuse a user's messages, in one room or everywhere."""
 
-    spec = Spec("moderate.mute", False, 1)
+    spec = Spec("moderate.mute", False, 1, urgent=True)
     type: Literal["mute"]
     user: NameText
     room: RoomText | None = None
@@ -245,7 +247,7 @@ class Mute(Request):
 class Unmute(Request):
     """End the mute of a user in the same `room`."""
 
-    spec = Spec("moderate.mute", False, 1)
+    spec = Spec("moderate.mute", False, 1, urgent=True)
     type: Literal["unmute"]
     user: NameText
     room: RoomText | None = None
@@ -255,7 +257,7 @@ class Unmute(Request):
 class Redact(Request):
     """Remove a message's text for everybody, permanently. The log still shows that there was a message."""
 
-    spec = Spec("moderate.redact", False, 1, names_entry=True)
+    spec = Spec("moderate.redact", False, 1, names_entry=True, urgent=True)
     type: Literal["redact"]
     room: RoomText
     seq: Count
@@ -304,7 +306,7 @@ class Announce(Request):
 class RoleSet(Request):
     """Set a user's role."""
 
-    spec = Spec("role.set", False, 1)
+    spec = Spec("role.set", False, 1, urgent=True)
     type: Literal["role_set"]
     user: NameText
     role: NameText
@@ -330,7 +332,7 @@ class Users(Request):
 class Revoke(Request):
     """Revoke a device's certificate permanently and end its sessions."""
 
-    spec = Spec("device.revoke", False, 1)
+    spec = Spec("device.revoke", False, 1, urgent=True)
     type: Literal["revoke"]
     user: NameText
     device: NameText

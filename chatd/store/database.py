@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,14 @@ _OLDEST_SQLITE = 3_051_003
 BUSY_MS = 2_000
 _CACHE_KIB = 65_536  # holds the index of about a million random msg_ids
 CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: checkpoints are rare, and recovery is quick
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 PAGE_BYTES = 4096
 LONG_WAL_PAGES = 2 * CHECKPOINT_PAGES  # a WAL that only a long read can cause
 _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that grew beyond this during a long read is cut back
 
 LOCKED_FIX = "end the program that locks it; chatd backup and chatd export copy the log without a lock"
+# Keeps the index of the WAL in memory instead of a file; works for all connections of one process.
+NO_SPACE_VFS = "unix-excl"
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
@@ -54,6 +58,17 @@ class storage_errors:
 def is_locked(error: ChatdError) -> bool:
     """Whether an error of `storage_errors` means that another program has locked the database."""
     return isinstance(error.__cause__, apsw.BusyError)
+
+
+def is_full(error: ChatdError) -> bool:
+    """Whether an error of `storage_errors` means that the disk is full."""
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return cause.errno in NO_SPACE
+    # Without space for a new index of the WAL, SQLite reports an I/O error.
+    return isinstance(cause, apsw.FullError) or (
+        isinstance(cause, apsw.IOError) and getattr(cause, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    )
 
 
 def damaged(reason: str, fix: str = "") -> ChatdError:

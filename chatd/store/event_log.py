@@ -26,6 +26,7 @@ from chatd.store.database import (
     CHECKPOINT_PAGES,
     DATABASE_NAME,
     LONG_WAL_PAGES,
+    NO_SPACE_VFS,
     connect_reader,
     connect_writer,
     damaged,
@@ -35,15 +36,14 @@ from chatd.store.database import (
     set_meta,
     storage_errors,
 )
-from chatd.store.disk import lock_file, rewrite
+from chatd.store.disk import rewrite
 from chatd.store.entry import AcceptedMessage, Entry, Point
-from chatd.store.log_files import FILES_GONE, inodes, require_log
-from chatd.store.mark import Mark, MarkFile, read_mark
+from chatd.store.log_files import FILES_GONE, existing_mark, inodes, lock_log, require_log
+from chatd.store.mark import Mark, MarkFile
 from chatd.store.migrations import migrate
 from chatd.store.snapshots import Snapshot, proven_snapshot, state_entries, write_snapshot
 from chatd.store.verifier import verify_tail
 
-LOCK_NAME = "hub.lock"
 _APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _NOTE_REDACTION = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
@@ -86,37 +86,49 @@ class EventLog:
         writer.set_wal_hook(self._note_pages)
         self.head, self.epoch, self.chain_hash, self.lineage = 0, 0, b"", ()
         self._inodes: tuple[int, ...] = ()
+        self.read_only = False
 
     @classmethod
-    def open(cls, data: Path, *, now: int, vfs: str | None = None, must_exist: bool = False) -> EventLog:
+    def open(
+        cls,
+        data: Path,
+        *,
+        now: int,
+        vfs: str | None = None,
+        must_exist: bool = False,
+        read_only: bool = False,
+    ) -> EventLog:
         """Lock, migrate and verify the log, and fence off any earlier writer.
 
         ``now`` is in ms since 1970 UTC. An empty folder gets an empty log, unless it ``must_exist``: the
         disk with the log may not be mounted. Raises E604 if another process has the log open; E610 if it
         is missing, damaged or does not reach the mark, and E618 if it is too new, in which cases nothing was
         changed; E504 if it cannot be read or written.
+
+        ``read_only`` needs no space on the disk: every write is refused, and other processes are locked out.
         """
         with storage_errors("open the event log"):
             if must_exist:
                 require_log(data)
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock_fd = _lock(data)
+            lock_fd = lock_log(data)
             opened: list[apsw.Connection | MarkFile] = []
             try:
                 crash_point("store.open.locked")
-                mark = _existing_mark(data)
+                mark = existing_mark(data)
                 # Recovery may show entries that an earlier failed fsync left off the disk; clients will be
                 # told that these are stored.
                 rewrite(data / f"{DATABASE_NAME}-wal")
                 crash_point("store.open.rewritten")
-                opened.append(writer := connect_writer(data, vfs))
-                migrate(writer, data, now=now)
+                opened.append(writer := connect_writer(data, NO_SPACE_VFS if read_only else vfs))
+                if not read_only:
+                    migrate(writer, data, now=now)
                 point = verify_tail(writer, data, mark)
                 crash_point("store.open.verified")
                 opened.append(reader := connect_reader(data, vfs))
                 opened.append(marks := MarkFile(data))
                 log = cls(data, lock_fd, writer, reader, marks)
-                log._begin_epoch(point)
+                log._start(point, read_only)
             except BaseException:
                 for item in reversed(opened):
                     item.close()
@@ -124,17 +136,25 @@ class EventLog:
                 raise
             return log
 
-    def _begin_epoch(self, point: Point) -> None:
+    def _start(self, point: Point, read_only: bool) -> None:
         self.head, self.chain_hash = point
-        self.epoch = meta_int(self._writer, "epoch") + 1
+        self.epoch = meta_int(self._writer, "epoch")
         self.lineage = read_lineage(self._writer)
+        self.read_only = read_only
+        if read_only:
+            self._failure = "it was opened on a full disk"
+        else:
+            self._begin_epoch(point)
+        self._inodes = inodes(self._data)
+
+    def _begin_epoch(self, point: Point) -> None:
+        self.epoch += 1
         self._writer.execute("BEGIN IMMEDIATE")
         set_meta(self._writer, "epoch", self.epoch)
         self._writer.execute("COMMIT")
         sync_folder(self._data)
         crash_point("store.open.epoch_committed")
         self._marks.write(Mark(self.epoch, point))
-        self._inodes = inodes(self._data)
 
     def check_files(self) -> None:
         """Raise E610 if a file was removed or replaced: what is written then is lost with the process."""
@@ -378,21 +398,3 @@ class EventLog:
             self._marks.close()
             os.close(self._lock_fd)
             self._lock_fd = -1
-
-
-def _lock(data: Path) -> int:
-    """Lock the lock file, which is never deleted. Raises E604."""
-    fd = os.open(data / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        lock_file(fd, f"another process has the event log in {data} open")
-    except ChatdError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _existing_mark(data: Path) -> Mark | None:
-    mark = read_mark(data)
-    if mark is not None and mark.point.seq and not (data / DATABASE_NAME).exists():
-        raise damaged(f"{DATABASE_NAME} is missing; it held {mark.point.seq} entries")
-    return mark

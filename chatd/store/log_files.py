@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from chatd.errors import ChatdError
 from chatd.store.database import DATABASE_NAME, LONG_WAL_PAGES, PAGE_BYTES, damaged
-from chatd.store.mark import MARK_NAME
+from chatd.store.disk import lock_file
+from chatd.store.mark import MARK_NAME, Mark, read_mark
 
+LOCK_NAME = "hub.lock"
 LOG_MISSING = (
     "mount the disk with the data folder, or restore a backup; chatd init --new-log begins an empty log"
 )
@@ -45,3 +49,22 @@ def inodes(data: Path) -> tuple[int, ...]:
         except FileNotFoundError:
             found.append(0)
     return tuple(found)
+
+
+def lock_log(data: Path) -> int:
+    """Lock the lock file, which is never deleted. Raises E604."""
+    fd = os.open(data / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock_file(fd, f"another process has the event log in {data} open")
+    except ChatdError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def existing_mark(data: Path) -> Mark | None:
+    """Read the mark. Raises E610 if it belongs to a database that is missing."""
+    mark = read_mark(data)
+    if mark is not None and mark.point.seq and not (data / DATABASE_NAME).exists():
+        raise damaged(f"{DATABASE_NAME} is missing; it held {mark.point.seq} entries")
+    return mark

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,19 @@ from chatd.hub.reads import QueryThreads
 from chatd.hub.recovery import recover
 from chatd.hub.state.context import OPERATOR
 from chatd.hub.state.names import SortedNames
-from chatd.pki.identity import read_identity
+from chatd.pki.identity import Identity, read_identity
 from chatd.proto.frames import JsonObject
 from chatd.store.event_log import EventLog
-from chatd.store.reserve import RESERVE_BYTES, RESERVE_NAME, release_reserve, take_reserve
+from chatd.store.reserve import (
+    MODERATION_BYTES,
+    MODERATION_NAME,
+    MODERATION_STEP,
+    RESERVE_BYTES,
+    RESERVE_NAME,
+    release_reserve,
+    spend_reserve,
+    take_reserve,
+)
 from chatd.store.verifier import verify
 from tests.crash.test_store_power import _disk_error
 from tests.support.daemon import Daemon, running, wait_until
@@ -39,8 +49,11 @@ FILLS_LIMIT = 10
 class HubRun:
     """One run of a hub on ``data``; ``has_space`` tells it whether the disk has space."""
 
-    def __init__(self, data: Path, vfs: str, *, has_space: bool, settings: Settings | None = None) -> None:
+    def __init__(
+        self, data: Path, vfs: str, *, has_space: bool, settings: Settings | None = None, steps: int = 0
+    ) -> None:
         self.has_space = has_space
+        self.steps = steps
         self.worker = WorkerEnd()
         self.operator = WorkerEnd()
         self.operator.link.operator = OPERATOR
@@ -53,9 +66,15 @@ class HubRun:
             self._reader,
             lambda: NOW,
             lambda: self.has_space,
+            self.spend,
         )
         self.hub.links |= {end.link.number: end.link for end in (self.worker, self.operator)}
         self.settle()
+
+    def spend(self) -> bool:
+        """Use one of the ``steps`` of moderation's reserve."""
+        self.steps -= 1
+        return self.steps >= 0
 
     def settle(self) -> None:
         self.hub.before_commit()
@@ -82,6 +101,11 @@ class HubRun:
         self.hub.take(self.worker.link, [(["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")])
         self.settle()
         assert 1 in self.worker.sessions
+
+    def admits(self) -> bool:
+        self.hub.take(self.worker.link, [(["open", 1, "alice", "laptop", "a1", "127.0.0.1", False], b"")])
+        self.settle()
+        return 1 in self.worker.sessions
 
     def is_writable(self) -> bool:
         self.settle()
@@ -127,16 +151,50 @@ def test_the_hub_ends_at_the_first_write_and_the_next_one_serves_reads(tmp_path:
         # Only messages already in the log are acknowledged.
         assert second.say(1)["result"] == acknowledged["result"]
         assert second.say(2)["code"] == "E504"
-        assert second.ask(0, "ban", user="alice")["code"] == "E504"
         assert second.ask(0, "ban", user="alice", dry_run=True)["type"] == "ok"
         assert second.ask(0, "user_add", user="bob", device="x", serial="b2")["code"] == "E504"
-        assert (second.hub.state.bans, second.log.head) == ({}, head)
+        assert second.log.head == head
         second.has_space = True
         wait_until(second.is_writable, what="the hub to write again")
         second.log_in()  # the session was ended, so that later messages do not overtake the refused one
         assert second.say(2)["result"]["seq"] == second.log.head
         assert second.ask(0, "ban", user="alice")["type"] == "ok"
         second.close()
+    assert verify(tmp_path, full=True).ok
+
+
+def test_moderation_is_recorded_on_a_full_disk_while_its_reserve_lasts(tmp_path: Path) -> None:
+    with mounted(Disk()) as vfs:
+        first = HubRun(tmp_path, vfs, has_space=True)
+        first.ask(0, "user_add", user="alice", device="laptop", serial="a1")
+        first.ask(0, "user_add", user="bob", device="laptop", serial="b1")
+        first.log_in()
+        message = first.say(1)["result"]["seq"]
+        first.close()
+        run = HubRun(tmp_path, vfs, has_space=False, steps=4)
+        run.log_in()
+        assert run.ask(0, "mute", user="alice")["type"] == "ok"
+        assert run.ask(0, "redact", room="#lobby", seq=message)["type"] == "ok"
+        assert run.ask(0, "role_set", user="bob", role="guest")["type"] == "ok"
+        assert run.ask(0, "ban", user="nobody")["code"] == "E405"
+        assert run.ask(0, "ban", user="bob", dry_run=True)["type"] == "ok"
+        assert run.ask(0, "ban", user="bob")["type"] == "ok"
+        assert run.say(2)["code"] == "E302"
+        # Nothing of the reserve is left.
+        head = run.log.head
+        assert run.ask(0, "unban", user="bob")["code"] == "E504"
+        reply = run.ask(0, "ban", user="alice", reason="spam")
+        assert (reply["code"], "hub restarts" in reply["reason"]) == ("E504", True)
+        assert (run.log.head, list(run.hub.state.bans)) == (head, ["bob"])
+        assert not run.worker.sessions
+        assert not run.admits()
+        run.has_space = True
+        wait_until(run.is_writable, what="the hub to write again")
+        assert not run.admits()
+        assert run.ask(0, "ban", user="alice", seconds=60)["type"] == "ok"
+        assert run.ask(0, "unban", user="alice")["type"] == "ok"
+        assert run.admits()
+        run.close()
     assert verify(tmp_path, full=True).ok
 
 
@@ -165,7 +223,16 @@ def test_the_reserve_occupies_disk_blocks_until_it_is_released(tmp_path: Path) -
     assert take_reserve(tmp_path)
     release_reserve(tmp_path)
     release_reserve(tmp_path)
-    assert not list(tmp_path.iterdir())
+    kept = tmp_path / MODERATION_NAME
+    assert list(tmp_path.iterdir()) == [kept]
+    sizes = []
+    while spend_reserve(tmp_path):
+        sizes.append(kept.stat().st_size)
+    assert sizes == list(range(MODERATION_BYTES - MODERATION_STEP, -1, -MODERATION_STEP))
+    assert take_reserve(tmp_path)
+    assert kept.stat().st_size == MODERATION_BYTES <= kept.stat().st_blocks * 512
+    kept.unlink()
+    assert not spend_reserve(tmp_path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
@@ -203,6 +270,7 @@ def test_a_server_on_a_full_disk_answers_reads_and_stores_pending_messages_later
 ) -> None:
     with running(small_disk / "home") as daemon:
         bob = read_identity(daemon.add_user("bob"))
+        banned = [read_identity(daemon.add_user(name)) for name in ("carol", "dave", "erin")]
         with Client(bob, state=tmp_path / "bob") as client:
             client.send("#lobby", "before").wait(30)
             stored, pending = _say_until_full(daemon, client, small_disk / "other")
@@ -211,7 +279,16 @@ def test_a_server_on_a_full_disk_answers_reads_and_stores_pending_messages_later
             history = client.request("history", room="#lobby")["events"]
             assert [e["body"] for e in history if e["type"] == "message"] == ["before", *stored]
             assert client.request("who", room="#lobby")["members"]
-            assert daemon.chatctl("ban", "bob", "--yes", check=False).returncode
+            _fill(small_disk / "other")
+            daemon.chatctl("ban", "carol", "--yes")
+            _fill(small_disk / "other")
+            daemon.chatctl("ban", "dave", "--yes")
+            (small_disk / "home" / "data" / MODERATION_NAME).unlink()
+            _fill(small_disk / "other")
+            refused = daemon.chatctl("ban", "erin", "--yes", check=False)
+            assert refused.returncode
+            assert "until the hub restarts" in refused.stderr
+            assert [_refusal(identity) for identity in banned] == ["E207"] * 3
             assert pending.state == "pending"
             (small_disk / "other").unlink()
             assert pending.wait(60).seq
@@ -224,6 +301,44 @@ def test_a_server_on_a_full_disk_answers_reads_and_stores_pending_messages_later
         assert disk_events == ["disk_full", "disk_has_space"]
         worker = daemon.child("worker-1")
         assert worker["restarts"] == 0
+
+
+def _refusal(identity: Identity) -> str:
+    with Client(identity) as client, pytest.raises(ChatdError) as caught:
+        client.wait_connected(30)
+    return caught.value.code
+
+
+def test_reads_and_logins_go_on_when_something_else_takes_the_reserve(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    with running(small_disk / "home") as daemon:
+        bob = read_identity(daemon.add_user("bob"))
+        data, other = small_disk / "home" / "data", small_disk / "other"
+        with Client(bob, state=tmp_path / "bob") as client:
+            client.send("#lobby", "before").wait(30)
+            _, pending = _say_until_full(daemon, client, other)
+            (data / MODERATION_NAME).unlink()
+            _fill(other)
+            before = daemon.child("hub")
+            os.kill(before["pid"], signal.SIGKILL)
+            _fill(other)
+            wait_until(lambda: _is_another(daemon.child("hub"), before["pid"]), what="the next hub")
+            _fill(other)
+            assert "disk is full" in daemon.chatd("status").stdout
+            assert client.request("history", room="#lobby")["events"]
+            with Client(bob) as second:
+                assert second.wait_connected(30).user == "bob"
+            assert daemon.child("hub")["restarts"] == before["restarts"] + 1
+            assert any(line["event"] == "log_read_only" for line in daemon.log_lines())
+            assert pending.state == "pending"
+            other.unlink()
+            assert pending.wait(60).seq
+        assert daemon.chatd("verify").stdout.startswith("ok")
+
+
+def _is_another(hub: dict[str, Any], pid: int) -> bool:
+    return bool(hub) and hub["state"] == "running" and hub["pid"] != pid
 
 
 def _say_until_full(daemon: Daemon, client: Client, path: Path) -> tuple[list[str], Sent]:

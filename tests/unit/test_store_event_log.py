@@ -11,7 +11,8 @@ import pytest
 
 from chatd.errors import ChatdError
 from chatd.store.entry import AcceptedMessage, Point
-from chatd.store.event_log import LOCK_NAME, EventLog
+from chatd.store.event_log import EventLog
+from chatd.store.log_files import LOCK_NAME
 from chatd.store.log_reader import LogReader
 from chatd.store.mark import MARK_NAME, MarkFile, read_mark
 from chatd.store.migrations import STEPS, migrate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -85,6 +86,10 @@ class Context:
     writable: bool = True
     # Whether a request is carried out, whose events count against the asker's bytes of the day.
     metered: bool = False
+    # Frees space of moderation's reserve for the events of a request, or returns False.
+    spend: Callable[[], bool] | None = None
+    # Whether a request was refused although its kind may use the reserve.
+    reserve_used_up: bool = False
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     # (kind, room) of the log entry that the request names; None if there is none.
@@ -97,8 +102,7 @@ class Context:
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
         """Number an event, apply it to the state and collect it for the log. Raises E504, E413."""
         if not self.writable:
-            # Every change of the state passes here, and none has been made yet.
-            raise ChatdError("E504", "the server's disk is full, so that nothing can be written")
+            self._need_space()
         if self.metered:
             self._refuse_over_daily_bytes()
         event = {"type": kind, "seq": self.state.head + 1, "at": self.now, **fields}
@@ -107,6 +111,17 @@ class Context:
         self.state.apply(event)
         self.events.append(event)
         return event
+
+    def _need_space(self) -> None:
+        """Use moderation's reserve for all events of a request, or raise E504.
+
+        Every change of the state passes here, and none has been made yet.
+        """
+        if self.spend is not None and self.spend():
+            self.writable = True
+            return
+        self.reserve_used_up = self.spend is not None
+        raise ChatdError("E504", "the server's disk is full, so that nothing can be written")
 
     def written_today(self, user: str) -> int:
         """Return the bytes of the entries that a user has added today."""
