@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
+from chatd.child.memory import MemoryReturn
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
@@ -79,6 +80,7 @@ class Hub:
         self.sessions = Sessions()
         self.rates = UserRates(self.sessions)
         self.links: dict[int, Link] = {}
+        self.memory = MemoryReturn()
         self.stats = HubStats(clock())
         self._clock = clock
         self._space = SpaceCheck(has_space)
@@ -157,6 +159,7 @@ class Hub:
             rooms.auto_join(context, user)
             self._record(context)
         session = HubSession(link, sid, context.who, address, self._bucket(context))
+        self.memory.note()
         if self.sessions.add(session):
             self._fanout.presence(user, "online")
         greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
@@ -187,6 +190,7 @@ class Hub:
 
     def _end_session(self, session: HubSession, notice: JsonObject | None = None) -> None:
         """Remove a session; ``notice`` is added to the presence event if its user goes offline."""
+        self.memory.note()
         self._fanout.stop_live(session)
         if self.sessions.remove(session):
             self._fanout.presence(session.who.user, "offline", notice=notice)

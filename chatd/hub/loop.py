@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from chatd.child.memory import MemoryReturn
 from chatd.child.supervised import Supervised
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -51,6 +52,7 @@ class LinkHandler(Protocol):
     writable: bool
     stats: HubStats
     repeats: Repeats
+    memory: MemoryReturn
 
     def take(self, link: Link, frames: Iterable[tuple[Header, bytes]]) -> None: ...
     def link_lost(self, link: Link) -> None: ...
@@ -140,6 +142,7 @@ class HubLoop:
         if self._hub.writable != self._reported_writable:
             self._report()
         self._hub.repeats.flush()
+        self._hub.memory.run()
 
     def _report(self) -> None:
         """Tell the supervisor whether the log can be written (`chatd status`, `chatd check`)."""

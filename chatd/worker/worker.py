@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from chatd.child.memory import MemoryReturn
 from chatd.child.supervised import Supervised
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -51,6 +52,7 @@ class Worker:
         self.crypto_errors = 0
         # Events that peers can cause at will.
         self.repeats = Repeats()
+        self._memory = MemoryReturn()
         self._child = child
         self._sessions: dict[int, WorkerSession] = {}
         self._delivery = Delivery(settings.limits.outbox_bytes, settings.workers.gather_ms)
@@ -116,6 +118,7 @@ class Worker:
             self._flush_all()
             self._report_stats()
             self.repeats.flush()
+            self._memory.run()
         self.repeats.flush(now=True)
         crash_point("worker.drain.done")
 
@@ -158,6 +161,7 @@ class Worker:
 
     def _start(self, session: WorkerSession, _: bytes) -> None:
         self._sessions[session.sid] = session
+        self._memory.note()
         self._timers.start(session)
         if self._draining_until is not None:
             self._send_away(session)
@@ -170,6 +174,7 @@ class Worker:
     def _finish(self, session: WorkerSession, _: bytes) -> None:
         if self._sessions.pop(session.sid, None) is None:
             return
+        self._memory.note()
         session.phase = SessionPhase.GONE
         session.ended.set()
         self._delivery.closing.discard(session)
