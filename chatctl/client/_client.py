@@ -38,7 +38,8 @@ from chatd.proto.requests import AnyRequest, parse_request
 QUEUE_LIMIT = 10_000
 # This many times more while a reply is awaited, since it comes behind the events before it.
 URGENT_FACTOR = 4
-# The cursor is saved when the caller has taken all events, and at least after this many.
+# The cursor is noted for every event. It is saved, which waits for the disk, when the caller has taken all
+# events, and at least after this many.
 CURSOR_INTERVAL = 64
 
 
@@ -315,7 +316,7 @@ class Client:
             self._changed.notify_all()
 
     def _save_cursor(self, *, last: bool = False) -> None:
-        """Move the cursor past the event taken last; save it every CURSOR_INTERVAL events or when idle."""
+        """Move the cursor past the event taken last, and note or save it (see `CURSOR_INTERVAL`)."""
         event, self._taken = self._taken, None
         if isinstance(event, AnyLogged):
             self._cursor = event.seq
@@ -326,7 +327,10 @@ class Client:
         if self._cursor is None or (self._cursor, self._lineage) == self._saved:
             return
         self._unsaved += 1
-        if self._events and not last and self._unsaved < CURSOR_INTERVAL:
+        seq, lineage = self._saved
+        forward = seq is not None and self._cursor > seq and self._lineage == lineage
+        if forward and self._events and not last and self._unsaved < CURSOR_INTERVAL:
+            self._store.note_cursor(self._cursor, self._lineage)
             return
         try:
             self._store.save_cursor(self._cursor, self._lineage, back=self._cursor < (self._saved[0] or 0))

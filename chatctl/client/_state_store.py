@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from chatctl.client._cursor_note import CursorNote
 from chatctl.client._notices import Sent
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
@@ -23,6 +24,7 @@ from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT
 from chatd.proto.lineage import Branch, parse_lineage
 
 FILE_NAME = "client.db"
+NOTE_NAME = "client.cursor"
 # More than anybody types during an outage; a script that exceeds it gets an error.
 ROWS_LIMIT = 100_000
 _BUSY_TIMEOUT = 5.0
@@ -72,6 +74,7 @@ class StateStore(Protocol):
     def add(self, sent: Sent) -> None: ...
     def remove(self, sent: Sent) -> None: ...
     def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None: ...
+    def note_cursor(self, seq: int, lineage: tuple[Branch, ...]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -88,6 +91,9 @@ class MemoryStore:
         pass
 
     def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
+        pass
+
+    def note_cursor(self, seq: int, lineage: tuple[Branch, ...]) -> None:
         pass
 
     def close(self) -> None:
@@ -109,6 +115,7 @@ class FileStore:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # SQLite would create it with the umask's mode.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            self._note = CursorNote(folder / NOTE_NAME)
         except OSError as error:
             raise ChatdError("E606", f"cannot use {self._path}: {error.strerror}") from None
         with self._explained():
@@ -148,6 +155,8 @@ class FileStore:
             )
         if cursor is not None and not 0 <= cursor <= INTEGER_LIMIT:
             cursor = None  # damaged: no server accepts it
+        if cursor is not None:
+            cursor = max(cursor, self._noted(lineage or ""))
         return SavedState([Sent(*row) for row in rows], cursor, _lineage(lineage))
 
     def add(self, sent: Sent) -> None:
@@ -173,15 +182,41 @@ class FileStore:
 
         One write for both: a cursor with another log's lineage would skip messages.
         """
-        text = json.dumps([branch.model_dump() for branch in lineage])
+        text = _stored(lineage)
         with self._lock, self._explained():
             self._database.execute(_SAVE_CURSOR, (seq, text, back))
+            if back:
+                self._write_note(seq, text)
+
+    def note_cursor(self, seq: int, lineage: tuple[Branch, ...]) -> None:
+        """Store a higher cursor in the log of the one saved last, without waiting for the disk.
+
+        It survives the end of the process, but perhaps not a power cut.
+        """
+        text = _stored(lineage)
+        with self._lock:
+            if seq > self._noted(text):
+                self._write_note(seq, text)
+
+    def _noted(self, lineage: str) -> int:
+        try:
+            seq = self._note.read(lineage)
+        except OSError:
+            return 0
+        return seq if seq is not None and seq <= INTEGER_LIMIT else 0
+
+    def _write_note(self, seq: int, lineage: str) -> None:
+        try:
+            self._note.write(seq, lineage)
+        except OSError:
+            pass  # at worst the next client delivers these events again
 
     def close(self) -> None:
         """Release the unanswered messages to the next client."""
         with self._lock, self._explained():
             self._database.execute("UPDATE outbox SET owner = '' WHERE owner = ?", (self._owner,))
             self._database.close()
+            self._note.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -220,6 +255,10 @@ def _add_lineage(database: sqlite3.Connection) -> None:
             database.execute(_ADD_LINEAGE)
     finally:
         database.execute("COMMIT")
+
+
+def _stored(lineage: tuple[Branch, ...]) -> str:
+    return json.dumps([branch.model_dump() for branch in lineage])
 
 
 def _lineage(text: str | None) -> tuple[Branch, ...]:

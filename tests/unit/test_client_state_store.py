@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chatctl.client import Sent, _state_store
-from chatctl.client._state_store import FILE_NAME, FileStore
+from chatctl.client._state_store import FILE_NAME, NOTE_NAME, FileStore
 from chatd.errors import ChatdError
 from chatd.proto.frames import INTEGER_LIMIT
 from chatd.proto.lineage import Branch
@@ -77,6 +77,33 @@ def test_the_cursor_moves_back_only_on_request(tmp_path: Path) -> None:
     for seq, back, expected in [(10, False, 10), (5, False, 10), (5, True, 5), (6, False, 6)]:
         store.save_cursor(seq, LINEAGE, back=back)
         assert store.load()[1] == expected
+    store.close()
+
+
+def test_a_noted_cursor_counts_in_its_own_log_only(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.note_cursor(7, LINEAGE)
+    assert store.load()[1] is None, "nothing was saved that it could follow"
+    store.save_cursor(10, LINEAGE)
+    for seq, expected in [(9, 10), (12, 12), (11, 12)]:
+        store.note_cursor(seq, LINEAGE)
+        assert store.load()[1] == expected
+    store.save_cursor(4, LINEAGE, back=True)
+    assert store.load()[1] == 4
+    store.note_cursor(20, LINEAGE)
+    restored = (*LINEAGE, Branch(id="b" * 32, began=4))
+    store.save_cursor(5, restored)
+    assert store.load()[1] == 5
+    store.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"\xff" * 100])
+def test_a_damaged_note_is_ignored(damage: bytes, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.save_cursor(3, LINEAGE)
+    store.note_cursor(5, LINEAGE)
+    (tmp_path / NOTE_NAME).write_bytes(damage)
+    assert store.load()[1] == 3
     store.close()
 
 
