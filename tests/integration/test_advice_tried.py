@@ -16,7 +16,7 @@ from chatd.cli import setup
 from chatd.cli.root import main
 from chatd.pki.authority import Authority, save_issued
 from tests.support.certificates import NOW
-from tests.support.daemon import FAST, Daemon
+from tests.support.daemon import BIN, FAST, Daemon
 
 Done = subprocess.CompletedProcess[str]
 EVERY = "0.0.0.0"  # noqa: S104 - the wildcard that must be refused
@@ -176,3 +176,15 @@ def test_a_clock_before_the_release_is_noticed_at_once(
     monkeypatch.setattr(setup, "RELEASED", NOW + timedelta(days=-1 if late else 1))
     main.main(["--home", str(tmp_path), "init", "--listen", "127.0.0.1:0"], standalone_mode=False)
     assert ("correct the clock" in capsys.readouterr().err) == (not late)
+
+
+@pytest.mark.parametrize("filtered", ["cat", "sort -s -k 99", "sed s/$/\\\\r/"])
+def test_an_identity_logs_in_through_a_pipe(daemon: Daemon, filtered: str) -> None:
+    typed = (
+        f"chatctl --identity <({filtered} < {shlex.quote(str(daemon.identity('alice', 'console')))}) users"
+    )
+    environ = daemon.environ | {"PATH": f"{BIN}:{daemon.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", typed], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "bob" in done.stdout, done.stderr

@@ -57,4 +57,4 @@ def test_only_the_daemon_loads_the_settings(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "settings.json").write_text("{")
     with pytest.raises(ChatdError, match="E609"):
-        start_daemon(tmp_path, TIMEOUT_SECONDS, (sys.executable, "-c", "pass"))
+        start_daemon(tmp_path, TIMEOUT_SECONDS, (sys.executable, "-c", "raise SystemExit(1)"))
