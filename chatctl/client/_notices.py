@@ -108,14 +108,18 @@ class Connected:
 
     welcome: ev.Welcome
 
+    @property
+    def has_all_rooms(self) -> bool:
+        """Whether the welcome had space for all rooms and direct conversations of this user."""
+        return len(self.welcome.rooms) < WELCOME_ROOMS
+
     def lacks(self, room: str) -> bool:
         """Whether this user is certainly not in ``room``.
 
         Events that were missed are sent for current rooms only, so being removed from a room while
         disconnected shows here and nowhere else.
         """
-        rooms = self.welcome.rooms
-        return len(rooms) < WELCOME_ROOMS and room not in rooms
+        return self.has_all_rooms and room not in self.welcome.rooms
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class RedactedRange(NamedTuple):
 
 class ChatModel(Conversations):
     """Everything a client shows. ``trouble``: why there is no connection. ``heard``: seq of the last event.
+    ``rooms_missing``: the welcome could not list all rooms; ask for them.
 
     The view empties ``alerts``, and ``redacted``: messages to remove wherever else it shows them.
     """
@@ -64,6 +65,7 @@ class ChatModel(Conversations):
         super().__init__(me, clock)
         self.connection: ConnectionState = "connecting"
         self.trouble: ChatdError | None = None
+        self.rooms_missing = False
         self._retry_at = 0.0
         self._retry_in = 0.0
         self.welcome: ev.Welcome | None = None
@@ -108,8 +110,9 @@ class ChatModel(Conversations):
         """Apply the reply to ``rooms``. ``since``: what `heard` was at the request; later events win."""
         for entry in entries:
             name = str(entry.get("room", ""))
-            if name not in self.joined:
+            if name not in self.joined and not self._is_news(entry, since):
                 continue
+            self.joined.add(name)
             where = self.conversation(name)
             if where.topic_at <= since:
                 where.topic = render.safe(str(entry.get("topic", "")))
@@ -117,6 +120,13 @@ class ChatModel(Conversations):
                 # Removed while the hub was replaced: neither an event nor a welcome says so.
                 self._left(where)
         self.changed |= {"rooms", "state"}
+
+    def _is_news(self, entry: JsonObject, since: int) -> bool:
+        """Whether an entry of ``rooms`` is a room of this user that the welcome had no space for."""
+        name = str(entry.get("room", ""))
+        known = self.conversations.get(name)
+        left_since = known is not None and known.parted_at > since
+        return name.startswith("#") and entry.get("joined") is True and not left_since
 
     def entered(self, name: str, since: int) -> bool:
         """Apply the reply to ``join`` or ``create``; False when this user was removed again meanwhile."""
@@ -213,6 +223,9 @@ class ChatModel(Conversations):
         for name in [name for name in self.joined if event.lacks(name)]:
             self._left(self.conversation(name))
         self.joined |= set(welcome.rooms)
+        if not event.has_all_rooms and not self.rooms_missing:
+            self.note("you have too many conversations for one list: /msg NAME finds older direct ones")
+        self.rooms_missing = not event.has_all_rooms
         for name in welcome.rooms:
             self.conversation(name)
         self.changed |= {"state", "rooms"}
@@ -318,8 +331,8 @@ class ChatModel(Conversations):
         self.note(f"not sent: {render.snippet(event.sent.body, 80)}\n{why}", kind="refused", where=where.name)
         if not self.is_visible(where.name):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
-        # To correct and send again; never replaces what is being typed.
-        where.draft = where.draft or event.sent.body
+        # To correct and send again, one after the other; never replaces what is being typed.
+        where.refused.append(event.sent.body)
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:

@@ -18,6 +18,8 @@ READING_LIMIT = 12_000
 TRIM_STEP = 200
 # Redactions remembered, for pages of history that were read before them and arrive after.
 REDACTIONS_LIMIT = 1_000
+# Refused texts kept until they are back in the input; more than anybody corrects one by one.
+REFUSED_LIMIT = 1_000
 
 UNKNOWN_QUOTE = "an earlier message"
 
@@ -72,6 +74,7 @@ class Conversation:
     """A room or a direct conversation.
 
     ``mentions``: unread messages that name this user or are direct. ``first_unread``: a seq, 0 for none.
+    ``refused``: texts that the server did not take and that wait for an empty input, the oldest first.
     ``has_older``: the server has events before the first row. ``loaded``: the latest rows were fetched.
     ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
     ``member_events``: those received since the members were requested, None without a request.
@@ -85,6 +88,7 @@ class Conversation:
     mentions: int = 0
     first_unread: int = 0
     draft: str = ""
+    refused: deque[str] = field(default_factory=lambda: deque(maxlen=REFUSED_LIMIT))
     has_older: bool = True
     loaded: bool = False
     rows: list[TimelineRow] = field(default_factory=list)

@@ -6,7 +6,7 @@ Pure state, used by one thread. `ChatModel` adds what the server's events and re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from chatctl.client import Sent
@@ -16,8 +16,10 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.text import dm_members, dm_room, visible
 
-# Bounds what a server can make this client keep.
-ROOMS_LIMIT = 500
+# Bounds what a server can make this client keep: as many rooms and direct conversations as any server allows.
+ROOMS_LIMIT = 2_000
+# Messages of earlier runs that are shown as pending; there may be as many as the outbox holds.
+EARLIER_LIMIT = 200
 
 ModelPart = Literal["rooms", "rows", "members", "state"]
 
@@ -71,6 +73,11 @@ class Conversations:
         names = (names | {self.current}) - {""}
         ordered = sorted(names, key=lambda name: (name[:1] != "#", self.title(name)))
         return [self.conversation(name) for name in ordered]
+
+    @property
+    def unlisted(self) -> int:
+        """The number of joined rooms that are not listed, because there are too many."""
+        return sum(name not in self.conversations for name in self.joined)
 
     def title(self, name: str) -> str:
         """Return the title of a conversation: "#war", "@bob"."""
@@ -150,6 +157,12 @@ class Conversations:
             )
             self.changed |= {"rows", "state"}
 
+    def sending_earlier(self, outbox: Sequence[Sent]) -> None:
+        """Show what earlier runs have sent and nobody has answered, so that it is not typed again."""
+        for sent in outbox[:EARLIER_LIMIT]:
+            if sent.msg_id not in self.conversation(self.resolve(sent.to)).pending:
+                self.sending(sent)
+
     def note(self, text: str, *, kind: RowKind = "note", where: str | None = None) -> None:
         """Append a sentence of the client's own to a conversation (None: the current one)."""
         conversation = self.conversation(self.current if where is None else where)
@@ -173,5 +186,5 @@ class Conversations:
 
     def _drop_one(self) -> None:
         others = [one for name, one in self.conversations.items() if name != self.current]
-        idle = (one for one in others if not (one.unread or one.pending or one.draft))
+        idle = (one for one in others if not (one.unread or one.pending or one.draft or one.refused))
         del self.conversations[next(idle, others[0]).name]

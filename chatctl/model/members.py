@@ -49,9 +49,10 @@ def apply_event(where: Conversation, event: MemberEvent, elsewhere: RoomMember |
         if user in members:
             members[user] = RoomMember(user, members[user].role, event.state, render.safe(event.text))
     elif user and (user in members or len(members) < MEMBERS_LIMIT):
-        # A join does not say whether the user is online or away.
         known = members.get(user) or elsewhere
-        state = ("away", known.text) if known is not None and known.state == "away" else ("online", "")
+        # A join by somebody else is no presence: the user may never have connected.
+        own = event.by == event.user and (known is None or known.state == "offline")
+        state = ("online", "") if own else (known.state, known.text) if known else ("offline", "")
         members[user] = RoomMember(user, render.safe(event.role), *state)
 
 

@@ -188,6 +188,15 @@ def marked(user: str, role: str) -> str:
     return safe(user) + ROLE_MARKS.get(role, OTHER_ROLE_MARK)
 
 
+def short_count(number: int) -> str:
+    """A count in at most five characters: "999", "1.2k", "28k", "999k+"."""
+    if number < 1_000:
+        return str(number)
+    if number < 10_000:
+        return f"{number // 100 / 10:g}k"
+    return f"{number // 1_000}k" if number < 1_000_000 else "999k+"
+
+
 def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
     """The beginning of a body, on one line and safe to show."""
     text = " ".join(visible(body[: 4 * limit]).split())

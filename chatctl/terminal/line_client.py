@@ -12,7 +12,7 @@ from chatctl.client import AnyEvent, Client, state_folder
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.grammar import CommandCall, Mistake, Say
-from chatctl.model.render import Line, safe, snippet
+from chatctl.model.render import Line, safe, short_count, snippet
 from chatctl.model.wrapping import columns
 from chatctl.terminal.cell_text import separate
 from chatctl.terminal.line_surface import LineSurface
@@ -29,6 +29,7 @@ DRAIN_SECONDS = 3.0
 PENDING_LINES = 3
 EXPIRY_DAYS = 14
 CONNECTED = "· connected "
+MORE = "…"
 
 
 def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
@@ -65,6 +66,7 @@ class LineClient:
             history=state_folder(client.identity, os.environ) / "typed",
             theme=theme,
         )
+        self._model.sending_earlier(client.outbox)
         self.surface = LineSurface(client, room, self._screen, self._model)
         self._lines: asyncio.Queue[Say | CommandCall] = asyncio.Queue()
         self._queue_space = threading.Semaphore(QUEUE_LIMIT)
@@ -151,13 +153,13 @@ class LineClient:
         for one in sorted(model.conversations.values(), key=lambda one: one.name):
             if one.unread:
                 style = "class:alert" if one.mentions else "class:status"
-                parts.append((style, f"· {model.title(one.name)} {one.unread} "))
+                parts.append((style, f"· {model.title(one.name)} {short_count(one.unread)} "))
         # A narrow terminal shows what is unusual first.
         usual = [who, connection] if connection[1] == CONNECTED else [who]
         for part in usual:
             if sum(columns(text) for _, text in parts) > self._screen.columns:
                 parts.remove(part)
-        return parts
+        return _whole(parts, self._screen.columns)
 
     def _connection(self) -> str:
         unsent = f" ({self._client.unsent} unsent)" if self._client.unsent else ""
@@ -168,3 +170,15 @@ class LineClient:
     def _days_left(self) -> int:
         ends = self._client.identity.not_after
         return (ends.replace(tzinfo=ends.tzinfo or UTC) - datetime.now(UTC)).days
+
+
+def _whole(parts: Line, width: int) -> Line:
+    """As many parts as fit: the terminal would cut a count, and 281 is not 28,168."""
+    shown: Line = []
+    left = width
+    for style, text in parts:
+        left -= columns(text)
+        if left < 0 and shown:
+            return [*shown[: len(shown) - (left + columns(text) < columns(MORE))], ("class:status", MORE)]
+        shown.append((style, text))
+    return shown

@@ -200,6 +200,8 @@ class LineSurface:
 
     def _caught_up(self, event: CaughtUp) -> None:
         self.model.take(event)
+        if self.model.rooms_missing:
+            self.start(self._load_rooms())
         if self._started:
             return
         self._started = True
@@ -285,6 +287,11 @@ class LineSurface:
             self.note("you are in no room now; /join ROOM goes on elsewhere")
         elif joined:
             self.start(self.enter(min(joined)))
+
+    async def _load_rooms(self) -> None:
+        """Learn of the rooms that the welcome had no space for."""
+        since = self.model.heard
+        self.model.set_rooms(await self.ask_all("rooms", "rooms", "room"), since)
 
     async def _enter_first(self) -> None:
         try:

@@ -16,10 +16,12 @@ from pathlib import Path
 from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_done
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
@@ -32,11 +34,14 @@ from chatctl.terminal.resize_guard import ResizeGuard, rewraps
 from chatctl.terminal.themes import DEFAULT_THEME, style_of
 from chatctl.terminal.tty import open_terminal, print_above, suspend
 from chatd.console import streams
+from chatd.proto.frames import STRING_LIMIT
 
 # A second Ctrl-C within this time quits.
 QUIT_SECONDS = 2.0
 # Typed lines kept for the next run.
 HISTORY_ENTRIES = 1_000
+# No server accepts a longer message, and each key in a line of 300,000 characters takes seconds.
+INPUT_LIMIT = STRING_LIMIT
 
 
 class Screen:
@@ -88,6 +93,7 @@ class Screen:
         # One application for the whole run: between two, the terminal would echo input itself and a
         # paste would not be bracketed.
         self._session.default_buffer.accept_handler = self._accept
+        self._session.default_buffer.on_text_changed += self._bound_input
 
     async def run(self) -> None:
         """Read lines until `close`, Ctrl-D on an empty line, or Ctrl-C twice."""
@@ -173,6 +179,15 @@ class Screen:
         # Do not keep the text: the next input would be appended to it.
         return False
 
+    def _bound_input(self, buffer: Buffer) -> None:
+        """Cut what no server would accept, such as an unbracketed paste or a line of the history."""
+        if len(buffer.text) > INPUT_LIMIT:
+            buffer.document = Document(buffer.text[:INPUT_LIMIT], min(buffer.cursor_position, INPUT_LIMIT))
+            self._remark(f"cut to {INPUT_LIMIT:,} characters, the longest message")
+
+    def _remark(self, text: str) -> None:
+        self.show([[("class:quiet", f"-- {text} --")]])
+
     def _add_status(self, status: Callable[[], Line]) -> None:
         # Not PromptSession's toolbar, which stays hidden until the terminal has reported its cursor.
         # Not padded to the full width: a narrowed terminal would wrap it and move everything up a row.
@@ -194,11 +209,21 @@ class Screen:
                 self.close()
             else:
                 self._interrupted = now
-                self.show([[("class:quiet", "-- Ctrl-C again quits; so does Ctrl-D --")]])
+                self._remark("Ctrl-C again quits; so does Ctrl-D")
 
         @keys.add("c-d", filter=Condition(lambda: self.pasting))
         def send_paste(event: KeyPressEvent) -> None:
             event.current_buffer.validate_and_handle()
+
+        @keys.add(Keys.BracketedPaste)
+        def insert_paste(event: KeyPressEvent) -> None:
+            # Some terminals paste "\r\n" or "\r".
+            pasted = event.data.replace("\r\n", "\n").replace("\r", "\n")
+            space = INPUT_LIMIT - len(event.current_buffer.text)
+            if len(pasted) <= space:
+                event.current_buffer.insert_text(pasted)
+            else:
+                self._remark(f"not pasted: {len(pasted):,} characters, of which {space:,} fit")
 
         @keys.add("c-z")
         def stop(event: KeyPressEvent) -> None:

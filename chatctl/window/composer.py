@@ -12,10 +12,15 @@ from tkinter import ttk
 
 from chatctl.window.tab_cycle import TabCycle
 from chatctl.window.theme import Theme
+from chatd.proto.frames import STRING_LIMIT
 
 LINES_LIMIT = 8
 HISTORY_LIMIT = 100
 CANDIDATES_SHOWN = 12
+# No server accepts a longer message, and Tk takes seconds for each key in a line of 300,000 characters.
+INPUT_LIMIT = STRING_LIMIT
+# The part of the window's height that the input may take.
+HEIGHT_SHARE = 3
 
 
 class Composer(ttk.Frame):
@@ -30,7 +35,10 @@ class Composer(ttk.Frame):
         self._history: deque[str] = deque(maxlen=HISTORY_LIMIT)
         self._back = 0  # steps back in the history; 0 is new input
         self._tab_cycle = tab_cycle
-        self._candidates = ttk.Label(self, style="Quiet.TLabel")
+        # Above the input: the candidates of a completion, else what there is to say about the input.
+        self._above = ttk.Label(self, style="Quiet.TLabel")
+        self._standing = ""  # said until something else is said
+        self._refused_paste = ""  # a text that was too long, and is cut if it is pasted again
         self.text = tk.Text(self, height=1, width=10, undo=True)
         self.text.pack(side="left", fill="x", expand=True)
         self._hint = tk.Label(self.text, anchor="w", cursor="xterm", borderwidth=0, padx=0, pady=0)
@@ -48,7 +56,9 @@ class Composer(ttk.Frame):
         self.text.bind("<Up>", lambda _: self._recall(1))
         self.text.bind("<Down>", lambda _: self._recall(-1))
         self.text.bind("<Key>", self._stop_completing, add="+")
-        self.bind("<Configure>", lambda _: self._candidates.configure(wraplength=self.winfo_width()))
+        self.bind("<Configure>", lambda _: self._above.configure(wraplength=self.winfo_width()))
+        self.text.bind("<<Paste>>", self._paste)
+        self.text.bind("<<PasteSelection>>", self._paste_primary)
         self.text.bind("<<Modified>>", self._modified)
 
     def restyle(self) -> None:
@@ -75,6 +85,8 @@ class Composer(ttk.Frame):
     def restore(self, text: str) -> None:
         """Put a refused message back, selected so that typing replaces it."""
         self.value = text
+        # Up brings it back when it was typed over.
+        self._history.append(text)
         # Keep out of the X selection: another program's selection would clear this one, or be cleared by it.
         self.text.configure(exportselection=False)
         self.text.tag_add("sel", "1.0", "end-1c")
@@ -110,15 +122,63 @@ class Composer(ttk.Frame):
         self._fit()
         if offered := self._tab_cycle.offered:
             more = ["\u2026"] if len(offered) > CANDIDATES_SHOWN else []
-            self._candidates.configure(text="   ".join(offered[:CANDIDATES_SHOWN] + more))
-            self._candidates.pack(side="top", fill="x", before=self.text)
+            self._show_above("   ".join(offered[:CANDIDATES_SHOWN] + more))
         return "break"
+
+    def say(self, text: str) -> None:
+        """Show a sentence above the input until another is said; "" for none."""
+        if text != self._standing:
+            self._standing = text
+            self._show_above(text)
+
+    def _show_above(self, text: str) -> None:
+        if text:
+            self._above.configure(text=text)
+            self._above.pack(side="top", fill="x", before=self.text)
+        else:
+            self._above.pack_forget()
+
+    def _paste(self, _: object) -> str:
+        """Replace the selection by the clipboard; a text that does not fit is cut only if pasted again."""
+        pasted, text = self._read_selection("CLIPBOARD"), self.text
+        replaced = len(text.get("sel.first", "sel.last")) if text.tag_ranges("sel") else 0
+        space = INPUT_LIMIT - len(self.value) + replaced
+        if not pasted:
+            self._show_above("there is no text to paste")
+        elif len(pasted) > space and pasted != self._refused_paste:
+            self._refused_paste = pasted
+            self._show_above(f"not pasted: {len(pasted):,} characters, of which {space:,} fit; again cuts it")
+        else:
+            if replaced:
+                text.delete("sel.first", "sel.last")
+            text.insert("insert", pasted[:space])
+            text.see("insert")
+            self._refused_paste = ""
+            self._show_above(self._standing)
+        return "break"
+
+    def _paste_primary(self, _: object) -> str | None:
+        """Refuse a selection of the mouse that does not fit; Tk inserts any other."""
+        size, space = len(self._read_selection("PRIMARY")), INPUT_LIMIT - len(self.value)
+        if size <= space:
+            return None
+        self._show_above(f"not pasted: {size:,} characters, of which {space:,} fit")
+        return "break"
+
+    def _read_selection(self, name: str) -> str:
+        try:
+            # Tk's own function prefers UTF-8.
+            return str(self.tk.call("::tk::GetSelection", self.text, name))
+        except tk.TclError:
+            return ""  # empty, or not text
 
     def _stop_completing(self, event: tk.Event[tk.Text]) -> None:
         # Shift-Tab steps back through the candidates; pressing Shift must not end that.
         if event.keysym not in ("Tab", "ISO_Left_Tab", "Shift_L", "Shift_R"):
             self._tab_cycle.stop()
-            self._candidates.pack_forget()
+            # Ctrl is held down before the key of a second paste.
+            if event.keysym not in ("Control_L", "Control_R"):
+                self._show_above(self._standing)
 
     def _move_focus(self, by: int) -> str:
         target = self.text.tk_focusNext() if by > 0 else self.text.tk_focusPrev()
@@ -139,6 +199,10 @@ class Composer(ttk.Frame):
     def _modified(self, _: object) -> None:
         if self.text.edit_modified():
             self.text.edit_modified(False)
+            if len(typed := self.value) > INPUT_LIMIT:
+                self.text.delete("1.0", "end")
+                self.text.insert("1.0", typed[:INPUT_LIMIT])
+                self._show_above(f"cut to {INPUT_LIMIT:,} characters, the longest message")
             self._fit()
 
     def _fit(self) -> None:
@@ -149,4 +213,6 @@ class Composer(ttk.Frame):
             self._hint.place(x=4, y=0)
         wrapped = self.text.count("1.0", "end", "displaylines")
         lines = wrapped[0] if isinstance(wrapped, tuple) else 1
-        self.text.configure(height=max(1, min(LINES_LIMIT, lines)))
+        line_height = self._theme.body.metrics("linespace")
+        fitting = self.winfo_toplevel().winfo_height() // (HEIGHT_SHARE * line_height)
+        self.text.configure(height=max(1, min(LINES_LIMIT, fitting, lines)))

@@ -50,6 +50,7 @@ class Controller:
     def start(self) -> None:
         """Show the first room and connect."""
         self.model.switch(self.model.resolve(self._first_room))
+        self.model.sending_earlier(self.network.client.outbox)
         self.network.start()
 
     def connect_again(self) -> None:
@@ -65,6 +66,7 @@ class Controller:
             return
         self.network = NetworkThread(client, self._take)
         self.model.begin_again()
+        self.model.sending_earlier(client.outbox)
         self.network.start()
 
     def submit(self, text: str) -> None:
@@ -114,7 +116,7 @@ class Controller:
 
         def failed(error: ChatdError) -> None:
             self.fail(error)
-            here.draft = here.draft or text
+            here.refused.append(text)
 
         target = to or self.model.address(self.model.require_current())
         self.network.send(self.model.sending, failed, target, text, kind=kind, reply_to=reply_to)

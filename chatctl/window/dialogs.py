@@ -32,6 +32,11 @@ class Dialogs:
 
         parent.bind(CLOSED, closed)
 
+    def restyle(self) -> None:
+        """Apply the theme's current colours and fonts to an open panel."""
+        if self.panel is not None:
+            self.panel.restyle()
+
     def close(self) -> None:
         """Close the panel, if one is open."""
         if self.panel is not None:

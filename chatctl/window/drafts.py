@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,14 +34,16 @@ class Drafts:
         return dict(self._saved)
 
     def save(self, drafts: dict[str, str]) -> None:
-        """Replace the saved drafts; beyond the limits, the last ones are dropped.
+        """Save the drafts that have changed since the last call; beyond the limits, the last are dropped.
 
-        Unchanged drafts are not written, so as not to overwrite those of another window of the device.
+        Others stay as they are in the file: another window of the device may have written them since.
         """
         bounded = _bounded(drafts)
-        if bounded != self._saved:
-            self._saved = bounded
-            self._writing.submit(_write, self._path, bounded)
+        changed = {name: text for name, text in bounded.items() if text != self._saved.get(name)}
+        removed = self._saved.keys() - bounded.keys()
+        self._saved = bounded
+        if changed or removed:
+            self._writing.submit(_update, self._path, changed, removed)
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -57,9 +61,26 @@ def _bounded(drafts: dict[str, str]) -> dict[str, str]:
     return bounded
 
 
-def _write(path: Path, drafts: dict[str, str]) -> None:
+def _update(path: Path, changed: dict[str, str], removed: Set[str]) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return  # not worth an error message: the drafts are lost when the window closes
+    try:
+        # Another window may be between its reading and its writing; closing unlocks.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        settled = removed | changed.keys()
+        others = {name: text for name, text in _read(path).items() if name not in settled}
+        _write(path, _bounded(changed | others))
+    except OSError:
+        pass
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, drafts: dict[str, str]) -> None:
+    try:
         if drafts:
             replace_file(path, json.dumps(drafts).encode(), PRIVATE)
         else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
+from datetime import datetime
 from tkinter import ttk
+from typing import Literal
 
 from chatctl.model.chat_model import ChatModel
 from chatctl.window.composer import Composer
@@ -16,6 +18,8 @@ from chatctl.window.theme import Theme
 
 # In a window narrower than this many letters, the list is hidden.
 MEMBERS_CHARS, ROOMS_CHARS = 96, 62
+# Lines of messages for which a low window gives up its header and status line.
+MESSAGE_LINES = 2
 
 
 class Layout:
@@ -39,21 +43,29 @@ class Layout:
         self._make_header(search)
         self.status = StatusLine(root, theme, connect_now)
         self.status.pack(side="bottom", fill="x")
-        for edge in ("top", "bottom"):
-            ttk.Frame(root, style="Line.TFrame", height=1).pack(side=edge, fill="x")
+        top, bottom = (ttk.Frame(root, style="Line.TFrame", height=1) for _ in range(2))
+        top.pack(side="top", fill="x")
+        bottom.pack(side="bottom", fill="x")
+        self._around: tuple[tuple[ttk.Frame, ttk.Frame, Literal["top", "bottom"]], ...] = (
+            (self.status, bottom, "bottom"),
+            (self._header, top, "top"),
+        )
         self.middle = ttk.Frame(root, style="Line.TFrame")
         self.middle.pack(fill="both", expand=True)
         self.middle.columnconfigure(1, weight=1)
         self.middle.rowconfigure(0, weight=1)
         self.rooms = SideList(
-            self.middle, theme, "Rooms", mark_chars=4, text_chars=17, choose=open_conversation
+            self.middle, theme, "Rooms", widest_mark="999k+", text_chars=17, choose=open_conversation
         )
-        self.members = SideList(self.middle, theme, "Members", mark_chars=8, text_chars=13, choose=write_to)
+        self.members = SideList(
+            self.middle, theme, "Members", widest_mark="announce", text_chars=13, choose=write_to
+        )
         self._center = ttk.Frame(self.middle, style="Page.TFrame")
         self.messages = MessageView(self._center, theme, load_older)
         self.composer = Composer(self._center, theme, submit, TabCycle(model))
         self.composer.configure(padding=theme.unit)
         self.composer.pack(side="bottom", fill="x")
+        self.composer.bind("<Configure>", lambda _: self._arrange_height(), add="+")
         self.messages.pack(fill="both", expand=True)
         self.rooms.grid(row=0, column=0, sticky="nsew", padx=(0, 1))
         self._center.grid(row=0, column=1, sticky="nsew")
@@ -61,7 +73,7 @@ class Layout:
 
     def _make_header(self, search: Callable[[], None]) -> None:
         unit = self._theme.unit
-        header = ttk.Frame(self._root, padding=(unit, unit // 2))
+        self._header = header = ttk.Frame(self._root, padding=(unit, unit // 2))
         header.pack(fill="x")
         self._rooms_button = ttk.Button(
             header, text="Rooms", style="Flat.TButton", command=self._toggle_rooms
@@ -88,7 +100,8 @@ class Layout:
         self._rooms_button.configure(text=f"Rooms ({unread})" if unread else "Rooms")
 
     def arrange(self) -> None:
-        """Show the side lists that fit; direct conversations have no list of members."""
+        """Show the parts that fit; direct conversations have no list of members."""
+        self._arrange_height()
         letters = self._root.winfo_width() / max(1, self._theme.body.measure("n"))
         show_members = letters >= MEMBERS_CHARS and not self._model.current.startswith("@")
         (self.members.grid if show_members else self.members.grid_remove)()
@@ -103,6 +116,25 @@ class Layout:
             else:
                 self._rooms_button.pack_forget()
         self._topic.configure(text="" if narrow else self._model.here.topic)
+
+    def show_status(self, expiry: datetime) -> None:
+        """Draw the status line. ``expiry`` is that of the certificate."""
+        if self.status.show(self._model, expiry):
+            # The text may be wrapped to more rows than before.
+            self._root.update_idletasks()
+            self._arrange_height()
+
+    def _arrange_height(self) -> None:
+        """Hide the header, or the status line, where they would push the input off a low window."""
+        line_height = self._theme.body.metrics("linespace")
+        spare = self._root.winfo_height() - self.composer.winfo_reqheight() - MESSAGE_LINES * line_height
+        for part, edge, side in self._around:
+            if part.winfo_reqheight() > spare:
+                part.pack_forget()
+                continue
+            spare -= part.winfo_reqheight()
+            if not part.winfo_manager():
+                part.pack(side=side, fill="x", before=edge)
 
     def _toggle_rooms(self) -> None:
         """In a narrow window: swap the conversation and the list of rooms."""

@@ -126,7 +126,6 @@ def _bind_desktop_keys(root: tk.Tk) -> None:
     """Give keys their usual meaning on a desktop; on X11, Tk has that of Emacs."""
     root.event_delete("<<LineStart>>", "<Control-a>")
     root.event_add("<<SelectAll>>", "<Control-a>")
-    root.tk.eval("bind Text <<Paste>> {catch {%W delete sel.first sel.last}; tk_textPaste %W}")
     root.tk.eval("bind TButton <Return> {%W invoke}")
 
 

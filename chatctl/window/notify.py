@@ -30,25 +30,49 @@ class Notifier:
         self._quiet_until = 0.0
         self._program = shutil.which(PROGRAM)
         self._thread: threading.Thread | None = None
+        self._waiting = 0  # notifications that came during the pause
+        self._latest = ("", "")
         self._failed = False  # set by the thread, reset by `poll`
 
     def notify(self, title: str, body: str, *, focused: bool) -> None:
-        """Notify the person; a focused window shows the text itself and only rings the bell."""
-        now = self._clock()
-        if not self.on or now < self._quiet_until:
-            return
-        self._quiet_until = now + PAUSE_SECONDS
-        if focused or not self._send(title, body):
-            self._bell()
+        """Notify the person; a focused window shows the text itself and only rings the bell.
 
-    def poll(self) -> None:
-        """Ring the bell if notify-send has failed, and use the bell from then on. Call this regularly."""
+        Those that come within `PAUSE_SECONDS` of one are notified together when the pause ends.
+        """
+        if self.on:
+            self._waiting += 1
+            self._latest = (title, body)
+            self._flush(focused=focused)
+
+    def poll(self, *, focused: bool) -> None:
+        """Notify of what came during a pause that has ended. Call this regularly.
+
+        Rings the bell if notify-send has failed, and uses the bell from then on.
+        """
+        self._flush(focused=focused)
         if self._failed:
             self._failed, self._program = False, None
             self._bell()
 
+    def _flush(self, *, focused: bool) -> None:
+        now = self._clock()
+        if not self._waiting or now < self._quiet_until:
+            return
+        title, body = self._latest
+        if self._waiting > 1:
+            title = f"{self._waiting} messages for you, the last: {title}"
+        self._waiting = 0
+        self._quiet_until = now + PAUSE_SECONDS
+        if self.on and (focused or not self._send(title, body)):
+            self._bell()
+
+    @property
+    def busy(self) -> bool:
+        """Whether `notify-send` is running."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _send(self, title: str, body: str) -> bool:
-        if self._program is None or (self._thread is not None and self._thread.is_alive()):
+        if self._program is None or self.busy:
             return False
         # Many desktops read the body as markup.
         text = escape(body[:BODY_CHARS], quote=False)

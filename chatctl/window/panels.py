@@ -40,6 +40,10 @@ class Panel(ttk.Frame):
         self._fit()
         first.focus_set()
 
+    def restyle(self) -> None:
+        """Apply the theme's current colours and fonts to what ttk's styles do not reach."""
+        self._fit()
+
     def close(self) -> None:
         """Remove the panel."""
         if self.winfo_exists():
@@ -144,12 +148,9 @@ class TablePanel(Panel):
         super().__init__(parent, theme, title)
         button = ttk.Button(self, text="Close", command=self.close)
         button.pack(side="bottom", anchor="e", pady=(theme.unit, 0))
-        tab = max(theme.bold.measure(left) for left, _ in rows) + 2 * theme.unit
-        table = tk.Text(self, height=len(rows), width=20, takefocus=False, cursor="arrow")
-        table.configure(**theme.text_options(), tabs=(tab,), spacing1=theme.unit // 4)
-        table.configure(background=theme.palette.panel)
-        table.tag_configure("left", font=theme.bold, lmargin2=tab)
-        table.tag_configure("right", lmargin2=tab)
+        self._widest = max((left for left, _ in rows), key=theme.bold.measure)
+        self._table = table = tk.Text(self, height=len(rows), width=20, takefocus=False, cursor="arrow")
+        self._style_table()
         for left, right in rows:
             table.insert("end", left, "left", f"\t{right}\n", "right")
         table.delete("end - 2 chars", "end")
@@ -158,3 +159,15 @@ class TablePanel(Panel):
         for key, by in (("Up", -1), ("Down", 1), ("Prior", -PAGE_LINES), ("Next", PAGE_LINES)):
             button.bind(f"<{key}>", lambda _, by=by: table.yview_scroll(by, "units"))  # type: ignore[misc]
         self.finish(button)
+
+    def restyle(self) -> None:
+        self._style_table()
+        super().restyle()
+
+    def _style_table(self) -> None:
+        theme, table = self.theme, self._table
+        tab = theme.bold.measure(self._widest) + 2 * theme.unit
+        table.configure(**theme.text_options(), tabs=(tab,), spacing1=theme.unit // 4)
+        table.configure(background=theme.palette.panel)
+        table.tag_configure("left", font=theme.bold, lmargin2=tab)
+        table.tag_configure("right", lmargin2=tab)

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from chatctl.window.theme import Theme
 
+# ttk's padding at both ends of a cell, in pixels.
+CELL_PADDING = 8
+
 
 class ListItem(NamedTuple):
     """One line of a list: ``text`` on the left, ``mark`` on the right, in the style ``tag``."""
@@ -28,13 +31,13 @@ class SideList(ttk.Frame):
         theme: Theme,
         heading: str,
         *,
-        mark_chars: int,
+        widest_mark: str,
         text_chars: int,
         choose: Callable[[str], None],
     ) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._chars = (text_chars, mark_chars)
+        self._text_chars, self._widest_mark = text_chars, widest_mark
         self._choose = choose
         self._shown: list[ListItem] = []
         self.heading = ttk.Label(self, text=heading, style="Quiet.TLabel")
@@ -42,6 +45,7 @@ class SideList(ttk.Frame):
         self._selected = ""
         self._frame = tk.Frame(self, borderwidth=0, highlightthickness=1)
         self._frame.pack(side="top", fill="both", expand=True)
+        self._frame.pack_propagate(False)
         self.tree = ttk.Treeview(self._frame, columns=("mark",), show="tree", selectmode="browse")
         self.tree.pack(fill="both", expand=True)
         self.tree.bind("<FocusIn>", lambda _: self._on_focus_in())
@@ -53,8 +57,12 @@ class SideList(ttk.Frame):
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
         p, tree, body = self._theme.palette, self.tree, self._theme.body
-        tree.column("#0", width=body.measure("n" * self._chars[0]), minwidth=20, stretch=True)
-        tree.column("mark", width=body.measure("n" * self._chars[1]), minwidth=10, stretch=False, anchor="e")
+        tree.column("#0", width=body.measure("n" * self._text_chars), minwidth=20, stretch=True)
+        # ttk cuts what does not fit without a sign, and a cut number is another number.
+        mark = self._theme.bold.measure(f"{self._widest_mark} ") + CELL_PADDING
+        tree.column("mark", width=mark, minwidth=mark, stretch=False, anchor="e")
+        # A visible tree does not ask for more space itself.
+        self._frame.configure(width=body.measure("n" * self._text_chars) + mark)
         self._draw_border(focused=False)
         tree.tag_configure("unread", font=self._theme.bold)
         tree.tag_configure("mention", font=self._theme.bold, foreground=p.accent)

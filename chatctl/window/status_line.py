@@ -41,8 +41,9 @@ class StatusLine(ttk.Frame):
         """Show an alert for some seconds in place of any warning, from the next `show` on."""
         self._alert = (text, time.monotonic() + ALERT_SECONDS)
 
-    def show(self, model: ChatModel, expiry: datetime) -> None:
-        """Draw the line. ``expiry`` is that of the certificate."""
+    def show(self, model: ChatModel, expiry: datetime) -> bool:
+        """Draw the line; return whether its height may have changed. ``expiry`` is the certificate's."""
+        before = self._message.cget("text"), self._button.cget("text")
         self._dot.configure(style=_DOTS.get(model.connection, "Warn.TLabel"))
         self._state.configure(text=_state(model))
         self._seconds = model.retry_seconds
@@ -52,8 +53,10 @@ class StatusLine(ttk.Frame):
             self._button.configure(text=label)
             self._button.pack(side="right")
         else:
+            self._button.configure(text="")
             self._button.pack_forget()
         self._show_message(self._alert[0] if self._alert else _warning(model, expiry))
+        return before != (self._message.cget("text"), self._button.cget("text"))
 
     def _show_message(self, text: str) -> None:
         """Show the text beside the state if it fits there, else below it, wrapped."""

@@ -12,6 +12,8 @@ from typing import Any
 BASE_POINTS = 10
 ZOOM_RANGE = (7, 24)
 _STANDARD_DPI = 96.0
+# Text is no larger than lets so many lines fit on the screen: header, messages, input and status line.
+LINES_ON_SCREEN = 14
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,17 @@ class Theme:
         self.use(self.palette)
 
     def _size_fonts(self) -> None:
-        for sized in (self.body, self.bold, self.italic, self.fixed):
-            sized.configure(size=self.points)
-        self.small.configure(size=self.points - 1)
-        self.title.configure(size=self.points + 3)
+        points = self.points
+        self.body.configure(size=points)
+        while (
+            points > 1 and self.body.metrics("linespace") * LINES_ON_SCREEN > self._root.winfo_screenheight()
+        ):
+            points -= 1
+            self.body.configure(size=points)
+        for sized in (self.bold, self.italic, self.fixed):
+            sized.configure(size=points)
+        self.small.configure(size=max(1, points - 1))
+        self.title.configure(size=points + min(3, points))
 
     def use(self, palette: Palette) -> None:
         """Apply a palette to all ttk widgets. Plain Tk widgets need `text_options` and `menu_options`."""

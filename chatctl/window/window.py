@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tkinter as tk
 
-from chatctl.model.render import clock_of
+from chatctl.model.render import clock_of, short_count
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
 from chatctl.window.drafts import Drafts
@@ -60,11 +60,7 @@ class Window:
         self._use_theme(dark=dark)
         root.protocol("WM_DELETE_WINDOW", self.quit)
         root.bind("<Configure>", self._resized)
-        unit = theme.unit
-        # Large text must not make the window larger than the screen.
-        width = min(130 * unit, root.winfo_screenwidth() * 9 // 10)
-        root.geometry(f"{width}x{min(82 * unit, root.winfo_screenheight() * 9 // 10)}")
-        root.minsize(40 * unit, 46 * unit)
+        root.geometry("{}x{}".format(*self._within_screen(130, 82)))
         self.composer.text.focus_set()
 
     def _use_theme(self, *, dark: bool) -> None:
@@ -84,6 +80,17 @@ class Window:
     def _restyle(self) -> None:
         self.layout.restyle()
         self._menu.restyle()
+        self.dialogs.restyle()
+        self.root.minsize(*self._within_screen(40, 46))
+        self.layout.arrange()
+
+    def _within_screen(self, width: int, height: int) -> tuple[int, int]:
+        """Return a size in units as pixels. Large text must not make the window larger than the screen."""
+        unit, root = self.theme.unit, self.root
+        return (
+            min(width * unit, root.winfo_screenwidth() * 9 // 10),
+            min(height * unit, root.winfo_screenheight() * 9 // 10),
+        )
 
     # -- the loop
 
@@ -112,6 +119,9 @@ class Window:
         drafts = {self._drawn: ""} | {name: known.draft for name, known in self.model.conversations.items()}
         if typed := self.composer.value:
             drafts[self._drawn] = typed
+        for name, known in self.model.conversations.items():
+            if known.refused:
+                drafts[name] = "\n\n".join(filter(None, (drafts[name], *known.refused)))
         self._drafts.save(drafts)
 
     def _save_drafts_repeatedly(self) -> None:
@@ -132,12 +142,11 @@ class Window:
         if self.model.redacted:
             self.dialogs.redact(self.model.redacted)
             self.model.redacted.clear()
-        self.notifier.poll()
-        if self.model.alerts:
-            alert = self.model.alerts[-1]
+        self.notifier.poll(focused=self.model.looking)
+        for alert in self.model.alerts:
             self.layout.status.show_alert(f"{alert.title}: {alert.text}")
-            self.model.alerts.clear()
             self.notifier.notify(alert.title, alert.text, focused=self.model.looking)
+        self.model.alerts.clear()
         if self._drawn != self.model.current:
             self._swap_drafts()
         if "rooms" in changed:
@@ -154,7 +163,11 @@ class Window:
         for listed in self.model.listed():
             tag = "mention" if listed.mentions else "unread" if listed.unread else ""
             title = self.model.title(listed.name)
-            items.append(ListItem(listed.name, title, str(listed.unread or ""), tag))
+            items.append(
+                ListItem(listed.name, title, short_count(listed.unread) if listed.unread else "", tag)
+            )
+        more = self.model.unlisted
+        self.layout.rooms.heading.configure(text=f"Rooms ({more} more: Ctrl+K)" if more else "Rooms")
         self.layout.rooms.show(items, self.model.current)
 
     def _draw_rows(self) -> None:
@@ -162,9 +175,10 @@ class Window:
         self.messages.show(here.name, blocks(here, self.model.me, self._block_cache))
         if self.control.sought and self.messages.reveal(self.control.sought[1]):
             self.control.sought = None
-        if here.draft and not self.composer.value:
-            self.composer.restore(here.draft)
-            here.draft = ""
+        if here.refused and not self.composer.value:
+            self.composer.restore(here.refused.popleft())
+        waiting = len(here.refused)
+        self.composer.say(f"{waiting} more refused: back when the input is empty" if waiting else "")
 
     def _draw_members(self) -> None:
         here = self.model.here
@@ -189,7 +203,7 @@ class Window:
         self.layout.show_header(title, here.topic, model.unread)
         self.composer.hint(f"Message {title}" if here.name else "")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
-        self.layout.status.show(model, self.control.network.client.identity.not_after)
+        self.layout.show_status(self.control.network.client.identity.not_after)
 
     # -- actions
 

@@ -14,10 +14,10 @@ from chatctl.client import (
     Sent,
     SentResult,
 )
-from chatctl.client._notices import acknowledge, refuse
+from chatctl.client._notices import WELCOME_ROOMS, acknowledge, refuse
 from chatctl.model.chat_model import ChatModel, RedactedRange
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
-from chatctl.model.conversations import ROOMS_LIMIT
+from chatctl.model.conversations import EARLIER_LIMIT, ROOMS_LIMIT
 from chatctl.window.timeline import Block, BlockCache, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -140,14 +140,65 @@ def test_the_event_may_arrive_before_the_acknowledgement(model: ChatModel) -> No
     assert shown(model).count("mine") == 1
 
 
-def test_a_refused_message_becomes_a_draft(model: ChatModel) -> None:
+def test_a_refused_message_waits_for_an_empty_input(model: ChatModel) -> None:
     message_sent = sent("a hack", to="@bob")
     model.sending(message_sent)
     refuse(message_sent, ChatdError("E400", "forbidden word", "rephrase it"))
     model.take(Refused(message_sent, ChatdError("E400", "forbidden word", "rephrase it")))
     direct = model.conversation(DIRECT)
-    assert (direct.draft, direct.pending) == ("a hack", {})
+    assert (direct.draft, list(direct.refused), direct.pending) == ("", ["a hack"], {})
     assert "not sent: a hack\nforbidden word; rephrase it" in shown(model, DIRECT)
+
+
+def test_every_refused_text_is_kept_beside_what_is_being_typed(model: ChatModel) -> None:
+    model.here.draft = "being typed"
+    for number in range(3):
+        refused = Sent(f"{number:032x}", LOBBY, f"text {number}", "text", None)
+        model.sending(refused)
+        model.take(Refused(refused, ChatdError("E400")))
+    assert (model.here.draft, list(model.here.refused)) == ("being typed", ["text 0", "text 1", "text 2"])
+    assert model.pending() == []
+
+
+def test_messages_of_earlier_runs_are_pending_at_once_and_shown_once(model: ChatModel) -> None:
+    earlier = [Sent(f"{n:032x}", LOBBY if n % 2 else "@bob", f"text {n}", "text", None) for n in range(4)]
+    model.sending_earlier(earlier)
+    model.sending_earlier(earlier)
+    assert [(room, row.body) for room, row in model.pending()] == [
+        (DIRECT, "text 0"),
+        (LOBBY, "text 1"),
+        (DIRECT, "text 2"),
+        (LOBBY, "text 3"),
+    ]
+    # One of them had reached the server.
+    model.add_history(LOBBY, [message(7, "text 1", user="alice", msg_id=earlier[1].msg_id)], more=False)
+    assert [row.body for _, row in model.pending()] == ["text 0", "text 2", "text 3"]
+    many = [Sent(f"{n:032x}", LOBBY, "x", "text", None) for n in range(100, 101 + EARLIER_LIMIT)]
+    model.sending_earlier(many)
+    assert len(model.pending()) == 3 + EARLIER_LIMIT
+
+
+def test_a_join_by_somebody_else_is_no_presence(model: ChatModel) -> None:
+    def added(seq: int, user: str, room: str = LOBBY) -> ev.Joined:
+        return ev.Joined(type="joined", seq=seq, at=NOON, room=room, user=user, role="user", by="server")
+
+    model.set_members(LOBBY, [{"user": "bob", "state": "online"}, {"user": "dan", "state": "offline"}])
+    model.take(added(1, "carol"))
+    model.take(joined(2, "dan", WAR))  # dan is connected: nobody joined for them
+    model.take(added(3, "bob", WAR))
+    model.take(added(4, "carol", WAR))
+    assert {one.user: one.state for one in model.here.members.values()} == {
+        "bob": "online",
+        "dan": "offline",  # the presence event of this room says more
+        "carol": "offline",
+    }
+    assert {one.user: one.state for one in model.conversation(WAR).members.values()} == {
+        "dan": "online",
+        "bob": "online",
+        "carol": "offline",
+    }
+    model.take(ev.Presence(type="presence", room=LOBBY, user="carol", state="online", text=""))
+    assert model.here.members["carol"].state == "online"
 
 
 def test_members_follow_events(model: ChatModel) -> None:
@@ -205,6 +256,8 @@ def test_rooms_are_listed_before_direct_conversations(model: ChatModel) -> None:
 
 
 def test_an_outdated_list_of_rooms_does_not_undo_a_join(model: ChatModel) -> None:
+    model.take(joined(3, "alice", room="#left"))
+    model.take(parted(5, "alice", room="#left"))
     model.take(joined(5, "alice", room="#new"))
     assert model.entered("#newer", 4)
     model.set_rooms(
@@ -217,6 +270,34 @@ def test_an_outdated_list_of_rooms_does_not_undo_a_join(model: ChatModel) -> Non
     )
     assert [one.name for one in model.listed()] == [LOBBY, "#new", "#newer"]
     assert model.conversation("#new").topic == "t"
+
+
+def test_rooms_beyond_those_of_the_welcome_are_listed(model: ChatModel) -> None:
+    rooms = sorted(f"#r{number}" for number in range(900))
+    model.conversation(WAR)
+    model.take(connected(*rooms[:WELCOME_ROOMS]))
+    assert model.rooms_missing
+    assert "too many conversations for one list" in shown(model)
+    model.set_rooms([{"room": room, "joined": True, "topic": "t"} for room in rooms], 0)
+    model.set_rooms([{"room": "#open", "joined": False}, {"room": "@alice,bob", "joined": True}], 0)
+    listed = [one.name for one in model.listed()]
+    assert set(listed) == {LOBBY, WAR, *rooms}
+    assert model.unlisted == 0
+    # After a reconnect they are still there.
+    model.take(connected(*rooms[:WELCOME_ROOMS]))
+    assert [one.name for one in model.listed()] == listed
+    assert shown(model).count("too many conversations") == 1
+    model.joined |= {f"#s{number}" for number in range(ROOMS_LIMIT)}
+    for room in sorted(model.joined):
+        model.conversation(room)
+    assert model.unlisted == len(model.joined) - ROOMS_LIMIT
+
+
+def connected(*rooms: str) -> Connected:
+    limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
+    names = {"server": "", "version": "", "instance": "lab", "user": "alice", "device": "d", "role": "user"}
+    fields = {"type": "welcome", "protocol": 1, "permissions": [], "head": 1, "time": 1, "envelope": True}
+    return Connected(ev.Welcome.model_validate({**names, **fields, "rooms": [*rooms], "limits": limits}))
 
 
 def test_the_connection_state_follows_disconnects_and_welcomes(model: ChatModel) -> None:

@@ -9,7 +9,7 @@ import pytest
 from chatctl.client import AnyEvent, Disconnected
 from chatctl.model import answers
 from chatctl.model.commands import TABLE, help_lines
-from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, title
+from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, short_count, title
 from chatctl.model.wrapping import columns, wrap
 from chatd.errors import ChatdError
 from chatd.proto.events import Bye, Presence, Slowed, Standing, parse_from_server
@@ -202,3 +202,21 @@ def test_malformed_results_can_be_rendered() -> None:
 def test_help_fits_80_columns() -> None:
     for line in help_lines([c.permission for c in TABLE if c.permission], None):
         assert columns("".join(text for _, text in line)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1_000, "1k"),
+        (1_234, "1.2k"),
+        (9_999, "9.9k"),
+        (28_168, "28k"),
+        (999_999, "999k"),
+        (1_000_000, "999k+"),
+        (10**12, "999k+"),
+    ],
+)
+def test_counts_are_shortened_and_never_cut(number: int, text: str) -> None:
+    assert short_count(number) == text

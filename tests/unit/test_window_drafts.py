@@ -46,6 +46,27 @@ def test_a_second_window_without_changes_keeps_the_drafts_of_the_first(tmp_path:
     assert Drafts(tmp_path).saved == {"#lobby": "from the first window"}
 
 
+def test_windows_of_one_identity_keep_each_others_drafts(tmp_path: Path) -> None:
+    save(tmp_path, {"#old": "from before"})
+    first, second = Drafts(tmp_path), Drafts(tmp_path)
+    first.save({"#old": "from before", "#lobby": "from the first"})
+    first.close()
+    second.save({"#old": "from before", "#war": "from the second"})
+    second.save({"#war": "from the second, longer"})
+    second.close()
+    assert Drafts(tmp_path).saved == {"#lobby": "from the first", "#war": "from the second, longer"}
+
+
+def test_windows_that_save_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    windows = [Drafts(tmp_path) for _ in range(8)]
+    for step in range(10):
+        for number, window in enumerate(windows):
+            window.save({f"#r{number}": f"step {step}"})
+    for window in windows:
+        window.close()
+    assert Drafts(tmp_path).saved == {f"#r{number}": "step 9" for number in range(8)}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[1]", b'{"#lobby": 5}', b"[" * 100_000])
 def test_a_damaged_file_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)

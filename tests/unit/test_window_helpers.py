@@ -99,6 +99,7 @@ def test_the_bell_rings_in_a_focused_window_or_without_notify_send(
         now[0] = seconds
         notifier.notify("bob", "words", focused=True)
         assert bell.rung == rung
+    now[0] += PAUSE_SECONDS
     assert not notified.exists()
     notifier.on = False
     now[0] = 50.0
@@ -109,6 +110,39 @@ def test_the_bell_rings_in_a_focused_window_or_without_notify_send(
     assert bell.rung == 3
 
 
+def test_what_comes_within_the_pause_is_notified_together_after_it(notified: Path) -> None:
+    now = [100.0]
+    notifier = Notifier(Bell(), clock=lambda: now[0])
+
+    def title_and_text() -> list[str]:
+        lines = wait_until(
+            lambda: notified.exists() and notified.read_text().splitlines(), what="notify-send"
+        )
+        notified.unlink()
+        wait_until(lambda: not notifier.busy, what="the end of notify-send")
+        return list(lines[-2:])
+
+    notifier.notify("bob", "first", focused=False)
+    assert title_and_text() == ["bob", "first"]
+    notifier.notify("bob", "second", focused=False)
+    notifier.notify("carol in #war", "third", focused=False)
+    notifier.poll(focused=False)
+    now[0] += PAUSE_SECONDS
+    notifier.poll(focused=False)
+    assert title_and_text() == ["2 messages for you, the last: carol in #war", "third"]
+    now[0] += PAUSE_SECONDS
+    notifier.poll(focused=False)
+    assert not notifier.busy
+    # Switched off meanwhile: nothing comes later.
+    notifier.notify("bob", "fourth", focused=False)
+    assert title_and_text() == ["bob", "fourth"]
+    notifier.notify("bob", "fifth", focused=False)
+    notifier.on = False
+    now[0] += PAUSE_SECONDS
+    notifier.poll(focused=False)
+    assert not notifier.busy
+
+
 def test_after_a_failure_of_notify_send_only_the_bell_is_used(notified: Path) -> None:
     (notified.parent / "notify-send").write_text("#!/bin/sh\nexit 1\n")
     bell, now = Bell(), [0.0]
@@ -116,7 +150,7 @@ def test_after_a_failure_of_notify_send_only_the_bell_is_used(notified: Path) ->
     notifier.notify("bob", "words", focused=False)
 
     def rung() -> bool:
-        notifier.poll()
+        notifier.poll(focused=False)
         return bell.rung == 1
 
     wait_until(rung, what="the bell")
