@@ -106,3 +106,15 @@ def test_ctrl_z_stops_the_client_and_fg_continues_it(terminal: Terminal, daemon:
     wait_until(
         lambda: b"\x1b[?2004h" in terminal.raw("ann")[paste_off_at:], what="bracketed paste to be on again"
     )
+
+
+def test_a_paste_that_no_server_accepts_is_refused_with_a_note(terminal: Terminal, daemon: Daemon) -> None:
+    daemon.add_user("ann")
+    terminal.open("ann", (str(BIN / "chat"), "--identity", str(daemon.identity("ann"))), columns=90, rows=12)
+    terminal.wait("ann", "· connected ·")
+    terminal.keys("ann", "-l", "kept ")
+    terminal.paste("ann", "x" * 100_000)
+    terminal.wait("ann", "-- not pasted: 100,000 characters, of which 16,379 fit --")
+    terminal.paste("ann", "words")
+    terminal.keys("ann", "Enter")
+    terminal.wait("ann", "<ann> kept words")
