@@ -30,6 +30,10 @@ SystemCall = Callable[..., int]
 """The C library's ``syscall``; raises OSError."""
 
 
+# The folders of a home (chatd.config.home).
+_OWN_FOLDERS = ("certs", "config", "data", "logs", "run")
+
+
 def restrict(syscall: SystemCall, read: Sequence[Path], write: Sequence[Path], never: Path) -> None:
     """Permit reading below ``read`` and everything below ``write``, and no TCP. Raises OSError.
 
@@ -67,9 +71,14 @@ def _permit(syscall: SystemCall, ruleset: int, path: Path, rights: int) -> None:
 
 
 def _without(path: Path, never: Path) -> Iterator[Path]:
-    """Yield ``path``, or, if it contains ``never``, everything else in it."""
+    """Yield ``path``, or, if it contains ``never``, everything else in it.
+
+    A checkout that is a home contains code: its packages and its virtual environment.
+    """
     path = path.resolve()
     if path.is_relative_to(never):
+        if path != never and path.relative_to(never).parts[0] not in _OWN_FOLDERS:
+            yield path
         return
     if not never.is_relative_to(path):
         yield path

@@ -84,7 +84,9 @@ def _forbid_dumps() -> None:
 
 
 def _restrict_files(sandbox: Sandbox, home: Path) -> None:
-    code = (*sys.path, sys.prefix, sys.base_prefix, *_SYSTEM, *_DEVICES)
+    # If the checkout is the home, only this package of it may be read.
+    package = str(Path(__file__).parents[1])
+    code = (package, *sys.path, sys.prefix, sys.base_prefix, *_SYSTEM, *_DEVICES)
     writable = [home / name for name in sandbox.writable]
     if folder := fired_folder():
         writable.append(Path(folder))  # trials note there which crash points have fired

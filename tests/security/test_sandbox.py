@@ -142,7 +142,12 @@ def test_a_home_inside_a_code_folder_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "venv" / "link").symlink_to(home)
     found = [str(path.relative_to(tmp_path)) for path in _without(tmp_path / "venv", home)]
     assert found == ["venv/lib", "venv/srv/other"]
-    assert list(_without(home / "certs", home)) == []
+    assert list(_without(home, home)) == []
+    for own in ("certs", "config", "data", "logs", "run"):
+        assert list(_without(home / own / "inside", home)) == []
+        assert list(_without(home / own, home)) == []
+    code = home / ".venv" / "lib"
+    assert list(_without(code, home)) == [code]
 
 
 @pytest.fixture(scope="module")
