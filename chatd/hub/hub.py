@@ -123,9 +123,20 @@ class Hub:
         self.links.pop(link.number, None)
         for session in self.sessions.of_link(link):
             self._end_session(session)
+        self._tell_surplus()
+
+    def _tell_surplus(self) -> None:
+        """Tell the workers that have more sessions than the others, so that they let those accept."""
+        workers = [link for link in self.links.values() if not link.operator]
+        for link in workers:
+            surplus = self.sessions.surplus_of(link, len(workers))
+            if surplus != link.surplus:
+                link.surplus = surplus
+                link.send(["surplus", surplus])
 
     def _hello(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         link.hello(*arguments)
+        self._tell_surplus()
 
     def _worker_stats(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         (stats,) = arguments
@@ -164,6 +175,7 @@ class Hub:
             self._fanout.presence(user, "online")
         greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
         link.send(["admit", sid, self._terms(session, context)], greeting)
+        self._tell_surplus()
         crash_point("hub.session.admitted")
         if not resumed:
             log_connections.info(
@@ -174,6 +186,7 @@ class Hub:
         session = self.sessions.get(link, arguments[0])
         if session is not None:
             self._end_session(session)
+            self._tell_surplus()
 
     def _bucket(self, context: Context) -> TokenBucket:
         """Return the asker's bucket, with the limits of their present role."""

@@ -38,6 +38,8 @@ class Link:
         self.name = name
         self.operator = operator
         self.foreign = False
+        # Sessions above the mean, as the worker was told last.
+        self.surplus = 0
         # Counters since the worker's start.
         self.stats: dict[str, int] = {}
         self._sock = sock

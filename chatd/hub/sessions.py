@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from chatd.hub.links import Link
 
 
+# More makes no difference to the worker (chatd.worker.listener).
+SURPLUS_LIMIT = 10
+
+
 @dataclass(slots=True, eq=False)
 class HubSession:
     """One authenticated connection.
@@ -48,6 +52,7 @@ class Sessions:
     def __init__(self) -> None:
         self.opened_total = 0
         self._users: dict[str, _OnlineUser] = defaultdict(_OnlineUser)
+        self._on_link: Counter[int] = Counter()
         self._by_key: dict[tuple[int, int], HubSession] = {}
 
     def __len__(self) -> int:
@@ -63,6 +68,7 @@ class Sessions:
         user.sessions.add(session)
         user.links[session.link.number] += 1
         self._by_key[session.link.number, session.sid] = session
+        self._on_link[session.link.number] += 1
         self.opened_total += 1
         return first
 
@@ -70,6 +76,9 @@ class Sessions:
         """Remove a session; return whether its user went offline with it."""
         if self._by_key.pop((session.link.number, session.sid), None) is None:
             return False
+        self._on_link[session.link.number] -= 1
+        if not self._on_link[session.link.number]:
+            del self._on_link[session.link.number]
         user = self._users[session.who.user]
         user.sessions.discard(session)
         user.links[session.link.number] -= 1
@@ -90,6 +99,10 @@ class Sessions:
         if online is None:
             return []
         return [s for s in online.sessions if device is None or s.who.device == device]
+
+    def surplus_of(self, link: Link, workers: int) -> int:
+        """Return a worker's sessions above the mean of so many workers, at most `SURPLUS_LIMIT`."""
+        return min(SURPLUS_LIMIT, max(0, int(self._on_link[link.number] - len(self) / workers)))
 
     def of_link(self, link: Link) -> list[HubSession]:
         """Return every session of a worker."""

@@ -29,6 +29,7 @@ it; an operator sends requests only, with sid 0.
     live     sid, [room, ...]                            -
     enter    room, [sid, ...]                            -
     leave    room, [sid, ...]                            -
+    surplus  sessions above the mean of all workers      -
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 5"
+LINK_VERSION: Final = f"{__version__}, link 6"
 LENGTH = 4
 # A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4

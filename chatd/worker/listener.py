@@ -25,6 +25,12 @@ log_errors = get_log("errors")
 THREAD_STACK_BYTES = 256 * 1024
 # Pause in accepting when no descriptor is left: long enough not to spin, short for a user.
 EXHAUSTED_PAUSE_SECONDS = 0.2
+# A worker with more sessions than the others waits before it accepts, for each of them so long, and an idle
+# one takes the connection meanwhile. Short: where all are busy, 200 accepts a second are still more than the
+# logins that a worker computes.
+SURPLUS_PAUSE_SECONDS, SURPLUS_PAUSE_LIMIT = 0.0005, 0.005
+# The counts of two workers differ by this much when they take turns.
+SURPLUS_ALLOWED = 1
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 Address = Any
@@ -58,12 +64,16 @@ class Listener(socketserver.ThreadingTCPServer):
         self.slots = slots
         self.attempts = attempts
         self.repeats = repeats
+        # Sessions of this worker above the mean of all workers, as the hub counts.
+        self.surplus = 0
         # Closed when no other descriptor is left, to accept and close a waiting connection.
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         threading.stack_size(THREAD_STACK_BYTES)
 
     def get_request(self) -> tuple[socket.socket, Address]:
         """Accept a connection; the base class would swallow errors and spin (EMFILE)."""
+        if self.surplus > SURPLUS_ALLOWED:
+            time.sleep(min(self.surplus * SURPLUS_PAUSE_SECONDS, SURPLUS_PAUSE_LIMIT))
         try:
             return self.socket.accept()
         except OSError as error:

@@ -75,8 +75,12 @@ def _serve(child: Supervised) -> None:
             # Keep the old ones: a worker without credentials could serve nobody.
             log_errors.error("certificates_kept", code=error.code, why=error.reason)
 
+    def surplus(sessions: int) -> None:
+        listener.surplus = sessions
+
     accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
     worker.on_reload = apply
+    worker.on_surplus = surplus
     worker.on_admitted = slots.logged_in
     # shutdown() waits for serve_forever, so it must not run on the loop's thread.
     worker.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()

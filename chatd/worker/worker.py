@@ -70,6 +70,7 @@ class Worker:
         self._link_events = 0
         self.on_drain: Callable[[], None] = lambda: None
         self.on_admitted: Callable[[str], None] = lambda address: None
+        self.on_surplus: Callable[[int], None] = lambda surplus: None
         self.on_reload: Callable[[Settings], None] = lambda settings: None
 
     # --- called by connection threads ----------------------------------------------------------
@@ -263,6 +264,7 @@ class Worker:
 
     def _hub_lost(self, pause: float) -> None:
         crash_point("worker.hub.lost")
+        self.on_surplus(0)
         self._selector.unregister(self.hub)
         self._next_connect = time.monotonic() + pause
         error = ChatdError("E503")
@@ -337,6 +339,9 @@ class Worker:
             if session is not None:
                 self._delivery.leave(room, session)
 
+    def _surplus(self, _: bytes, surplus: int) -> None:
+        self.on_surplus(surplus)
+
     _FROM_HUB: ClassVar[dict[str, Callable[..., None]]] = {
         "admit": _admit,
         "refuse": _cut,
@@ -350,6 +355,7 @@ class Worker:
         "live": _live,
         "enter": _enter,
         "leave": _leave,
+        "surplus": _surplus,
     }
 
     def _report_stats(self) -> None:

@@ -34,6 +34,7 @@ class WorkerEnd:
         # Session -> rate, burst and the tokens left, as told last; how often the hub said that a user owes.
         self.terms: dict[int, JsonObject] = {}
         self.debts_told = 0
+        self.surplus = 0
         # Session -> rooms it receives events of.
         self.live: dict[int, set[str]] = {}
         self.reply: JsonObject | None = None
@@ -87,6 +88,9 @@ class WorkerEnd:
     def _on_leave(self, room: str, sids: list[int], payload: bytes) -> None:
         for sid in sids:
             self.live[sid].remove(room)
+
+    def _on_surplus(self, surplus: int, payload: bytes) -> None:
+        self.surplus = surplus
 
     def _on_reply(self, _: int, request_id: int, payload: bytes) -> None:
         (self.reply,) = (decode(frame) for frame in split(payload))
