@@ -15,6 +15,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import format as fmt
 from chatd.console import output, streams
+from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.store.branches import begin_branch
 from chatd.store.event_log import EventLog
@@ -251,10 +252,9 @@ def lost_log_lines(status: Mapping[str, Any]) -> str:
 def _not_answering(home: Home) -> ChatdError:
     pid = supervisor_pid(home.data)
     if pid is None:
-        return ChatdError("E603")
-    return ChatdError(
-        "E611", f"chatd runs as pid {pid} but does not answer in {home.run}", "run: chatd stop; chatd start"
-    )
+        return ChatdError("E603", fix=f"run: {chatd_command(home.path, 'start')}")
+    fix = f"run: {chatd_command(home.path, 'stop')}; {chatd_command(home.path, 'start')}"
+    return ChatdError("E611", f"chatd runs as pid {pid} but does not answer in {home.run}", fix)
 
 
 def _status_or_none(home: Home) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ from chatd.pki.identity import read_identity
 from tests.support.daemon import Daemon, free_port
 
 # Files without which the server works: they are derived, or made anew.
-REPLACEABLE = ("data/reserve", "data/search.db", "data/place", "data/hub.lock", "data/supervisor.lock")
+REPLACEABLE = ("data/reserve", "data/search.db", "data/hub.lock", "data/supervisor.lock")
 REQUIRED = (
     *("certs/ca.pem", "certs/server.pem", "certs/server.key", "certs/envelope.pem", "certs/envelope.key"),
     *("config/settings.json", "data/events.db", "data/mark"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from chatd.cli.operator import operate
 from chatd.config.loading import load_settings
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
-from tests.support.certificates import NOW
 from tests.support.daemon import Daemon
 
 PASSPHRASE = "correct horse battery staple\n"
@@ -29,7 +29,7 @@ def box(tmp_path: Path) -> Iterator[Daemon]:
     admin = box.identity("alice", "console")
     servers = read_identity(admin).servers
     authority = Authority.load(box.home / "certs")
-    issued = authority.issue_device("alice", "old", now=NOW)
+    issued = authority.issue_device("alice", "old", now=datetime.now(UTC))
     register(box, f"{issued.certificate.serial_number:x}")
     admin.unlink()
     write_identity(

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.chat_program import create_room, run_chat
 from tests.support.daemon import BIN, Daemon
+from tests.support.under_attack import update_section
 from tests.tools.manpages import PROGRAMS, runnable
 
 NOT_SHOWN = 8
@@ -40,6 +41,10 @@ ARGUMENTS: dict[str, str] = {
     "chatctl explain": "E404",
     "chatctl completion": "bash",
     "chatctl role set": "bob user",
+    "chatctl room create": "{name}",
+    "chatctl room archive": "{room}",
+    "chatctl room unarchive": "{room}",
+    "chatctl room remove": "{room} --yes",
     "chatd init": "--listen 127.0.0.1:1",
     "chatd verify": "",
     "chatd export": "-o {new}",
@@ -60,6 +65,9 @@ IDS = [path for path, _ in TRIED]
 
 @pytest.fixture(scope="module")
 def daemon(shared_daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Daemon:
+    # Each test makes a room.
+    shared_daemon.write_settings(lambda tree: update_section(tree, "limits", rooms_per_user=1000))
+    shared_daemon.chatd("reload")
     for user in ("bob", "banned", "muted"):
         shared_daemon.add_user(user)
     folder = tmp_path_factory.mktemp("backup")
@@ -80,6 +88,8 @@ class Place:
         sent = run_chat(daemon, "send", room, "hello", "--json", user="alice").stdout
         if path in TO_UNDO:
             daemon.chatctl(*TO_UNDO[path])
+        if path == "chatctl room unarchive":
+            daemon.chatctl("room", "archive", room)
         backups = Path(daemon.environ["TEST_BACKUPS"])
         words = ARGUMENTS.get(path, "").format(
             room=room,

@@ -188,6 +188,7 @@ DIRECT = {
     "chatd/cli/backup_files.py",
     "chatd/console/output.py",
     "chatd/console/shell_completion.py",
+    "chatd/child/supervised.py",
     "chatd/hub/main.py",
     "chatd/worker/main.py",
     "chatd/supervisor/monitor.py",
