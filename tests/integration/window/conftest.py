@@ -26,6 +26,13 @@ def screen() -> Iterator[Display]:
         yield screen
 
 
+@pytest.fixture(scope="session")
+def lasting_screen() -> Iterator[Display]:
+    """For windows in this process: Xlib ends a process when a screen goes away that it has used."""
+    with display() as screen:
+        yield screen
+
+
 @pytest.fixture
 def bob(daemon: Daemon) -> Iterator[Client]:
     """Another user's client, connected and caught up."""

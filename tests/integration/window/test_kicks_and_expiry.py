@@ -57,7 +57,7 @@ def test_other_members_see_a_kick_and_a_ban(screen: Display, daemon: Daemon, bob
 
 
 @pytest.fixture
-def open_window_here(screen: Display, tmp_path: Path) -> Iterator[Opener]:
+def open_window_here(lasting_screen: Display, tmp_path: Path) -> Iterator[Opener]:
     """Opens windows in this process, for what cannot be read from outside, such as lists."""
     from chatctl.window.drafts import Drafts
     from chatctl.window.theme import Theme
@@ -66,7 +66,7 @@ def open_window_here(screen: Display, tmp_path: Path) -> Iterator[Opener]:
     windows: list[Window] = []
 
     def start(connect: Callable[[], Client]) -> Window:
-        root = tk.Tk(screenName=screen.name)
+        root = tk.Tk(screenName=lasting_screen.name)
         control = Controller(connect, "#lobby")
         theme = Theme(root, scale=None, environ=os.environ)
         windows.append(Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False))

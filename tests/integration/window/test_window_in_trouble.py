@@ -28,7 +28,7 @@ Opener = Callable[..., "Window"]
 
 
 @pytest.fixture
-def offline_window(screen: Display, daemon: Daemon, tmp_path: Path) -> Iterator[Opener]:
+def offline_window(lasting_screen: Display, daemon: Daemon, tmp_path: Path) -> Iterator[Opener]:
     """Opens carol's window in this process, without a connection; ``state`` is kept in ``tmp_path``."""
     from chatctl.window.drafts import Drafts
     from chatctl.window.theme import Theme
@@ -37,7 +37,7 @@ def offline_window(screen: Display, daemon: Daemon, tmp_path: Path) -> Iterator[
     with ExitStack() as stack:
 
         def start(*, scale: float | None = None, points: int = 10) -> Window:
-            root = tk.Tk(screenName=screen.name)
+            root = tk.Tk(screenName=lasting_screen.name)
             stack.callback(root.destroy)
             identity = read_identity(daemon.identity("carol"))
             control = Controller(lambda: Client(identity, state=tmp_path), "#lobby")
