@@ -14,6 +14,8 @@ from tests.support.rawclient import Json, RawClient
 
 # Only tests of the limits should meet them.
 UNLIMITED = {"messages_per_second": 1_000_000, "burst": 1_000_000, "bytes_per_day": 0}
+# A throttled session notices the end of its connection with its next token: 20 s each for the slowest role.
+THROTTLED_SECONDS = 120.0
 
 
 def update_section(tree: dict[str, Any], section: str, **values: Any) -> None:
@@ -114,7 +116,9 @@ class Witness:
 
     def wait_until_alone(self) -> None:
         """Wait until no session, thread or descriptor of another client is left."""
-        wait_until(lambda: session_count(self.daemon) == len(self.clients), what="sessions to end")
+        wait_until(
+            lambda: session_count(self.daemon) == len(self.clients), THROTTLED_SECONDS, "sessions to end"
+        )
         wait_until(self._usage_is_restored, what="threads and descriptors to be released")
 
     def _usage_is_restored(self) -> bool:
