@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -103,18 +102,6 @@ def record_children(run: Path, pids: dict[str, int]) -> None:
         scratch.replace(run / CHILDREN_FILE)
     except OSError:
         return
-
-
-def reap_orphans(ours: Collection[int]) -> None:
-    """Reap ended processes that are not ``ours``: as PID 1 or a subreaper we inherit every orphan."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if ended is None or ended.si_pid in ours:
-            return  # ours are reaped by their owners, and those behind them in the next iteration
-        os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def kill_leftovers(run: Path) -> list[int]:

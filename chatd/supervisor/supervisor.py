@@ -27,7 +27,7 @@ from chatd.supervisor.child import Child, ChildHooks
 from chatd.supervisor.control import SOCKET, ControlServer, Reply, error_reply, ok_reply
 from chatd.supervisor.launch import LaunchedTemplate
 from chatd.supervisor.monitor import PeriodicTimer, ProcessMonitor, print_safely
-from chatd.supervisor.pid_lock import reap_orphans, record_children
+from chatd.supervisor.pid_lock import record_children
 from chatd.supervisor.process import ChildProcess, ChildRun, ChildSpec
 from chatd.supervisor.signal_selector import SignalSelector
 from chatd.supervisor.states import ChildState
@@ -152,7 +152,6 @@ class Supervisor:
         for child in self._children:
             child.update(self._now)
         self._record_pids()
-        reap_orphans(self._pids.values())
         self._monitor.update(self._now, self._settings.monitor, self._state(), console=self._foreground)
         if self._watchdog_period and self._watchdog_timer.due(self._now, self._watchdog_period):
             notify("WATCHDOG=1")

@@ -72,7 +72,6 @@ class TemplateProcess:
         self._load_deadline = 0.0
         self._retry_at = 0.0
         self._ending: list[subprocess.Popen[bytes]] = []
-        self._may_have_orphans = False
         if launched is not None:
             self._adopt(launched, time.monotonic())
 
@@ -87,13 +86,12 @@ class TemplateProcess:
         return lambda passed, output: self._fork(spec, {**passed, "err": output})
 
     def update(self, now: float, *, wanted: bool, children: Collection[int | None] = ()) -> None:
-        """Reap ended templates, give up one that hangs, start one if ``wanted``.
+        """Reap ended templates and orphans, give up one that hangs, start one if ``wanted``.
 
         ``children``: the pids that are reaped elsewhere.
         """
         self._ending = [popen for popen in self._ending if popen.poll() is None]
-        if self._may_have_orphans:
-            self._reap_orphans(children)
+        reap_orphans({*children, *self.pids().values(), *(popen.pid for popen in self._ending)})
         if self._current is None:
             if wanted and self._possible and now >= self._retry_at:
                 self._start(now)
@@ -122,19 +120,6 @@ class TemplateProcess:
         self.kill()
         for popen in self._ending:
             popen.wait()
-
-    def _reap_orphans(self, children: Collection[int | None]) -> None:
-        """Reap children whose fork was never reported; as subreaper, this process is now their parent."""
-        known = {*children, *self.pids().values(), *(popen.pid for popen in self._ending)}
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            # A known zombie hides the others until its owner reaps it.
-            if ended is None or ended.si_pid in known:
-                return
-            os.waitpid(ended.si_pid, os.WNOHANG)
 
     def _start(self, now: float) -> None:
         try:
@@ -167,7 +152,6 @@ class TemplateProcess:
         except OSError:
             reply = b""
         if not reply:
-            self._may_have_orphans = True
             self._give_up("does not answer")
             raise OSError(errno.EAGAIN, "the template does not answer")
         return ForkedProcess(int(reply))
@@ -184,6 +168,23 @@ class TemplateProcess:
     def _retry_later(self, reason: str, now: float) -> None:
         log.warning("template_lost", why=reason, again_in=RETRY_SECONDS)
         self._retry_at = now + RETRY_SECONDS
+
+
+def reap_orphans(known: Collection[int | None]) -> None:
+    """Reap ended processes that are not ``known``, whose owners reap them.
+
+    As PID 1 or a subreaper this process is the parent of every orphan below it, and of a child whose fork was
+    never reported.
+    """
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        # A known zombie hides the others until its owner reaps it.
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def _adopt_orphans() -> bool:

@@ -74,7 +74,7 @@ def test_a_reload_of_a_moved_home_says_so(daemon: Daemon, tmp_path: Path) -> Non
 
 REAPER = """
 import ctypes, os, time
-from chatd.supervisor.pid_lock import reap_orphans
+from chatd.supervisor.template_process import reap_orphans
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 ours = os.fork() or os._exit(3)
 intermediate = os.fork()
