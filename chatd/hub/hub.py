@@ -323,7 +323,8 @@ class Hub:
 
     def before_commit(self) -> None:
         """Redact expired messages and end rooms in the batch, or look for space on a full disk."""
-        self.log.check_files()
+        if not self.recorder.uncommitted:
+            self.log.check_files()  # a commit does it by itself
         if not self.writable:
             self._resume_writing()
             return

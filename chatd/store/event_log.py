@@ -38,7 +38,7 @@ from chatd.store.database import (
 )
 from chatd.store.disk import rewrite
 from chatd.store.entry import AcceptedMessage, Entry, Point
-from chatd.store.log_files import FILES_GONE, existing_mark, inodes, lock_log, require_log
+from chatd.store.log_files import FILES_GONE, existing_mark, inodes, lock_log, log_paths, require_log
 from chatd.store.mark import Mark, MarkFile
 from chatd.store.migrations import migrate
 from chatd.store.snapshots import Snapshot, proven_snapshot, state_entries, write_snapshot
@@ -85,6 +85,7 @@ class EventLog:
         self._wal_pages = 0
         writer.set_wal_hook(self._note_pages)
         self.head, self.epoch, self.chain_hash, self.lineage = 0, 0, b"", ()
+        self._paths = log_paths(data)
         self._inodes: tuple[int, ...] = ()
         self.read_only = False
 
@@ -145,7 +146,7 @@ class EventLog:
             self._failure = "it was opened on a full disk"
         else:
             self._begin_epoch(point)
-        self._inodes = inodes(self._data)
+        self._inodes = inodes(self._paths)
 
     def _begin_epoch(self, point: Point) -> None:
         self.epoch += 1
@@ -158,7 +159,7 @@ class EventLog:
 
     def check_files(self) -> None:
         """Raise E610 if a file was removed or replaced: what is written then is lost with the process."""
-        if self._inodes != inodes(self._data):
+        if self._inodes != inodes(self._paths):
             raise damaged(f"the files in {self._data} were removed or replaced while chatd ran", FILES_GONE)
 
     def append(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
