@@ -11,6 +11,15 @@ PRIVATE = 0o600
 PUBLIC = 0o644
 
 
+def file_identity(path: Path) -> list[int]:
+    """Return the device and inode of a file or folder, which no copy shares; empty if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_dev, status.st_ino]
+
+
 def create_file(path: Path, data: bytes, mode: int) -> None:
     """Write a file that must not exist yet. Raises E606."""
     try:

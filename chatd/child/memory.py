@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-try:
-    import ctypes
-
-    _libc: Any = ctypes.CDLL(None)
-except (ImportError, OSError, MemoryError, AttributeError):
-    _libc = None
+from chatd.child.libc import trim_memory
 
 # Fewer sessions leave too little behind to be worth the call, which takes milliseconds.
 MANY_SESSIONS: Final = 100
@@ -25,17 +20,11 @@ QUIET_SECONDS: Final = 3.0
 PATIENCE_SECONDS: Final = 60.0
 
 
-def trim() -> None:
-    """Return free memory to the system; does nothing where the C library cannot (musl)."""
-    if hasattr(_libc, "malloc_trim"):
-        _libc.malloc_trim(0)
-
-
 class MemoryReturn:
     """Calls ``release`` some seconds after `MANY_SESSIONS` began or ended. Belongs to a child's loop."""
 
     def __init__(
-        self, release: Callable[[], None] = trim, clock: Callable[[], float] = time.monotonic
+        self, release: Callable[[], None] = trim_memory, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._release = release
         self._clock = clock

@@ -12,9 +12,9 @@ import select
 import socket
 import struct
 from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
+from chatd.child.proc_stat import PARENT, stat_field
 from chatd.proto.text import visible
 
 ROOT: Final = 0
@@ -44,7 +44,7 @@ def why_not_operator(peer: Peer, supervisor: int) -> str:
     is the subreaper (prctl(2)).
     """
     own = os.geteuid()
-    if peer.uid not in (own, 0):
+    if peer.uid not in (own, ROOT):
         return "another user"
     if peer.uid != own:
         return ""  # root, while the server is not: no process of the server can become that
@@ -86,8 +86,4 @@ def _is_or_descends_from(pid: int, ancestor: int) -> bool:
 
 def _parent(pid: int) -> int | None:
     """Return the parent's pid (0 above the first process); None if /proc does not show it."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[1])
+    return stat_field(pid, PARENT)

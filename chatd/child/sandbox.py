@@ -5,24 +5,17 @@ Each part is optional: where the kernel refuses one, the child goes on without i
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from chatd.child import landlock, seccomp
+from chatd.child.libc import prctl, syscall
 from chatd.crashpoints import fired_folder
 from chatd.logs.logger import get_log
-
-try:
-    import ctypes
-
-    _libc: Any = ctypes.CDLL(None, use_errno=True)
-except (ImportError, OSError, MemoryError, AttributeError):  # it allocates memory that a box may refuse
-    _libc = None
 
 log = get_log("server")
 
@@ -60,8 +53,6 @@ def enter(sandbox: Sandbox, home: Path) -> dict[str, bool]:
     in_force = {}
     for name, step in steps.items():
         try:
-            if _libc is None:
-                raise OSError("ctypes cannot be loaded here")
             step()
             in_force[name] = True
         except OSError as error:
@@ -71,15 +62,15 @@ def enter(sandbox: Sandbox, home: Path) -> dict[str, bool]:
 
 
 def _forbid_new_privileges() -> None:
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    if _prctl(_PR_GET_NO_NEW_PRIVS) != 1:
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if prctl(_PR_GET_NO_NEW_PRIVS) != 1:
         raise OSError("the kernel did not take it")
 
 
 def _forbid_dumps() -> None:
     """Keep other processes of this user from reading the memory and the descriptors of this one."""
-    _prctl(_PR_SET_DUMPABLE, 0)
-    if _prctl(_PR_GET_DUMPABLE) != 0:
+    prctl(_PR_SET_DUMPABLE, 0)
+    if prctl(_PR_GET_DUMPABLE) != 0:
         raise OSError("the kernel did not take it")
 
 
@@ -90,34 +81,19 @@ def _restrict_files(sandbox: Sandbox, home: Path) -> None:
     writable = [home / name for name in sandbox.writable]
     if folder := fired_folder():
         writable.append(Path(folder))  # trials note there which crash points have fired
-    landlock.restrict(_syscall, [Path(path) for path in code if path], writable, home)
+    landlock.restrict(syscall, [Path(path) for path in code if path], writable, home)
 
 
 def _filter_calls() -> None:
     program = seccomp.filter_program()
     if program is None:
         raise OSError("there is no filter for this kind of machine")
+    import ctypes  # where this fails, so did the calls before
+
     buffer = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
     argument = Program(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(argument))
-
-
-def _prctl(option: int, *arguments: int) -> int:
-    padded = (*arguments, 0, 0, 0, 0)[:4]
-    return _checked(_libc.prctl(option, *(ctypes.c_ulong(value) for value in padded)))
-
-
-def _syscall(number: int, *arguments: Any) -> int:
-    values = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
-    return _checked(_libc.syscall(ctypes.c_long(number), *values))
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result
+    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(argument))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from chatd.child.peers import Peer, has_hung_up, login_name, peer_of, why_not_operator
+from chatd.child.peers import ROOT, Peer, has_hung_up, login_name, peer_of, why_not_operator
 from chatd.child.supervised import Supervised
 from chatd.errors import ChatdError
 from chatd.hub.links import Link
@@ -19,7 +19,7 @@ from chatd.proto.frames import encode
 log_audit = get_log("audit")
 
 
-OPERATORS = (0, os.geteuid())
+OPERATORS = (ROOT, os.geteuid())
 """The uids that may operate: root and the server's own user."""
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from chatd.durable_files import PRIVATE, file_identity, replace_file
 from chatd.errors import ChatdError
 from chatd.store.database import DATABASE_NAME
 
@@ -21,8 +22,7 @@ def refuse_copy(home: Path) -> None:
     original = _recorded(home)
     if original is None or original["path"] == str(home):
         return
-    database = Path(original["path"]) / "data" / DATABASE_NAME
-    if _identity(database) == original["log"] and _identity(home / "data" / DATABASE_NAME) != original["log"]:
+    if _log_of(Path(original["path"])) == original["log"] != _log_of(home):
         reason = f"{home} is a copy of {original['path']}, and both would continue the same log"
         fix = (
             "to give the copy a history of its own: chatd start --as-copy; to replace the original, remove it"
@@ -32,16 +32,17 @@ def refuse_copy(home: Path) -> None:
 
 def record_place(home: Path) -> None:
     """Record where the log is; ignore a failure to write, such as a full disk."""
-    record = {"path": str(home), "log": _identity(home / "data" / DATABASE_NAME)}
+    record = {"path": str(home), "log": _log_of(home)}
     if record == _recorded(home):
         return
-    scratch = home / "data" / f"{PLACE_FILE}.new"
     try:
-        scratch.write_text(json.dumps(record), "utf-8")
-        scratch.chmod(0o600)
-        scratch.replace(home / "data" / PLACE_FILE)
-    except (OSError, UnicodeEncodeError):
+        replace_file(home / "data" / PLACE_FILE, json.dumps(record).encode(), PRIVATE)
+    except ChatdError:
         return
+
+
+def _log_of(home: Path) -> list[int]:
+    return file_identity(home / "data" / DATABASE_NAME)
 
 
 def _recorded(home: Path) -> dict[str, Any] | None:
@@ -49,14 +50,5 @@ def _recorded(home: Path) -> dict[str, Any] | None:
         with (home / "data" / PLACE_FILE).open("rb") as file:
             record = json.loads(file.read(_MAX_BYTES))
         return {"path": str(record["path"]), "log": list(record["log"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _identity(path: Path) -> list[int]:
-    """The device and inode of a file, which a copy does not share; empty if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_dev, status.st_ino]

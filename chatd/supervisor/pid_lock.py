@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from chatd.durable_files import give_to_folder_owner
+from chatd.child.proc_stat import START_TICKS, stat_field
+from chatd.durable_files import file_identity, give_to_folder_owner
 from chatd.errors import ChatdError
 
 LOCK_FILE: Final = "supervisor.lock"
@@ -97,7 +98,7 @@ def record_children(run: Path, pids: dict[str, int]) -> None:
     ]
     scratch = run / (CHILDREN_FILE + ".new")
     try:
-        record = {"boot": _boot_id(), "folder": _folder_id(run), "children": entries}
+        record = {"boot": _boot_id(), "folder": file_identity(run), "children": entries}
         scratch.write_text(json.dumps(record), "utf-8")
         scratch.replace(run / CHILDREN_FILE)
     except OSError:
@@ -118,7 +119,7 @@ def _recorded_children(run: Path) -> list[tuple[int, int]]:
     try:
         with (run / CHILDREN_FILE).open("rb") as file:
             record = json.loads(file.read(MAX_CHILDREN_FILE))
-        if (record["boot"], record["folder"]) != (_boot_id(), _folder_id(run)):
+        if (record["boot"], record["folder"]) != (_boot_id(), file_identity(run)):
             return []
         return [(int(entry["pid"]), int(entry["started"])) for entry in record["children"]]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -144,19 +145,7 @@ def _kill(pid: int, started: int) -> bool:
 
 def _start_ticks(pid: int) -> int | None:
     """Return the start time in clock ticks since boot, which no clock change affects."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    return int(
-        stat.rpartition(")")[2].split()[19]
-    )  # field 22 of proc(5); the name may contain ")" and blanks
-
-
-def _folder_id(folder: Path) -> list[int]:
-    """Return the folder's device and inode, which no copy has."""
-    status = folder.stat()
-    return [status.st_dev, status.st_ino]
+    return stat_field(pid, START_TICKS)
 
 
 def _boot_id() -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from chatd.child.libc import prctl
 from chatd.child.template import LOADED
 from chatd.logs import get_log
 from chatd.supervisor.launch import LaunchedTemplate, launch
@@ -190,8 +191,6 @@ def reap_orphans(known: Collection[int | None]) -> None:
 def _adopt_orphans() -> bool:
     """Become the parent of orphaned descendants (prctl(2)); return whether the kernel agreed."""
     try:
-        import ctypes  # imported here because it allocates memory that a hardened box may refuse
-
-        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (ImportError, OSError, MemoryError, AttributeError):
+        return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
+    except OSError:
         return False

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chatd.child import sandbox, seccomp
+from chatd.child import libc, sandbox, seccomp
 from chatd.child.landlock import _without
 from chatd.child.sandbox import Sandbox
 from tests.support.daemon import Daemon, running, wait_until
@@ -129,7 +129,7 @@ def test_a_hub_has_its_data_and_no_keys(home: Path) -> None:
 
 
 def test_a_kernel_without_any_of_it_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sandbox, "_libc", None)
+    monkeypatch.setattr(libc, "_libc", None)
     monkeypatch.setattr("resource.setrlimit", lambda *_: None)
     assert sandbox.enter(Sandbox(), tmp_path) == dict.fromkeys(ALL_IN_FORCE, False)
 

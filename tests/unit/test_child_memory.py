@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chatd.child import memory
+from chatd.child import libc
 from chatd.child.memory import MANY_SESSIONS, PATIENCE_SECONDS, QUIET_SECONDS, MemoryReturn
 from chatd.config.schema import Settings
 from tests.support.hub_harness import HubHarness
@@ -60,11 +60,11 @@ def test_a_rush_without_a_pause_does_not_wait_for_ever() -> None:
 
 def test_trim_calls_the_c_library_if_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(memory, "_libc", SimpleNamespace(malloc_trim=calls.append))
-    memory.trim()
+    monkeypatch.setattr(libc, "_libc", SimpleNamespace(malloc_trim=calls.append))
+    libc.trim_memory()
     assert calls == [0]
-    monkeypatch.setattr(memory, "_libc", None)
-    memory.trim()
+    monkeypatch.setattr(libc, "_libc", None)
+    libc.trim_memory()
 
 
 def test_the_hub_counts_logins_and_their_ends(tmp_path: Path) -> None:
