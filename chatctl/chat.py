@@ -8,6 +8,7 @@ import sys
 import click
 
 from chatctl.connecting import room_name, root_options
+from chatctl.shared_commands import SEARCH, WHOAMI
 from chatd import __version__
 from chatd.console import output, streams
 from chatd.console.command_table import TableEntry, TableGroup
@@ -26,14 +27,8 @@ COMMANDS = {
         "chatctl.scripts.one_shot:history",
         "Print the last events of ROOM, oldest first; with --json, one object per line.",
     ),
-    "search": TableEntry(
-        "chatctl.scripts.one_shot:search",
-        "Find messages in your rooms that contain all words of QUERY; with --json, one object per line.",
-    ),
-    "whoami": TableEntry(
-        "chatctl.scripts.one_shot:whoami",
-        "Log in and show your user, role and rooms, and when your identity expires.",
-    ),
+    "search": SEARCH,
+    "whoami": WHOAMI,
     "bot": TableEntry(
         "chatctl.scripts.bot:bot",
         "Chat as JSON Lines: commands on standard input, events and replies on standard output.",

@@ -7,6 +7,7 @@ import sys
 import click
 
 from chatctl.connecting import root_options
+from chatctl.shared_commands import SEARCH, WHOAMI
 from chatd import __version__
 from chatd.console import output, streams
 from chatd.console.command_table import TableEntry, TableGroup
@@ -91,14 +92,8 @@ TOP = {
     "users": USERS,
     "whois": WHOIS,
     "rooms": ROOMS,
-    "search": TableEntry(
-        "chatctl.scripts.one_shot:search",
-        "Find messages in your rooms that contain all words of QUERY; with --json, one object per line.",
-    ),
-    "whoami": TableEntry(
-        "chatctl.scripts.one_shot:whoami",
-        "Log in and show your user, role and rooms, and when your identity expires.",
-    ),
+    "search": SEARCH,
+    "whoami": WHOAMI,
     "explain": TableEntry(
         f"{_ADMIN}.server:explain", "Explain an error or warning CODE such as E204 and what to do."
     ),

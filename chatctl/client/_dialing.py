@@ -107,8 +107,8 @@ class Race(Generic[AttemptT]):
         self._dial = dial
         self._lookups = [look_up(server) for server in sorted(servers, key=lambda one: not is_literal(one))]
         self._untried: deque[Address] = deque()
-        # Attempt -> its address and the time when it began, oldest first.
-        self._running: dict[AttemptT, tuple[Address, float]] = {}
+        # Attempt -> its address, oldest first.
+        self._running: dict[AttemptT, Address] = {}
         self._failures: list[ChatdError] = []
         self._last_start = now
 
@@ -119,7 +119,7 @@ class Race(Generic[AttemptT]):
 
     @property
     def has_more(self) -> bool:
-        """Whether addresses are left that were not tried to the end."""
+        """Whether untried addresses are left, or addresses that gave way to a winner."""
         return bool(self._untried or self._lookups)
 
     def advance(self, now: float, ready: Collection[int]) -> tuple[AttemptT, list[bytes]] | None:
@@ -130,7 +130,7 @@ class Race(Generic[AttemptT]):
         """
         self._take_addresses()
         for attempt in [attempt for attempt in self._running if attempt.fileno() in ready]:
-            payloads = self._continue(attempt, now)
+            payloads = self._continue(attempt)
             if attempt.heard:
                 self._end_others(attempt)
                 return attempt, payloads
@@ -172,13 +172,13 @@ class Race(Generic[AttemptT]):
     def _start(self, address: Address, now: float) -> None:
         self._last_start = now
         try:
-            self._running[self._dial(address)] = address, now
+            self._running[self._dial(address)] = address
         except ChatdError as error:
             if error.code != "E607":
                 raise
             self._failures.append(error)
 
-    def _continue(self, attempt: AttemptT, now: float) -> list[bytes]:
+    def _continue(self, attempt: AttemptT) -> list[bytes]:
         try:
             return attempt.advance()
         except ChatdError as error:
@@ -193,13 +193,13 @@ class Race(Generic[AttemptT]):
     def _end_others(self, winner: AttemptT) -> None:
         """End all other attempts; their addresses are left for the case that the winner fails, too."""
         self._running.pop(winner, None)
-        self._untried.extendleft(address for address, _ in reversed(self._running.values()))
+        self._untried.extendleft(reversed(self._running.values()))
         self.close()
 
     def _failed(self) -> ChatdError:
         silent = [
             f"{address} did not answer within {ANSWER_LIMIT:.0f} seconds"
-            for address, _ in self._running.values()
+            for address in self._running.values()
         ]
         silent += [
             f"nothing has told the address of {lookup.server} within {ANSWER_LIMIT:.0f} seconds"

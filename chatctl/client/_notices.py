@@ -110,7 +110,7 @@ class Connected:
 
     @property
     def has_all_rooms(self) -> bool:
-        """Whether the welcome had space for all rooms and direct conversations of this user."""
+        """Whether the welcome lists all rooms and direct conversations of this user."""
         return len(self.welcome.rooms) < WELCOME_ROOMS
 
     def lacks(self, room: str) -> bool:

@@ -18,7 +18,7 @@ def note(text: str) -> Line:
 
 
 def unseen(result: JsonObject) -> str:
-    """What a search has not found, and what to do; "" if it has found everything."""
+    """Say that a search is incomplete, and how to narrow it; "" for a complete one."""
     if result.get("partial") is True:
         return "not all messages were searched: narrow the search, or try again later"
     return "there are older ones: narrow the search" if result.get("more") is True else ""
@@ -116,7 +116,7 @@ def _device(device: JsonObject) -> str:
 
 
 def _written(bytes_written: Any) -> list[Line]:
-    """What a user has written today; the server tells the user and admins only."""
+    """Say how much a user has written today; the server tells only that user and admins."""
     if not isinstance(bytes_written, dict):
         return []
     limit = _number(bytes_written, "limit")

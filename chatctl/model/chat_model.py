@@ -122,7 +122,7 @@ class ChatModel(Conversations):
         self.changed |= {"rooms", "state"}
 
     def _is_news(self, entry: JsonObject, since: int) -> bool:
-        """Whether an entry of ``rooms`` is a room of this user that the welcome had no space for."""
+        """Whether an entry of ``rooms`` is a room of this user that the welcome left out."""
         name = str(entry.get("room", ""))
         known = self.conversations.get(name)
         left_since = known is not None and known.parted_at > since

@@ -75,7 +75,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
 
 
 def _ends(event: ev.Logged, room: str, me: str) -> bool:
-    """Whether no more events of the room will come to this user."""
+    """Whether this event ends the user's membership of the room."""
     if isinstance(event, ev.RoomRemoved):
         return event.room == room
     return isinstance(event, ev.Parted) and (event.user, event.room) == (me, room)

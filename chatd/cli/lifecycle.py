@@ -17,6 +17,7 @@ from chatd.console import format as fmt
 from chatd.console import output, streams
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
+from chatd.hub.recovery import clock
 from chatd.store.branches import begin_branch
 from chatd.store.event_log import EventLog
 from chatd.store.home_place import record_place, refuse_copy
@@ -55,15 +56,14 @@ def start(ctx: click.Context, foreground: bool, as_copy: bool, seconds: int) -> 
         streams.forgive()
         return
     running = _running_status(home, float(seconds))
+    if running is None:
+        try:
+            status = start_daemon(home.path, float(seconds))
+        except ChatdError as error:
+            if error.code != "E604":
+                raise
+            running = _status_of_other_start(home, float(seconds), error)
     if running is not None:
-        output.note(f"chatd is already running (pid {running['pid']}, {running['address']})")
-        return
-    try:
-        status = start_daemon(home.path, float(seconds))
-    except ChatdError as error:
-        if error.code != "E604":
-            raise
-        running = _status_of_other_start(home, float(seconds), error)
         output.note(f"chatd is already running (pid {running['pid']}, {running['address']})")
         return
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
@@ -95,7 +95,7 @@ def _begin_copy(home: Home) -> None:
     """Give the copy of a log a branch of its own, so that clients can tell it from the original."""
     lock = PidLock(home.data)
     try:
-        log = EventLog.open(home.data, now=time.time_ns() // 1_000_000, must_exist=True)
+        log = EventLog.open(home.data, now=clock(), must_exist=True)
         log.close()
         begin_branch(home.data, log.head)
         record_place(home.path)
@@ -125,11 +125,18 @@ def _terminate(home: Home) -> bool:
         return False
     output.note(f"chatd runs as pid {pid} but its sockets in {home.run} are gone: sending SIGTERM")
     try:
-        os.kill(pid, signal.SIGTERM)
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if supervisor_pid(home.data) == pid:  # the handle is that of no later process
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
     except ProcessLookupError:
         return False
     except PermissionError:
         raise ChatdError("E606", f"chatd runs as pid {pid} of another user", "stop it as that user") from None
+    finally:
+        os.close(handle)
     deadline = time.monotonic() + STOP_SECONDS
     while supervisor_pid(home.data) == pid:
         if time.monotonic() >= deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from chatctl.client import Client, read_identity
 from chatd.store.export_verifier import check_export
 from chatd.store.record_export import Choice, export
 from tests.support.daemon import Daemon, running
+from tests.support.export_document import write_verifier
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
 SECRET = "a redacted secret"
 
 
@@ -40,10 +39,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The verification script of docs/export.md, as a file."""
-    (script,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    path = tmp_path_factory.mktemp("script") / "verify.py"
-    path.write_text(script)
-    return path
+    return write_verifier(tmp_path_factory.mktemp("script"))
 
 
 def run_verifier(verifier: Path, file: Path) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 import subprocess
 import sys
@@ -19,10 +18,10 @@ from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.export_verifier import ExportReport, check_export
 from chatd.store.record_export import Choice, export
+from tests.support.export_document import write_verifier
 from tests.support.storelog import NOW, order
 
 Lines = list[dict[str, Any]]
-DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
 # Events of the log below.
 CREATED, HELLO, SECRET, PRIVATE, REDACTED, OLD, EXPIRED, LAST = range(1, 9)
 
@@ -66,10 +65,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The verifier in the document."""
-    (text,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    path = tmp_path_factory.mktemp("script") / "verify.py"
-    path.write_text(text)
-    return path
+    return write_verifier(tmp_path_factory.mktemp("script"))
 
 
 def exported(data: Path, **choice: Any) -> Lines:

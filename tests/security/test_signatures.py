@@ -26,8 +26,9 @@ from chatd.store.event_log import EventLog
 from chatd.store.export_verifier import check_export
 from chatd.store.log_copy import copied_log
 from chatd.store.sealed_file import FileSealer
-from tests.security.test_export_forgery import DOCUMENT, message
+from tests.security.test_export_forgery import message
 from tests.support.certificates import NOW, der
+from tests.support.export_document import DOCUMENT, write_verifier
 from tests.support.signing import MADE, Signer, change, export_lines, last_line, make_signer, signed_export
 from tests.support.storelog import NOW as LOG_NOW
 from tests.support.storelog import order
@@ -61,10 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (text,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    path = tmp_path_factory.mktemp("script") / "verify.py"
-    path.write_text(text)
-    return path
+    return write_verifier(tmp_path_factory.mktemp("script"))
 
 
 def trust(signer: Signer) -> Trust:
