@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -236,7 +237,7 @@ def _wait_until_up(
     home: Path, process: subprocess.Popen[bytes], deadline: float, read_error: Callable[[], ChatdError]
 ) -> dict[str, object]:
     while time.monotonic() < deadline:
-        if process.poll() == 0:
+        if process.poll() in (0, -signal.SIGTERM):  # the second before it handles signals
             raise ChatdError("E603", "chatd was stopped while it started")
         if process.returncode is not None:
             raise read_error()

@@ -129,9 +129,9 @@ def rooms(attack: Attack) -> None:
     with attack.session() as client:
         while not attack.over:
             number += 1
+            attack.note()
             client.ask("create", room=f"#r{number}-{os.getpid()}", topic="t" * 256)
             client.say("hello", to=f"@by{number % 4}")
-            attack.note()
 
 
 def malformed(attack: Attack) -> None:
@@ -150,10 +150,10 @@ def malformed(attack: Attack) -> None:
 def reconnects(attack: Attack) -> None:
     """Log in for a fresh allowance, spend it, and hang up."""
     with attack.session() as client:
+        attack.note()
         for number in range(1, 6):
             client.send({"type": "send", "id": number, "msg_id": new_id(), "to": "#lobby", "body": "again"})
         client.until(id=5)
-    attack.note()
 
 
 def not_reading(attack: Attack) -> None:

@@ -73,27 +73,30 @@ def test_a_reload_of_a_moved_home_says_so(daemon: Daemon, tmp_path: Path) -> Non
 
 
 REAPER = """
-import ctypes, os, time
-from chatd.supervisor.template_process import reap_orphans
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+import os, time
+from chatd.child.libc import prctl
+from chatd.supervisor.template_process import PR_SET_CHILD_SUBREAPER, reap_orphans
+
+def ended(pid):
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return fields[:2] == ["Z", str(os.getpid())]
+
+prctl(PR_SET_CHILD_SUBREAPER, 1)
 ours = os.fork() or os._exit(3)
+reader, writer = os.pipe()
 intermediate = os.fork()
 if not intermediate:
-    os.fork() or os._exit(0)
+    orphan = os.fork() or os._exit(0)
+    os.write(writer, b"%d" % orphan)
     os._exit(0)
 os.waitpid(intermediate, 0)
-while len(zombies := [p for p in os.listdir("/proc") if p.isdigit() and (s := open(f"/proc/{p}/stat").read())
-                      and s.rpartition(")")[2].split()[:2] == ["Z", str(os.getpid())]]) < 2:
+orphan = int(os.read(reader, 20))
+while not (ended(ours) and ended(orphan)):
     time.sleep(0.01)
-while len(zombies) > 1:
-    if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT).si_pid == ours:
-        assert os.waitpid(ours, 0)[1] == 3 << 8
-        ours = 0
-    reap_orphans({ours})
-    zombies = [p for p in zombies if os.path.exists(f"/proc/{p}")]
-if ours:
-    reap_orphans({ours})
-    assert os.waitpid(ours, 0)[1] == 3 << 8
+reap_orphans({ours})
+assert os.waitpid(ours, 0)[1] == 3 << 8, "it took a child from its owner"
+reap_orphans(set())
+assert not os.path.exists(f"/proc/{orphan}"), "the orphan is left"
 """
 
 
