@@ -6,71 +6,18 @@ requests appear in docs/protocol.md.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
-from chatd.proto.durations import MAX_SECONDS
-from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject
-from chatd.proto.text import NAME_CHARS, visible
-
-Count = Annotated[int, Field(ge=0, le=INTEGER_LIMIT)]
-RequestId = Annotated[int, Field(ge=1, le=INTEGER_LIMIT)]
-# Only the lengths are checked here; `chatd.proto.text` has the rules for names.
-NameText = Annotated[str, Field(max_length=NAME_CHARS)]
-# The longest is a direct conversation, "@name,name".
-RoomText = Annotated[str, Field(max_length=2 * NAME_CHARS + 2)]
-ReasonText = Annotated[str, Field(max_length=256)]
-BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
-MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-# Events in one page of resume, history and search.
-PAGE_LIMIT = 500
-PageSize = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
-Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-
-
-class RequestKind(Enum):
-    """The way in which a request is answered."""
-
-    WORKER = "worker"
-    """By the worker; the hub never sees it."""
-    SEND = "send"
-    """By the hub: append a message once per (device, msg_id)."""
-    EVENT = "event"
-    """By the hub's state machine, which emits events."""
-    READ = "read"
-    """With a page of events from the log. A session may have one such request under way."""
-    STATS = "stats"
-    """With the counters of all processes."""
-
-
-class Spec(NamedTuple):
-    """One row of the request table.
-
-    ``permission``: required of the role; None admits every session. ``repeatable``: repeating the
-    request has no further effect, so it may be sent again when a hub died under it. ``cost``: tokens
-    taken from the user's rate bucket; a message costs 1. ``names_entry``: the request's ``seq``
-    names a log entry, which the hub looks up before it decides. ``urgent``: moderation, which may use
-    a reserve on a full disk.
-    """
-
-    permission: str | None
-    repeatable: bool
-    cost: float
-    kind: RequestKind = RequestKind.EVENT
-    names_entry: bool = False
-    urgent: bool = False
-
-
-class Request(BaseModel):
-    """Base of all requests. The client chooses ``id``, and the reply repeats it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    spec: ClassVar[Spec]
-    type: str
-    id: RequestId
+from chatd.proto.frames import JsonObject
+from chatd.proto.request_base import PAGE_LIMIT as PAGE_LIMIT
+from chatd.proto.request_base import BodyText, Count, MsgId, NameText, PageSize, ReasonText, RoomText, Seconds
+from chatd.proto.request_base import Request as Request
+from chatd.proto.request_base import RequestKind as RequestKind
+from chatd.proto.request_base import Spec as Spec
+from chatd.proto.text import visible
 
 
 class Ping(Request):
