@@ -11,84 +11,22 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+from chatd.hub.state.entities import DAY_MS as DAY_MS
+from chatd.hub.state.entities import Device as Device
+from chatd.hub.state.entities import Room as Room
+from chatd.hub.state.entities import Sanction as Sanction
+from chatd.hub.state.entities import User as User
+from chatd.hub.state.entities import plain_room, plain_user, room_of, user_of
 from chatd.hub.state.names import EndingNames, SortedNames
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members
 
 # The pseudo-room of announcements; everybody is a member.
 EVERYONE = "*"
-DAY_MS = 86_400_000
 # The author of events that settings, start-up or the operator's commands cause. No user can have this name.
 SERVER = "server"
 # Mutes of a server; ended ones make room for others. Limits of users and rooms bound only their product.
 MUTES_LIMIT = 10_000
-
-
-@dataclass(slots=True)
-class Device:
-    """One key pair of a user, identified by its certificate's serial.
-
-    ``ends``: when the certificate expires, in ms since 1970; None if it was registered without that.
-    """
-
-    serial: str
-    revoked: bool = False
-    ends: int | None = None
-
-    def usable(self, now: int) -> bool:
-        """Whether the device may log in at ``now``."""
-        return not self.revoked and (self.ends is None or now < self.ends)
-
-
-@dataclass(slots=True)
-class User:
-    """A person. ``role`` was set by a `role_set` event; a role pinned in the settings wins over it."""
-
-    role: str | None = None
-    devices: dict[str, Device] = field(default_factory=dict)
-    rooms: SortedNames = field(default_factory=SortedNames)
-    # Configured rooms the user has left; autojoin skips them.
-    left: set[str] = field(default_factory=set)
-    # The day (days since 1970) on which the user last created a room, and the rooms created on it.
-    created_day: int = 0
-    created: int = 0
-
-    def created_on(self, now: int) -> int:
-        """Return the number of rooms created on the UTC day of ``now``."""
-        return self.created if self.created_day == now // DAY_MS else 0
-
-
-@dataclass(slots=True)
-class Room:
-    """A room or a direct conversation and its members."""
-
-    topic: str = ""
-    guests: bool = False
-    members: SortedNames = field(default_factory=SortedNames)
-    # Nothing is redacted while the room is held.
-    held: bool = False
-    # Nobody enters or writes while the room is archived.
-    archived: bool = False
-    # Retention, or the removal of the room, has redacted messages up to this sequence number.
-    expired: int = 0
-    # Sequence numbers of the events that created and removed it. Events before the first, under the same
-    # name, are of a former room.
-    born: int = 0
-    ended: int = 0
-
-
-@dataclass(slots=True)
-class Sanction:
-    """A ban, mute or kick. ``until``: ms since 1970; None lasts until undone."""
-
-    until: int | None
-    reason: str
-    by: str
-    at: int
-
-    def holds(self, now: int) -> bool:
-        """Whether the sanction is in force at ``now``."""
-        return self.until is None or now < self.until
 
 
 @dataclass(slots=True)
@@ -154,9 +92,9 @@ class State:
         return json.dumps(
             {
                 "head": self.head,
-                "users": {name: _plain_user(user) for name, user in self.users.items()},
-                "rooms": {name: _plain_room(room) for name, room in self.rooms.items()},
-                "removing": {name: _plain_room(room) for name, room in self.removing.items()},
+                "users": {name: plain_user(user) for name, user in self.users.items()},
+                "rooms": {name: plain_room(room) for name, room in self.rooms.items()},
+                "removing": {name: plain_room(room) for name, room in self.removing.items()},
                 "empty": self.empty,
                 "bans": {n: asdict(s) for n, s in self.bans.items()},
                 "kicks": {n: asdict(s) for n, s in self.kicks.items()},
@@ -172,9 +110,9 @@ class State:
         data = json.loads(snapshot)
         return cls(
             head=data["head"],
-            users={name: _user(user) for name, user in data["users"].items()},
-            rooms={name: _room(room) for name, room in data["rooms"].items()},
-            removing={name: _room(room) for name, room in data["removing"].items()},
+            users={name: user_of(user) for name, user in data["users"].items()},
+            rooms={name: room_of(room) for name, room in data["rooms"].items()},
+            removing={name: room_of(room) for name, room in data["removing"].items()},
             empty=data["empty"],
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
             kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
@@ -183,31 +121,6 @@ class State:
             settings=data.get("settings", {}),
             written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
-
-
-def _plain_user(user: User) -> JsonObject:
-    return {
-        "role": user.role,
-        "devices": {name: asdict(device) for name, device in user.devices.items()},
-        "rooms": list(user.rooms),
-        "left": sorted(user.left),
-        "created_day": user.created_day,
-        "created": user.created,
-    }
-
-
-def _user(plain: JsonObject) -> User:
-    devices = {name: Device(**device) for name, device in plain["devices"].items()}
-    sets = {"rooms": SortedNames(plain["rooms"]), "left": set(plain["left"])}
-    return User(**plain | {"devices": devices} | sets)
-
-
-def _plain_room(room: Room) -> JsonObject:
-    return {name: getattr(room, name) for name in Room.__slots__} | {"members": list(room.members)}
-
-
-def _room(plain: JsonObject) -> Room:
-    return Room(**plain | {"members": SortedNames(plain["members"])})
 
 
 def _nothing(state: State, event: JsonObject) -> None:

@@ -1,0 +1,106 @@
+"""What the state holds of users, devices, rooms and sanctions, and its form in a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from chatd.hub.state.names import SortedNames
+from chatd.proto.frames import JsonObject
+
+DAY_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class Device:
+    """One key pair of a user, identified by its certificate's serial.
+
+    ``ends``: when the certificate expires, in ms since 1970; None if it was registered without that.
+    """
+
+    serial: str
+    revoked: bool = False
+    ends: int | None = None
+
+    def usable(self, now: int) -> bool:
+        """Whether the device may log in at ``now``."""
+        return not self.revoked and (self.ends is None or now < self.ends)
+
+
+@dataclass(slots=True)
+class User:
+    """A person. ``role`` was set by a `role_set` event; a role pinned in the settings wins over it."""
+
+    role: str | None = None
+    devices: dict[str, Device] = field(default_factory=dict)
+    rooms: SortedNames = field(default_factory=SortedNames)
+    # Configured rooms the user has left; autojoin skips them.
+    left: set[str] = field(default_factory=set)
+    # The day (days since 1970) on which the user last created a room, and the rooms created on it.
+    created_day: int = 0
+    created: int = 0
+
+    def created_on(self, now: int) -> int:
+        """Return the number of rooms created on the UTC day of ``now``."""
+        return self.created if self.created_day == now // DAY_MS else 0
+
+
+@dataclass(slots=True)
+class Room:
+    """A room or a direct conversation and its members."""
+
+    topic: str = ""
+    guests: bool = False
+    members: SortedNames = field(default_factory=SortedNames)
+    # Nothing is redacted while the room is held.
+    held: bool = False
+    # Nobody enters or writes while the room is archived.
+    archived: bool = False
+    # Retention, or the removal of the room, has redacted messages up to this sequence number.
+    expired: int = 0
+    # Sequence numbers of the events that created and removed it. Events before the first, under the same
+    # name, are of a former room.
+    born: int = 0
+    ended: int = 0
+
+
+@dataclass(slots=True)
+class Sanction:
+    """A ban, mute or kick. ``until``: ms since 1970; None lasts until undone."""
+
+    until: int | None
+    reason: str
+    by: str
+    at: int
+
+    def holds(self, now: int) -> bool:
+        """Whether the sanction is in force at ``now``."""
+        return self.until is None or now < self.until
+
+
+def plain_user(user: User) -> JsonObject:
+    """Return a user as JSON, for `user_of`."""
+    return {
+        "role": user.role,
+        "devices": {name: asdict(device) for name, device in user.devices.items()},
+        "rooms": list(user.rooms),
+        "left": sorted(user.left),
+        "created_day": user.created_day,
+        "created": user.created,
+    }
+
+
+def user_of(plain: JsonObject) -> User:
+    """Return the user from what `plain_user` returned."""
+    devices = {name: Device(**device) for name, device in plain["devices"].items()}
+    sets = {"rooms": SortedNames(plain["rooms"]), "left": set(plain["left"])}
+    return User(**plain | {"devices": devices} | sets)
+
+
+def plain_room(room: Room) -> JsonObject:
+    """Return a room as JSON, for `room_of`."""
+    return {name: getattr(room, name) for name in Room.__slots__} | {"members": list(room.members)}
+
+
+def room_of(plain: JsonObject) -> Room:
+    """Return the room from what `plain_room` returned."""
+    return Room(**plain | {"members": SortedNames(plain["members"])})
