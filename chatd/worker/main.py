@@ -29,6 +29,9 @@ from chatd.worker.worker import Worker
 log = get_log("server")
 log_errors = get_log("errors")
 
+# While hundreds of threads log in, the loop would wait 5 ms for the interpreter, again and again.
+SWITCH_SECONDS = 0.0005
+
 
 def main() -> int:
     """Run a worker; the exit code tells the supervisor whether to start it again."""
@@ -43,6 +46,7 @@ def main() -> int:
 
 
 def _serve(child: Supervised) -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings = child.settings
 
     def credentials() -> Credentials:

@@ -16,7 +16,9 @@ def main() -> int:
     """Return 0, or 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.abuse", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each phase; default: 60")
-    parser.add_argument("--who", choices=ATTACKS, action="append", help="default: all at once")
+    parser.add_argument(
+        "--who", choices=ATTACKS, action="append", help="default: guest, user and host at once"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chatd-abuse-") as folder:
         figures = abuse_trial.run(Path(folder), seconds=options.seconds, who=options.who)

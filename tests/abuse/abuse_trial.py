@@ -11,7 +11,6 @@ from typing import Any
 
 import psutil
 
-from tests.abuse.attackers import ATTACKS
 from tests.chaos.summary import spread
 from tests.support.daemon import Daemon, running
 
@@ -20,6 +19,9 @@ SAMPLE_SECONDS = 0.25
 # The promise of SECURITY.md, judged by `make abuse`.
 MAX_RATIO = 2.0
 MAX_GROWTH_BYTES = 64 * 1024 * 1024
+# Who attacks at once, and as which user. A botnet is measured by itself (`--who botnet`).
+TOGETHER = ("guest", "user", "host")
+USERS = {"guest": "gustav", "user": "mallory", "host": "mallory", "botnet": "mallory"}
 
 
 class MemoryPeak:
@@ -82,18 +84,17 @@ class BystanderProcess:
 
 def run(folder: Path, *, seconds: float, who: list[str] | None = None) -> dict[str, Any]:
     """Attack a server with default limits for so long; return the figures."""
-    who = who or list(ATTACKS)
+    who = who or list(TOGETHER)
     with running(folder / "home") as daemon:
         identities = [daemon.add_user(f"by{number}") for number in range(BYSTANDERS)]
         daemon.add_user("mallory")
         daemon.add_user("gustav", role="guest")
-        names = {"guest": "gustav", "user": "mallory", "host": "mallory"}
         bystanders = BystanderProcess(identities)
         try:
             bystanders.work(2.0)
             quiet = bystanders.work(seconds)
             memory = MemoryPeak(daemon)
-            attackers = [_start_attacker(daemon, name, names[name], seconds + 1.0) for name in who]
+            attackers = [_start_attacker(daemon, name, USERS[name], seconds + 1.0) for name in who]
             attacked = bystanders.work(seconds)
             counts = {name: json.loads(process.communicate()[0]) for name, process in attackers}
             memory.stop()

@@ -1,6 +1,6 @@
 """The attackers: each runs all its attacks at once, as fast as the server lets it.
 
-    python -m tests.abuse.attackers {guest|user|host} PORT SECONDS IDENTITY
+    python -m tests.abuse.attackers {guest|user|host|botnet} PORT SECONDS IDENTITY
 
 Prints one JSON object: how often each attack was carried out, and how often the server ended it. The
 process runs at the lowest priority, so that it does not take the processor from those who are measured.
@@ -26,8 +26,9 @@ from tests.support.rawclient import Json, RawClient, new_id, unverified_context
 
 # Requests sent in one record before the attacker reads the replies.
 PIPELINED = 32
-# A host has many addresses; 127.0.0.0/8 stands for them.
+# 127.0.0.0/8 stands for the internet: a host has all addresses of one block, a botnet has many blocks.
 HOST_ADDRESSES = 250
+BOTNET_BLOCKS = 1_750
 SILENT_CONNECTIONS = 200
 KEY_UPDATES = 2_000
 
@@ -45,12 +46,20 @@ COSTLY_TEXTS = (
 class Attack:
     """The environment of one attack: where, as whom, until when, and its counters."""
 
-    def __init__(self, port: int, identity: Path, end: float, name: str, counts: Counter[str]) -> None:
+    def __init__(
+        self, port: int, identity: Path, end: float, name: str, counts: Counter[str], blocks: int = 1
+    ) -> None:
         self.port = port
         self.identity = identity
         self._end = end
         self._name = name
         self._counts = counts
+        self._blocks = blocks
+
+    def address(self, number: int) -> str:
+        """Return one of the attacker's own addresses."""
+        block = number % self._blocks
+        return f"127.{1 + block // 250}.{block % 250}.{2 + number % HOST_ADDRESSES}"
 
     @property
     def over(self) -> bool:
@@ -182,10 +191,6 @@ def key_updates(attack: Attack) -> None:
             attack.note(KEY_UPDATES)
 
 
-def _address(number: int) -> str:
-    return f"127.{1 + number % HOST_ADDRESSES}.{number % 7}.{2 + number % 200}"
-
-
 def silent(attack: Attack) -> None:
     """Hold as many connections as possible without sending a byte."""
     held: list[socket.socket] = []
@@ -195,7 +200,7 @@ def silent(attack: Attack) -> None:
             number += 1
             sock = socket.socket()
             held.append(sock)
-            sock.bind((_address(number), 0))
+            sock.bind((attack.address(number), 0))
             sock.settimeout(2.0)
             sock.connect(("127.0.0.1", attack.port))
             attack.note()
@@ -211,7 +216,7 @@ def junk(attack: Attack) -> None:
     number = 0
     while not attack.over:
         number += 1
-        with RawClient(attack.port, source=_address(number)) as client:
+        with RawClient(attack.port, source=attack.address(number)) as client:
             client.send_tcp(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             client.wait_for_end()
         attack.note()
@@ -224,7 +229,7 @@ def without_certificate(attack: Attack) -> None:
         number += 1
         with (
             contextlib.suppress(OSError, EOFError),
-            RawClient(attack.port, source=_address(number)) as client,
+            RawClient(attack.port, source=attack.address(number)) as client,
         ):
             client.tls()
             client.wait_for_end()
@@ -237,7 +242,7 @@ def half_hello(attack: Attack) -> None:
     number = 0
     while not attack.over:
         number += 1
-        sock = socket.create_connection(("127.0.0.1", attack.port), 2.0, (_address(number), 0))
+        sock = socket.create_connection(("127.0.0.1", attack.port), 2.0, (attack.address(number), 0))
         sock.sendall(b"\x16\x03\x01\x02\x00\x01")
         held.append(sock)
         attack.note()
@@ -245,11 +250,13 @@ def half_hello(attack: Attack) -> None:
             held.pop(0).close()
 
 
+_OF_STRANGERS = (silent, junk, without_certificate, half_hello)
 _OF_PRINCIPALS = (costly_texts, reads, state, rooms, malformed, reconnects, not_reading, key_updates)
 ATTACKS: dict[str, tuple[Callable[[Attack], None], ...]] = {
     "guest": _OF_PRINCIPALS,
     "user": _OF_PRINCIPALS,
-    "host": (silent, junk, without_certificate, half_hello),
+    "host": _OF_STRANGERS,
+    "botnet": _OF_STRANGERS,
 }
 
 
@@ -260,7 +267,8 @@ def main() -> None:
     end = time.monotonic() + float(seconds)
     threads = []
     for action in ATTACKS[who]:
-        attack = Attack(int(port), Path(identity), end, action.__name__, counts)
+        blocks = BOTNET_BLOCKS if who == "botnet" else 1
+        attack = Attack(int(port), Path(identity), end, action.__name__, counts, blocks)
         threads.append(threading.Thread(target=attack.repeat, args=(action,), daemon=True))
     for thread in threads:
         thread.start()
