@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.bench.dialects import DIALECTS
 from tests.bench.limits.testbed import Chatd, Testbed, say, serving
@@ -16,10 +20,24 @@ from tests.bench.machine import usage
 from tests.bench.trial import Json, Shape, Trial
 from tests.bench.wire_client import Connection
 
-LOAD = 10_000
-CLIENTS = 50
-# At 200 messages per second it takes about 20 s to fill the kernel's buffers and then the outbox.
-WITH_SECONDS, WITHOUT_SECONDS, ROUNDS = 34.0, 12.0, 2
+
+class Case(NamedTuple):
+    """A room, its load in deliveries per second, and how many processes do nothing but compute."""
+
+    name: str
+    clients: int
+    load: int
+    with_seconds: float
+    hogs: int
+
+
+# Filling the kernel's buffers and then the outbox takes about 20 s at 200 messages per second, 5 s at 1,200.
+CASES = (
+    Case("room of 50, 200 messages/s", 50, 10_000, 34.0, 0),
+    Case("room of 12, 1,200 messages/s", 12, 14_400, 15.0, 0),
+    Case("room of 12, 1,200 messages/s, all processors busy", 12, 14_400, 15.0, os.cpu_count() or 1),
+)
+WITHOUT_SECONDS, ROUNDS = 12.0, 2
 SHORT_SECONDS, SHORT_OUTBOX = 20.0, str(64 * 1024)
 RECEIVE_BUFFER = 4096
 P99_RATIO = 1.2
@@ -29,19 +47,37 @@ SAMPLE_SECONDS = 0.25
 
 
 def run(testbed: Testbed) -> Result:
-    """Alternate phases without and with the stopped member."""
+    """For each case alternate phases without and with the stopped member."""
     # Fill the outbox in a few seconds.
     settings = {"CHATD_LIMITS__OUTBOX_BYTES": SHORT_OUTBOX} if testbed.short else {}
     server = Chatd(testbed.folder, testbed.home(), 1, **settings)
-    with serving(server), closing(Trial(server, Shape(CLIENTS, 1, LOAD, 0.0, 0.0))) as trial:
-        trial.connect()
-        found = _phases(trial, server, testbed.short)
-    return Result(_rows(found), found)
+    rows: list[Row] = []
+    found: Json = {}
+    with serving(server):
+        for case in CASES[:1] if testbed.short else CASES:
+            shape = Shape(case.clients, 1, case.load, 0.0, 0.0)
+            with _hogs(case.hogs), closing(Trial(server, shape)) as trial:
+                trial.connect()
+                found[case.name] = _phases(trial, server, case, testbed.short)
+            rows += _rows(case, found[case.name])
+    return Result(rows, found)
 
 
-def _phases(trial: Trial, server: Chatd, short: bool) -> Json:
+@contextmanager
+def _hogs(count: int) -> Iterator[None]:
+    """Keep so many processors busy."""
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+def _phases(trial: Trial, server: Chatd, case: Case, short: bool) -> Json:
     without_seconds = SHORT_SECONDS / 2 if short else WITHOUT_SECONDS
-    with_seconds = SHORT_SECONDS if short else WITH_SECONDS
+    with_seconds = SHORT_SECONDS if short else case.with_seconds
     # Warm-up: fill the hub's memory of recent events and SQLite's cache.
     trial.fixed(without_seconds)
     found: Json = {"without": [], "with": []}
@@ -52,7 +88,7 @@ def _phases(trial: Trial, server: Chatd, short: bool) -> Json:
             found["with"].append(_phase(trial, server, with_seconds) | _cut(server))
         finally:
             member.close()
-        say(f"with the stopped member: {found['with'][-1]}")
+        say(f"{case.name}, with the stopped member: {found['with'][-1]}")
     return found
 
 
@@ -116,7 +152,7 @@ class Growth:
             self._peak = max(self._peak, self._now())
 
 
-def _rows(found: Json) -> list[Row]:
+def _rows(case: Case, found: Json) -> list[Row]:
     without, stopped = found["without"], found["with"]
     before, after = (median_of(phases, "fixed", "ages", 7) for phases in (without, stopped))
     rows = [
@@ -136,4 +172,4 @@ def _rows(found: Json) -> list[Row]:
         full = max(phase["closed"] - phase["full"] for phase in cut)
         rows.append(measured("time until its outbox was full", max(p["full"] - p["began"] for p in cut), "s"))
         rows.append(at_most(f"time from then until it was cut ({cut[0]['reason']})", full, CUT_SECONDS, "s"))
-    return rows
+    return [row._replace(what=f"{case.name}: {row.what}") for row in rows]
