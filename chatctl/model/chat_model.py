@@ -192,6 +192,8 @@ class ChatModel(Conversations):
                 self._refused(event)
             case CaughtUp():
                 self.changed.add("rows")
+            case ev.ReadMarker():
+                pass
             case _:
                 self._take_from_server(event)
 

@@ -92,6 +92,8 @@ class RoomFollower:
 
     def shows(self, event: ev.Logged) -> bool:
         """Whether to print the event: messages and announcements always, other kinds with --all."""
+        if isinstance(event, ev.ReadMarker):
+            return False  # about this person, not the room
         return isinstance(event, ev.Message | ev.Announcement) or self._everything
 
     def show(self, event: ev.Logged) -> None:

@@ -91,6 +91,8 @@ class Transcript:
                 return True
             case ev.RoomRemoved() if event.room != model.current:
                 return True
+            case ev.ReadMarker():
+                return False
             case ev.Presence():
                 return event.room == model.current and event.user != model.me
             case ev.Announcement() | ev.Slowed() | ev.Standing():

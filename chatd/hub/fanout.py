@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from chatd.hub.links import Link
 from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state.model import EVERYONE, State, audience_of
+from chatd.hub.state.model import EVERYONE, State, audience_of, own_room
 from chatd.link.wire import pack_header, pack_with
 from chatd.proto.frames import JsonObject, encode, frame
 from chatd.proto.text import dm_members
@@ -157,4 +157,4 @@ class Fanout:
 
     def _rooms_of(self, session: HubSession) -> list[str]:
         user = self._state.users.get(session.who.user)
-        return [EVERYONE, *user.rooms] if user else [EVERYONE]
+        return [EVERYONE, own_room(session.who.user), *user.rooms] if user else [EVERYONE]

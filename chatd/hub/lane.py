@@ -5,24 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from chatd.errors import ChatdError
+from chatd.hub.pages import Page as Page
 from chatd.logs.logger import get_log
 
 log = get_log("errors")
-
-
-class Page(NamedTuple):
-    """The events of one reply: their JSON, the last sequence number covered, whether more follow.
-
-    ``partial``: whether a search has not seen all messages; None for other reads.
-    """
-
-    bodies: list[bytes]
-    cursor: int
-    more: bool
-    partial: bool | None = None
 
 
 Source = TypeVar("Source")

@@ -5,31 +5,32 @@ from __future__ import annotations
 import heapq
 import os
 import queue
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from chatd.errors import ChatdError
 from chatd.hub.fanout import Fanout
 from chatd.hub.index_thread import IndexThread
-from chatd.hub.lane import Done, Lane, Page
+from chatd.hub.lane import Done, Lane
 from chatd.hub.links import Link
+from chatd.hub.pages import PAGE_BYTES as PAGE_BYTES
+from chatd.hub.pages import Page, fit_page, page_frame
+from chatd.hub.reading import messages_query, unread_query
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import audit_choice, authorize
 from chatd.hub.state.audit_choice import AuditChoice
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
-from chatd.proto.frames import compact, frame
+from chatd.proto.frames import compact
 from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
 from chatd.store.searcher import Searcher
 
-# Bytes of events' JSON in one reply; the rest of the frame (64 KiB) is for the reply around them.
-PAGE_BYTES = 56 * 1024
 # Events in one page of a resume, unless PAGE_BYTES ends it earlier.
 PAGE_EVENTS = 500
 # Queries that may wait. A session has one under way, so only thousands of sessions at once reach this.
@@ -39,7 +40,6 @@ AUDIT_ROWS = 1_000
 # Searches of one user under way, the running one included. Each takes up to a second, and a person has few
 # clients.
 SEARCHES_PER_USER = 5
-_FLAGS = {False: b"false", True: b"true"}
 
 Query = Callable[[LogReader], Page]
 
@@ -193,28 +193,6 @@ def audit_query(
     return query
 
 
-def fit_page(bodies: Iterable[bytes]) -> list[bytes]:
-    """Take bodies from the start while they fit one page, at least one. Reads at most one further."""
-    size = 0
-    page: list[bytes] = []
-    for body in bodies:
-        size += len(body) + 1
-        if size > PAGE_BYTES and page:
-            break
-        page.append(body)
-    return page
-
-
-def page_frame(request_id: int, page: Page) -> bytes:
-    """Build the reply frame of a page from the events' stored JSON."""
-    events = b",".join(page.bodies)
-    partial = b"" if page.partial is None else b',"partial":%b' % _FLAGS[page.partial]
-    return frame(
-        b'{"type":"ok","id":%d,"result":{"events":[%b],"cursor":%d,"more":%b%b}}'
-        % (request_id, events, page.cursor, _FLAGS[page.more], partial)
-    )
-
-
 # Queues one read; its result goes to the argument.
 Submit = Callable[[Done], None]
 
@@ -269,14 +247,8 @@ class Reads:
             if self._resume_from_memory(asker, context, request.after):
                 return
             query = resume_query(context.readable(), request.after or 0, head)
-        elif isinstance(request, rq.History):
-            begin = context.member(request.room).born - 1
-            query = history_query(request.room, request.before, request.after, request.limit, head, begin)
-        elif isinstance(request, rq.Audit):
-            kinds, choice = audit_choice.choose(context, request)
-            query = audit_query(kinds, choice, request.limit, request.before, head)
         else:
-            raise TypeError(f"{request.type} is not a read")
+            query = _QUERIES[type(request)](context, request)
         self._queue(partial(self._threads.submit, user, query), asker)
 
     def _queue(self, submit: Submit, asker: Asker) -> None:
@@ -340,3 +312,24 @@ class Reads:
             self._fanout.go_live(asker.session)
         asker.reply(page_frame(asker.request_id, Page(page, cursor, cursor < head)))
         return True
+
+
+def _history(context: Context, request: rq.History) -> Query:
+    begin = context.member(request.room).born - 1
+    return history_query(
+        request.room, request.before, request.after, request.limit, context.state.head, begin
+    )
+
+
+def _audit(context: Context, request: rq.Audit) -> Query:
+    kinds, choice = audit_choice.choose(context, request)
+    return audit_query(kinds, choice, request.limit, request.before, context.state.head)
+
+
+# Reads from the log alone -> their queries. Each raises the ChatdError that refuses it.
+_QUERIES: dict[type[rq.Request], Callable[[Context, Any], Query]] = {
+    rq.History: _history,
+    rq.Messages: messages_query,
+    rq.Unread: unread_query,
+    rq.Audit: _audit,
+}

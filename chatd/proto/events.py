@@ -206,6 +206,15 @@ class RoomRemoved(Caused):
     reason: str = ""
 
 
+class ReadMarker(Logged):
+    """This session's user has read `room` up to seq `upto`, on whichever device. Nobody else receives it."""
+
+    type: Literal["read"]
+    room: str
+    user: str
+    upto: int
+
+
 class Announcement(Caused):
     """An announcement to everybody."""
 
@@ -282,7 +291,7 @@ class Bye(FromServer):
 
 AnyFromServer = (
     Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Redacted
-    | Expired | Held | Archived | RoomRemoved | Announcement
+    | Expired | Held | Archived | RoomRemoved | Announcement | ReadMarker
     | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

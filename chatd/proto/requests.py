@@ -12,6 +12,9 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.reading_requests import Messages as Messages
+from chatd.proto.reading_requests import MoveMarker as MoveMarker
+from chatd.proto.reading_requests import Unread as Unread
 from chatd.proto.request_base import PAGE_LIMIT as PAGE_LIMIT
 from chatd.proto.request_base import BodyText, Count, MsgId, NameText, PageSize, ReasonText, RoomText, Seconds
 from chatd.proto.request_base import Request as Request
@@ -332,6 +335,7 @@ AnyRequest = (
     Ping | Resume | Send | History | Search | Create | Join | Part | Rooms | Who | Whois | Topic | Away
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
+    | Messages | MoveMarker | Unread
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -21,7 +21,18 @@ COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
 _SELECT = "SELECT seq, salt, digest, body, body_hash FROM events"
 _NOT_REDACTED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
 
+_COUNT = f"""SELECT count(*), count(*) FILTER (WHERE kind = 'message' AND substr(device, 1, ?5) <> ?6)
+ FROM (SELECT kind, device FROM events WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND {_NOT_REDACTED}
+ ORDER BY seq LIMIT ?4)"""  # noqa: S608 - constants
+
 EncodedEvent = tuple[int, bytes]  # seq, body
+
+
+class EventCount(NamedTuple):
+    """The events that were looked at, and the messages among them that count."""
+
+    looked_at: int
+    messages: int
 
 
 def to_entry(row: Sequence[Any]) -> Entry:
@@ -106,6 +117,18 @@ class LogReader:
         top = 2**63 - 1 if before is None else before
         page = self._rows(sql, (room, max(after or 0, begin), top, limit), size)
         return page if after is not None else page[::-1]
+
+    def messages(self, room: str, seqs: Sequence[int]) -> list[bytes]:
+        """Return the messages of a room with these seqs, in this order, without those that are not there."""
+        sql = f"{_SELECT} WHERE seq = ? AND room = ? AND kind = 'message' AND {_NOT_REDACTED}"
+        return [body for seq in seqs for _, body in self._rows(sql, (seq, room), None)]
+
+    def count_others(self, room: str, user: str, *, after: int, upto: int, limit: int) -> EventCount:
+        """Count messages by others than ``user`` in the first ``limit`` events of a room after a seq."""
+        prefix = f"{user}/"
+        with storage_errors("read the event log"):
+            (row,) = query(self._connection, _COUNT, (room, after, upto, limit, len(prefix), prefix))
+        return EventCount(*row)
 
     def latest(self, kinds: Sequence[str], before: int, limit: int) -> list[EncodedEvent]:
         """Return up to ``limit`` events of ``kinds`` (no messages) below seq ``before``, newest first."""

@@ -435,7 +435,8 @@ class HubMachine(RuleBasedStateMachine):
         for place, worker in enumerate(self.harness.workers):
             for sid, rooms in worker.live.items():
                 owner = self.sessions[place, sid]
-                assert rooms == {w for w, members in self.model.members.items() if owner in members} | {"*"}
+                own = {w for w, members in self.model.members.items() if owner in members}
+                assert rooms == own | {"*", f"={owner}"}
 
     def teardown(self) -> None:
         try:

@@ -43,6 +43,7 @@ VALUES: dict[str, list[Any]] = {
     "role": ["guest", "admin", "nil"],
     "seconds": [None, 60],
     "seq": [1],
+    "seqs": [[1]],
     "on": [True, False],
     "serial": ["0a"],
 }

@@ -91,6 +91,9 @@ TABLE: dict[str, list[Row]] = {
         ({"to": "@guest", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E303 E303 E405 E405 E303"}),
     ],
     "history": [({"room": ROOM}, MEMBERS)],
+    "messages": [({"room": ROOM, "seqs": [1]}, MEMBERS)],
+    "read": [({"room": ROOM, "seq": 1}, MEMBERS)],
+    "unread": [({}, {"-": EVERYBODY})],
     "search": [({"query": "hello in:#closed"}, {"-": EVERYBODY})],
     "create": [
         ({"room": "#fresh"}, {"-": USERS}),
@@ -285,4 +288,4 @@ def test_resume_and_search_cover_only_the_users_own_rooms(kind: str) -> None:
     }
     for who, rooms in expected.items():
         world = world_copy()
-        assert set(world.ask(who, kind, **TABLE[kind][0][0])["rooms"]) == rooms | {"*"}
+        assert set(world.ask(who, kind, **TABLE[kind][0][0])["rooms"]) == rooms | {"*", f"={who}"}

@@ -20,7 +20,7 @@ from chatd.proto.requests import parse_request
 START = 1_700_000_000_000
 DEVICE = "laptop"
 # The state only decides whether these are permitted and for which rooms; other parts answer them.
-_READS = (rq.Ping, rq.Resume, rq.Search, rq.Stats, rq.Audit)
+_READS = (rq.Ping, rq.Resume, rq.Search, rq.Stats, rq.Audit, rq.Unread)
 
 
 class World:
@@ -93,7 +93,7 @@ class World:
 
 
 def _carry_out(context: Context, request: rq.AnyRequest) -> JsonObject:
-    if isinstance(request, rq.History):
+    if isinstance(request, rq.History | rq.Messages):
         authorize.permit(context, request)
         context.member(request.room)
         return {"rooms": [request.room]}

@@ -39,6 +39,7 @@ CLASSIFIED = {
     "kicked": AuditRule.YES,
     "muted": AuditRule.YES,
     "unmuted": AuditRule.YES,
+    "read": AuditRule.NO,
     "settings_changed": AuditRule.YES,
     "backed_up": AuditRule.BOX,
     "exported": AuditRule.BOX,

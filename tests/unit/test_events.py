@@ -56,6 +56,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "room_removed": LOGGED | {"room": "#lobby", "by": "alice", "reason": "r"},
     "held": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
     "announcement": LOGGED | {"body": "all", "by": "alice"},
+    "read": LOGGED | ROOM_USER | {"upto": 7},
     "presence": ROOM_USER
     | {"state": "offline", "text": "", "cause": "kicked", "by": "alice", "reason": "spam"},
     "standing": {
@@ -120,5 +121,6 @@ def test_error_and_bye_frames_parse() -> None:
 
 
 def test_clients_know_every_event_that_has_an_audience() -> None:
-    delivered = {kind for kind in EVENT_KINDS if audience_of({"type": kind, "room": "#lobby"}) is not None}
+    about = {"room": "#lobby", "user": "bob"}
+    delivered = {kind for kind in EVENT_KINDS if audience_of({"type": kind} | about) is not None}
     assert delivered == {kind for kind, model in EVENTS.items() if issubclass(model, events.Logged)}

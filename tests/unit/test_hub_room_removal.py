@@ -101,7 +101,7 @@ def test_members_get_the_event_and_nothing_more(harness: HubHarness) -> None:
         advance(harness)
     (event,) = [event for _, event in harness.workers[1].delivered]
     assert (event["type"], event["by"], event["reason"]) == ("room_removed", "alice", "done")
-    assert harness.workers[1].live[1] == {"*", "#lobby"}
+    assert harness.workers[1].live[1] == {"*", "=bob", "#lobby"}
     assert not [e for _, e in harness.workers[0].delivered if e.get("room") == "#old"], "alice was not in it"
 
 

@@ -45,6 +45,9 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "stats": {},
     "audit": {},
     "user_add": {"user": "bob", "device": "laptop", "serial": "0a"},
+    "messages": {"room": "#lobby", "seqs": [1]},
+    "read": {"room": "#lobby", "seq": 1},
+    "unread": {},
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
-from chatd.hub.state import messages, moderation, queries, redaction, room_ends, rooms
+from chatd.hub.state import markers, messages, moderation, queries, redaction, room_ends, rooms
 from chatd.hub.state.context import Context, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -39,6 +39,7 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.RoleSet: moderation.role_set,
     rq.Revoke: moderation.revoke,
     rq.UserAdd: moderation.user_add,
+    rq.MoveMarker: markers.move,
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
-from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User
+from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User, own_room
 from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
@@ -234,8 +234,10 @@ class Context:
     def readable(self) -> dict[str, int]:
         """Return every room whose events the asker may read now, with the seq after which they begin."""
         user = self.state.users.get(self.who.user)
-        begins = {name: self.state.rooms[name].born - 1 for name in user.rooms} if user else {}
-        return {EVERYONE: 0, **begins}
+        if user is None:
+            return {EVERYONE: 0}
+        begins = {name: self.state.rooms[name].born - 1 for name in user.rooms}
+        return {EVERYONE: 0, own_room(self.who.user): 0, **begins}
 
 
 def unknown_user(name: str) -> ChatdError:

@@ -35,6 +35,8 @@ class User:
     rooms: SortedNames = field(default_factory=SortedNames)
     # Configured rooms the user has left; autojoin skips them.
     left: set[str] = field(default_factory=set)
+    # Room of the user -> the seq up to which the user has read it.
+    markers: dict[str, int] = field(default_factory=dict)
     # The day (days since 1970) on which the user last created a room, and the rooms created on it.
     created_day: int = 0
     created: int = 0
@@ -84,6 +86,7 @@ def plain_user(user: User) -> JsonObject:
         "devices": {name: asdict(device) for name, device in user.devices.items()},
         "rooms": list(user.rooms),
         "left": sorted(user.left),
+        "markers": user.markers,
         "created_day": user.created_day,
         "created": user.created,
     }

@@ -173,6 +173,7 @@ def _joined(state: State, event: JsonObject) -> None:
 def _parted(state: State, event: JsonObject) -> None:
     name, user, room = event["room"], state.users[event["user"]], state.rooms[event["room"]]
     user.rooms.discard(name)
+    user.markers.pop(name, None)
     # Logs begun before 0.1.0 do not say it.
     if event.get("remember", True):
         user.left.add(name)
@@ -196,6 +197,7 @@ def _room_removed(state: State, event: JsonObject) -> None:
     state.empty.pop(name, None)
     for member in room.members:
         state.users[member].rooms.discard(name)
+        state.users[member].markers.pop(name, None)
 
 
 def _room_freed(state: State, event: JsonObject) -> None:
@@ -248,6 +250,10 @@ def _unmuted(state: State, event: JsonObject) -> None:
     state.mutes.pop((event["user"], event["room"] or ""), None)
 
 
+def _read(state: State, event: JsonObject) -> None:
+    state.users[event["user"]].markers[event["room"]] = event["upto"]
+
+
 def _settings_changed(state: State, event: JsonObject) -> None:
     for change in event["changes"]:
         if change["after"] is None:
@@ -269,12 +275,13 @@ class EventKind(NamedTuple):
     """One row of the table of logged events.
 
     ``visible``: whether the members of the event's room receive it; others (roles, bans, devices) are only
-    logged.
+    logged. ``own``: its user's sessions receive it, and nobody else.
     """
 
     apply: Callable[[State, JsonObject], None]
     visible: bool
     audit: AuditRule
+    own: bool = False
 
 
 KINDS: dict[str, EventKind] = {
@@ -306,6 +313,7 @@ KINDS: dict[str, EventKind] = {
     "exported": EventKind(_nothing, False, AuditRule.BOX),
     "certificates_renewed": EventKind(_nothing, False, AuditRule.BOX),
     "settings_changed": EventKind(_settings_changed, False, AuditRule.YES),
+    "read": EventKind(_read, False, AuditRule.NO, own=True),
 }
 EVENT_KINDS = frozenset(KINDS)
 # Kinds in logs that were begun before 0.1.0 -> their name now.
@@ -325,9 +333,17 @@ def audited_kinds() -> dict[str, list[str]]:
     }
 
 
+def own_room(user: str) -> str:
+    """Return the pseudo-room of events for a user's own sessions. No room has such a name."""
+    return f"={user}"
+
+
 def audience_of(event: JsonObject) -> str | None:
     """Return the room whose members may read an event; None if nobody may."""
-    return event["room"] if KINDS[event["type"]].visible else None
+    kind = KINDS[event["type"]]
+    if kind.own:
+        return own_room(event["user"])
+    return event["room"] if kind.visible else None
 
 
 def is_audited(event: JsonObject) -> bool:

@@ -1,0 +1,58 @@
+"""Queries of somebody who catches up: messages by their seqs, and unread counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chatd.hub.pages import Page, fit_page
+from chatd.hub.state.context import Context
+from chatd.proto import requests as rq
+from chatd.proto.frames import compact
+from chatd.store.log_reader import LogReader
+
+# Events looked at for one room's count: a larger count tells a person nothing more.
+COUNTED_EVENTS = 1_000
+# Events looked at for one page of counts: some 10 ms of the reading thread.
+PAGE_COUNTED_EVENTS = 5_000
+# Rooms in one page of counts.
+PAGE_ROOMS = 100
+
+
+def messages_query(context: Context, request: rq.Messages) -> Callable[[LogReader], Page]:
+    """Read messages of a room by their seqs, ascending. Raises E404, E301 as history does."""
+    begin, head = context.member(request.room).born, context.state.head
+    seqs = sorted({seq for seq in request.seqs if begin <= seq <= head})
+
+    def query(reader: LogReader) -> Page:
+        found = reader.messages(request.room, seqs)
+        bodies = fit_page(found)
+        return Page(bodies, head, len(bodies) < len(found))
+
+    return query
+
+
+def unread_query(context: Context, request: rq.Unread) -> Callable[[LogReader], Page]:
+    """Count the messages of others after each of the asker's read markers.
+
+    Counts stop at `COUNTED_EVENTS` events of a room, and a page at `PAGE_COUNTED_EVENTS`.
+    """
+    name, head = context.who.user, context.state.head
+    user = context.state.users.get(name)
+    markers = (
+        [(room, seq) for room, seq in sorted(user.markers.items()) if room > request.after] if user else []
+    )
+    page = [(room, max(seq, context.state.rooms[room].born), seq) for room, seq in markers[:PAGE_ROOMS]]
+
+    def query(reader: LogReader) -> Page:
+        bodies: list[bytes] = []
+        looked = 0
+        for room, after, seq in page:
+            if looked >= PAGE_COUNTED_EVENTS:
+                break
+            count = reader.count_others(room, name, after=after, upto=head, limit=COUNTED_EVENTS)
+            looked += count.looked_at
+            more = count.looked_at == COUNTED_EVENTS
+            bodies.append(compact({"room": room, "seq": seq, "unread": count.messages, "more": more}))
+        return Page(bodies, head, len(bodies) < len(markers), key=b"rooms")
+
+    return query
