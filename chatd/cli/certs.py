@@ -85,6 +85,7 @@ def renew(home: Home, record_key: bool) -> None:
     output.line("server and envelope certificates renewed")
     if record_key:
         created = replace_record_key(home.certs, authority, now=now)
+        note_act(home.path, "certificates_renewed", record_key=created.public.fingerprint)
         output.line(f"record key replaced; it is now {created.public.fingerprint}")
     try:
         ask(home.path, {"type": "reload"}, 10.0)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatd.cli.lifecycle import lost_log_lines
 from chatd.cli.options import json_option
+from chatd.cli.setup import is_wildcard, split_address
 from chatd.codes import CODES
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
@@ -79,6 +80,7 @@ def _findings(home: Home) -> Iterator[Finding]:
     yield Finding("ok", "config", str(home.settings_file))
     checks: tuple[Callable[[Home, Settings], Iterator[Finding]], ...] = (
         _security,
+        _addresses,
         _certificates,
         _keys,
         _limits,
@@ -104,6 +106,13 @@ def _security(home: Home, settings: Settings) -> Iterator[Finding]:
         yield _warn("envelope", "W111", "the envelope is switched off; TLS alone protects the connections")
     if not any(role == "admin" for role in settings.roles.assigned.values()):
         yield Finding("ok", "roles", "the settings assign no admin; only the event log does")
+
+
+def _addresses(home: Home, settings: Settings) -> Iterator[Finding]:
+    for address in settings.server.addresses:
+        if is_wildcard(split_address(address, settings.server.port)[0]):
+            text = f"clients cannot connect to {address}, which new identities would name"
+            yield _warn("config", "E600", text, "name an address of this machine in server.addresses")
 
 
 def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:

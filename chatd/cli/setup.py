@@ -187,12 +187,13 @@ def join_address(host: str, port: int) -> str:
 def client_address(text: str, default_port: int) -> str:
     """Return an address for clients as host:port. Raises UsageError for one they cannot connect to."""
     host, port = split_address(text, default_port)
-    if _is_wildcard(host) or not port:
+    if is_wildcard(host) or not port:
         raise click.UsageError(f"{text!r}: clients cannot connect to this; name an address of this machine")
     return join_address(host, port)
 
 
-def _is_wildcard(host: str) -> bool:
+def is_wildcard(host: str) -> bool:
+    """Whether ``host`` stands for all addresses of a machine, so that nobody can connect to it."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -225,7 +226,7 @@ def _machine_name() -> str:
 
 def _own_addresses(host: str, port: int) -> list[str]:
     """Return the address listened on, or this machine's addresses if that is a wildcard."""
-    if not _is_wildcard(host):
+    if not is_wildcard(host):
         return [join_address(host, port)]
     found = [
         address.address

@@ -149,6 +149,13 @@ def test_an_address_of_another_machine(stopped: Daemon, tmp_path: Path) -> None:
     assert list(new.home.iterdir()) == []
 
 
+def test_check_names_addresses_in_the_settings_that_nobody_can_connect_to(stopped: Daemon) -> None:
+    bad, good = [f"{EVERY}:5000", "[::]:5000"], ["127.0.0.1:5000", "chat.example:5000"]
+    stopped.write_settings(lambda tree: tree["server"].update(addresses=bad + good))
+    shown = " ".join(stopped.chatd("check", check=False).stdout.split())
+    assert [address for address in bad + good if f"cannot connect to {address}" in shown] == bad
+
+
 def test_an_expired_authority(stopped: Daemon) -> None:
     certs, then = stopped.home / "certs", NOW - timedelta(days=5000)
     for name in ("ca.pem", "ca.key", "record.pem", "record.key"):

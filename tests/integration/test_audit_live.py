@@ -84,6 +84,13 @@ BOX_ACTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
+def test_a_new_record_key_leaves_a_line_of_its_own(own_daemon: Daemon) -> None:
+    own_daemon.chatd("cert", "renew", "--record-key")
+    first, second = lines(own_daemon, "certificates_renewed")
+    assert "record_key" not in first
+    assert second["record_key"] in own_daemon.chatd("cert", "show").stdout
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_each_act_on_the_box_leaves_one_line_with_uid_and_login(own_daemon: Daemon, running: bool) -> None:
     if running:
