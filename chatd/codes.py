@@ -19,6 +19,7 @@ class Code(NamedTuple):
 
 # An identity is made on the server's box only, where the only admin can help themselves.
 NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add NAME --device NEW)"
+_NEW_INVITE = "ask an admin for a new invite"
 
 CODES: dict[str, Code] = {
     # E1xx: the protocol
@@ -45,6 +46,14 @@ CODES: dict[str, Code] = {
         "wrong_server", "this is not the identity file's server", "check the address; do not continue"
     ),
     "E210": Code("wrong_certificate", "this kind of certificate may not log in", "use a device identity"),
+    "E211": Code("unknown_invite", "the server does not know this invite", _NEW_INVITE),
+    "E212": Code("invite_expired", "this invite has expired", _NEW_INVITE),
+    "E213": Code("invite_used", "this invite was used", _NEW_INVITE),
+    "E214": Code("invite_cancelled", "this invite was cancelled", _NEW_INVITE),
+    "E215": Code("bad_invite", "this is not an invite", "copy the whole line again from where it came"),
+    "E216": Code("enrol_off", "this server redeems no invites", "ask an admin for an identity file"),
+    "E217": Code("bad_request", "the certificate request is not accepted", "update this program"),
+    "E218": Code("enrol_busy", "too many invites are being tried", "try again in a minute"),
     # E3xx: authorization
     "E300": Code("not_permitted", "your role does not permit this", "ask an admin"),
     "E301": Code("not_a_member", "you are not in this room", "join the room first"),

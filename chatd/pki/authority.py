@@ -136,14 +136,37 @@ class Authority:
 
         ``record_key`` is the record key that the certificate names, as SubjectPublicKeyInfo (DER).
         """
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self.issue_for_key(
+            key.public_key(), user, device, now=now, days=days, record_key=record_key
+        )
+        return Issued(certificate, key)
+
+    def issue_for_key(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        user: str,
+        device: str,
+        *,
+        now: datetime,
+        days: int = DEVICE_DAYS,
+        record_key: bytes | None = None,
+        serial: int | None = None,
+    ) -> x509.Certificate:
+        """Issue a device's certificate for a key that was made elsewhere. Raises E403.
+
+        With the same ``now`` and ``serial`` it certifies the same again (without ``serial``: a random one).
+        """
         _check_name(user)
         _check_name(device)
-        key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [_uri(profiles.device_uri(DeviceName(self.instance, user, device)))]
         extra = (
             None if record_key is None else x509.UnrecognizedExtension(profiles.RECORD_KEY_OID, record_key)
         )
-        return self._issue(profiles.DEVICE, key, user, names, now, days, extra)
+        builder = profiles.leaf_builder(
+            profiles.DEVICE, self.certificate, key, user, names, now, days, extra, serial
+        )
+        return builder.sign(self._key, hashes.SHA256())
 
     def _issue(
         self,
@@ -153,12 +176,9 @@ class Authority:
         names: list[x509.GeneralName],
         now: datetime,
         days: int,
-        extra: x509.ExtensionType | None = None,
     ) -> Issued:
         public_key = key.public_key()
-        builder = profiles.leaf_builder(
-            profile, self.certificate, public_key, common_name, names, now, days, extra
-        )
+        builder = profiles.leaf_builder(profile, self.certificate, public_key, common_name, names, now, days)
         return Issued(builder.sign(self._key, hashes.SHA256()), key)
 
 

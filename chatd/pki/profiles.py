@@ -262,11 +262,12 @@ def leaf_builder(
     now: datetime,
     days: int,
     extra: x509.ExtensionType | None = None,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
     """Prepare a leaf under ``profile``, to be signed by the CA. It expires with ``ca`` at the latest.
 
-    ``extra`` is one more extension, which is not critical. Raises E612 if ``ca`` is not valid
-    at ``now``: no certificate would be usable.
+    ``extra`` is one more extension, which is not critical; ``serial`` replaces a random one. Raises E612 if
+    ``ca`` is not valid at ``now``: no certificate would be usable.
     """
     if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
         ended = now > ca.not_valid_after_utc
@@ -280,7 +281,7 @@ def leaf_builder(
     before = max(now - BACKDATE, ca.not_valid_before_utc)
     ski = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
-        _builder(_common_name(common_name), ca.subject, key, before, after)
+        _builder(_common_name(common_name), ca.subject, key, before, after, serial)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(profile.usage), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -292,14 +293,19 @@ def leaf_builder(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: PublicKey, before: datetime, after: datetime
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: PublicKey,
+    before: datetime,
+    after: datetime,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() if serial is None else serial)
         .not_valid_before(before)
         .not_valid_after(after)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)

@@ -7,6 +7,8 @@ import ipaddress
 ALPN_ENVELOPE = "chatd/1"
 # Records without the envelope: clients offer it on loopback only (docs/protocol.md, section 4).
 ALPN_PLAIN = "chatd-plain/1"
+# A client without a certificate, which has an invite (docs/protocol.md, Enrolment).
+ALPN_ENROL = "chatd-enrol/1"
 
 
 def is_loopback(host: str) -> bool:
