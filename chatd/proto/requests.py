@@ -65,7 +65,7 @@ class History(Request):
 
 
 class Search(Request):
-    """Find messages that contain all words of `query`; from:NAME, in:#room and since:2h narrow the search."""
+    """Find messages that contain all words of `query`; swap* is a beginning, from:NAME a filter."""
 
     spec = Spec("search", True, 1, RequestKind.READ)
     type: Literal["search"]

@@ -15,38 +15,56 @@ import apsw
 from chatd.store.database import BUSY_MS, connect_reader, query, reading_uri, storage_errors
 
 SEARCH_NAME = "search.db"
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 TOKENIZER = ("unicode61", "remove_diacritics", "2")
+# Each message looks up its words in the vocabulary; pages that are not in memory double the time it takes.
+_CACHE_KIB = 16_384
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError)
-# hours: the first message of each hour, counted from 1970 and by the order of the log, for since:2h.
+# hours: the first and last message of each hour, counted from 1970 and by the order of the log, for since:2h.
 # docs.text: the words of a message in order, each between two spaces, so that a phrase is a part of the text
 # and a message can be removed from the full-text index, which needs its words.
 # words: the room's number is the beginning of every term, so that a query reads only terms of rooms that the
 # asker may read, and its time tells nothing about others (docs/adr/0009). "12xhost" is a word in room 12,
-# "12zalice" a message from alice, "12y" any message. The terms are made here, not by a tokenizer: no text
-# gives a term of another room.
+# "12zalice" a message from alice, "12ksnippet" one of the kind snippet, "12y" any message. The terms are made
+# here, not by a tokenizer: no text gives a term of another room.
+# vocabulary: the terms of each room. It finds the words that begin with or contain some letters, and the
+# rooms that have a term at all, without reading what FTS5 keeps for each term. It does not count how often
+# they occur: every message would change as many pages as it has words.
 _SCHEMA = """
 BEGIN;
 CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, chain BLOB NOT NULL) STRICT;
 CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE hours(hour INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL) STRICT;
+CREATE TABLE hours(hour INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL) STRICT;
 CREATE TABLE docs(
-    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, room INTEGER NOT NULL, author TEXT, text TEXT NOT NULL
+    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, room INTEGER NOT NULL, author TEXT, kind TEXT,
+    text TEXT NOT NULL
 ) STRICT;
+CREATE TABLE vocabulary(
+    room INTEGER, term TEXT, PRIMARY KEY (room, term)
+) STRICT, WITHOUT ROWID;
 CREATE VIEW terms AS SELECT
-    seq, room || 'y ' || room || 'z' || author || replace(rtrim(text), ' ', ' ' || room || 'x') AS text
+    seq, room || 'y ' || room || 'z' || author || coalesce(' ' || room || 'k' || kind, '')
+    || replace(rtrim(text), ' ', ' ' || room || 'x') AS text
     FROM docs;
+CREATE VIEW occurrences AS
+    SELECT seq, room, 'x' || word.value AS term
+    FROM docs, json_each('["' || replace(trim(text), ' ', '","') || '"]') AS word WHERE text <> ' '
+    UNION ALL SELECT seq, room, 'y' FROM docs
+    UNION ALL SELECT seq, room, 'z' || author FROM docs
+    UNION ALL SELECT seq, room, 'k' || kind FROM docs WHERE kind IS NOT NULL;
 CREATE VIRTUAL TABLE words USING fts5(
     text, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '-._'"
 );
 INSERT INTO words(words, rank) VALUES('secure-delete', 1);
 INSERT INTO meta VALUES(1, 0, x'');
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 COMMIT;
 """
 # In memory: the messages of one step, and an FTS5 table that splits them into words.
 _SPLITTER = f"""
-CREATE TEMP TABLE step(seq INTEGER PRIMARY KEY, at INTEGER, room TEXT, author TEXT, text TEXT) STRICT;
+CREATE TEMP TABLE step(
+    seq INTEGER PRIMARY KEY, at INTEGER, room TEXT, author TEXT, kind TEXT, text TEXT
+) STRICT;
 CREATE VIRTUAL TABLE temp.raw USING fts5(text, content='', columnsize=0, tokenize='{" ".join(TOKENIZER)}');
 CREATE VIRTUAL TABLE temp.split USING fts5vocab(temp, raw, instance);
 """
@@ -57,7 +75,8 @@ _ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
 _INDEX_ENTRIES = """
 DELETE FROM step;
 INSERT INTO raw(raw) VALUES('delete-all');
-INSERT INTO step SELECT seq, at, room, coalesce(event ->> 'user', ''), event ->> 'body' FROM (
+INSERT INTO step SELECT seq, at, room, coalesce(event ->> 'user', ''), nullif(event ->> 'kind', 'text'),
+ event ->> 'body' FROM (
  SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
  WHERE seq > :after AND seq <= :upto AND kind = 'message' AND room IS NOT NULL
  AND json_valid(CAST(body AS TEXT)));
@@ -67,10 +86,12 @@ INSERT INTO step(seq, text) SELECT doc, ' ' || group_concat(term, ' ' ORDER BY o
  FROM split GROUP BY doc ON CONFLICT DO UPDATE SET text = excluded.text;
 INSERT INTO raw(raw) VALUES('delete-all');
 INSERT OR IGNORE INTO rooms(name) SELECT DISTINCT room FROM step;
-INSERT OR IGNORE INTO hours(hour, first_seq) SELECT at / 3600000, min(seq) FROM step GROUP BY 1;
-INSERT INTO docs(seq, at, room, author, text)
- SELECT seq, at, id, author, text FROM step JOIN rooms ON name = room;
+INSERT INTO hours SELECT at / 3600000, min(seq), max(seq) FROM step WHERE true GROUP BY 1
+ ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq;
+INSERT INTO docs(seq, at, room, author, kind, text)
+ SELECT seq, at, id, author, kind, text FROM step JOIN rooms ON name = room;
 INSERT INTO words(rowid, text) SELECT terms.seq, terms.text FROM step JOIN terms ON terms.seq = step.seq;
+INSERT OR IGNORE INTO vocabulary SELECT room, term FROM occurrences WHERE seq > :after AND seq <= :upto;
 DELETE FROM step;
 UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :upto);
 """
@@ -78,6 +99,9 @@ UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :
 _STALE = "SELECT docs.seq FROM log.erased CROSS JOIN docs ON docs.seq = erased.seq"
 _REDACT = """
 INSERT INTO words(words, rowid, text) SELECT 'delete', seq, text FROM terms WHERE seq = :seq;
+DELETE FROM vocabulary WHERE (room, term) IN (
+ SELECT room, term FROM occurrences WHERE seq = :seq
+ AND NOT EXISTS (SELECT 1 FROM words WHERE words MATCH '"' || room || term || '"'));
 DELETE FROM docs WHERE seq = :seq;
 """
 
@@ -197,6 +221,7 @@ def _open_index(path: Path, log: str) -> apsw.Connection:
     try:
         path.chmod(0o600)
         index.set_busy_timeout(BUSY_MS)
+        index.pragma("cache_size", -_CACHE_KIB)
         index.pragma("synchronous", "OFF")  # an index damaged by a power cut is rebuilt
         index.pragma("trusted_schema", False)
         index.pragma("secure_delete", True)  # redacted words must not stay in free pages

@@ -1,7 +1,7 @@
 """Search the index: newest first, in the rooms that the asker may read, within a budget.
 
-Every term of the index begins with its room's number, so that a query reads nothing of other rooms. One term
-gives the candidates, newest first; the words of each candidate decide the rest.
+Every term of the index begins with its room's number, so that a query reads nothing of other rooms. Some
+terms give the candidates, newest first; the words of each candidate decide the rest.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from typing import NamedTuple
 
 import apsw
 
+from chatd.proto.search_query import Phrase, SearchQuery, parse
 from chatd.store.database import BUSY_MS, query, reading_uri
 from chatd.store.search_index import SEARCH_NAME, SEARCH_VERSION, TOKENIZER
-from chatd.store.search_query import parse
+from chatd.store.search_plan import Planner, Term, Words, match_expression
 
 # The budget of one query, for which others wait: steps of SQLite's virtual machine, which are about 250,000
 # candidates and half a second, and a time, because a step takes longer in a thousand rooms.
 SEARCH_STEPS = 6_000_000
 SEARCH_SECONDS = 1.0
+# The share of it that choosing the candidates may take: in rooms with millions of different words the newest
+# messages are read without a choice.
+_PLAN_SHARE = 0.5
 _CHECK_STEPS = 1_000
-# The term with the fewest messages gives the candidates. Messages are counted up to `RARE`, for so many terms
-# that no more than `COUNTED_TERMS` are opened in all rooms together, each in 10 to 50 us.
-RARE = 1_000
-COUNTED_TERMS = 2_000
 
-_MATCHING = "FROM words WHERE words MATCH ? AND rowid < ? AND rowid >= ?"
-_COUNT = f"SELECT count(*) FROM (SELECT 1 {_MATCHING} LIMIT {RARE})"  # noqa: S608 - constants
 _FLOOR = "SELECT coalesce(min(first_seq), 9223372036854775807) FROM hours WHERE hour >= ?"
+_CEILING = "SELECT coalesce(max(last_seq), 0) + 1 FROM hours WHERE hour <= ?"
 _FIND = """SELECT docs.seq FROM words CROSS JOIN docs ON docs.seq = words.rowid
- WHERE words MATCH :match AND words.rowid < :before AND words.rowid >= :floor AND docs.at >= :since
- AND (:author IS NULL OR docs.author = :author){phrases}
+ WHERE words MATCH :match AND words.rowid < :before AND words.rowid >= :floor
+ AND docs.at >= :since AND docs.at < :until
+ AND (:author IS NULL OR docs.author = :author) AND (:kind IS NULL OR docs.kind = :kind){phrases}
  AND NOT EXISTS (SELECT 1 FROM log.erased WHERE erased.seq = docs.seq)
  ORDER BY words.rowid DESC LIMIT :limit"""
 _HOUR_MS = 3_600_000
+_FOREVER = 2**63 - 1
 
 
 class Found(NamedTuple):
@@ -52,14 +53,18 @@ class Budget:
 
     def __init__(self, steps: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.steps = 0
+        # How much of the budget may be used so far.
+        self.share = 1.0
         self._limit = steps
+        self._seconds = seconds
         self._clock = clock
-        self._deadline = clock() + seconds
+        self._start = clock()
 
     def spent(self) -> bool:
         """Count `_CHECK_STEPS` steps; return whether to stop. SQLite's progress handler."""
         self.steps += _CHECK_STEPS
-        return self.steps > self._limit or self._clock() > self._deadline
+        over = self.steps > self._limit * self.share
+        return over or self._clock() - self._start > self._seconds * self.share
 
 
 class Searcher:
@@ -86,14 +91,15 @@ class Searcher:
             index = self._connection()
             if index is None:
                 return Found([], True)
-            phrases = [phrase for phrase in (_words(index, one) for one in wanted.phrases) if phrase]
-            if wanted.phrases and not phrases:
+            phrases = [words for words in (_words(index, one) for one in wanted.phrases) if words.words]
+            numbers = _numbers(index, searched)
+            if not numbers or limit < 1 or (wanted.phrases and not phrases):
                 return Found([])
-            search = _Search(index, _numbers(index, searched), before, wanted.since)
             budget = Budget(SEARCH_STEPS, SEARCH_SECONDS)
+            search = _Search(index, numbers, budget)
             index.set_progress_handler(budget.spent, _CHECK_STEPS)
             try:
-                return search.run(phrases, wanted.author, max(0, limit))
+                return search.run(phrases, wanted, _FOREVER if before is None else before, limit)
             finally:
                 index.set_progress_handler(None)
                 self.steps = budget.steps
@@ -125,73 +131,67 @@ class Searcher:
 class _Search:
     """One search in the rooms with these numbers."""
 
-    def __init__(self, index: apsw.Connection, rooms: list[int], before: int | None, since: int) -> None:
+    def __init__(self, index: apsw.Connection, rooms: list[int], budget: Budget) -> None:
         self._index = index
-        self._rooms = rooms
-        self._before = 2**63 - 1 if before is None else before
-        self._since = since
-        self._floor = query(index, _FLOOR, (since // _HOUR_MS,))[0][0] if since else 0
+        self._planner = Planner(index, rooms)
+        self._budget = budget
 
-    def run(self, phrases: list[list[str]], author: str | None, limit: int) -> Found:
+    def run(self, phrases: list[Words], wanted: SearchQuery, before: int, limit: int) -> Found:
         seqs: list[int] = []
-        if not self._rooms or not limit:
-            return Found(seqs)
-        terms = dict.fromkeys(f"x{word}" for phrase in phrases for word in phrase)
-        if author is not None:
-            terms[f"z{author}"] = None
-        values = {f"phrase{n}": f" {' '.join(phrase)} " for n, phrase in enumerate(phrases)}
-        sql = _FIND.format(phrases="".join(f" AND instr(docs.text, :{name})" for name in values))
+        texts = {f"phrase{n}": phrase.text for n, phrase in enumerate(phrases)}
+        sql = _FIND.format(phrases="".join(f" AND instr(docs.text, :{name})" for name in texts))
         try:
-            match = self._rarest(list(terms) or ["y"])
-            if match is None:
+            before, floor = self._range(wanted, before)
+            terms = self._choose(phrases, wanted, before, floor) if floor < before else []
+            if not terms:
                 return Found(seqs)
-            bindings = values | {
-                "match": match,
-                "before": self._before,
-                "floor": self._floor,
-                "since": self._since,
-                "author": author,
+            values = texts | {
+                "match": match_expression(terms),
+                "before": before,
+                "floor": floor,
+                "since": wanted.since,
+                "until": _FOREVER if wanted.until is None else wanted.until,
+                "author": wanted.author,
+                "kind": wanted.kind,
                 "limit": limit,
             }
-            for (seq,) in self._index.execute(sql, bindings):
+            for (seq,) in self._index.execute(sql, values):
                 seqs.append(seq)
         except apsw.InterruptError:
             return Found(seqs, True)
         return Found(seqs)
 
-    def _rarest(self, terms: list[str]) -> str | None:
-        """Return the match expression of the term with the fewest messages; None if one has none."""
-        if len(terms) == 1:
-            return match_expression(self._rooms, terms[0])
-        # A long word is rarely a frequent one.
-        terms.sort(key=len, reverse=True)
-        fewest, rarest = RARE + 1, ""
-        for term in terms[: max(1, COUNTED_TERMS // len(self._rooms))]:
-            match = match_expression(self._rooms, term)
-            count = query(self._index, _COUNT, (match, self._before, self._floor))[0][0]
-            if count < fewest:
-                fewest, rarest = count, match
-            if not count:
-                return None
-        return rarest
+    def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> list[Term]:
+        names = [f"z{wanted.author}"] if wanted.author is not None else []
+        names += [f"k{wanted.kind}"] if wanted.kind is not None else []
+        self._budget.share = _PLAN_SHARE
+        try:
+            return self._planner.choose(phrases, names, before, floor)
+        except apsw.InterruptError:
+            self._budget.share = 1.0
+            return self._planner.everything()
+        finally:
+            self._budget.share = 1.0
+
+    def _range(self, wanted: SearchQuery, before: int) -> tuple[int, int]:
+        """Return the seq below which and the one from which on messages are looked for."""
+        floor = query(self._index, _FLOOR, (wanted.since // _HOUR_MS,))[0][0] if wanted.since else 0
+        if wanted.until is not None:
+            before = min(before, query(self._index, _CEILING, (wanted.until // _HOUR_MS,))[0][0])
+        return before, floor
 
 
-def match_expression(rooms: Iterable[int], term: str) -> str:
-    """Return an FTS5 expression for a term in any of the rooms.
-
-    FTS5 has a query language in which a stray quote or "NEAR" changes the meaning, hence the quotes.
-    """
-    quoted = term.replace('"', " ")
-    return " OR ".join(f'"{room}{quoted}"' for room in rooms)
-
-
-def _words(index: apsw.Connection, phrase: str) -> list[str]:
+def _words(index: apsw.Connection, phrase: Phrase) -> Words:
     """Split a phrase as the index splits messages."""
     split = index.fts5_tokenizer(TOKENIZER[0], list(TOKENIZER[1:]))
     words = split(
-        phrase.encode(), apsw.FTS5_TOKENIZE_DOCUMENT, None, include_offsets=False, include_colocated=False
+        phrase.text.encode(),
+        apsw.FTS5_TOKENIZE_DOCUMENT,
+        None,
+        include_offsets=False,
+        include_colocated=False,
     )
-    return [str(word) for word in words]
+    return Words([str(word) for word in words], phrase.open_start, phrase.open_end)
 
 
 def _numbers(index: apsw.Connection, rooms: Iterable[str]) -> list[int]:

@@ -15,6 +15,8 @@ from chatctl.terminal.cell_text import separate
 from chatd.errors import ChatdError
 from chatd.policy.filter import Mode, WordFilter, normalise
 from chatd.proto.durations import MAX_SECONDS, parse_duration
+from chatd.proto.search_query import MAX_TOKENS
+from chatd.proto.search_query import parse as parse_query
 from chatd.proto.text import (
     NAME,
     check_name,
@@ -26,9 +28,7 @@ from chatd.proto.text import (
     truncate,
     visible,
 )
-from chatd.store.search_query import MAX_TOKENS
-from chatd.store.search_query import parse as parse_query
-from chatd.store.searcher import match_expression
+from chatd.store.search_plan import match_expression
 from tests.fuzz.byte_source import ByteSource, encode_text
 from tests.fuzz.refusals import refused
 from tests.support.harmless import assert_harmless
@@ -159,7 +159,7 @@ def search_queries(data: bytes) -> None:
     assert 0 <= query.since <= 253_402_300_800_000
     assert len(query.phrases) <= MAX_TOKENS
     for phrase in query.phrases:
-        match = match_expression((1, 22), f"x{phrase}")
+        match = match_expression([(1, f"x{phrase.text}"), (22, f"x{phrase.text}")])
         _full_text().execute("SELECT count(*) FROM texts WHERE texts MATCH ?", (match,)).fetchall()
 
 

@@ -22,8 +22,8 @@ from chatd.hub.state import authorize, moderation, queries
 from chatd.hub.state.model import MUTES_LIMIT
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
-from chatd.proto import events, frames, lineage, requests, text
-from chatd.store import search_query, searcher
+from chatd.proto import events, frames, lineage, requests, search_query, text
+from chatd.store import searcher
 from chatd.worker import dispatch, login, timers
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"

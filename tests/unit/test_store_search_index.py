@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,10 +11,10 @@ import apsw
 import pytest
 
 from chatd.errors import ChatdError
+from chatd.proto.search_query import MAX_TOKENS, Phrase, SearchQuery, parse
 from chatd.store.database import DATABASE_NAME
 from chatd.store.event_log import EventLog
 from chatd.store.search_index import SEARCH_NAME, SearchIndex
-from chatd.store.search_query import MAX_TOKENS, parse
 from chatd.store.searcher import Found, Searcher
 from tests.support.storelog import NOW, entry, filled
 
@@ -87,6 +88,33 @@ def _page(
         ("NEAR(me)", [4]),
         ("host OR café", []),
         ("inside*", [4]),
+        ("insi*", [4]),
+        ("h*", [6, 2, 1]),
+        ("*os*", [6, 2, 1]),
+        ("*solate*", [1]),
+        ("*solate", []),
+        ("*solated", [1]),
+        ("isolat", []),
+        ("*NÏC*", [3]),
+        ("caf* *code*", [3]),
+        ("12/is*", [2, 1]),
+        ("*st/12/is*", [2, 1]),
+        ("*t/12/i", []),
+        ("h* from:bob im*", [2]),
+        ("absent* host", []),
+        ("*absent* host", []),
+        ("host *", [6, 2, 1]),
+        ("*st)*", [6, 2, 1]),
+        ('"insi*"', []),
+        ("host before:2h", [6, 2, 1]),
+        ("host before:2d", []),
+        ("host before:2023-11-15", [6, 2, 1]),
+        ("host before:2023-11-14", []),
+        ("host after:2d", [6, 2, 1]),
+        ("host after:2023-11-14", []),
+        ("host after:2023-11-13 before:2023-11-15", [6, 2, 1]),
+        ("has:snippet", []),
+        ("has:unheardof host", []),
         ("text:host", []),
         ("from:bob", [6, 4, 2]),
         ("from:nobody", []),
@@ -139,7 +167,9 @@ def test_a_query_without_a_word_is_refused(index: SearchIndex, text: str) -> Non
         ("sicne:2h", "since:2h"), ("Since:2h", "since:2h"), ("in:nope", "in:#ROOM"), ("in:#", "in:#ROOM"),
         ("in:#WAR", "in:#ROOM"), ("in:@bob", "in:#ROOM"), ("IN:#war", "in:#ROOM"), ("in: #war", "in:#ROOM"),
         ("from:BOB", "from:NAME"), ("from:", "from:NAME"), ("from:@", "from:NAME"), ("form:bob", "from:NAME"),
-        ("host From:bob", "from:NAME"), ("from:#war", "from:NAME"),
+        ("host From:bob", "from:NAME"), ("from:#war", "from:NAME"), ("befor:2h", "before:2h"),
+        ("before:noon", "before:2h"), ("After:2h", "after:2h"), ("after:", "after:2h"),
+        ("has:", "has:snippet"), ("has:Snippet", "has:snippet"), ("has:#war", "has:snippet"),
     ],
 )  # fmt: skip
 def test_a_mistyped_filter_is_refused_with_the_right_form(index: SearchIndex, text: str, fix: str) -> None:
@@ -151,6 +181,36 @@ def test_a_mistyped_filter_is_refused_with_the_right_form(index: SearchIndex, te
     parse(f'"{text}" host', NOW)
 
 
+@pytest.mark.parametrize("text", ["ho*st", "2*3*", "*a*b*"])
+def test_a_star_within_a_word_is_refused_and_not_ignored(index: SearchIndex, text: str) -> None:
+    with pytest.raises(ChatdError, match="E411") as refused:
+        _find(index, text)
+    assert "double quotes" in refused.value.fix
+    assert _find(index, f'"{text}"') == []
+
+
+def test_a_kind_of_message_is_a_filter(tmp_path: Path, log: EventLog, index: SearchIndex) -> None:
+    kinds = {8: "snippet", 9: "text", 10: "action", 11: "snippet"}
+    for seq, kind in kinds.items():
+        body = json.dumps({"user": "bob", "kind": kind, "body": f"print {seq}"}).encode()
+        log.append([entry(seq, kind="message", room="#lobby")._replace(body=body)])
+    index.catch_up(100)
+    assert _find(index, "has:snippet") == [11, 8]
+    assert _find(index, "has:snippet pri* 8") == [8]
+    assert _find(index, "has:action from:bob") == [10]
+    assert _find(index, "has:snippet", ["#war"]) == []
+    index.redact([8])
+    assert _find(index, "has:snippet") == [11]
+
+
+def test_the_vocabulary_forgets_the_words_of_redacted_messages(tmp_path: Path, index: SearchIndex) -> None:
+    index.redact([2])
+    with closing(apsw.Connection(str(tmp_path / SEARCH_NAME))) as opened:
+        terms = {row[0] for row in opened.execute("SELECT term FROM vocabulary")}
+    assert {"ximage", "xway"}.isdisjoint(terms)
+    assert {"xhost", "xis", "xisolated", "zbob"} <= terms
+
+
 @pytest.mark.parametrize("text", ["from:bob from:alice", "in:#war host in:#war"])
 def test_a_filter_given_twice_is_refused(index: SearchIndex, text: str) -> None:
     with pytest.raises(ChatdError, match="given twice"):
@@ -159,8 +219,7 @@ def test_a_filter_given_twice_is_refused(index: SearchIndex, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["https://host/x", "12:30", "min:5", "host:5000", "status:ok", "a:b", "::1"])
 def test_a_word_with_a_colon_is_no_filter(text: str) -> None:
-    query = parse(text, NOW)
-    assert query == ((text,), None, None, 0)
+    assert parse(text, NOW) == SearchQuery((Phrase(text),))
 
 
 def test_a_direct_conversation_is_a_filter() -> None:

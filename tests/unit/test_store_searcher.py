@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatd.store import search_plan
 from chatd.store import searcher as searcher_module
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
@@ -85,6 +86,13 @@ def cost(searcher: Searcher, text: str, *rooms: str) -> tuple[int, int]:
         (f"{SECRET} since:7d", "osprey since:7d"),
         ("from:spy", "from:nobody"),
         ("hidden common", "badger common"),
+        ("falc*", "ospr*"),
+        ("f*", "o*"),
+        ("*alco*", "*spre*"),
+        ("falc* common", "ospr* common"),
+        ("has:snippet", "has:action"),
+        ("f* has:snippet", "o* has:action"),
+        (f"{SECRET} before:1h", "osprey before:1h"),
     ],
 )
 def test_a_word_in_hidden_rooms_costs_as_much_as_an_absent_one(
@@ -92,7 +100,7 @@ def test_a_word_in_hidden_rooms_costs_as_much_as_an_absent_one(
 ) -> None:
     monkeypatch.setattr(searcher_module, "_CHECK_STEPS", 1)
     hidden = [message(seq, HIDDEN, f"{SECRET} common hidden {seq}") for seq in range(1, MESSAGES)]
-    spied = [one._replace(body=one.body.replace(b"alice", b"spy")) for one in hidden]
+    spied = [one._replace(body=one.body.replace(b'"alice"', b'"spy", "kind": "snippet"')) for one in hidden]
     fill([*spied, message(MESSAGES, MINE, "common words")])
     (steps, pages), (absent_steps, absent_pages) = (cost(searcher, text, MINE) for text in (asked, absent))
     assert absent_steps > 0
@@ -150,6 +158,32 @@ def test_the_budget_ends_a_search_with_the_newest_it_has_found(
     assert cut.seqs and cut.seqs == everything.seqs[: len(cut.seqs)]
     assert len(cut.seqs) < len(everything.seqs)
     assert find(searcher, "absent", MINE) == Found([])
+
+
+def test_a_beginning_of_one_letter_ends_within_the_budget(
+    searcher: Searcher, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands for more words than are opened, so that the newest messages are read."""
+    monkeypatch.setattr(search_plan, "EXPANDED_TERMS", 50)
+    words = [f"s{seq}" if seq % 100 == 0 else f"w{seq}" for seq in range(1, 6_001)]
+    fill([message(seq, MINE, f"{word} said") for seq, word in enumerate(words, 1)])
+    # 60 words: "s" and the number, and "said".
+    assert find(searcher, "s*", MINE, limit=3) == Found([6_000, 5_999, 5_998])
+    everything = find(searcher, "s* s1*", MINE)
+    monkeypatch.setattr(searcher_module, "SEARCH_STEPS", searcher.steps * 6 // 10)
+    cut = find(searcher, "w* *1", MINE)
+    assert everything.seqs and not everything.partial
+    assert cut.partial
+
+
+@pytest.mark.parametrize("text", ["*part*", "pa*", "*part* other*"])
+def test_words_that_cannot_be_chosen_in_time_are_looked_for_in_the_newest_messages(
+    searcher: Searcher, fill: Fill, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(searcher_module, "_CHECK_STEPS", 1)
+    fill([message(seq, MINE, f"parting other{seq}") for seq in range(1, 1_001)])
+    monkeypatch.setattr(searcher_module, "_PLAN_SHARE", 0.0)
+    assert find(searcher, text, MINE, limit=3) == Found([1_000, 999, 998])
 
 
 def test_a_budget_ends_by_steps_or_by_time() -> None:
