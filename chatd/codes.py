@@ -64,6 +64,8 @@ CODES: dict[str, Code] = {
     "E306": Code("held", "the messages of this room are on hold", "end the hold: chatctl hold --off ROOM"),
     "E307": Code("archived", "this room is archived", "undo it: chatctl room unarchive ROOM"),
     "E308": Code("configured", "this room is in config/settings.json", "edit it there, then: chatd reload"),
+    "E309": Code("too_late", "this message can no longer be changed", "write a new message"),
+    "E310": Code("not_yours", "only its author may change a message", "reply to it"),
     # E4xx: the request
     "E400": Code("filtered", "the message contains a forbidden word", "rephrase the message"),
     "E401": Code("too_long", "the message is too long", "split the message"),

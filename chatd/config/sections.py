@@ -179,6 +179,8 @@ class LimitsSection(Section):
     """Whether longer messages are truncated or rejected."""
     topic_chars: Annotated[int, Field(ge=1, le=256)] = 256
     """Maximum characters of a room's topic."""
+    edit_minutes: Annotated[int, Field(ge=0, le=525_600)] = 15
+    """Minutes during which users may edit or delete their own messages; 0 means not at all."""
     rooms_per_user: Annotated[int, Field(ge=1, le=1000)] = 100
     """Maximum rooms per user."""
     rooms: Annotated[int, Field(ge=1, le=10_000)] = 10_000
@@ -272,3 +274,6 @@ class RetentionSection(Section):
     empty_room_days: Days = 0
     """Days after which a room without members is removed; 0 means never. Rooms of the settings, on hold or
     archived stay."""
+    edits: Literal["redact", "keep"] = "redact"
+    """Whether an edit redacts the former text, or keeps it in the log, where only exports and backups show
+    it. While a room is on hold, the text is kept."""

@@ -12,20 +12,25 @@ from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import DAY_MS, KINDS, AuditRule, audience_of, is_audited
 from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
+from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject, compact
-from chatd.store.entry import AcceptedMessage, Entry
+from chatd.store.entry import AcceptedMessage, Entry, Given, StoredMessage
 from chatd.store.event_log import EventLog
 
 log_audit = get_log("audit")
 
-# (device_id, msg_id) of a message.
+# Events that a client may cause twice by sending them again; their msg_id tells.
+SENT_KINDS = frozenset(("message", "edited"))
+# Requests that name a log entry.
+Names = rq.Edit | rq.Delete | rq.React | rq.Reactions | rq.Redact
+# (device_id, msg_id) of a message or an edit.
 MessageKey = tuple[str, str]
 
 
 def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> Entry:
     """Return the log entry of an event that ``who`` caused. ``digest``: see `Entry`."""
     kind, seq, at = event["type"], event["seq"], event["at"]
-    if kind == "message":
+    if kind in SENT_KINDS:
         msg_id = bytes.fromhex(event["msg_id"])
         return Entry(seq, at, kind, event["room"], who.device_id, msg_id, digest, compact(event))
     return Entry(seq, at, kind, audience_of(event), who.device_id, None, None, compact(event))
@@ -35,6 +40,35 @@ def log_audited(event: JsonObject) -> None:
     """Write an event's line in audit.log if it is audited, without the text of an announcement."""
     if is_audited(event) and KINDS[event["type"]].audit is not AuditRule.BOX:
         log_audit.info(event["type"], **{k: v for k, v in event.items() if k not in ("type", "at", "body")})
+
+
+def _with_edits(
+    message: StoredMessage | None, changes: list[JsonObject], redacted_by: int | None
+) -> StoredMessage | None:
+    """Return a message as the batch leaves it; None if the batch redacts it."""
+    if message is None:
+        return None
+    edits = {event["seq"]: event for event in changes if event["type"] == "edited"}
+    if redacted_by is not None and redacted_by not in edits:
+        return None
+    # The log may know some of them: the batch is durable a moment before it counts as such.
+    seqs = sorted({*message.edits, *edits})
+    body = compact(edits[seqs[-1]]) if edits else message.body
+    return message._replace(edits=tuple(seqs), body=body)
+
+
+def _with_reactions(given: Given, changes: list[JsonObject], request: rq.React, user: str) -> Given:
+    """Return how a message stands with a reaction after the batch."""
+    for event in changes:
+        if event["type"] != "reacted":
+            continue
+        text = event["text"]
+        texts = given.texts | {text} if event["count"] else given.texts - {text}
+        given = given._replace(texts=texts)
+        if text == request.text:
+            mine = event["on"] if event["user"] == user else given.mine
+            given = given._replace(users=event["count"], mine=mine)
+    return given
 
 
 class Batch:
@@ -53,6 +87,9 @@ class Batch:
         self._committing_messages: dict[MessageKey, Entry] = {}
         # seq of a body to remove -> seq of the entry that orders it.
         self.redacted: dict[int, int] = {}
+        # seq of a message -> what was done to it by entries that the log cannot look up yet.
+        self._changes: dict[int, list[JsonObject]] = {}
+        self._committing_changes: dict[int, list[JsonObject]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -68,6 +105,15 @@ class Batch:
         self._entries.append(entry)
         if key is not None:
             self._messages[key] = entry
+
+    def note_change(self, event: JsonObject) -> None:
+        """Remember an edit of a message, or a reaction, until the log can look it up."""
+        if event["type"] in ("edited", "reacted"):
+            self._changes.setdefault(event["target"], []).append(event)
+
+    def changes(self, seq: int) -> list[JsonObject]:
+        """Return what was done to a message by entries that are not durable yet, in order."""
+        return [*self._committing_changes.get(seq, ()), *self._changes.get(seq, ())]
 
     def find(self, key: MessageKey) -> Entry | None:
         """Return the message under this key if it is not durable yet."""
@@ -91,6 +137,7 @@ class Batch:
         self._log.insert(self._entries, self.redacted)
         self._committing, self._entries = self._entries, []
         self._committing_messages, self._messages = self._messages, {}
+        self._committing_changes, self._changes = self._changes, {}
         return self._log.commit
 
     def end(self) -> None:
@@ -99,6 +146,7 @@ class Batch:
         crash_point("hub.commit.after")
         self._committing.clear()
         self._committing_messages.clear()
+        self._committing_changes.clear()
 
 
 class Recorder:
@@ -143,26 +191,39 @@ class Recorder:
         """Return the message under this key, durable or not."""
         return self._batch.find(key) or self._log.find(key[0], bytes.fromhex(key[1]))
 
+    def look_up(self, context: Context, request: Names) -> None:
+        """Put what the log and the batch say about the entry that a request names into its context."""
+        seq, changes = request.seq, self._batch.changes(request.seq)
+        context.target = _with_edits(self._log.message(seq), changes, self._batch.redacted.get(seq))
+        if isinstance(request, rq.React):
+            user = context.who.user
+            context.given = _with_reactions(self._log.given(seq, request.text, user), changes, request, user)
+        elif isinstance(request, rq.Reactions) and context.target is not None:
+            context.reactors = self._log.reactors(seq)
+
     def record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
         """Move a context's events into the batch and queue them for their readers.
 
         ``key`` and ``digest`` belong to the message among them: see `Batch.add`, `Entry`.
         """
         size = 0
+        edited = [event for event in context.events if event["type"] == "edited"]
         for event in context.events:
             entry = to_entry(event, context.who, digest)
             size += len(entry.body)
-            self._batch.add(entry, key if event["type"] == "message" else None)
+            self._batch.add(entry, key if event["type"] in SENT_KINDS else None)
+            self._batch.note_change(event)
             log_audited(event)
             self._fanout.publish(event, entry.body)
         context.events.clear()
         if size and not context.who.operator:
             context.state.add_written(context.who.user, context.now // DAY_MS, size)
-        if context.redacted:
+        if context.redacted or edited:
             self._batch.redacted |= context.redacted
-            self._fanout.redact(context.redacted)
+            self._fanout.redact({*context.redacted, *context.outdated}, edited)
             self._reads.note_redaction()
             context.redacted.clear()
+            context.outdated.clear()
 
     def try_begin(self) -> bool:
         """Whether the batch can be committed now; False while another program has locked the log."""

@@ -8,17 +8,20 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+import orjson
+
 from chatd.hub.links import Link
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state.model import EVERYONE, State, audience_of, own_room
 from chatd.link.wire import pack_header, pack_with
-from chatd.proto.frames import JsonObject, encode, frame
+from chatd.proto.frames import JsonObject, compact, encode, frame
 from chatd.proto.text import dm_members
 
 # Lets every client resume from memory after a break of a few seconds at 1,000 messages/s.
 RECENT_EVENTS = 8192
-# Workers may delay these: a thousand joins of one room must not be a thousand writes to each member.
-DEFERRABLE = frozenset({"joined", "parted"})
+# Workers may delay these: a thousand joins of one room, or reactions, must not be a thousand writes to each
+# member.
+DEFERRABLE = frozenset({"joined", "parted", "reacted"})
 
 
 class RecentEvent(NamedTuple):
@@ -32,6 +35,11 @@ class RecentEvent(NamedTuple):
 @lru_cache(maxsize=4096)
 def _room_header(operation: str, room: str) -> bytes:
     return pack_header([operation, room])
+
+
+def _edited(message: bytes, edit: JsonObject) -> bytes:
+    new = {"body": edit["body"], "edited": edit["seq"], "edited_at": edit["at"]}
+    return compact(orjson.loads(message) | new)
 
 
 class Fanout:
@@ -68,12 +76,18 @@ class Fanout:
         elif kind == "room_removed":
             self._leave(room, self._state.removing[room].members)
 
-    def redact(self, seqs: Iterable[int]) -> None:
-        """Remove redacted messages from the recent events."""
-        for seq in seqs:
+    def redact(self, seqs: Iterable[int], edited: Iterable[JsonObject] = ()) -> None:
+        """Remove redacted messages from the recent events; put the new text into edited ones."""
+        edits = {edit["target"]: edit for edit in edited}
+        for seq in {*seqs, *edits}:
             index = seq - self._recent_after - 1
-            if 0 <= index < len(self._recent):
+            if not 0 <= index < len(self._recent):
+                continue
+            event = self._recent[index]
+            if seq not in edits:
                 self._recent[index] = RecentEvent(seq, None, b"")
+            elif event.body:
+                self._recent[index] = event._replace(body=_edited(event.body, edits[seq]))
 
     def _to_room(self, operation: str, room: str, data: bytes) -> None:
         """Queue a client frame for a room's live sessions; chatd.link.wire lists the operations."""

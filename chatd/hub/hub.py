@@ -14,7 +14,7 @@ from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.bars import Bars
-from chatd.hub.batch import Recorder
+from chatd.hub.batch import Names, Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
@@ -243,7 +243,7 @@ class Hub:
                 raise request
             self._answer(asker, request, digest)
         except ChatdError as error:
-            if session is not None and error.code == "E504" and isinstance(request, rq.Send):
+            if session is not None and error.code == "E504" and isinstance(request, rq.Send | rq.Edit):
                 session.must_resend = True
             self._refuse(asker, error)
         except Exception as error:
@@ -256,8 +256,10 @@ class Hub:
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
         context = self.context(asker.session.who if asker.session else asker.link.operator or OPERATOR)
         kind = request.spec.kind
+        if request.spec.names_entry:
+            self.recorder.look_up(context, cast(Names, request))
         if kind is RequestKind.SEND:
-            result = self._send(context, cast(rq.Send, request), digest)
+            result = self._send(context, cast(rq.Send | rq.Edit, request), digest)
         elif kind is RequestKind.READ:
             self._reads.answer(asker, context, request)
             return
@@ -266,16 +268,14 @@ class Hub:
             workers = (link.stats for link in self.links.values())
             result = self.stats.report(context, self.sessions, workers)
         else:
-            if request.spec.names_entry:
-                context.target = self.log.kind_and_room(cast(rq.Redact, request).seq)
             result = self._bars.decide(context, request)
             self._record(context)
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
             self._cut(cut)
 
-    def _send(self, context: Context, request: rq.Send, digest: bytes) -> JsonObject:
-        """Append a message once: a resent (device, msg_id) gets the same acknowledgement again."""
+    def _send(self, context: Context, request: rq.Send | rq.Edit, digest: bytes) -> JsonObject:
+        """Append a message or an edit once: a resent (device, msg_id) gets the same acknowledgement again."""
         authorize.permit(context, request)
         key = (context.who.device_id, request.msg_id)
         known = self.recorder.find(key)

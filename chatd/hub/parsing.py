@@ -28,13 +28,17 @@ def parse(payload: bytes) -> Parsed:
     try:
         message = decode(payload)
         request = parse_request(message)
-        digest = _digest(cast(rq.Send, request)) if request.spec.kind is RequestKind.SEND else b""
+        digest = _digest(cast(rq.Send | rq.Edit, request)) if request.spec.kind is RequestKind.SEND else b""
         return Parsed(request.id, request, digest)
     except Exception as error:  # noqa: BLE001 - returned
         return Parsed(request_id_of(message), error)
 
 
-def _digest(request: rq.Send) -> bytes:
-    """Tell a resent message from another one under the same msg_id."""
-    parts = [request.to, request.kind, request.reply_to, request.body]
+def _digest(request: rq.Send | rq.Edit) -> bytes:
+    """Tell a resent message or edit from another one under the same msg_id."""
+    parts: list[str | int | None]
+    if isinstance(request, rq.Edit):
+        parts = [request.type, request.room, request.seq, request.body]
+    else:
+        parts = [request.to, request.kind, request.reply_to, request.body]
     return hashlib.sha256(compact(parts)).digest()[:16]

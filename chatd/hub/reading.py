@@ -21,10 +21,11 @@ PAGE_ROOMS = 100
 def messages_query(context: Context, request: rq.Messages) -> Callable[[LogReader], Page]:
     """Read messages of a room by their seqs, ascending. Raises E404, E301 as history does."""
     begin, head = context.member(request.room).born, context.state.head
+    viewer = context.who.user
     seqs = sorted({seq for seq in request.seqs if begin <= seq <= head})
 
     def query(reader: LogReader) -> Page:
-        found = reader.messages(request.room, seqs)
+        found = reader.messages(request.room, seqs, viewer)
         bodies = fit_page(found)
         return Page(bodies, head, len(bodies) < len(found))
 

@@ -107,7 +107,7 @@ class QueryThreads:
         os.eventfd_write(self._wake, 1)
 
 
-def resume_query(rooms: Mapping[str, int], after: int, upto: int) -> Query:
+def resume_query(rooms: Mapping[str, int], after: int, upto: int, viewer: str = "") -> Query:
     """Read a page of events with ``after`` < seq <= ``upto``, the head when the request was permitted.
 
     ``rooms``: room -> the seq after which its events begin.
@@ -116,7 +116,8 @@ def resume_query(rooms: Mapping[str, int], after: int, upto: int) -> Query:
 
     def query(reader: LogReader) -> Page:
         chunks = (names[start : start + MAX_ROOMS] for start in range(0, len(names), MAX_ROOMS))
-        merged = heapq.merge(*(reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES, rooms) for chunk in chunks))
+        pages = (reader.page(chunk, after, PAGE_EVENTS, PAGE_BYTES, rooms, viewer=viewer) for chunk in chunks)
+        merged = heapq.merge(*pages)
         rows = [row for row in islice(merged, PAGE_EVENTS) if row[0] <= upto]
         bodies = fit_page([body for _, body in rows])
         if len(bodies) == len(rows) < PAGE_EVENTS:
@@ -127,14 +128,26 @@ def resume_query(rooms: Mapping[str, int], after: int, upto: int) -> Query:
 
 
 def history_query(
-    room: str, before: int | None, after: int | None, limit: int, upto: int, begin: int = 0
+    room: str,
+    before: int | None,
+    after: int | None,
+    limit: int,
+    upto: int,
+    begin: int = 0,
+    viewer: str = "",
 ) -> Query:
     """Read a page of one room's events, ascending, all after seq ``begin``."""
 
     def query(reader: LogReader) -> Page:
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         rows = reader.history(
-            room, before=ceiling, after=after, limit=limit + 1, size=PAGE_BYTES, begin=begin
+            room,
+            before=ceiling,
+            after=after,
+            limit=limit + 1,
+            size=PAGE_BYTES,
+            begin=begin,
+            viewer=viewer,
         )
         if after is not None:
             bodies = fit_page([body for _, body in rows[:limit]])
@@ -147,7 +160,7 @@ def history_query(
 
 
 def search_query(
-    text: str, rooms: Sequence[str], limit: int, before: int | None, upto: int, now: int
+    text: str, rooms: Sequence[str], limit: int, before: int | None, upto: int, now: int, viewer: str = ""
 ) -> SearchQuery:
     """Find matching messages up to ``upto``, newest first. Raises E411 for a text without words."""
 
@@ -157,9 +170,9 @@ def search_query(
         indexed = source.index_thread.reach(upto)
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         found = source.searcher.search(text, rooms, limit=limit + 1, before=ceiling, now=now)
-        entries = (source.reader.entry(seq) for seq in found.seqs[:limit])
+        messages = source.reader.found(found.seqs[:limit], viewer)
         # The index is only derived: the log has the last word on the room.
-        bodies = fit_page(e.body for e in entries if e is not None and e.body and e.room in readable)
+        bodies = fit_page(body for room, body in messages if room in readable)
         return Page(bodies, upto, len(found.seqs) > len(bodies), found.partial or not indexed)
 
     return query
@@ -237,7 +250,13 @@ class Reads:
         user = context.who.user
         if isinstance(request, rq.Search):
             search = search_query(
-                request.query, list(context.readable()), request.limit, request.before, head, context.now
+                request.query,
+                list(context.readable()),
+                request.limit,
+                request.before,
+                head,
+                context.now,
+                user,
             )
             self._queue(partial(self._threads.submit_search, user, search), asker)
             return
@@ -246,7 +265,7 @@ class Reads:
                 raise ChatdError("E105", "the box itself has no session to resume")
             if self._resume_from_memory(asker, context, request.after):
                 return
-            query = resume_query(context.readable(), request.after or 0, head)
+            query = resume_query(context.readable(), request.after or 0, head, user)
         else:
             query = _QUERIES[type(request)](context, request)
         self._queue(partial(self._threads.submit, user, query), asker)
@@ -317,7 +336,13 @@ class Reads:
 def _history(context: Context, request: rq.History) -> Query:
     begin = context.member(request.room).born - 1
     return history_query(
-        request.room, request.before, request.after, request.limit, context.state.head, begin
+        request.room,
+        request.before,
+        request.after,
+        request.limit,
+        context.state.head,
+        begin,
+        context.who.user,
     )
 
 

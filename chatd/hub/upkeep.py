@@ -59,10 +59,10 @@ class Retention:
         self._next = context.now + EXPIRY_MS
         for name, room in context.state.rooms.items():
             due = redaction.expires_before(context, name)
-            seqs = self._log.older_messages(name, room.expired, due, EXPIRY_MESSAGES) if due else []
-            if seqs:
-                redaction.expire(context, name, seqs)
-            if len(seqs) == EXPIRY_MESSAGES:
+            entries = self._log.older_written(name, room.expired, due, EXPIRY_MESSAGES) if due else []
+            if entries:
+                redaction.expire(context, name, entries)
+            if len(entries) == EXPIRY_MESSAGES:
                 self._next = context.now  # more are due: continue at the next commit
 
 
@@ -85,9 +85,9 @@ class RoomEnds:
             return
 
     def _redact_some(self, context: Context, name: str, after: int) -> None:
-        seqs = self._log.oldest_messages(name, after, EXPIRY_MESSAGES)
-        if seqs:
-            redaction.expire(context, name, seqs)
+        entries = self._log.oldest_written(name, after, EXPIRY_MESSAGES)
+        if entries:
+            redaction.expire(context, name, entries)
         else:
             room_ends.free(context, name)
 
@@ -102,6 +102,7 @@ class Remnants:
         self._log = log
         self._clock = clock
         self._next: float | None = None
+        self._last = float("-inf")
         self._redacted = False
         self._reported = False
 
@@ -111,12 +112,17 @@ class Remnants:
         return self._log.wal_is_long if self._next is None else self._clock() >= self._next
 
     def add(self) -> None:
-        """Note that bodies were removed; an attempt is due at once."""
-        self._next = self._clock()
+        """Note that bodies were removed; an attempt is due at once, or a while after the one before.
+
+        Each waits for the disk, and every edit of a message removes a body.
+        """
+        if self._next is None:
+            self._next = max(self._clock(), self._last + REMNANT_SECONDS)
         self._redacted = True
 
     def remove(self) -> None:
         """Try to empty the write-ahead log. Raises ChatdError E504."""
+        self._last = self._clock()
         if self._log.checkpoint():
             self._next = None
             if self._reported:

@@ -8,7 +8,8 @@ from chatd.errors import ChatdError
 
 PERMISSIONS: dict[str, str] = {
     "message.read": "read the history of their rooms",
-    "message.send": "send messages to their rooms",
+    "message.send": "send messages to their rooms, edit their own, react to others",
+    "message.delete": "delete their own messages",
     "room.list": "list rooms",
     "room.join": "join and leave rooms",
     "room.create": "create rooms",
@@ -35,7 +36,10 @@ PERMISSIONS: dict[str, str] = {
 }
 EVERYTHING = "*"
 
-_GUEST = ("message.read", "message.send", "room.list", "room.join", "presence.read", "search", "away.set")
+_GUEST = (
+    *("message.read", "message.send", "message.delete", "room.list", "room.join", "presence.read"),
+    *("search", "away.set"),
+)
 _USER = (*_GUEST, "room.create", "room.topic", "room.closed", "dm.send", "role.show")
 DEFAULT_ROLES: dict[str, list[str]] = {
     "admin": [EVERYTHING],

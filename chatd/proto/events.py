@@ -102,8 +102,21 @@ def author_text(by: str, login: str | None) -> str:
     return by if login is None else f"{by} ({login})"
 
 
+class Reaction(BaseModel):
+    """A reaction to a message in a page: how many users gave it, and whether this user is one of them."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    text: str
+    count: int
+    mine: bool = False
+
+
 class Message(Logged):
-    """A person wrote a message. `role` is the sender's role at that moment."""
+    """A person wrote a message. `role` is the sender's role at that moment.
+
+    In pages the text is the present one: `edited` is the seq of the last edit. `reactions` are those that it
+    has when the page is made.
+    """
 
     type: Literal["message"]
     room: str
@@ -114,6 +127,43 @@ class Message(Logged):
     kind: str
     body: str
     reply_to: int | None = None
+    edited: int | None = None
+    edited_at: int | None = None
+    reactions: list[Reaction] = Field(default=[])
+
+
+class Edited(Logged):
+    """The author replaced the text of the message with seq `target`. `msg_id` is the edit's own.
+
+    `replaces`: the seqs of the message and earlier edits if the log keeps their texts no longer.
+    """
+
+    type: Literal["edited"]
+    room: str
+    target: int
+    user: str
+    device: str
+    role: str
+    msg_id: str
+    kind: str
+    body: str
+    reply_to: int | None = None
+    replaces: list[int] = Field(default=[])
+
+
+class Reacted(Logged):
+    """A user gave a reaction to the message with seq `target`, or took it back (`on` false).
+
+    `count`: the users who have given it now.
+    """
+
+    type: Literal["reacted"]
+    room: str
+    target: int
+    user: str
+    text: str
+    on: bool
+    count: int
 
 
 class Joined(Caused):
@@ -163,11 +213,17 @@ class TopicSet(Caused):
 
 
 class Redacted(Caused):
-    """The message with seq `target` was redacted: delete its text."""
+    """The message with seq `target`, which `user` wrote, was redacted: delete its text and reactions.
+
+    `edits`: the seqs of its edits, whose texts are redacted as well. `own`: its author deleted it.
+    """
 
     type: Literal["redacted"]
     room: str
     target: int
+    user: str | None = None
+    edits: list[int] = Field(default=[])
+    own: bool = False
     reason: str = ""
 
 
@@ -290,8 +346,8 @@ class Bye(FromServer):
 
 
 AnyFromServer = (
-    Welcome | Ok | Error | Message | Joined | Parted | RoomCreated | DmOpened | TopicSet | Redacted
-    | Expired | Held | Archived | RoomRemoved | Announcement | ReadMarker
+    Welcome | Ok | Error | Message | Edited | Reacted | Joined | Parted | RoomCreated | DmOpened | TopicSet
+    | Redacted | Expired | Held | Archived | RoomRemoved | Announcement | ReadMarker
     | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

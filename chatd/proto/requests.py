@@ -12,6 +12,10 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.message_requests import Delete as Delete
+from chatd.proto.message_requests import Edit as Edit
+from chatd.proto.message_requests import React as React
+from chatd.proto.message_requests import Reactions as Reactions
 from chatd.proto.reading_requests import Messages as Messages
 from chatd.proto.reading_requests import MoveMarker as MoveMarker
 from chatd.proto.reading_requests import Unread as Unread
@@ -332,7 +336,8 @@ class UserAdd(Request):
 
 
 AnyRequest = (
-    Ping | Resume | Send | History | Search | Create | Join | Part | Rooms | Who | Whois | Topic | Away
+    Ping | Resume | Send | Edit | Delete | React | Reactions | History | Search
+    | Create | Join | Part | Rooms | Who | Whois | Topic | Away
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread

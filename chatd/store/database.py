@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ _WAL_KEEP_BYTES = 64 * 1024 * 1024  # a WAL that grew beyond this during a long 
 LOCKED_FIX = "end the program that locks it; chatd backup and chatd export copy the log without a lock"
 # Keeps the index of the WAL in memory instead of a file; works for all connections of one process.
 NO_SPACE_VFS = "unix-excl"
+
+# The schema with the tables `edits` and `reactions`. A log of an older chatd, which is migrated when there is
+# space for that, is read as one without edits.
+CHANGES_VERSION = 4
+_NO_CHANGES = """CREATE TEMP TABLE edits(seq, target);
+ CREATE TEMP TABLE reactions(target, text, user, seq)"""
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
@@ -122,6 +128,8 @@ def connect_reader(data: Path, vfs: str | None = None) -> apsw.Connection:
     )
     try:
         _settings(connection)
+        if 0 < connection.pragma("user_version") < CHANGES_VERSION:
+            connection.execute(_NO_CHANGES)
     except BaseException:
         connection.close()
         raise
@@ -129,7 +137,9 @@ def connect_reader(data: Path, vfs: str | None = None) -> apsw.Connection:
 
 
 def query(
-    source: apsw.Connection | apsw.Cursor, sql: str, values: Sequence[apsw.SQLiteValue] = ()
+    source: apsw.Connection | apsw.Cursor,
+    sql: str,
+    values: Sequence[apsw.SQLiteValue] | Mapping[str, apsw.SQLiteValue] = (),
 ) -> list[tuple[Any, ...]]:
     """Return all rows. A statement not run to its end would keep an old view of the database open."""
     return source.execute(sql, values).fetchall()

@@ -9,7 +9,7 @@ class Entry(NamedTuple):
     """One event as the hub appends it.
 
     ``seq`` is head + 1, gap-free; ``at`` is in ms since 1970 UTC; ``device`` is such as "alice/laptop".
-    ``msg_id`` and ``digest`` have 16 bytes each and are None for events that are not messages; ``digest``
+    ``msg_id`` and ``digest`` have 16 bytes each and are None but for messages and edits; ``digest``
     distinguishes a resent request from a reused msg_id. ``body`` is the event as clients see it (a JSON
     object), or empty after redaction.
     """
@@ -30,6 +30,36 @@ class AcceptedMessage(NamedTuple):
     seq: int
     at: int
     digest: bytes | None  # None if the message was redacted
+
+
+class WrittenEntry(NamedTuple):
+    """The place of an entry with something that people wrote."""
+
+    seq: int
+    at: int
+    kind: str
+
+
+class StoredMessage(NamedTuple):
+    """A message with its present text. ``edits``: the seqs of all its edits, whether redacted or not."""
+
+    kind: str
+    room: str | None
+    device: str | None
+    at: int
+    body: bytes
+    edits: tuple[int, ...]
+
+
+class Given(NamedTuple):
+    """One reaction to a message: the number of users who gave it, and whether the asker is one of them.
+
+    ``texts``: those of all reactions to the message.
+    """
+
+    users: int
+    mine: bool
+    texts: frozenset[str]
 
 
 class Point(NamedTuple):

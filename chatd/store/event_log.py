@@ -37,19 +37,25 @@ from chatd.store.database import (
     storage_errors,
 )
 from chatd.store.disk import rewrite
-from chatd.store.entry import AcceptedMessage, Entry, Point
+from chatd.store.entry import AcceptedMessage, Entry, Given, Point, StoredMessage, WrittenEntry
 from chatd.store.log_files import FILES_GONE, existing_mark, inodes, lock_log, log_paths, require_log
 from chatd.store.mark import Mark, MarkFile
+from chatd.store.message_changes import (
+    WRITTEN,
+    given_reaction,
+    note_entries,
+    reactors,
+    remove_bodies,
+    stored_message,
+)
 from chatd.store.migrations import migrate
 from chatd.store.snapshots import Snapshot, proven_snapshot, state_entries, write_snapshot
 from chatd.store.verifier import verify_tail
 
 _APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_NOTE_REDACTION = "INSERT OR IGNORE INTO erased(seq, by_seq) VALUES(?, ?)"
-_REMOVE_BODY = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = ?"
-_OLDEST_MESSAGES = """SELECT seq, at FROM events WHERE room = ? AND seq > ? AND kind = 'message'
- AND body IS NOT NULL ORDER BY seq LIMIT ?"""
+_OLDEST = f"""SELECT seq, at, kind FROM events WHERE room = ? AND seq > ? AND kind IN ({WRITTEN})
+ AND body IS NOT NULL ORDER BY seq LIMIT ?"""  # noqa: S608
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _WRITTEN = """SELECT device, at / 86400000 AS day, sum(coalesce(length(body), 0)) FROM events WHERE seq > ?
  AND at >= (SELECT at / 86400000 * 86400000 FROM events ORDER BY seq DESC LIMIT 1)
@@ -194,9 +200,9 @@ class EventLog:
             if not self._writer.in_transaction:
                 self._begin()
             self._writer.executemany(_APPEND, rows)
+            note_entries(self._writer, entries)
             if redact:
-                self._writer.executemany(_NOTE_REDACTION, list(redact.items()))
-                self._writer.executemany(_REMOVE_BODY, [(seq,) for seq in redact])
+                remove_bodies(self._writer, redact)
             crash_point("store.append.inserted")
         self._inserted = Point(entries[-1].seq, chain_hash)
 
@@ -293,30 +299,33 @@ class EventLog:
             self._in_view = False
             self._finder.execute("COMMIT")
 
-    def kind_and_room(self, seq: int) -> tuple[str, str | None] | None:
-        """Return the kind and room of an entry; None if it is missing or redacted. Raises E504, E610."""
+    def message(self, seq: int) -> StoredMessage | None:
+        """Return an entry that a request names; None if it is missing or redacted. Raises E504, E610."""
         with _READING:
-            rows = query(
-                self._finder, "SELECT kind, room FROM events WHERE seq = ? AND body IS NOT NULL", (seq,)
-            )
-        return (str(rows[0][0]), rows[0][1]) if rows else None
+            return stored_message(self._finder, seq)
 
-    def older_messages(self, room: str, after: int, before_ms: int, limit: int) -> list[int]:
-        """Return seqs of a room's oldest messages after ``after``, until one is from ``before_ms`` or later.
+    def given(self, seq: int, text: str, user: str) -> Given:
+        """Return how a message stands with one reaction. Raises E504, E610."""
+        with _READING:
+            return given_reaction(self._finder, seq, text, user)
 
-        Goes by the order of the log, so a wrong clock at one time cannot make it skip a message.
+    def reactors(self, seq: int) -> list[dict[str, Any]]:
+        """Return the reactions to a message and who gave them. Raises E504, E610."""
+        with _READING:
+            return reactors(self._finder, seq)
+
+    def older_written(self, room: str, after: int, before_ms: int, limit: int) -> list[WrittenEntry]:
+        """Return a room's oldest written entries after ``after``, until one is from ``before_ms`` or later.
+
+        Goes by the order of the log, so a wrong clock at one time cannot make it skip an entry.
         """
-        rows = self._oldest_rows(room, after, limit)
-        return [seq for seq, _ in takewhile(lambda row: row[1] < before_ms, rows)]
+        rows = self.oldest_written(room, after, limit)
+        return list(takewhile(lambda row: row.at < before_ms, rows))
 
-    def oldest_messages(self, room: str, after: int, limit: int) -> list[int]:
-        """Return seqs of a room's oldest messages after ``after``."""
-        return [seq for seq, _ in self._oldest_rows(room, after, limit)]
-
-    def _oldest_rows(self, room: str, after: int, limit: int) -> list[tuple[int, int]]:
+    def oldest_written(self, room: str, after: int, limit: int) -> list[WrittenEntry]:
+        """Return the oldest entries with something that people wrote in a room, after ``after``."""
         with _READING:
-            rows: list[tuple[int, int]] = query(self._finder, _OLDEST_MESSAGES, (room, after, limit))
-        return rows
+            return [WrittenEntry(*row) for row in query(self._finder, _OLDEST, (room, after, limit))]
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""

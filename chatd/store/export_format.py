@@ -125,7 +125,7 @@ class ShownEvent(Event):
         expected: dict[str, Any] = {"type": self.kind, "seq": self.seq, "at": self.at}
         if self.room is not None:
             expected["room"] = self.room
-        if self.kind == "message":
+        if self.kind in ("message", "edited"):
             user, _, device = (self.device or "").partition("/")
             expected |= {"room": self.room, "user": user, "device": device, "msg_id": self.msg_id}
         return all(name in body and _same(body[name], value) for name, value in expected.items())

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from chatd.proto.message_requests import EDITS_LIMIT
 from chatd.proto.signatures import Signature, SignedHead
 from chatd.store.branches import first_branch_id
 from chatd.store.chain import BadChain, genesis
@@ -23,7 +24,11 @@ from chatd.store.export_format import (
     strict_object,
 )
 from chatd.store.kept_heads import expected_by
+from chatd.store.message_changes import WRITTEN_KINDS
 from chatd.store.redactions import ORDERS, covers
+
+# Entries that one event other than `expired` may redact: a message and its edits.
+_LISTED = EDITS_LIMIT + 1
 
 ExportProgress = Callable[[int, int], None]  # number of events done, of how many
 
@@ -54,12 +59,16 @@ class _BadExportError(Exception):
 
 
 class _Removed(NamedTuple):
-    """The events that one event claims to have redacted: a room, the first and the last seq, how many."""
+    """The events that one event claims to have redacted: a room, the first and the last seq, how many.
+
+    ``seqs``: all of them, if there are no more than one event other than `expired` can redact.
+    """
 
     room: str | None
     first: int
     last: int
     events: int
+    seqs: tuple[int, ...] = ()
 
 
 class _Verification:
@@ -159,11 +168,13 @@ class _Verification:
     def _note(self, event: RedactedEvent) -> None:
         seq, by_seq = event.seq, event.erased_by
         removed = self._removed.get(by_seq, _Removed(event.room, seq, seq, 0))
-        if event.kind != "message" or by_seq <= seq or removed.room != event.room:
+        if event.kind not in WRITTEN_KINDS or by_seq <= seq or removed.room != event.room:
             raise _BadExportError(
                 f"the text of event {seq} is missing, and event {by_seq} does not redact it"
             )
-        self._removed[by_seq] = removed._replace(last=seq, events=removed.events + 1)
+        events = removed.events + 1
+        seqs = (*removed.seqs, seq) if events <= _LISTED else ()
+        self._removed[by_seq] = removed._replace(last=seq, events=events, seqs=seqs)
 
     def _judge_order(self, event: Event) -> None:
         """Verify that an event redacts what others say it does."""
@@ -171,7 +182,9 @@ class _Verification:
         if removed is None:
             return
         if isinstance(event, ShownEvent):
-            places = (removed.first, removed.last)
+            places = removed.seqs or (removed.first, removed.last)
+            if not removed.seqs and event.kind != "expired":
+                raise _not_redacted(removed.first, event.seq)
             covered = all(covers(event.kind, event.room, event.body, seq, removed.room) for seq in places)
         else:
             covered = event.kind in ORDERS and event.room == removed.room is not None

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+import orjson
 
 from chatd.errors import ChatdError
+from chatd.proto.frames import JsonObject, compact
 from chatd.store.chain import fits
 from chatd.store.database import connect_reader, damaged, head_seq, query, storage_errors
 from chatd.store.entry import Entry
+from chatd.store.message_changes import GONE, OUTDATED, reactions_of
 
 MAX_ROOMS = 200  # terms of the UNION below; a user may be in 100 rooms by default
 MAX_KINDS = 100
 
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
-_SELECT = "SELECT seq, salt, digest, body, body_hash FROM events"
-_NOT_REDACTED = "NOT EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"
+_SELECT = "SELECT seq, kind, salt, digest, body, body_hash FROM events"
+_SHOWN = f"NOT {GONE} AND NOT {OUTDATED}"
+# Pages of a room have edits and reactions in the messages that they concern.
+_CHANGES_IN_PLACE = "kind NOT IN ('edited', 'reacted')"
 
 _COUNT = f"""SELECT count(*), count(*) FILTER (WHERE kind = 'message' AND substr(device, 1, ?5) <> ?6)
- FROM (SELECT kind, device FROM events WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND {_NOT_REDACTED}
+ FROM (SELECT kind, device FROM events WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND NOT {GONE}
  ORDER BY seq LIMIT ?4)"""  # noqa: S608 - constants
 
 EncodedEvent = tuple[int, bytes]  # seq, body
@@ -47,10 +53,57 @@ def damaged_body(seq: int) -> ChatdError:
     return damaged(f"the body of entry {seq} is damaged")
 
 
+_MESSAGES = f"""SELECT room, events.seq, kind, salt, digest, body, body_hash FROM json_each(?) AS wanted
+ CROSS JOIN events ON events.seq = wanted.value WHERE kind = 'message' AND NOT {GONE}"""  # noqa: S608
+_EDITED = """SELECT one.seq, one.at, one.device, one.msg_id, last.seq, last.kind, last.salt, last.digest,
+ last.body, last.body_hash FROM json_each(?) AS wanted CROSS JOIN events one ON one.seq = wanted.value
+ CROSS JOIN events last ON last.seq = (SELECT max(edits.seq) FROM edits WHERE edits.target = one.seq)"""
+_REACTED = """SELECT wanted.value FROM json_each(?) AS wanted
+ WHERE EXISTS (SELECT 1 FROM reactions WHERE reactions.target = wanted.value)"""
+
+
+def _checked(seq: int, kind: str, salt: Any, digest: Any, body: Any, body_hash: Any) -> EncodedEvent:
+    """Return a row of `_SELECT`. The body of an edited message is empty if the log does not keep it."""
+    if body is None and kind in ("message", "edited"):
+        return seq, b""
+    if not fits(salt, digest, body, body_hash):
+        raise damaged_body(seq)
+    return seq, body
+
+
+def _edited(seq: int, at: int, device: str, msg_id: bytes, edit: int, kind: str, *rest: Any) -> bytes:
+    """Return the message ``seq`` with the text of its last edit; empty if that was redacted meanwhile.
+
+    Raises E610 for an edit of another message: the chain does not cover the table of edits.
+    """
+    _, body = _checked(edit, kind, *rest)
+    if not body:
+        return b""
+    event = orjson.loads(body)
+    if kind != "edited" or event["target"] != seq:
+        raise damaged(f"entry {edit} is not an edit of entry {seq}")
+    return present_message(seq, at, device, msg_id.hex(), event)
+
+
+def present_message(seq: int, at: int, device: str, msg_id: str, edit: JsonObject) -> bytes:
+    """Return an edited message as pages show it, from its columns and its last edit."""
+    user, _, name = device.partition("/")
+    message = {"type": "message", "seq": seq, "at": at, "room": edit["room"], "user": user, "device": name}
+    message |= {"role": edit["role"], "msg_id": msg_id, "kind": edit["kind"], "body": edit["body"]}
+    if "reply_to" in edit:
+        message["reply_to"] = edit["reply_to"]
+    return compact(message | {"edited": edit["seq"], "edited_at": edit["at"]})
+
+
+def _with_reactions(body: bytes, reactions: list[JsonObject]) -> bytes:
+    return b'%b,"reactions":%b}' % (body[:-1], orjson.dumps(reactions))
+
+
 class LogReader:
     """A read-only connection to the log. For one thread at a time; any thread may close it.
 
-    Pages omit redacted entries. Every method raises E504, and E610 for damage.
+    Pages omit redacted entries, and show messages as they are now, with their reactions; ``viewer`` is the
+    user for whom "mine" is told. Every method raises E504, and E610 for damage.
     """
 
     def __init__(self, data: Path, *, vfs: str | None = None) -> None:
@@ -69,6 +122,8 @@ class LogReader:
         limit: int,
         size: int | None = None,
         begins: Mapping[str, int] | None = None,
+        *,
+        viewer: str = "",
     ) -> list[EncodedEvent]:
         """Return up to ``limit`` events after seq ``after``, ascending, of at most MAX_ROOMS ``rooms``.
 
@@ -87,11 +142,11 @@ class LogReader:
         terms = [
             # The text stays the same, so that SQLite need not parse it again, while no room begins later.
             f"{_SELECT} WHERE room IS ?{number} AND seq > {'?1' if begin <= after else int(begin)}"
-            f" AND {_NOT_REDACTED}"
+            f" AND {_SHOWN}"
             for number, begin in enumerate(begun, 3)
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
-        return self._rows(sql, (after, limit, *names), size)
+        return self._as_now(self._rows(sql, (after, limit, *names), size), viewer)
 
     def history(
         self,
@@ -102,6 +157,7 @@ class LogReader:
         limit: int,
         size: int | None = None,
         begin: int = 0,
+        viewer: str = "",
     ) -> list[EncodedEvent]:
         """Return up to ``limit`` events of a room, ascending; fewer if ``size`` is reached (see `_rows`).
 
@@ -112,16 +168,15 @@ class LogReader:
         if limit <= 0:
             return []
         order = "DESC" if after is None else "ASC"
-        where = f"room = ? AND seq > ? AND seq < ? AND {_NOT_REDACTED}"
+        where = f"room = ? AND seq > ? AND seq < ? AND {_CHANGES_IN_PLACE} AND {_SHOWN}"
         sql = f"{_SELECT} WHERE {where} ORDER BY seq {order} LIMIT ?"
         top = 2**63 - 1 if before is None else before
-        page = self._rows(sql, (room, max(after or 0, begin), top, limit), size)
+        page = self._as_now(self._rows(sql, (room, max(after or 0, begin), top, limit), size), viewer)
         return page if after is not None else page[::-1]
 
-    def messages(self, room: str, seqs: Sequence[int]) -> list[bytes]:
+    def messages(self, room: str, seqs: Sequence[int], viewer: str = "") -> list[bytes]:
         """Return the messages of a room with these seqs, in this order, without those that are not there."""
-        sql = f"{_SELECT} WHERE seq = ? AND room = ? AND kind = 'message' AND {_NOT_REDACTED}"
-        return [body for seq in seqs for _, body in self._rows(sql, (seq, room), None)]
+        return [body for found, body in self.found(seqs, viewer) if found == room]
 
     def count_others(self, room: str, user: str, *, after: int, upto: int, limit: int) -> EventCount:
         """Count messages by others than ``user`` in the first ``limit`` events of a room after a seq."""
@@ -142,6 +197,14 @@ class LogReader:
         sql = " UNION ALL ".join(terms) + " ORDER BY seq DESC LIMIT ?2"
         return self._rows(sql, (before, limit, *kinds), None)
 
+    def found(self, seqs: Sequence[int], viewer: str = "") -> list[tuple[str, bytes]]:
+        """Return room and body of the messages with these seqs that are not redacted, in the same order."""
+        with storage_errors("read the event log"):
+            rows = query(self._connection, _MESSAGES, (json.dumps(list(seqs)),))
+        found = {row[1]: (row[0], _checked(*row[1:])) for row in rows}
+        now = dict(self._as_now([found[seq][1] for seq in seqs if seq in found], viewer))
+        return [(found[seq][0], now[seq]) for seq in seqs if seq in now]
+
     def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[EncodedEvent]:
         """Read and check rows. Stops once two or more bodies, plus one byte each, exceed ``size`` bytes.
 
@@ -153,17 +216,30 @@ class LogReader:
         cursor = self._connection.cursor()
         with storage_errors("read the event log"):
             try:
-                for seq, salt, digest, body, body_hash in cursor.execute(sql, values):
-                    if not fits(salt, digest, body, body_hash):
-                        raise damaged_body(seq)
-                    events.append((seq, body))
-                    total += len(body) + 1
+                for row in cursor.execute(sql, values):
+                    events.append(_checked(*row))
+                    total += len(events[-1][1]) + 1
                     if total > limit and len(events) > 1:
                         break
             finally:
                 # A statement not run to its end would keep an old view of the database open.
                 cursor.close(True)
         return events
+
+    def _as_now(self, events: list[EncodedEvent], viewer: str) -> list[EncodedEvent]:
+        """Put the present text and the reactions into the messages of a page."""
+        wanted = (json.dumps([seq for seq, _ in events]),)
+        with storage_errors("read the event log"):
+            edited = {row[0]: _edited(*row) for row in query(self._connection, _EDITED, wanted)}
+            reacted = {row[0] for row in query(self._connection, _REACTED, wanted)}
+            found = [(seq, edited.get(seq, body)) for seq, body in events]
+            return [
+                (seq, _with_reactions(body, reactions_of(self._connection, seq, viewer)))
+                if seq in reacted and body
+                else (seq, body)
+                for seq, body in found
+                if body
+            ]
 
     def entry(self, seq: int) -> Entry | None:
         """Return one entry, with an empty body if it was redacted; None if it does not exist."""

@@ -18,6 +18,7 @@ from chatd.store.database import damaged, query
 # ends in seq implicitly, as seq is the rowid.
 # events_kind lists the events of some kinds, such as the audited ones, without reading the others.
 # erased: the redacted entries, each with the seq of the entry that ordered it.
+# edits, reactions: what was done to messages, `chatd.store.message_changes`.
 STEPS: list[str] = [
     """
     CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -37,6 +38,14 @@ STEPS: list[str] = [
     "CREATE INDEX events_kind ON events(kind) WHERE kind <> 'message'",
     # The state remembers more (when rooms became empty, who created them): replay the whole log once.
     "DELETE FROM snapshot",
+    """
+    CREATE TABLE edits(seq INTEGER PRIMARY KEY, target INTEGER NOT NULL) STRICT;
+    CREATE INDEX edits_target ON edits(target);
+    CREATE TABLE reactions(
+        target INTEGER NOT NULL, text TEXT NOT NULL, user TEXT NOT NULL, seq INTEGER NOT NULL,
+        PRIMARY KEY(target, text, user)
+    ) STRICT, WITHOUT ROWID;
+    """,
 ]
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
 _Schema = dict[tuple[str, str], str]

@@ -19,6 +19,7 @@ from chatd.store.entry import Point
 from chatd.store.export_format import SCHEMA, SIGNED_SCHEMA, ShownEvent, parse_event
 from chatd.store.export_verifier import ExportProgress
 from chatd.store.log_reader import damaged_body
+from chatd.store.message_changes import WRITTEN_KINDS
 from chatd.store.migrations import require_schema
 from chatd.store.redactions import covers
 
@@ -104,7 +105,7 @@ def _line(row: tuple[Any, ...], before: Point, only_room: str | None) -> tuple[d
         covered = (
             by_seq is not None and by_seq > seq and covers(order_kind, order_room, order_body, seq, room)
         )
-        if kind != "message" or not covered:
+        if kind not in WRITTEN_KINDS or not covered:
             raise damaged(f"the body of entry {seq} is missing, and no event redacts it")
     elif by_seq is not None or not fits(salt, digest, body, body_hash):
         raise damaged_body(seq)

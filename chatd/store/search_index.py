@@ -15,7 +15,7 @@ import apsw
 from chatd.store.database import BUSY_MS, connect_reader, query, reading_uri, storage_errors
 
 SEARCH_NAME = "search.db"
-SEARCH_VERSION = 4
+SEARCH_VERSION = 5
 TOKENIZER = ("unicode61", "remove_diacritics", "2")
 # Each message looks up its words in the vocabulary; pages that are not in memory double the time it takes.
 _CACHE_KIB = 16_384
@@ -37,7 +37,7 @@ CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE hours(hour INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL) STRICT;
 CREATE TABLE docs(
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, room INTEGER NOT NULL, author TEXT, kind TEXT,
-    text TEXT NOT NULL
+    text TEXT NOT NULL, version INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE vocabulary(
     room INTEGER, term TEXT, PRIMARY KEY (room, term)
@@ -57,13 +57,13 @@ CREATE VIRTUAL TABLE words USING fts5(
 );
 INSERT INTO words(words, rank) VALUES('secure-delete', 1);
 INSERT INTO meta VALUES(1, 0, x'');
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 COMMIT;
 """
 # In memory: the messages of one step, and an FTS5 table that splits them into words.
 _SPLITTER = f"""
 CREATE TEMP TABLE step(
-    seq INTEGER PRIMARY KEY, at INTEGER, room TEXT, author TEXT, kind TEXT, text TEXT
+    seq INTEGER PRIMARY KEY, at INTEGER, room TEXT, author TEXT, kind TEXT, text TEXT, version INTEGER
 ) STRICT;
 CREATE VIRTUAL TABLE temp.raw USING fts5(text, content='', columnsize=0, tokenize='{" ".join(TOKENIZER)}');
 CREATE VIRTUAL TABLE temp.split USING fts5vocab(temp, raw, instance);
@@ -75,11 +75,17 @@ _ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
 _INDEX_ENTRIES = """
 DELETE FROM step;
 INSERT INTO raw(raw) VALUES('delete-all');
-INSERT INTO step SELECT seq, at, room, coalesce(event ->> 'user', ''), nullif(event ->> 'kind', 'text'),
- event ->> 'body' FROM (
- SELECT seq, at, room, CAST(body AS TEXT) AS event FROM log.events
+INSERT INTO step SELECT place, at, room, coalesce(event ->> 'user', ''),
+ nullif(event ->> 'kind', 'text'), event ->> 'body', version FROM (
+ SELECT seq AS place, at, room, CAST(body AS TEXT) AS event, seq AS version FROM log.events
  WHERE seq > :after AND seq <= :upto AND kind = 'message' AND room IS NOT NULL
- AND json_valid(CAST(body AS TEXT)));
+ AND NOT EXISTS (SELECT 1 FROM log.edits WHERE edits.target = events.seq)
+ UNION ALL
+ SELECT edits.target, one.at, last.room, CAST(last.body AS TEXT), last.seq FROM log.edits
+ CROSS JOIN log.events last ON last.seq = edits.seq CROSS JOIN log.events one ON one.seq = edits.target
+ WHERE edits.seq > :after AND edits.seq <= :upto AND last.room IS NOT NULL
+ AND NOT EXISTS (SELECT 1 FROM log.edits later WHERE later.target = edits.target AND later.seq > edits.seq)
+) WHERE json_valid(event);
 INSERT INTO raw(rowid, text) SELECT seq, text FROM step;
 UPDATE step SET text = ' ';
 INSERT INTO step(seq, text) SELECT doc, ' ' || group_concat(term, ' ' ORDER BY offset) || ' '
@@ -87,17 +93,24 @@ INSERT INTO step(seq, text) SELECT doc, ' ' || group_concat(term, ' ' ORDER BY o
 INSERT INTO raw(raw) VALUES('delete-all');
 INSERT OR IGNORE INTO rooms(name) SELECT DISTINCT room FROM step;
 INSERT INTO hours SELECT at / 3600000, min(seq), max(seq) FROM step WHERE true GROUP BY 1
- ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq;
-INSERT INTO docs(seq, at, room, author, kind, text)
- SELECT seq, at, id, author, kind, text FROM step JOIN rooms ON name = room;
+ ON CONFLICT DO UPDATE SET first_seq = min(first_seq, excluded.first_seq),
+ last_seq = max(last_seq, excluded.last_seq);
+INSERT INTO docs(seq, at, room, author, kind, text, version)
+ SELECT seq, at, id, author, kind, text, version FROM step JOIN rooms ON name = room;
 INSERT INTO words(rowid, text) SELECT terms.seq, terms.text FROM step JOIN terms ON terms.seq = step.seq;
 INSERT OR IGNORE INTO vocabulary SELECT room, term FROM occurrences WHERE seq > :after AND seq <= :upto;
 DELETE FROM step;
 UPDATE meta SET seq = :upto, chain = (SELECT chain FROM log.events WHERE seq = :upto);
 """
-# A message that was redacted while the index could not be written, or just before the hub died.
-_STALE = "SELECT docs.seq FROM log.erased CROSS JOIN docs ON docs.seq = erased.seq"
-_REDACT = """
+# The row of a message has the text of its last edit, which is its version.
+_EDITED = "SELECT DISTINCT target FROM log.edits WHERE seq > ? AND seq <= ?"
+_ADD_TERMS = "INSERT OR IGNORE INTO vocabulary SELECT room, term FROM occurrences WHERE seq = ?"
+# A text that was redacted while the index could not be written, or just before the hub died.
+_STALE = """SELECT docs.seq FROM log.erased LEFT JOIN log.edits ON edits.seq = erased.seq
+ CROSS JOIN docs ON docs.seq = coalesce(edits.target, erased.seq) AND docs.version = erased.seq"""
+_OF_VERSION = """SELECT seq FROM docs WHERE version = ?1
+ AND seq = coalesce((SELECT target FROM log.edits WHERE edits.seq = ?1), ?1)"""
+_REMOVE = """
 INSERT INTO words(words, rowid, text) SELECT 'delete', seq, text FROM terms WHERE seq = :seq;
 DELETE FROM vocabulary WHERE (room, term) IN (
  SELECT room, term FROM occurrences WHERE seq = :seq
@@ -143,7 +156,10 @@ class SearchIndex:
             try:
                 index = self._connection()
                 with index:
+                    edited = query(index, _EDITED, (self.position, upto))
+                    index.executemany(_REMOVE, [{"seq": seq} for (seq,) in edited])
                     index.execute(_INDEX_ENTRIES, {"after": self.position, "upto": upto})
+                    index.executemany(_ADD_TERMS, edited)
                 self.position = upto
                 self._discarded = False
             except (*_DAMAGE, apsw.SQLError):
@@ -162,7 +178,8 @@ class SearchIndex:
         self._stale = True
         with storage_errors("update the search index"):
             try:
-                self._remove(seqs)
+                index = self._connection()
+                self._remove([row[0] for seq in seqs for row in query(index, _OF_VERSION, (seq,))])
             except (*_DAMAGE, apsw.SQLError):
                 self._discard()
         self._stale = False
@@ -181,7 +198,7 @@ class SearchIndex:
     def _remove(self, seqs: Sequence[int]) -> None:
         index = self._connection()
         with index:
-            index.executemany(_REDACT, [{"seq": seq} for seq in seqs])
+            index.executemany(_REMOVE, [{"seq": seq} for seq in seqs])
         # The write-ahead log holds the removed words until it is emptied, which waits for a search to end.
         index.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
 

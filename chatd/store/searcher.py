@@ -35,7 +35,8 @@ _FIND = """SELECT docs.seq FROM words CROSS JOIN docs ON docs.seq = words.rowid
  WHERE words MATCH :match AND words.rowid < :before AND words.rowid >= :floor
  AND docs.at >= :since AND docs.at < :until
  AND (:author IS NULL OR docs.author = :author) AND (:kind IS NULL OR docs.kind = :kind){phrases}
- AND NOT EXISTS (SELECT 1 FROM log.erased WHERE erased.seq = docs.seq)
+ AND NOT EXISTS (SELECT 1 FROM log.erased WHERE erased.seq = docs.version)
+ AND NOT EXISTS (SELECT 1 FROM log.edits WHERE edits.target = docs.seq AND edits.seq > docs.version)
  ORDER BY words.rowid DESC LIMIT :limit"""
 _HOUR_MS = 3_600_000
 _FOREVER = 2**63 - 1

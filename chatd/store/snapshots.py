@@ -14,10 +14,13 @@ from chatd.store.database import query
 from chatd.store.entry import Entry, Point
 from chatd.store.log_reader import COLUMNS, to_entry
 from chatd.store.mark import read_snapshot_digests
+from chatd.store.message_changes import WRITTEN
 
 _READ = "SELECT seq, chain, state_hash, state FROM snapshot"
 _WRITE = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
-_STATE = f"SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+# The first condition lets SQLite use the index of all events that are not messages.
+_STATE = f"""SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND kind NOT IN ({WRITTEN})
+ AND seq > ? ORDER BY seq LIMIT ?"""  # noqa: S608
 _STATE_ROWS = 1_000  # rows of one query
 
 # Whether a snapshot (its seq and bytes) is the result of the entries up to it. The store cannot tell: only
@@ -69,7 +72,7 @@ def proven_snapshot(connection: apsw.Connection, data: Path) -> Snapshot | None:
 
 
 def state_entries(connection: apsw.Connection, after: int, upto: int) -> Iterator[Entry]:
-    """Yield every entry with after < seq <= ``upto`` that is not a message, in order. Raises E610."""
+    """Yield every entry with after < seq <= ``upto`` that changes the state, in order. Raises E610."""
     while True:
         # Fetch whole pages: a statement left open would keep an old view of the log open.
         rows = query(connection, _STATE, (after, _STATE_ROWS))

@@ -25,6 +25,7 @@ from chatd.store.database import (
 from chatd.store.entry import Point
 from chatd.store.kept_heads import expected_by
 from chatd.store.mark import Mark, read_mark
+from chatd.store.message_changes import check_changes
 from chatd.store.migrations import STEPS, require_schema, schema_version
 from chatd.store.redactions import check_redactions
 from chatd.store.snapshots import SnapshotCheck, check_snapshot, proven_snapshot
@@ -78,6 +79,8 @@ def verify(
                 if full:
                     _check_structures(connection)
                 check_redactions(connection, start.seq)
+                if full and schema_version(connection) == len(STEPS):
+                    check_changes(connection)
                 # The next open drops a snapshot of an older schema.
                 if start.seq == 0 and agrees is not None and schema_version(connection) == len(STEPS):
                     check_snapshot(connection, agrees)

@@ -44,6 +44,7 @@ VALUES: dict[str, list[Any]] = {
     "seconds": [None, 60],
     "seq": [1],
     "seqs": [[1]],
+    "text": ["+1", "hack", "a b"],
     "on": [True, False],
     "serial": ["0a"],
 }

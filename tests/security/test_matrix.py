@@ -90,6 +90,10 @@ TABLE: dict[str, list[Row]] = {
         # Guests receive no direct messages; only users who may know that the guest exists learn why.
         ({"to": "@guest", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E303 E303 E405 E405 E303"}),
     ],
+    "edit": [({"room": ROOM, "seq": 1, "body": "hello", "msg_id": MSG_ID}, MEMBERS)],
+    "delete": [({"room": ROOM, "seq": 1}, MEMBERS)],
+    "react": [({"room": ROOM, "seq": 1, "text": "+1"}, MEMBERS)],
+    "reactions": [({"room": ROOM, "seq": 1}, MEMBERS)],
     "history": [({"room": ROOM}, MEMBERS)],
     "messages": [({"room": ROOM, "seqs": [1]}, MEMBERS)],
     "read": [({"room": ROOM, "seq": 1}, MEMBERS)],

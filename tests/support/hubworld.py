@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.hub.batch import Names
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize
 from chatd.hub.state.context import OPERATOR, Context, PresenceView, Principal
@@ -14,8 +15,9 @@ from chatd.hub.state.model import State
 from chatd.hub.state.rooms import ensure_configured
 from chatd.hub.state.rules import Rules
 from chatd.proto import requests as rq
-from chatd.proto.frames import JsonObject
+from chatd.proto.frames import JsonObject, compact
 from chatd.proto.requests import parse_request
+from chatd.store.entry import StoredMessage
 
 START = 1_700_000_000_000
 DEVICE = "laptop"
@@ -59,14 +61,14 @@ class World:
         Raises ChatdError when it is refused; asserts that the state has not changed then.
         """
         principal = Principal(who, DEVICE) if isinstance(who, str) else who
-        if kind == "send" and "msg_id" not in fields:
+        if kind in ("send", "edit") and "msg_id" not in fields:
             self._messages += 1
             fields["msg_id"] = f"{self._messages:032x}"
         request = parse_request({"type": kind, "id": 1} | fields)
         context = self.context(principal)
         before = self.state.head
         try:
-            result = _carry_out(context, request)
+            result = _carry_out(self, context, request)
         except ChatdError:
             assert self.state.head == before, f"{kind} changed the state although it was refused"
             assert not context.events
@@ -74,6 +76,18 @@ class World:
             raise
         self.log += context.events
         return result
+
+    def target(self, context: Context, request: Names) -> StoredMessage:
+        """Return the message that a request names as the log has it; an unknown one is the asker's own."""
+        found = StoredMessage("message", request.room, context.who.device_id, self.now, b"{}", ())
+        for event in self.log:
+            body = compact(event)
+            if event["seq"] == request.seq:
+                device = f"{event.get('user')}/{event.get('device')}"
+                found = StoredMessage(event["type"], event["room"], device, event["at"], body, ())
+            elif event["type"] == "edited" and event["target"] == request.seq:
+                found = found._replace(body=body, edits=(*found.edits, event["seq"]))
+        return found
 
     def outcome(self, who: Principal | str, kind: str, /, **fields: Any) -> str:
         """Decide a request; return "ok" or the error code."""
@@ -92,7 +106,7 @@ class World:
         return ""
 
 
-def _carry_out(context: Context, request: rq.AnyRequest) -> JsonObject:
+def _carry_out(world: World, context: Context, request: rq.AnyRequest) -> JsonObject:
     if isinstance(request, rq.History | rq.Messages):
         authorize.permit(context, request)
         context.member(request.room)
@@ -100,8 +114,8 @@ def _carry_out(context: Context, request: rq.AnyRequest) -> JsonObject:
     if isinstance(request, _READS):
         authorize.permit(context, request)
         return {"rooms": context.readable()}
-    if isinstance(request, rq.Redact):
-        context.target = ("message", request.room)
+    if request.spec.names_entry:
+        context.target = world.target(context, cast(Names, request))
     return authorize.decide(context, request)
 
 

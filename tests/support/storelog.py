@@ -6,6 +6,8 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+import apsw
+
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
@@ -35,6 +37,15 @@ def order(seq: int, kind: str, room: str, **fields: object) -> Entry:
     """Make the entry of an event that redacts messages: `redacted` with target, `expired` with upto."""
     event = {"type": kind, "seq": seq, "at": NOW + seq, "room": room, **fields}
     return Entry(seq, NOW + seq, kind, room, "server/box", None, None, json.dumps(event).encode())
+
+
+def make_older(connection: apsw.Connection, version: int) -> None:
+    """Take out of a log's schema what came after ``version``."""
+    if version < 4:
+        connection.execute("DROP TABLE edits; DROP TABLE reactions")
+    if version < 2:
+        connection.execute("DROP INDEX events_kind")
+    connection.pragma("user_version", version)
 
 
 def filled(data: Path, count: int, *, batch: int = 50) -> EventLog:

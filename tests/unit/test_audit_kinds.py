@@ -19,7 +19,9 @@ from tests.support.hub_harness import HubHarness
 CLASSIFIED = {
     "message": AuditRule.NO,
     "announcement": AuditRule.YES,
-    "redacted": AuditRule.YES,
+    "edited": AuditRule.NO,
+    "reacted": AuditRule.NO,
+    "redacted": AuditRule.NOT_OWN,
     "expired": AuditRule.NO,
     "held": AuditRule.YES,
     "user_added": AuditRule.YES,

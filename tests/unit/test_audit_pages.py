@@ -16,6 +16,7 @@ from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import JsonObject
 from chatd.store.event_log import EventLog
 from tests.support.hub_harness import HubHarness
+from tests.support.storelog import make_older
 
 SETTINGS = {"roles": {"permissions": {**DEFAULT_ROLES, "auditor": ["audit.read"]}}}
 
@@ -122,8 +123,7 @@ def test_an_older_log_gets_the_index_and_keeps_its_acts(harness: HubHarness, tmp
     data = tmp_path / "data"
     harness.log.close()
     with apsw.Connection(str(data / "events.db")) as connection:
-        connection.execute("DROP INDEX events_kind")
-        connection.pragma("user_version", 1)
+        make_older(connection, 1)
         # A name that a kind had before 0.1.0.
         connection.execute("UPDATE events SET kind = 'frozen' WHERE kind = 'held'")
     connection.close()

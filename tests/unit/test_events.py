@@ -50,6 +50,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "room_created": LOGGED | {"room": "#lobby", "topic": "", "guests": True, "by": "bob"},
     "dm_opened": LOGGED | {"room": "@alice,bob"},
     "topic": LOGGED | {"room": "#lobby", "topic": "t", "by": "bob"},
+    "edited": LOGGED
+    | {"room": "#lobby", "target": 1, "user": "alice", "device": "laptop", "role": "user"}
+    | {"msg_id": "0a" * 16, "kind": "text", "body": "hello", "replaces": [1]},
+    "reacted": LOGGED
+    | {"room": "#lobby", "target": 1, "user": "alice", "text": "+1", "on": True, "count": 1},
     "redacted": LOGGED | {"room": "#lobby", "target": 1, "by": "alice", "reason": "r"},
     "expired": LOGGED | {"room": "#lobby", "upto": 1, "count": 1},
     "archived": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},

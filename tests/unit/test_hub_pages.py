@@ -105,7 +105,16 @@ class OversizedEvents(LogReader):
     def __init__(self) -> None:
         pass
 
-    def page(self, rooms: Any, after: int, limit: int, size: int | None = None, begins: Any = None) -> Any:
+    def page(
+        self,
+        rooms: Any,
+        after: int,
+        limit: int,
+        size: int | None = None,
+        begins: Any = None,
+        *,
+        viewer: str = "",
+    ) -> Any:
         assert size == PAGE_BYTES
         return [(seq, b"x" * (PAGE_BYTES + 1)) for seq in (after + 1, after + 2)]
 

@@ -19,6 +19,7 @@ from chatd.store.event_log import EventLog
 from chatd.store.migrations import STEPS
 from chatd.store.verifier import verify
 from tests.support.hub_harness import START, HubHarness
+from tests.support.storelog import make_older
 
 SECRET = "the password is hunter2"
 SETTINGS = Settings.model_validate({"roles": {"assigned": {"alice": "admin"}}})
@@ -169,7 +170,7 @@ def test_a_log_of_an_older_schema_is_replayed_once(tmp_path: Path) -> None:
     harness.hub.save_snapshot()
     harness.close()
     database = apsw.Connection(str(data / "events.db"))
-    database.pragma("user_version", 2)
+    make_older(database, 2)
     database.execute("UPDATE snapshot SET state = ?, state_hash = x'00'", (State().snapshot(),))
     database.close()
     log = EventLog.open(data, now=START)
@@ -187,8 +188,9 @@ def test_a_snapshot_of_an_older_schema_is_not_compared(tmp_path: Path) -> None:
     harness.hub.save_snapshot()
     harness.close()
     database = apsw.Connection(str(data / "events.db"))
-    database.pragma("user_version", 2)
+    make_older(database, 2)
     assert verify(data, full=True, agrees=lambda *_: False).ok
+    database.execute("; ".join(STEPS[3:]))
     database.pragma("user_version", len(STEPS))
     assert not verify(data, full=True, agrees=lambda *_: False).ok
     database.close()

@@ -8,7 +8,8 @@ from chatd.errors import ChatdError
 from chatd.policy.roles import DEFAULT_ROLES, PERMISSIONS, Roles
 from chatd.proto.requests import REQUESTS
 
-GUEST = {"message.read", "message.send", "room.list", "room.join", "presence.read", "search", "away.set"}
+GUEST = {"message.read", "message.send", "message.delete", "room.list", "room.join", "presence.read"}
+GUEST |= {"search", "away.set"}
 USER = GUEST | {"room.create", "room.topic", "room.closed", "dm.send", "role.show"}
 
 

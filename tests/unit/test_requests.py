@@ -33,6 +33,10 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "bans": {},
     "mute": {"user": "bob"},
     "unmute": {"user": "bob"},
+    "edit": {"room": "#lobby", "seq": 1, "body": "hello", "msg_id": "0a" * 16},
+    "delete": {"room": "#lobby", "seq": 1},
+    "react": {"room": "#lobby", "seq": 1, "text": "+1"},
+    "reactions": {"room": "#lobby", "seq": 1},
     "redact": {"room": "#lobby", "seq": 1},
     "hold": {"room": "#lobby"},
     "room_archive": {"room": "#lobby"},
@@ -191,4 +195,4 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     """Sanctions are announced and logged, so a second one has an effect."""
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
-    assert not_repeatable == sanctions | {"create", "announce", "role_set", "user_add"}
+    assert not_repeatable == sanctions | {"delete", "create", "announce", "role_set", "user_add"}

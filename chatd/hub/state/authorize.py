@@ -6,7 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
-from chatd.hub.state import markers, messages, moderation, queries, redaction, room_ends, rooms
+from chatd.hub.state import (
+    edits,
+    markers,
+    messages,
+    moderation,
+    queries,
+    reactions,
+    redaction,
+    room_ends,
+    rooms,
+)
 from chatd.hub.state.context import Context, sanction_text
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -15,6 +25,10 @@ from chatd.proto.frames import JsonObject
 # and SEND are answered by the worker (ping), `chatd.hub.reads` and `chatd.hub.stats`, after `permit`.
 _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Send: messages.send,
+    rq.Edit: edits.edit,
+    rq.Delete: edits.delete,
+    rq.React: reactions.react,
+    rq.Reactions: reactions.reactions,
     rq.Announce: messages.announce,
     rq.Away: messages.away,
     rq.Create: rooms.create,

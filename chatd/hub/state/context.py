@@ -11,9 +11,13 @@ from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, Stat
 from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
+from chatd.store.entry import Given, StoredMessage
 
 # The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
 KEPT_SHARE = 10
+
+
+NOT_GIVEN = Given(0, False, frozenset())
 
 
 class Principal(NamedTuple):
@@ -92,10 +96,14 @@ class Context:
     reserve_used_up: bool = False
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
-    # (kind, room) of the log entry that the request names; None if there is none.
-    target: tuple[str, str | None] | None = None
+    # The log entry that the request names, None if there is none, and how it stands with a reaction.
+    target: StoredMessage | None = None
+    given: Given = NOT_GIVEN
+    reactors: list[JsonObject] = field(default_factory=list)
     # seq of a body to remove -> seq of the event that orders it.
     redacted: dict[int, int] = field(default_factory=dict)
+    # Edits that a later one replaces, whether the log keeps their texts or not.
+    outdated: list[int] = field(default_factory=list)
     # Users whose away text changed.
     presence_changed: list[str] = field(default_factory=list)
 

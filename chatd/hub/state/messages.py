@@ -17,10 +17,9 @@ def send(context: Context, request: rq.Send) -> JsonObject:
         conversation = _conversation(context, request.to)
     else:
         conversation = request.to
-        context.member(conversation)
-        context.refuse_archived(conversation)
+        refuse_place(context, conversation)
     context.refuse_muted(conversation)
-    body, notes = _acceptable(context, request.body)
+    body, notes = acceptable(context, request.body)
     if conversation not in context.state.rooms:
         context.emit("dm_opened", room=conversation)
     message: JsonObject = {"reply_to": request.reply_to} if request.reply_to is not None else {}
@@ -38,9 +37,17 @@ def send(context: Context, request: rq.Send) -> JsonObject:
     return {"seq": event["seq"], "at": event["at"], "notes": notes}
 
 
+def refuse_place(context: Context, room: str) -> None:
+    """Raise the refusal of whoever may not write in a room or an existing direct conversation now."""
+    context.member(room)
+    context.refuse_archived(room)
+    if room.startswith("@"):
+        _conversation(context, room)
+
+
 def announce(context: Context, request: rq.Announce) -> JsonObject:
     """Send an announcement to everybody."""
-    body, _ = _acceptable(context, request.body)
+    body, _ = acceptable(context, request.body)
     event = context.emit("announcement", room=EVERYONE, body=body, by=context.who.user)
     return {"seq": event["seq"]}
 
@@ -87,7 +94,7 @@ def _refuse_too_many(context: Context, *users: str) -> None:
     context.refuse_full(state.conversation_count, limits.conversations, "conversations")
 
 
-def _acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
+def acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:
     """Return the text for the log and notes on what was changed in it. Raises E400, E401, E402."""
     limits = context.rules.settings.limits
     limit = limits.message_chars

@@ -124,7 +124,7 @@ class State:
 
 
 def _nothing(state: State, event: JsonObject) -> None:
-    """Messages and announcements do not change the state."""
+    """Messages, what is done to them, and announcements do not change the state."""
 
 
 def _user_added(state: State, event: JsonObject) -> None:
@@ -268,6 +268,7 @@ class AuditRule(Enum):
     NO = "not"
     YES = "always"
     OTHERS = "if somebody else than the user concerned or the server caused them"
+    NOT_OWN = "unless the user deleted a message of their own"
     BOX = "in the answer only: the supervisor has written the line in audit.log"
 
 
@@ -286,8 +287,10 @@ class EventKind(NamedTuple):
 
 KINDS: dict[str, EventKind] = {
     "message": EventKind(_nothing, True, AuditRule.NO),
+    "edited": EventKind(_nothing, True, AuditRule.NO),
+    "reacted": EventKind(_nothing, True, AuditRule.NO),
     "announcement": EventKind(_nothing, True, AuditRule.YES),
-    "redacted": EventKind(_nothing, True, AuditRule.YES),
+    "redacted": EventKind(_nothing, True, AuditRule.NOT_OWN),
     # Follows from the settings, once a minute for each room.
     "expired": EventKind(_expired, True, AuditRule.NO),
     "held": EventKind(_held, True, AuditRule.YES),
@@ -351,4 +354,6 @@ def is_audited(event: JsonObject) -> bool:
     audit = KINDS[present_name(event["type"])].audit
     if audit is AuditRule.OTHERS:
         return event["by"] not in (event["user"], SERVER)
+    if audit is AuditRule.NOT_OWN:
+        return not event.get("own")
     return audit is not AuditRule.NO

@@ -5,27 +5,58 @@ The log keeps the message's place and hash; only the body is removed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chatd.errors import ChatdError
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import DAY_MS
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
+from chatd.store.entry import StoredMessage, WrittenEntry
 
 
 def redact(context: Context, request: rq.Redact) -> JsonObject:
     """Redact one message. Raises E404, E410 if the room has no such message, E306 while it is held."""
-    room = context.room(request.room)
-    if context.target != ("message", request.room):
-        raise ChatdError("E410", f"there is no message {request.seq} in {request.room}")
-    if room.held:
-        raise ChatdError("E306", f"the messages of {request.room} are held")
-    reason = visible(request.reason, newlines=False)
+    context.room(request.room)
+    message = named_message(context, request.room, request.seq)
+    return remove(context, request.room, request.seq, message, request.reason)
+
+
+def remove(
+    context: Context, room: str, seq: int, message: StoredMessage, reason: str, *, own: bool = False
+) -> JsonObject:
+    """Redact a message and its edits. Raises E306 while the room is held."""
+    if context.state.rooms[room].held:
+        raise ChatdError("E306", f"the messages of {room} are held")
+    more: JsonObject = {"edits": list(message.edits)} if message.edits else {}
+    if own:
+        more["own"] = True
     event = context.emit(
-        "redacted", room=request.room, target=request.seq, by=context.who.user, reason=reason
+        "redacted",
+        room=room,
+        target=seq,
+        user=author_of(message),
+        by=context.who.user,
+        reason=visible(reason, newlines=False),
+        **more,
     )
-    context.redacted[request.seq] = event["seq"]
-    return {"seq": event["seq"]}
+    by_seq: int = event["seq"]
+    context.redacted |= dict.fromkeys((seq, *message.edits), by_seq)
+    return {"seq": by_seq}
+
+
+def named_message(context: Context, room: str, seq: int) -> StoredMessage:
+    """Return the message that a request names. Raises E410 if the room has no such message."""
+    message = context.target
+    if message is None or (message.kind, message.room) != ("message", room):
+        raise ChatdError("E410", f"there is no message {seq} in {room}")
+    return message
+
+
+def author_of(message: StoredMessage) -> str:
+    """Return the user who wrote a message."""
+    return (message.device or "").partition("/")[0]
 
 
 def hold(context: Context, request: rq.Hold) -> JsonObject:
@@ -46,8 +77,9 @@ def expires_before(context: Context, name: str) -> int | None:
     return context.now - days * DAY_MS
 
 
-def expire(context: Context, name: str, seqs: list[int]) -> None:
-    """Redact expired messages (``seqs``: ascending, at least one)."""
-    event = context.emit("expired", room=name, upto=seqs[-1], count=len(seqs))
+def expire(context: Context, name: str, entries: Sequence[WrittenEntry]) -> None:
+    """Redact expired messages, edits and reactions (``entries``: ascending, at least one)."""
+    texts = sum(entry.kind != "reacted" for entry in entries)
+    event = context.emit("expired", room=name, upto=entries[-1].seq, count=texts)
     by_seq: int = event["seq"]
-    context.redacted |= dict.fromkeys(seqs, by_seq)
+    context.redacted |= {entry.seq: by_seq for entry in entries}

@@ -1,0 +1,67 @@
+"""Edit and delete one's own messages."""
+
+from __future__ import annotations
+
+import orjson
+
+from chatd.errors import ChatdError
+from chatd.hub.state import messages, redaction
+from chatd.hub.state.context import Context
+from chatd.proto import requests as rq
+from chatd.proto.frames import JsonObject
+from chatd.proto.message_requests import EDITS_LIMIT
+from chatd.store.entry import StoredMessage
+
+MINUTE_MS = 60_000
+
+
+def edit(context: Context, request: rq.Edit) -> JsonObject:
+    """Replace a message's text; return the edit's seq and time, and notes on changes to the text."""
+    messages.refuse_place(context, request.room)
+    message = _own_message(context, request.room, request.seq)
+    if len(message.edits) >= EDITS_LIMIT:
+        raise ChatdError("E409", f"the message was edited {EDITS_LIMIT} times, the most there may be")
+    context.refuse_muted(request.room)
+    body, notes = messages.acceptable(context, request.body)
+    former = orjson.loads(message.body)
+    replaced = [request.seq, *message.edits]
+    kept = context.rules.settings.retention.edits == "keep" or context.state.rooms[request.room].held
+    event = context.emit(
+        "edited",
+        room=request.room,
+        target=request.seq,
+        user=context.who.user,
+        device=context.who.device,
+        msg_id=request.msg_id,
+        body=body,
+        **{name: former[name] for name in ("role", "kind", "reply_to") if name in former},
+        **({} if kept else {"replaces": replaced}),
+    )
+    context.outdated += message.edits
+    by_seq: int = event["seq"]
+    if not kept:
+        context.redacted |= dict.fromkeys(replaced, by_seq)
+    return {"seq": by_seq, "at": event["at"], "notes": notes}
+
+
+def delete(context: Context, request: rq.Delete) -> JsonObject:
+    """Redact one's own message."""
+    context.member(request.room)
+    context.refuse_archived(request.room)
+    message = _own_message(context, request.room, request.seq)
+    if request.reason:
+        context.refuse_words(request.reason, "reason")
+    return redaction.remove(context, request.room, request.seq, message, request.reason, own=True)
+
+
+def _own_message(context: Context, room: str, seq: int) -> StoredMessage:
+    """Return a message that the asker may change. Raises E410, E310, E309."""
+    message = redaction.named_message(context, room, seq)
+    if redaction.author_of(message) != context.who.user:
+        raise ChatdError("E310", f"message {seq} is not yours")
+    minutes = context.rules.settings.limits.edit_minutes
+    if not minutes:
+        raise ChatdError("E309", "this server does not let messages be changed")
+    if context.now - message.at > minutes * MINUTE_MS:
+        raise ChatdError("E309", f"messages can be changed for {minutes} minutes")
+    return message

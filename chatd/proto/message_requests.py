@@ -1,0 +1,58 @@
+"""The requests that concern one message: change it, delete it, react to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from chatd.proto.request_base import BodyText, Count, MsgId, ReasonText, Request, RequestKind, RoomText, Spec
+
+# Edits of one message. The event that redacts a message lists them.
+EDITS_LIMIT = 50
+# Different reactions to one message: more would not fit below it, and pages carry them all.
+REACTIONS_LIMIT = 20
+# A word such as "+1", or an emoji, which may consist of ten code points.
+REACTION_CHARS = 16
+ReactionText = Annotated[str, Field(min_length=1, max_length=REACTION_CHARS)]
+
+
+class Edit(Request):
+    """Replace the text of one's own message `seq`; `msg_id` is new, as for a message."""
+
+    spec = Spec("message.send", True, 1, RequestKind.SEND, names_entry=True)
+    type: Literal["edit"]
+    msg_id: MsgId
+    room: RoomText
+    seq: Count
+    body: BodyText
+
+
+class Delete(Request):
+    """Remove the text of one's own message for everybody, permanently."""
+
+    spec = Spec("message.delete", False, 1, names_entry=True)
+    type: Literal["delete"]
+    room: RoomText
+    seq: Count
+    reason: ReasonText = ""
+
+
+class React(Request):
+    """Add a reaction to a message, or take back one's own (`on` false)."""
+
+    spec = Spec("message.send", True, 1, names_entry=True)
+    type: Literal["react"]
+    room: RoomText
+    seq: Count
+    text: ReactionText
+    on: bool = True
+
+
+class Reactions(Request):
+    """List the reactions to a message and who gave them."""
+
+    spec = Spec("message.read", True, 1, names_entry=True)
+    type: Literal["reactions"]
+    room: RoomText
+    seq: Count
