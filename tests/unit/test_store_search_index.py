@@ -288,7 +288,7 @@ def test_the_index_of_another_log_is_rebuilt(tmp_path: Path, index: SearchIndex)
 
 
 def test_damage_to_the_log_is_reported(tmp_path: Path) -> None:
-    log = filled(tmp_path, 300)
+    log = filled(tmp_path, 900)
     log.close()
     index = SearchIndex(tmp_path)
     assert index.catch_up(100) == 100
