@@ -9,7 +9,7 @@ from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Reads
 from chatd.hub.state.context import Context, Principal
-from chatd.hub.state.model import DAY_MS, KINDS, AuditRule, audience_of, is_audited
+from chatd.hub.state.model import DAY_MS, KINDS, NOT_AUDITED, AuditRule, audience_of, is_audited
 from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
 from chatd.proto import requests as rq
@@ -39,7 +39,9 @@ def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> 
 def log_audited(event: JsonObject) -> None:
     """Write an event's line in audit.log if it is audited, without the text of an announcement."""
     if is_audited(event) and KINDS[event["type"]].audit is not AuditRule.BOX:
-        log_audit.info(event["type"], **{k: v for k, v in event.items() if k not in ("type", "at", "body")})
+        log_audit.info(
+            event["type"], **{k: v for k, v in event.items() if k not in ("type", "at", *NOT_AUDITED)}
+        )
 
 
 def _with_edits(

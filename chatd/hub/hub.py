@@ -20,7 +20,7 @@ from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThreads, Reads
 from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state import authorize, rooms
+from chatd.hub.state import authorize, invites, rooms
 from chatd.hub.state.context import OPERATOR, Context, Cut, Principal
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
@@ -29,13 +29,13 @@ from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
 from chatd.hub.welcome import author_of, standing_frame, welcome_frame
-from chatd.link.wire import Header
+from chatd.link.wire import ENROL_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.policy.ratelimit import TokenBucket
 from chatd.proto import requests as rq
 from chatd.proto.events import bye_frame, error_frame
-from chatd.proto.frames import JsonObject, encode
+from chatd.proto.frames import JsonObject, compact, encode
 from chatd.proto.requests import RequestKind
 from chatd.store.event_log import EventLog
 
@@ -112,11 +112,16 @@ class Hub:
         for header, request in parsed:
             if link.foreign:
                 return
-            operations = self._OF_OPERATOR if link.operator else self._OF_WORKER
+            operations = self._operations_of(link)
             operation = operations.get(header[0])
             if operation is None:
                 raise UnknownOperationError(str(header[0])[:40])
             operation(self, link, header[1:], request)
+
+    def _operations_of(self, link: Link) -> dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]:
+        if link.operator:
+            return self._OF_OPERATOR
+        return self._OF_ENROL if link.name == ENROL_NAME else self._OF_WORKER
 
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
@@ -127,7 +132,7 @@ class Hub:
 
     def _tell_surplus(self) -> None:
         """Tell the workers that have more sessions than the others, so that they let those accept."""
-        workers = [link for link in self.links.values() if not link.operator]
+        workers = [link for link in self.links.values() if not link.operator and link.name != ENROL_NAME]
         for link in workers:
             surplus = self.sessions.surplus_of(link, len(workers))
             if surplus != link.surplus:
@@ -305,6 +310,28 @@ class Hub:
             )
         asker.reply(encode(error_frame(asker.request_id, error)))
 
+    # --- invites -------------------------------------------------------------------------------
+
+    def _check_invite(self, link: Link, arguments: list[Any], _: Parsed) -> None:
+        self._answer_enrol(link, arguments, invites.check)
+
+    def _redeem_invite(self, link: Link, arguments: list[Any], _: Parsed) -> None:
+        self._answer_enrol(link, arguments, invites.redeem)
+
+    def _answer_enrol(self, link: Link, arguments: list[Any], decide: Callable[..., JsonObject]) -> None:
+        number, *asked = arguments
+        context = self.context(OPERATOR)
+        try:
+            answer: JsonObject = {"type": "ok", "id": number, "result": decide(context, *asked)}
+        except ChatdError as error:
+            answer = error_frame(number, error)
+        except Exception as error:
+            if self.state.head != self.recorder.head:
+                raise HalfDoneError from error
+            raise
+        self._record(context)
+        link.send(["answer", number], compact(answer))
+
     # --- events --------------------------------------------------------------------------------
 
     def context(self, who: Principal) -> Context:
@@ -407,6 +434,11 @@ class Hub:
         self._record(context)
 
     _OF_OPERATOR: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {"request": _request}
+    _OF_ENROL: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
+        "hello": _hello,
+        "check": _check_invite,
+        "redeem": _redeem_invite,
+    }
     _OF_WORKER: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
         "hello": _hello,
         "open": _open,

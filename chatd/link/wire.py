@@ -6,7 +6,8 @@ The header's first item names the operation. The payload is a client's request o
 unchanged, so that neither side decodes and encodes what it only passes on. ``terms`` is
 {rate, burst, tokens, presence}; ``rate`` has the first three. ``tokens`` are those of the user: a session has
 no more. The hub knows a worker by its pid (`chatd.hub.doors`), and an operator by the socket that accepted
-it; an operator sends requests only, with sid 0.
+it; an operator sends requests only, with sid 0. The enrol process (`chatd.enrol`) is known by its pid, too,
+and sends `hello`, `check` and `redeem` only; hashes are SHA-256 in hex.
 
     link -> hub                                          payload
     hello    LINK_VERSION                                -
@@ -15,6 +16,8 @@ it; an operator sends requests only, with sid 0.
     request  sid                                         the request (JSON)
     charge   sid, tokens                                 -   (for what the worker answered itself)
     stats    {counter: number since the worker started}  -
+    check    number, secret hash, key hash, device       -
+    redeem   number, secret hash, key hash, device, serial, issued, ends  -
 
     hub -> link
     admit    sid, terms                                  the welcome frame
@@ -30,6 +33,7 @@ it; an operator sends requests only, with sid 0.
     enter    room, [sid, ...]                            -
     leave    room, [sid, ...]                            -
     surplus  sessions above the mean of all workers      -
+    answer   number                                      the result as JSON, or an error frame
 """
 
 from __future__ import annotations
@@ -43,7 +47,9 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 6"
+LINK_VERSION: Final = f"{__version__}, link 7"
+# The name of the enrol process, as the supervisor tells it to the hub.
+ENROL_NAME: Final = "enrol"
 LENGTH = 4
 # A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4

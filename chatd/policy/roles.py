@@ -30,6 +30,7 @@ PERMISSIONS: dict[str, str] = {
     "role.show": "see the roles and their permissions",
     "role.set": "change users' roles",
     "user.list": "list all users",
+    "invite.create": "invite new users, list and cancel invites",
     "device.revoke": "revoke devices",
     "stats.read": "read the server's stats",
     "audit.read": "list the acts of admins and operators, in all rooms",

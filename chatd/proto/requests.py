@@ -12,6 +12,9 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.invite_requests import InviteCancel as InviteCancel
+from chatd.proto.invite_requests import InviteCreate as InviteCreate
+from chatd.proto.invite_requests import InviteList as InviteList
 from chatd.proto.message_requests import Delete as Delete
 from chatd.proto.message_requests import Edit as Edit
 from chatd.proto.message_requests import React as React
@@ -341,6 +344,7 @@ AnyRequest = (
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
+    | InviteCreate | InviteList | InviteCancel
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -47,6 +47,7 @@ VALUES: dict[str, list[Any]] = {
     "text": ["+1", "hack", "a b"],
     "on": [True, False],
     "serial": ["0a"],
+    "secret_hash": ["0a" * 32],
 }
 ASKERS = ("helen", "una", "gus")
 # Users that the askers share no room with: of every role, banned, kicked, muted, with a pinned role.

@@ -164,6 +164,9 @@ TABLE: dict[str, list[Row]] = {
     "revoke": [({"user": "victim", "device": "laptop"}, {"-": ADMINS})],
     "stats": [({}, {"-": ADMINS})],
     "audit": [({}, {"-": ADMINS}), ({"actor": "dan", "target": "#closed"}, {"-": ADMINS})],
+    "invite_create": [({"user": "newcomer", "secret_hash": "0a" * 32, "seconds": 60}, {"-": ADMINS})],
+    "invite_list": [({}, {"-": ADMINS})],
+    "invite_cancel": [({"user": "newcomer"}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "user_add": [({"user": "mallory", "device": "x", "serial": "0a", "role": "admin"}, {"-": NOBODY})],
 }
 

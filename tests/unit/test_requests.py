@@ -52,6 +52,9 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "messages": {"room": "#lobby", "seqs": [1]},
     "read": {"room": "#lobby", "seq": 1},
     "unread": {},
+    "invite_create": {"user": "carol", "secret_hash": "0a" * 32, "seconds": 60},
+    "invite_list": {},
+    "invite_cancel": {"user": "carol"},
 }
 
 
@@ -195,4 +198,5 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     """Sanctions are announced and logged, so a second one has an effect."""
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
-    assert not_repeatable == sanctions | {"delete", "create", "announce", "role_set", "user_add"}
+    ends = {"delete", "invite_cancel"}
+    assert not_repeatable == sanctions | ends | {"create", "announce", "role_set", "user_add"}

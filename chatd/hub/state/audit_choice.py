@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from chatd.errors import ChatdError
 from chatd.hub.state.context import Context
-from chatd.hub.state.model import audited_kinds, is_audited, present_name
+from chatd.hub.state.model import NOT_AUDITED, audited_kinds, is_audited, present_name
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 
@@ -27,7 +27,7 @@ class AuditChoice(NamedTuple):
         """Return a logged event as the asker may see it; None if it is not in the answer."""
         if not is_audited(event) or not self._is_in_time(event["at"]):
             return None
-        fields = {key: value for key, value in event.items() if key != "body"}
+        fields = {key: value for key, value in event.items() if key not in NOT_AUDITED}
         fields["type"] = present_name(event["type"])
         room = event.get("room") or ""
         if room.startswith("@") and room not in self.rooms:

@@ -8,6 +8,7 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.state import (
     edits,
+    invites,
     markers,
     messages,
     moderation,
@@ -17,7 +18,7 @@ from chatd.hub.state import (
     room_ends,
     rooms,
 )
-from chatd.hub.state.context import Context, sanction_text
+from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 
@@ -53,6 +54,9 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.RoleSet: moderation.role_set,
     rq.Revoke: moderation.revoke,
     rq.UserAdd: moderation.user_add,
+    rq.InviteCreate: invites.create,
+    rq.InviteList: invites.list_invites,
+    rq.InviteCancel: invites.cancel,
     rq.MoveMarker: markers.move,
 }
 
@@ -93,13 +97,7 @@ def check_standing(context: Context, user: str, device: str, serial: str | None 
         raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
     if entry.revoked:
         raise ChatdError("E206", f"the device {user}/{device} was revoked")
-    for code, word, sanctions in (
-        ("E207", "banned", context.state.bans),
-        ("E208", "kicked", context.state.kicks),
-    ):
-        sanction = sanctions.get(user)
-        if sanction is not None and sanction.holds(context.now):
-            raise ChatdError(code, sanction_text(user, word, sanction, context.now))
+    context.refuse_sanctioned(user)
 
 
 def admit(context: Context, serial: str, *, total: int) -> None:

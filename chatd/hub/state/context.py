@@ -218,6 +218,14 @@ class Context:
                 reason = f": {sanction.reason}" if sanction.reason else ""
                 raise ChatdError("E302", f"you are muted{where} {until_text(sanction, self.now)}{reason}")
 
+    def refuse_sanctioned(self, user: str) -> None:
+        """Raise E207 or E208 while a user is banned or kicked."""
+        state = self.state
+        for code, word, sanctions in (("E207", "banned", state.bans), ("E208", "kicked", state.kicks)):
+            sanction = sanctions.get(user)
+            if sanction is not None and sanction.holds(self.now):
+                raise ChatdError(code, sanction_text(user, word, sanction, self.now))
+
     def refuse_archived(self, name: str) -> None:
         """Raise E307 while a room is archived."""
         if self.state.rooms[name].archived:

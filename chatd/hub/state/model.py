@@ -17,6 +17,7 @@ from chatd.hub.state.entities import Room as Room
 from chatd.hub.state.entities import Sanction as Sanction
 from chatd.hub.state.entities import User as User
 from chatd.hub.state.entities import plain_room, plain_user, room_of, user_of
+from chatd.hub.state.invite_book import InviteBook, book_of
 from chatd.hub.state.names import EndingNames, SortedNames
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members
@@ -44,6 +45,7 @@ class State:
     kicks: dict[str, Sanction] = field(default_factory=dict)
     # (user, room), room "" = everywhere
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
+    invites: InviteBook = field(default_factory=InviteBook)
     # The settings last recorded in the log, by their paths; `chatd.hub.state.settings_record`.
     settings: dict[str, Any] = field(default_factory=dict)
     # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
@@ -99,6 +101,7 @@ class State:
                 "bans": {n: asdict(s) for n, s in self.bans.items()},
                 "kicks": {n: asdict(s) for n, s in self.kicks.items()},
                 "mutes": mutes,
+                "invites": self.invites.plain(),
                 "settings": self.settings,
                 "written": {user: entry for user, entry in self.written.items() if entry[0] == newest},
             }
@@ -117,7 +120,8 @@ class State:
             bans={n: Sanction(**s) for n, s in data["bans"].items()},
             kicks={n: Sanction(**s) for n, s in data["kicks"].items()},
             mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
-            # Both are missing before 0.1.0.
+            # These are missing before 0.1.0.
+            invites=book_of(data.get("invites", {})),
             settings=data.get("settings", {}),
             written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
@@ -254,6 +258,18 @@ def _read(state: State, event: JsonObject) -> None:
     state.users[event["user"]].markers[event["room"]] = event["upto"]
 
 
+def _invite_created(state: State, event: JsonObject) -> None:
+    state.invites.created(event)
+
+
+def _invite_cancelled(state: State, event: JsonObject) -> None:
+    state.invites.cancelled(event)
+
+
+def _invite_redeemed(state: State, event: JsonObject) -> None:
+    state.invites.redeemed(event)
+
+
 def _settings_changed(state: State, event: JsonObject) -> None:
     for change in event["changes"]:
         if change["after"] is None:
@@ -315,10 +331,15 @@ KINDS: dict[str, EventKind] = {
     "backed_up": EventKind(_nothing, False, AuditRule.BOX),
     "exported": EventKind(_nothing, False, AuditRule.BOX),
     "certificates_renewed": EventKind(_nothing, False, AuditRule.BOX),
+    "invite_created": EventKind(_invite_created, False, AuditRule.YES),
+    "invite_cancelled": EventKind(_invite_cancelled, False, AuditRule.YES),
+    "invite_redeemed": EventKind(_invite_redeemed, False, AuditRule.YES),
     "settings_changed": EventKind(_settings_changed, False, AuditRule.YES),
     "read": EventKind(_read, False, AuditRule.NO, own=True),
 }
 EVENT_KINDS = frozenset(KINDS)
+# Fields that neither audit.log nor the answer to `audit` shows.
+NOT_AUDITED = frozenset(("body", "secret_hash", "key_hash"))
 # Kinds in logs that were begun before 0.1.0 -> their name now.
 _FORMER_KINDS = {"frozen": "held"}
 

@@ -108,7 +108,7 @@ def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
         raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {known}")
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot change your own role", _ANOTHER_ADMIN)
-    _refuse_more(context, context.rules.role_of(context.state, request.user), request.role)
+    refuse_more(context, context.rules.role_of(context.state, request.user), request.role)
     reason = visible(request.reason, newlines=False)
     context.emit("role_set", user=request.user, role=request.role, reason=reason, by=context.who.user)
     rooms.put_out_unentitled(context, [request.user])
@@ -122,7 +122,7 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
         raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
     if device.revoked:
         raise ChatdError("E410", f"{request.user}/{request.device} is already revoked")
-    _refuse_more(context, context.rules.role_of(context.state, request.user))
+    refuse_more(context, context.rules.role_of(context.state, request.user))
     _refuse_last(context, request)
     result = _reach(context, request.user, request.device, dry_run=request.dry_run)
     if not request.dry_run:
@@ -140,32 +140,41 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     known = context.state.users.get(request.user)
     user = request.user if known else check_new_name(request.user, "user")
     device = check_new_name(request.device, "device")
-    _refuse_unregistrable(context, request)
+    refuse_unregistrable(context, user, device, request.role)
     if request.dry_run:
         return {"user": user, "device": device, "dry_run": True}
-    if known is None:
-        context.emit("user_added", user=user, role=request.role, by=context.who.user)
-    elif request.role is not None and request.role != known.role:
-        context.emit("role_set", user=user, role=request.role, reason="", by=context.who.user)
-        rooms.put_out_unentitled(context, [user])
-    ends = {} if request.ends is None else {"ends": request.ends}
-    context.emit("device_added", user=user, device=device, serial=request.serial, by=context.who.user, **ends)
-    rooms.auto_join(context, user)
+    register(context, user, device, request.serial, role=request.role, ends=request.ends, by=context.who.user)
     return {"user": user, "device": device, "role": context.rules.role_of(context.state, user)}
 
 
-def _refuse_unregistrable(context: Context, request: rq.UserAdd) -> None:
-    known = context.state.users.get(request.user)
-    if request.role is not None and request.role not in context.rules.roles.names:
+def register(
+    context: Context, user: str, device: str, serial: str, *, role: str | None, ends: int | None, by: str
+) -> None:
+    """Register a device that `refuse_unregistrable` has let pass."""
+    known = context.state.users.get(user)
+    if known is None:
+        context.emit("user_added", user=user, role=role, by=by)
+    elif role is not None and role != known.role:
+        context.emit("role_set", user=user, role=role, reason="", by=by)
+        rooms.put_out_unentitled(context, [user])
+    more = {} if ends is None else {"ends": ends}
+    context.emit("device_added", user=user, device=device, serial=serial, by=by, **more)
+    rooms.auto_join(context, user)
+
+
+def refuse_unregistrable(context: Context, user: str, device: str, role: str | None) -> None:
+    """Refuse a device, or the role of its user, that cannot be registered. Raises E305, E403, E406, E409."""
+    known = context.state.users.get(user)
+    if role is not None and role not in context.rules.roles.names:
         names = ", ".join(sorted(context.rules.roles.names))
-        raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {names}")
-    pinned = context.rules.settings.roles.assigned.get(request.user)
-    if request.role is not None and pinned is not None and pinned != request.role:
-        raise ChatdError("E305", f"the role of {request.user} is fixed to {pinned} in config/settings.json")
-    if known is not None and request.device in known.devices:
+        raise ChatdError("E403", f"there is no role {role!r}", f"choose one of: {names}")
+    pinned = context.rules.settings.roles.assigned.get(user)
+    if role is not None and pinned is not None and pinned != role:
+        raise ChatdError("E305", f"the role of {user} is fixed to {pinned} in config/settings.json")
+    if known is not None and device in known.devices:
         raise ChatdError(
             "E406",
-            f"{request.user} has a device {request.device!r} already",
+            f"{user} has a device {device!r} already",
             "choose another --device; the name of a revoked one is not used again",
         )
     if known is None and len(context.state.users) >= USERS_LIMIT:
@@ -173,7 +182,7 @@ def _refuse_unregistrable(context: Context, request: rq.UserAdd) -> None:
             "E409", f"there are {USERS_LIMIT} users, the most there may be", "use an existing one"
         )
     if known is not None:
-        _refuse_too_many_devices(context, request.user, known)
+        _refuse_too_many_devices(context, user, known)
 
 
 def _refuse_too_many_devices(context: Context, name: str, user: User) -> None:
@@ -201,7 +210,7 @@ def _refuse_too_many_mutes(context: Context) -> None:
         raise ChatdError("E409", f"there are {MUTES_LIMIT} mutes, the most there may be", "end one first")
 
 
-def _refuse_more(context: Context, *roles: str) -> None:
+def refuse_more(context: Context, *roles: str) -> None:
     """Refuse to give, take or revoke a role that may do more than the asker's."""
     permissions = context.rules.roles.permissions
     for role in roles:

@@ -24,7 +24,7 @@ def rooms(context: Context, request: rq.Rooms) -> JsonObject:
         return describe(context, name) | {"joined": context.who.user in context.state.rooms[name].members}
 
     names = _known_rooms(context, request.after, archived=request.archived)
-    return _page("rooms", names, entry)
+    return page_of("rooms", names, entry)
 
 
 def _known_rooms(context: Context, after: str, *, archived: bool) -> Iterator[str]:
@@ -56,7 +56,7 @@ def who(context: Context, request: rq.Who) -> JsonObject:
             "text": text,
         }
 
-    return {"room": request.room} | _page("members", room.members.between(request.after), entry)
+    return {"room": request.room} | page_of("members", room.members.between(request.after), entry)
 
 
 def whois(context: Context, request: rq.Whois) -> JsonObject:
@@ -111,7 +111,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
             "banned": banned is not None and banned.holds(context.now),
         }
 
-    return _page("users", context.state.user_names.between(request.after), entry)
+    return page_of("users", context.state.user_names.between(request.after), entry)
 
 
 def bans(context: Context, request: rq.Bans) -> JsonObject:
@@ -121,7 +121,7 @@ def bans(context: Context, request: rq.Bans) -> JsonObject:
         ban = context.state.bans[name]
         return {"user": name, "until": ban.until, "reason": ban.reason, "by": ban.by, "at": ban.at}
 
-    return _page("bans", context.state.banned.at(context.now).between(request.after), entry)
+    return page_of("bans", context.state.banned.at(context.now).between(request.after), entry)
 
 
 def role_show(context: Context, request: rq.RoleShow) -> JsonObject:
@@ -139,7 +139,7 @@ def role_show(context: Context, request: rq.RoleShow) -> JsonObject:
     }
 
 
-def _page(key: str, names: Iterable[str], entry: Callable[[str], JsonObject]) -> JsonObject:
+def page_of(key: str, names: Iterable[str], entry: Callable[[str], JsonObject]) -> JsonObject:
     """Return the entries of sorted ``names``, as many as fit one frame. Reads one name more."""
     entries: list[JsonObject] = []
     size = 0

@@ -99,6 +99,16 @@ def auto_join(context: Context, user: str) -> None:
             _enter(context, user, name, by=SERVER)
 
 
+def join_invited(context: Context, user: str, names: list[str], *, by: str) -> None:
+    """Join a new user to those rooms of an invite that still exist and admit the user."""
+    for name in names:
+        room = context.state.rooms.get(name)
+        if room is None or room.archived or user in room.members:
+            continue
+        if context.rules.may_enter(context.state, user, name):
+            _enter(context, user, name, by=by)
+
+
 def put_out_unentitled(context: Context, users: list[str]) -> None:
     """Remove users from rooms that their role may not be in (after a role change or reload)."""
     for user in users:

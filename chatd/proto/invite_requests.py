@@ -1,0 +1,49 @@
+"""Requests about invites, with which new users bring their own key (docs/protocol.md, Enrolment)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from chatd.proto.request_base import NameText, Request, RoomText, Spec
+
+# Rooms of one invite: what a new member of a team needs.
+INVITE_ROOMS = 20
+SHORTEST_INVITE = 60
+LONGEST_INVITE = 30 * 86_400
+
+
+class InviteCreate(Request):
+    """Invite a new user, or another device of one's own, for `seconds`.
+
+    The client makes the secret; `secret_hash` is its SHA-256 in hex. The same again changes nothing.
+    Without `device` whoever redeems the invite names it. Needs the permission `user.list`, too, because a
+    name that is taken is refused.
+    """
+
+    spec = Spec("invite.create", True, 1)
+    type: Literal["invite_create"]
+    user: NameText
+    secret_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    seconds: Annotated[int, Field(ge=SHORTEST_INVITE, le=LONGEST_INVITE)]
+    role: NameText | None = None
+    device: NameText | None = None
+    rooms: Annotated[list[RoomText], Field(min_length=1, max_length=INVITE_ROOMS)] | None = None
+    dry_run: bool = False
+
+
+class InviteList(Request):
+    """List the invites: the open ones, and those that have ended lately. `after` is an `invite`."""
+
+    spec = Spec("invite.create", True, 1)
+    type: Literal["invite_list"]
+    after: Annotated[str, Field(max_length=64)] = ""
+
+
+class InviteCancel(Request):
+    """Cancel the open invite for a user."""
+
+    spec = Spec("invite.create", False, 1)
+    type: Literal["invite_cancel"]
+    user: NameText
