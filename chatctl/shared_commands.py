@@ -5,8 +5,8 @@ from __future__ import annotations
 from chatd.console.command_table import TableEntry
 
 SEARCH = TableEntry(
-    "chatctl.scripts.one_shot:search",
-    "Find messages in your rooms that contain all words of QUERY; with --json, one object per line.",
+    "chatctl.scripts.search_command:search",
+    "Find messages in your rooms that contain all words of QUERY, the newest first.",
 )
 WHOAMI = TableEntry(
     "chatctl.scripts.one_shot:whoami",

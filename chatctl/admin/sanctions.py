@@ -178,8 +178,8 @@ def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None
 def redact(app: App, room: str, seq: int, reason: str, yes: bool) -> None:
     """Redact message SEQ of ROOM: delete its text for everybody and for good.
 
-    `chat history ROOM --json` and `chat search --json` show the seq of each message. The log keeps who
-    sent a message, and when.
+    `chat history ROOM` and `chat search` show SEQ after the time of each message. The log keeps who sent
+    a message, and when.
     """
     confirm(f"Redact message {seq} of {room} for good?", yes=yes)
     result = app.ask("redact", room=room, seq=seq, reason=reason)

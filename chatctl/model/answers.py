@@ -17,6 +17,11 @@ def note(text: str) -> Line:
     return [("class:quiet", f"-- {safe(text)} --")]
 
 
+def found(count: int, result: JsonObject) -> str:
+    """Say how many messages a search has found, and what it has not seen."""
+    return "; ".join(filter(None, (f"{count} found", unseen(result))))
+
+
 def unseen(result: JsonObject) -> str:
     """Say that a search is incomplete, and how to narrow it; "" for a complete one."""
     if result.get("partial") is True:

@@ -33,12 +33,13 @@ QUOTE_CHARS = 32
 class Viewer(NamedTuple):
     """The user and view for which events are formatted.
 
-    Events of ``room`` get no room label; ``dated`` adds the day to each time.
+    Events of ``room`` get no room label; ``dated`` adds the day to each time, ``numbered`` the seq.
     """
 
     me: str = ""
     room: str | None = None
     dated: bool = False
+    numbered: bool = False
 
 
 class Quote(NamedTuple):
@@ -54,7 +55,7 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
         return _message(event, viewer, quote)
     if isinstance(event, ev.Announcement):
         head: Line = [
-            *_clock(event.at, viewer),
+            *_clock(event, viewer),
             ("class:announcement", f"*** {safe(event.author)} announces: "),
         ]
         return _hanging(head, event.body, "class:announcement")
@@ -64,7 +65,7 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
     words = describe(event)
     if words is None:
         return []
-    stamp = _clock(event.at, viewer) if isinstance(event, ev.Logged) else []
+    stamp = _clock(event, viewer) if isinstance(event, ev.Logged) else []
     return [[*stamp, ("class:event", EVENT_MARK + words)]]
 
 
@@ -204,7 +205,7 @@ def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
 
 
 def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Line]:
-    head = [*_clock(event.at, viewer), *_label(event.room, viewer)]
+    head = [*_clock(event, viewer), *_label(event.room, viewer)]
     who = (f"class:{name_style(event.user, viewer.me)}", marked(event.user, event.role))
     if event.kind == "action":
         head += [("", "* "), who, ("", " ")]
@@ -239,9 +240,10 @@ def _hanging(head: Line, body: str, style: str) -> list[Line]:
     return [[*head, (style, first)], *([("", "    "), (style, text)] for text in others)]
 
 
-def _clock(at: int, viewer: Viewer) -> Line:
-    day = f"{day_of(at)} " if viewer.dated else ""
-    return [("class:time", f"[{day}{clock_of(at)}Z] ")]
+def _clock(event: ev.Logged, viewer: Viewer) -> Line:
+    day = f"{day_of(event.at)} " if viewer.dated else ""
+    seq = f" {event.seq}" if viewer.numbered else ""
+    return [("class:time", f"[{day}{clock_of(event.at)}Z{seq}] ")]
 
 
 def _label(room: str, viewer: Viewer) -> Line:

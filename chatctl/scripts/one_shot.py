@@ -1,4 +1,4 @@
-"""One-shot commands of `chat`: send, history, search, whoami."""
+"""One-shot commands of `chat`: send, history, whoami."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import click
 
 from chatctl.client import AnyEvent, Client, Sent
 from chatctl.connecting import App, connecting, room_name
-from chatctl.model import answers, paging
-from chatctl.model.render import Viewer, plain, render
+from chatctl.model import paging
+from chatctl.model.hits import HIT
+from chatctl.model.render import Line, Viewer, plain, render
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
 from chatd.console import output, streams
@@ -40,17 +41,22 @@ def enter(client: Client, room: str) -> str:
     return room
 
 
-def show_event(event: Logged | Presence, *, as_json: bool, room: str | None = None) -> None:
-    """Print an event as a line of JSON or of text."""
+def show_event(event: Logged | Presence, *, as_json: bool, room: str) -> None:
+    """Print an event of ``room`` as a line of JSON, or of text with its seq."""
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))
     else:
-        output.write(f"{event_text(event, room)}\n")  # type: ignore[arg-type]  # as in Transcript
+        viewer = Viewer(room=room, numbered=True)
+        output.write(f"{lines_text(render(event, viewer))}\n")  # type: ignore[arg-type]  # as in Transcript
 
 
 def event_text(event: AnyEvent, room: str | None) -> str:
-    """An event as text for stdout, wrapped if that is a terminal; events of ``room`` get no label."""
-    lines = render(event, Viewer(room=room))
+    """An event as text for stdout; events of ``room`` get no label."""
+    return lines_text(render(event, Viewer(room=room)))
+
+
+def lines_text(lines: list[Line]) -> str:
+    """Lines as text for stdout: wrapped, and with what was searched for marked, if that is a terminal."""
     try:
         width = os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
@@ -58,7 +64,16 @@ def event_text(event: AnyEvent, room: str | None) -> str:
     if not width:
         return plain(lines)
     shown = ([(style, streams.expressible(part)) for style, part in line] for line in lines)
-    return plain(row for line in shown for row in wrap(line, width))
+    rows = [row for line in shown for row in wrap(line, width)]
+    if os.environ.get("NO_COLOR"):
+        return plain(rows)
+    return plain(
+        [
+            (style, click.style(text, bold=True, underline=True) if style == HIT else text)
+            for style, text in row
+        ]
+        for row in rows
+    )
 
 
 @click.command()
@@ -163,30 +178,6 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
         page = paging.history(client.request, name, count=count, before=before, after=after)
     for event in page.events:
         show_event(event, as_json=app.as_json, room=name)
-
-
-@click.command()
-@click.argument("query", nargs=-1, required=True)
-@click.option(
-    "-n",
-    "count",
-    type=number(1, PAGE_LIMIT),
-    default=50,
-    show_default=True,
-    help="How many messages.",
-)
-@click.option("--before", type=SEQ, help="Only messages before this sequence number.")
-@connecting
-def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
-    """Find messages in your rooms that contain all words of QUERY; with --json, one object per line.
-
-    The words from:NAME, in:#room and since:2h narrow the search, and may stand alone.
-    """
-    result = app.ask("search", query=" ".join(query), limit=count, before=before)
-    for event in paging.typed(result["events"]):
-        show_event(event, as_json=app.as_json)
-    if unseen := answers.unseen(result):
-        output.note(f"{unseen}, or continue with --before and the last seq" if result["events"] else unseen)
 
 
 @click.command()

@@ -26,7 +26,8 @@ from chatctl.model import answers, paging
 from chatctl.model.actions import focus_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import TimelineRow
-from chatctl.model.render import Line, snippet
+from chatctl.model.hits import Hits, render_hit
+from chatctl.model.render import Line, Viewer, snippet
 from chatctl.terminal.transcript import LineScreen, Transcript
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -94,11 +95,10 @@ class LineSurface:
 
     async def search(self, query: str) -> None:
         result = await self.ask("search", query=query, limit=SEARCH_PAGE)
-        events = sorted(paging.typed(result.get("events")), key=lambda event: event.seq)
-        for event in events:
-            self.transcript.event(event, dated=True, labelled=True)  # type: ignore[arg-type]  # as in Transcript
-        found = f"{len(events)} found" if events else "nothing was found"
-        self.note("; ".join(filter(None, (found, answers.unseen(result)))))
+        hits, viewer = Hits(query), Viewer(self.model.me, dated=True)
+        found = [event for event in paging.typed(result.get("events")) if isinstance(event, ev.Message)]
+        self.show([render_hit(event, hits, viewer) for event in found])
+        self.note(answers.found(len(found), result))
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
         to = to or self.model.address(self.model.require_current())

@@ -16,6 +16,7 @@ _PLAIN = {
     "announcement": "bold",
     "mention": "bold",
     "me": "bold",
+    "hit": "bold underline",
     "quote": "italic",
 }
 _DARK = _PLAIN | {

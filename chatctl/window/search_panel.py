@@ -9,6 +9,8 @@ from tkinter import ttk
 
 from chatctl.model import render
 from chatctl.model.chat_model import RedactedRange
+from chatctl.model.hits import HIT, Hits
+from chatctl.model.render import Line
 from chatctl.window.panels import Panel, Refuse
 from chatctl.window.theme import Theme
 from chatd.errors import ChatdError
@@ -45,7 +47,7 @@ class SearchPanel(Panel):
         entry.pack(fill="x")
         entry.bind("<Return>", lambda _: self.run())
         entry.bind("<Down>", lambda _: self._focus_first())
-        hint = "Finds messages with all words. Filters: from:NAME in:#room since:2h"
+        hint = "Finds messages with all words. swap* is a beginning. Filters: from:NAME in:#room since:2h"
         self._state = ttk.Label(self, style="Quiet.TLabel", text=hint)
         self._state.pack(anchor="w", pady=(theme.unit // 2, theme.unit))
         self._narrow = parent.winfo_width() < theme.body.measure("n" * NARROW_CHARS)
@@ -79,13 +81,14 @@ class SearchPanel(Panel):
             return
         self.list.delete(*self.list.get_children())
         self._found = {str(event.seq): event for event in events if not self._is_redacted(event)}
+        hits = Hits(self._query.get())
         for key, event in self._found.items():
             room = self._title_of(event.room)
             time = f"{render.day_of(event.at)} {render.clock_of(event.at)[:5]}Z"
             where = f"{room} " if self._narrow else ""
-            text = f" {where}{render.safe(event.user)}: {render.snippet(event.body, 100)}"
+            text = f" {where}{render.safe(event.user)}: {_marked(hits.excerpt(event.body, limit=100))}"
             self.list.insert("", "end", key, text=text, values=(f" {room}", time))
-        count = f"{len(self._found)} found" if self._found else "nothing found"
+        count = f"{len(self._found)} found"
         self._state.configure(text="; ".join(filter(None, (count, unseen))))
         if self.focus_get() is self.list:
             self._focus_first()  # the arrow keys need a selected row, and the old one is gone
@@ -123,3 +126,8 @@ class SearchPanel(Panel):
         if (event := self._found.get(self.list.focus())) is not None:
             self.close()
             self._go(event)
+
+
+def _marked(line: Line) -> str:
+    """A line as text: the rows of a list have one style."""
+    return "".join(f"\u00ab{text}\u00bb" if style == HIT else text for style, text in line)

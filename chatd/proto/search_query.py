@@ -98,7 +98,7 @@ def _phrase(word: str) -> Phrase:
         )
         raise ChatdError("E411", f"the * within {shown} is not understood", fix)
     starts, ends = word.startswith("*"), word.endswith("*")
-    return Phrase(inner, starts and _in_word(inner[:1]), ends and _in_word(inner[-1:]))
+    return Phrase(inner, starts and in_word(inner[:1]), ends and in_word(inner[-1:]))
 
 
 def _filter_name(word: str) -> str:
@@ -156,7 +156,7 @@ def _has_word(token: str) -> bool:
     return any(_category(c) in ("L", "N", "Co") for c in token)
 
 
-def _in_word(char: str) -> bool:
+def in_word(char: str) -> bool:
     """Whether the unicode61 tokenizer takes a character for a part of a word; marks are parts of letters."""
     return char != "" and _category(char) in ("L", "N", "M", "Co")
 

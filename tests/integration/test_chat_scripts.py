@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import subprocess
 from pathlib import Path
@@ -135,6 +136,26 @@ def test_history_escapes_hostile_text(daemon: Daemon) -> None:
     for arguments in (("history", name), ("history", name, "--json")):
         shown = run_chat(daemon, *arguments).stdout
         assert not set(shown) & {"\x1b", "\x07", "\u202e", "\x9b"}
+
+
+def test_history_and_search_print_the_numbers_that_redact_takes(daemon: Daemon) -> None:
+    name = create_room(daemon, "numbers")
+    for text in ("an old needle", "first line\nthe needles", "hay"):
+        run_chat(daemon, "send", name, text)
+    found = run_chat(daemon, "search", "needle*", f"in:#{name}")
+    assert re.fullmatch(
+        rf"\[\S+ \S+Z (\d+)\] #{name} <bob> the needles\n\[\S+ \S+Z (\d+)\] #{name} <bob> an old needle\n",
+        found.stdout,
+    )
+    seqs = re.findall(r"Z (\d+)\]", found.stdout)
+    history = run_chat(daemon, "history", name).stdout
+    assert f"Z {seqs[1]}] <bob> an old needle\n" in history
+    assert f"Z {seqs[0]}] <bob> first line\n" in history
+    with admin_client(daemon) as admin:
+        admin.request("redact", room=f"#{name}", seq=int(seqs[1]))
+    assert "old needle" not in run_chat(daemon, "history", name).stdout
+    absent = run_chat(daemon, "search", "absent*", f"in:#{name}")
+    assert (absent.stdout, absent.stderr) == ("", "0 found\n")
 
 
 def test_search_and_whoami_print_json(daemon: Daemon) -> None:

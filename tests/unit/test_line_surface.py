@@ -172,10 +172,10 @@ def test_switching_back_prints_only_new_messages() -> None:
 @pytest.mark.parametrize(
     ("log", "extra", "note"),
     [
-        ([], {}, "-- nothing was found --"),
+        ([], {}, "-- 0 found --"),
         ([message(1, "one")], {"partial": False}, "-- 1 found --"),
         ([message(1, "one")], {"more": True}, "-- 1 found; there are older ones: narrow the search --"),
-        ([], {"partial": True}, f"-- nothing was found; {answers.unseen({'partial': True})} --"),
+        ([], {"partial": True}, f"-- 0 found; {answers.unseen({'partial': True})} --"),
         ([message(1, "one")], {"partial": True, "more": True}, "-- 1 found; not all messages were searched"),
     ],
 )
