@@ -50,7 +50,8 @@ _AUDIT_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400"
 
 
 # Events that `Hub` tells to the user concerned or to the user's rooms, beside the log.
-_ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned"))
+_ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned", "invited", "uninvited"))
+_INVITING = frozenset(("invited", "uninvited"))
 
 
 class HalfDoneError(Exception):
@@ -395,7 +396,8 @@ class Hub:
         else:
             # A mute in a room must not tell somebody outside it that the room exists.
             room = event.get("room")
-            told = room is None or room in self.state.users[user].rooms
+            invited = event["type"] in _INVITING
+            told = room is None or invited or room in self.state.users[user].rooms
             self._send_terms(user, event if told else None)
 
     def _send_terms(self, user: str, event: JsonObject | None = None) -> None:

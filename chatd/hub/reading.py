@@ -20,9 +20,9 @@ PAGE_ROOMS = 100
 
 def messages_query(context: Context, request: rq.Messages) -> Callable[[LogReader], Page]:
     """Read messages of a room by their seqs, ascending. Raises E404, E301 as history does."""
-    begin, head = context.member(request.room).born, context.state.head
+    begin, head = context.member(request.room).begin(context.who.user), context.state.head
     viewer = context.who.user
-    seqs = sorted({seq for seq in request.seqs if begin <= seq <= head})
+    seqs = sorted({seq for seq in request.seqs if begin < seq <= head})
 
     def query(reader: LogReader) -> Page:
         found = reader.messages(request.room, seqs, viewer)
@@ -42,7 +42,9 @@ def unread_query(context: Context, request: rq.Unread) -> Callable[[LogReader], 
     markers = (
         [(room, seq) for room, seq in sorted(user.markers.items()) if room > request.after] if user else []
     )
-    page = [(room, max(seq, context.state.rooms[room].born), seq) for room, seq in markers[:PAGE_ROOMS]]
+    page = [
+        (room, max(seq, context.state.rooms[room].begin(name)), seq) for room, seq in markers[:PAGE_ROOMS]
+    ]
 
     def query(reader: LogReader) -> Page:
         bodies: list[bytes] = []

@@ -160,19 +160,30 @@ def history_query(
 
 
 def search_query(
-    text: str, rooms: Sequence[str], limit: int, before: int | None, upto: int, now: int, viewer: str = ""
+    text: str,
+    rooms: Mapping[str, int],
+    floors: Mapping[str, int],
+    limit: int,
+    before: int | None,
+    upto: int,
+    now: int,
+    viewer: str = "",
 ) -> SearchQuery:
-    """Find matching messages up to ``upto``, newest first. Raises E411 for a text without words."""
+    """Find matching messages up to ``upto``, newest first. Raises E411 for a text without words.
 
-    readable = frozenset(rooms)
+    ``rooms``: room -> the seq after which its events begin. ``floors``: that of rooms of which the asker
+    reads only a part.
+    """
 
     def query(source: SearchSource) -> Page:
         indexed = source.index_thread.reach(upto)
         ceiling = upto + 1 if before is None else min(before, upto + 1)
-        found = source.searcher.search(text, rooms, limit=limit + 1, before=ceiling, now=now)
+        found = source.searcher.search(
+            text, list(rooms), limit=limit + 1, before=ceiling, now=now, floors=floors
+        )
         messages = source.reader.found(found.seqs[:limit], viewer)
         # The index is only derived: the log has the last word on the room.
-        bodies = fit_page(body for room, body in messages if room in readable)
+        bodies = fit_page(body for seq, room, body in messages if seq > rooms.get(room, seq))
         return Page(bodies, upto, len(found.seqs) > len(bodies), found.partial or not indexed)
 
     return query
@@ -251,7 +262,8 @@ class Reads:
         if isinstance(request, rq.Search):
             search = search_query(
                 request.query,
-                list(context.readable()),
+                context.readable(),
+                context.floors(),
                 request.limit,
                 request.before,
                 head,
@@ -334,7 +346,7 @@ class Reads:
 
 
 def _history(context: Context, request: rq.History) -> Query:
-    begin = context.member(request.room).born - 1
+    begin = context.member(request.room).begin(context.who.user)
     return history_query(
         request.room,
         request.before,

@@ -6,6 +6,7 @@ from itertools import islice
 
 from chatd import __version__
 from chatd.hub.state.context import Context
+from chatd.hub.state.room_access import pending_of
 from chatd.proto.frames import JsonObject, encode
 from chatd.store.event_log import EventLog
 
@@ -29,7 +30,7 @@ def standing_frame(context: Context, event: JsonObject) -> JsonObject:
         "room": event.get("room"),
         "until": event.get("until"),
         **author_of(event),
-        "reason": event["reason"],
+        "reason": event.get("reason", ""),
     }
 
 
@@ -49,6 +50,7 @@ def welcome_frame(context: Context, log: EventLog) -> bytes:
             "role": context.role,
             "permissions": sorted(context.rules.roles.permissions(context.role)),
             "rooms": list(islice(user.rooms, WELCOME_ROOMS)),
+            "invites": pending_of(context),
             "head": context.state.head,
             "lineage": [branch.model_dump() for branch in log.lineage],
             "time": context.now,

@@ -25,6 +25,7 @@ PERMISSIONS: dict[str, str] = {
     "moderate.redact": "redact messages",
     "room.hold": "put rooms on hold, so that no message there is removed",
     "room.archive": "archive rooms, so that they can only be read, and undo that",
+    "room.manage": "list every room and act as its owner, those entered by invitation included",
     "room.remove": "remove rooms, and create any number within limits.rooms",
     "announce": "send announcements to everybody",
     "role.show": "see the roles and their permissions",

@@ -11,16 +11,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from chatd.errors import ChatdError
+from chatd.proto.event_base import Caused as Caused
+from chatd.proto.event_base import FromServer as FromServer
+from chatd.proto.event_base import Logged as Logged
+from chatd.proto.event_base import author_text as author_text
 from chatd.proto.frames import JsonObject
 from chatd.proto.lineage import LINEAGE_LIMIT, Branch
+from chatd.proto.room_events import Invited as Invited
+from chatd.proto.room_events import OwnerSet as OwnerSet
+from chatd.proto.room_events import RoomModeSet as RoomModeSet
+from chatd.proto.room_events import Uninvited as Uninvited
 from chatd.proto.text import visible
-
-
-class FromServer(BaseModel):
-    """Base of everything a client receives."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-    type: str
 
 
 class SessionLimits(BaseModel):
@@ -49,6 +50,8 @@ class Welcome(FromServer):
     role: str
     permissions: list[str]
     rooms: list[str]
+    # Rooms with an invitation to this user.
+    invites: list[str] = Field(default=[])
     head: int
     lineage: list[Branch] = Field(default=[], max_length=LINEAGE_LIMIT)
     time: int
@@ -72,34 +75,6 @@ class Error(FromServer):
     code: str
     reason: str
     fix: str
-
-
-class Logged(FromServer):
-    """Base of the events in the log: ``seq`` orders them, ``at`` is the time in ms since 1970 UTC."""
-
-    seq: int
-    at: int
-
-
-class Caused(Logged):
-    """Base of events that somebody causes: `by` is their name, or "server".
-
-    An operator on the server's box is "server", too, and `by_login` and `by_uid` tell which.
-    """
-
-    by: str
-    by_uid: int | None = None
-    by_login: str | None = None
-
-    @property
-    def author(self) -> str:
-        """`by` as people read it: "alice", "server", "server (root)"."""
-        return author_text(self.by, self.by_login)
-
-
-def author_text(by: str, login: str | None) -> str:
-    """Put a name and the login name on the server's box into words."""
-    return by if login is None else f"{by} ({login})"
 
 
 class Reaction(BaseModel):
@@ -189,19 +164,22 @@ class Parted(Caused):
 
 
 class RoomCreated(Caused):
-    """A room was created."""
+    """A room was created. `mode` and `history` say who enters and writes, and what new members read."""
 
     type: Literal["room_created"]
     room: str
     topic: str
     guests: bool
+    mode: str = "open"
+    history: str = "all"
 
 
 class DmOpened(Logged):
-    """Two users started a direct conversation."""
+    """Two users started a direct conversation, or `by` one of more users, a group."""
 
     type: Literal["dm_opened"]
     room: str
+    by: str | None = None
 
 
 class TopicSet(Caused):
@@ -300,8 +278,9 @@ class Presence(FromServer):
 class Standing(FromServer):
     """This session's user got a role (`change` "role_set"), a mute ("muted") or the end of one ("unmuted").
 
-    `role` and `permissions` are the present ones. A mute is for one `room`, or everywhere; without `until`
-    (ms since 1970) somebody has to end it.
+    Or an invitation to a `room` ("invited") or its end ("uninvited"). `role` and `permissions` are the
+    present ones. A mute is for one `room`, or everywhere; without `until` (ms since 1970) somebody has to
+    end it.
     """
 
     type: Literal["standing"]
@@ -347,7 +326,8 @@ class Bye(FromServer):
 
 AnyFromServer = (
     Welcome | Ok | Error | Message | Edited | Reacted | Joined | Parted | RoomCreated | DmOpened | TopicSet
-    | Redacted | Expired | Held | Archived | RoomRemoved | Announcement | ReadMarker
+    | Redacted | Expired | Held | Archived | RoomRemoved | RoomModeSet | OwnerSet | Invited | Uninvited
+    | Announcement | ReadMarker
     | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatd.proto.durations import MAX_SECONDS
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT
-from chatd.proto.text import NAME_CHARS
+from chatd.proto.text import GROUP_MEMBERS, NAME_CHARS
 
 Count = Annotated[int, Field(ge=0, le=INTEGER_LIMIT)]
 RequestId = Annotated[int, Field(ge=1, le=INTEGER_LIMIT)]
 # Only the lengths are checked here; `chatd.proto.text` has the rules for names.
 NameText = Annotated[str, Field(max_length=NAME_CHARS)]
-# The longest is a direct conversation, "@name,name".
-RoomText = Annotated[str, Field(max_length=2 * NAME_CHARS + 2)]
+# The longest is a group, "@name,name,name".
+RoomText = Annotated[str, Field(max_length=GROUP_MEMBERS * (NAME_CHARS + 1))]
 ReasonText = Annotated[str, Field(max_length=256)]
 BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
 MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]

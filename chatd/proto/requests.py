@@ -27,6 +27,7 @@ from chatd.proto.request_base import BodyText, Count, MsgId, NameText, PageSize,
 from chatd.proto.request_base import Request as Request
 from chatd.proto.request_base import RequestKind as RequestKind
 from chatd.proto.request_base import Spec as Spec
+from chatd.proto.room_requests import HistoryRule, Mode, RoomRequest
 from chatd.proto.text import visible
 
 
@@ -49,7 +50,7 @@ class Resume(Request):
 
 
 class Send(Request):
-    """Send a message to a room ("#name"), a user ("@name") or a direct conversation ("@one,two")."""
+    """Send a message to a room ("#name"), a user ("@name") or a direct conversation ("@one,two,three")."""
 
     spec = Spec("message.send", True, 1, RequestKind.SEND)
     type: Literal["send"]
@@ -82,13 +83,15 @@ class Search(Request):
 
 
 class Create(Request):
-    """Create a room and join it."""
+    """Create a room, join it and own it. `history` "since_join": members read what follows their joining."""
 
     spec = Spec("room.create", False, 1)
     type: Literal["create"]
     room: RoomText
     topic: ReasonText = ""
     guests: bool = False
+    mode: Mode = "open"
+    history: HistoryRule = "all"
 
 
 class Join(Request):
@@ -344,7 +347,7 @@ AnyRequest = (
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
-    | InviteCreate | InviteList | InviteCancel
+    | InviteCreate | InviteList | InviteCancel | RoomRequest
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -13,6 +13,8 @@ from chatd.errors import ChatdError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
 NAME_CHARS = 32
+# Users in a group. Its name, in which theirs are, is in every message.
+GROUP_MEMBERS = 8
 # Names that stand for the box, a part of it, or the reader in chatd's texts and certificates.
 RESERVED = frozenset(
     (
@@ -74,18 +76,25 @@ def is_host_port(text: str) -> bool:
     return match is not None and 0 < int(match[1]) < 65_536
 
 
-def dm_room(one: str, other: str) -> str:
-    """Name the direct conversation of two users: "@alice,bob" for both; with oneself, "@alice,alice"."""
-    first, second = sorted((one, other))
-    return f"@{first},{second}"
+def dm_room(*names: str) -> str:
+    """Name the conversation of some users: "@alice,bob" for both; with oneself, "@alice,alice".
+
+    Of three and more it is a group, "@alice,bob,carol".
+    """
+    return "@" + ",".join(sorted(names))
 
 
-def dm_members(room: str) -> tuple[str, str] | None:
-    """Return the two users of a direct conversation; None if ``room`` is not one."""
-    first, comma, second = room[1:].partition(",")
-    if room[:1] != "@" or not comma:
+def dm_members(room: str) -> tuple[str, ...] | None:
+    """Return the users whose names are in the name of a conversation; None if ``room`` is not one."""
+    names = tuple(room[1:].split(","))
+    if room[:1] != "@" or not 2 <= len(names) <= GROUP_MEMBERS:
         return None
-    return (first, second) if NAME.fullmatch(first) and NAME.fullmatch(second) else None
+    return names if all(NAME.fullmatch(name) for name in names) else None
+
+
+def is_group(room: str) -> bool:
+    """Whether this is the name of a conversation of more than two users."""
+    return room[:1] == "@" and room.count(",") > 1
 
 
 def visible(text: str, *, newlines: bool = True) -> str:

@@ -176,7 +176,7 @@ class LogReader:
 
     def messages(self, room: str, seqs: Sequence[int], viewer: str = "") -> list[bytes]:
         """Return the messages of a room with these seqs, in this order, without those that are not there."""
-        return [body for found, body in self.found(seqs, viewer) if found == room]
+        return [body for _, found, body in self.found(seqs, viewer) if found == room]
 
     def count_others(self, room: str, user: str, *, after: int, upto: int, limit: int) -> EventCount:
         """Count messages by others than ``user`` in the first ``limit`` events of a room after a seq."""
@@ -197,13 +197,13 @@ class LogReader:
         sql = " UNION ALL ".join(terms) + " ORDER BY seq DESC LIMIT ?2"
         return self._rows(sql, (before, limit, *kinds), None)
 
-    def found(self, seqs: Sequence[int], viewer: str = "") -> list[tuple[str, bytes]]:
-        """Return room and body of the messages with these seqs that are not redacted, in the same order."""
+    def found(self, seqs: Sequence[int], viewer: str = "") -> list[tuple[int, str, bytes]]:
+        """Return seq, room and body of the messages with these seqs that are not redacted, in that order."""
         with storage_errors("read the event log"):
             rows = query(self._connection, _MESSAGES, (json.dumps(list(seqs)),))
         found = {row[1]: (row[0], _checked(*row[1:])) for row in rows}
         now = dict(self._as_now([found[seq][1] for seq in seqs if seq in found], viewer))
-        return [(found[seq][0], now[seq]) for seq in seqs if seq in now]
+        return [(seq, found[seq][0], now[seq]) for seq in seqs if seq in now]
 
     def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[EncodedEvent]:
         """Read and check rows. Stops once two or more bodies, plus one byte each, exceed ``size`` bytes.

@@ -6,12 +6,14 @@ terms give the candidates, newest first; the words of each candidate decide the 
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -80,11 +82,21 @@ class Searcher:
         # VM steps of the last search, rounded up; for tests and measurements.
         self.steps = 0
 
-    def search(self, text: str, rooms: Sequence[str], *, limit: int, before: int | None, now: int) -> Found:
+    def search(
+        self,
+        text: str,
+        rooms: Sequence[str],
+        *,
+        limit: int,
+        before: int | None,
+        now: int,
+        floors: Mapping[str, int] | None = None,
+    ) -> Found:
         """Find messages in ``rooms`` below seq ``before``, newest first.
 
-        ``now`` (ms) is the reference for since:2h. Raises E411 for an empty query. A missing or damaged index
-        finds nothing, and says so, until `SearchIndex.catch_up` has rebuilt it.
+        ``floors``: room -> the seq after which it is searched, for rooms of which the asker may not read
+        everything. ``now`` (ms) is the reference for since:2h. Raises E411 for an empty query. A missing or
+        damaged index finds nothing, and says so, until `SearchIndex.catch_up` has rebuilt it.
         """
         wanted = parse(text, now)
         searched = [room for room in rooms if wanted.room in (None, room)]
@@ -93,14 +105,18 @@ class Searcher:
             if index is None:
                 return Found([], True)
             phrases = [words for words in (_words(index, one) for one in wanted.phrases) if words.words]
-            numbers = _numbers(index, searched)
-            if not numbers or limit < 1 or (wanted.phrases and not phrases):
+            if limit < 1 or (wanted.phrases and not phrases):
                 return Found([])
             budget = Budget(SEARCH_STEPS, SEARCH_SECONDS)
-            search = _Search(index, numbers, budget)
+            searches = [
+                _Search(index, _numbers(index, names), start, budget)
+                for start, names in _by_start(searched, floors or {}).items()
+            ]
             index.set_progress_handler(budget.spent, _CHECK_STEPS)
             try:
-                return search.run(phrases, wanted, _FOREVER if before is None else before, limit)
+                before = _FOREVER if before is None else before
+                plans = [search.plan(phrases, wanted, before, limit) for search in searches]
+                return _merged(index, _statement(phrases), [plan for plan in plans if plan], limit)
             finally:
                 index.set_progress_handler(None)
                 self.steps = budget.steps
@@ -129,38 +145,64 @@ class Searcher:
         return self._index
 
 
-class _Search:
-    """One search in the rooms with these numbers."""
+def _by_start(rooms: Iterable[str], floors: Mapping[str, int]) -> dict[int, list[str]]:
+    """Group rooms by the seq from which on they are searched.
 
-    def __init__(self, index: apsw.Connection, rooms: list[int], budget: Budget) -> None:
+    Each group is a query of its own, which reads nothing before it. Its time then tells nothing about
+    what the asker may not read.
+    """
+    groups: dict[int, list[str]] = {}
+    for room in rooms:
+        groups.setdefault(floors.get(room, -1) + 1, []).append(room)
+    return groups
+
+
+def _statement(phrases: list[Words]) -> str:
+    return _FIND.format(phrases="".join(f" AND instr(docs.text, :phrase{n})" for n in range(len(phrases))))
+
+
+def _merged(index: apsw.Connection, sql: str, plans: Sequence[Mapping[str, Any]], limit: int) -> Found:
+    """Return the newest ``limit`` of several searches, or those found within the budget."""
+    seqs: list[int] = []
+    cursors = [index.cursor() for _ in plans]
+    try:
+        rows = [cursor.execute(sql, plan) for cursor, plan in zip(cursors, plans, strict=True)]
+        seqs.extend(seq for (seq,) in islice(heapq.merge(*rows, reverse=True), limit))
+    except apsw.InterruptError:
+        return Found(seqs, True)
+    finally:
+        for cursor in cursors:
+            cursor.close(True)
+    return Found(seqs)
+
+
+class _Search:
+    """One search in the rooms with these numbers, from seq ``start`` on."""
+
+    def __init__(self, index: apsw.Connection, rooms: list[int], start: int, budget: Budget) -> None:
         self._index = index
         self._planner = Planner(index, rooms)
+        self._start = start
         self._budget = budget
 
-    def run(self, phrases: list[Words], wanted: SearchQuery, before: int, limit: int) -> Found:
-        seqs: list[int] = []
-        texts = {f"phrase{n}": phrase.text for n, phrase in enumerate(phrases)}
-        sql = _FIND.format(phrases="".join(f" AND instr(docs.text, :{name})" for name in texts))
-        try:
-            before, floor = self._range(wanted, before)
-            terms = self._choose(phrases, wanted, before, floor) if floor < before else []
-            if not terms:
-                return Found(seqs)
-            values = texts | {
-                "match": match_expression(terms),
-                "before": before,
-                "floor": floor,
-                "since": wanted.since,
-                "until": _FOREVER if wanted.until is None else wanted.until,
-                "author": wanted.author,
-                "kind": wanted.kind,
-                "limit": limit,
-            }
-            for (seq,) in self._index.execute(sql, values):
-                seqs.append(seq)
-        except apsw.InterruptError:
-            return Found(seqs, True)
-        return Found(seqs)
+    def plan(
+        self, phrases: list[Words], wanted: SearchQuery, before: int, limit: int
+    ) -> dict[str, Any] | None:
+        """Return the values of the statement; None if nothing can match."""
+        before, floor = self._range(wanted, before)
+        terms = self._choose(phrases, wanted, before, floor) if floor < before else []
+        if not terms:
+            return None
+        return {f"phrase{n}": phrase.text for n, phrase in enumerate(phrases)} | {
+            "match": match_expression(terms),
+            "before": before,
+            "floor": floor,
+            "since": wanted.since,
+            "until": _FOREVER if wanted.until is None else wanted.until,
+            "author": wanted.author,
+            "kind": wanted.kind,
+            "limit": limit,
+        }
 
     def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> list[Term]:
         names = [f"z{wanted.author}"] if wanted.author is not None else []
@@ -179,7 +221,7 @@ class _Search:
         floor = query(self._index, _FLOOR, (wanted.since // _HOUR_MS,))[0][0] if wanted.since else 0
         if wanted.until is not None:
             before = min(before, query(self._index, _CEILING, (wanted.until // _HOUR_MS,))[0][0])
-        return before, floor
+        return before, max(floor, self._start)
 
 
 def _words(index: apsw.Connection, phrase: Phrase) -> Words:

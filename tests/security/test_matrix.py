@@ -17,7 +17,7 @@ from tests.support.hubworld import World, copier
 # The users of the world below; the columns of the table.
 PRINCIPALS = ("guest", "demoted", "user", "admin", "former", "stranger", "outsider")
 SHUT_OUT = {"banned": "E207", "kicked": "E208", "revoked": "E206", "nobody": "E205"}
-ROOMS = {"open": "#open", "closed": "#closed", "dm": "@dan,eve"}
+ROOMS = {"open": "#open", "closed": "#closed", "members": "#private", "dm": "@dan,eve"}
 MSG_ID = "0a" * 16
 
 
@@ -25,8 +25,8 @@ def build() -> World:
     """Build the world of the matrix.
 
     guest is in #open; user and admin are in #open and #closed; outsider is an admin in neither. demoted was
-    in both as a user and is a guest now; former and revoked were in both; stranger never was. dan and eve
-    have a conversation.
+    in both as a user and is a guest now; former and revoked were in both; stranger never was. The members of
+    #closed are also in #private, which is entered by invitation. dan and eve have a conversation.
     """
     world = World()
     world.create_configured_rooms()
@@ -37,12 +37,15 @@ def build() -> World:
         world.ask(name, "part", room="#lobby")
     world.ask("dan", "create", room="#open", guests=True)
     world.ask("eve", "create", room="#closed")
+    world.ask("eve", "create", room="#private", mode="members")
     for name in members:
-        for room in ("#open", "#closed"):
+        world.ask(name, "join", room="#closed")
+        world.ask("eve", "invite", room="#private", user=name)
+        for room in ("#open", "#private"):
             world.ask(name, "join", room=room)
     world.ask("guest", "join", room="#open")
     world.ask("dan", "part", room="#open")
-    for room in ("#open", "#closed"):
+    for room in ("#open", "#closed", "#private"):
         world.ask("former", "part", room=room)
         world.ask_as_operator("mute", user="victim", room=room)
     world.ask_as_operator("mute", user="victim")
@@ -68,9 +71,24 @@ ADMINS_NOT_FOUND = "E300 E300 E300 E404 E300 E300 E404"
 MEMBERS = {
     "open": "ok   ok   ok   ok   E301 E301 E301",
     "closed": "E404 E404 ok   ok   E301 E301 E301",
+    "members": "E404 E404 ok   ok   E404 E404 E301",
     "dm": UNKNOWN,
 }
-MODERATION = {"open": ADMINS, "closed": ADMINS, "dm": ADMINS_NOT_FOUND}
+MODERATION = {"open": ADMINS, "closed": ADMINS, "members": ADMINS, "dm": ADMINS_NOT_FOUND}
+# No principal of the table owns a room, and admins act as owners.
+OWNERS = {
+    "open": "E311 E311 E311 ok   E311 E311 ok",
+    "closed": "E404 E404 E311 ok   E311 E311 ok",
+    "members": "E404 E404 E311 ok   E404 E404 ok",
+    "dm": UNKNOWN,
+}
+# victim is in each room and invited to none.
+INVITERS = {
+    "open": "E410 E410 E410 E410 E301 E301 E301",
+    "closed": "E404 E404 E410 E410 E301 E301 E301",
+    "members": "E404 E404 E311 E311 E404 E404 E301",
+    "dm": UNKNOWN,
+}
 
 Row = tuple[dict[str, Any], dict[str, str]]
 # Request type -> rows of (fields, outcomes by kind of room). The kind "-" is for requests that name no
@@ -90,13 +108,13 @@ TABLE: dict[str, list[Row]] = {
         # Guests receive no direct messages; only users who may know that the guest exists learn why.
         ({"to": "@guest", "body": "hello", "msg_id": MSG_ID}, {"-": "E300 E300 E303 E303 E405 E405 E303"}),
     ],
-    "edit": [({"room": ROOM, "seq": 1, "body": "hello", "msg_id": MSG_ID}, MEMBERS)],
-    "delete": [({"room": ROOM, "seq": 1}, MEMBERS)],
-    "react": [({"room": ROOM, "seq": 1, "text": "+1"}, MEMBERS)],
-    "reactions": [({"room": ROOM, "seq": 1}, MEMBERS)],
+    "edit": [({"room": ROOM, "seq": 1000, "body": "hello", "msg_id": MSG_ID}, MEMBERS)],
+    "delete": [({"room": ROOM, "seq": 1000}, MEMBERS)],
+    "react": [({"room": ROOM, "seq": 1000, "text": "+1"}, MEMBERS)],
+    "reactions": [({"room": ROOM, "seq": 1000}, MEMBERS)],
     "history": [({"room": ROOM}, MEMBERS)],
     "messages": [({"room": ROOM, "seqs": [1]}, MEMBERS)],
-    "read": [({"room": ROOM, "seq": 1}, MEMBERS)],
+    "read": [({"room": ROOM, "seq": 1000}, MEMBERS)],
     "unread": [({}, {"-": EVERYBODY})],
     "search": [({"query": "hello in:#closed"}, {"-": EVERYBODY})],
     "create": [
@@ -106,6 +124,7 @@ TABLE: dict[str, list[Row]] = {
             {
                 "open": "E300 E300 E406 E406 E406 E406 E406",
                 "closed": "E300 E300 E406 E406 E406 E406 E406",
+                "members": "E300 E300 E406 E406 E406 E406 E406",
                 "dm": "E300 E300 E403 E403 E403 E403 E403",
             },
         ),
@@ -113,9 +132,33 @@ TABLE: dict[str, list[Row]] = {
     "join": [
         (
             {"room": ROOM},
-            {"open": EVERYBODY, "closed": "E404 E404 ok   ok   ok   ok   ok", "dm": UNKNOWN},
+            {
+                "open": EVERYBODY,
+                "closed": "E404 E404 ok   ok   ok   ok   ok",
+                "members": "E404 E404 ok   ok   E404 E404 E312",
+                "dm": UNKNOWN,
+            },
         )
     ],
+    "room_info": [
+        (
+            {"room": ROOM},
+            {
+                "open": EVERYBODY,
+                "closed": "E404 E404 ok   ok   ok   ok   ok",
+                "members": "E404 E404 ok   ok   E404 E404 ok",
+                "dm": UNKNOWN,
+            },
+        )
+    ],
+    "room_mode": [({"room": ROOM, "mode": "read-only"}, OWNERS)],
+    "owner": [({"room": ROOM, "user": "victim"}, OWNERS)],
+    "member_remove": [({"room": ROOM, "user": "victim"}, OWNERS)],
+    "invite": [
+        ({"room": ROOM, "user": "victim"}, INVITERS),
+        ({"room": "#open", "user": "eve"}, {"-": "E405 E405 ok   ok   E301 E301 E301"}),
+    ],
+    "uninvite": [({"room": ROOM, "user": "victim"}, INVITERS)],
     "part": [({"room": ROOM}, MEMBERS)],
     "rooms": [({}, {"-": EVERYBODY})],
     "who": [
@@ -124,6 +167,7 @@ TABLE: dict[str, list[Row]] = {
             {
                 "open": "ok   ok   ok   ok   E301 E301 ok",
                 "closed": "E404 E404 ok   ok   E301 E301 ok",
+                "members": "E404 E404 ok   ok   E404 E404 ok",
                 "dm": UNKNOWN,
             },
         )
@@ -136,6 +180,7 @@ TABLE: dict[str, list[Row]] = {
             {
                 "open": "E300 E300 ok   ok   E301 E301 E301",
                 "closed": "E300 E300 ok   ok   E301 E301 E301",
+                "members": "E300 E300 E311 ok   E404 E404 E301",
                 "dm": "E300 E300 E404 E404 E404 E404 E404",
             },
         )
@@ -150,7 +195,7 @@ TABLE: dict[str, list[Row]] = {
         ({"user": "victim"}, {"-": ADMINS}),
         ({"user": "victim", "room": ROOM}, MODERATION | {"dm": "E300 E300 E300 E410 E300 E300 E410"}),
     ],
-    "redact": [({"room": ROOM, "seq": 1}, MODERATION)],
+    "redact": [({"room": ROOM, "seq": 1000}, MODERATION)],
     "hold": [({"room": ROOM}, MODERATION)],
     "room_archive": [({"room": ROOM}, MODERATION)],
     "room_remove": [({"room": ROOM}, MODERATION)],
@@ -211,6 +256,7 @@ def test_a_request_has_the_outcome_of_the_table(
 # Hidden room -> the users it is hidden from, and the name of a room of its kind that does not exist.
 HIDDEN_ROOMS = {
     "#closed": (("guest", "demoted"), "#nought"),
+    "#private": (("guest", "demoted", "former", "stranger"), "#nought"),
     "@dan,eve": (PRINCIPALS, "@dan,nil"),
 }
 # Hidden user -> the users it is hidden from.
@@ -231,7 +277,11 @@ def test_a_hidden_room_is_refused_in_the_words_for_a_missing_one(kind: str, room
             continue
         for who in unaware:
             refusal = anonymous_refusal(who, kind, filled(fields, room), room)
-            assert refusal == anonymous_refusal(who, kind, filled(fields, missing), missing), who
+            expected = anonymous_refusal(who, kind, filled(fields, missing), missing)
+            if kind == "create" and not expected:
+                # A clash of names cannot be hidden from somebody who may create the room.
+                expected = "the name NAME cannot be used (E406). choose another name"
+            assert refusal == expected, who
             assert refusal
 
 
@@ -268,8 +318,10 @@ def test_lists_contain_only_what_the_user_may_know() -> None:
     world = world_copy()
     seen = {who: {r["room"] for r in world.ask(who, "rooms")["rooms"]} for who in PRINCIPALS}
     assert seen["guest"] == seen["demoted"] == {"#lobby", "#open"}
-    assert all(seen[who] == {"#lobby", "#open", "#closed"} for who in PRINCIPALS[2:])
-    assert world.ask("user", "whois", user="dan")["rooms"] == ["#closed"]
+    known = {"#lobby", "#open", "#closed"}
+    assert seen["former"] == seen["stranger"] == known
+    assert seen["user"] == seen["admin"] == seen["outsider"] == known | {"#private"}
+    assert world.ask("user", "whois", user="dan")["rooms"] == ["#closed", "#private"]
     assert world.ask("guest", "whois", user="user")["rooms"] == ["#open"]
     assert world.ask("user", "role_show")["pinned"] == {}
 
@@ -287,8 +339,8 @@ def test_resume_and_search_cover_only_the_users_own_rooms(kind: str) -> None:
     expected = {
         "guest": {"#open"},
         "demoted": {"#open"},
-        "user": {"#open", "#closed"},
-        "admin": {"#open", "#closed"},
+        "user": {"#open", "#closed", "#private"},
+        "admin": {"#open", "#closed", "#private"},
         "former": set(),
         "stranger": set(),
         "outsider": set(),

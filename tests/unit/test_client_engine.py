@@ -404,7 +404,7 @@ def test_unsent_messages_and_the_cursor_survive_until_the_next_run(
         "UPDATE outbox SET body = printf('%.*c', 50000000, 'x') WHERE n = 2",
         "UPDATE outbox SET body = replace(printf('%.*c', 16384, 'x'), 'x', char(1)) WHERE n = 2",
         "UPDATE outbox SET body = CAST(x'ff' AS TEXT) WHERE n = 2",
-        "UPDATE outbox SET target = printf('#%.*c', 99, 'x') WHERE n = 2",
+        "UPDATE outbox SET target = printf('#%.*c', 264, 'x') WHERE n = 2",
         "UPDATE outbox SET kind = 'shout' WHERE n = 2",
         "UPDATE outbox SET reply_to = -1 WHERE n = 2",
         "UPDATE outbox SET msg_id = 'x' WHERE n = 2",

@@ -40,6 +40,12 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "redact": {"room": "#lobby", "seq": 1},
     "hold": {"room": "#lobby"},
     "room_archive": {"room": "#lobby"},
+    "room_info": {"room": "#lobby"},
+    "room_mode": {"room": "#lobby", "mode": "open"},
+    "invite": {"room": "#lobby", "user": "bob"},
+    "uninvite": {"room": "#lobby", "user": "bob"},
+    "owner": {"room": "#lobby", "user": "bob"},
+    "member_remove": {"room": "#lobby", "user": "bob"},
     "room_remove": {"room": "#lobby"},
     "announce": {"body": "hello"},
     "role_set": {"user": "bob", "role": "user"},
@@ -104,18 +110,18 @@ WRONG_TYPES: list[Any] = [[], {}, 1.5]
 WRONG_IDS: list[Any] = ["1", True, None, 0, -1, INTEGER_LIMIT + 1, 2**63]
 LONGEST = [
     ("send", "body", 16 * 1024),
-    ("send", "to", 66),
+    ("send", "to", 264),
     ("create", "topic", 256),
     ("topic", "topic", 256),
     ("away", "text", 256),
     ("kick", "reason", 256),
     ("ban", "user", 32),
-    ("mute", "room", 66),
+    ("mute", "room", 264),
     ("revoke", "device", 32),
     ("role_set", "role", 32),
     ("search", "query", 500),
     ("announce", "body", 16 * 1024),
-    ("rooms", "after", 66),
+    ("rooms", "after", 264),
     ("who", "after", 32),
 ]
 
@@ -199,4 +205,5 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
     ends = {"delete", "invite_cancel"}
-    assert not_repeatable == sanctions | ends | {"create", "announce", "role_set", "user_add"}
+    rooms = {"create", "uninvite", "owner", "member_remove"}
+    assert not_repeatable == sanctions | ends | rooms | {"announce", "role_set", "user_add"}

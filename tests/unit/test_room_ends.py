@@ -49,7 +49,7 @@ def listed(world: World, who: str, **fields: Any) -> list[str]:
 def test_a_user_creates_a_number_of_rooms_a_day_and_an_admin_any() -> None:
     world = make({"per_role": {"user": {"rooms_per_day": 3}}})
     assert created(world, "bob", 4) == ["ok"] * 3 + ["E409"]
-    assert "3 rooms a day" in world.refusal_text("bob", "create", room="#x")
+    assert "3 rooms and groups a day" in world.refusal_text("bob", "create", room="#x")
     world.ask("bob", "part", room="#r0")
     assert world.outcome("bob", "create", room="#x") == "E409", "leaving gives nothing back"
     assert world.outcome("carl", "create", room="#x") == "ok"

@@ -13,6 +13,7 @@ from chatd.proto.text import (
     clean_body,
     dm_members,
     dm_room,
+    is_group,
     truncate,
     visible,
 )
@@ -69,7 +70,12 @@ def test_a_direct_conversation_is_named_after_its_sorted_members() -> None:
     assert dm_room("bob", "alice") == dm_room("alice", "bob") == "@alice,bob"
     assert dm_members("@alice,bob") == ("alice", "bob")
     assert dm_members(dm_room("alice", "alice")) == ("alice", "alice")
-    for room in ("", "@", "@alice", "#alice,bob", "@alice,", "@a,b,c", "@A,b", "@a, b"):
+    group = dm_room("carol", "alice", "bob")
+    assert dm_members(group) == ("alice", "bob", "carol")
+    assert is_group(group)
+    assert not is_group("@alice,bob")
+    assert dm_members("@" + ",".join("abcdefghi")) is None
+    for room in ("", "@", "@alice", "#alice,bob", "@alice,", "@a,b,", "@A,b", "@a, b"):
         assert dm_members(room) is None
 
 

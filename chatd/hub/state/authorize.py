@@ -15,11 +15,13 @@ from chatd.hub.state import (
     queries,
     reactions,
     redaction,
+    room_access,
     room_ends,
     rooms,
 )
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
+from chatd.proto import room_requests as rrq
 from chatd.proto.frames import JsonObject
 
 # Request type -> the handler that carries it out once it is permitted. Requests of other kinds than EVENT
@@ -36,6 +38,12 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Join: rooms.join,
     rq.Part: rooms.part,
     rq.Topic: rooms.topic,
+    rrq.RoomInfo: room_access.info,
+    rrq.RoomMode: room_access.mode,
+    rrq.RoomInvite: room_access.invite,
+    rrq.RoomUninvite: room_access.uninvite,
+    rrq.Owner: room_access.owner,
+    rrq.MemberRemove: room_access.member_remove,
     rq.RoomArchive: room_ends.archive,
     rq.RoomRemove: room_ends.remove,
     rq.Rooms: queries.rooms,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
+from chatd.hub.state.entities import MEMBERS, READ_ONLY
 from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User, own_room
 from chatd.hub.state.rules import Rules
 from chatd.proto.durations import UNITS
@@ -15,6 +16,8 @@ from chatd.store.entry import Given, StoredMessage
 
 # The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
 KEPT_SHARE = 10
+# The advice to an admin outside a room that is entered by invitation.
+TAKE_OVER = "ask an owner to invite you, or take the room over as an admin"
 
 
 NOT_GIVEN = Given(0, False, frozenset())
@@ -200,13 +203,34 @@ class Context:
             return True
         if name.startswith("@"):
             return False
-        return self.who.operator or self.rules.may_enter(self.state, self.who.user, name)
+        if self.who.operator:
+            return True
+        if room.mode == MEMBERS and not (self.is_invited(name) or self.allows("room.manage")):
+            return False
+        return self.rules.may_enter(self.state, self.who.user, name)
+
+    def is_invited(self, name: str, user: str | None = None) -> bool:
+        """Whether the asker, or ``user``, has an invitation to a room that has not ended."""
+        known = self.state.users.get(self.who.user if user is None else user)
+        return known is not None and known.invites.get(name, 0) > self.now
 
     def member(self, name: str) -> Room:
         """Return a room that the asker is in. Raises E404, E301."""
         room = self.room(name)
         if self.who.user not in room.members:
-            raise ChatdError("E301", f"you are not in {name}", f"join it first: /join {name}")
+            fix = f"join it first: /join {name}"
+            if room.mode == MEMBERS and not self.is_invited(name):
+                fix = TAKE_OVER
+            raise ChatdError("E301", f"you are not in {name}", fix)
+        return room
+
+    def owned(self, name: str) -> Room:
+        """Return a room whose owner the asker is, or acts as with ``room.manage``. Raises E404, E311."""
+        room = self.room(name)
+        if name.startswith("@"):
+            raise ChatdError("E404", "a direct conversation has no owners")
+        if self.who.user not in room.owners and not self.allows("room.manage"):
+            raise ChatdError("E311", f"only the owners of {name} may do this")
         return room
 
     def refuse_muted(self, room: str = "") -> None:
@@ -231,6 +255,13 @@ class Context:
         if self.state.rooms[name].archived:
             raise ChatdError("E307", f"{name} is archived: it can only be read")
 
+    def refuse_unwritable(self, name: str) -> None:
+        """Raise E307 while a room is archived, E313 if it is read-only and the asker does not own it."""
+        self.refuse_archived(name)
+        room = self.state.rooms[name]
+        if room.mode == READ_ONLY and self.who.user not in room.owners and not self.allows("room.manage"):
+            raise ChatdError("E313", f"only the owners of {name} write in it")
+
     def refuse_full(self, count: int, limit: int, what: str) -> None:
         """Raise E409 when there are too many of something.
 
@@ -252,8 +283,16 @@ class Context:
         user = self.state.users.get(self.who.user)
         if user is None:
             return {EVERYONE: 0}
-        begins = {name: self.state.rooms[name].born - 1 for name in user.rooms}
+        begins = {name: self.state.rooms[name].begin(self.who.user) for name in user.rooms}
         return {EVERYONE: 0, own_room(self.who.user): 0, **begins}
+
+    def floors(self) -> dict[str, int]:
+        """Return the rooms of which the asker reads only a part, with the seq after which it begins."""
+        me = self.who.user
+        user, rooms = self.state.users.get(me), self.state.rooms
+        return (
+            {name: rooms[name].floors[me] for name in user.rooms if me in rooms[name].floors} if user else {}
+        )
 
 
 def unknown_user(name: str) -> ChatdError:

@@ -8,6 +8,10 @@ from chatd.hub.state.names import SortedNames
 from chatd.proto.frames import JsonObject
 
 DAY_MS = 86_400_000
+# Modes of a room. A members room is entered by invitation, and in a read-only room only its owners write.
+OPEN, MEMBERS, READ_ONLY = "open", "members", "read-only"
+# What a member may read of the time before they joined.
+ALL, SINCE_JOIN = "all", "since_join"
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class User:
     left: set[str] = field(default_factory=set)
     # Room of the user -> the seq up to which the user has read it.
     markers: dict[str, int] = field(default_factory=dict)
+    # Room -> the end of the user's invitation to it (ms since 1970).
+    invites: dict[str, int] = field(default_factory=dict)
     # The day (days since 1970) on which the user last created a room, and the rooms created on it.
     created_day: int = 0
     created: int = 0
@@ -63,6 +69,46 @@ class Room:
     # name, are of a former room.
     born: int = 0
     ended: int = 0
+    mode: str = OPEN
+    history: str = ALL
+    owners: set[str] = field(default_factory=set)
+    # Users with an invitation; `User.invites` has its end.
+    invited: set[str] = field(default_factory=set)
+    # Members that read only what follows a sequence number.
+    floors: dict[str, int] = field(default_factory=dict)
+    # Up to this sequence number the room was a members room. While it is none, new members read what follows.
+    sealed: int = 0
+
+    @property
+    def door(self) -> str:
+        """Whom a list of rooms shows it to: "members", "closed" (all but guests) or "guests" (everybody)."""
+        if self.mode == MEMBERS:
+            return MEMBERS
+        return "guests" if self.guests else "closed"
+
+    def begin(self, member: str) -> int:
+        """Return the sequence number after which a member reads."""
+        return max(self.born - 1, self.floors.get(member, 0))
+
+    def enter(self, user: str, seq: int) -> None:
+        """Add a member whose join has this sequence number."""
+        self.members.add(user)
+        if self.history == SINCE_JOIN:
+            self.floors[user] = seq - 1
+        elif self.sealed and self.mode != MEMBERS:
+            self.floors[user] = self.sealed
+
+    def leave(self, user: str) -> None:
+        """Remove a member with all they have in the room."""
+        self.members.discard(user)
+        self.owners.discard(user)
+        self.floors.pop(user, None)
+
+    def set_mode(self, mode: str, seq: int) -> None:
+        """Change the mode. What was written among members stays among them."""
+        if self.mode == MEMBERS and mode != MEMBERS:
+            self.sealed = seq
+        self.mode = mode
 
 
 @dataclass(slots=True)
@@ -79,6 +125,10 @@ class Sanction:
         return self.until is None or now < self.until
 
 
+# Collections of a room that a snapshot holds as lists.
+_SETS = ("members", "owners", "invited")
+
+
 def plain_user(user: User) -> JsonObject:
     """Return a user as JSON, for `user_of`."""
     return {
@@ -87,6 +137,7 @@ def plain_user(user: User) -> JsonObject:
         "rooms": list(user.rooms),
         "left": sorted(user.left),
         "markers": user.markers,
+        "invites": user.invites,
         "created_day": user.created_day,
         "created": user.created,
     }
@@ -101,9 +152,12 @@ def user_of(plain: JsonObject) -> User:
 
 def plain_room(room: Room) -> JsonObject:
     """Return a room as JSON, for `room_of`."""
-    return {name: getattr(room, name) for name in Room.__slots__} | {"members": list(room.members)}
+    sets = {name: sorted(getattr(room, name)) for name in _SETS}
+    return {name: getattr(room, name) for name in Room.__slots__} | sets
 
 
 def room_of(plain: JsonObject) -> Room:
     """Return the room from what `plain_room` returned."""
-    return Room(**plain | {"members": SortedNames(plain["members"])})
+    # Rooms had no owners and invitations before 0.1.0.
+    sets = {name: set(plain.get(name, ())) for name in _SETS}
+    return Room(**plain | sets | {"members": SortedNames(plain["members"])})

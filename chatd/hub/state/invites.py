@@ -9,6 +9,7 @@ from __future__ import annotations
 from chatd.errors import ChatdError
 from chatd.hub.state import moderation, rooms
 from chatd.hub.state.context import Context, duration_text
+from chatd.hub.state.entities import MEMBERS
 from chatd.hub.state.invite_book import ID_DIGITS, OPEN_LIMIT, Invite
 from chatd.hub.state.queries import page_of
 from chatd.proto import requests as rq
@@ -209,11 +210,12 @@ def _refuse_room(context: Context, room: str, user: str, role: str | None, *, ow
     context.room(room)
     if room.startswith("@"):
         raise ChatdError("E404", "nobody can be invited to a direct conversation")
+    known = context.state.rooms[room]
+    if known.mode == MEMBERS and context.who.user not in known.owners:
+        raise ChatdError("E311", f"only the owners of {room} invite to it")
     context.refuse_archived(room)
     roles = context.rules.roles
     given = context.role if own else context.rules.settings.roles.assigned.get(user) or role
     given = given or context.rules.settings.roles.default
-    if not roles.allows(given, "room.closed") and not context.rules.admits_guests(
-        room, context.state.rooms[room]
-    ):
+    if not roles.allows(given, "room.closed") and not context.rules.admits_guests(room, known):
         raise ChatdError("E303", f"the role {given} may not be in {room}", "choose a room open to guests")

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.context import Context, unknown_user
+from chatd.hub.state import direct
+from chatd.hub.state.context import Context
 from chatd.hub.state.model import EVERYONE
 from chatd.policy.filter import WORD_CHARS
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import check_name, clean_body, dm_room, tidy, truncate, visible
+from chatd.proto.text import clean_body, tidy, truncate, visible
 
 
 def send(context: Context, request: rq.Send) -> JsonObject:
     """Append a message; return its seq, its time and notes on changes to the text."""
     if request.to.startswith("@"):
-        conversation = _conversation(context, request.to)
+        conversation = direct.find(context, request.to)
     else:
         conversation = request.to
         refuse_place(context, conversation)
     context.refuse_muted(conversation)
     body, notes = acceptable(context, request.body)
-    if conversation not in context.state.rooms:
-        context.emit("dm_opened", room=conversation)
+    direct.open_for(context, conversation)
     message: JsonObject = {"reply_to": request.reply_to} if request.reply_to is not None else {}
     event = context.emit(
         "message",
@@ -40,9 +40,9 @@ def send(context: Context, request: rq.Send) -> JsonObject:
 def refuse_place(context: Context, room: str) -> None:
     """Raise the refusal of whoever may not write in a room or an existing direct conversation now."""
     context.member(room)
-    context.refuse_archived(room)
+    context.refuse_unwritable(room)
     if room.startswith("@"):
-        _conversation(context, room)
+        direct.find(context, room)
 
 
 def announce(context: Context, request: rq.Announce) -> JsonObject:
@@ -60,38 +60,6 @@ def away(context: Context, request: rq.Away) -> JsonObject:
     context.presence.set_away(context.who.user, visible(request.text, newlines=False))
     context.presence_changed.append(context.who.user)
     return {}
-
-
-def _conversation(context: Context, to: str) -> str:
-    """Return the conversation with "@name", or with the other member of "@one,two"."""
-    if context.who.operator or not context.allows("dm.send"):
-        raise ChatdError("E300", f"the role {context.role} may not send direct messages (dm.send)")
-    me = context.who.user
-    names = to[1:].split(",")
-    if len(names) == 2 and me in names:
-        names.remove(me)
-    if len(names) != 1:
-        raise unknown_user(to[1:])
-    peer = check_name(names[0], "user")
-    conversation = dm_room(me, peer)
-    begun = conversation in context.state.rooms
-    if not begun:
-        # A conversation makes two users acquainted, so strangers must not be able to begin one.
-        context.acquaintance(peer)
-    if not context.allows("dm.send", peer):
-        raise ChatdError("E303", f"{peer} is a guest and gets no direct messages")
-    if not begun:
-        _refuse_too_many(context, me, peer)
-    return conversation
-
-
-def _refuse_too_many(context: Context, *users: str) -> None:
-    limits, state = context.rules.settings.limits, context.state
-    for user in users:
-        known = state.users[user].rooms
-        if len(known) - known.count_before("@") >= (limit := limits.conversations_per_user):
-            raise ChatdError("E409", f"{user} has {limit} conversations, the most there may be")
-    context.refuse_full(state.conversation_count, limits.conversations, "conversations")
 
 
 def acceptable(context: Context, text: str) -> tuple[str, list[JsonObject]]:

@@ -6,21 +6,21 @@ Messages change only ``head``, so a replay applies just the other events.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
 from chatd.hub.state.entities import DAY_MS as DAY_MS
+from chatd.hub.state.entities import MEMBERS, SINCE_JOIN, plain_room, plain_user, room_of, user_of
 from chatd.hub.state.entities import Device as Device
 from chatd.hub.state.entities import Room as Room
 from chatd.hub.state.entities import Sanction as Sanction
 from chatd.hub.state.entities import User as User
-from chatd.hub.state.entities import plain_room, plain_user, room_of, user_of
 from chatd.hub.state.invite_book import InviteBook, book_of
 from chatd.hub.state.names import EndingNames, SortedNames
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import dm_members
+from chatd.proto.text import dm_members, is_group
 
 # The pseudo-room of announcements; everybody is a member.
 EVERYONE = "*"
@@ -51,18 +51,18 @@ class State:
     # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
     # Not compared: a replay skips messages, and a redacted body has no length any more.
     written: dict[str, tuple[int, int]] = field(default_factory=dict, compare=False)
-    # What follows from the others, sorted for lists. (archived, guests) -> names of rooms
-    listed: dict[tuple[bool, bool], SortedNames] = field(init=False, compare=False)
+    # What follows from the others, sorted for lists. (archived, `Room.door`) -> names of rooms
+    listed: dict[tuple[bool, str], SortedNames] = field(init=False, compare=False)
     user_names: SortedNames = field(init=False, compare=False)
     banned: EndingNames = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        kinds: dict[tuple[bool, bool], list[str]] = {
-            (archived, guests): [] for archived in (False, True) for guests in (False, True)
+        kinds: dict[tuple[bool, str], list[str]] = {
+            (archived, door): [] for archived in (False, True) for door in ("guests", "closed", MEMBERS)
         }
         for name, room in self.rooms.items():
             if name[0] == "#":
-                kinds[room.archived, room.guests].append(name)
+                kinds[room.archived, room.door].append(name)
         self.listed = {kind: SortedNames(names) for kind, names in kinds.items()}
         self.user_names = SortedNames(self.users)
         self.banned = EndingNames({name: ban.until for name, ban in self.bans.items()})
@@ -74,7 +74,7 @@ class State:
 
     @property
     def conversation_count(self) -> int:
-        """The number of direct conversations."""
+        """The number of direct conversations and groups."""
         return len(self.rooms) - sum(map(len, self.listed.values()))
 
     def apply(self, event: JsonObject) -> None:
@@ -150,10 +150,19 @@ def _role_set(state: State, event: JsonObject) -> None:
 
 def _room_created(state: State, event: JsonObject) -> None:
     name = event["room"]
-    state.rooms[name] = Room(event["topic"], event["guests"], born=event["seq"])
-    state.listed[False, event["guests"]].add(name)
-    state.empty[name] = event["at"]
+    room = Room(event["topic"], event["guests"], born=event["seq"])
     creator = state.users.get(event["by"])
+    # Rooms created before 0.1.0 are open and have no owner.
+    if "mode" in event:
+        room.mode, room.history = event["mode"], event["history"]
+        room.owners = {event["by"]} if creator is not None else set()
+    state.rooms[name] = room
+    state.listed[False, room.door].add(name)
+    state.empty[name] = event["at"]
+    _count_creation(creator, event)
+
+
+def _count_creation(creator: User | None, event: JsonObject) -> None:
     if creator is not None:
         creator.created = creator.created_on(event["at"]) + 1
         creator.created_day = event["at"] // DAY_MS
@@ -161,17 +170,22 @@ def _room_created(state: State, event: JsonObject) -> None:
 
 def _dm_opened(state: State, event: JsonObject) -> None:
     members = SortedNames(dm_members(event["room"]) or ())
-    state.rooms[event["room"]] = Room(members=members, born=event["seq"])
+    room = state.rooms[event["room"]] = Room(members=members, born=event["seq"])
     for name in members:
         state.users[name].rooms.add(event["room"])
+    if is_group(event["room"]):
+        # Whoever comes back to a group reads nothing of what was written meanwhile.
+        room.history = SINCE_JOIN
+        _count_creation(state.users.get(event["by"]), event)
 
 
 def _joined(state: State, event: JsonObject) -> None:
-    user = state.users[event["user"]]
-    user.rooms.add(event["room"])
-    user.left.discard(event["room"])
-    state.rooms[event["room"]].members.add(event["user"])
-    state.empty.pop(event["room"], None)
+    name, user, room = event["room"], state.users[event["user"]], state.rooms[event["room"]]
+    user.rooms.add(name)
+    user.left.discard(name)
+    room.enter(event["user"], event["seq"])
+    _withdraw_invites(state, name, {event["user"]})
+    state.empty.pop(name, None)
 
 
 def _parted(state: State, event: JsonObject) -> None:
@@ -181,23 +195,61 @@ def _parted(state: State, event: JsonObject) -> None:
     # Logs begun before 0.1.0 do not say it.
     if event.get("remember", True):
         user.left.add(name)
-    room.members.discard(event["user"])
+    room.leave(event["user"])
     if not room.members:
         state.empty[name] = event["at"]
+        _withdraw_invites(state, name, room.invited)
+
+
+def _invited(state: State, event: JsonObject) -> None:
+    name, user, now = event["room"], event["user"], event["at"]
+    invites, room = state.users[user].invites, state.rooms[name]
+    for ended in [one for one, until in invites.items() if until <= now]:
+        _withdraw_invites(state, ended, {user})
+    _withdraw_invites(state, name, {one for one in room.invited if state.users[one].invites[name] <= now})
+    invites[name] = event["until"]
+    room.invited.add(user)
+
+
+def _uninvited(state: State, event: JsonObject) -> None:
+    _withdraw_invites(state, event["room"], {event["user"]})
+
+
+def _withdraw_invites(state: State, name: str, users: Iterable[str]) -> None:
+    for user in list(users):
+        state.users[user].invites.pop(name, None)
+        state.rooms[name].invited.discard(user)
+
+
+def _owner_set(state: State, event: JsonObject) -> None:
+    owners = state.rooms[event["room"]].owners
+    if event["on"]:
+        owners.add(event["user"])
+    else:
+        owners.discard(event["user"])
+
+
+def _room_mode(state: State, event: JsonObject) -> None:
+    name, room = event["room"], state.rooms[event["room"]]
+    state.listed[room.archived, room.door].discard(name)
+    room.set_mode(event["mode"], event["seq"])
+    state.listed[room.archived, room.door].add(name)
 
 
 def _archived(state: State, event: JsonObject) -> None:
     name, room = event["room"], state.rooms[event["room"]]
-    state.listed[room.archived, room.guests].discard(name)
+    state.listed[room.archived, room.door].discard(name)
     room.archived = event["on"]
-    state.listed[room.archived, room.guests].add(name)
+    state.listed[room.archived, room.door].add(name)
 
 
 def _room_removed(state: State, event: JsonObject) -> None:
     name = event["room"]
-    room = state.removing[name] = state.rooms.pop(name)
+    room = state.rooms[name]
+    _withdraw_invites(state, name, room.invited)
+    state.removing[name] = state.rooms.pop(name)
     room.ended = event["seq"]
-    state.listed[room.archived, room.guests].discard(name)
+    state.listed[room.archived, room.door].discard(name)
     state.empty.pop(name, None)
     for member in room.members:
         state.users[member].rooms.discard(name)
@@ -319,6 +371,11 @@ KINDS: dict[str, EventKind] = {
     # Upkeep ends what a removal has begun.
     "room_freed": EventKind(_room_freed, False, AuditRule.NO),
     "archived": EventKind(_archived, True, AuditRule.YES),
+    "room_mode": EventKind(_room_mode, True, AuditRule.YES),
+    "owner_set": EventKind(_owner_set, True, AuditRule.YES),
+    # Its members may invite, which is no act of an admin.
+    "invited": EventKind(_invited, True, AuditRule.NO),
+    "uninvited": EventKind(_uninvited, True, AuditRule.NO),
     "dm_opened": EventKind(_dm_opened, True, AuditRule.NO),
     "joined": EventKind(_joined, True, AuditRule.OTHERS),
     "parted": EventKind(_parted, True, AuditRule.OTHERS),

@@ -90,7 +90,8 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     context.acquaintance(request.user)
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot end your own mute", _ANOTHER_ADMIN)
-    sanction = context.state.mutes.get((request.user, request.room or ""))
+    known = request.room is None or context.knows_room(request.room)
+    sanction = context.state.mutes.get((request.user, request.room or "")) if known else None
     if sanction is None or not sanction.holds(context.now):
         raise ChatdError("E410", f"{request.user} is not muted there")
     reason = visible(request.reason, newlines=False)

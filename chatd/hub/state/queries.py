@@ -7,6 +7,8 @@ from heapq import merge
 from itertools import groupby
 
 from chatd.hub.state.context import Context
+from chatd.hub.state.entities import MEMBERS
+from chatd.hub.state.names import SortedNames
 from chatd.hub.state.rooms import describe
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -14,14 +16,17 @@ from chatd.proto.frames import JsonObject
 # A page of a list ends at either limit, so that it fits one frame.
 PAGE_ENTRIES = 200
 PAGE_BYTES = 48 * 1024
-_ENTRY_OVERHEAD = 160
+_ENTRY_OVERHEAD = 240
 
 
 def rooms(context: Context, request: rq.Rooms) -> JsonObject:
     """List the rooms that the asker is in or may enter: the archived ones, or all others."""
 
     def entry(name: str) -> JsonObject:
-        return describe(context, name) | {"joined": context.who.user in context.state.rooms[name].members}
+        return describe(context, name) | {
+            "joined": context.who.user in context.state.rooms[name].members,
+            "invited": context.is_invited(name),
+        }
 
     names = _known_rooms(context, request.after, archived=request.archived)
     return page_of("rooms", names, entry)
@@ -33,11 +38,13 @@ def _known_rooms(context: Context, after: str, *, archived: bool) -> Iterator[st
     Reads no more than it yields, but for the configured rooms whose settings differ from the room's own flag.
     """
     state, rules = context.state, context.rules
-    sources = [state.listed[archived, True].between(after), rules.open_rooms.between(after)]
+    sources = [state.listed[archived, "guests"].between(after), rules.open_rooms.between(after)]
     if context.allows("room.closed"):
-        sources.append(state.listed[archived, False].between(after))
+        sources.append(state.listed[archived, "closed"].between(after))
+    if context.allows("room.manage"):
+        sources.append(state.listed[archived, MEMBERS].between(after))
     if (user := state.users.get(context.who.user)) is not None:
-        sources.append(user.rooms.between(after, "@"))
+        sources += [user.rooms.between(after, "@"), SortedNames(user.invites).between(after)]
     for name, _ in groupby(merge(*sources)):
         if context.knows_room(name) and state.rooms[name].archived == archived:
             yield name
@@ -90,7 +97,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
         ],
         "state": state,
         "text": text,
-        "rooms": [room for room in user.rooms.between("", "@") if room in told],
+        "rooms": [room for room in user.rooms.between("", "@") if room in told and context.knows_room(room)],
         "banned": banned is not None and banned.holds(context.now),
         "written": written if mine is user or context.allows("user.list") else None,
     }

@@ -19,7 +19,7 @@ from chatd.store.entry import StoredMessage, WrittenEntry
 def redact(context: Context, request: rq.Redact) -> JsonObject:
     """Redact one message. Raises E404, E410 if the room has no such message, E306 while it is held."""
     context.room(request.room)
-    message = named_message(context, request.room, request.seq)
+    message = named_message(context, request.room, request.seq, unread=True)
     return remove(context, request.room, request.seq, message, request.reason)
 
 
@@ -46,10 +46,14 @@ def remove(
     return {"seq": by_seq}
 
 
-def named_message(context: Context, room: str, seq: int) -> StoredMessage:
-    """Return the message that a request names. Raises E410 if the room has no such message."""
+def named_message(context: Context, room: str, seq: int, *, unread: bool = False) -> StoredMessage:
+    """Return the message that a request names. Raises E410 if the room has no such message.
+
+    ``unread``: also one from before the asker's reading of the room begins.
+    """
     message = context.target
-    if message is None or (message.kind, message.room) != ("message", room):
+    hidden = not unread and seq <= context.state.rooms[room].begin(context.who.user)
+    if message is None or hidden or (message.kind, message.room) != ("message", room):
         raise ChatdError("E410", f"there is no message {seq} in {room}")
     return message
 

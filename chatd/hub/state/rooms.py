@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.context import Context
-from chatd.hub.state.model import SERVER
+from chatd.hub.state.context import TAKE_OVER, Context
+from chatd.hub.state.entities import ALL, MEMBERS, OPEN
+from chatd.hub.state.model import SERVER, Room
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import check_room, visible
+from chatd.proto.text import check_room, is_group, visible
 
 
 def create(context: Context, request: rq.Create) -> JsonObject:
@@ -19,14 +20,22 @@ def create(context: Context, request: rq.Create) -> JsonObject:
         raise ChatdError("E303", f"the role {context.role} may not be in a room closed to guests")
     context.refuse_muted()
     context.refuse_full(context.state.room_count, context.rules.settings.limits.rooms, "rooms")
-    _refuse_too_many(context)
-    _refuse_too_many_today(context)
+    refuse_too_many(context)
+    refuse_too_many_today(context)
     topic = _topic_text(context, request.topic)
     # Last: whoever tries whether a hidden room exists then creates a room for each name that is free.
     if not _is_free(context, name):
         raise _taken(context, name)
-    context.emit("room_created", room=name, topic=topic, guests=request.guests, by=context.who.user)
-    _enter(context, context.who.user, name, by=context.who.user)
+    context.emit(
+        "room_created",
+        room=name,
+        topic=topic,
+        guests=request.guests,
+        mode=request.mode,
+        history=request.history,
+        by=context.who.user,
+    )
+    enter(context, context.who.user, name, by=context.who.user)
     return describe(context, name)
 
 
@@ -36,28 +45,34 @@ def join(context: Context, request: rq.Join) -> JsonObject:
     if context.who.user not in room.members:
         if context.who.operator:
             raise ChatdError("E300", "the box itself does not join rooms")
+        if room.mode == MEMBERS and not context.is_invited(request.room):
+            raise ChatdError("E312", f"{request.room} is entered by invitation", TAKE_OVER)
         context.refuse_archived(request.room)
-        _refuse_too_many(context)
-        _enter(context, context.who.user, request.room, by=context.who.user)
+        refuse_too_many(context)
+        enter(context, context.who.user, request.room, by=context.who.user)
     return describe(context, request.room)
 
 
 def part(context: Context, request: rq.Part) -> JsonObject:
-    """Leave a room. A direct conversation cannot be left."""
-    context.member(request.room)
-    if request.room.startswith("@"):
+    """Leave a room or a group. A conversation of two cannot be left."""
+    room = context.member(request.room)
+    if request.room.startswith("@") and not is_group(request.room):
         raise ChatdError(
             "E301", "a direct conversation cannot be left", "to stop messages, ask an admin for a mute or ban"
         )
+    if len(room.members) > 1:
+        refuse_last_owner(request.room, room, context.who.user)
     leave(context, context.who.user, request.room, by=context.who.user)
     return {}
 
 
 def topic(context: Context, request: rq.Topic) -> JsonObject:
-    """Set the topic of a room that the asker is in."""
-    context.member(request.room)
+    """Set the topic of a room that the asker is in; only an owner sets that of a room that is not open."""
+    room = context.member(request.room)
     if request.room.startswith("@"):
         raise ChatdError("E404", "a direct conversation has no topic")
+    if room.mode != OPEN:
+        context.owned(request.room)
     context.refuse_archived(request.room)
     context.refuse_muted(request.room)
     text = _topic_text(context, request.topic)
@@ -74,6 +89,8 @@ def describe(context: Context, name: str) -> JsonObject:
         "guests": context.rules.admits_guests(name, room),
         "members": len(room.members),
         "archived": room.archived,
+        "mode": room.mode,
+        "history": room.history,
     }
 
 
@@ -81,7 +98,8 @@ def ensure_configured(context: Context) -> None:
     """Create the rooms in the settings: at start, after a reload, and when the name of one becomes free."""
     for name, rule in context.rules.rooms.items():
         if _is_free(context, name):
-            context.emit("room_created", room=name, topic=rule.topic, guests=rule.guests, by=SERVER)
+            fields = {"topic": rule.topic, "guests": rule.guests, "mode": OPEN, "history": ALL}
+            context.emit("room_created", room=name, **fields, by=SERVER)
 
 
 def auto_join(context: Context, user: str) -> None:
@@ -89,30 +107,37 @@ def auto_join(context: Context, user: str) -> None:
     known = context.state.users[user]
     for name, rule in context.rules.rooms.items():
         room = context.state.rooms.get(name)
-        if room is None or room.archived or not rule.autojoin:
+        if room is None or room.archived or not rule.autojoin or room.mode == MEMBERS:
             continue
         if (
             user not in room.members
             and name not in known.left
             and context.rules.may_enter(context.state, user, name)
         ):
-            _enter(context, user, name, by=SERVER)
+            enter(context, user, name, by=SERVER)
 
 
 def join_invited(context: Context, user: str, names: list[str], *, by: str) -> None:
-    """Join a new user to those rooms of an invite that still exist and admit the user."""
+    """Join a new user to those rooms of an invite that still exist and admit the user.
+
+    A members room admits whom one of its owners has invited.
+    """
     for name in names:
         room = context.state.rooms.get(name)
         if room is None or room.archived or user in room.members:
             continue
+        if room.mode == MEMBERS and by not in room.owners:
+            continue
         if context.rules.may_enter(context.state, user, name):
-            _enter(context, user, name, by=by)
+            enter(context, user, name, by=by)
 
 
 def put_out_unentitled(context: Context, users: list[str]) -> None:
     """Remove users from rooms that their role may not be in (after a role change or reload)."""
     for user in users:
-        for name in list(context.state.users[user].rooms.between("", "@")):
+        rooms = context.state.users[user].rooms
+        groups = [name for name in rooms.between("@") if is_group(name)]
+        for name in (*rooms.between("", "@"), *groups):
             if not context.rules.may_enter(context.state, user, name):
                 leave(context, user, name, by=SERVER, reason="closed to guests")
 
@@ -123,7 +148,8 @@ def leave(context: Context, user: str, name: str, *, by: str, reason: str = "") 
     context.emit("parted", room=name, user=user, by=by, reason=reason, remember=remember)
 
 
-def _enter(context: Context, user: str, name: str, *, by: str) -> None:
+def enter(context: Context, user: str, name: str, *, by: str) -> None:
+    """Add a user to a room."""
     context.emit("joined", room=name, user=user, role=context.rules.role_of(context.state, user), by=by)
 
 
@@ -131,18 +157,28 @@ def _is_free(context: Context, name: str) -> bool:
     return name not in context.state.rooms and name not in context.state.removing
 
 
-def _refuse_too_many(context: Context) -> None:
+def refuse_last_owner(name: str, room: Room, user: str) -> None:
+    """Raise E314 if a room that is not open would be without an owner."""
+    if room.mode != OPEN and room.owners == {user}:
+        raise ChatdError("E314", f"{user} is the last owner of {name}")
+
+
+def refuse_too_many(context: Context) -> None:
+    """Raise E409 if the asker is in as many rooms as there may be."""
     limit = context.rules.settings.limits.rooms_per_user
     if context.state.users[context.who.user].rooms.count_before("@") >= limit:
         raise ChatdError("E409", f"you are in {limit} rooms, the most there may be", "leave one first: /part")
 
 
-def _refuse_too_many_today(context: Context) -> None:
+def refuse_too_many_today(context: Context) -> None:
+    """Raise E409 if the asker has created as many rooms and groups today as a day allows."""
     if context.allows("room.remove"):
         return
     limit = context.rules.settings.limits.for_role(context.role).rooms_per_day
     if context.state.users[context.who.user].created_on(context.now) >= limit:
-        raise ChatdError("E409", f"you may create {limit} rooms a day", "try again tomorrow, or ask an admin")
+        raise ChatdError(
+            "E409", f"you may create {limit} rooms and groups a day", "try again tomorrow, or ask an admin"
+        )
 
 
 def _taken(context: Context, name: str) -> ChatdError:
