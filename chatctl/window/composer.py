@@ -39,12 +39,16 @@ class Composer(ttk.Frame):
         self._above = ttk.Label(self, style="Quiet.TLabel")
         self._standing = ""  # said until something else is said
         self._refused_paste = ""  # a text that was too long, and is cut if it is pasted again
-        self.text = tk.Text(self, height=1, width=10, undo=True)
-        self.text.pack(side="left", fill="x", expand=True)
+        self._box = box = ttk.Frame(self, style="Field.TFrame", padding=theme.unit // 2)
+        self.text = tk.Text(box, height=1, width=10, undo=True)
+        self.text.pack(fill="x", expand=True)
+        self.text.bind("<FocusIn>", lambda _: box.state(["focus"]), add="+")
+        self.text.bind("<FocusOut>", lambda _: box.state(["!focus"]), add="+")
         self._hint = tk.Label(self.text, anchor="w", cursor="xterm", borderwidth=0, padx=0, pady=0)
         self._hint.bind("<Button-1>", lambda _: self.text.focus_set())
         button = ttk.Button(self, text="Send", style="Accent.TButton", command=self._send)
-        button.pack(side="left", padx=(8, 0), anchor="s")
+        button.pack(side="right", padx=(theme.unit, 0), anchor="s", fill="y")
+        box.pack(side="left", fill="x", expand=True)
         for key in ("<Return>", "<KP_Enter>"):
             self.text.bind(key, self._send)
         for key in ("<Shift-Return>", "<Control-Return>", "<Alt-Return>"):
@@ -64,9 +68,8 @@ class Composer(ttk.Frame):
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
         p, unit = self._theme.palette, self._theme.unit
-        self.text.configure(**self._theme.text_options(), padx=unit, pady=unit // 2)
-        self.text.configure(background=p.field, highlightthickness=1)
-        self.text.configure(highlightbackground=p.line, highlightcolor=p.accent)
+        self.text.configure(**self._theme.text_options(), padx=unit // 2, pady=unit // 2)
+        self.text.configure(background=p.field)
         self._hint.configure(background=p.field, foreground=p.quiet, font=self._theme.body)
 
     @property
@@ -134,7 +137,7 @@ class Composer(ttk.Frame):
     def _show_above(self, text: str) -> None:
         if text:
             self._above.configure(text=text)
-            self._above.pack(side="top", fill="x", before=self.text)
+            self._above.pack(side="top", fill="x", before=self._box)
         else:
             self._above.pack_forget()
 

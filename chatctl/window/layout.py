@@ -9,21 +9,25 @@ from tkinter import ttk
 from typing import Literal
 
 from chatctl.model.chat_model import ChatModel
+from chatctl.window import shapes
 from chatctl.window.composer import Composer
 from chatctl.window.message_view import MessageView
+from chatctl.window.row_list import shortened
 from chatctl.window.side_list import SideList
 from chatctl.window.status_line import StatusLine
 from chatctl.window.tab_cycle import TabCycle
 from chatctl.window.theme import Theme
 
 # In a window narrower than this many letters, the list is hidden.
-MEMBERS_CHARS, ROOMS_CHARS = 96, 62
+MEMBERS_CHARS, ROOMS_CHARS = 112, 62
+# The width of the lists, in units of the theme.
+ROOMS_UNITS, MEMBERS_UNITS = 30, 24
 # Lines of messages for which a low window gives up its header and status line.
 MESSAGE_LINES = 2
 
 
 class Layout:
-    """A header, a conversation between two side lists, and a status line."""
+    """Rooms on the left; a header, a conversation and its members beside them; a status line below."""
 
     def __init__(
         self,
@@ -40,64 +44,83 @@ class Layout:
     ) -> None:
         self._root, self._theme, self._model = root, theme, model
         self.narrow = False
-        self._make_header(search)
+        self._topic_text = ""
         self.status = StatusLine(root, theme, connect_now)
+        bottom = ttk.Frame(root, style="Line.TFrame", height=1)
         self.status.pack(side="bottom", fill="x")
-        top, bottom = (ttk.Frame(root, style="Line.TFrame", height=1) for _ in range(2))
-        top.pack(side="top", fill="x")
         bottom.pack(side="bottom", fill="x")
-        self._around: tuple[tuple[ttk.Frame, ttk.Frame, Literal["top", "bottom"]], ...] = (
-            (self.status, bottom, "bottom"),
-            (self._header, top, "top"),
-        )
         self.middle = ttk.Frame(root, style="Line.TFrame")
         self.middle.pack(fill="both", expand=True)
         self.middle.columnconfigure(1, weight=1)
         self.middle.rowconfigure(0, weight=1)
-        self.rooms = SideList(
-            self.middle, theme, "Rooms", widest_mark="999k+", text_chars=17, choose=open_conversation
+        self.rooms = SideList(self.middle, theme, "Rooms", width=ROOMS_UNITS, choose=open_conversation)
+        self._main = ttk.Frame(self.middle)
+        self._make_header(search)
+        top = ttk.Frame(self._main, style="Line.TFrame", height=1)
+        top.pack(side="top", fill="x")
+        self._around: tuple[tuple[ttk.Frame, ttk.Frame, Literal["top", "bottom"]], ...] = (
+            (self.status, bottom, "bottom"),
+            (self._header, top, "top"),
         )
-        self.members = SideList(
-            self.middle, theme, "Members", widest_mark="announce", text_chars=13, choose=write_to
-        )
-        self._center = ttk.Frame(self.middle, style="Page.TFrame")
-        self.messages = MessageView(self._center, theme, load_older)
-        self.composer = Composer(self._center, theme, submit, TabCycle(model))
-        self.composer.configure(padding=theme.unit)
+        below = ttk.Frame(self._main, style="Line.TFrame")
+        below.pack(fill="both", expand=True)
+        below.columnconfigure(0, weight=1)
+        below.rowconfigure(0, weight=1)
+        center = ttk.Frame(below)
+        self.messages = MessageView(center, theme, load_older)
+        self.messages.margin.write_to = write_to
+        self.composer = Composer(center, theme, submit, TabCycle(model))
+        self.composer.configure(padding=(2 * theme.unit, theme.unit, 2 * theme.unit, 2 * theme.unit))
         self.composer.pack(side="bottom", fill="x")
         self.composer.bind("<Configure>", lambda _: self._arrange_height(), add="+")
         self.messages.pack(fill="both", expand=True)
+        self.members = SideList(below, theme, "Members", width=MEMBERS_UNITS, choose=write_to)
+        center.grid(row=0, column=0, sticky="nsew")
+        self.members.grid(row=0, column=1, sticky="nsew", padx=(1, 0))
         self.rooms.grid(row=0, column=0, sticky="nsew", padx=(0, 1))
-        self._center.grid(row=0, column=1, sticky="nsew")
-        self.members.grid(row=0, column=2, sticky="nsew", padx=(1, 0))
+        self._main.grid(row=0, column=1, sticky="nsew")
 
     def _make_header(self, search: Callable[[], None]) -> None:
         unit = self._theme.unit
-        self._header = header = ttk.Frame(self._root, padding=(unit, unit // 2))
+        self._header = header = ttk.Frame(self._main, padding=(2 * unit, unit))
         header.pack(fill="x")
         self._rooms_button = ttk.Button(
             header, text="Rooms", style="Flat.TButton", command=self._toggle_rooms
         )
         self._title = ttk.Label(header, style="Title.TLabel")
         self._title.pack(side="left")
-        self.menu_button = ttk.Menubutton(header, text="Menu", takefocus=True)
+        self.menu_button = ttk.Menubutton(header, style="Flat.TMenubutton", takefocus=True)
         self.menu_button.pack(side="right")
-        button = ttk.Button(header, text="Search", style="Flat.TButton", command=search)
-        button.pack(side="right", padx=unit // 2)
+        self._search_button = ttk.Button(header, style="Flat.TButton", command=search)
+        self._search_button.pack(side="right", padx=unit // 2)
         # Packed last, so that a long topic is cut off rather than the buttons.
         self._topic = ttk.Label(header, style="Quiet.TLabel")
-        self._topic.pack(side="left", fill="x", expand=True, padx=unit)
+        self._topic.pack(side="left", fill="x", expand=True, padx=(2 * unit, unit), pady=(unit // 4, 0))
+        self._topic.bind("<Configure>", lambda _: self._fit_topic())
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
         for view in (self.rooms, self.messages, self.composer, self.members):
             view.restyle()
+        size, p = 2 * self._theme.unit, self._theme.palette
+        for button, name in ((self.menu_button, "menu"), (self._search_button, "search")):
+            text = {"menu": "Menu", "search": "Search"}[name]
+            button.configure(
+                image=self._theme.image(shapes.icon, name, size, p.page, p.quiet), text=f" {text}"
+            )
+            button.configure(compound="left")
 
     def show_header(self, title: str, topic: str, unread: int) -> None:
         """Show the current conversation in the header, and the number of unread messages everywhere."""
         self._title.configure(text=title)
-        self._topic.configure(text="" if self.narrow else topic)
+        self._topic_text = topic
+        self._fit_topic()
         self._rooms_button.configure(text=f"Rooms ({unread})" if unread else "Rooms")
+
+    def _fit_topic(self) -> None:
+        width = self._topic.winfo_width()
+        text = "" if self.narrow else shortened(self._topic_text, self._theme.small, width)
+        self._topic.configure(text=text)
 
     def arrange(self) -> None:
         """Show the parts that fit; direct conversations have no list of members."""
@@ -109,13 +132,13 @@ class Layout:
         if narrow != self.narrow:
             self.narrow = narrow
             self.rooms.grid(columnspan=1)
-            self._center.grid()
+            self._main.grid()
             if narrow:
                 self.rooms.grid_remove()
                 self._rooms_button.pack(side="left", before=self._title, padx=(0, self._theme.unit))
             else:
                 self._rooms_button.pack_forget()
-        self._topic.configure(text="" if narrow else self._model.here.topic)
+        self._fit_topic()
 
     def show_status(self, expiry: datetime) -> None:
         """Draw the status line. ``expiry`` is that of the certificate."""
@@ -141,15 +164,15 @@ class Layout:
         if self.rooms.winfo_ismapped():
             self.hide_rooms()
         else:
-            self._center.grid_remove()
+            self._main.grid_remove()
             self.rooms.grid(columnspan=2)
-            self.rooms.tree.focus_set()
+            self.rooms.rows.focus_set()
 
     def hide_rooms(self) -> None:
         """In a narrow window: show the conversation again."""
         if self.narrow:
             self.rooms.grid_remove()
-            self._center.grid()
+            self._main.grid()
 
     def next_part(self) -> None:
         """Focus the next list or text, even where Tab completes."""
@@ -158,7 +181,7 @@ class Layout:
             self._toggle_rooms()
             return
         self.hide_rooms()
-        every = (self.rooms.tree, self.messages.text, self.composer.text, self.members.tree)
+        every = (self.rooms.rows, self.messages.text, self.composer.text, self.members.rows)
         parts: list[tk.Misc] = [part for part in every if part.winfo_ismapped()]
         at = parts.index(focused) if focused in parts else 0
         parts[(at + 1) % len(parts)].focus_set()

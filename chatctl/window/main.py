@@ -52,7 +52,8 @@ def _run(
 
     from chatctl.window.controller import Controller
     from chatctl.window.drafts import Drafts
-    from chatctl.window.theme import DARK, LIGHT, Theme
+    from chatctl.window.palette import DARK, LIGHT
+    from chatctl.window.theme import Theme
     from chatctl.window.window import Window
 
     _harden(root)

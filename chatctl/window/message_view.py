@@ -3,70 +3,62 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 from tkinter import ttk
-from typing import Any
 
+from chatctl.window.margin import Margin, ShownBlock
+from chatctl.window.text_tags import text_tags
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import Block, line_count, splices
+
+# Blocks whose label stands between two lines, and the colour of these lines.
+_RULES = {"day": "line", "divider": "bad"}
 
 
 class MessageView(ttk.Frame):
     """Draws blocks of text; ``on_top`` is called when the first line becomes visible."""
 
     def __init__(self, parent: tk.Misc, theme: Theme, on_top: Callable[[], None]) -> None:
-        super().__init__(parent, style="Page.TFrame")
+        super().__init__(parent, style="Ring.TFrame", padding=1)
         self._theme = theme
         self._on_top = on_top
         self._shown: list[Block] = []
+        self._lines: list[int] = [1]  # the first line of each block, and the line after the last
         self._name = ""
+        self._hovered = -1
+        self._awaiting_margin = False
         self.text = tk.Text(
             self, state="disabled", cursor="arrow", undo=False, takefocus=True, width=20, height=5
         )
-        self._bar = ttk.Scrollbar(self, command=self.text.yview)
+        self.margin = Margin(self, theme, self.text)
+        self._rules: list[tk.Frame] = []
+        self._bar = bar = ttk.Scrollbar(self, command=self.text.yview)
         self.text.configure(yscrollcommand=self._scrolled)
-        self._bar.pack(side="right", fill="y")
+        bar.pack(side="right", fill="y")
+        self.margin.pack(side="left", fill="y")
         self.text.pack(side="left", fill="both", expand=True)
         self.text.bind("<Configure>", self._resized)
+        for widget in (self.text, self.margin):
+            widget.bind("<Motion>", lambda event: self._hover(event.y), add="+")
+            widget.bind("<Leave>", lambda _: self._hover(-1), add="+")
+        # The frame's padding is a ring around the messages that shows the focus.
+        self.text.bind("<FocusIn>", lambda _: self.state(["focus"]), add="+")
+        self.text.bind("<FocusOut>", lambda _: self.state(["!focus"]), add="+")
         self.following = True  # whether the newest message stays visible
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
         unit, text = self._theme.unit, self.text
-        text.configure(**self._theme.text_options(), padx=2 * unit, pady=unit)
-        p = self._theme.palette
-        # A thin border shows the focus.
-        text.configure(highlightthickness=1, highlightbackground=p.page, highlightcolor=p.accent)
-        for tag, options in self._tag_options().items():
+        text.configure(**self._theme.text_options(), padx=0, pady=unit)
+        for tag, options in text_tags(self._theme).items():
             text.tag_configure(tag, **options)
+        text.tag_raise("mention")
+        text.tag_raise("found")
         text.tag_raise("sel")
-
-    def _tag_options(self) -> dict[str, dict[str, Any]]:
-        p, unit, theme = self._theme.palette, self._theme.unit, self._theme
-        indent = {"lmargin1": unit, "lmargin2": unit, "spacing1": unit // 4}
-        centred = {"font": theme.small, "justify": "center", "spacing1": unit}
-        names = {f"name{number}": colour for number, colour in enumerate(p.names)} | {"me": p.accent}
-        return {
-            **{tag: {"foreground": c, "font": theme.bold, "spacing1": unit} for tag, c in names.items()},
-            "role": {"foreground": p.warn, "font": theme.small},
-            "time": {"foreground": p.quiet, "font": theme.small},
-            "body": indent,
-            "mention": {**indent, "background": p.mention},
-            "pending": {**indent, "foreground": p.quiet},
-            "mark": {"foreground": p.quiet, "font": theme.small},
-            "quote": {**indent, "foreground": p.quiet, "font": theme.italic},
-            "action": {"font": theme.italic, "spacing1": unit // 2},
-            "event": {"foreground": p.quiet, "font": theme.small, "spacing1": unit // 2},
-            "note": {**indent, "foreground": p.quiet},
-            "listing": {**indent, "foreground": p.text, "font": theme.fixed},
-            "announcement": {"foreground": p.accent, "font": theme.bold, "spacing1": unit},
-            "error": {**indent, "foreground": p.bad},
-            "refused": {**indent, "foreground": p.bad},
-            "day": {**centred, "foreground": p.quiet},
-            "begin": {**centred, "foreground": p.quiet},
-            "divider": {**centred, "foreground": p.bad},
-            "found": {"background": p.mention},
-        }
+        self.margin.restyle()
+        self._draw_margin_later()
 
     def show(self, name: str, blocks: list[Block]) -> None:
         """Draw a conversation, replacing only the blocks that differ from those shown."""
@@ -84,24 +76,30 @@ class MessageView(ttk.Frame):
             if top <= int(first_line):
                 line, moved = max(top, line + added), True
         text.configure(state="disabled")
-        self._shown = blocks
+        self._note_lines(blocks, min(begin for begin, _, _ in replacements))
         if following:
             self.to_end()
         elif moved:
             # Lines were inserted or removed above: keep the visible text where it was, to the pixel.
             text.yview(f"{line}.{column}")
             text.yview_scroll(self._y_of(f"{line}.{column}") - height, "pixels")
+        self._draw_margin_later()
+
+    def _note_lines(self, blocks: list[Block], changed: int) -> None:
+        """Remember where blocks begin; those before ``changed`` have not moved."""
+        known, added = self._lines[:changed], (line_count([block]) for block in blocks[changed:])
+        self._lines = [*known, *accumulate(added, initial=self._lines[changed])]
+        self._shown = blocks
 
     def _replace(self, begin: int, end: int, new: list[Block]) -> tuple[int, int]:
         """Replace the blocks ``begin`` to ``end``; return the first line, and how many lines were added."""
         # Lines, not characters: Tk and Python count characters outside the BMP differently.
-        top = 1 + line_count(self._shown[:begin])
-        removed = line_count(self._shown[begin:end])
-        self.text.delete(f"{top}.0", f"{top + removed}.0")
+        top, after = self._lines[begin], self._lines[end]
+        self.text.delete(f"{top}.0", f"{after}.0")
         parts = [part for block in new for tag, text in block.parts for part in (text, tag)]
         if parts:
             self.text.insert(f"{top}.0", *parts)
-        return top, line_count(new) - removed
+        return top, line_count(new) - (after - top)
 
     def _y_of(self, index: str) -> int:
         """Return a line's distance from the upper edge in pixels, negative when it is cut off there."""
@@ -120,22 +118,93 @@ class MessageView(ttk.Frame):
         if at is None:
             return False
         self.following = False
-        top = 1 + line_count(self._shown[:at])
+        top, after = self._lines[at], self._lines[at + 1]
         self.text.see(f"{top}.0")
         self.text.tag_remove("found", "1.0", "end")
-        self.text.tag_add("found", f"{top}.0", f"{top + line_count(self._shown[at : at + 1])}.0")
+        self.text.tag_add("found", f"{top}.0", f"{after}.0")
         return True
 
     def page(self, pages: int) -> None:
         """Scroll by pages; up if negative."""
         self.text.yview_scroll(pages, "pages")
 
+    # -- what is drawn beside and between the lines
+
+    def in_view(self) -> Iterator[ShownBlock]:
+        """Yield the blocks in view, from top to bottom."""
+        text, height = self.text, self.text.winfo_height()
+        place = max(0, bisect_right(self._lines, int(text.index("@0,0").split(".")[0])) - 1)
+        if place >= len(self._shown):
+            return
+        top = self._top_of_first(f"{self._lines[place]}.0")
+        while place < len(self._shown) and top < height:
+            below = text.dlineinfo(f"{self._lines[place + 1]}.0")
+            # The last line of the text is empty, and no line below the area has a place.
+            bottom = below[1] if below else height
+            yield ShownBlock(self._shown[place], top, bottom)
+            place, top = place + 1, bottom
+
+    def _top_of_first(self, index: str) -> int:
+        """Return where a line begins that may be above the area."""
+        if place := self.text.dlineinfo(index):
+            return place[1]
+        above: object = self.text.count(index, "@0,0", "ypixels")
+        pixels = above[0] if isinstance(above, tuple) else above
+        return -int(pixels) if isinstance(pixels, int) else 0
+
+    def _draw_margin_later(self) -> None:
+        if not self._awaiting_margin:
+            self._awaiting_margin = True
+            self.after_idle(self._draw_margin)
+
+    def _draw_margin(self) -> None:
+        self._awaiting_margin = False
+        if self.winfo_exists():
+            shown = list(self.in_view())
+            self.margin.draw(shown, self._hovered)
+            self._draw_rules([block for block in shown if block.block.parts[0][0] in _RULES])
+
+    def _draw_rules(self, labels: list[ShownBlock]) -> None:
+        """Draw a line on both sides of each label; Tk's text has none."""
+        gap, used = 2 * self._theme.unit, 0
+        for shown in labels:
+            # The label is on the last line above the lower edge of its block.
+            line = self.text.index(f"@0,{shown.bottom - 1}")
+            letter, info = self.text.bbox(f"{line} display linestart"), self.text.dlineinfo(line)
+            if letter is None or info is None:
+                continue
+            x, right = info[0], info[0] + info[2] + gap
+            middle = letter[1] + letter[3] // 2
+            colour = getattr(self._theme.palette, _RULES[shown.block.parts[0][0]])
+            for left, until in ((gap // 2, x - gap), (right, self.text.winfo_width() - gap)):
+                if until > left:
+                    self._rule(used, colour).place(
+                        x=left, y=middle, width=until - left, height=1, bordermode="outside"
+                    )
+                    used += 1
+        for unused in self._rules[used:]:
+            unused.place_forget()
+
+    def _rule(self, number: int, colour: str) -> tk.Frame:
+        while len(self._rules) <= number:
+            self._rules.append(tk.Frame(self.text))
+        self._rules[number].configure(background=colour)
+        return self._rules[number]
+
+    def _hover(self, y: int) -> None:
+        self._hovered = y
+        self._draw_margin_later()
+
     def _scrolled(self, first: float, last: float) -> None:
         self._bar.set(first, last)
         self.following = float(last) >= 1.0
+        if self._hovered >= 0:  # the text has moved, not the pointer
+            self._hovered = self.winfo_pointery() - self.text.winfo_rooty()
+        self._draw_margin_later()
         if float(first) <= 0.0:
             self._on_top()
 
     def _resized(self, _: object) -> None:
+        self._draw_margin_later()
         if self.following:
             self.after_idle(self.to_end)

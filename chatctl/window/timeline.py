@@ -1,6 +1,7 @@
 """Convert the rows of a conversation to blocks of tagged text, which the view compares and draws.
 
-Bodies stand below a heading and are indented, so that no text can look like another user's message.
+Only the first row of a person's messages has an avatar in the margin, and only rows that are not messages
+have a tab, so that no text can look like another user's message or like a line of the chat's own.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from typing import NamedTuple
 
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, Conversation, TimelineRow
+from chatctl.window.palette import name_tag
 
 # Begin the rows that are not messages. The text of messages has no tabs, so it cannot look like one of these.
 EVENT_MARK, ANNOUNCEMENT_MARK, NOTE_MARK = "-!-\t", "***\t", "--\t"
+QUOTE_BAR = "\u258e "
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user that follow within this time share a heading.
 SAME_HEADING_MS = 5 * 60_000
@@ -22,10 +25,16 @@ _NEW_AT_TOP = 2
 
 
 class Block(NamedTuple):
-    """Whole lines as (tag, text) parts; ``seq`` of their event, 0 for none."""
+    """Whole lines as (tags, text) parts; ``seq`` of their event, 0 for none.
+
+    ``person``: whose messages begin here, "" if this continues others. ``at``: the time of a message whose
+    lines do not show it, in ms since 1970.
+    """
 
     parts: Parts
     seq: int = 0
+    person: str = ""
+    at: int = 0
 
 
 # The block of each row, with the row and its predecessor that it was made from.
@@ -53,7 +62,7 @@ def blocks(conversation: Conversation, me: str, cache: BlockCache | None = None)
             first_unread, previous = 0, None
         entry = cached.get(row.order)
         if entry is None or entry[0] is not row or entry[1] is not previous:
-            entry = (row, previous, Block(_parts(row, previous, me), row.seq if row.at else 0))
+            entry = (row, previous, _block(row, previous, me))
         fresh[row.order] = entry
         result.append(entry[2])
         previous = row
@@ -111,12 +120,19 @@ def _beginning(conversation: Conversation, me: str) -> list[Block]:
     return [Block((("begin", text),))]
 
 
+def _block(row: TimelineRow, previous: TimelineRow | None, me: str) -> Block:
+    message = row.kind in ("message", "pending")
+    begins = message and not _shares_heading(row, previous)
+    hidden = row.at if message and not begins else 0
+    return Block(_parts(row, previous, me), row.seq if row.at else 0, row.user if begins else "", hidden)
+
+
 def _parts(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
     match row.kind:
         case "message" | "pending":
             return _message(row, previous, me)
         case "action":
-            who = (render.name_style(row.user, me), row.user)
+            who = (f"actor {name_tag(row.user)}", row.user)
             return (("action", "* "), who, ("action", f" {row.body}"), ("time", f"  {_time(row)}\n"))
         case "announcement":
             return (("announcement", f"{ANNOUNCEMENT_MARK}{row.user} announces: {row.body}\n"),)
@@ -129,13 +145,14 @@ def _parts(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
 def _message(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
     head: Parts = ()
     if not _shares_heading(row, previous):
-        role = (("role", f" {row.role}"),) if row.role not in ("", "user") else ()
+        role = (("role", f"  {row.role}"),) if row.role not in ("", "user") else ()
         time = (("time", f"  {_time(row)}"),) if row.at else ()
-        head = ((render.name_style(row.user, me), row.user), *role, *time, ("head", "\n"))
-    quote = (("quote", f"\u21b3 {row.quote}\n"),) if row.quote else ()
-    style = "pending" if row.kind == "pending" else "mention" if row.mentions_me else "body"
+        head = ((f"name {name_tag(row.user)}", row.user), *role, *time, ("head", "\n"))
+    quote = (("quote bar", QUOTE_BAR), ("quote", f"{row.quote}\n")) if row.quote else ()
+    style = "pending" if row.kind == "pending" else "body"
     mark = (("mark", "  \u2026 sending\n"),) if row.kind == "pending" else ()
-    return (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
+    parts = (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
+    return tuple((f"{tag} mention", text) for tag, text in parts) if row.mentions_me else parts
 
 
 def _shares_heading(row: TimelineRow, previous: TimelineRow | None) -> bool:

@@ -8,11 +8,13 @@ from chatctl.model.render import clock_of, short_count
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
 from chatctl.window.drafts import Drafts
+from chatctl.window.fonts import BASE_POINTS
 from chatctl.window.layout import Layout
 from chatctl.window.menus import MainMenu
 from chatctl.window.notify import Notifier
-from chatctl.window.side_list import ListItem
-from chatctl.window.theme import BASE_POINTS, DARK, LIGHT, Theme
+from chatctl.window.palette import DARK, LIGHT
+from chatctl.window.row_list import ListItem
+from chatctl.window.theme import Theme
 from chatctl.window.timeline import BlockCache, blocks
 
 POLL_MS = 40
@@ -96,6 +98,9 @@ class Window:
 
     def run(self) -> None:
         """Connect and run until the window is closed."""
+        # A widget gets the focus only once it is mapped; keys typed before that would be lost.
+        self.root.update()
+        self.composer.text.focus_set()
         self.control.start()
         self._iterate()
         self._save_drafts_repeatedly()
@@ -159,13 +164,18 @@ class Window:
             self._draw_state()
 
     def _draw_rooms(self) -> None:
-        items = []
+        items: list[ListItem] = []
         for listed in self.model.listed():
+            direct = listed.name.startswith("@")
+            if not items or direct != bool(items[-1].person):
+                items.append(ListItem("", "People" if direct else "Rooms"))
             tag = "mention" if listed.mentions else "unread" if listed.unread else ""
             title = self.model.title(listed.name)
-            items.append(
-                ListItem(listed.name, title, short_count(listed.unread) if listed.unread else "", tag)
-            )
+            count = short_count(listed.unread) if listed.unread else ""
+            if direct:
+                items.append(ListItem(listed.name, title[1:], count, tag, person=title[1:]))
+            else:
+                items.append(ListItem(listed.name, title[1:], count, tag, sign="#"))
         more = self.model.unlisted
         self.layout.rooms.heading.configure(text=f"Rooms ({more} more: Ctrl+K)" if more else "Rooms")
         self.layout.rooms.show(items, self.model.current)
@@ -186,7 +196,15 @@ class Window:
         # Without a connection, every state is out of date and drawn grey.
         tags = {} if here.members_as_of else {"online": "", "away": "away"}
         items = [
-            ListItem(m.user, m.user, m.role if m.role != "user" else "", tags.get(m.state, "quiet"))
+            ListItem(
+                m.user,
+                m.user,
+                m.role if m.role != "user" else "",
+                tags.get(m.state, "quiet"),
+                person=m.user,
+                state="offline" if here.members_as_of else m.state,
+                detail=m.text,
+            )
             for m in members
         ]
         if here.members_as_of:

@@ -6,12 +6,18 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from chatctl.client import Client
 from chatd.proto.events import Message
 from tests.support.daemon import Daemon, wait_until
 from tests.support.xvfb import Display, open_window, text_of
 
+if TYPE_CHECKING:
+    from chatctl.window.window import Window
+
+# Opens a window in this process.
+Opener = Callable[..., "Window"]
 WAIT = 30.0
 _TITLE = re.compile(r"^(?:\((\d+)\) )?(.*) - chatd$")
 
@@ -122,3 +128,10 @@ def wait_for_message(client: Client, body: str) -> Message:
         if isinstance(event, Message) and event.body == body:
             return event
     raise AssertionError(f"{body!r} did not arrive")
+
+
+def draw(window: Window) -> None:
+    """Let a window of this process draw everything that has changed."""
+    for _ in range(3):
+        window.draw()
+        window.root.update()

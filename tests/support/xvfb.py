@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.support.daemon import BIN, wait_until
 
@@ -71,12 +72,13 @@ class Display:
 
 
 @contextmanager
-def display(width: int = 1600, height: int = 1200) -> Iterator[Display]:
-    """Start an X server on a free display."""
+def display(width: int = 1600, height: int = 1200, *, picture: Path | None = None) -> Iterator[Display]:
+    """Start an X server on a free display; it keeps its screen in the folder ``picture``."""
     read_end, write_end = os.pipe()
     command = [
         *("Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{width}x{height}x24"),
         *("-nolisten", "tcp", "-noreset"),
+        *(("-fbdir", str(picture)) if picture else ()),
     ]
     server = subprocess.Popen(
         command, pass_fds=[write_end], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -422,7 +422,7 @@ def test_changes_are_limited_to_the_blocks_that_differ(
 def test_redacted_messages_and_their_quotes_disappear(model: ChatModel) -> None:
     for event in (message(1, "SECRET one"), message(2, "SECRET two"), message(3, "a reply", reply_to=2)):
         model.take(event)
-    assert "\u21b3 bob: SECRET two" in shown(model)
+    assert "\u258e bob: SECRET two" in shown(model)
     redacted = {"type": "redacted", "seq": 4, "at": NOON, "room": LOBBY, "target": 2, "by": "eve"}
     model.take(ev.Redacted.model_validate({**redacted, "reason": "a password"}))
     assert "SECRET two" not in shown(model)

@@ -137,13 +137,13 @@ def test_redacted_messages_disappear_from_the_search_panel(
 
 def test_members_are_grey_while_there_is_no_connection(daemon: Daemon, open_window_here: Opener) -> None:
     window = open_window_here(lambda: Client(read_identity(daemon.identity("carol"))))
-    tree = window.layout.members.tree
+    rows = window.layout.members.rows
 
     def shows(style: str, heading: str) -> bool:
         """Return whether carol's item has this style, and the list a heading with this text."""
         iterate(window)
         found = str(window.layout.members.heading.cget("text"))
-        return tree.exists("carol") and "".join(tree.item("carol", "tags")) == style and heading in found
+        return rows.exists("carol") and rows.item("carol").tag == style and heading in found
 
     wait_until(lambda: shows("", "Members: "), what="carol in the list")
     daemon.chatd("stop")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +9,10 @@ import pytest
 
 from chatctl.client import Client, Disconnected, Refused, Sent, read_identity
 from chatctl.model.chat_model import Alert
-from chatctl.window.controller import Controller
 from chatd.errors import ChatdError
 from tests.support.daemon import Daemon, wait_until
-from tests.support.xvfb import Display, missing
+from tests.support.windows import Opener, draw
+from tests.support.xvfb import missing
 
 if TYPE_CHECKING:
     from chatctl.window.window import Window
@@ -23,40 +20,6 @@ if TYPE_CHECKING:
 tk = pytest.importorskip("tkinter")
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
-
-Opener = Callable[..., "Window"]
-
-
-@pytest.fixture
-def offline_window(lasting_screen: Display, daemon: Daemon, tmp_path: Path) -> Iterator[Opener]:
-    """Opens carol's window in this process, without a connection; ``state`` is kept in ``tmp_path``."""
-    from chatctl.window.drafts import Drafts
-    from chatctl.window.theme import Theme
-    from chatctl.window.window import Window
-
-    with ExitStack() as stack:
-
-        def start(*, scale: float | None = None, points: int = 10) -> Window:
-            root = tk.Tk(screenName=lasting_screen.name)
-            stack.callback(root.destroy)
-            identity = read_identity(daemon.identity("carol"))
-            control = Controller(lambda: Client(identity, state=tmp_path), "#lobby")
-            stack.callback(control.network.close)
-            control.network.start = lambda: None  # type: ignore[method-assign]
-            theme = Theme(root, scale=scale, environ=os.environ)
-            theme.zoom(points)
-            window = Window(root, control, theme, Drafts(tmp_path), dark=False, notify=False)
-            control.start()
-            draw(window)
-            return window
-
-        yield start
-
-
-def draw(window: Window) -> None:
-    for _ in range(3):
-        window.draw()
-        window.root.update()
 
 
 def shown_above(window: Window) -> str:
@@ -176,23 +139,21 @@ def test_an_unread_count_is_never_cut(offline_window: Opener) -> None:
             window._restyle()
             window.model.changed.add("rooms")
             draw(window)
-            tree = window.layout.rooms.tree
-            if not tree.winfo_ismapped():  # the window is narrow now
+            rows = window.layout.rooms.rows
+            if not rows.winfo_ismapped():  # the window is narrow now
                 window.layout._toggle_rooms()
                 draw(window)
-            assert tree.item("#lobby", "values")[0].strip() == mark
+            assert rows.item("#lobby").mark == mark
             wait_until(lambda: mark_fits(window), what=f"space for {mark}")
 
 
 def mark_fits(window: Window) -> bool:
     """Return whether the count of the first room is shown as a whole."""
     draw(window)
-    tree = window.layout.rooms.tree
-    if not (box := tree.bbox("#lobby", "mark")):
-        return False
-    x, _, width, _ = map(int, box)
-    shown = window.theme.bold.measure(tree.item("#lobby", "values")[0])
-    return bool(shown < width and x + width <= tree.winfo_width())
+    rows = window.layout.rooms.rows
+    x, _, width, _ = rows.mark_box("#lobby")
+    left, _, right, _ = rows.bbox("mark")
+    return x <= left < right <= x + width <= rows.winfo_width()
 
 
 def test_unsent_messages_of_the_last_run_are_shown_at_once(
@@ -205,7 +166,7 @@ def test_unsent_messages_of_the_last_run_are_shown_at_once(
     window = offline_window()
     assert "typed before the restart  \u2026 sending\n" in window.messages.text.get("1.0", "end")
     assert "(2 unsent)" in window.layout.status._state.cget("text")
-    assert window.layout.rooms.tree.exists("@bob,carol")
+    assert window.layout.rooms.rows.exists("@bob,carol")
 
 
 def test_refused_texts_come_back_one_after_the_other(offline_window: Opener, tmp_path: Path) -> None:
