@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chatctl.model import answers
+from chatctl.model.chat_model import ChatModel
 from chatctl.model.grammar import CommandCall
 from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
@@ -10,9 +11,13 @@ from chatd.console.format import duration
 from chatd.errors import ChatdError
 
 HISTORY_COUNT = 20
+# About a screen: more would scroll away unread.
+CATCHUP_COUNT = 50
 # How many of the latest messages /redact NAME lists.
 REDACT_CANDIDATES = 5
 SEQ_DIGITS = 16
+# Conversations named after the last unread message of one.
+ELSEWHERE = 5
 
 
 async def join(surface: Surface, call: CommandCall) -> None:
@@ -84,6 +89,11 @@ async def history(surface: Surface, call: CommandCall) -> None:
         surface.note(f"there is nothing earlier in {surface.model.title(room)}")
     if shown:
         surface.note(f"{shown} earlier; /history again goes further back")
+
+
+async def catchup(surface: Surface, call: CommandCall) -> None:
+    surface.model.require_current()
+    await surface.catch_up(call["count"] or CATCHUP_COUNT)
 
 
 async def search(surface: Surface, call: CommandCall) -> None:
@@ -165,6 +175,14 @@ async def reconnect(surface: Surface, call: CommandCall) -> None:
 
 async def leave(surface: Surface, call: CommandCall) -> None:
     surface.quit()
+
+
+def caught_up_note(model: ChatModel) -> str:
+    """Say that nothing is left to catch up on here, and where something is."""
+    others = sorted((one for one in model.listed() if one.unread), key=lambda one: -one.unread)
+    elsewhere = ", ".join(f"{model.title(one.name)} ({one.unread})" for one in others[:ELSEWHERE])
+    more = f"; unread elsewhere: {elsewhere}" if elsewhere else ""
+    return f"nothing more is unread in {model.title(model.current)}{more}"
 
 
 def focus_note(rooms: frozenset[str]) -> str:

@@ -193,7 +193,7 @@ class ChatModel(Conversations):
             case CaughtUp():
                 self.changed.add("rows")
             case ev.ReadMarker():
-                pass
+                self._read_elsewhere(event)
             case _:
                 self._take_from_server(event)
 
@@ -274,15 +274,24 @@ class ChatModel(Conversations):
         self.changed |= {"rooms", "state", "members"}
 
     def _message_arrived(self, event: ev.Message, where: Conversation) -> None:
-        if event.user == self.me or self.is_visible(where.name):
+        if event.user == self.me:
             return
-        where.first_unread = where.first_unread or event.seq
-        where.unread += 1
+        if self.is_visible(where.name):
+            where.read.seen = max(where.read.seen, event.seq)
+            return
+        calls = self.addresses_me(event)
+        if not where.read.arrive(event.seq, calls=calls):
+            return
         self.changed |= {"rooms", "state"}
-        if self.addresses_me(event):
-            where.mentions += 1
+        if calls:
             who = f"{render.safe(event.user)} in {self.title(event.room)}"
             self.alerts.append(Alert(who, render.snippet(event.body, ALERT_CHARS)))
+
+    def _read_elsewhere(self, event: ev.ReadMarker) -> None:
+        if event.room in self.joined or event.room in self.conversations:
+            where = self.conversation(event.room)
+            if where.read.move_marker(event.upto, on_screen=where.name == self.current):
+                self.changed |= {"rooms", "state"}
 
     def _membership(self, event: ev.Joined | ev.Parted, where: Conversation) -> None:
         user = render.safe(event.user)

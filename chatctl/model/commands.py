@@ -102,6 +102,13 @@ TABLE: tuple[ChatCommand, ...] = (
         "history", (Arg("count", COUNT, True),), "show earlier messages", actions.history, "message.read"
     ),
     ChatCommand(
+        "catchup",
+        (Arg("count", COUNT, True),),
+        "read on from the first unread message",
+        actions.catchup,
+        "message.read",
+    ),
+    ChatCommand(
         "search",
         (Arg("query", TEXT),),
         "find words; from:NAME in:#room since:2h narrow it",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chatctl.model import render
+from chatctl.model.read_state import ReadState
 from chatd.proto import events as ev
 
 # Rows kept of a conversation; the server is asked again for older ones.
@@ -73,7 +74,7 @@ class RoomMember:
 class Conversation:
     """A room or a direct conversation.
 
-    ``mentions``: unread messages that name this user or are direct. ``first_unread``: a seq, 0 for none.
+    ``read``: what this person has read of it.
     ``refused``: texts that the server did not take and that wait for an empty input, the oldest first.
     ``has_older``: the server has events before the first row. ``loaded``: the latest rows were fetched.
     ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
@@ -84,9 +85,7 @@ class Conversation:
 
     name: str
     topic: str = ""
-    unread: int = 0
-    mentions: int = 0
-    first_unread: int = 0
+    read: ReadState = field(default_factory=ReadState)
     draft: str = ""
     refused: deque[str] = field(default_factory=lambda: deque(maxlen=REFUSED_LIMIT))
     has_older: bool = True
@@ -101,6 +100,16 @@ class Conversation:
     joined_at: int = 0
     parted_at: int = 0
     redactions: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
+
+    @property
+    def unread(self) -> int:
+        """The number of messages of others that were not on any screen."""
+        return self.read.unread
+
+    @property
+    def mentions(self) -> int:
+        """Unread messages that name this user; in a direct conversation, all of them."""
+        return self.read.unread if self.name.startswith("@") else len(self.read.calls)
 
     @property
     def oldest(self) -> int | None:
@@ -153,6 +162,7 @@ class Conversation:
             self.left, self.loaded = True, False
         self.redactions.clear()
         self.topic_at = self.joined_at = self.parted_at = 0
+        self.read.restore(seq)
 
     def drop_before(self, seq: int) -> None:
         """Drop all rows before an event, because the rows between are missing."""

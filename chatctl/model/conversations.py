@@ -6,7 +6,7 @@ Pure state, used by one thread. `ChatModel` adds what the server's events and re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from chatctl.client import Sent
@@ -14,6 +14,7 @@ from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.frames import JsonObject
 from chatd.proto.text import dm_members, dm_room, visible
 
 # Bounds what a server can make this client keep: as many rooms and direct conversations as any server allows.
@@ -113,12 +114,22 @@ class Conversations:
 
     def is_visible(self, name: str) -> bool:
         """Whether the person sees what is said in a conversation."""
-        return (name == self.current and self.looking) or (self.focus is not None and name in self.focus)
+        here = name == self.current and self.looking and not self.reading
+        return here or (self.focus is not None and name in self.focus)
 
     def addresses_me(self, event: ev.Message) -> bool:
         """Whether somebody wrote to this user: a direct message, or one with their name."""
         direct = dm_members(event.room) is not None
         return event.user != self.me and (direct or render.mentions(event.body, self.me))
+
+    def is_read(self, event: object) -> bool:
+        """Whether an event is a message that this person has read on any device."""
+        return isinstance(event, ev.Message) and event.seq <= self.conversation(event.room).read.marker
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has to count unread messages again."""
+        return any(one.read.stale for one in self.conversations.values())
 
     def user_names(self) -> set[str]:
         """Users to complete: those of the current conversation, else of all."""
@@ -135,17 +146,35 @@ class Conversations:
     def switch(self, name: str) -> None:
         """Make a conversation current and mark it as read."""
         if self.current and self.current != name:
-            self.here.first_unread = 0
+            self.here.read.first = 0
             self.here.trim()
         self.current = name
         self._mark_read()
         self.changed |= {"rooms", "rows", "members", "state"}
 
-    def look(self, looking: bool) -> None:
-        """The front end got or lost the person's attention."""
-        self.looking = looking
-        if looking and self.current:
+    def look(self, looking: bool, *, reading: bool = False) -> None:
+        """The front end got or lost the person's attention, or was scrolled back (``reading``) or forward."""
+        self.looking, self.reading = looking, reading
+        if self.current and self.is_visible(self.current):
             self._mark_read()
+
+    def show(self, event: ev.Message) -> None:
+        """Note that a message of another conversation was shown."""
+        if event.user != self.me:
+            self.conversation(event.room).read.show(event.seq)
+            self.changed |= {"rooms", "state"}
+
+    def set_unread(self, entries: Iterable[JsonObject]) -> None:
+        """Apply the result of `paging.unread`."""
+        for entry in entries:
+            name = str(entry.get("room", ""))
+            match entry:
+                case {"seq": int(seq), "unread": int(unread), "cursor": int(cursor)} if (
+                    name in self.joined or dm_members(name)
+                ):
+                    state, on_screen = self.conversation(name).read, self.is_visible(name)
+                    state.set_count(seq, unread, cursor, on_screen=on_screen)
+        self.changed |= {"rooms", "rows", "state"}
 
     def sending(self, sent: Sent) -> None:
         """Show a message as pending until it is in the log."""
@@ -180,8 +209,7 @@ class Conversations:
         where.trim(READING_LIMIT if where.name == self.current and self.reading else ROWS_LIMIT)
 
     def _mark_read(self) -> None:
-        if self.here.unread:
-            self.here.unread = self.here.mentions = 0
+        if self.here.read.read_all():
             self.changed |= {"rooms", "state"}
 
     def _drop_one(self) -> None:

@@ -79,6 +79,26 @@ def history_page(request: RequestFunction, room: str, **page: Any) -> JsonObject
         return {"events": [], "more": False}
 
 
+def unread(request: RequestFunction) -> list[JsonObject]:
+    """All entries of ``unread``, each with the ``cursor`` of its page.
+
+    An older server and a role that may not read have none.
+    """
+    found: list[JsonObject] = []
+    for _ in range(LIST_PAGES_LIMIT):
+        try:
+            page = request("unread", after=str(found[-1].get("room", "")) if found else None)
+        except ChatdError as error:
+            if error.code in ("E103", "E300"):
+                break
+            raise
+        entries = _objects(page.get("rooms"))
+        found += [{**entry, "cursor": page.get("cursor")} for entry in entries]
+        if not page.get("more") or not entries:
+            break
+    return found
+
+
 def typed(events: object) -> list[Logged]:
     """The events of a reply, without those of a type this client does not know."""
     parsed = map(parse_from_server, _objects(events))

@@ -174,6 +174,11 @@ def clock_of(at: int) -> str:
     return _moment(at).strftime("%H:%M:%S")
 
 
+def when(at: int) -> str:
+    """The day and time of day of a time in ms since 1970: "2026-11-23 14:02:11Z"."""
+    return f"{day_of(at)} {clock_of(at)}Z"
+
+
 def safe(text: str) -> str:
     """Text from the network, on one line and safe to show."""
     return visible(text, newlines=False)

@@ -30,6 +30,9 @@ class Surface(Protocol):
     async def show_older(self, count: int) -> tuple[int, bool]:
         """Show ``count`` events before the oldest one shown; return how many, and whether there are more."""
 
+    async def catch_up(self, count: int) -> None:
+        """Show ``count`` events from the first unread one on, or from where the last call ended."""
+
     async def search(self, query: str) -> None:
         """Show the messages that match."""
 

@@ -23,10 +23,11 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.model import answers, paging
-from chatctl.model.actions import focus_note
+from chatctl.model.actions import caught_up_note, focus_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import TimelineRow
 from chatctl.model.hits import Hits, render_hit
+from chatctl.model.marker_sender import Marker, MarkerSender
 from chatctl.model.render import Line, Viewer, snippet
 from chatctl.terminal.transcript import LineScreen, Transcript
 from chatd.errors import ChatdError
@@ -42,6 +43,7 @@ MISSED_LIMIT = 20
 PENDING_SECONDS = 0.3
 SEARCH_PAGE = 20
 COUNT_DOWN_SECONDS = 0.5
+MARKER_CHECK_SECONDS = 5.0
 
 
 class LineSurface:
@@ -58,6 +60,7 @@ class LineSurface:
         self.screen = screen
         self.model = model
         self.transcript = Transcript(screen, model)
+        self.markers = MarkerSender(model)
         self.error: ChatdError | None = None
         self._first_room = first_room
         self._started = False
@@ -90,8 +93,18 @@ class LineSurface:
         room = self.model.require_current()
         page = await self._history(room, count=count, before=self.transcript.oldest(room))
         events = self.model.add_history(room, page.events, more=page.more, before=self.model.here.oldest)
-        self.transcript.page(room, events, dated=True)
+        self.transcript.earlier(room, events)
         return len(events), page.more
+
+    async def catch_up(self, count: int) -> None:
+        room = self.model.require_current()
+        after = self.transcript.unread_after.get(room)
+        if after is None:
+            self.note(caught_up_note(self.model))
+            return
+        page = await self._history(room, count=count, after=after)
+        self.transcript.unread_page(room, page)
+        self.note("/catchup reads on" if page.more else caught_up_note(self.model))
 
     async def search(self, query: str) -> None:
         result = await self.ask("search", query=query, limit=SEARCH_PAGE)
@@ -133,7 +146,10 @@ class LineSurface:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something in the background; print its refusal."""
-        task = asyncio.get_running_loop().create_task(self.guarded(work))
+        self._spawn(self.guarded(work))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -205,12 +221,43 @@ class LineSurface:
         if self._started:
             return
         self._started = True
-        if self._missed:
-            self.note("while you were away")
-        for missed in self._missed:
-            self.transcript.event(missed, dated=True)
+        self.start(self._begin())
+
+    async def _begin(self) -> None:
+        """Learn what is unread, print what was missed, and enter the first room."""
+        await self.guarded(self._load_unread())
+        # What was read on another device is not news.
+        missed = [event for event in self._missed if not self.model.is_read(event)]
         self._missed.clear()
-        self.start(self._enter_first())
+        if missed:
+            self.note("while you were away")
+        for event in missed:
+            self.transcript.event(event, dated=True)
+            self._note_shown(event)
+        await self._enter_first()
+        self._check_markers()
+
+    def _check_markers(self) -> None:
+        self._send_markers()
+        asyncio.get_running_loop().call_later(MARKER_CHECK_SECONDS, self._check_markers)
+
+    async def _load_unread(self) -> None:
+        self.model.set_unread(await self._on_thread(partial(paging.unread, self.client.request)))
+
+    def _send_markers(self) -> None:
+        if self.model.connection == "connected":
+            for marker in self.markers.due(asyncio.get_running_loop().time()):
+                self._spawn(self._send_marker(marker))
+
+    async def _send_marker(self, marker: Marker) -> None:
+        try:
+            await self.ask("read", room=marker.room, seq=marker.seq)
+        except ChatdError as error:
+            self.markers.failed(marker, error)
+
+    def _note_shown(self, event: AnyEvent) -> None:
+        if isinstance(event, ev.Message) and event.room != self.model.current:
+            self.model.show(event)
 
     def _acknowledged(self, event: Acknowledged) -> None:
         self.model.take(event)
@@ -226,6 +273,8 @@ class LineSurface:
             self._delayed.append(event)
             return
         self.model.take(event)
+        if isinstance(event, ev.ReadMarker) and self.model.stale and self._started:
+            self.start(self._load_unread())
         if not self.transcript.claim(event):
             return
         if not self._started:
@@ -234,6 +283,7 @@ class LineSurface:
         if isinstance(event, ev.Message) and self.model.addresses_me(event):
             self.screen.bell()
         self.transcript.event(event)
+        self._note_shown(event)
         if isinstance(event, ev.Parted) and (event.user, event.room) == (self.model.me, self.model.current):
             self._leave_current(by_choice=event.by == self.model.me)
         elif isinstance(event, ev.RoomRemoved) and event.room == self.model.current:
@@ -259,12 +309,13 @@ class LineSurface:
                     self._take_from_server(event)
 
     def _arrive(self, room: str, result: JsonObject, page: paging.HistoryPage) -> None:
-        model = self.model
-        unread, newest = model.conversation(room).unread, self.transcript.newest(room)
+        model, where = self.model, self.model.conversation(room)
+        unread, first, newest = where.unread, where.read.first, self.transcript.newest(room)
         model.switch(room)
         self.note(answers.room_head(result, model.title(room), unread))
         events = model.add_history(room, page.events, more=page.more)
-        self.transcript.page(room, [event for event in events if event.seq > newest])
+        self.transcript.latest(room, [e for e in events if e.seq > newest], unread=unread, first=first)
+        self._send_markers()
         self.screen.redraw()
 
     async def _latest(self, room: str) -> paging.HistoryPage:
@@ -302,10 +353,8 @@ class LineSurface:
             if others:
                 await self.enter(min(others))
 
-    async def _history(self, room: str, *, count: int, before: int | None = None) -> paging.HistoryPage:
-        return await self._on_thread(
-            partial(paging.history, self.client.request, room, count=count, before=before)
-        )
+    async def _history(self, room: str, **page: Any) -> paging.HistoryPage:
+        return await self._on_thread(partial(paging.history, self.client.request, room, **page))
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

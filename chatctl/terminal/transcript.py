@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 from chatctl.client import AnyEvent
 from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
-from chatctl.model.render import Line, Viewer, day_of, render, safe
+from chatctl.model.paging import HistoryPage
+from chatctl.model.render import Line, Viewer, day_of, render, safe, when
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -38,6 +39,8 @@ class Transcript:
         self._model = model
         self._day = ""
         self._printed: dict[str, Printed] = {}
+        # Room -> the seq after which its unread messages are, where they are not all printed.
+        self.unread_after: dict[str, int] = {}
 
     def show(self, lines: list[Line]) -> None:
         """Print lines."""
@@ -69,6 +72,48 @@ class Transcript:
         for event in events:
             self._note_printed(room, event.seq)
             self.event(event, dated=dated)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+
+    def latest(self, room: str, events: Sequence[ev.Logged], *, unread: int, first: int) -> None:
+        """Print the newest page of a room on entering it, with a line above the first unread message.
+
+        ``unread``: the messages from seq ``first`` on, of which the page may show only the last.
+        """
+        new = [one for one in events if first and one.seq >= first and self._is_of_another(one)]
+        if first and unread > len(new):
+            # What an earlier visit left unread comes first.
+            self.unread_after.setdefault(room, first - 1)
+            hidden = unread - len(new)
+            self.note(f"first unread: {hidden} new before these are not shown; /catchup reads from there")
+        elif new:
+            at = events.index(new[0])
+            self.page(room, events[:at])
+            self.note("first unread")
+            events = events[at:]
+        self.page(room, events)
+
+    def earlier(self, room: str, events: Sequence[ev.Logged]) -> None:
+        """Print events from before the first one printed, below it, with the time they are from."""
+        self._heading("earlier", room, events)
+        self.page(room, events, dated=True)
+
+    def unread_page(self, room: str, page: HistoryPage) -> None:
+        """Print the next unread events, which may be older than what stands above them."""
+        if page.events:
+            self._heading("unread", room, page.events)
+        for event in page.events:
+            self.event(event, dated=True)  # type: ignore[arg-type]  # as in `page`
+        if page.more and page.events:
+            self.unread_after[room] = page.events[-1].seq
+        else:
+            self.unread_after.pop(room, None)
+
+    def _heading(self, what: str, room: str, events: Sequence[ev.Logged]) -> None:
+        if events:
+            span = f"{when(events[0].at)} to {when(events[-1].at)}"
+            self.note(f"{what} in {self._model.title(room)}, from {span}")
+
+    def _is_of_another(self, event: ev.Logged) -> bool:
+        return isinstance(event, ev.Message) and event.user != self._model.me
 
     def oldest(self, room: str) -> int | None:
         """The first seq printed of a room; None for none."""
@@ -107,6 +152,7 @@ class Transcript:
             room: Printed(min(printed.oldest, seq), min(printed.newest, seq))
             for room, printed in self._printed.items()
         }
+        self.unread_after = {room: min(after, seq) for room, after in self.unread_after.items()}
 
     def _is_new(self, event: ev.Logged) -> bool:
         room = getattr(event, "room", "")

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 from chatctl.client import AnyEvent, CaughtUp, Client, Connected
 from chatctl.model import answers, paging, render
+from chatctl.model.actions import caught_up_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
-from chatctl.model.conversation import READING_LIMIT
+from chatctl.model.conversation import READING_LIMIT, Conversation
 from chatctl.model.grammar import Mistake, Say
+from chatctl.model.marker_sender import MarkerSender
 from chatctl.window.network import Failed, NetworkThread, PendingReply
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -45,7 +47,9 @@ class Controller:
         self.view: WindowView | None = None
         self.sought: tuple[str, int] | None = None
         self._first_room = room
+        self._unread_sought = ""  # the conversation whose first unread message to scroll to
         self._fetching_older = False
+        self.markers = MarkerSender(self.model)
 
     def start(self) -> None:
         """Show the first room and connect."""
@@ -153,6 +157,13 @@ class Controller:
             self.sought = (here.name, events[0].seq)
         return len(events), here.has_older
 
+    async def catch_up(self, count: int) -> None:
+        if self.model.here.read.first:
+            self._unread_sought = self.model.current
+            self._seek_further()
+        else:
+            self.note(caught_up_note(self.model))
+
     async def search(self, query: str) -> None:
         if self.view is not None:
             self.view.search(query)
@@ -235,10 +246,23 @@ class Controller:
 
     def _seek_further(self) -> None:
         here = self.model.here
+        if self._unread_sought == here.name:
+            self._seek_unread(here)
         if self.sought is None or self.sought[0] != here.name:
             return
         if here.has_older and (here.oldest or 0) > self.sought[1] and len(here.rows) < READING_LIMIT:
             self.older()
+
+    def _seek_unread(self, here: Conversation) -> None:
+        first = here.read.first
+        if here.has_older and (here.oldest or 0) > first and len(here.rows) < READING_LIMIT:
+            self.older()
+            return
+        self._unread_sought = ""
+        rows = (row for row in here.rows if row.is_message and row.seq >= first and row.user != self.model.me)
+        if row := next(rows, None):
+            self.sought = (here.name, row.seq)
+            self.model.changed.add("rows")
 
     async def _fetch_older(self, name: str, before: int | None) -> None:
         try:
@@ -286,6 +310,8 @@ class Controller:
         own = getattr(event, "user", None) == self.model.me
         if isinstance(event, CaughtUp):
             self._live()
+        elif isinstance(event, ev.ReadMarker) and self.model.stale:
+            self.spawn(self._load_unread())
         elif isinstance(event, ev.Joined) and own and about_here:
             self._load()
         elif isinstance(event, ev.Parted) and own and about_here:
@@ -302,9 +328,20 @@ class Controller:
         if was_in and current == self.model.current and current not in self.model.joined:
             self._move_on(current, f"you are not in {current} any more")
 
+    def send_markers(self, now: float) -> None:
+        """Tell the server what was read; ``now`` in seconds of a monotonic clock."""
+        if self.model.connection == "connected":
+            for marker in self.markers.due(now):
+                request = self.ask("read", room=marker.room, seq=marker.seq)
+                self.spawn(_ignore(request), partial(self.markers.failed, marker))
+
+    async def _load_unread(self) -> None:
+        self.model.set_unread(await PendingReply("unread", {}, paging.unread))
+
     def _live(self) -> None:
         """Request again what may have changed while there was no session."""
         self.spawn(self._load_rooms())
+        self.spawn(self._load_unread())
         here = self.model.here
         # Never back into a room that this user was removed from.
         if here.name.startswith("#") and here.name not in self.model.joined and not here.left:
@@ -324,6 +361,11 @@ class Controller:
             self.switch(other)
         if why:
             self.model.note(why, kind="error")
+
+
+async def _ignore(work: Coroutine[PendingReply, Any, JsonObject]) -> None:
+    """Wait for a reply that nobody needs."""
+    await work
 
 
 def _why_removed(event: ev.Parted) -> str:

@@ -93,6 +93,7 @@ def _run(
         root.update_idletasks()
         window.save_drafts()
         drafts.close()
+        control.markers.send_last(control.network.client)
         control.network.close()
         colours = "dark" if window.dark else "light"
         _save_preferences(folder, {"theme": colours, "points": look.points, "notify": window.notifier.on})

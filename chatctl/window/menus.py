@@ -102,6 +102,7 @@ class MainMenu:
             MenuItem("Next room", lambda: control.step(1), "Alt+Down", ("<Alt-Down>", "<Control-Next>")),
             MenuItem("Previous room", lambda: control.step(-1), "Alt+Up", ("<Alt-Up>", "<Control-Prior>")),
             MenuItem("Next unread", lambda: control.step(1, unread=True), "Ctrl+U", ("<Control-u>",)),
+            MenuItem("First unread", lambda: control.submit("/catchup"), "Ctrl+J", ("<Control-j>",)),
             None,
             MenuItem("Light or dark theme", actions.toggle_theme, "Ctrl+T", ("<Control-t>",)),
             MenuItem("Larger text", lambda: actions.zoom(1), "Ctrl+Plus", LARGER),

@@ -51,7 +51,7 @@ def blocks(conversation: Conversation, me: str, cache: BlockCache | None = None)
     result = _beginning(conversation, me)
     previous: TimelineRow | None = None
     day = -1
-    first_unread = conversation.first_unread
+    first_unread = conversation.read.first
     for row in (*conversation.rows, *conversation.pending.values()):
         if row.at and (row_day := row.at // DAY_MS) != day:
             day = row_day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tkinter as tk
 
 from chatctl.model.render import clock_of, short_count
@@ -19,6 +20,7 @@ from chatctl.window.timeline import BlockCache, blocks
 
 POLL_MS = 40
 SAVE_DRAFTS_MS = 5_000
+MARKER_CHECK_MS = 1_000
 STATE_ORDER = {"online": 0, "away": 1}
 
 
@@ -104,14 +106,15 @@ class Window:
         self.control.start()
         self._iterate()
         self._save_drafts_repeatedly()
+        self._send_markers_repeatedly()
         self.root.mainloop()
 
     def _iterate(self) -> None:
         try:
             has_focus = bool(self.root.tk.call("focus", "-displayof", "."))
-            if has_focus != self.model.looking:
-                self.model.look(has_focus)
-            self.model.reading = not self.messages.following
+            reading = not self.messages.following
+            if (has_focus, reading) != (self.model.looking, self.model.reading):
+                self.model.look(has_focus, reading=reading)
             self.control.network.poll()
             self.draw()
         finally:
@@ -133,6 +136,10 @@ class Window:
         # Nothing announces that the display goes away, and the window with it.
         self.save_drafts()
         self.root.after(SAVE_DRAFTS_MS, self._save_drafts_repeatedly)
+
+    def _send_markers_repeatedly(self) -> None:
+        self.control.send_markers(time.monotonic())
+        self.root.after(MARKER_CHECK_MS, self._send_markers_repeatedly)
 
     def quit(self) -> None:
         """Close the window. The next run sends what is unsent."""

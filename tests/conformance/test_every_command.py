@@ -127,6 +127,9 @@ class Commands:
     def history(self) -> None:
         self.types("/history 500", r"\bneedle-1\b", rf"there is nothing earlier in {self.room}")
 
+    def catchup(self) -> None:
+        self.types("/catchup", rf"nothing more is unread in {self.room}")
+
     def search(self) -> None:
         self.driver.enter(self.made)
         self.driver.search("needle", self.room)

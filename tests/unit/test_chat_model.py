@@ -99,7 +99,7 @@ def test_messages_in_other_rooms_are_unread_and_mentions_alert(
 def test_messages_in_the_current_room_are_unread_while_the_window_has_no_focus(model: ChatModel) -> None:
     model.look(False)
     model.take(message(7))
-    assert (model.unread, model.here.first_unread) == (1, 7)
+    assert (model.unread, model.here.read.first) == (1, 7)
     assert "new\n" in shown(model)
     model.look(True)
     assert model.unread == 0

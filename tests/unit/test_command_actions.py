@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chatctl.model.actions import CATCHUP_COUNT
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import TABLE, parse
 from chatctl.model.grammar import CommandCall
@@ -58,6 +59,9 @@ class FakeSurface:
     async def show_older(self, count: int) -> tuple[int, bool]:
         self.calls.append(("show_older", count))
         return count // 2, False
+
+    async def catch_up(self, count: int) -> None:
+        self.calls.append(("catch_up", count))
 
     async def search(self, query: str) -> None:
         self.calls.append(("search", query))
@@ -116,6 +120,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "reply": ("/reply bob yes", [("say", "yes", "", "text", 7)], ""),
     "me": ("/me waves", [("say", "waves", "", "action", None)], ""),
     "paste": ("/paste", [("paste",)], ""),
+    "catchup": ("/catchup", [("catch_up", CATCHUP_COUNT)], ""),
     "history": ("/history 100", [("show_older", 100)], "50 earlier"),
     "search": ("/search words", [("search", "words")], ""),
     "focus": ("/focus ops", [("focus", frozenset({"#ops"}))], ""),

@@ -197,7 +197,8 @@ def test_mentions_and_direct_messages_are_printed_with_a_bell_from_any_room() ->
         surface.take(message(7, "psst", "@alice,bob"))
         assert screen.bodies() == ["alice: look", "psst"]
         assert screen.bells == 2
-        assert unread(surface) == [("#war", 2, True), ("@alice,bob", 1, True)]
+        # What was printed is read.
+        assert unread(surface) == [("#war", 1, False)]
 
     run(body)
 
@@ -435,3 +436,66 @@ def test_completion_offers_permitted_commands_members_and_rooms(before: str, exp
     model.set_members("#war", [{"user": user} for user in ("bob", "carol")])
     found = LineCompleter(model).get_completions(Document(before), CompleteEvent())
     assert {completion.display_text for completion in found} == expected
+
+
+def with_unread(client: FakeClient, marker: int, unread: int, cursor: int) -> None:
+    """Let the server count unread messages in #lobby."""
+    client.extra = {"rooms": [{"room": "#lobby", "seq": marker, "unread": unread}], "cursor": cursor}
+
+
+def test_a_line_stands_above_the_first_unread_message() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(number, f"m{number}") for number in range(1, 6)]
+        with_unread(client, marker=3, unread=2, cursor=5)
+        await begin(surface)
+        at = screen.lines.index("-- first unread --")
+        assert screen.lines[at - 1].endswith("m3")
+        assert screen.lines[at + 1].endswith("m4")
+        assert screen.bodies() == ["m1", "m2", "m3", "m4", "m5"]
+        await run_command(surface, "/catchup")
+        assert screen.lines[-1] == "-- nothing more is unread in #lobby --"
+
+    run(body)
+
+
+def test_unread_messages_before_the_shown_ones_are_announced_and_read_forward() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(number, f"m{number}") for number in range(8, 10)]
+        with_unread(client, marker=3, unread=6, cursor=9)
+        await begin(surface)
+        note = "-- first unread: 4 new before these are not shown; /catchup reads from there --"
+        assert screen.lines.index(note) < screen.lines.index("-- 1970-01-01 --")
+        client.log = [message(number, f"m{number}") for number in range(4, 10)]
+        screen.lines.clear()
+        await run_command(surface, "/catchup 6")
+        assert screen.lines[0].startswith("-- unread in #lobby, from 1970-01-01 00:00:00Z to 1970-01-01 ")
+        assert screen.bodies() == ["m4", "m5", "m6", "m7", "m8", "m9"]
+
+    run(body)
+
+
+def test_what_another_device_has_read_is_not_news() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        with_unread(client, marker=5, unread=1, cursor=9)
+        surface.take(Connected(client.welcome))
+        surface.take(message(5, "alice: old news"))
+        surface.take(message(9, "alice: look"))
+        surface.take(CaughtUp(9))
+        await settle(surface)
+        assert screen.bodies()[0] == "alice: look"
+        assert "alice: old news" not in screen.bodies()
+
+    run(body)
+
+
+def test_earlier_events_have_a_heading_that_says_from_when_they_are() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(5, "newer", at=86_400_000)]
+        await begin(surface)
+        client.log = [message(1, "older"), message(2, "old")]
+        screen.lines.clear()
+        await run_command(surface, "/history 2")
+        assert screen.lines[0] == "-- earlier in #lobby, from 1970-01-01 00:00:00Z to 1970-01-01 00:00:00Z --"
+        assert screen.bodies() == ["older", "old"]
+
+    run(body)

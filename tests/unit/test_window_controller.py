@@ -294,3 +294,42 @@ def test_a_removal_during_a_hub_restart_is_reported(control: Controller, network
     assert control.model.joined == {WAR, "#new"}
     assert control.model.current in control.model.joined
     assert control.model.here.rows[-1].body == "you are not in #lobby any more"
+
+
+def test_catching_up_fetches_back_to_the_first_unread_message(
+    control: Controller, network: FakeNetwork
+) -> None:
+    unread = {"room": LOBBY, "seq": 20, "unread": 100, "cursor": 130}
+    network.last("unread").answer([unread])
+    network.last("history").answer(page(*map(message, range(70, 130)), more=True))
+    control.submit("/catchup")
+    assert network.last("history").fields == {"room": LOBBY, "before": 70}
+    network.last("history").answer(page(*map(message, range(40, 70)), more=True))
+    assert control.sought is None
+    network.last("history").answer(page(*map(message, range(15, 40)), more=True))
+    assert control.sought == (LOBBY, 21)
+
+
+def test_catching_up_with_nothing_unread_says_so(control: Controller, network: FakeNetwork) -> None:
+    network.last("history").answer(page(message(5)))
+    control.submit("/catchup")
+    assert control.sought is None
+    assert control.model.here.rows[-1].body == f"nothing more is unread in {LOBBY}"
+
+
+def test_a_marker_inside_what_was_counted_is_counted_again(control: Controller, network: FakeNetwork) -> None:
+    network.last("unread").answer([{"room": WAR, "seq": 1, "unread": 9, "cursor": 50}])
+    before = len(network.requests)
+    control._take(ev.ReadMarker(type="read", seq=60, at=NOON, room=WAR, user="alice", upto=20))
+    assert [one.kind for one in network.requests[before:]] == ["unread"]
+
+
+def test_markers_are_sent_while_connected_only(control: Controller, network: FakeNetwork) -> None:
+    control._take(message(11))
+    control.send_markers(0.0)
+    assert network.last("read").fields == {"room": LOBBY, "seq": 11}
+    control._take(message(12))
+    control._take(Disconnected(ChatdError("E607"), 5.0))
+    before = len(network.requests)
+    control.send_markers(99.0)
+    assert len(network.requests) == before

@@ -134,7 +134,7 @@ def test_an_unread_count_is_never_cut(offline_window: Opener) -> None:
     window = offline_window()
     for points in (7, 10, 24):
         for unread, mark in ((1_234, "1.2k"), (28_168, "28k"), (5_000_000, "999k+")):
-            window.model.here.unread = unread
+            window.model.here.read.counted = unread
             window.theme.zoom(points)
             window._restyle()
             window.model.changed.add("rooms")
