@@ -7,12 +7,13 @@ docs/configuration.md with the keys, bounds and defaults.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chatd.errors import ChatdError
 from chatd.policy.filter import WORD_CHARS, normalise
+from chatd.policy.long_texts import LINE_CHARS_LIMIT, SNIPPET_BYTES, LongText
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto.text import NAME, check_room, is_host_port, visible
 
@@ -173,10 +174,13 @@ class RoleLimits(Section):
 class LimitsSection(Section):
     """Limits for users and their clients."""
 
-    message_chars: Annotated[int, Field(ge=1, le=4000)] = 500
+    message_chars: Annotated[int, Field(ge=1, le=LINE_CHARS_LIMIT)] = 500
     """Maximum characters of a message."""
-    over_length: Literal["truncate", "reject"] = "truncate"
-    """Whether longer messages are truncated or rejected."""
+    long_text: LongText = "snippet"
+    """Whether longer messages become snippets, are truncated or are rejected; long actions and announcements
+    are rejected unless this is "truncate". Its former name over_length is read, too."""
+    snippet_bytes: Annotated[int, Field(ge=1024, le=SNIPPET_BYTES)] = SNIPPET_BYTES
+    """Maximum bytes of a snippet in UTF-8; longer texts are rejected."""
     topic_chars: Annotated[int, Field(ge=1, le=256)] = 256
     """Maximum characters of a room's topic."""
     edit_minutes: Annotated[int, Field(ge=0, le=525_600)] = 15
@@ -210,6 +214,16 @@ class LimitsSection(Section):
         "guest": RoleLimits(messages_per_second=1.0, burst=5, bytes_per_day=1_000_000),
     }
     """Limits of each role; roles not listed get the defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_name(cls, section: Any) -> Any:
+        """Read the former name of long_text, which older files have."""
+        if isinstance(section, dict) and "over_length" in section:
+            section = dict(section)
+            section.setdefault("long_text", section.pop("over_length"))
+            section.pop("over_length", None)
+        return section
 
     def for_role(self, role: str) -> RoleLimits:
         return self.per_role.get(role) or RoleLimits()

@@ -19,6 +19,8 @@ from chatd.proto.text import dm_members
 
 # Lets every client resume from memory after a break of a few seconds at 1,000 messages/s.
 RECENT_EVENTS = 8192
+# Bytes of these events: 2 KiB each on average, which only snippets exceed.
+RECENT_BYTES = 16 * 1024 * 1024
 # Workers may delay these: a thousand joins of one room, or reactions, must not be a thousand writes to each
 # member.
 DEFERRABLE = frozenset({"joined", "parted", "reacted"})
@@ -38,7 +40,7 @@ def _room_header(operation: str, room: str) -> bytes:
 
 
 def _edited(message: bytes, edit: JsonObject) -> bytes:
-    new = {"body": edit["body"], "edited": edit["seq"], "edited_at": edit["at"]}
+    new = {"kind": edit["kind"], "body": edit["body"], "edited": edit["seq"], "edited_at": edit["at"]}
     return compact(orjson.loads(message) | new)
 
 
@@ -53,16 +55,15 @@ class Fanout:
         self._state = state
         self._sessions = sessions
         self._audience: dict[str, Counter[Link]] = defaultdict(Counter)
-        self._recent: deque[RecentEvent] = deque(maxlen=RECENT_EVENTS)
+        self._recent: deque[RecentEvent] = deque()
+        self._recent_bytes = 0
         # _recent holds every event after this sequence number.
         self._recent_after = head
 
     def publish(self, event: JsonObject, body: bytes) -> None:
         """Queue one event (``body`` is its JSON) for every session that may read it."""
         room = audience_of(event)
-        if len(self._recent) == RECENT_EVENTS:
-            self._recent_after = self._recent[0].seq
-        self._recent.append(RecentEvent(event["seq"], room, body))
+        self._remember(RecentEvent(event["seq"], room, body))
         if room is None:
             return
         kind = event["type"]
@@ -76,6 +77,15 @@ class Fanout:
         elif kind == "room_removed":
             self._leave(room, self._state.removing[room].members)
 
+    def _remember(self, event: RecentEvent) -> None:
+        recent = self._recent
+        recent.append(event)
+        self._recent_bytes += len(event.body)
+        while len(recent) > RECENT_EVENTS or self._recent_bytes > RECENT_BYTES:
+            oldest = recent.popleft()
+            self._recent_bytes -= len(oldest.body)
+            self._recent_after = oldest.seq
+
     def redact(self, seqs: Iterable[int], edited: Iterable[JsonObject] = ()) -> None:
         """Remove redacted messages from the recent events; put the new text into edited ones."""
         edits = {edit["target"]: edit for edit in edited}
@@ -84,10 +94,12 @@ class Fanout:
             if not 0 <= index < len(self._recent):
                 continue
             event = self._recent[index]
+            self._recent_bytes -= len(event.body)
             if seq not in edits:
                 self._recent[index] = RecentEvent(seq, None, b"")
             elif event.body:
                 self._recent[index] = event._replace(body=_edited(event.body, edits[seq]))
+            self._recent_bytes += len(self._recent[index].body)
 
     def _to_room(self, operation: str, room: str, data: bytes) -> None:
         """Queue a client frame for a room's live sessions; chatd.link.wire lists the operations."""

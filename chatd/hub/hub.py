@@ -242,7 +242,7 @@ class Hub:
         crash_point("hub.request.arrived")
         request_id, request, digest = parsed
         if session is not None:
-            self.rates.charge(session, 1.0 if isinstance(request, Exception) else request.spec.cost)
+            self.rates.charge(session, 1.0 if isinstance(request, Exception) else request.cost)
         asker = Asker(link, sid, session, request_id)
         try:
             if isinstance(request, Exception):

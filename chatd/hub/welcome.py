@@ -55,8 +55,10 @@ def welcome_frame(context: Context, log: EventLog) -> bytes:
             "lineage": [branch.model_dump() for branch in log.lineage],
             "time": context.now,
             "envelope": settings.security.encryption_enabled,
+            "long_text": settings.limits.long_text,
             "limits": {
                 "message_chars": settings.limits.message_chars,
+                "snippet_bytes": settings.limits.snippet_bytes,
                 "topic_chars": settings.limits.topic_chars,
                 "rooms": settings.limits.rooms_per_user,
                 "history_on_join": settings.limits.history_on_join,

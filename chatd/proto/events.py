@@ -29,6 +29,8 @@ class SessionLimits(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     message_chars: int
+    # A server before snippets does not send it.
+    snippet_bytes: int = 0
     topic_chars: int
     rooms: int
     history_on_join: int
@@ -56,6 +58,8 @@ class Welcome(FromServer):
     lineage: list[Branch] = Field(default=[], max_length=LINEAGE_LIMIT)
     time: int
     envelope: bool
+    # Not a Literal: newer servers may do something else. A server before snippets does not send it.
+    long_text: str = "truncate"
     limits: SessionLimits
 
 
@@ -89,7 +93,7 @@ class Reaction(BaseModel):
 class Message(Logged):
     """A person wrote a message. `role` is the sender's role at that moment.
 
-    In pages the text is the present one: `edited` is the seq of the last edit. `reactions` are those that it
+    `kind`: "text", "action" for "/me", "snippet" for a long text or lines of a file. In pages the text is the present one: `edited` is the seq of the last edit. `reactions` are those that it
     has when the page is made.
     """
 

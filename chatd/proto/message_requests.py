@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chatd.proto.request_base import BodyText, Count, MsgId, ReasonText, Request, RequestKind, RoomText, Spec
+from chatd.proto.request_base import (
+    Count,
+    MsgId,
+    ReasonText,
+    Request,
+    RequestKind,
+    RoomText,
+    Spec,
+    TextRequest,
+)
 
 # Edits of one message. The event that redacts a message lists them.
 EDITS_LIMIT = 50
@@ -17,7 +26,7 @@ REACTION_CHARS = 16
 ReactionText = Annotated[str, Field(min_length=1, max_length=REACTION_CHARS)]
 
 
-class Edit(Request):
+class Edit(TextRequest):
     """Replace the text of one's own message `seq`; `msg_id` is new, as for a message."""
 
     spec = Spec("message.send", True, 1, RequestKind.SEND, names_entry=True)
@@ -25,7 +34,6 @@ class Edit(Request):
     msg_id: MsgId
     room: RoomText
     seq: Count
-    body: BodyText
 
 
 class Delete(Request):

@@ -24,6 +24,9 @@ MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 PAGE_LIMIT = 500
 PageSize = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
+# Bytes of a text, in UTF-8, that cost a token: any line of the chat costs one, and a long text as much as the
+# lines would that it replaces.
+BYTES_PER_TOKEN = 2048
 
 
 class RequestKind(Enum):
@@ -46,7 +49,7 @@ class Spec(NamedTuple):
 
     ``permission``: required of the role; None admits every session. ``repeatable``: repeating the
     request has no further effect, so it may be sent again when a hub died under it. ``cost``: tokens
-    taken from the user's rate bucket; a message costs 1. ``names_entry``: the request's ``seq``
+    taken from the user's rate bucket; a message costs at least 1. ``names_entry``: the request's ``seq``
     names a log entry, which the hub looks up before it decides. ``urgent``: moderation, which may use
     a reserve on a full disk.
     """
@@ -66,3 +69,21 @@ class Request(BaseModel):
     spec: ClassVar[Spec]
     type: str
     id: RequestId
+
+    @property
+    def cost(self) -> float:
+        """The tokens taken from the user's rate bucket."""
+        return self.spec.cost
+
+
+class TextRequest(Request):
+    """Base of the requests with a text that may be long, which costs by its size."""
+
+    body: BodyText
+
+    @property
+    def cost(self) -> float:
+        size = len(self.body)
+        if size > BYTES_PER_TOKEN // 4:
+            size = len(self.body.encode())
+        return max(self.spec.cost, size / BYTES_PER_TOKEN)

@@ -23,7 +23,16 @@ from chatd.proto.reading_requests import Messages as Messages
 from chatd.proto.reading_requests import MoveMarker as MoveMarker
 from chatd.proto.reading_requests import Unread as Unread
 from chatd.proto.request_base import PAGE_LIMIT as PAGE_LIMIT
-from chatd.proto.request_base import BodyText, Count, MsgId, NameText, PageSize, ReasonText, RoomText, Seconds
+from chatd.proto.request_base import (
+    Count,
+    MsgId,
+    NameText,
+    PageSize,
+    ReasonText,
+    RoomText,
+    Seconds,
+    TextRequest,
+)
 from chatd.proto.request_base import Request as Request
 from chatd.proto.request_base import RequestKind as RequestKind
 from chatd.proto.request_base import Spec as Spec
@@ -49,15 +58,17 @@ class Resume(Request):
     after: Count | None = None
 
 
-class Send(Request):
-    """Send a message to a room ("#name"), a user ("@name") or a direct conversation ("@one,two,three")."""
+class Send(TextRequest):
+    """Send a message to a room ("#name"), a user ("@name") or a direct conversation ("@one,two,three").
+
+    It costs 1 for each 2048 bytes of its body, at least 1.
+    """
 
     spec = Spec("message.send", True, 1, RequestKind.SEND)
     type: Literal["send"]
     msg_id: MsgId
     to: RoomText
-    body: BodyText
-    kind: Literal["text", "action"] = "text"
+    kind: Literal["text", "action", "snippet"] = "text"
     reply_to: Count | None = None
 
 
@@ -255,12 +266,11 @@ class RoomRemove(Request):
     dry_run: bool = False
 
 
-class Announce(Request):
+class Announce(TextRequest):
     """Send an announcement to everybody."""
 
     spec = Spec("announce", False, 1)
     type: Literal["announce"]
-    body: BodyText
 
 
 class RoleSet(Request):

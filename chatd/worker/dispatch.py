@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.policy.long_texts import LINE_CHARS_LIMIT, refuse_mark_runs
 from chatd.proto.events import error_frame
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode, split
-from chatd.proto.requests import RequestKind, Spec, parse_request, request_id_of
+from chatd.proto.request_base import RequestKind, Spec, TextRequest
+from chatd.proto.requests import parse_request, request_id_of
 from chatd.worker.session import SessionPhase, WorkerSession
 
 if TYPE_CHECKING:
@@ -74,10 +76,12 @@ class Dispatcher:
             if session.phase is not SessionPhase.OPEN:
                 raise ChatdError("E105", "the server has not said welcome yet")
             if request.spec.kind is RequestKind.WORKER:
-                self._throttle_here(session, request.spec.cost)
+                self._throttle_here(session, request.cost)
                 self._answer_ping(session, request.id)
             else:
-                self._throttle(session, request.spec.cost)
+                if isinstance(request, TextRequest) and len(request.body) > LINE_CHARS_LIMIT:
+                    refuse_mark_runs(request.body)
+                self._throttle(session, request.cost)
                 if len(payload) > COMPACT_BYTES:
                     payload = encode(message)[HEADER_SIZE:]
                 self._pass_on(session, request.id, payload, request.spec)

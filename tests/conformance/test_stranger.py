@@ -45,7 +45,7 @@ def test_the_welcome_has_what_the_document_says(shared_daemon: Daemon, connect: 
     assert (welcome["type"], welcome["user"], welcome["protocol"]) == ("welcome", "stranger2", 1)
     assert "#lobby" in welcome["rooms"]
     names = {
-        *("message_chars", "topic_chars", "rooms", "history_on_join"),
+        *("message_chars", "snippet_bytes", "topic_chars", "rooms", "history_on_join"),
         *("idle_seconds", "messages_per_minute", "burst"),
     }
     assert names <= set(welcome["limits"])
@@ -100,8 +100,12 @@ def test_lengths_count_code_points(shared_daemon: Daemon, connect: Connect) -> N
     limit = client.until("welcome")["limits"]["message_chars"]
     client.go_live(None)
     assert client.say("\U0001f642" * limit)["result"]["notes"] == []
-    (note,) = client.say("\U0001f642" * (limit + 1))["result"]["notes"]
-    assert note["rule"] == "truncated"
+    assert client.say("\U0001f642" * (limit + 1))["result"]["notes"] == []
+    page = client.answer(client.ask(type="history", room="#lobby", limit=2))["result"]
+    assert [(event["kind"], len(event["body"])) for event in page["events"]] == [
+        ("text", limit),
+        ("snippet", limit + 1),
+    ]
 
 
 def test_behind_bye_come_the_close_record_and_close_notify(shared_daemon: Daemon, connect: Connect) -> None:

@@ -98,10 +98,10 @@ def test_send_without_a_room_shows_the_order_of_arguments(daemon: Daemon) -> Non
     assert "The room comes first: chat send ROOM 'deploy is done'" in result.stderr
 
 
-def test_send_reports_that_a_message_was_truncated(daemon: Daemon) -> None:
-    result = run_chat(daemon, "send", "lobby", "y" * 700, "--json")
-    assert json.loads(result.stdout)["notes"][0]["rule"] == "truncated"
-    assert "500" in result.stderr
+def test_send_reports_that_a_message_was_changed(daemon: Daemon) -> None:
+    result = run_chat(daemon, "send", "lobby", "y\x07", "--json")
+    assert json.loads(result.stdout)["notes"][0]["rule"] == "escaped"
+    assert "were escaped" in result.stderr
 
 
 @pytest.mark.parametrize(

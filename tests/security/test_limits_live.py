@@ -41,6 +41,7 @@ def settings(tree: dict[str, Any]) -> None:
         sessions_per_user=SESSIONS_PER_USER,
         rooms_per_user=3,
         message_chars=MESSAGE_CHARS,
+        long_text="truncate",
         topic_chars=20,
         outbox_bytes=OUTBOX_BYTES,
         per_role={
@@ -125,24 +126,24 @@ def test_a_message_over_message_chars_is_truncated_and_its_sender_told(daemon: D
         assert body.endswith("[truncated]")
         # The filter sees the text behind the cut; a string over the protocol's limit is not parsed.
         assert bob.say("c" * MESSAGE_CHARS + " hack")["code"] == "E400"
-        assert bob.say("d" * 16_384)["result"]["notes"][0]["rule"] == "truncated"
-        bob.send({"type": "send", "id": 99, "msg_id": new_id(), "to": "#lobby", "body": "e" * 16_385})
+        assert bob.say("d" * 32_768)["result"]["notes"][0]["rule"] == "truncated"
+        bob.send({"type": "send", "id": 99, "msg_id": new_id(), "to": "#lobby", "body": "e" * 32_769})
         assert bob.until(type="error")["code"] == "E101"
         assert bob.ask("topic", room="#lobby", topic="t" * 21)["code"] == "E401"
         assert bob.ask("topic", room="#lobby", topic="t" * 20)["type"] == "ok"
 
 
-def test_a_reload_to_over_length_reject_applies_to_live_sessions(daemon: Daemon) -> None:
+def test_a_reload_to_long_text_reject_applies_to_live_sessions(daemon: Daemon) -> None:
     with open_live_session(daemon, "bob") as bob:
         try:
-            daemon.write_settings(lambda tree: update_section(tree, "limits", over_length="reject"))
+            daemon.write_settings(lambda tree: update_section(tree, "limits", long_text="reject"))
             daemon.chatd("reload")
             wait_until(lambda: bob.say("r" * (MESSAGE_CHARS + 1)).get("code") == "E401", what="the reload")
             reply = bob.say("r" * (MESSAGE_CHARS + 1))
             assert str(MESSAGE_CHARS + 1) in reply["reason"]
             assert bob.say("r" * MESSAGE_CHARS)["type"] == "ok"
         finally:
-            daemon.write_settings(lambda tree: update_section(tree, "limits", over_length="truncate"))
+            daemon.write_settings(lambda tree: update_section(tree, "limits", long_text="truncate"))
             daemon.chatd("reload")
         wait_until(lambda: bob.say("r" * (MESSAGE_CHARS + 1))["type"] == "ok", what="the second reload")
 

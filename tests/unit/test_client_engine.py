@@ -367,7 +367,7 @@ def test_messages_that_no_server_accepts_are_refused_immediately(
     make: Callable[..., Client], network: Network
 ) -> None:
     client = make()
-    for body, code in (("x" * 16_385, "E401"), ("\ud800", "E402"), ("\x01" * 16_384, "E401")):
+    for body, code in (("x" * 32_769, "E401"), ("\ud800", "E402"), ("\x01" * 32_768, "E401")):
         with pytest.raises(ChatdError, match=code):
             client.send("#lobby", body)
     assert client.unsent == 0
@@ -400,9 +400,9 @@ def test_unsent_messages_and_the_cursor_survive_until_the_next_run(
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE outbox SET body = printf('%.*c', 16385, 'x') WHERE n = 2",
+        "UPDATE outbox SET body = printf('%.*c', 32769, 'x') WHERE n = 2",
         "UPDATE outbox SET body = printf('%.*c', 50000000, 'x') WHERE n = 2",
-        "UPDATE outbox SET body = replace(printf('%.*c', 16384, 'x'), 'x', char(1)) WHERE n = 2",
+        "UPDATE outbox SET body = replace(printf('%.*c', 32768, 'x'), 'x', char(1)) WHERE n = 2",
         "UPDATE outbox SET body = CAST(x'ff' AS TEXT) WHERE n = 2",
         "UPDATE outbox SET target = printf('#%.*c', 264, 'x') WHERE n = 2",
         "UPDATE outbox SET kind = 'shout' WHERE n = 2",

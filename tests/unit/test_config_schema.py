@@ -26,7 +26,7 @@ def test_the_defaults_are_as_documented_and_valid() -> None:
     assert (settings.logging.level, settings.logging.file) == ("INFO", "server.log")
     assert settings.filter.words == ["hack", "exploit", "drop", "delete"]
     assert settings.filter.mode == "words"
-    assert (settings.limits.message_chars, settings.limits.over_length) == (500, "truncate")
+    assert (settings.limits.message_chars, settings.limits.long_text) == (500, "snippet")
     monitor = settings.monitor
     assert (monitor.sample_seconds, monitor.stats_seconds, monitor.console_seconds) == (5, 30, 10)
     assert [room.name for room in settings.rooms] == ["#lobby"]
@@ -82,7 +82,7 @@ def test_every_number_has_bounds(path: str, kind: str, bound: float) -> None:
         ("logging.level", "debug"),
         ("logging.file", "../server.log"),
         ("logging.file", ".hidden"),
-        ("limits.over_length", "cut"),
+        ("limits.long_text", "cut"),
         ("monitor.stats_seconds", float("nan")),
         ("monitor.stats_seconds", float("inf")),
         ("filter.words", [""]),

@@ -119,6 +119,7 @@ class FanoutBench:
         self.world, self.sessions = world, Sessions()
         self.fanout = Fanout(world.state, self.sessions, world.state.head)
         self._published = len(world.log)
+        self.body_bytes = 0
 
     def open(self, worker: Worker, sid: int, user: str, device: str = "laptop") -> HubSession:
         session = HubSession(worker.link, sid, Principal(user, device), "127.0.0.1", TokenBucket(1, 1))
@@ -130,7 +131,7 @@ class FanoutBench:
         """Publish the new events; return them."""
         new_events = self.world.log[self._published :]
         for event in new_events:
-            self.fanout.publish(event, b"%d" % event["seq"])
+            self.fanout.publish(event, (b"%d" % event["seq"]).ljust(self.body_bytes))
         self._published = len(self.world.log)
         return new_events
 
@@ -239,6 +240,24 @@ def test_recent_events_are_served_only_if_none_is_missing(
     assert [r.seq - start for r in bench.fanout.since(start + 2, {"#den": 0}) or ()] == [3]
     assert list(bench.fanout.since(start + 4, {"#den": 0}) or ()) == []
     assert list(bench.fanout.since(start + 999, {"#den": 0}) or ()) == []
+
+
+def test_recent_events_are_bounded_by_their_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout_module, "RECENT_BYTES", 100_000)
+    bench = FanoutBench(world)
+    bench.body_bytes = 30_000
+    start = world.state.head
+    for _ in range(9):
+        world.ask("bob", "send", to="#den", body="x")
+    bench.publish()
+    kept = [r.seq - start for r in bench.fanout.since(start + 6, {"#den": 0}) or ()]
+    assert (kept, bench.fanout.since(start + 5, {"#den": 0})) == ([7, 8, 9], None)
+    # A redacted body makes place for others.
+    bench.fanout.redact([start + 8, start + 9])
+    for _ in range(2):
+        world.ask("bob", "send", to="#den", body="x")
+    bench.publish()
+    assert [r.seq - start for r in bench.fanout.since(start + 6, {"#den": 0}) or ()] == [7, 10, 11]
 
 
 def test_redacted_messages_leave_the_recent_events(world: World) -> None:

@@ -18,7 +18,9 @@ from tests.support.storelog import NOW, entry
 ROOMS = [f"#r{number:03}" for number in range(MAX_ROOMS + 50)]
 # A few messages in each of many rooms, then runs of large ones in the first and the last room.
 SIZES = [(ROOMS[n % len(ROOMS)], 40) for n in range(300)]
-SIZES += [(ROOMS[0], 9_000)] * 20 + [(ROOMS[-1], 9_000)] * 20 + [(ROOMS[7], 30)] * 700
+SIZES += (
+    [(ROOMS[2], 50_000)] * 3 + [(ROOMS[0], 9_000)] * 20 + [(ROOMS[-1], 9_000)] * 20 + [(ROOMS[7], 30)] * 700
+)
 
 
 def _entry(seq: int, room: str, size: int) -> Entry:

@@ -297,7 +297,13 @@ def test_texts_are_limited_and_filtered_after_escaping(world: World) -> None:
     assert world.log[-1]["topic"] == r"a\x0ab\x0d"
 
 
+def cut_long_texts(world: World) -> None:
+    limits = CUSTOM.limits.model_copy(update={"long_text": "truncate"})
+    world.rules = Rules.from_settings(CUSTOM.model_copy(update={"limits": limits}))
+
+
 def test_a_long_message_is_truncated_and_its_sender_told(world: World) -> None:
+    cut_long_texts(world)
     result = world.ask("bob", "send", to="#lobby", body="x" * 501)
     assert [note["rule"] for note in result["notes"]] == ["truncated"]
     assert len(world.log[-1]["body"]) == 500
@@ -311,6 +317,7 @@ def test_a_forbidden_word_across_the_length_limit_is_refused(world: World) -> No
 
 
 def test_text_beyond_the_length_limit_is_neither_filtered_nor_published(world: World) -> None:
+    cut_long_texts(world)
     assert world.outcome("bob", "send", to="#lobby", body="x" * 700 + " drop") == "ok"
     assert "drop" not in world.log[-1]["body"]
 

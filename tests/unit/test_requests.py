@@ -109,7 +109,7 @@ def test_no_field_takes_a_value_of_another_type(kind: str) -> None:
 WRONG_TYPES: list[Any] = [[], {}, 1.5]
 WRONG_IDS: list[Any] = ["1", True, None, 0, -1, INTEGER_LIMIT + 1, 2**63]
 LONGEST = [
-    ("send", "body", 16 * 1024),
+    ("send", "body", 32 * 1024),
     ("send", "to", 264),
     ("create", "topic", 256),
     ("topic", "topic", 256),
@@ -120,7 +120,7 @@ LONGEST = [
     ("revoke", "device", 32),
     ("role_set", "role", 32),
     ("search", "query", 500),
-    ("announce", "body", 16 * 1024),
+    ("announce", "body", 32 * 1024),
     ("rooms", "after", 264),
     ("who", "after", 32),
 ]

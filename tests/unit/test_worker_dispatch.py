@@ -47,10 +47,26 @@ def dispatcher_of(hub: Hub) -> Dispatcher:
     return Dispatcher(cast(Worker, SimpleNamespace(hub=hub, post=lambda *_: None)))
 
 
-def message(request_id: int) -> bytes:
+def message(request_id: int, body: str = "hello") -> bytes:
     return encode(
-        {"type": "send", "id": request_id, "msg_id": f"{request_id:032x}", "to": "#lobby", "body": "hello"}
+        {"type": "send", "id": request_id, "msg_id": f"{request_id:032x}", "to": "#lobby", "body": body}
     )
+
+
+def test_a_long_text_takes_tokens_by_its_size() -> None:
+    hub, session = Hub(), Bench().session
+    now = time.monotonic()
+    session.bucket.change(now, 1e-6, 20)
+    dispatcher_of(hub).records(session, [message(1, "x" * 32_768)])
+    assert round(session.bucket.level(now)) == 4
+
+
+def test_a_long_run_of_marks_does_not_reach_the_hub() -> None:
+    hub, session = Hub(), Bench().session
+    session.bucket.change(time.monotonic(), 1000, 1000)
+    runs = ("a" + "\u0344" * 30) * 200
+    dispatcher_of(hub).records(session, [message(1, runs), message(2, runs + "\u0344" * 31)])
+    assert hub.request_ids == [1]
 
 
 @pytest.mark.parametrize("phase", [SessionPhase.CLOSING, SessionPhase.GONE])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from chatd.errors import ChatdError
-from chatd.hub.state import messages, redaction
+from chatd.hub.state import messages, redaction, texts
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
@@ -22,8 +22,8 @@ def edit(context: Context, request: rq.Edit) -> JsonObject:
     if len(message.edits) >= EDITS_LIMIT:
         raise ChatdError("E409", f"the message was edited {EDITS_LIMIT} times, the most there may be")
     context.refuse_muted(request.room)
-    body, notes = messages.acceptable(context, request.body)
     former = orjson.loads(message.body)
+    text = texts.accept(context, request.body, former["kind"])
     replaced = [request.seq, *message.edits]
     kept = context.rules.settings.retention.edits == "keep" or context.state.rooms[request.room].held
     event = context.emit(
@@ -33,15 +33,16 @@ def edit(context: Context, request: rq.Edit) -> JsonObject:
         user=context.who.user,
         device=context.who.device,
         msg_id=request.msg_id,
-        body=body,
-        **{name: former[name] for name in ("role", "kind", "reply_to") if name in former},
+        kind=text.kind,
+        body=text.body,
+        **{name: former[name] for name in ("role", "reply_to") if name in former},
         **({} if kept else {"replaces": replaced}),
     )
     context.outdated += message.edits
     by_seq: int = event["seq"]
     if not kept:
         context.redacted |= dict.fromkeys(replaced, by_seq)
-    return {"seq": by_seq, "at": event["at"], "notes": notes}
+    return {"seq": by_seq, "at": event["at"], "notes": text.notes}
 
 
 def delete(context: Context, request: rq.Delete) -> JsonObject:
