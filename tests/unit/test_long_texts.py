@@ -10,7 +10,7 @@ from chatd.config.loading import default_settings
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.lane import Page
-from chatd.hub.reads import PAGE_BYTES, page_frame
+from chatd.hub.pages import PAGE_BYTES, page_frame
 from chatd.policy.long_texts import MARK_RUN_LIMIT, SNIPPET_BYTES, SNIPPET_JSON_BYTES, refuse_mark_runs
 from chatd.proto.frames import FRAME_LIMIT, compact, encode
 from chatd.proto.requests import parse_request
