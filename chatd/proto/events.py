@@ -93,8 +93,8 @@ class Reaction(BaseModel):
 class Message(Logged):
     """A person wrote a message. `role` is the sender's role at that moment.
 
-    `kind`: "text", "action" for "/me", "snippet" for a long text or lines of a file. In pages the text is the present one: `edited` is the seq of the last edit. `reactions` are those that it
-    has when the page is made.
+    `kind`: "text", "action" for "/me", "snippet" for a long text or lines of a file. In pages the text is the
+    present one: `edited` is the seq of the last edit. `reactions` are those when the page is made.
     """
 
     type: Literal["message"]

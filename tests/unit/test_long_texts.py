@@ -147,3 +147,8 @@ def test_long_runs_of_marks_are_refused_by_name() -> None:
     refuse_mark_runs(("a" + "\u0344" * MARK_RUN_LIMIT) * 100)
     with pytest.raises(ChatdError, match="E402"):
         refuse_mark_runs("a" + "\u0344" * (MARK_RUN_LIMIT + 1))
+
+
+def test_an_edit_costs_by_its_bytes_too() -> None:
+    fields = {"type": "edit", "id": 1, "msg_id": "0" * 32, "room": "#lobby", "seq": 1, "body": "x" * 4096}
+    assert parse_request(fields).cost == 2

@@ -258,6 +258,17 @@ def test_an_edit_keeps_what_the_message_was(talk: Talk) -> None:
     assert (message["device"], message["role"]) == ("dev", "user")
 
 
+def test_an_edit_to_a_long_text_makes_the_message_a_snippet(talk: Talk) -> None:
+    seq = talk.say("alice", "one")
+    talk.edited("alice", seq, "x" * 30_000)
+    (event,) = talk.delivered("edited")
+    recent = talk.result("bob", "resume", after=seq - 1)["events"]
+    for message in (event, talk.shown(seq), next(e for e in recent if e["seq"] == seq)):
+        assert message is not None
+        assert (message["kind"], len(message["body"])) == ("snippet", 30_000)
+    talk.check()
+
+
 def test_who_may_edit_what_and_when(talk: Talk) -> None:
     seq = talk.say("alice", "one")
     assert talk.edit("bob", seq, "two")["code"] == "E310"
@@ -265,7 +276,7 @@ def test_who_may_edit_what_and_when(talk: Talk) -> None:
     assert talk.edit("carol", seq, "two")["code"] == "E301"
     assert talk.edit("alice", seq, "hack")["code"] == "E400"
     assert talk.edit("alice", seq, " ")["code"] == "E402"
-    assert talk.edit("alice", seq, "x" * 600)["result"]["notes"][0]["rule"] == "truncated"
+    assert talk.edit("alice", seq, "x\x07")["result"]["notes"][0]["rule"] == "escaped"
     talk.operate("mute", user="alice")
     assert talk.edit("alice", seq, "two")["code"] == "E302"
     talk.operate("unmute", user="alice")
