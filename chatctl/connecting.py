@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from chatd.console import output
+from chatd.console.numbers import number
 from chatd.console.shell_completion import complete_files, complete_folders
 from chatd.errors import ChatdError
 from chatd.proto.durations import parse_duration
@@ -23,27 +24,39 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 # A round of attempts over all addresses takes 10 s, a login on a busy server longer.
 CONNECT_TIMEOUT = 15.0
+# The same if every address refuses: longer than a restart of the server takes. Nothing has been sent until
+# then, so that giving up loses nothing.
+REFUSED_TIMEOUT = 4.0
+MAX_TIMEOUT = 3600
 # An outage shorter than this is not mentioned.
 QUIET_SECONDS = 2.0
 
 
-def _wait_connected(client: Client) -> None:
+def _wait_connected(client: Client, timeout: int | None) -> None:
     """Wait for the connection; mentions a failure that is tried again. Raises the error at the end."""
+    from chatctl.client._dialing import NOTHING_LISTENS
+
+    quiet = min(QUIET_SECONDS, timeout or QUIET_SECONDS)
     try:
-        client.wait_connected(QUIET_SECONDS)
+        client.wait_connected(quiet)
     except ChatdError as error:
-        if client.error is not None:
+        refused = error.fix == NOTHING_LISTENS
+        seconds = timeout or (REFUSED_TIMEOUT if refused else CONNECT_TIMEOUT)
+        if client.error is not None or seconds <= quiet:
             raise
-        output.note(f"{error.reason}; trying for {CONNECT_TIMEOUT:.0f} seconds")
-        client.wait_connected(CONNECT_TIMEOUT - QUIET_SECONDS)
+        output.note(f"{error.reason}; trying for {seconds:.0f} seconds")
+        client.wait_connected(seconds - quiet)
 
 
 class App:
     """The connection and the output format of one command."""
 
-    def __init__(self, identity: str | None, home: str | None, as_json: bool) -> None:
+    def __init__(
+        self, identity: str | None, home: str | None, as_json: bool, timeout: int | None = None
+    ) -> None:
         self._identity = identity
         self._home = home
+        self._timeout = timeout
         self.as_json = as_json
 
     @contextmanager
@@ -58,7 +71,7 @@ class App:
         )
         try:
             client.start()
-            _wait_connected(client)
+            _wait_connected(client, self._timeout)
             yield client
         finally:
             client.close()
@@ -84,13 +97,19 @@ class App:
 
 
 def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --identity, --home and --json to a command and pass them as an `App`, its first argument.
+    """Add --identity, --home, --timeout and --json to a command; pass them as an `App`, its first argument.
 
     --identity and --home also work before the command's name.
     """
 
     @functools.wraps(function)
     @root_options
+    @click.option(
+        "--timeout",
+        type=number(1, MAX_TIMEOUT),
+        metavar="SECONDS",
+        help="Give up connecting after so long. Default: 15, or 4 if every address refuses.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1) for programs.")
     @click.pass_context
     def with_app(
@@ -100,10 +119,11 @@ def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
         identity: str | None,
         home: str | None,
         as_json: bool,
+        timeout: int | None,
         **options: Any,
     ) -> Any:
         root = context.find_root().params
-        app = App(identity or root.get("identity"), home or root.get("home"), as_json)
+        app = App(identity or root.get("identity"), home or root.get("home"), as_json, timeout)
         return function(app, *args, **options)
 
     return with_app

@@ -10,10 +10,15 @@ from chatd.proto.frames import JsonObject
 
 
 @click.command()
+@click.option("--devices", is_flag=True, help="List each device: revoked, online or not.")
 @connecting
-def users(app: App) -> None:
+def users(app: App, devices: bool) -> None:
     """List all users with role, presence and number of devices."""
-    result = app.ask_pages("users", "users", "user")
+    # A server of an older version does not know the field.
+    result = app.ask_pages("users", "users", "user", **({"devices": True} if devices else {}))
+    if devices:
+        app.show(result, lambda: output.table(_device_rows(result), _DEVICE_COLUMNS))
+        return
     columns: output.Columns = {
         "user": str,
         "role": str,
@@ -23,6 +28,25 @@ def users(app: App) -> None:
         "banned": output.yes_no,
     }
     app.show(result, lambda: output.table(result["users"], columns))
+
+
+_DEVICE_COLUMNS: output.Columns = {
+    "user": str,
+    "role": str,
+    "device": str,
+    "revoked": output.yes_no,
+    "online": output.yes_no,
+}
+
+
+def _device_rows(result: JsonObject) -> list[JsonObject]:
+    """A row for each device; a user without one has a row, too."""
+    none = {"device": "-"}
+    return [
+        {"user": user["user"], "role": user["role"], **device}
+        for user in result["users"]
+        for device in user.get("device_list") or [none]
+    ]
 
 
 @click.command()
@@ -57,13 +81,24 @@ def who(app: App, room: str) -> None:
 @click.argument("user")
 @connecting
 def whois(app: App, user: str) -> None:
-    """Show USER with role, presence and devices."""
+    """Show USER with role, presence, devices, and the rooms that you may know of."""
     result = app.ask("whois", user=user)
 
     def print_text() -> None:
-        output.table([result], {"user": str, "role": str, "state": str, "banned": output.yes_no})
-        columns: output.Columns = {"device": str, "revoked": output.yes_no, "online": output.yes_no}
-        output.table(result["devices"], columns)
+        columns: output.Columns = {
+            "user": str,
+            "role": str,
+            "state": str,
+            "text": output.plain,
+            "pinned": output.yes_no,
+            "banned": output.yes_no,
+        }
+        output.table([result], columns)
+        output.line(f"rooms    {output.joined(result['rooms'])}")
+        if written := result.get("written"):
+            limit = f" of {written['limit']:,}" if written["limit"] else ""
+            output.line(f"written  {written['today']:,}{limit} bytes today")
+        output.table(result["devices"], {"device": str, "revoked": output.yes_no, "online": output.yes_no})
 
     app.show(result, print_text)
 

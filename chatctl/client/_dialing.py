@@ -6,7 +6,9 @@ a socket is ready or a delay has passed.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import socket
 import threading
 from collections import deque
@@ -22,6 +24,8 @@ ATTEMPT_DELAY = 0.25
 SILENT_DELAY = 2.0
 # A round fails when the address that was tried last has not answered for this long.
 ANSWER_LIMIT = 10.0
+# The advice if every address refuses: a machine is there, but no program listens.
+NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
 # Failures told at once; a name may have any number of addresses.
 _FAILURES_TOLD = 4
 
@@ -211,8 +215,10 @@ class Race(Generic[AttemptT]):
         telling = [error for error in self._failures if error.code != "E607"]
         if telling:
             return telling[0]
+        refused = all(error.reason.endswith(os.strerror(errno.ECONNREFUSED)) for error in self._failures)
+        fix = NOTHING_LISTENS if refused and not silent else ""
         reasons = [*(error.reason for error in self._failures), *silent][:_FAILURES_TOLD]
-        return ChatdError("E607", "; ".join(reasons))
+        return ChatdError("E607", "; ".join(reasons), fix)
 
 
 def is_literal(server: str) -> bool:

@@ -18,6 +18,8 @@ REDACT_CANDIDATES = 5
 SEQ_DIGITS = 16
 # Conversations named after the last unread message of one.
 ELSEWHERE = 5
+# How many authors are named when somebody asks for a message of nobody.
+AUTHORS_NAMED = 8
 
 
 async def join(surface: Surface, call: CommandCall) -> None:
@@ -70,7 +72,7 @@ async def msg(surface: Surface, call: CommandCall) -> None:
 async def reply(surface: Surface, call: CommandCall) -> None:
     found = surface.model.here.matching(call["to"])
     if not found:
-        raise _unknown_message(call["to"], "give a NAME, or a TIME as it is shown")
+        raise _unknown_message(surface, call["to"])
     surface.say(call["text"], reply_to=found[-1].seq)
 
 
@@ -149,7 +151,7 @@ async def redact(surface: Surface, call: CommandCall) -> None:
     # Redaction cannot be undone, so a name only lists candidates: the number has to be typed.
     found = surface.model.here.matching(to)[-REDACT_CANDIDATES:]
     if not found:
-        raise _unknown_message(to, "give a NAME, a TIME as it is shown, or a NUMBER")
+        raise _unknown_message(surface, to, ", or a NUMBER as chat history prints it")
     for row in found:
         surface.note(f"/redact {row.seq} deletes {row.user}: {snippet(row.body)}")
 
@@ -194,5 +196,8 @@ def _scope(call: CommandCall) -> str:
     return f"in {call['room']}" if call["room"] else "everywhere"
 
 
-def _unknown_message(to: str, fix: str) -> ChatdError:
-    return ChatdError("E410", f"no message of {to!r} is known here", fix)
+def _unknown_message(surface: Surface, to: str, other: str = "") -> ChatdError:
+    """Say whose messages are known, since a name is what most people give."""
+    authors = sorted({row.user for row in surface.model.here.rows if row.user})[:AUTHORS_NAMED]
+    whom = f"one of {', '.join(authors)}" if authors else "nobody has written yet; after /history: a NAME"
+    return ChatdError("E410", f"no message of {to!r} is known here", f"give {whom}, a TIME as shown{other}")

@@ -219,7 +219,10 @@ Columns = Mapping[str, Callable[[Any], str]]
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
-    """Print ``rows`` as aligned columns under their headings."""
+    """Print ``rows`` as aligned columns under their headings; "none" without rows."""
+    if not rows:
+        line("none")
+        return
     cells = [[*columns]]
     cells += ([shown(show(row.get(key))) for key, show in columns.items()] for row in rows)
     widths = [max(_width(text) for text in column) for column in zip(*cells, strict=True)]

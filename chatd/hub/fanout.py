@@ -109,14 +109,21 @@ class Fanout:
             for link in audience:
                 link.send_packed(packed)
 
-    def presence(self, user: str, state: str, text: str = "", notice: JsonObject | None = None) -> None:
-        """Queue a presence event for each room of a user; ``notice`` is added to it.
+    def presence(
+        self,
+        user: str,
+        state: str,
+        text: str = "",
+        notice: JsonObject | None = None,
+        only: str | None = None,
+    ) -> None:
+        """Queue a presence event for each room of a user, or ``only`` one; ``notice`` is added to it.
 
         Workers deliver it only to sessions whose role may read presence.
         """
         known = self._state.users.get(user)
         for room in known.rooms if known else ():
-            if room[0] == "#" and room in self._audience:
+            if room[0] == "#" and room in self._audience and only in (None, room):
                 event = {"type": "presence", "room": room, "user": user, "state": state, "text": text}
                 self._to_room("presence", room, encode(event | (notice or {})))
 

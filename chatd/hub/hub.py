@@ -28,7 +28,7 @@ from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
-from chatd.hub.welcome import author_of, standing_frame, welcome_frame
+from chatd.hub.welcome import room_notice, standing_frame, welcome_frame
 from chatd.link.wire import ENROL_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
@@ -388,17 +388,16 @@ class Hub:
             self._record(context)
 
     def _tell(self, event: JsonObject) -> None:
-        """Tell a user of a new role or mute, and the rooms, which were told of a ban, of its end."""
+        """Tell a user of a new role or mute, and their rooms of it and of the end of a ban."""
         user = event["user"]
-        if event["type"] == "unbanned":
-            notice = {"cause": "unbanned", **author_of(event), "reason": event["reason"]}
-            self._fanout.presence(user, *self.sessions.state_of(user), notice=notice)
-        else:
+        room, inviting = event.get("room"), event["type"] in _INVITING
+        if event["type"] != "unbanned":
             # A mute in a room must not tell somebody outside it that the room exists.
-            room = event.get("room")
-            invited = event["type"] in _INVITING
-            told = room is None or invited or room in self.state.users[user].rooms
+            told = room is None or inviting or room in self.state.users[user].rooms
             self._send_terms(user, event if told else None)
+        if not inviting:
+            notice = room_notice(event)
+            self._fanout.presence(user, *self.sessions.state_of(user), notice=notice, only=room)
 
     def _send_terms(self, user: str, event: JsonObject | None = None) -> None:
         """Tell the workers the rate limit and rights of a user's present role, and the user the ``event``."""

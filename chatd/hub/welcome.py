@@ -20,6 +20,12 @@ def author_of(event: JsonObject) -> JsonObject:
     return {name: event[name] for name in ("by", "by_login") if name in event}
 
 
+def room_notice(event: JsonObject) -> JsonObject:
+    """Return what a presence event tells rooms of a `role_set`, `muted`, `unmuted` or `unbanned` event."""
+    cause = f"made {event['role']}" if event["type"] == "role_set" else event["type"]
+    return {"cause": cause, **author_of(event), "reason": event["reason"]}
+
+
 def standing_frame(context: Context, event: JsonObject) -> JsonObject:
     """Return the notice of a `role_set`, `muted` or `unmuted` event for the user that it concerns."""
     return {

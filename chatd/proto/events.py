@@ -264,7 +264,8 @@ class Presence(FromServer):
     """A user in a shared room came online, went offline or set or ended an away text.
 
     If a kick or ban ended the presence, `cause` is "kicked" or "banned", with `by` and perhaps `reason`; such
-    a user may already have been offline. "unbanned": the user may come back.
+    a user may already have been offline. "unbanned": the user may come back. "muted" and "unmuted": in this
+    room or everywhere. "made ROLE": the user got another role.
     """
 
     type: Literal["presence"]

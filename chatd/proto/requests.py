@@ -292,11 +292,12 @@ class RoleShow(Request):
 
 
 class Users(Request):
-    """List all users with role, devices and presence."""
+    """List all users with role, devices and presence; with `devices`, each device."""
 
     spec = Spec("user.list", True, 1)
     type: Literal["users"]
     after: NameText = ""
+    devices: bool = False
 
 
 class Revoke(Request):

@@ -288,5 +288,20 @@ def test_an_unreachable_server_exits_with_5_immediately(daemon: Daemon, tmp_path
     assert "trying" not in result.stderr
     result = daemon.run("chat", "send", "lobby", "x", "--identity", str(elsewhere), check=False)
     assert (result.returncode, result.stdout) == (5, "")
-    assert "; trying for" in result.stderr
-    assert "(E607)" in result.stderr
+    assert "; trying for 4 seconds" in result.stderr
+    assert "(E607). on the server's box run: chatd start" in result.stderr
+    send = ("chat", "send", "lobby", "x", "--identity", str(elsewhere), "--timeout", "1")
+    result = daemon.run(*send, check=False)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "trying" not in result.stderr
+
+
+def test_users_and_whois_show_devices_and_rooms(ctl: Callable[..., Completed]) -> None:
+    lines = [line.split() for line in ctl("users", "--devices").stdout.splitlines()]
+    assert lines[0] == ["user", "role", "device", "revoked", "online"]
+    assert ["alice", "admin", "console", "no", "yes"] in lines
+    shown = ctl("whois", "alice").stdout
+    assert "console" in shown
+    assert "rooms    #lobby" in shown
+    assert "bytes today" in shown
+    assert ctl("bans").stdout == "none\n"

@@ -173,6 +173,24 @@ def test_the_end_of_a_ban_is_shown_where_the_ban_was(harness: HubHarness) -> Non
     assert shown == [("banned", "alice", "spam"), ("unbanned", "alice", "sorry")]
 
 
+def test_rooms_are_told_of_mutes_and_roles(harness: HubHarness) -> None:
+    """A mute in one room is told there only."""
+    alice = harness.workers[0]
+    harness.ask(alice, 1, "create", room="#second")
+    harness.ask(harness.workers[1], 2, "join", room="#second")
+    harness.ask(alice, 1, "resume")
+    alice.delivered.clear()
+    harness.ask(alice, 1, "mute", user="bob", reason="spam")
+    harness.ask(alice, 1, "unmute", user="bob")
+    harness.ask(alice, 1, "mute", user="bob", room="#second")
+    harness.ask(alice, 1, "role_set", user="bob", role="guest")
+    shown = [(e["room"], e["cause"], e["by"], e["reason"]) for _, e in alice.delivered if e.get("cause")]
+    assert set(shown[:2]) == {(room, "muted", "alice", "spam") for room in ("#lobby", "#second")}
+    assert set(shown[2:4]) == {(room, "unmuted", "alice", "") for room in ("#lobby", "#second")}
+    assert shown[4] == ("#second", "muted", "alice", "")
+    assert ("#lobby", "made guest", "alice", "") in shown[5:]
+
+
 @pytest.mark.parametrize("kind", ["role_set", "unbanned", "unmuted"])
 def test_events_without_a_reason_in_older_logs_are_replayed(kind: str, harness: HubHarness) -> None:
     event = {"type": kind, "seq": 99, "at": 1, "user": "bob", "by": "alice", "role": "guest", "room": None}

@@ -38,7 +38,7 @@ def _kick_from_room(context: Context, request: rq.Kick, reason: str) -> JsonObje
     name = request.room or ""
     room = context.roster(name)
     if request.user not in room.members or name.startswith("@"):
-        raise ChatdError("E410", f"{request.user} is not in {name}")
+        raise ChatdError("E410", f"{request.user} is not in {name}", "see /who or chatctl who ROOM")
     if not request.dry_run:
         rooms.leave(context, request.user, name, by=context.who.user, reason=reason)
     return {"user": request.user, "sessions": 0, "workers": 0, "dry_run": request.dry_run, "until": None}
@@ -63,7 +63,7 @@ def unban(context: Context, request: rq.Unban) -> JsonObject:
         # Whoever may end bans may list them, but nobody lists kicks.
         context.acquaintance(request.user)
         if kick is None or not kick.holds(context.now):
-            raise ChatdError("E410", f"{request.user} is not banned")
+            raise ChatdError("E410", f"{request.user} is not banned", "see /bans or chatctl bans")
     reason = visible(request.reason, newlines=False)
     context.emit("unbanned", user=request.user, reason=reason, by=context.who.user)
     return {}
@@ -93,7 +93,9 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     known = request.room is None or context.knows_room(request.room)
     sanction = context.state.mutes.get((request.user, request.room or "")) if known else None
     if sanction is None or not sanction.holds(context.now):
-        raise ChatdError("E410", f"{request.user} is not muted there")
+        where = f"in {request.room}" if request.room else "everywhere"
+        fix = "a mute in one room and one everywhere are ended separately: name the room, or none"
+        raise ChatdError("E410", f"{request.user} is not muted {where}", fix)
     reason = visible(request.reason, newlines=False)
     context.emit("unmuted", user=request.user, room=request.room, reason=reason, by=context.who.user)
     return {}
@@ -122,7 +124,11 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
     if device is None:
         raise ChatdError("E412", f"{request.user} has no device {request.device!r}")
     if device.revoked:
-        raise ChatdError("E410", f"{request.user}/{request.device} is already revoked")
+        raise ChatdError(
+            "E410",
+            f"{request.user}/{request.device} is already revoked",
+            "for the others, see: chatctl whois NAME",
+        )
     refuse_more(context, context.rules.role_of(context.state, request.user))
     _refuse_last(context, request)
     result = _reach(context, request.user, request.device, dry_run=request.dry_run)

@@ -17,6 +17,7 @@ from chatd.proto.frames import JsonObject
 PAGE_ENTRIES = 200
 PAGE_BYTES = 48 * 1024
 _ENTRY_OVERHEAD = 240
+_DEVICE_BYTES = 96  # of one in JSON; names have up to 32 ASCII characters
 
 
 def rooms(context: Context, request: rq.Rooms) -> JsonObject:
@@ -85,16 +86,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
         "user": request.user,
         "role": role,
         "pinned": context.rules.pinned(request.user),
-        "devices": [
-            {
-                "device": name,
-                "revoked": device.revoked,
-                "online": context.presence.sessions_of(request.user, name)[0] > 0,
-            }
-            for name, device in sorted(
-                user.devices.items(), key=lambda item: (not item[1].usable(context.now), item[0])
-            )[:PAGE_ENTRIES]
-        ],
+        "devices": _devices(context, request.user),
         "state": state,
         "text": text,
         "rooms": [room for room in user.rooms.between("", "@") if room in told and context.knows_room(room)],
@@ -103,8 +95,22 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
     }
 
 
+def _devices(context: Context, user: str) -> list[JsonObject]:
+    """Describe a user's devices, those that may log in first."""
+    known = context.state.users[user].devices
+    ordered = sorted(known.items(), key=lambda item: (not item[1].usable(context.now), item[0]))
+    return [
+        {
+            "device": name,
+            "revoked": device.revoked,
+            "online": context.presence.sessions_of(user, name)[0] > 0,
+        }
+        for name, device in ordered[:PAGE_ENTRIES]
+    ]
+
+
 def users(context: Context, request: rq.Users) -> JsonObject:
-    """List all users."""
+    """List all users; their ``devices`` are listed only to whoever may read presence, as in `whois`."""
     sees = context.allows("presence.read")
 
     def entry(name: str) -> JsonObject:
@@ -116,7 +122,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
             "devices": sum(d.usable(context.now) for d in context.state.users[name].devices.values()),
             "state": context.presence.state_of(name)[0] if sees else None,
             "banned": banned is not None and banned.holds(context.now),
-        }
+        } | ({"device_list": _devices(context, name)} if request.devices and sees else {})
 
     return page_of("users", context.state.user_names.between(request.after), entry)
 
@@ -154,6 +160,7 @@ def page_of(key: str, names: Iterable[str], entry: Callable[[str], JsonObject]) 
         item = entry(name)
         # A character takes at most 4 bytes of UTF-8; `visible` has removed what JSON would escape.
         size += _ENTRY_OVERHEAD + sum(4 * len(v) for v in item.values() if isinstance(v, str))
+        size += _DEVICE_BYTES * len(item.get("device_list", ()))
         if len(entries) >= PAGE_ENTRIES or size > PAGE_BYTES:
             return {key: entries, "more": True}
         entries.append(item)

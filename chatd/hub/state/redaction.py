@@ -54,7 +54,9 @@ def named_message(context: Context, room: str, seq: int, *, unread: bool = False
     message = context.target
     hidden = not unread and seq <= context.state.rooms[room].begin(context.who.user)
     if message is None or hidden or (message.kind, message.room) != ("message", room):
-        raise ChatdError("E410", f"there is no message {seq} in {room}")
+        raise ChatdError(
+            "E410", f"there is no message {seq} in {room}", "for the numbers, see: chat history ROOM"
+        )
     return message
 
 
