@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatctl.client._client import Client
 from chatctl.client._notices import (
+    EDIT,
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -22,6 +23,7 @@ from chatd.proto.events import (
     Archived,
     Bye,
     DmOpened,
+    Edited,
     Expired,
     Held,
     Joined,
@@ -30,6 +32,8 @@ from chatd.proto.events import (
     Message,
     Parted,
     Presence,
+    Reacted,
+    Reaction,
     ReadMarker,
     Redacted,
     RoomCreated,
@@ -43,6 +47,7 @@ from chatd.proto.events import (
 )
 
 __all__ = [
+    "EDIT",
     "Acknowledged",
     "Announcement",
     "AnyEvent",
@@ -54,6 +59,7 @@ __all__ = [
     "Connected",
     "Disconnected",
     "DmOpened",
+    "Edited",
     "Expired",
     "Held",
     "Identity",
@@ -63,6 +69,8 @@ __all__ = [
     "Message",
     "Parted",
     "Presence",
+    "Reacted",
+    "Reaction",
     "ReadMarker",
     "Redacted",
     "Refused",

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from chatctl.client._engine import Callbacks, Engine
 from chatctl.client._notices import (
+    EDIT,
     Acknowledged,
     AnyEvent,
     AnyLogged,
@@ -33,6 +34,7 @@ from chatd.pki.identity import Identity
 from chatd.proto.events import Welcome
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject, encode
 from chatd.proto.requests import AnyRequest, parse_request
+from chatd.proto.text import dm_room
 
 # Events that may wait for the caller; beyond that nothing is read from the server.
 QUEUE_LIMIT = 10_000
@@ -181,7 +183,20 @@ class Client:
         it is longer than any server accepts, E402 if it is not text, E102 for another field that no
         server accepts, E409 if too many wait.
         """
-        sent = Sent(os.urandom(16).hex(), to, body, kind, reply_to)
+        return self._hand_over(Sent(os.urandom(16).hex(), to, body, kind, reply_to))
+
+    def edit(self, room: str, seq: int, body: str) -> Sent:
+        """Replace the text of this user's own message ``seq`` in ``room``; returns at once.
+
+        ``room`` as in events ("#name", "@one,two") or "@name". ``seq`` is that of the message, also for a
+        second edit. The edit is kept and sent again as a message is, and refused by the server after
+        ``limits.edit_minutes``. Raises as `send` does.
+        """
+        if room.startswith("@") and "," not in room:
+            room = dm_room(self.identity.user, room[1:])
+        return self._hand_over(Sent(os.urandom(16).hex(), room, body, EDIT, seq))
+
+    def _hand_over(self, sent: Sent) -> Sent:
         _check_message(sent)
         self._store.add(sent)
         with self._changed:

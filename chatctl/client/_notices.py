@@ -52,11 +52,16 @@ def copy_of(error: ChatdError) -> ChatdError:
     return ChatdError(error.code, error.reason, error.fix)
 
 
-class Sent:
-    """A message handed to `Client.send`.
+# The kind of a `Sent` that changes a message.
+EDIT = "edit"
 
-    ``state``: "pending" (not answered yet), "acknowledged" (in the log) or "refused". ``order``: its
-    place among the messages that this client sends.
+
+class Sent:
+    """A message handed to `Client.send`, or the new text of one handed to `Client.edit`.
+
+    ``kind`` is "edit" for the latter, and ``reply_to`` is then the seq of the message. ``state``:
+    "pending" (not answered yet), "acknowledged" (in the log) or "refused". ``order``: its place among
+    the messages that this client sends.
     """
 
     def __init__(self, msg_id: str, to: str, body: str, kind: str, reply_to: int | None) -> None:
@@ -171,8 +176,9 @@ class CaughtUp:
 
 
 AnyLogged = (
-    ev.Message | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened | ev.TopicSet | ev.Announcement
-    | ev.Redacted | ev.Expired | ev.Held | ev.Archived | ev.RoomRemoved | ev.ReadMarker
+    ev.Message | ev.Edited | ev.Reacted | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened
+    | ev.TopicSet | ev.Announcement | ev.Redacted | ev.Expired | ev.Held | ev.Archived
+    | ev.RoomRemoved | ev.ReadMarker
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
 AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Lagged | ev.Slowed | ev.Bye

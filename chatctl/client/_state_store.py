@@ -2,7 +2,8 @@
 
 One SQLite file per identity, which several of its clients may have open at once. Each outbox row
 belongs to the client that wrote it; a starting client takes over the rows of dead ones. If two clients
-ever send the same row, the server recognizes the msg_id and stores the message once.
+ever send the same row, the server recognizes the msg_id and stores the message once. A row of the kind
+"edit" changes the message whose seq is in ``reply_to``; clients that know no edits refuse it.
 """
 
 from __future__ import annotations

@@ -5,21 +5,16 @@ from __future__ import annotations
 from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.grammar import CommandCall
+from chatctl.model.message_actions import CANDIDATES, is_number, unknown_message
 from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
 from chatd.console.format import duration
-from chatd.errors import ChatdError
 
 HISTORY_COUNT = 20
 # About a screen: more would scroll away unread.
 CATCHUP_COUNT = 50
-# How many of the latest messages /redact NAME lists.
-REDACT_CANDIDATES = 5
-SEQ_DIGITS = 16
 # Conversations named after the last unread message of one.
 ELSEWHERE = 5
-# How many authors are named when somebody asks for a message of nobody.
-AUTHORS_NAMED = 8
 
 
 async def join(surface: Surface, call: CommandCall) -> None:
@@ -72,7 +67,7 @@ async def msg(surface: Surface, call: CommandCall) -> None:
 async def reply(surface: Surface, call: CommandCall) -> None:
     found = surface.model.here.matching(call["to"])
     if not found:
-        raise _unknown_message(surface, call["to"])
+        raise unknown_message(surface, call["to"])
     surface.say(call["text"], reply_to=found[-1].seq)
 
 
@@ -145,13 +140,13 @@ async def unmute(surface: Surface, call: CommandCall) -> None:
 
 async def redact(surface: Surface, call: CommandCall) -> None:
     to, room = call["to"], surface.model.require_current()
-    if to.isascii() and to.isdigit() and len(to) <= SEQ_DIGITS:
+    if is_number(to):
         await surface.ask("redact", room=room, seq=int(to), reason=call["reason"])
         return
     # Redaction cannot be undone, so a name only lists candidates: the number has to be typed.
-    found = surface.model.here.matching(to)[-REDACT_CANDIDATES:]
+    found = surface.model.here.matching(to)[-CANDIDATES:]
     if not found:
-        raise _unknown_message(surface, to, ", or a NUMBER as chat history prints it")
+        raise unknown_message(surface, to, ", or a NUMBER as chat history prints it")
     for row in found:
         surface.note(f"/redact {row.seq} deletes {row.user}: {snippet(row.body)}")
 
@@ -194,10 +189,3 @@ def focus_note(rooms: frozenset[str]) -> str:
 
 def _scope(call: CommandCall) -> str:
     return f"in {call['room']}" if call["room"] else "everywhere"
-
-
-def _unknown_message(surface: Surface, to: str, other: str = "") -> ChatdError:
-    """Say whose messages are known, since a name is what most people give."""
-    authors = sorted({row.user for row in surface.model.here.rows if row.user})[:AUTHORS_NAMED]
-    whom = f"one of {', '.join(authors)}" if authors else "nobody has written yet; after /history: a NAME"
-    return ChatdError("E410", f"no message of {to!r} is known here", f"give {whom}, a TIME as shown{other}")

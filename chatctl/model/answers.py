@@ -71,6 +71,17 @@ def whois(user: JsonObject) -> list[Line]:
     ]
 
 
+def reactions(seq: int, result: JsonObject) -> list[Line]:
+    """The reactions to a message, and who gave them."""
+    entries = _entries(result, "reactions")
+    lines = [note(f"message {seq}: {_count(len(entries), 'reaction')}")]
+    for one in entries:
+        users, count = _words(one.get("users")), _number(one, "count")
+        more = f" and {count - len(users)} more" if count > len(users) else ""
+        lines.append(row(f"{_text(one, 'text')} ×{count}", ", ".join(users) + more))
+    return lines
+
+
 def bans(entries: Entries) -> list[Line]:
     """The bans in force."""
     lines = [note(_count(len(entries), "ban"))]

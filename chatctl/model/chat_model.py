@@ -12,6 +12,7 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from chatctl.client import (
+    EDIT,
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -21,7 +22,14 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.model import members, render
-from chatctl.model.conversation import UNKNOWN_QUOTE, Conversation, MemberEvent, TimelineRow
+from chatctl.model.conversation import (
+    UNKNOWN_QUOTE,
+    Conversation,
+    MemberEvent,
+    TimelineRow,
+    quote_of,
+    reacted_to,
+)
 from chatctl.model.conversations import Conversations
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -247,6 +255,9 @@ class ChatModel(Conversations):
         self.changed.add("state")
 
     def _logged(self, event: ev.Logged) -> None:
+        if isinstance(event, ev.Edited | ev.Reacted):
+            self._message_changed(event)
+            return
         where = self.conversation(getattr(event, "room", self.current))
         self._add(where, event)
         self._trim(where)
@@ -258,6 +269,17 @@ class ChatModel(Conversations):
         elif isinstance(event, ev.Message):
             # Counted even when a page of history brought it first.
             self._message_arrived(event, where)
+        if where.name == self.current:
+            self.changed.add("rows")
+
+    def _message_changed(self, event: ev.Edited | ev.Reacted) -> None:
+        """Show an edit or a reaction in the place of its message. It makes nothing unread."""
+        where = self.conversation(event.room)
+        if isinstance(event, ev.Edited):
+            where.pending.pop(event.msg_id, None)
+            where.edit(event, self.me)
+        else:
+            where.react(event, self.me)
         if where.name == self.current:
             self.changed.add("rows")
 
@@ -330,7 +352,7 @@ class ChatModel(Conversations):
         for changed in result.notes:
             self.note(f"note: {changed.get('text', '')}", where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
-        if row is not None and not where.has(result.seq):
+        if row is not None and event.sent.kind != EDIT and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark.
             where.pending[event.sent.msg_id] = TimelineRow(row.order, "message", row.body, user=row.user)
         self.changed |= {"rows", "state"}
@@ -343,7 +365,10 @@ class ChatModel(Conversations):
         if not self.is_visible(where.name):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
         # To correct and send again, one after the other; never replaces what is being typed.
-        where.refused.append(event.sent.body)
+        typed = (
+            f"/edit {event.sent.reply_to} {event.sent.body}" if event.sent.kind == EDIT else event.sent.body
+        )
+        where.refused.append(typed)
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:
@@ -360,16 +385,21 @@ class ChatModel(Conversations):
         where.pending.pop(event.msg_id, None)
         quoted = where.message(event.reply_to)
         quote = "" if event.reply_to is None else UNKNOWN_QUOTE
-        return where.add(
-            TimelineRow(
-                (event.seq, 0),
-                "action" if event.kind == "action" else "message",
-                visible(event.body),
-                event.at,
-                render.safe(event.user),
-                render.safe(event.role),
-                f"{quoted.user}: {render.snippet(quoted.body)}" if quoted else quote,
-                event.reply_to,
-                event.user != self.me and render.mentions(event.body, self.me),
-            )
+        row = TimelineRow(
+            (event.seq, 0),
+            "action" if event.kind == "action" else "message",
+            visible(event.body),
+            event.at,
+            render.safe(event.user),
+            render.safe(event.role),
+            quote_of(quoted.user, quoted.body) if quoted else quote,
+            event.reply_to,
+            event.user != self.me and render.mentions(event.body, self.me),
+            edited=event.edited or 0,
+            reactions=render.safe_reactions(event.reactions),
+            changed=event.edited or 0,
         )
+        # A page may have been read before reactions that came as events.
+        for reacted in [one for one in where.reacted if one.target == event.seq]:
+            row = reacted_to(row, reacted, self.me)
+        return where.add(row)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from chatctl.model import actions, answers
+from chatctl.model import actions, answers, message_actions
 from chatctl.model.grammar import (
     COUNT,
     DURATION,
@@ -17,6 +17,7 @@ from chatctl.model.grammar import (
     MARKED_ROOM,
     ROLE,
     ROOM,
+    SEQ,
     TEXT,
     USER,
     WORD,
@@ -95,6 +96,30 @@ TABLE: tuple[ChatCommand, ...] = (
         "reply to NAME's last message, or to the one of a TIME",
         actions.reply,
         "message.send",
+    ),
+    ChatCommand(
+        "edit",
+        (_TEXT,),
+        "change your last message, or /edit NUMBER TEXT",
+        message_actions.edit,
+        "message.send",
+    ),
+    ChatCommand(
+        "delete",
+        (Arg("number", SEQ, True), _REASON),
+        "delete your message NUMBER, or list candidates",
+        message_actions.delete,
+        "message.delete",
+    ),
+    ChatCommand(
+        "react",
+        (_TO, Arg("text", WORD)),
+        "give a message a reaction, or take it back",
+        message_actions.react,
+        "message.send",
+    ),
+    ChatCommand(
+        "reactions", (_TO,), "list who reacted to a message", message_actions.reactions, "message.read"
     ),
     ChatCommand("me", (_TEXT,), "say what you are doing", actions.me, "message.send"),
     ChatCommand("paste", (), "write several lines as one message", actions.paste, "message.send"),

@@ -10,6 +10,8 @@ from typing import Literal
 from chatctl.model import render
 from chatctl.model.read_state import ReadState
 from chatd.proto import events as ev
+from chatd.proto.message_requests import REACTIONS_LIMIT
+from chatd.proto.text import visible
 
 # Rows kept of a conversation; the server is asked again for older ones.
 ROWS_LIMIT = 1_000
@@ -17,7 +19,7 @@ ROWS_LIMIT = 1_000
 READING_LIMIT = 12_000
 # Rows are dropped in steps of this many: every drop at the top makes the window redraw everything.
 TRIM_STEP = 200
-# Redactions remembered, for pages of history that were read before them and arrive after.
+# Redactions and reactions remembered, for pages of history that were read before them and arrive after.
 REDACTIONS_LIMIT = 1_000
 # Refused texts kept until they are back in the input; more than anybody corrects one by one.
 REFUSED_LIMIT = 1_000
@@ -36,6 +38,7 @@ class TimelineRow:
 
     ``order``: (seq, 0) for an event of the log; (the seq before it, a running number) for the others.
     ``at``: ms since 1970, 0 where no server time is known. ``sent_at``: when a pending message was sent.
+    ``edited``: seq of the last edit, 0 for none. ``changed``: seq of the last edit or reaction.
     """
 
     order: tuple[int, int]
@@ -48,6 +51,9 @@ class TimelineRow:
     quoted_seq: int | None = None
     mentions_me: bool = False
     sent_at: float = 0.0
+    edited: int = 0
+    reactions: tuple[ev.Reaction, ...] = ()
+    changed: int = 0
 
     @property
     def seq(self) -> int:
@@ -58,6 +64,22 @@ class TimelineRow:
     def is_message(self) -> bool:
         """Whether the row is an acknowledged message."""
         return self.kind in ("message", "action") and not self.order[1]
+
+
+def quote_of(user: str, body: str) -> str:
+    """A message as replies quote it."""
+    return f"{user}: {render.snippet(body)}"
+
+
+def reacted_to(row: TimelineRow, event: ev.Reacted, me: str) -> TimelineRow:
+    """A row with one more reaction, or one less. The event has the count, so that none is counted twice."""
+    known = {one.text: one for one in row.reactions}
+    text = render.safe(event.text)
+    before = known.get(text)
+    mine = event.on if event.user == me else before is not None and before.mine
+    known[text] = ev.Reaction(text=text, count=event.count, mine=mine)
+    reactions = tuple(one for one in known.values() if one.count > 0)[:REACTIONS_LIMIT]
+    return replace(row, reactions=reactions, changed=max(row.changed, event.seq))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +122,7 @@ class Conversation:
     joined_at: int = 0
     parted_at: int = 0
     redactions: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
+    reacted: deque[ev.Reacted] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
 
     @property
     def unread(self) -> int:
@@ -146,6 +169,30 @@ class Conversation:
                 kept.append(replace(row, quote=UNKNOWN_QUOTE) if quoted else row)
         self.rows = kept
 
+    def edit(self, event: ev.Edited, me: str) -> bool:
+        """Give a message its new text, also in quotes of it; False when it is not here or is newer."""
+        row = self.message(event.target)
+        if row is None or row.edited >= event.seq:
+            return False
+        mentioned = event.user != me and render.mentions(event.body, me)
+        body, changed = visible(event.body), max(row.changed, event.seq)
+        self._replace(replace(row, body=body, mentions_me=mentioned, edited=event.seq, changed=changed))
+        quote = quote_of(row.user, body)
+        self.rows = [replace(one, quote=quote) if one.quoted_seq == row.seq else one for one in self.rows]
+        return True
+
+    def react(self, event: ev.Reacted, me: str) -> bool:
+        """Count a reaction to a message; False when it is not here."""
+        self.reacted.append(event)
+        row = self.message(event.target)
+        if row is None:
+            return False
+        self._replace(reacted_to(row, event, me))
+        return True
+
+    def _replace(self, row: TimelineRow) -> None:
+        self.rows[self._index(row.order)] = row
+
     def is_redacted(self, seq: int) -> bool:
         """Whether message ``seq`` was redacted."""
         return any(first <= seq <= last for first, last in self.redactions)
@@ -157,10 +204,12 @@ class Conversation:
 
     def restore(self, seq: int) -> None:
         """Drop everything after ``seq``: the server's log continues differently from there."""
-        if self.newest > seq:
-            del self.rows[self._index((seq + 1, 0)) :]
+        changed = next((row.seq for row in self.rows if row.changed > seq), seq + 1)
+        if self.newest > seq or changed <= seq:
+            del self.rows[self._index((min(changed, seq + 1), 0)) :]
             self.left, self.loaded = True, False
         self.redactions.clear()
+        self.reacted.clear()
         self.topic_at = self.joined_at = self.parted_at = 0
         self.read.restore(seq)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from chatctl.client import Sent
+from chatctl.client import EDIT, Sent
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
 from chatd.errors import ChatdError
@@ -131,6 +131,10 @@ class Conversations:
         """Whether the server has to count unread messages again."""
         return any(one.read.stale for one in self.conversations.values())
 
+    def last_own_message(self) -> TimelineRow | None:
+        """This user's last message in the current conversation; None if none is loaded."""
+        return next((row for row in reversed(self.here.rows) if row.is_message and row.user == self.me), None)
+
     def user_names(self) -> set[str]:
         """Users to complete: those of the current conversation, else of all."""
         here = self.here
@@ -180,7 +184,8 @@ class Conversations:
         """Show a message as pending until it is in the log."""
         if sent.state == "pending":
             where = self.conversation(self.resolve(sent.to))
-            body = ("/me " if sent.kind == "action" else "") + visible(sent.body)
+            before = {"action": "/me ", EDIT: f"/edit {sent.reply_to} "}.get(sent.kind, "")
+            body = before + visible(sent.body)
             where.pending[sent.msg_id] = TimelineRow(
                 self._order_after(where), "pending", body, user=self.me, sent_at=self.clock()
             )

@@ -44,6 +44,12 @@ def _read_count(word: str) -> int:
     return int(word)
 
 
+def _read_seq(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) <= 16):
+        raise ValueError(f"{word[:32]!r} is not the number of a message")
+    return int(word)
+
+
 def _read_guests(word: str) -> bool:
     if word != "--guests":
         raise ValueError(f"{word[:32]!r} is not --guests")
@@ -65,6 +71,7 @@ MARKED_ROOM = ArgumentKind("room", check_room, lambda word: word.startswith("#")
 ROLE = ArgumentKind("role", _read_role)
 DURATION = ArgumentKind("duration", parse_duration, _starts_with_digit)
 COUNT = ArgumentKind("count", _read_count)
+SEQ = ArgumentKind("number", _read_seq)
 GUESTS = ArgumentKind("--guests", _read_guests, lambda word: word.startswith("--"))
 FOCUS = ArgumentKind("focus", _read_focus, rest=True)
 WORD = ArgumentKind("word", str)

@@ -14,6 +14,7 @@ from zlib import crc32
 
 from chatctl.client import AnyEvent
 from chatd.proto import events as ev
+from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
 from chatd.proto.text import dm_members, visible
 
 Fragment = tuple[str, str]
@@ -24,6 +25,8 @@ Line = list[Fragment]
 EVENT_MARK = "-!- "
 ROLE_MARKS = {"admin": "*", "user": "", "guest": "~"}
 OTHER_ROLE_MARK = "+"
+# Behind the text of an edited message.
+EDITED_MARK = " (edited)"
 # The server's own name as the author of an event; no user can have it.
 SERVER = "server"
 NAME_STYLES = 6
@@ -53,6 +56,8 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
     """The lines of an event; none for an event that is not shown."""
     if isinstance(event, ev.Message):
         return _message(event, viewer, quote)
+    if isinstance(event, ev.Edited):
+        return _edited(event, viewer)
     if isinstance(event, ev.Announcement):
         head: Line = [
             *_clock(event, viewer),
@@ -83,9 +88,15 @@ def describe(event: AnyEvent) -> str | None:
             return f"{safe(event.user)}{about} joined {safe(event.room)}"
         case ev.Parted():
             return _parted(event)
+        case ev.Reacted():
+            verb = "reacted" if event.on else "took back"
+            counted = f" ({short_count(event.count)} now)" if event.count else ""
+            return f"{safe(event.user)} {verb} {safe(event.text)} to message {event.target}{counted}"
         case ev.Redacted():
             return f"{safe(event.author)} deleted message {event.target}{_because(event.reason)}"
         case ev.Expired():
+            if not event.count:
+                return None  # reactions only
             return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
         case ev.Standing():
             return _standing(event)
@@ -203,6 +214,17 @@ def short_count(number: int) -> str:
     return f"{number // 1_000}k" if number < 1_000_000 else "999k+"
 
 
+def safe_reactions(reactions: Iterable[ev.Reaction]) -> tuple[ev.Reaction, ...]:
+    """Reactions from the network, safe to show; no more than a server may send."""
+    found = [one.model_copy(update={"text": safe(one.text)[:REACTION_CHARS]}) for one in reactions]
+    return tuple(found[:REACTIONS_LIMIT])
+
+
+def reactions_text(reactions: Iterable[ev.Reaction]) -> str:
+    """The reactions below a message: "+1 ×3  thanks ×1"."""
+    return "  ".join(f"{one.text} ×{short_count(one.count)}" for one in reactions)
+
+
 def snippet(body: str, limit: int = QUOTE_CHARS) -> str:
     """The beginning of a body, on one line and safe to show."""
     text = " ".join(visible(body[: 4 * limit]).split())
@@ -219,7 +241,18 @@ def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Lin
     if event.reply_to is not None:
         head.append(("class:quote", _reply_mark(quote)))
     mentioned = event.user != viewer.me and mentions(event.body, viewer.me)
-    return _hanging(head, event.body, "class:mention" if mentioned else "")
+    lines = _hanging(head, event.body, "class:mention" if mentioned else "")
+    if event.edited:
+        lines[-1].append(("class:quiet", EDITED_MARK))
+    if event.reactions:
+        lines.append([("class:quiet", f"    {reactions_text(safe_reactions(event.reactions))}")])
+    return lines
+
+
+def _edited(event: ev.Edited, viewer: Viewer) -> list[Line]:
+    about = f"{EVENT_MARK}{safe(event.user)} edited message {event.target}: "
+    head = [*_clock(event.at, viewer), *_label(event.room, viewer), ("class:event", about)]
+    return _hanging(head, event.body, "")
 
 
 def _reply_mark(quote: Quote | None) -> str:

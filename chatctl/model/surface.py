@@ -39,6 +39,9 @@ class Surface(Protocol):
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
         """Send a message; ``to`` an address, "" for the current conversation."""
 
+    def edit(self, seq: int, text: str) -> None:
+        """Replace the text of this user's message in the current conversation."""
+
     def show(self, lines: list[Line]) -> None:
         """Show the result of a command."""
 

@@ -21,6 +21,7 @@ from chatctl.client import (
     Disconnected,
     Refused,
     Restored,
+    Sent,
 )
 from chatctl.connecting import App, connecting, room_name
 from chatctl.scripts.one_shot import enter
@@ -29,7 +30,7 @@ from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import PAYLOAD_LIMIT, JsonObject, decode
-from chatd.proto.requests import Send, parse_request
+from chatd.proto.requests import AnyRequest, Edit, Send, parse_request
 
 # Messages sent ahead of their replies.
 READ_AHEAD = 64
@@ -134,7 +135,7 @@ class JsonLinesBot:
                 return {"type": "restored", "seq": event.seq}
             case CaughtUp():
                 return {"type": "caught_up", "cursor": event.cursor}
-            case ev.Message() if event.user == self._client.identity.user and not self._own:
+            case ev.Message() | ev.Edited() if event.user == self._client.identity.user and not self._own:
                 return None
             case ev.Logged() | ev.Presence() | ev.Standing() | ev.Slowed():
                 return event.model_dump(exclude_none=True)
@@ -172,8 +173,8 @@ class JsonLinesBot:
                 raise ChatdError("E103", f'"do" is {json.dumps(kind)}', 'name a request, such as "send"')
             if command.keys() & {"type", "id"}:
                 raise ChatdError("E102", 'a command has "type" or "id"', 'write "do" and "ref"')
-            if kind == "send":
-                self._send(command, ref)
+            if kind in ("send", "edit"):
+                self._send(command, kind, ref)
                 return
             parse_request({**command, "type": kind, "id": 1})
             reply: JsonObject = {"type": "ok", "result": self._client.request(kind, **command)}
@@ -184,18 +185,23 @@ class JsonLinesBot:
         with self._lock:
             _write({**reply, "ref": ref})
 
-    def _send(self, command: JsonObject, ref: Any) -> None:
-        asked = parse_request({"msg_id": "0" * 32, **command, "type": "send", "id": 1})
-        assert isinstance(asked, Send)  # noqa: S101 - the table's row for "send"
+    def _send(self, command: JsonObject, kind: str, ref: Any) -> None:
+        asked = parse_request({"msg_id": "0" * 32, **command, "type": kind, "id": 1})
         self._send_slots.acquire()
         try:
             # Under the lock: the answer must not be handled before its "ref" is stored.
             with self._lock:
-                sent = self._client.send(asked.to, asked.body, kind=asked.kind, reply_to=asked.reply_to)
+                sent = self._hand_over(asked)
                 self._refs[sent.msg_id] = ref
         except ChatdError:
             self._send_slots.release()
             raise
+
+    def _hand_over(self, asked: AnyRequest) -> Sent:
+        if isinstance(asked, Edit):
+            return self._client.edit(asked.room, asked.seq, asked.body)
+        assert isinstance(asked, Send)  # noqa: S101 - the table's rows for "send" and "edit"
+        return self._client.send(asked.to, asked.body, kind=asked.kind, reply_to=asked.reply_to)
 
 
 def _error(error: ChatdError) -> JsonObject:

@@ -91,10 +91,10 @@ class RoomFollower:
         self._last = -1
 
     def shows(self, event: ev.Logged) -> bool:
-        """Whether to print the event: messages and announcements always, other kinds with --all."""
+        """Whether to print the event: what people write always, other kinds with --all."""
         if isinstance(event, ev.ReadMarker):
             return False  # about this person, not the room
-        return isinstance(event, ev.Message | ev.Announcement) or self._everything
+        return isinstance(event, ev.Message | ev.Edited | ev.Announcement) or self._everything
 
     def show(self, event: ev.Logged) -> None:
         if event.seq <= self._last or getattr(event, "room", self._room) != self._room:

@@ -118,6 +118,10 @@ class LineSurface:
         self.model.sending(self.client.send(to, text, kind=kind, reply_to=reply_to))
         asyncio.get_running_loop().call_later(PENDING_SECONDS + 0.01, self.screen.redraw)
 
+    def edit(self, seq: int, text: str) -> None:
+        self.model.sending(self.client.edit(self.model.require_current(), seq, text))
+        asyncio.get_running_loop().call_later(PENDING_SECONDS + 0.01, self.screen.redraw)
+
     def show(self, lines: list[Line]) -> None:
         self.transcript.show(lines)
 

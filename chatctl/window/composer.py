@@ -24,14 +24,23 @@ HEIGHT_SHARE = 3
 
 
 class Composer(ttk.Frame):
-    """``submit`` gets the input, which is emptied afterwards even if it is refused."""
+    """``submit`` gets the input, which is emptied afterwards even if it is refused.
+
+    ``last_message`` gives the text of this user's last message, and the input that edits it; "" for none.
+    """
 
     def __init__(
-        self, parent: tk.Misc, theme: Theme, submit: Callable[[str], None], tab_cycle: TabCycle
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        submit: Callable[[str], None],
+        tab_cycle: TabCycle,
+        last_message: Callable[[], tuple[str, str]] = lambda: ("", ""),
     ) -> None:
         super().__init__(parent)
         self._theme = theme
         self._submit = submit
+        self._last_message = last_message
         self._history: deque[str] = deque(maxlen=HISTORY_LIMIT)
         self._back = 0  # steps back in the history; 0 is new input
         self._tab_cycle = tab_cycle
@@ -93,6 +102,14 @@ class Composer(ttk.Frame):
         # Keep out of the X selection: another program's selection would clear this one, or be cleared by it.
         self.text.configure(exportselection=False)
         self.text.tag_add("sel", "1.0", "end-1c")
+
+    def begin(self, text: str) -> None:
+        """Put a command into the input, to be completed or sent. What is there comes back with Up."""
+        if self.value.strip():
+            self._history.append(self.value)
+        self._back = 0
+        self.value = text
+        self.text.focus_set()
 
     def hint(self, text: str) -> None:
         """Set the text shown while the input is empty."""
@@ -191,13 +208,21 @@ class Composer(ttk.Frame):
 
     def _recall(self, by: int) -> str | None:
         """Step through earlier input, unless that would discard something new."""
-        recalled = self._history[-self._back] if self._back else ""
+        entries = self._entries()
+        recalled = entries[-self._back] if 0 < self._back <= len(entries) else ""
         back = self._back + by
-        if self.value != recalled or not 0 <= back <= len(self._history):
+        if self.value != recalled or not 0 <= back <= len(entries):
             return None
         self._back = back
-        self.value = self._history[-back] if back else ""
+        self.value = entries[-back] if back else ""
         return "break"
+
+    def _entries(self) -> list[str]:
+        """Return what Up recalls: earlier input, the last message of this user as an edit of it."""
+        entries, (sent, edit) = list(self._history), self._last_message()
+        if edit and (not entries or entries[-1].strip() == sent):
+            entries = [*entries[:-1], edit]
+        return entries
 
     def _modified(self, _: object) -> None:
         if self.text.edit_modified():

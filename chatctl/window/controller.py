@@ -125,6 +125,9 @@ class Controller:
         target = to or self.model.address(self.model.require_current())
         self.network.send(self.model.sending, failed, target, text, kind=kind, reply_to=reply_to)
 
+    def edit(self, seq: int, text: str) -> None:
+        self.network.edit(self.model.sending, self.fail, self.model.require_current(), seq, text)
+
     def show(self, lines: list[render.Line]) -> None:
         self.model.note(render.plain(lines), kind="listing")
 

@@ -11,6 +11,7 @@ from typing import Literal
 from chatctl.model.chat_model import ChatModel
 from chatctl.window import shapes
 from chatctl.window.composer import Composer
+from chatctl.window.message_menu import last_message
 from chatctl.window.message_view import MessageView
 from chatctl.window.row_list import shortened
 from chatctl.window.side_list import SideList
@@ -69,7 +70,9 @@ class Layout:
         center = ttk.Frame(below)
         self.messages = MessageView(center, theme, load_older)
         self.messages.margin.write_to = write_to
-        self.composer = Composer(center, theme, submit, TabCycle(model))
+        self.composer = Composer(
+            center, theme, submit, TabCycle(model), lambda: last_message(model.last_own_message())
+        )
         self.composer.configure(padding=(2 * theme.unit, theme.unit, 2 * theme.unit, 2 * theme.unit))
         self.composer.pack(side="bottom", fill="x")
         self.composer.bind("<Configure>", lambda _: self._arrange_height(), add="+")

@@ -17,7 +17,8 @@ SMALLER = ("<Control-minus>", "<Control-KP_Subtract>")
 # Keys that the menu does not show, for the list of shortcuts.
 OTHER_KEYS = (
     ("Enter", "Send (Shift+Enter: new line)"),
-    ("Up", "Previous input"),
+    ("Up", "Edit the last message, or previous input"),
+    ("Right button", "Menu of a message: react, edit, delete"),
     ("PageUp, PageDown", "Scroll; at the top, load earlier messages"),
     ("Escape", "Go to the newest message and the input"),
     ("Tab", "Complete names, #rooms and /commands"),

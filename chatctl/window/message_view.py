@@ -112,6 +112,15 @@ class MessageView(ttk.Frame):
         self.text.see("end")
         self.text.yview_moveto(1.0)
 
+    def seq_at(self, x: int, y: int) -> int:
+        """Return the seq of the event at a place in the text; 0 for none."""
+        line = int(self.text.index(f"@{x},{y}").partition(".")[0])
+        for block in self._shown:
+            line -= line_count((block,))
+            if line <= 0:
+                return block.seq
+        return 0
+
     def reveal(self, seq: int) -> bool:
         """Scroll to a message and highlight it; return False if it is not loaded."""
         at = next((place for place, block in enumerate(self._shown) if block.seq == seq), None)

@@ -95,6 +95,10 @@ class NetworkThread:
         work = partial(self.client.send, to, body, kind=kind, reply_to=reply_to)
         self._submit(self._messages, work, done, failed)
 
+    def edit(self, done: Callable[[Sent], None], failed: Failed, room: str, seq: int, body: str) -> None:
+        """Replace a message's text; see `send`."""
+        self._submit(self._messages, partial(self.client.edit, room, seq, body), done, failed)
+
     def close(self) -> None:
         """Give unsent messages a moment, then end every thread. The next run sends the others."""
         # First: nobody empties the queue any more, so no thread may wait for it.

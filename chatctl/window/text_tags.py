@@ -27,6 +27,7 @@ def text_tags(theme: Theme) -> dict[str, dict[str, Any]]:
         "body": line,
         "pending": {**line, "foreground": p.quiet},
         "mark": quiet,
+        "reactions": {**quiet, "spacing3": unit // 4},
         "quote": {**quiet, "spacing1": unit // 2, "lmargin2": unit},
         "bar": {"foreground": p.accent},
         "code": {"font": theme.fixed, "background": p.code},

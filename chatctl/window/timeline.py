@@ -133,7 +133,8 @@ def _parts(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
             return _message(row, previous, me)
         case "action":
             who = (f"actor {name_tag(row.user)}", row.user)
-            return (("action", "* "), who, ("action", f" {row.body}"), ("time", f"  {_time(row)}\n"))
+            time = ("time", f"  {_time(row)}\n")
+            return (("action", "* "), who, ("action", f" {row.body}"), *_edited(row), time, *_reactions(row))
         case "announcement":
             return (("announcement", f"{ANNOUNCEMENT_MARK}{row.user} announces: {row.body}\n"),)
         case "event":
@@ -149,10 +150,20 @@ def _message(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
         time = (("time", f"  {_time(row)}"),) if row.at else ()
         head = ((f"name {name_tag(row.user)}", row.user), *role, *time, ("head", "\n"))
     quote = (("quote bar", QUOTE_BAR), ("quote", f"{row.quote}\n")) if row.quote else ()
-    style = "pending" if row.kind == "pending" else "body"
-    mark = (("mark", "  \u2026 sending\n"),) if row.kind == "pending" else ()
-    parts = (*head, *quote, (style, row.body if mark else f"{row.body}\n"), *mark)
+    if row.kind == "pending":
+        return (*head, *quote, ("pending", row.body), ("mark", "  \u2026 sending\n"))
+    body = (("body", row.body), *_edited(row), ("body", "\n")) if row.edited else (("body", f"{row.body}\n"),)
+    parts = (*head, *quote, *body, *_reactions(row))
     return tuple((f"{tag} mention", text) for tag, text in parts) if row.mentions_me else parts
+
+
+def _edited(row: TimelineRow) -> Parts:
+    return (("mark", render.EDITED_MARK),) if row.edited else ()
+
+
+def _reactions(row: TimelineRow) -> Parts:
+    """The line below a message with its reactions."""
+    return (("reactions", f"{render.reactions_text(row.reactions)}\n"),) if row.reactions else ()
 
 
 def _shares_heading(row: TimelineRow, previous: TimelineRow | None) -> bool:

@@ -12,6 +12,7 @@ from chatctl.window.drafts import Drafts
 from chatctl.window.fonts import BASE_POINTS
 from chatctl.window.layout import Layout
 from chatctl.window.menus import MainMenu
+from chatctl.window.message_menu import MessageMenu
 from chatctl.window.notify import Notifier
 from chatctl.window.palette import DARK, LIGHT
 from chatctl.window.row_list import ListItem
@@ -60,6 +61,7 @@ class Window:
         )
         self.messages, self.composer = self.layout.messages, self.layout.composer
         self.dialogs = Dialogs(self.layout.middle, theme, control, self.composer.text.focus_set)
+        self._message_menu = MessageMenu(theme, self.messages, self.composer, control)
         self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
         self._use_theme(dark=dark)
         root.protocol("WM_DELETE_WINDOW", self.quit)
@@ -84,6 +86,7 @@ class Window:
     def _restyle(self) -> None:
         self.layout.restyle()
         self._menu.restyle()
+        self._message_menu.restyle()
         self.dialogs.restyle()
         self.root.minsize(*self._within_screen(40, 46))
         self.layout.arrange()

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import Announcement, Joined, Message, Parted, Presence, Redacted, TopicSet
+from chatctl.client import (
+    Announcement,
+    Edited,
+    Joined,
+    Message,
+    Parted,
+    Presence,
+    Reacted,
+    Redacted,
+    TopicSet,
+)
 from chatctl.model.commands import TABLE
 from chatctl.model.render import clock_of
 from chatd.errors import ChatdError
@@ -23,6 +33,8 @@ from tests.support.xvfb import missing as missing_display
 
 # More than the window fetches on entering.
 OLD_MESSAGES = 70
+EDITED = {"line": r"edited message \d+: final-1", "window": r"final-1 \(edited\)"}
+REACTED = {"line": r"reacted \+1 to message \d+", "window": r"\+1 ×1"}
 FOCUS_NOTES = {"line": "only the current room", "window": "shows one room at a time"}
 
 
@@ -115,6 +127,36 @@ class Commands:
         answer = next(e for e in list(self.bob.events) if isinstance(e, Message) and e.body == "answer-2")
         assert answer.reply_to is not None
         self.types("/reply nobody answer-3", r"no message of 'nobody' is known here")
+
+    def edit(self) -> None:
+        self.types("draft-1")
+        self.bob.wait_event(Message, user=self.user, body="draft-1")
+        seq = next(e.seq for e in list(self.bob.events) if isinstance(e, Message) and e.body == "draft-1")
+        self.types("/edit final-1", EDITED[self.driver.name])
+        self.bob.wait_event(Edited, target=seq, user=self.user, body="final-1")
+        self.types(f"/edit {seq} final-2")
+        self.bob.wait_event(Edited, target=seq, body="final-2")
+
+    def delete(self) -> None:
+        self.types("typo-1")
+        self.bob.wait_event(Message, user=self.user, body="typo-1")
+        seq = next(e.seq for e in list(self.bob.events) if isinstance(e, Message) and e.body == "typo-1")
+        self.types("/delete", f"/delete {seq} deletes: typo-1")
+        self.types(f"/delete {seq}", rf"{self.user} deleted message {seq}")
+        self.bob.wait_event(Redacted, target=seq, by=self.user)
+
+    def react(self) -> None:
+        seq = self.bob.say(self.room, "shall-we-1")
+        self.sees("shall-we-1")
+        self.types("/react bob +1", REACTED[self.driver.name])
+        self.bob.wait_event(Reacted, target=seq, user=self.user, text="+1", on=True, count=1)
+        self.types(f"/react {seq} +1")
+        self.bob.wait_event(Reacted, target=seq, user=self.user, text="+1", on=False, count=0)
+        self.types(f"/react {seq} yes")
+        self.bob.wait_event(Reacted, target=seq, text="yes")
+
+    def reactions(self) -> None:
+        self.types("/reactions bob", rf"yes ×1 +{self.user}")
 
     def me(self) -> None:
         self.types("/me waves-1")

@@ -22,6 +22,7 @@ RESULTS: dict[str, JsonObject] = {
     "whois": {"user": "bob", "role": "user", "state": "online", "rooms": ["#lobby"]},
     "role_show": {"default": "user", "roles": {"user": ["message.send"]}},
     "role_set": {"user": "bob", "role": "admin"},
+    "reactions": {"reactions": [{"text": "+1", "count": 52, "users": ["bob", "carol"]}]},
 }
 LISTS: dict[str, list[JsonObject]] = {
     "rooms": [{"room": "#lobby", "members": 2, "joined": True, "guests": True}],
@@ -68,6 +69,9 @@ class FakeSurface:
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
         self.calls.append(("say", text, to, kind, reply_to))
+
+    def edit(self, seq: int, text: str) -> None:
+        self.calls.append(("edit", seq, text))
 
     def show(self, lines: list[Line]) -> None:
         self.lines += [plain([line]) for line in lines]
@@ -118,6 +122,14 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "whois": ("/whois bob", [("whois", {"user": "bob"})], "role user"),
     "msg": ("/msg bob hi", [("say", "hi", "@bob", "text", None)], ""),
     "reply": ("/reply bob yes", [("say", "yes", "", "text", 7)], ""),
+    "edit": ("/edit 8 better", [("edit", 8, "better")], ""),
+    "delete": ("/delete 8 why", [("delete", {"room": "#lobby", "seq": 8, "reason": "why"})], ""),
+    "react": (
+        "/react bob +1",
+        [("react", {"room": "#lobby", "seq": 7, "text": "+1", "on": True})],
+        "",
+    ),
+    "reactions": ("/reactions 7", [("reactions", {"room": "#lobby", "seq": 7})], "+1 ×52"),
     "me": ("/me waves", [("say", "waves", "", "action", None)], ""),
     "paste": ("/paste", [("paste",)], ""),
     "catchup": ("/catchup", [("catch_up", CATCHUP_COUNT)], ""),
@@ -155,6 +167,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
 def test_each_command_makes_its_calls_and_shows_its_result(surface: FakeSurface, command: str) -> None:
     line, calls, shown = EXAMPLES[command]
     surface.model.take(message(7, "hello"))
+    surface.model.take(message(8, "mine", "alice"))
     run(surface, line)
     assert surface.calls == calls
     assert any(shown in text for text in surface.lines) if shown else surface.lines == []
@@ -205,6 +218,55 @@ def test_a_reply_or_redaction_of_an_unknown_message_is_refused(surface: FakeSurf
     with pytest.raises(ChatdError, match="E410"):
         run(surface, line)
     assert surface.calls == []
+
+
+@pytest.mark.parametrize(
+    ("line", "calls"),
+    [
+        ("/edit better now", [("edit", 8, "better now")]),
+        ("/edit 6 5 apples", [("edit", 6, "5 apples")]),
+        ("/edit 6 two\nlines", [("edit", 6, "two\nlines")]),
+    ],
+)
+def test_edit_takes_the_last_own_message_or_the_one_named(
+    surface: FakeSurface, line: str, calls: list[tuple[Any, ...]]
+) -> None:
+    for event in (
+        message(6, "one", "alice"),
+        message(7, "two"),
+        message(8, "mine", "alice"),
+        message(9, "x"),
+    ):
+        surface.model.take(event)
+    run(surface, line)
+    assert surface.calls == calls
+
+
+@pytest.mark.parametrize("line", ["/edit 5 apples", "/edit 7 not mine", "/edit 6", "/edit 99"])
+def test_an_edit_that_may_mean_another_message_is_refused(surface: FakeSurface, line: str) -> None:
+    for event in (message(6, "one", "alice"), message(7, "two")):
+        surface.model.take(event)
+    with pytest.raises(ChatdError):
+        run(surface, line)
+    assert surface.calls == []
+
+
+def test_delete_without_a_number_lists_candidates(surface: FakeSurface) -> None:
+    for seq in range(1, 9):
+        surface.model.take(message(seq, f"word {seq}", "alice" if seq % 2 else "bob"))
+    run(surface, "/delete")
+    assert surface.calls == []
+    assert surface.lines == [f"/delete {seq} deletes: word {seq}" for seq in (1, 3, 5, 7)]
+
+
+def test_a_reaction_that_was_given_is_taken_back(surface: FakeSurface) -> None:
+    surface.model.take(message(7, "hello"))
+    reacted = {"room": "#lobby", "target": 7, "user": "alice", "text": "+1", "on": True, "count": 1}
+    surface.model.take(ev.Reacted.model_validate({"type": "reacted", "seq": 8, "at": 0} | reacted))
+    run(surface, "/react 7 +1")
+    assert surface.calls == [("react", {"room": "#lobby", "seq": 7, "text": "+1", "on": False})]
+    with pytest.raises(ChatdError, match="E401"):
+        run(surface, "/react 7 " + "x" * 17)
 
 
 def test_redact_with_a_name_lists_the_last_candidates(surface: FakeSurface) -> None:
