@@ -251,7 +251,7 @@ def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Lin
 
 def _edited(event: ev.Edited, viewer: Viewer) -> list[Line]:
     about = f"{EVENT_MARK}{safe(event.user)} edited message {event.target}: "
-    head = [*_clock(event.at, viewer), *_label(event.room, viewer), ("class:event", about)]
+    head = [*_clock(event, viewer), *_label(event.room, viewer), ("class:event", about)]
     return _hanging(head, event.body, "")
 
 
