@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chatctl.client._client import Client
 from chatctl.client._notices import (
-    EDIT,
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -47,7 +46,6 @@ from chatd.proto.events import (
 )
 
 __all__ = [
-    "EDIT",
     "Acknowledged",
     "Announcement",
     "AnyEvent",

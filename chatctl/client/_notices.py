@@ -74,6 +74,11 @@ class Sent:
         self.state: Literal["pending", "acknowledged", "refused"] = "pending"
         self._answer: Future[SentResult] = Future()
 
+    @property
+    def edits(self) -> int | None:
+        """The seq of the message that this changes; None for a message of its own."""
+        return self.reply_to if self.kind == EDIT else None
+
     def __repr__(self) -> str:
         return f"Sent({self.msg_id} to {self.to}, {self.state})"
 

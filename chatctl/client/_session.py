@@ -14,7 +14,6 @@ from enum import Enum, auto
 from typing import Any, ClassVar
 
 from chatctl.client._notices import (
-    EDIT,
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -345,9 +344,9 @@ def last_common(cursor: int, lineage: tuple[Branch, ...], welcome: ev.Welcome) -
 
 def send_frame(request_id: int, sent: Sent) -> JsonObject:
     """The request that sends a message or an edit."""
-    if sent.kind == EDIT:
+    if sent.edits is not None:
         edit: JsonObject = {"type": "edit", "id": request_id, "msg_id": sent.msg_id}
-        return edit | {"room": sent.to, "seq": sent.reply_to, "body": sent.body}
+        return edit | {"room": sent.to, "seq": sent.edits, "body": sent.body}
     frame: JsonObject = {"type": "send", "id": request_id}
     frame |= {"msg_id": sent.msg_id, "to": sent.to, "body": sent.body}
     if sent.kind != "text":

@@ -12,7 +12,6 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from chatctl.client import (
-    EDIT,
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -352,7 +351,7 @@ class ChatModel(Conversations):
         for changed in result.notes:
             self.note(f"note: {changed.get('text', '')}", where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
-        if row is not None and event.sent.kind != EDIT and not where.has(result.seq):
+        if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark.
             where.pending[event.sent.msg_id] = TimelineRow(row.order, "message", row.body, user=row.user)
         self.changed |= {"rows", "state"}
@@ -366,7 +365,7 @@ class ChatModel(Conversations):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
         # To correct and send again, one after the other; never replaces what is being typed.
         typed = (
-            f"/edit {event.sent.reply_to} {event.sent.body}" if event.sent.kind == EDIT else event.sent.body
+            f"/edit {event.sent.edits} {event.sent.body}" if event.sent.edits is not None else event.sent.body
         )
         where.refused.append(typed)
         self.changed |= {"rows", "state"}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from chatctl.client import EDIT, Sent
+from chatctl.client import Sent
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
 from chatd.errors import ChatdError
@@ -184,8 +184,10 @@ class Conversations:
         """Show a message as pending until it is in the log."""
         if sent.state == "pending":
             where = self.conversation(self.resolve(sent.to))
-            before = {"action": "/me ", EDIT: f"/edit {sent.reply_to} "}.get(sent.kind, "")
-            body = before + visible(sent.body)
+            command = "/me " if sent.kind == "action" else ""
+            if sent.edits is not None:
+                command = f"/edit {sent.edits} "
+            body = command + visible(sent.body)
             where.pending[sent.msg_id] = TimelineRow(
                 self._order_after(where), "pending", body, user=self.me, sent_at=self.clock()
             )

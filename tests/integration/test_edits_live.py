@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chatctl.client import EDIT, CaughtUp, Client, Edited, Message, Reacted
+from chatctl.client import CaughtUp, Client, Edited, Message, Reacted
 from chatd.pki.identity import read_identity
 from tests.support.chat_program import admin_client, identity_of, run_chat
 from tests.support.daemon import BIN, Daemon, wait_until
@@ -80,7 +80,7 @@ def test_an_unsent_edit_is_sent_by_the_next_run(daemon: Daemon, bob: Path, tmp_p
     unsent.close()
     with Client(read_identity(bob), state=state) as client:
         (kept,) = client.outbox
-        assert (kept.kind, kept.reply_to, kept.body) == (EDIT, seq, "two")
+        assert (kept.kind, kept.edits, kept.body) == ("edit", seq, "two")
         wait_until(lambda: not client.unsent, what="the edit to be sent")
         events = client.request("history", room="#lobby")["events"]
     assert [event["body"] for event in events if event["type"] == "message"] == ["two"]

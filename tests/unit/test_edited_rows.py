@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.client import EDIT, Acknowledged, Refused, Restored, Sent, SentResult
+from chatctl.client import Acknowledged, Refused, Restored, Sent, SentResult
 from chatctl.client._notices import acknowledge, refuse
 from chatctl.client._session import send_frame
 from chatctl.model import render
@@ -142,13 +142,13 @@ def test_what_was_changed_after_a_backup_is_fetched_again(model: ChatModel) -> N
 
 def test_an_edit_is_pending_until_it_is_answered(model: ChatModel) -> None:
     model.take(message(1, "one", "alice"))
-    sent = Sent("f" * 32, LOBBY, "two", EDIT, 1)
+    sent = Sent("f" * 32, LOBBY, "two", "edit", 1)
     model.sending(sent)
     assert [row.body for row in model.here.pending.values()] == ["/edit 1 two"]
     acknowledge(sent, SentResult(2, 0, []))
     model.take(Acknowledged(sent))
     assert not model.here.pending
-    refused = Sent("e" * 32, LOBBY, "three", EDIT, 1)
+    refused = Sent("e" * 32, LOBBY, "three", "edit", 1)
     model.sending(refused)
     refuse(refused, ChatdError("E309"))
     model.take(Refused(refused, ChatdError("E309")))
@@ -156,7 +156,7 @@ def test_an_edit_is_pending_until_it_is_answered(model: ChatModel) -> None:
 
 
 def test_an_edit_is_sent_with_its_msg_id_and_the_seq_of_the_message() -> None:
-    assert send_frame(7, Sent("f" * 32, LOBBY, "two", EDIT, 1)) == {
+    assert send_frame(7, Sent("f" * 32, LOBBY, "two", "edit", 1)) == {
         "type": "edit",
         "id": 7,
         "msg_id": "f" * 32,
