@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 from typing import Literal, NamedTuple
 
@@ -21,14 +21,7 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.model import members, render
-from chatctl.model.conversation import (
-    UNKNOWN_QUOTE,
-    Conversation,
-    MemberEvent,
-    TimelineRow,
-    quote_of,
-    reacted_to,
-)
+from chatctl.model.conversation import Conversation, MemberEvent, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -103,8 +96,12 @@ class ChatModel(Conversations):
         """Return the message that ``event`` replies to, or None if it is not loaded."""
         if not isinstance(event, ev.Message):
             return None
-        row = self.conversation(event.room).message(event.reply_to)
-        return render.Quote(row.user, row.body) if row else None
+        return self.conversation(event.room).quote(event.reply_to)
+
+    def set_quotes(self, name: str, found: Mapping[int, ev.Message | None]) -> None:
+        """Apply the result of `paging.quoted`."""
+        self.conversation(name).set_quotes(found)
+        self.changed.add("rows")
 
     def begin_again(self) -> None:
         """Expect another connection; pending messages are in its outbox."""
@@ -382,8 +379,9 @@ class ChatModel(Conversations):
             words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)
-        quoted = where.message(event.reply_to)
-        quote = "" if event.reply_to is None else UNKNOWN_QUOTE
+        where.want(event.reply_to)
+        quoted = where.quote(event.reply_to)
+        unknown = "" if event.reply_to is None else render.UNKNOWN_QUOTE
         row = TimelineRow(
             (event.seq, 0),
             "action" if event.kind == "action" else "message",
@@ -391,7 +389,7 @@ class ChatModel(Conversations):
             event.at,
             render.safe(event.user),
             render.safe(event.role),
-            quote_of(quoted.user, quoted.body) if quoted else quote,
+            quoted.text if quoted else unknown,
             event.reply_to,
             event.user != self.me and render.mentions(event.body, self.me),
             edited=event.edited or 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,7 +25,8 @@ REDACTIONS_LIMIT = 1_000
 # Refused texts kept until they are back in the input; more than anybody corrects one by one.
 REFUSED_LIMIT = 1_000
 
-UNKNOWN_QUOTE = "an earlier message"
+# Messages kept that others reply to, and seqs of those that are still to be fetched.
+QUOTES_LIMIT = 500
 
 MemberEvent = ev.Joined | ev.Parted | ev.Presence
 RowKind = Literal[
@@ -66,11 +68,6 @@ class TimelineRow:
         return self.kind in ("message", "action") and not self.order[1]
 
 
-def quote_of(user: str, body: str) -> str:
-    """A message as replies quote it."""
-    return f"{user}: {render.snippet(body)}"
-
-
 def reacted_to(row: TimelineRow, event: ev.Reacted, me: str) -> TimelineRow:
     """A row with one more reaction, or one less. The event has the count, so that none is counted twice."""
     known = {one.text: one for one in row.reactions}
@@ -102,6 +99,7 @@ class Conversation:
     ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
     ``member_events``: those received since the members were requested, None without a request.
     ``left``: this user left the room, so events after the last row may be missing.
+    ``quotes``: messages outside the rows that others reply to. ``wanted``: seqs of such that are not fetched.
     ``topic_at``, ``joined_at``, ``parted_at``: seqs of the latest such events.
     """
 
@@ -121,6 +119,8 @@ class Conversation:
     topic_at: int = 0
     joined_at: int = 0
     parted_at: int = 0
+    quotes: dict[int, render.Quote] = field(default_factory=dict)
+    wanted: set[int] = field(default_factory=set)
     redactions: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
     reacted: deque[ev.Reacted] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
 
@@ -166,20 +166,29 @@ class Conversation:
         for row in self.rows:
             if not (row.is_message and first <= row.seq <= last):
                 quoted = row.quoted_seq is not None and first <= row.quoted_seq <= last
-                kept.append(replace(row, quote=UNKNOWN_QUOTE) if quoted else row)
+                kept.append(replace(row, quote=render.GONE_QUOTE) if quoted else row)
         self.rows = kept
+        self.quotes = {
+            seq: render.Quote("") if first <= seq <= last else known for seq, known in self.quotes.items()
+        }
 
     def edit(self, event: ev.Edited, me: str) -> bool:
         """Give a message its new text, also in quotes of it; False when it is not here or is newer."""
         row = self.message(event.target)
+        if row is None and event.target in self.quotes:
+            self._quote_anew(event.target, render.Quote(event.user, event.body))
         if row is None or row.edited >= event.seq:
             return False
         mentioned = event.user != me and render.mentions(event.body, me)
         body, changed = visible(event.body), max(row.changed, event.seq)
         self._replace(replace(row, body=body, mentions_me=mentioned, edited=event.seq, changed=changed))
-        quote = quote_of(row.user, body)
-        self.rows = [replace(one, quote=quote) if one.quoted_seq == row.seq else one for one in self.rows]
+        self._quote_anew(event.target, render.Quote(row.user, body))
         return True
+
+    def _quote_anew(self, seq: int, quote: render.Quote) -> None:
+        if seq in self.quotes:
+            self.quotes[seq] = quote
+        self.rows = [replace(one, quote=quote.text) if one.quoted_seq == seq else one for one in self.rows]
 
     def react(self, event: ev.Reacted, me: str) -> bool:
         """Count a reaction to a message; False when it is not here."""
@@ -210,6 +219,7 @@ class Conversation:
             self.left, self.loaded = True, False
         self.redactions.clear()
         self.reacted.clear()
+        self.quotes.clear()
         self.topic_at = self.joined_at = self.parted_at = 0
         self.read.restore(seq)
 
@@ -222,6 +232,31 @@ class Conversation:
         at = self._index((seq, 0)) if seq is not None else len(self.rows)
         row = self.rows[at] if at < len(self.rows) else None
         return row if row is not None and row.order == (seq, 0) and row.is_message else None
+
+    def quote(self, seq: int | None) -> render.Quote | None:
+        """The message that a reply to ``seq`` quotes; None if it is not known (yet)."""
+        row = self.message(seq)
+        if row is not None:
+            return render.Quote(row.user, row.body)
+        return self.quotes.get(seq) if seq is not None else None
+
+    def want(self, seq: int | None) -> None:
+        """Note a message that is replied to, unless it is known."""
+        if seq is not None and self.quote(seq) is None and len(self.wanted) < QUOTES_LIMIT:
+            self.wanted.add(seq)
+
+    def set_quotes(self, found: Mapping[int, ev.Message | None]) -> None:
+        """Keep fetched messages, and put them into the rows that reply to them."""
+        for seq, event in found.items():
+            known = None if self.is_redacted(seq) else event
+            self.quotes[seq] = render.Quote(known.user, known.body) if known else render.Quote("")
+        self.wanted -= found.keys()
+        for old in list(self.quotes)[: max(0, len(self.quotes) - QUOTES_LIMIT)]:
+            del self.quotes[old]
+        for at, row in enumerate(self.rows):
+            if row.quoted_seq in found and row.quote == render.UNKNOWN_QUOTE:
+                quote = self.quote(row.quoted_seq)
+                self.rows[at] = replace(row, quote=quote.text) if quote else row
 
     def matching(self, to: str) -> list[TimelineRow]:
         """The messages of a user ("bob", "@bob"), or of a time as it is shown ("14:02", "[14:02:40Z]")."""

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from chatd.errors import ChatdError
-from chatd.proto.events import Logged, parse_from_server
+from chatd.proto.events import Logged, Message, parse_from_server
 from chatd.proto.frames import JsonObject
+from chatd.proto.reading_requests import SEQS_LIMIT
 from chatd.proto.requests import PAGE_LIMIT
 
 RequestFunction = Callable[..., JsonObject]
@@ -97,6 +98,29 @@ def unread(request: RequestFunction) -> list[JsonObject]:
         if not page.get("more") or not entries:
             break
     return found
+
+
+def quoted(request: RequestFunction, room: str, seqs: Iterable[int]) -> dict[int, Message | None]:
+    """Messages of a room that others reply to; None for those that are deleted or not readable."""
+    found: dict[int, Message | None] = {}
+    wanted = sorted(set(seqs))
+    while wanted:
+        batch = wanted[:SEQS_LIMIT]
+        page = request("messages", room=room, seqs=batch)
+        events = [event for event in typed(page.get("events")) if isinstance(event, Message)]
+        # A full page ends before the batch does.
+        last = max((event.seq for event in events), default=batch[-1]) if page.get("more") else batch[-1]
+        last = max(last, batch[0])
+        found |= dict.fromkeys((seq for seq in batch if seq <= last), None)
+        found |= {event.seq: event for event in events if event.seq in found}
+        wanted = [seq for seq in wanted if seq > last]
+    return found
+
+
+def replied_to(events: Sequence[Logged]) -> set[int]:
+    """The seqs that messages reply to and that are not among the events."""
+    replies = {event.reply_to for event in events if isinstance(event, Message)}
+    return {seq for seq in replies if seq is not None} - {event.seq for event in events}
 
 
 def typed(events: object) -> list[Logged]:

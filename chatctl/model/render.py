@@ -31,6 +31,8 @@ EDITED_MARK = " (edited)"
 SERVER = "server"
 NAME_STYLES = 6
 QUOTE_CHARS = 32
+UNKNOWN_QUOTE = "an earlier message"
+GONE_QUOTE = "a deleted or unreadable message"
 
 
 class Viewer(NamedTuple):
@@ -46,10 +48,15 @@ class Viewer(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """The message that another one replies to."""
+    """The message that another one replies to; without a ``user`` it was deleted or cannot be read."""
 
     user: str
-    body: str
+    body: str = ""
+
+    @property
+    def text(self) -> str:
+        """The quote on one line, safe to show."""
+        return f"{safe(self.user)}: {snippet(self.body)}" if self.user else GONE_QUOTE
 
 
 def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[Line]:
@@ -257,7 +264,9 @@ def _edited(event: ev.Edited, viewer: Viewer) -> list[Line]:
 
 def _reply_mark(quote: Quote | None) -> str:
     if quote is None:
-        return "(re an earlier message) "
+        return f"(re {UNKNOWN_QUOTE}) "
+    if not quote.user:
+        return f"(re {GONE_QUOTE}) "
     return f'(re {safe(quote.user)}: "{snippet(quote.body)}") '
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -14,14 +15,14 @@ from chatctl.client import AnyEvent, Client, Sent
 from chatctl.connecting import App, connecting, room_name
 from chatctl.model import paging
 from chatctl.model.hits import HIT
-from chatctl.model.render import Line, Viewer, plain, render
+from chatctl.model.render import Line, Quote, Viewer, plain, render
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
 from chatd.console import output, streams
 from chatd.console.numbers import SEQ, number
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
-from chatd.proto.events import Logged, Presence
+from chatd.proto.events import Logged, Message, Presence
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import dm_room
 
@@ -41,13 +42,17 @@ def enter(client: Client, room: str) -> str:
     return room
 
 
-def show_event(event: Logged | Presence, *, as_json: bool, room: str) -> None:
-    """Print an event of ``room`` as a line of JSON, or of text with its seq."""
+def show_event(
+    event: Logged | Presence, *, as_json: bool, room: str, quotes: Mapping[int, Quote] | None = None
+) -> None:
+    """Print an event of ``room`` as a line of JSON, or of text with its seq and what it replies to."""
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))
     else:
         viewer = Viewer(room=room, numbered=True)
-        output.write(f"{lines_text(render(event, viewer))}\n")  # type: ignore[arg-type]  # as in Transcript
+        quote = (quotes or {}).get(event.reply_to or 0) if isinstance(event, Message) else None
+        lines = render(event, viewer, quote)  # type: ignore[arg-type]  # as in Transcript
+        output.write(f"{lines_text(lines)}\n")
 
 
 def event_text(event: AnyEvent, room: str | None) -> str:
@@ -176,8 +181,20 @@ def history(app: App, room: str, count: int, before: int | None, after: int | No
     with app.client() as client:
         name = enter(client, room)
         page = paging.history(client.request, name, count=count, before=before, after=after)
+        quotes = {} if app.as_json else quotes_of(client, name, page.events)
     for event in page.events:
-        show_event(event, as_json=app.as_json, room=name)
+        show_event(event, as_json=app.as_json, room=name, quotes=quotes)
+
+
+def quotes_of(client: Client, room: str, events: Sequence[Logged]) -> dict[int, Quote]:
+    """The messages that events reply to. An older server does not tell those outside the page."""
+    found: dict[int, Message | None] = {e.seq: e for e in events if isinstance(e, Message)}
+    try:
+        found |= paging.quoted(client.request, room, paging.replied_to(events))
+    except ChatdError as error:
+        if error.code != "E103":
+            raise
+    return {seq: Quote(one.user, one.body) if one else Quote("") for seq, one in found.items()}
 
 
 @click.command()

@@ -40,7 +40,7 @@ def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
     client.start()
     chat = LineClient(client, room, theme)
     asyncio.run(chat.run())
-    chat.surface.markers.send_last(client)
+    chat.surface.reading.markers.send_last(client)
     error = chat.surface.error
     if client.unsent and error is None:
         client.close(drain=DRAIN_SECONDS)

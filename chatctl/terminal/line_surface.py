@@ -27,8 +27,8 @@ from chatctl.model.actions import caught_up_note, focus_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import TimelineRow
 from chatctl.model.hits import Hits, render_hit
-from chatctl.model.marker_sender import Marker, MarkerSender
 from chatctl.model.render import Line, Viewer, snippet
+from chatctl.terminal.line_reading import Reading
 from chatctl.terminal.transcript import LineScreen, Transcript
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -44,6 +44,8 @@ PENDING_SECONDS = 0.3
 SEARCH_PAGE = 20
 COUNT_DOWN_SECONDS = 0.5
 MARKER_CHECK_SECONDS = 5.0
+# Live replies to unknown messages hold up the others at most so often: anybody can send such.
+QUOTES_SECONDS = 1.0
 
 
 class LineSurface:
@@ -60,17 +62,18 @@ class LineSurface:
         self.screen = screen
         self.model = model
         self.transcript = Transcript(screen, model)
-        self.markers = MarkerSender(model)
         self.error: ChatdError | None = None
         self._first_room = first_room
         self._started = False
         self._counting_down = False
         self._missed: deque[AnyEvent] = deque(maxlen=MISSED_LIMIT)
         self._entering = asyncio.Lock()
+        self._quotes_after = 0.0
         # Live events that arrive while a room's history is fetched; None: no fetch is under way.
         self._delayed: list[AnyEvent] | None = None
         self._pool = ThreadPoolExecutor(4, "chat-request")
         self._tasks: set[asyncio.Task[None]] = set()
+        self.reading = Reading(model, client.request, self._on_thread, self._spawn)
 
     # -- for the commands
 
@@ -93,6 +96,7 @@ class LineSurface:
         room = self.model.require_current()
         page = await self._history(room, count=count, before=self.transcript.oldest(room))
         events = self.model.add_history(room, page.events, more=page.more, before=self.model.here.oldest)
+        await self.reading.load_quotes(room)
         self.transcript.earlier(room, events)
         return len(events), page.more
 
@@ -103,6 +107,7 @@ class LineSurface:
             self.note(caught_up_note(self.model))
             return
         page = await self._history(room, count=count, after=after)
+        await self.reading.load_quotes(room, paging.replied_to(page.events))
         self.transcript.unread_page(room, page)
         self.note("/catchup reads on" if page.more else caught_up_note(self.model))
 
@@ -229,10 +234,12 @@ class LineSurface:
 
     async def _begin(self) -> None:
         """Learn what is unread, print what was missed, and enter the first room."""
-        await self.guarded(self._load_unread())
+        await self.guarded(self.reading.load_unread())
         # What was read on another device is not news.
         missed = [event for event in self._missed if not self.model.is_read(event)]
         self._missed.clear()
+        for room in {event.room for event in missed if isinstance(event, ev.Message)}:
+            await self.reading.load_quotes(room)
         if missed:
             self.note("while you were away")
         for event in missed:
@@ -242,22 +249,8 @@ class LineSurface:
         self._check_markers()
 
     def _check_markers(self) -> None:
-        self._send_markers()
+        self.reading.send_markers()
         asyncio.get_running_loop().call_later(MARKER_CHECK_SECONDS, self._check_markers)
-
-    async def _load_unread(self) -> None:
-        self.model.set_unread(await self._on_thread(partial(paging.unread, self.client.request)))
-
-    def _send_markers(self) -> None:
-        if self.model.connection == "connected":
-            for marker in self.markers.due(asyncio.get_running_loop().time()):
-                self._spawn(self._send_marker(marker))
-
-    async def _send_marker(self, marker: Marker) -> None:
-        try:
-            await self.ask("read", room=marker.room, seq=marker.seq)
-        except ChatdError as error:
-            self.markers.failed(marker, error)
 
     def _note_shown(self, event: AnyEvent) -> None:
         if isinstance(event, ev.Message) and event.room != self.model.current:
@@ -276,9 +269,14 @@ class LineSurface:
         if self._delayed is not None:
             self._delayed.append(event)
             return
+        if self._lacks_quote(event):
+            self._delayed = [event]
+            self._quotes_after = asyncio.get_running_loop().time() + QUOTES_SECONDS
+            self._spawn(self._hold_for_quotes(self.model.current))
+            return
         self.model.take(event)
         if isinstance(event, ev.ReadMarker) and self.model.stale and self._started:
-            self.start(self._load_unread())
+            self.start(self.reading.load_unread())
         if not self.transcript.claim(event):
             return
         if not self._started:
@@ -293,12 +291,27 @@ class LineSurface:
         elif isinstance(event, ev.RoomRemoved) and event.room == self.model.current:
             self._leave_current(by_choice=False)
 
+    def _lacks_quote(self, event: AnyEvent) -> bool:
+        """Whether to fetch, before an event is printed, the message that it replies to."""
+        if not self._started or not isinstance(event, ev.Message) or event.room != self.model.current:
+            return False
+        unknown = event.reply_to is not None and self.model.quote(event) is None
+        return unknown and asyncio.get_running_loop().time() >= self._quotes_after
+
+    async def _hold_for_quotes(self, room: str) -> None:
+        async with self._entering:
+            held = [event for event in self._delayed or () if isinstance(event, ev.Message)]
+            try:
+                await self.reading.load_quotes(room, paging.replied_to([e for e in held if e.room == room]))
+            finally:
+                self._release()
+
     # -- entering and leaving rooms
 
     async def _enter(self, room: str, join: Callable[[], Awaitable[JsonObject]] | None) -> None:
         """Make a conversation current and print what is not printed yet. Raises the server's refusal."""
         async with self._entering:
-            self._delayed = []
+            self._delayed = self._delayed or []
             since = self.model.heard
             try:
                 result = await join() if join is not None else {}
@@ -306,20 +319,24 @@ class LineSurface:
                 if join is not None:
                     self.model.entered(room, since)
                     self.model.set_rooms([{**result, "room": room}], since)
-                self._arrive(room, result, page)
+                await self._arrive(room, result, page)
             finally:
-                delayed, self._delayed = self._delayed, None
-                for event in delayed:
-                    self._take_from_server(event)
+                self._release()
 
-    def _arrive(self, room: str, result: JsonObject, page: paging.HistoryPage) -> None:
+    def _release(self) -> None:
+        delayed, self._delayed = self._delayed or [], None
+        for event in delayed:
+            self._take_from_server(event)
+
+    async def _arrive(self, room: str, result: JsonObject, page: paging.HistoryPage) -> None:
         model, where = self.model, self.model.conversation(room)
         unread, first, newest = where.unread, where.read.first, self.transcript.newest(room)
         model.switch(room)
         self.note(answers.room_head(result, model.title(room), unread))
         events = model.add_history(room, page.events, more=page.more)
+        await self.reading.load_quotes(room)
         self.transcript.latest(room, [e for e in events if e.seq > newest], unread=unread, first=first)
-        self._send_markers()
+        self.reading.send_markers()
         self.screen.redraw()
 
     async def _latest(self, room: str) -> paging.HistoryPage:

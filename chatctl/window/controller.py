@@ -48,7 +48,7 @@ class Controller:
         self.sought: tuple[str, int] | None = None
         self._first_room = room
         self._unread_sought = ""  # the conversation whose first unread message to scroll to
-        self._fetching_older = False
+        self._fetching_older = self._fetching_quotes = False
         self.markers = MarkerSender(self.model)
 
     def start(self) -> None:
@@ -280,7 +280,28 @@ class Controller:
             {"room": name, "before": before},
             lambda request: paging.history(request, name, count=count, before=before),
         )
-        return self.model.add_history(name, page.events, more=page.more, before=before)
+        found = self.model.add_history(name, page.events, more=page.more, before=before)
+        self._want_quotes()
+        return found
+
+    def _want_quotes(self) -> None:
+        """Fetch the messages that those of the current conversation reply to, unless that is under way."""
+        if self.model.here.wanted and not self._fetching_quotes and self.model.connection == "connected":
+            self._fetching_quotes = True
+            self.spawn(self._fetch_quotes(self.model.current), self._no_quotes)
+
+    async def _fetch_quotes(self, name: str) -> None:
+        where = self.model.conversation(name)
+        wanted = frozenset(where.wanted)
+        where.wanted.clear()
+        request = PendingReply("messages", {"room": name}, lambda ask: paging.quoted(ask, name, wanted))
+        self.model.set_quotes(name, await request)
+        self._fetching_quotes = False
+        self._want_quotes()
+
+    def _no_quotes(self, _: ChatdError) -> None:
+        # The replies only lack their quotes.
+        self._fetching_quotes = False
 
     def _load(self) -> None:
         """Fetch what the current conversation lacks; without a connection `_live` does it later."""
@@ -313,6 +334,8 @@ class Controller:
         own = getattr(event, "user", None) == self.model.me
         if isinstance(event, CaughtUp):
             self._live()
+        elif isinstance(event, ev.Message) and about_here:
+            self._want_quotes()
         elif isinstance(event, ev.ReadMarker) and self.model.stale:
             self.spawn(self._load_unread())
         elif isinstance(event, ev.Joined) and own and about_here:

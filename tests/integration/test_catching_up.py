@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chat_program import admin_client
+from tests.support.chat_program import admin_client, run_chat
 from tests.support.daemon import BIN, Daemon
 from tests.support.terminal import TMUX, Terminal
 
@@ -129,3 +129,27 @@ def test_what_one_device_has_shown_is_read_on_the_other(
     laptop = open_chat(again, shared_daemon, "rita", room)
     again.wait(laptop, f"{MESSAGES} new")
     terminal.wait_for(phone, rf"(?m)^ #lobby · connected(?!.*{room})")
+
+
+def test_replies_show_what_they_answer_although_that_is_not_on_the_page(
+    terminal: Terminal, shared_daemon: Daemon
+) -> None:
+    room = prepare(terminal, shared_daemon, "quin")
+    shared_daemon.add_user("quin", device="phone")
+    with admin_client(shared_daemon) as alice:
+        pages = alice.request("history", room=room, limit=500)
+        seqs = [event["seq"] for event in pages["events"] if event["type"] == "message"]
+        kept, gone = seqs[0], seqs[1]
+        alice.request("redact", room=room, seq=gone)
+        alice.send(room, "answer one", reply_to=kept).wait(30)
+        alice.send(room, "answer two", reply_to=gone).wait(30)
+        window = open_chat(terminal, shared_daemon, "quin", room, "phone")
+        shown = terminal.wait(window, "answer two")
+        quoted = re.search(r'\(re alice: "(n\d+)x+…"\) answer one', shown)
+        assert quoted, shown
+        assert "(re a deleted or unreadable message) answer two" in shown
+        alice.send(room, "answer three", reply_to=kept + 2).wait(30)
+        terminal.wait_for(window, r'\(re alice: "n\d+x+…"\) answer three')
+    done = run_chat(shared_daemon, "history", room[1:], "-n", "3", user="quin")
+    assert f'(re alice: "{quoted[1]}x' in done.stdout
+    assert "(re a deleted or unreadable message) answer two" in done.stdout

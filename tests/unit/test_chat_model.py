@@ -426,7 +426,7 @@ def test_redacted_messages_and_their_quotes_disappear(model: ChatModel) -> None:
     redacted = {"type": "redacted", "seq": 4, "at": NOON, "room": LOBBY, "target": 2, "by": "eve"}
     model.take(ev.Redacted.model_validate({**redacted, "reason": "a password"}))
     assert "SECRET two" not in shown(model)
-    assert "\u258e an earlier message" in shown(model)
+    assert "\u258e a deleted or unreadable message" in shown(model)
     assert "eve deleted message 2: a password" in shown(model)
     assert list(model.redacted) == [RedactedRange(LOBBY, 2, 2)]
     assert [

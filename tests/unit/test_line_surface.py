@@ -55,11 +55,15 @@ class FakeClient:
         self.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]
         self.sent: list[Sent] = []
         self.log: list[ev.Message] = []
+        # Messages outside the log's pages.
+        self.quoted: list[ev.Message] = []
         self.before_reply: Callable[[str], None] = lambda kind: None
         self.extra: dict[str, Any] = {}
 
     def request(self, kind: str, **fields: Any) -> dict[str, Any]:
         self.before_reply(kind)
+        if kind == "messages":
+            return {"events": [m.model_dump() for m in self.quoted if m.seq in fields["seqs"]], "more": False}
         if fields.get("room") == "#none":
             raise ChatdError("E404")
         events = [m.model_dump() for m in self.log if fields.get("room") in (None, m.room)]
@@ -497,5 +501,56 @@ def test_earlier_events_have_a_heading_that_says_from_when_they_are() -> None:
         await run_command(surface, "/history 2")
         assert screen.lines[0] == "-- earlier in #lobby, from 1970-01-01 00:00:00Z to 1970-01-01 00:00:00Z --"
         assert screen.bodies() == ["older", "old"]
+
+    run(body)
+
+
+def test_replies_of_a_page_are_printed_with_what_they_answer() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(8, "yes", reply_to=3), message(9, "no", reply_to=4)]
+        client.quoted = [message(3, "shall we?", user="eve")]
+        await begin(surface)
+        replies = [line.partition("Z] ")[2] for line in screen.lines if "(re " in line]
+        assert replies == [
+            '<bob> (re eve: "shall we?") yes',
+            "<bob> (re a deleted or unreadable message) no",
+        ]
+
+    run(body)
+
+
+def test_a_live_reply_waits_for_what_it_answers_and_keeps_its_place() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        await begin(surface)
+        client.quoted = [message(3, "shall we?", user="eve")]
+        surface.take(message(8, "yes", reply_to=3))
+        surface.take(message(9, "after it"))
+        await settle(surface)
+        # Another one at once is printed without waiting: anybody can send such.
+        surface.take(message(10, "no", reply_to=4))
+        assert [line.partition("Z] ")[2] for line in screen.lines if "<bob>" in line] == [
+            '<bob> (re eve: "shall we?") yes',
+            "<bob> after it",
+            "<bob> (re an earlier message) no",
+        ]
+
+    run(body)
+
+
+def test_a_reply_is_printed_without_its_quote_when_that_cannot_be_fetched() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        def refuse(kind: str) -> None:
+            if kind == "messages":
+                raise ChatdError("E503")
+
+        client.before_reply = refuse
+        client.log = [message(8, "yes", reply_to=3)]
+        await begin(surface)
+        surface.take(message(9, "no", reply_to=4))
+        await settle(surface)
+        assert [line.partition("> ")[2] for line in screen.lines if "<bob>" in line] == [
+            "(re an earlier message) yes",
+            "(re an earlier message) no",
+        ]
 
     run(body)

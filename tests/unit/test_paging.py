@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.model.paging import LIST_PAGES_LIMIT, history, list_all
+from chatctl.model.paging import LIST_PAGES_LIMIT, history, list_all, quoted
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import PAGE_LIMIT
@@ -71,3 +71,31 @@ def test_a_list_ends_at_its_last_page_or_at_the_page_limit() -> None:
     assert [one["user"] for one in list_all(request, "users", "users", "user")] == ["1", "2", "3"]
     assert len(list_all(request, "endless", "users", "user")) == LIST_PAGES_LIMIT
     assert list_all(request, "users", "other", "user") == []
+
+
+def test_quoted_messages_are_fetched_in_batches_and_missing_ones_said_to_be_gone() -> None:
+    asked: list[list[int]] = []
+
+    def request(kind: str, *, room: str, seqs: list[int]) -> JsonObject:
+        assert (kind, room) == ("messages", "#lobby")
+        asked.append(seqs)
+        # A full page: it ends after the tenth message.
+        found = [seq for seq in seqs if seq % 7][:10]
+        return {"events": [plain_message(seq) for seq in found], "more": len(found) == 10}
+
+    found = quoted(request, "#lobby", range(1, 121))
+    assert set(found) == set(range(1, 121))
+    assert {seq for seq, event in found.items() if event is None} == set(range(7, 121, 7))
+    assert all(len(seqs) <= 50 for seqs in asked)
+
+
+def test_a_server_that_makes_no_progress_ends_the_fetching_of_quotes() -> None:
+    reply = {"events": [], "more": True}
+    assert quoted(lambda *_, **__: reply, "#lobby", [5, 6]) == {5: None, 6: None}
+    wrong = {"events": [plain_message(1)], "more": True}
+    assert quoted(lambda *_, **__: wrong, "#lobby", [5, 6]) == {5: None, 6: None}
+
+
+def plain_message(seq: int) -> JsonObject:
+    fields = {"device": "d", "role": "user", "msg_id": f"{seq:032x}", "kind": "text", "at": seq, "body": "x"}
+    return {"type": "message", "seq": seq, "room": "#lobby", "user": "bob", **fields}

@@ -333,3 +333,28 @@ def test_markers_are_sent_while_connected_only(control: Controller, network: Fak
     before = len(network.requests)
     control.send_markers(99.0)
     assert len(network.requests) == before
+
+
+def test_quotes_of_a_page_are_fetched_and_put_into_its_rows(
+    control: Controller, network: FakeNetwork
+) -> None:
+    network.last("history").answer(page(message(8, reply_to=3), message(9, reply_to=4), more=True))
+    request = network.last("messages")
+    control._take(message(10, reply_to=5))
+    assert network.last("messages") is request, "one request at a time"
+    request.answer({3: message(3, "shall we?"), 4: None})
+    quotes = {row.seq: row.quote for row in control.model.here.rows}
+    assert quotes[8] == "bob: shall we?"
+    assert quotes[9] == "a deleted or unreadable message"
+    network.last("messages").answer({5: message(5, "late")})
+    assert [row.quote for row in control.model.here.rows if row.seq == 10] == ["bob: late"]
+
+
+def test_a_quote_that_was_redacted_meanwhile_is_not_shown(control: Controller, network: FakeNetwork) -> None:
+    network.last("history").answer(page(message(8, reply_to=3), more=True))
+    control._take(ev.Redacted(type="redacted", seq=11, at=NOON, room=LOBBY, target=3, by="eve"))
+    network.last("messages").answer({3: message(3, "SECRET")})
+    assert "SECRET" not in str(control.model.here)
+    control.model.here.set_quotes({2: message(2, "SECRET")})
+    control._take(ev.Redacted(type="redacted", seq=12, at=NOON, room=LOBBY, target=2, by="eve"))
+    assert "SECRET" not in str(control.model.here)
