@@ -19,6 +19,7 @@ from chatd.store.export_verifier import check_export
 from chatd.store.log_reader import LogReader
 from chatd.store.record_export import Choice, export
 from chatd.store.verifier import verify
+from tests.support.daemon import wait_until
 from tests.support.hub_harness import START, HubHarness, WorkerEnd
 
 MINUTE = 60_000
@@ -105,7 +106,7 @@ class Talk:
 
     def texts_in_files(self, text: str) -> bool:
         """Whether the log's files contain a text."""
-        assert self.harness.log.checkpoint()
+        wait_until(self.harness.log.checkpoint, what="the index to end its read")
         files = [self.data / name for name in ("events.db", "events.db-wal")]
         return any(text.encode() in file.read_bytes() for file in files if file.exists())
 
