@@ -46,7 +46,21 @@ ROOM = {
 }
 # Under their group only.
 ROOM_LIFE = {
-    "create": TableEntry(f"{_ADMIN}.room_commands:create", "Create ROOM and enter it."),
+    "create": TableEntry(f"{_ADMIN}.room_commands:create", "Create ROOM, enter it and own it."),
+    "info": TableEntry(
+        f"{_ADMIN}.room_people:info",
+        "Show ROOM: its mode, what new members read, its owners and invitations.",
+    ),
+    "mode": TableEntry(f"{_ADMIN}.room_people:mode", "Set the mode of ROOM; its members stay."),
+    "owner": TableEntry(f"{_ADMIN}.room_people:owner", "Make USER, a member of ROOM, an owner of it."),
+    "invite": TableEntry(f"{_ADMIN}.room_people:invite", "Invite USER to ROOM, as one of its owners."),
+    "uninvite": TableEntry(
+        f"{_ADMIN}.room_people:uninvite",
+        "Withdraw the invitation of USER to ROOM; with your own name decline yours.",
+    ),
+    "remove-member": TableEntry(
+        f"{_ADMIN}.room_people:remove_member", "Remove USER from ROOM, as one of its owners."
+    ),
     "archive": TableEntry(
         f"{_ADMIN}.room_commands:archive",
         "Archive ROOM: its members read and search it, nobody writes there or enters.",
@@ -120,7 +134,7 @@ def user() -> None:
 
 @cli.group(cls=TableGroup, table={**ROOM, **ROOM_LIFE, "list": ROOMS})
 def room() -> None:
-    """Rooms: list, create, archive, hold and remove them, list members, redact messages."""
+    """Rooms: list, create, archive and remove them, their modes, owners and members, redact messages."""
 
 
 @cli.group(cls=TableGroup, table=ROLE)

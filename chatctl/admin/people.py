@@ -60,6 +60,7 @@ def rooms(app: App, archived: bool) -> None:
     columns: output.Columns = {
         "room": str,
         "members": str,
+        "mode": output.plain,
         "guests": output.yes_no,
         "joined": output.yes_no,
         "topic": output.plain,

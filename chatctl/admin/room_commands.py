@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from chatctl.admin.sanctions import dry_run_option, yes_option
 from chatctl.connecting import App, confirm, connecting, reason_option, room_name
 from chatd.console import output
 from chatd.proto.frames import JsonObject
+from chatd.proto.room_requests import HistoryRule, Mode
 
 room_argument = click.argument("room", metavar="ROOM", type=room_name)
 
@@ -16,10 +19,24 @@ room_argument = click.argument("room", metavar="ROOM", type=room_name)
 @room_argument
 @click.option("--topic", default="", metavar="TEXT", help="The room's topic.")
 @click.option("--guests", is_flag=True, help="Let guests enter.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    default="open",
+    help="members: entered by invitation, unknown to others; read-only: only owners write.",
+)
+@click.option(
+    "--history",
+    type=click.Choice(get_args(HistoryRule)),
+    default="all",
+    help="What members read: all, or what follows their joining. It cannot be changed.",
+)
 @connecting
-def create(app: App, room: str, topic: str, guests: bool) -> None:
-    """Create ROOM and enter it."""
-    result = app.ask("create", room=room, topic=topic, guests=guests)
+def create(app: App, room: str, topic: str, guests: bool, mode: str, history: str) -> None:
+    """Create ROOM, enter it and own it."""
+    # A server of an older version does not know these fields.
+    rules = {"mode": mode, "history": history} if (mode, history) != ("open", "all") else {}
+    result = app.ask("create", room=room, topic=topic, guests=guests, **rules)
     app.show(result, lambda: output.line(f"created {room}"))
 
 

@@ -21,10 +21,6 @@ async def join(surface: Surface, call: CommandCall) -> None:
     await surface.enter(call["room"])
 
 
-async def create(surface: Surface, call: CommandCall) -> None:
-    await surface.create(call["room"], call["topic"], guests=bool(call["guests"]))
-
-
 async def part(surface: Surface, call: CommandCall) -> None:
     # The event that follows says so and moves on to another room.
     await surface.ask("part", room=call["room"] or surface.model.require_current())
@@ -58,10 +54,11 @@ async def whois(surface: Surface, call: CommandCall) -> None:
 
 
 async def msg(surface: Surface, call: CommandCall) -> None:
+    address = f"@{call['names']}"
     if call["text"] is None:
-        await surface.enter(f"@{call['name']}")
+        await surface.enter(address)
     else:
-        surface.say(call["text"], to=f"@{call['name']}")
+        surface.say(call["text"], to=surface.model.address(surface.model.resolve(address)))
 
 
 async def reply(surface: Surface, call: CommandCall) -> None:

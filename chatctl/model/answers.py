@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chatctl.model import room_text
 from chatctl.model.render import Line, marked, safe
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
@@ -47,7 +48,9 @@ def rooms(entries: Entries) -> list[Line]:
     for room in entries:
         words = [_count(_number(room, "members"), "member")]
         words += ["you are in it"] if room.get("joined") is True else []
+        words += ["you are invited"] if room.get("invited") is True and room.get("joined") is not True else []
         words += [] if room.get("guests") is True else ["no guests"]
+        words += _rules(room)
         topic = _text(room, "topic")
         lines.append(row(_text(room, "room"), ", ".join(words) + (f" - {topic}" if topic else "")))
     return lines
@@ -114,7 +117,31 @@ def room_head(result: JsonObject, title: str, unread: int) -> str:
     words = [title + (f": {topic}" if (topic := _text(result, "topic")) else "")]
     if "members" in result:
         words.append(_count(_number(result, "members"), "member"))
+    words += _rules(result)
     return " · ".join([*words, *([f"{unread} new"] if unread else [])])
+
+
+def room_info(result: JsonObject) -> list[Line]:
+    """A room: its members, rules, owners and invitations."""
+    head = [_text(result, "room"), _count(_number(result, "members"), "member")]
+    head += [] if result.get("guests") is True else ["no guests"]
+    head += ["archived"] if result.get("archived") is True else []
+    lines = [note(", ".join([*head, *(_rules(result) or ["open"])]))]
+    lines += [row("topic", topic)] if (topic := _text(result, "topic")) else []
+    for name in ("owners", "invitations"):
+        lines += [row(name, ", ".join(users))] if (users := _words(result.get(name))) else []
+    return lines
+
+
+def room_rules(result: JsonObject) -> str:
+    """What is special about a room; "" for an open one with its whole history."""
+    return ", ".join(_rules(result))
+
+
+def sent_note(changed: JsonObject) -> str:
+    """A note of the server on a message that was sent."""
+    text = _text(changed, "text") or _text(changed, "rule")
+    return text if changed.get("rule") == "absent" else f"your message was changed: {text}"
 
 
 def row(head: str, text: str) -> Line:
@@ -138,6 +165,10 @@ def _written(bytes_written: Any) -> list[Line]:
     limit = _number(bytes_written, "limit")
     most = f" of {limit:,}" if limit else ""
     return [row("written", f"{_number(bytes_written, 'today'):,}{most} bytes today")]
+
+
+def _rules(room: JsonObject) -> list[str]:
+    return room_text.rules(_text(room, "mode") or "open", _text(room, "history"))
 
 
 def _until(entry: JsonObject) -> str:

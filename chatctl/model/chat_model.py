@@ -20,7 +20,7 @@ from chatctl.client import (
     Refused,
     Restored,
 )
-from chatctl.model import members, render
+from chatctl.model import answers, members, render, room_text
 from chatctl.model.conversation import Conversation, MemberEvent, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
 from chatd.errors import ChatdError
@@ -66,6 +66,7 @@ class ChatModel(Conversations):
         self.connection: ConnectionState = "connecting"
         self.trouble: ChatdError | None = None
         self.rooms_missing = False
+        self._invitations: frozenset[str] = frozenset()
         self._retry_at = 0.0
         self._retry_in = 0.0
         self.welcome: ev.Welcome | None = None
@@ -91,6 +92,10 @@ class ChatModel(Conversations):
         """The state of the connection: "reconnecting in 7 s"."""
         seconds = self.retry_seconds
         return f"{self.connection} in {seconds} s" if seconds else self.connection
+
+    def new_invitations(self, welcome: ev.Welcome) -> list[str]:
+        """Return the rooms with an invitation that earlier welcomes did not name."""
+        return [room for room in welcome.invites if room not in self._invitations]
 
     def quote(self, event: AnyEvent) -> render.Quote | None:
         """Return the message that ``event`` replies to, or None if it is not loaded."""
@@ -234,6 +239,9 @@ class ChatModel(Conversations):
         self.rooms_missing = not event.has_all_rooms
         for name in welcome.rooms:
             self.conversation(name)
+        for room in self.new_invitations(welcome):
+            self.note(room_text.invited(room))
+        self._invitations = frozenset(welcome.invites)
         self.changed |= {"state", "rooms"}
 
     def _disconnected(self, event: Disconnected) -> None:
@@ -259,6 +267,9 @@ class ChatModel(Conversations):
         self._trim(where)
         if isinstance(event, ev.Joined | ev.Parted):
             self._membership(event, where)
+        elif isinstance(event, ev.DmOpened):
+            self.joined.add(event.room)
+            self.changed.add("rooms")
         elif isinstance(event, ev.TopicSet | ev.RoomCreated):
             where.topic, where.topic_at = render.safe(event.topic), event.seq
             self.changed.add("state")
@@ -346,7 +357,7 @@ class ChatModel(Conversations):
     def _acknowledged(self, event: Acknowledged) -> None:
         where, result = self.conversation(self.resolve(event.sent.to)), event.sent.wait(0)
         for changed in result.notes:
-            self.note(f"note: {changed.get('text', '')}", where=where.name)
+            self.note(answers.sent_note(changed), where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
         if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark.

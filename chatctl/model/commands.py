@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from chatctl.model import actions, answers, message_actions
+from chatctl.model import actions, answers, message_actions, room_actions
 from chatctl.model.grammar import (
     COUNT,
     DURATION,
     FOCUS,
-    GUESTS,
+    GROUP,
     MARKED_ROOM,
+    MODE,
+    OPTIONS,
+    REMOVE,
     ROLE,
     ROOM,
+    ROOM_OPTIONS,
     SEQ,
     TEXT,
     USER,
+    USERS,
     WORD,
     Arg,
     ChatCommand,
@@ -73,10 +78,48 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand("rooms", (), "list the rooms you may know of", actions.rooms, "room.list"),
     ChatCommand(
         "create",
-        (_ROOM, Arg("guests", GUESTS, True), _TOPIC),
-        "create a room and enter it",
-        actions.create,
+        (_ROOM, Arg("options", OPTIONS, True), _TOPIC),
+        "create a room; /help create lists options",
+        room_actions.create,
         "room.create",
+        switches=True,
+    ),
+    ChatCommand("room", (_ANY_ROOM,), "show a room's mode and owners", room_actions.info, "room.list"),
+    ChatCommand(
+        "mode",
+        (Arg("mode", MODE), _ANY_ROOM),
+        "change who enters and writes, as an owner",
+        room_actions.mode,
+        "room.join",
+    ),
+    ChatCommand("invite", (_NAME, _ANY_ROOM), "invite a user to this room", room_actions.invite, "room.join"),
+    ChatCommand(
+        "uninvite",
+        (_NAME, _ANY_ROOM),
+        "withdraw an invitation, or decline your own",
+        room_actions.uninvite,
+        "room.join",
+    ),
+    ChatCommand(
+        "owner",
+        (_NAME, Arg("remove", REMOVE, True), _ANY_ROOM),
+        "make a member an owner of this room",
+        room_actions.owner,
+        "room.join",
+    ),
+    ChatCommand(
+        "remove",
+        (_NAME, _ONLY_IN, _REASON),
+        "remove a member from this room, as an owner",
+        room_actions.remove,
+        "room.join",
+    ),
+    ChatCommand(
+        "group",
+        (Arg("names", GROUP),),
+        "write to several users in a group",
+        room_actions.group,
+        "dm.send",
         switches=True,
     ),
     ChatCommand("topic", (_TOPIC,), "show or set this room's topic", actions.topic, "room.topic"),
@@ -84,8 +127,8 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand("whois", (_NAME,), "show a user's role, devices and rooms", actions.whois, "presence.read"),
     ChatCommand(
         "msg",
-        (_NAME, _ANY_TEXT),
-        "write to one user; without text: switch to them",
+        (Arg("names", USERS), _ANY_TEXT),
+        "write to users; without text: switch to them",
         actions.msg,
         "dm.send",
         switches=True,
@@ -217,7 +260,10 @@ def help_lines(permissions: Collection[str], about: str | None) -> list[Line]:
     if command is None:
         return [answers.note(f"there is no command /{about[:32]}; see /help")]
     aliases = ", ".join(f"/{alias}" for alias in command.aliases)
-    return [_help_line(command, 0), *([answers.row("also", aliases)] if aliases else [])]
+    lines = [_help_line(command, 0), *([answers.row("also", aliases)] if aliases else [])]
+    if any(arg.kind is OPTIONS for arg in command.args):
+        lines += [answers.row(option, words) for option, (_, _, words) in ROOM_OPTIONS.items()]
+    return lines
 
 
 def _help_line(command: ChatCommand, width: int) -> Line:

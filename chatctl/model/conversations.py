@@ -15,7 +15,7 @@ from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, 
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import dm_members, dm_room, visible
+from chatd.proto.text import dm_members, is_group, visible
 
 # Bounds what a server can make this client keep: as many rooms and direct conversations as any server allows.
 ROOMS_LIMIT = 2_000
@@ -70,7 +70,12 @@ class Conversations:
 
     def listed(self) -> list[Conversation]:
         """Joined rooms, then direct conversations, each by name."""
-        names = {name for name in self.conversations if name in self.joined or dm_members(name)}
+        names = {
+            name
+            for name, one in self.conversations.items()
+            # A group can be left.
+            if name in self.joined or (dm_members(name) and not (one.left and is_group(name)))
+        }
         names = (names | {self.current}) - {""}
         ordered = sorted(names, key=lambda name: (name[:1] != "#", self.title(name)))
         return [self.conversation(name) for name in ordered]
@@ -85,16 +90,18 @@ class Conversations:
         return render.title(name, self.me)
 
     def address(self, name: str) -> str:
-        """Where messages of a conversation are sent: "#war", "@bob"."""
-        members = dm_members(name)
-        if members is None:
-            return name
-        return "@" + (members[1] if members[0] == self.me else members[0])
+        """Where messages of a conversation are sent: "#war", "@bob", "@alice,bob,carol" for a group."""
+        others = self.others(name)
+        return name if len(others) != 1 else f"@{others[0]}"
+
+    def others(self, name: str) -> list[str]:
+        """The users of a direct conversation besides this one; this one if there is no other."""
+        members = dm_members(name) or ()
+        return [user for user in members if user != self.me] or list(members[:1])
 
     def resolve(self, address: str) -> str:
-        """The name of the conversation at an address: "@alice,bob" for "@bob"."""
-        direct = address.startswith("@") and "," not in address
-        return dm_room(self.me, address[1:]) if direct else address
+        """The name of the conversation at an address: "@alice,bob" for "@bob", also with more names."""
+        return render.conversation_at(address, self.me)
 
     def require_current(self) -> str:
         """The name of the current conversation. Raises E301 outside of any."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from chatctl.model.surface import Surface
 from chatd.errors import ChatdError
 from chatd.proto.durations import parse_duration
 from chatd.proto.requests import PAGE_LIMIT
-from chatd.proto.text import check_name, check_room, visible
+from chatd.proto.room_requests import Mode
+from chatd.proto.text import GROUP_MEMBERS, check_name, check_room, visible
+
+MODE_NAMES: tuple[str, ...] = get_args(Mode)
+# Options of /create -> the field of the request, its value, and what it means.
+ROOM_OPTIONS: dict[str, tuple[str, Any, str]] = {
+    "--guests": ("guests", True, "guests may enter"),
+    "--members": ("mode", "members", "entered by invitation, unknown to others"),
+    "--read-only": ("mode", "read-only", "only its owners write"),
+    "--since-join": ("history", "since_join", "members read what follows their joining"),
+}
 
 
 class ArgumentKind(NamedTuple):
@@ -21,9 +31,11 @@ class ArgumentKind(NamedTuple):
     """
 
     name: str
-    read: Callable[[str], Any]
+    read: Callable[[Any], Any]
     looks: Callable[[str], bool] = bool
     rest: bool = False
+    # Takes all words in a row that look like it; ``read`` gets a list of them.
+    many: bool = False
 
 
 def _read_user(word: str) -> str:
@@ -50,14 +62,51 @@ def _read_seq(word: str) -> int:
     return int(word)
 
 
-def _read_guests(word: str) -> bool:
-    if word != "--guests":
-        raise ValueError(f"{word[:32]!r} is not --guests")
+def _read_addressees(word: str) -> str:
+    if word.endswith(","):
+        # "/msg bob, carol hi" would send "carol hi" to bob alone.
+        raise ValueError("write several names without spaces: bob,carol")
+    return _read_users(word)
+
+
+def _read_users(text: str) -> str:
+    """Read "bob,carol" or "bob carol"; return "bob,carol"."""
+    names = [_read_user(word) for word in text.replace(",", " ").split()]
+    if not 1 <= len(names) < GROUP_MEMBERS:
+        raise ValueError(f"give up to {GROUP_MEMBERS - 1} users")
+    return ",".join(dict.fromkeys(names))
+
+
+def _read_mode(word: str) -> str:
+    if word not in MODE_NAMES:
+        raise ValueError(f"{word[:32]!r} is not {', '.join(MODE_NAMES[:-1])} or {MODE_NAMES[-1]}")
+    return word
+
+
+def _read_options(words: list[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for word in words:
+        if word not in ROOM_OPTIONS:
+            raise ValueError(f"{word[:32]!r} is not one of {', '.join(ROOM_OPTIONS)}")
+        name, value, _ = ROOM_OPTIONS[word]
+        if name in fields:
+            raise ValueError(f"{word} does not go with the others")
+        fields[name] = value
+    return fields
+
+
+def _read_remove(word: str) -> bool:
+    if word != "--remove":
+        raise ValueError(f"{word[:32]!r} is not --remove")
     return True
 
 
 def _read_focus(text: str) -> str | frozenset[str]:
     return "off" if text == "off" else frozenset(_read_room(word) for word in text.split())
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("--")
 
 
 def _starts_with_digit(word: str) -> bool:
@@ -72,7 +121,11 @@ ROLE = ArgumentKind("role", _read_role)
 DURATION = ArgumentKind("duration", parse_duration, _starts_with_digit)
 COUNT = ArgumentKind("count", _read_count)
 SEQ = ArgumentKind("number", _read_seq)
-GUESTS = ArgumentKind("--guests", _read_guests, lambda word: word.startswith("--"))
+USERS = ArgumentKind("user,user", _read_addressees)
+GROUP = ArgumentKind("user user", _read_users, rest=True)
+OPTIONS = ArgumentKind("options", _read_options, _is_option, many=True)
+REMOVE = ArgumentKind("--remove", _read_remove, _is_option)
+MODE = ArgumentKind("mode", _read_mode)
 FOCUS = ArgumentKind("focus", _read_focus, rest=True)
 WORD = ArgumentKind("word", str)
 TEXT = ArgumentKind("text", str, rest=True)
@@ -88,7 +141,8 @@ class Arg(NamedTuple):
     @property
     def shown(self) -> str:
         """The argument in a usage line: "USER", "[2h]"."""
-        names = {"duration": "2h", "room": "#ROOM", "--guests": "--guests", "focus": "#ROOM"}
+        names = {"duration": "2h", "room": "#ROOM", "--remove": "--remove", "focus": "#ROOM"}
+        names |= {"options": "--OPTIONS", "user,user": "NAME[,NAME]", "mode": "|".join(MODE_NAMES)}
         word = names.get(self.kind.name, self.name.upper()) + ("..." if self.kind.rest else "")
         return f"[{word}]" if self.optional else word
 
@@ -129,6 +183,8 @@ class ChatCommand:
             if not rest:
                 if not arg.optional:
                     raise ValueError(f"/{self.name} needs {arg.shown}")
+            elif arg.kind.many:
+                values[arg.name], rest = _many(arg.kind, rest)
             elif arg.kind.rest:
                 values[arg.name], rest = arg.kind.read(rest), ""
             else:
@@ -153,6 +209,14 @@ class CommandCall:
     async def carry_out(self, surface: Surface) -> None:
         """Do it. Raises the server's refusal as ChatdError."""
         await self.command.action(surface, self)
+
+
+def _many(kind: ArgumentKind, rest: str) -> tuple[Any, str]:
+    words: list[str] = []
+    while kind.looks(first_word(rest)[0]):
+        word, rest = first_word(rest)
+        words.append(word)
+    return kind.read(words), rest
 
 
 class Say(NamedTuple):

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import AnyEvent
+from chatctl.model import room_text
 from chatd.proto import events as ev
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
-from chatd.proto.text import dm_members, visible
+from chatd.proto.text import dm_members, dm_room, is_group, visible
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
@@ -92,7 +93,7 @@ def describe(event: AnyEvent) -> str | None:
         case ev.Joined():
             known = [*([safe(event.role)] if event.role != "user" else []), *_via(event.by, event.user)]
             about = f" ({', '.join(known)})" if known else ""
-            return f"{safe(event.user)}{about} joined {safe(event.room)}"
+            return f"{safe(event.user)}{about} joined {_place(event.room)}"
         case ev.Parted():
             return _parted(event)
         case ev.Reacted():
@@ -117,6 +118,7 @@ def _describe_room(event: AnyEvent) -> str | None:
     match event:
         case ev.RoomCreated():
             closed = "" if event.guests else ", closed to guests"
+            closed += "".join(f", {words}" for words in room_text.rules(event.mode, event.history))
             topic = f": {safe(event.topic)}" if event.topic else ""
             return f"{safe(event.author)} created {safe(event.room)}{closed}{topic}"
         case ev.TopicSet():
@@ -128,6 +130,8 @@ def _describe_room(event: AnyEvent) -> str | None:
         case ev.Archived():
             archived = "is archived and can only be read" if event.on else "is no longer archived"
             return f"{safe(event.room)} {archived}, says {safe(event.author)}{_because(event.reason)}"
+        case ev.RoomModeSet() | ev.OwnerSet() | ev.Invited() | ev.Uninvited():
+            return room_text.describe(event)
         case ev.RoomRemoved():
             return f"{safe(event.room)} was removed by {safe(event.author)}{_because(event.reason)}"
     return None
@@ -152,6 +156,8 @@ def _standing(event: ev.Standing) -> str | None:
     changes = {
         "role_set": f"gave you the role {safe(event.role)}",
         "muted": f"muted you {where} {until}",
+        "invited": f"invited you to {safe(event.room or '')}: /join {safe(event.room or '')}",
+        "uninvited": f"ended your invitation to {safe(event.room or '')}",
         "unmuted": f"ended your mute {where}" if event.room else "ended your mute",
     }
     change = changes.get(event.change)
@@ -166,13 +172,21 @@ def _because(reason: str) -> str:
     return f": {safe(reason)}" if reason else ""
 
 
+def conversation_at(address: str, me: str) -> str:
+    """Return the name of the conversation at an address: "@alice,bob" for "@bob", also with more names."""
+    if not address.startswith("@"):
+        return address
+    names = address[1:].split(",")
+    return dm_room(*names) if len(names) > 1 and me in names else dm_room(me, *names)
+
+
 def title(room: str, me: str = "") -> str:
-    """Return the title of a conversation: "#war", or "@bob" for the direct one with bob."""
+    """Return the title of a conversation: "#war", "@bob" with bob, "bob, carol" for a group."""
     members = dm_members(room)
     if members is None or me not in members:
         return safe(room)
-    other = members[1] if members[0] == me else members[0]
-    return f"@{safe(other)}"
+    others = [user for user in members if user != me]
+    return ", ".join(others) if len(others) > 1 else f"@{(others or members)[0]}"
 
 
 def mentions(body: str, user: str) -> bool:
@@ -272,9 +286,13 @@ def _reply_mark(quote: Quote | None) -> str:
 
 def _parted(event: ev.Parted) -> str:
     if event.by == event.user:
-        return f"{safe(event.user)} left {safe(event.room)}{_because(event.reason)}"
+        return f"{safe(event.user)} left {_place(event.room)}{_because(event.reason)}"
     by = safe(event.author)
-    return f"{safe(event.user)} was removed from {safe(event.room)} by {by}{_because(event.reason)}"
+    return f"{safe(event.user)} was removed from {_place(event.room)} by {by}{_because(event.reason)}"
+
+
+def _place(room: str) -> str:
+    return "the group" if is_group(room) else safe(room)
 
 
 def _via(by: str, user: str) -> list[str]:

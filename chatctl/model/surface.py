@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from chatctl.model.chat_model import ChatModel
@@ -22,10 +23,10 @@ class Surface(Protocol):
         """Request a whole list; see `paging.list_all`."""
 
     async def enter(self, address: str) -> None:
-        """Make "#room" (joined where necessary) or "@user" the current conversation."""
+        """Make "#room" (joined where necessary), "@user" or "@user,user" the current conversation."""
 
-    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
-        """Create a room and make it the current conversation."""
+    async def create(self, room: str, topic: str | None, options: Mapping[str, Any]) -> None:
+        """Create a room and make it the current conversation. ``options``: fields of `create`."""
 
     async def show_older(self, count: int) -> tuple[int, bool]:
         """Show ``count`` events before the oldest one shown; return how many, and whether there are more."""

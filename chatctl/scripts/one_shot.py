@@ -15,7 +15,7 @@ from chatctl.client import AnyEvent, Client, Sent
 from chatctl.connecting import App, connecting, room_name
 from chatctl.model import paging
 from chatctl.model.hits import HIT
-from chatctl.model.render import Line, Quote, Viewer, plain, render
+from chatctl.model.render import Line, Quote, Viewer, conversation_at, plain, render
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
 from chatd.console import output, streams
@@ -24,7 +24,6 @@ from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Message, Presence
 from chatd.proto.requests import PAGE_LIMIT
-from chatd.proto.text import dm_room
 
 # Lines sent ahead of their replies; a refusal is noticed this late at most.
 READ_AHEAD = 64
@@ -35,11 +34,17 @@ def enter(client: Client, room: str) -> str:
     """Join ``room`` if necessary; returns the ``room`` of its events. Raises the server's refusal."""
     me = client.identity.user
     if room.startswith("@"):
-        return dm_room(me, room[1:]) if "," not in room else room
+        return conversation_at(room, me)
     welcome = client.welcome
     if welcome is None or room not in welcome.rooms:
         client.request("join", room=room)
     return room
+
+
+def recipient(client: Client, room: str) -> str:
+    """Join ``room`` if necessary; returns where messages to it are sent, for a group with all its names."""
+    name = enter(client, room)
+    return name if "," in room else room
 
 
 def show_event(
@@ -99,8 +104,7 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
     if not lines and not text and sys.stdin.isatty():
         output.note("reading the message from the terminal; Ctrl-D ends it")
     with app.client(reconnect=True) as client:
-        enter(client, room)
-        sender = MessageSender(client, room, app.as_json)
+        sender = MessageSender(client, recipient(client, room), app.as_json)
         if lines:
             for line in read_lines(sys.stdin.fileno()):
                 if line.text.strip():

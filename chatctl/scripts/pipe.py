@@ -16,7 +16,7 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.connecting import CONNECT_TIMEOUT
-from chatctl.scripts.one_shot import enter, event_text
+from chatctl.scripts.one_shot import enter, event_text, recipient
 from chatctl.scripts.standard_input import InputLine, read_lines
 from chatd.console import output, streams
 from chatd.errors import ChatdError
@@ -58,6 +58,7 @@ class RoomPipe:
         self._failure: ChatdError | None = None
 
     def run(self) -> int:
+        self._to = recipient(self._client, self._to)
         self._room = enter(self._client, self._to)
         while not self._done():
             # With a timeout, because the stdin thread cannot wake this one at the end of input.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -22,7 +22,7 @@ from chatctl.client import (
     Refused,
     Restored,
 )
-from chatctl.model import answers, paging
+from chatctl.model import answers, paging, room_text
 from chatctl.model.actions import caught_up_note, focus_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import TimelineRow
@@ -84,13 +84,15 @@ class LineSurface:
         return await self._on_thread(partial(paging.list_all, self.client.request, kind, key, by, **fields))
 
     async def enter(self, address: str) -> None:
-        if address.startswith("@") and self.model.resolve(address) not in self.model.conversations:
-            await self.ask("whois", user=address[1:])  # raises for an unknown user
+        room = self.model.resolve(address)
+        if address.startswith("@") and room not in self.model.conversations:
+            for user in self.model.others(room):
+                await self.ask("whois", user=user)  # raises for an unknown user
         join = partial(self.ask, "join", room=address) if address.startswith("#") else None
-        await self._enter(self.model.resolve(address), join)
+        await self._enter(room, join)
 
-    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
-        await self._enter(room, partial(self.ask, "create", room=room, topic=topic, guests=guests or None))
+    async def create(self, room: str, topic: str | None, options: Mapping[str, Any]) -> None:
+        await self._enter(room, partial(self.ask, "create", room=room, topic=topic, **options))
 
     async def show_older(self, count: int) -> tuple[int, bool]:
         room = self.model.require_current()
@@ -185,6 +187,7 @@ class LineSurface:
     def _connected(self, event: Connected) -> None:
         model, welcome = self.model, event.welcome
         was_down, was_in = model.connection == "reconnecting", model.current in model.joined
+        invitations = model.new_invitations(welcome)
         model.take(event)
         if was_down:
             self.note("connected again")
@@ -193,6 +196,8 @@ class LineSurface:
             if not welcome.envelope:
                 warning = ChatdError("W111", "this server has the envelope switched off")
                 self.transcript.error(warning, "warning")
+        for room in invitations:
+            self.note(room_text.invited(room))
         if was_in and model.current not in model.joined:
             self.note(f"you are not in {model.current} any more")
             self._leave_current(by_choice=False)
@@ -259,7 +264,7 @@ class LineSurface:
     def _acknowledged(self, event: Acknowledged) -> None:
         self.model.take(event)
         for changed in event.sent.wait(0).notes:
-            self.note(f"your message was changed: {changed.get('text', changed.get('rule', ''))}")
+            self.note(answers.sent_note(changed))
 
     def _refused(self, event: Refused) -> None:
         self.model.take(event)

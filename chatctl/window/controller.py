@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -143,13 +143,14 @@ class Controller:
         if room in self.model.joined or (room.startswith("@") and room in self.model.conversations):
             self.switch(room)
         elif room.startswith("@"):
-            await self.ask("whois", user=address[1:])  # raises for an unknown user
+            for user in self.model.others(room):
+                await self.ask("whois", user=user)  # raises for an unknown user
             self.switch(room)
         else:
             await self._join("join", room=room)
 
-    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
-        await self._join("create", room=room, topic=topic, guests=guests)
+    async def create(self, room: str, topic: str | None, options: Mapping[str, Any]) -> None:
+        await self._join("create", room=room, topic=topic, **options)
 
     async def show_older(self, count: int) -> tuple[int, bool]:
         here = self.model.here
@@ -211,6 +212,8 @@ class Controller:
         if self.model.entered(room, since):
             self.model.set_rooms([result], since)
             self.switch(room)
+            if rules := answers.room_rules(result):
+                self.model.note(f"{room}: {rules}")
         else:
             self.model.note(f"you are not in {room} any more", kind="error")
 

@@ -7,13 +7,21 @@ from collections.abc import Callable, Iterable
 from typing import Concatenate, ParamSpec
 
 from chatctl.model.chat_model import RedactedRange
-from chatctl.model.grammar import ROOM, USER
+from chatctl.model.grammar import OPTIONS, ROOM, USERS
 from chatctl.window.controller import Controller
 from chatctl.window.panels import CLOSED, FormPanel, Panel, Refuse, TablePanel
 from chatctl.window.search_panel import SearchPanel
 from chatctl.window.theme import Theme
+from chatd.errors import ChatdError
 
 GUESTS = "Admit guests"
+# Check boxes of a new room -> the option of /create.
+ROOM_CHECKS = {
+    GUESTS: "--guests",
+    "Enter by invitation only": "--members",
+    "Only owners write": "--read-only",
+    "New members read only what follows": "--since-join",
+}
 P = ParamSpec("P")
 
 
@@ -64,14 +72,14 @@ class Dialogs:
 
     def go(self) -> None:
         """Ask which room to enter or whom to write to."""
-        hint = "A room such as #war (the # is optional), or @name for a direct message."
+        hint = "A room such as #war (the # is optional), @name, or @name,name for a group."
         fields = {"Room or @user": ""}
         self._open(FormPanel, "Go to room or person", fields, self._go, hint=hint, action="Go")
 
     def create(self) -> None:
-        """Ask for the name and topic of a new room."""
+        """Ask for the name, topic and rules of a new room."""
         fields = {"Name": "", "Topic": ""}
-        self._open(FormPanel, "New room", fields, self._create, action="Create", check=GUESTS)
+        self._open(FormPanel, "New room", fields, self._create, action="Create", checks=tuple(ROOM_CHECKS))
 
     def topic(self) -> None:
         """Ask for the current room's topic."""
@@ -81,7 +89,7 @@ class Dialogs:
 
     def _go(self, values: dict[str, str], refuse: Refuse) -> None:
         (wanted,) = values.values()
-        address = f"@{USER.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
+        address = f"@{USERS.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
         # A change of conversation closes the panel; here there may be none.
         if self._control.model.current == self._control.model.resolve(address):
             self.close()
@@ -89,9 +97,14 @@ class Dialogs:
             self._control.spawn(self._control.enter(address), refuse)
 
     def _create(self, values: dict[str, str], refuse: Refuse) -> None:
-        guests = values[GUESTS] == "yes"
         room = ROOM.read(values["Name"])
-        self._control.spawn(self._control.create(room, values["Topic"], guests=guests), refuse)
+        chosen = [option for check, option in ROOM_CHECKS.items() if values[check] == "yes"]
+        try:
+            options = OPTIONS.read(chosen)
+        except ValueError:
+            reason = "a room is entered by invitation, or only its owners write"
+            raise ChatdError("E102", reason, "choose one of the two") from None
+        self._control.spawn(self._control.create(room, values["Topic"], options), refuse)
 
     def _set_topic(self, values: dict[str, str], refuse: Refuse) -> None:
         room = self._control.model.current

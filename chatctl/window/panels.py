@@ -6,7 +6,7 @@ Escape closes a panel; Tab moves the focus within it.
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from tkinter import ttk
 
 from chatctl.window.theme import Theme
@@ -85,9 +85,9 @@ def _descendants(widget: tk.Misc) -> list[tk.Misc]:
 
 
 class FormPanel(Panel):
-    """Asks for lines of text and, with ``check``, for a yes or no.
+    """Asks for lines of text and, with ``checks``, for yes or no.
 
-    ``submit`` gets the values by label ("yes" or "no" for the check box) and a function that shows
+    ``submit`` gets the values by label ("yes" or "no" for a check box) and a function that shows
     a refusal. It may also raise a ChatdError. The panel stays open until somebody closes it.
     """
 
@@ -101,7 +101,7 @@ class FormPanel(Panel):
         *,
         action: str,
         hint: str = "",
-        check: str = "",
+        checks: Sequence[str] = (),
     ) -> None:
         super().__init__(parent, theme, title)
         self._submit = submit
@@ -113,7 +113,7 @@ class FormPanel(Panel):
         if hint:
             ttk.Label(self, text=hint, style="Quiet.TLabel").pack(anchor="w")
         entries = [self._add_field(name, variable) for name, variable in self._values.items()]
-        if check:
+        for check in checks:
             self._values[check] = answer = tk.StringVar(self, "no")
             box = ttk.Checkbutton(self, text=check, variable=answer, onvalue="yes", offvalue="no")
             box.pack(anchor="w", pady=theme.unit // 2)

@@ -167,7 +167,12 @@ class WindowDriver(TypedDriver):
         return text_of(self._screen, self._window)
 
     def wait_at(self, where: str) -> None:
-        wait_until(lambda: where in self._title().split(), what=f"the window to show {where}")
+        def shown() -> bool:
+            title = self._title()
+            # The title of a group has spaces.
+            return where in title if " " in where else where in title.split()
+
+        wait_until(shown, what=f"the window to show {where}")
 
     def paste(self, lines: list[str]) -> None:
         self.type_line("/paste")

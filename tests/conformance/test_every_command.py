@@ -17,11 +17,14 @@ from chatctl.client import (
     Edited,
     Joined,
     Message,
+    OwnerSet,
     Parted,
     Presence,
     Reacted,
     Redacted,
+    Standing,
     TopicSet,
+    Uninvited,
 )
 from chatctl.model.commands import TABLE
 from chatctl.model.render import clock_of
@@ -43,19 +46,19 @@ class Commands:
 
     def __init__(self, daemon: Daemon, driver: TypedDriver, alice: Listener, bob: Listener) -> None:
         self.daemon, self.driver, self.alice, self.bob = daemon, driver, alice, bob
-        self.user, self.room = driver.user, f"#{driver.name}"
-        self.other, self.made = f"{self.room}-other", f"{self.room}-made"
+        self.user, self.here = driver.user, f"#{driver.name}"
+        self.other, self.made = f"{self.here}-other", f"{self.here}-made"
 
     def begin(self) -> None:
         """Create the rooms, send the old messages, and enter."""
-        for room in (self.room, self.other):
+        for room in (self.here, self.other):
             self.alice.client.request("create", room=room)
-        self.bob.client.request("join", room=self.room)
-        self.bob.say(self.room, "needle-1")
+        self.bob.client.request("join", room=self.here)
+        self.bob.say(self.here, "needle-1")
         for number in range(OLD_MESSAGES):
-            self.alice.client.send(self.room, f"old-{number}")
-        self.alice.say(self.room, "newest-1")
-        self.driver.enter(self.room)
+            self.alice.client.send(self.here, f"old-{number}")
+        self.alice.say(self.here, "newest-1")
+        self.driver.enter(self.here)
         self.sees("newest-1")
 
     def types(self, line: str, *patterns: str) -> None:
@@ -82,24 +85,62 @@ class Commands:
     def part(self) -> None:
         self.types("/part")
         self.alice.wait_event(Parted, room=self.other, user=self.user)
-        self.driver.enter(self.room)
+        self.driver.enter(self.here)
 
     def rooms(self) -> None:
-        self.types("/rooms", rf"{self.room} +3 members, you are in it", rf"{self.other} +1 member, no guests")
+        self.types("/rooms", rf"{self.here} +3 members, you are in it", rf"{self.other} +1 member, no guests")
 
     def create(self) -> None:
         self.types(f"/create {self.made} --guests a plan")
         self.driver.wait_at(self.made)
         self.sees(rf"{self.user} created {self.made}: a plan")
-        self.driver.enter(self.room)
+        self.driver.enter(self.here)
+
+    def room(self) -> None:
+        self.types("/room", rf"{self.here}, 3 members, no guests, open", "owners +alice")
+
+    def mode(self) -> None:
+        self.driver.enter(self.made)
+        self.types("/mode members", rf"{self.made} is entered by invitation now, says {self.user}")
+        self.driver.enter(self.here)
+
+    def invite(self) -> None:
+        self.types(f"/invite bob {self.made}")
+        self.bob.wait_event(Standing, change="invited", room=self.made, by=self.user)
+        self.bob.client.request("join", room=self.made)
+        self.types(f"/invite eve {self.made}")
+        self.types(f"/room {self.made}", "invitations +eve")
+
+    def uninvite(self) -> None:
+        self.types(f"/uninvite eve {self.made}")
+        self.bob.wait_event(Uninvited, room=self.made, user="eve")
+
+    def owner(self) -> None:
+        self.types(f"/owner bob {self.made}")
+        self.bob.wait_event(OwnerSet, room=self.made, user="bob", on=True)
+        self.types(f"/owner bob --remove {self.made}")
+        self.bob.wait_event(OwnerSet, room=self.made, user="bob", on=False)
+
+    def remove(self) -> None:
+        self.types(f"/remove bob {self.made} done")
+        self.bob.wait_event(Parted, room=self.made, user="bob", reason="done")
+
+    def group(self) -> None:
+        self.types("/group bob alice")
+        self.driver.wait_at("alice, bob")
+        self.types("three-1")
+        self.bob.wait_event(Message, user=self.user, body="three-1", room=f"@alice,bob,{self.user}")
+        self.driver.enter(self.here)
+        self.types("/msg alice,bob three-2")
+        self.alice.wait_event(Message, user=self.user, body="three-2", room=f"@alice,bob,{self.user}")
 
     def topic(self) -> None:
         self.types("/topic new plans")
-        self.bob.wait_event(TopicSet, room=self.room, topic="new plans")
-        self.types("/topic", rf"{self.room} has the topic: new plans")
+        self.bob.wait_event(TopicSet, room=self.here, topic="new plans")
+        self.types("/topic", rf"{self.here} has the topic: new plans")
 
     def who(self) -> None:
-        self.types("/who", rf"{self.room}: 3 members, 3 online", r"bob +online")
+        self.types("/who", rf"{self.here}: 3 members, 3 online", r"bob +online")
 
     def whois(self) -> None:
         self.types("/whois bob", "bob: role user, online")
@@ -109,15 +150,15 @@ class Commands:
         self.bob.wait_event(Message, user=self.user, body="psst-1", room=f"@bob,{self.user}")
         # The room is still current.
         self.types("still-1")
-        self.bob.wait_event(Message, user=self.user, body="still-1", room=self.room)
+        self.bob.wait_event(Message, user=self.user, body="still-1", room=self.here)
         self.types("/msg bob")
         self.driver.wait_at("@bob")
         self.types("psst-2")
         self.bob.wait_event(Message, user=self.user, body="psst-2", room=f"@bob,{self.user}")
-        self.driver.enter(self.room)
+        self.driver.enter(self.here)
 
     def reply(self) -> None:
-        question = self.bob.say(self.room, "question-1")
+        question = self.bob.say(self.here, "question-1")
         self.sees("question-1")
         self.types("/reply bob answer-1")
         self.bob.wait_event(Message, user=self.user, body="answer-1", reply_to=question)
@@ -146,7 +187,7 @@ class Commands:
         self.bob.wait_event(Redacted, target=seq, by=self.user)
 
     def react(self) -> None:
-        seq = self.bob.say(self.room, "shall-we-1")
+        seq = self.bob.say(self.here, "shall-we-1")
         self.sees("shall-we-1")
         self.types("/react bob +1", REACTED[self.driver.name])
         self.bob.wait_event(Reacted, target=seq, user=self.user, text="+1", on=True, count=1)
@@ -167,15 +208,15 @@ class Commands:
         self.bob.wait_event(Message, user=self.user, body="one\ntwo")
 
     def history(self) -> None:
-        self.types("/history 500", r"\bneedle-1\b", rf"there is nothing earlier in {self.room}")
+        self.types("/history 500", r"\bneedle-1\b", rf"there is nothing earlier in {self.here}")
 
     def catchup(self) -> None:
-        self.types("/catchup", rf"nothing more is unread in {self.room}")
+        self.types("/catchup", rf"nothing more is unread in {self.here}")
 
     def search(self) -> None:
         self.driver.enter(self.made)
-        self.driver.search("needle", self.room)
-        self.driver.enter(self.room)
+        self.driver.search("needle", self.here)
+        self.driver.enter(self.here)
 
     def focus(self) -> None:
         self.types("/focus", FOCUS_NOTES[self.driver.name])
@@ -187,9 +228,9 @@ class Commands:
         self.types("/away", "you are back")
 
     def kick(self) -> None:
-        self.types(f"/kick bob {self.room} too loud", rf"bob was removed from {self.room}; 0 sessions closed")
-        self.bob.wait_event(Parted, room=self.room, user="bob", reason="too loud")
-        self.bob.client.request("join", room=self.room)
+        self.types(f"/kick bob {self.here} too loud", rf"bob was removed from {self.here}; 0 sessions closed")
+        self.bob.wait_event(Parted, room=self.here, user="bob", reason="too loud")
+        self.bob.client.request("join", room=self.here)
 
     def ban(self) -> None:
         self.types("/ban eve 2h spam", "eve is banned until 20")
@@ -204,14 +245,14 @@ class Commands:
     def mute(self) -> None:
         self.types("/mute bob 30m", "bob is muted everywhere for 30m")
         with pytest.raises(ChatdError, match="E302"):
-            self.bob.say(self.room, "muted-1")
+            self.bob.say(self.here, "muted-1")
 
     def unmute(self) -> None:
         self.types("/unmute bob", "bob may write again everywhere")
-        self.bob.say(self.room, "unmuted-1")
+        self.bob.say(self.here, "unmuted-1")
 
     def redact(self) -> None:
-        secret = self.bob.say(self.room, "secret-1")
+        secret = self.bob.say(self.here, "secret-1")
         self.sees("secret-1")
         self.types("/redact bob", f"/redact {secret} deletes bob: secret-1")
         self.types(f"/redact {secret} oops", rf"{self.user} deleted message {secret}: oops")

@@ -119,7 +119,7 @@ def test_a_message_is_pending_until_it_is_in_the_log(model: ChatModel) -> None:
     model.take(message(9, "mine", user="alice", msg_id=message_sent.msg_id))
     assert not model.here.pending
     assert shown(model).count("mine") == 1
-    assert "note: the message was cut" in shown(model)
+    assert "your message was changed: the message was cut" in shown(model)
 
 
 def test_the_acknowledgement_may_arrive_before_the_message_is_shown(model: ChatModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ RESULTS: dict[str, JsonObject] = {
     "role_show": {"default": "user", "roles": {"user": ["message.send"]}},
     "role_set": {"user": "bob", "role": "admin"},
     "reactions": {"reactions": [{"text": "+1", "count": 52, "users": ["bob", "carol"]}]},
+    "room_info": {"room": "#lobby", "members": 2, "mode": "members", "history": "all", "owners": ["bob"]},
 }
 LISTS: dict[str, list[JsonObject]] = {
     "rooms": [{"room": "#lobby", "members": 2, "joined": True, "guests": True}],
@@ -54,8 +56,8 @@ class FakeSurface:
     async def enter(self, address: str) -> None:
         self.calls.append(("enter", address))
 
-    async def create(self, room: str, topic: str | None, *, guests: bool) -> None:
-        self.calls.append(("create", room, topic, guests))
+    async def create(self, room: str, topic: str | None, options: Mapping[str, Any]) -> None:
+        self.calls.append(("create", room, topic, options))
 
     async def show_older(self, count: int) -> tuple[int, bool]:
         self.calls.append(("show_older", count))
@@ -116,7 +118,26 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "join": ("/join war", [("enter", "#war")], ""),
     "part": ("/part", [("part", {"room": "#lobby"})], ""),
     "rooms": ("/rooms", [("rooms", {})], "#lobby"),
-    "create": ("/create war --guests t", [("create", "#war", "t", True)], ""),
+    "create": (
+        "/create war --guests --since-join t",
+        [("create", "#war", "t", {"guests": True, "history": "since_join"})],
+        "",
+    ),
+    "room": ("/room", [("room_info", {"room": "#lobby"})], "entered by invitation"),
+    "mode": ("/mode read-only war", [("room_mode", {"room": "#war", "mode": "read-only"})], ""),
+    "invite": ("/invite bob", [("invite", {"room": "#lobby", "user": "bob"})], ""),
+    "uninvite": ("/uninvite bob war", [("uninvite", {"room": "#war", "user": "bob"})], ""),
+    "owner": (
+        "/owner bob --remove war",
+        [("owner", {"room": "#war", "user": "bob", "on": False})],
+        "",
+    ),
+    "remove": (
+        "/remove bob #war too loud",
+        [("member_remove", {"room": "#war", "user": "bob", "reason": "too loud"})],
+        "",
+    ),
+    "group": ("/group bob @carol", [("enter", "@bob,carol")], ""),
     "topic": ("/topic new", [("topic", {"room": "#lobby", "topic": "new"})], ""),
     "who": ("/who", [("who", {"room": "#lobby"})], "bob*"),
     "whois": ("/whois bob", [("whois", {"user": "bob"})], "role user"),

@@ -17,7 +17,7 @@ from chatd.store.entry import Given, StoredMessage
 # The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
 KEPT_SHARE = 10
 # The advice to an admin outside a room that is entered by invitation.
-TAKE_OVER = "ask an owner to invite you, or take the room over as an admin"
+TAKE_OVER = "ask an owner to invite you; an admin can take it over: chatctl room owner ROOM NAME"
 
 
 NOT_GIVEN = Given(0, False, frozenset())

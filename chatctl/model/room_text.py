@@ -1,0 +1,43 @@
+"""Put a room's mode, owners and invitations into words. All functions are pure."""
+
+from __future__ import annotations
+
+from chatd.proto import events as ev
+from chatd.proto.text import visible
+
+MODES = {
+    "members": "entered by invitation",
+    "read-only": "only its owners write",
+}
+NEW_MEMBERS_READ = "members read what follows their joining"
+
+
+def rules(mode: str, history: str) -> list[str]:
+    """What is special about a room; empty for an open one with its whole history."""
+    special = [] if mode == "open" else [MODES.get(mode, _safe(mode))]
+    return special + ([NEW_MEMBERS_READ] if history == "since_join" else [])
+
+
+def invited(room: str) -> str:
+    """Tell a user of an invitation."""
+    return f"you are invited to {_safe(room)}: /join {_safe(room)}"
+
+
+def describe(event: ev.RoomModeSet | ev.OwnerSet | ev.Invited | ev.Uninvited) -> str:
+    """A sentence about an event."""
+    by, room = _safe(event.author), _safe(event.room)
+    match event:
+        case ev.RoomModeSet():
+            words = MODES.get(event.mode, _safe(event.mode))
+            return f"{room} is {'open' if event.mode == 'open' else words} now, says {by}"
+        case ev.OwnerSet():
+            return f"{_safe(event.user)} {'owns' if event.on else 'no longer owns'} {room}, says {by}"
+        case ev.Invited():
+            return f"{by} invited {_safe(event.user)} to {room}"
+    if event.by == event.user:
+        return f"{by} declined the invitation to {room}"
+    return f"{by} withdrew the invitation of {_safe(event.user)} to {room}"
+
+
+def _safe(text: str) -> str:
+    return visible(text, newlines=False)
