@@ -28,8 +28,9 @@ def describe(event: ev.RoomModeSet | ev.OwnerSet | ev.Invited | ev.Uninvited) ->
     by, room = _safe(event.author), _safe(event.room)
     match event:
         case ev.RoomModeSet():
-            words = MODES.get(event.mode, _safe(event.mode))
-            return f"{room} is {'open' if event.mode == 'open' else words} now, says {by}"
+            if event.mode == "read-only":
+                return f"in {room} only its owners write now, says {by}"
+            return f"{room} is {MODES.get(event.mode, _safe(event.mode))} now, says {by}"
         case ev.OwnerSet():
             return f"{_safe(event.user)} {'owns' if event.on else 'no longer owns'} {room}, says {by}"
         case ev.Invited():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatd.hub.state import direct, texts
+from chatd.hub.state import absent, direct, texts
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import EVERYONE
 from chatd.proto import requests as rq
@@ -32,7 +32,10 @@ def send(context: Context, request: rq.Send) -> JsonObject:
         body=text.body,
         **message,
     )
-    return {"seq": event["seq"], "at": event["at"], "notes": text.notes}
+    notes = text.notes
+    if text.kind != texts.SNIPPET:
+        notes = notes + absent.notes(text.body, conversation, context.state.rooms[conversation].members)
+    return {"seq": event["seq"], "at": event["at"], "notes": notes}
 
 
 def refuse_place(context: Context, room: str) -> None:

@@ -1,0 +1,51 @@
+"""The writer of a message is told which @names are not in the room."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatd.hub.state import absent
+from tests.support.hubworld import World
+
+MEMBERS = {"alice", "bob", "a.b"}
+TEXTS = {
+    "hello": "",
+    "@bob hello": "",
+    "@Bob, @a.b. @alice!": "",
+    "thanks @carol": "carol is not in #war",
+    "@Carol": "carol is not in #war",
+    "(@carol) @carol: @carol.": "carol is not in #war",
+    "@carol @dan @bob": "carol, dan are not in #war",
+    "@c @d @e @f @g": "c, d, e and 2 more are not in #war",
+    "mail carol@example.org or @": "",
+    "https://example.org/@carol @carol@example.org": "",
+    "@all @here, `@property` and ```\n@cached\ndef f(): ...```": "",
+    "```\n@cached": "",
+    "@-x @.y @__ @\u0430lice": "",
+    "@" + "a" * 40: "",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_names_outside_the_room_are_noted(text: str) -> None:
+    found = absent.notes(text, "#war", MEMBERS)
+    assert [note["text"] for note in found] == ([TEXTS[text]] if TEXTS[text] else [])
+
+
+def test_the_cost_is_linear() -> None:
+    """Longer than any message may be, and ended in the middle of what the patterns look for."""
+    for text in ("@" * 200_000, "`" * 200_001, "@a" * 100_000, "```" + "`" * 100_000, "@" + "a-" * 100_000):
+        absent.notes(text, "#war", MEMBERS)
+
+
+def test_a_sender_learns_nothing_of_users_elsewhere() -> None:
+    world = World()
+    world.create_configured_rooms()
+    for name in ("alice", "bob", "dora"):
+        world.add_user(name)
+    world.ask("alice", "create", room="#war")
+    texts = [world.ask("alice", "send", to="#war", body=f"@{name} hi")["notes"] for name in ("dora", "nil")]
+    assert texts[0] == [{"rule": "absent", "text": "dora is not in #war"}]
+    assert str(texts[1]) == str(texts[0]).replace("dora", "nil")
+    direct = world.ask("alice", "send", to="@bob", body="ask @dora, not @bob")["notes"]
+    assert [note["text"] for note in direct] == ["dora is not in this conversation"]
