@@ -74,7 +74,11 @@ CODES: dict[str, Code] = {
     "E400": Code("filtered", "the message contains a forbidden word", "rephrase the message"),
     "E401": Code("too_long", "the message is too long", "split the message"),
     "E402": Code("bad_text", "the text contains nothing visible", "write some text"),
-    "E403": Code("bad_name", "this is not a valid name", "use 1 to 32 characters of a-z, 0-9 and . - _"),
+    "E403": Code(
+        "bad_name",
+        "this is not a valid name",
+        "use 1 to 32 characters of a-z, 0-9 and . - _, with a letter or digit at both ends",
+    ),
     "E404": Code("no_room", "there is no such room", "see /rooms or chatctl rooms, or create it"),
     "E405": Code("no_user", "there is no such user", "see /who or chatctl users"),
     "E406": Code("exists", "this name is taken", "choose another name"),
