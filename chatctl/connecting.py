@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
+from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
 from chatd.console.numbers import number
 from chatd.console.shell_completion import complete_files, complete_folders
@@ -34,8 +35,6 @@ QUIET_SECONDS = 2.0
 
 def _wait_connected(client: Client, timeout: int | None) -> None:
     """Wait for the connection; mentions a failure that is tried again. Raises the error at the end."""
-    from chatctl.client._dialing import NOTHING_LISTENS
-
     quiet = min(QUIET_SECONDS, timeout or QUIET_SECONDS)
     try:
         client.wait_connected(quiet)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import chain, zip_longest
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from chatd.codes import NOTHING_LISTENS
 from chatd.errors import ChatdError
 
 # The next address is tried after this long without a connection (RFC 8305, section 5) ...
@@ -24,8 +25,6 @@ ATTEMPT_DELAY = 0.25
 SILENT_DELAY = 2.0
 # A round fails when the address that was tried last has not answered for this long.
 ANSWER_LIMIT = 10.0
-# The advice if every address refuses: a machine is there, but no program listens.
-NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
 # Failures told at once; a name may have any number of addresses.
 _FAILURES_TOLD = 4
 

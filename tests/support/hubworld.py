@@ -79,7 +79,9 @@ class World:
 
     def target(self, context: Context, request: Names) -> StoredMessage:
         """Return the message that a request names as the log has it; an unknown one is the asker's own."""
-        found = StoredMessage("message", request.room, context.who.device_id, self.now, b'{"kind":"text"}', ())
+        found = StoredMessage(
+            "message", request.room, context.who.device_id, self.now, b'{"kind":"text"}', ()
+        )
         for event in self.log:
             body = compact(event)
             if event["seq"] == request.seq:

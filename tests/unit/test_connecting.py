@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.client._dialing import NOTHING_LISTENS
 from chatctl.connecting import CONNECT_TIMEOUT, QUIET_SECONDS, REFUSED_TIMEOUT, _wait_connected
+from chatd.codes import NOTHING_LISTENS
 from chatd.errors import ChatdError
 
 
