@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable, Iterable
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar
 
 from chatctl.model.chat_model import RedactedRange
+from chatctl.model.finder import places
 from chatctl.model.grammar import OPTIONS, ROOM, USERS
+from chatctl.window.browse_panel import BrowsePanel, destination_of
+from chatctl.window.choose_panel import GoPanel
 from chatctl.window.controller import Controller
 from chatctl.window.panels import CLOSED, FormPanel, Panel, Refuse, TablePanel
 from chatctl.window.search_panel import SearchPanel
@@ -23,15 +26,22 @@ ROOM_CHECKS = {
     "New members read only what follows": "--since-join",
 }
 P = ParamSpec("P")
+PanelKind = TypeVar("PanelKind", bound=Panel)
 
 
 class Dialogs:
-    """Opens panels over ``parent``; ``on_close`` runs after one closes."""
+    """Opens panels over ``parent``. ``on_close`` runs after one closes; ``begin`` puts text in the input."""
 
     def __init__(
-        self, parent: tk.Misc, theme: Theme, control: Controller, on_close: Callable[[], None]
+        self,
+        parent: tk.Misc,
+        theme: Theme,
+        control: Controller,
+        on_close: Callable[[], None],
+        begin: Callable[[str], None],
     ) -> None:
         self.panel: Panel | None = None
+        self._begin = begin
         self._parent, self._theme, self._control = parent, theme, control
 
         def closed(_: object) -> None:
@@ -51,10 +61,11 @@ class Dialogs:
             self.panel.close()
 
     def _open(
-        self, kind: Callable[Concatenate[tk.Misc, Theme, P], Panel], *args: P.args, **options: P.kwargs
-    ) -> None:
+        self, kind: Callable[Concatenate[tk.Misc, Theme, P], PanelKind], *args: P.args, **options: P.kwargs
+    ) -> PanelKind:
         self.close()
-        self.panel = kind(self._parent, self._theme, *args, **options)
+        self.panel = panel = kind(self._parent, self._theme, *args, **options)
+        return panel
 
     def search(self, query: str = "") -> None:
         """Open the search panel; a query is run at once."""
@@ -71,10 +82,30 @@ class Dialogs:
         self._open(TablePanel, title, rows)
 
     def go(self) -> None:
-        """Ask which room to enter or whom to write to."""
-        hint = "A room such as #war (the # is optional), @name, or @name,name for a group."
-        fields = {"Room or @user": ""}
-        self._open(FormPanel, "Go to room or person", fields, self._go, hint=hint, action="Go")
+        """Ask where to go: to a room or person, or to a command."""
+        hint = "#room, @name, @name,name for a group, /command. Arrow keys select, Enter goes there."
+        model = self._control.model
+        panel = self._open(GoPanel, "Go to", hint, places(model), self._go)
+        panel.finish(panel.entry)
+
+        async def add_others() -> None:
+            entries = await self._control.ask_all("rooms", "rooms", "room")
+            known = {place.address for place in places(model)}
+            others = [room for entry in entries if (room := destination_of(entry)).address not in known]
+            panel.offer([*places(model), *others])
+
+        if model.connection == "connected" and "room.list" in model.permissions:
+            self._control.spawn(add_others(), panel.refuse)
+
+    def browse(self) -> None:
+        """Show all rooms that the server tells of."""
+        may_create = "room.create" in self._control.model.permissions
+        panel = self._open(BrowsePanel, self._go, self.create if may_create else None)
+
+        async def list_rooms() -> None:
+            panel.list_rooms(await self._control.ask_all("rooms", "rooms", "room"))
+
+        self._control.spawn(list_rooms(), panel.refuse)
 
     def create(self) -> None:
         """Ask for the name, topic and rules of a new room."""
@@ -87,9 +118,16 @@ class Dialogs:
         title = f"Topic of {self._control.model.title(here.name)}"
         self._open(FormPanel, title, {"Topic": here.topic}, self._set_topic, action="Set")
 
-    def _go(self, values: dict[str, str], refuse: Refuse) -> None:
-        (wanted,) = values.values()
-        address = f"@{USERS.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
+    def _go(self, wanted: str, refuse: Refuse) -> None:
+        if wanted.startswith("/"):
+            self.close()
+            self._begin(f"{wanted} ")
+            return
+        try:
+            address = f"@{USERS.read(wanted)}" if wanted.startswith("@") else ROOM.read(wanted)
+        except ChatdError as error:
+            refuse(error)
+            return
         # A change of conversation closes the panel; here there may be none.
         if self._control.model.current == self._control.model.resolve(address):
             self.close()

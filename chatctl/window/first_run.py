@@ -1,60 +1,61 @@
-"""The first run: asks for an identity file and copies it to where every client finds it."""
+"""The first run: asks for an identity, as a file or as text, and copies it to where every client finds it."""
 
 from __future__ import annotations
 
 import os
 import tkinter as tk
-from datetime import UTC, datetime
-from pathlib import Path
 from tkinter import filedialog, ttk
 
+from chatctl.window import identity_input, shapes
+from chatctl.window.identity_input import IdentityInput
 from chatctl.window.theme import Theme
-from chatd.codes import NEW_IDENTITY
-from chatd.console.folders import config_folder, expanded
-from chatd.durable_files import PRIVATE, create_file
+from chatd.console.folders import config_folder
 from chatd.errors import ChatdError
-from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity
+from chatd.pki.identity import Identity
 
 EXPLANATION = (
-    "To chat, you need an identity file. An admin of the server makes it for you and this device "
+    "To chat, you need an identity. An admin of the server makes it for you and this device "
     "(chatd user add NAME --device DEVICE --out FILE). It holds your private key: do not share it. "
-    "Choose the file below. It will be copied to where chat looks for it, readable only by you."
+    "It will be copied to where chat looks for it, readable only by you."
 )
+HINT = "The file's name, or its text"
+DROP_HINT = "Drop the file here; or type its name, or paste its text"
+INPUT_LINES = 3
 
 
 class FirstRun:
     """Asks in the root window, which the conversation uses afterwards. ``why`` there is no identity yet."""
 
     def __init__(self, root: tk.Tk, theme: Theme, why: ChatdError) -> None:
-        self._root = root
+        self._root, self._theme = root, theme
+        self._folder = config_folder(os.environ)
         self._result: Identity | None = None
+        self._given: IdentityInput | None = None  # pasted text, which the input does not keep showing
+        self._warned = ""  # the other server that the person has been told of
         unit = theme.unit
         root.title("Welcome - chatd")
-        root.geometry(f"{90 * unit}x{46 * unit}")
+        root.geometry(f"{90 * unit}x{56 * unit}")
         root.minsize(45 * unit, 46 * unit)
         root.protocol("WM_DELETE_WINDOW", root.quit)
-        self._frame = frame = ttk.Frame(root, padding=4 * unit)
+        self._frame = frame = ttk.Frame(root, padding=(6 * unit, 4 * unit))
         frame.pack(fill="both", expand=True)
-        ttk.Label(frame, text="Welcome to chatd", style="Title.TLabel").pack(anchor="w")
-        explanation = ttk.Label(frame, text=EXPLANATION)
-        explanation.pack(anchor="w", fill="x", pady=2 * unit)
-        ttk.Label(frame, text="Identity file", style="Bold.TLabel").pack(anchor="w")
-        row = ttk.Frame(frame)
-        row.pack(fill="x", pady=unit // 2)
-        self._path = tk.StringVar(root)
-        entry = ttk.Entry(row, textvariable=self._path, font=theme.body)
-        entry.pack(side="left", fill="x", expand=True)
-        ttk.Button(row, text="Browse\u2026", command=self._browse).pack(side="left", padx=(unit, 0))
+        self._draw_sign(frame)
+        ttk.Label(frame, text="Welcome to chatd", style="Title.TLabel").pack(pady=(2 * unit, unit))
+        explanation = ttk.Label(frame, text=EXPLANATION, justify="center")
+        explanation.pack(fill="x", pady=(0, 3 * unit))
+        self.text = self._make_input(frame)
         # A missing file needs no explanation; an unusable one does.
-        text = f"{why.reason}; {why.fix}" if (config_folder(os.environ) / "identity.pem").exists() else ""
-        self._problem = ttk.Label(frame, style="Bad.TLabel", text=text)
-        self._problem.pack(anchor="w", fill="x", pady=unit)
-        ttk.Button(frame, text="Start", style="Accent.TButton", command=self._start).pack(anchor="e")
-        for label in (explanation, self._problem):
-            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width - 2 * unit))
-        entry.bind("<Return>", lambda _: self._start())
+        known = (self._folder / identity_input.FILE_NAME).exists()
+        self.said = ttk.Label(frame, style="Bad.TLabel", text=f"{why.reason}; {why.fix}" if known else "")
+        self.said.pack(anchor="w", fill="x", pady=unit)
+        buttons = ttk.Frame(frame)
+        buttons.pack(fill="x")
+        ttk.Button(buttons, text="Start", style="Accent.TButton", command=self._start).pack(side="right")
+        ttk.Button(buttons, text="Choose a file\u2026", command=self._browse).pack(side="left")
+        for label in (explanation, self.said):
+            label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width - unit))
         root.bind("<Escape>", lambda _: root.quit())
-        entry.focus_set()
+        self.text.focus_set()
 
     def run(self) -> Identity | None:
         """Return the identity, or None if the person gives up."""
@@ -63,67 +64,115 @@ class FirstRun:
         self._root.unbind("<Escape>")
         return self._result
 
+    def _draw_sign(self, frame: ttk.Frame) -> None:
+        theme, p = self._theme, self._theme.palette
+        size = 7 * theme.unit
+        image = theme.image(shapes.rounded, size, size, size // 4, p.page, p.accent)
+        sign = tk.Canvas(frame, width=size, height=size, background=p.page, highlightthickness=0)
+        sign.create_image(0, 0, image=image, anchor="nw")
+        sign.create_text(size // 2, size // 2, text="#", fill=p.on_accent, font=theme.title)
+        sign.pack()
+
+    def _make_input(self, frame: ttk.Frame) -> tk.Text:
+        theme, unit = self._theme, self._theme.unit
+        box = ttk.Frame(frame, style="Field.TFrame", padding=unit)
+        box.pack(fill="x")
+        text = tk.Text(box, height=INPUT_LINES, width=20, **theme.text_options())
+        text.configure(background=theme.palette.field, wrap="char")
+        text.pack(fill="x")
+        dropping = self._accept_drops(text)
+        options = {"background": theme.palette.field, "foreground": theme.palette.quiet, "font": theme.body}
+        hint = DROP_HINT if dropping else HINT
+        self._hint = tk.Label(text, text=hint, cursor="xterm", borderwidth=0, **options)  # type: ignore[arg-type]
+        self._hint.bind("<Button-1>", lambda _: text.focus_set())
+        self._hint.place(x=unit // 2, y=0)
+        text.bind("<FocusIn>", lambda _: box.state(["focus"]))
+        text.bind("<FocusOut>", lambda _: box.state(["!focus"]))
+        text.bind("<<Modified>>", lambda _: self._changed())
+        for key in ("<Return>", "<KP_Enter>"):
+            text.bind(key, lambda _: self._start())
+        text.bind("<Tab>", lambda _: self._move_focus(text.tk_focusNext()))
+        text.bind("<Shift-Tab>", lambda _: self._move_focus(text.tk_focusPrev()))
+        return text
+
+    def _accept_drops(self, text: tk.Text) -> bool:
+        """Accept files that are dropped on the input, which needs Tk's extension tkdnd."""
+        try:
+            text.tk.eval("package require tkdnd")
+            text.tk.call("tkdnd::drop_target", "register", text, "DND_Files")
+        except tk.TclError:
+            return False
+        dropped = self._root.register(lambda names: self._dropped(text.tk.splitlist(names)))
+        text.tk.call("bind", text, "<<Drop:DND_Files>>", f"{dropped} %D")
+        return True
+
+    def _dropped(self, names: tuple[str, ...]) -> None:
+        if names:
+            self._show(names[0])
+            self._start()
+
+    @staticmethod
+    def _move_focus(target: tk.Misc | None) -> str:
+        if target is not None:
+            target.focus_set()
+        return "break"
+
     def _browse(self) -> None:
         types = [("Identity", "*.pem"), ("All files", "*")]
         if path := filedialog.askopenfilename(parent=self._root, title="Identity file", filetypes=types):
-            self._path.set(path)
+            self._show(path)
+            self._start()
 
-    def _start(self) -> None:
-        try:
-            self._result = install(expanded(self._path.get().strip()), config_folder(os.environ))
-        except ChatdError as error:
-            self._problem.configure(text=f"{error.reason}; {error.fix}")
+    def _show(self, text: str) -> None:
+        self.text.delete("1.0", "end")
+        self.text.insert("1.0", text)
+
+    def _changed(self) -> None:
+        if not self.text.edit_modified():
+            return
+        self.text.edit_modified(False)
+        typed = self.text.get("1.0", "end-1c")
+        if typed:
+            self._hint.place_forget()
         else:
-            self._root.quit()
+            self._hint.place(x=self._theme.unit // 2, y=0)
+        if identity_input.is_text(typed) and "-----END" in typed:
+            self._take_text(typed)
 
+    def _take_text(self, typed: str) -> None:
+        """Keep a pasted text, and show whose it is instead: nobody shall read the key on the screen."""
+        given = identity_input.take(typed)
+        try:
+            found = identity_input.check(given, self._folder)
+        except ChatdError as error:
+            self._say(error)
+            return
+        self._show(f"identity of {found.user} on {found.device}, for the server {found.instance}")
+        self.text.edit_modified(False)
+        self._given = given
+        self.said.configure(text="Enter starts the chat.", style="Good.TLabel")
 
-def install(bundle: Path, folder: Path) -> Identity:
-    """Copy an identity file to ``folder``, readable only by its owner, and read it there.
+    def _start(self) -> str:
+        try:
+            typed = self.text.get("1.0", "end-1c")
+            given = self._given if self._given and typed.startswith("identity of ") else None
+            self._install(given or identity_input.take(typed))
+        except ChatdError as error:
+            self._say(error)
+        return "break"
 
-    An unusable identity in its place is renamed to identity.pem.old.
-    Raises E608 for the file or a usable identity in its place, E606 for the folder.
-    """
-    try:
-        with bundle.open("rb") as file:
-            data = file.read(IDENTITY_LIMIT + 1)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ChatdError(
-            "E608", f"{bundle} cannot be read: {error.strerror}", "choose another file"
-        ) from None
-    target = folder / "identity.pem"
-    copy = folder / f".identity-{os.getpid()}.pem"
-    copy.unlink(missing_ok=True)
-    create_file(copy, data, PRIVATE)
-    try:
-        check_dates(read_identity(copy))
-        if target.exists():
-            if _usable(target):
-                raise ChatdError(
-                    "E608", f"{target} already exists", "remove it first, or use: chat window --identity FILE"
-                )
-            target.replace(folder / "identity.pem.old")
-        copy.rename(target)
-    except ChatdError as error:
-        raise ChatdError("E608", error.reason.replace(str(copy), str(bundle)), error.fix) from None
-    finally:
-        copy.unlink(missing_ok=True)
-    return read_identity(target)
+    def _install(self, given: IdentityInput) -> None:
+        found = identity_input.check(given, self._folder)
+        before = identity_input.other_server(found, self._folder)
+        if before and self._warned != found.instance:
+            self._warned = found.instance
+            text = (
+                f"This is for the server {found.instance}; until now it was {before}. Start again to use it."
+            )
+            self.said.configure(text=text, style="Warn.TLabel")
+            return
+        self._result = identity_input.install(given, self._folder)
+        self._root.quit()
 
-
-def check_dates(identity: Identity) -> None:
-    """Raise E202 for an expired certificate: no server accepts it."""
-    if identity.not_after < datetime.now(UTC):
-        raise ChatdError(
-            "E202",
-            f"the certificate in {identity.path} expired on {identity.not_after:%Y-%m-%d}",
-            f"correct this device's clock if it is wrong; otherwise {NEW_IDENTITY}",
-        )
-
-
-def _usable(path: Path) -> bool:
-    try:
-        check_dates(read_identity(path))
-    except ChatdError:
-        return False
-    return True
+    def _say(self, error: ChatdError) -> None:
+        self.said.configure(text=f"{error.reason}; {error.fix}", style="Bad.TLabel")

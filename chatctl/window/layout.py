@@ -13,6 +13,7 @@ from chatctl.window import shapes
 from chatctl.window.composer import Composer
 from chatctl.window.message_menu import last_message
 from chatctl.window.message_view import MessageView
+from chatctl.window.own_line import OwnLine
 from chatctl.window.row_list import shortened
 from chatctl.window.side_list import SideList
 from chatctl.window.status_line import StatusLine
@@ -41,6 +42,8 @@ class Layout:
         open_conversation: Callable[[str], None],
         write_to: Callable[[str], None],
         search: Callable[[], None],
+        browse: Callable[[], None],
+        create: Callable[[], None],
         connect_now: Callable[[], None],
     ) -> None:
         self._root, self._theme, self._model = root, theme, model
@@ -55,6 +58,11 @@ class Layout:
         self.middle.columnconfigure(1, weight=1)
         self.middle.rowconfigure(0, weight=1)
         self.rooms = SideList(self.middle, theme, "Rooms", width=ROOMS_UNITS, choose=open_conversation)
+        self._new_button = self.rooms.add_button("plus", "New room", create)
+        self.rooms.add_button("browse", "All rooms", browse)
+        self.own = OwnLine(self.rooms, theme)
+        self.own.pack(side="bottom", fill="x")
+        ttk.Frame(self.rooms, style="Line.TFrame", height=1).pack(side="bottom", fill="x")
         self._main = ttk.Frame(self.middle)
         self._make_header(search)
         top = ttk.Frame(self._main, style="Line.TFrame", height=1)
@@ -103,7 +111,7 @@ class Layout:
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
-        for view in (self.rooms, self.messages, self.composer, self.members):
+        for view in (self.rooms, self.own, self.messages, self.composer, self.members):
             view.restyle()
         size, p = 2 * self._theme.unit, self._theme.palette
         for button, name in ((self.menu_button, "menu"), (self._search_button, "search")):
@@ -144,7 +152,11 @@ class Layout:
         self._fit_topic()
 
     def show_status(self, expiry: datetime) -> None:
-        """Draw the status line. ``expiry`` is that of the certificate."""
+        """Draw the state of the connection. ``expiry`` is that of the certificate."""
+        self.own.show(self._model)
+        welcome = self._model.welcome
+        self.rooms.heading.configure(text=welcome.instance if welcome else "")
+        self._new_button.state(["!disabled" if "room.create" in self._model.permissions else "disabled"])
         if self.status.show(self._model, expiry):
             # The text may be wrapped to more rows than before.
             self._root.update_idletasks()
@@ -155,7 +167,9 @@ class Layout:
         line_height = self._theme.body.metrics("linespace")
         spare = self._root.winfo_height() - self.composer.winfo_reqheight() - MESSAGE_LINES * line_height
         for part, edge, side in self._around:
-            if part.winfo_reqheight() > spare:
+            # The list of rooms says that all is well.
+            silent = part is self.status and self.status.silent and not self.narrow
+            if silent or part.winfo_reqheight() > spare:
                 part.pack_forget()
                 continue
             spare -= part.winfo_reqheight()

@@ -104,7 +104,8 @@ def _run(
 
 def _find_identity(root: tk.Tk, theme: Theme, option: str | None, home: str | None) -> Identity | None:
     """Return the identity to use; ask for one if there is none. Return None if the person gives up."""
-    from chatctl.window.first_run import FirstRun, check_dates
+    from chatctl.window.first_run import FirstRun
+    from chatctl.window.identity_input import check_dates
 
     try:
         found = load_identity(option, home)

@@ -93,7 +93,8 @@ class MainMenu:
             return lambda: permission in model.permissions
 
         return (
-            MenuItem("Go to room or person\u2026", dialogs.go, "Ctrl+K", ("<Control-k>",)),
+            MenuItem("Go to room, person or command\u2026", dialogs.go, "Ctrl+K", ("<Control-k>",)),
+            MenuItem("All rooms\u2026", dialogs.browse, "Ctrl+B", ("<Control-b>",), may("room.list")),
             MenuItem("New room\u2026", dialogs.create, "Ctrl+N", ("<Control-n>",), may("room.create")),
             MenuItem("Topic\u2026", dialogs.topic, enabled=may("room.topic")),
             MenuItem("Connect now", actions.connect_now, enabled=lambda: model.connection != "connected"),

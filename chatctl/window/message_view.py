@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from tkinter import ttk
 
+from chatctl.window.emoji import EmojiNames
 from chatctl.window.margin import Margin, ShownBlock
 from chatctl.window.text_tags import text_tags
 from chatctl.window.theme import Theme
@@ -28,6 +29,7 @@ class MessageView(ttk.Frame):
         self._lines: list[int] = [1]  # the first line of each block, and the line after the last
         self._name = ""
         self._hovered = -1
+        self._emoji = EmojiNames(self, theme)
         self._awaiting_margin = False
         self.text = tk.Text(
             self, state="disabled", cursor="arrow", undo=False, takefocus=True, width=20, height=5
@@ -96,7 +98,8 @@ class MessageView(ttk.Frame):
         # Lines, not characters: Tk and Python count characters outside the BMP differently.
         top, after = self._lines[begin], self._lines[end]
         self.text.delete(f"{top}.0", f"{after}.0")
-        parts = [part for block in new for tag, text in block.parts for part in (text, tag)]
+        shown = self._emoji.shown
+        parts = [part for block in new for tag, text in block.parts for part in (shown(text), tag)]
         if parts:
             self.text.insert(f"{top}.0", *parts)
         return top, line_count(new) - (after - top)

@@ -16,7 +16,7 @@ from chatd.errors import ChatdError
 MARGIN = 0.06
 WIDTH_CHARS = 68
 PAGE_LINES = 8
-FOCUSABLE = ("TEntry", "TButton", "TCheckbutton", "Treeview")
+FOCUSABLE = ("TEntry", "TButton", "TCheckbutton", "Treeview", "Canvas")
 
 Refuse = Callable[[ChatdError], None]
 CLOSED = "<<PanelClosed>>"

@@ -50,6 +50,9 @@ class RowList(tk.Canvas):
         self.cursor = ""  # the key of the row that the keyboard acts on
         self._hovered = -1
         self._awaiting_draw = False
+        # Whether the selection follows the keyboard, and what to call when the keyboard's row has changed.
+        self.selecting = False
+        self.moved: Callable[[], None] = lambda: None
         self._bar: Callable[[float, float], None] | None = None
         self.configure(yscrollcommand=self._scrolled)
         self.bind("<Configure>", lambda _: self._resized())
@@ -249,8 +252,11 @@ class RowList(tk.Canvas):
         if keys:
             at = keys.index(self.cursor) if self.cursor in self._places else (-1 if by > 0 else len(keys))
             self.cursor = keys[max(0, min(len(keys) - 1, at + by))]
+            if self.selecting:
+                self._selected = self.cursor
             self.see(self.cursor)
             self.redraw()
+            self.moved()
         return "break"
 
     def open(self) -> str:

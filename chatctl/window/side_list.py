@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
+from chatctl.window import shapes
 from chatctl.window.row_list import ListItem, RowList
 from chatctl.window.styles import SIDE
 from chatctl.window.theme import Theme
@@ -19,6 +20,7 @@ class SideList(ttk.Frame):
     ) -> None:
         super().__init__(parent, style="Side.TFrame")
         self._theme, self._width = theme, width
+        self._buttons: list[tuple[ttk.Button, str]] = []
         unit = theme.unit
         self.top = ttk.Frame(self, style="Side.TFrame", padding=(2 * unit, unit, unit, unit // 2))
         self.top.pack(fill="x")
@@ -36,6 +38,18 @@ class SideList(ttk.Frame):
         """Apply the theme's current colours and fonts."""
         self.rows.configure(width=self._width * self._theme.unit)
         self.rows.restyle()
+        p = self._theme.palette
+        for button, icon in self._buttons:
+            button.configure(
+                image=self._theme.image(shapes.icon, icon, 2 * self._theme.unit, p.panel, p.quiet)
+            )
+
+    def add_button(self, icon: str, text: str, run: Callable[[], None]) -> ttk.Button:
+        """Add a button beside the heading, with an icon of `shapes` and a text that is only spoken of."""
+        button = ttk.Button(self.top, text=text, style=f"{SIDE}.TButton", command=run)
+        button.pack(side="right")
+        self._buttons.append((button, icon))
+        return button
 
     def show(self, items: list[ListItem], selected: str = "") -> None:
         """Draw the items and select one."""

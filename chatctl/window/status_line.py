@@ -24,6 +24,7 @@ class StatusLine(ttk.Frame):
         unit = theme.unit
         super().__init__(parent, padding=(unit, unit // 3))
         self._theme = theme
+        self.silent = False  # whether there is nothing but a connection to tell of
         self._seconds = 0  # until the next attempt to connect, as shown
         self._alert: tuple[str, float] | None = None  # the text, and when it disappears (monotonic)
         self._dot = ttk.Label(self, text="\u25cf", style="Warn.TLabel")
@@ -43,7 +44,7 @@ class StatusLine(ttk.Frame):
 
     def show(self, model: ChatModel, expiry: datetime) -> bool:
         """Draw the line; return whether its height may have changed. ``expiry`` is the certificate's."""
-        before = self._message.cget("text"), self._button.cget("text")
+        before = self.silent, self._message.cget("text"), self._button.cget("text")
         self._dot.configure(style=_DOTS.get(model.connection, "Warn.TLabel"))
         self._state.configure(text=_state(model))
         self._seconds = model.retry_seconds
@@ -56,7 +57,8 @@ class StatusLine(ttk.Frame):
             self._button.configure(text="")
             self._button.pack_forget()
         self._show_message(self._alert[0] if self._alert else _warning(model, expiry))
-        return before != (self._message.cget("text"), self._button.cget("text"))
+        self.silent = model.connection == "connected" and not self._message.cget("text")
+        return before != (self.silent, self._message.cget("text"), self._button.cget("text"))
 
     def _show_message(self, text: str) -> None:
         """Show the text beside the state if it fits there, else below it, wrapped."""

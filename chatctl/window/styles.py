@@ -69,7 +69,7 @@ class Styles:
         ):
             style.configure(f"{name}.TLabel", font=font, foreground=colour)
             style.configure(f"Side{name}.TLabel", font=font, foreground=colour, background=p.panel)
-        self._image_element("Card.border", self._box(p.page, p.page, p.line, 1))
+        self._image_element("Card.border", self._box(p.page, p.page, p.edge, 1))
         style.layout("Panel.TFrame", [_part("Card.border")])
 
     def _box(self, behind: str, fill: str, border: str = "", stroke: int = 0) -> tk.PhotoImage:
@@ -84,7 +84,10 @@ class Styles:
         return image
 
     def _image_element(self, name: str, normal: tk.PhotoImage, *states: tuple[Any, ...], **more: Any) -> None:
+        least = 2 * self._fonts.radius
         options = {"border": self._fonts.radius, "sticky": "nsew", "padding": 0} | more
+        # The image is larger than what it is drawn for must be.
+        options = {"width": least, "height": least} | options
         create: Any = self._style.element_create
         create(name, "image", normal, *states, **options)
 
@@ -142,6 +145,8 @@ class Styles:
             ("focus", self._keep(box(p.field, p.accent, thick))),
             border=0,
             sticky="",
+            width=size,
+            height=size,
         )
         parts = (_part("Tick.indicator", side="left", sticky=""), _part("Checkbutton.label", side="left"))
         style.layout("TCheckbutton", [_part("Checkbutton.padding", *parts)])
@@ -174,6 +179,8 @@ class Styles:
             ("active", pill(p.edge)),
             border=(0, width // 2),
             sticky="ns",
+            width=width,
+            height=3 * width,
         )
         thumb = _part(f"{kind}Pill.thumb", expand="1", sticky="ns")
         self._style.layout(name, [_part("Vertical.Scrollbar.trough", thumb, sticky="ns")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import tkinter as tk
 
-from chatctl.model.render import clock_of, short_count
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
 from chatctl.window.drafts import Drafts
@@ -15,14 +14,13 @@ from chatctl.window.menus import MainMenu
 from chatctl.window.message_menu import MessageMenu
 from chatctl.window.notify import Notifier
 from chatctl.window.palette import DARK, LIGHT
-from chatctl.window.row_list import ListItem
+from chatctl.window.side_items import conversation_items, member_items, members_heading
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import BlockCache, blocks
 
 POLL_MS = 40
 SAVE_DRAFTS_MS = 5_000
 MARKER_CHECK_MS = 1_000
-STATE_ORDER = {"online": 0, "away": 1}
 
 
 class Window:
@@ -57,10 +55,13 @@ class Window:
             open_conversation=self.open_conversation,
             write_to=self.write_to,
             search=self.search,
+            browse=lambda: self.dialogs.browse(),
+            create=lambda: self.dialogs.create(),
             connect_now=self.connect_now,
         )
         self.messages, self.composer = self.layout.messages, self.layout.composer
-        self.dialogs = Dialogs(self.layout.middle, theme, control, self.composer.text.focus_set)
+        focus = self.composer.text.focus_set
+        self.dialogs = Dialogs(self.layout.middle, theme, control, focus, self.composer.begin)
         self._message_menu = MessageMenu(theme, self.messages, self.composer, control)
         self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
         self._use_theme(dark=dark)
@@ -164,31 +165,16 @@ class Window:
         self.model.alerts.clear()
         if self._drawn != self.model.current:
             self._swap_drafts()
-        if "rooms" in changed:
-            self._draw_rooms()
+        lists, here = self.layout, self.model.here
+        if changed & {"rooms", "members"}:
+            lists.rooms.show(conversation_items(self.model), self.model.current)
         if "rows" in changed:
             self._draw_rows()
         if "members" in changed:
-            self._draw_members()
+            lists.members.heading.configure(text=members_heading(here))
+            lists.members.show(member_items(here))
         if changed or self.layout.status.changes_with_time(self.model):
             self._draw_state()
-
-    def _draw_rooms(self) -> None:
-        items: list[ListItem] = []
-        for listed in self.model.listed():
-            direct = listed.name.startswith("@")
-            if not items or direct != bool(items[-1].person):
-                items.append(ListItem("", "People" if direct else "Rooms"))
-            tag = "mention" if listed.mentions else "unread" if listed.unread else ""
-            title = self.model.title(listed.name)
-            count = short_count(listed.unread) if listed.unread else ""
-            if direct:
-                items.append(ListItem(listed.name, title[1:], count, tag, person=title[1:]))
-            else:
-                items.append(ListItem(listed.name, title[1:], count, tag, sign="#"))
-        more = self.model.unlisted
-        self.layout.rooms.heading.configure(text=f"Rooms ({more} more: Ctrl+K)" if more else "Rooms")
-        self.layout.rooms.show(items, self.model.current)
 
     def _draw_rows(self) -> None:
         here = self.model.here
@@ -199,31 +185,6 @@ class Window:
             self.composer.restore(here.refused.popleft())
         waiting = len(here.refused)
         self.composer.say(f"{waiting} more refused: back when the input is empty" if waiting else "")
-
-    def _draw_members(self) -> None:
-        here = self.model.here
-        members = sorted(here.members.values(), key=lambda m: (STATE_ORDER.get(m.state, 2), m.user))
-        # Without a connection, every state is out of date and drawn grey.
-        tags = {} if here.members_as_of else {"online": "", "away": "away"}
-        items = [
-            ListItem(
-                m.user,
-                m.user,
-                m.role if m.role != "user" else "",
-                tags.get(m.state, "quiet"),
-                person=m.user,
-                state="offline" if here.members_as_of else m.state,
-                detail=m.text,
-            )
-            for m in members
-        ]
-        if here.members_as_of:
-            heading = f"Members as of {clock_of(here.members_as_of)[:5]}Z"
-        else:
-            present = sum(m.state != "offline" for m in members)
-            heading = f"Members: {present} of {len(members)} here"
-        self.layout.members.heading.configure(text=heading if members else "")
-        self.layout.members.show(items)
 
     def _draw_state(self) -> None:
         model, here = self.model, self.model.here
