@@ -14,7 +14,7 @@ def conversation_items(model: ChatModel) -> list[ListItem]:
     """Return the rooms, then the people, each under a heading."""
     rooms, people = list[ListItem](), list[ListItem]()
     conversations = model.listed()
-    direct = {model.title(one.name)[1:] for one in conversations if one.name.startswith("@")}
+    direct = {model.title(one.name).removeprefix("@") for one in conversations if one.name.startswith("@")}
     states = _states_of(direct, model)
     for listed in conversations:
         tag = "mention" if listed.mentions else "unread" if listed.unread else ""
