@@ -93,7 +93,7 @@ def test_a_name_that_cannot_be_is_refused_in_the_panel(offline_window: Opener) -
     panel = go_panel(window)
     typed(panel, "@no such person!")
     panel.rows.open()
-    assert "contains ' '" in str(panel.state_line.cget("text"))
+    assert "contains '!'" in str(panel.state_line.cget("text"))
     assert window.dialogs.panel is panel
 
 
