@@ -68,10 +68,10 @@ CODES: dict[str, Code] = {
     "E308": Code("configured", "this room is in config/settings.json", "edit it there, then: chatd reload"),
     "E309": Code("too_late", "this message can no longer be changed", "write a new message"),
     "E310": Code("not_yours", "only its author may change a message", "reply to it"),
-    "E311": Code("not_owner", "only the owners of this room may do this", "ask one of its owners"),
+    "E311": Code("not_owner", "only the owners of this room may do this", "ask one of them: /room"),
     "E312": Code("by_invitation", "this room is entered by invitation", "ask an owner to invite you"),
-    "E313": Code("read_only", "only the owners of this room write in it", "ask one of its owners"),
-    "E314": Code("last_owner", "this room needs an owner", "make another member an owner first"),
+    "E313": Code("read_only", "only the owners of this room write in it", "ask one of them: /room"),
+    "E314": Code("last_owner", "this room needs an owner", "name another one first: /owner NAME"),
     # E4xx: the request
     "E400": Code("filtered", "the message contains a forbidden word", "rephrase the message"),
     "E401": Code("too_long", "the message is too long", "split the message"),

@@ -109,7 +109,7 @@ def member_remove(context: Context, request: rq.MemberRemove) -> JsonObject:
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot remove yourself", "leave the room: /part")
     if request.user in room.owners:
-        fix = "end that first"
+        fix = f"end that first: /owner {request.user} --remove"
         raise ChatdError("E304", f"{request.user} owns {request.room} too", fix)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
@@ -135,9 +135,7 @@ def _inviting(context: Context, name: str) -> Room:
     """Return a room whose invitations the asker makes. Raises E404, E301, E311."""
     room = context.member(name)
     if name.startswith("@"):
-        raise ChatdError(
-            "E404", "nobody is invited to a direct conversation", "write to all of them in a group"
-        )
+        raise ChatdError("E404", "nobody is invited to a direct conversation", "begin another one: /group")
     if not _may_invite(context, room):
         raise ChatdError("E311", f"only the owners of {name} may do this")
     return room
