@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from chatctl.connecting import room_name, root_options
+from chatctl.connecting import room_name, root_options, time_option
 from chatctl.shared_commands import SEARCH, WHOAMI
 from chatd import __version__
 from chatd.console import output, streams
@@ -80,10 +80,17 @@ class ChatCommands(TableGroup):
     show_envvar=True,
     help="Colours of the line client, by the terminal's background.",
 )
+@time_option
 @click.version_option(__version__, prog_name="chat")
 @click.pass_context
 def cli(
-    context: click.Context, identity: str | None, home: str | None, room: str, plain: bool, theme: str
+    context: click.Context,
+    identity: str | None,
+    home: str | None,
+    room: str,
+    plain: bool,
+    theme: str,
+    times: str,
 ) -> int:
     """Chat. On a terminal, open the line client, in which /help lists the commands.
 
@@ -98,25 +105,27 @@ def cli(
     capable = os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     interactive = capable and sys.stdin.isatty() and sys.stdout.isatty()
     if plain or not interactive:
-        return _plain(identity, home, room)
-    return _line(identity, home, room, theme)
+        return _plain(identity, home, room, times)
+    return _line(identity, home, room, theme, times)
 
 
-def _plain(identity: str | None, home: str | None, room: str) -> int:
+def _plain(identity: str | None, home: str | None, room: str, times: str) -> int:
     from chatctl.client import Client, load_identity
+    from chatctl.model.times import Times
     from chatctl.scripts.pipe import run
 
     with Client(load_identity(identity, home)) as client:
-        return run(client, room)
+        return run(client, room, Times(times))
 
 
-def _line(identity: str | None, home: str | None, room: str, theme: str) -> int:
+def _line(identity: str | None, home: str | None, room: str, theme: str, times: str) -> int:
     from chatctl.client import Client, load_identity, state_folder
+    from chatctl.model.times import Times
     from chatctl.terminal.line_client import run
 
     loaded = load_identity(identity, home)
     with Client(loaded, state=state_folder(loaded, os.environ)) as client:
-        return run(client, room, theme)
+        return run(client, room, theme, Times(times))
 
 
 cli.add_command(completion_command("chat"))

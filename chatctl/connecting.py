@@ -128,6 +128,20 @@ def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_app
 
 
+def time_option(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Add --time to a command that shows messages; pass it as ``times``, a value of `Times`."""
+    return click.option(
+        "--time",
+        "times",
+        type=click.Choice(["utc", "local", "both"]),
+        default="utc",
+        show_default=True,
+        envvar="CHAT_TIME",
+        show_envvar=True,
+        help="The zone of times: UTC, this computer's, or that with UTC beside it.",
+    )(function)
+
+
 def root_options(function: Callable[P, Any]) -> Callable[P, Any]:
     """Add --identity and --home to a command."""
     home = click.option(

@@ -62,7 +62,7 @@ async def msg(surface: Surface, call: CommandCall) -> None:
 
 
 async def reply(surface: Surface, call: CommandCall) -> None:
-    found = surface.model.here.matching(call["to"])
+    found = surface.model.here.matching(call["to"], surface.model.times)
     if not found:
         raise unknown_message(surface, call["to"])
     surface.say(call["text"], reply_to=found[-1].seq)
@@ -141,7 +141,7 @@ async def redact(surface: Surface, call: CommandCall) -> None:
         await surface.ask("redact", room=room, seq=int(to), reason=call["reason"])
         return
     # Redaction cannot be undone, so a name only lists candidates: the number has to be typed.
-    found = surface.model.here.matching(to)[-CANDIDATES:]
+    found = surface.model.here.matching(to, surface.model.times)[-CANDIDATES:]
     if not found:
         raise unknown_message(surface, to, ", or a NUMBER as chat history prints it")
     for row in found:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from chatctl.model import render
 from chatctl.model.read_state import ReadState
+from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.message_requests import REACTIONS_LIMIT
 from chatd.proto.text import visible
@@ -258,15 +259,11 @@ class Conversation:
                 quote = self.quote(row.quoted_seq)
                 self.rows[at] = replace(row, quote=quote.text) if quote else row
 
-    def matching(self, to: str) -> list[TimelineRow]:
+    def matching(self, to: str, times: Times = Times.UTC) -> list[TimelineRow]:
         """The messages of a user ("bob", "@bob"), or of a time as it is shown ("14:02", "[14:02:40Z]")."""
-        user, clock = to.removeprefix("@"), to.strip("[]").removesuffix("Z")
-        by_time = ":" in clock
+        user = to.removeprefix("@")
         return [
-            row
-            for row in self.rows
-            if row.is_message
-            and (row.user == user or (by_time and render.clock_of(row.at).startswith(clock)))
+            row for row in self.rows if row.is_message and (row.user == user or times.matches(row.at, to))
         ]
 
     def has(self, seq: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Literal
 from chatctl.client import Sent
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
+from chatctl.model.times import Times
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -28,15 +29,17 @@ ModelPart = Literal["rooms", "rows", "members", "state"]
 class Conversations:
     """The conversations of the user ``me``.
 
-    ``current``: the conversation on the screen, "" for none. ``looking``: the front end has the person's
-    attention. ``reading``: scrolled back. ``focus``: rooms shown besides the current one; None: no focus.
-    ``changed``: the parts to draw again, emptied by the view. ``clock`` gives seconds since 1970.
+    ``current``: the conversation on the screen, "" for none. ``times``: the zone of the times shown.
+    ``looking``: the front end has the person's attention. ``reading``: scrolled back. ``focus``: rooms shown
+    besides the current one; None: no focus. ``changed``: the parts to draw again, emptied by the view.
+    ``clock`` gives seconds since 1970.
     """
 
     def __init__(self, me: str, clock: Callable[[], float] = time.time) -> None:
         self.me = me
         self.clock = clock
         self.current = ""
+        self.times = Times.UTC
         self.looking = True
         self.reading = False
         self.focus: frozenset[str] | None = None

@@ -71,7 +71,7 @@ def is_number(word: str) -> bool:
 def _seq_of(surface: Surface, to: str) -> int:
     if is_number(to):
         return int(to)
-    found: list[TimelineRow] = surface.model.here.matching(to)
+    found: list[TimelineRow] = surface.model.here.matching(to, surface.model.times)
     if not found:
         raise unknown_message(surface, to, ", or a NUMBER as chat history prints it")
     return found[-1].seq

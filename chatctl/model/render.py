@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import AnyEvent
 from chatctl.model import room_text
+from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
 from chatd.proto.text import dm_members, dm_room, is_group, visible
@@ -46,6 +46,7 @@ class Viewer(NamedTuple):
     room: str | None = None
     dated: bool = False
     numbered: bool = False
+    times: Times = Times.UTC
 
 
 class Quote(NamedTuple):
@@ -198,17 +199,12 @@ def mentions(body: str, user: str) -> bool:
 
 def day_of(at: int) -> str:
     """The UTC day of a time in ms since 1970: "2026-11-23"."""
-    return _moment(at).strftime("%Y-%m-%d")
+    return Times.UTC.day(at)
 
 
 def clock_of(at: int) -> str:
     """The UTC time of day of a time in ms since 1970: "14:02:11"."""
-    return _moment(at).strftime("%H:%M:%S")
-
-
-def when(at: int) -> str:
-    """The day and time of day of a time in ms since 1970: "2026-11-23 14:02:11Z"."""
-    return f"{day_of(at)} {clock_of(at)}Z"
+    return Times.UTC.clock(at)[:-1]
 
 
 def safe(text: str) -> str:
@@ -306,20 +302,12 @@ def _hanging(head: Line, body: str, style: str) -> list[Line]:
 
 
 def _clock(event: ev.Logged, viewer: Viewer) -> Line:
-    day = f"{day_of(event.at)} " if viewer.dated else ""
+    time = viewer.times.when(event.at) if viewer.dated else viewer.times.clock(event.at)
     seq = f" {event.seq}" if viewer.numbered else ""
-    return [("class:time", f"[{day}{clock_of(event.at)}Z{seq}] ")]
+    return [("class:time", f"[{time}{seq}] ")]
 
 
 def _label(room: str, viewer: Viewer) -> Line:
     if not room or room == viewer.room:
         return []
     return [("class:room", f"{title(room, viewer.me)} ")]
-
-
-def _moment(at: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(at / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        # A server can send any integer.
-        return datetime.fromtimestamp(0, UTC)

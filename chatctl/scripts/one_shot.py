@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 import click
 
 from chatctl.client import AnyEvent, Client, Sent
-from chatctl.connecting import App, connecting, room_name
+from chatctl.connecting import App, connecting, room_name, time_option
 from chatctl.model import paging
 from chatctl.model.hits import HIT
 from chatctl.model.render import Line, Quote, Viewer, conversation_at, plain, render
+from chatctl.model.times import Times
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
 from chatd.console import output, streams
@@ -48,21 +49,26 @@ def recipient(client: Client, room: str) -> str:
 
 
 def show_event(
-    event: Logged | Presence, *, as_json: bool, room: str, quotes: Mapping[int, Quote] | None = None
+    event: Logged | Presence,
+    *,
+    as_json: bool,
+    room: str,
+    times: Times = Times.UTC,
+    quotes: Mapping[int, Quote] | None = None,
 ) -> None:
     """Print an event of ``room`` as a line of JSON, or of text with its seq and what it replies to."""
     if as_json:
         output.json_line(event.model_dump(exclude_none=True))
     else:
-        viewer = Viewer(room=room, numbered=True)
+        viewer = Viewer(room=room, numbered=True, times=times)
         quote = (quotes or {}).get(event.reply_to or 0) if isinstance(event, Message) else None
         lines = render(event, viewer, quote)  # type: ignore[arg-type]  # as in Transcript
         output.write(f"{lines_text(lines)}\n")
 
 
-def event_text(event: AnyEvent, room: str | None) -> str:
+def event_text(event: AnyEvent, room: str | None, times: Times = Times.UTC) -> str:
     """An event as text for stdout; events of ``room`` get no label."""
-    return lines_text(render(event, Viewer(room=room)))
+    return lines_text(render(event, Viewer(room=room, times=times)))
 
 
 def lines_text(lines: list[Line]) -> str:
@@ -179,15 +185,16 @@ class MessageSender:
 )
 @click.option("--before", type=SEQ, help="Only events before this sequence number.")
 @click.option("--after", type=SEQ, help="Only events after this sequence number.")
+@time_option
 @connecting
-def history(app: App, room: str, count: int, before: int | None, after: int | None) -> None:
+def history(app: App, room: str, count: int, before: int | None, after: int | None, times: str) -> None:
     """Print the last events of ROOM, oldest first; with --json, one object per line."""
     with app.client() as client:
         name = enter(client, room)
         page = paging.history(client.request, name, count=count, before=before, after=after)
         quotes = {} if app.as_json else quotes_of(client, name, page.events)
     for event in page.events:
-        show_event(event, as_json=app.as_json, room=name, quotes=quotes)
+        show_event(event, as_json=app.as_json, room=name, times=Times(times), quotes=quotes)
 
 
 def quotes_of(client: Client, room: str, events: Sequence[Logged]) -> dict[int, Quote]:

@@ -16,6 +16,7 @@ from chatctl.client import (
     Restored,
 )
 from chatctl.connecting import CONNECT_TIMEOUT
+from chatctl.model.times import Times
 from chatctl.scripts.one_shot import enter, event_text, recipient
 from chatctl.scripts.standard_input import InputLine, read_lines
 from chatd.console import output, streams
@@ -26,7 +27,7 @@ from chatd.proto import events as ev
 READ_AHEAD = 256
 
 
-def run(client: Client, room: str) -> int:
+def run(client: Client, room: str, times: Times = Times.UTC) -> int:
     """Send each line of standard input to ``room`` and print the room's events; returns the exit code.
 
     Ends after the end of the input, once each line was refused, or accepted and printed: with 0, with 6
@@ -35,16 +36,17 @@ def run(client: Client, room: str) -> int:
     """
     client.start()
     client.wait_connected(CONNECT_TIMEOUT)
-    return RoomPipe(client, room).run()
+    return RoomPipe(client, room, times).run()
 
 
 class RoomPipe:
     """Moves lines between stdin, one room and stdout."""
 
-    def __init__(self, client: Client, room: str) -> None:
+    def __init__(self, client: Client, room: str, times: Times) -> None:
         self._client = client
         self._to = room
         self._room = room
+        self._times = times
         self._send_slots = threading.Semaphore(READ_AHEAD)
         # Protects the two attributes below, which the stdin thread uses too.
         self._lock = threading.Lock()
@@ -127,7 +129,7 @@ class RoomPipe:
     def _show(self, event: AnyEvent) -> None:
         if not isinstance(event, ev.Announcement) and getattr(event, "room", None) != self._room:
             return
-        if text := event_text(event, self._room):
+        if text := event_text(event, self._room, self._times):
             output.write(f"{text}\n")
         if isinstance(event, ev.Message):
             self._seen(event.msg_id)

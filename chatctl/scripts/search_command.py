@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from chatctl.connecting import App, connecting
+from chatctl.connecting import App, connecting, time_option
 from chatctl.model import answers, paging
 from chatctl.model.hits import Hits, render_hit
 from chatctl.model.render import Viewer
+from chatctl.model.times import Times
 from chatctl.scripts.one_shot import lines_text
 from chatd.console import output
 from chatd.console.numbers import SEQ, number
@@ -26,8 +27,9 @@ from chatd.proto.requests import PAGE_LIMIT
     help="How many messages.",
 )
 @click.option("--before", type=SEQ, help="Only messages before this sequence number.")
+@time_option
 @connecting
-def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> None:
+def search(app: App, query: tuple[str, ...], count: int, before: int | None, times: str) -> None:
     """Find messages in your rooms that contain all words of QUERY, the newest first.
 
     'swap*' finds words that begin with swap, '*swap*' words that contain it. from:NAME, in:#room,
@@ -38,7 +40,7 @@ def search(app: App, query: tuple[str, ...], count: int, before: int | None) -> 
     text = " ".join(query)
     result = app.ask("search", query=text, limit=count, before=before)
     found = [event for event in paging.typed(result["events"]) if isinstance(event, Message)]
-    hits, viewer = Hits(text), Viewer(dated=True, numbered=True)
+    hits, viewer = Hits(text), Viewer(dated=True, numbered=True, times=Times(times))
     for event in found:
         if app.as_json:
             output.json_line(event.model_dump(exclude_none=True))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import click
 
 from chatctl.client import AnyEvent, CaughtUp, Client, Disconnected, Restored
-from chatctl.connecting import App, connecting, room_name
+from chatctl.connecting import App, connecting, room_name, time_option
 from chatctl.model import paging
 from chatctl.model.render import describe
+from chatctl.model.times import Times
 from chatctl.scripts.one_shot import enter, show_event
 from chatd.console import output
 from chatd.console.numbers import SEQ, number
@@ -35,8 +36,9 @@ _POLL_SECONDS = 1.0
 )
 @click.option("--since", type=SEQ, help="Begin after this sequence number instead.")
 @click.option("--all", "everything", is_flag=True, help="Also show joins, parts and topics.")
+@time_option
 @connecting
-def tail(app: App, room: str, count: int, since: int | None, everything: bool) -> int:
+def tail(app: App, room: str, count: int, since: int | None, everything: bool, times: str) -> int:
     """Print the messages in ROOM (the # may be left out, @name is one user) until Ctrl-C.
 
     With --json, print one object per line: type, seq, at (ms since 1970 UTC), room, user, role, body ...
@@ -46,7 +48,7 @@ def tail(app: App, room: str, count: int, since: int | None, everything: bool) -
     """
     with app.client(live=True, reconnect=True) as client:
         name = enter(client, room)
-        follower = RoomFollower(name, app.as_json, everything)
+        follower = RoomFollower(name, app.as_json, everything, Times(times))
         if since is None:
             begin = _last(client, name, count, follower)
         else:
@@ -84,10 +86,11 @@ def _ends(event: ev.Logged, room: str, me: str) -> bool:
 class RoomFollower:
     """Prints the events of one room, each once."""
 
-    def __init__(self, room: str, as_json: bool, everything: bool) -> None:
+    def __init__(self, room: str, as_json: bool, everything: bool, times: Times) -> None:
         self._room = room
         self._as_json = as_json
         self._everything = everything
+        self._times = times
         self._last = -1
 
     def shows(self, event: ev.Logged) -> bool:
@@ -101,13 +104,13 @@ class RoomFollower:
             return
         if self.shows(event):
             self._last = event.seq
-            show_event(event, as_json=self._as_json, room=self._room)
+            show_event(event, as_json=self._as_json, room=self._room, times=self._times)
             output.flush()
 
     def show_removal(self, event: ev.Presence) -> None:
         """Show a kick or ban; other presence would be most of the lines."""
         if self._everything and event.cause and event.room == self._room:
-            show_event(event, as_json=self._as_json, room=self._room)
+            show_event(event, as_json=self._as_json, room=self._room, times=self._times)
             output.flush()
 
     def restored(self, event: Restored) -> None:

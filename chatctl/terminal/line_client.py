@@ -13,6 +13,7 @@ from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.grammar import CommandCall, Mistake, Say
 from chatctl.model.render import Line, safe, short_count, snippet
+from chatctl.model.times import Times
 from chatctl.model.wrapping import columns
 from chatctl.terminal.cell_text import separate
 from chatctl.terminal.line_surface import LineSurface
@@ -32,13 +33,13 @@ CONNECTED = "· connected "
 MORE = "…"
 
 
-def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
+def run(client: Client, room: str, theme: str = DEFAULT_THEME, times: Times = Times.UTC) -> int:
     """Chat on this terminal, beginning in ``room``, and close the client; return the exit code.
 
     ``theme`` is a name of `THEMES`.
     """
     client.start()
-    chat = LineClient(client, room, theme)
+    chat = LineClient(client, room, theme, times)
     asyncio.run(chat.run())
     chat.surface.reading.markers.send_last(client)
     error = chat.surface.error
@@ -56,9 +57,10 @@ def run(client: Client, room: str, theme: str = DEFAULT_THEME) -> int:
 class LineClient:
     """One run. The library's events come from their own thread; everything else is on the event loop."""
 
-    def __init__(self, client: Client, room: str, theme: str) -> None:
+    def __init__(self, client: Client, room: str, theme: str, times: Times) -> None:
         self._client = client
         self._model = ChatModel(client.identity.user)
+        self._model.times = times
         self._screen = Screen(
             prompt=self._prompt,
             status=self._status,

@@ -115,7 +115,7 @@ class LineSurface:
 
     async def search(self, query: str) -> None:
         result = await self.ask("search", query=query, limit=SEARCH_PAGE)
-        hits, viewer = Hits(query), Viewer(self.model.me, dated=True)
+        hits, viewer = Hits(query), Viewer(self.model.me, dated=True, times=self.model.times)
         found = [event for event in paging.typed(result.get("events")) if isinstance(event, ev.Message)]
         self.show([render_hit(event, hits, viewer) for event in found])
         self.note(answers.found(len(found), result))

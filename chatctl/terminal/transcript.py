@@ -9,7 +9,7 @@ from chatctl.client import AnyEvent
 from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.paging import HistoryPage
-from chatctl.model.render import Line, Viewer, day_of, render, safe, when
+from chatctl.model.render import Line, Viewer, render, safe
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
@@ -60,12 +60,16 @@ class Transcript:
 
     def event(self, event: AnyEvent, *, dated: bool = False, labelled: bool = False) -> None:
         """Print an event; ``dated`` with its day, ``labelled`` with its room even if that is current."""
-        viewer = Viewer(self._model.me, None if labelled else self._model.current, dated)
+        viewer = self._viewer(None if labelled else self._model.current, dated=dated)
         lines = render(event, viewer, self._model.quote(event))
-        if lines and not dated and isinstance(event, ev.Logged) and (day := day_of(event.at)) != self._day:
+        day = self._model.times.day(event.at) if isinstance(event, ev.Logged) else self._day
+        if lines and not dated and day != self._day:
             self._day = day
             lines.insert(0, answers.note(day))
         self.show(lines)
+
+    def _viewer(self, room: str | None, *, dated: bool) -> Viewer:
+        return Viewer(self._model.me, room, dated, times=self._model.times)
 
     def page(self, room: str, events: Sequence[ev.Logged], *, dated: bool = False) -> None:
         """Print a page of a room's history."""
@@ -109,7 +113,8 @@ class Transcript:
 
     def _heading(self, what: str, room: str, events: Sequence[ev.Logged]) -> None:
         if events:
-            span = f"{when(events[0].at)} to {when(events[-1].at)}"
+            times = self._model.times
+            span = f"{times.when(events[0].at)} to {times.when(events[-1].at)}"
             self.note(f"{what} in {self._model.title(room)}, from {span}")
 
     def _is_of_another(self, event: ev.Logged) -> bool:

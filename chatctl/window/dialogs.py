@@ -70,7 +70,7 @@ class Dialogs:
     def search(self, query: str = "") -> None:
         """Open the search panel; a query is run at once."""
         control = self._control
-        self._open(SearchPanel, control.find, control.model.title, control.seek, query)
+        self._open(SearchPanel, control.find, control.model.title, control.seek, query, control.model.times)
 
     def redact(self, redacted: Iterable[RedactedRange]) -> None:
         """Remove deleted messages from an open search panel."""

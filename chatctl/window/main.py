@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatctl.client import Client, load_identity, state_folder
+from chatctl.model.times import Times
 from chatd.console import output
 from chatd.console.folders import state_root
 from chatd.errors import ChatdError
@@ -83,6 +84,7 @@ def _run(
 
     control = Controller(connect, room)
     drafts = Drafts(state_folder(found, os.environ))
+    control.model.times = _times(saved.get("times"))
     window = Window(root, control, look, drafts, dark=dark, notify=saved.get("notify") is not False)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: window.quit())
@@ -96,10 +98,16 @@ def _run(
         control.markers.send_last(control.network.client)
         control.network.close()
         colours = "dark" if window.dark else "light"
-        _save_preferences(folder, {"theme": colours, "points": look.points, "notify": window.notifier.on})
+        kept = {"theme": colours, "points": look.points, "notify": window.notifier.on}
+        _save_preferences(folder, kept | {"times": control.model.times.value})
     if unsent := control.network.client.unsent:
         output.note(f"{unsent} not sent yet; the next run will send them")
     return output.OK
+
+
+def _times(saved: object) -> Times:
+    """Return the zone of the last run; UTC for damaged preferences."""
+    return next((times for times in Times if times.value == saved), Times.UTC)
 
 
 def _find_identity(root: tk.Tk, theme: Theme, option: str | None, home: str | None) -> Identity | None:

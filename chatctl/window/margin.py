@@ -9,7 +9,7 @@ import tkinter as tk
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from chatctl.model.render import clock_of
+from chatctl.model.times import Times
 from chatctl.window.avatars import draw_avatar
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import Block
@@ -32,6 +32,7 @@ class Margin(tk.Canvas):
     def __init__(self, parent: tk.Misc, theme: Theme, messages: tk.Text) -> None:
         super().__init__(parent, borderwidth=0, highlightthickness=0, width=10, height=10)
         self._theme = theme
+        self.times = Times.UTC
         self.write_to: Callable[[str], None] = lambda _: None
         for event in ("<Button-4>", "<Button-5>", "<MouseWheel>"):
             self.bind(event, lambda e, name=event: self._pass_on(messages, name, e))
@@ -65,7 +66,7 @@ class Margin(tk.Canvas):
                 self.people.append((place[1], block.person))
                 draw_avatar(self, theme, block.person, place, _AVATAR * unit + 2, ground, tag="avatar")
             elif block.at and top <= hovered < bottom:
-                time = f"{clock_of(block.at)[:5]}Z"
+                time = self.times.clock(block.at, seconds=False)
                 y = top + unit // 4 + theme.body.metrics("ascent")
                 y += theme.small.metrics("descent")
                 self.create_text(

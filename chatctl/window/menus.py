@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from chatctl.model.times import Times
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
 from chatctl.window.layout import Layout
@@ -49,6 +50,7 @@ class WindowActions(Protocol):
     def connect_now(self) -> None: ...
     def toggle_theme(self) -> None: ...
     def zoom(self, by: int) -> None: ...
+    def show_times(self, times: Times) -> None: ...
     def quit(self) -> None: ...
 
 
@@ -70,6 +72,9 @@ class MainMenu:
         self._menu = tk.Menu(layout.menu_button, tearoff=False, postcommand=self._update_states)
         layout.menu_button.configure(menu=self._menu)
         self._notify = tk.BooleanVar(root, notifier.on)
+        times = control.model.times
+        self._local = tk.BooleanVar(root, times is not Times.UTC)
+        self._both = tk.BooleanVar(root, times is Times.BOTH)
         self._items = self._table()
         for item in self._items:
             self._add(item)
@@ -110,6 +115,8 @@ class MainMenu:
             MenuItem("Larger text", lambda: actions.zoom(1), "Ctrl+Plus", LARGER),
             MenuItem("Smaller text", lambda: actions.zoom(-1), "Ctrl+Minus", SMALLER),
             MenuItem("Default text size", lambda: actions.zoom(0), "Ctrl+0", ("<Control-0>",)),
+            MenuItem("Local times", self._switch_times, switch=self._local),
+            MenuItem("UTC beside them", self._switch_times, switch=self._both),
             MenuItem("Notifications", self._switch_notifications, switch=self._notify),
             None,
             MenuItem("Keyboard shortcuts", self._show_keys, "F1", ("<F1>",)),
@@ -155,6 +162,10 @@ class MainMenu:
 
     def _switch_notifications(self) -> None:
         self._notifier.on = self._notify.get()
+
+    def _switch_times(self) -> None:
+        both = Times.BOTH if self._both.get() else Times.LOCAL
+        self._actions.show_times(both if self._local.get() else Times.UTC)
 
     def _copy(self) -> None:
         """Copy the selection; text selected in the messages by mouse does not have the focus."""

@@ -11,6 +11,7 @@ from chatctl.model import render
 from chatctl.model.chat_model import RedactedRange
 from chatctl.model.hits import HIT, Hits
 from chatctl.model.render import Line
+from chatctl.model.times import Times
 from chatctl.window.panels import Panel, Refuse
 from chatctl.window.theme import Theme
 from chatd.errors import ChatdError
@@ -36,9 +37,10 @@ class SearchPanel(Panel):
         title: Callable[[str], str],
         go: Callable[[Message], None],
         query: str = "",
+        times: Times = Times.UTC,
     ) -> None:
         super().__init__(parent, theme, "Search")
-        self._find, self._title_of, self._go = find, title, go
+        self._find, self._title_of, self._go, self._times = find, title, go, times
         self._found: dict[str, Message] = {}
         # Redactions since the panel opened: a result may have been computed before one and arrive after it.
         self._redacted: deque[RedactedRange] = deque(maxlen=REDACTED_LIMIT)
@@ -84,7 +86,7 @@ class SearchPanel(Panel):
         hits = Hits(self._query.get())
         for key, event in self._found.items():
             room = self._title_of(event.room)
-            time = f"{render.day_of(event.at)} {render.clock_of(event.at)[:5]}Z"
+            time = f"{self._times.day(event.at)} {self._times.clock(event.at, seconds=False)}"
             where = f"{room} " if self._narrow else ""
             text = f" {where}{render.safe(event.user)}: {_marked(hits.excerpt(event.body, limit=100))}"
             self.list.insert("", "end", key, text=text, values=(f" {room}", time))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import Conversation
-from chatctl.model.render import clock_of, short_count
+from chatctl.model.render import short_count
+from chatctl.model.times import Times
 from chatctl.window.row_list import ListItem
 
 _STATE_ORDER = {"online": 0, "away": 1}
@@ -57,11 +58,11 @@ def member_items(here: Conversation) -> list[ListItem]:
     ]
 
 
-def members_heading(here: Conversation) -> str:
+def members_heading(here: Conversation, times: Times = Times.UTC) -> str:
     """Return how many are here, or since when that is not known."""
     if not here.members:
         return ""
     if here.members_as_of:
-        return f"Members as of {clock_of(here.members_as_of)[:5]}Z"
+        return f"Members as of {times.clock(here.members_as_of, seconds=False)}"
     present = sum(member.state != "offline" for member in here.members.values())
     return f"Members: {present} of {len(here.members)} here"

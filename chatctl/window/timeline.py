@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, Conversation, TimelineRow
+from chatctl.model.times import Times
 from chatctl.window.palette import name_tag
 
 # Begin the rows that are not messages. The text of messages has no tabs, so it cannot look like one of these.
@@ -19,7 +20,8 @@ QUOTE_BAR = "\u258e "
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user that follow within this time share a heading.
 SAME_HEADING_MS = 5 * 60_000
-DAY_MS = 86_400_000
+# Lines of one user's messages after which the name stands there again: about a third of a screen.
+SAME_HEADING_LINES = 10
 # New blocks at the top of a trimmed conversation: the day, and a message with its heading.
 _NEW_AT_TOP = 2
 
@@ -41,7 +43,9 @@ class Block(NamedTuple):
 BlockCache = dict[tuple[int, int], tuple[TimelineRow, TimelineRow | None, Block]]
 
 
-def blocks(conversation: Conversation, me: str, cache: BlockCache | None = None) -> list[Block]:
+def blocks(
+    conversation: Conversation, me: str, cache: BlockCache | None = None, times: Times = Times.UTC
+) -> list[Block]:
     """The whole conversation, oldest first, with pending messages at the end.
 
     ``cache``: the blocks of the last call, which are reused for unchanged rows; updated for the next call.
@@ -50,21 +54,25 @@ def blocks(conversation: Conversation, me: str, cache: BlockCache | None = None)
     fresh: BlockCache = {}
     result = _beginning(conversation, me)
     previous: TimelineRow | None = None
-    day = -1
+    day = ""
     first_unread = conversation.read.first
+    lines = 0  # of messages below one heading
     for row in (*conversation.rows, *conversation.pending.values()):
-        if row.at and (row_day := row.at // DAY_MS) != day:
+        if row.at and (row_day := times.day(row.at)) != day:
             day = row_day
-            result.append(Block((("day", f"{render.day_of(row.at)}\n"),)))
+            result.append(Block((("day", f"{day}\n"),)))
             previous = None
         if first_unread and row.at and row.seq >= first_unread:
             result.append(Block((("divider", "new\n"),)))
             first_unread, previous = 0, None
+        if lines >= SAME_HEADING_LINES:
+            previous = None
         entry = cached.get(row.order)
         if entry is None or entry[0] is not row or entry[1] is not previous:
-            entry = (row, previous, _block(row, previous, me))
+            entry = (row, previous, _block(row, previous, me, times))
         fresh[row.order] = entry
         result.append(entry[2])
+        lines = (0 if entry[2].person else lines) + row.body.count("\n") + 1
         previous = row
     if cache is not None:
         # Nothing of a dropped row may stay: it may have been redacted.
@@ -120,34 +128,34 @@ def _beginning(conversation: Conversation, me: str) -> list[Block]:
     return [Block((("begin", text),))]
 
 
-def _block(row: TimelineRow, previous: TimelineRow | None, me: str) -> Block:
+def _block(row: TimelineRow, previous: TimelineRow | None, me: str, times: Times) -> Block:
     message = row.kind in ("message", "pending")
     begins = message and not _shares_heading(row, previous)
     hidden = row.at if message and not begins else 0
-    return Block(_parts(row, previous, me), row.seq if row.at else 0, row.user if begins else "", hidden)
+    return Block(_parts(row, previous, times), row.seq if row.at else 0, row.user if begins else "", hidden)
 
 
-def _parts(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
+def _parts(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Parts:
     match row.kind:
         case "message" | "pending":
-            return _message(row, previous, me)
+            return _message(row, previous, times)
         case "action":
             who = (f"actor {name_tag(row.user)}", row.user)
-            time = ("time", f"  {_time(row)}\n")
+            time = ("time", f"  {_time(row, times)}\n")
             return (("action", "* "), who, ("action", f" {row.body}"), *_edited(row), time, *_reactions(row))
         case "announcement":
             return (("announcement", f"{ANNOUNCEMENT_MARK}{row.user} announces: {row.body}\n"),)
         case "event":
-            return (("event", EVENT_MARK + row.body), ("time", f"  {_time(row)}\n"))
+            return (("event", EVENT_MARK + row.body), ("time", f"  {_time(row, times)}\n"))
     mark = NOTE_MARK if row.kind in ("note", "error") else ""
     return ((row.kind, f"{mark}{row.body}\n"),)
 
 
-def _message(row: TimelineRow, previous: TimelineRow | None, me: str) -> Parts:
+def _message(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Parts:
     head: Parts = ()
     if not _shares_heading(row, previous):
         role = (("role", f"  {row.role}"),) if row.role not in ("", "user") else ()
-        time = (("time", f"  {_time(row)}"),) if row.at else ()
+        time = (("time", f"  {_time(row, times)}"),) if row.at else ()
         head = ((f"name {name_tag(row.user)}", row.user), *role, *time, ("head", "\n"))
     quote = (("quote bar", QUOTE_BAR), ("quote", f"{row.quote}\n")) if row.quote else ()
     if row.kind == "pending":
@@ -172,5 +180,5 @@ def _shares_heading(row: TimelineRow, previous: TimelineRow | None) -> bool:
     return not row.at or row.at - previous.at < SAME_HEADING_MS
 
 
-def _time(row: TimelineRow) -> str:
-    return f"{render.clock_of(row.at)[:5]}Z"
+def _time(row: TimelineRow, times: Times) -> str:
+    return times.clock(row.at, seconds=False)

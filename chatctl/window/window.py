@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tkinter as tk
 
+from chatctl.model.times import Times
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
 from chatctl.window.drafts import Drafts
@@ -65,6 +66,7 @@ class Window:
         self._message_menu = MessageMenu(theme, self.messages, self.composer, control)
         self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
         self._use_theme(dark=dark)
+        self.show_times(self.model.times)
         root.protocol("WM_DELETE_WINDOW", self.quit)
         root.bind("<Configure>", self._resized)
         root.geometry("{}x{}".format(*self._within_screen(130, 82)))
@@ -78,6 +80,12 @@ class Window:
     def toggle_theme(self) -> None:
         """Switch between the light and the dark palette."""
         self._use_theme(dark=not self.dark)
+
+    def show_times(self, times: Times) -> None:
+        """Show times in another zone."""
+        self.model.times = self.messages.margin.times = times
+        self._block_cache.clear()
+        self.model.changed |= {"rows", "members"}
 
     def zoom(self, by: int) -> None:
         """Change the text size by some points; 0 restores the default size."""
@@ -171,14 +179,14 @@ class Window:
         if "rows" in changed:
             self._draw_rows()
         if "members" in changed:
-            lists.members.heading.configure(text=members_heading(here))
+            lists.members.heading.configure(text=members_heading(here, self.model.times))
             lists.members.show(member_items(here))
         if changed or self.layout.status.changes_with_time(self.model):
             self._draw_state()
 
     def _draw_rows(self) -> None:
         here = self.model.here
-        self.messages.show(here.name, blocks(here, self.model.me, self._block_cache))
+        self.messages.show(here.name, blocks(here, self.model.me, self._block_cache, self.model.times))
         if self.control.sought and self.messages.reveal(self.control.sought[1]):
             self.control.sought = None
         if here.refused and not self.composer.value:

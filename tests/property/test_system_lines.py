@@ -12,6 +12,7 @@ from chatctl.client import AnyEvent
 from chatctl.model import answers
 from chatctl.model.conversation import TimelineRow
 from chatctl.model.render import Quote, Viewer, plain, render
+from chatctl.model.times import Times
 from chatctl.model.wrapping import columns, wrap
 from chatctl.window.timeline import ANNOUNCEMENT_MARK, EVENT_MARK, NOTE_MARK, _parts
 from chatd.errors import ChatdError
@@ -147,9 +148,9 @@ def test_rows_fit_the_terminal_and_are_indented(text: str, width: int) -> None:
 def test_no_message_in_the_window_has_the_mark_of_another_row(body: str, kind: Any) -> None:
     for text in (visible(body), visible(body, newlines=False)):
         row = TimelineRow((7, 0), kind, text, at=AT, user="bob", role="user", quote=visible(body[:30]))
-        assert "\t" not in "".join(part for _, part in _parts(row, None, "alice"))
+        assert "\t" not in "".join(part for _, part in _parts(row, None, Times.UTC))
     others = [TimelineRow((7, 0), kind, "x", at=AT, user="bob") for kind in ("event", "announcement", "note")]
     marks = (EVENT_MARK, ANNOUNCEMENT_MARK, NOTE_MARK)
     for row, mark in zip(others, marks, strict=True):
         assert mark.endswith("\t")
-        assert "".join(part for _, part in _parts(row, None, "alice")).startswith(mark)
+        assert "".join(part for _, part in _parts(row, None, Times.UTC)).startswith(mark)
