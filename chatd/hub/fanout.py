@@ -26,6 +26,10 @@ RECENT_BYTES = 16 * 1024 * 1024
 DEFERRABLE = frozenset({"joined", "parted", "reacted"})
 
 
+# How the JSON of an edit begins.
+_EDIT = b'{"type":"edited",'
+
+
 class RecentEvent(NamedTuple):
     """A published event: its room (None: nobody may read it) and its JSON."""
 
@@ -89,9 +93,12 @@ class Fanout:
     def redact(self, seqs: Iterable[int], edited: Iterable[JsonObject] = ()) -> None:
         """Remove redacted messages from the recent events; put the new text into edited ones."""
         edits = {edit["target"]: edit for edit in edited}
-        for seq in {*seqs, *edits}:
-            index = seq - self._recent_after - 1
-            if not 0 <= index < len(self._recent):
+        gone = {*seqs}
+        # The message of an edit that is gone has its text here, too.
+        gone |= {self._target_of(seq) for seq in gone}
+        for seq in gone | edits.keys():
+            index = self._index(seq)
+            if index is None:
                 continue
             event = self._recent[index]
             self._recent_bytes -= len(event.body)
@@ -100,6 +107,16 @@ class Fanout:
             elif event.body:
                 self._recent[index] = event._replace(body=_edited(event.body, edits[seq]))
             self._recent_bytes += len(self._recent[index].body)
+
+    def _index(self, seq: int) -> int | None:
+        index = seq - self._recent_after - 1
+        return index if 0 <= index < len(self._recent) else None
+
+    def _target_of(self, seq: int) -> int:
+        """Return the seq of the message that event ``seq`` edits; ``seq`` itself for any other event."""
+        index = self._index(seq)
+        body = b"" if index is None else self._recent[index].body
+        return int(orjson.loads(body)["target"]) if body.startswith(_EDIT) else seq
 
     def _to_room(self, operation: str, room: str, data: bytes) -> None:
         """Queue a client frame for a room's live sessions; chatd.link.wire lists the operations."""
