@@ -83,7 +83,7 @@ class Dialogs:
 
     def go(self) -> None:
         """Ask where to go: to a room or person, or to a command."""
-        hint = "#room, @name, @name,name for a group, /command. Arrow keys select, Enter goes there."
+        hint = "#room, @name, @name,name (a group) or /command; Enter goes there."
         model = self._control.model
         panel = self._open(GoPanel, "Go to", hint, places(model), self._go)
         panel.finish(panel.entry)

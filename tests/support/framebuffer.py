@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 # Fields of an XWD header (X11/XWDFile.h) by their place among its 32-bit numbers.
 _HEADER_SIZE, _WIDTH, _HEIGHT, _BITS, _LINE_BYTES, _COLOURS = 0, 4, 5, 11, 12, 19
 _COLOUR_BYTES = 12
+PALETTE = 256
 
 
 class Picture(NamedTuple):
@@ -30,15 +32,27 @@ class Picture(NamedTuple):
         return Picture(len(rows[0]) // 3, len(rows), rows)
 
     def png(self) -> bytes:
-        """Encode the image; each row as its difference from the one above, which compresses well."""
-        above = bytes(3 * self.width)
-        lines = []
-        for row in self.rows:
-            lines.append(b"\2" + bytes((a - b) & 255 for a, b in zip(row, above, strict=True)))
-            above = row
-        header = struct.pack(">IIBBBBB", self.width, self.height, 8, 2, 0, 0, 0)
-        parts = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(lines), 9)), (b"IEND", b""))
+        """Encode the image with the 256 colours that occur most; others become the nearest of these."""
+        pixels = [[row[at : at + 3] for at in range(0, 3 * self.width, 3)] for row in self.rows]
+        counts = Counter(pixel for row in pixels for pixel in row)
+        palette = [colour for colour, _ in counts.most_common(PALETTE)]
+        index = {colour: _nearest(palette, colour) for colour in counts}
+        lines = b"".join(b"\0" + bytes(index[pixel] for pixel in row) for row in pixels)
+        header = struct.pack(">IIBBBBB", self.width, self.height, 8, 3, 0, 0, 0)
+        parts = [
+            (b"IHDR", header),
+            (b"PLTE", b"".join(palette)),
+            (b"IDAT", zlib.compress(lines, 9)),
+            (b"IEND", b""),
+        ]
         return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, parts))
+
+
+def _nearest(palette: list[bytes], colour: bytes) -> int:
+    return min(
+        range(len(palette)),
+        key=lambda at: sum((a - b) ** 2 for a, b in zip(palette[at], colour, strict=True)),
+    )
 
 
 def _chunk(part: tuple[bytes, bytes]) -> bytes:

@@ -159,8 +159,7 @@ def converse(record: Recorder, daemon: Daemon) -> None:
 
 def record(folder: Path) -> Film:
     """Start the daemon and the clients in ``folder``, and record the script."""
-    # Without a template the hub starts slowly enough to show the mark of an unsent message.
-    with running(folder / "home", CHATD_WORKERS__TEMPLATE="false") as daemon:
+    with running(folder / "home") as daemon:
         environ = {k: v for k, v in daemon.environ.items() if k != "NO_COLOR"}
         environ |= {"XDG_STATE_HOME": str(folder), "PATH": f"{BIN}:{os.environ['PATH']}"}
         environ |= {"PS1": "$ ", "CHATD_HOME": str(daemon.home)}
