@@ -6,11 +6,13 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
+from chatctl.model.expiring import expiry_warning
 from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
 from chatd.console.numbers import number
@@ -71,6 +73,8 @@ class App:
         try:
             client.start()
             _wait_connected(client, self._timeout)
+            if warning := expiry_warning(client.identity.not_after, datetime.now(UTC)):
+                output.note(f"warning: {warning}")
             yield client
         finally:
             client.close()

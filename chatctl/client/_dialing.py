@@ -18,6 +18,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from chatd.codes import NOTHING_LISTENS
 from chatd.errors import ChatdError
+from chatd.proto.alpn import is_loopback
 
 # The next address is tried after this long without a connection (RFC 8305, section 5) ...
 ATTEMPT_DELAY = 0.25
@@ -96,8 +97,9 @@ class Lookups:
 class Race(Generic[AttemptT]):
     """One round of attempts to reach any of ``servers``; the first address that sends a byte wins.
 
-    Literal addresses come before names: they work when name resolution does not. ``dial`` starts an
-    attempt; it raises E607 if the address cannot be reached.
+    Literal addresses come before names: they work when name resolution does not. On the server's own box
+    loopback comes first: it answers whatever network the box is in. ``dial`` starts an attempt; it raises
+    E607 if the address cannot be reached.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Race(Generic[AttemptT]):
         now: float,
     ) -> None:
         self._dial = dial
-        self._lookups = [look_up(server) for server in sorted(servers, key=lambda one: not is_literal(one))]
+        self._lookups = [look_up(server) for server in in_order(servers)]
         self._untried: deque[Address] = deque()
         # Attempt -> its address, oldest first.
         self._running: dict[AttemptT, Address] = {}
@@ -218,6 +220,28 @@ class Race(Generic[AttemptT]):
         fix = NOTHING_LISTENS if refused and not silent else ""
         reasons = [*(error.reason for error in self._failures), *silent][:_FAILURES_TOLD]
         return ChatdError("E607", "; ".join(reasons), fix)
+
+
+def in_order(servers: Iterable[str]) -> list[str]:
+    """Order servers as they are tried; those of equal rank stay in the identity file's order."""
+    ordered = sorted(servers, key=lambda one: not is_literal(one))
+    literals = [_host_of(server) for server in ordered if is_literal(server)]
+    others = [host for host in literals if not is_loopback(host)]
+    # The first is the box's main address; others may be of bridges, which many boxes have alike.
+    if others and is_own(others[0]):
+        ordered.sort(key=lambda one: not is_loopback(_host_of(one)))
+    return ordered
+
+
+def is_own(host: str) -> bool:
+    """Whether an IP address belongs to this machine: nothing else can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 def is_literal(server: str) -> bool:

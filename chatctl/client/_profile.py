@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from chatd.console.folders import config_folder, expanded, state_root
@@ -17,7 +18,8 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
     """The identity file to use: the first of these that is given or exists.
 
     1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. The oldest file in certs/identities/ of the home
-    ``home`` (--home), of CHATD_HOME, or of the working directory; `chatd init` made that one.
+    ``home`` (--home), of CHATD_HOME, or of the working directory, which `chatd init` made; one that has
+    expired only if all have.
     4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 with what to do.
     """
     if chosen := option or environ.get("CHATD_IDENTITY"):
@@ -62,8 +64,17 @@ def _users_own(environ: Mapping[str, str]) -> Path:
 
 
 def _oldest(folder: Path) -> Path | None:
-    found = [path for path in folder.glob("*.pem") if path.is_file()]
-    return min(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    files = [path for path in folder.glob("*.pem") if path.is_file()]
+    files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return next((path for path in files if _is_valid(path)), files[0] if files else None)
+
+
+def _is_valid(path: Path) -> bool:
+    """Whether an identity has not expired. One that cannot be read is not passed over: its error helps."""
+    try:
+        return read_identity(path).not_after > datetime.now(UTC)
+    except ChatdError:
+        return True
 
 
 def load_identity(option: str | None, home: str | None) -> Identity:

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -26,6 +27,7 @@ from chatctl.model import answers, paging, room_text
 from chatctl.model.actions import caught_up_note, focus_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import TimelineRow
+from chatctl.model.expiring import expiry_warning
 from chatctl.model.hits import Hits, render_hit
 from chatctl.model.render import Line, Viewer, snippet
 from chatctl.terminal.line_reading import Reading
@@ -193,6 +195,8 @@ class LineSurface:
             self.note("connected again")
         elif not self._started:
             self.note(f"connected to {welcome.instance} as {welcome.user} ({welcome.role}); /help tells more")
+            if ends := expiry_warning(self.client.identity.not_after, datetime.now(UTC)):
+                self.note(ends)
             if not welcome.envelope:
                 warning = ChatdError("W111", "this server has the envelope switched off")
                 self.transcript.error(warning, "warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from chatctl.model.actions import caught_up_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.conversation import READING_LIMIT, Conversation
+from chatctl.model.expiring import expiry_warning
 from chatctl.model.grammar import Mistake, Say
 from chatctl.model.marker_sender import MarkerSender
 from chatctl.window.network import Failed, NetworkThread, PendingReply
@@ -329,8 +331,12 @@ class Controller:
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Connected):
+            first = self.model.welcome is None
             with self._moving_on():
                 self.model.take(event)
+            ends = expiry_warning(self.network.client.identity.not_after, datetime.now(UTC))
+            if first and ends:
+                self.model.note(ends)
             return
         self.model.take(event)
         about_here = getattr(event, "room", None) == self.model.current

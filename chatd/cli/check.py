@@ -26,6 +26,7 @@ from chatd.console import output
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
+from chatd.pki.identity import IDENTITY_WARNING_DAYS, read_identity
 from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
 from chatd.store.database import DATABASE_NAME, LOCKED_FIX
@@ -82,6 +83,7 @@ def _findings(home: Home) -> Iterator[Finding]:
         _security,
         _addresses,
         _certificates,
+        _identities,
         _keys,
         _limits,
         _library,
@@ -137,6 +139,21 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
             yield _warn("cert", "W112", f"the {name} certificate expires in {days} days", fix)
         else:
             yield Finding("ok", "cert", f"{name} certificate is valid for {days} days")
+
+
+def _identities(home: Home, settings: Settings) -> Iterator[Finding]:
+    """Warn of people's identities in the home that have expired or end soon."""
+    now = datetime.now(UTC)
+    for path in sorted((home.certs / "identities").glob("*.pem")):
+        try:
+            days = (read_identity(path).not_after - now).days
+        except ChatdError:
+            continue  # not a whole identity file; whoever uses it is told
+        if days >= IDENTITY_WARNING_DAYS:
+            continue
+        text = "has expired" if days < 0 else f"expires in {days} days"
+        fix = f"{chatd_command(home.path, 'user', 'add')} NAME --device NEW; then delete the file"
+        yield _warn("cert", "W112", f"the identity {path.name} {text}", fix)
 
 
 def _keys(home: Home, settings: Settings) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ from chatd.store.event_log import EventLog
 from chatd.store.log_files import require_log
 from chatd.supervisor.listeners import cannot_listen
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - the documented default
 DEFAULT_PORT = 5000
 # No clock is right that is earlier (CONTRIBUTING.md, Releases).
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -43,9 +44,8 @@ MAX_OWN_ADDRESSES = 4
 @click.option(
     "--listen",
     metavar="HOST[:PORT]",
-    default="0.0.0.0",  # noqa: S104 - the documented default
-    show_default=True,
-    help="Where to listen. Default port: $CHATD_SERVER__PORT, else 5000. Port 0: any free one.",
+    help="Where to listen. Default: $CHATD_SERVER__HOST and $CHATD_SERVER__PORT, else 0.0.0.0:5000."
+    " Port 0: any free one.",
 )
 @click.option(
     "--address",
@@ -63,7 +63,7 @@ MAX_OWN_ADDRESSES = 4
 def init(
     context: click.Context,
     name: str | None,
-    listen: str,
+    listen: str | None,
     addresses: tuple[str, ...],
     admin: str,
     start_it: bool,
@@ -85,8 +85,10 @@ def init(
             f"{home.path} is already initialised",
             f"run: {chatd_command(home.path, 'start')}; or use another --home",
         )
-    # Identities must contain the port that a server started in this environment will use.
-    host, port = split_address(listen, _default_port())
+    # Identities and settings must contain the address that a server started in this environment will use.
+    host, port = split_address(
+        listen or os.environ.get("CHATD_SERVER__HOST") or EVERY_ADDRESS, _default_port()
+    )
     free_port = choose_port(host)
     port = port or free_port
     client_addresses = [client_address(a, port) for a in addresses] or _own_addresses(host, port)

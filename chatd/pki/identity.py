@@ -45,6 +45,10 @@ PIPE_SECONDS = 60
 _BEGIN = "-----BEGIN "
 
 
+# People are told so long before their identity ends: long enough to meet an admin.
+IDENTITY_WARNING_DAYS = 14
+
+
 @dataclass(frozen=True)
 class Identity:
     """A validated identity file. TLS reads the private key from ``path``, or from ``pem`` if that is set.

@@ -10,7 +10,7 @@ import pytest
 
 from chatd.errors import ChatdError
 from chatd.supervisor.main import start_daemon
-from tests.support.daemon import TIMEOUT_SECONDS, Daemon
+from tests.support.daemon import TIMEOUT_SECONDS, Daemon, free_port
 
 
 def _empty(home: Path) -> Daemon:
@@ -32,6 +32,18 @@ def test_port_0_is_a_free_port_that_identities_name(tmp_path: Path, listen: str,
     assert port > 0
     assert _server(daemon)["addresses"] == [f"{host}:{port}"]
     assert f"server: {host}:{port}\n" in daemon.identity("alice", "console").read_text()
+
+
+def test_the_environments_address_is_in_settings_and_identities(tmp_path: Path) -> None:
+    """Without the variables the next start would listen elsewhere."""
+    daemon = _empty(tmp_path / "home")
+    port = free_port()
+    daemon.environ |= {"CHATD_SERVER__HOST": "127.0.0.1", "CHATD_SERVER__PORT": str(port)}
+    daemon.chatd("init", "--admin", "alice")
+    server = _server(daemon)
+    assert (server["host"], server["port"]) == ("127.0.0.1", port)
+    assert server["addresses"] == [f"127.0.0.1:{port}"]
+    assert f"server: 127.0.0.1:{port}\n" in daemon.identity("alice", "console").read_text()
 
 
 def test_a_restored_server_on_port_0_gets_a_free_port(tmp_path: Path) -> None:

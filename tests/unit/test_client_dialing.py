@@ -204,3 +204,19 @@ def test_the_address_families_alternate(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     ips = [address.sockaddr[0] for address in _dialing.look_up("chat.example:1")]
     assert ips == ["::1", "192.0.2.1", "::2", "192.0.2.2", "192.0.2.3"]
+
+
+def test_loopback_comes_first_on_the_servers_own_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = ["chat.example:1", "192.0.2.1:1", "192.0.2.2:1", "127.0.0.1:1"]
+    elsewhere = ["192.0.2.1:1", "192.0.2.2:1", "127.0.0.1:1", "chat.example:1"]
+    assert _dialing.in_order(servers) == elsewhere
+    monkeypatch.setattr(_dialing, "is_own", lambda host: host == "192.0.2.2")
+    assert _dialing.in_order(servers) == elsewhere  # an address that many boxes have, such as a bridge's
+    monkeypatch.setattr(_dialing, "is_own", lambda host: host == "192.0.2.1")
+    assert _dialing.in_order(servers) == ["127.0.0.1:1", "192.0.2.1:1", "192.0.2.2:1", "chat.example:1"]
+
+
+def test_a_machine_knows_its_own_addresses() -> None:
+    assert _dialing.is_own("127.0.0.1")
+    assert not _dialing.is_own("192.0.2.1")
+    assert not _dialing.is_own("2001:db8::1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,7 +52,7 @@ class FakeClient:
     """Replies to requests with the messages in ``log``; calls ``before_reply`` first, on the same thread."""
 
     def __init__(self) -> None:
-        self.identity = SimpleNamespace(user="alice")
+        self.identity = SimpleNamespace(user="alice", not_after=datetime.max.replace(tzinfo=UTC))
         self.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]
         self.sent: list[Sent] = []
         self.log: list[ev.Message] = []
@@ -189,6 +190,16 @@ def test_a_search_says_what_it_has_not_seen(log: list[ev.Message], extra: dict[s
         client.log, client.extra = log, extra
         await surface.search("one")
         assert screen.lines[-1].startswith(note)
+
+    run(body)
+
+
+@pytest.mark.parametrize(("days", "warned"), [(40, False), (3, True)])
+def test_an_identity_that_ends_soon_is_mentioned(days: int, warned: bool) -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.identity.not_after = datetime.now(UTC) + timedelta(days=days, hours=1)
+        await begin(surface)
+        assert any("your identity ends in 3 days" in line for line in screen.lines) == warned
 
     run(body)
 

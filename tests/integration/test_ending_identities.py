@@ -1,0 +1,91 @@
+"""Identities that have expired or end soon: chatd check, the default choice, and a warning on stderr."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from chatctl.client import load_identity
+from chatctl.model.expiring import expiry_warning
+from chatd.pki.authority import Authority
+from chatd.pki.identity import write_identity
+from tests.support.certificates import make_home
+from tests.support.daemon import Daemon, running
+
+NOW = datetime.now(UTC)
+
+
+def issue(authority: Authority, folder: Path, user: str, days: int, age: int = 0) -> Path:
+    """Write an identity that ends in ``days``; ``age``: the file's, in s."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{user}-laptop.pem"
+    then = NOW - timedelta(days=400)
+    issued = authority.issue_device(user, "laptop", now=then, days=400 + days)
+    write_identity(
+        path,
+        issued,
+        authority.certificate,
+        instance="lab",
+        user=user,
+        device="laptop",
+        servers=["127.0.0.1:1"],
+    )
+    os.utime(path, (NOW.timestamp() - age, NOW.timestamp() - age))
+    return path
+
+
+def test_a_valid_identity_is_chosen_beside_an_expired_one(tmp_path: Path) -> None:
+    authority = make_home(tmp_path, now=NOW - timedelta(days=500))
+    folder = tmp_path / "certs" / "identities"
+    expired = issue(authority, folder, "old", -2, age=99)
+    assert load_identity(None, str(tmp_path)).path == expired  # its error says what to do
+    valid = issue(authority, folder, "valid", 200, age=50)
+    issue(authority, folder, "young", 200)
+    assert load_identity(None, str(tmp_path)).path == valid
+
+
+def test_check_names_identities_that_end_or_have_ended(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "home")
+    daemon.init()
+    certs = daemon.home / "certs"
+    for name in ("ca.pem", "ca.key", "record.pem", "record.key"):
+        (certs / name).unlink()
+    authority = make_home(certs, now=NOW - timedelta(days=500))
+    folder = daemon.home / "certs" / "identities"
+    for user, days in (("gone", -3), ("soon", 5), ("later", 90)):
+        issue(authority, folder, user, days)
+    shown = " ".join(daemon.chatd("check", check=False).stdout.split())
+    assert "the identity gone-laptop.pem has expired W112" in shown
+    assert "the identity soon-laptop.pem expires in 4 days W112" in shown
+    assert "later-laptop" not in shown and "alice-console" not in shown
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(13.5, "in 13 days"), (1.5, "tomorrow"), (0.5, "today"), (14.5, ""), (-0.5, "today")]
+)
+def test_the_warning_tells_the_days(days: float, words: str) -> None:
+    warning = expiry_warning(NOW + timedelta(days=days), NOW)
+    assert words in warning
+    assert bool(warning) == bool(words)
+
+
+def test_a_command_warns_on_stderr(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        bob = daemon.add_user("bob")
+        send = ("chat", "--identity", str(bob), "send", "lobby", "hello")
+        assert daemon.run(*send).stderr == ""
+        daemon.environ["PYTHONPATH"] = str(_patched(tmp_path))
+        done = daemon.run(*send)
+        assert (done.stdout, done.returncode) == ("", 0)
+        assert "warning: your identity ends in " in done.stderr
+
+
+def _patched(folder: Path) -> Path:
+    """Make programs believe that people are told of the end a thousand years before it."""
+    (folder / "sitecustomize.py").write_text(
+        "import chatd.pki.identity as identity\nidentity.IDENTITY_WARNING_DAYS = 365_000\n"
+    )
+    return folder
