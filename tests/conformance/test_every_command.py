@@ -135,7 +135,7 @@ class Commands:
         self.alice.wait_event(Message, user=self.user, body="three-2", room=f"@alice,bob,{self.user}")
 
     def topic(self) -> None:
-        self.types("/topic new plans")
+        self.types("/topic new plans", rf"{self.user} set the topic of {self.here}: new plans")
         self.bob.wait_event(TopicSet, room=self.here, topic="new plans")
         self.types("/topic", rf"{self.here} has the topic: new plans")
 
@@ -211,6 +211,9 @@ class Commands:
         self.types("/history 500", r"\bneedle-1\b", rf"there is nothing earlier in {self.here}")
 
     def catchup(self) -> None:
+        # Messages that came while the window was scrolled back are unread until the room is left.
+        self.driver.enter(self.made)
+        self.driver.enter(self.here)
         self.types("/catchup", rf"nothing more is unread in {self.here}")
 
     def search(self) -> None:
