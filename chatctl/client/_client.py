@@ -178,8 +178,9 @@ class Client:
     def send(self, to: str, body: str, *, kind: str = "text", reply_to: int | None = None) -> Sent:
         """Send ``body`` to the room ``to`` ("#name", or "@name" for one user); returns at once.
 
-        ``kind`` is "text" or "action", ``reply_to`` the seq of a message. The message is kept (on disk
-        with ``state``) and sent again with the same msg_id until the server answers. Raises E401 if
+        ``kind`` is "text", "action" or "snippet" (lines of a file; a long text becomes one by itself),
+        ``reply_to`` the seq of a message. The message is kept (on disk with ``state``) and sent again
+        with the same msg_id until the server answers. Raises E401 if
         it is longer than any server accepts, E402 if it is not text, E102 for another field that no
         server accepts, E409 if too many wait.
         """

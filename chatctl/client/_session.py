@@ -179,8 +179,15 @@ class ClientSession:
             sent = self._queued_messages.popleft()
             request_id = self._next_request_id()
             self._in_flight[request_id] = sent
-            frames.append(send_frame(request_id, sent))
+            frames.append(self._for_server(send_frame(request_id, sent)))
         return frames
+
+    def _for_server(self, frame: JsonObject) -> JsonObject:
+        """Leave out what a server before snippets would refuse."""
+        known = self.welcome is None or self.welcome.limits.snippet_bytes
+        if not known and frame.get("kind") == "snippet":
+            del frame["kind"]
+        return frame
 
     def tick(self, now: float) -> float:
         """Send a ping where due; returns seconds until the next tick. Raises E106 for a silent server."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from chatctl.model import answers
+from chatctl.model import answers, paging
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.grammar import CommandCall
 from chatctl.model.message_actions import CANDIDATES, is_number, unknown_message
 from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
 from chatd.console.format import duration
+from chatd.errors import ChatdError
+from chatd.proto import events as ev
 
 HISTORY_COUNT = 20
 # About a screen: more would scroll away unread.
@@ -88,6 +90,17 @@ async def history(surface: Surface, call: CommandCall) -> None:
 async def catchup(surface: Surface, call: CommandCall) -> None:
     surface.model.require_current()
     await surface.catch_up(call["count"] or CATCHUP_COUNT)
+
+
+async def show(surface: Surface, call: CommandCall) -> None:
+    seq, model = call["number"], surface.model
+    room = next((one.name for one in model.conversations.values() if one.message(seq)), "")
+    page = await surface.ask("history", room=room or model.require_current(), before=seq + 1, limit=1)
+    event = next(iter(paging.typed(page.get("events"))), None)
+    if not isinstance(event, ev.Message) or event.seq != seq:
+        fix = "give the NUMBER that is shown below a message's beginning"
+        raise ChatdError("E410", f"message {seq} is not known here", fix)
+    surface.show_whole(event)
 
 
 async def search(surface: Surface, call: CommandCall) -> None:

@@ -23,6 +23,7 @@ from chatctl.client import (
 from chatctl.model import answers, members, render, room_text
 from chatctl.model.conversation import Conversation, MemberEvent, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
+from chatctl.model.folding import SNIPPET, fold_kind
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -390,13 +391,15 @@ class ChatModel(Conversations):
             words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)
+        body = visible(event.body)
+        text, more = fold_kind(body, event.kind)
         where.want(event.reply_to)
         quoted = where.quote(event.reply_to)
         unknown = "" if event.reply_to is None else render.UNKNOWN_QUOTE
         row = TimelineRow(
             (event.seq, 0),
             "action" if event.kind == "action" else "message",
-            visible(event.body),
+            text,
             event.at,
             render.safe(event.user),
             render.safe(event.role),
@@ -406,6 +409,8 @@ class ChatModel(Conversations):
             edited=event.edited or 0,
             reactions=render.safe_reactions(event.reactions),
             changed=event.edited or 0,
+            is_snippet=event.kind == SNIPPET,
+            more=more,
         )
         # A page may have been read before reactions that came as events.
         for reacted in [one for one in where.reacted if one.target == event.seq]:

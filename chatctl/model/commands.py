@@ -176,6 +176,7 @@ TABLE: tuple[ChatCommand, ...] = (
         actions.catchup,
         "message.read",
     ),
+    ChatCommand("show", (Arg("number", SEQ),), "show message NUMBER whole", actions.show, "message.read"),
     ChatCommand(
         "search",
         (Arg("query", TEXT),),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chatctl.model import render
+from chatctl.model.folding import SNIPPET, fold_kind
 from chatctl.model.read_state import ReadState
 from chatctl.model.times import Times
 from chatd.proto import events as ev
@@ -57,6 +58,9 @@ class TimelineRow:
     edited: int = 0
     reactions: tuple[ev.Reaction, ...] = ()
     changed: int = 0
+    # A snippet, of which ``body`` is the beginning, and how much more there is: "24 more lines".
+    is_snippet: bool = False
+    more: str = ""
 
     @property
     def seq(self) -> int:
@@ -181,8 +185,10 @@ class Conversation:
         if row is None or row.edited >= event.seq:
             return False
         mentioned = event.user != me and render.mentions(event.body, me)
-        body, changed = visible(event.body), max(row.changed, event.seq)
-        self._replace(replace(row, body=body, mentions_me=mentioned, edited=event.seq, changed=changed))
+        changed = max(row.changed, event.seq)
+        body, more = fold_kind(visible(event.body), event.kind)
+        row = replace(row, body=body, is_snippet=event.kind == SNIPPET, more=more)
+        self._replace(replace(row, mentions_me=mentioned, edited=event.seq, changed=changed))
         self._quote_anew(event.target, render.Quote(row.user, body))
         return True
 

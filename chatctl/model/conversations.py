@@ -12,6 +12,7 @@ from typing import Literal
 from chatctl.client import Sent
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
+from chatctl.model.folding import SNIPPET, fold
 from chatctl.model.times import Times
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -199,7 +200,12 @@ class Conversations:
                 command = f"/edit {sent.edits} "
             body = command + visible(sent.body)
             where.pending[sent.msg_id] = TimelineRow(
-                self._order_after(where), "pending", body, user=self.me, sent_at=self.clock()
+                self._order_after(where),
+                "pending",
+                fold(body).text,
+                user=self.me,
+                sent_at=self.clock(),
+                is_snippet=sent.kind == SNIPPET,
             )
             self.changed |= {"rows", "state"}
 

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from chatctl.client import AnyEvent
 from chatctl.model import room_text
+from chatctl.model.folding import Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
@@ -40,6 +41,7 @@ class Viewer(NamedTuple):
     """The user and view for which events are formatted.
 
     Events of ``room`` get no room label; ``dated`` adds the day to each time, ``numbered`` the seq.
+    ``folded``: of a snippet only the beginning is shown.
     """
 
     me: str = ""
@@ -47,6 +49,7 @@ class Viewer(NamedTuple):
     dated: bool = False
     numbered: bool = False
     times: Times = Times.UTC
+    folded: bool = False
 
 
 class Quote(NamedTuple):
@@ -258,7 +261,7 @@ def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Lin
     if event.reply_to is not None:
         head.append(("class:quote", _reply_mark(quote)))
     mentioned = event.user != viewer.me and mentions(event.body, viewer.me)
-    lines = _hanging(head, event.body, "class:mention" if mentioned else "")
+    lines = _text(head, event, event.seq, "class:mention" if mentioned else "", viewer)
     if event.edited:
         lines[-1].append(("class:quiet", EDITED_MARK))
     if event.reactions:
@@ -269,7 +272,17 @@ def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Lin
 def _edited(event: ev.Edited, viewer: Viewer) -> list[Line]:
     about = f"{EVENT_MARK}{safe(event.user)} edited message {event.target}: "
     head = [*_clock(event, viewer), *_label(event.room, viewer), ("class:event", about)]
-    return _hanging(head, event.body, "")
+    return _text(head, event, event.target, "", viewer)
+
+
+def _text(head: Line, event: ev.Message | ev.Edited, seq: int, style: str, viewer: Viewer) -> list[Line]:
+    """The text of message ``seq`` after the head."""
+    body = visible(event.body)
+    text, more = fold_kind(body, event.kind) if viewer.folded else Folded(body)
+    lines = _hanging(head, text, style)
+    if more:
+        lines.append([("class:quiet", f"    \u2026 {more} \u00b7 /show {seq}")])
+    return lines
 
 
 def _reply_mark(quote: Quote | None) -> str:

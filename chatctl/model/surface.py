@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.render import Line
+from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 
 
@@ -42,6 +43,9 @@ class Surface(Protocol):
 
     def edit(self, seq: int, text: str) -> None:
         """Replace the text of this user's message in the current conversation."""
+
+    def show_whole(self, event: ev.Message) -> None:
+        """Show a message with its whole text."""
 
     def show(self, lines: list[Line]) -> None:
         """Show the result of a command."""

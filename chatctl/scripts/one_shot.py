@@ -14,6 +14,7 @@ import click
 from chatctl.client import AnyEvent, Client, Sent
 from chatctl.connecting import App, connecting, room_name, time_option
 from chatctl.model import paging
+from chatctl.model.folding import kind_of
 from chatctl.model.hits import HIT
 from chatctl.model.render import Line, Quote, Viewer, conversation_at, plain, render
 from chatctl.model.times import Times
@@ -116,7 +117,8 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
                 if line.text.strip():
                     sender.send_line(line)
         else:
-            sender.send(check_utf8(" ".join(text), "TEXT") if text else read_all(sys.stdin.fileno()))
+            body = check_utf8(" ".join(text), "TEXT") if text else read_all(sys.stdin.fileno())
+            sender.send(body, "text" if text else kind_of(body))
         return sender.finish()
 
 
@@ -139,9 +141,9 @@ class MessageSender:
         else:
             self.send(body)
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, kind: str = "text") -> None:
         try:
-            self._unanswered.append(self._client.send(self._room, body))
+            self._unanswered.append(self._client.send(self._room, body, kind=kind))
         except ChatdError as error:
             if self._client.error is not None:
                 raise  # no other line can be sent either

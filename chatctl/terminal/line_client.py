@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from chatctl.client import AnyEvent, Client, state_folder
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
+from chatctl.model.folding import CutQuestion, kind_of
 from chatctl.model.grammar import CommandCall, Mistake, Say
 from chatctl.model.render import Line, safe, short_count, snippet
 from chatctl.model.times import Times
@@ -71,6 +72,7 @@ class LineClient:
         )
         self._model.sending_earlier(client.outbox)
         self.surface = LineSurface(client, room, self._screen, self._model)
+        self._cut_question = CutQuestion()
         self._lines: asyncio.Queue[Say | CommandCall] = asyncio.Queue()
         self._queue_space = threading.Semaphore(QUEUE_LIMIT)
 
@@ -126,7 +128,12 @@ class LineClient:
                 self.surface.start(meant.carry_out(self.surface))
 
     async def _say(self, text: str) -> None:
-        self.surface.say(text.strip("\n"))
+        text = text.strip("\n")
+        if question := self._cut_question.ask(self._client.welcome, text):
+            self.surface.note(f"{question}: Up brings it back")
+        else:
+            # Only a paste has several lines.
+            self.surface.say(text, kind=kind_of(text))
 
     # -- drawing
 

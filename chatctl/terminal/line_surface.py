@@ -131,6 +131,9 @@ class LineSurface:
         self.model.sending(self.client.edit(self.model.require_current(), seq, text))
         asyncio.get_running_loop().call_later(PENDING_SECONDS + 0.01, self.screen.redraw)
 
+    def show_whole(self, event: ev.Message) -> None:
+        self.transcript.event(event, dated=True, labelled=True, whole=True)
+
     def show(self, lines: list[Line]) -> None:
         self.transcript.show(lines)
 

@@ -58,9 +58,15 @@ class Transcript:
         """Print why something failed, and what to do."""
         self.show([[("class:error", f"{what}: {safe(str(error))}")]])
 
-    def event(self, event: AnyEvent, *, dated: bool = False, labelled: bool = False) -> None:
-        """Print an event; ``dated`` with its day, ``labelled`` with its room even if that is current."""
-        viewer = self._viewer(None if labelled else self._model.current, dated=dated)
+    def event(
+        self, event: AnyEvent, *, dated: bool = False, labelled: bool = False, whole: bool = False
+    ) -> None:
+        """Print an event; ``dated`` with its day, ``labelled`` with its room even if that is current.
+
+        ``whole``: with all lines of a snippet.
+        """
+        room = None if labelled else self._model.current
+        viewer = self._viewer(room, dated=dated)._replace(folded=not whole)
         lines = render(event, viewer, self._model.quote(event))
         day = self._model.times.day(event.at) if isinstance(event, ev.Logged) else self._day
         if lines and not dated and day != self._day:

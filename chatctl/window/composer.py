@@ -47,6 +47,7 @@ class Composer(ttk.Frame):
         # Above the input: the candidates of a completion, else what there is to say about the input.
         self._above = ttk.Label(self, style="Quiet.TLabel")
         self._standing = ""  # said until something else is said
+        self.has_pasted_lines = False  # whether the input has lines that were pasted
         self._refused_paste = ""  # a text that was too long, and is cut if it is pasted again
         self._box = box = ttk.Frame(self, style="Field.TFrame", padding=theme.unit // 2)
         self.text = tk.Text(box, height=1, width=10, undo=True)
@@ -172,6 +173,7 @@ class Composer(ttk.Frame):
             if replaced:
                 text.delete("sel.first", "sel.last")
             text.insert("insert", pasted[:space])
+            self._note_pasted(pasted)
             text.see("insert")
             self._refused_paste = ""
             self._show_above(self._standing)
@@ -179,11 +181,15 @@ class Composer(ttk.Frame):
 
     def _paste_primary(self, _: object) -> str | None:
         """Refuse a selection of the mouse that does not fit; Tk inserts any other."""
-        size, space = len(self._read_selection("PRIMARY")), INPUT_LIMIT - len(self.value)
-        if size <= space:
+        pasted, space = self._read_selection("PRIMARY"), INPUT_LIMIT - len(self.value)
+        if (size := len(pasted)) <= space:
+            self._note_pasted(pasted)
             return None
         self._show_above(f"not pasted: {size:,} characters, of which {space:,} fit")
         return "break"
+
+    def _note_pasted(self, text: str) -> None:
+        self.has_pasted_lines = self.has_pasted_lines or "\n" in text.strip("\n")
 
     def _read_selection(self, name: str) -> str:
         try:
@@ -237,6 +243,7 @@ class Composer(ttk.Frame):
         if self.value:
             self._hint.place_forget()
         else:
+            self.has_pasted_lines = False
             # To the right of the cursor, which it would hide.
             self._hint.place(x=4, y=0)
         wrapped = self.text.count("1.0", "end", "displaylines")

@@ -15,6 +15,7 @@ from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.conversation import READING_LIMIT, Conversation
 from chatctl.model.expiring import expiry_warning
+from chatctl.model.folding import CutQuestion, kind_of
 from chatctl.model.grammar import Mistake, Say
 from chatctl.model.marker_sender import MarkerSender
 from chatctl.window.network import Failed, NetworkThread, PendingReply
@@ -30,6 +31,7 @@ class WindowView(Protocol):
     """The window operations that the controller uses."""
 
     def search(self, query: str) -> None: ...
+    def show_whole(self, event: ev.Message) -> None: ...
     def quit(self) -> None: ...
 
 
@@ -52,6 +54,7 @@ class Controller:
         self._unread_sought = ""  # the conversation whose first unread message to scroll to
         self._fetching_older = self._fetching_quotes = False
         self.markers = MarkerSender(self.model)
+        self._cut_question = CutQuestion()
 
     def start(self) -> None:
         """Show the first room and connect."""
@@ -75,15 +78,21 @@ class Controller:
         self.model.sending_earlier(client.outbox)
         self.network.start()
 
-    def submit(self, text: str) -> None:
-        """Carry out what was typed, a message or a command; show a refusal in the conversation."""
+    def submit(self, text: str, *, pasted: bool = False) -> None:
+        """Carry out what was typed, a message or a command; show a refusal in the conversation.
+
+        ``pasted``: several lines are a snippet.
+        """
         meant = parse(text.strip("\n"))
         if isinstance(meant, Mistake):
             self.model.note(meant.sentence, kind="error")
         elif not isinstance(meant, Say):
             self.spawn(meant.carry_out(self))
+        elif question := self._cut_question.ask(self.model.welcome, meant.text):
+            self.model.note(question, kind="error")
+            self.model.here.refused.append(text)
         elif meant.text.strip():
-            self.say(meant.text)
+            self.say(meant.text, kind=kind_of(meant.text) if pasted else "text")
 
     def spawn(self, work: Coroutine[PendingReply, Any, None], failed: Failed | None = None) -> None:
         """Run a coroutine that waits for replies; ``failed`` (None: `fail`) gets its refusal."""
@@ -129,6 +138,10 @@ class Controller:
 
     def edit(self, seq: int, text: str) -> None:
         self.network.edit(self.model.sending, self.fail, self.model.require_current(), seq, text)
+
+    def show_whole(self, event: ev.Message) -> None:
+        if self.view is not None:
+            self.view.show_whole(event)
 
     def show(self, lines: list[render.Line]) -> None:
         self.model.note(render.plain(lines), kind="listing")

@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable, Iterable
 from typing import Concatenate, ParamSpec, TypeVar
 
+from chatctl.model import render
 from chatctl.model.chat_model import RedactedRange
 from chatctl.model.finder import places
 from chatctl.model.grammar import OPTIONS, ROOM, USERS
@@ -14,8 +15,10 @@ from chatctl.window.choose_panel import GoPanel
 from chatctl.window.controller import Controller
 from chatctl.window.panels import CLOSED, FormPanel, Panel, Refuse, TablePanel
 from chatctl.window.search_panel import SearchPanel
+from chatctl.window.text_panel import TextPanel
 from chatctl.window.theme import Theme
 from chatd.errors import ChatdError
+from chatd.proto.events import Message
 
 GUESTS = "Admit guests"
 # Check boxes of a new room -> the option of /create.
@@ -73,9 +76,14 @@ class Dialogs:
         self._open(SearchPanel, control.find, control.model.title, control.seek, query, control.model.times)
 
     def redact(self, redacted: Iterable[RedactedRange]) -> None:
-        """Remove deleted messages from an open search panel."""
-        if isinstance(self.panel, SearchPanel):
+        """Remove deleted messages from an open panel."""
+        if isinstance(self.panel, SearchPanel | TextPanel):
             self.panel.redact(redacted)
+
+    def show_whole(self, event: Message) -> None:
+        """Show a message with its whole text."""
+        title = f"{render.safe(event.user)} in {self._control.model.title(event.room)}"
+        self._open(TextPanel, title, event)
 
     def show_table(self, title: str, rows: list[tuple[str, str]]) -> None:
         """Show a table of two columns."""

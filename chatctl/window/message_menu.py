@@ -51,8 +51,9 @@ class MessageMenu:
             self.menu.add_command(label="Who reacted", command=partial(submit, f"/reactions {row.seq}"))
         if row.user == model.me:
             self.menu.add_separator()
-            edit = partial(self._composer.begin, edit_line(row))
-            self.menu.add_command(label="Edit", command=edit)
+            if not row.more:  # only the beginning of a long snippet is here
+                edit = partial(self._composer.begin, edit_line(row))
+                self.menu.add_command(label="Edit", command=edit)
             if "message.delete" in model.permissions:
                 delete = partial(self._composer.begin, f"/delete {row.seq}")
                 self.menu.add_command(label="Delete\u2026", command=delete)
@@ -65,4 +66,4 @@ def edit_line(row: TimelineRow) -> str:
 
 def last_message(row: TimelineRow | None) -> tuple[str, str]:
     """Return the text of this user's last message, and the input that edits it."""
-    return ("", "") if row is None else (row.body, edit_line(row))
+    return ("", "") if row is None or row.more else (row.body, edit_line(row))

@@ -12,7 +12,7 @@ from chatctl.window.emoji import EmojiNames
 from chatctl.window.margin import Margin, ShownBlock
 from chatctl.window.text_tags import text_tags
 from chatctl.window.theme import Theme
-from chatctl.window.timeline import Block, line_count, splices
+from chatctl.window.timeline import MORE, Block, line_count, splices
 
 # Blocks whose label stands between two lines, and the colour of these lines.
 _RULES = {"day": "line", "divider": "bad"}
@@ -49,6 +49,10 @@ class MessageView(ttk.Frame):
         self.text.bind("<FocusIn>", lambda _: self.state(["focus"]), add="+")
         self.text.bind("<FocusOut>", lambda _: self.state(["!focus"]), add="+")
         self.following = True  # whether the newest message stays visible
+        self.on_more: Callable[[int], None] = lambda seq: None  # open the message with this seq
+        self.text.tag_bind(MORE, "<Button-1>", self._open)
+        self.text.tag_bind(MORE, "<Enter>", lambda _: self.text.configure(cursor="hand2"))
+        self.text.tag_bind(MORE, "<Leave>", lambda _: self.text.configure(cursor="arrow"))
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
@@ -206,6 +210,10 @@ class MessageView(ttk.Frame):
     def _hover(self, y: int) -> None:
         self._hovered = y
         self._draw_margin_later()
+
+    def _open(self, event: tk.Event[tk.Text]) -> None:
+        line = int(self.text.index(f"@{event.x},{event.y}").split(".")[0])
+        self.on_more(self._shown[bisect_right(self._lines, line) - 1].seq)
 
     def _scrolled(self, first: float, last: float) -> None:
         self._bar.set(first, last)

@@ -32,6 +32,7 @@ def text_tags(theme: Theme) -> dict[str, dict[str, Any]]:
         "bar": {"foreground": p.accent},
         "code": {"font": theme.fixed, "background": p.code},
         "codeblock": {**line, "font": theme.fixed, "background": p.code, "lmargin1": unit, "lmargin2": unit},
+        "more": {**quiet, "foreground": p.accent, "lmargin1": unit, "lmargin2": unit},
         "action": {"font": theme.italic, "spacing1": unit, "lmargin2": 2 * unit},
         "event": {**quiet, **own},
         "note": {"foreground": p.quiet, **own},

@@ -16,6 +16,8 @@ from chatctl.window.palette import name_tag
 
 # Begin the rows that are not messages. The text of messages has no tabs, so it cannot look like one of these.
 EVENT_MARK, ANNOUNCEMENT_MARK, NOTE_MARK = "-!-\t", "***\t", "--\t"
+# The tag of the line that opens the rest of a snippet.
+MORE = "more"
 QUOTE_BAR = "\u258e "
 Parts = tuple[tuple[str, str], ...]
 # Messages of one user that follow within this time share a heading.
@@ -158,10 +160,12 @@ def _message(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Pa
         time = (("time", f"  {_time(row, times)}"),) if row.at else ()
         head = ((f"name {name_tag(row.user)}", row.user), *role, *time, ("head", "\n"))
     quote = (("quote bar", QUOTE_BAR), ("quote", f"{row.quote}\n")) if row.quote else ()
+    tag = "codeblock" if row.is_snippet else "body"
     if row.kind == "pending":
         return (*head, *quote, ("pending", row.body), ("mark", "  \u2026 sending\n"))
-    body = (("body", row.body), *_edited(row), ("body", "\n")) if row.edited else (("body", f"{row.body}\n"),)
-    parts = (*head, *quote, *body, *_reactions(row))
+    body = ((tag, row.body), *_edited(row), (tag, "\n")) if row.edited else ((tag, f"{row.body}\n"),)
+    more = ((MORE, f"\u2026 {row.more}: open, or /show {row.seq}\n"),) if row.more else ()
+    parts = (*head, *quote, *body, *more, *_reactions(row))
     return tuple((f"{tag} mention", text) for tag, text in parts) if row.mentions_me else parts
 
 

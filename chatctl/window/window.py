@@ -18,6 +18,7 @@ from chatctl.window.palette import DARK, LIGHT
 from chatctl.window.side_items import conversation_items, member_items, members_heading
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import BlockCache, blocks
+from chatd.proto.events import Message
 
 POLL_MS = 40
 SAVE_DRAFTS_MS = 5_000
@@ -64,6 +65,7 @@ class Window:
         focus = self.composer.text.focus_set
         self.dialogs = Dialogs(self.layout.middle, theme, control, focus, self.composer.begin)
         self._message_menu = MessageMenu(theme, self.messages, self.composer, control)
+        self.messages.on_more = lambda seq: control.submit(f"/show {seq}")
         self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
         self._use_theme(dark=dark)
         self.show_times(self.model.times)
@@ -208,6 +210,10 @@ class Window:
         """Open the search panel."""
         self.dialogs.search(query)
 
+    def show_whole(self, event: Message) -> None:
+        """Show a message with its whole text."""
+        self.dialogs.show_whole(event)
+
     def connect_now(self) -> None:
         """Connect at once, also after the connection ended for good."""
         self.control.reconnect()
@@ -216,7 +222,7 @@ class Window:
 
     def submit(self, text: str) -> None:
         """Send a message or run a command."""
-        self.control.submit(text)
+        self.control.submit(text, pasted=self.composer.has_pasted_lines)
         self.messages.to_end()
         # The input is emptied after this call; what was sent must not be saved as a draft.
         self.root.after_idle(self.save_drafts)

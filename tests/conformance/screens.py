@@ -13,7 +13,7 @@ from typing import ClassVar
 from tests.conformance.driver import TOKEN, Driver, ShownMessage, parse_lines
 from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.terminal import Terminal
-from tests.support.xvfb import Display, display, open_window, text_of
+from tests.support.xvfb import Display, copied_text, display, open_window, text_of
 
 
 class TypedDriver(Driver):
@@ -34,6 +34,10 @@ class TypedDriver(Driver):
     @abstractmethod
     def search(self, query: str, room: str) -> None:
         """Find the only message that matches, which is in a room."""
+
+    @abstractmethod
+    def show_whole(self, seq: int, end: str) -> None:
+        """Show a whole snippet, which ends with a text."""
 
     @abstractmethod
     def wait_end(self) -> int:
@@ -104,6 +108,10 @@ class LineDriver(TypedDriver):
     def search(self, query: str, room: str) -> None:
         self.type_line(f"/search {query}")
         self._terminal.wait_for("chat", rf"Z\] {room} <\w+> {query}.*\n-- 1 found --")
+
+    def show_whole(self, seq: int, end: str) -> None:
+        self.type_line(f"/show {seq}")
+        self._terminal.wait("chat", end)
 
     def wait_end(self) -> int:
         return self._terminal.wait_end("chat")
@@ -190,6 +198,17 @@ class WindowDriver(TypedDriver):
             return room in self._title().split()
 
         wait_until(chosen, what=f"the window to show {query} in {room}")
+
+    def show_whole(self, seq: int, end: str) -> None:
+        self.type_line(f"/show {seq}")
+
+        def copied() -> bool:
+            # The panel's other button copies the text.
+            self._screen.keys("Tab", "space", "Tab")
+            return copied_text(self._screen).endswith(end)
+
+        wait_until(copied, what="the panel with the text")
+        self._screen.keys("Escape")
 
     def wait_end(self) -> int:
         assert self._process is not None

@@ -207,6 +207,14 @@ class Commands:
         self.driver.paste(["one", "two"])
         self.bob.wait_event(Message, user=self.user, body="one\ntwo")
 
+    def show(self) -> None:
+        lines = [f"shown-{number}" for number in range(30)]
+        seq = self.bob.say(self.here, "\n".join(lines), "snippet")
+        self.sees(rf"24 more lines.*/show {seq}")
+        assert "shown-29" not in self.driver.output()
+        self.driver.show_whole(seq, "shown-29")
+        self.types("/show 1", "message 1 is not known here")
+
     def history(self) -> None:
         self.types("/history 500", r"\bneedle-1\b", rf"there is nothing earlier in {self.here}")
 

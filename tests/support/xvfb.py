@@ -111,6 +111,15 @@ def open_window(shown_on: Display, environ: dict[str, str], *arguments: str) -> 
 _SELECTED = "import tkinter; root = tkinter.Tk(); root.withdraw(); print(root.selection_get())"
 
 
+def copied_text(shown_on: Display) -> str:
+    """Return the text of the clipboard, "" if it has none."""
+    code = _SELECTED.replace("selection_get()", "clipboard_get(), end=''")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=shown_on.environ, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout
+
+
 def text_of(shown_on: Display, window: str) -> str:
     """Return the text of the message area, selected by keyboard and read as the X selection."""
     shown_on.focus(window)

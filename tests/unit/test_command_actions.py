@@ -26,6 +26,21 @@ RESULTS: dict[str, JsonObject] = {
     "reactions": {"reactions": [{"text": "+1", "count": 52, "users": ["bob", "carol"]}]},
     "room_info": {"room": "#lobby", "members": 2, "mode": "members", "history": "all", "owners": ["bob"]},
 }
+RESULTS["history"] = {
+    "events": [
+        {
+            "type": "message",
+            "seq": 12,
+            "at": 1,
+            "room": "#lobby",
+            "user": "bob",
+            "device": "d",
+            "role": "user",
+        }
+        | {"msg_id": "0" * 32, "kind": "snippet", "body": "one\ntwo"}
+    ],
+    "more": True,
+}
 LISTS: dict[str, list[JsonObject]] = {
     "rooms": [{"room": "#lobby", "members": 2, "joined": True, "guests": True}],
     "who": [{"user": "bob", "role": "admin", "state": "online"}],
@@ -74,6 +89,9 @@ class FakeSurface:
 
     def edit(self, seq: int, text: str) -> None:
         self.calls.append(("edit", seq, text))
+
+    def show_whole(self, event: ev.Message) -> None:
+        self.calls.append(("show_whole", event.seq))
 
     def show(self, lines: list[Line]) -> None:
         self.lines += [plain([line]) for line in lines]
@@ -155,6 +173,11 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "paste": ("/paste", [("paste",)], ""),
     "catchup": ("/catchup", [("catch_up", CATCHUP_COUNT)], ""),
     "history": ("/history 100", [("show_older", 100)], "50 earlier"),
+    "show": (
+        "/show 12",
+        [("history", {"room": "#lobby", "before": 13, "limit": 1}), ("show_whole", 12)],
+        "",
+    ),
     "search": ("/search words", [("search", "words")], ""),
     "focus": ("/focus ops", [("focus", frozenset({"#ops"}))], ""),
     "away": ("/away lunch", [("away", {"text": "lunch"})], "you are away"),

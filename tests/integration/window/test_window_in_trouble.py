@@ -89,7 +89,7 @@ def test_a_paste_that_cannot_be_done_keeps_the_selection_and_says_so(offline_win
     root.clipboard_append("x" * 500_000)
     composer.text.event_generate("<<Paste>>")
     assert composer.value == "kept words"
-    assert shown_above(window).startswith("not pasted: 500,000 characters, of which 16,384 fit")
+    assert shown_above(window).startswith("not pasted: 500,000 characters, of which 32,768 fit")
     composer.text.event_generate("<<Paste>>")
     assert composer.value == "x" * INPUT_LIMIT
     composer.value = "one two"
@@ -109,11 +109,11 @@ def test_the_input_is_bounded_however_the_text_gets_there(offline_window: Opener
     composer.text.insert("1.0", "y" * 300_000)
     draw(window)
     assert composer.value == "y" * INPUT_LIMIT
-    assert shown_above(window).startswith("cut to 16,384 characters")
+    assert shown_above(window).startswith("cut to 32,768 characters")
     composer.text.tag_add("sel", "1.0", "end-1c")  # owns the X selection
     composer.text.event_generate("<<PasteSelection>>", x=1, y=1)
     assert composer.value == "y" * INPUT_LIMIT
-    assert shown_above(window).startswith("not pasted: 16,384 characters, of which 0 fit")
+    assert shown_above(window).startswith("not pasted: 32,768 characters, of which 0 fit")
 
 
 def test_an_open_panel_follows_the_theme(offline_window: Opener) -> None:
