@@ -41,7 +41,8 @@ from chatd.store.entry import AcceptedMessage, Entry, Given, Point, StoredMessag
 from chatd.store.log_files import FILES_GONE, existing_mark, inodes, lock_log, log_paths, require_log
 from chatd.store.mark import Mark, MarkFile
 from chatd.store.message_changes import (
-    WRITTEN,
+    CHANGES,
+    NO_CHANGES,
     given_reaction,
     note_entries,
     reactors,
@@ -54,8 +55,11 @@ from chatd.store.verifier import verify_tail
 
 _APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_OLDEST = f"""SELECT seq, at, kind FROM events WHERE room = ? AND seq > ? AND kind IN ({WRITTEN})
- AND body IS NOT NULL ORDER BY seq LIMIT ?"""  # noqa: S608
+_OLDEST = tuple(
+    f"SELECT seq, at, kind FROM events WHERE room = ? AND seq > ? AND {which} AND body IS NOT NULL"  # noqa: S608
+    " ORDER BY seq LIMIT ?"
+    for which in (f"{NO_CHANGES} AND kind = 'message'", CHANGES)
+)
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
 _WRITTEN = """SELECT device, at / 86400000 AS day, sum(coalesce(length(body), 0)) FROM events WHERE seq > ?
  AND at >= (SELECT at / 86400000 * 86400000 FROM events ORDER BY seq DESC LIMIT 1)
@@ -325,7 +329,8 @@ class EventLog:
     def oldest_written(self, room: str, after: int, limit: int) -> list[WrittenEntry]:
         """Return the oldest entries with something that people wrote in a room, after ``after``."""
         with _READING:
-            return [WrittenEntry(*row) for row in query(self._finder, _OLDEST, (room, after, limit))]
+            rows = [row for sql in _OLDEST for row in query(self._finder, sql, (room, after, limit))]
+        return sorted(WrittenEntry(*row) for row in rows)[:limit]
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""

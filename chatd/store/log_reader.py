@@ -15,7 +15,7 @@ from chatd.proto.frames import JsonObject, compact
 from chatd.store.chain import fits
 from chatd.store.database import connect_reader, damaged, head_seq, query, storage_errors
 from chatd.store.entry import Entry
-from chatd.store.message_changes import GONE, OUTDATED, reactions_of
+from chatd.store.message_changes import CHANGES, GONE, NO_CHANGES, OUTDATED, reactions_of
 
 MAX_ROOMS = 200  # terms of the UNION below; a user may be in 100 rooms by default
 MAX_KINDS = 100
@@ -23,13 +23,13 @@ MAX_KINDS = 100
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
 _SELECT = "SELECT seq, kind, salt, digest, body, body_hash FROM events"
-_SHOWN = f"NOT {GONE} AND NOT {OUTDATED}"
-# Pages of a room have edits and reactions in the messages that they concern.
-_CHANGES_IN_PLACE = "kind NOT IN ('edited', 'reacted')"
+# Each has its index.
+_SHOWN = f"{NO_CHANGES} AND NOT {GONE}"
+_SHOWN_CHANGES = f"{CHANGES} AND NOT {GONE} AND NOT {OUTDATED}"
 
 _COUNT = f"""SELECT count(*), count(*) FILTER (WHERE kind = 'message' AND substr(device, 1, ?5) <> ?6)
- FROM (SELECT kind, device FROM events WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND NOT {GONE}
- ORDER BY seq LIMIT ?4)"""  # noqa: S608 - constants
+ FROM (SELECT kind, device FROM events WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND {NO_CHANGES}
+ AND NOT {GONE} ORDER BY seq LIMIT ?4)"""  # noqa: S608 - constants
 
 EncodedEvent = tuple[int, bytes]  # seq, body
 
@@ -142,8 +142,9 @@ class LogReader:
         terms = [
             # The text stays the same, so that SQLite need not parse it again, while no room begins later.
             f"{_SELECT} WHERE room IS ?{number} AND seq > {'?1' if begin <= after else int(begin)}"
-            f" AND {_SHOWN}"
+            f" AND {shown}"
             for number, begin in enumerate(begun, 3)
+            for shown in (_SHOWN, _SHOWN_CHANGES)
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
         return self._as_now(self._rows(sql, (after, limit, *names), size), viewer)
@@ -168,7 +169,8 @@ class LogReader:
         if limit <= 0:
             return []
         order = "DESC" if after is None else "ASC"
-        where = f"room = ? AND seq > ? AND seq < ? AND {_CHANGES_IN_PLACE} AND {_SHOWN}"
+        # Edits and reactions are in the messages that they concern.
+        where = f"room = ? AND seq > ? AND seq < ? AND {_SHOWN}"
         sql = f"{_SELECT} WHERE {where} ORDER BY seq {order} LIMIT ?"
         top = 2**63 - 1 if before is None else before
         page = self._as_now(self._rows(sql, (room, max(after or 0, begin), top, limit), size), viewer)

@@ -18,7 +18,9 @@ from chatd.store.entry import Entry, Given, StoredMessage
 
 # Kinds of events with what people wrote. Only their bodies are ever redacted, and none changes the state.
 WRITTEN_KINDS = ("message", "edited", "reacted")
-WRITTEN = ", ".join(f"'{kind}'" for kind in WRITTEN_KINDS)
+# What is done to messages has an index of its own: however much that is, a page of a room reads none of it.
+CHANGES = "kind IN ('edited', 'reacted')"
+NO_CHANGES = "kind NOT IN ('edited', 'reacted')"
 # Names of users in the answer about one reaction; its count says how many there are.
 REACTORS_LISTED = 50
 # Whether the row of `events` is gone: redacted by something else than an edit of it.

@@ -14,8 +14,9 @@ from chatd.proto.text import visible
 from chatd.store.database import damaged, query
 
 # events: chain is the chain hash. body_hash is separate from body, so that the chain can be verified after
-# the body is redacted; salt, removed with the body, prevents guessing a short body from its hash. events_room
-# ends in seq implicitly, as seq is the rowid.
+# the body is redacted; salt, removed with the body, prevents guessing a short body from its hash. The
+# indexes of rooms end in seq implicitly, as seq is the rowid. events_shown has what pages of a room show,
+# events_changes what was done to messages: however much that is, a page reads none of it.
 # events_kind lists the events of some kinds, such as the audited ones, without reading the others.
 # erased: the redacted entries, each with the seq of the entry that ordered it.
 # edits, reactions: what was done to messages, `chatd.store.message_changes`.
@@ -45,6 +46,11 @@ STEPS: list[str] = [
         target INTEGER NOT NULL, text TEXT NOT NULL, user TEXT NOT NULL, seq INTEGER NOT NULL,
         PRIMARY KEY(target, text, user)
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    DROP INDEX events_room;
+    CREATE INDEX events_shown ON events(room) WHERE kind NOT IN ('edited', 'reacted');
+    CREATE INDEX events_changes ON events(room) WHERE kind IN ('edited', 'reacted');
     """,
 ]
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"

@@ -14,7 +14,7 @@ import apsw
 
 from chatd.store.chain import BadChain
 from chatd.store.database import query
-from chatd.store.message_changes import WRITTEN, WRITTEN_KINDS
+from chatd.store.message_changes import CHANGES, NO_CHANGES, WRITTEN_KINDS
 
 # The kinds of event that redact what people wrote.
 ORDERS = ("redacted", "expired", "edited")
@@ -26,8 +26,11 @@ _REDACTED = """SELECT x.seq, e.kind, e.room, x.by_seq, o.kind, o.room, o.body FR
 _ORDERS = """SELECT seq, kind, room, body FROM events WHERE kind <> 'message'
  AND kind IN ('redacted', 'expired', 'edited') AND seq > ? ORDER BY seq LIMIT ?"""
 _IS_REDACTED = "SELECT 1 FROM erased WHERE seq = ?"
-_NOT_REDACTED = f"""SELECT seq FROM events WHERE room = ? AND seq > ? AND seq <= ? AND kind IN ({WRITTEN})
- AND body IS NOT NULL ORDER BY seq LIMIT 1"""  # noqa: S608
+_NOT_REDACTED = tuple(
+    f"SELECT seq FROM events WHERE room = ? AND seq > ? AND seq <= ? AND {which} AND body IS NOT NULL"  # noqa: S608
+    " ORDER BY seq LIMIT 1"
+    for which in (f"{NO_CHANGES} AND kind = 'message'", CHANGES)
+)
 
 
 class Covered(NamedTuple):
@@ -110,5 +113,6 @@ def _check_orders(connection: apsw.Connection, after: int) -> None:
                 if not query(connection, _IS_REDACTED, (seq,)):
                     raise BadChain(seq, f"event {order} redacts it, but it is still there")
     for room, upto in expired.items():
-        if found := query(connection, _NOT_REDACTED, (room, after, upto)):
+        found = [row for sql in _NOT_REDACTED for row in query(connection, sql, (room, after, upto))]
+        if found:
             raise BadChain(found[0][0], f"it has expired with all of {room} up to {upto}, but is still there")

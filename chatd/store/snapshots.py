@@ -14,12 +14,12 @@ from chatd.store.database import query
 from chatd.store.entry import Entry, Point
 from chatd.store.log_reader import COLUMNS, to_entry
 from chatd.store.mark import read_snapshot_digests
-from chatd.store.message_changes import WRITTEN
+from chatd.store.message_changes import NO_CHANGES
 
 _READ = "SELECT seq, chain, state_hash, state FROM snapshot"
 _WRITE = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
 # The first condition lets SQLite use the index of all events that are not messages.
-_STATE = f"""SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND kind NOT IN ({WRITTEN})
+_STATE = f"""SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND {NO_CHANGES}
  AND seq > ? ORDER BY seq LIMIT ?"""  # noqa: S608
 _STATE_ROWS = 1_000  # rows of one query
 

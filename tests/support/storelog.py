@@ -41,6 +41,9 @@ def order(seq: int, kind: str, room: str, **fields: object) -> Entry:
 
 def make_older(connection: apsw.Connection, version: int) -> None:
     """Take out of a log's schema what came after ``version``."""
+    if version < 5:
+        connection.execute("DROP INDEX events_shown; DROP INDEX events_changes")
+        connection.execute("CREATE INDEX events_room ON events(room)")
     if version < 4:
         connection.execute("DROP TABLE edits; DROP TABLE reactions")
     if version < 2:

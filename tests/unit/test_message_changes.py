@@ -17,6 +17,7 @@ from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
 from chatd.store.verifier import verify
 from tests.support.hub_harness import START
+from tests.support.storelog import make_older
 from tests.support.talk_at_hub import LOBBY, Talk
 
 MINUTE = 60_000
@@ -364,6 +365,28 @@ def test_changes_do_not_change_the_state(talk: Talk) -> None:
     log.close()
 
 
+def test_a_page_costs_the_same_however_many_reactions_follow(talk: Talk) -> None:
+    seq = talk.say("alice", "shall we?")
+    reader = LogReader(talk.data)
+    steps = [0]
+
+    def count() -> bool:
+        steps[0] += 1
+        return False
+
+    def cost() -> int:
+        steps[0] = 0
+        reader._connection.set_progress_handler(count, 10)
+        assert reader.history(LOBBY, limit=2)[-1][0] == seq
+        return steps[0]
+
+    before = cost()
+    for number in range(300):
+        talk.ask("bob", "react", room=LOBBY, seq=seq, text="+1", on=not number % 2)
+    assert cost() <= before + 2
+    reader.close()
+
+
 # --- what others learn -----------------------------------------------------------------------------
 
 
@@ -411,7 +434,7 @@ def test_a_reader_of_an_older_log_finds_no_edits(talk: Talk) -> None:
     seq = talk.say("alice", "one")
     talk.harness.log.close()
     with apsw.Connection(str(talk.data / "events.db")) as connection:
-        connection.execute("DROP TABLE edits; DROP TABLE reactions; PRAGMA user_version = 3")
+        make_older(connection, 3)
     connection.close()
     reader = LogReader(talk.data)
     assert reader.history(LOBBY, limit=1)[0][0] == seq

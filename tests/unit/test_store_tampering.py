@@ -175,7 +175,7 @@ def test_a_snapshot_of_removed_entries_is_damage(data: Path) -> None:
         ("CREATE INDEX t ON events(at)", "index t does not belong"),
         ("CREATE VIRTUAL TABLE t USING fts5(x)", "table t does not belong"),
         ("ANALYZE", "table sqlite_stat1 does not belong"),
-        ("DROP INDEX events_room", "index events_room is missing"),
+        ("DROP INDEX events_shown", "index events_shown is missing"),
         ("DROP TABLE snapshot", "table snapshot is missing"),
         ("ALTER TABLE events ADD COLUMN more ANY", "table events is not as chatd made it"),
         ("ALTER TABLE erased RENAME TO removed", "table erased is missing"),
@@ -194,5 +194,5 @@ def test_a_changed_schema_is_damage(data: Path, statement: str, words: str) -> N
 
 
 def test_an_index_of_the_same_name_on_other_columns_is_damage(data: Path) -> None:
-    change(data, "DROP INDEX events_room", "CREATE INDEX events_room ON events(at)")
-    assert "index events_room is not as chatd made it" in verify(data, full=True).reason
+    change(data, "DROP INDEX events_shown", "CREATE INDEX events_shown ON events(at)")
+    assert "index events_shown is not as chatd made it" in verify(data, full=True).reason
