@@ -56,8 +56,8 @@ class MessageView(ttk.Frame):
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
-        unit, text = self._theme.unit, self.text
-        text.configure(**self._theme.text_options(), padx=0, pady=unit)
+        text = self.text
+        text.configure(**self._theme.text_options(), padx=0, pady=0)
         for tag, options in text_tags(self._theme).items():
             text.tag_configure(tag, **options)
         text.tag_raise("mention")

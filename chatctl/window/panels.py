@@ -168,6 +168,6 @@ class TablePanel(Panel):
         theme, table = self.theme, self._table
         tab = theme.bold.measure(self._widest) + 2 * theme.unit
         table.configure(**theme.text_options(), tabs=(tab,), spacing1=theme.unit // 4)
-        table.configure(background=theme.palette.panel)
+        table.configure(background=theme.palette.page)
         table.tag_configure("left", font=theme.bold, lmargin2=tab)
         table.tag_configure("right", lmargin2=tab)

@@ -77,6 +77,6 @@ class Theme(Fonts):
             "selectcolor": p.accent,
             "font": self.body,
             "borderwidth": 1,
-            "activeborderwidth": 0,
+            "activeborderwidth": self.unit // 4,
             "relief": "solid",
         }

@@ -127,7 +127,7 @@ def test_an_open_panel_follows_the_theme(offline_window: Opener) -> None:
         window.toggle_theme()
         palette = window.theme.palette
         colours = (str(panel._table.cget("background")), str(panel._table.cget("foreground")))
-        assert colours == (palette.panel, palette.text)
+        assert colours == (palette.page, palette.text)
 
 
 def test_an_unread_count_is_never_cut(offline_window: Opener) -> None:
