@@ -116,14 +116,18 @@ def test_redacted_messages_disappear_from_the_search_panel(
 
     seqs = [bob.send("#lobby", f"thimble {number}").wait(WAIT).seq for number in range(3)]
     window.search("thimble")
-    wait_until(lambda: shows([f"bob: thimble {number}" for number in (2, 1, 0)]), what="the results")
+    wait_until(
+        lambda: shows([f"bob: \u00abthimble\u00bb {number}" for number in (2, 1, 0)]), what="the results"
+    )
     panel = window.dialogs.panel
     assert isinstance(panel, SearchPanel)
     panel.list.focus_set()
     panel.list.focus(str(seqs[1]))
     panel.list.selection_set(str(seqs[1]))
     daemon.chatctl("redact", "lobby", str(seqs[1]), "--yes")
-    wait_until(lambda: shows(["bob: thimble 2", "bob: thimble 0"]), what="one result less")
+    wait_until(
+        lambda: shows(["bob: \u00abthimble\u00bb 2", "bob: \u00abthimble\u00bb 0"]), what="one result less"
+    )
     # The next result is selected, so that the arrow keys keep working.
     assert (panel.list.focus(), panel.list.selection()) == (str(seqs[0]), (str(seqs[0]),))
     for seq in (seqs[0], seqs[2]):
@@ -132,7 +136,7 @@ def test_redacted_messages_disappear_from_the_search_panel(
     panel.run()
     bob.send("#lobby", "thimble 3").wait(WAIT)
     panel.run()
-    wait_until(lambda: shows(["bob: thimble 3"]), what="the new result")
+    wait_until(lambda: shows(["bob: \u00abthimble\u00bb 3"]), what="the new result")
 
 
 def test_members_are_grey_while_there_is_no_connection(daemon: Daemon, open_window_here: Opener) -> None:
