@@ -124,7 +124,7 @@ def _line(identity: str | None, home: str | None, room: str, theme: str, times: 
     from chatctl.terminal.line_client import run
 
     loaded = load_identity(identity, home)
-    with Client(loaded, state=state_folder(loaded, os.environ)) as client:
+    with Client(loaded, state=state_folder(loaded, os.environ), wait_out=True) as client:
         return run(client, room, theme, Times(times))
 
 

@@ -50,7 +50,8 @@ class Client:
 
     ``state``: folder for the outbox and the cursor; None keeps both in memory. ``reconnect``: False
     gives up at the first failure, after trying each server of the identity. ``live``: False for
-    programs that only ask and send; they get no events of rooms. ``clock`` gives monotonic seconds,
+    programs that only ask and send; they get no events of rooms. ``wait_out``: a kick or ban that ends
+    within the hour is waited for instead of ending the client. ``clock`` gives monotonic seconds,
     ``rand`` a number 0 <= x < 1 for the reconnect delays.
 
     Attributes: ``identity``; ``connected``, whether there is a session; ``welcome``, the last session's
@@ -69,6 +70,7 @@ class Client:
         state: Path | None = None,
         reconnect: bool = True,
         live: bool = True,
+        wait_out: bool = False,
         clock: Callable[[], float] = time.monotonic,
         rand: Callable[[], float] = random.random,
     ) -> None:
@@ -112,6 +114,7 @@ class Client:
             identity.servers,
             lambda address: Transport(identity, address, contexts=contexts),
             reconnect=reconnect,
+            wait_out=wait_out,
             clock=clock,
             random=rand,
         )

@@ -29,6 +29,8 @@ SILENCE_LIMIT = 10.0
 LOGIN_LIMIT = 30.0
 BACKOFF_BASE = 0.25
 BACKOFF_LIMIT = 30.0
+# The longest time that a client waits until a kick or ban ends. For a longer one nobody keeps it open.
+WAIT_LIMIT = 3600
 # After a session of at least this length the delays start small again.
 GOOD_SESSION = 5.0
 # Errors that connecting again cannot change: the server judges this client the same way next time.
@@ -63,6 +65,7 @@ class Engine(threading.Thread):
         dial: Callable[[Address], Transport],
         *,
         reconnect: bool,
+        wait_out: bool,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
@@ -72,6 +75,7 @@ class Engine(threading.Thread):
         self._servers = servers
         self._dial = dial
         self._reconnect = reconnect
+        self._wait_out = wait_out
         self._clock = clock
         self._random = random
         self._calls: deque[Callable[[], None]] = deque()
@@ -151,7 +155,7 @@ class Engine(threading.Thread):
             if transport is not None and (transport.failed or transport.fileno() in self._ready):
                 self._receive(transport, transport.open, transport.advance())
         except ByeReceived as bye:
-            self._lost(bye.error, retry=bye.retry)
+            self._lost(bye.error, retry=bye.retry, after=bye.after)
         except ChatdError as error:
             self._lost(error, retry=error.code not in FINAL)
 
@@ -232,22 +236,26 @@ class Engine(threading.Thread):
             self._login_deadline = now + LOGIN_LIMIT
             self._receive(self._transport, False, payloads)
 
-    def _lost(self, error: ChatdError, *, retry: bool) -> None:
+    def _lost(self, error: ChatdError, *, retry: bool, after: int | None = None) -> None:
         """End the connection; plan the next attempt or end the client."""
         now = self._clock()
         had_session = self._session.online
         if had_session and now - self._opened_at >= GOOD_SESSION:
             self._delays = 0
         self._hang_up()
-        others = not had_session and self._race is not None and self._race.has_more
+        put_out = self._wait_out and not retry and after is not None and 0 <= after <= WAIT_LIMIT
+        others = not put_out and not had_session and self._race is not None and self._race.has_more
         if not others:
             self._race = None
-        if not retry or not (self._reconnect or others):
+        if not put_out and not (retry and (self._reconnect or others)):
             self._callbacks.on_events([Disconnected(error, None)])
             self._end(error)
             return
         delay = 0.0
-        if not others:
+        if put_out:
+            # A second more, because the server rounds, and others come back at the same time.
+            delay = (after or 0) + 1.0 + self._random()
+        elif not others:
             # Full jitter: after a restart of the server its clients come back spread over time.
             delay = self._random() * min(BACKOFF_LIMIT, BACKOFF_BASE * 2 ** min(self._delays, 16))
             self._delays += 1

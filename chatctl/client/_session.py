@@ -65,12 +65,13 @@ class PendingRequest:
 
 
 class ByeReceived(Exception):
-    """The server ended the connection; ``retry``: whether to connect again."""
+    """The server ended the connection; ``retry``: whether to connect again, ``after``: in so many seconds."""
 
-    def __init__(self, error: ChatdError, retry: bool) -> None:
+    def __init__(self, error: ChatdError, retry: bool, after: int | None = None) -> None:
         super().__init__(str(error))
         self.error = error
         self.retry = retry
+        self.after = after
 
 
 class ClientSession:
@@ -254,7 +255,7 @@ class ClientSession:
         return []
 
     def _on_bye(self, bye: ev.Bye, now: float) -> list[AnyEvent]:
-        raise ByeReceived(error_of(bye), bye.retry)
+        raise ByeReceived(error_of(bye), bye.retry, bye.retry_after)
 
     def _on_ok(self, reply: ev.Ok, now: float) -> list[AnyEvent]:
         if reply.id == self._resume_id:

@@ -90,9 +90,9 @@ class ChatModel(Conversations):
 
     @property
     def connection_words(self) -> str:
-        """The state of the connection: "reconnecting in 7 s"."""
+        """The state of the connection: "reconnecting in 7 s · /reconnect"."""
         seconds = self.retry_seconds
-        return f"{self.connection} in {seconds} s" if seconds else self.connection
+        return f"{self.connection} in {seconds} s \u00b7 /reconnect" if seconds else self.connection
 
     def new_invitations(self, welcome: ev.Welcome) -> list[str]:
         """Return the rooms with an invitation that earlier welcomes did not name."""

@@ -123,9 +123,9 @@ class LineClient:
             if isinstance(meant, Say):
                 await self.surface.guarded(self._say(meant.text))
             elif meant.command.switches:
-                await self.surface.guarded(meant.carry_out(self.surface))
+                await self.surface.guarded(meant.carry_out(self.surface), f"/{meant.command.name}")
             else:
-                self.surface.start(meant.carry_out(self.surface))
+                self.surface.start(meant.carry_out(self.surface), f"/{meant.command.name}")
 
     async def _say(self, text: str) -> None:
         text = text.strip("\n")

@@ -160,21 +160,21 @@ class LineSurface:
         """Messages whose answer takes noticeably long, with their conversation."""
         return self.model.pending(PENDING_SECONDS)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None], what: str = "error") -> None:
         """Run something in the background; print its refusal."""
-        self._spawn(self.guarded(work))
+        self._spawn(self.guarded(work, what))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something; print its refusal."""
+    async def guarded(self, work: Coroutine[Any, Any, None], what: str = "error") -> None:
+        """Run something; print its refusal after ``what``, such as "/kick"."""
         try:
             await work
         except ChatdError as error:
-            self.transcript.error(error)
+            self.transcript.error(error, what)
 
     def stop(self) -> None:
         """Cancel what `start` began."""
@@ -215,13 +215,13 @@ class LineSurface:
         self.note(event.text)
 
     def _disconnected(self, event: Disconnected) -> None:
-        was_down = self.model.connection == "reconnecting"
+        known = self.model.trouble if self.model.connection == "reconnecting" else None
         self.model.take(event)
         if event.retry_in is None:
             self.error = event.error
             self.screen.close()
             return
-        if not was_down:
+        if known is None or known.code != event.error.code:
             self.note(
                 f"not connected: {event.error.reason} ({event.error.code}); trying again, or now: /reconnect"
             )

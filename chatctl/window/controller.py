@@ -87,7 +87,7 @@ class Controller:
         if isinstance(meant, Mistake):
             self.model.note(meant.sentence, kind="error")
         elif not isinstance(meant, Say):
-            self.spawn(meant.carry_out(self))
+            self.spawn(meant.carry_out(self), partial(self.fail, what=f"/{meant.command.name}: "))
         elif question := self._cut_question.ask(self.model.welcome, meant.text):
             self.model.note(question, kind="error")
             self.model.here.refused.append(text)
@@ -149,9 +149,9 @@ class Controller:
     def note(self, text: str) -> None:
         self.model.note(text)
 
-    def fail(self, error: ChatdError) -> None:
-        """Show a refusal, and what to do."""
-        self.model.note(f"{error.reason}; {error.fix} ({error.code})", kind="error")
+    def fail(self, error: ChatdError, what: str = "") -> None:
+        """Show a refusal, and what to do; ``what`` says which command it belongs to."""
+        self.model.note(f"{what}{error.reason}; {error.fix} ({error.code})", kind="error")
 
     async def enter(self, address: str) -> None:
         room = self.model.resolve(address)

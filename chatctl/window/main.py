@@ -80,7 +80,7 @@ def _run(
         again = not first and found.path.is_file()
         identity = read_identity(found.path) if again else found
         first.clear()
-        return Client(identity, state=state_folder(identity, os.environ))
+        return Client(identity, state=state_folder(identity, os.environ), wait_out=True)
 
     control = Controller(connect, room)
     drafts = Drafts(state_folder(found, os.environ))

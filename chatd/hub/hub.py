@@ -21,7 +21,7 @@ from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThreads, Reads
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import authorize, invites, rooms
-from chatd.hub.state.context import OPERATOR, Context, Cut, Principal
+from chatd.hub.state.context import OPERATOR, Context, Cut, Principal, seconds_out
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
@@ -161,7 +161,8 @@ class Hub:
         except ChatdError as error:
             # "Full" passes by itself; every other refusal stays until somebody acts.
             retry = error.code in ("E501", "E505")
-            link.send(["refuse", sid, retry], encode(bye_frame(error, retry=retry)))
+            after = seconds_out(context, user, error.code)
+            link.send(["refuse", sid, retry], encode(bye_frame(error, retry=retry, retry_after=after)))
             self.repeats.note(
                 log_security.warning,
                 "login_refused",
@@ -220,7 +221,9 @@ class Hub:
     def _end_with_bye(
         self, session: HubSession, error: ChatdError, *, retry: bool, notice: JsonObject | None = None
     ) -> None:
-        session.link.send(["cut", session.sid, retry], encode(bye_frame(error, retry=retry)))
+        after = seconds_out(self.context(session.who), session.who.user, error.code)
+        bye = bye_frame(error, retry=retry, retry_after=after)
+        session.link.send(["cut", session.sid, retry], encode(bye))
         self._end_session(session, notice)
 
     def _cut(self, cut: Cut) -> None:

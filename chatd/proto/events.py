@@ -320,13 +320,17 @@ class Slowed(FromServer):
 
 
 class Bye(FromServer):
-    """The session ends. `retry` says whether connecting again can help."""
+    """The session ends. `retry` says whether connecting again can help.
+
+    Without `retry`, a kick or ban that ends in `retry_after` seconds may be waited for.
+    """
 
     type: Literal["bye"]
     code: str
     reason: str
     fix: str
     retry: bool
+    retry_after: int | None = None
 
 
 AnyFromServer = (
@@ -363,6 +367,8 @@ def error_frame(request_id: int, error: ChatdError) -> JsonObject:
     return {"type": "error", "id": request_id, "code": error.code, "reason": reason, "fix": error.fix}
 
 
-def bye_frame(error: ChatdError, *, retry: bool) -> JsonObject:
+def bye_frame(error: ChatdError, *, retry: bool, retry_after: int | None = None) -> JsonObject:
     """Build the last frame of a session."""
-    return {"type": "bye", "code": error.code, "reason": error.reason, "fix": error.fix, "retry": retry}
+    frame: JsonObject = {"type": "bye", "code": error.code, "reason": error.reason, "fix": error.fix}
+    frame["retry"] = retry
+    return frame if retry_after is None else frame | {"retry_after": retry_after}

@@ -328,13 +328,13 @@ def test_the_seconds_until_the_next_attempt_count_down() -> None:
     model = ChatModel("alice", clock=lambda: now)
     assert (model.retry_seconds, model.connection_words) == (0, "connecting")
     model.take(Disconnected(ChatdError("E607"), 7.0))
-    assert model.connection_words == "reconnecting in 7 s"
+    assert model.connection_words == "reconnecting in 7 s \u00b7 /reconnect"
     now = 104.5
-    assert model.connection_words == "reconnecting in 3 s"
+    assert model.connection_words == "reconnecting in 3 s \u00b7 /reconnect"
     now = 107.0
     assert model.connection_words == "reconnecting"
     now = 50.0  # the clock was set back
-    assert model.connection_words == "reconnecting in 7 s"
+    assert model.connection_words == "reconnecting in 7 s \u00b7 /reconnect"
     model.take(Disconnected(ChatdError("E208"), None))
     assert model.connection_words == "ended"
 

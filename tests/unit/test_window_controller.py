@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 1)
 
 class Identity:
     user = "alice"
+    not_after = datetime.max.replace(tzinfo=UTC)
 
 
 class Client:
@@ -39,6 +41,7 @@ class FakeRequest:
 class FakeNetwork:
     def __init__(self) -> None:
         self.requests: list[FakeRequest] = []
+        self.client = Client()
 
     def submit(self, pending: PendingReply, done: Callable[[Any], None], failed: object) -> None:
         self.requests.append(FakeRequest(pending.kind, pending.fields, done))

@@ -318,6 +318,15 @@ def duration_text(now: int, until: int) -> str:
     return " ".join(parts)
 
 
+def seconds_out(context: Context, user: str, code: str) -> int | None:
+    """Return the seconds after which a user whom E207 or E208 keeps out may come back; None if not known."""
+    state = context.state
+    sanction = {"E207": state.bans, "E208": state.kicks}.get(code, {}).get(user)
+    if sanction is None or sanction.until is None:
+        return None
+    return max(0, -((context.now - sanction.until) // 1000))
+
+
 def sanction_text(user: str, word: str, sanction: Sanction, now: int) -> str:
     """Return a sentence such as "bob is banned for 2h: spam"."""
     reason = f": {sanction.reason}" if sanction.reason else ""
