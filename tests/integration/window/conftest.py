@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -76,3 +77,5 @@ def offline_window(lasting_screen: Display, daemon: Daemon, tmp_path: Path) -> I
             return window
 
         yield start
+    # Collect now: Tk's images and fonts must not be collected on another thread.
+    gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ def rows(lasting_screen: Display) -> Iterator[RowList]:
     rows.restyle()
     yield rows
     root.destroy()
+    # Collect now: Tk's images and fonts must not be collected on another thread.
+    del rows, theme, root
+    gc.collect()
 
 
 def show(rows: RowList, items: list[ListItem], selected: str = "") -> list[str]:

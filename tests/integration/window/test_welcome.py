@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,9 @@ def page(lasting_screen: Display, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     root.update()
     yield page
     root.destroy()
+    # Collect now: Tk's images and fonts must not be collected on another thread.
+    del page, theme, root
+    gc.collect()
 
 
 def test_a_pasted_text_is_not_kept_on_the_screen(page: FirstRun, daemon: Daemon, tmp_path: Path) -> None:
