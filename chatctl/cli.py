@@ -88,7 +88,9 @@ SERVER = {
         "Show what admins and operators did, oldest first; with --json, one object per line.",
     ),
 }
-WHOIS = TableEntry(f"{_ADMIN}.people:whois", "Show USER with role, presence and devices.")
+WHOIS = TableEntry(
+    f"{_ADMIN}.people:whois", "Show USER with role, presence, devices, and the rooms that you may know of."
+)
 USERS = TableEntry(f"{_ADMIN}.people:users", "List all users with role, presence and number of devices.")
 ROOMS = TableEntry(f"{_ADMIN}.people:rooms", "List the rooms you may see.")
 ROLE = {

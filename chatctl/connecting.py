@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from chatctl.model.expiring import expiry_warning
 from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
 from chatd.console.numbers import number
@@ -66,6 +65,7 @@ class App:
     ) -> Iterator[Client]:
         """A connected client. Raises ChatdError if there is no identity or no connection."""
         from chatctl.client import Client, load_identity
+        from chatctl.model.expiring import expiry_warning
 
         client = Client(
             load_identity(self._identity, self._home), live=live, reconnect=reconnect, state=state
@@ -125,6 +125,9 @@ def connecting(function: Callable[..., Any]) -> Callable[..., Any]:
         timeout: int | None,
         **options: Any,
     ) -> Any:
+        if context.find_root().info_name == "chatctl":
+            # Scripts call many of its commands in a row.
+            output.name_command(context.command_path)
         root = context.find_root().params
         app = App(identity or root.get("identity"), home or root.get("home"), as_json, timeout)
         return function(app, *args, **options)
@@ -219,7 +222,7 @@ def for_each_user(
             except ChatdError as error:
                 result = {"user": user, "error": output.error_object(error)}
                 codes.append(output.exit_code(error))
-                output.note(f"error: {user}: {error}")
+                output.note(f"{output.error_head()}{user}: {error}")
             results.append(result)
     if app.as_json:
         output.json_line({"results": results})

@@ -51,6 +51,7 @@ class Controller:
         self.view: WindowView | None = None
         self.sought: tuple[str, int] | None = None
         self._first_room = room
+        self._ends_soon = ""  # what to tell the user about their identity
         self._unread_sought = ""  # the conversation whose first unread message to scroll to
         self._fetching_older = self._fetching_quotes = False
         self.markers = MarkerSender(self.model)
@@ -60,6 +61,7 @@ class Controller:
         """Show the first room and connect."""
         self.model.switch(self.model.resolve(self._first_room))
         self.model.sending_earlier(self.network.client.outbox)
+        self._ends_soon = expiry_warning(self.network.client.identity.not_after, datetime.now(UTC))
         self.network.start()
 
     def connect_again(self) -> None:
@@ -347,9 +349,8 @@ class Controller:
             first = self.model.welcome is None
             with self._moving_on():
                 self.model.take(event)
-            ends = expiry_warning(self.network.client.identity.not_after, datetime.now(UTC))
-            if first and ends:
-                self.model.note(ends)
+            if first and self._ends_soon:
+                self.model.note(self._ends_soon)
             return
         self.model.take(event)
         about_here = getattr(event, "room", None) == self.model.current

@@ -59,6 +59,7 @@ def run(command: click.Command, name: str, *, context: Any = None, not_permitted
     ``context`` becomes click's ``obj``. ``not_permitted`` replaces the exit code 4: chatd's own commands
     act with the operator's authority, so scripts see a refusal there as a plain failure.
     """
+    name_command("")
     code = _carry_out(command, name, context, not_permitted)
     sys.stdout.flush()
     error = streams.lost()
@@ -131,13 +132,30 @@ def _keep(trace: str) -> str:
     return f"The traceback is in {path}"
 
 
+class _Command:
+    """The command that this process carries out; "" if its errors need no name."""
+
+    path = ""
+
+
+def name_command(path: str) -> None:
+    """Let errors begin with the command that they belong to, such as "chatctl kick"."""
+    _Command.path = path
+
+
+def error_head() -> str:
+    """What an error begins with."""
+    return f"{_Command.path}: error: " if _Command.path else "error: "
+
+
 def show_error(error: ChatdError) -> None:
     """Print an error and its fix on stderr; a reason of several lines is indented below its first."""
     first, *more = error.reason.splitlines() or [""]
+    head = error_head()
     if not more:
-        note(f"error: {error}")
+        note(f"{head}{error}")
         return
-    note(f"error: {first} ({error.code})")
+    note(f"{head}{first} ({error.code})")
     for text in filter(None, (*more, error.fix)):
         note(f"       {text}")
 

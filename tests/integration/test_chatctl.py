@@ -296,6 +296,12 @@ def test_an_unreachable_server_exits_with_5_immediately(daemon: Daemon, tmp_path
     assert "trying" not in result.stderr
 
 
+@pytest.mark.parametrize("words", [("whois", "nil"), ("kick", "nil"), ("room", "archive", "nil")])
+def test_an_error_names_its_command(ctl: Callable[..., Completed], words: tuple[str, ...]) -> None:
+    command = " ".join(words[:-1])
+    assert ctl(*words).stderr.startswith(f"chatctl {command}: error: ")
+
+
 def test_users_and_whois_show_devices_and_rooms(ctl: Callable[..., Completed]) -> None:
     lines = [line.split() for line in ctl("users", "--devices").stdout.splitlines()]
     assert lines[0] == ["user", "role", "device", "revoked", "online"]

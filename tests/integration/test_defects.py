@@ -60,14 +60,15 @@ def test_a_bug_is_reported_in_one_line(
     shared_daemon: Daemon, environ: dict[str, str], command: tuple[str]
 ) -> None:
     result = run(shared_daemon, environ, *command)
-    assert (result.stderr, result.returncode) == (f"{REPORT}\n", 1)
+    named = "chatctl users: " if command[0] == "chatctl" else ""
+    assert (result.stderr, result.returncode) == (f"{named}{REPORT}\n", 1)
 
 
 def test_debug_mode_prints_the_traceback_of_a_bug(shared_daemon: Daemon, environ: dict[str, str]) -> None:
     result = run(shared_daemon, {**environ, "CHATD_DEBUG": "1"}, "chatctl", "users")
     assert result.stderr.startswith("Traceback (most recent call last):\n")
     assert "in fail_later\n" in result.stderr
-    assert result.stderr.endswith(f"\n{REPORT}\n")
+    assert result.stderr.endswith(f"\nchatctl users: {REPORT}\n")
     assert result.returncode == 1
 
 
