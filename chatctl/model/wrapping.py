@@ -19,7 +19,7 @@ INDENT = "    "
 # Narrower terminals get an indent of one column.
 NARROWEST = 20
 # The terminal wraps these. No row of such characters looks like the beginning of a line.
-_URL = re.compile(r"https?://[A-Za-z0-9/%_.~:?&=#+,;@$-]+")
+_URL = re.compile(r"https?://(?:[A-Za-z0-9/%_.~?&=#+,;@$-]|(?<!error)(?<!warning):)+")
 _TOKENS = re.compile(r"\s+|\S+")
 
 

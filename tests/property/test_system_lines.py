@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,15 @@ def test_no_row_of_a_message_begins_like_a_system_line(
         assert first.startswith("[")
         for row in (first, *others):
             assert not SYSTEM.match(row), row
+
+
+@pytest.mark.parametrize("word", ["error:", "warning:"])
+@pytest.mark.parametrize("end", ["/x", "80/x", ""])
+def test_no_row_of_an_address_begins_like_an_error(word: str, end: str) -> None:
+    for count in range(60):
+        body = "https://x.example/" + "x" * count + word + end
+        rows = on_a_terminal(message(body, "text", "bob", "user"), Viewer(), 30)
+        assert not [row for row in rows if SYSTEM.match(row)]
 
 
 @settings(deadline=None)
