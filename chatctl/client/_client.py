@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from chatctl.client._engine import Callbacks, Engine
 from chatctl.client._notices import (
+    ANYWAY,
     EDIT,
     Acknowledged,
     AnyEvent,
@@ -178,16 +179,18 @@ class Client:
         finally:
             request.reply.cancel()
 
-    def send(self, to: str, body: str, *, kind: str = "text", reply_to: int | None = None) -> Sent:
+    def send(
+        self, to: str, body: str, *, kind: str = "text", reply_to: int | None = None, anyway: bool = False
+    ) -> Sent:
         """Send ``body`` to the room ``to`` ("#name", or "@name" for one user); returns at once.
 
         ``kind`` is "text", "action" or "snippet" (lines of a file; a long text becomes one by itself),
-        ``reply_to`` the seq of a message. The message is kept (on disk with ``state``) and sent again
-        with the same msg_id until the server answers. Raises E401 if
-        it is longer than any server accepts, E402 if it is not text, E102 for another field that no
-        server accepts, E409 if too many wait.
+        ``reply_to`` the seq of a message. ``anyway``: send it although it has a forbidden word, as roles
+        with ``filter.override`` may. The message is kept (on disk with ``state``) and sent again with the
+        same msg_id until the server answers. Raises E401 if it is longer than any server accepts,
+        E402 if it is not text, E102 for another field that no server accepts, E409 if too many wait.
         """
-        return self._hand_over(Sent(os.urandom(16).hex(), to, body, kind, reply_to))
+        return self._hand_over(Sent(os.urandom(16).hex(), to, body, kind + ANYWAY * anyway, reply_to))
 
     def edit(self, room: str, seq: int, body: str) -> Sent:
         """Replace the text of this user's own message ``seq`` in ``room``; returns at once.

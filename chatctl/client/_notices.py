@@ -54,6 +54,8 @@ def copy_of(error: ChatdError) -> ChatdError:
 
 # The kind of a `Sent` that changes a message.
 EDIT = "edit"
+# Ends the kind of a `Sent` that is sent although it has a forbidden word.
+ANYWAY = "!"
 
 
 class Sent:

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Any, ClassVar
 
 from chatctl.client._notices import (
+    ANYWAY,
     Acknowledged,
     AnyEvent,
     CaughtUp,
@@ -357,8 +358,11 @@ def send_frame(request_id: int, sent: Sent) -> JsonObject:
         return edit | {"room": sent.to, "seq": sent.edits, "body": sent.body}
     frame: JsonObject = {"type": "send", "id": request_id}
     frame |= {"msg_id": sent.msg_id, "to": sent.to, "body": sent.body}
-    if sent.kind != "text":
-        frame["kind"] = sent.kind
+    kind = sent.kind.removesuffix(ANYWAY)
+    if kind != "text":
+        frame["kind"] = kind
+    if kind != sent.kind:
+        frame["anyway"] = True
     if sent.reply_to is not None:
         frame["reply_to"] = sent.reply_to
     return frame

@@ -92,6 +92,10 @@ async def catchup(surface: Surface, call: CommandCall) -> None:
     await surface.catch_up(call["count"] or CATCHUP_COUNT)
 
 
+async def say_anyway(surface: Surface, call: CommandCall) -> None:
+    surface.say(call["text"], kind="text!")
+
+
 async def show(surface: Surface, call: CommandCall) -> None:
     seq, model = call["number"], surface.model
     room = next((one.name for one in model.conversations.values() if one.message(seq)), "")

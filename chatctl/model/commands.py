@@ -176,6 +176,13 @@ TABLE: tuple[ChatCommand, ...] = (
         actions.catchup,
         "message.read",
     ),
+    ChatCommand(
+        "say!",
+        (_TEXT,),
+        "send a message although it has a forbidden word",
+        actions.say_anyway,
+        "filter.override",
+    ),
     ChatCommand("show", (Arg("number", SEQ),), "show message NUMBER whole", actions.show, "message.read"),
     ChatCommand(
         "search",

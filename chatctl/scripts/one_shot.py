@@ -97,8 +97,9 @@ def lines_text(lines: list[Line]) -> str:
 @click.argument("room", metavar="ROOM", type=room_name)
 @click.argument("text", nargs=-1)
 @click.option("--lines", is_flag=True, help="Send each line of standard input as a message.")
+@click.option("--anyway", is_flag=True, help="Send although there is a forbidden word.")
 @connecting
-def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
+def send(app: App, room: str, text: tuple[str, ...], lines: bool, anyway: bool) -> int:
     """Send TEXT, or standard input as one message, to ROOM and wait until the server has it.
 
     ROOM is a room (the # may be left out) or @name for one user; a room is joined first if necessary.
@@ -111,7 +112,7 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
     if not lines and not text and sys.stdin.isatty():
         output.note("reading the message from the terminal; Ctrl-D ends it")
     with app.client(reconnect=True) as client:
-        sender = MessageSender(client, recipient(client, room), app.as_json)
+        sender = MessageSender(client, recipient(client, room), app.as_json, anyway=anyway)
         if lines:
             for line in read_lines(sys.stdin.fileno()):
                 if line.text.strip():
@@ -125,7 +126,8 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool) -> int:
 class MessageSender:
     """Sends messages ahead of their replies and reports failures."""
 
-    def __init__(self, client: Client, room: str, as_json: bool) -> None:
+    def __init__(self, client: Client, room: str, as_json: bool, *, anyway: bool = False) -> None:
+        self._anyway = anyway
         self._client = client
         self._room = room
         self._as_json = as_json
@@ -143,7 +145,7 @@ class MessageSender:
 
     def send(self, body: str, kind: str = "text") -> None:
         try:
-            self._unanswered.append(self._client.send(self._room, body, kind=kind))
+            self._unanswered.append(self._client.send(self._room, body, kind=kind, anyway=self._anyway))
         except ChatdError as error:
             if self._client.error is not None:
                 raise  # no other line can be sent either

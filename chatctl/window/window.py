@@ -214,6 +214,12 @@ class Window:
         """Show a message with its whole text."""
         self.dialogs.show_whole(event)
 
+    def send_anyway(self) -> None:
+        """Send the input although it has a forbidden word."""
+        if text := self.composer.value.strip():
+            self.composer.value = ""
+            self.submit(f"/say! {text}")
+
     def connect_now(self) -> None:
         """Connect at once, also after the connection ended for good."""
         self.control.reconnect()

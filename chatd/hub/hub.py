@@ -296,6 +296,15 @@ class Hub:
         result = authorize.perform(context, request)
         self.stats.counters["accepted"] += 1
         self.recorder.record(context, key, digest)
+        if context.overridden:
+            who = context.who
+            log_audit.info(
+                "filter_overridden",
+                user=who.user,
+                device=who.device,
+                seq=result["seq"],
+                word=context.overridden,
+            )
         crash_point("hub.request.applied")
         return result
 

@@ -19,6 +19,7 @@ PERMISSIONS: dict[str, str] = {
     "presence.read": "see who is in a room and who is online",
     "search": "search the messages of their rooms",
     "away.set": "set an away text",
+    "filter.override": "send a message although it has a forbidden word",
     "moderate.kick": "end users' sessions, remove users from rooms",
     "moderate.ban": "ban users, list bans",
     "moderate.mute": "mute users",
@@ -42,7 +43,7 @@ _GUEST = (
     *("message.read", "message.send", "message.delete", "room.list", "room.join", "presence.read"),
     *("search", "away.set"),
 )
-_USER = (*_GUEST, "room.create", "room.topic", "room.closed", "dm.send", "role.show")
+_USER = (*_GUEST, "room.create", "room.topic", "room.closed", "dm.send", "role.show", "filter.override")
 DEFAULT_ROLES: dict[str, list[str]] = {
     "admin": [EVERYTHING],
     "user": list(_USER),

@@ -61,7 +61,8 @@ class Resume(Request):
 class Send(TextRequest):
     """Send a message to a room ("#name"), a user ("@name") or a direct conversation ("@one,two,three").
 
-    It costs 1 for each 2048 bytes of its body, at least 1.
+    It costs 1 for each 2048 bytes of its body, at least 1. `anyway`: although it has a
+    forbidden word.
     """
 
     spec = Spec("message.send", True, 1, RequestKind.SEND)
@@ -70,6 +71,7 @@ class Send(TextRequest):
     to: RoomText
     kind: Literal["text", "action", "snippet"] = "text"
     reply_to: Count | None = None
+    anyway: bool = False
 
 
 class History(Request):

@@ -207,6 +207,11 @@ class Commands:
         self.driver.paste(["one", "two"])
         self.bob.wait_event(Message, user=self.user, body="one\ntwo")
 
+    def say_anyway(self) -> None:
+        self.types("drop-1 it", "forbidden word 'drop'")
+        self.types("/say! drop-1 it")
+        self.bob.wait_event(Message, user=self.user, body="drop-1 it")
+
     def show(self) -> None:
         lines = [f"shown-{number}" for number in range(30)]
         seq = self.bob.say(self.here, "\n".join(lines), "snippet")
@@ -306,4 +311,4 @@ def commands(request: pytest.FixtureRequest, daemon: Daemon, tmp_path: Path) -> 
 def test_every_command(commands: Commands) -> None:
     commands.begin()
     for command in TABLE:
-        getattr(commands, command.name)()
+        getattr(commands, command.name.replace("!", "_anyway"))()

@@ -173,6 +173,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "paste": ("/paste", [("paste",)], ""),
     "catchup": ("/catchup", [("catch_up", CATCHUP_COUNT)], ""),
     "history": ("/history 100", [("show_older", 100)], "50 earlier"),
+    "say!": ("/say! drop it", [("say", "drop it", "", "text!", None)], ""),
     "show": (
         "/show 12",
         [("history", {"room": "#lobby", "before": 13, "limit": 1}), ("show_whole", 12)],

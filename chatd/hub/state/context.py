@@ -16,6 +16,7 @@ from chatd.store.entry import Given, StoredMessage
 
 # The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
 KEPT_SHARE = 10
+OVERRIDE_FIX = "rephrase it, or send it anyway: /say! TEXT, chat send --anyway, or Send anyway in the window"
 # The advice to an admin outside a room that is entered by invitation.
 TAKE_OVER = "ask an owner to invite you; an admin can take it over: chatctl room owner ROOM NAME"
 
@@ -97,6 +98,8 @@ class Context:
     spend: Callable[[], bool] | None = None
     # Whether a request was refused although its kind may use the reserve.
     reserve_used_up: bool = False
+    # The forbidden word that the asker has sent on purpose; "" for none.
+    overridden: str = ""
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     # The log entry that the request names, None if there is none, and how it stands with a reaction.
@@ -272,11 +275,22 @@ class Context:
         if count >= limit:
             raise ChatdError("E409", f"there are {count} {what}, the most there may be", "ask an admin")
 
-    def refuse_words(self, text: str, what: str) -> None:
-        """Raise E400 for a text with a forbidden word, unless the asker's role is exempt."""
+    def refuse_words(self, text: str, what: str, anyway: bool | None = None) -> None:
+        """Raise E400 for a text with a forbidden word, unless the asker's role is exempt.
+
+        ``anyway``: whether the asker knows of the word and wants it sent, which takes the permission
+        ``filter.override``; None for texts that have no such choice.
+        """
         word = self.rules.words.find(text)
-        if word is not None and self.role not in self.rules.settings.filter.exempt_roles:
-            raise ChatdError("E400", f"the {what} contains the forbidden word {word!r}")
+        if word is None or self.role in self.rules.settings.filter.exempt_roles:
+            return
+        may = anyway is not None and self.allows("filter.override")
+        if may and anyway:
+            self.overridden = word
+            return
+        raise ChatdError(
+            "E400", f"the {what} contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""
+        )
 
     def readable(self) -> dict[str, int]:
         """Return every room whose events the asker may read now, with the seq after which they begin."""

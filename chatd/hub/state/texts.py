@@ -22,17 +22,18 @@ class AcceptedText(NamedTuple):
     notes: list[JsonObject]
 
 
-def accept(context: Context, text: str, kind: str = "text") -> AcceptedText:
+def accept(context: Context, text: str, kind: str = "text", *, anyway: bool | None = None) -> AcceptedText:
     """Judge the text of a message. Raises E400, E401, E402.
 
-    By default a text over ``limits.message_chars`` becomes a snippet.
+    By default a text over ``limits.message_chars`` becomes a snippet. ``anyway``: see
+    `Context.refuse_words`.
     """
     limits = context.rules.settings.limits
     text = tidy(text)
     whole = limits.long_text == SNIPPET and kind != "action"
     if whole:
         refuse_oversize(text, limits.snippet_bytes)
-    shown, notes = _readable(context, text, whole=whole)
+    shown, notes = _readable(context, text, whole=whole, anyway=anyway)
     if len(shown) <= limits.message_chars:
         return AcceptedText(shown, kind, notes)
     if whole:
@@ -53,11 +54,13 @@ def accept_line(context: Context, text: str) -> str:
     return _shortened(context, text, shown)[0]
 
 
-def _readable(context: Context, text: str, *, whole: bool) -> tuple[str, list[JsonObject]]:
+def _readable(
+    context: Context, text: str, *, whole: bool, anyway: bool | None = None
+) -> tuple[str, list[JsonObject]]:
     # Cut first, so that filtering and escaping cost O(limit) whatever was sent. The margin lets the filter
     # see the whole of a word that the limit splits.
     body = text if whole else text[: context.rules.settings.limits.message_chars + WORD_CHARS]
-    context.refuse_words(body, "message")
+    context.refuse_words(body, "message", anyway)
     shown, escaped = clean_body(body)
     note = {"rule": "escaped", "text": "characters that cannot be shown were escaped"}
     return shown, [note] if escaped else []
