@@ -200,11 +200,10 @@ class WindowDriver(TypedDriver):
         wait_until(chosen, what=f"the window to show {query} in {room}")
 
     def show_whole(self, seq: int, end: str) -> None:
-        self.type_line(f"/show {seq}")
-
         def copied() -> bool:
-            # The panel's other button copies the text.
-            self._screen.keys("Tab", "space", "Tab")
+            # The panel's other button copies the text. Keys that come before the panel do something else.
+            self.type_line(f"/show {seq}")
+            self._screen.keys("Tab", "space")
             return copied_text(self._screen).endswith(end)
 
         wait_until(copied, what="the panel with the text")
