@@ -71,7 +71,8 @@ class Hits:
 def render_hit(event: Message, hits: Hits, viewer: Viewer) -> Line:
     """A found message as one line."""
     kind = "action" if event.kind == "action" else "text"
-    *head, (style, _) = render(event.model_copy(update={"body": "-", "kind": kind}), viewer)[0]
+    bare = event.model_copy(update={"body": "-", "kind": kind, "edited": None, "reactions": []})
+    *head, (style, _) = render(bare, viewer)[0]
     return [*head, *hits.excerpt(event.body, style)]
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from chatctl.model.hits import EXCERPT_CHARS, HIT, Hits, render_hit
 from chatctl.model.render import Line, Viewer, plain
-from chatd.proto.events import Message
+from chatd.proto.events import Message, Reaction
+
+REACTION = Reaction(text="+1", count=2, mine=False)
 
 
 def message(body: str, kind: str = "text") -> Message:
@@ -64,5 +66,7 @@ def test_a_hit_is_one_line_with_time_number_room_and_author() -> None:
     assert plain([line]) == "[1970-01-01 00:00:00Z 7] #war <bob> two"
     line = render_hit(message("waves", "action"), Hits("w*"), viewer)
     assert plain([line]) == "[1970-01-01 00:00:00Z 7] #war * bob waves"
+    changed = message("one two").model_copy(update={"edited": 9, "reactions": [REACTION]})
+    assert plain([render_hit(changed, Hits("two"), viewer)]) == "[1970-01-01 00:00:00Z 7] #war <bob> one two"
     # A kind that this client does not know is shown like text.
     assert plain([render_hit(message("waves", "snippet"), Hits("x"), viewer)]).endswith("<bob> waves")
