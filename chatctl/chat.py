@@ -15,6 +15,10 @@ from chatd.console.command_table import TableEntry, TableGroup
 from chatd.console.shell_completion import completion_command
 
 COMMANDS = {
+    "join": TableEntry(
+        "chatctl.scripts.join_command:join",
+        "Redeem the invite HOST:PORT/CODE that an admin gave you, and open the chat.",
+    ),
     "send": TableEntry(
         "chatctl.scripts.one_shot:send",
         "Send TEXT, or standard input as one message, to ROOM and wait until the server has it.",

@@ -93,6 +93,18 @@ WHOIS = TableEntry(
 )
 USERS = TableEntry(f"{_ADMIN}.people:users", "List all users with role, presence and number of devices.")
 ROOMS = TableEntry(f"{_ADMIN}.people:rooms", "List the rooms you may see.")
+INVITE = {
+    "create": TableEntry(
+        f"{_ADMIN}.invite_commands:create",
+        "Invite a new user NAME: print the line to send to them, which works once.",
+    ),
+    "list": TableEntry(
+        f"{_ADMIN}.invite_commands:list_invites", "List the open invites, and those that have ended lately."
+    ),
+    "cancel": TableEntry(
+        f"{_ADMIN}.invite_commands:cancel", "Cancel the open invite for NAME: its line no longer works."
+    ),
+}
 ROLE = {
     "set": TableEntry(
         f"{_ADMIN}.people:role_set", "Give USER the role ROLE, immediately and on all devices."
@@ -142,6 +154,11 @@ def room() -> None:
 @cli.group(cls=TableGroup, table=ROLE)
 def role() -> None:
     """Roles: show their permissions, give a user a role."""
+
+
+@cli.group(cls=TableGroup, table=INVITE)
+def invite() -> None:
+    """Invites: let new users in, who make their own keys."""
 
 
 @cli.group("server", cls=TableGroup, table=SERVER)

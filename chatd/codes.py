@@ -17,11 +17,11 @@ class Code(NamedTuple):
     fix: str
 
 
-# An identity is made on the server's box only, where the only admin can help themselves.
+# Devices of others are added on the server's box only, where the only admin can help themselves.
 NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add NAME --device NEW)"
 # If every address refuses: a machine is there, but no program listens.
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
-_NEW_INVITE = "ask an admin for a new invite"
+_NEW_INVITE = "ask an admin for a new one (chatctl invite create NAME)"
 
 CODES: dict[str, Code] = {
     # E1xx: the protocol

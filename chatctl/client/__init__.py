@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chatctl.client._client import Client
+from chatctl.client._joining import InviteResult, join
 from chatctl.client._notices import (
     Acknowledged,
     AnyEvent,
@@ -14,7 +15,7 @@ from chatctl.client._notices import (
     Sent,
     SentResult,
 )
-from chatctl.client._profile import load_identity, state_folder
+from chatctl.client._profile import identity_to_write, load_identity, state_folder
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 from chatd.proto.events import (
@@ -65,6 +66,7 @@ __all__ = [
     "Expired",
     "Held",
     "Identity",
+    "InviteResult",
     "Invited",
     "Joined",
     "Lagged",
@@ -90,6 +92,8 @@ __all__ = [
     "TopicSet",
     "Uninvited",
     "Welcome",
+    "identity_to_write",
+    "join",
     "load_identity",
     "parse_from_server",
     "read_identity",

@@ -33,6 +33,12 @@ def find_identity(option: str | None, home: str | None, environ: Mapping[str, st
     return _users_own(environ)
 
 
+def identity_to_write(option: str | None, environ: Mapping[str, str]) -> Path:
+    """The identity file that an invite makes: --identity, CHATD_IDENTITY, or where programs look for it."""
+    chosen = option or environ.get("CHATD_IDENTITY")
+    return expanded(chosen) if chosen else config_folder(environ) / "identity.pem"
+
+
 def _first_identity(home: str) -> str:
     """Return how to make an identity in this home; one that is initialised refuses another `chatd init`."""
     if (expanded(home) / "certs" / "ca.pem").exists():
@@ -58,7 +64,8 @@ def _users_own(environ: Mapping[str, str]) -> Path:
     raise ChatdError(
         "E608",
         "there is no identity file",
-        f"put the file that an admin gave you (chatd user add) at {standard}, or name it with --identity; "
+        f"run the line of your invite (chat join HOST:PORT/CODE), or put the file that an admin gave you "
+        f"(chatd user add) at {standard}, or name it with --identity; "
         "on the server's machine, name its home with --home",
     )
 

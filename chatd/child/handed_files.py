@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +39,11 @@ def hand_over(sock: socket.socket, paths: Sequence[Path]) -> None:
             os.close(fd)
 
 
-def receive_files(sock: socket.socket) -> dict[str, bytes]:
-    """Return the contents of the files that were sent last. Raises ChatdError E606."""
+def receive_files(sock: socket.socket, optional: Collection[str] = ()) -> dict[str, bytes]:
+    """Return the contents of the files that were sent last. Raises ChatdError E606.
+
+    Files in ``optional``, by name, may be missing.
+    """
     sock.setblocking(False)
     packet, fds = b"", list[int]()
     try:
@@ -56,8 +59,9 @@ def receive_files(sock: socket.socket) -> dict[str, bytes]:
         if not packet:
             raise ChatdError("E606", "the supervisor has sent no files", "run: chatd restart")
         message = json.loads(packet)
-        for failure in message["failures"].values():
-            raise ChatdError("E606", failure)
+        for name, failure in message["failures"].items():
+            if name not in optional:
+                raise ChatdError("E606", failure)
         return {name: _content(name, fd) for name, fd in zip(message["names"], fds, strict=True)}
     finally:
         _close(fds)

@@ -21,7 +21,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -123,13 +123,14 @@ class Supervised:
         """Tell the supervisor that this child is serving."""
         self.send({"type": "ready", "sandbox": self._sandbox})
 
-    def read_files(self) -> dict[str, bytes]:
+    def read_files(self, optional: Collection[str] = ()) -> dict[str, bytes]:
         """Return the files that the supervisor has opened for this child, by name, as they are now.
 
-        It opens them again for each reload. Raises ChatdError E606 if one cannot be read.
+        It opens them again for each reload. Raises ChatdError E606 if one that is not ``optional`` cannot be
+        read.
         """
         with socket.socket(fileno=os.dup(self.fd("files"))) as sock:
-            return receive_files(sock)
+            return receive_files(sock, optional)
 
     def report(self, stats: dict[str, object]) -> None:
         """Send stats; the status shows the last report."""

@@ -13,7 +13,6 @@ import click
 from chatd.cli.backup_files import progress_bar
 from chatd.cli.operator import OUTCOME_UNKNOWN, operate_all
 from chatd.cli.options import json_option
-from chatd.cli.user_list import Mistakes, NewDevice, read_list
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
@@ -21,6 +20,7 @@ from chatd.console import output
 from chatd.console.numbers import number
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_files
+from chatd.console.user_list import Mistakes, NewDevice, read_list
 from chatd.errors import ChatdError
 from chatd.hub.recovery import Outcome
 from chatd.pki.authority import Authority

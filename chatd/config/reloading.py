@@ -11,6 +11,7 @@ NEEDS_RESTART = (
     "server.name",
     "server.host",
     "server.port",
+    "server.enrol",
     "security.encryption_enabled",
     "workers.count",
 )

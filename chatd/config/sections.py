@@ -111,6 +111,8 @@ class ServerSection(Section):
     """Seconds of silence after which a session ends; the server pings it after half of that."""
     handshake_timeout: Annotated[int, Field(ge=1, le=60)] = 5
     """Seconds within which a connection must log in."""
+    enrol: bool = True
+    """Whether clients redeem invites on the server's port (`chatctl invite`)."""
 
 
 class SecuritySection(Section):

@@ -81,14 +81,21 @@ class Authority:
     def load(cls, certs: Path) -> Authority:
         """Load the CA from a home's ``certs``. Raises E606."""
         try:
-            certificate = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
-            key = load_pem_private_key((certs / "ca.key").read_bytes(), None)
+            ca_pem, key_pem = (certs / "ca.pem").read_bytes(), (certs / "ca.key").read_bytes()
         except OSError as error:
             raise ChatdError("E606", f"the authority cannot be read: {error}") from None
+        return cls.from_pem(ca_pem, key_pem, f" in {certs}")
+
+    @classmethod
+    def from_pem(cls, ca_pem: bytes, key_pem: bytes, where: str = "") -> Authority:
+        """Load a CA from the contents of ca.pem and ca.key. Raises E606."""
+        try:
+            certificate = x509.load_pem_x509_certificate(ca_pem)
+            key = load_pem_private_key(key_pem, None)
         except profiles.PARSE_ERRORS:
-            raise ChatdError("E606", f"ca.pem or ca.key in {certs} is damaged") from None
+            raise ChatdError("E606", f"ca.pem or ca.key{where} is damaged") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-            raise ChatdError("E606", f"ca.pem and ca.key in {certs} do not belong together")
+            raise ChatdError("E606", f"ca.pem and ca.key{where} do not belong together")
         return cls(certificate, key)
 
     def save(self, certs: Path) -> None:

@@ -21,12 +21,16 @@ from chatd.pki.authority import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.pki.explain import explain_tls_failure
 from chatd.pki.identity import Identity
 from chatd.pki.identity_blocks import LOST
+from chatd.proto.alpn import ALPN_ENROL
 
 __all__ = [
+    "check_invited_server",
     "check_server",
     "client_context",
+    "enrol_context_from",
     "envelope_key_of",
     "explain_tls_failure",
+    "joining_context",
     "server_context",
     "server_context_from",
 ]
@@ -59,6 +63,52 @@ def server_context_from(files: Mapping[str, bytes], *, alpn: str) -> ssl.SSLCont
     except (OSError, ValueError) as error:
         raise _unusable(error) from None
     return context
+
+
+def enrol_context_from(files: Mapping[str, bytes]) -> ssl.SSLContext:
+    """Make the context of the enrol process from server.pem and server.key. Raises E606.
+
+    Its clients have no certificates yet: an invite is what lets them in.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER, [ALPN_ENROL])
+    context.verify_mode = ssl.CERT_NONE
+    context.num_tickets = 0
+    try:
+        with _path_of(files["server.pem"]) as chain, _path_of(files["server.key"]) as key:
+            context.load_cert_chain(chain, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise _unusable(error) from None
+    return context
+
+
+def joining_context() -> ssl.SSLContext:
+    """Make the context of a client with an invite: it checks the server by `check_invited_server`."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, [ALPN_ENROL])
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def check_invited_server(leaf_der: bytes, ca: x509.Certificate, now: datetime) -> str:
+    """Check the server's certificate against the CA of an invite; return the server's name. Raises E209.
+
+    TLS has shown that the peer has the leaf's key, and has checked nothing else.
+    """
+    try:
+        certificate = profiles.parse(leaf_der)
+        uri = profiles.uri_of(certificate, profiles.SERVER, only=False)
+        profiles.check_issuer(certificate, ca)
+        for one in (certificate, ca):
+            if not one.not_valid_before_utc <= now <= one.not_valid_after_utc:
+                raise ValueError(
+                    "it is not valid at this time; if the clock here is right, it must be renewed"
+                )
+    except ValueError as error:
+        raise ChatdError("E209", f"the server's certificate is not accepted: {error}") from None
+    instance = uri.split("/")[2]
+    if uri != profiles.server_uri(instance):
+        raise ChatdError("E209", "the server's certificate is not accepted: it names no server")
+    return instance
 
 
 def _unusable(error: Exception) -> ChatdError:

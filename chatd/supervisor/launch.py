@@ -13,6 +13,7 @@ from typing import Final
 
 HUB_MODULE: Final = "chatd.hub.main"
 WORKER_MODULE: Final = "chatd.worker.main"
+ENROL_MODULE: Final = "chatd.enrol.main"
 # -P: a Python file in the folder where a process starts must never be imported.
 PYTHON: Final = (sys.executable, "-P", "-m")
 
@@ -80,13 +81,13 @@ def launch(modules: Sequence[str]) -> LaunchedTemplate:
 
 
 def launch_early() -> LaunchedTemplate | None:
-    """Launch a template of hub and worker before the supervisor loads its own modules.
+    """Launch a template of all children before the supervisor loads its own modules.
 
     Both loads take about as long and a restart needs both, so they run in parallel. Returns None on
     failure; the supervisor then tries again and logs the reason.
     """
     try:
-        return launch((HUB_MODULE, WORKER_MODULE))
+        return launch((HUB_MODULE, WORKER_MODULE, ENROL_MODULE))
     except OSError:
         return None
 

@@ -6,6 +6,8 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +90,17 @@ def listen_hub(home: Path, name: str = HUB_SOCKET) -> socket.socket:
         return listen_unix(path, BACKLOG)
     except OSError as error:
         raise ChatdError("E606", f"{path}: {error.strerror}") from error
+
+
+@contextmanager
+def enrol_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Yield the ends of the enrol process and of the workers: what is handed over survives both."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            end.close()
 
 
 def show_address(sock: socket.socket) -> str:

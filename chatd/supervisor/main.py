@@ -26,6 +26,7 @@ from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.supervisor.control import ask, error_from_reply, error_reply
 from chatd.supervisor.launch import (
+    ENROL_MODULE,
     HUB_MODULE,
     PYTHON,
     WORKER_MODULE,
@@ -34,6 +35,7 @@ from chatd.supervisor.launch import (
 )
 from chatd.supervisor.listeners import (
     OPERATOR_SOCKET,
+    enrol_pair,
     listen_hub,
     listen_tcp,
     make_run_directory,
@@ -53,6 +55,8 @@ LOCK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.05
 WORKER_FILES: Final = ("ca.pem", "server.pem", "server.key", "envelope.pem", "envelope.key")
 """What a worker needs of certs/. It may not open that folder, which has the CA's key in it."""
+ENROL_FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "record.pem")
+"""What the enrol process needs. ca.key and record.pem may be missing."""
 EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
 
@@ -61,13 +65,18 @@ audit = get_log("audit")
 
 
 def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
-    """Return the specs of the hub and the configured number of workers (0: one per CPU)."""
+    """Return the specs of the hub, the configured number of workers (0: one per CPU), and enrol."""
     count = settings.workers.count or os.cpu_count() or 1
     hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener", "operator_listener"), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
     argv = _command("chatd.worker")
     files = tuple(home / "certs" / name for name in WORKER_FILES)
-    return [hub, *(ChildSpec(name, "worker", argv, ("listener",), WORKER_MODULE, files) for name in names)]
+    passed = ("listener", "enrol_out")
+    specs = [hub, *(ChildSpec(name, "worker", argv, passed, WORKER_MODULE, files) for name in names)]
+    if settings.server.enrol:
+        files = tuple(home / "certs" / name for name in ENROL_FILES)
+        specs.append(ChildSpec("enrol", "enrol", _command("chatd.enrol"), ("enrol_in",), ENROL_MODULE, files))
+    return specs
 
 
 def _command(package: str) -> tuple[str, ...]:
@@ -191,12 +200,15 @@ def _supervise(
             listen_tcp(settings.server.host, settings.server.port) as clients,
             listen_hub(home) as workers,
             listen_hub(home, OPERATOR_SOCKET) as operators,
+            enrol_pair() as (enrol_in, enrol_out),
         ):
             specs = children if children is not None else child_specs(settings, home)
             fds = {
                 "listener": clients.fileno(),
                 "hub_listener": workers.fileno(),
                 "operator_listener": operators.fileno(),
+                "enrol_in": enrol_in.fileno(),
+                "enrol_out": enrol_out.fileno(),
             }
             crash_point("supervisor.start.bound")
             address = show_address(clients)

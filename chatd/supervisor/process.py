@@ -32,9 +32,9 @@ LOG_PIPE_SIZE: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """``kind`` is ``hub`` or ``worker``; ``fds`` names the listeners it inherits; ``module`` holds the
-    ``main`` that ``argv`` runs, for the template to call ("": always start by ``argv``); ``files`` are opened
-    for it at its start and with each reload."""
+    """``kind`` is ``hub``, ``worker`` or ``enrol``; ``fds`` names the listeners it inherits; ``module``
+    holds the ``main`` that ``argv`` runs, for the template to call ("": always start by ``argv``); ``files``
+    are opened for it at its start and with each reload."""
 
     name: str
     kind: str

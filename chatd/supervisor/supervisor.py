@@ -40,6 +40,9 @@ OPERATION_TICK_SECONDS: Final = 0.02
 STALL_SECONDS: Final = 1.0
 """If an iteration took longer, the supervisor itself was suspended, not its children."""
 
+LINKED: Final = ("worker", "enrol")
+"""The kinds of children that have a link to the hub, which knows each by its pid."""
+
 log = get_log("server")
 log_audit = get_log("audit")
 errors = get_log("errors")
@@ -307,7 +310,7 @@ class Supervisor:
             self._pids = pids
             record_children(self._home / "run", pids)
             self._tell_workers(
-                {c.spec.name: c.pid for c in self._children if c.spec.kind == "worker" and c.pid}
+                {c.spec.name: c.pid for c in self._children if c.spec.kind in LINKED and c.pid}
             )
 
     def _state(self) -> str:
@@ -328,8 +331,8 @@ class Supervisor:
 
     def _spawn(self, spec: ChildSpec) -> ChildRun:
         run = self._start_run(spec)
-        if spec.kind == "worker":
-            # Before the worker gets its settings, hence before it can connect to the hub.
+        if spec.kind in LINKED:
+            # Before it gets its settings, hence before it can connect to the hub.
             self._tell_workers({**self._workers, spec.name: run.pid})
         return run
 

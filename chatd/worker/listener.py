@@ -12,10 +12,11 @@ from _thread import start_new_thread
 from collections.abc import Callable
 from typing import Any
 
+from chatd.child.address_blocks import block_of
+from chatd.child.attempts import LoginAttempts
+from chatd.child.login_slots import LoginSlots
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
-from chatd.worker.attempts import LoginAttempts
-from chatd.worker.login_slots import LoginSlots, block_of
 
 log = get_log("connections")
 log_security = get_log("security")

@@ -13,17 +13,18 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from chatd.child.login_slots import LoginSlot
+from chatd.child.tls import TlsChannel
 from chatd.crashpoints import crash_point
 from chatd.crypto.handshake import HANDSHAKE_LIMIT, ServerHandshake, SessionKeys, pack, spoken_here
 from chatd.errors import ChatdError
 from chatd.pki.profiles import DeviceName, device_of
-from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
+from chatd.proto.alpn import ALPN_ENROL, ALPN_ENVELOPE, ALPN_PLAIN
+from chatd.proto.client_hello import offered_protocols
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.proto.length_prefix import take_message
 from chatd.proto.unsealed import PlainOpener, PlainSealer
-from chatd.worker.login_slots import LoginSlot
 from chatd.worker.session import ReceivingHalf, SendingHalf
-from chatd.worker.tls import TlsChannel
 
 # Bytes that an unauthenticated peer may send: TLS flights with certificates, then M1 and M3.
 UNAUTHENTICATED_LIMIT = 64 * 1024
@@ -56,6 +57,12 @@ class LoginResult(NamedTuple):
     """Unix time."""
 
 
+class InviteClient(NamedTuple):
+    """A client that offers to enrol, with the bytes that it has sent."""
+
+    first: bytes
+
+
 class Login:
     """Authenticates one connection before ``deadline`` (monotonic seconds).
 
@@ -82,9 +89,13 @@ class Login:
         self._received = 0
         self._handshake_in = bytearray()
 
-    def run(self) -> LoginResult:
+    def run(self) -> LoginResult | InviteClient:
         """Log in. Raises ssl.SSLError, OSError, TimeoutError, or ChatdError E1xx / E2xx."""
         first = self._receive(FIRST_BYTE_SECONDS)
+        while (offered := offered_protocols(first)) is None:
+            first += self._receive()
+        if offered == [ALPN_ENROL.encode()]:
+            return InviteClient(first)
         self._channel = TlsChannel(self._credentials.context, server_side=True)
         self._tls(first)
         crash_point("worker.login.tls")

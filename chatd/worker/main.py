@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from chatd.child.attempts import LoginAttempts
+from chatd.child.login_slots import LoginSlots
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, Supervised
 from chatd.config.schema import Settings
@@ -19,10 +21,9 @@ from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.pki.contexts import server_context_from
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
-from chatd.worker.attempts import LoginAttempts
+from chatd.worker.enrol_door import EnrolDoor
 from chatd.worker.hub_link import HubLink
 from chatd.worker.login import Credentials
-from chatd.worker.login_slots import LoginSlots
 from chatd.worker.reader import ChatListener
 from chatd.worker.worker import Worker
 
@@ -66,6 +67,7 @@ def _serve(child: Supervised) -> None:
         handshake_seconds=settings.server.handshake_timeout,
         slots=slots,
         attempts=attempts,
+        enrol=EnrolDoor(child.fd("enrol_out") if settings.server.enrol else None),
     )
 
     def apply(changed: Settings) -> None:

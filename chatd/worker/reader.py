@@ -14,16 +14,17 @@ import threading
 import time
 from typing import Any
 
+from chatd.child.attempts import LoginAttempts
+from chatd.child.login_slots import LoginSlots
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import encode
-from chatd.worker.attempts import LoginAttempts
 from chatd.worker.dispatch import Dispatcher
+from chatd.worker.enrol_door import EnrolDoor
 from chatd.worker.listener import Listener
 from chatd.worker.login import Credentials, Login, LoginResult
-from chatd.worker.login_slots import LoginSlots
 from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.worker import Worker
 
@@ -52,12 +53,14 @@ class ChatListener(Listener):
         handshake_seconds: float,
         slots: LoginSlots,
         attempts: LoginAttempts,
+        enrol: EnrolDoor | None = None,
     ) -> None:
         super().__init__(sock, Connection, slots, attempts, worker.repeats)
         self.worker = worker
         self.dispatcher = Dispatcher(worker)
         self.credentials = credentials
         self.handshake_seconds = handshake_seconds
+        self.enrol = enrol or EnrolDoor(None)
         # Protects no data: lets one login compute at a time (see `Login`).
         self.login_lock = threading.Lock()
 
@@ -107,7 +110,11 @@ class Connection(socketserver.BaseRequestHandler):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         deadline = time.monotonic() + listener.handshake_seconds
         try:
-            return Login(sock, listener.credentials, deadline, listener.login_lock, slot).run()
+            result = Login(sock, listener.credentials, deadline, listener.login_lock, slot).run()
+            if isinstance(result, LoginResult):
+                return result
+            if why := listener.enrol.hand_over(sock, address, result.first):
+                listener.note(log.warning, "enrol_not_possible", address, why=why)
         except TimeoutError:
             listener.note(log.info, "handshake_timeout", address)
         except ssl.SSLError as error:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Protocol
 
+from chatd.child.tls import TlsChannel
 from chatd.pki.profiles import DeviceName
 from chatd.policy.ratelimit import TokenBucket
 from chatd.proto.requests import RequestKind
-from chatd.worker.tls import TlsChannel
 
 
 class SendingHalf(Protocol):

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from chatd.child.tls import TlsChannel
 from chatd.crypto.records import SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.hub.parsing import parse
 from chatd.link.wire import pack
@@ -34,7 +35,6 @@ from chatd.store.event_log import EventLog
 from chatd.worker.delivery import Delivery
 from chatd.worker.flush import flush_all
 from chatd.worker.session import SessionPhase, WorkerSession
-from chatd.worker.tls import TlsChannel
 from tests.bench.hubload import HubLoad, hub_load, request
 from tests.bench.wire_client import context
 from tests.support.storelog import NOW, entries

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from chatctl.client import Client
+from chatd.child.attempts import BURST_SECONDS
 from chatd.config.sections import LimitsSection
 from chatd.pki.identity import read_identity
-from chatd.worker.attempts import BURST_SECONDS
 from tests.support.daemon import TIMEOUT_SECONDS, Daemon, running, wait_until
 from tests.support.rawclient import RawClient
 

@@ -161,7 +161,7 @@ def test_the_status_tells_what_is_in_force(daemon: Daemon) -> None:
     assert all(child["sandbox"].keys() == ALL_IN_FORCE.keys() for child in children)
     text = daemon.chatd("status").stdout
     if all(child["sandbox"] == ALL_IN_FORCE for child in children):
-        line = "sandbox  hub, worker-1, worker-2: no_new_privs, not_dumpable, landlock, seccomp"
+        line = "sandbox  hub, worker-1, worker-2, enrol: no_new_privs, not_dumpable, landlock, seccomp"
         assert line in text.splitlines()
     else:
         assert "not in force here" in text

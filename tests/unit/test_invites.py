@@ -206,6 +206,17 @@ def test_a_room_that_is_gone_by_then_is_left_out(world: World) -> None:
     assert list(world.state.users["carol"].rooms) == ["#lobby"]
 
 
+def test_only_owners_invite_into_a_members_room(world: World) -> None:
+    for who, name in (("alice", "#mine"), ("bob", "#bobs")):
+        world.ask(who, "create", room=name, mode="members")
+    world.ask("bob", "invite", room="#bobs", user="alice")
+    refused = {"user": "carol", "secret_hash": SECRET, "seconds": 60, "rooms": ["#bobs"]}
+    assert world.outcome("alice", "invite_create", **refused) == "E311"
+    invite(world, rooms=["#mine"])
+    redeem(world)
+    assert "#mine" in world.state.users["carol"].rooms
+
+
 def test_a_dry_run_changes_nothing(world: World) -> None:
     invite(world, dry_run=True)
     assert not world.state.invites.by_hash

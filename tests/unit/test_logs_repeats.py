@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-import chatd.worker
+import chatd
 from chatd.logs.repeats import FIRST_LINES, OTHERS, PERIOD_SECONDS, REASONS, SHOWN_SOURCES, SOURCES, Repeats
 
 # The modules that handle connections of which the hub knows nothing yet.
-BEFORE_ADMISSION = ("listener.py", "reader.py", "login.py", "login_slots.py", "tls.py")
+BEFORE_ADMISSION = (
+    *("worker/listener.py", "worker/reader.py", "worker/login.py", "worker/enrol_door.py"),
+    *("child/login_slots.py", "child/tls.py", "child/handed_socket.py"),
+    *("enrol/admission.py", "enrol/enrolment.py"),
+)
 Line = tuple[str, dict[str, Any]]
 
 
@@ -118,7 +122,7 @@ def test_what_was_counted_is_logged_at_the_end(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", BEFORE_ADMISSION)
 def test_no_line_that_an_unknown_peer_can_cause_is_written_directly(name: str) -> None:
-    tree = ast.parse((Path(chatd.worker.__path__[0]) / name).read_text())
+    tree = ast.parse((Path(chatd.__path__[0]) / name).read_text())
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     direct = [
         f"{call.value.id}.{call.attr}, line {call.lineno}"

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from chatd.cli import operator, user_list
-from chatd.cli.user_list import read_list
+from chatd.cli import operator
 from chatd.config.schema import Settings
+from chatd.console import user_list
+from chatd.console.user_list import read_list
 from chatd.errors import ChatdError
 from chatd.link.wire import LinkBuffer, pack
 from chatd.proto.frames import JsonObject, encode

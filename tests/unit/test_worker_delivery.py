@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatd.child.tls import TlsChannel
 from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.worker.delivery import DEFER_INTERVALS, Delivery
 from chatd.worker.session import SessionPhase, WorkerSession
-from chatd.worker.tls import TlsChannel
 
 GATHER_MS = 10.0
 DEFER_SECONDS = DEFER_INTERVALS * GATHER_MS / 1e3

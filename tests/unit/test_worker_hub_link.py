@@ -10,13 +10,13 @@ from typing import cast
 
 import pytest
 
+from chatd.child.tls import TlsChannel
 from chatd.link.wire import LinkBuffer
 from chatd.pki.profiles import DeviceName
 from chatd.proto.requests import REQUESTS, RequestKind
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 from chatd.worker.hub_link import HubLink
 from chatd.worker.session import SessionPhase, WorkerSession
-from chatd.worker.tls import TlsChannel
 
 REPEATABLE, ONCE = REQUESTS["send"].spec, REQUESTS["redact"].spec
 

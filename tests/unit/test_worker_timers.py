@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from chatd.child.tls import TlsChannel
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import HEADER_SIZE
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 from chatd.worker.delivery import LINGER_SECONDS, Delivery
 from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.timers import ADMISSION_SECONDS, CLOSING_CHECK_SECONDS, Timers
-from chatd.worker.tls import TlsChannel
 
 IDLE = 30.0
 NAME = DeviceName("lab", "bob", "laptop")

@@ -36,7 +36,7 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
         _refuse_room(context, room, request.user, role, own=own)
     if sum(1 for _ in book.open_ones(now)) >= OPEN_LIMIT:
         reason = f"there are {OPEN_LIMIT} open invites, the most there may be"
-        raise ChatdError("E409", reason, "cancel one first")
+        raise ChatdError("E409", reason, "cancel one: chatctl invite cancel NAME")
     if any(key.startswith(identifier) for key in book.by_hash):
         raise ChatdError("E406", "there was an invite with this secret", "use a new random secret")
     until = now + request.seconds * 1000
@@ -83,7 +83,7 @@ def cancel(context: Context, request: rq.InviteCancel) -> JsonObject:
     _require_list(context)
     found = context.state.invites.open_for(request.user, context.now)
     if found is None:
-        raise ChatdError("E410", f"there is no open invite for {request.user}", "check the name")
+        raise ChatdError("E410", f"there is no open invite for {request.user}", "see: chatctl invite list")
     identifier = found[0][:ID_DIGITS]
     context.emit("invite_cancelled", invite=identifier, user=request.user, by=context.who.user)
     return {"invite": identifier, "user": request.user}
@@ -202,7 +202,7 @@ def _refuse_name(context: Context, request: rq.InviteCreate, *, own: bool) -> No
     if request.device is not None or not own:
         moderation.refuse_unregistrable(context, user, device, request.role)
     if context.state.invites.open_for(user, context.now) is not None:
-        fix = "cancel it first"
+        fix = f"cancel it first: chatctl invite cancel {user}"
         raise ChatdError("E406", f"there is an open invite for {user}", fix)
 
 

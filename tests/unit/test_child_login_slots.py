@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatd.worker import login_slots
-from chatd.worker.login_slots import KNOWN_SECONDS, STALLED_SECONDS, LoginSlots, block_of
+from chatd.child import login_slots
+from chatd.child.address_blocks import block_of
+from chatd.child.login_slots import KNOWN_SECONDS, STALLED_SECONDS, LoginSlots
 
 LIMIT = 8
 OPEN_TO_ALL = 6

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+
+from chatd.child.address_blocks import block_of
 
 # A login whose peer has been silent for longer may be dropped when its slot is wanted. A client answers
 # within one round trip, and TCP repeats a lost segment within a second.
@@ -19,20 +19,6 @@ KNOWN_SHARE = 4
 # How many addresses are remembered, and for how long: users come back the next day.
 KNOWN_ADDRESSES = 4096
 KNOWN_SECONDS = 86_400.0
-
-
-@lru_cache(KNOWN_ADDRESSES)  # asked three times for each connection, at 8 us
-def block_of(address: str) -> str:
-    """Return the /24 (IPv4) or /64 (IPv6) of an address: whoever has one address has its neighbours."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    if isinstance(ip, ipaddress.IPv4Address):
-        return f"{ipaddress.IPv4Address(int(ip) & ~0xFF)}/24"
-    return f"{ipaddress.IPv6Address(int(ip) >> 64 << 64)}/64"
 
 
 class LoginSlot:

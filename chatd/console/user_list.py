@@ -1,4 +1,4 @@
-"""The list of users that ``chatd user add --file`` reads: CSV with the columns name, role and device."""
+"""The list of users for ``chatd user add`` and ``chatctl invite create``: CSV with name, role and device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_MISTAKES = 10
 
 
 class NewDevice(NamedTuple):
-    """A line of the list: a device to register. ``where`` names the line in errors."""
+    """A line of the list: a device to register, "" if it has no name. ``where`` names the line in errors."""
 
     where: str
     user: str
@@ -35,6 +35,7 @@ class NewDevice(NamedTuple):
 
 def read_list(path: Path, role: str | None, device: str) -> list[NewDevice]:
     """Read the file, or standard input for "-"; ``role`` and ``device`` are for lines without their own.
+    Without a ``device`` a line need not have one.
 
     Blank lines and those that begin with # are skipped. A first line with the word "name" may order the
     columns. Raises E606, or an E403 that lists the wrong lines.
@@ -137,9 +138,10 @@ def _device(
     if len(cells) > len(columns):
         raise ChatdError("E403", f"there are {len(cells)} columns instead of {', '.join(columns)}")
     row = dict(zip(columns, cells, strict=False))
+    named = row.get("device") or device
     return NewDevice(
         where,
         check_name(row.get("name", ""), "user"),
         check_name(row["role"], "role") if row.get("role") else role,
-        check_name(row.get("device") or device, "device"),
+        check_name(named, "device") if named else "",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatd.worker import attempts
-from chatd.worker.attempts import BURST_SECONDS, LoginAttempts
+from chatd.child import attempts
+from chatd.child.attempts import BURST_SECONDS, LoginAttempts
 
 PER_SECOND = 3
 BURST = PER_SECOND * BURST_SECONDS

@@ -1,4 +1,4 @@
-"""How many connections a second may try to log in from one block of addresses. For the accept thread only."""
+"""How many attempts a second there may be from one block of addresses. For one thread only."""
 
 from __future__ import annotations
 
@@ -19,15 +19,28 @@ BLOCKS = 4096
 class LoginAttempts:
     """At most ``per_second`` attempts from one block in the long run."""
 
-    def __init__(self, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+        burst_seconds: float = BURST_SECONDS,
+    ) -> None:
         self.per_second = per_second
         self._clock = clock
+        self._burst_seconds = burst_seconds
         # The block that has been silent for longest comes first.
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def allow(self, block: str) -> bool:
         """Count one attempt; return whether it may go on."""
-        now, burst = self._clock(), self.per_second * BURST_SECONDS
+        return self._bucket(block).take(self._clock()) == 0
+
+    def would_allow(self, block: str) -> bool:
+        """Whether `allow` would let an attempt go on now."""
+        return self._bucket(block).level(self._clock()) >= 1
+
+    def _bucket(self, block: str) -> TokenBucket:
+        now, burst = self._clock(), self.per_second * self._burst_seconds
         bucket = self._buckets.get(block)
         if bucket is None:
             if len(self._buckets) >= BLOCKS:
@@ -36,4 +49,4 @@ class LoginAttempts:
         elif bucket.rate != self.per_second:
             bucket.change(now, self.per_second, burst)
         self._buckets.move_to_end(block)
-        return bucket.take(now) == 0
+        return bucket

@@ -1,0 +1,285 @@
+"""Redeem an invite: make a key here, check the server, get a certificate, write the identity file.
+
+The key never leaves this machine. Until the outcome is known it is kept beside the identity file to be, so
+that a lost reply costs nothing: the same key gets its certificate again.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from chatd.durable_files import PRIVATE, create_file, sync_folder
+from chatd.errors import ChatdError
+from chatd.pki.authority import Issued
+from chatd.pki.contexts import check_invited_server, joining_context
+from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.profiles import PARSE_ERRORS, fingerprint
+from chatd.pki.signing_request import make_request
+from chatd.proto.alpn import ALPN_ENROL
+from chatd.proto.enrol_frames import (
+    ANSWER_LIMIT,
+    AuthorityFrame,
+    EnrolFrame,
+    EnrolledFrame,
+    parse_enrol_frame,
+)
+from chatd.proto.frames import decode, encode
+from chatd.proto.invite_code import InviteCode, authority_mark, secret_hash
+from chatd.proto.length_prefix import take_message
+
+Result = TypeVar("Result")
+
+# A busy server may queue an enrolment behind others.
+ANSWER_SECONDS = 15.0
+_READ_SIZE = 16 * 1024
+_AGAIN = "run the same command again: the invite works until it is answered"
+# The server's refusals; all other errors leave open whether the invite was redeemed. Bans pass.
+_REFUSED, _PASSING = ("E2", "E3", "E4"), ("E207", "E208")
+# What the server's alerts say before TLS is established (chatd.proto.alpn).
+_ALERTS = {
+    "no application protocol": ChatdError("E216"),
+    "certificate required": ChatdError("E216"),
+    "access denied": ChatdError("E218"),
+    "internal error": ChatdError(
+        "E502", "the server cannot redeem invites at the moment", "try again in a minute, or tell an admin"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class InviteResult:
+    """What came of an invite: the identity, its role, and the fingerprint of the server's CA."""
+
+    identity: Identity
+    role: str
+    authority: str
+
+
+def join(
+    code: InviteCode,
+    path: Path,
+    device: str = "",
+    *,
+    saw: Callable[[str], None] = lambda fingerprint: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> InviteResult:
+    """Redeem an invite and write the identity file ``path``. ``saw`` gets the CA's fingerprint first.
+
+    Nothing secret is sent before the server has shown that its CA is the one in the code. Raises ChatdError;
+    E5xx and E607 mean that trying again is safe, and needed.
+    """
+    if path.exists():
+        raise ChatdError(
+            "E606", f"{path} already exists", "keep it, and name another file for this one with --identity"
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _Connection(code.server) as connection:
+        frame = cast(AuthorityFrame, connection.receive(AuthorityFrame))
+        ca = _certificate(frame.ca)
+        if authority_mark(ca.public_bytes(Encoding.DER)) != code.authority:
+            raise ChatdError(
+                "E209",
+                f"{code.server} is not the server of this invite: its CA has another fingerprint",
+                "do not continue; ask whoever invited you for the fingerprint (on the box: chatd cert show)",
+            )
+        instance = check_invited_server(connection.leaf, ca, now())
+        saw(fingerprint(ca.public_bytes(Encoding.DER)))
+        with _kept_key(path, code) as key:
+            connection.send(
+                {
+                    "type": "redeem",
+                    "secret": code.secret.hex(),
+                    "csr": base64.b64encode(make_request(key)).decode("ascii"),
+                    "device": device,
+                }
+            )
+            enrolled = cast(EnrolledFrame, connection.receive(EnrolledFrame))
+            identity = _write(path, key, ca, instance, code.server, enrolled)
+    return InviteResult(identity, enrolled.role, fingerprint(ca.public_bytes(Encoding.DER)))
+
+
+def _write(
+    path: Path,
+    key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    instance: str,
+    server: str,
+    enrolled: EnrolledFrame,
+) -> Identity:
+    certificate = _certificate(enrolled.certificate)
+    # The address that has just worked comes first.
+    servers = list(dict.fromkeys((server, *enrolled.addresses)))[:16]
+    # Whole and checked before it has its name.
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    write_identity(
+        scratch,
+        Issued(certificate, key),
+        ca,
+        instance=instance,
+        user=enrolled.user,
+        device=enrolled.device,
+        servers=servers,
+    )
+    try:
+        read_identity(scratch)
+        scratch.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+    return read_identity(path)
+
+
+def _certificate(pem: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem.encode("ascii"))
+    except PARSE_ERRORS:
+        raise ChatdError("E100", "the server sent an unreadable certificate") from None
+
+
+@contextmanager
+def _kept_key(path: Path, code: InviteCode) -> Iterator[ec.EllipticCurvePrivateKey]:
+    """Yield the key for an invite: made now, or kept from an attempt whose outcome is unknown.
+
+    It stays on disk unless the attempt succeeds or the server refuses it for good.
+    """
+    file = path.with_name(f".{path.name}.{secret_hash(code.secret)[:16]}.joining")
+    key = _load_key(file) or _new_key(file)
+    try:
+        yield key
+    except ChatdError as error:
+        if error.code[:2] in _REFUSED and error.code not in _PASSING:
+            file.unlink(missing_ok=True)
+        raise
+    file.unlink(missing_ok=True)
+
+
+def _load_key(file: Path) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        key = load_pem_private_key(file.read_bytes(), None)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ChatdError("E606", f"{file} cannot be read: {error.strerror}") from None
+    except PARSE_ERRORS:
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        file.unlink()  # it was cut off while it was written, before the invite was sent
+        return None
+    return key
+
+
+def _new_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    create_file(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), PRIVATE)
+    return key
+
+
+class _Connection:
+    """A TLS connection to the server's enrol process, before anything is known of the server."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._sock: socket.socket
+        self._received, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = joining_context().wrap_bio(self._received, self._outgoing)
+        self._plain = bytearray()
+        self._deadline = 0.0
+
+    def __enter__(self) -> _Connection:
+        host, _, port = self._server.rpartition(":")
+        try:
+            self._sock = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", "") or str(error)
+            raise ChatdError("E607", f"cannot connect to {self._server}: {why}") from None
+        try:
+            self._until(self._tls.do_handshake)
+            if self._tls.selected_alpn_protocol() != ALPN_ENROL:
+                raise ChatdError("E216")
+        except BaseException:
+            self._sock.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+    @property
+    def leaf(self) -> bytes:
+        """The server's certificate (DER)."""
+        return self._tls.getpeercert(binary_form=True) or b""
+
+    def send(self, message: dict[str, str]) -> None:
+        self._until(partial(self._tls.write, encode(message)))
+        self._flush()
+
+    def receive(self, model: type[EnrolFrame]) -> EnrolFrame:
+        """Return the next frame. Raises the error that the server sends instead."""
+        while (message := take_message(self._plain, ANSWER_LIMIT, "E101")) is None:
+            self._plain += self._until(partial(self._tls.read, _READ_SIZE))
+        return parse_enrol_frame(decode(message), model)
+
+    def _until(self, step: Callable[[], Result]) -> Result:
+        """Repeat a step of TLS with what arrives until it succeeds. Raises ChatdError."""
+        self._deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._receive_more()
+            except ssl.SSLZeroReturnError:
+                raise self._cut() from None
+            except ssl.SSLError as error:
+                raise self._explained(error) from None
+
+    def _flush(self) -> None:
+        if data := self._outgoing.read():
+            try:
+                self._sock.sendall(data)
+            except OSError:
+                raise self._cut() from None
+
+    def _receive_more(self) -> None:
+        try:
+            self._sock.settimeout(max(0.001, self._deadline - time.monotonic()))
+            data = self._sock.recv(_READ_SIZE)
+        except TimeoutError:
+            why = f"{self._server} did not answer within {ANSWER_SECONDS:.0f} seconds"
+            raise ChatdError("E607", why, _AGAIN) from None
+        except OSError:
+            data = b""
+        if not data:
+            raise self._cut()
+        self._received.write(data)
+
+    def _cut(self) -> ChatdError:
+        return ChatdError("E607", f"the connection to {self._server} was cut before it answered", _AGAIN)
+
+    def _explained(self, error: ssl.SSLError) -> ChatdError:
+        for words, told in _ALERTS.items():
+            if words in str(error):
+                return told
+        return ChatdError("E209", f"{self._server} does not speak TLS as a chatd does")

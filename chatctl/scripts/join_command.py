@@ -1,0 +1,73 @@
+"""`chat join`: redeem an invite, then chat."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from chatctl.client import identity_to_write
+from chatctl.client import join as redeem
+from chatd.console import output
+from chatd.console.pasting import pasteable
+from chatd.console.shell_completion import complete_files
+from chatd.proto.invite_code import parse_code
+from chatd.proto.text import check_name
+
+
+@click.command()
+@click.argument("invite", metavar="HOST:PORT/CODE", nargs=-1, required=True)
+@click.option("--device", metavar="NAME", help="A name for this device, if the invite does not fix it.")
+@click.option(
+    "--identity",
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="The identity file to write. Default: CHATD_IDENTITY, or where chat looks for it.",
+)
+@click.option("--no-chat", is_flag=True, help="Only write the identity file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1), and do not chat.")
+@click.pass_context
+def join(
+    context: click.Context,
+    invite: tuple[str, ...],
+    device: str | None,
+    identity: str | None,
+    no_chat: bool,
+    as_json: bool,
+) -> object:
+    """Redeem the invite HOST:PORT/CODE that an admin gave you, and open the chat.
+
+    Makes a private key, which stays on this machine, and checks that the server is the one that invited
+    you. Case, dashes and spaces in CODE do not matter. If the connection is lost, run the same again.
+    """
+    code = parse_code("".join(invite))
+    if device is not None:
+        check_name(device, "device")
+    root = context.find_root()
+    path = identity_to_write(identity or root.params.get("identity"), os.environ)
+    result = redeem(
+        code, path, device or "", saw=lambda fingerprint: output.note(f"the server's CA is {fingerprint}")
+    )
+    who = f"{result.identity.user}/{result.identity.device}"
+    if as_json:
+        output.json_document(
+            {
+                "user": result.identity.user,
+                "device": result.identity.device,
+                "role": result.role,
+                "server": result.identity.instance,
+                "ca": result.authority,
+                "identity": str(path),
+            }
+        )
+        return output.OK
+    output.note(f"you are {who} ({result.role}) on {result.identity.instance}; your identity is {path}")
+    if no_chat or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        usual = identity_to_write(None, {**os.environ, "CHATD_IDENTITY": ""})
+        command = ("chat",) if path == usual else ("chat", "--identity", str(path))
+        output.note(f"to chat, run: {pasteable(*command)}")
+        return output.OK
+    root.invoked_subcommand = None
+    assert root.command.callback is not None  # noqa: S101 - for the type checker
+    return root.invoke(root.command.callback, **{**root.params, "identity": str(path), "home": None})

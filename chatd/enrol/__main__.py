@@ -1,0 +1,5 @@
+import sys
+
+from chatd.enrol.main import main
+
+sys.exit(main())

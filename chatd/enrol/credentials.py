@@ -1,0 +1,106 @@
+"""The keys of the enrol process: the server's for TLS, the CA's to issue certificates."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.logs.logger import get_log
+from chatd.pki.authority import DEVICE_DAYS, Authority
+from chatd.pki.contexts import enrol_context_from
+from chatd.pki.profiles import PARSE_ERRORS, spki
+from chatd.pki.record_key import check_record_certificate
+from chatd.proto.frames import JsonObject
+
+log_errors = get_log("errors")
+
+# The CA's key may be kept off the machine, and homes of an older chatd have no record key.
+OPTIONAL_FILES = ("ca.key", "record.pem")
+NO_KEY = ChatdError(
+    "E216",
+    "the CA's key is not on the server",
+    "ask an admin to put certs/ca.key back and run chatd reload, or for an identity file",
+)
+
+
+@dataclass(frozen=True)
+class EnrolCredentials:
+    """Replaced as a whole by a reload. Without ``authority`` nothing can be issued."""
+
+    context: ssl.SSLContext
+    ca_pem: str
+    authority: Authority | None
+    record_key: bytes | None
+    instance: str
+    addresses: list[str]
+
+    def issue(
+        self, key: ec.EllipticCurvePublicKey, user: str, device: str, at: datetime, serial: int | None = None
+    ) -> IssuedCertificate:
+        """Issue a device's certificate. Raises E216 without the CA's key, E612 if the clock is wrong."""
+        if self.authority is None:
+            raise NO_KEY
+        certificate = self.authority.issue_for_key(
+            key, user, device, now=at, days=DEVICE_DAYS, record_key=self.record_key, serial=serial
+        )
+        ends = round(certificate.not_valid_after_utc.timestamp() * 1000)
+        return IssuedCertificate(
+            certificate.public_bytes(Encoding.PEM).decode("ascii"), f"{certificate.serial_number:x}", at, ends
+        )
+
+    def enrolled(self, certificate: IssuedCertificate, registered: JsonObject) -> JsonObject:
+        """Return the frame for the client; ``registered`` is the hub's result."""
+        return {
+            "type": "enrolled",
+            "certificate": certificate.pem,
+            "ca": self.ca_pem,
+            "instance": self.instance,
+            "user": registered["user"],
+            "device": registered["device"],
+            "role": registered["role"],
+            "addresses": self.addresses,
+        }
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """A certificate as PEM text, and what the hub records of it."""
+
+    pem: str
+    serial: str
+    issued: datetime
+    ends: int
+    """ms since 1970"""
+
+
+def load_enrol_credentials(files: Mapping[str, bytes], settings: Settings) -> EnrolCredentials:
+    """Load the credentials from the contents of their files. Raises ChatdError E606."""
+    authority = Authority.from_pem(files["ca.pem"], files["ca.key"]) if "ca.key" in files else None
+    return EnrolCredentials(
+        context=enrol_context_from(files),
+        ca_pem=files["ca.pem"].decode("ascii"),
+        authority=authority,
+        record_key=_record_key(files),
+        instance=settings.server.name,
+        addresses=list(settings.server.addresses),
+    )
+
+
+def _record_key(files: Mapping[str, bytes]) -> bytes | None:
+    """Return the record key that device certificates name, as SubjectPublicKeyInfo (DER)."""
+    if "record.pem" not in files:
+        return None
+    try:
+        ca, record = (x509.load_pem_x509_certificate(files[name]) for name in ("ca.pem", "record.pem"))
+        return spki(check_record_certificate(record.public_bytes(Encoding.DER), ca).key)
+    except PARSE_ERRORS as error:
+        log_errors.error("record_key_left_out", why=str(error))
+        return None

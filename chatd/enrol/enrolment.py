@@ -1,0 +1,226 @@
+"""One enrolment, from the first bytes of TLS to the certificate.
+
+The order makes a lost reply harmless, and a certificate worthless that nobody registered: ask the hub whether
+the invite holds, issue, register in the hub, and only then send.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from chatd.child.tls import TlsChannel
+from chatd.crashpoints import crash_point
+from chatd.enrol.credentials import EnrolCredentials, IssuedCertificate
+from chatd.errors import ChatdError
+from chatd.pki.profiles import spki
+from chatd.pki.signing_request import key_of_request
+from chatd.proto.enrol_frames import REDEEM_LIMIT, RedeemFrame, parse_enrol_frame
+from chatd.proto.events import error_frame
+from chatd.proto.frames import JsonObject, decode, encode
+from chatd.proto.invite_code import secret_hash
+from chatd.proto.length_prefix import take_message
+
+_RECEIVE_BYTES = 16 * 1024
+# All that a client sends: its part of the TLS handshake, and one frame.
+RECEIVED_LIMIT = 32 * 1024
+
+
+class AsksHub(Protocol):
+    def ask(
+        self, operation: str, arguments: list[Any], answered: Callable[[JsonObject | ChatdError], None]
+    ) -> None: ...
+
+
+class Enrolment:
+    """One connection. The loop calls `receive` and `write` when the socket is ready, `close` at `done`."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        credentials: EnrolCredentials,
+        hub: AsksHub,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        sock.setblocking(False)
+        self.address = address
+        self.done = False
+        self.error: ChatdError | None = None
+        """What the client was told, if it was refused."""
+        self.enrolled = ""
+        """USER/DEVICE of the certificate that was sent."""
+        self._sock = sock
+        self._credentials = credentials
+        self._hub = hub
+        self._now = now
+        self._channel = TlsChannel(credentials.context, server_side=True)
+        self._established = False
+        self._asked = False
+        self._answered = False
+        self._received = 0
+        self._plain = bytearray()
+        self._out = bytearray()
+        self._key: ec.EllipticCurvePublicKey
+        self._question: list[str] = []
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    @property
+    def wants_write(self) -> bool:
+        return bool(self._out)
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether nothing happens before the client sends something."""
+        return self._answered or not self._asked
+
+    def close(self) -> None:
+        self.done = True
+        self._sock.close()
+
+    def receive(self) -> None:
+        """Take what has arrived on the socket."""
+        try:
+            data = self._sock.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.done = True
+            return
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Take bytes of the client."""
+        self._received += len(data)
+        if self._answered:
+            return  # read until the client closes, so that closing does not reset the connection
+        try:
+            if self._received > RECEIVED_LIMIT:
+                raise ChatdError("E101", f"more than {RECEIVED_LIMIT} bytes in an enrolment")
+            self._advance(data)
+        except ssl.SSLError:
+            self._send(self._channel.take_outgoing())  # the alert tells the client why
+            self.done = not self._out
+            self._answered = True
+        except ChatdError as error:
+            self._refuse(error)
+
+    def write(self) -> None:
+        """Write as much as the socket takes."""
+        try:
+            sent = self._sock.send(self._out)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.done = True
+            return
+        del self._out[:sent]
+        if self._answered and not self._out:
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.done = True
+
+    def _advance(self, data: bytes) -> None:
+        if not self._established:
+            self._established = self._channel.handshake(data)
+            self._send(self._channel.take_outgoing())
+            if not self._established:
+                return
+            data = b""
+            self._send_frame({"type": "authority", "ca": self._credentials.ca_pem})
+            crash_point("enrol.tls")
+        self._plain += self._channel.receive(data)
+        message = take_message(self._plain, REDEEM_LIMIT, "E101")
+        if message is not None and not self._asked:
+            self._asked = True
+            self._begin(decode(message))
+
+    def _begin(self, message: JsonObject) -> None:
+        frame = cast(RedeemFrame, parse_enrol_frame(message, RedeemFrame))
+        self._key = key_of_request(frame.request)
+        key_hash = hashlib.sha256(spki(self._key)).hexdigest()
+        self._question = [secret_hash(bytes.fromhex(frame.secret)), key_hash, frame.device]
+        self._hub.ask("check", self._question, self._on_checked)
+
+    def _on_checked(self, answer: JsonObject | ChatdError) -> None:
+        if isinstance(answer, ChatdError):
+            self._refuse(answer)
+            return
+        crash_point("enrol.checked")
+        try:
+            if "serial" in answer:
+                # This key has its certificate and lost the reply.
+                self._deliver(self._issue_again(answer), answer)
+                return
+            now = self._now().replace(microsecond=0)
+            certificate = self._credentials.issue(self._key, answer["user"], answer["device"], now)
+        except ChatdError as error:
+            self._refuse(error)
+            return
+        crash_point("enrol.issued")
+        issued = round(certificate.issued.timestamp() * 1000)
+        self._hub.ask(
+            "redeem",
+            [*self._question, certificate.serial, issued, certificate.ends],
+            lambda registered: self._on_redeemed(certificate, registered),
+        )
+
+    def _on_redeemed(self, certificate: IssuedCertificate, answer: JsonObject | ChatdError) -> None:
+        if isinstance(answer, ChatdError):
+            self._refuse(answer)
+            return
+        crash_point("enrol.redeemed")
+        try:
+            if answer["serial"] != certificate.serial:  # another connection of the same key was faster
+                certificate = self._issue_again(answer)
+        except ChatdError as error:
+            self._refuse(error)
+            return
+        self._deliver(certificate, answer)
+
+    def _issue_again(self, registered: JsonObject) -> IssuedCertificate:
+        at = datetime.fromtimestamp(registered["issued"] / 1000, UTC)
+        return self._credentials.issue(
+            self._key, registered["user"], registered["device"], at, int(registered["serial"], 16)
+        )
+
+    def _deliver(self, certificate: IssuedCertificate, registered: JsonObject) -> None:
+        self.enrolled = f"{registered['user']}/{registered['device']}"
+        self._finish(self._credentials.enrolled(certificate, registered))
+        crash_point("enrol.queued")
+
+    def _refuse(self, error: ChatdError) -> None:
+        self.error = error
+        if self._established:
+            self._finish(error_frame(0, error))
+        else:
+            self.done = True
+
+    def _finish(self, frame: JsonObject) -> None:
+        if self._answered:
+            return
+        self._send_frame(frame)
+        self._answered = True
+        self._send(self._channel.close_notify())
+
+    def _send_frame(self, frame: JsonObject) -> None:
+        try:
+            self._send(self._channel.protect(encode(frame)))
+        except ssl.SSLError:
+            self.done = True
+
+    def _send(self, data: bytes) -> None:
+        self._out += data
+        if self._out:
+            self.write()

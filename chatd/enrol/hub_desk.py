@@ -1,0 +1,91 @@
+"""The enrol process's link to the hub: it asks, and each answer goes to whoever asked."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chatd.child.unix_socket import connect_unix
+from chatd.errors import ChatdError
+from chatd.link.wire import LINK_VERSION, LinkBuffer, LinkClosedError, pack, receive_frames
+from chatd.proto.frames import JsonObject, decode
+
+Answered = Callable[[JsonObject | ChatdError], None]
+# The questions are small and few (`chatd.enrol.admission`): the socket's buffer holds all of them.
+
+
+class HubDesk:
+    """One link. While there is none, questions fail with E503."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sock: socket.socket | None = None
+        self._incoming = LinkBuffer()
+        self._waiting: dict[int, Answered] = {}
+        self._number = 0
+
+    @property
+    def connected(self) -> bool:
+        return self._sock is not None
+
+    def fileno(self) -> int:
+        return self._sock.fileno() if self._sock else -1
+
+    def connect(self) -> bool:
+        """Open the link; return whether that worked."""
+        try:
+            sock = connect_unix(self._path)
+            sock.setblocking(False)
+            sock.send(pack(["hello", LINK_VERSION]))
+        except OSError:
+            return False
+        self._sock, self._incoming = sock, LinkBuffer()
+        return True
+
+    def ask(self, operation: str, arguments: list[Any], answered: Answered) -> None:
+        """Ask the hub; ``answered`` gets the result, or the error that refuses it. E503: outcome unknown."""
+        self._number += 1
+        frame = pack([operation, self._number, *arguments])
+        if self._sock is None or not self._send(self._sock, frame):
+            answered(ChatdError("E502", "the server is restarting", "try again in a moment"))
+            return
+        self._waiting[self._number] = answered
+
+    def receive(self) -> bool:
+        """Pass on the answers that have arrived; return False if the link is lost."""
+        if self._sock is None:
+            return False
+        try:
+            for header, payload in receive_frames(self._sock, self._incoming):
+                if header[0] == "answer":
+                    self._answer(header[1], decode(payload))
+        except (LinkClosedError, ValueError, LookupError, ChatdError):
+            return False
+        return True
+
+    def disconnect(self) -> None:
+        """Close the link; the outcome of what was asked is unknown."""
+        if self._sock is not None:
+            self._sock.close()
+        self._sock = None
+        waiting, self._waiting = self._waiting, {}
+        for answered in waiting.values():
+            answered(ChatdError("E503", fix="try again with the same invite"))
+
+    def _answer(self, number: int, message: JsonObject) -> None:
+        answered = self._waiting.pop(number, None)
+        if answered is None:
+            return
+        if message["type"] == "ok":
+            answered(message["result"])
+        else:
+            answered(ChatdError(message["code"], message["reason"], message["fix"]))
+
+    @staticmethod
+    def _send(sock: socket.socket, frame: bytes) -> bool:
+        try:
+            return sock.send(frame) == len(frame)
+        except OSError:
+            return False

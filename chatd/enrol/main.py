@@ -1,0 +1,30 @@
+"""The enrol process: load the keys, then serve."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from chatd.child.sandbox import Sandbox
+from chatd.child.supervised import EXIT_CONFIG, Supervised
+from chatd.enrol.enrol_loop import EnrolLoop
+from chatd.enrol.hub_desk import HubDesk
+from chatd.errors import ChatdError
+from chatd.logs.logger import get_log
+
+log_errors = get_log("errors")
+
+
+def main() -> int:
+    """Run the enrol process; the exit code tells the supervisor whether to start it again."""
+    child = Supervised.attach(Sandbox())
+    try:
+        door = socket.socket(fileno=child.fd("enrol_in"))
+        loop = EnrolLoop(child, door, HubDesk(child.home / "run" / "hub.sock"))
+        child.ready()
+        loop.run()
+    except ChatdError as error:
+        log_errors.error("enrol_ended", code=error.code, why=error.reason, fix=error.fix)
+        print(error, file=sys.stderr, flush=True)
+        return EXIT_CONFIG if error.code in ("E600", "E601", "E606") else 1
+    return 0
