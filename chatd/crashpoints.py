@@ -45,7 +45,7 @@ POINTS = {
     "worker.login.accepted": "a connection is accepted",
     "worker.login.tls": "TLS is established, the envelope not",
     "worker.login.done": "the envelope is established, the hub not asked",
-    "worker.enrol.handed": "a client with an invite is about to be handed to the enrol process",
+    "enrol.handed": "a client with an invite is about to be handed to the enrol process",
     "worker.session.admitted": "the hub has admitted a session, its client not notified",
     "worker.request.before_hub": "a request is checked, not forwarded",
     "worker.request.after_hub": "requests that arrived together are forwarded",

@@ -25,7 +25,7 @@ class EnrolDoor:
         """
         if self._door is None:
             return self._refuse(sock, ALERT_OFF, "switched off")
-        crash_point("worker.enrol.handed")
+        crash_point("enrol.handed")
         if hand_over_socket(self._door, sock, address, first, TAKEN_SECONDS):
             return ""
         return self._refuse(sock, ALERT_DOWN, "not taken")

@@ -37,4 +37,6 @@ def test_the_table_lists_every_crash_point_in_the_code() -> None:
         for name in re.findall(r'crash_point\("([^"]+)"\)', path.read_text())
     ]
     assert sorted(used) == sorted(POINTS)
-    assert sorted(name for group in points.GROUPS.values() for name in group) == sorted(POINTS)
+    # A conversation passes no point of an enrolment: test_enrol_crash.py tries those.
+    passed = [name for name in POINTS if not name.startswith("enrol.")]
+    assert sorted(name for group in points.GROUPS.values() for name in group) == sorted(passed)

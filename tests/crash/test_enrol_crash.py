@@ -11,7 +11,7 @@ from chatd.pki.identity import read_identity
 from tests.support.daemon import running
 from tests.support.joining import devices_of, invite, join
 
-ENROL_POINTS = [name for name in POINTS if name.startswith("enrol.") or name == "worker.enrol.handed"]
+ENROL_POINTS = [name for name in POINTS if name.startswith("enrol.")]
 ATTEMPTS = 20
 
 
