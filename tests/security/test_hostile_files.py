@@ -196,6 +196,7 @@ DIRECT = {
     "chatctl/admin/top.py",
     "chatctl/scripts/one_shot.py",
     "chatctl/scripts/pipe.py",
+    "chatctl/scripts/search_command.py",
 }
 
 
