@@ -42,6 +42,7 @@ class Composer(ttk.Frame):
         self._submit = submit
         self._last_message = last_message
         self._history: deque[str] = deque(maxlen=HISTORY_LIMIT)
+        self._stepping: list[str] = []
         self._back = 0  # steps back in the history; 0 is new input
         self._tab_cycle = tab_cycle
         # Above the input: the candidates of a completion, else what there is to say about the input.
@@ -214,7 +215,8 @@ class Composer(ttk.Frame):
 
     def _recall(self, by: int) -> str | None:
         """Step through earlier input, unless that would discard something new."""
-        entries = self._entries()
+        # An acknowledgement may change the entries: keep those that the first step found.
+        entries = self._stepping = self._stepping if self._back else self._entries()
         recalled = entries[-self._back] if 0 < self._back <= len(entries) else ""
         back = self._back + by
         if self.value != recalled or not 0 <= back <= len(entries):

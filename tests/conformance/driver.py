@@ -13,7 +13,7 @@ from tests.support.daemon import Daemon
 # Every message of the conversation ends like this; other lines on a screen are not messages.
 TOKEN = re.compile(r"(?:^|\s)[a-z]+-\d+$")
 _LINE = re.compile(
-    r"^\[(?:\S{10} )?\d\d:\d\d:\d\dZ\] (?P<where>[#@]\S+ )?"
+    r"^\[(?:\S{10} )?\d\d:\d\d:\d\dZ(?: \d+)?\] (?P<where>[#@]\S+ )?"
     r"(?:<(?P<who>\w+)[*~+]?> |\* (?P<doer>\w+)[*~+]? )(?P<body>.*)$"
 )
 

@@ -155,7 +155,7 @@ def test_a_reconnect_shows_missed_messages_and_sends_pending_ones(tmp_path: Path
         terminal.wait(gil, "... #lobby meanwhile")
         wait_until(lambda: bold(terminal, gil) >= {"#lobby>"}, what="the prompt")
         assert "... #lobby meanwhile" not in bold(terminal, gil)
-        terminal.wait_for(gil, r"reconnecting( in \d+ s)? \(1 unsent\)")
+        terminal.wait_for(gil, r"reconnecting( in \d+ s)? (· /reconnect )?\(1 unsent\)")
         daemon.start()
         terminal.wait(gil, "-- connected again --")
         shown = terminal.wait(gil, "<gil> meanwhile")

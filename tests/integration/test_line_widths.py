@@ -102,9 +102,8 @@ def test_a_terminal_of_20_columns_is_usable(terminal: Terminal, shared_daemon: D
     first = next(n for n, row in enumerate(rows) if "families" in row)
     last = next(n for n, row in enumerate(rows) if "length" in row)
     assert all(row.startswith("    ") for row in rows[first : last + 1]), rows
-    # An alert replaces the usual parts of the status line.
     alice.send("@kay", "psst")
-    terminal.wait_for("kay", r"\n #lobby · @alice 1 *\n")
+    terminal.wait_for("kay", r"@alice\s+<alice\*> psst\n")
 
 
 def test_joined_emoji_do_not_displace_the_cursor(terminal: Terminal, shared_daemon: Daemon) -> None:
