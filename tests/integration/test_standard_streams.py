@@ -46,6 +46,9 @@ ARGUMENTS: dict[str, str] = {
     "chatctl room unarchive": "{room}",
     "chatctl room remove": "{room} --yes",
     "chatctl room info": "{room}",
+    "chatctl invite create": "{name} --server 127.0.0.1:1",
+    "chatctl invite cancel": "{invited}",
+    "chat join": "{code} --no-chat --identity {new}",
     "chatctl room mode": "{room} read-only",
     "chatctl room owner": "{room} bob",
     "chatctl room invite": "{room} bob",
@@ -96,12 +99,21 @@ class Place:
             daemon.chatctl(*TO_UNDO[path])
         if path == "chatctl room unarchive":
             daemon.chatctl("room", "archive", room)
+        if path in ("chatctl room owner", "chatctl room remove-member"):
+            run_chat(daemon, "send", room, "hello", user="bob")
+        if path == "chatctl room uninvite":
+            daemon.chatctl("room", "invite", room, "bob")
+        invited, code = f"i{os.urandom(6).hex()}", ""
+        if path in ("chatctl invite cancel", "chat join"):
+            code = daemon.chatctl("invite", "create", invited).stdout.split()[-1]
         backups = Path(daemon.environ["TEST_BACKUPS"])
         words = ARGUMENTS.get(path, "").format(
             room=room,
             seq=sent.partition('"seq": ')[2].partition(",")[0],
             new=folder / "new",
             name=f"u{os.urandom(6).hex()}",
+            invited=invited,
+            code=code,
             backup=backups / "b",
             passphrase=backups / "passphrase",
         )

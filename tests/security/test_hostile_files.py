@@ -191,6 +191,7 @@ DIRECT = {
     "chatd/child/supervised.py",
     "chatd/hub/main.py",
     "chatd/worker/main.py",
+    "chatd/enrol/main.py",
     "chatd/supervisor/monitor.py",
     "chatctl/admin/server.py",
     "chatctl/admin/top.py",
