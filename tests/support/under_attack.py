@@ -49,7 +49,7 @@ def daemon_under_attack(
         yield daemon
         # What clients do belongs in connections.log or security.log; errors.log is for defects of the server.
         assert daemon.log_lines("errors.log") == []
-        assert [c["restarts"] for c in daemon.status()["children"]] == [0, 0, 0]
+        assert not any(c["restarts"] for c in daemon.status()["children"])
     finally:
         daemon.stop()
 
