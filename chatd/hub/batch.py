@@ -196,11 +196,16 @@ class Recorder:
     def look_up(self, context: Context, request: Names) -> None:
         """Put what the log and the batch say about the entry that a request names into its context."""
         seq, changes = request.seq, self._batch.changes(request.seq)
-        context.target = _with_edits(self._log.message(seq), changes, self._batch.redacted.get(seq))
+        if not context.knows_room(request.room):
+            return  # The time of a refusal must not tell of the entry.
+        message = self._log.message(request.room, seq)
+        context.target = _with_edits(message, changes, self._batch.redacted.get(seq))
+        if context.target is None:
+            return
         if isinstance(request, rq.React):
             user = context.who.user
             context.given = _with_reactions(self._log.given(seq, request.text, user), changes, request, user)
-        elif isinstance(request, rq.Reactions) and context.target is not None:
+        elif isinstance(request, rq.Reactions):
             context.reactors = self._log.reactors(seq)
 
     def record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:

@@ -16,6 +16,7 @@ from chatd.hub.state.model import EVERYONE, State, audience_of, own_room
 from chatd.link.wire import pack_header, pack_with
 from chatd.proto.frames import JsonObject, compact, encode, frame
 from chatd.proto.text import dm_members
+from chatd.store.message_changes import CHANGE_KINDS
 
 # Lets every client resume from memory after a break of a few seconds at 1,000 messages/s.
 RECENT_EVENTS = 8192
@@ -31,11 +32,16 @@ _EDIT = b'{"type":"edited",'
 
 
 class RecentEvent(NamedTuple):
-    """A published event: its room (None: nobody may read it) and its JSON."""
+    """A published event: its room (None: nobody may read it) and its JSON.
+
+    ``place``: the seq of the message that it edits or reacts to, its own for others. Whoever may not read
+    that message may not read the event.
+    """
 
     seq: int
     room: str | None
     body: bytes
+    place: int
 
 
 @lru_cache(maxsize=4096)
@@ -67,7 +73,8 @@ class Fanout:
     def publish(self, event: JsonObject, body: bytes) -> None:
         """Queue one event (``body`` is its JSON) for every session that may read it."""
         room = audience_of(event)
-        self._remember(RecentEvent(event["seq"], room, body))
+        place = event["target"] if event["type"] in CHANGE_KINDS else event["seq"]
+        self._remember(RecentEvent(event["seq"], room, body, place))
         if room is None:
             return
         kind = event["type"]
@@ -75,11 +82,18 @@ class Fanout:
             self.enter(room, [event["user"]])
         elif kind == "dm_opened":
             self.enter(room, dm_members(room) or ())
+        late = self._late(room, place) if kind in CHANGE_KINDS else []
+        self._leave(room, late)
         self._to_room("later" if kind in DEFERRABLE else "room", room, frame(body))
+        self.enter(room, late)
         if kind == "parted":
             self._leave(room, [event["user"]])
         elif kind == "room_removed":
             self._leave(room, self._state.removing[room].members)
+
+    def _late(self, room: str, seq: int) -> list[str]:
+        """Return the members whose reading of a room begins after ``seq``."""
+        return [user for user, floor in self._state.rooms[room].floors.items() if floor >= seq]
 
     def _remember(self, event: RecentEvent) -> None:
         recent = self._recent
@@ -103,7 +117,7 @@ class Fanout:
             event = self._recent[index]
             self._recent_bytes -= len(event.body)
             if seq not in edits:
-                self._recent[index] = RecentEvent(seq, None, b"")
+                self._recent[index] = event._replace(room=None, body=b"")
             elif event.body:
                 self._recent[index] = event._replace(body=_edited(event.body, edits[seq]))
             self._recent_bytes += len(self._recent[index].body)
@@ -157,7 +171,7 @@ class Fanout:
 
     @staticmethod
     def _begun(event: RecentEvent, rooms: Mapping[str, int]) -> bool:
-        return event.room is not None and event.seq > rooms.get(event.room, event.seq)
+        return event.room is not None and event.place > rooms.get(event.room, event.place)
 
     def go_live(self, session: HubSession) -> None:
         """Deliver events to the session as they happen from now on."""

@@ -303,10 +303,10 @@ class EventLog:
             self._in_view = False
             self._finder.execute("COMMIT")
 
-    def message(self, seq: int) -> StoredMessage | None:
+    def message(self, room: str, seq: int) -> StoredMessage | None:
         """Return an entry that a request names; None if it is missing or redacted. Raises E504, E610."""
         with _READING:
-            return stored_message(self._finder, seq)
+            return stored_message(self._finder, room, seq)
 
     def given(self, seq: int, text: str, user: str) -> Given:
         """Return how a message stands with one reaction. Raises E504, E610."""

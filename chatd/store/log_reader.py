@@ -26,6 +26,8 @@ _SELECT = "SELECT seq, kind, salt, digest, body, body_hash FROM events"
 # Each has its index.
 _SHOWN = f"{NO_CHANGES} AND NOT {GONE}"
 _SHOWN_CHANGES = f"{CHANGES} AND NOT {GONE} AND NOT {OUTDATED}"
+# What is done to a message is for those who may read the message.
+_OF_READ = " AND (?{0} = 0 OR CAST(body AS TEXT) ->> 'target' > ?{0})"
 
 _COUNT = f"""SELECT count(*), count(*) FILTER (WHERE kind = 'message' AND substr(device, 1, ?5) <> ?6)
  FROM (SELECT kind, device FROM events WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND {NO_CHANGES}
@@ -144,10 +146,10 @@ class LogReader:
             f"{_SELECT} WHERE room IS ?{number} AND seq > {'?1' if begin <= after else int(begin)}"
             f" AND {shown}"
             for number, begin in enumerate(begun, 3)
-            for shown in (_SHOWN, _SHOWN_CHANGES)
+            for shown in (_SHOWN, _SHOWN_CHANGES + _OF_READ.format(number + len(names)))
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
-        return self._as_now(self._rows(sql, (after, limit, *names), size), viewer)
+        return self._as_now(self._rows(sql, (after, limit, *names, *begun), size), viewer)
 
     def history(
         self,

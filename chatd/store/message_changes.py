@@ -19,6 +19,7 @@ from chatd.store.entry import Entry, Given, StoredMessage
 # Kinds of events with what people wrote. Only their bodies are ever redacted, and none changes the state.
 WRITTEN_KINDS = ("message", "edited", "reacted")
 # What is done to messages has an index of its own: however much that is, a page of a room reads none of it.
+CHANGE_KINDS = ("edited", "reacted")
 CHANGES = "kind IN ('edited', 'reacted')"
 NO_CHANGES = "kind NOT IN ('edited', 'reacted')"
 # Names of users in the answer about one reaction; its count says how many there are.
@@ -46,7 +47,8 @@ _FORGET_REACTION = """DELETE FROM reactions WHERE seq = :seq AND target = (
  SELECT CAST(body AS TEXT) ->> 'target' FROM events WHERE seq = :seq AND kind = 'reacted')"""
 _REMOVE_BODY = "UPDATE events SET body = NULL, salt = NULL, digest = NULL WHERE seq = :seq"
 
-_TARGET = f"""SELECT kind, room, device, at, body, {GONE} FROM events WHERE seq = ?"""  # noqa: S608
+_TARGET = f"""SELECT kind, room, device, at, body, {GONE} FROM events
+ WHERE seq = ? AND room = ?"""  # noqa: S608
 _EDITS = "SELECT seq FROM edits WHERE target = ? ORDER BY seq"
 # Visits each text once, however many users gave it.
 _TEXTS = """WITH RECURSIVE texts(text) AS (
@@ -94,9 +96,9 @@ def remove_bodies(writer: apsw.Connection, redact: Mapping[int, int]) -> None:
         writer.executemany(sql, [{"seq": seq} for seq in redact])
 
 
-def stored_message(reader: apsw.Cursor, seq: int) -> StoredMessage | None:
-    """Return an entry that can be named in a request; None if it is missing or gone."""
-    rows = query(reader, _TARGET, (seq,))
+def stored_message(reader: apsw.Cursor, room: str, seq: int) -> StoredMessage | None:
+    """Return an entry of a room that can be named in a request; None if it is missing or gone."""
+    rows = query(reader, _TARGET, (seq, room))
     if not rows or rows[0][5]:
         return None
     kind, room, device, at, body, _ = rows[0]

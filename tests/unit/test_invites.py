@@ -13,6 +13,7 @@ from chatd.hub.state.audit_choice import AuditChoice
 from chatd.hub.state.context import OPERATOR
 from chatd.hub.state.invite_book import ID_DIGITS, KEPT_LIMIT, OPEN_LIMIT
 from chatd.hub.state.model import State, audience_of
+from chatd.hub.state.rules import Rules
 from chatd.proto.frames import JsonObject
 from chatd.proto.invite_code import secret_hash
 from tests.support.hubworld import World
@@ -278,3 +279,33 @@ def test_the_audit_answer_has_no_hash(world: World) -> None:
     assert [one["type"] for one in acts] == ["invite_created", "invite_redeemed"]
     assert SECRET not in str(acts)
     assert KEY not in str(acts)
+
+
+def test_an_invite_gives_no_pinned_role_beyond_ones_own() -> None:
+    """A name that the settings pin to a role counts with that role, also if they do so later."""
+    roles = {"admin": ["*"], "user": ["room.join"], "helper": ["room.join", "invite.create", "user.list"]}
+    plain = {"permissions": roles, "default": "user"}
+    pinned = Settings.model_validate({"roles": plain | {"assigned": {"carol": "admin"}}})
+    world = World(pinned)
+    world.add_user("helen", "helper")
+    world.add_user("alice", "admin")
+    request = {"user": "carol", "secret_hash": SECRET, "seconds": 60}
+    assert world.outcome("helen", "invite_create", **request) == "E304"
+    assert world.outcome("alice", "invite_create", **request, dry_run=True) == "ok"
+    world.rules = Rules.from_settings(Settings.model_validate({"roles": plain}))
+    assert world.outcome("helen", "invite_create", **request) == "ok"
+    world.rules = Rules.from_settings(pinned)
+    assert refusal(world) == "E214"
+
+
+def test_the_list_of_invites_names_no_room_that_the_asker_does_not_know() -> None:
+    clerk = ["room.list", "room.join", "room.closed", "invite.create", "user.list"]
+    roles = {"admin": ["*"], "user": ["room.join", "room.closed"], "clerk": clerk}
+    world = World(Settings.model_validate({"roles": {"permissions": roles, "default": "user"}}))
+    world.add_user("alice", "admin")
+    world.add_user("cleo", "clerk")
+    world.ask("alice", "create", room="#team", mode="members")
+    world.ask("alice", "create", room="#open")
+    invite(world, rooms=["#team", "#open"])
+    listed = {who: world.ask(who, "invite_list")["invites"][0]["rooms"] for who in ("alice", "cleo")}
+    assert listed == {"alice": ["#team", "#open"], "cleo": ["#open"]}

@@ -292,6 +292,11 @@ class Context:
             "E400", f"the {what} contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""
         )
 
+    def refuse_reason(self, room: str, reason: str) -> None:
+        """Refuse a reason that a room reads as it refuses a message there. Raises E302, E400."""
+        self.refuse_muted(room)
+        self.refuse_words(reason, "reason")
+
     def readable(self) -> dict[str, int]:
         """Return every room whose events the asker may read now, with the seq after which they begin."""
         user = self.state.users.get(self.who.user)

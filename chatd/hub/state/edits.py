@@ -51,7 +51,9 @@ def delete(context: Context, request: rq.Delete) -> JsonObject:
     context.refuse_archived(request.room)
     message = _own_message(context, request.room, request.seq)
     if request.reason:
-        context.refuse_words(request.reason, "reason")
+        # The room reads it: nobody says so what they could not write there.
+        context.refuse_unwritable(request.room)
+        context.refuse_reason(request.room, request.reason)
     return redaction.remove(context, request.room, request.seq, message, request.reason, own=True)
 
 

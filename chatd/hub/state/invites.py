@@ -31,7 +31,7 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
     _refuse_name(context, request, own=own)
     role = request.role
     if not own:
-        moderation.refuse_more(context, role or context.rules.settings.roles.default)
+        moderation.refuse_more(context, context.rules.future_role(request.user, role))
     for room in request.rooms or ():
         _refuse_room(context, room, request.user, role, own=own)
     if sum(1 for _ in book.open_ones(now)) >= OPEN_LIMIT:
@@ -68,7 +68,7 @@ def list_invites(context: Context, request: rq.InviteList) -> JsonObject:
             "user": one.user,
             "role": one.role,
             "device": one.device,
-            "rooms": one.rooms,
+            "rooms": [room for room in one.rooms if context.knows_room(room)],
             "state": one.state(context.now),
             "until": one.until,
             "by": one.by,
@@ -175,7 +175,7 @@ def _is_backed(context: Context, invite: Invite) -> bool:
     role, ban = rules.role_of(state, invite.by), state.bans.get(invite.by)
     if (ban is not None and ban.holds(now)) or not rules.roles.allows(role, "invite.create"):
         return False
-    gives = role if invite.own else invite.role or rules.settings.roles.default
+    gives = role if invite.own else rules.future_role(invite.user, invite.role)
     return rules.roles.permissions(gives) <= rules.roles.permissions(role)
 
 
@@ -215,7 +215,6 @@ def _refuse_room(context: Context, room: str, user: str, role: str | None, *, ow
         raise ChatdError("E311", f"only the owners of {room} invite to it")
     context.refuse_archived(room)
     roles = context.rules.roles
-    given = context.role if own else context.rules.settings.roles.assigned.get(user) or role
-    given = given or context.rules.settings.roles.default
+    given = context.role if own else context.rules.future_role(user, role)
     if not roles.allows(given, "room.closed") and not context.rules.admits_guests(room, known):
         raise ChatdError("E303", f"the role {given} may not be in {room}", "choose a room open to guests")

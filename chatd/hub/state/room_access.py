@@ -102,7 +102,7 @@ def owner(context: Context, request: rq.Owner) -> JsonObject:
 
 
 def member_remove(context: Context, request: rq.MemberRemove) -> JsonObject:
-    """Remove a member from a room. Raises E404, E311, E410, E304."""
+    """Remove a member from a room. Raises E404, E311, E410, E304; E302, E400 for the reason."""
     room = context.owned(request.room)
     if request.user not in room.members:
         raise ChatdError("E410", f"{request.user} is not in {request.room}")
@@ -111,6 +111,8 @@ def member_remove(context: Context, request: rq.MemberRemove) -> JsonObject:
     if request.user in room.owners:
         fix = f"end that first: /owner {request.user} --remove"
         raise ChatdError("E304", f"{request.user} owns {request.room} too", fix)
+    if request.reason:
+        context.refuse_reason(request.room, request.reason)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
         rooms.leave(context, request.user, request.room, by=context.who.user, reason=reason)

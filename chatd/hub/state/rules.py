@@ -57,6 +57,10 @@ class Rules:
         # A role that a reload removed from the settings falls back to the default.
         return given if given in self.roles.names else self.settings.roles.default
 
+    def future_role(self, user: str, role: str | None) -> str:
+        """Return the role of a user who is registered with ``role``."""
+        return self.settings.roles.assigned.get(user) or role or self.settings.roles.default
+
     def pinned(self, user: str) -> bool:
         """Whether the settings fix this user's role."""
         return user in self.settings.roles.assigned
