@@ -49,7 +49,7 @@ def test_a_late_joiner_sees_no_change_of_what_was_before(readers: Readers) -> No
     assert changes(readers.by("carl", "resume", after=0)["events"]) == [after] * 2
     assert changes(readers.by("bob", "resume", after=0)["events"]) == [before] * 2 + [after] * 2
     # The session goes on to hear of the room.
-    last = readers.say("bob", "#short", "goodbye")
+    last = readers.say("bob", "#short", "and out")
     assert (USERS.index("carl"), last) in [
         (sid, event.get("seq")) for sid, event in readers.workers[0].delivered
     ]

@@ -80,7 +80,7 @@ def collect() -> dict[str, str]:
 
 ALL = collect()
 MENTION = re.compile(r"(?<![\w/.-])(chatd|chatctl|chat) ((?:--home X )?-{0,2}[a-z][^;,()`]*)")
-TYPED = re.compile(r"(?<![\w/~.])/([a-z]+)\b(?!/)")
+TYPED = re.compile(r"(?<![\w/~.])/([a-z]+\b!?)(?!/)")
 SETTING = re.compile(r"(?<![\w/.])([a-z]+)\.([a-z_]+)\b(?!\.?/)")
 PAGE = re.compile(r"(docs/[\w.-]+\.md)(?:, ([A-Z]\w+))?")
 
