@@ -15,10 +15,10 @@ def parse_duration(text: str) -> int:
     """Convert "30m", "2h", "7d" or "1h30m" to seconds. Raises ValueError with a sentence to show."""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text[:40]!r} is not a duration; write 30m, 2h or 7d, for example")
+        raise ValueError(f"{text!r:.40} is not a duration; write 30m, 2h or 7d, for example")
     seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
     if seconds == 0:
         raise ValueError("a duration must be longer than 0 seconds")
     if seconds > MAX_SECONDS:
-        raise ValueError(f"{text[:40]!r} is too long; omit the duration for no time limit")
+        raise ValueError(f"{text!r:.40} is too long; omit the duration for no time limit")
     return seconds
