@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chatd.hub.pages import Page, fit_page
+from chatd.hub.pages import PAGE_BYTES, Page, fit_page
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import compact
@@ -25,7 +25,7 @@ def messages_query(context: Context, request: rq.Messages) -> Callable[[LogReade
     seqs = sorted({seq for seq in request.seqs if begin < seq <= head})
 
     def query(reader: LogReader) -> Page:
-        found = reader.messages(request.room, seqs, viewer)
+        found = reader.messages(request.room, seqs, viewer, PAGE_BYTES)
         bodies = fit_page(found)
         return Page(bodies, head, len(bodies) < len(found))
 

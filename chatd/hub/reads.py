@@ -181,7 +181,7 @@ def search_query(
         found = source.searcher.search(
             text, list(rooms), limit=limit + 1, before=ceiling, now=now, floors=floors
         )
-        messages = source.reader.found(found.seqs[:limit], viewer)
+        messages = source.reader.found(found.seqs[:limit], viewer, PAGE_BYTES)
         # The index is only derived: the log has the last word on the room.
         bodies = fit_page(body for seq, room, body in messages if seq > rooms.get(room, seq))
         return Page(bodies, upto, len(found.seqs) > len(bodies), found.partial or not indexed)

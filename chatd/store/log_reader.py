@@ -22,7 +22,12 @@ MAX_KINDS = 100
 
 COLUMNS = """seq, at, kind, room, device, msg_id, digest, salt, body, body_hash,
  EXISTS (SELECT 1 FROM erased WHERE erased.seq = events.seq)"""
-_SELECT = "SELECT seq, kind, salt, digest, body, body_hash FROM events"
+# Whether the row of `events` is a message that was edited. Its former text is not read: pages show the
+# edit's.
+_IS_EDITED = "(events.kind = 'message' AND EXISTS (SELECT 1 FROM edits WHERE edits.target = events.seq))"
+_COLUMNS_NOW = f"""events.seq, kind, salt, digest, CASE WHEN {_IS_EDITED} THEN NULL ELSE body END, body_hash,
+ EXISTS (SELECT 1 FROM reactions WHERE reactions.target = events.seq)"""  # noqa: S608 - constants
+_SELECT = f"SELECT {_COLUMNS_NOW} FROM events"  # noqa: S608 - constants
 # Each has its index.
 _SHOWN = f"{NO_CHANGES} AND NOT {GONE}"
 _SHOWN_CHANGES = f"{CHANGES} AND NOT {GONE} AND NOT {OUTDATED}"
@@ -55,13 +60,13 @@ def damaged_body(seq: int) -> ChatdError:
     return damaged(f"the body of entry {seq} is damaged")
 
 
-_MESSAGES = f"""SELECT room, events.seq, kind, salt, digest, body, body_hash FROM json_each(?) AS wanted
- CROSS JOIN events ON events.seq = wanted.value WHERE kind = 'message' AND NOT {GONE}"""  # noqa: S608
+_MESSAGES = f"""SELECT {_COLUMNS_NOW}, room FROM json_each(?) AS wanted
+ CROSS JOIN events ON events.seq = wanted.value
+ WHERE kind = 'message' AND NOT {GONE} AND room = coalesce(?, room)"""  # noqa: S608
 _EDITED = """SELECT one.seq, one.at, one.device, one.msg_id, last.seq, last.kind, last.salt, last.digest,
- last.body, last.body_hash FROM json_each(?) AS wanted CROSS JOIN events one ON one.seq = wanted.value
- CROSS JOIN events last ON last.seq = (SELECT max(edits.seq) FROM edits WHERE edits.target = one.seq)"""
-_REACTED = """SELECT wanted.value FROM json_each(?) AS wanted
- WHERE EXISTS (SELECT 1 FROM reactions WHERE reactions.target = wanted.value)"""
+ last.body, last.body_hash FROM events one
+ CROSS JOIN events last ON last.seq = (SELECT max(edits.seq) FROM edits WHERE edits.target = one.seq)
+ WHERE one.seq = ?"""
 
 
 def _checked(seq: int, kind: str, salt: Any, digest: Any, body: Any, body_hash: Any) -> EncodedEvent:
@@ -149,7 +154,7 @@ class LogReader:
             for shown in (_SHOWN, _SHOWN_CHANGES + _OF_READ.format(number + len(names)))
         ]
         sql = " UNION ALL ".join(terms) + " ORDER BY seq LIMIT ?2"
-        return self._as_now(self._rows(sql, (after, limit, *names, *begun), size), viewer)
+        return self._rows(sql, (after, limit, *names, *begun), size, viewer)
 
     def history(
         self,
@@ -175,12 +180,17 @@ class LogReader:
         where = f"room = ? AND seq > ? AND seq < ? AND {_SHOWN}"
         sql = f"{_SELECT} WHERE {where} ORDER BY seq {order} LIMIT ?"
         top = 2**63 - 1 if before is None else before
-        page = self._as_now(self._rows(sql, (room, max(after or 0, begin), top, limit), size), viewer)
+        page = self._rows(sql, (room, max(after or 0, begin), top, limit), size, viewer)
         return page if after is not None else page[::-1]
 
-    def messages(self, room: str, seqs: Sequence[int], viewer: str = "") -> list[bytes]:
-        """Return the messages of a room with these seqs, in this order, without those that are not there."""
-        return [body for _, found, body in self.found(seqs, viewer) if found == room]
+    def messages(
+        self, room: str, seqs: Sequence[int], viewer: str = "", size: int | None = None
+    ) -> list[bytes]:
+        """Return the messages of a room with these seqs, in this order, without those that are not there.
+
+        Fewer if ``size`` is reached (see `_rows`).
+        """
+        return [body for _, _, body in self.found(seqs, viewer, size, room)]
 
     def count_others(self, room: str, user: str, *, after: int, upto: int, limit: int) -> EventCount:
         """Count messages by others than ``user`` in the first ``limit`` events of a room after a seq."""
@@ -201,28 +211,42 @@ class LogReader:
         sql = " UNION ALL ".join(terms) + " ORDER BY seq DESC LIMIT ?2"
         return self._rows(sql, (before, limit, *kinds), None)
 
-    def found(self, seqs: Sequence[int], viewer: str = "") -> list[tuple[int, str, bytes]]:
-        """Return seq, room and body of the messages with these seqs that are not redacted, in that order."""
-        with storage_errors("read the event log"):
-            rows = query(self._connection, _MESSAGES, (json.dumps(list(seqs)),))
-        found = {row[1]: (row[0], _checked(*row[1:])) for row in rows}
-        now = dict(self._as_now([found[seq][1] for seq in seqs if seq in found], viewer))
-        return [(seq, found[seq][0], now[seq]) for seq in seqs if seq in now]
+    def found(
+        self, seqs: Sequence[int], viewer: str = "", size: int | None = None, room: str | None = None
+    ) -> list[tuple[int, str, bytes]]:
+        """Return seq, room and body of the messages with these seqs that are not redacted, in that order.
 
-    def _rows(self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None) -> list[EncodedEvent]:
-        """Read and check rows. Stops once two or more bodies, plus one byte each, exceed ``size`` bytes.
+        Only those of ``room``, if it is given; fewer if ``size`` is reached (see `_rows`).
+        """
+        values = (json.dumps(list(seqs)), room)
+        return [(seq, str(of), body) for seq, body, of in self._present(_MESSAGES, values, size, viewer)]
+
+    def _rows(
+        self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None, viewer: str = ""
+    ) -> list[EncodedEvent]:
+        """Read events as they are now. Stops once two or more, plus one byte each, exceed ``size`` bytes.
 
         Reading more than a page can hold would be most of the cost.
         """
+        return [(seq, body) for seq, body, *_ in self._present(sql, values, size, viewer)]
+
+    def _present(
+        self, sql: str, values: Sequence[apsw.SQLiteValue], size: int | None, viewer: str
+    ) -> list[tuple[Any, ...]]:
+        """Read rows of `_COLUMNS_NOW` and more: return seq, present body and the further columns of each."""
         limit = float("inf") if size is None else size
-        events: list[EncodedEvent] = []
+        events: list[tuple[Any, ...]] = []
         total = 0
         cursor = self._connection.cursor()
         with storage_errors("read the event log"):
             try:
-                for row in cursor.execute(sql, values):
-                    events.append(_checked(*row))
-                    total += len(events[-1][1]) + 1
+                for seq, kind, salt, digest, stored, body_hash, reacted, *more in cursor.execute(sql, values):
+                    _, body = _checked(seq, kind, salt, digest, stored, body_hash)
+                    body = self._as_now(seq, kind, body, viewer if reacted else None)
+                    if not body:
+                        continue
+                    events.append((seq, body, *more))
+                    total += len(body) + 1
                     if total > limit and len(events) > 1:
                         break
             finally:
@@ -230,20 +254,13 @@ class LogReader:
                 cursor.close(True)
         return events
 
-    def _as_now(self, events: list[EncodedEvent], viewer: str) -> list[EncodedEvent]:
-        """Put the present text and the reactions into the messages of a page."""
-        wanted = (json.dumps([seq for seq, _ in events]),)
-        with storage_errors("read the event log"):
-            edited = {row[0]: _edited(*row) for row in query(self._connection, _EDITED, wanted)}
-            reacted = {row[0] for row in query(self._connection, _REACTED, wanted)}
-            found = [(seq, edited.get(seq, body)) for seq, body in events]
-            return [
-                (seq, _with_reactions(body, reactions_of(self._connection, seq, viewer)))
-                if seq in reacted and body
-                else (seq, body)
-                for seq, body in found
-                if body
-            ]
+    def _as_now(self, seq: int, kind: str, body: bytes, viewer: str | None) -> bytes:
+        """Return the present text of a message, with its reactions for a ``viewer``; empty if it is gone."""
+        if not body and kind == "message":
+            body = next((_edited(*row) for row in query(self._connection, _EDITED, (seq,))), b"")
+        if body and viewer is not None:
+            body = _with_reactions(body, reactions_of(self._connection, seq, viewer))
+        return body
 
     def entry(self, seq: int) -> Entry | None:
         """Return one entry, with an empty body if it was redacted; None if it does not exist."""
