@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from chatd.config.schema import Settings
+from chatd.proto.message_requests import EDITS_LIMIT
 from tests.support.daemon import wait_until
 from tests.support.talk_at_hub import LOBBY, Talk
 
@@ -33,6 +34,7 @@ class Said:
     at: int
     given: dict[str, set[str]] = field(default_factory=dict)
     edits: int = 0
+    times_edited: int = 0
 
 
 class ChangedMessages(RuleBasedStateMachine):
@@ -78,7 +80,7 @@ class ChangedMessages(RuleBasedStateMachine):
             who = said.author
         reply = self.talk.edit(who, seq, text)
         late = said is not None and self.talk.harness.now - said.at > 15 * 60_000
-        permitted = said is not None and said.author == who and not late
+        permitted = said is not None and said.author == who and not late and said.times_edited < EDITS_LIMIT
         assert (reply["type"] == "ok") == permitted, reply
         if said is None or not permitted:
             return
@@ -87,6 +89,7 @@ class ChangedMessages(RuleBasedStateMachine):
         else:
             self.removed |= {said.text, *self.former.pop(seq, ())}
         said.text, said.edits = text, reply["result"]["seq"]
+        said.times_edited += 1
 
     @rule(who=person, pick=pick, again=st.booleans())
     def edit_again(self, who: str, pick: int, again: bool) -> None:
