@@ -227,8 +227,9 @@ class Recorder:
             context.state.add_written(context.who.user, context.now // DAY_MS, size)
         if context.redacted or edited:
             self._batch.redacted |= context.redacted
-            self._fanout.redact({*context.redacted, *context.outdated}, edited)
-            self._reads.note_redaction()
+            gone = {*context.redacted, *context.outdated}
+            self._fanout.redact(gone, edited)
+            self._reads.note_changes(gone | {event["target"] for event in edited})
             context.redacted.clear()
             context.outdated.clear()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from chatd.errors import ChatdError
+from chatd.hub.changes import Changes
 from chatd.hub.fanout import Fanout
 from chatd.hub.index_thread import IndexThread
 from chatd.hub.lane import Done, Lane
@@ -252,7 +253,7 @@ class Reads:
         self._refuse = refuse
         self._queued: list[tuple[Submit, Done]] = []
         self._staged: list[tuple[Submit, Done]] = []
-        self._redactions = 0
+        self._changes = Changes()
 
     def answer(self, asker: Asker, context: Context, request: rq.Request) -> None:
         """Answer a read now or after the commit. Raises the ChatdError that refuses it."""
@@ -283,15 +284,15 @@ class Reads:
         self._queue(partial(self._threads.submit, user, query), asker)
 
     def _queue(self, submit: Submit, asker: Asker) -> None:
-        redactions = self._redactions
+        changes = self._changes.count
 
         def done(result: Page | ChatdError) -> None:
             if isinstance(result, ChatdError):
                 self._refuse(asker, result)
             elif asker.session is None or self._sessions.get(asker.link, asker.sid) is asker.session:
-                if redactions != self._redactions:
-                    # The page may hold a body that was redacted since, and would arrive after the
-                    # event that says so: read it again.
+                if result.key == b"events" and self._changes.concern(result.bodies, changes):
+                    # The page holds a body that was changed since, and would arrive after the event
+                    # that says so: read it again. Changes of other messages must not keep anybody waiting.
                     self._queue(submit, asker)
                     return
                 asker.reply(page_frame(asker.request_id, result))
@@ -299,9 +300,9 @@ class Reads:
         # Not before the commit: ``head`` counts events of this batch, which no reader sees yet.
         self._queued.append((submit, done))
 
-    def note_redaction(self) -> None:
-        """Make pages read before the current batch's redaction be read again."""
-        self._redactions += 1
+    def note_changes(self, seqs: Collection[int]) -> None:
+        """Make pages with these entries that were read before the current batch be read again."""
+        self._changes.note(seqs)
 
     def redact(self, seqs: list[int]) -> None:
         """Remove redacted messages from the search index."""

@@ -68,7 +68,13 @@ CREATE TEMP TABLE step(
 CREATE VIRTUAL TABLE temp.raw USING fts5(text, content='', columnsize=0, tokenize='{" ".join(TOKENIZER)}');
 CREATE VIRTUAL TABLE temp.split USING fts5vocab(temp, raw, instance);
 """
-_NEXT_ENTRIES = "SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
+# A step this large takes up to some seconds if all its words are distinct, and redactions wait for it.
+STEP_BYTES = 1024 * 1024
+# Of the next entries as many as have so many bytes in all, and at least one.
+_NEXT_ENTRIES = """SELECT max(seq), count(*) FROM (
+ SELECT seq, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before FROM (
+ SELECT seq, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2))
+ WHERE coalesce(before, 0) < ?3"""
 _ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
 # A few statements index all entries of a step, JSON included: SQLite releases the GIL once for each of them
 # instead of for each row, and the hub's other threads run meanwhile (docs/lab/performance-journal.md).
@@ -136,7 +142,7 @@ class SearchIndex:
         self.position = 0
 
     def catch_up(self, max_entries: int) -> int:
-        """Index up to ``max_entries`` more entries of the log; return how many, 0 = nothing new.
+        """Index up to ``max_entries`` and `STEP_BYTES` more of the log; return the entries, 0 = nothing new.
 
         Discards a damaged index, or one of another log, and starts again. Raises E504, E610.
         """
@@ -150,7 +156,7 @@ class SearchIndex:
                 self.position = 0
                 self._discard()
             with storage_errors("read the event log"):
-                upto, count = query(self._log, _NEXT_ENTRIES, (self.position, max_entries))[0]
+                upto, count = query(self._log, _NEXT_ENTRIES, (self.position, max_entries, STEP_BYTES))[0]
             if not count:
                 return 0
             try:

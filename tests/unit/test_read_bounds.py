@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chatd.hub.changes import Changes
 from chatd.hub.pages import PAGE_BYTES
 from chatd.hub.reads import resume_query
 from chatd.store import log_reader
 from chatd.store.log_reader import LogReader
 from tests.support.talk_at_hub import LOBBY, Talk
 
+TIMEOUT = 30.0
 LONG = "word " * 6_000  # half a page
 
 
@@ -59,3 +63,39 @@ def test_a_long_text_that_an_edit_made_short_ends_no_page(keeping: Talk) -> None
     assert page.cursor == head
     assert sum(b'"type":"message"' in body for body in page.bodies) == len(seqs)
     assert [event["seq"] for event in keeping.history(after=before) if event["type"] == "message"] == seqs
+
+
+@pytest.mark.parametrize("kind", ["history", "search", "resume"])
+def test_an_edit_of_another_message_repeats_no_read(
+    keeping: Talk, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or one user who edits could keep everybody else's searches from ever being answered."""
+    seq = keeping.say("alice", "the answer")
+    other = keeping.say("carol", "elsewhere", "#side")
+    monkeypatch.setattr(keeping.harness.hub._reads, "_resume_from_memory", lambda *_: False)
+    asked: dict[str, dict[str, Any]] = {
+        "history": {"room": LOBBY},
+        "search": {"query": "answer"},
+        "resume": {"after": seq - 1},
+    }
+    fields = asked[kind]
+    assert keeping.harness.ask(keeping.worker, keeping.sids["bob"], kind, **fields) is None
+    assert select.select([keeping.harness.reader], [], [], TIMEOUT)[0]
+    assert keeping.edit("carol", other, "changed", "#side")["type"] == "ok"
+    keeping.harness.reader.deliver()
+    keeping.harness.run_iteration()
+    assert keeping.worker.delivered is not None
+    assert keeping.worker.reply is not None
+    assert keeping.worker.reply["result"]["events"][-1]["seq"] == seq
+
+
+def test_changes_that_were_forgotten_concern_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatd.hub.changes.CHANGES_KEPT", 2)
+    changes = Changes()
+    page = [b'{"type":"message","seq":7,"at":1}']
+    changes.note({5})
+    assert not changes.concern(page, 0)
+    assert changes.concern([b'{"type":"edited","seq":5,"at":1}'], 0)
+    changes.note({6, 8})
+    assert changes.concern(page, 1)
+    assert not changes.concern(page, 2)

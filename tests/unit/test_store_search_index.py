@@ -239,6 +239,15 @@ def test_catch_up_indexes_new_entries_in_steps(tmp_path: Path, log: EventLog) ->
     index.close()
 
 
+def test_a_step_is_bounded_by_bytes_too(
+    tmp_path: Path, log: EventLog, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.catch_up(100)
+    monkeypatch.setattr("chatd.store.search_index.STEP_BYTES", 1)
+    log.append([entry(n, kind="message", room="#lobby", text="another") for n in (8, 9, 10)])
+    assert [index.catch_up(100) for _ in range(4)] == [1, 1, 1, 0]
+
+
 def test_malformed_bodies_do_not_stop_the_indexing(tmp_path: Path, log: EventLog, index: SearchIndex) -> None:
     bodies = [b"", b"[]", b"not json", b'{"body": 5, "user": []}', b'{"body": "\\ud800 lone"}', b"\xff"]
     log.append(
