@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from chatd.errors import ChatdError
-from chatd.hub.changes import Changes
+from chatd.hub.changed_entries import ChangedEntries
 from chatd.hub.fanout import Fanout
 from chatd.hub.index_thread import IndexThread
 from chatd.hub.lane import Done, Lane
@@ -253,7 +253,7 @@ class Reads:
         self._refuse = refuse
         self._queued: list[tuple[Submit, Done]] = []
         self._staged: list[tuple[Submit, Done]] = []
-        self._changes = Changes()
+        self._changes = ChangedEntries()
 
     def answer(self, asker: Asker, context: Context, request: rq.Request) -> None:
         """Answer a read now or after the commit. Raises the ChatdError that refuses it."""

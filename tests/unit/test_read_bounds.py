@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chatd.hub.changes import Changes
+from chatd.hub.changed_entries import ChangedEntries
 from chatd.hub.pages import PAGE_BYTES
 from chatd.hub.reads import resume_query
 from chatd.store import log_reader
@@ -90,8 +90,8 @@ def test_an_edit_of_another_message_repeats_no_read(
 
 
 def test_changes_that_were_forgotten_concern_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatd.hub.changes.CHANGES_KEPT", 2)
-    changes = Changes()
+    monkeypatch.setattr("chatd.hub.changed_entries.CHANGES_KEPT", 2)
+    changes = ChangedEntries()
     page = [b'{"type":"message","seq":7,"at":1}']
     changes.note({5})
     assert not changes.concern(page, 0)

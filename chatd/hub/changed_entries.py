@@ -11,7 +11,7 @@ CHANGES_KEPT = 20_000
 _SEQ = re.compile(rb'\{"type":"[a-z_]+","seq":([0-9]+),')
 
 
-class Changes:
+class ChangedEntries:
     """Counts the changes of entries, and remembers the last one of each."""
 
     def __init__(self) -> None:
