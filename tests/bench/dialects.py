@@ -225,6 +225,44 @@ class Chatd(Dialect):
         return encode({"type": "send", "id": number + 3, "msg_id": msg_id, "to": name, "body": text.decode()})
 
 
+class ChatdLines(Chatd):
+    """chatd, with messages as long as one may be, and the text of `ChatdSnippets`."""
+
+    kind: ClassVar[str] = "text"
+    chars: ClassVar[int] = 500
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        lines = long_text(number, self.chars - 31)
+        return encode(
+            {
+                "type": "send",
+                "id": number + 3,
+                "msg_id": os.urandom(16).hex(),
+                "to": "#lobby",
+                "body": text[:31].decode() + lines,
+                "kind": self.kind,
+            }
+        )
+
+
+class ChatdSnippets(ChatdLines):
+    """chatd, with snippets of 32 KiB."""
+
+    kind = "snippet"
+    chars = 32 * 1024
+
+
+def long_text(number: int, chars: int) -> str:
+    """Lines such as a log has, of so many characters; the words differ from message to message."""
+    lines: list[str] = []
+    length = 0
+    while length < chars:
+        at = number * 1_000 + len(lines)
+        lines.append(f"2026-11-27T12:00:00 web-{at % 40} request {at:08x} took {at % 997} ms status 200")
+        length += len(lines[-1]) + 1
+    return "\n".join(lines)[:chars]
+
+
 class ChatdUsers(Chatd):
     """chatd, with many users in one room."""
 
@@ -242,6 +280,8 @@ def _handshake_message(c: Connection, data: bytes) -> tuple[bytes, bytes]:
 DIALECTS: dict[str, type[Dialect]] = {
     "chatd": Chatd,
     "chatd_users": ChatdUsers,
+    "chatd_lines": ChatdLines,
+    "chatd_snippets": ChatdSnippets,
     "irc": Irc,
     "nats": Nats,
     "mqtt": Mqtt,

@@ -7,6 +7,8 @@
     workers    flat out with one worker and with two
     longlog    the same load on an empty log and on a million events
     replay     one client reads 200,000 messages
+    pages      one client reads pages of 500 from a million messages, and searches them
+    snippet    snippets in a room of 200, and the same text as messages
 
 To restart a server under a thousand clients, run
 python -m tests.chaos storm --clients 1000 --what server
@@ -23,13 +25,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.limits import gathering, join, longlog, many, replay, slow, workers
+from tests.bench.limits import gathering, join, longlog, many, pages, replay, slow, snippet, workers
 from tests.bench.limits.testbed import Testbed, say
 from tests.bench.limits.verdict import Result, table
 from tests.bench.machine import allow_descriptors, calibrate, describe_machine
 from tests.bench.trial import Json
 
-# `longlog` comes before `replay`, which reuses its log.
+# `longlog` comes before `replay` and `pages`, which reuse its log.
 TRIALS: dict[str, Callable[[Testbed], Result]] = {
     "gathering": gathering.run,
     "join": join.run,
@@ -38,6 +40,8 @@ TRIALS: dict[str, Callable[[Testbed], Result]] = {
     "workers": workers.run,
     "longlog": longlog.run,
     "replay": replay.run,
+    "pages": pages.run,
+    "snippet": snippet.run,
 }
 
 
