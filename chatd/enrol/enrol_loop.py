@@ -16,8 +16,8 @@ from chatd.crashpoints import crash_point
 from chatd.enrol.admission import Admission
 from chatd.enrol.credentials import OPTIONAL_FILES, load_enrol_credentials
 from chatd.enrol.enrolment import Enrolment
-from chatd.enrol.hub_desk import HubDesk
 from chatd.errors import ChatdError
+from chatd.link.hub_desk import HubDesk
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto.alpn import ALERT_BUSY

@@ -7,9 +7,10 @@ import sys
 
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, Supervised
+from chatd.child.unix_socket import connect_unix
 from chatd.enrol.enrol_loop import EnrolLoop
-from chatd.enrol.hub_desk import HubDesk
 from chatd.errors import ChatdError
+from chatd.link.hub_desk import HubDesk
 from chatd.logs.logger import get_log
 
 log_errors = get_log("errors")
@@ -20,7 +21,9 @@ def main() -> int:
     child = Supervised.attach(Sandbox())
     try:
         door = socket.socket(fileno=child.fd("enrol_in"))
-        loop = EnrolLoop(child, door, HubDesk(child.home / "run" / "hub.sock"))
+        path = child.home / "run" / "hub.sock"
+        hub = HubDesk(lambda: connect_unix(path), lost_fix="try again with the same invite")
+        loop = EnrolLoop(child, door, hub)
         child.ready()
         loop.run()
     except ChatdError as error:

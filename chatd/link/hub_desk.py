@@ -1,26 +1,28 @@
-"""The enrol process's link to the hub: it asks, and each answer goes to whoever asked."""
+"""A child's questions to the hub over one link: each answer goes to whoever asked."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from chatd.child.unix_socket import connect_unix
 from chatd.errors import ChatdError
 from chatd.link.wire import LINK_VERSION, LinkBuffer, LinkClosedError, pack, receive_frames
 from chatd.proto.frames import JsonObject, decode
 
 Answered = Callable[[JsonObject | ChatdError], None]
-# The questions are small and few (`chatd.enrol.admission`): the socket's buffer holds all of them.
 
 
 class HubDesk:
-    """One link. While there is none, questions fail with E503."""
+    """One link, which ``open_socket`` connects. While there is none, questions fail with E502.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    The questions must be small and few: the socket's buffer has to hold all of them. ``lost_fix`` advises
+    whoever asked a question whose answer was lost with the link.
+    """
+
+    def __init__(self, open_socket: Callable[[], socket.socket], lost_fix: str = "") -> None:
+        self._open_socket = open_socket
+        self._lost_fix = lost_fix
         self._sock: socket.socket | None = None
         self._incoming = LinkBuffer()
         self._waiting: dict[int, Answered] = {}
@@ -36,7 +38,7 @@ class HubDesk:
     def connect(self) -> bool:
         """Open the link; return whether that worked."""
         try:
-            sock = connect_unix(self._path)
+            sock = self._open_socket()
             sock.setblocking(False)
             sock.send(pack(["hello", LINK_VERSION]))
         except OSError:
@@ -72,7 +74,7 @@ class HubDesk:
         self._sock = None
         waiting, self._waiting = self._waiting, {}
         for answered in waiting.values():
-            answered(ChatdError("E503", fix="try again with the same invite"))
+            answered(ChatdError("E503", fix=self._lost_fix))
 
     def _answer(self, number: int, message: JsonObject) -> None:
         answered = self._waiting.pop(number, None)
