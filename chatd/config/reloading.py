@@ -14,6 +14,7 @@ NEEDS_RESTART = (
     "server.enrol",
     "security.encryption_enabled",
     "workers.count",
+    "gateway.listen",
 )
 _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from chatd.config.sections import (
     FilterSection,
+    GatewaySection,
     LimitsSection,
     LoggingSection,
     MonitorSection,
@@ -42,6 +43,7 @@ class Settings(Section):
     """Rooms that the server creates; must include #lobby."""
     workers: WorkersSection = WorkersSection()
     monitor: MonitorSection = MonitorSection()
+    gateway: GatewaySection = GatewaySection()
     retention: RetentionSection = RetentionSection()
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ docs/configuration.md with the keys, bounds and defaults.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, Literal
 
@@ -77,6 +78,17 @@ def _topic(text: str) -> str:
     return text
 
 
+def _listen(text: str) -> str:
+    return _host_port(text) if text else text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"must be an address or a network such as 10.1.0.0/16: {error}") from None
+
+
 Name = Annotated[str, AfterValidator(_name)]
 RoomName = Annotated[str, AfterValidator(_room)]
 Permission = Annotated[str, AfterValidator(_permission)]
@@ -86,6 +98,7 @@ Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host)
 HostPort = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_host_port)]
 TopicText = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
+Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 
 
 class Section(BaseModel):
@@ -278,6 +291,15 @@ class MonitorSection(Section):
     """Seconds between two STATS lines in the log."""
     console_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 10.0
     """Seconds between two lines printed by `chatd start --foreground`."""
+
+
+class GatewaySection(Section):
+    """HTTPS for monitors: /metrics, /healthz, /readyz."""
+
+    listen: Annotated[str, Field(max_length=260), AfterValidator(_listen)] = ""
+    """HOST:PORT to listen on, such as 127.0.0.1:5443; "" means that there is no gateway."""
+    monitors: Annotated[list[Network], Field(max_length=100)] = ["127.0.0.0/8", "::1/128"]
+    """Addresses and networks that may read /metrics."""
 
 
 class RetentionSection(Section):

@@ -17,6 +17,7 @@ from chatd.hub.bars import Bars
 from chatd.hub.batch import Names, Recorder
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link, UnknownOperationError
+from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThreads, Reads
 from chatd.hub.sessions import HubSession, Sessions
@@ -29,7 +30,7 @@ from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
 from chatd.hub.user_rates import UserRates
 from chatd.hub.welcome import room_notice, standing_frame, welcome_frame
-from chatd.link.wire import ENROL_NAME, Header
+from chatd.link.wire import ENROL_NAME, GATEWAY_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.policy.ratelimit import TokenBucket
@@ -122,18 +123,21 @@ class Hub:
     def _operations_of(self, link: Link) -> dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]:
         if link.operator:
             return self._OF_OPERATOR
-        return self._OF_ENROL if link.name == ENROL_NAME else self._OF_WORKER
+        return self._OF_CHILD.get(link.name, self._OF_WORKER)
 
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
         self.links.pop(link.number, None)
+        self.stats.workers.lost(link.name)
         for session in self.sessions.of_link(link):
             self._end_session(session)
         self._tell_surplus()
 
     def _tell_surplus(self) -> None:
         """Tell the workers that have more sessions than the others, so that they let those accept."""
-        workers = [link for link in self.links.values() if not link.operator and link.name != ENROL_NAME]
+        workers = [
+            link for link in self.links.values() if not link.operator and link.name not in self._OF_CHILD
+        ]
         for link in workers:
             surplus = self.sessions.surplus_of(link, len(workers))
             if surplus != link.surplus:
@@ -146,7 +150,12 @@ class Hub:
 
     def _worker_stats(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         (stats,) = arguments
-        link.stats = {str(name): int(count) for name, count in stats.items()}
+        self.stats.workers.note(link.name, {str(name): int(count) for name, count in stats.items()})
+
+    def _metrics(self, link: Link, arguments: list[Any], _: Parsed) -> None:
+        (number,) = arguments
+        report = metrics(self.stats, self.log.folder, self.context(OPERATOR), self.sessions)
+        link.send(["answer", number], compact({"type": "ok", "id": number, "result": report}))
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -172,6 +181,7 @@ class Hub:
                 code=error.code,
             )
             self.stats.counters["refused_logins"] += 1
+            self.stats.refusals[error.code] += 1
             return
         if self.writable:
             rooms.auto_join(context, user)
@@ -274,8 +284,7 @@ class Hub:
             return
         elif kind is RequestKind.STATS:
             authorize.permit(context, request)
-            workers = (link.stats for link in self.links.values())
-            result = self.stats.report(context, self.sessions, workers)
+            result = self.stats.report(context, self.sessions)
         else:
             result = self._bars.decide(context, request)
             self._record(context)
@@ -310,6 +319,7 @@ class Hub:
 
     def _refuse(self, asker: Asker, error: ChatdError) -> None:
         self.stats.counters["filtered" if error.code == "E400" else "refused"] += 1
+        self.stats.refusals[error.code] += 1
         if asker.session is not None and error.code in _AUDIT_CODES:
             who = asker.session.who
             self.repeats.note(
@@ -451,6 +461,15 @@ class Hub:
         "hello": _hello,
         "check": _check_invite,
         "redeem": _redeem_invite,
+    }
+    _OF_GATEWAY: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
+        "hello": _hello,
+        "metrics": _metrics,
+    }
+    # By the link's name; all others are workers.
+    _OF_CHILD: ClassVar[dict[str, dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]]] = {
+        ENROL_NAME: _OF_ENROL,
+        GATEWAY_NAME: _OF_GATEWAY,
     }
     _OF_WORKER: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
         "hello": _hello,

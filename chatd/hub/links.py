@@ -41,7 +41,6 @@ class Link:
         # Sessions above the mean, as the worker was told last.
         self.surplus = 0
         # Counters since the worker's start.
-        self.stats: dict[str, int] = {}
         self._sock = sock
         self._incoming = LinkBuffer()
         self._queued: list[bytes] = []

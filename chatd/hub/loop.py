@@ -88,6 +88,7 @@ class HubLoop:
         self._policy = CommitPolicy(child.settings.workers.gather_ms / 1e3)
         self._commits = CommitThread()
         self._committing_events = 0
+        self._commit_began = 0.0
         self._selector.register(doors.workers, selectors.EVENT_READ, self._accept_worker)
         self._selector.register(doors.operators, selectors.EVENT_READ, self._accept_operator)
         self._selector.register(queries, selectors.EVENT_READ, queries.deliver)
@@ -172,18 +173,25 @@ class HubLoop:
     def _commit(self) -> None:
         self._hub.before_commit()
         self._wait_for_lock()
+        self._commit_began = time.perf_counter()
         events = self._recorder.uncommitted
         if events >= OVERLAP_EVENTS and self._recorder.can_overlap:
             self._committing_events = events
             self._commits.begin(self._recorder.begin_commit())
             return
         self._recorder.commit()
+        if events:
+            self._note_commit()
         self._send_released(events)
 
     def _end_commit(self) -> None:
         self._commits.end()
         self._recorder.end_commit()
+        self._note_commit()
         self._send_released(self._committing_events)
+
+    def _note_commit(self) -> None:
+        self._hub.stats.commits.note(time.perf_counter() - self._commit_began)
 
     def _send_released(self, events: int) -> None:
         """Write the released frames to every link after a commit of ``events``."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chatd.hub.links import Link
 
 
-# More makes no difference to the worker (chatd.worker.listener).
+# More makes no difference to the worker (chatd.child.listener).
 SURPLUS_LIMIT = 10
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 from chatd import __version__
 from chatd.hub.sessions import Sessions
@@ -14,6 +16,59 @@ from chatd.proto.frames import JsonObject
 PROCESSES_LIMIT = 128
 
 
+# What workers report: counters since their start, and what they hold at present.
+WORKER_COUNTERS: Final = ("delivered", "slow_consumers", "crypto_errors")
+WORKER_LEVELS: Final = ("outbox_bytes",)
+
+
+# Upper bounds of a commit's duration in seconds: from an idle SSD to a disk that hangs.
+COMMIT_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class Durations:
+    """Counts durations by `COMMIT_BOUNDS`; cumulative, as OpenMetrics defines a histogram."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(COMMIT_BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one duration."""
+        self._counts[bisect_left(COMMIT_BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def report(self) -> JsonObject:
+        """Return {"buckets": [[bound, so many took at most that], ...], "count", "seconds"}."""
+        total, buckets = 0, []
+        for bound, count in zip(COMMIT_BOUNDS, self._counts, strict=False):
+            total += count
+            buckets.append([bound, total])
+        return {"buckets": buckets, "count": total + self._counts[-1], "seconds": self._seconds}
+
+
+class WorkerTotals:
+    """Sums over all workers since the hub's start; a worker's death takes nothing away."""
+
+    def __init__(self) -> None:
+        self._reports: dict[str, Mapping[str, int]] = {}
+        self._ended: Counter[str] = Counter()
+
+    def note(self, worker: str, report: Mapping[str, int]) -> None:
+        """Take a worker's report. A counter that has fallen shows that the process is another one."""
+        last = self._reports.get(worker, {})
+        if any(report.get(name, 0) < last.get(name, 0) for name in WORKER_COUNTERS):
+            self._ended.update({name: last.get(name, 0) for name in WORKER_COUNTERS})
+        self._reports[worker] = report
+
+    def lost(self, worker: str) -> None:
+        """Note that a worker's link has ended: it holds nothing more."""
+        if worker in self._reports:
+            self._reports[worker] = {**self._reports[worker], **dict.fromkeys(WORKER_LEVELS, 0)}
+
+    def __getitem__(self, name: str) -> int:
+        return self._ended[name] + sum(report.get(name, 0) for report in self._reports.values())
+
+
 class HubStats:
     """Counters since the hub's start (``started``: ms since 1970).
 
@@ -22,16 +77,15 @@ class HubStats:
 
     def __init__(self, started: int) -> None:
         self.counters: Counter[str] = Counter()
+        # Refused requests by error code; as many as there are codes.
+        self.refusals: Counter[str] = Counter()
+        self.workers = WorkerTotals()
+        self.commits = Durations()
         self.processes: JsonObject = {}
         self._started = started
 
-    def report(
-        self, context: Context, sessions: Sessions, workers: Iterable[Mapping[str, int]]
-    ) -> JsonObject:
-        """Return the reply's result; ``workers``: each worker's counters."""
-        total: Counter[str] = Counter()
-        for counters in workers:
-            total.update(counters)
+    def report(self, context: Context, sessions: Sessions) -> JsonObject:
+        """Return the reply's result."""
         settings, state = context.rules.settings, context.state
         return {
             "server": settings.server.name,
@@ -46,11 +100,11 @@ class HubStats:
             },
             "messages": {
                 "accepted": self.counters["accepted"],
-                "delivered": total["delivered"],
+                "delivered": self.workers["delivered"],
                 "filtered": self.counters["filtered"],
                 "refused": self.counters["refused"],
             },
-            "crypto_errors": total["crypto_errors"],
+            "crypto_errors": self.workers["crypto_errors"],
             "rooms": state.room_count,
             "users": len(state.users),
             "processes": self.processes.get("processes", [])[:PROCESSES_LIMIT],

@@ -7,7 +7,8 @@ unchanged, so that neither side decodes and encodes what it only passes on. ``te
 {rate, burst, tokens, presence}; ``rate`` has the first three. ``tokens`` are those of the user: a session has
 no more. The hub knows a worker by its pid (`chatd.hub.doors`), and an operator by the socket that accepted
 it; an operator sends requests only, with sid 0. The enrol process (`chatd.enrol`) is known by its pid, too,
-and sends `hello`, `check` and `redeem` only; hashes are SHA-256 in hex.
+and sends `hello`, `check` and `redeem` only; hashes are SHA-256 in hex. So is the gateway (`chatd.gateway`),
+which sends `hello` and `metrics` only.
 
     link -> hub                                          payload
     hello    LINK_VERSION                                -
@@ -15,9 +16,10 @@ and sends `hello`, `check` and `redeem` only; hashes are SHA-256 in hex.
     close    sid                                         -
     request  sid                                         the request (JSON)
     charge   sid, tokens                                 -   (for what the worker answered itself)
-    stats    {counter: number since the worker started}  -
+    stats    {counter: number since the worker started; outbox bytes now}  -
     check    number, secret hash, key hash, device       -
     redeem   number, secret hash, key hash, device, serial, issued, ends  -
+    metrics  number                                      -   (for monitors)
 
     hub -> link
     admit    sid, terms                                  the welcome frame
@@ -47,9 +49,10 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 7"
-# The name of the enrol process, as the supervisor tells it to the hub.
+LINK_VERSION: Final = f"{__version__}, link 8"
+# The names of the processes that are no workers, as the supervisor tells them to the hub.
 ENROL_NAME: Final = "enrol"
+GATEWAY_NAME: Final = "gateway"
 LENGTH = 4
 # A `live` header lists up to 2,000 rooms, more than a u16 counts.
 HEADER_LENGTH = 4

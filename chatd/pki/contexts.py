@@ -21,7 +21,7 @@ from chatd.pki.authority import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.pki.explain import explain_tls_failure
 from chatd.pki.identity import Identity
 from chatd.pki.identity_blocks import LOST
-from chatd.proto.alpn import ALPN_ENROL
+from chatd.proto.alpn import ALPN_ENROL, ALPN_HTTP
 
 __all__ = [
     "check_invited_server",
@@ -30,6 +30,7 @@ __all__ = [
     "enrol_context_from",
     "envelope_key_of",
     "explain_tls_failure",
+    "gateway_context_from",
     "joining_context",
     "server_context",
     "server_context_from",
@@ -70,7 +71,17 @@ def enrol_context_from(files: Mapping[str, bytes]) -> ssl.SSLContext:
 
     Its clients have no certificates yet: an invite is what lets them in.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER, [ALPN_ENROL])
+    return _open_context(files, ALPN_ENROL)
+
+
+def gateway_context_from(files: Mapping[str, bytes]) -> ssl.SSLContext:
+    """Make the gateway's context for HTTPS from server.pem and server.key. Raises E606."""
+    return _open_context(files, ALPN_HTTP)
+
+
+def _open_context(files: Mapping[str, bytes], alpn: str) -> ssl.SSLContext:
+    """Make a server's context that asks clients for no certificate."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, [alpn])
     context.verify_mode = ssl.CERT_NONE
     context.num_tickets = 0
     try:

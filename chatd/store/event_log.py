@@ -167,6 +167,11 @@ class EventLog:
         crash_point("store.open.epoch_committed")
         self._marks.write(Mark(self.epoch, point))
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the database's files."""
+        return self._data
+
     def check_files(self) -> None:
         """Raise E610 if a file was removed or replaced: what is written then is lost with the process."""
         if self._inodes != inodes(self._paths):

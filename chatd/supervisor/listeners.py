@@ -103,6 +103,22 @@ def enrol_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
             end.close()
 
 
+@contextmanager
+def listen_gateway(address: str) -> Iterator[socket.socket | None]:
+    """Yield the gateway's listener at HOST:PORT; None for "". Raises ChatdError E605."""
+    if not address:
+        yield None
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        listener = listen_tcp(host.strip("[]"), int(port))
+    except ChatdError as error:
+        fix = 'set gateway.listen to another address, or to "" for no gateway'
+        raise ChatdError("E605", f"gateway.listen: {error.reason}", fix) from None
+    with listener:
+        yield listener
+
+
 def show_address(sock: socket.socket) -> str:
     """Return host:port as bound."""
     host, port = sock.getsockname()[:2]

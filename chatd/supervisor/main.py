@@ -36,6 +36,7 @@ from chatd.supervisor.launch import (
 from chatd.supervisor.listeners import (
     OPERATOR_SOCKET,
     enrol_pair,
+    listen_gateway,
     listen_hub,
     listen_tcp,
     make_run_directory,
@@ -57,6 +58,8 @@ WORKER_FILES: Final = ("ca.pem", "server.pem", "server.key", "envelope.pem", "en
 """What a worker needs of certs/. It may not open that folder, which has the CA's key in it."""
 ENROL_FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "record.pem")
 """What the enrol process needs. ca.key and record.pem may be missing."""
+GATEWAY_FILES: Final = ("ca.pem", "server.pem", "server.key")
+"""What the gateway needs."""
 EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
 
@@ -65,7 +68,7 @@ audit = get_log("audit")
 
 
 def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
-    """Return the specs of the hub, the configured number of workers (0: one per CPU), and enrol."""
+    """Return the specs of the hub, the configured number of workers (0: one per CPU), enrol and gateway."""
     count = settings.workers.count or os.cpu_count() or 1
     hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener", "operator_listener"), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
@@ -76,6 +79,11 @@ def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
     if settings.server.enrol:
         files = tuple(home / "certs" / name for name in ENROL_FILES)
         specs.append(ChildSpec("enrol", "enrol", _command("chatd.enrol"), ("enrol_in",), ENROL_MODULE, files))
+    if settings.gateway.listen:
+        files = tuple(home / "certs" / name for name in GATEWAY_FILES)
+        command = _command("chatd.gateway")
+        # Started by its command line: the template is launched before the settings are known.
+        specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener",), files=files))
     return specs
 
 
@@ -201,6 +209,7 @@ def _supervise(
             listen_hub(home) as workers,
             listen_hub(home, OPERATOR_SOCKET) as operators,
             enrol_pair() as (enrol_in, enrol_out),
+            listen_gateway(settings.gateway.listen) as gateway,
         ):
             specs = children if children is not None else child_specs(settings, home)
             fds = {
@@ -210,6 +219,8 @@ def _supervise(
                 "enrol_in": enrol_in.fileno(),
                 "enrol_out": enrol_out.fileno(),
             }
+            if gateway is not None:
+                fds["gateway_listener"] = gateway.fileno()
             crash_point("supervisor.start.bound")
             address = show_address(clients)
             supervisor = Supervisor(home, settings, specs, fds, files, address, foreground, launched)

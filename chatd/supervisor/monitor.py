@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 import psutil
@@ -35,10 +35,11 @@ class PeriodicTimer:
 
 
 class ProcessMonitor:
-    """Samples the supervisor itself, its children and the box."""
+    """Samples the supervisor itself, its children and the box; ``dropped`` counts lost log lines."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], dropped: Callable[[], int] = lambda: 0) -> None:
         self._children = children
+        self._dropped = dropped
         self._handles: dict[int, psutil.Process] = {}
         self._started_at = time.monotonic()
         self._timers = {name: PeriodicTimer(self._started_at) for name in ("sample", "stats", "console")}
@@ -72,7 +73,14 @@ class ProcessMonitor:
         self._handles = {pid: handle for pid, handle in self._handles.items() if pid in alive}
         for child in self._children:
             if child.spec.kind == "hub" and child.is_up:
-                child.send({"type": "processes", "processes": list(samples.values()), "box": self.box})
+                child.send(
+                    {
+                        "type": "processes",
+                        "processes": list(samples.values()),
+                        "box": self.box,
+                        "log_lines_dropped": self._dropped(),
+                    }
+                )
 
     def status(self, child: Child, now: float) -> dict[str, object]:
         """A child's entry in `chatd status --json`; usage is null until its run has been sampled."""

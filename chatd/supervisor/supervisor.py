@@ -40,7 +40,7 @@ OPERATION_TICK_SECONDS: Final = 0.02
 STALL_SECONDS: Final = 1.0
 """If an iteration took longer, the supervisor itself was suspended, not its children."""
 
-LINKED: Final = ("worker", "enrol")
+LINKED: Final = ("worker", "enrol", "gateway")
 """The kinds of children that have a link to the hub, which knows each by its pid."""
 
 log = get_log("server")
@@ -96,7 +96,7 @@ class Supervisor:
         )
         self._children = [Child(spec, hooks) for spec in specs]
         self._control = ControlServer(home / SOCKET, self._handle, watch, unwatch)
-        self._monitor = ProcessMonitor(self._children)
+        self._monitor = ProcessMonitor(self._children, lambda: self._files.dropped)
         self._watchdog_period = watchdog_seconds()
         self._watchdog_timer = PeriodicTimer(self._now)
         self._pids: dict[str, int] = {}

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from chatd.child.attempts import LoginAttempts
+from chatd.child.listener import Listener
 from chatd.child.login_slots import LoginSlots
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
@@ -23,7 +24,6 @@ from chatd.proto.events import bye_frame
 from chatd.proto.frames import encode
 from chatd.worker.dispatch import Dispatcher
 from chatd.worker.enrol_door import EnrolDoor
-from chatd.worker.listener import Listener
 from chatd.worker.login import Credentials, Login, LoginResult
 from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.worker import Worker

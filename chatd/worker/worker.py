@@ -366,6 +366,7 @@ class Worker:
                 "delivered": self._delivery.delivered,
                 "slow_consumers": self._delivery.slow_consumers,
                 "crypto_errors": self.crypto_errors,
+                "outbox_bytes": sum(session.outbox_bytes for session in self._sessions.values()),
             }
             self.hub.report_stats(stats)
 

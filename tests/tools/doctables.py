@@ -1,6 +1,6 @@
-"""Generate the tables of docs/protocol.md from the code.
+"""Generate the tables of docs/protocol.md and docs/monitoring.md from the code.
 
-    python -m tests.tools.doctables        # refresh the document
+    python -m tests.tools.doctables        # refresh the documents
 
 Each table stands between ``<!-- table NAME -->`` and ``<!-- end -->``; tests/unit/test_docs.py compares them.
 """
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from chatctl.client import _dialing, _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
+from chatd.gateway.families import FAMILIES
 from chatd.hub import reads, welcome
 from chatd.hub.state import authorize, moderation, queries
 from chatd.hub.state.model import MUTES_LIMIT
@@ -26,7 +27,8 @@ from chatd.proto import events, frames, lineage, requests, search_query, text
 from chatd.store import searcher
 from chatd.worker import dispatch, login, timers
 
-PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PROTOCOL, MONITORING = DOCS / "protocol.md", DOCS / "monitoring.md"
 _BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Fields that all requests or events have; the prose describes them.
 _REQUEST_FIELDS = frozenset(("type", "id"))
@@ -55,6 +57,14 @@ def events_table() -> str:
         fields = "; ".join(filter(None, [*with_id, _fields(model, _EVENT_FIELDS)])) or "-"
         rows.append((f"`{name}`", _meaning(model), fields, logged))
     return _table(("Type", "Meaning", "Fields", "In the log"), rows)
+
+
+def metrics_table() -> str:
+    """Every metric but the build and the histogram, which the prose describes."""
+    return _table(
+        ("Metric", "Type", "Meaning"),
+        [(f"`{one.name}`", one.kind.value, one.help) for one in FAMILIES],
+    )
 
 
 def codes_table() -> str:
@@ -138,6 +148,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "permissions": permissions_table,
     "limits": limits_table,
     "client": client_table,
+    "metrics": metrics_table,
 }
 
 
@@ -203,4 +214,5 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    PROTOCOL.write_text(refreshed(PROTOCOL.read_text("utf-8")), "utf-8")
+    for path in (PROTOCOL, MONITORING):
+        path.write_text(refreshed(path.read_text("utf-8")), "utf-8")

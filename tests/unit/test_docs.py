@@ -17,7 +17,7 @@ from chatd.policy.roles import PERMISSIONS
 from chatd.proto import alpn, text
 from chatd.proto.events import EVENTS, SessionLimits
 from chatd.proto.requests import REQUESTS
-from tests.tools.doctables import PROTOCOL, TABLES, refreshed, tables_in
+from tests.tools.doctables import MONITORING, PROTOCOL, TABLES, refreshed, tables_in
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -46,10 +46,10 @@ def _section(number: int) -> str:
     return PROTOCOL.read_text("utf-8").partition(f"\n## {number}. ")[2].partition("\n## ")[0]
 
 
-def test_protocol_tables_are_those_of_the_code() -> None:
-    document = PROTOCOL.read_text("utf-8")
-    assert tables_in(document) == set(TABLES)
-    assert document == refreshed(document), "run: python -m tests.tools.doctables"
+def test_tables_are_those_of_the_code() -> None:
+    documents = [path.read_text("utf-8") for path in (PROTOCOL, MONITORING)]
+    assert set().union(*map(tables_in, documents)) == set(TABLES)
+    assert documents == [refreshed(one) for one in documents], "run: python -m tests.tools.doctables"
 
 
 @pytest.mark.parametrize("name", REQUESTS)

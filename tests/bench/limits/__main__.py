@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.limits import gathering, join, longlog, many, pages, replay, slow, snippet, workers
+from tests.bench.limits import gathering, join, longlog, many, reading_cost, replay, slow, snippet, workers
 from tests.bench.limits.testbed import Testbed, say
 from tests.bench.limits.verdict import Result, table
 from tests.bench.machine import allow_descriptors, calibrate, describe_machine
@@ -40,7 +40,7 @@ TRIALS: dict[str, Callable[[Testbed], Result]] = {
     "workers": workers.run,
     "longlog": longlog.run,
     "replay": replay.run,
-    "pages": pages.run,
+    "pages": reading_cost.run,
     "snippet": snippet.run,
 }
 

@@ -1,0 +1,1 @@
+"""The gateway process: what monitors and, later, browsers ask over HTTPS (ADR 30)."""

@@ -1,0 +1,5 @@
+import sys
+
+from chatd.gateway.main import main
+
+sys.exit(main())

@@ -1,0 +1,62 @@
+"""Accept HTTPS clients: few at a time, since none of them talks."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from chatd.child.attempts import LoginAttempts
+from chatd.child.listener import Listener
+from chatd.child.login_slots import LoginSlots
+from chatd.child.tls import TlsChannel
+from chatd.gateway.http_exchange import HttpAnswer, HttpExchange, HttpRequest
+from chatd.gateway.tls_handshake import handshake
+from chatd.logs.repeats import Repeats
+
+# Connections at a time, in all and from one block of addresses. Silent ones make way for others.
+SLOTS = 64
+SLOTS_PER_BLOCK = 32
+# New connections a second from one block: a handshake costs 2 ms.
+ATTEMPTS_PER_BLOCK = 10.0
+
+
+class GatewayListener(Listener):
+    """``context`` is for new connections; a reload replaces it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        answer: Callable[[HttpRequest], HttpAnswer],
+        repeats: Repeats,
+    ) -> None:
+        slots = LoginSlots(SLOTS, SLOTS_PER_BLOCK)
+        super().__init__(sock, GatewayConnection, slots, LoginAttempts(ATTEMPTS_PER_BLOCK), repeats)
+        self.context = context
+        self.answer = answer
+
+
+class GatewayConnection(socketserver.BaseRequestHandler):
+    """Serves one client on its thread, then gives back its slot and closes the socket."""
+
+    def handle(self) -> None:
+        listener, sock = cast(GatewayListener, self.server), self.request
+        slot = listener.slots.find(sock)
+        if slot is None:
+            return
+        channel = TlsChannel(listener.context, server_side=True)
+        try:
+            handshake(sock, channel, slot)
+            first = channel.receive(b"")
+        except (OSError, ssl.SSLError):
+            return
+        HttpExchange(sock, channel, self.client_address[0], listener.answer, slot).serve(first)
+
+    def finish(self) -> None:
+        listener = cast(GatewayListener, self.server)
+        # First the slot: whoever drops it uses the descriptor, which must still be this connection's.
+        listener.slots.release(self.request)
+        listener.shutdown_request(self.request)

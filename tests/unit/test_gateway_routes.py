@@ -1,0 +1,109 @@
+"""Who may read what of the gateway, and what it answers while the hub is away."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chatd.config.schema import Settings
+from chatd.errors import ChatdError
+from chatd.gateway.http_exchange import HttpRequest
+from chatd.gateway.routes import ROUTES, Routes
+from chatd.pki.authority import Authority
+from chatd.supervisor import listeners
+from tests.support.certificates import NOW
+
+
+def routes(answer: dict[str, Any] | ChatdError, **gateway: Any) -> Routes:
+    def ask() -> dict[str, Any]:
+        if isinstance(answer, ChatdError):
+            raise answer
+        return answer
+
+    settings = Settings.model_validate(
+        {"gateway": gateway, "server": {"addresses": ["chat.example.org:5000", "[2001:db8::1]:5000"]}}
+    )
+    pem = Authority.create("lab", now=NOW).certificate.public_bytes(Encoding.PEM)
+    return Routes(ask, settings, {"ca.pem": pem, "server.pem": pem})
+
+
+def status(
+    found: Routes, path: str, address: str = "127.0.0.1", host: str = "127.0.0.1:1", method: str = "GET"
+) -> int:
+    return found.answer(HttpRequest(method, path, {"host": host}, address)).status
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1", 200), ("127.9.9.9", 200), ("::1", 200), ("::ffff:127.0.0.1", 200),
+        ("10.0.0.1", 403), ("2001:db8::1", 403), ("fe80::1%eth0", 403), ("::ffff:10.0.0.1", 403),
+    ],
+)  # fmt: skip
+def test_metrics_are_for_the_box_itself_by_default(address: str, expected: int) -> None:
+    assert status(routes({"writable": True}), "/metrics", address) == expected
+
+
+def test_monitors_elsewhere_are_named_in_the_settings() -> None:
+    found = routes({"writable": True}, monitors=["10.1.0.0/16", "fe80::/10"])
+    assert status(found, "/metrics", "10.1.2.3") == 200
+    assert status(found, "/metrics", "fe80::1%eth0") == 200
+    assert status(found, "/metrics", "10.2.2.3") == 403
+    assert status(found, "/metrics", "127.0.0.1") == 403
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_for_everybody(path: str) -> None:
+    assert status(routes({"writable": True}), path, "203.0.113.9") == 200
+
+
+def test_ready_means_that_messages_can_be_sent() -> None:
+    full = routes({"writable": False})
+    away = routes(ChatdError("E502"))
+    for found in (full, away):
+        answer = found.answer(HttpRequest("GET", "/readyz", {"host": "localhost"}, "127.0.0.1"))
+        assert (answer.status, dict(answer.headers)["Retry-After"]) == (503, "5")
+        assert status(found, "/healthz") == 200
+    assert status(full, "/metrics") == 200
+    assert status(away, "/metrics") == 503
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1:5443", 200), ("[::1]:5443", 200), ("localhost", 200), ("LOCALHOST:1", 200),
+        ("chat.example.org:5443", 200), ("Chat.Example.Org", 200), ("[2001:db8::1]", 200),
+        ("evil.example", 421), ("chat.example.org.evil.example", 421), ("", 421),
+    ],
+)  # fmt: skip
+def test_other_names_that_point_here_are_refused(host: str, expected: int) -> None:
+    """DNS rebinding: a page of another site must not read this box through its own name."""
+    assert status(routes({"writable": True}), "/metrics", host=host) == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics/", "/../metrics", "//metrics", "/%6detrics", "/METRICS", "metrics", "*"]
+)
+def test_a_path_is_exact(path: str) -> None:
+    assert status(routes({"writable": True}), path) == 404
+
+
+@pytest.mark.parametrize("path", list(ROUTES))
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get"])
+def test_nothing_can_be_changed(path: str, method: str) -> None:
+    assert status(routes({"writable": True}), path, method=method) == 405
+
+
+def test_an_address_that_is_in_use_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "BIND_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with (
+            pytest.raises(ChatdError, match=r"E605.*gateway\.listen") as refused,
+            listeners.listen_gateway(address),
+        ):
+            pass
+    assert "gateway.listen" in refused.value.fix
