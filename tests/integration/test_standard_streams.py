@@ -63,6 +63,8 @@ ARGUMENTS: dict[str, str] = {
     "chatd backup create": "{new} --passphrase-file {passphrase}",
     "chatd backup show": "{backup} --passphrase-file {passphrase}",
 }
+# Without a command to answer, the bot may end before it has written anything.
+INPUT = {"chat bot": '{"do": "whois", "user": "bob", "ref": 1}\n'}
 TO_UNDO = {"chatctl unban": ("ban", "banned"), "chatctl unmute": ("mute", "muted")}
 COMMANDS = [item for name, root in PROGRAMS.items() for item in runnable(name, root)]
 # These end when nobody reads them, without end otherwise; the window needs a display; the server is shared.
@@ -119,6 +121,7 @@ class Place:
         )
         program, *command = path.split()
         home = folder / "home" if path in ("chatd init", "chatd restore") else daemon.home
+        self._input = INPUT.get(path, "")
         self.argv = [str(BIN / program), "--home", str(home), *command, *words.split()]
 
     def run(self, redirections: str) -> subprocess.CompletedProcess[str]:
@@ -126,7 +129,7 @@ class Place:
         return subprocess.run(
             ["/bin/bash", "-c", f'exec "$@" {redirections}', "bash", *self.argv],
             env=self._daemon.environ,
-            stdin=subprocess.DEVNULL,
+            input=self._input,
             capture_output=True,
             text=True,
             timeout=120,
