@@ -105,6 +105,19 @@ INVITE = {
         f"{_ADMIN}.invite_commands:cancel", "Cancel the open invite for NAME: its line no longer works."
     ),
 }
+GUEST = {
+    "list": TableEntry(
+        f"{_ADMIN}.guest_commands:list_guests",
+        "List your guests, or all if your role permits it, with the times when they end.",
+    ),
+    "extend": TableEntry(
+        f"{_ADMIN}.guest_commands:extend", "Let your guest NAME stay longer by DURATION, such as 24h."
+    ),
+    "end": TableEntry(
+        f"{_ADMIN}.guest_commands:end",
+        "End the time of your guest NAME now: sessions, memberships and certificates.",
+    ),
+}
 ROLE = {
     "set": TableEntry(
         f"{_ADMIN}.people:role_set", "Give USER the role ROLE, immediately and on all devices."
@@ -159,6 +172,11 @@ def role() -> None:
 @cli.group(cls=TableGroup, table=INVITE)
 def invite() -> None:
     """Invites: let new users in, who make their own keys."""
+
+
+@cli.group(cls=TableGroup, table=GUEST)
+def guest() -> None:
+    """Guests: users whose time ends by itself, and who answers for them."""
 
 
 @cli.group("server", cls=TableGroup, table=SERVER)

@@ -14,10 +14,10 @@ import click
 
 from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
+from chatd.console.numbers import duration as duration
 from chatd.console.numbers import number
 from chatd.console.shell_completion import complete_files, complete_folders
 from chatd.errors import ChatdError
-from chatd.proto.durations import parse_duration
 
 if TYPE_CHECKING:
     from chatctl.client import Client
@@ -169,14 +169,6 @@ def root_options(function: Callable[P, Any]) -> Callable[P, Any]:
 reason_option: Callable[[Callable[P, Any]], Callable[P, Any]] = click.option(
     "--reason", default="", metavar="TEXT", help="The reason, shown to those concerned."
 )
-
-
-def duration(text: str) -> int:
-    """Parse a duration such as 30m, 2h or 7d into seconds."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 def room_name(text: str) -> str:

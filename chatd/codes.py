@@ -56,6 +56,9 @@ CODES: dict[str, Code] = {
     "E216": Code("enrol_off", "this server redeems no invites", "ask an admin for an identity file"),
     "E217": Code("bad_request", "the certificate request is not accepted", "update this program"),
     "E218": Code("enrol_busy", "too many invites are being tried", "try again in a minute"),
+    "E219": Code(
+        "guest_ended", "the time of this guest has ended", "ask your sponsor or an admin for an invite"
+    ),
     # E3xx: authorization
     "E300": Code("not_permitted", "your role does not permit this", "ask an admin"),
     "E301": Code("not_a_member", "you are not in this room", "join the room first"),

@@ -38,8 +38,20 @@ def _server(text: str) -> str:
 @click.argument("user", metavar="NAME", required=False)
 @click.option("--role", metavar="ROLE", help="Role of the new user. Default: the setting roles.default.")
 @click.option(
-    "--expires", type=duration, default="24h", show_default=True, help="How long it holds, 1m to 30d."
+    "--code-expires",
+    "--expires",
+    "expires",
+    type=duration,
+    default="24h",
+    show_default=True,
+    help="How long the line to send works, 1m to 30d.",
 )
+@click.option(
+    "--ends",
+    type=duration,
+    help="For a guest: how long from now until sessions, rooms and certificate end, 1m to 90d.",
+)
+@click.option("--sponsor", metavar="USER", help="Who answers for the guest. Default: you.")
 @click.option("--device", metavar="D", help="Name of the device. Default: whoever joins chooses it.")
 @click.option("--rooms", type=_rooms, metavar="A,B", help="Rooms to join (the # may be left out).")
 @click.option(
@@ -62,6 +74,8 @@ def create(
     user: str | None,
     role: str | None,
     expires: int,
+    ends: int | None,
+    sponsor: str | None,
     device: str | None,
     rooms: list[str] | None,
     server: str | None,
@@ -72,6 +86,9 @@ def create(
     The line starts with `chat join`, and lets in whoever runs it first. Whoever runs it makes the private
     key on their own machine. With your own NAME it is for another device of yours.
 
+    With --ends the new user is a guest whose time ends by itself. The sponsor is reminded a day and an hour
+    before, and extends or ends it with `chatctl guest`. Without --role such a user gets the role "guest".
+
     With --file instead of NAME, one user on each line. If any line is wrong, nothing is done.
     """
     if (user is None) == (listed is None):
@@ -81,7 +98,8 @@ def create(
     else:
         assert listed is not None  # noqa: S101 - for the type checker
         wanted = read_list(listed, role, device or "")
-    fields: JsonObject = {"seconds": expires} | ({"rooms": rooms} if rooms else {})
+    chosen = {"rooms": rooms or None, "guest_seconds": ends, "sponsor": sponsor}
+    fields: JsonObject = {"seconds": expires} | {key: value for key, value in chosen.items() if value}
     with app.client() as client:
         address = server or _address(client.identity)
         if listed is not None:

@@ -185,7 +185,7 @@ class CaughtUp:
 AnyLogged = (
     ev.Message | ev.Edited | ev.Reacted | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened
     | ev.TopicSet | ev.Announcement | ev.Redacted | ev.Expired | ev.Held | ev.Archived
-    | ev.RoomRemoved | ev.ReadMarker
+    | ev.RoomRemoved | ev.ReadMarker | ev.GuestReminded
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
 AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Lagged | ev.Slowed | ev.Bye

@@ -20,7 +20,7 @@ from chatctl.client import (
     Refused,
     Restored,
 )
-from chatctl.model import answers, members, render, room_text
+from chatctl.model import answers, guest_text, members, render, room_text
 from chatctl.model.conversation import Conversation, MemberEvent, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
 from chatctl.model.folding import SNIPPET, fold_kind
@@ -218,8 +218,8 @@ class ChatModel(Conversations):
                     terms = {"role": event.role, "permissions": event.permissions}
                     self.welcome = self.welcome.model_copy(update=terms)
                 self.note(render.describe(event) or "")
-            case ev.Slowed():
-                self.note(render.describe(event) or "")
+            case ev.Slowed() | ev.GuestReminded():
+                self._noticed(event)
             case ev.Redacted():
                 self._redacted(event, event.target, event.target)
             case ev.Expired():
@@ -354,6 +354,11 @@ class ChatModel(Conversations):
         if self.here.add(TimelineRow((event.seq, 0), "announcement", visible(event.body), event.at, by)):
             self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
+
+    def _noticed(self, event: ev.Slowed | ev.GuestReminded) -> None:
+        self.note(render.describe(event) or "")
+        if isinstance(event, ev.GuestReminded):
+            self.alerts.append(Alert(f"your guest {render.safe(event.guest)}", guest_text.ends(event)))
 
     def _acknowledged(self, event: Acknowledged) -> None:
         where, result = self.conversation(self.resolve(event.sent.to)), event.sent.wait(0)

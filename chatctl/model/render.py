@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import AnyEvent
-from chatctl.model import room_text
+from chatctl.model import guest_text, room_text
 from chatctl.model.folding import Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
@@ -112,6 +112,8 @@ def describe(event: AnyEvent) -> str | None:
             return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
         case ev.Standing():
             return _standing(event)
+        case ev.GuestReminded():
+            return guest_text.reminder(event)
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return _describe_room(event)

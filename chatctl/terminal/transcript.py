@@ -151,7 +151,7 @@ class Transcript:
                 return False
             case ev.Presence():
                 return event.room == model.current and event.user != model.me
-            case ev.Announcement() | ev.Slowed() | ev.Standing():
+            case ev.Announcement() | ev.Slowed() | ev.Standing() | ev.GuestReminded():
                 return True
             case ev.Logged():
                 return self._is_new(event)

@@ -17,7 +17,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
-from chatd.console.numbers import number
+from chatd.console.numbers import duration, number
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_files
 from chatd.console.user_list import Mistakes, NewDevice, read_list
@@ -63,6 +63,13 @@ def user() -> None:
     show_default=True,
     help="Validity of the identity in days, such as 1 for a guest.",
 )
+@click.option(
+    "--ends",
+    metavar="DURATION",
+    type=duration,
+    help="For a guest: how long from now until sessions, rooms and certificate end, such as 48h.",
+)
+@click.option("--sponsor", metavar="USER", help="The user who may extend the guest's time, and is reminded.")
 @json_option
 @click.pass_obj
 def add(
@@ -73,6 +80,8 @@ def add(
     out: Path | None,
     listed: Path | None,
     days: int,
+    ends: int | None,
+    sponsor: str | None,
     as_json: bool,
 ) -> None:
     """Make an identity file for a user's device and register it.
@@ -87,13 +96,16 @@ def add(
     home.require_initialised()
     settings = load_settings(home.path, os.environ)
     if listed is not None:
-        if name is not None or out is not None:
-            raise click.UsageError("--file replaces NAME and --out.")
+        if name is not None or out is not None or ends is not None:
+            raise click.UsageError("--file replaces NAME and --out, and does not go with --ends.")
         _add_listed(home, settings, read_list(listed, role, device), days, as_json=as_json)
         return
     if name is None:
         raise click.UsageError("Give a NAME, or --file FILE.")
-    path = add_user(home, settings, name, device, role, out, days)
+    if sponsor is not None and ends is None:
+        raise click.UsageError("--sponsor goes with --ends.")
+    guest = None if ends is None else {"guest_seconds": ends, "sponsor": sponsor}
+    path = add_user(home, settings, name, device, role or ("guest" if guest else None), out, days, guest)
     if as_json:
         output.json_document({"user": name, "device": device, "identity": str(path)})
         return
@@ -115,8 +127,9 @@ def add_user(
     role: str | None,
     out: Path | None,
     days: int = 365,
+    guest: JsonObject | None = None,
 ) -> Path:
-    """Issue, write and register an identity; return its path.
+    """Issue, write and register an identity; return its path. ``guest``: fields of the request for a guest.
 
     If that fails, no file is left, unless the outcome is unknown (E503, E611). Raises E4xx, E5xx, E6xx.
     """
@@ -128,7 +141,7 @@ def add_user(
         raise ChatdError("E606", f"{path} already exists", fix)
     if out is None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    request = Issuing(home, settings, days).write(path, name, device, role)
+    request = Issuing(home, settings, days).write(path, name, device, role) | (guest or {})
     [outcome] = _register(home, settings, {path: request})
     if isinstance(outcome, ChatdError):
         if outcome.code in OUTCOME_UNKNOWN:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from chatd.proto.durations import parse_duration
 from chatd.proto.frames import INTEGER_LIMIT
 
 
@@ -25,6 +26,14 @@ def number(least: float, most: float) -> click.IntRange | FiniteRange:
     if isinstance(least, int) and isinstance(most, int):
         return click.IntRange(least, most)
     return FiniteRange(least, most)
+
+
+def duration(text: str) -> int:
+    """Parse a duration such as 30m, 2h or 7d into seconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 # A sequence number; 0 is the place before the first event. No frame can carry a greater one.

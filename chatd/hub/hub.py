@@ -21,7 +21,7 @@ from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThreads, Reads
 from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state import authorize, invites, rooms
+from chatd.hub.state import authorize, guests, invites, rooms
 from chatd.hub.state.context import OPERATOR, Context, Cut, Principal, seconds_out
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
@@ -376,12 +376,23 @@ class Hub:
         if not self.recorder.uncommitted:
             self.log.check_files()  # a commit does it by itself
         if not self.writable:
+            for cut in guests.overdue(self.context(OPERATOR)):
+                self._cut(cut)
             self._resume_writing()
             return
         context = self.context(OPERATOR)
+        guests.advance(context)
         self._retention.redact_expired(context)
         self._room_ends.advance(context)
         self._record(context)
+        for cut in context.cuts:
+            self._cut(cut)
+
+    def idle_seconds(self, most: float) -> float:
+        """Return how long the loop may wait for frames: no longer than until something is due."""
+        due = self.state.guests.next_due()
+        left = most if due is None else (due - self._clock()) / 1000
+        return min(left, most) if left > 0 else most
 
     def save_snapshot(self) -> None:
         """Write a snapshot of the state, if the disk has space."""

@@ -33,6 +33,8 @@ PERMISSIONS: dict[str, str] = {
     "role.set": "change users' roles",
     "user.list": "list all users",
     "invite.create": "invite new users, list and cancel invites",
+    "guest.sponsor": "list, extend and end the guests they are the sponsor of",
+    "guest.manage": "list, extend and end all guests",
     "device.revoke": "revoke devices",
     "stats.read": "read the server's stats",
     "audit.read": "list the acts of admins and operators, in all rooms",
@@ -43,7 +45,10 @@ _GUEST = (
     *("message.read", "message.send", "message.delete", "room.list", "room.join", "presence.read"),
     *("search", "away.set"),
 )
-_USER = (*_GUEST, "room.create", "room.topic", "room.closed", "dm.send", "role.show", "filter.override")
+_USER = (
+    *(*_GUEST, "room.create", "room.topic", "room.closed", "dm.send", "role.show", "filter.override"),
+    "guest.sponsor",
+)
 DEFAULT_ROLES: dict[str, list[str]] = {
     "admin": [EVERYTHING],
     "user": list(_USER),

@@ -16,6 +16,7 @@ from chatd.proto.event_base import FromServer as FromServer
 from chatd.proto.event_base import Logged as Logged
 from chatd.proto.event_base import author_text as author_text
 from chatd.proto.frames import JsonObject
+from chatd.proto.guest_events import GuestReminded as GuestReminded
 from chatd.proto.lineage import LINEAGE_LIMIT, Branch
 from chatd.proto.room_events import Invited as Invited
 from chatd.proto.room_events import OwnerSet as OwnerSet
@@ -336,7 +337,7 @@ class Bye(FromServer):
 AnyFromServer = (
     Welcome | Ok | Error | Message | Edited | Reacted | Joined | Parted | RoomCreated | DmOpened | TopicSet
     | Redacted | Expired | Held | Archived | RoomRemoved | RoomModeSet | OwnerSet | Invited | Uninvited
-    | Announcement | ReadMarker
+    | Announcement | ReadMarker | GuestReminded
     | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

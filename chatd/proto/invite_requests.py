@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from chatd.proto.guest_requests import GuestSeconds
 from chatd.proto.request_base import NameText, Request, RoomText, Spec
 
 # Rooms of one invite: what a new member of a team needs.
@@ -18,6 +19,8 @@ class InviteCreate(Request):
     """Invite a new user, or another device of one's own, for `seconds`.
 
     The client makes the secret; `secret_hash` is its SHA-256 in hex. The same again changes nothing.
+    With `guest_seconds` the new user is a guest whose time ends so long from now; `sponsor`, else the asker,
+    answers for them. A guest whose time has ended may be invited again.
     Without `device` whoever redeems the invite names it. Needs the permission `user.list`, too, because a
     name that is taken is refused.
     """
@@ -30,6 +33,8 @@ class InviteCreate(Request):
     role: NameText | None = None
     device: NameText | None = None
     rooms: Annotated[list[RoomText], Field(min_length=1, max_length=INVITE_ROOMS)] | None = None
+    guest_seconds: GuestSeconds | None = None
+    sponsor: NameText | None = None
     dry_run: bool = False
 
 

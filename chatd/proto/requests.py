@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
+from chatd.proto.guest_requests import GuestRequest, GuestSeconds
 from chatd.proto.invite_requests import InviteCancel as InviteCancel
 from chatd.proto.invite_requests import InviteCreate as InviteCreate
 from chatd.proto.invite_requests import InviteList as InviteList
@@ -342,6 +343,7 @@ class UserAdd(Request):
     """Register a user's device by its certificate's serial number; on the server's own socket only.
 
     ``ends``: when the certificate expires, in ms since 1970. Expired devices do not count against the limit.
+    ``guest_seconds``: the user is a guest whose time ends so long from now.
     """
 
     spec = Spec("operate", False, 1)
@@ -351,6 +353,8 @@ class UserAdd(Request):
     serial: Annotated[str, Field(pattern=r"^[0-9a-f]{1,40}$")]
     role: NameText | None = None
     ends: Count | None = None
+    guest_seconds: GuestSeconds | None = None
+    sponsor: NameText | None = None
     dry_run: bool = False
 
 
@@ -360,7 +364,7 @@ AnyRequest = (
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
-    | InviteCreate | InviteList | InviteCancel | RoomRequest
+    | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -212,6 +212,9 @@ TABLE: dict[str, list[Row]] = {
     "invite_create": [({"user": "newcomer", "secret_hash": "0a" * 32, "seconds": 60}, {"-": ADMINS})],
     "invite_list": [({}, {"-": ADMINS})],
     "invite_cancel": [({"user": "newcomer"}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
+    "guest_list": [({}, {"-": USERS})],
+    "guest_extend": [({"user": "victim", "seconds": 60}, {"-": "E300 E300 E405 E405 E405 E405 E405"})],
+    "guest_end": [({"user": "victim"}, {"-": "E300 E300 E405 E405 E405 E405 E405"})],
     "user_add": [({"user": "mallory", "device": "x", "serial": "0a", "role": "admin"}, {"-": NOBODY})],
 }
 

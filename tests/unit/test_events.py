@@ -66,6 +66,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "held": LOGGED | {"room": "#lobby", "on": True, "by": "alice", "reason": "r"},
     "announcement": LOGGED | {"body": "all", "by": "alice"},
     "read": LOGGED | ROOM_USER | {"upto": 7},
+    "guest_reminded": LOGGED | {"user": "alice", "guest": "gil", "ends": 9},
     "presence": ROOM_USER
     | {"state": "offline", "text": "", "cause": "kicked", "by": "alice", "reason": "spam"},
     "standing": {

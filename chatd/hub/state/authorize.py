@@ -8,6 +8,7 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.state import (
     edits,
+    guests,
     invites,
     markers,
     messages,
@@ -20,6 +21,7 @@ from chatd.hub.state import (
     rooms,
 )
 from chatd.hub.state.context import Context
+from chatd.proto import guest_requests as grq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
 from chatd.proto.frames import JsonObject
@@ -66,6 +68,9 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.InviteList: invites.list_invites,
     rq.InviteCancel: invites.cancel,
     rq.MoveMarker: markers.move,
+    grq.GuestList: guests.list_guests,
+    grq.GuestExtend: guests.extend,
+    grq.GuestEnd: guests.end,
 }
 
 
@@ -98,11 +103,12 @@ def permit(context: Context, request: rq.Request) -> None:
 
 
 def check_standing(context: Context, user: str, device: str, serial: str | None = None) -> None:
-    """Refuse an unknown, revoked, banned or kicked device. Raises E205, E206, E207 or E208."""
+    """Refuse an unknown, revoked, banned or kicked device, and an ended guest. Raises E205 to E208, E219."""
     known = context.state.users.get(user)
     entry = known.devices.get(device) if known else None
     if entry is None or (serial is not None and entry.serial != serial):
         raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
+    guests.refuse_ended(context, user)
     if entry.revoked:
         raise ChatdError("E206", f"the device {user}/{device} was revoked")
     context.refuse_sanctioned(user)

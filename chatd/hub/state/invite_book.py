@@ -20,7 +20,8 @@ class Invite:
     """One invite. Times are in ms since 1970; ``device`` is None if the client may choose it.
 
     ``own``: for another device of an existing user, who made it. ``key``, ``serial``, ``issued`` and ``ends``
-    tell the certificate once it is redeemed.
+    tell the certificate once it is redeemed. ``guest_until``: when the new user's time ends, for whom
+    ``sponsor`` answers; None for one who stays.
     """
 
     user: str
@@ -36,6 +37,8 @@ class Invite:
     serial: str = ""
     issued: int = 0
     ends: int = 0
+    guest_until: int | None = None
+    sponsor: str = ""
 
     @property
     def redeemed(self) -> bool:
@@ -74,7 +77,11 @@ class InviteBook:
             ended = (key for key, one in self.by_hash.items() if not one.is_open(event["at"]))
             del self.by_hash[next(ended)]
         fields = ("user", "role", "device", "rooms", "until", "by", "at", "own")
-        self.by_hash[event["secret_hash"]] = Invite(**{name: event[name] for name in fields})
+        self.by_hash[event["secret_hash"]] = Invite(
+            **{name: event[name] for name in fields},
+            guest_until=event.get("guest_until"),
+            sponsor=event.get("sponsor", ""),
+        )
 
     def cancelled(self, event: JsonObject) -> None:
         """Apply an `invite_cancelled` event."""

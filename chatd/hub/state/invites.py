@@ -7,7 +7,7 @@ lost.
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import moderation, rooms
+from chatd.hub.state import guests, moderation, rooms
 from chatd.hub.state.context import Context, duration_text
 from chatd.hub.state.entities import MEMBERS
 from chatd.hub.state.invite_book import ID_DIGITS, OPEN_LIMIT, Invite
@@ -17,6 +17,8 @@ from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name, check_new_name
 
 DEFAULT_DEVICE = "laptop"
+# The role of a guest for whom none was chosen.
+GUEST_ROLE = "guest"
 
 
 def create(context: Context, request: rq.InviteCreate) -> JsonObject:
@@ -29,9 +31,12 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
         return {"invite": identifier, "user": known.user, "until": known.until, "dry_run": request.dry_run}
     own = request.user == context.who.user
     _refuse_name(context, request, own=own)
-    role = request.role
+    role = request.role or (GUEST_ROLE if request.guest_seconds else None)
     if not own:
-        moderation.refuse_more(context, context.rules.future_role(request.user, role))
+        moderation.refuse_more(context, _given_role(context, request.user, role))
+    until, guest = context.now + request.seconds * 1000, _guest(context, request, own=own)
+    if guest:
+        until = min(until, guest["guest_until"])
     for room in request.rooms or ():
         _refuse_room(context, room, request.user, role, own=own)
     if sum(1 for _ in book.open_ones(now)) >= OPEN_LIMIT:
@@ -39,7 +44,6 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
         raise ChatdError("E409", reason, "cancel one: chatctl invite cancel NAME")
     if any(key.startswith(identifier) for key in book.by_hash):
         raise ChatdError("E406", "there was an invite with this secret", "use a new random secret")
-    until = now + request.seconds * 1000
     if not request.dry_run:
         context.emit(
             "invite_created",
@@ -52,6 +56,7 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
             until=until,
             own=own,
             by=context.who.user,
+            **guest,
         )
     return {"invite": identifier, "user": request.user, "until": until, "dry_run": request.dry_run}
 
@@ -70,6 +75,8 @@ def list_invites(context: Context, request: rq.InviteList) -> JsonObject:
             "device": one.device,
             "rooms": [room for room in one.rooms if context.knows_room(room)],
             "state": one.state(context.now),
+            "guest_until": one.guest_until,
+            "sponsor": one.sponsor or None,
             "until": one.until,
             "by": one.by,
             "at": one.at,
@@ -97,7 +104,7 @@ def check(context: Context, secret_hash: str, key_hash: str, device: str) -> Jso
     invite = _valid(context, secret_hash, key_hash)
     if invite.redeemed:
         return _certified(context, invite)
-    device = invite.device or device or DEFAULT_DEVICE
+    device = invite.device or device or _free_device(context, invite.user)
     moderation.refuse_unregistrable(context, invite.user, check_new_name(device, "device"), invite.role)
     return {"user": invite.user, "device": device}
 
@@ -116,6 +123,7 @@ def redeem(
         return known
     user, device = invite.user, known["device"]
     moderation.register(context, user, device, serial, role=invite.role, ends=ends, by=invite.by)
+    guests.welcome(context, user, invite.guest_until, invite.sponsor, by=invite.by)
     rooms.join_invited(context, user, invite.rooms, by=invite.by)
     context.emit(
         "invite_redeemed",
@@ -129,6 +137,40 @@ def redeem(
         by=user,
     )
     return _certified(context, invite)
+
+
+def _is_new(context: Context, user: str) -> bool:
+    """Whether a name can be invited: nobody's, or that of a guest whose time has ended."""
+    return user not in context.state.users or context.state.guests.has_ended(user, context.now)
+
+
+def _given_role(context: Context, user: str, role: str | None) -> str:
+    """Return the role that a user has once an invite with ``role`` is redeemed."""
+    if role is None and user in context.state.users:
+        return context.rules.role_of(context.state, user)
+    return context.rules.future_role(user, role)
+
+
+def _free_device(context: Context, user: str) -> str:
+    """Return a name for a device that nobody has named. Names of revoked ones are not used again."""
+    known = context.state.users.get(user)
+    taken = known.devices if known else {}
+    numbered = (f"{DEFAULT_DEVICE}-{number}" for number in range(2, len(taken) + 3))
+    return DEFAULT_DEVICE if DEFAULT_DEVICE not in taken else next(n for n in numbered if n not in taken)
+
+
+def _guest(context: Context, request: rq.InviteCreate, *, own: bool) -> JsonObject:
+    """Return the fields of a guest's invite; none for users who stay."""
+    if request.guest_seconds is None:
+        if request.sponsor is not None:
+            raise ChatdError("E403", "only a guest has a sponsor", "say when the guest's time ends, too")
+        return {}
+    if own:
+        raise ChatdError("E304", "you cannot make a guest of yourself", "leave out the end")
+    sponsor = request.sponsor or context.who.user
+    ends = context.now + request.guest_seconds * 1000
+    guests.refuse_sponsor(context, sponsor, request.user, ends)
+    return {"guest_until": ends, "sponsor": sponsor}
 
 
 def _certified(context: Context, invite: Invite) -> JsonObject:
@@ -151,6 +193,7 @@ def _valid(context: Context, secret_hash: str, key_hash: str) -> Invite:
         if invite.key != key_hash:
             raise ChatdError("E213")
         context.refuse_sanctioned(invite.user)
+        guests.refuse_ended(context, invite.user)
         if context.state.users[invite.user].devices[invite.device or ""].revoked:
             raise ChatdError("E206", f"the device {invite.user}/{invite.device} was revoked")
         return invite
@@ -158,7 +201,7 @@ def _valid(context: Context, secret_hash: str, key_hash: str) -> Invite:
         raise ChatdError("E214")
     if now >= invite.until:
         raise ChatdError("E212", f"this invite expired {duration_text(invite.until, now)} ago")
-    if not invite.own and invite.user in context.state.users:
+    if not invite.own and not _is_new(context, invite.user):
         # An admin could otherwise become somebody whom two invites were made for.
         raise ChatdError(
             "E406", f"there is a user {invite.user} by now", "ask for an invite with another name"
@@ -175,7 +218,7 @@ def _is_backed(context: Context, invite: Invite) -> bool:
     role, ban = rules.role_of(state, invite.by), state.bans.get(invite.by)
     if (ban is not None and ban.holds(now)) or not rules.roles.allows(role, "invite.create"):
         return False
-    gives = role if invite.own else rules.future_role(invite.user, invite.role)
+    gives = role if invite.own else _given_role(context, invite.user, invite.role)
     return rules.roles.permissions(gives) <= rules.roles.permissions(role)
 
 
@@ -189,7 +232,7 @@ def _refuse_name(context: Context, request: rq.InviteCreate, *, own: bool) -> No
     user = request.user
     if own and context.who.operator:
         raise ChatdError("E403", f"the user {user!r} is reserved", "choose another name")
-    if not own and user in context.state.users:
+    if not own and not _is_new(context, user):
         raise ChatdError(
             "E406",
             f"there is a user {user}: only the user and the operator add devices",
@@ -197,8 +240,8 @@ def _refuse_name(context: Context, request: rq.InviteCreate, *, own: bool) -> No
         )
     if own and request.role not in (None, context.role):
         raise ChatdError("E304", "you cannot change your own role", "leave out the role")
-    check_name(user, "user") if own else check_new_name(user, "user")
-    device = check_new_name(request.device or DEFAULT_DEVICE, "device")
+    check_name(user, "user") if user in context.state.users else check_new_name(user, "user")
+    device = check_new_name(request.device or _free_device(context, user), "device")
     if request.device is not None or not own:
         moderation.refuse_unregistrable(context, user, device, request.role)
     if context.state.invites.open_for(user, context.now) is not None:
@@ -215,6 +258,6 @@ def _refuse_room(context: Context, room: str, user: str, role: str | None, *, ow
         raise ChatdError("E311", f"only the owners of {room} invite to it")
     context.refuse_archived(room)
     roles = context.rules.roles
-    given = context.role if own else context.rules.future_role(user, role)
+    given = context.role if own else _given_role(context, user, role)
     if not roles.allows(given, "room.closed") and not context.rules.admits_guests(room, known):
         raise ChatdError("E303", f"the role {given} may not be in {room}", "choose a room open to guests")

@@ -17,6 +17,7 @@ from chatd.hub.state.entities import Device as Device
 from chatd.hub.state.entities import Room as Room
 from chatd.hub.state.entities import Sanction as Sanction
 from chatd.hub.state.entities import User as User
+from chatd.hub.state.guest_book import GuestBook, guests_of
 from chatd.hub.state.invite_book import InviteBook, book_of
 from chatd.hub.state.names import EndingNames, SortedNames
 from chatd.proto.frames import JsonObject
@@ -46,6 +47,7 @@ class State:
     # (user, room), room "" = everywhere
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
     invites: InviteBook = field(default_factory=InviteBook)
+    guests: GuestBook = field(default_factory=GuestBook)
     # The settings last recorded in the log, by their paths; `chatd.hub.state.settings_record`.
     settings: dict[str, Any] = field(default_factory=dict)
     # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
@@ -102,6 +104,7 @@ class State:
                 "kicks": {n: asdict(s) for n, s in self.kicks.items()},
                 "mutes": mutes,
                 "invites": self.invites.plain(),
+                "guests": self.guests.plain(),
                 "settings": self.settings,
                 "written": {user: entry for user, entry in self.written.items() if entry[0] == newest},
             }
@@ -122,6 +125,7 @@ class State:
             mutes={(user, room): Sanction(**s) for user, room, s in data["mutes"]},
             # These are missing before 0.1.0.
             invites=book_of(data.get("invites", {})),
+            guests=guests_of(data.get("guests", {})),
             settings=data.get("settings", {}),
             written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
@@ -322,6 +326,18 @@ def _invite_redeemed(state: State, event: JsonObject) -> None:
     state.invites.redeemed(event)
 
 
+def _guest_set(state: State, event: JsonObject) -> None:
+    state.guests.set(event)
+
+
+def _guest_reminded(state: State, event: JsonObject) -> None:
+    state.guests.reminded(event)
+
+
+def _guest_ended(state: State, event: JsonObject) -> None:
+    state.guests.ended(event, state.users[event["user"]])
+
+
 def _settings_changed(state: State, event: JsonObject) -> None:
     for change in event["changes"]:
         if change["after"] is None:
@@ -391,6 +407,10 @@ KINDS: dict[str, EventKind] = {
     "invite_created": EventKind(_invite_created, False, AuditRule.YES),
     "invite_cancelled": EventKind(_invite_cancelled, False, AuditRule.YES),
     "invite_redeemed": EventKind(_invite_redeemed, False, AuditRule.YES),
+    "guest_set": EventKind(_guest_set, False, AuditRule.YES),
+    "guest_ended": EventKind(_guest_ended, False, AuditRule.YES),
+    # Its user is the sponsor.
+    "guest_reminded": EventKind(_guest_reminded, False, AuditRule.NO, own=True),
     "settings_changed": EventKind(_settings_changed, False, AuditRule.YES),
     "read": EventKind(_read, False, AuditRule.NO, own=True),
 }

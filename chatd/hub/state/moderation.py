@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import rooms
+from chatd.hub.state import guests, rooms
 from chatd.hub.state.context import Context, Cut, sanction_text
 from chatd.hub.state.model import MUTES_LIMIT, Sanction, User
 from chatd.proto import requests as rq
@@ -148,9 +148,14 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
     user = request.user if known else check_new_name(request.user, "user")
     device = check_new_name(request.device, "device")
     refuse_unregistrable(context, user, device, request.role)
+    ends = request.guest_seconds and context.now + request.guest_seconds * 1000
+    sponsor = request.sponsor or context.who.user
+    if ends is not None:
+        guests.refuse_sponsor(context, sponsor, user, ends)
     if request.dry_run:
         return {"user": user, "device": device, "dry_run": True}
     register(context, user, device, request.serial, role=request.role, ends=request.ends, by=context.who.user)
+    guests.welcome(context, user, ends, sponsor, by=context.who.user)
     return {"user": user, "device": device, "role": context.rules.role_of(context.state, user)}
 
 
