@@ -32,7 +32,7 @@ from chatctl.client._state_store import FileStore, MemoryStore, StateStore
 from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
-from chatd.proto.events import Welcome
+from chatd.proto.events import Standing, Welcome
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject, encode
 from chatd.proto.requests import AnyRequest, parse_request
 from chatd.proto.text import dm_room
@@ -56,7 +56,7 @@ class Client:
     ``rand`` a number 0 <= x < 1 for the reconnect delays.
 
     Attributes: ``identity``; ``connected``, whether there is a session; ``welcome``, the last session's
-    welcome, None before the first.
+    welcome with the role and permissions of now, None before the first.
 
     A background thread does all I/O. It reconnects and sends unanswered messages again, so that a
     message is in the log once and each event is delivered once and in order, whatever breaks. All
@@ -323,6 +323,9 @@ class Client:
             with self._changed:
                 self.welcome, self.connected = event.welcome, True
                 self._changed.notify_all()
+        elif isinstance(event, Standing):
+            with self._changed:
+                self.welcome = self.welcome.with_standing(event) if self.welcome else None
         elif isinstance(event, Disconnected):
             with self._changed:
                 self.connected, self._last_error = False, event.error

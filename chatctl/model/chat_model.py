@@ -77,7 +77,7 @@ class ChatModel(Conversations):
 
     @property
     def permissions(self) -> frozenset[str]:
-        """The permissions of this user's role, as of the welcome."""
+        """The permissions of this user's present role."""
         return frozenset(self.welcome.permissions if self.welcome else ())
 
     @property
@@ -215,8 +215,7 @@ class ChatModel(Conversations):
                 self._announced(event)
             case ev.Standing():
                 if self.welcome is not None:
-                    terms = {"role": event.role, "permissions": event.permissions}
-                    self.welcome = self.welcome.model_copy(update=terms)
+                    self.welcome = self.welcome.with_standing(event)
                 self.note(render.describe(event) or "")
             case ev.Slowed() | ev.GuestReminded():
                 self._noticed(event)

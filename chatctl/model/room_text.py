@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chatd.proto import events as ev
 from chatd.proto.text import visible
 
@@ -9,6 +11,8 @@ MODES = {
     "members": "entered by invitation",
     "read-only": "only its owners write",
 }
+# Rooms that a sentence names.
+NAMED_ROOMS = 3
 NEW_MEMBERS_READ = "members read what follows their joining"
 
 
@@ -21,6 +25,15 @@ def rules(mode: str, history: str) -> list[str]:
 def invited(room: str) -> str:
     """Tell a user of an invitation."""
     return f"you are invited to {_safe(room)}: /join {_safe(room)}"
+
+
+def left_without_choice(others: Iterable[str]) -> str:
+    """Tell a user whose room has ended, or who was removed from it, how to go on."""
+    rooms = sorted(others)
+    if not rooms:
+        return "you are in no room now; /join ROOM goes on elsewhere"
+    listed = ", ".join(map(_safe, rooms[:NAMED_ROOMS])) + (" and others" if len(rooms) > NAMED_ROOMS else "")
+    return f"you are still in {listed}; /join {_safe(rooms[0])} goes on there"
 
 
 def describe(event: ev.RoomModeSet | ev.OwnerSet | ev.Invited | ev.Uninvited) -> str:

@@ -44,6 +44,8 @@ MISSED_LIMIT = 20
 # A message is shown as pending only when its answer takes noticeably long.
 PENDING_SECONDS = 0.3
 SEARCH_PAGE = 20
+# Pages that one /catchup reads at most before it finds something of others.
+CATCH_UP_PAGES = 20
 COUNT_DOWN_SECONDS = 0.5
 MARKER_CHECK_SECONDS = 5.0
 # Live replies to unknown messages hold up the others at most so often: anybody can send such.
@@ -106,13 +108,14 @@ class LineSurface:
 
     async def catch_up(self, count: int) -> None:
         room = self.model.require_current()
-        after = self.transcript.unread_after.get(room)
-        if after is None:
+        if room not in self.transcript.unread_after:
             self.note(caught_up_note(self.model))
             return
-        page = await self._history(room, count=count, after=after)
-        await self.reading.load_quotes(room, paging.replied_to(page.events))
-        self.transcript.unread_page(room, page)
+        for _ in range(CATCH_UP_PAGES):
+            page = await self._history(room, count=count, after=self.transcript.unread_after[room])
+            await self.reading.load_quotes(room, paging.replied_to(page.events))
+            if self.transcript.unread_page(room, page) or not page.more:
+                break
         self.note("/catchup reads on" if page.more else caught_up_note(self.model))
 
     async def search(self, query: str) -> None:
@@ -368,7 +371,7 @@ class LineSurface:
         self.model.current = ""
         joined = [room for room in self.model.joined if room.startswith("#")]
         if not by_choice:
-            self.note("you are in no room now; /join ROOM goes on elsewhere")
+            self.note(room_text.left_without_choice(joined))
         elif joined:
             self.start(self.enter(min(joined)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import dropwhile
 from typing import NamedTuple, Protocol
 
 from chatctl.client import AnyEvent
@@ -41,6 +42,8 @@ class Transcript:
         self._printed: dict[str, Printed] = {}
         # Room -> the seq after which its unread messages are, where they are not all printed.
         self.unread_after: dict[str, int] = {}
+        # Those of which `unread_page` has printed something.
+        self._catching_up: set[str] = set()
 
     def show(self, lines: list[Line]) -> None:
         """Print lines."""
@@ -106,16 +109,25 @@ class Transcript:
         self._heading("earlier", room, events)
         self.page(room, events, dated=True)
 
-    def unread_page(self, room: str, page: HistoryPage) -> None:
-        """Print the next unread events, which may be older than what stands above them."""
-        if page.events:
-            self._heading("unread", room, page.events)
-        for event in page.events:
+    def unread_page(self, room: str, page: HistoryPage) -> bool:
+        """Print the next unread events, which may be older than what stands above them; False for none.
+
+        The first of all is a message of somebody else: what this user did before it is not unread.
+        """
+        events = page.events
+        if room not in self._catching_up:
+            events = list(dropwhile(lambda one: not self._is_of_another(one), events))
+        if events:
+            self._catching_up.add(room)
+            self._heading("unread", room, events)
+        for event in events:
             self.event(event, dated=True)  # type: ignore[arg-type]  # as in `page`
         if page.more and page.events:
             self.unread_after[room] = page.events[-1].seq
         else:
             self.unread_after.pop(room, None)
+            self._catching_up.discard(room)
+        return bool(events)
 
     def _heading(self, what: str, room: str, events: Sequence[ev.Logged]) -> None:
         if events:

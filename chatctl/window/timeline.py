@@ -64,7 +64,7 @@ def blocks(
             day = row_day
             result.append(Block((("day", f"{day}\n"),)))
             previous = None
-        if first_unread and row.at and row.seq >= first_unread:
+        if first_unread and row.is_message and row.at and row.seq >= first_unread and row.user != me:
             result.append(Block((("divider", "new\n"),)))
             first_unread, previous = 0, None
         if lines >= SAME_HEADING_LINES:

@@ -63,6 +63,10 @@ class Welcome(FromServer):
     long_text: str = "truncate"
     limits: SessionLimits
 
+    def with_standing(self, standing: Standing) -> Welcome:
+        """Return this welcome with the present role and permissions."""
+        return self.model_copy(update={"role": standing.role, "permissions": standing.permissions})
+
 
 class Ok(FromServer):
     """The request `id` succeeded; `result` depends on the request."""

@@ -77,6 +77,18 @@ def test_two_clients_exchange_messages(alice: Identity, bob: Identity) -> None:
         assert one.unsent == 0
 
 
+def test_the_welcome_has_the_role_of_now(daemon: Daemon, bob: Identity) -> None:
+    """Clients show it, and offer what it permits."""
+    with Client(bob) as client:
+        client.wait_connected(TIMEOUT)
+        daemon.chatctl("role", "set", "bob", "guest")
+        wait_until(lambda: client.welcome is not None and client.welcome.role == "guest")
+        assert client.welcome is not None
+        assert "room.create" not in client.welcome.permissions
+        daemon.chatctl("role", "set", "bob", "user")
+        wait_until(lambda: client.welcome is not None and "room.create" in client.welcome.permissions)
+
+
 def test_messages_between_welcome_and_going_live_are_delivered(alice: Identity, bob: Identity) -> None:
     bodies: list[str] = []
     live = threading.Event()

@@ -108,6 +108,19 @@ def test_messages_in_the_current_room_are_unread_while_the_window_has_no_focus(m
     assert "new\n" not in shown(model)
 
 
+def test_the_divider_stands_above_the_first_message_of_somebody_else(model: ChatModel) -> None:
+    for event in (
+        message(3, "old"),
+        message(4, "mine", user="alice"),
+        joined(5, "carol"),
+        message(6, "news"),
+    ):
+        model.take(event)
+    model.here.read.first = 4
+    text = shown(model)
+    assert text.index("mine") < text.index("new\n") < text.index("news")
+
+
 def test_a_message_is_pending_until_it_is_in_the_log(model: ChatModel) -> None:
     message_sent = sent()
     model.sending(message_sent)

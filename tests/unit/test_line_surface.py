@@ -489,6 +489,29 @@ def test_unread_messages_before_the_shown_ones_are_announced_and_read_forward() 
     run(body)
 
 
+def test_catching_up_begins_with_what_others_wrote() -> None:
+    """Not with what one wrote oneself, from another device, before they did."""
+
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(number, f"m{number}") for number in range(12, 14)]
+        with_unread(client, marker=3, unread=6, cursor=13)
+        await begin(surface)
+        own = [message(number, f"mine{number}", user="alice") for number in range(4, 9)]
+        rest = [message(9, "m9"), message(10, "mine, later", user="alice"), message(11, "m11")]
+        pages = [([*own], True), ([own[-1], *rest], False)]
+
+        def next_page(_: str) -> None:
+            client.log, client.extra["more"] = pages.pop(0)
+
+        client.before_reply = next_page
+        screen.lines.clear()
+        await run_command(surface, "/catchup 5")
+        assert screen.bodies() == ["m9", "mine, later", "m11"]
+        assert pages == []
+
+    run(body)
+
+
 def test_what_another_device_has_read_is_not_news() -> None:
     async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
         with_unread(client, marker=5, unread=1, cursor=9)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatctl.client import Connected
-from chatctl.model import answers, render
+from chatctl.model import answers, render, room_text
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.render import Viewer, plain
 from chatd.proto import events as ev
@@ -20,6 +20,18 @@ def event(kind: str, **fields: Any) -> Any:
     parsed = ev.parse_from_server({"type": kind, "seq": 7, "at": 0} | fields)
     assert parsed is not None
     return parsed
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], "you are in no room now; /join ROOM goes on elsewhere"),
+        (["#ops"], "you are still in #ops; /join #ops goes on there"),
+        (["#b", "#a", "#d", "#c"], "you are still in #a, #b, #c and others; /join #a goes on there"),
+    ],
+)
+def test_whoever_is_put_out_of_a_room_is_told_where_else_they_are(others: list[str], expected: str) -> None:
+    assert room_text.left_without_choice(others) == expected
 
 
 @pytest.fixture
