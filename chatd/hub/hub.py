@@ -9,40 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
-from chatd.child.memory import MemoryReturn
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.bars import Bars
 from chatd.hub.batch import Names, Recorder
+from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.reads import Asker, QueryThreads, Reads
-from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state import authorize, guests, invites, rooms
-from chatd.hub.state.context import OPERATOR, Context, Cut, Principal, seconds_out
+from chatd.hub.session_door import SessionDoor
+from chatd.hub.sessions import Sessions
+from chatd.hub.state import authorize, guests, rooms
+from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
-from chatd.hub.user_rates import UserRates
-from chatd.hub.welcome import room_notice, standing_frame, welcome_frame
-from chatd.link.wire import ENROL_NAME, GATEWAY_NAME, Header
+from chatd.hub.welcome import welcome_frame
+from chatd.link.wire import Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
-from chatd.policy.ratelimit import TokenBucket
 from chatd.proto import requests as rq
-from chatd.proto.events import bye_frame, error_frame
-from chatd.proto.frames import JsonObject, compact, encode
+from chatd.proto.events import error_frame
+from chatd.proto.frames import JsonObject, encode
 from chatd.proto.requests import RequestKind
 from chatd.store.event_log import EventLog
 
 log = get_log("server")
 log_connections = get_log("connections")
-log_security = get_log("security")
 log_audit = get_log("audit")
 log_errors = get_log("errors")
 
@@ -52,7 +50,6 @@ _AUDIT_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400"
 
 # Events that `Hub` tells to the user concerned or to the user's rooms, beside the log.
 _ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned", "invited", "uninvited"))
-_INVITING = frozenset(("invited", "uninvited"))
 
 
 class HalfDoneError(Exception):
@@ -80,19 +77,22 @@ class Hub:
         self.state = state
         self.rules = Rules.from_settings(settings)
         self.sessions = Sessions()
-        self.rates = UserRates(self.sessions)
         self.links: dict[int, Link] = {}
-        self.memory = MemoryReturn()
         self.stats = HubStats(clock())
         self._clock = clock
         self._space = SpaceCheck(has_space)
         # Refusals, which users can cause at will.
         self.repeats = Repeats()
-        self._bars = Bars(spend, self._cut)
         self.writable = self._space.available()
         if not self.writable:
             log.error("disk_full", code="E504", what="nothing is written, reads go on", fix="free disk space")
         self._fanout = Fanout(state, self.sessions, events.head)
+        self._door = SessionDoor(
+            self.links, self.sessions, self._fanout, self.stats, self.repeats, self.context
+        )
+        self.memory = self._door.memory
+        self._bars = Bars(spend, self._door.cut)
+        self._questions = ChildQuestions(self.context, self._record, self._end_if_half_done, self._metrics)
         self._reads = Reads(queries, self._fanout, self.sessions, self._refuse)
         self._retention = Retention(events)
         self._room_ends = RoomEnds(events)
@@ -114,48 +114,39 @@ class Hub:
         for header, request in parsed:
             if link.foreign:
                 return
-            operations = self._operations_of(link)
-            operation = operations.get(header[0])
+            if link.name in self._questions.operations:
+                self._take_question(link, header)
+                continue
+            operation = (self._OF_OPERATOR if link.operator else self._OF_WORKER).get(header[0])
             if operation is None:
                 raise UnknownOperationError(str(header[0])[:40])
             operation(self, link, header[1:], request)
 
-    def _operations_of(self, link: Link) -> dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]:
-        if link.operator:
-            return self._OF_OPERATOR
-        return self._OF_CHILD.get(link.name, self._OF_WORKER)
+    def _take_question(self, link: Link, header: Header) -> None:
+        if header[0] == "hello":
+            link.hello(*header[1:])
+            return
+        answer = self._questions.operations[link.name].get(header[0])
+        if answer is None:
+            raise UnknownOperationError(str(header[0])[:40])
+        answer(link, header[1:])
 
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
         self.links.pop(link.number, None)
         self.stats.workers.lost(link.name)
-        for session in self.sessions.of_link(link):
-            self._end_session(session)
-        self._tell_surplus()
-
-    def _tell_surplus(self) -> None:
-        """Tell the workers that have more sessions than the others, so that they let those accept."""
-        workers = [
-            link for link in self.links.values() if not link.operator and link.name not in self._OF_CHILD
-        ]
-        for link in workers:
-            surplus = self.sessions.surplus_of(link, len(workers))
-            if surplus != link.surplus:
-                link.surplus = surplus
-                link.send(["surplus", surplus])
+        self._door.link_lost(link)
 
     def _hello(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         link.hello(*arguments)
-        self._tell_surplus()
+        self._door.tell_surplus()
 
     def _worker_stats(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         (stats,) = arguments
         self.stats.workers.note(link.name, {str(name): int(count) for name, count in stats.items()})
 
-    def _metrics(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        (number,) = arguments
-        report = metrics(self.stats, self.log.folder, self.context(OPERATOR), self.sessions)
-        link.send(["answer", number], compact({"type": "ok", "id": number, "result": report}))
+    def _metrics(self) -> JsonObject:
+        return metrics(self.stats, self.log.folder, self.context(OPERATOR), self.sessions)
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -168,31 +159,13 @@ class Hub:
             authorize.admit(context, serial, total=len(self.sessions))
             self._bars.refuse(context)
         except ChatdError as error:
-            # "Full" passes by itself; every other refusal stays until somebody acts.
-            retry = error.code in ("E501", "E505")
-            after = seconds_out(context, user, error.code)
-            link.send(["refuse", sid, retry], encode(bye_frame(error, retry=retry, retry_after=after)))
-            self.repeats.note(
-                log_security.warning,
-                "login_refused",
-                device,
-                {"device": device, "address": address},
-                user=user,
-                code=error.code,
-            )
-            self.stats.counters["refused_logins"] += 1
-            self.stats.refusals[error.code] += 1
+            self._door.refuse(link, sid, context, address, error)
             return
         if self.writable:
             rooms.auto_join(context, user)
             self._record(context)
-        session = HubSession(link, sid, context.who, address, self._bucket(context))
-        self.memory.note()
-        if self.sessions.add(session):
-            self._fanout.presence(user, "online")
         greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
-        link.send(["admit", sid, self._terms(session, context)], greeting)
-        self._tell_surplus()
+        self._door.admit(link, sid, context, address, greeting)
         crash_point("hub.session.admitted")
         if not resumed:
             log_connections.info(
@@ -200,50 +173,13 @@ class Hub:
             )
 
     def _close(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        session = self.sessions.get(link, arguments[0])
-        if session is not None:
-            self._end_session(session)
-            self._tell_surplus()
-
-    def _bucket(self, context: Context) -> TokenBucket:
-        """Return the asker's bucket, with the limits of their present role."""
-        return self.rates.of_user(context.who.user, context.rules.settings.limits.for_role(context.role))
-
-    def _terms(self, session: HubSession, context: Context) -> JsonObject:
-        return {**self.rates.terms(session.bucket), "presence": context.allows("presence.read")}
+        self._door.close(link, arguments[0])
 
     def _charge(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         sid, cost = arguments
         session = self.sessions.get(link, sid)
         if session is not None:
-            self.rates.charge(session, cost)
-
-    def _end_session(self, session: HubSession, notice: JsonObject | None = None) -> None:
-        """Remove a session; ``notice`` is added to the presence event if its user goes offline."""
-        self.memory.note()
-        self._fanout.stop_live(session)
-        if self.sessions.remove(session):
-            self._fanout.presence(session.who.user, "offline", notice=notice)
-        log_connections.info(
-            "session_closed", user=session.who.user, device=session.who.device, worker=session.link.name
-        )
-
-    def _end_with_bye(
-        self, session: HubSession, error: ChatdError, *, retry: bool, notice: JsonObject | None = None
-    ) -> None:
-        after = seconds_out(self.context(session.who), session.who.user, error.code)
-        bye = bye_frame(error, retry=retry, retry_after=after)
-        session.link.send(["cut", session.sid, retry], encode(bye))
-        self._end_session(session, notice)
-
-    def _cut(self, cut: Cut) -> None:
-        """End the sessions of a cut, with a bye frame that says why."""
-        sessions = self.sessions.of_user(cut.user, cut.device)
-        for session in sessions:
-            self._end_with_bye(session, cut.error, retry=False, notice=cut.notice)
-        if not sessions and cut.notice:
-            # Tell the rooms although no session ended.
-            self._fanout.presence(cut.user, "offline", notice=cut.notice)
+            self._door.charge(session, cost)
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -255,7 +191,7 @@ class Hub:
         crash_point("hub.request.arrived")
         request_id, request, digest = parsed
         if session is not None:
-            self.rates.charge(session, 1.0 if isinstance(request, Exception) else request.cost)
+            self._door.charge(session, 1.0 if isinstance(request, Exception) else request.cost)
         asker = Asker(link, sid, session, request_id)
         try:
             if isinstance(request, Exception):
@@ -267,10 +203,13 @@ class Hub:
             self._refuse(asker, error)
         except Exception as error:
             log_errors.exception("request_failed", request=getattr(request, "type", "unreadable"))
-            if self.state.head != self.recorder.head:
-                # The state holds an event that is in no batch. End; the next hub starts from the log.
-                raise HalfDoneError from error
+            self._end_if_half_done(error)
             asker.reply(encode(error_frame(request_id, ChatdError("E500"))))
+
+    def _end_if_half_done(self, error: Exception) -> None:
+        """End if the state holds an event that is in no batch; the next hub starts from the log."""
+        if self.state.head != self.recorder.head:
+            raise HalfDoneError from error
 
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
         context = self.context(asker.session.who if asker.session else asker.link.operator or OPERATOR)
@@ -290,7 +229,7 @@ class Hub:
             self._record(context)
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
-            self._cut(cut)
+            self._door.cut(cut)
 
     def _send(self, context: Context, request: rq.Send | rq.Edit, digest: bytes) -> JsonObject:
         """Append a message or an edit once: a resent (device, msg_id) gets the same acknowledgement again."""
@@ -333,28 +272,6 @@ class Hub:
             )
         asker.reply(encode(error_frame(asker.request_id, error)))
 
-    # --- invites -------------------------------------------------------------------------------
-
-    def _check_invite(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        self._answer_enrol(link, arguments, invites.check)
-
-    def _redeem_invite(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        self._answer_enrol(link, arguments, invites.redeem)
-
-    def _answer_enrol(self, link: Link, arguments: list[Any], decide: Callable[..., JsonObject]) -> None:
-        number, *asked = arguments
-        context = self.context(OPERATOR)
-        try:
-            answer: JsonObject = {"type": "ok", "id": number, "result": decide(context, *asked)}
-        except ChatdError as error:
-            answer = error_frame(number, error)
-        except Exception as error:
-            if self.state.head != self.recorder.head:
-                raise HalfDoneError from error
-            raise
-        self._record(context)
-        link.send(["answer", number], compact(answer))
-
     # --- events --------------------------------------------------------------------------------
 
     def context(self, who: Principal) -> Context:
@@ -366,7 +283,7 @@ class Hub:
         changes = [event for event in context.events if event["type"] in _ABOUT_ONE_USER]
         self.recorder.record(context)
         for event in changes:
-            self._tell(event)
+            self._door.tell(event)
         for user in context.presence_changed:
             self._fanout.presence(user, *self.sessions.state_of(user))
         context.presence_changed.clear()
@@ -377,7 +294,7 @@ class Hub:
             self.log.check_files()  # a commit does it by itself
         if not self.writable:
             for cut in guests.overdue(self.context(OPERATOR)):
-                self._cut(cut)
+                self._door.cut(cut)
             self._resume_writing()
             return
         context = self.context(OPERATOR)
@@ -386,7 +303,7 @@ class Hub:
         self._room_ends.advance(context)
         self._record(context)
         for cut in context.cuts:
-            self._cut(cut)
+            self._door.cut(cut)
 
     def idle_seconds(self, most: float) -> float:
         """Return how long the loop may wait for frames: no longer than until something is due."""
@@ -410,7 +327,7 @@ class Hub:
         self._settings_from = ("reload", by or {})
         self._apply_settings()
         for user in {session.who.user for session in self.sessions}:
-            self._send_terms(user)
+            self._door.send_terms(user)
 
     def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None:
         """Record an act of an operator's command that the supervisor has reported, if it is an event."""
@@ -419,26 +336,6 @@ class Hub:
             context = self.context(OPERATOR)
             context.emit(act, **fields | by)
             self._record(context)
-
-    def _tell(self, event: JsonObject) -> None:
-        """Tell a user of a new role or mute, and their rooms of it and of the end of a ban."""
-        user = event["user"]
-        room, inviting = event.get("room"), event["type"] in _INVITING
-        if event["type"] != "unbanned":
-            # A mute in a room must not tell somebody outside it that the room exists.
-            told = room is None or inviting or room in self.state.users[user].rooms
-            self._send_terms(user, event if told else None)
-        if not inviting:
-            notice = room_notice(event)
-            self._fanout.presence(user, *self.sessions.state_of(user), notice=notice, only=room)
-
-    def _send_terms(self, user: str, event: JsonObject | None = None) -> None:
-        """Tell the workers the rate limit and rights of a user's present role, and the user the ``event``."""
-        for session in self.sessions.of_user(user):
-            context = self.context(session.who)
-            self._bucket(context)
-            notice = encode(standing_frame(context, event)) if event else b""
-            session.link.send(["terms", session.sid, self._terms(session, context)], notice)
 
     def _resume_writing(self) -> None:
         """Write again once a full disk has space; make up for the joins that were left out."""
@@ -450,7 +347,7 @@ class Hub:
         for session in self.sessions:
             if session.must_resend:
                 # A message sent after the refused one may be on its way. Reconnecting restores the order.
-                self._end_with_bye(
+                self._door.end_with_bye(
                     session, ChatdError("E502", "the server's disk has space again"), retry=True
                 )
                 continue
@@ -468,20 +365,6 @@ class Hub:
         self._record(context)
 
     _OF_OPERATOR: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {"request": _request}
-    _OF_ENROL: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
-        "hello": _hello,
-        "check": _check_invite,
-        "redeem": _redeem_invite,
-    }
-    _OF_GATEWAY: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
-        "hello": _hello,
-        "metrics": _metrics,
-    }
-    # By the link's name; all others are workers.
-    _OF_CHILD: ClassVar[dict[str, dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]]] = {
-        ENROL_NAME: _OF_ENROL,
-        GATEWAY_NAME: _OF_GATEWAY,
-    }
     _OF_WORKER: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {
         "hello": _hello,
         "open": _open,

@@ -7,17 +7,20 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
 from chatd.child.unix_socket import connect_unix
+from chatd.config.schema import Settings
 from chatd.gateway.gateway_listener import SLOTS_PER_BLOCK
 from chatd.gateway.http_exchange import HEAD_BYTES_LIMIT
-from chatd.hub.hub import Hub
-from chatd.link.wire import LINK_VERSION, pack
+from chatd.hub.links import UnknownOperationError
+from chatd.link.wire import GATEWAY_NAME, LINK_VERSION, pack
 from tests.support.daemon import Daemon, wait_until
 from tests.support.https import Https, gateway, read_to_end
+from tests.support.hub_harness import HubHarness
 
 Running = tuple[Daemon, Https]
 HOST = b"Host: 127.0.0.1\r\n"
@@ -178,8 +181,19 @@ def test_a_process_that_poses_as_the_gateway_is_cut_by_the_hub(served: Running) 
         assert read_to_end(sock) == b""
 
 
-def test_the_gateway_may_ask_for_metrics_only() -> None:
-    assert set(Hub._OF_GATEWAY) == {"hello", "metrics"}
+@pytest.mark.parametrize(
+    "operation", ["open", "close", "charge", "request", "stats", "check", "redeem", "answer"]
+)
+def test_the_gateway_may_ask_for_metrics_only(tmp_path: Path, operation: str) -> None:
+    harness = HubHarness(tmp_path / "data", Settings())
+    try:
+        link = harness.workers[0].link
+        link.name = GATEWAY_NAME
+        harness.hub.take(link, [(["metrics", 1], b"")])
+        with pytest.raises(UnknownOperationError):
+            harness.hub.take(link, [([operation, 1, "alice", "laptop"], b"{}")])
+    finally:
+        harness.close()
 
 
 def test_nothing_private_is_in_the_metrics(served: Running) -> None:

@@ -70,7 +70,7 @@ def test_trim_calls_the_c_library_if_it_can(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_hub_counts_logins_and_their_ends(tmp_path: Path) -> None:
     harness, bench = HubHarness(tmp_path / "data", Settings()), Bench()
     try:
-        harness.hub.memory = bench.memory
+        harness.hub._door.memory = bench.memory
         harness.ask(harness.operator, 0, "user_add", user="ann", device="desk", serial="a1")
         worker = harness.workers[0]
         for sid in range(1, MANY_SESSIONS // 2 + 1):

@@ -31,7 +31,7 @@ def harness(tmp_path: Path) -> Iterator[HubHarness]:
         }
     )
     harness = HubHarness(tmp_path / "data", Settings(limits=limits))
-    harness.hub.rates = UserRates(harness.hub.sessions, clock=lambda: harness.now / 1000)
+    harness.hub._door.rates = UserRates(harness.hub.sessions, clock=lambda: harness.now / 1000)
     for user, role in (("gus", "guest"), ("bob", "user")):
         assert harness.ask(harness.operator, 0, "user_add", user=user, device="d", serial="a1", role=role)
     yield harness
@@ -136,11 +136,11 @@ def test_buckets_of_absent_users_are_dropped_once_full(
     ask(harness, first, 1, 3)
     harness.close_session(first, 1)
     assert harness.open_session(first, 2, "bob", "d", "a1")
-    assert len(harness.hub.rates) == 2
+    assert len(harness.hub._door.rates) == 2
     harness.now += 10_000
     # Bob's stays, because his session has it.
     assert harness.open_session(second, 2, "bob", "d", "a1")
-    assert len(harness.hub.rates) == 1
+    assert len(harness.hub._door.rates) == 1
     assert harness.now > START
 
 

@@ -101,7 +101,7 @@ def test_the_last_tenth_of_the_conversations_is_for_admins() -> None:
 
 
 def test_mutes_are_limited_and_ended_ones_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("model", "moderation"):
+    for module in ("appliers", "moderation"):
         monkeypatch.setattr(f"chatd.hub.state.{module}.MUTES_LIMIT", 2)
     world = make()
     for user in ("bob", "carl"):

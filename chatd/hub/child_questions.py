@@ -1,0 +1,71 @@
+"""What enrol and the gateway ask the hub: one answer for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatd.errors import ChatdError
+from chatd.hub.links import Link
+from chatd.hub.state import invites
+from chatd.hub.state.context import OPERATOR, Context, Principal
+from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
+from chatd.proto.events import error_frame
+from chatd.proto.frames import JsonObject, compact
+
+Answer = Callable[[Link, list[Any]], None]
+
+
+class ChildQuestions:
+    """Answers the children that are no workers.
+
+    ``record`` records a context's events, ``end_if_half_done`` is told of defects, and ``metrics`` returns
+    what the gateway publishes.
+    """
+
+    def __init__(
+        self,
+        context: Callable[[Principal], Context],
+        record: Callable[[Context], None],
+        end_if_half_done: Callable[[Exception], None],
+        metrics: Callable[[], JsonObject],
+    ) -> None:
+        self._context = context
+        self._record = record
+        self._end_if_half_done = end_if_half_done
+        self._metrics = metrics
+        # Name of a link -> its operations, besides "hello".
+        self.operations: dict[str, dict[str, Answer]] = {
+            ENROL_NAME: {"check": self._check_invite, "redeem": self._redeem_invite},
+            GATEWAY_NAME: {"metrics": self._publish},
+        }
+
+    def _publish(self, link: Link, arguments: list[Any]) -> None:
+        (number,) = arguments
+        _answer(link, number, self._metrics())
+
+    def _check_invite(self, link: Link, arguments: list[Any]) -> None:
+        self._decide(link, arguments, invites.check)
+
+    def _redeem_invite(self, link: Link, arguments: list[Any]) -> None:
+        self._decide(link, arguments, invites.redeem)
+
+    def _decide(self, link: Link, arguments: list[Any], decide: Callable[..., JsonObject]) -> None:
+        number, *asked = arguments
+        context = self._context(OPERATOR)
+        try:
+            result: JsonObject | ChatdError = decide(context, *asked)
+        except ChatdError as error:
+            result = error
+        except Exception as error:
+            self._end_if_half_done(error)
+            raise
+        self._record(context)
+        _answer(link, number, result)
+
+
+def _answer(link: Link, number: int, result: JsonObject | ChatdError) -> None:
+    if isinstance(result, ChatdError):
+        link.send(["answer", number], compact(error_frame(number, result)))
+        return
+    link.send(["answer", number], compact({"type": "ok", "id": number, "result": result}))
