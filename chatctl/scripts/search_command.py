@@ -32,7 +32,7 @@ from chatd.proto.requests import PAGE_LIMIT
 def search(app: App, query: tuple[str, ...], count: int, before: int | None, times: str) -> None:
     """Find messages in your rooms that contain all words of QUERY, the newest first.
 
-    'swap*' finds words that begin with swap, '*swap*' words that contain it. from:NAME, in:#room,
+    'swap*' finds words that begin with swap, '*swap*' words that contain it. from:NAME, in:#room, in:@NAME,
     has:snippet, since:2h, after:2026-01-31 and before:7d narrow the search, and may stand alone. Each
     message is one line around the words found, with its number; --json prints whole messages, one
     object per line.

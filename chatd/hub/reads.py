@@ -28,6 +28,7 @@ from chatd.hub.state.audit_choice import AuditChoice
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import compact
+from chatd.proto.search_query import parse
 from chatd.store.log_reader import MAX_ROOMS, LogReader
 from chatd.store.search_index import SearchIndex
 from chatd.store.searcher import Searcher
@@ -169,19 +170,22 @@ def search_query(
     upto: int,
     now: int,
     viewer: str = "",
+    unknown: ChatdError | None = None,
 ) -> SearchQuery:
     """Find matching messages up to ``upto``, newest first. Raises E411 for a text without words.
 
     ``rooms``: room -> the seq after which its events begin. ``floors``: that of rooms of which the asker
-    reads only a part.
+    reads only a part. ``unknown`` is raised if nothing is found.
     """
 
     def query(source: SearchSource) -> Page:
         indexed = source.index_thread.reach(upto)
         ceiling = upto + 1 if before is None else min(before, upto + 1)
         found = source.searcher.search(
-            text, list(rooms), limit=limit + 1, before=ceiling, now=now, floors=floors
+            text, list(rooms), limit=limit + 1, before=ceiling, now=now, floors=floors, viewer=viewer
         )
+        if unknown is not None and not found.seqs:
+            raise unknown
         messages = source.reader.found(found.seqs[:limit], viewer, PAGE_BYTES)
         # The index is only derived: the log has the last word on the room.
         bodies = fit_page(body for seq, room, body in messages if seq > rooms.get(room, seq))
@@ -261,16 +265,7 @@ class Reads:
         head = context.state.head
         user = context.who.user
         if isinstance(request, rq.Search):
-            search = search_query(
-                request.query,
-                context.readable(),
-                context.floors(),
-                request.limit,
-                request.before,
-                head,
-                context.now,
-                user,
-            )
+            search = _search(context, request)
             self._queue(partial(self._threads.submit_search, user, search), asker)
             return
         if isinstance(request, rq.Resume):
@@ -356,6 +351,37 @@ def _history(context: Context, request: rq.History) -> Query:
         context.state.head,
         begin,
         context.who.user,
+    )
+
+
+def _search(context: Context, request: rq.Search) -> SearchQuery:
+    """Raises E404 or E301 for in:#room, E405 for in:@name, as if that was looked at; E411.
+
+    A name in from: that the asker may not know of is refused only if nothing is found: somebody who has left
+    may have written in rooms of the asker.
+    """
+    wanted = parse(request.query, context.now)
+    if wanted.room is not None and wanted.room.startswith("@"):
+        for name in set(wanted.room[1:].split(",")):
+            context.acquaintance(name)
+    elif wanted.room is not None:
+        context.member(wanted.room)
+    unknown = None
+    if wanted.author is not None:
+        try:
+            context.acquaintance(wanted.author)
+        except ChatdError as error:
+            unknown = error
+    return search_query(
+        request.query,
+        context.readable(),
+        context.floors(),
+        request.limit,
+        request.before,
+        context.state.head,
+        context.now,
+        context.who.user,
+        unknown,
     )
 
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, NoReturn
 
 from chatd.errors import ChatdError
-from chatd.proto.text import check_name, check_room, dm_members, visible
+from chatd.proto.text import check_name, check_room, dm_room, visible
 
 MAX_TOKENS = 32  # words and phrases searched for; the rest is ignored
 
@@ -21,7 +21,7 @@ _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DAY_MS = _UNIT_MS["d"]
 _FILTERS = {
     "from": "from:NAME",
-    "in": "in:#ROOM",
+    "in": "in:#ROOM or in:@NAME",
     "since": "since:2h, since:7d or since:2026-01-31",
     "after": "after:2h, after:7d or after:2026-01-31",
     "before": "before:2h, before:7d or before:2026-01-31",
@@ -45,7 +45,10 @@ class Phrase(NamedTuple):
 
 
 class SearchQuery(NamedTuple):
-    """``phrases`` is empty if there are only filters. ``since`` <= time < ``until``, in ms since 1970."""
+    """``phrases`` is empty if there are only filters. ``since`` <= time < ``until``, in ms since 1970.
+
+    ``room`` is a room, or the users of a direct conversation with or without the asker: "@bob".
+    """
 
     phrases: tuple[Phrase, ...]
     author: str | None = None
@@ -53,6 +56,13 @@ class SearchQuery(NamedTuple):
     since: int = 0
     until: int | None = None
     kind: str | None = None
+
+    def conversation(self, me: str) -> str | None:
+        """Return the name of the room or conversation that is searched; None for all."""
+        if self.room is None or not self.room.startswith("@"):
+            return self.room
+        names = self.room[1:].split(",")
+        return dm_room(*names) if len(names) > 1 and me in names else dm_room(me, *names)
 
 
 def parse(text: str, now: int) -> SearchQuery:
@@ -123,13 +133,19 @@ def _filter_value(name: str, word: str, now: int) -> str | int:
         if name == "from":
             return check_name(value.removeprefix("@"))
         if name == "in":
-            return value if dm_members(value) else check_room(value)
+            return _conversation(value) if value.startswith("@") else check_room(value)
     except ChatdError:
         _refuse(word, name)
     if name == "has":
         return value if _KIND.fullmatch(value) else _refuse(word, name)
     start = _time(value, now, later=name == "after")
     return _refuse(word, name) if start is None else start
+
+
+def _conversation(value: str) -> str:
+    for name in value[1:].split(","):
+        check_name(name)
+    return value
 
 
 def _refuse(word: str, name: str) -> NoReturn:

@@ -91,15 +91,17 @@ class Searcher:
         before: int | None,
         now: int,
         floors: Mapping[str, int] | None = None,
+        viewer: str = "",
     ) -> Found:
-        """Find messages in ``rooms`` below seq ``before``, newest first.
+        """Find messages in ``rooms``, those of the user ``viewer``, below seq ``before``, newest first.
 
         ``floors``: room -> the seq after which it is searched, for rooms of which the asker may not read
         everything. ``now`` (ms) is the reference for since:2h. Raises E411 for an empty query. A missing or
         damaged index finds nothing, and says so, until `SearchIndex.catch_up` has rebuilt it.
         """
         wanted = parse(text, now)
-        searched = [room for room in rooms if wanted.room in (None, room)]
+        only = wanted.conversation(viewer)
+        searched = [room for room in rooms if only in (None, room)]
         try:
             index = self._connection()
             if index is None:
