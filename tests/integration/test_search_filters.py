@@ -89,7 +89,7 @@ def test_what_was_written_by_somebody_who_has_left_is_found(users: Users, shared
     shared_daemon.add_user("eve")
     with Client(read_identity(shared_daemon.identity("eve"))) as eve:
         eve.wait_connected(30)
-        eve.send("#lobby", "farewell").wait(30)
+        eve.send("#lobby", "parting words").wait(30)
         eve.request("part", room="#lobby")
-    wait_until(lambda: found(gus, "farewell") == ["farewell"])
-    assert found(gus, "from:eve") == ["farewell"]
+    wait_until(lambda: found(gus, "parting words") == ["parting words"])
+    assert found(gus, "from:eve") == ["parting words"]
