@@ -19,6 +19,10 @@ COMMANDS = {
         "chatctl.scripts.join_command:join",
         "Redeem the invite HOST:PORT/CODE that an admin gave you, and open the chat.",
     ),
+    "ask": TableEntry(
+        "chatctl.scripts.ask_command:ask",
+        "Ask the server at HOST:PORT to let you in, wait for an admin, and open the chat.",
+    ),
     "send": TableEntry(
         "chatctl.scripts.one_shot:send",
         "Send TEXT, or standard input as one message, to ROOM and wait until the server has it.",

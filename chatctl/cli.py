@@ -105,6 +105,17 @@ INVITE = {
         f"{_ADMIN}.invite_commands:cancel", "Cancel the open invite for NAME: its line no longer works."
     ),
 }
+ASKS = {
+    "asks": TableEntry(
+        f"{_ADMIN}.ask_commands:list_asks",
+        "List who asks to be let in (`chat ask`), with the words to compare by telephone.",
+    ),
+    "approve": TableEntry(
+        f"{_ADMIN}.ask_commands:approve",
+        "Let in whoever asks as NAME, once you have compared the words.",
+    ),
+    "deny": TableEntry(f"{_ADMIN}.ask_commands:deny", "Send away whoever asks as NAME."),
+}
 GUEST = {
     "list": TableEntry(
         f"{_ADMIN}.guest_commands:list_guests",
@@ -130,6 +141,7 @@ TOP = {
     **USER,
     **ROOM,
     **SERVER,
+    **ASKS,
     "users": USERS,
     "whois": WHOIS,
     "rooms": ROOMS,

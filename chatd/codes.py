@@ -59,6 +59,9 @@ CODES: dict[str, Code] = {
     "E219": Code(
         "guest_ended", "the time of this guest has ended", "ask your sponsor or an admin for an invite"
     ),
+    "E220": Code("ask_off", "nobody can ask to be let in here", "ask an admin for an invite"),
+    "E221": Code("denied", "an admin has not let you in", "ask an admin for an invite"),
+    "E222": Code("ask_ended", "no admin has decided in time", "call an admin, then ask again"),
     # E3xx: authorization
     "E300": Code("not_permitted", "your role does not permit this", "ask an admin"),
     "E301": Code("not_a_member", "you are not in this room", "join the room first"),

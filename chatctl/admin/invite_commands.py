@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, ParamSpec
 
 import click
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -13,14 +14,16 @@ from cryptography.x509 import load_pem_x509_certificate
 from chatctl.client import Client, Identity
 from chatctl.connecting import App, connecting, duration, room_name
 from chatd.console import output
+from chatd.console.arguments import host_port
 from chatd.console.shell_completion import complete_files
 from chatd.console.user_list import Mistakes, NewDevice, read_list
 from chatd.errors import ChatdError
 from chatd.proto.alpn import is_loopback
 from chatd.proto.frames import JsonObject
 from chatd.proto.invite_code import SECRET_BYTES, InviteCode, authority_mark, secret_hash
-from chatd.proto.text import check_name, is_host_port
+from chatd.proto.text import check_name
 
+P = ParamSpec("P")
 name_argument = click.argument("user", metavar="NAME")
 
 
@@ -28,10 +31,20 @@ def _rooms(text: str) -> list[str]:
     return [room_name(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def _server(text: str) -> str:
-    if not is_host_port(text):
-        raise click.BadParameter("write HOST:PORT, with an IPv6 address in [ ]")
-    return text
+rooms_option = click.option(
+    "--rooms", type=_rooms, metavar="A,B", help="Rooms to join (the # may be left out)."
+)
+
+
+def guest_options(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Add --ends and --sponsor."""
+    ends = click.option(
+        "--ends",
+        type=duration,
+        help="For a guest: how long from now until sessions, rooms and certificate end, 1m to 90d.",
+    )
+    sponsor = click.option("--sponsor", metavar="USER", help="Who answers for the guest. Default: you.")
+    return ends(sponsor(function))
 
 
 @click.command()
@@ -46,17 +59,12 @@ def _server(text: str) -> str:
     show_default=True,
     help="How long the line to send works, 1m to 30d.",
 )
-@click.option(
-    "--ends",
-    type=duration,
-    help="For a guest: how long from now until sessions, rooms and certificate end, 1m to 90d.",
-)
-@click.option("--sponsor", metavar="USER", help="Who answers for the guest. Default: you.")
+@guest_options
 @click.option("--device", metavar="D", help="Name of the device. Default: whoever joins chooses it.")
-@click.option("--rooms", type=_rooms, metavar="A,B", help="Rooms to join (the # may be left out).")
+@rooms_option
 @click.option(
     "--server",
-    type=_server,
+    type=host_port,
     metavar="HOST:PORT",
     help="Where the new user reaches the server. Default: the first address in your identity.",
 )

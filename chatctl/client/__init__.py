@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatctl.client._asking import ask
 from chatctl.client._client import Client
 from chatctl.client._joining import InviteResult, join
 from chatctl.client._notices import (
@@ -94,6 +95,7 @@ __all__ = [
     "TopicSet",
     "Uninvited",
     "Welcome",
+    "ask",
     "identity_to_write",
     "join",
     "load_identity",

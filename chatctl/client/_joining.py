@@ -42,7 +42,7 @@ from chatd.proto.enrol_frames import (
     EnrolledFrame,
     parse_enrol_frame,
 )
-from chatd.proto.frames import decode, encode
+from chatd.proto.frames import JsonObject, decode, encode
 from chatd.proto.invite_code import InviteCode, authority_mark, secret_hash
 from chatd.proto.length_prefix import take_message
 
@@ -74,6 +74,15 @@ class InviteResult:
     authority: str
 
 
+def check_free(path: Path) -> None:
+    """Refuse to overwrite an identity file. Raises E606."""
+    if path.exists():
+        raise ChatdError(
+            "E606", f"{path} already exists", "keep it, and name another file for this one with --identity"
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def join(
     code: InviteCode,
     path: Path,
@@ -87,14 +96,10 @@ def join(
     Nothing secret is sent before the server has shown that its CA is the one in the code. Raises ChatdError;
     E5xx and E607 mean that trying again is safe, and needed.
     """
-    if path.exists():
-        raise ChatdError(
-            "E606", f"{path} already exists", "keep it, and name another file for this one with --identity"
-        )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _Connection(code.server) as connection:
+    check_free(path)
+    with EnrolConnection(code.server) as connection:
         frame = cast(AuthorityFrame, connection.receive(AuthorityFrame))
-        ca = _certificate(frame.ca)
+        ca = certificate_of(frame.ca)
         if authority_mark(ca.public_bytes(Encoding.DER)) != code.authority:
             raise ChatdError(
                 "E209",
@@ -113,11 +118,11 @@ def join(
                 }
             )
             enrolled = cast(EnrolledFrame, connection.receive(EnrolledFrame))
-            identity = _write(path, key, ca, instance, code.server, enrolled)
+            identity = write_enrolled(path, key, ca, instance, code.server, enrolled)
     return InviteResult(identity, enrolled.role, fingerprint(ca.public_bytes(Encoding.DER)))
 
 
-def _write(
+def write_enrolled(
     path: Path,
     key: ec.EllipticCurvePrivateKey,
     ca: x509.Certificate,
@@ -125,7 +130,7 @@ def _write(
     server: str,
     enrolled: EnrolledFrame,
 ) -> Identity:
-    certificate = _certificate(enrolled.certificate)
+    certificate = certificate_of(enrolled.certificate)
     # The address that has just worked comes first.
     servers = list(dict.fromkeys((server, *enrolled.addresses)))[:16]
     # Whole and checked before it has its name.
@@ -151,7 +156,7 @@ def _write(
     return read_identity(path)
 
 
-def _certificate(pem: str) -> x509.Certificate:
+def certificate_of(pem: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem.encode("ascii"))
     except PARSE_ERRORS:
@@ -196,7 +201,7 @@ def _new_key(file: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-class _Connection:
+class EnrolConnection:
     """A TLS connection to the server's enrol process, before anything is known of the server."""
 
     def __init__(self, server: str) -> None:
@@ -207,7 +212,7 @@ class _Connection:
         self._plain = bytearray()
         self._deadline = 0.0
 
-    def __enter__(self) -> _Connection:
+    def __enter__(self) -> EnrolConnection:
         host, _, port = self._server.rpartition(":")
         try:
             self._sock = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
@@ -237,9 +242,13 @@ class _Connection:
 
     def receive(self, model: type[EnrolFrame]) -> EnrolFrame:
         """Return the next frame. Raises the error that the server sends instead."""
+        return parse_enrol_frame(self.next_message(), model)
+
+    def next_message(self) -> JsonObject:
+        """Return the next frame as it came."""
         while (message := take_message(self._plain, ANSWER_LIMIT, "E101")) is None:
             self._plain += self._until(partial(self._tls.read, _READ_SIZE))
-        return parse_enrol_frame(decode(message), model)
+        return decode(message)
 
     def _until(self, step: Callable[[], Result]) -> Result:
         """Repeat a step of TLS with what arrives until it succeeds. Raises ChatdError."""

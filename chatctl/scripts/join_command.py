@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec
 
 import click
 
-from chatctl.client import identity_to_write
+from chatctl.client import InviteResult, identity_to_write
 from chatctl.client import join as redeem
 from chatd.console import output
 from chatd.console.pasting import pasteable
@@ -15,18 +18,31 @@ from chatd.console.shell_completion import complete_files
 from chatd.proto.invite_code import parse_code
 from chatd.proto.text import check_name
 
+P = ParamSpec("P")
+
+
+def joining_options(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Add --device, --identity, --no-chat and --json."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1), and do not chat."),
+        click.option("--no-chat", is_flag=True, help="Only write the identity file."),
+        click.option(
+            "--identity",
+            metavar="FILE",
+            shell_complete=complete_files,
+            help="The identity file to write. Default: CHATD_IDENTITY, or where chat looks for it.",
+        ),
+        click.option(
+            "--device", metavar="NAME", help="A name for this device, if the admin does not fix it."
+        ),
+    ):
+        function = option(function)
+    return function
+
 
 @click.command()
 @click.argument("invite", metavar="HOST:PORT/CODE", nargs=-1, required=True)
-@click.option("--device", metavar="NAME", help="A name for this device, if the invite does not fix it.")
-@click.option(
-    "--identity",
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="The identity file to write. Default: CHATD_IDENTITY, or where chat looks for it.",
-)
-@click.option("--no-chat", is_flag=True, help="Only write the identity file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1), and do not chat.")
+@joining_options
 @click.pass_context
 def join(
     context: click.Context,
@@ -49,6 +65,14 @@ def join(
     result = redeem(
         code, path, device or "", saw=lambda fingerprint: output.note(f"the server's CA is {fingerprint}")
     )
+    return enter(context, result, path, no_chat=no_chat, as_json=as_json)
+
+
+def enter(
+    context: click.Context, result: InviteResult, path: Path, *, no_chat: bool, as_json: bool
+) -> object:
+    """Say who the new user is, and chat if there is a terminal."""
+    root = context.find_root()
     who = f"{result.identity.user}/{result.identity.device}"
     if as_json:
         output.json_document(

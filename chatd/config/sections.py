@@ -126,6 +126,8 @@ class ServerSection(Section):
     """Seconds within which a connection must log in."""
     enrol: bool = True
     """Whether clients redeem invites on the server's port (`chatctl invite`)."""
+    ask: bool = True
+    """Whether strangers may ask to be let in (`chat ask`, `chatctl asks`); needs server.enrol."""
 
 
 class SecuritySection(Section):

@@ -41,6 +41,7 @@ class EnrolCredentials:
     record_key: bytes | None
     instance: str
     addresses: list[str]
+    takes_asks: bool
 
     def issue(
         self, key: ec.EllipticCurvePublicKey, user: str, device: str, at: datetime, serial: int | None = None
@@ -91,6 +92,7 @@ def load_enrol_credentials(files: Mapping[str, bytes], settings: Settings) -> En
         record_key=_record_key(files),
         instance=settings.server.name,
         addresses=list(settings.server.addresses),
+        takes_asks=settings.server.ask,
     )
 
 

@@ -16,11 +16,13 @@ from chatd.crashpoints import crash_point
 from chatd.enrol.admission import Admission
 from chatd.enrol.credentials import OPTIONAL_FILES, load_enrol_credentials
 from chatd.enrol.enrolment import Enrolment
+from chatd.enrol.pending_asks import PendingAsks
 from chatd.errors import ChatdError
 from chatd.link.hub_desk import HubDesk
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto.alpn import ALERT_BUSY
+from chatd.proto.ask_frames import ASK_SECONDS, BEAT_SECONDS
 
 log = get_log("connections")
 log_security = get_log("security")
@@ -42,6 +44,8 @@ class _Watched:
     slot: LoginSlot
     deadline: float
     events: int = selectors.EVENT_READ
+    # When to tell a client that waits for an admin so; None for all others.
+    next_beat: float | None = None
 
 
 class EnrolLoop:
@@ -53,6 +57,7 @@ class EnrolLoop:
         self._hub = hub
         self._credentials = load_enrol_credentials(child.read_files(OPTIONAL_FILES), child.settings)
         self._admission = Admission()
+        self._pending = PendingAsks()
         self._repeats = Repeats()
         self._clients: dict[Enrolment, _Watched] = {}
         self._next_connect = 0.0
@@ -120,7 +125,7 @@ class EnrolLoop:
                 pass
             handed.sock.close()
             return
-        client = Enrolment(handed.sock, handed.address, self._credentials, self._hub)
+        client = Enrolment(handed.sock, handed.address, self._credentials, self._hub, self._pending)
         self._clients[client] = _Watched(handed.sock, slot, time.monotonic() + DEADLINE_SECONDS)
         self._selector.register(client, selectors.EVENT_READ, client)
         slot.wait_ends()
@@ -147,10 +152,24 @@ class EnrolLoop:
             if client.done or now >= watched.deadline:
                 self._end(client)
                 continue
+            if client.parked or watched.next_beat is not None:
+                self._attend(client, watched, now)
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.wants_write else 0)
             if events != watched.events:
                 watched.events = events
                 self._selector.modify(client, events, client)
+
+    def _attend(self, client: Enrolment, watched: _Watched, now: float) -> None:
+        """Let a client wait for an admin without a slot; after that the usual deadline holds again."""
+        if not client.parked:
+            watched.next_beat, watched.deadline = None, now + DEADLINE_SECONDS
+        elif watched.next_beat is None:
+            # Waiting clients are bounded by `PendingAsks`.
+            self._admission.leave(watched.sock)
+            watched.next_beat, watched.deadline = now + BEAT_SECONDS, now + ASK_SECONDS + DEADLINE_SECONDS
+        elif now >= watched.next_beat:
+            watched.next_beat = now + BEAT_SECONDS
+            client.beat()
 
     def _end(self, client: Enrolment) -> None:
         self._selector.unregister(client)

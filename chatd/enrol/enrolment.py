@@ -1,7 +1,8 @@
 """One enrolment, from the first bytes of TLS to the certificate.
 
 The order makes a lost reply harmless, and a certificate worthless that nobody registered: ask the hub whether
-the invite holds, issue, register in the hub, and only then send.
+the invite holds, issue, register in the hub, and only then send. A client without an invite asks first, and
+waits for an admin.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chatd.child.tls import TlsChannel
 from chatd.crashpoints import crash_point
+from chatd.enrol.asking import Asking
 from chatd.enrol.credentials import EnrolCredentials, IssuedCertificate
+from chatd.enrol.pending_asks import PendingAsks
 from chatd.errors import ChatdError
 from chatd.pki.profiles import spki
 from chatd.pki.signing_request import key_of_request
@@ -47,6 +50,7 @@ class Enrolment:
         address: str,
         credentials: EnrolCredentials,
         hub: AsksHub,
+        pending: PendingAsks,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         sock.setblocking(False)
@@ -69,6 +73,10 @@ class Enrolment:
         self._out = bytearray()
         self._key: ec.EllipticCurvePublicKey
         self._question: list[str] = []
+        self.asking = Asking(address, credentials, pending, now)
+        self.parked = False
+        """Whether an admin has to decide now, not a program."""
+        self._hub_is_lost = False
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -80,7 +88,7 @@ class Enrolment:
     @property
     def waits_for_client(self) -> bool:
         """Whether nothing happens before the client sends something."""
-        return self._answered or not self._asked
+        return not self.parked and (self._answered or not self._asked)
 
     def close(self) -> None:
         self.done = True
@@ -141,16 +149,49 @@ class Enrolment:
             self._send_frame({"type": "authority", "ca": self._credentials.ca_pem})
             crash_point("enrol.tls")
         self._plain += self._channel.receive(data)
-        message = take_message(self._plain, REDEEM_LIMIT, "E101")
-        if message is not None and not self._asked:
-            self._asked = True
+        while not self._asked and (message := take_message(self._plain, REDEEM_LIMIT, "E101")) is not None:
             self._begin(decode(message))
 
     def _begin(self, message: JsonObject) -> None:
+        if message.get("type") in ("ask", "reveal"):
+            self._send_frame(self.asking.take(message))
+            if self.asking.waits:
+                self._asked = self.parked = True
+                self._key = self.asking.key
+                self._wait_for_admin()
+            return
+        self._asked = True
         frame = cast(RedeemFrame, parse_enrol_frame(message, RedeemFrame))
         self._key = key_of_request(frame.request)
         key_hash = hashlib.sha256(spki(self._key)).hexdigest()
         self._question = [secret_hash(bytes.fromhex(frame.secret)), key_hash, frame.device]
+        self._hub.ask("check", self._question, self._on_checked)
+
+    def _wait_for_admin(self) -> None:
+        self._hub_is_lost = False
+        self._hub.ask("ask", self.asking.question, self._on_decided)
+
+    def beat(self) -> None:
+        """Tell a waiting client that nothing is decided, and a hub that is new who waits."""
+        if self.parked and not self.done:
+            self._send_frame({"type": "asked"})
+            if self._hub_is_lost:
+                self._wait_for_admin()
+
+    def _on_decided(self, answer: JsonObject | ChatdError) -> None:
+        if self.done:
+            return
+        if isinstance(answer, ChatdError) and answer.code in ("E502", "E503"):
+            self._hub_is_lost = True
+            return
+        self.parked = False
+        if isinstance(answer, ChatdError):
+            if answer.code != "E105":
+                self.asking.end()
+            self._refuse(answer)
+            return
+        self.asking.end()
+        self._question = self.asking.invite
         self._hub.ask("check", self._question, self._on_checked)
 
     def _on_checked(self, answer: JsonObject | ChatdError) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
+from chatd.hub.ask_desk import AskDesk
 from chatd.hub.links import Link
 from chatd.hub.state import invites
 from chatd.hub.state.context import OPERATOR, Context, Principal
@@ -20,7 +21,7 @@ class ChildQuestions:
     """Answers the children that are no workers.
 
     ``record`` records a context's events, ``end_if_half_done`` is told of defects, and ``metrics`` returns
-    what the gateway publishes.
+    what the gateway publishes. ``asks`` answers an ask once it is decided.
     """
 
     def __init__(
@@ -29,14 +30,20 @@ class ChildQuestions:
         record: Callable[[Context], None],
         end_if_half_done: Callable[[Exception], None],
         metrics: Callable[[], JsonObject],
+        asks: AskDesk,
     ) -> None:
         self._context = context
         self._record = record
         self._end_if_half_done = end_if_half_done
         self._metrics = metrics
+        self._asks = asks
         # Name of a link -> its operations, besides "hello".
         self.operations: dict[str, dict[str, Answer]] = {
-            ENROL_NAME: {"check": self._check_invite, "redeem": self._redeem_invite},
+            ENROL_NAME: {
+                "check": self._check_invite,
+                "redeem": self._redeem_invite,
+                "ask": self._take_ask,
+            },
             GATEWAY_NAME: {"metrics": self._publish},
         }
 
@@ -49,6 +56,9 @@ class ChildQuestions:
 
     def _redeem_invite(self, link: Link, arguments: list[Any]) -> None:
         self._decide(link, arguments, invites.redeem)
+
+    def _take_ask(self, link: Link, arguments: list[Any]) -> None:
+        self._asks.take(self._context(OPERATOR), link, *arguments)
 
     def _decide(self, link: Link, arguments: list[Any], decide: Callable[..., JsonObject]) -> None:
         number, *asked = arguments

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.hub.ask_desk import AskDesk
 from chatd.hub.bars import Bars
 from chatd.hub.batch import Names, Recorder
 from chatd.hub.child_questions import ChildQuestions
@@ -92,7 +93,10 @@ class Hub:
         )
         self.memory = self._door.memory
         self._bars = Bars(spend, self._door.cut)
-        self._questions = ChildQuestions(self.context, self._record, self._end_if_half_done, self._metrics)
+        self._asks = AskDesk(self.links)
+        self._questions = ChildQuestions(
+            self.context, self._record, self._end_if_half_done, self._metrics, self._asks
+        )
         self._reads = Reads(queries, self._fanout, self.sessions, self._refuse)
         self._retention = Retention(events)
         self._room_ends = RoomEnds(events)
@@ -134,6 +138,7 @@ class Hub:
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
         self.links.pop(link.number, None)
+        self._asks.book.lost(link.number)
         self.stats.workers.lost(link.name)
         self._door.link_lost(link)
 
@@ -227,6 +232,7 @@ class Hub:
         else:
             result = self._bars.decide(context, request)
             self._record(context)
+            self._asks.settle()
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
             self._door.cut(cut)
@@ -276,7 +282,9 @@ class Hub:
 
     def context(self, who: Principal) -> Context:
         """Return a context for ``who`` at the present time."""
-        return Context(self.state, self.rules, who, self._clock(), self.sessions, self.writable)
+        return Context(
+            self.state, self.rules, who, self._clock(), self.sessions, self._asks.book, self.writable
+        )
 
     def _record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""
@@ -290,6 +298,7 @@ class Hub:
 
     def before_commit(self) -> None:
         """Redact expired messages and end rooms in the batch, or look for space on a full disk."""
+        self._asks.expire(self._clock())
         if not self.recorder.uncommitted:
             self.log.check_files()  # a commit does it by itself
         if not self.writable:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
+from chatd.proto.ask_requests import AskRequest
 from chatd.proto.frames import JsonObject
 from chatd.proto.guest_requests import GuestRequest, GuestSeconds
 from chatd.proto.invite_requests import InviteCancel as InviteCancel
@@ -364,7 +365,7 @@ AnyRequest = (
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
-    | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest
+    | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest | AskRequest
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

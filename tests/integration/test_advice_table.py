@@ -220,6 +220,7 @@ NOT_ON_ONE_BOX = (
     | dict.fromkeys(("W112", "W116", "W117"), _RARE_STATE)
     | dict.fromkeys(("E200", "E201", "E202", "E205", "E209"), _CERTIFICATE)
     | dict.fromkeys(("E211", "E212", "E213", "E214", "E215", "E216", "E218", "E219"), _INVITE)
+    | dict.fromkeys(("E220", "E221", "E222"), _INVITE)
     | dict.fromkeys(("E309", "E310", "E311", "E312", "E313", "E314"), _ROOM_RULES)
     | dict.fromkeys(("E108", "E408", "E409", "E413", "E414", "E501", "E505"), _LIMIT)
 )

@@ -54,6 +54,7 @@ VALUES: dict[str, list[Any]] = {
     "on": [True, False],
     "serial": ["0a"],
     "secret_hash": ["0a" * 32],
+    "ask": ["0a" * 32],
 }
 ASKERS = ("helen", "una", "gus")
 # Users that the askers share no room with: of every role, banned, kicked, muted, with a pinned role.

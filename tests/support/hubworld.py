@@ -10,6 +10,7 @@ from chatd.errors import ChatdError
 from chatd.hub.batch import Names
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize
+from chatd.hub.state.ask_book import AskBook
 from chatd.hub.state.context import OPERATOR, Context, PresenceView, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.rooms import ensure_configured
@@ -32,6 +33,7 @@ class World:
         self.state = state or State()
         self.rules = Rules.from_settings(settings or Settings())
         self.presence: PresenceView = Sessions()
+        self.asks = AskBook()
         self.now = START
         self.log: list[JsonObject] = []
         self._messages = 0
@@ -44,7 +46,7 @@ class World:
 
     def context(self, who: Principal) -> Context:
         """Make the context of a request by this principal, now."""
-        return Context(self.state, self.rules, who, self.now, self.presence)
+        return Context(self.state, self.rules, who, self.now, self.presence, self.asks)
 
     def add_user(self, name: str, role: str | None = None, device: str = DEVICE) -> None:
         """Register a user's device as the operator."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -51,7 +51,7 @@ class RawJoiner:
             raise
         self._incoming = bytearray()
 
-    def __enter__(self) -> RawJoiner:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -49,6 +49,7 @@ CLASSIFIED = {
     "invite_created": AuditRule.YES,
     "invite_cancelled": AuditRule.YES,
     "invite_redeemed": AuditRule.YES,
+    "ask_denied": AuditRule.YES,
     "guest_set": AuditRule.YES,
     "guest_reminded": AuditRule.NO,
     "guest_ended": AuditRule.YES,

@@ -61,6 +61,9 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "invite_create": {"user": "carol", "secret_hash": "0a" * 32, "seconds": 60},
     "invite_list": {},
     "invite_cancel": {"user": "carol"},
+    "asks": {},
+    "ask_approve": {"ask": "0a" * 32},
+    "ask_deny": {"ask": "0a" * 32},
     "guest_list": {},
     "guest_extend": {"user": "gil", "seconds": 60},
     "guest_end": {"user": "gil"},
@@ -207,6 +210,6 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     """Sanctions are announced and logged, so a second one has an effect."""
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
-    ends = {"delete", "invite_cancel", "guest_extend", "guest_end"}
+    ends = {"delete", "invite_cancel", "guest_extend", "guest_end", "ask_approve", "ask_deny"}
     rooms = {"create", "uninvite", "owner", "member_remove"}
     assert not_repeatable == sanctions | ends | rooms | {"announce", "role_set", "user_add"}

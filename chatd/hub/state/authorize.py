@@ -7,6 +7,7 @@ from typing import Any
 
 from chatd.errors import ChatdError
 from chatd.hub.state import (
+    asks,
     edits,
     guests,
     invites,
@@ -21,6 +22,7 @@ from chatd.hub.state import (
     rooms,
 )
 from chatd.hub.state.context import Context
+from chatd.proto import ask_requests as arq
 from chatd.proto import guest_requests as grq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
@@ -71,6 +73,9 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     grq.GuestList: guests.list_guests,
     grq.GuestExtend: guests.extend,
     grq.GuestEnd: guests.end,
+    arq.Asks: asks.list_asks,
+    arq.AskApprove: asks.approve,
+    arq.AskDeny: asks.deny,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
+from chatd.hub.state.ask_book import AskBook
 from chatd.hub.state.entities import MEMBERS, READ_ONLY
 from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User, own_room
 from chatd.hub.state.rules import Rules
@@ -90,6 +91,8 @@ class Context:
     who: Principal
     now: int
     presence: PresenceView
+    # Who asks to be let in; not in the log either.
+    asks: AskBook = field(default_factory=AskBook)
     # False while the log's disk is full; `emit` then refuses.
     writable: bool = True
     # Whether a request is carried out, whose events count against the asker's bytes of the day.

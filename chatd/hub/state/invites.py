@@ -23,7 +23,7 @@ GUEST_ROLE = "guest"
 
 def create(context: Context, request: rq.InviteCreate) -> JsonObject:
     """Make an invite for a new user, or for another device of the asker."""
-    _require_list(context)
+    require_list(context)
     book, now = context.state.invites, context.now
     identifier = request.secret_hash[:ID_DIGITS]
     known = book.by_hash.get(request.secret_hash)
@@ -63,7 +63,7 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
 
 def list_invites(context: Context, request: rq.InviteList) -> JsonObject:
     """List the invites by their identifiers."""
-    _require_list(context)
+    require_list(context)
     by_id = {key[:ID_DIGITS]: one for key, one in context.state.invites.by_hash.items()}
 
     def entry(identifier: str) -> JsonObject:
@@ -87,7 +87,7 @@ def list_invites(context: Context, request: rq.InviteList) -> JsonObject:
 
 def cancel(context: Context, request: rq.InviteCancel) -> JsonObject:
     """Cancel the open invite for a user."""
-    _require_list(context)
+    require_list(context)
     found = context.state.invites.open_for(request.user, context.now)
     if found is None:
         raise ChatdError("E410", f"there is no open invite for {request.user}", "see: chatctl invite list")
@@ -222,7 +222,7 @@ def _is_backed(context: Context, invite: Invite) -> bool:
     return rules.roles.permissions(gives) <= rules.roles.permissions(role)
 
 
-def _require_list(context: Context) -> None:
+def require_list(context: Context) -> None:
     """Refuse roles that may not know all users: an invite tells which names are taken."""
     if not context.allows("user.list"):
         raise ChatdError("E300", f"the role {context.role} may not do this (user.list)")

@@ -142,6 +142,7 @@ KINDS: dict[str, EventKind] = {
     "invite_created": EventKind(appliers.invite_created, False, AuditRule.YES),
     "invite_cancelled": EventKind(appliers.invite_cancelled, False, AuditRule.YES),
     "invite_redeemed": EventKind(appliers.invite_redeemed, False, AuditRule.YES),
+    "ask_denied": EventKind(appliers.nothing, False, AuditRule.YES),
     "guest_set": EventKind(appliers.guest_set, False, AuditRule.YES),
     "guest_ended": EventKind(appliers.guest_ended, False, AuditRule.YES),
     # Its user is the sponsor.
