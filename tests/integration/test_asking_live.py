@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatd.pki.identity import read_identity
-from tests.support.asking import AskingProgram, asks
+from tests.support.askers import AskingProgram, asks
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.joining import devices_of
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chatd.enrol.pending_asks import ASKS_PER_BLOCK
-from tests.support.asking import RawAsker, asks
+from tests.support.askers import RawAsker, asks
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.joining import devices_of, invite, outcome_of
 
