@@ -12,7 +12,6 @@ from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import DAY_MS, KINDS, NOT_AUDITED, AuditRule, audience_of, is_audited
 from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
-from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject, compact
 from chatd.store.entry import AcceptedMessage, Entry, Given, StoredMessage
 from chatd.store.event_log import EventLog
@@ -21,8 +20,6 @@ log_audit = get_log("audit")
 
 # Events that a client may cause twice by sending them again; their msg_id tells.
 SENT_KINDS = frozenset(("message", "edited"))
-# Requests that name a log entry.
-Names = rq.Edit | rq.Delete | rq.React | rq.Reactions | rq.Redact
 # (device_id, msg_id) of a message or an edit.
 MessageKey = tuple[str, str]
 
@@ -59,7 +56,7 @@ def _with_edits(
     return message._replace(edits=tuple(seqs), body=body)
 
 
-def _with_reactions(given: Given, changes: list[JsonObject], request: rq.React, user: str) -> Given:
+def _with_reactions(given: Given, changes: list[JsonObject], asked: str, user: str) -> Given:
     """Return how a message stands with a reaction after the batch."""
     for event in changes:
         if event["type"] != "reacted":
@@ -67,7 +64,7 @@ def _with_reactions(given: Given, changes: list[JsonObject], request: rq.React, 
         text = event["text"]
         texts = given.texts | {text} if event["count"] else given.texts - {text}
         given = given._replace(texts=texts)
-        if text == request.text:
+        if text == asked:
             mine = event["on"] if event["user"] == user else given.mine
             given = given._replace(users=event["count"], mine=mine)
     return given
@@ -193,20 +190,14 @@ class Recorder:
         """Return the message under this key, durable or not."""
         return self._batch.find(key) or self._log.find(key[0], bytes.fromhex(key[1]))
 
-    def look_up(self, context: Context, request: Names) -> None:
-        """Put what the log and the batch say about the entry that a request names into its context."""
-        seq, changes = request.seq, self._batch.changes(request.seq)
-        if not context.knows_room(request.room):
-            return  # The time of a refusal must not tell of the entry.
-        message = self._log.message(request.room, seq)
-        context.target = _with_edits(message, changes, self._batch.redacted.get(seq))
-        if context.target is None:
-            return
-        if isinstance(request, rq.React):
-            user = context.who.user
-            context.given = _with_reactions(self._log.given(seq, request.text, user), changes, request, user)
-        elif isinstance(request, rq.Reactions):
-            context.reactors = self._log.reactors(seq)
+    def message(self, room: str, seq: int) -> StoredMessage | None:
+        """See `chatd.hub.state.context.EntryView`."""
+        message = self._log.message(room, seq)
+        return _with_edits(message, self._batch.changes(seq), self._batch.redacted.get(seq))
+
+    def given(self, seq: int, text: str, user: str) -> Given:
+        """See `chatd.hub.state.context.EntryView`."""
+        return _with_reactions(self._log.given(seq, text, user), self._batch.changes(seq), text, user)
 
     def record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
         """Move a context's events into the batch and queue them for their readers.
@@ -271,6 +262,6 @@ class Recorder:
             link.stage()
 
     def _release(self) -> None:
-        self._reads.release()
         for link in self._links.values():
             link.release()
+        self._reads.release()

@@ -35,6 +35,10 @@ class ChangedEntries:
             return False
         return since < self._forgotten or any(self._changed(body, since) for body in bodies)
 
+    def concern_entry(self, seq: int, since: int) -> bool:
+        """Whether the entry may have been changed after change ``since``."""
+        return since < self._forgotten or self._of.get(seq, 0) > since
+
     def _changed(self, body: bytes, since: int) -> bool:
         found = _SEQ.match(body)
         return found is None or self._of.get(int(found[1]), 0) > since

@@ -14,13 +14,14 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk
 from chatd.hub.bars import Bars
-from chatd.hub.batch import Names, Recorder
+from chatd.hub.batch import Recorder
 from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
-from chatd.hub.reads import Asker, QueryThreads, Reads
+from chatd.hub.query_threads import QueryThreads
+from chatd.hub.reads import Asker, Reads
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, guests, rooms
@@ -219,8 +220,7 @@ class Hub:
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
         context = self.context(asker.session.who if asker.session else asker.link.operator or OPERATOR)
         kind = request.spec.kind
-        if request.spec.names_entry:
-            self.recorder.look_up(context, cast(Names, request))
+        context.entries = self.recorder
         if kind is RequestKind.SEND:
             result = self._send(context, cast(rq.Send | rq.Edit, request), digest)
         elif kind is RequestKind.READ:
@@ -316,6 +316,8 @@ class Hub:
 
     def idle_seconds(self, most: float) -> float:
         """Return how long the loop may wait for frames: no longer than until something is due."""
+        if self._reads.in_loop:
+            return 0
         due = self.state.guests.next_due()
         left = most if due is None else (due - self._clock()) / 1000
         return min(left, most) if left > 0 else most

@@ -81,6 +81,12 @@ class Link:
         self._queued.append(data)
         self.backlog += len(data)
 
+    def send_at_once(self, header: Header, payload: bytes = b"") -> None:
+        """Release one frame before all that wait for a later commit, for what the durable log tells."""
+        data = pack(header, payload)
+        self._released += data
+        self.backlog += len(data)
+
     def stage(self) -> None:
         """Tie the frames queued so far to the commit that begins now."""
         self._staged += self._queued

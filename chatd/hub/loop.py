@@ -21,7 +21,7 @@ from chatd.hub.batch import Recorder
 from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread
 from chatd.hub.doors import Doors
 from chatd.hub.links import Link, UnknownOperationError
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.hub.stats import HubStats
 from chatd.link.wire import Header, LinkClosedError
 from chatd.logs.logger import get_log

@@ -18,7 +18,7 @@ from chatd.errors import ChatdError
 from chatd.hub.doors import OPERATORS, Doors
 from chatd.hub.hub import Hub
 from chatd.hub.loop import LOCK_RETRY_SECONDS, HubLoop
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import clock, recover
 from chatd.logs.logger import get_log
 from chatd.store.database import DATABASE_NAME, is_full, is_locked

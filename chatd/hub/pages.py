@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from chatd.proto.frames import frame
+from chatd.store.log_reader import LogReader
 
 # Bytes of events' JSON in one reply; the rest of the frame (64 KiB) is for the reply around them.
 PAGE_BYTES = 56 * 1024
@@ -16,7 +17,8 @@ class Page(NamedTuple):
     """The events of one reply: their JSON, the last sequence number covered, whether more follow.
 
     ``partial``: whether a search has not seen all messages; None for other reads. ``key``: their name in the
-    reply.
+    reply. ``about``: the seq of the message that they all concern, if there is one. ``rest``: the read that
+    goes on, if this one has found nothing in as much as one read may look at.
     """
 
     bodies: list[bytes]
@@ -24,6 +26,8 @@ class Page(NamedTuple):
     more: bool
     partial: bool | None = None
     key: bytes = b"events"
+    about: int | None = None
+    rest: Callable[[LogReader], Page] | None = None
 
 
 def fit_page(bodies: Iterable[bytes]) -> list[bytes]:

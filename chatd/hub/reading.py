@@ -1,4 +1,4 @@
-"""Queries of somebody who catches up: messages by their seqs, and unread counts."""
+"""Reads for those who catch up: messages by their seqs, reactions to one, unread counts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from chatd.hub.pages import PAGE_BYTES, Page, fit_page
 from chatd.hub.state.context import Context
+from chatd.hub.state.redaction import no_message
 from chatd.proto import requests as rq
 from chatd.proto.frames import compact
 from chatd.store.log_reader import LogReader
 
-# Events looked at for one room's count: a larger count tells a person nothing more.
+# Events counted of one room: a larger count tells a person nothing more.
 COUNTED_EVENTS = 1_000
-# Events looked at for one page of counts: some 10 ms of the reading thread.
+# Events looked at for one page of counts, those that are gone included: some 10 ms of the reading thread.
 PAGE_COUNTED_EVENTS = 5_000
 # Rooms in one page of counts.
 PAGE_ROOMS = 100
@@ -32,6 +33,19 @@ def messages_query(context: Context, request: rq.Messages) -> Callable[[LogReade
     return query
 
 
+def reactions_query(context: Context, request: rq.Reactions) -> Callable[[LogReader], Page]:
+    """List the reactions to a message. Raises E404, E301; the query raises E410 for no such message."""
+    begin, head = context.member(request.room).begin(context.who.user), context.state.head
+
+    def query(reader: LogReader) -> Page:
+        found = reader.reactors(request.room, request.seq) if begin < request.seq <= head else None
+        if found is None:
+            raise no_message(request.room, request.seq)
+        return Page([compact(one) for one in found], head, False, key=b"reactions", about=request.seq)
+
+    return query
+
+
 def unread_query(context: Context, request: rq.Unread) -> Callable[[LogReader], Page]:
     """Count the messages of others after each of the asker's read markers.
 
@@ -43,7 +57,8 @@ def unread_query(context: Context, request: rq.Unread) -> Callable[[LogReader], 
         [(room, seq) for room, seq in sorted(user.markers.items()) if room > request.after] if user else []
     )
     page = [
-        (room, max(seq, context.state.rooms[room].begin(name)), seq) for room, seq in markers[:PAGE_ROOMS]
+        (room, max(seq, context.state.rooms[room].begin(name), context.state.rooms[room].expired), seq)
+        for room, seq in markers[:PAGE_ROOMS]
     ]
 
     def query(reader: LogReader) -> Page:
@@ -52,10 +67,12 @@ def unread_query(context: Context, request: rq.Unread) -> Callable[[LogReader], 
         for room, after, seq in page:
             if looked >= PAGE_COUNTED_EVENTS:
                 break
-            count = reader.count_others(room, name, after=after, upto=head, limit=COUNTED_EVENTS)
+            left = PAGE_COUNTED_EVENTS - looked
+            count = reader.count_others(room, name, after=after, upto=head, limit=COUNTED_EVENTS, look=left)
+            if count.looked_at == left and bodies:
+                break  # the next page looks further into this room
             looked += count.looked_at
-            more = count.looked_at == COUNTED_EVENTS
-            bodies.append(compact({"room": room, "seq": seq, "unread": count.messages, "more": more}))
+            bodies.append(compact({"room": room, "seq": seq, "unread": count.messages, "more": count.more}))
         return Page(bodies, head, len(bodies) < len(markers), key=b"rooms")
 
     return query

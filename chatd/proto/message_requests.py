@@ -29,7 +29,7 @@ ReactionText = Annotated[str, Field(min_length=1, max_length=REACTION_CHARS)]
 class Edit(TextRequest):
     """Replace the text of one's own message `seq`; `msg_id` is new, as for a message."""
 
-    spec = Spec("message.send", True, 1, RequestKind.SEND, names_entry=True)
+    spec = Spec("message.send", True, 1, RequestKind.SEND)
     type: Literal["edit"]
     msg_id: MsgId
     room: RoomText
@@ -39,7 +39,7 @@ class Edit(TextRequest):
 class Delete(Request):
     """Remove the text of one's own message for everybody, permanently."""
 
-    spec = Spec("message.delete", False, 1, names_entry=True)
+    spec = Spec("message.delete", False, 1)
     type: Literal["delete"]
     room: RoomText
     seq: Count
@@ -49,7 +49,7 @@ class Delete(Request):
 class React(Request):
     """Add a reaction to a message, or take back one's own (`on` false)."""
 
-    spec = Spec("message.send", True, 1, names_entry=True)
+    spec = Spec("message.send", True, 1)
     type: Literal["react"]
     room: RoomText
     seq: Count
@@ -60,7 +60,7 @@ class React(Request):
 class Reactions(Request):
     """List the reactions to a message and who gave them."""
 
-    spec = Spec("message.read", True, 1, names_entry=True)
+    spec = Spec("message.read", True, 1, RequestKind.READ)
     type: Literal["reactions"]
     room: RoomText
     seq: Count

@@ -49,8 +49,7 @@ class Spec(NamedTuple):
 
     ``permission``: required of the role; None admits every session. ``repeatable``: repeating the
     request has no further effect, so it may be sent again when a hub died under it. ``cost``: tokens
-    taken from the user's rate bucket; a message costs at least 1. ``names_entry``: the request's ``seq``
-    names a log entry, which the hub looks up before it decides. ``urgent``: moderation, which may use
+    taken from the user's rate bucket; a message costs at least 1. ``urgent``: moderation, which may use
     a reserve on a full disk.
     """
 
@@ -58,7 +57,6 @@ class Spec(NamedTuple):
     repeatable: bool
     cost: float
     kind: RequestKind = RequestKind.EVENT
-    names_entry: bool = False
     urgent: bool = False
 
 

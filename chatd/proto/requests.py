@@ -232,7 +232,7 @@ class Unmute(Request):
 class Redact(Request):
     """Remove a message's text for everybody, permanently. The log still shows that there was a message."""
 
-    spec = Spec("moderate.redact", False, 1, names_entry=True, urgent=True)
+    spec = Spec("moderate.redact", False, 1, urgent=True)
     type: Literal["redact"]
     room: RoomText
     seq: Count

@@ -45,7 +45,6 @@ from chatd.store.message_changes import (
     NO_CHANGES,
     given_reaction,
     note_entries,
-    reactors,
     remove_bodies,
     stored_message,
 )
@@ -317,11 +316,6 @@ class EventLog:
         """Return how a message stands with one reaction. Raises E504, E610."""
         with _READING:
             return given_reaction(self._finder, seq, text, user)
-
-    def reactors(self, seq: int) -> list[dict[str, Any]]:
-        """Return the reactions to a message and who gave them. Raises E504, E610."""
-        with _READING:
-            return reactors(self._finder, seq)
 
     def older_written(self, room: str, after: int, before_ms: int, limit: int) -> list[WrittenEntry]:
         """Return a room's oldest written entries after ``after``, until one is from ``before_ms`` or later.

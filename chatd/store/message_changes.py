@@ -114,7 +114,7 @@ def given_reaction(reader: apsw.Cursor, seq: int, text: str, user: str) -> Given
     return Given(count, bool(mine), frozenset(row[0] for row in query(reader, _TEXTS, {"seq": seq})))
 
 
-def reactors(reader: apsw.Cursor, seq: int) -> list[dict[str, Any]]:
+def reactors(reader: apsw.Connection, seq: int) -> list[dict[str, Any]]:
     """Return the reactions to a message and the first `REACTORS_LISTED` users of each, by name."""
     return [
         {

@@ -12,7 +12,7 @@ from chatd.config.schema import Settings
 from chatd.config.sections import LimitsSection, RoleLimits
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import carry_out, recover
 from chatd.link.wire import LINK_VERSION
 from chatd.proto.frames import HEADER_SIZE, encode

@@ -17,7 +17,7 @@ from chatctl.client import Client, Message, Sent
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import recover
 from chatd.hub.state.context import OPERATOR
 from chatd.hub.state.names import SortedNames

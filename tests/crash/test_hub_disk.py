@@ -18,7 +18,7 @@ from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import recover, snapshot_agrees
 from chatd.hub.state.context import OPERATOR
 from chatd.link.wire import LinkBuffer

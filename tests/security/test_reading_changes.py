@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatd.config.sections import RolesSection
+from chatd.policy.roles import DEFAULT_ROLES
 from chatd.store.event_log import EventLog
+from chatd.store.log_reader import LogReader
 from tests.security.test_reading_rooms import SETTINGS, USERS, Readers
 from tests.support.hubworld import World
 
@@ -18,6 +21,25 @@ def readers(tmp_path: Path) -> Iterator[Readers]:
     harness = Readers(tmp_path / "data")
     yield harness
     harness.close()
+
+
+# Requests that name a message, with what they need besides.
+NAMING: dict[str, dict[str, Any]] = {
+    "reactions": {},
+    "react": {"text": "+1"},
+    "edit": {"msg_id": "ab" * 16, "body": "other"},
+    "delete": {},
+}
+
+
+def noting(method: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    """Return ``method`` with a note of each call."""
+
+    def noted(*arguments: Any) -> Any:
+        calls.append(name)
+        return method(*arguments)
+
+    return noted
 
 
 def changes(events: list[dict[str, Any]]) -> list[int]:
@@ -58,30 +80,45 @@ def test_a_late_joiner_sees_no_change_of_what_was_before(readers: Readers) -> No
 def test_a_foreign_message_costs_its_refusal_nothing(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No reactions are read of a message that the request may not name."""
+    """Nothing is read of a message that the request may not name, and lists never in the hub's loop."""
     readers.by("bob", "create", room="#team", mode="members")
     readers.by("carl", "create", room="#other")
     seq = readers.say("bob", "#team", "secret")
     readers.by("bob", "react", room="#team", seq=seq, text="+1")
-    read: list[int] = []
-    reactors, given = EventLog.reactors, EventLog.given
-
-    def note_reactors(log: EventLog, seq: int) -> Any:
-        read.append(seq)
-        return reactors(log, seq)
-
-    def note_given(log: EventLog, seq: int, text: str, user: str) -> Any:
-        read.append(seq)
-        return given(log, seq, text, user)
-
-    monkeypatch.setattr(EventLog, "reactors", note_reactors)
-    monkeypatch.setattr(EventLog, "given", note_given)
-    for room, code in {"#team": "E404", "#nought": "E404", "#other": "E410"}.items():
-        assert readers.by("carl", "reactions", room=room, seq=seq) == code
-        assert readers.by("carl", "react", room=room, seq=seq, text="+1") == code
+    readers.by("bob", "create", room="#open")
+    spoken = readers.say("bob", "#open", "for members")
+    read: list[str] = []
+    for name in ("message", "given"):
+        monkeypatch.setattr(EventLog, name, noting(getattr(EventLog, name), name, read))
+    monkeypatch.setattr(LogReader, "reactors", noting(LogReader.reactors, "reactors", read))
+    for room, code, one in (("#team", "E404", seq), ("#nought", "E404", seq), ("#open", "E301", spoken)):
+        for kind, more in NAMING.items():
+            assert readers.by("carl", kind, room=room, seq=one, **more) == code
     assert read == []
+    assert readers.by("carl", "reactions", room="#other", seq=seq) == "E410"
+    assert read == ["reactors"]
     assert readers.by("bob", "reactions", room="#team", seq=seq)["reactions"]
-    assert read == [seq]
+    assert read == ["reactors"] * 2
+
+
+@pytest.mark.parametrize("kind", ["reactions", "react", "edit", "delete"])
+def test_who_may_not_read_or_write_messages_costs_no_look_up(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role is judged before the log is asked."""
+    roles = {"permissions": DEFAULT_ROLES | {"silent": []}, "assigned": {"carl": "silent"}}
+    settings = SETTINGS.model_copy(update={"roles": RolesSection.model_validate(roles)})
+    harness = Readers(tmp_path / "data", settings)
+    try:
+        harness.by("bob", "create", room="#open")
+        seq = harness.say("bob", "#open", "for members")
+        read: list[str] = []
+        for name in ("message", "given"):
+            monkeypatch.setattr(EventLog, name, noting(getattr(EventLog, name), name, read))
+        assert harness.by("carl", kind, room="#open", seq=seq, **NAMING[kind]) == "E300"
+        assert read == []
+    finally:
+        harness.close()
 
 
 def test_a_reason_says_nothing_that_a_message_could_not() -> None:

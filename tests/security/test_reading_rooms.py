@@ -21,8 +21,8 @@ USERS = ("ann", "bob", "carl")
 class Readers(HubHarness):
     """A hub with a session of each user on the first worker."""
 
-    def __init__(self, data: Path) -> None:
-        super().__init__(data, SETTINGS)
+    def __init__(self, data: Path, settings: Settings = SETTINGS) -> None:
+        super().__init__(data, settings)
         for sid, user in enumerate(USERS):
             self.ask(self.operator, 0, "user_add", user=user, device="dev", serial=f"a{sid}")
             assert self.open_session(self.workers[0], sid, user, "dev", f"a{sid}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from chatd.hub.reads import SEARCHES_PER_USER
+from chatd.hub.query_threads import SEARCHES_PER_USER
 from chatd.store.search_index import SEARCH_NAME
 from tests.support.daemon import Daemon, wait_until
 from tests.support.rawclient import RawClient

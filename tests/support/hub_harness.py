@@ -12,7 +12,7 @@ from typing import Any
 from chatd.config.schema import Settings
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import recover
 from chatd.hub.state.context import OPERATOR
 from chatd.link.wire import LinkBuffer

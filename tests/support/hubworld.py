@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.batch import Names
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize
 from chatd.hub.state.ask_book import AskBook
 from chatd.hub.state.context import OPERATOR, Context, PresenceView, Principal
 from chatd.hub.state.model import State
+from chatd.hub.state.reactions import NOT_GIVEN
 from chatd.hub.state.rooms import ensure_configured
 from chatd.hub.state.rules import Rules
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject, compact
 from chatd.proto.requests import parse_request
-from chatd.store.entry import StoredMessage
+from chatd.store.entry import Given, StoredMessage
 
 START = 1_700_000_000_000
 DEVICE = "laptop"
@@ -79,20 +79,6 @@ class World:
         self.log += context.events
         return result
 
-    def target(self, context: Context, request: Names) -> StoredMessage:
-        """Return the message that a request names as the log has it; an unknown one is the asker's own."""
-        found = StoredMessage(
-            "message", request.room, context.who.device_id, self.now, b'{"kind":"text"}', ()
-        )
-        for event in self.log:
-            body = compact(event)
-            if event["seq"] == request.seq:
-                device = f"{event.get('user')}/{event.get('device')}"
-                found = StoredMessage(event["type"], event["room"], device, event["at"], body, ())
-            elif event["type"] == "edited" and event["target"] == request.seq:
-                found = found._replace(body=body, edits=(*found.edits, event["seq"]))
-        return found
-
     def outcome(self, who: Principal | str, kind: str, /, **fields: Any) -> str:
         """Decide a request; return "ok" or the error code."""
         try:
@@ -110,6 +96,30 @@ class World:
         return ""
 
 
+class _Entries:
+    """The messages of a world's log. Implements `chatd.hub.state.context.EntryView`."""
+
+    def __init__(self, world: World, asker: str) -> None:
+        self._world = world
+        self._asker = asker
+
+    def message(self, room: str, seq: int) -> StoredMessage:
+        """Return a message as the log has it; an unknown one is the asker's own."""
+        found = StoredMessage("message", room, self._asker, self._world.now, b'{"kind":"text"}', ())
+        for event in self._world.log:
+            body = compact(event)
+            if event["seq"] == seq:
+                device = f"{event.get('user')}/{event.get('device')}"
+                found = StoredMessage(event["type"], event["room"], device, event["at"], body, ())
+            elif event["type"] == "edited" and event["target"] == seq:
+                found = found._replace(body=body, edits=(*found.edits, event["seq"]))
+        return found
+
+    def given(self, seq: int, text: str, user: str) -> Given:
+        """No world tells of reactions."""
+        return NOT_GIVEN
+
+
 def _carry_out(world: World, context: Context, request: rq.AnyRequest) -> JsonObject:
     if isinstance(request, rq.History | rq.Messages):
         authorize.permit(context, request)
@@ -118,8 +128,11 @@ def _carry_out(world: World, context: Context, request: rq.AnyRequest) -> JsonOb
     if isinstance(request, _READS):
         authorize.permit(context, request)
         return {"rooms": context.readable()}
-    if request.spec.names_entry:
-        context.target = world.target(context, cast(Names, request))
+    if isinstance(request, rq.Reactions):
+        authorize.permit(context, request)
+        context.member(request.room)
+        return {"reactions": []}
+    context.entries = _Entries(world, context.who.device_id)
     return authorize.decide(context, request)
 
 

@@ -18,7 +18,7 @@ from chatctl.client import _dialing, _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
 from chatd.gateway.families import FAMILIES
-from chatd.hub import reads, welcome
+from chatd.hub import page_queries, pages, query_threads, welcome
 from chatd.hub.state import authorize, moderation, queries
 from chatd.hub.state.model import MUTES_LIMIT
 from chatd.pki import authority, identity, profiles
@@ -106,12 +106,12 @@ def limits_table() -> str:
         ),
         ("Rooms listed in `welcome`", f"{welcome.WELCOME_ROOMS}"),
         ("Branches of a lineage", f"{lineage.LINEAGE_LIMIT}"),
-        ("Events in one page of `resume`, `history`, `search`", f"{reads.PAGE_EVENTS}"),
-        ("JSON of the events in one such page", f"{reads.PAGE_BYTES} bytes"),
+        ("Events in one page of `resume`, `history`, `search`", f"{page_queries.PAGE_EVENTS}"),
+        ("JSON of the events in one such page", f"{pages.PAGE_BYTES} bytes"),
         ("Entries in one page of a list", f"{queries.PAGE_ENTRIES}"),
         ("Words and phrases of a search", f"{search_query.MAX_TOKENS}"),
         ("Time of a search", f"{searcher.SEARCH_SECONDS:g} s"),
-        ("Searches of one user under way", f"{reads.SEARCHES_PER_USER}"),
+        ("Searches of one user under way", f"{query_threads.SEARCHES_PER_USER}"),
         ("Characters of a name", f"{text.NAME_CHARS}"),
         ("Marks on one letter", f"{text.COMBINING_LIMIT}"),
         ("Mutes of a server", f"{MUTES_LIMIT}"),

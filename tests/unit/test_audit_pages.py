@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from chatd.config.schema import Settings
-from chatd.hub import reads
+from chatd.hub import page_queries
 from chatd.hub.recovery import recover
 from chatd.policy.roles import DEFAULT_ROLES
 from chatd.proto.frames import JsonObject
@@ -81,7 +81,7 @@ def test_who_removed_others_is_listed_and_who_left_is_not(harness: HubHarness) -
 def test_pages_list_every_act_once_whatever_else_is_in_between(
     harness: HubHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "AUDIT_ROWS", 5)
+    monkeypatch.setattr(page_queries, "AUDIT_ROWS", 5)
     act(harness, "create", room="#war")
     for number in range(4):
         act(harness, "mute", user="bob", reason=f"r{number}")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from chatd.hub.lane import Page
-from chatd.hub.reads import PAGE_BYTES, Query, history_query, resume_query
+from chatd.hub.page_queries import history_query, resume_query
+from chatd.hub.pages import PAGE_BYTES
+from chatd.hub.query_threads import Query
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import MAX_ROOMS, LogReader
@@ -116,6 +118,7 @@ class OversizedEvents(LogReader):
         begins: Any = None,
         *,
         viewer: str = "",
+        upto: int | None = None,
     ) -> Any:
         assert size == PAGE_BYTES
         return [(seq, b"x" * (PAGE_BYTES + 1)) for seq in (after + 1, after + 2)]

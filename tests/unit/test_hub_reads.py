@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chatd.config.schema import Settings
-from chatd.hub.reads import QueryThreads
+from chatd.hub.query_threads import QueryThreads
 from chatd.store.event_log import EventLog
 from chatd.store.search_index import SearchIndex
 from tests.support.hub_harness import START, HubHarness
@@ -81,7 +81,7 @@ def test_the_read_thread_fails_to_start_without_file_descriptors(
     def full(_: Path) -> SearchIndex:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr("chatd.hub.reads.SearchIndex", full)
+    monkeypatch.setattr("chatd.hub.query_threads.SearchIndex", full)
     EventLog.open(tmp_path / "data", now=START).close()
     with pytest.raises(OSError, match="too many"):
         QueryThreads(tmp_path / "data")

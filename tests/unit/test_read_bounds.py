@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from chatd.hub.changed_entries import ChangedEntries
+from chatd.hub.page_queries import resume_query
 from chatd.hub.pages import PAGE_BYTES
-from chatd.hub.reads import resume_query
+from chatd.hub.reads import REPEATS_LIMIT
 from chatd.store import log_reader
 from chatd.store.log_reader import LogReader
 from tests.support.talk_at_hub import LOBBY, Talk
@@ -99,3 +101,38 @@ def test_changes_that_were_forgotten_concern_every_page(monkeypatch: pytest.Monk
     changes.note({6, 8})
     assert changes.concern(page, 1)
     assert not changes.concern(page, 2)
+
+
+@pytest.mark.parametrize("kind", ["history", "search", "resume", "messages"])
+def test_who_edits_all_the_time_keeps_nobody_from_reading(
+    keeping: Talk, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a few repeats the page is read where nothing changes meanwhile."""
+    seq = keeping.say("alice", "answer 0")
+    monkeypatch.setattr(keeping.harness.hub._reads, "_resume_from_memory", lambda *_: False)
+    asked: dict[str, dict[str, Any]] = {
+        "history": {"room": LOBBY},
+        "search": {"query": "answer"},
+        "resume": {"after": seq - 1},
+        "messages": {"room": LOBBY, "seqs": [seq]},
+    }
+    worker, number, reads = keeping.worker, 0, 0
+    keeping.harness.ask(worker, keeping.sids["bob"], kind, **asked[kind])
+    request = worker.replies
+    request.clear()
+    while 1 not in request:
+        if select.select([keeping.harness.reader], [], [], 0 if reads > REPEATS_LIMIT else TIMEOUT)[0]:
+            reads += 1
+        number += 1
+        edit = {"type": "edit", "id": 2, "room": LOBBY, "seq": seq, "msg_id": keeping.msg_id()}
+        edit["body"] = f"answer {number}"
+        frame = (["request", keeping.sids["alice"]], json.dumps(edit).encode())
+        keeping.harness.hub.take(worker.link, [frame])
+        keeping.harness.reader.deliver()
+        keeping.harness.run_iteration()
+        assert reads <= REPEATS_LIMIT + 1
+    result = request[1]["result"]
+    shown = {event["seq"]: event for event in result["events"] if event["type"] == "message"}
+    # A search may take too long for the loop: its page lacks what was changed meanwhile.
+    assert kind == "search" or seq in shown
+    assert all(event["body"] == f"answer {number}" for event in shown.values())

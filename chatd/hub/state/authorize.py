@@ -35,7 +35,6 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Edit: edits.edit,
     rq.Delete: edits.delete,
     rq.React: reactions.react,
-    rq.Reactions: reactions.reactions,
     rq.Announce: messages.announce,
     rq.Away: messages.away,
     rq.Create: rooms.create,

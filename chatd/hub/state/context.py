@@ -22,9 +22,6 @@ OVERRIDE_FIX = "rephrase it, or send it anyway: /say! TEXT, chat send ROOM TEXT 
 TAKE_OVER = "ask an owner to invite you; an admin can take it over: chatctl room owner ROOM NAME"
 
 
-NOT_GIVEN = Given(0, False, frozenset())
-
-
 class Principal(NamedTuple):
     """The authenticated asker. ``operator`` is set for the box's own socket only.
 
@@ -69,6 +66,20 @@ class PresenceView(Protocol):
         """Mark a user as away; an empty text marks them as back."""
 
 
+class EntryView(Protocol):
+    """What the log and the events that are not in it yet say about messages, hence passed in.
+
+    A look-up costs the hub's loop a query, so handlers make it once everything else was judged. Otherwise a
+    refusal would cost as much as what it refuses, and its time would tell of the entry.
+    """
+
+    def message(self, room: str, seq: int) -> StoredMessage | None:
+        """Return an entry of a room; None if it is missing or redacted."""
+
+    def given(self, seq: int, text: str, user: str) -> Given:
+        """Return how a message stands with one reaction."""
+
+
 class Cut(NamedTuple):
     """Sessions to end now: all of ``user``'s, or those of one ``device``.
 
@@ -105,13 +116,11 @@ class Context:
     overridden: str = ""
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
-    # The log entry that the request names, None if there is none, and how it stands with a reaction.
-    target: StoredMessage | None = None
-    given: Given = NOT_GIVEN
-    reactors: list[JsonObject] = field(default_factory=list)
+    # What the log says about messages; None where no request names one.
+    entries: EntryView | None = None
     # seq of a body to remove -> seq of the event that orders it.
     redacted: dict[int, int] = field(default_factory=dict)
-    # Edits that a later one replaces, whether the log keeps their texts or not.
+    # The last edit before a new one, whether the log keeps its text or not; earlier ones were noted then.
     outdated: list[int] = field(default_factory=list)
     # Users whose away text changed.
     presence_changed: list[str] = field(default_factory=list)

@@ -38,10 +38,12 @@ def edit(context: Context, request: rq.Edit) -> JsonObject:
         **{name: former[name] for name in ("role", "reply_to") if name in former},
         **({} if kept else {"replaces": replaced}),
     )
-    context.outdated += message.edits
+    context.outdated += message.edits[-1:]
     by_seq: int = event["seq"]
     if not kept:
-        context.redacted |= dict.fromkeys(replaced, by_seq)
+        # What the last edit has replaced is gone already; all fifty each time would cost fifty times more.
+        gone = former.get("replaces", ())
+        context.redacted |= {seq: by_seq for seq in replaced if seq not in gone}
     return {"seq": by_seq, "at": event["at"], "notes": text.notes}
 
 

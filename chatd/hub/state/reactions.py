@@ -1,4 +1,4 @@
-"""Give reactions to messages, take them back, and list them."""
+"""Give reactions to messages, and take them back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.message_requests import REACTIONS_LIMIT
 from chatd.proto.text import visible
+from chatd.store.entry import Given
+
+NOT_GIVEN = Given(0, False, frozenset())
 
 
 def react(context: Context, request: rq.React) -> JsonObject:
     """Give a reaction, or take it back; ``seq`` is None if nothing changes."""
     messages.refuse_place(context, request.room)
     named_message(context, request.room, request.seq)
-    text, given = request.text, context.given
+    text, given = request.text, NOT_GIVEN
+    if context.entries is not None:
+        given = context.entries.given(request.seq, text, context.who.user)
     if given.mine == request.on:
         return {"seq": None, "count": given.users}
     if request.on:
@@ -35,13 +40,6 @@ def react(context: Context, request: rq.React) -> JsonObject:
         count=count,
     )
     return {"seq": event["seq"], "count": count}
-
-
-def reactions(context: Context, request: rq.Reactions) -> JsonObject:
-    """List the reactions to a message."""
-    context.member(request.room)
-    named_message(context, request.room, request.seq)
-    return {"reactions": context.reactors}
 
 
 def _refuse_text(context: Context, text: str) -> None:

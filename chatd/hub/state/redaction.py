@@ -51,13 +51,18 @@ def named_message(context: Context, room: str, seq: int, *, unread: bool = False
 
     ``unread``: also one from before the asker's reading of the room begins.
     """
-    message = context.target
     hidden = not unread and seq <= context.state.rooms[room].begin(context.who.user)
-    if message is None or hidden or (message.kind, message.room) != ("message", room):
-        raise ChatdError(
-            "E410", f"there is no message {seq} in {room}", "for the numbers, see: chat history ROOM"
-        )
+    message = None if hidden or context.entries is None else context.entries.message(room, seq)
+    if message is None or (message.kind, message.room) != ("message", room):
+        raise no_message(room, seq)
     return message
+
+
+def no_message(room: str, seq: int) -> ChatdError:
+    """Return the refusal of a request that names a message which is not there."""
+    return ChatdError(
+        "E410", f"there is no message {seq} in {room}", "for the numbers, see: chat history ROOM"
+    )
 
 
 def author_of(message: StoredMessage) -> str:

@@ -1,0 +1,182 @@
+"""What is gone must be passed over: reads stay bounded, and upkeep and edits do as much work as is new."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatd.hub import page_queries, reading, upkeep
+from chatd.hub.state.model import DAY_MS
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog
+from chatd.store.log_reader import LogReader
+from tests.support.talk_at_hub import LOBBY, Talk
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[Talk]:
+    talk = Talk(tmp_path / "data", retention={"days": 1}, limits={"edit_minutes": 10_000})
+    yield talk
+    talk.harness.close()
+
+
+def gone_between(talk: Talk, count: int) -> tuple[int, int]:
+    """Write a message, many that are redacted, and another; return the seqs of the two."""
+    first = talk.say("alice", "first")
+    for seq in [talk.say("alice", "gone") for _ in range(count)]:
+        talk.harness.ask(talk.worker, talk.sids["ann"], "redact", room=LOBBY, seq=seq)
+    return first, talk.say("alice", "last")
+
+
+def read_all(talk: Talk, **fields: Any) -> tuple[dict[str, Any], int]:
+    """Return the result of a history request and how often a thread read for it."""
+    talk.harness.ask(talk.worker, talk.sids["bob"], "history", room=LOBBY, **fields)
+    turns = 0
+    while talk.worker.reply is None:
+        talk.harness.deliver_read()
+        talk.harness.run_iteration()
+        turns += 1
+    result: dict[str, Any] = talk.worker.reply["result"]
+    return result, turns
+
+
+@pytest.mark.parametrize("forwards", [False, True])
+def test_history_passes_over_what_is_gone_in_bounded_turns(
+    talk: Talk, forwards: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = gone_between(talk, 30)
+    monkeypatch.setattr(page_queries, "LOOKED_EVENTS", 4)
+    looked: list[int] = []
+    history = LogReader.history
+
+    def counted(reader: LogReader, room: str, **fields: Any) -> Any:
+        low = max(fields["begin"], fields["after"] or 0)
+        looked.append(reader.nth(room, 4, after=low, before=fields["before"], newest=True) or 0)
+        return history(reader, room, **fields)
+
+    monkeypatch.setattr(LogReader, "history", counted)
+    start = {"after": first} if forwards else {"before": first + 31}
+    result, turns = read_all(talk, limit=10, **start)
+    seqs = [event["seq"] for event in result["events"]]
+    assert first + 31 in seqs if forwards else first in seqs
+    assert turns > 5
+    assert looked == [0] * turns, "no turn looks at more than four events"
+
+
+def test_pages_of_history_meet_each_message_once_however_much_is_gone(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = gone_between(talk, 12)
+    whole = [event["seq"] for event in talk.history()]
+    monkeypatch.setattr(page_queries, "LOOKED_EVENTS", 3)
+    for forwards in (False, True):
+        found: list[int] = []
+        more, edge = True, 0 if forwards else 2**40
+        while more:
+            result, _ = read_all(talk, limit=100, **{"after" if forwards else "before": edge})
+            seqs = [event["seq"] for event in result["events"]]
+            found = found + seqs if forwards else seqs + found
+            more = result["more"] and bool(seqs)
+            edge = (found[-1] if forwards else found[0]) if found else edge
+        assert found == whole
+        assert first in found
+        assert last in found
+
+
+def test_resume_over_what_is_gone_moves_its_cursor(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, last = gone_between(talk, 12)
+    monkeypatch.setattr(talk.harness.hub._reads, "_resume_from_memory", lambda *_: False)
+    monkeypatch.setattr(page_queries, "RESUME_SEQS", 3)
+    cursor, found, pages = first, [], 0
+    while cursor < last:
+        result = talk.result("bob", "resume", after=cursor)
+        assert cursor < result["cursor"] <= cursor + 3
+        assert result["more"]
+        cursor, pages = result["cursor"], pages + 1
+        found += [event["seq"] for event in result["events"] if event["type"] == "message"]
+    assert found == [last]
+    assert pages > 4
+
+
+def test_unread_counts_what_is_there_and_stops_at_what_it_looked_at(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = gone_between(talk, 6)
+    assert talk.outcome("bob", "read", room=LOBBY, seq=first) == "ok"
+    entry = talk.result("bob", "unread")["rooms"][0]
+    assert (entry["unread"], entry["more"]) == (1, False)
+    monkeypatch.setattr(reading, "PAGE_COUNTED_EVENTS", 4)
+    entry = talk.result("bob", "unread")["rooms"][0]
+    assert (entry["unread"], entry["more"]) == (0, True), "four were looked at, and all are gone"
+    assert last > first
+
+
+def test_unread_does_not_look_at_what_has_expired(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = talk.say("alice", "old")
+    assert talk.outcome("bob", "read", room=LOBBY, seq=first) == "ok"
+    for _ in range(6):
+        talk.say("alice", "old")
+    talk.harness.now += 2 * DAY_MS
+    talk.harness.run_iteration()
+    talk.harness.hub.before_commit()
+    talk.harness.run_iteration()
+    last = talk.say("alice", "new")
+    monkeypatch.setattr(reading, "PAGE_COUNTED_EVENTS", 4)
+    (entry,) = talk.result("bob", "unread")["rooms"]
+    assert (entry["unread"], entry["more"]) == (1, False)
+    assert last > first
+
+
+def test_one_commit_expires_so_many_messages_of_all_rooms(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has expired in many rooms, a message that is sent meanwhile waits for one bounded step."""
+    monkeypatch.setattr(upkeep, "EXPIRY_MESSAGES", 6)
+    monkeypatch.setattr(upkeep, "EXPIRY_ROOM_MESSAGES", 2)
+    rooms = [LOBBY, "#side", *(f"#r{number}" for number in range(3))]
+    for room in rooms[2:]:
+        assert talk.outcome("carol", "create", room=room) == "ok"
+    for room in rooms:
+        for _ in range(10 if room == LOBBY else 3):
+            talk.say("alice" if room == LOBBY else "carol", "old", room)
+    talk.harness.now += 2 * DAY_MS
+    steps: list[Counter[str]] = []
+    insert = EventLog.insert
+
+    def noted(log: EventLog, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
+        rooms_of = {entry.seq: str(entry.room) for entry in entries}
+        steps.append(Counter(rooms_of[by] for by in (redact or {}).values()))
+        insert(log, entries, redact)
+
+    monkeypatch.setattr(EventLog, "insert", noted)
+    for number in range(8):
+        talk.harness.hub.before_commit()
+        talk.say("alice", f"live {number}")
+    done = [step for step in steps if step]
+    assert all(step.total() <= 6 for step in done)
+    assert sum(done, Counter()) == {room: 10 if room == LOBBY else 3 for room in rooms}
+    assert len(done[0]) == 3, "three rooms have their share in the first step"
+    assert set(done[0]) | set(done[1]) == set(rooms), "and the others in the second"
+
+
+def test_an_edit_redacts_what_is_new_since_the_last_one(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fiftieth edit of a message costs the hub as much as the second."""
+    redacted: list[int] = []
+    insert = EventLog.insert
+
+    def noted(log: EventLog, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
+        redacted.append(len(redact or ()))
+        insert(log, entries, redact)
+
+    monkeypatch.setattr(EventLog, "insert", noted)
+    seq = talk.say("alice", "first text")
+    for number in range(10):
+        talk.edited("alice", seq, f"text {number}")
+    assert redacted == [0, *[1] * 10]
+    assert not talk.texts_in_files("first text")
+    assert not talk.texts_in_files("text 8")
+    talk.check()
