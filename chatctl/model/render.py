@@ -12,8 +12,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import AnyEvent
-from chatctl.model import guest_text, room_text
-from chatctl.model.folding import Folded, fold_kind
+from chatctl.model import guest_text, markup, room_text
+from chatctl.model.folding import SNIPPET, Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
@@ -281,7 +281,7 @@ def _text(head: Line, event: ev.Message | ev.Edited, seq: int, style: str, viewe
     """The text of message ``seq`` after the head."""
     body = visible(event.body)
     text, more = fold_kind(body, event.kind) if viewer.folded else Folded(body)
-    lines = _hanging(head, text, style)
+    lines = _hanging(head, text, style, marked_up=event.kind != SNIPPET)
     if more:
         lines.append([("class:quiet", f"    \u2026 {more} \u00b7 /show {seq}")])
     return lines
@@ -310,10 +310,15 @@ def _via(by: str, user: str) -> list[str]:
     return [] if by in (user, SERVER) else [f"via {safe(by)}"]
 
 
-def _hanging(head: Line, body: str, style: str) -> list[Line]:
+def _hanging(head: Line, body: str, style: str, *, marked_up: bool = True) -> list[Line]:
     """The body after the head. Further lines are indented, so that none looks like another message."""
-    first, *others = visible(body).split("\n")
-    return [[*head, (style, first)], *([("", "    "), (style, text)] for text in others)]
+    body, lines = visible(body), [[*head]]
+    for span in markup.spans(body) if marked_up else [markup.Span(body)]:
+        looks = " ".join(filter(None, (style, *(f"class:{look}" for look in span.looks))))
+        first, *others = span.text.split("\n")
+        lines[-1].append((looks, first))
+        lines += ([("", "    "), (looks, text)] for text in others)
+    return lines
 
 
 def _clock(event: ev.Logged, viewer: Viewer) -> Line:

@@ -18,6 +18,11 @@ _PLAIN = {
     "me": "bold",
     "hit": "bold underline",
     "quote": "italic",
+    # Marked up text. Without colours, code is told by its marks.
+    "code": "",
+    "codeblock": "",
+    "link": "underline",
+    "strong": "bold",
 }
 _DARK = _PLAIN | {
     "alert": "reverse bold ansired",
@@ -29,6 +34,9 @@ _DARK = _PLAIN | {
     "room": "ansicyan bold",
     "error": "ansired",
     "announcement": "bold ansiyellow",
+    # Not a background: it is not known which colour the letters have on it.
+    "code": "ansibrightblue",
+    "codeblock": "ansibrightblue",
     "name0": "ansigreen",
     "name1": "ansiyellow",
     "name2": "ansiblue",
@@ -46,6 +54,8 @@ _LIGHT = _DARK | {
     "room": "#005f87 bold",
     "error": "#af0000",
     "announcement": "bold #875f00",
+    "code": "#5f00af",
+    "codeblock": "#5f00af",
     "name0": "#005f00",
     "name1": "#875f00",
     "name2": "#00005f",

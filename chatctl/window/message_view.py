@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from tkinter import ttk
 
+from chatctl.model.markup import LINK
 from chatctl.window.emoji import EmojiNames
 from chatctl.window.margin import Margin, ShownBlock
 from chatctl.window.text_tags import text_tags
@@ -50,9 +51,12 @@ class MessageView(ttk.Frame):
         self.text.bind("<FocusOut>", lambda _: self.state(["!focus"]), add="+")
         self.following = True  # whether the newest message stays visible
         self.on_more: Callable[[int], None] = lambda seq: None  # open the message with this seq
+        self.on_link: Callable[[str], None] = lambda address: None  # open an address
         self.text.tag_bind(MORE, "<Button-1>", self._open)
-        self.text.tag_bind(MORE, "<Enter>", lambda _: self.text.configure(cursor="hand2"))
-        self.text.tag_bind(MORE, "<Leave>", lambda _: self.text.configure(cursor="arrow"))
+        self.text.tag_bind(LINK, "<ButtonRelease-1>", self._follow)
+        for tag in (MORE, LINK):
+            self.text.tag_bind(tag, "<Enter>", lambda _: self.text.configure(cursor="hand2"))
+            self.text.tag_bind(tag, "<Leave>", lambda _: self.text.configure(cursor="arrow"))
 
     def restyle(self) -> None:
         """Apply the theme's current colours and fonts."""
@@ -214,6 +218,13 @@ class MessageView(ttk.Frame):
     def _open(self, event: tk.Event[tk.Text]) -> None:
         line = int(self.text.index(f"@{event.x},{event.y}").split(".")[0])
         self.on_more(self._shown[bisect_right(self._lines, line) - 1].seq)
+
+    def _follow(self, event: tk.Event[tk.Text]) -> None:
+        place = f"@{event.x},{event.y}"
+        link = self.text.tag_prevrange(LINK, f"{place} + 1 chars")
+        # The button is also released at the end of a selection, which may end in a link.
+        if link and not self.text.tag_ranges("sel"):
+            self.on_link(self.text.get(*link))
 
     def _scrolled(self, first: float, last: float) -> None:
         self._bar.set(first, last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from chatctl.model import render
+from chatctl.model import markup, render
 from chatctl.model.conversation import READING_LIMIT, Conversation, TimelineRow
 from chatctl.model.times import Times
 from chatctl.window.palette import name_tag
@@ -144,9 +144,11 @@ def _parts(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Part
         case "action":
             who = (f"actor {name_tag(row.user)}", row.user)
             time = ("time", f"  {_time(row, times)}\n")
-            return (("action", "* "), who, ("action", f" {row.body}"), *_edited(row), time, *_reactions(row))
+            words = (("action", " "), *_marked_up("action", row.body))
+            return (("action", "* "), who, *words, *_edited(row), time, *_reactions(row))
         case "announcement":
-            return (("announcement", f"{ANNOUNCEMENT_MARK}{row.user} announces: {row.body}\n"),)
+            head = (("announcement", f"{ANNOUNCEMENT_MARK}{row.user} announces: "),)
+            return (*head, *_marked_up("announcement", f"{row.body}\n"))
         case "event":
             return (("event", EVENT_MARK + row.body), ("time", f"  {_time(row, times)}\n"))
     mark = NOTE_MARK if row.kind in ("note", "error") else ""
@@ -163,10 +165,16 @@ def _message(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Pa
     tag = "codeblock" if row.is_snippet else "body"
     if row.kind == "pending":
         return (*head, *quote, ("pending", row.body), ("mark", "  \u2026 sending\n"))
-    body = ((tag, row.body), *_edited(row), (tag, "\n")) if row.edited else ((tag, f"{row.body}\n"),)
+    shown = ((tag, row.body),) if row.is_snippet else _marked_up(tag, row.body)
+    body = (*shown, *_edited(row), (tag, "\n"))
     more = ((MORE, f"\u2026 {row.more}: open, or /show {row.seq}\n"),) if row.more else ()
     parts = (*head, *quote, *body, *more, *_reactions(row))
     return tuple((f"{tag} mention", text) for tag, text in parts) if row.mentions_me else parts
+
+
+def _marked_up(tag: str, text: str) -> Parts:
+    """A text with its code, bold words and links; ``tag`` is on all of it."""
+    return tuple((" ".join((tag, *span.looks)), span.text) for span in markup.spans(text))
 
 
 def _edited(row: TimelineRow) -> Parts:

@@ -18,6 +18,7 @@ from chatctl.window.palette import DARK, LIGHT
 from chatctl.window.side_items import conversation_items, member_items, members_heading
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import BlockCache, blocks
+from chatctl.window.web_links import LinkOpener
 from chatd.proto.events import Message
 
 POLL_MS = 40
@@ -66,6 +67,8 @@ class Window:
         self.dialogs = Dialogs(self.layout.middle, theme, control, focus, self.composer.begin)
         self._message_menu = MessageMenu(theme, self.messages, self.composer, control)
         self.messages.on_more = lambda seq: control.submit(f"/show {seq}")
+        self.links = LinkOpener(self._link_failed)
+        self.messages.on_link = self.links.open
         self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
         self._use_theme(dark=dark)
         self.show_times(self.model.times)
@@ -169,6 +172,7 @@ class Window:
             self.dialogs.redact(self.model.redacted)
             self.model.redacted.clear()
         self.notifier.poll(focused=self.model.looking)
+        self.links.poll()
         for alert in self.model.alerts:
             self.layout.status.show_alert(f"{alert.title}: {alert.text}")
             self.notifier.notify(alert.title, alert.text, focused=self.model.looking)
@@ -219,6 +223,11 @@ class Window:
         if text := self.composer.value.strip():
             self.composer.value = ""
             self.submit(f"/say! {text}")
+
+    def _link_failed(self, address: str) -> None:
+        self.root.clipboard_clear()
+        self.root.clipboard_append(address)
+        self.control.model.note("no browser could be started; the address was copied, paste it into one")
 
     def connect_now(self) -> None:
         """Connect at once, also after the connection ended for good."""

@@ -186,6 +186,24 @@ def test_ctrl_c_twice_or_ctrl_d_quits(terminal: Terminal, shared_daemon: Daemon)
     assert terminal.wait_end(ida) == 0
 
 
+def test_marked_up_text_is_styled_and_keeps_its_marks(shared_daemon: Daemon, tmp_path: Path) -> None:
+    lia, mel = add_user(shared_daemon, "lia"), add_user(shared_daemon, "mel")
+    terminal = Terminal(tmp_path, {**shared_daemon.environ, "NO_COLOR": ""})
+    try:
+        open_chat(terminal, shared_daemon, lia, "--theme", "dark")
+        open_chat(terminal, shared_daemon, mel, "--theme", "plain")
+        say(terminal, lia, "use **care** with `rm -rf`, see https://x.example/a.")
+        for name in (lia, mel):
+            terminal.wait(name, f"<{lia}> use **care** with `rm -rf`, see https://x.example/a.")
+            spans = [span for row in terminal.screen(name).rows for span in row]
+            assert "**care**" in bold(terminal, name)
+            assert "https://x.example/a" in [span.text for span in spans if span.style.underline]
+            coloured = [span.text for span in spans if span.style.foreground]
+            assert ("`rm -rf`" in coloured) == (name == lia)
+    finally:
+        terminal.close()
+
+
 def test_redaction_focus_and_themes_work_in_a_room_for_guests(
     terminal: Terminal, shared_daemon: Daemon
 ) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 import pytest
 
-import chatctl.client
+import chatctl
 from chatctl.chat import cli
+from chatctl.model import markup
 from chatctl.terminal.themes import DEFAULT_THEME, THEMES, style_of
 
-SOURCES = Path(chatctl.client.__file__).parent
+SOURCES = Path(chatctl.__file__).parent
 
 
 def test_the_option_offers_all_themes() -> None:
@@ -27,7 +28,8 @@ def test_a_theme_is_a_valid_style(theme: str) -> None:
 
 
 def test_every_used_class_has_a_style() -> None:
-    used = {name for path in SOURCES.glob("*.py") for name in re.findall(r'"class:(\w+)"', path.read_text())}
+    used = {name for path in SOURCES.rglob("*.py") for name in re.findall(r'"class:(\w+)"', path.read_text())}
+    used |= {markup.CODE, markup.CODE_BLOCK, markup.LINK, markup.STRONG}
     assert used <= THEMES["dark"].keys() == THEMES["light"].keys()
 
 
