@@ -73,7 +73,9 @@ CODES: dict[str, Code] = {
     "E307": Code("archived", "this room is archived", "undo it: chatctl room unarchive ROOM"),
     "E308": Code("configured", "this room is in config/settings.json", "edit it there, then: chatd reload"),
     "E309": Code("too_late", "this message can no longer be changed", "write a new message"),
-    "E310": Code("not_yours", "only its author may change a message", "reply to it"),
+    "E310": Code(
+        "not_yours", "only its author may change a message", "reply to it, or remove it: /redact NUMBER"
+    ),
     "E311": Code("not_owner", "only the owners of this room may do this", "ask one of them: /room"),
     "E312": Code("by_invitation", "this room is entered by invitation", "ask an owner to invite you"),
     "E313": Code("read_only", "only the owners of this room write in it", "ask one of them: /room"),

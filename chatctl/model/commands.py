@@ -187,7 +187,7 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand(
         "search",
         (Arg("query", TEXT),),
-        "find words; from:NAME in:#room since:2h narrow it",
+        "find words; from:NAME in:#room in:@NAME narrow it",
         actions.search,
         "search",
     ),
@@ -243,8 +243,11 @@ COMMANDS: dict[str, ChatCommand] = {
 }
 
 
-def parse(line: str) -> Say | CommandCall | Mistake:
-    """Parse a typed line or a pasted block as a message, a command or a mistake."""
+def parse(line: str, permissions: Collection[str] = ()) -> Say | CommandCall | Mistake:
+    """Parse a typed line or a pasted block as a message, a command or a mistake.
+
+    ``permissions``: those of the person, who is advised to use no other commands; none: all.
+    """
     text = line.rstrip()
     if text.startswith("//"):
         return Say(text[1:])
@@ -252,7 +255,7 @@ def parse(line: str) -> Say | CommandCall | Mistake:
         return Say(text)
     word, arguments = first_word(text[1:])
     command = COMMANDS.get(word.lower())
-    return command.read(arguments) if command else Mistake(_unknown(word))
+    return command.read(arguments) if command else Mistake(_unknown(word, permissions))
 
 
 def permitted(permissions: Collection[str]) -> list[ChatCommand]:
@@ -269,6 +272,8 @@ def help_lines(permissions: Collection[str], about: str | None) -> list[Line]:
         return [answers.note(f"there is no command /{about[:32]}; see /help")]
     aliases = ", ".join(f"/{alias}" for alias in command.aliases)
     lines = [_help_line(command, 0), *([answers.row("also", aliases)] if aliases else [])]
+    if permissions and command not in permitted(permissions):
+        lines.append(answers.note("your role may not use it"))
     if any(arg.kind is OPTIONS for arg in command.args):
         lines += [answers.row(option, words) for option, (_, _, words) in ROOM_OPTIONS.items()]
     return lines
@@ -278,8 +283,11 @@ def _help_line(command: ChatCommand, width: int) -> Line:
     return [("class:command", command.usage.ljust(width)), ("", f"  {command.help}")]
 
 
-def _unknown(word: str) -> str:
+def _unknown(word: str, permissions: Collection[str]) -> str:
     shown = visible(word[:32], newlines=False)
-    near = get_close_matches(word[:32].lower(), COMMANDS, 1)
+    # Without permissions nobody has been welcomed yet.
+    usable = permitted(permissions) if permissions else TABLE
+    names = [name for one in usable for name in (one.name, *one.aliases)]
+    near = get_close_matches(word[:32].lower(), names, 1)
     advice = f"did you mean /{near[0]}?" if near else "see /help."
     return f"there is no command /{shown}; {advice} To send a line that begins with /, write //"

@@ -21,7 +21,11 @@ async def edit(surface: Surface, call: CommandCall) -> None:
     word, text = first_word(call["text"])
     if is_number(word):
         row = surface.model.here.message(int(word))
-        if row is None or row.user != surface.model.me:
+        if row is not None and row.user != surface.model.me:
+            raise ChatdError(
+                "E310", f"message {word} is {row.user}'s", f"reply to it: /reply {row.user} TEXT"
+            )
+        if row is None:
             fix = "to begin the new text with a number, write the message's number before it"
             raise ChatdError("E410", f"message {word} is not among yours here", fix)
     else:

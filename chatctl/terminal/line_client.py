@@ -110,7 +110,7 @@ class LineClient:
     # -- input
 
     def _on_line(self, text: str, pasted: bool) -> None:
-        meant = Say(text) if pasted else parse(text)
+        meant = Say(text) if pasted else parse(text, self.surface.model.permissions)
         if isinstance(meant, Mistake):
             self.surface.transcript.mistake(meant.sentence)
         else:

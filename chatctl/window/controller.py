@@ -85,7 +85,7 @@ class Controller:
 
         ``pasted``: several lines are a snippet.
         """
-        meant = parse(text.strip("\n"))
+        meant = parse(text.strip("\n"), self.model.permissions)
         if isinstance(meant, Mistake):
             self.model.note(meant.sentence, kind="error")
         elif not isinstance(meant, Say):

@@ -49,7 +49,7 @@ class SearchPanel(Panel):
         entry.pack(fill="x")
         entry.bind("<Return>", lambda _: self.run())
         entry.bind("<Down>", lambda _: self._focus_first())
-        hint = "Finds messages with all words. swap* is a beginning. Filters: from:NAME in:#room since:2h"
+        hint = "Finds messages with all words. swap* is a beginning. Filters: from:NAME in:#room in:@NAME"
         self._state = ttk.Label(self, style="Quiet.TLabel", text=hint)
         self._state.pack(anchor="w", pady=(theme.unit // 2, theme.unit))
         self._narrow = parent.winfo_width() < theme.body.measure("n" * NARROW_CHARS)

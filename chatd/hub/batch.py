@@ -44,12 +44,12 @@ def log_audited(event: JsonObject) -> None:
 def _with_edits(
     message: StoredMessage | None, changes: list[JsonObject], redacted_by: int | None
 ) -> StoredMessage | None:
-    """Return a message as the batch leaves it; None if the batch redacts it."""
-    if message is None:
-        return None
+    """Return a message as the batch leaves it."""
+    if message is None or message.gone:
+        return message
     edits = {event["seq"]: event for event in changes if event["type"] == "edited"}
     if redacted_by is not None and redacted_by not in edits:
-        return None
+        return message._replace(body=b"", gone=True)
     # The log may know some of them: the batch is durable a moment before it counts as such.
     seqs = sorted({*message.edits, *edits})
     body = compact(edits[seqs[-1]]) if edits else message.body

@@ -36,6 +36,7 @@ from chatd.link.wire import Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto import requests as rq
+from chatd.proto.advice import fitting
 from chatd.proto.events import error_frame
 from chatd.proto.frames import JsonObject, encode
 from chatd.proto.requests import RequestKind
@@ -276,6 +277,10 @@ class Hub:
                 code=error.code,
                 why=error.reason,
             )
+        if asker.session is not None:
+            role = self.rules.role_of(self.state, asker.session.who.user)
+            fix = fitting(error.fix, self.rules.roles.permissions(role))
+            error = ChatdError(error.code, error.reason, fix)
         asker.reply(encode(error_frame(asker.request_id, error)))
 
     # --- events --------------------------------------------------------------------------------

@@ -41,7 +41,10 @@ class WrittenEntry(NamedTuple):
 
 
 class StoredMessage(NamedTuple):
-    """A message with its present text. ``edits``: the seqs of all its edits, whether redacted or not."""
+    """A message with its present text. ``edits``: the seqs of all its edits, whether redacted or not.
+
+    ``gone``: it was redacted, and the text is empty.
+    """
 
     kind: str
     room: str | None
@@ -49,6 +52,7 @@ class StoredMessage(NamedTuple):
     at: int
     body: bytes
     edits: tuple[int, ...]
+    gone: bool = False
 
 
 class Given(NamedTuple):

@@ -308,7 +308,7 @@ class EventLog:
             self._finder.execute("COMMIT")
 
     def message(self, room: str, seq: int) -> StoredMessage | None:
-        """Return an entry that a request names; None if it is missing or redacted. Raises E504, E610."""
+        """Return an entry that a request names; None if it is missing. Raises E504, E610."""
         with _READING:
             return stored_message(self._finder, room, seq)
 

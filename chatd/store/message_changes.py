@@ -97,11 +97,13 @@ def remove_bodies(writer: apsw.Connection, redact: Mapping[int, int]) -> None:
 
 
 def stored_message(reader: apsw.Cursor, room: str, seq: int) -> StoredMessage | None:
-    """Return an entry of a room that can be named in a request; None if it is missing or gone."""
+    """Return an entry of a room that can be named in a request; None if it is missing."""
     rows = query(reader, _TARGET, (seq, room))
-    if not rows or rows[0][5]:
+    if not rows:
         return None
-    kind, room, device, at, body, _ = rows[0]
+    kind, room, device, at, body, gone = rows[0]
+    if gone:
+        return StoredMessage(kind, room, device, at, b"", (), gone=True)
     edits = tuple(row[0] for row in query(reader, _EDITS, (seq,)))
     if edits:
         body = query(reader, "SELECT body FROM events WHERE seq = ?", edits[-1:])[0][0]

@@ -296,6 +296,13 @@ def test_an_edit_that_may_mean_another_message_is_refused(surface: FakeSurface, 
     assert surface.calls == []
 
 
+def test_an_edit_of_somebody_elses_message_says_whose_it_is(surface: FakeSurface) -> None:
+    surface.model.take(message(7, "two"))
+    with pytest.raises(ChatdError, match="message 7 is bob's") as refused:
+        run(surface, "/edit 7 not mine")
+    assert (refused.value.code, refused.value.fix) == ("E310", "reply to it: /reply bob TEXT")
+
+
 def test_delete_without_a_number_lists_candidates(surface: FakeSurface) -> None:
     for seq in range(1, 9):
         surface.model.take(message(seq, f"word {seq}", "alice" if seq % 2 else "bob"))

@@ -10,7 +10,7 @@ import pytest
 from chatctl.model.commands import TABLE, help_lines, parse, permitted
 from chatctl.model.grammar import CommandCall, Mistake, Say
 from chatctl.model.render import plain
-from chatd.policy.roles import PERMISSIONS
+from chatd.policy.roles import DEFAULT_ROLES, PERMISSIONS
 
 COMMAND_LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "/join war": ("join", {"room": "#war"}),
@@ -132,3 +132,15 @@ def test_every_command_is_in_the_manual() -> None:
     manual = (Path(__file__).parents[2] / "docs" / "chat.md").read_text(encoding="utf-8")
     missing = [command.usage for command in TABLE if f"`{command.usage}`" not in manual]
     assert not missing
+
+
+def test_a_mistyped_command_brings_only_what_the_role_may_use() -> None:
+    guest = DEFAULT_ROLES["guest"]
+    assert "did you mean /create?" in parse("/creat #a").sentence  # type: ignore[union-attr]
+    assert "/create" not in parse("/creat #a", guest).sentence  # type: ignore[union-attr]
+    assert "did you mean /join?" in parse("/jion #a", guest).sentence  # type: ignore[union-attr]
+
+
+def test_help_says_that_a_role_may_not_use_a_command() -> None:
+    assert "your role may not use it" in plain(help_lines(DEFAULT_ROLES["guest"], "say!"))
+    assert "may not use it" not in plain(help_lines(DEFAULT_ROLES["user"], "say!"))

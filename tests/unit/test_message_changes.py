@@ -392,17 +392,28 @@ def test_a_page_costs_the_same_however_many_reactions_follow(talk: Talk) -> None
 
 @pytest.mark.parametrize("kind", ["edit", "delete", "react", "reactions", "redact"])
 def test_a_message_that_may_not_be_read_is_like_none(talk: Talk, kind: str) -> None:
-    hidden, gone = talk.say("carol", "between us", "#side"), talk.say("alice", "gone")
-    talk.ask("ann", "redact", room=LOBBY, seq=gone)
+    hidden = talk.say("carol", "between us", "#side")
     fields = {"edit": {"body": "x"}, "react": {"text": "+1"}}.get(kind, {})
     who = "ann" if kind == "redact" else "bob"
     answers = set()
-    for seq in (hidden, gone, 999_999, 1):
+    for seq in (hidden, 999_999, 1):
         extra = {"msg_id": talk.msg_id()} if kind == "edit" else {}
         reply = talk.ask(who, kind, room=LOBBY, seq=seq, **fields, **extra)
         answers.add((reply["code"], reply["reason"].replace(str(seq), "N"), reply["fix"]))
     assert len(answers) == 1
     assert next(iter(answers))[0] == "E410"
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("kind", ["edit", "delete", "react", "redact"])
+def test_a_removed_message_is_said_to_be_removed(talk: Talk, kind: str, durable: bool) -> None:
+    gone = talk.say("bob", "gone")
+    talk.ask("ann", "redact", room=LOBBY, seq=gone)
+    if durable:
+        talk.harness.run_iteration()
+    fields = {"edit": {"body": "x", "msg_id": talk.msg_id()}, "react": {"text": "+1"}}.get(kind, {})
+    reply = talk.ask("ann" if kind == "redact" else "bob", kind, room=LOBBY, seq=gone, **fields)
+    assert (reply["code"], reply["reason"]) == ("E410", f"message {gone} in #lobby is already removed")
 
 
 # --- the tables and the log ------------------------------------------------------------------------

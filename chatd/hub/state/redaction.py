@@ -47,7 +47,7 @@ def remove(
 
 
 def named_message(context: Context, room: str, seq: int, *, unread: bool = False) -> StoredMessage:
-    """Return the message that a request names. Raises E410 if the room has no such message.
+    """Return the message that a request names. Raises E410 if the room has no such message, or none any more.
 
     ``unread``: also one from before the asker's reading of the room begins.
     """
@@ -55,6 +55,8 @@ def named_message(context: Context, room: str, seq: int, *, unread: bool = False
     message = None if hidden or context.entries is None else context.entries.message(room, seq)
     if message is None or (message.kind, message.room) != ("message", room):
         raise no_message(room, seq)
+    if message.gone:
+        raise ChatdError("E410", f"message {seq} in {room} is already removed", "nothing is left to do")
     return message
 
 
