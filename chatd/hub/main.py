@@ -10,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from chatd.child.boot_progress import BootProgress
 from chatd.child.peers import login_name
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
@@ -58,9 +59,10 @@ def _serve(child: Supervised) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     data = child.home / "data"
     started = time.monotonic()
-    events = _open_log(child, data)
+    progress = BootProgress(child.send)
+    events = _open_log(child, data, progress)
     crash_point("hub.open.log_open")
-    state = recover(events)
+    state = recover(events, progress)
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
     queries = QueryThreads(data)
@@ -89,7 +91,7 @@ def _end_with_space(data: Path) -> bool:
     return False
 
 
-def _open_log(child: Supervised, data: Path) -> EventLog:
+def _open_log(child: Supervised, data: Path, progress: BootProgress) -> EventLog:
     """Open the log; wait while another program has locked it, until the supervisor says drain.
 
     On a full disk, use a step of moderation's reserve; if something else takes that space too, only read.
@@ -99,11 +101,13 @@ def _open_log(child: Supervised, data: Path) -> EventLog:
     try:
         while True:
             try:
-                return EventLog.open(data, now=clock(), must_exist=True)
+                return EventLog.open(data, now=clock(), must_exist=True, progress=progress)
             except ChatdError as error:
                 if is_full(error):
                     if full or not spend_reserve(data):
-                        return EventLog.open(data, now=clock(), must_exist=True, read_only=True)
+                        return EventLog.open(
+                            data, now=clock(), must_exist=True, read_only=True, progress=progress
+                        )
                     full = True
                     continue
                 if not is_locked(error) or any(message["type"] == "drain" for message in kept):

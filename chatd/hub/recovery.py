@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -39,8 +39,11 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def recover(events: EventLog) -> State:
-    """Restore the last proven snapshot and apply the entries that follow it."""
+def recover(events: EventLog, progress: Callable[[], None] | None = None) -> State:
+    """Restore the last proven snapshot and apply the entries that follow it.
+
+    ``progress`` is called for each of them.
+    """
     snapshot = events.load_snapshot()
     start = snapshot[0] if snapshot else 0
     state = State.restore(snapshot[1]) if snapshot else State()
@@ -48,6 +51,8 @@ def recover(events: EventLog) -> State:
     for entry in events.state_entries(state.head):
         state.apply(orjson.loads(entry.body))
         replayed += 1
+        if progress is not None:
+            progress()
         crash_point("hub.open.replaying")
     for device, day, size in events.written_after(start):
         user = device.partition("/")[0]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from itertools import takewhile
 
 from chatd.hub.state import redaction, room_ends
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import State
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
+from chatd.store.written_entries import Written
 
 log = get_log("server")
 
@@ -50,14 +52,36 @@ class SpaceCheck:
         return self._has_space()
 
 
+class PassedOver:
+    """Looks up the oldest entries of rooms, and remembers up to where all are gone. Bounded by the rooms.
+
+    Without that, a room with 100,000 redacted messages would be walked through in the loop each time.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._upto: dict[str, int] = {}
+
+    def oldest(self, name: str, after: int, limit: int) -> Written:
+        """Return the oldest entries of a room after ``after``. Looks further at each call."""
+        found = self._log.oldest_written(name, max(after, self._upto.get(name, 0)), limit)
+        if found.upto is not None and not found.entries:
+            self._upto[name] = found.upto
+        return found
+
+    def keep(self, names: Container[str]) -> None:
+        """Forget all rooms but these."""
+        self._upto = {name: upto for name, upto in self._upto.items() if name in names}
+
+
 class Retention:
     """Redacts messages that are older than the settings keep them."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
         self._next = 0
         # The rooms of this round that are not done. Bounded by the rooms and conversations.
         self._rooms: deque[str] = deque()
+        self._passed = PassedOver(log)
 
     def redact_expired(self, context: Context) -> None:
         """Emit events that redact expired messages, at most `EXPIRY_MESSAGES` and of `EXPIRY_ROOMS`.
@@ -69,25 +93,30 @@ class Retention:
                 return
             self._next = context.now + EXPIRY_MS
             self._rooms.extend(context.state.rooms)
+            self._passed.keep(context.state.rooms)
         left, looked = EXPIRY_MESSAGES, 0
         while self._rooms and left > 0 and looked < EXPIRY_ROOMS:
             name = self._rooms.popleft()
             share = min(left, EXPIRY_ROOM_MESSAGES)
-            count = self._redact_some(context, name, share)
+            count, more = self._redact_some(context, name, share)
             left, looked = left - count, looked + 1
-            if count == share:
-                self._rooms.append(name)  # more are due
+            if more:
+                self._rooms.append(name)
+                # A look past many that are gone costs as much as redacting.
+                left -= EXPIRY_ROOM_MESSAGES if not count else 0
 
-    def _redact_some(self, context: Context, name: str, limit: int) -> int:
-        """Redact expired messages of a room; return how many."""
+    def _redact_some(self, context: Context, name: str, limit: int) -> tuple[int, bool]:
+        """Redact expired messages of a room; return how many, and whether more may be due."""
         room = context.state.rooms.get(name)
         due = redaction.expires_before(context, name) if room else None
         if room is None or due is None:
-            return 0
-        entries = self._log.older_written(name, room.expired, due, limit)
+            return 0, False
+        found = self._passed.oldest(name, room.expired, limit)
+        # By the order of the log, so that a wrong clock at one time cannot make it skip an entry.
+        entries = list(takewhile(lambda entry: entry.at < due, found.entries))
         if entries:
             redaction.expire(context, name, entries)
-        return len(entries)
+        return len(entries), found.upto is not None and len(entries) == len(found.entries)
 
 
 class RoomEnds:
@@ -96,6 +125,7 @@ class RoomEnds:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._next = 0
+        self._passed = PassedOver(log)
 
     def advance(self, context: Context) -> None:
         """Emit the events that are due: at most `EMPTY_ROOMS` ends, and one step of one removed room."""
@@ -109,11 +139,12 @@ class RoomEnds:
             return
 
     def _redact_some(self, context: Context, name: str, after: int) -> None:
-        entries = self._log.oldest_written(name, after, EXPIRY_MESSAGES)
-        if entries:
-            redaction.expire(context, name, entries)
-        else:
+        found = self._passed.oldest(name, after, EXPIRY_MESSAGES)
+        if found.entries:
+            redaction.expire(context, name, found.entries)
+        elif found.upto is None:
             room_ends.free(context, name)
+            self._passed.keep(context.state.removing)
 
 
 class Remnants:

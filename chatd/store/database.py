@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ _OLDEST_SQLITE = 3_051_003
 # There is one writer; only a backup or a recovering reader can delay it, and only briefly.
 BUSY_MS = 2_000
 _CACHE_KIB = 65_536  # holds the index of about a million random msg_ids
+# Steps of SQLite's machine between two reports of progress: some 10 ms.
+PROGRESS_STEPS = 1_000_000
 CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL: checkpoints are rare, and recovery is quick
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 PAGE_BYTES = 4096
@@ -134,6 +137,24 @@ def connect_reader(data: Path, vfs: str | None = None) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def reporting(connection: apsw.Connection, progress: Callable[[], None] | None) -> Iterator[None]:
+    """Call ``progress`` as often as SQLite has done `PROGRESS_STEPS`, also inside one long statement."""
+    if progress is None:
+        yield
+        return
+
+    def step() -> bool:
+        progress()
+        return False  # go on
+
+    connection.set_progress_handler(step, PROGRESS_STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None)
 
 
 def query(

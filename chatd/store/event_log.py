@@ -7,9 +7,8 @@ only when the batch and the mark are durable.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +32,15 @@ from chatd.store.database import (
     meta,
     meta_int,
     query,
+    reporting,
     set_meta,
     storage_errors,
 )
 from chatd.store.disk import rewrite
-from chatd.store.entry import AcceptedMessage, Entry, Given, Point, StoredMessage, WrittenEntry
+from chatd.store.entry import AcceptedMessage, Entry, Given, Point, StoredMessage
 from chatd.store.log_files import FILES_GONE, existing_mark, inodes, lock_log, log_paths, require_log
 from chatd.store.mark import Mark, MarkFile
 from chatd.store.message_changes import (
-    CHANGES,
-    NO_CHANGES,
     given_reaction,
     note_entries,
     remove_bodies,
@@ -51,18 +49,11 @@ from chatd.store.message_changes import (
 from chatd.store.migrations import migrate
 from chatd.store.snapshots import Snapshot, proven_snapshot, state_entries, write_snapshot
 from chatd.store.verifier import verify_tail
+from chatd.store.written_entries import Written, bytes_written_after, oldest_written
 
 _APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_OLDEST = tuple(
-    f"SELECT seq, at, kind FROM events WHERE room = ? AND seq > ? AND {which} AND body IS NOT NULL"  # noqa: S608
-    " ORDER BY seq LIMIT ?"
-    for which in (f"{NO_CHANGES} AND kind = 'message'", CHANGES)
-)
 _FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
-_WRITTEN = """SELECT device, at / 86400000 AS day, sum(coalesce(length(body), 0)) FROM events WHERE seq > ?
- AND at >= (SELECT at / 86400000 * 86400000 FROM events ORDER BY seq DESC LIMIT 1)
- GROUP BY device, day ORDER BY day"""
 _APPENDING = "append to the event log"
 _READING = storage_errors("read the event log")
 
@@ -107,6 +98,7 @@ class EventLog:
         vfs: str | None = None,
         must_exist: bool = False,
         read_only: bool = False,
+        progress: Callable[[], None] | None = None,
     ) -> EventLog:
         """Lock, migrate and verify the log, and fence off any earlier writer.
 
@@ -116,6 +108,7 @@ class EventLog:
         changed; E504 if it cannot be read or written.
 
         ``read_only`` needs no space on the disk: every write is refused, and other processes are locked out.
+        ``progress`` is called while it migrates and verifies, which take minutes for millions of entries.
         """
         with storage_errors("open the event log"):
             if must_exist:
@@ -131,9 +124,10 @@ class EventLog:
                 rewrite(data / f"{DATABASE_NAME}-wal")
                 crash_point("store.open.rewritten")
                 opened.append(writer := connect_writer(data, NO_SPACE_VFS if read_only else vfs))
-                if not read_only:
-                    migrate(writer, data, now=now)
-                point = verify_tail(writer, data, mark)
+                with reporting(writer, progress):
+                    if not read_only:
+                        migrate(writer, data, now=now)
+                    point = verify_tail(writer, data, mark)
                 crash_point("store.open.verified")
                 opened.append(reader := connect_reader(data, vfs))
                 opened.append(marks := MarkFile(data))
@@ -317,19 +311,10 @@ class EventLog:
         with _READING:
             return given_reaction(self._finder, seq, text, user)
 
-    def older_written(self, room: str, after: int, before_ms: int, limit: int) -> list[WrittenEntry]:
-        """Return a room's oldest written entries after ``after``, until one is from ``before_ms`` or later.
-
-        Goes by the order of the log, so a wrong clock at one time cannot make it skip an entry.
-        """
-        rows = self.oldest_written(room, after, limit)
-        return list(takewhile(lambda row: row.at < before_ms, rows))
-
-    def oldest_written(self, room: str, after: int, limit: int) -> list[WrittenEntry]:
+    def oldest_written(self, room: str, after: int, limit: int) -> Written:
         """Return the oldest entries with something that people wrote in a room, after ``after``."""
         with _READING:
-            rows = [row for sql in _OLDEST for row in query(self._finder, sql, (room, after, limit))]
-        return sorted(WrittenEntry(*row) for row in rows)[:limit]
+            return oldest_written(self._reader, room, after, limit)
 
     def state_entries(self, after: int) -> Iterator[Entry]:
         """Yield every entry after seq ``after`` that is not a message, in order; replay gives the state."""
@@ -337,12 +322,9 @@ class EventLog:
             yield from state_entries(self._reader, after, self.head)
 
     def written_after(self, after: int) -> list[tuple[str, int, int]]:
-        """Return (device, UTC day since 1970, bytes of the entries) of the last day, in order of the days.
-
-        Counts entries after seq ``after``, and those of later days, which a wrong clock may have made.
-        """
+        """See `bytes_written_after`."""
         with _READING:
-            return query(self._reader, _WRITTEN, (after,))
+            return bytes_written_after(self._reader, after)
 
     def save_snapshot(self, seq: int, state: bytes) -> bool:
         """Save ``state``, the result of all entries up to ``seq`` (at most `head`), as the only snapshot.

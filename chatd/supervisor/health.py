@@ -29,7 +29,9 @@ PING_SECONDS: Final = 1.0
 PINGS_PER_TIMEOUT: Final = 4
 """Pings are sent more often if heartbeat_timeout is short, so that several fit into it."""
 BOOT_SECONDS: Final = 30.0
-"""Abort a child that is silent for this long before it is ready."""
+"""Abort a child that is silent for this long before it is ready. Work that may take longer, such as a
+migration of millions of entries, tells of its progress (`chatd.child.boot_progress`): it would only be begun
+again after a restart."""
 DUMP_SECONDS: Final = 1.0
 """From SIGABRT, which makes faulthandler write the stacks, to SIGKILL, which also ends a stopped process."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from chatd.hub import page_queries, reading, upkeep
 from chatd.hub.state.model import DAY_MS
+from chatd.store import written_entries
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
@@ -180,3 +181,41 @@ def test_an_edit_redacts_what_is_new_since_the_last_one(talk: Talk, monkeypatch:
     assert not talk.texts_in_files("first text")
     assert not talk.texts_in_files("text 8")
     talk.check()
+
+
+def test_upkeep_passes_over_what_is_gone_in_bounded_steps(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop looks at so many of a room with many redacted messages, and at each of them once."""
+    gone_between(talk, 20)
+    monkeypatch.setattr(written_entries, "LOOKED_ENTRIES", 4)
+    passed = upkeep.PassedOver(talk.harness.log)
+    edges = []
+    found = passed.oldest(LOBBY, 0, 10)
+    while found.upto is not None:
+        assert found.entries == [] or found.entries[-1].seq <= found.upto
+        edges.append(found.upto)
+        found = passed.oldest(LOBBY, found.entries[-1].seq if found.entries else 0, 10)
+    assert edges == sorted(set(edges))
+    assert len(edges) > 4
+    talk.harness.now += 2 * DAY_MS
+    for _ in range(12):
+        talk.harness.hub.before_commit()
+        talk.harness.run_iteration()
+    assert talk.harness.log.oldest_written(LOBBY, 0, 10).entries == []
+    assert [event["type"] for event in talk.history() if event["type"] == "message"] == []
+
+
+def test_a_removed_room_with_much_that_is_gone_is_freed(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone_between(talk, 12)
+    monkeypatch.setattr(written_entries, "LOOKED_ENTRIES", 3)
+    assert talk.outcome("ann", "create", room="#end") == "ok"
+    for seq in [talk.say("ann", "gone", "#end") for _ in range(9)]:
+        assert talk.outcome("ann", "redact", room="#end", seq=seq, reason="") == "ok"
+    last = talk.say("ann", "there", "#end")
+    assert talk.outcome("ann", "room_remove", room="#end") == "ok"
+    for _ in range(12):
+        talk.harness.hub.before_commit()
+        talk.harness.run_iteration()
+    assert talk.harness.hub.state.removing == {}
+    assert talk.harness.log.message("#end", last) is None
