@@ -1,4 +1,4 @@
-"""The first run: asks for an identity, as a file or as text, and copies it to where every client finds it."""
+"""The first run: asks for an invite or an identity, and stores the identity where every client finds it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import os
 import tkinter as tk
 from tkinter import filedialog, ttk
 
-from chatctl.window import identity_input, shapes
+from chatctl.client import InviteResult
+from chatctl.window import identity_input, invite_input, shapes
 from chatctl.window.identity_input import IdentityInput
+from chatctl.window.invite_input import Redeeming
 from chatctl.window.theme import Theme
 from chatd.console.folders import config_folder
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 
 EXPLANATION = (
-    "To chat, you need an identity. An admin of the server makes it for you and this device "
-    "(chatd user add NAME --device DEVICE --out FILE). It holds your private key: do not share it. "
-    "It will be copied to where chat looks for it, readable only by you."
+    "Paste the invite that an admin of the server gave you: HOST:PORT/CODE. It works once, and makes "
+    "your identity on this device. Or give an identity that an admin made for you: a file, or its text. "
+    "It holds your private key: do not share it. It is kept where chat looks for it, readable only by you."
 )
-HINT = "The file's name, or its text"
-DROP_HINT = "Drop the file here; or type its name, or paste its text"
+HINT = "The invite; or an identity: the file's name, or its text"
+DROP_HINT = "Paste the invite; or drop the identity's file here, or paste its text"
 INPUT_LINES = 3
+REDEEMING_CHECK_MS = 50
 
 
 class FirstRun:
@@ -31,6 +34,8 @@ class FirstRun:
         self._folder = config_folder(os.environ)
         self._result: Identity | None = None
         self._given: IdentityInput | None = None  # pasted text, which the input does not keep showing
+        self._redeeming: Redeeming | None = None
+        self._joined: Identity | None = None  # the result of an invite
         self._warned = ""  # the other server that the person has been told of
         unit = theme.unit
         root.title("Welcome - chatd")
@@ -153,13 +158,49 @@ class FirstRun:
         self.said.configure(text="Enter starts the chat.", style="Good.TLabel")
 
     def _start(self) -> str:
+        if self._joined is not None:
+            self._result = self._joined
+            self._root.quit()
+        if self._redeeming is not None or self._joined is not None:
+            return "break"
         try:
             typed = self.text.get("1.0", "end-1c")
+            if invite_input.is_invite(typed):
+                self._redeem(typed)
+                return "break"
             given = self._given if self._given and typed.startswith("identity of ") else None
             self._install(given or identity_input.take(typed))
         except ChatdError as error:
             self._say(error)
         return "break"
+
+    def _redeem(self, typed: str) -> None:
+        self._redeeming = Redeeming(invite_input.take_invite(typed), self._folder)
+        self.said.configure(text="redeeming the invite\u2026", style="Quiet.TLabel")
+        self._check_redeeming()
+
+    def _check_redeeming(self) -> None:
+        """Wait for the thread without holding up the window."""
+        assert self._redeeming is not None  # noqa: S101 - for the type checker
+        outcome, seen = self._redeeming.outcome(), self._redeeming.fingerprint
+        if outcome is None:
+            if seen:
+                self.said.configure(text=f"the server's CA is {seen}; redeeming the invite\u2026")
+            self._root.after(REDEEMING_CHECK_MS, self._check_redeeming)
+            return
+        self._redeeming = None
+        if isinstance(outcome, InviteResult):
+            self._show_joined(outcome)
+        else:
+            self._say(outcome)
+
+    def _show_joined(self, result: InviteResult) -> None:
+        """Replace the invite by what came of it; the person may compare the fingerprint before going on."""
+        self._joined = identity = result.identity
+        self._show(f"identity of {identity.user} on {identity.device}, for the server {identity.instance}")
+        self.text.configure(state="disabled")
+        text = f"You are {identity.user} ({result.role}). The server's CA is {result.authority}. "
+        self.said.configure(text=f"{text}Enter starts the chat.", style="Good.TLabel")
 
     def _install(self, given: IdentityInput) -> None:
         found = identity_input.check(given, self._folder)

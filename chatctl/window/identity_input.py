@@ -71,16 +71,23 @@ def install(given: IdentityInput, folder: Path) -> Identity:
     target, copy = folder / FILE_NAME, _write_copy(given, folder)
     try:
         _checked(copy, given)
-        if target.exists():
-            if _usable(target):
-                raise ChatdError(
-                    "E608", f"{target} already exists", "remove it first, or use: chat window --identity FILE"
-                )
-            target.replace(folder / f"{FILE_NAME}.old")
+        make_place(folder)
         copy.rename(target)
     finally:
         copy.unlink(missing_ok=True)
     return read_identity(target)
+
+
+def make_place(folder: Path) -> Path | None:
+    """Rename an unusable identity in ``folder``; return its new name. Raises E608 for a usable one."""
+    target, old = folder / FILE_NAME, folder / f"{FILE_NAME}.old"
+    if not target.exists():
+        return None
+    if _usable(target):
+        raise ChatdError(
+            "E608", f"{target} already exists", "remove it first, or use: chat window --identity FILE"
+        )
+    return target.replace(old)
 
 
 def other_server(new: Identity, folder: Path) -> str:

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatctl.client import Client
 from chatd.errors import ChatdError
-from tests.support.daemon import Daemon
+from chatd.pki.identity import Identity
+from chatd.proto.invite_code import parse_code
+from tests.support.daemon import Daemon, wait_until
+from tests.support.joining import invite, join
+from tests.support.windows import WAIT
 from tests.support.xvfb import Display, missing
 
 if TYPE_CHECKING:
@@ -79,3 +84,63 @@ def test_another_server_must_be_confirmed(page: FirstRun, daemon: Daemon, tmp_pa
         assert page._result is None
         page._start()
     assert page._result is not None
+
+
+def until_answered(page: FirstRun) -> str:
+    """Start, and return what the page says when the server has answered."""
+
+    def answered() -> bool:
+        page._root.update()
+        return page._redeeming is None
+
+    page._start()
+    wait_until(answered)
+    return str(page.said.cget("text"))
+
+
+@pytest.mark.parametrize("form", ["{}", "chat join {}\n", "  chat join\n{}\n\n"])
+def test_an_invite_becomes_the_identity(page: FirstRun, daemon: Daemon, tmp_path: Path, form: str) -> None:
+    name = f"inv{len(form)}"
+    page.text.insert("end", form.format(invite(daemon, name)))
+    said = until_answered(page)
+    ca = daemon.chatd("cert", "show").stdout
+    fingerprint = said.partition("CA is ")[2].partition(". ")[0]
+    assert fingerprint
+    assert fingerprint in ca
+    assert page.text.get("1.0", "end-1c").startswith(f"identity of {name} on ")
+    assert not page._result, "the fingerprint is shown first"
+    page._start()
+    identity = page._result
+    assert isinstance(identity, Identity)
+    assert identity.path == tmp_path / "chatd" / "identity.pem"
+    with Client(identity) as client:
+        client.wait_connected(WAIT)
+
+
+def test_what_is_wrong_with_an_invite_is_said(page: FirstRun, daemon: Daemon, tmp_path: Path) -> None:
+    code = invite(daemon, "wanda")
+    page.text.insert("end", f"{code[:-1]}{'a' if code[-1] != 'a' else 'b'}")
+    page._start()
+    assert "mistyped; copy the whole line again" in str(page.said.cget("text"))
+    used = invite(daemon, "walt")
+    join(daemon, used, tmp_path / "walt.pem")
+    cancelled = invite(daemon, "will")
+    daemon.chatctl("invite", "cancel", "will")
+    for wrong, words in ((used, "was used"), (cancelled, "was cancelled")):
+        page._show(wrong)
+        assert f"this invite {words}; ask an admin" in until_answered(page)
+    # The invite of another try still works.
+    page._show(code)
+    assert "You are wanda (user)" in until_answered(page)
+
+
+def test_an_unreachable_server_leaves_everything_as_it_was(
+    page: FirstRun, daemon: Daemon, tmp_path: Path
+) -> None:
+    old = tmp_path / "chatd" / "identity.pem"
+    old.parent.mkdir(exist_ok=True)
+    old.write_text("damaged")
+    elsewhere = parse_code(invite(daemon, "wes"))._replace(server="127.0.0.1:1")
+    page._show(str(elsewhere))
+    assert "press Start again: the invite still works" in until_answered(page)
+    assert old.read_text() == "damaged"
