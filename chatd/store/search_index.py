@@ -70,11 +70,18 @@ CREATE VIRTUAL TABLE temp.split USING fts5vocab(temp, raw, instance);
 """
 # A step this large takes up to some seconds if all its words are distinct, and redactions wait for it.
 STEP_BYTES = 1024 * 1024
-# Of the next entries as many as have so many bytes in all, and at least one.
+# Texts that were redacted unseen are removed so many at a time: each may take over half a second.
+STALE_STEP = 10
+# Removing a text takes so many times as long as indexing it (docs/lab/performance-journal.md).
+REMOVAL_COST = 10
+# Of the next entries as many as have so many bytes in all, and at least one. An edit removes a text, too.
 _NEXT_ENTRIES = """SELECT max(seq), count(*) FROM (
- SELECT seq, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before FROM (
- SELECT seq, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2))
- WHERE coalesce(before, 0) < ?3"""
+ SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM (
+ SELECT seq, coalesce(length(body), 0) + CASE kind WHEN 'edited' THEN coalesce((
+ SELECT ?4 * length(docs.text) FROM log.edits CROSS JOIN docs ON docs.seq = edits.target
+ WHERE edits.seq = events.seq), 0) ELSE 0 END AS size
+ FROM log.events WHERE seq > ?1 ORDER BY seq LIMIT ?2))
+ WHERE before < ?3"""
 _ALL_COLUMNS = "SELECT * FROM events WHERE seq > ? AND seq <= ?"
 # A few statements index all entries of a step, JSON included: SQLite releases the GIL once for each of them
 # instead of for each row, and the hub's other threads run meanwhile (docs/lab/performance-journal.md).
@@ -113,7 +120,7 @@ _EDITED = "SELECT DISTINCT target FROM log.edits WHERE seq > ? AND seq <= ?"
 _ADD_TERMS = "INSERT OR IGNORE INTO vocabulary SELECT room, term FROM occurrences WHERE seq = ?"
 # A text that was redacted while the index could not be written, or just before the hub died.
 _STALE = """SELECT docs.seq FROM log.erased LEFT JOIN log.edits ON edits.seq = erased.seq
- CROSS JOIN docs ON docs.seq = coalesce(edits.target, erased.seq) AND docs.version = erased.seq"""
+ CROSS JOIN docs ON docs.seq = coalesce(edits.target, erased.seq) AND docs.version = erased.seq LIMIT ?"""
 _OF_VERSION = """SELECT seq FROM docs WHERE version = ?1
  AND seq = coalesce((SELECT target FROM log.edits WHERE edits.seq = ?1), ?1)"""
 _REMOVE = """
@@ -142,7 +149,7 @@ class SearchIndex:
         self.position = 0
 
     def catch_up(self, max_entries: int) -> int:
-        """Index up to ``max_entries`` and `STEP_BYTES` more of the log; return the entries, 0 = nothing new.
+        """Index up to ``max_entries`` and `STEP_BYTES` more of the log; return the entries, 0 = nothing left.
 
         Discards a damaged index, or one of another log, and starts again. Raises E504, E610.
         """
@@ -155,12 +162,13 @@ class SearchIndex:
             except apsw.Error:
                 self.position = 0
                 self._discard()
-            with storage_errors("read the event log"):
-                upto, count = query(self._log, _NEXT_ENTRIES, (self.position, max_entries, STEP_BYTES))[0]
-            if not count:
-                return 0
+            count = 1  # after damage there is something left to do
             try:
                 index = self._connection()
+                bounds = (self.position, max_entries, STEP_BYTES, REMOVAL_COST)
+                upto, count = query(index, _NEXT_ENTRIES, bounds)[0]
+                if not count:
+                    return int(self._stale)
                 with index:
                     edited = query(index, _EDITED, (self.position, upto))
                     index.executemany(_REMOVE, [{"seq": seq} for (seq,) in edited])
@@ -173,7 +181,7 @@ class SearchIndex:
                     raise  # a new index failed, too
                 # Either database may be damaged. Reading all columns raises if it is the log.
                 with storage_errors("read the event log"):
-                    query(self._log, _ALL_COLUMNS, (self.position, upto))
+                    query(self._log, _ALL_COLUMNS, (self.position, self.position + max_entries))
                 self._discard()
                 self._discarded = True
             return int(count)
@@ -181,14 +189,14 @@ class SearchIndex:
     def redact(self, seqs: Sequence[int]) -> None:
         """Remove redacted messages from the index and its write-ahead log. Raises E504."""
         # Until this has succeeded, the next `catch_up` looks for them in the log.
-        self._stale = True
+        others, self._stale = self._stale, True
         with storage_errors("update the search index"):
             try:
                 index = self._connection()
                 self._remove([row[0] for seq in seqs for row in query(index, _OF_VERSION, (seq,))])
             except (*_DAMAGE, apsw.SQLError):
                 self._discard()
-        self._stale = False
+        self._stale = others
 
     def close(self) -> None:
         self._log.close()
@@ -198,8 +206,9 @@ class SearchIndex:
 
     def _remove_stale(self) -> None:
         if self._stale:
-            self._remove([row[0] for row in query(self._connection(), _STALE)])
-            self._stale = False
+            found = [row[0] for row in query(self._connection(), _STALE, (STALE_STEP,))]
+            self._remove(found)
+            self._stale = len(found) == STALE_STEP
 
     def _remove(self, seqs: Sequence[int]) -> None:
         index = self._connection()

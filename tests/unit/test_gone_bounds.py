@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import pytest
 
 from chatd.hub import page_queries, reading, upkeep
 from chatd.hub.state.model import DAY_MS
-from chatd.store import written_entries
+from chatd.store import search_index, written_entries
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
+from chatd.store.search_index import SearchIndex
+from chatd.store.searcher import Searcher
 from tests.support.talk_at_hub import LOBBY, Talk
 
 
@@ -218,4 +222,62 @@ def test_a_removed_room_with_much_that_is_gone_is_freed(talk: Talk, monkeypatch:
         talk.harness.hub.before_commit()
         talk.harness.run_iteration()
     assert talk.harness.hub.state.removing == {}
-    assert talk.harness.log.message("#end", last) is None
+    message = talk.harness.log.message("#end", last)
+    assert message is None or message.gone
+
+
+def caught_up(index: SearchIndex) -> list[int]:
+    """Return the entries of each step until the index has all."""
+    steps = []
+    while count := index.catch_up(1_000):
+        steps.append(count)
+    return steps
+
+
+def written(seq: int, text: str, target: int | None = None) -> Entry:
+    kind = "message" if target is None else "edited"
+    event = {"type": kind, "seq": seq, "user": "alice", "body": text, "target": target}
+    return Entry(seq, seq, kind, LOBBY, "alice/dev", b"%016d" % seq, None, json.dumps(event).encode())
+
+
+def test_a_step_of_the_index_removes_so_much_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits of long texts to short ones are small entries, but their texts must be taken out of the index."""
+    text = " ".join(f"word{number}" for number in range(40))
+    monkeypatch.setattr(search_index, "STEP_BYTES", 2_000)
+    with closing(EventLog.open(tmp_path, now=0)) as log, closing(SearchIndex(tmp_path)) as index:
+        log.append([written(seq, text) for seq in range(1, 5)])
+        assert len(caught_up(index)) == 1
+        log.append([written(seq, "x", target=seq - 4) for seq in range(5, 9)])
+        assert caught_up(index) == [1, 1, 1, 1]
+        searcher = Searcher(tmp_path)
+        for word, seqs in (("word7", []), ("x", [4, 3, 2, 1])):
+            assert searcher.search(word, [LOBBY], limit=9, before=None, now=0).seqs == seqs
+        searcher.close()
+
+
+def test_texts_redacted_unseen_are_removed_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "STALE_STEP", 2)
+    removed: list[int] = []
+    remove = SearchIndex._remove
+
+    def noted(index: SearchIndex, found: Sequence[int]) -> None:
+        removed.append(len(found))
+        remove(index, found)
+
+    with closing(EventLog.open(tmp_path, now=0)) as log:
+        log.append([written(seq, "needle") for seq in range(1, 6)])
+        with closing(SearchIndex(tmp_path)) as index:
+            caught_up(index)
+        log.append([written(6, "other")], dict.fromkeys(range(1, 6), 6))
+        monkeypatch.setattr(SearchIndex, "_remove", noted)
+        with closing(SearchIndex(tmp_path)) as index:
+            index.catch_up(100)
+            index.redact([])
+            caught_up(index)
+        searcher = Searcher(tmp_path)
+        assert searcher.search("needle", [LOBBY], limit=9, before=None, now=0).seqs == []
+        searcher.close()
+    assert max(removed) == 2
+    assert sum(removed) == 5
