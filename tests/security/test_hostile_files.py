@@ -192,6 +192,7 @@ DIRECT = {
     "chatd/hub/main.py",
     "chatd/worker/main.py",
     "chatd/enrol/main.py",
+    "chatd/gateway/main.py",
     "chatd/supervisor/monitor.py",
     "chatctl/admin/server.py",
     "chatctl/admin/top.py",
