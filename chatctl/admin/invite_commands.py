@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificate
 
-from chatctl.client import Client, Identity
+from chatctl.admin.team_invites import Inviter, read_team
+from chatctl.client import Identity
 from chatctl.connecting import App, connecting, duration, room_name
 from chatd.console import output
 from chatd.console.arguments import host_port
+from chatd.console.progress import progress_bar
+from chatd.console.qr_code import show_qr
 from chatd.console.shell_completion import complete_files
-from chatd.console.user_list import Mistakes, NewDevice, read_list
+from chatd.console.user_list import NewDevice
 from chatd.errors import ChatdError
 from chatd.proto.alpn import is_loopback
 from chatd.proto.frames import JsonObject
-from chatd.proto.invite_code import SECRET_BYTES, InviteCode, authority_mark, secret_hash
 from chatd.proto.text import check_name
 
 P = ParamSpec("P")
@@ -74,8 +74,9 @@ def guest_options(function: Callable[P, Any]) -> Callable[P, Any]:
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
     shell_complete=complete_files,
-    help="Invite all users of a CSV file with the columns name,role,device; - reads standard input.",
+    help="Invite all users of a CSV file with the columns name,role,rooms,device; - reads standard input.",
 )
+@click.option("--qr", is_flag=True, help="Also print the line as a QR code.")
 @connecting
 def create(
     app: App,
@@ -88,6 +89,7 @@ def create(
     rooms: list[str] | None,
     server: str | None,
     listed: Path | None,
+    qr: bool,
 ) -> int:
     """Invite a new user NAME: print the line to send to them, which works once.
 
@@ -97,29 +99,58 @@ def create(
     With --ends the new user is a guest whose time ends by itself. The sponsor is reminded a day and an hour
     before, and extends or ends it with `chatctl guest`. Without --role such a user gets the role "guest".
 
-    With --file instead of NAME, one user on each line. If any line is wrong, nothing is done.
+    With --file instead of NAME, one user on each line. If any line is wrong, nothing is done. If it is cut
+    short, run the same again: it goes on with those who have no invite.
     """
     if (user is None) == (listed is None):
         raise click.UsageError("Give either a NAME, or --file FILE.")
-    if user is not None:
-        wanted = [NewDevice("", check_name(user, "user"), role, device or "")]
-    else:
-        assert listed is not None  # noqa: S101 - for the type checker
-        wanted = read_list(listed, role, device or "")
+    if qr and (listed is not None or app.as_json):
+        raise click.UsageError("--qr is for one NAME, and does not go with --json.")
     chosen = {"rooms": rooms or None, "guest_seconds": ends, "sponsor": sponsor}
     fields: JsonObject = {"seconds": expires} | {key: value for key, value in chosen.items() if value}
+    team = [] if listed is None else read_team(listed, role, device or "")
     with app.client() as client:
-        address = server or _address(client.identity)
-        if listed is not None:
-            _judge(client, wanted, fields)
-        made = [_invite(client, new, address, fields) for new in wanted]
-    if user is not None:
-        app.show(made[0], lambda: output.line(made[0]["command"]))
-    else:
-        app.show({"invites": made}, lambda: _show(made))
-    if is_loopback(address.rpartition(":")[0].strip("[]")):
-        output.note(f"{address} can be reached on this machine only: name another address with --server")
-    return output.OK
+        inviter = Inviter(client, server or _address(client.identity), fields)
+        if user is not None:
+            made = inviter.invite(NewDevice("", check_name(user, "user"), role, device or ""))
+            app.show(made, lambda: _show(made["command"], qr=qr))
+        outcome = output.OK if user is not None else _invite_team(app, inviter, team)
+    if is_loopback(inviter.address.rpartition(":")[0].strip("[]")):
+        output.note(f"{inviter.address} can be reached on this machine only: name another with --server")
+    return outcome
+
+
+def _show(command: str, *, qr: bool) -> None:
+    output.line(command)
+    if qr:
+        show_qr(command)
+
+
+def _invite_team(app: App, inviter: Inviter, team: list[NewDevice]) -> int:
+    """Invite all of a list; return the exit code."""
+
+    def show(one: JsonObject) -> None:
+        if not app.as_json:
+            output.line(f"{one['user']}: {one['command']}")
+
+    with progress_bar() as draw:
+
+        def progress(label: str, done: int, total: int) -> None:
+            # The printed lines are progress enough, and a bar would stand between them.
+            if label == "checking" or app.as_json or not sys.stdout.isatty():
+                draw(label, done, total)
+
+        result = inviter.invite_all(team, show, progress)
+    if app.as_json:
+        output.json_line({"invites": result.made, "skipped": result.skipped})
+    for name in result.skipped:
+        output.note(f"left out {name}, who has an open invite or has joined: see chatctl invite list")
+    if result.error is None:
+        return output.OK
+    output.note(f"{output.error_head()}{result.error}")
+    left = len(team) - len(result.skipped) - len(result.made)
+    output.note(f"invited {len(result.made)}, {left} are left: run the same again to go on")
+    return output.PARTLY if result.made else output.exit_code(result.error)
 
 
 @click.command("list")
@@ -149,49 +180,9 @@ def cancel(app: App, user: str) -> None:
     app.show(result, lambda: output.line(f"cancelled the invite for {user}"))
 
 
-def _request(new: NewDevice, secret: str, fields: JsonObject) -> JsonObject:
-    named = {"role": new.role, "device": new.device or None}
-    chosen = {key: value for key, value in named.items() if value is not None}
-    return {"user": new.user, "secret_hash": secret, **chosen, **fields}
-
-
-def _judge(client: Client, wanted: Iterable[NewDevice], fields: JsonObject) -> None:
-    """Refuse the list if any of its lines would be refused."""
-    mistakes = Mistakes()
-    seen: dict[str, str] = {}
-    for new in wanted:
-        with mistakes.of(new.where):
-            if new.user in seen:
-                raise ChatdError("E406", f"{new.user} is also in {seen[new.user]}")
-            seen[new.user] = new.where
-            unused = secret_hash(secrets.token_bytes(SECRET_BYTES))
-            client.request("invite_create", **_request(new, unused, fields), dry_run=True)
-    mistakes.refuse()
-
-
-def _invite(client: Client, new: NewDevice, server: str, fields: JsonObject) -> JsonObject:
-    ca = load_pem_x509_certificate(client.identity.ca_pem.encode("ascii"))
-    secret = secrets.token_bytes(SECRET_BYTES)
-    code = InviteCode(server, secret, authority_mark(ca.public_bytes(Encoding.DER)))
-    result = client.request("invite_create", **_request(new, secret_hash(secret), fields))
-    return {
-        "user": new.user,
-        "role": new.role,
-        "device": new.device or None,
-        "until": result["until"],
-        "invite": result["invite"],
-        "command": f"chat join {code}",
-    }
-
-
 def _address(identity: Identity) -> str:
     """Return the address for the new user: one that others reach, too, if the identity names any."""
     if not identity.servers:
         raise ChatdError("E608", "your identity names no address of the server", "name one with --server")
     remote = [one for one in identity.servers if not is_loopback(one.rpartition(":")[0].strip("[]"))]
     return (remote or list(identity.servers))[0]
-
-
-def _show(made: list[JsonObject]) -> None:
-    for one in made:
-        output.line(f"{one['user']}: {one['command']}")

@@ -18,7 +18,6 @@ from chatd.cli.backup_files import (
     exit_on_signals,
     open_backup,
     passphrase_option,
-    progress_bar,
     read_limited,
     read_passphrase,
     refuse_existing,
@@ -28,6 +27,7 @@ from chatd.cli.heads import judge_signature
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.authority import Authority

@@ -1,4 +1,4 @@
-"""Passphrases, files, progress and signals for backup, restore, export and verify."""
+"""Passphrases, files and signals for backup, restore, export and verify."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from chatd.console import output
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.proto.signatures import TIME_FORMAT
 from chatd.store.archive import Archive
-from chatd.store.log_copy import BackupProgress
 from chatd.store.sealed_file import unusable
 
 MIN_PASSPHRASE_CHARS = 12
 _MAX_PASSPHRASE_BYTES = 1024
-_BAR_COLUMNS = 30  # fits narrow terminals together with its label
 _MAX_FILE_BYTES = 1024 * 1024  # settings, certificates and keys are smaller
 
 passphrase_option: Callable[[Any], Any] = click.option(
@@ -129,34 +126,6 @@ def create_new(path: Path) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def progress_bar() -> Iterator[BackupProgress]:
-    """Draw progress on stderr if it is a terminal."""
-    drawn = ""
-
-    def draw(label: str, done: int, total: int) -> None:
-        nonlocal drawn
-        text = f"{label}  {_bar(done, total)}" if total else f"{label}  {done}"
-        if text != drawn:
-            output.write(f"\r{text.ljust(len(drawn))}", sys.stderr)
-            drawn = text
-
-    def draw_nothing(label: str, done: int, total: int) -> None:
-        pass
-
-    try:
-        yield draw if sys.stderr.isatty() else draw_nothing
-    finally:
-        if drawn:
-            output.write(f"\r{' ' * len(drawn)}\r", sys.stderr)
-
-
-def _bar(done: int, total: int) -> str:
-    done = min(done, total)  # the log may grow during the copy
-    full = done * _BAR_COLUMNS // total
-    return f"[{'#' * full}{'.' * (_BAR_COLUMNS - full)}] {done * 100 // total:3} %"
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from typing import Any, BinaryIO
 import click
 
 from chatd.cli.audit_lines import note_act
-from chatd.cli.backup_files import create_new, exit_on_signals, progress_bar, refuse_existing, utc_now
+from chatd.cli.backup_files import create_new, exit_on_signals, refuse_existing, utc_now
 from chatd.cli.heads import NO_KEY
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
 from chatd.console.moments import Moment
+from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
 from chatd.pki.record_key import MISSING, load_record_key
 from chatd.proto.signatures import EXPORT_DOMAIN, SignedHead

@@ -19,7 +19,6 @@ from chatd.cli.backup_files import (
     exit_on_signals,
     open_backup,
     passphrase_option,
-    progress_bar,
     read_limited,
     read_passphrase,
 )
@@ -36,6 +35,7 @@ from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
 from chatd.console.pasting import chatd_command
+from chatd.console.progress import progress_bar
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from chatd.cli.backup_files import progress_bar
 from chatd.cli.operator import OUTCOME_UNKNOWN, operate_all
 from chatd.cli.options import json_option
 from chatd.config.home import Home
@@ -19,6 +18,7 @@ from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.console.numbers import duration, number
 from chatd.console.pasting import pasteable
+from chatd.console.progress import progress_bar
 from chatd.console.shell_completion import complete_files
 from chatd.console.user_list import Mistakes, NewDevice, read_list
 from chatd.errors import ChatdError

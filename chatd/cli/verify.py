@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from chatd.cli.backup_files import progress_bar
 from chatd.cli.export import check_file
 from chatd.cli.heads import SignatureState, flat, heads_option, judge_signature, trust_option
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.console.progress import progress_bar
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.record_key import Trust, known_signers, signer_of, verify_head
 from chatd.proto.signatures import EXPORT_DOMAIN, SignedHead

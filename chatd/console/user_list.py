@@ -1,4 +1,4 @@
-"""The list of users for ``chatd user add`` and ``chatctl invite create``: CSV with name, role and device."""
+"""The list of users for ``chatd user add`` and ``chatctl invite create``: CSV, a line for each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from chatd.errors import ChatdError
 from chatd.proto.text import check_name
 
 COLUMNS = ("name", "role", "device")
+INVITE_COLUMNS = ("name", "role", "rooms", "device")
 # More than all the users a server may have, with role and device.
 LIST_LIMIT = 16 * 1024 * 1024
 # Mistakes that are reported together.
@@ -26,6 +27,7 @@ class NewDevice(NamedTuple):
     user: str
     role: str | None
     device: str
+    rooms: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -33,18 +35,20 @@ class NewDevice(NamedTuple):
         return f"{self.user}/{self.device}"
 
 
-def read_list(path: Path, role: str | None, device: str) -> list[NewDevice]:
+def read_list(
+    path: Path, role: str | None, device: str, columns: tuple[str, ...] = COLUMNS
+) -> list[NewDevice]:
     """Read the file, or standard input for "-"; ``role`` and ``device`` are for lines without their own.
     Without a ``device`` a line need not have one.
 
+    ``columns`` are those of lines without a header. Rooms are separated by commas, semicolons or spaces.
     Blank lines and those that begin with # are skipped. A first line with the word "name" may order the
     columns. Raises E606, or an E403 that lists the wrong lines.
     """
     source = "standard input" if str(path) == "-" else str(path)
     rows = list(_rows(_text(path, source), source))
-    columns: tuple[str, ...] = COLUMNS
     if rows and "name" in rows[0][1]:
-        columns = _header(*rows.pop(0))
+        columns = _header(*rows.pop(0), columns)
     found: list[NewDevice] = []
     mistakes = Mistakes()
     seen: dict[str, str] = {}
@@ -124,11 +128,11 @@ def _rows(text: str, source: str) -> Iterator[tuple[str, list[str]]]:
             )
 
 
-def _header(where: str, cells: list[str]) -> tuple[str, ...]:
-    unknown = [cell for cell in cells if cell not in COLUMNS]
+def _header(where: str, cells: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [cell for cell in cells if cell not in known]
     if unknown or len(set(cells)) < len(cells):
         wrong = f"there is no column {unknown[0]!r:.80}" if unknown else "a column is named twice"
-        raise ChatdError("E403", f"{where}: {wrong}", f"the columns are: {', '.join(COLUMNS)}")
+        raise ChatdError("E403", f"{where}: {wrong}", f"the columns are: {', '.join(known)}")
     return tuple(cells)
 
 
@@ -144,4 +148,5 @@ def _device(
         check_name(row.get("name", ""), "user"),
         check_name(row["role"], "role") if row.get("role") else role,
         check_name(named, "device") if named else "",
+        tuple(row.get("rooms", "").replace(",", " ").replace(";", " ").split()),
     )

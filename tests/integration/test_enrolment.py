@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chatd.console.qr_code import qr_lines
 from chatd.pki.identity import read_identity
 from chatd.proto.invite_code import parse_code
 from tests.support.daemon import Daemon, free_port, running, wait_until
@@ -83,10 +84,32 @@ def test_a_team_from_a_file(daemon: Daemon, tmp_path: Path) -> None:
     lines = daemon.chatctl("invite", "create", "--file", str(path)).stdout.splitlines()
     assert [line.partition(":")[0] for line in lines] == names
     assert join(daemon, lines[3].split()[-1], tmp_path / "t3.pem").returncode == 0
-    path.write_text("fresh\nt3\nt4\n")
+    path.write_text("fresh\nbob\nalice,guest\n")
     done = daemon.chatctl("invite", "create", "--file", str(path), check=False)
     assert "2 lines are wrong" in done.stderr
     assert "fresh" not in daemon.chatctl("invite", "list").stdout, "nothing is done"
+
+
+def test_a_list_goes_on_where_it_was_cut(daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text("u1,user,lobby\nu2\n")
+    first = daemon.chatctl("invite", "create", "--file", str(path)).stdout.splitlines()
+    assert join(daemon, first[0].split()[-1], tmp_path / "u1.pem").returncode == 0
+    path.write_text("u1,user,lobby\nu2\nu3,,lobby\n")
+    again = daemon.chatctl("invite", "create", "--file", str(path))
+    assert [line.partition(":")[0] for line in again.stdout.splitlines()] == ["u3"]
+    assert "left out u1" in again.stderr and "left out u2" in again.stderr
+    listed = json.loads(daemon.chatctl("invite", "list", "--json").stdout)["invites"]
+    assert {one["user"]: one["rooms"] for one in listed}["u3"] == ["#lobby"]
+
+
+def test_an_invite_as_a_qr_code(daemon: Daemon) -> None:
+    done = daemon.chatctl("invite", "create", "qara", "--qr")
+    line, *code = done.stdout.splitlines()
+    assert line.startswith("chat join ")
+    assert code == qr_lines(line)
+    assert "\x1b" not in done.stdout
+    assert daemon.chatctl("invite", "create", "qbert", "--qr", "--json", check=False).returncode == 2
 
 
 def test_a_plain_user_sees_no_invites(daemon: Daemon) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from chatd.cli.backup_files import progress_bar
+from chatd.console.progress import progress_bar
 
 
 @pytest.mark.parametrize(

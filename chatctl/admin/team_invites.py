@@ -1,0 +1,101 @@
+"""Invites for a whole team, from a list: all lines are judged before the first invite is made."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+
+from chatctl.client import Client
+from chatctl.connecting import room_name
+from chatctl.model.paging import list_all
+from chatd.console.progress import Progress
+from chatd.console.user_list import INVITE_COLUMNS, Mistakes, NewDevice, read_list
+from chatd.errors import ChatdError
+from chatd.proto.frames import JsonObject
+from chatd.proto.invite_code import SECRET_BYTES, InviteCode, authority_mark, secret_hash
+
+
+class TeamResult(NamedTuple):
+    """What came of a list: the invites, the names that had one, and the error that cut it short."""
+
+    made: list[JsonObject]
+    skipped: list[str]
+    error: ChatdError | None
+
+
+@dataclass(frozen=True)
+class Inviter:
+    """Makes invites with a client: all share ``fields``, and their codes have ``address``."""
+
+    client: Client
+    address: str
+    fields: JsonObject
+
+    def invite(self, new: NewDevice) -> JsonObject:
+        """Make an invite. Raises ChatdError."""
+        ca = load_pem_x509_certificate(self.client.identity.ca_pem.encode("ascii"))
+        secret = secrets.token_bytes(SECRET_BYTES)
+        code = InviteCode(self.address, secret, authority_mark(ca.public_bytes(Encoding.DER)))
+        result = self.client.request("invite_create", **self._request(new, secret_hash(secret)))
+        return {
+            "user": new.user,
+            "role": new.role,
+            "device": new.device or None,
+            "until": result["until"],
+            "invite": result["invite"],
+            "command": f"chat join {code}",
+        }
+
+    def invite_all(
+        self, wanted: list[NewDevice], show: Callable[[JsonObject], None], progress: Progress
+    ) -> TeamResult:
+        """Invite a team; ``show`` gets each invite as soon as it is made.
+
+        Names with an open or used invite are left out: the same list goes on after it was cut short.
+        """
+        listed = list_all(self.client.request, "invite_list", "invites", "invite")
+        invited = {one["user"] for one in listed if one["state"] in ("open", "used")}
+        skipped = [new.user for new in wanted if new.user in invited]
+        wanted = [new for new in wanted if new.user not in invited]
+        self._judge(wanted, progress)
+        made: list[JsonObject] = []
+        for new in wanted:
+            try:
+                made.append(self.invite(new))
+            except ChatdError as error:
+                return TeamResult(made, skipped, error)
+            show(made[-1])
+            progress("inviting", len(made), len(wanted))
+        return TeamResult(made, skipped, None)
+
+    def _request(self, new: NewDevice, hashed: str) -> JsonObject:
+        rooms = [room_name(room) for room in new.rooms] or self.fields.get("rooms")
+        named = {"role": new.role, "device": new.device or None, "rooms": rooms}
+        chosen = {key: value for key, value in named.items() if value is not None}
+        return {"user": new.user, "secret_hash": hashed, **self.fields, **chosen}
+
+    def _judge(self, wanted: Iterable[NewDevice], progress: Progress) -> None:
+        """Refuse the list if any of its lines would be refused."""
+        mistakes = Mistakes()
+        seen: dict[str, str] = {}
+        wanted = list(wanted)
+        for number, new in enumerate(wanted, 1):
+            with mistakes.of(new.where):
+                if new.user in seen:
+                    raise ChatdError("E406", f"{new.user} is also in {seen[new.user]}")
+                seen[new.user] = new.where
+                unused = secret_hash(secrets.token_bytes(SECRET_BYTES))
+                self.client.request("invite_create", **self._request(new, unused), dry_run=True)
+            progress("checking", number, len(wanted))
+        mistakes.refuse()
+
+
+def read_team(path: Path, role: str | None, device: str) -> list[NewDevice]:
+    """Read a list: name, role, rooms and device on each line, of which only the name is required."""
+    return read_list(path, role, device, INVITE_COLUMNS)

@@ -1,0 +1,90 @@
+"""Invites for a team: a list in bounded time, cut short at any place, and as QR codes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import segno
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chatctl.admin.team_invites import Inviter, read_team
+from chatctl.client import Client
+from chatd.config.schema import Settings
+from chatd.console import qr_code
+from chatd.errors import ChatdError
+from chatd.hub.state.invite_book import OPEN_LIMIT
+from chatd.pki.authority import Authority
+from tests.support.hubworld import World
+
+
+class _Server:
+    """Answers the requests of a client from a state; ``cut_at``: fails at so many changes."""
+
+    def __init__(self) -> None:
+        self.world = World(Settings())
+        self.world.create_configured_rooms()
+        self.world.add_user("alice", "admin")
+        ca = Authority.create("lab", now=datetime.now(UTC)).certificate.public_bytes(Encoding.PEM)
+        self.identity = SimpleNamespace(ca_pem=ca.decode())
+        self.cut_at = -1
+
+    def request(self, kind: str, **fields: Any) -> Any:
+        if kind == "invite_create" and not fields.get("dry_run"):
+            self.cut_at -= 1
+            if self.cut_at == 0:
+                raise ChatdError("E503")
+        given = {name: value for name, value in fields.items() if value is not None}
+        return self.world.ask("alice", kind, **given)
+
+    def inviter(self) -> Inviter:
+        return Inviter(cast(Client, self), "192.0.2.1:5000", {"seconds": 3600})
+
+
+def team(folder: Path, text: str) -> list[Any]:
+    path = folder / "names.csv"
+    path.write_text(text)
+    return read_team(path, None, "")
+
+
+def test_a_thousand_names_cut_short_are_all_invited_once(tmp_path: Path) -> None:
+    server = _Server()
+    shown: list[Any] = []
+    wanted = team(tmp_path, "".join(f"n{number}\n" for number in range(OPEN_LIMIT)))
+    server.cut_at = 700
+    steps: list[tuple[str, int, int]] = []
+    first = server.inviter().invite_all(wanted, shown.append, lambda *step: steps.append(step))
+    assert first.error is not None and len(first.made) == len(shown) == 699
+    assert steps[OPEN_LIMIT - 1] == ("checking", OPEN_LIMIT, OPEN_LIMIT)
+    second = server.inviter().invite_all(wanted, shown.append, lambda *_: None)
+    assert second.error is None and len(second.skipped) == 699
+    assert sorted(one["user"] for one in shown) == sorted(new.user for new in wanted)
+    assert len({one["command"] for one in shown}) == OPEN_LIMIT
+
+
+def test_rooms_and_roles_are_of_each_line_and_all_lines_are_judged_first(tmp_path: Path) -> None:
+    server = _Server()
+    server.world.ask("alice", "create", room="#legal")
+    wrong = team(tmp_path, "a,user,legal\nb,user,nought\nc,nil\n")
+    head = server.world.state.head
+    with pytest.raises(ChatdError) as caught:
+        server.inviter().invite_all(wrong, lambda _: None, lambda *_: None)
+    assert "2 lines are wrong" in caught.value.reason
+    assert server.world.state.head == head
+    good = team(tmp_path, 'a,user,legal lobby\nb,guest,"#lobby,"\nname2\n')
+    server.inviter().invite_all(good, lambda _: None, lambda *_: None)
+    rooms = {one.user: (one.role, one.rooms) for one in server.world.state.invites.by_hash.values()}
+    assert rooms == {"a": ("user", ["#legal", "#lobby"]), "b": ("guest", ["#lobby"]), "name2": (None, [])}
+
+
+def test_a_qr_code_has_the_modules_of_its_text() -> None:
+    text = "chat join 192.0.2.7:5000/1XKGEV-K9HJPE"
+    lines = qr_code.qr_lines(text)
+    halves = {"\u2588": (0, 0), "\u2580": (0, 1), "\u2584": (1, 0), " ": (1, 1)}
+    rows = [[halves[char][half] for char in line] for line in lines for half in (0, 1)]
+    expected = [[int(dark) for dark in row] for row in segno.make_qr(text, error="l").matrix_iter(border=4)]
+    assert rows[: len(expected)] == expected
+    assert len({len(line) for line in lines}) == 1
