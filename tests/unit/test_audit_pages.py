@@ -137,3 +137,18 @@ def test_an_older_log_gets_the_index_and_keeps_its_acts(harness: HubHarness, tmp
         ).fetchall()
     connection.close()
     assert "events_kind" in str(plan)
+
+
+def test_rooms_that_the_asker_may_not_know_of_have_no_name(harness: HubHarness) -> None:
+    act(harness, "create", room="#secret", mode="members")
+    act(harness, "create", room="#open", guests=True)
+    act(harness, "invite_create", user="dora", secret_hash="0a" * 32, seconds=60, rooms=["#secret", "#open"])
+    for sid, names in ((1, {"#secret", "#open"}), (3, {"#", "#open"})):
+        events = audit(harness, sid)["events"]
+        assert {one["room"] for one in events if one["type"] == "room_created"} >= names - {"#lobby"}
+        assert "#secret" not in str(events) or sid == 1
+        [made] = [one for one in events if one["type"] == "invite_created"]
+        assert made["rooms"] == (["#secret", "#open"] if sid == 1 else ["#open"])
+    assert (
+        audit(harness, 3, target="#secret")["events"] == audit(harness, 3, target="#nought")["events"] == []
+    )

@@ -309,3 +309,16 @@ def test_the_list_of_invites_names_no_room_that_the_asker_does_not_know() -> Non
     invite(world, rooms=["#team", "#open"])
     listed = {who: world.ask(who, "invite_list")["invites"][0]["rooms"] for who in ("alice", "cleo")}
     assert listed == {"alice": ["#team", "#open"], "cleo": ["#open"]}
+
+
+def test_an_invite_brings_nobody_into_more_rooms_than_a_user_may_be_in() -> None:
+    world = World(Settings.model_validate({"limits": {"rooms_per_user": 2}, "rooms": []}))
+    world.add_user("alice", "admin")
+    world.add_user("bob", "user")
+    for name in ("alice", "alice", "bob"):
+        world.ask(name, "create", room=f"#r{len(world.log)}")
+    rooms = sorted(name for name in world.state.rooms if name[0] == "#")
+    assert len(rooms) == 3
+    invite(world, rooms=rooms)
+    redeem(world)
+    assert list(world.state.users["carol"].rooms) == rooms[:2]

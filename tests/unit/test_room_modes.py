@@ -283,3 +283,21 @@ def test_rooms_of_older_logs_and_snapshots_are_open_and_have_no_owner(world: Wor
         room = known.rooms["#old"]
         assert (room.mode, room.history, room.owners) == ("open", "all", set())
     assert State.restore(json.dumps(old).encode()) == state
+
+
+@pytest.mark.parametrize("steps", [("members",), ("read-only", "members")])
+def test_invitations_of_ordinary_members_end_when_a_room_is_open_no_more(
+    world: World, steps: tuple[str, ...]
+) -> None:
+    world.ask("bob", "create", room="#plan")
+    world.ask("carl", "join", room="#plan")
+    world.ask("carl", "invite", room="#plan", user="dora")
+    for step in steps:
+        world.ask("bob", "room_mode", room="#plan", mode=step, dry_run=True)
+        world.ask("bob", "room_mode", room="#plan", mode=step)
+    assert world.outcome("dora", "join", room="#plan") == "E404"
+    world.ask("bob", "invite", room="#plan", user="dora")
+    world.ask("bob", "room_mode", room="#plan", mode="read-only")
+    world.ask("bob", "room_mode", room="#plan", mode="members")
+    assert world.outcome("dora", "join", room="#plan") == "ok", "an owner's invitation stays"
+    assert replayed(world) == world.state

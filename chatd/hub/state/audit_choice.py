@@ -12,16 +12,22 @@ from chatd.proto.frames import JsonObject
 
 # Stands for a direct conversation that the asker is not in.
 SOME_CONVERSATION = "@"
+# Stands for a room that the asker may not know of.
+SOME_ROOM = "#"
 
 
 class AuditChoice(NamedTuple):
-    """The filters of a request. ``since`` <= time < ``until``; ``rooms`` are those that the asker is in."""
+    """The filters of a request. ``since`` <= time < ``until``; ``rooms`` are those that the asker is in.
+
+    ``known``: the rooms that the asker may know of; None stands for all, also those that are gone.
+    """
 
     actor: str | None
     target: str | None
     since: int
     until: int | None
     rooms: frozenset[str]
+    known: frozenset[str] | None = None
 
     def shown(self, event: JsonObject) -> JsonObject | None:
         """Return a logged event as the asker may see it; None if it is not in the answer."""
@@ -33,7 +39,14 @@ class AuditChoice(NamedTuple):
         if room.startswith("@") and room not in self.rooms:
             # Who talks to whom is nobody else's business.
             fields["room"] = SOME_CONVERSATION
+        if room.startswith("#") and not self._knows(room):
+            fields["room"] = SOME_ROOM
+        if isinstance(named := fields.get("rooms"), list):
+            fields["rooms"] = [one for one in named if self._knows(one)]
         return fields if self._matches(fields) else None
+
+    def _knows(self, room: str) -> bool:
+        return self.known is None or room in self.known
 
     def _is_in_time(self, at: int) -> bool:
         return self.since <= at and (self.until is None or at < self.until)
@@ -54,5 +67,8 @@ def choose(context: Context, request: rq.Audit) -> tuple[list[str], AuditChoice]
         kinds = {request.event: kinds[request.event]}
     me = context.state.users.get(context.who.user)
     rooms = frozenset(me.rooms) if me else frozenset()
-    choice = AuditChoice(request.actor, request.target, request.since or 0, request.until, rooms)
+    known = None
+    if not (context.who.operator or (context.allows("room.manage") and context.allows("room.closed"))):
+        known = frozenset(name for name in context.state.rooms if context.knows_room(name))
+    choice = AuditChoice(request.actor, request.target, request.since or 0, request.until, rooms, known)
     return [name for names in kinds.values() for name in names], choice

@@ -21,11 +21,17 @@ OWNERS_SHOWN = 100
 
 
 def mode(context: Context, request: rq.RoomMode) -> JsonObject:
-    """Set a room's mode; its members stay. Raises E404, E311, E308."""
+    """Set a room's mode; its members stay. Raises E404, E311, E308.
+
+    Invitations to an open room end, since any member may have made them.
+    """
     room = context.owned(request.room)
     if request.mode == MEMBERS and request.room in context.rules.rooms:
         raise ChatdError("E308", f"{request.room} is a room of config/settings.json, so it stays open")
     if request.mode != room.mode and not request.dry_run:
+        if room.mode == OPEN:
+            for user in _pending(context, request.room, room):
+                context.emit("uninvited", room=request.room, user=user, by=context.who.user)
         context.emit("room_mode", room=request.room, mode=request.mode, by=context.who.user)
     return rooms.describe(context, request.room) | {"mode": request.mode, "dry_run": request.dry_run}
 

@@ -120,9 +120,12 @@ def auto_join(context: Context, user: str) -> None:
 def join_invited(context: Context, user: str, names: list[str], *, by: str) -> None:
     """Join a new user to those rooms of an invite that still exist and admit the user.
 
-    A members room admits whom one of its owners has invited.
+    A members room admits whom one of its owners has invited. Rooms beyond ``limits.rooms_per_user`` are left out.
     """
+    limit = context.rules.settings.limits.rooms_per_user
     for name in names:
+        if context.state.users[user].rooms.count_before("@") >= limit:
+            return
         room = context.state.rooms.get(name)
         if room is None or room.archived or user in room.members:
             continue
