@@ -312,9 +312,9 @@ def test_the_list_of_invites_names_no_room_that_the_asker_does_not_know() -> Non
 
 
 def test_an_invite_brings_nobody_into_more_rooms_than_a_user_may_be_in() -> None:
-    world = World(Settings.model_validate({"limits": {"rooms_per_user": 2}, "rooms": []}))
-    world.add_user("alice", "admin")
-    world.add_user("bob", "user")
+    world = World(Settings.model_validate({"limits": {"rooms_per_user": 2}}))
+    for name in ("alice", "bob"):
+        world.add_user(name, "admin")
     for name in ("alice", "alice", "bob"):
         world.ask(name, "create", room=f"#r{len(world.log)}")
     rooms = sorted(name for name in world.state.rooms if name[0] == "#")

@@ -67,8 +67,8 @@ def choose(context: Context, request: rq.Audit) -> tuple[list[str], AuditChoice]
         kinds = {request.event: kinds[request.event]}
     me = context.state.users.get(context.who.user)
     rooms = frozenset(me.rooms) if me else frozenset()
-    known = None
+    shown: frozenset[str] | None = None
     if not (context.who.operator or (context.allows("room.manage") and context.allows("room.closed"))):
-        known = frozenset(name for name in context.state.rooms if context.knows_room(name))
-    choice = AuditChoice(request.actor, request.target, request.since or 0, request.until, rooms, known)
+        shown = frozenset(name for name in context.state.rooms if context.knows_room(name))
+    choice = AuditChoice(request.actor, request.target, request.since or 0, request.until, rooms, shown)
     return [name for names in kinds.values() for name in names], choice

@@ -120,7 +120,7 @@ def auto_join(context: Context, user: str) -> None:
 def join_invited(context: Context, user: str, names: list[str], *, by: str) -> None:
     """Join a new user to those rooms of an invite that still exist and admit the user.
 
-    A members room admits whom one of its owners has invited. Rooms beyond ``limits.rooms_per_user`` are left out.
+    A members room admits whom one of its owners has invited. ``limits.rooms_per_user`` holds here, too.
     """
     limit = context.rules.settings.limits.rooms_per_user
     for name in names:
