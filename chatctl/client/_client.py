@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from chatctl.client._checks import check_message, check_request
 from chatctl.client._engine import Callbacks, Engine
 from chatctl.client._notices import (
     ANYWAY,
@@ -27,14 +28,13 @@ from chatctl.client._notices import (
     refuse,
     wait_for,
 )
-from chatctl.client._session import ClientSession, PendingRequest, last_common, send_frame
+from chatctl.client._session import ClientSession, PendingRequest, last_common
 from chatctl.client._state_store import FileStore, MemoryStore, StateStore
 from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto.events import Standing, Welcome
-from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT, JsonObject, encode
-from chatd.proto.requests import AnyRequest, parse_request
+from chatd.proto.frames import INTEGER_LIMIT, JsonObject
 from chatd.proto.text import dm_room
 
 # Events that may wait for the caller; beyond that nothing is read from the server.
@@ -101,7 +101,7 @@ class Client:
         for sent in unanswered:
             self._unsent[sent.msg_id] = sent
             try:
-                _check_message(sent)
+                check_message(sent)
             except ChatdError as error:
                 # The server would end each connection, now and after every later start.
                 refuse(sent, error)
@@ -167,7 +167,7 @@ class Client:
         the client.
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        checked = _check({"type": kind, "id": INTEGER_LIMIT, **given})
+        checked = check_request({"type": kind, "id": INTEGER_LIMIT, **given})
         request = PendingRequest(kind, given, repeatable=checked.spec.repeatable)
         self._call(lambda: self._session.ask(request))
         try:
@@ -204,7 +204,7 @@ class Client:
         return self._hand_over(Sent(os.urandom(16).hex(), room, body, EDIT, seq))
 
     def _hand_over(self, sent: Sent) -> Sent:
-        _check_message(sent)
+        check_message(sent)
         self._store.add(sent)
         with self._changed:
             self._unsent[sent.msg_id] = sent
@@ -384,35 +384,3 @@ class Client:
             if self._closed:
                 raise ChatdError("E607", "the client was closed", "start it again")
             self._engine.call(function)
-
-
-def _check_message(sent: Sent) -> None:
-    """Raise E401, E402 or E102 for a message that no server accepts."""
-    if len(sent.body) > STRING_LIMIT:
-        raise ChatdError(
-            "E401", f"the message has {len(sent.body)} characters; at most {STRING_LIMIT} can be sent"
-        )
-    _check(send_frame(INTEGER_LIMIT, sent))
-
-
-def _check(frame: JsonObject) -> AnyRequest:
-    """Parse a request as the server will, in the caller's thread.
-
-    Otherwise the server would end the connection, and the client would send the request again until it times
-    out. Raises E102 or E103 for a request that does not exist or has a wrong field, E401 or E402 for a text
-    that cannot be encoded.
-    """
-    try:
-        encode(frame)
-    except UnicodeEncodeError:
-        raise ChatdError("E402", "the text is not valid Unicode", "write it again") from None
-    except ValueError:
-        raise ChatdError("E401", "the message is too long to be sent") from None
-    except TypeError:
-        pass  # no JSON at all; the parser names the field
-    try:
-        return parse_request(frame)
-    except ChatdError as error:
-        raise ChatdError(
-            error.code, error.reason, "see docs/protocol.md for requests and their fields"
-        ) from None

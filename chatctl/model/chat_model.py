@@ -11,19 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 from typing import Literal, NamedTuple
 
-from chatctl.client import (
-    Acknowledged,
-    AnyEvent,
-    CaughtUp,
-    Connected,
-    Disconnected,
-    Refused,
-    Restored,
-)
+from chatctl.client import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Restored
 from chatctl.model import answers, guest_text, members, render, room_text
 from chatctl.model.conversation import Conversation, MemberEvent, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
-from chatctl.model.folding import SNIPPET, fold_kind
+from chatctl.model.message_rows import message_row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -395,27 +387,8 @@ class ChatModel(Conversations):
             words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)
-        body = visible(event.body)
-        text, more = fold_kind(body, event.kind)
         where.want(event.reply_to)
-        quoted = where.quote(event.reply_to)
-        unknown = "" if event.reply_to is None else render.UNKNOWN_QUOTE
-        row = TimelineRow(
-            (event.seq, 0),
-            "action" if event.kind == "action" else "message",
-            text,
-            event.at,
-            render.safe(event.user),
-            render.safe(event.role),
-            quoted.text if quoted else unknown,
-            event.reply_to,
-            event.user != self.me and render.mentions(event.body, self.me),
-            edited=event.edited or 0,
-            reactions=render.safe_reactions(event.reactions),
-            changed=event.edited or 0,
-            is_snippet=event.kind == SNIPPET,
-            more=more,
-        )
+        row = message_row(event, where.quote(event.reply_to), self.me)
         # A page may have been read before reactions that came as events.
         for reacted in [one for one in where.reacted if one.target == event.seq]:
             row = reacted_to(row, reacted, self.me)

@@ -53,5 +53,13 @@ def describe(event: ev.RoomModeSet | ev.OwnerSet | ev.Invited | ev.Uninvited) ->
     return f"{by} withdrew the invitation of {_safe(event.user)} to {room}"
 
 
+def why_removed(event: ev.Parted) -> str:
+    """Return a sentence that names the remover and the reason; "" if the user left by themselves."""
+    if event.by == event.user:
+        return ""
+    why = f": {_safe(event.reason)}" if event.reason else ""
+    return f"you were removed from {event.room} by {_safe(event.author)}{why}"
+
+
 def _safe(text: str) -> str:
     return visible(text, newlines=False)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from chatctl.client import AnyEvent, CaughtUp, Client, Connected
-from chatctl.model import answers, paging, render
+from chatctl.model import answers, paging, render, room_text
 from chatctl.model.actions import caught_up_note
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
@@ -19,6 +19,7 @@ from chatctl.model.folding import CutQuestion, kind_of
 from chatctl.model.grammar import Mistake, Say
 from chatctl.model.marker_sender import MarkerSender
 from chatctl.window.network import Failed, NetworkThread, PendingReply
+from chatctl.window.quote_fetch import QuoteFetch
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
@@ -53,7 +54,8 @@ class Controller:
         self._first_room = room
         self._ends_soon = ""  # what to tell the user about their identity
         self._unread_sought = ""  # the conversation whose first unread message to scroll to
-        self._fetching_older = self._fetching_quotes = False
+        self._fetching_older = False
+        self._quotes = QuoteFetch(self.model, self.spawn)
         self.markers = MarkerSender(self.model)
         self._cut_question = CutQuestion()
 
@@ -301,27 +303,8 @@ class Controller:
             lambda request: paging.history(request, name, count=count, before=before),
         )
         found = self.model.add_history(name, page.events, more=page.more, before=before)
-        self._want_quotes()
+        self._quotes.want()
         return found
-
-    def _want_quotes(self) -> None:
-        """Fetch the messages that those of the current conversation reply to, unless that is under way."""
-        if self.model.here.wanted and not self._fetching_quotes and self.model.connection == "connected":
-            self._fetching_quotes = True
-            self.spawn(self._fetch_quotes(self.model.current), self._no_quotes)
-
-    async def _fetch_quotes(self, name: str) -> None:
-        where = self.model.conversation(name)
-        wanted = frozenset(where.wanted)
-        where.wanted.clear()
-        request = PendingReply("messages", {"room": name}, lambda ask: paging.quoted(ask, name, wanted))
-        self.model.set_quotes(name, await request)
-        self._fetching_quotes = False
-        self._want_quotes()
-
-    def _no_quotes(self, _: ChatdError) -> None:
-        # The replies only lack their quotes.
-        self._fetching_quotes = False
 
     def _load(self) -> None:
         """Fetch what the current conversation lacks; without a connection `_live` does it later."""
@@ -358,13 +341,13 @@ class Controller:
         if isinstance(event, CaughtUp):
             self._live()
         elif isinstance(event, ev.Message) and about_here:
-            self._want_quotes()
+            self._quotes.want()
         elif isinstance(event, ev.ReadMarker) and self.model.stale:
             self.spawn(self._load_unread())
         elif isinstance(event, ev.Joined) and own and about_here:
             self._load()
         elif isinstance(event, ev.Parted) and own and about_here:
-            self._move_on(event.room, _why_removed(event))
+            self._move_on(event.room, room_text.why_removed(event))
         elif isinstance(event, ev.RoomRemoved) and about_here:
             self._move_on(event.room, render.describe(event) or "")
 
@@ -415,11 +398,3 @@ class Controller:
 async def _ignore(work: Coroutine[PendingReply, Any, JsonObject]) -> None:
     """Wait for a reply that nobody needs."""
     await work
-
-
-def _why_removed(event: ev.Parted) -> str:
-    """Return a sentence that names the remover and the reason; "" if the user left by themselves."""
-    if event.by == event.user:
-        return ""
-    why = f": {render.safe(event.reason)}" if event.reason else ""
-    return f"you were removed from {event.room} by {render.safe(event.author)}{why}"
