@@ -91,7 +91,9 @@ class ChatModel(Conversations):
         return [room for room in welcome.invites if room not in self._invitations]
 
     def quote(self, event: AnyEvent) -> render.Quote | None:
-        """Return the message that ``event`` replies to, or None if it is not loaded."""
+        """Return the message that ``event`` replies or reacts to, or None if it is not loaded."""
+        if isinstance(event, ev.Reacted):
+            return self.conversation(event.room).quote(event.target)
         if not isinstance(event, ev.Message):
             return None
         return self.conversation(event.room).quote(event.reply_to)

@@ -65,7 +65,10 @@ class Quote(NamedTuple):
 
 
 def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[Line]:
-    """The lines of an event; none for an event that is not shown."""
+    """The lines of an event; none for an event that is not shown.
+
+    ``quote``: the message that it replies or reacts to.
+    """
     if isinstance(event, ev.Message):
         return _message(event, viewer, quote)
     if isinstance(event, ev.Edited):
@@ -79,7 +82,7 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
         return [[(style, EVENT_MARK + describe_presence(event))]]
-    words = describe(event)
+    words = _reacted(event, viewer, quote) if isinstance(event, ev.Reacted) else describe(event)
     if words is None:
         return []
     stamp = _clock(event, viewer) if isinstance(event, ev.Logged) else []
@@ -100,12 +103,9 @@ def describe(event: AnyEvent) -> str | None:
             return f"{safe(event.user)}{about} joined {_place(event.room)}"
         case ev.Parted():
             return _parted(event)
-        case ev.Reacted():
-            verb = "reacted" if event.on else "took back"
-            counted = f" ({short_count(event.count)} now)" if event.count else ""
-            return f"{safe(event.user)} {verb} {safe(event.text)} to message {event.target}{counted}"
         case ev.Redacted():
-            return f"{safe(event.author)} deleted message {event.target}{_because(event.reason)}"
+            whose = f" of {safe(event.user)}" if event.user and not event.own else ""
+            return f"{safe(event.author)} deleted message {event.target}{whose}{_because(event.reason)}"
         case ev.Expired():
             if not event.count:
                 return None  # reactions only
@@ -275,6 +275,16 @@ def _edited(event: ev.Edited, viewer: Viewer) -> list[Line]:
     about = f"{EVENT_MARK}{safe(event.user)} edited message {event.target}: "
     head = [*_clock(event, viewer), *_label(event.room, viewer), ("class:event", about)]
     return _text(head, event, event.target, "", viewer)
+
+
+def _reacted(event: ev.Reacted, viewer: Viewer, quote: Quote | None) -> str:
+    """A sentence with the beginning of the message; its number, and how to see it, if that is not known."""
+    known = quote is not None and quote.user
+    about = f'{safe(quote.user)}: "{snippet(quote.body)}"' if quote and known else f"message {event.target}"
+    verb = "reacted" if event.on else "took back"
+    counted = f" ({short_count(event.count)} now)" if event.count else ""
+    see = f" \u00b7 /show {event.target}" if viewer.folded and quote is None else ""
+    return f"{safe(event.user)} {verb} {safe(event.text)} to {about}{counted}{see}"
 
 
 def _text(head: Line, event: ev.Message | ev.Edited, seq: int, style: str, viewer: Viewer) -> list[Line]:

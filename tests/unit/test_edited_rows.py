@@ -189,3 +189,31 @@ def test_hostile_reactions_are_escaped_and_bounded() -> None:
     text = render.plain(lines)
     assert "\x1b" not in text
     assert len(text) < 1_000
+
+
+def test_a_reaction_says_whose_message_it_is_about() -> None:
+    body = "hostile \x1b[2J " + "long " * 60
+    words = render.plain(render.render(reacted(2, 1, "+1", 3), VIEWER, render.Quote("carol", body)))
+    assert '-!- bob reacted +1 to carol: "hostile \\x1b[2J long' in words
+    assert words.endswith('…" (3 now)')
+    assert len(words) < 150
+    unknown = render.plain(render.render(reacted(2, 1, "+1", 3), VIEWER._replace(folded=True)))
+    assert unknown.endswith("bob reacted +1 to message 1 (3 now) · /show 1")
+
+
+def test_a_deletion_by_somebody_else_says_whose_message_it_was() -> None:
+    fields = {
+        "type": "redacted",
+        "seq": 3,
+        "at": 1,
+        "room": LOBBY,
+        "target": 2,
+        "user": "bob",
+        "reason": "spam",
+    }
+    assert (
+        render.describe(ev.Redacted.model_validate(fields | {"by": "eve"}))
+        == "eve deleted message 2 of bob: spam"
+    )
+    own = ev.Redacted.model_validate(fields | {"by": "bob", "own": True})
+    assert render.describe(own) == "bob deleted message 2: spam"

@@ -33,7 +33,7 @@ def test_tab_completes_and_redacted_messages_disappear(screen: Display, daemon: 
         secret = bob.send("#lobby", "a password by mistake").wait(WAIT)
         window.wait_for_text("a password by mistake")
         window.say(f"/redact {secret.seq} by mistake")
-        shown = window.wait_for_text(f"alice deleted message {secret.seq}: by mistake")
+        shown = window.wait_for_text(f"alice deleted message {secret.seq} of bob: by mistake")
         assert "a password" not in shown
         # Ctrl+A selects everything, typing replaces it. F6 moves the focus where Tab would complete.
         screen.type("old words")
