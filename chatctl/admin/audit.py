@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LIST_LIMIT = 10_000
 # Changed settings that a row of the table shows; --json has all of them.
 SHOWN_CHANGES = 3
+# Numbers that can only be a time in ms since 1970: from 2001 to 2286.
+_TIMES = range(10**12, 10**13)
 # Fields that have columns of their own, or none.
 _COLUMNS = frozenset(("type", "seq", "at", "by", "by_uid", "by_login", "user", "device", "room", "reason"))
 
@@ -52,6 +54,7 @@ def audit(
     Sanctions, roles, users and devices, redactions, holds, rooms, announcements (without their text),
     exports, backups, changes of the settings.
     """
+    event = event and event.replace(" ", "_")  # as the table shows it
     filters = {"since": since, "until": until, "actor": actor, "target": target, "event": event}
     with app.client() as client:
         events, more = newest(client, limit, filters)
@@ -84,7 +87,7 @@ def _row(event: JsonObject) -> JsonObject:
     return {
         "at": output.moment(event.get("at")),
         "by": f"{event.get('by')} ({login})" if login else event.get("by"),
-        "event": event.get("type"),
+        "event": _words(event.get("type")),
         "target": _target(event),
         "details": _details(event),
     }
@@ -100,9 +103,9 @@ def _target(event: JsonObject) -> str:
 
 def _details(event: JsonObject) -> str:
     words = [
-        f"{name}={_value(name, value)}"
+        f"{_words(name)} {_value(name, value)}"
         for name, value in event.items()
-        if name not in _COLUMNS and value is not None and value != ""
+        if name not in _COLUMNS and value not in (None, "", [])
     ]
     reason = event.get("reason")
     return ", ".join(words) + (f": {reason}" if words and reason else str(reason or ""))
@@ -113,11 +116,17 @@ def _value(name: str, value: Any) -> str:
         shown = [_change(item) for item in value[:SHOWN_CHANGES] if isinstance(item, dict)]
         rest = len(value) - len(shown)
         return "; ".join([*shown, *([f"{rest} more"] if rest > 0 else [])])
-    if name == "until":
-        return output.moment(value)
     if isinstance(value, bool):
         return output.yes_no(value)
+    if isinstance(value, int) and value in _TIMES:
+        return output.moment(value)
+    if isinstance(value, list):
+        return output.joined(value)
     return str(value)
+
+
+def _words(name: Any) -> str:
+    return str(name).replace("_", " ")
 
 
 def _change(item: JsonObject) -> str:

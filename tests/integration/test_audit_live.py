@@ -45,7 +45,9 @@ def test_acts_are_listed_with_author_target_and_reason(daemon: Daemon) -> None:
     table = daemon.chatctl("audit", "--since", "2h", "--target", "bob", "--limit", "2")
     heading, first, second = table.stdout.splitlines()
     assert heading.split() == ["at", "by", "event", "target", "details"]
-    assert first.endswith("sorry") and second.endswith("role=guest: too loud")
+    assert first.endswith("sorry") and second.endswith("role guest: too loud")
+    assert "  role set  " in second
+    assert "role set" in daemon.chatctl("audit", "--type", "role set").stdout
     assert "there are more" in table.stderr
     assert not listed(daemon, "--until", "2020-01-01")
 

@@ -80,7 +80,7 @@ def test_an_admin_takes_a_room_over_and_the_audit_tells(run: Run) -> None:
     refused = run("alice", "chat", "history", "den")
     assert "E310" in refused.stderr or "E312" in refused.stderr
     assert run("alice", "chatctl", "room", "owner", "den", "alice").stdout == "alice owns #den\n"
-    assert "owner_set" in run("alice", "chatctl", "audit", "--target", "#den").stdout
+    assert "owner set" in run("alice", "chatctl", "audit", "--target", "#den").stdout
     assert "alice owns #den, says alice" in run("bob", "chat", "history", "den").stdout
 
 
