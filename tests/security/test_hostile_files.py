@@ -60,19 +60,34 @@ def settings_of(box: Daemon, text: str) -> Iterator[None]:
         file.write_bytes(before)
 
 
-@pytest.mark.parametrize("options", [(), ("--json",)])
-@pytest.mark.parametrize("field", ["version", "server", "made", "ca"])
-def test_a_manifest_of_a_backup(box: Daemon, tmp_path: Path, field: str, options: tuple[str, ...]) -> None:
-    facts = Facts("0.1.0", "lab", utc_now(), "SHA256:00")._replace(**{field: HOSTILE})
+FIELDS = ("version", "server", "made", "ca")
+
+
+def hostile_backup(box: Daemon, folder: Path, fields: tuple[str, ...]) -> Path:
+    """Write a backup of the box with a hostile text in these fields of its manifest."""
+    facts = Facts("0.1.0", "lab", utc_now(), "SHA256:00")._replace(**dict.fromkeys(fields, HOSTILE))
     files = {"config/settings.json": (box.home / "config" / "settings.json").read_bytes()}
-    backup = tmp_path / "hostile.bak"
+    backup = folder / "hostile.bak"
     with copied_log(box.home / "data", lambda *_: None) as log, backup.open("wb") as target:
         write_backup(target, WORDS.encode(), facts, files, log, lambda *_: None)
-    passphrase = ("--passphrase-file", str(box.home / "words"))
-    shown = unchecked(box, "chatd", "backup", "show", str(backup), *passphrase, *options)
+    return backup
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_manifest_of_a_backup(box: Daemon, tmp_path: Path, options: tuple[str, ...]) -> None:
+    backup, words = str(hostile_backup(box, tmp_path, FIELDS)), str(box.home / "words")
+    shown = unchecked(box, "chatd", "backup", "show", backup, "--passphrase-file", words, *options)
     check_printed(shown, quoted=True)
+    assert shown.stdout.count("forged") == len(FIELDS), "each field is shown"
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_restoring_a_hostile_backup(box: Daemon, tmp_path: Path, field: str) -> None:
+    """As text or as JSON, the refusal is made in one place."""
+    backup, words = str(hostile_backup(box, tmp_path, (field,))), str(box.home / "words")
+    home, options = str(tmp_path / "new"), ("--json",) if field == "server" else ()
     restored = unchecked(
-        box, "chatd", "--home", str(tmp_path / "new"), "restore", str(backup), *passphrase, *options
+        box, "chatd", "--home", home, "restore", backup, "--passphrase-file", words, *options
     )
     assert restored.returncode == 1
     check_printed(restored)
@@ -127,8 +142,14 @@ SETTINGS = {
 COMMANDS = (("config", "check"), ("config", "show"), ("check",), ("check", "--json"), ("start",))
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("case", SETTINGS)
+# Each text with one command, and each command with a text of the file itself and with one of its values.
+PAIRS: list[tuple[str, tuple[str, ...]]] = [(case, COMMANDS[0]) for case in SETTINGS]
+PAIRS += [(case, command) for case in ("not JSON", "role") for command in COMMANDS[1:]]
+
+
+@pytest.mark.parametrize(
+    ("case", "command"), PAIRS, ids=lambda one: one if isinstance(one, str) else " ".join(one)
+)
 def test_settings(box: Daemon, case: str, command: tuple[str, ...]) -> None:
     with settings_of(box, SETTINGS[case]):
         done = box.chatd(*command, check=False)
