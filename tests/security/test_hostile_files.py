@@ -208,6 +208,8 @@ def test_a_home_under_a_hostile_path(tmp_path: Path, command: tuple[str, ...]) -
 DIRECT = {
     "chatd/cli/backup_files.py",
     "chatd/console/output.py",
+    "chatd/console/progress.py",
+    "chatd/console/qr_code.py",
     "chatd/console/shell_completion.py",
     "chatd/child/supervised.py",
     "chatd/hub/main.py",
