@@ -72,6 +72,7 @@ def _unknown_roles(settings: Settings) -> list[Disagreement]:
     used = {
         "roles.default": [settings.roles.default],
         "filter.exempt_roles": settings.filter.exempt_roles,
+        "filter.rules": [role for rule in settings.filter.rules for role in rule.roles],
         # The default names the built-in roles, and must be valid in a file that defines others.
         "limits.per_role": [role for role in settings.limits.per_role if role not in DEFAULT_ROLES],
     } | {f"roles.assigned.{user}": [role] for user, role in settings.roles.assigned.items()}

@@ -246,6 +246,19 @@ class LimitsSection(Section):
         return self.per_role.get(role) or RoleLimits()
 
 
+class FilterRuleSection(Section):
+    """Some forbidden words, what to do about them, for whom and where."""
+
+    words: Annotated[list[Word], Field(min_length=1, max_length=1000)]
+    """The words; filter.mode is for them, too."""
+    action: Literal["warn", "redact", "block"]
+    """Whether the message is sent and its sender told, sent with *** for the word, or refused."""
+    roles: Annotated[list[Name], Field(max_length=32)] = []
+    """Roles it is for; none means all."""
+    rooms: Annotated[list[RoomName], Field(max_length=100)] = []
+    """Rooms it is for; none means everywhere, direct conversations included."""
+
+
 class FilterSection(Section):
     """The filter for forbidden words."""
 
@@ -255,6 +268,8 @@ class FilterSection(Section):
     """Whether only whole words match, or also parts of words."""
     exempt_roles: Annotated[list[Name], Field(max_length=32)] = []
     """Roles that may use forbidden words."""
+    rules: Annotated[list[FilterRuleSection], Field(max_length=20)] = []
+    """More words, with an action for each list, for some roles and rooms."""
 
 
 class RoomSection(Section):

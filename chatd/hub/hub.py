@@ -17,6 +17,7 @@ from chatd.hub.bars import Bars
 from chatd.hub.batch import Recorder
 from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
+from chatd.hub.filter_log import log_filtered
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
@@ -251,15 +252,7 @@ class Hub:
         result = authorize.perform(context, request)
         self.stats.counters["accepted"] += 1
         self.recorder.record(context, key, digest)
-        if context.overridden:
-            who = context.who
-            log_audit.info(
-                "filter_overridden",
-                user=who.user,
-                device=who.device,
-                seq=result["seq"],
-                word=context.overridden,
-            )
+        log_filtered(context, result["seq"], self.repeats)
         crash_point("hub.request.applied")
         return result
 

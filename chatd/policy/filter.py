@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Mode = Literal["words", "substring"]
 # Visible characters of a forbidden word.
@@ -25,19 +25,41 @@ class WordFilter:
         self._rules = {normalise(word): word for word in words if normalise(word)}
         trie = _trie(self._rules)
         pattern = _whole_words(trie) if mode == "words" else _pattern(trie)
-        self._search = re.compile(pattern, re.DOTALL).search if self._rules else None
+        self._pattern = re.compile(pattern, re.DOTALL) if self._rules else None
 
     def find(self, text: str) -> str | None:
         """Return the forbidden word, as configured, that the text contains; None if there is none."""
-        if self._search is None:
+        return self.find_in(fold(text)) if self._pattern else None
+
+    def find_in(self, text: FoldedText) -> str | None:
+        """Return the forbidden word, as `find` does, in a text that is folded once for several filters."""
+        if self._pattern is None:
             return None
-        folded = _fold(text)
-        match = self._search(_collapse(folded, ""))
-        if match is None and _HIDDEN in folded:
-            # A hidden character may also separate words: the text is later shown with the character
-            # escaped, so people read "drop" in "drop\x00it".
-            match = self._search(_collapse(folded, " "))
+        match = self._pattern.search(text.joined)
+        if match is None and text.separated is not None:
+            match = self._pattern.search(text.separated)
         return self._rules[match.group()] if match else None
+
+    def mask(self, text: str) -> str:
+        """Replace the forbidden words of a text by `MASK`.
+
+        A word that only shows when the whole text is normalised may stay: ask `find` again.
+        """
+        if self._pattern is None:
+            return text
+        spans: list[tuple[int, int]] = []
+        for hidden in ("", " "):
+            folded, places = _fold_with_places(text, hidden)
+            spans += (
+                (places[match.start()], _after_marks(text, places[match.end() - 1] + 1))
+                for match in self._pattern.finditer(folded)
+            )
+        parts, at = [], 0
+        for begin, end in sorted(spans):
+            if begin >= at:
+                parts += [text[at:begin], MASK]
+            at = max(at, end)
+        return "".join([*parts, text[at:]])
 
 
 def normalise(text: str) -> str:
@@ -45,6 +67,25 @@ def normalise(text: str) -> str:
     return _collapse(_fold(text), "")
 
 
+class FoldedText(NamedTuple):
+    """A text for `WordFilter.find_in`, without hidden characters, and with each as a space if it has any.
+
+    A hidden character may also separate words: the text is later shown with the character escaped, so
+    people read "drop" in "drop\\x00it".
+    """
+
+    joined: str
+    separated: str | None
+
+
+def fold(text: str) -> FoldedText:
+    """Fold a text once for several filters."""
+    folded = _fold(text)
+    return FoldedText(_collapse(folded, ""), _collapse(folded, " ") if _HIDDEN in folded else None)
+
+
+# Stands for a forbidden word.
+MASK = "***"
 # Replaces every hidden character in a folded text.
 _HIDDEN = "\0"
 _CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1b\x7f]")
@@ -63,6 +104,33 @@ def _fold(text: str) -> str:
     text = "".join(character for character in text if not _is_mark(character))
     text = unicodedata.normalize("NFKC", text).casefold()
     return "".join(map(_strip, unicodedata.normalize("NFKD", text)))
+
+
+def _fold_with_places(text: str, hidden: str) -> tuple[str, list[int]]:
+    """Fold a text one character at a time; return it with the place in ``text`` of each character."""
+    folded: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        for one in _fold_character(character):
+            one = hidden if one == _HIDDEN else one
+            if one.isspace() and (not folded or folded[-1] == " "):
+                continue
+            if one:
+                folded.append(" " if one.isspace() else one)
+                places.append(place)
+    return "".join(folded), places
+
+
+@lru_cache(maxsize=4096)
+def _fold_character(character: str) -> str:
+    return _fold(character)
+
+
+def _after_marks(text: str, end: int) -> int:
+    """Return the end of a letter with the marks that are drawn on it."""
+    while end < len(text) and _is_mark(text[end]):
+        end += 1
+    return end
 
 
 @lru_cache(maxsize=4096)

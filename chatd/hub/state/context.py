@@ -11,6 +11,7 @@ from chatd.hub.state.ask_book import AskBook
 from chatd.hub.state.entities import MEMBERS, READ_ONLY
 from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User, own_room
 from chatd.hub.state.rules import Rules
+from chatd.policy.filter_rules import FilterAction, Filtered, FoundWord
 from chatd.proto.durations import UNITS
 from chatd.proto.frames import JsonObject
 from chatd.store.entry import Given, StoredMessage
@@ -114,6 +115,8 @@ class Context:
     reserve_used_up: bool = False
     # The forbidden word that the asker has sent on purpose; "" for none.
     overridden: str = ""
+    # What the filter has found in a message that was sent.
+    filtered: tuple[FoundWord, ...] = ()
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     # What the log says about messages; None where no request names one.
@@ -287,27 +290,36 @@ class Context:
         if count >= limit:
             raise ChatdError("E409", f"there are {count} {what}, the most there may be", "ask an admin")
 
-    def refuse_words(self, text: str, what: str, anyway: bool | None = None) -> None:
-        """Raise E400 for a text with a forbidden word, unless the asker's role is exempt.
+    def refuse_words(self, text: str, what: str, room: str = "") -> None:
+        """Raise E400 for a text with a forbidden word, which cannot be masked in a ``what``."""
+        filtered = self.rules.filter.judge(text, self.role, room)
+        word = filtered.word(FilterAction.BLOCK) or filtered.word(FilterAction.REDACT)
+        if word is not None:
+            raise ChatdError("E400", f"the {what} contains the forbidden word {word!r}")
+
+    def filter_message(self, text: str, room: str, *, anyway: bool | None = None) -> Filtered:
+        """Judge the words of a message; return it as it may be sent. Raises E400.
 
         ``anyway``: whether the asker knows of the word and wants it sent, which takes the permission
         ``filter.override``; None for texts that have no such choice.
         """
-        word = self.rules.words.find(text)
-        if word is None or self.role in self.rules.settings.filter.exempt_roles:
-            return
+        filtered = self.rules.filter.judge(text, self.role, room)
+        self.filtered = filtered.found
+        word = filtered.word(FilterAction.BLOCK)
+        if word is None:
+            return filtered
         may = anyway is not None and self.allows("filter.override")
         if may and anyway:
             self.overridden = word
-            return
+            return filtered
         raise ChatdError(
-            "E400", f"the {what} contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""
+            "E400", f"the message contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""
         )
 
     def refuse_reason(self, room: str, reason: str) -> None:
         """Refuse a reason that a room reads as it refuses a message there. Raises E302, E400."""
         self.refuse_muted(room)
-        self.refuse_words(reason, "reason")
+        self.refuse_words(reason, "reason", room)
 
     def readable(self) -> dict[str, int]:
         """Return every room whose events the asker may read now, with the seq after which they begin."""

@@ -23,7 +23,7 @@ def edit(context: Context, request: rq.Edit) -> JsonObject:
         raise ChatdError("E409", f"the message was edited {EDITS_LIMIT} times, the most there may be")
     context.refuse_muted(request.room)
     former = orjson.loads(message.body)
-    text = texts.accept(context, request.body, former["kind"])
+    text = texts.accept(context, request.room, request.body, former["kind"])
     replaced = [request.seq, *message.edits]
     kept = context.rules.settings.retention.edits == "keep" or context.state.rooms[request.room].held
     event = context.emit(

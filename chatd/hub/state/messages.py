@@ -18,7 +18,7 @@ def send(context: Context, request: rq.Send) -> JsonObject:
         conversation = request.to
         refuse_place(context, conversation)
     context.refuse_muted(conversation)
-    text = texts.accept(context, request.body, request.kind, anyway=request.anyway)
+    text = texts.accept(context, conversation, request.body, request.kind, anyway=request.anyway)
     direct.open_for(context, conversation)
     message: JsonObject = {"reply_to": request.reply_to} if request.reply_to is not None else {}
     event = context.emit(

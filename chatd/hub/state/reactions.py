@@ -26,7 +26,7 @@ def react(context: Context, request: rq.React) -> JsonObject:
         return {"seq": None, "count": given.users}
     if request.on:
         context.refuse_muted(request.room)
-        _refuse_text(context, text)
+        _refuse_text(context, text, request.room)
         if text not in given.texts and len(given.texts) >= REACTIONS_LIMIT:
             raise ChatdError("E409", f"the message has {REACTIONS_LIMIT} reactions, the most there may be")
     count = given.users + (1 if request.on else -1)
@@ -42,8 +42,8 @@ def react(context: Context, request: rq.React) -> JsonObject:
     return {"seq": event["seq"], "count": count}
 
 
-def _refuse_text(context: Context, text: str) -> None:
+def _refuse_text(context: Context, text: str, room: str) -> None:
     """Raise E402 for a text that would not be shown as it is, and E400 for a forbidden word."""
     if visible(text, newlines=False) != text or text.split() != [text]:
         raise ChatdError("E402", "a reaction is one visible word or emoji", "write one without spaces")
-    context.refuse_words(text, "reaction")
+    context.refuse_words(text, "reaction", room)

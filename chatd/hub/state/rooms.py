@@ -22,7 +22,7 @@ def create(context: Context, request: rq.Create) -> JsonObject:
     context.refuse_full(context.state.room_count, context.rules.settings.limits.rooms, "rooms")
     refuse_too_many(context)
     refuse_too_many_today(context)
-    topic = _topic_text(context, request.topic)
+    topic = _topic_text(context, request.topic, request.room)
     # Last: whoever tries whether a hidden room exists then creates a room for each name that is free.
     if not _is_free(context, name):
         raise _taken(context, name)
@@ -75,7 +75,7 @@ def topic(context: Context, request: rq.Topic) -> JsonObject:
         context.owned(request.room)
     context.refuse_archived(request.room)
     context.refuse_muted(request.room)
-    text = _topic_text(context, request.topic)
+    text = _topic_text(context, request.topic, request.room)
     context.emit("topic", room=request.room, topic=text, by=context.who.user)
     return {}
 
@@ -190,10 +190,10 @@ def _taken(context: Context, name: str) -> ChatdError:
     return ChatdError("E406", f"the name {name} cannot be used", "choose another name")
 
 
-def _topic_text(context: Context, text: str) -> str:
+def _topic_text(context: Context, text: str, room: str) -> str:
     shown = visible(text, newlines=False)
     limit = context.rules.settings.limits.topic_chars
     if len(shown) > limit:
         raise ChatdError("E401", f"the topic has {len(shown)} characters; {limit} are allowed")
-    context.refuse_words(text, "topic")
+    context.refuse_words(text, "topic", room)
     return shown

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chatd.config.schema import Settings
+from chatd.config.sections import FilterSection
 from chatd.hub.state.model import Room, State
 from chatd.hub.state.names import SortedNames
 from chatd.policy.filter import WordFilter
+from chatd.policy.filter_rules import FilterAction, FilterRule, FilterRules
 from chatd.policy.roles import Roles
 from chatd.proto.frames import MAP_LIMIT
 
@@ -21,13 +23,30 @@ class RoomRule:
     autojoin: bool
 
 
+def filter_rules(section: FilterSection) -> FilterRules:
+    """Prepare the word filter: `filter.words`, which are blocked, then `filter.rules` in their order."""
+    mode, exempt = section.mode, frozenset(section.exempt_roles)
+    rules = [FilterRule(WordFilter(section.words, mode), FilterAction.BLOCK, exempt=exempt)]
+    rules += [
+        FilterRule(
+            WordFilter(rule.words, mode),
+            FilterAction(rule.action),
+            frozenset(rule.roles),
+            frozenset(rule.rooms),
+            exempt,
+        )
+        for rule in section.rules
+    ]
+    return FilterRules(rules)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Built from the settings at start and at every reload, and replaced as a whole."""
 
     settings: Settings
     roles: Roles
-    words: WordFilter
+    filter: FilterRules
     rooms: dict[str, RoomRule]
     # Rooms that the settings open to guests.
     open_rooms: SortedNames
@@ -41,7 +60,7 @@ class Rules:
         return cls(
             settings=settings,
             roles=Roles(settings.roles.permissions),
-            words=WordFilter(settings.filter.words, settings.filter.mode),
+            filter=filter_rules(settings.filter),
             rooms={r.name: RoomRule(r.topic, r.guests, r.autojoin) for r in settings.rooms},
             open_rooms=SortedNames(room.name for room in settings.rooms if room.guests),
             pinned_roles=dict(pinned[:MAP_LIMIT]),
