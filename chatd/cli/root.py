@@ -28,6 +28,7 @@ COMMANDS = {
     "reload": TableEntry("chatd.cli.lifecycle:reload", "Apply changes of config/settings.json."),
     "check": TableEntry("chatd.cli.check:check", "Find problems, now and soon, and say how to fix them."),
     "config": TableEntry("chatd.cli.settings:config", "Show and check the settings in config/settings.json."),
+    "filter": TableEntry("chatd.cli.filtering:filter_group", "Try the word filter of the settings."),
     "user": TableEntry("chatd.cli.users:user", "Add users and their devices."),
     "cert": TableEntry("chatd.cli.certs:cert", "Show and renew the server's certificates."),
     "verify": TableEntry(

@@ -13,7 +13,7 @@ from chatctl.client._session import send_frame
 from chatctl.client._state_store import FileStore
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub import hub as hub_module
+from chatd.hub import filter_log
 from chatd.policy.roles import DEFAULT_ROLES
 from tests.support.hub_harness import HubHarness
 from tests.support.hubworld import World
@@ -61,7 +61,7 @@ def test_only_messages_have_the_choice() -> None:
 
 def test_an_override_is_noted_without_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(hub_module.log_audit, "info", lambda event, **fields: noted.append((event, fields)))
+    monkeypatch.setattr(filter_log.log_audit, "info", lambda event, **fields: noted.append((event, fields)))
     harness = HubHarness(tmp_path / "data", Settings())
     try:
         harness.ask(harness.operator, 0, "user_add", user="bob", device="d", serial="a1", role="user")
