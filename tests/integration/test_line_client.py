@@ -219,7 +219,7 @@ def test_redaction_focus_and_themes_work_in_a_room_for_guests(
     offered = terminal.wait(jon, "deletes kim: my password is hunter2")
     number = re.findall(r"/redact (\d+) deletes", offered)[-1]
     say(terminal, jon, f"/redact {number} oops")
-    terminal.wait(kim, f"-!- jon deleted message {number}: oops")
+    terminal.wait(kim, f"-!- jon deleted message {number} of kim: oops")
     say(terminal, kim, "/focus")
     terminal.wait(kim, "· focus")
     say(terminal, jon, "/join #lobby")
