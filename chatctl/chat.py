@@ -23,6 +23,7 @@ COMMANDS = {
         "chatctl.scripts.ask_command:ask",
         "Ask the server at HOST:PORT to let you in, wait for an admin, and open the chat.",
     ),
+    "device": TableEntry("chatctl.scripts.device_command:device", "Add a device of your own."),
     "send": TableEntry(
         "chatctl.scripts.one_shot:send",
         "Send TEXT, or standard input as one message, to ROOM and wait until the server has it.",

@@ -10,16 +10,14 @@ from typing import Any, ParamSpec
 import click
 
 from chatctl.admin.team_invites import Inviter, read_team
-from chatctl.client import Identity
 from chatctl.connecting import App, connecting, duration, room_name
+from chatctl.join_line import is_here, reachable_address
 from chatd.console import output
 from chatd.console.arguments import host_port
 from chatd.console.progress import progress_bar
 from chatd.console.qr_code import show_qr
 from chatd.console.shell_completion import complete_files
 from chatd.console.user_list import NewDevice
-from chatd.errors import ChatdError
-from chatd.proto.alpn import is_loopback
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
 
@@ -110,12 +108,12 @@ def create(
     fields: JsonObject = {"seconds": expires} | {key: value for key, value in chosen.items() if value}
     team = [] if listed is None else read_team(listed, role, device or "")
     with app.client() as client:
-        inviter = Inviter(client, server or _address(client.identity), fields)
+        inviter = Inviter(client, server or reachable_address(client.identity), fields)
         if user is not None:
             made = inviter.invite(NewDevice("", check_name(user, "user"), role, device or ""))
             app.show(made, lambda: _show(made["command"], qr=qr))
         outcome = output.OK if user is not None else _invite_team(app, inviter, team)
-    if is_loopback(inviter.address.rpartition(":")[0].strip("[]")):
+    if is_here(inviter.address):
         output.note(f"{inviter.address} can be reached on this machine only: name another with --server")
     return outcome
 
@@ -178,11 +176,3 @@ def cancel(app: App, user: str) -> None:
     """Cancel the open invite for NAME: its line no longer works."""
     result = app.ask("invite_cancel", user=user)
     app.show(result, lambda: output.line(f"cancelled the invite for {user}"))
-
-
-def _address(identity: Identity) -> str:
-    """Return the address for the new user: one that others reach, too, if the identity names any."""
-    if not identity.servers:
-        raise ChatdError("E608", "your identity names no address of the server", "name one with --server")
-    remote = [one for one in identity.servers if not is_loopback(one.rpartition(":")[0].strip("[]"))]
-    return (remote or list(identity.servers))[0]

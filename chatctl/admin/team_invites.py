@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_pem_x509_certificate
-
 from chatctl.client import Client
 from chatctl.connecting import room_name
+from chatctl.join_line import new_join_line
 from chatctl.model.paging import list_all
 from chatd.console.progress import Progress
 from chatd.console.user_list import INVITE_COLUMNS, Mistakes, NewDevice, read_list
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
-from chatd.proto.invite_code import SECRET_BYTES, InviteCode, authority_mark, secret_hash
+from chatd.proto.invite_code import SECRET_BYTES, secret_hash
 
 
 class TeamResult(NamedTuple):
@@ -39,17 +37,15 @@ class Inviter:
 
     def invite(self, new: NewDevice) -> JsonObject:
         """Make an invite. Raises ChatdError."""
-        ca = load_pem_x509_certificate(self.client.identity.ca_pem.encode("ascii"))
-        secret = secrets.token_bytes(SECRET_BYTES)
-        code = InviteCode(self.address, secret, authority_mark(ca.public_bytes(Encoding.DER)))
-        result = self.client.request("invite_create", **self._request(new, secret_hash(secret)))
+        line = new_join_line(self.client.identity, self.address)
+        result = self.client.request("invite_create", **self._request(new, line.secret_hash))
         return {
             "user": new.user,
             "role": new.role,
             "device": new.device or None,
             "until": result["until"],
             "invite": result["invite"],
-            "command": f"chat join {code}",
+            "command": line.command,
         }
 
     def invite_all(

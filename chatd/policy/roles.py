@@ -35,6 +35,7 @@ PERMISSIONS: dict[str, str] = {
     "invite.create": "invite new users, list and cancel invites",
     "guest.sponsor": "list, extend and end the guests they are the sponsor of",
     "guest.manage": "list, extend and end all guests",
+    "device.add": "invite one's own further devices",
     "device.revoke": "revoke devices",
     "stats.read": "read the server's stats",
     "audit.read": "list the acts of admins and operators, in all rooms",
@@ -47,7 +48,7 @@ _GUEST = (
 )
 _USER = (
     *(*_GUEST, "room.create", "room.topic", "room.closed", "dm.send", "role.show", "filter.override"),
-    "guest.sponsor",
+    *("guest.sponsor", "device.add"),
 )
 DEFAULT_ROLES: dict[str, list[str]] = {
     "admin": [EVERYTHING],

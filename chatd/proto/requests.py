@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.ask_requests import AskRequest
+from chatd.proto.device_requests import DeviceAdd
 from chatd.proto.frames import JsonObject
 from chatd.proto.guest_requests import GuestRequest, GuestSeconds
 from chatd.proto.invite_requests import InviteCancel as InviteCancel
@@ -366,6 +367,7 @@ AnyRequest = (
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
     | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest | AskRequest
+    | DeviceAdd
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

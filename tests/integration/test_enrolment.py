@@ -43,6 +43,18 @@ def test_one_paste_lets_a_new_user_chat(daemon: Daemon, tmp_path: Path) -> None:
     assert "hello team" in shown
 
 
+def test_a_user_adds_a_device_with_one_paste(daemon: Daemon, tmp_path: Path) -> None:
+    server = ("--server", f"127.0.0.1:{daemon.port}")
+    made = daemon.run("chat", "--identity", str(daemon.identity("bob")), "device", "add", "phone", *server)
+    code = made.stdout.strip().removeprefix("chat join ")
+    done = join(daemon, code, tmp_path / "phone.pem")
+    assert "you are bob/phone (user) on lab" in done.stderr
+    assert devices_of(daemon, "bob") == ["laptop", "phone"]
+    assert daemon.run("chat", "--identity", str(tmp_path / "phone.pem"), "whoami").stdout.startswith(
+        "bob/phone"
+    )
+
+
 def test_the_identity_is_where_chat_looks_for_it(daemon: Daemon, tmp_path: Path) -> None:
     environ = daemon.environ | {"XDG_CONFIG_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
     new = Daemon(tmp_path)  # the machine of somebody who has no home of a server

@@ -59,6 +59,7 @@ ARGUMENTS: dict[str, str] = {
     "chatd export": "-o {new}",
     "chatd restore": "{backup} --listen 127.0.0.1:1 --passphrase-file {passphrase}",
     "chatd completion": "bash",
+    "chat device add": "{name} --server 127.0.0.1:1",
     "chatd filter test": "/dev/null",
     "chatd user add": "{name}",
     "chatd backup create": "{new} --passphrase-file {passphrase}",

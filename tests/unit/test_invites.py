@@ -122,10 +122,8 @@ def test_an_invite_ends_with_the_right_to_make_it(world: World, end: str) -> Non
     invite(world, who="ann", role="admin")
     fields: JsonObject = {"ban": {}, "role_set": {"role": "user"}, "revoke": {"device": "laptop"}}[end]
     world.ask_as_operator(end, user="ann", **fields)
-    if end == "revoke":
-        assert redeem(world)["role"] == "admin"  # ann is still an admin, with other devices
-    else:
-        assert refusal(world) == "E214"
+    # After a revocation ann may be an admin with other devices, but a thief may have made the invite.
+    assert refusal(world) == "E214"
 
 
 def test_only_admins_invite_and_see_invites(world: World) -> None:

@@ -11,7 +11,7 @@ from chatd.proto.requests import REQUESTS
 GUEST = {"message.read", "message.send", "message.delete", "room.list", "room.join", "presence.read"}
 GUEST |= {"search", "away.set"}
 USER = GUEST | {"room.create", "room.topic", "room.closed", "dm.send", "role.show", "filter.override"}
-USER |= {"guest.sponsor"}
+USER |= {"guest.sponsor", "device.add"}
 
 
 @pytest.mark.parametrize(("role", "may"), [("guest", GUEST), ("user", USER), ("admin", set(PERMISSIONS))])

@@ -64,6 +64,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "asks": {},
     "ask_approve": {"ask": "0a" * 32},
     "ask_deny": {"ask": "0a" * 32},
+    "device_add": {"secret_hash": "0a" * 32, "seconds": 3600},
     "guest_list": {},
     "guest_extend": {"user": "gil", "seconds": 60},
     "guest_end": {"user": "gil"},

@@ -29,6 +29,8 @@ def device_added(state: StateTables, event: JsonObject) -> None:
 
 def device_revoked(state: StateTables, event: JsonObject) -> None:
     state.users[event["user"]].devices[event["device"]].revoked = True
+    # Whoever had the device may have made invites with it.
+    state.invites.withdraw(event["user"], event["at"])
 
 
 def role_set(state: StateTables, event: JsonObject) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.state import (
     asks,
+    devices,
     edits,
     guests,
     invites,
@@ -23,6 +24,7 @@ from chatd.hub.state import (
 )
 from chatd.hub.state.context import Context
 from chatd.proto import ask_requests as arq
+from chatd.proto import device_requests as drq
 from chatd.proto import guest_requests as grq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
@@ -69,6 +71,7 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.InviteList: invites.list_invites,
     rq.InviteCancel: invites.cancel,
     rq.MoveMarker: markers.move,
+    drq.DeviceAdd: devices.add,
     grq.GuestList: guests.list_guests,
     grq.GuestExtend: guests.extend,
     grq.GuestEnd: guests.end,

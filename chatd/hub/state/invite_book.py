@@ -87,6 +87,12 @@ class InviteBook:
         """Apply an `invite_cancelled` event."""
         self._find(event["invite"]).cancelled = True
 
+    def withdraw(self, by: str, now: int) -> None:
+        """Cancel the open invites that a user has made."""
+        for _, one in self.open_ones(now):
+            if one.by == by:
+                one.cancelled = True
+
     def redeemed(self, event: JsonObject) -> None:
         """Apply an `invite_redeemed` event."""
         invite = self._find(event["invite"])

@@ -216,7 +216,8 @@ def _is_backed(context: Context, invite: Invite) -> bool:
         return True  # the operator on the box
     rules, state, now = context.rules, context.state, context.now
     role, ban = rules.role_of(state, invite.by), state.bans.get(invite.by)
-    if (ban is not None and ban.holds(now)) or not rules.roles.allows(role, "invite.create"):
+    needed = ("device.add", "invite.create") if invite.own else ("invite.create",)
+    if (ban is not None and ban.holds(now)) or not any(rules.roles.allows(role, one) for one in needed):
         return False
     gives = role if invite.own else _given_role(context, invite.user, invite.role)
     return rules.roles.permissions(gives) <= rules.roles.permissions(role)
@@ -236,7 +237,8 @@ def _refuse_name(context: Context, request: rq.InviteCreate, *, own: bool) -> No
         raise ChatdError(
             "E406",
             f"there is a user {user}: only the user and the operator add devices",
-            f"choose another name, or add a device on the server's box: chatd user add {user} --device NEW",
+            f"choose another name; a device adds {user} with chat device add, or on the box"
+            f" chatd user add {user} --device NEW",
         )
     if own and request.role not in (None, context.role):
         raise ChatdError("E304", "you cannot change your own role", "leave out the role")
