@@ -8,11 +8,12 @@ from chatctl.connecting import App, connecting, duration
 from chatctl.join_line import is_here, new_join_line, reachable_address
 from chatd.console import output
 from chatd.console.arguments import host_port
+from chatd.console.command_table import SummaryGroup
 from chatd.console.qr_code import show_qr
 from chatd.proto.text import check_name
 
 
-@click.group()
+@click.group(cls=SummaryGroup)
 def device() -> None:
     """Add a device of your own."""
 

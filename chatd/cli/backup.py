@@ -27,6 +27,7 @@ from chatd.cli.heads import judge_signature
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.console.command_table import SummaryGroup
 from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
@@ -40,7 +41,7 @@ from chatd.store.sealed_file import unusable
 _PAIRS = ("ca", "server", "envelope")
 
 
-@click.group()
+@click.group(cls=SummaryGroup)
 def backup() -> None:
     """Back up this server to one sealed file; chatd restore reads it."""
 

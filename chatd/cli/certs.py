@@ -15,6 +15,7 @@ from chatd.cli.setup import split_address
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
+from chatd.console.command_table import SummaryGroup
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority, save_issued
 from chatd.pki.profiles import fingerprint, spki
@@ -25,7 +26,7 @@ from chatd.supervisor.control import ask
 _NAMES = ("ca", "server", "envelope")
 
 
-@click.group()
+@click.group(cls=SummaryGroup)
 def cert() -> None:
     """Show and renew the server's certificates. For users' identities: chatd user."""
 

@@ -12,6 +12,7 @@ import click
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
+from chatd.console.command_table import SummaryGroup
 from chatd.errors import ChatdError
 from chatd.hub.state.rules import filter_rules
 from chatd.policy.filter_rules import FilterAction
@@ -21,7 +22,7 @@ from chatd.proto.text import check_room, visible
 LINE_BYTES = 32 * 1024
 
 
-@click.group("filter")
+@click.group("filter", cls=SummaryGroup)
 def filter_group() -> None:
     """Try the word filter of the settings."""
 

@@ -10,9 +10,10 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import settings_schema
 from chatd.console import output
+from chatd.console.command_table import SummaryGroup
 
 
-@click.group()
+@click.group(cls=SummaryGroup)
 def config() -> None:
     """Show and check the settings in config/settings.json."""
 

@@ -16,6 +16,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.command_table import SummaryGroup
 from chatd.console.numbers import duration, number
 from chatd.console.pasting import pasteable
 from chatd.console.progress import progress_bar
@@ -34,7 +35,7 @@ from chatd.proto.text import check_name
 CONSOLE_DEVICE = "console"
 
 
-@click.group()
+@click.group(cls=SummaryGroup)
 def user() -> None:
     """Add users and their devices."""
 

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+# More characters than any sentence has.
+_WHOLE = 10_000
+
 
 class TableEntry(NamedTuple):
     """A command that is not imported yet: "module:attribute", and the first sentence of its help."""
@@ -60,7 +63,22 @@ class CommandTable(MutableMapping[str, click.Command]):
         return {**stubs, **{name: self._loaded[name] for name in self._loaded if name not in stubs}}
 
 
-class TableGroup(click.Group):
+class SummaryGroup(click.Group):
+    """A group that lists its commands with the whole first sentence of their help; click would cut it."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands of a help text."""
+        shown = sorted((name, one) for name, one in self.outline().items() if not one.hidden)
+        if shown:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in shown])
+
+    def outline(self) -> Mapping[str, click.Command]:
+        """The commands, or stand-ins with their names and summaries."""
+        return self.commands
+
+
+class TableGroup(SummaryGroup):
     """A group that takes its commands from a table, and lists them without importing them."""
 
     def __init__(self, *args: Any, table: Mapping[str, TableEntry], **options: Any) -> None:
@@ -68,9 +86,9 @@ class TableGroup(click.Group):
         self.table = CommandTable(table)
         self.commands = self.table
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands of a help text."""
-        click.Group(commands=self.table.outline()).format_commands(ctx, formatter)
+    def outline(self) -> Mapping[str, click.Command]:
+        """Stand-ins for all commands, made without an import."""
+        return self.table.outline()
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command, or an option of the group."""
