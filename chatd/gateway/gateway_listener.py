@@ -6,7 +6,7 @@ import socket
 import socketserver
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from chatd.child.attempts import LoginAttempts
 from chatd.child.listener import Listener
@@ -14,13 +14,19 @@ from chatd.child.login_slots import LoginSlots
 from chatd.child.tls import TlsChannel
 from chatd.gateway.http_exchange import HttpAnswer, HttpExchange, HttpRequest
 from chatd.gateway.tls_handshake import handshake
+from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
+
+log_security = get_log("security")
 
 # Connections at a time, in all and from one block of addresses. Silent ones make way for others.
 SLOTS = 64
 SLOTS_PER_BLOCK = 32
-# New connections a second from one block: a handshake costs 2 ms.
+# New connections a second from one block, and from all: a handshake costs 2 ms, so that a flood from many
+# blocks takes a tenth of a core.
 ATTEMPTS_PER_BLOCK = 10.0
+ATTEMPTS = 50.0
+_ALL = ""
 
 
 class GatewayListener(Listener):
@@ -37,6 +43,17 @@ class GatewayListener(Listener):
         super().__init__(sock, GatewayConnection, slots, LoginAttempts(ATTEMPTS_PER_BLOCK), repeats)
         self.context = context
         self.answer = answer
+        self._attempts_of_all = LoginAttempts(ATTEMPTS)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether a connection may go on: by its block first, so that a block costs the others nothing."""
+        if not super().verify_request(request, client_address):
+            return False
+        if self._attempts_of_all.allow(_ALL):
+            return True
+        self.slots.release(request)
+        self.note(log_security.warning, "too_many_attempts", client_address[0])
+        return False
 
 
 class GatewayConnection(socketserver.BaseRequestHandler):

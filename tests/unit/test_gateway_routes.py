@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.child.attempts import BURST_SECONDS
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.gateway.http_exchange import HttpRequest
+from chatd.gateway.gateway_listener import ATTEMPTS, GatewayListener
+from chatd.gateway.http_exchange import HttpAnswer, HttpRequest
 from chatd.gateway.routes import ROUTES, Routes
+from chatd.logs.repeats import Repeats
 from chatd.pki.authority import Authority
 from chatd.supervisor import listeners
 from tests.support.certificates import NOW
@@ -107,3 +111,18 @@ def test_an_address_that_is_in_use_is_named_with_its_setting(monkeypatch: pytest
         ):
             pass
     assert "gateway.listen" in refused.value.fix
+
+
+def test_a_flood_from_many_blocks_is_bounded_in_all() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listener = GatewayListener(sock, ssl.create_default_context(), lambda _: HttpAnswer(200), Repeats())
+        admitted = 0
+        for number in range(2_000):
+            request = socket.socket(socket.AF_UNIX)
+            if listener.verify_request(request, (f"10.{number // 250}.{number % 250}.1", 1)):
+                admitted += 1
+                listener.slots.release(request)
+            request.close()
+        # Whoever was turned away has given the place back.
+        assert listener.slots.take(sock, "192.0.2.1")
+    assert ATTEMPTS <= admitted <= ATTEMPTS * (BURST_SECONDS + 10)
