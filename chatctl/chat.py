@@ -28,6 +28,14 @@ COMMANDS = {
         "chatctl.scripts.one_shot:send",
         "Send TEXT, or standard input as one message, to ROOM and wait until the server has it.",
     ),
+    "edit": TableEntry(
+        "chatctl.scripts.own_messages:edit",
+        "Replace the text of your message NUMBER in ROOM by TEXT, or by standard input.",
+    ),
+    "delete": TableEntry(
+        "chatctl.scripts.own_messages:delete",
+        "Delete your message NUMBER in ROOM: nobody can read its text any more.",
+    ),
     "tail": TableEntry(
         "chatctl.scripts.tail:tail",
         "Print the messages in ROOM (the # may be left out, @name is one user) until Ctrl-C.",

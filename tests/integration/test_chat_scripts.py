@@ -92,6 +92,25 @@ def test_history_returns_the_requested_messages_over_several_pages(daemon: Daemo
         assert bodies(run_chat(daemon, "history", name, "--json", *arguments)) == expected
 
 
+def test_own_messages_are_edited_and_deleted(daemon: Daemon) -> None:
+    room = create_room(daemon, "editable")
+    seqs = [
+        json.loads(run_chat(daemon, "send", room, text, "--json").stdout)["seq"] for text in ("one", "two")
+    ]
+    assert run_chat(daemon, "edit", room, str(seqs[0]), "first").stdout == ""
+    run_chat(daemon, "edit", room, str(seqs[1]), text="from a pipe")
+    shown = run_chat(daemon, "history", room).stdout
+    assert "> first (edited)" in shown
+    assert "> from a pipe (edited)" in shown
+    run_chat(daemon, "delete", room, str(seqs[0]))
+    assert "first" not in run_chat(daemon, "history", room).stdout
+    again = run_chat(daemon, "delete", room, str(seqs[0]), check=False)
+    assert again.returncode != 0
+    assert "already" in again.stderr
+    by_another = run_chat(daemon, "edit", room, str(seqs[1]), "not mine", user="alice", check=False)
+    assert "is not yours (E310)" in by_another.stderr
+
+
 def test_send_without_a_room_shows_the_order_of_arguments(daemon: Daemon) -> None:
     result = run_chat(daemon, "send", "deploy is done", check=False)
     assert result.returncode == 2

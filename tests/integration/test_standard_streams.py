@@ -54,11 +54,15 @@ ARGUMENTS: dict[str, str] = {
     "chatctl room invite": "{room} bob",
     "chatctl room uninvite": "{room} bob",
     "chatctl room remove-member": "{room} bob",
+    "chatctl guest extend": "{invited} 1h",
+    "chatctl guest end": "{invited}",
     "chatd init": "--listen 127.0.0.1:1",
     "chatd verify": "",
     "chatd export": "-o {new}",
     "chatd restore": "{backup} --listen 127.0.0.1:1 --passphrase-file {passphrase}",
     "chatd completion": "bash",
+    "chat edit": "{room} {seq} again",
+    "chat delete": "{room} {seq}",
     "chat device add": "{name} --server 127.0.0.1:1",
     "chatd filter test": "/dev/null",
     "chatd user add": "{name}",
@@ -72,6 +76,8 @@ COMMANDS = [item for name, root in PROGRAMS.items() for item in runnable(name, r
 # These end when nobody reads them, without end otherwise; the window needs a display; the server is shared.
 ENDLESS = {"chat tail", "chatctl top", "chatctl stats"}
 LEFT_OUT = {"chat window", "chatd start", "chatd stop", "chatd restart"}
+# A stranger and an admin have to be there at once: tests/integration/test_asking_live.py.
+LEFT_OUT |= {"chat ask", "chatctl approve", "chatctl deny"}
 TRIED = [(path, command) for path, command in COMMANDS if path not in LEFT_OUT]
 IDS = [path for path, _ in TRIED]
 
@@ -108,6 +114,9 @@ class Place:
         if path == "chatctl room uninvite":
             daemon.chatctl("room", "invite", room, "bob")
         invited, code = f"i{os.urandom(6).hex()}", ""
+        if path in ("chatctl guest extend", "chatctl guest end"):
+            ends = ("--ends", "2h", "--sponsor", "alice")
+            daemon.chatd("user", "add", invited, "--role", "guest", *ends)
         if path in ("chatctl invite cancel", "chat join"):
             code = daemon.chatctl("invite", "create", invited).stdout.split()[-1]
         backups = Path(daemon.environ["TEST_BACKUPS"])

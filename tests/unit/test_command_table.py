@@ -12,7 +12,7 @@ import pytest
 from chatctl.chat import cli as chat
 from chatctl.cli import cli as chatctl
 from chatd.cli.root import main as chatd
-from chatd.console.command_table import CommandTable, TableEntry, TableGroup
+from chatd.console.command_table import CommandTable, SummaryGroup, TableEntry, TableGroup
 
 ROOTS = {
     "chat": ("chatctl.chat", "cli"),
@@ -120,8 +120,8 @@ def test_summaries_are_those_of_the_commands(path: str, group: TableGroup) -> No
 
 
 @pytest.mark.parametrize(("path", "group"), GROUPS, ids=[path for path, _ in GROUPS])
-def test_help_and_completion_list_what_a_plain_group_would(path: str, group: TableGroup) -> None:
-    plain = click.Group(group.name, dict(group.commands), params=group.params)
+def test_help_and_completion_list_what_a_group_of_loaded_commands_would(path: str, group: TableGroup) -> None:
+    plain = SummaryGroup(group.name, dict(group.commands), params=group.params)
     context, plain_context = (click.Context(command, info_name=path) for command in (group, plain))
     formatter, plain_formatter = context.make_formatter(), plain_context.make_formatter()
     group.format_commands(context, formatter)
