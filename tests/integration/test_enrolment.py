@@ -44,14 +44,15 @@ def test_one_paste_lets_a_new_user_chat(daemon: Daemon, tmp_path: Path) -> None:
 
 
 def test_a_user_adds_a_device_with_one_paste(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.add_user("pia")
     server = ("--server", f"127.0.0.1:{daemon.port}")
-    made = daemon.run("chat", "--identity", str(daemon.identity("bob")), "device", "add", "phone", *server)
+    made = daemon.run("chat", "--identity", str(daemon.identity("pia")), "device", "add", "phone", *server)
     code = made.stdout.strip().removeprefix("chat join ")
     done = join(daemon, code, tmp_path / "phone.pem")
-    assert "you are bob/phone (user) on lab" in done.stderr
-    assert devices_of(daemon, "bob") == ["laptop", "phone"]
+    assert "you are pia/phone (user) on lab" in done.stderr
+    assert devices_of(daemon, "pia") == ["laptop", "phone"]
     assert daemon.run("chat", "--identity", str(tmp_path / "phone.pem"), "whoami").stdout.startswith(
-        "bob/phone"
+        "pia/phone"
     )
 
 
