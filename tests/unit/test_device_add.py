@@ -107,6 +107,23 @@ def test_who_is_banned_or_has_lost_the_right_gets_no_device(world: World) -> Non
     assert refusal(world) == "E214"
 
 
+def test_a_log_goes_on_with_an_invite_that_is_no_longer_known(world: World) -> None:
+    """Logs of before invites ended with a revoked device: with 2,000 others such an invite has made room."""
+    add(world)
+    redeemed = {
+        "invite": FIRST[:16],
+        "device": "phone",
+        "key_hash": KEY,
+        "serial": "c1",
+        "issued": 1,
+        "ends": 2,
+    }
+    world.state.invites.by_hash.clear()
+    world.state.invites.redeemed(redeemed)
+    world.state.invites.cancelled({"invite": FIRST[:16]})
+    assert world.state.invites.by_hash == {}
+
+
 def test_users_leave_space_for_the_invites_of_admins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "OPEN_LIMIT", 20)
     for number in range(20 - 20 // KEPT_SHARE):

@@ -85,7 +85,8 @@ class InviteBook:
 
     def cancelled(self, event: JsonObject) -> None:
         """Apply an `invite_cancelled` event."""
-        self._find(event["invite"]).cancelled = True
+        if (invite := self._find(event["invite"])) is not None:
+            invite.cancelled = True
 
     def withdraw(self, by: str, now: int) -> None:
         """Cancel the open invites that a user has made."""
@@ -96,11 +97,17 @@ class InviteBook:
     def redeemed(self, event: JsonObject) -> None:
         """Apply an `invite_redeemed` event."""
         invite = self._find(event["invite"])
+        if invite is None:
+            return
         invite.device, invite.key, invite.serial = event["device"], event["key_hash"], event["serial"]
         invite.issued, invite.ends = event["issued"], event["ends"]
 
-    def _find(self, identifier: str) -> Invite:
-        return next(one for key, one in self.by_hash.items() if key.startswith(identifier))
+    def _find(self, identifier: str) -> Invite | None:
+        """Return an invite; None if it has made room for others.
+
+        An older chatd kept those of a user whose device was revoked, so that its log may go on with them.
+        """
+        return next((one for key, one in self.by_hash.items() if key.startswith(identifier)), None)
 
     def plain(self) -> JsonObject:
         """Return the invites as JSON, for `book_of`."""
