@@ -17,7 +17,7 @@ from chatctl.model.times import Times
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import dm_members, is_group, visible
+from chatd.proto.text import conversation_at, dm_members, is_group, visible
 
 # Bounds what a server can make this client keep: as many rooms and direct conversations as any server allows.
 ROOMS_LIMIT = 2_000
@@ -105,7 +105,7 @@ class Conversations:
 
     def resolve(self, address: str) -> str:
         """The name of the conversation at an address: "@alice,bob" for "@bob", also with more names."""
-        return render.conversation_at(address, self.me)
+        return conversation_at(address, self.me)
 
     def require_current(self) -> str:
         """The name of the current conversation. Raises E301 outside of any."""

@@ -17,7 +17,7 @@ from chatctl.model.folding import SNIPPET, Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
-from chatd.proto.text import dm_members, dm_room, is_group, visible
+from chatd.proto.text import dm_members, is_group, visible
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
@@ -176,14 +176,6 @@ def _standing(event: ev.Standing) -> str | None:
 
 def _because(reason: str) -> str:
     return f": {safe(reason)}" if reason else ""
-
-
-def conversation_at(address: str, me: str) -> str:
-    """Return the name of the conversation at an address: "@alice,bob" for "@bob", also with more names."""
-    if not address.startswith("@"):
-        return address
-    names = address[1:].split(",")
-    return dm_room(*names) if len(names) > 1 and me in names else dm_room(me, *names)
 
 
 def title(room: str, me: str = "") -> str:

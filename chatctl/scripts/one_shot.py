@@ -16,7 +16,7 @@ from chatctl.connecting import App, connecting, room_name, time_option
 from chatctl.model import paging
 from chatctl.model.folding import kind_of
 from chatctl.model.hits import HIT
-from chatctl.model.render import Line, Quote, Viewer, conversation_at, plain, render
+from chatctl.model.render import Line, Quote, Viewer, plain, render
 from chatctl.model.times import Times
 from chatctl.model.wrapping import wrap
 from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
@@ -26,6 +26,7 @@ from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Message, Presence
 from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.text import conversation_at
 
 # Lines sent ahead of their replies; a refusal is noticed this late at most.
 READ_AHEAD = 64

@@ -7,11 +7,11 @@ import sys
 import click
 
 from chatctl.connecting import App, connecting, room_name
-from chatctl.model.render import conversation_at
 from chatctl.scripts.one_shot import REPLY_TIMEOUT
 from chatctl.scripts.standard_input import check_utf8, read_all
 from chatd.console import output
 from chatd.console.numbers import SEQ
+from chatd.proto.text import conversation_at
 
 room_argument = click.argument("room", metavar="ROOM", type=room_name)
 seq_argument = click.argument("seq", metavar="NUMBER", type=SEQ)

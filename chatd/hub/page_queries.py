@@ -12,14 +12,14 @@ import orjson
 from chatd.errors import ChatdError
 from chatd.hub.pages import PAGE_BYTES as PAGE_BYTES
 from chatd.hub.pages import Page, fit_page
-from chatd.hub.query_threads import Query, SearchQuery, SearchSource
+from chatd.hub.query_threads import IndexQuery, Query, SearchSource
 from chatd.hub.reading import messages_query, reactions_query, unread_query
 from chatd.hub.state import audit_choice
 from chatd.hub.state.audit_choice import AuditChoice
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import compact
-from chatd.proto.search_query import parse
+from chatd.proto.search_query import SearchQuery, parse
 from chatd.store.log_reader import MAX_ROOMS, LogReader
 
 # Events in one page of a resume, unless PAGE_BYTES ends it earlier.
@@ -96,17 +96,16 @@ def history_query(
 
 
 def search_query(
-    text: str,
+    wanted: SearchQuery,
     rooms: Mapping[str, int],
     floors: Mapping[str, int],
     limit: int,
     before: int | None,
     upto: int,
-    now: int,
-    viewer: str = "",
+    viewer: str,
     unknown: ChatdError | None = None,
-) -> SearchQuery:
-    """Find matching messages up to ``upto``, newest first. Raises E411 for a text without words.
+) -> IndexQuery:
+    """Find matching messages up to ``upto``, newest first.
 
     ``rooms``: room -> the seq after which its events begin. ``floors``: that of rooms of which the asker
     reads only a part. ``unknown`` is raised if nothing is found.
@@ -115,9 +114,7 @@ def search_query(
     def query(source: SearchSource) -> Page:
         indexed = source.index_thread.reach(upto)
         ceiling = upto + 1 if before is None else min(before, upto + 1)
-        found = source.searcher.search(
-            text, list(rooms), limit=limit + 1, before=ceiling, now=now, floors=floors, viewer=viewer
-        )
+        found = source.searcher.search(wanted, list(rooms), limit=limit + 1, before=ceiling, floors=floors)
         if unknown is not None and not found.seqs:
             raise unknown
         messages = source.reader.found(found.seqs[:limit], viewer, PAGE_BYTES)
@@ -169,15 +166,16 @@ def _history(context: Context, request: rq.History) -> Query:
     )
 
 
-def search_of(context: Context, request: rq.Search) -> SearchQuery:
+def search_of(context: Context, request: rq.Search) -> IndexQuery:
     """Raises E404 or E301 for in:#room, E405 for in:@name, as if that was looked at; E411.
 
     A name in from: that the asker may not know of is refused only if nothing is found: somebody who has left
     may have written in rooms of the asker.
     """
-    wanted = parse(request.query, context.now)
+    me = context.who.user
+    wanted = parse(request.query, context.now, me)
     if wanted.room is not None and wanted.room.startswith("@"):
-        for name in set(wanted.room[1:].split(",")):
+        for name in {*wanted.room[1:].split(",")} - {me}:
             context.acquaintance(name)
     elif wanted.room is not None:
         context.member(wanted.room)
@@ -188,14 +186,13 @@ def search_of(context: Context, request: rq.Search) -> SearchQuery:
         except ChatdError as error:
             unknown = error
     return search_query(
-        request.query,
+        wanted,
         context.readable(),
         context.floors(),
         request.limit,
         request.before,
         context.state.head,
-        context.now,
-        context.who.user,
+        me,
         unknown,
     )
 

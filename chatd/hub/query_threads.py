@@ -34,7 +34,7 @@ class SearchSource(NamedTuple):
     index_thread: IndexThread
 
 
-SearchQuery = Callable[[SearchSource], Page]
+IndexQuery = Callable[[SearchSource], Page]
 
 
 class QueryThreads:
@@ -62,7 +62,7 @@ class QueryThreads:
         """Queue a resume or history; `deliver` calls ``done`` with its result, or E501."""
         self._pages.submit(user, query, done)
 
-    def submit_search(self, user: str, query: SearchQuery, done: Done) -> None:
+    def submit_search(self, user: str, query: IndexQuery, done: Done) -> None:
         """Queue a search; `deliver` calls ``done`` with its result, or E414, E501."""
         self._searches.submit(user, query, done)
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, NoReturn
 
 from chatd.errors import ChatdError
-from chatd.proto.text import check_name, check_room, dm_room, visible
+from chatd.proto.text import check_name, check_room, conversation_at, visible
 
 MAX_TOKENS = 32  # words and phrases searched for; the rest is ignored
 
@@ -45,10 +45,7 @@ class Phrase(NamedTuple):
 
 
 class SearchQuery(NamedTuple):
-    """``phrases`` is empty if there are only filters. ``since`` <= time < ``until``, in ms since 1970.
-
-    ``room`` is a room, or the users of a direct conversation with or without the asker: "@bob".
-    """
+    """``phrases`` is empty if there are only filters. ``since`` <= time < ``until``, in ms since 1970."""
 
     phrases: tuple[Phrase, ...]
     author: str | None = None
@@ -57,20 +54,14 @@ class SearchQuery(NamedTuple):
     until: int | None = None
     kind: str | None = None
 
-    def conversation(self, me: str) -> str | None:
-        """Return the name of the room or conversation that is searched; None for all."""
-        if self.room is None or not self.room.startswith("@"):
-            return self.room
-        names = self.room[1:].split(",")
-        return dm_room(*names) if len(names) > 1 and me in names else dm_room(me, *names)
 
-
-def parse(text: str, now: int) -> SearchQuery:
+def parse(text: str, now: int, me: str = "") -> SearchQuery:
     """Parse words, "phrases", beginnings (swap*), parts (*wap*) and filters.
 
-    ``now`` is in ms since 1970. All of them must match; filters alone are enough. Raises E411 for an empty
-    query, for a word that looks like a filter and is none, for a * within a word, and if the words beside the
-    filters have no letter or digit: they cannot be searched for, and the filters alone would find too much.
+    All of them must match; filters alone are enough. ``now`` is in ms since 1970. in:@bob is the
+    conversation of ``me`` with bob. Raises E411 for an empty query, for a word that looks like a filter
+    and is none, for a * within a word, and if the words beside the filters have no letter or digit: they
+    cannot be searched for, and the filters alone would find too much.
     """
     # SQLite accepts neither NUL nor lone surrogates.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
@@ -91,7 +82,7 @@ def parse(text: str, now: int) -> SearchQuery:
     return SearchQuery(
         tuple(words),
         filters.get("from"),
-        filters.get("in"),
+        conversation_at(filters["in"], me) if me and "in" in filters else filters.get("in"),
         max(filters.get("since", 0), filters.get("after", 0)),
         filters.get("before"),
         filters.get("has"),

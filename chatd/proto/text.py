@@ -84,6 +84,14 @@ def dm_room(*names: str) -> str:
     return "@" + ",".join(sorted(names))
 
 
+def conversation_at(address: str, me: str) -> str:
+    """Return the name of the conversation at an address: "@alice,bob" for "@bob", also with more names."""
+    if not address.startswith("@"):
+        return address
+    names = address[1:].split(",")
+    return dm_room(*names) if len(names) > 1 and me in names else dm_room(me, *names)
+
+
 def dm_members(room: str) -> tuple[str, ...] | None:
     """Return the users whose names are in the name of a conversation; None if ``room`` is not one."""
     names = tuple(room[1:].split(","))

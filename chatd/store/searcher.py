@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from chatd.proto.search_query import Phrase, SearchQuery, parse
+from chatd.proto.search_query import Phrase, SearchQuery
 from chatd.store.database import BUSY_MS, query, reading_uri
 from chatd.store.search_index import SEARCH_NAME, SEARCH_VERSION, TOKENIZER
 from chatd.store.search_plan import Planner, Term, Words, match_expression
@@ -84,24 +84,20 @@ class Searcher:
 
     def search(
         self,
-        text: str,
+        wanted: SearchQuery,
         rooms: Sequence[str],
         *,
         limit: int,
         before: int | None,
-        now: int,
         floors: Mapping[str, int] | None = None,
-        viewer: str = "",
     ) -> Found:
-        """Find messages in ``rooms``, those of the user ``viewer``, below seq ``before``, newest first.
+        """Find messages in ``rooms`` below seq ``before``, newest first.
 
         ``floors``: room -> the seq after which it is searched, for rooms of which the asker may not read
-        everything. ``now`` (ms) is the reference for since:2h. Raises E411 for an empty query. A missing or
-        damaged index finds nothing, and says so, until `SearchIndex.catch_up` has rebuilt it.
+        everything. A missing or damaged index finds nothing, and says so, until `SearchIndex.catch_up` has
+        rebuilt it.
         """
-        wanted = parse(text, now)
-        only = wanted.conversation(viewer)
-        searched = [room for room in rooms if only in (None, room)]
+        searched = [room for room in rooms if wanted.room in (None, room)]
         try:
             index = self._connection()
             if index is None:

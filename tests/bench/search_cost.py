@@ -22,6 +22,7 @@ from pathlib import Path
 import apsw
 
 from chatd.hub.index_thread import INDEX_STEP
+from chatd.proto.search_query import parse
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
 from chatd.store.search_index import SEARCH_NAME, SearchIndex
@@ -115,7 +116,7 @@ def _search(
     for _ in range(REPEATS if len(rooms) == 1 else REPEATS_IN_MANY_ROOMS):
         for query, times in taken.items():
             start = time.perf_counter()
-            found[query] = searcher.search(query, rooms, limit=limit, before=None, now=NOW)
+            found[query] = searcher.search(parse(query, NOW), rooms, limit=limit, before=None)
             times.append((time.perf_counter() - start) * 1e3)
     return {
         query: {

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatd.errors import ChatdError
+from chatd.proto.search_query import parse
 from chatd.store.chain import hash_entry
 from chatd.store.entry import Entry
 from chatd.store.search_index import SearchIndex
@@ -55,7 +56,7 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
 @settings(max_examples=400, deadline=None)
 def test_no_query_is_an_error(searcher: Searcher, text: str, now: int) -> None:
     try:
-        found = searcher.search(text, ["#lobby", "#war"], limit=5, before=None, now=now)
+        found = searcher.search(parse(text, now), ["#lobby", "#war"], limit=5, before=None)
     except ChatdError as error:
         assert error.code == "E411"
         return

@@ -13,6 +13,7 @@ import pytest
 
 from chatd.hub import page_queries, reading, upkeep
 from chatd.hub.state.model import DAY_MS
+from chatd.proto.search_query import parse
 from chatd.store import search_index, written_entries
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
@@ -251,7 +252,7 @@ def test_a_step_of_the_index_removes_so_much_text(tmp_path: Path, monkeypatch: p
         assert caught_up(index) == [1, 1, 1, 1]
         searcher = Searcher(tmp_path)
         for word, seqs in (("word7", []), ("x", [4, 3, 2, 1])):
-            assert searcher.search(word, [LOBBY], limit=9, before=None, now=0).seqs == seqs
+            assert searcher.search(parse(word, 0), [LOBBY], limit=9, before=None).seqs == seqs
         searcher.close()
 
 
@@ -277,7 +278,7 @@ def test_texts_redacted_unseen_are_removed_some_at_a_time(
             index.redact([])
             caught_up(index)
         searcher = Searcher(tmp_path)
-        assert searcher.search("needle", [LOBBY], limit=9, before=None, now=0).seqs == []
+        assert searcher.search(parse("needle", 0), [LOBBY], limit=9, before=None).seqs == []
         searcher.close()
     assert max(removed) == 2
     assert sum(removed) == 5

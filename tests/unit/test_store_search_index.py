@@ -60,7 +60,7 @@ def _page(
     index: SearchIndex, text: str, rooms: Sequence[str], *, limit: int, before: int | None, now: int = NOW
 ) -> list[int]:
     searcher = Searcher(index.path.parent)
-    found = searcher.search(text, rooms, limit=limit, before=before, now=now)
+    found = searcher.search(parse(text, now), rooms, limit=limit, before=before)
     searcher.close()
     return found.seqs
 
@@ -328,14 +328,14 @@ def test_an_index_of_an_older_version_is_rebuilt(tmp_path: Path, index: SearchIn
 
 def test_an_open_searcher_finds_what_is_in_a_rebuilt_index(tmp_path: Path, index: SearchIndex) -> None:
     searcher = Searcher(tmp_path)
-    assert searcher.search("host", ROOMS, limit=9, before=None, now=NOW).seqs == [6, 2, 1]
+    assert searcher.search(parse("host", NOW), ROOMS, limit=9, before=None).seqs == [6, 2, 1]
     index.close()
     for file in tmp_path.glob(f"{SEARCH_NAME}*"):
         file.unlink()
-    assert searcher.search("host", ROOMS, limit=9, before=None, now=NOW) == Found([], partial=True)
+    assert searcher.search(parse("host", NOW), ROOMS, limit=9, before=None) == Found([], partial=True)
     rebuilt = SearchIndex(tmp_path)
     assert rebuilt.catch_up(2) == 2
-    assert searcher.search("host", ROOMS, limit=9, before=None, now=NOW).seqs == [2, 1]
+    assert searcher.search(parse("host", NOW), ROOMS, limit=9, before=None).seqs == [2, 1]
     searcher.close()
     rebuilt.close()
 

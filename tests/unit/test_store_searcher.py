@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatd.proto.search_query import parse
 from chatd.store import search_plan
 from chatd.store import searcher as searcher_module
 from chatd.store.entry import Entry
@@ -60,7 +61,7 @@ def message(seq: int, room: str, text: str) -> Entry:
 
 
 def find(searcher: Searcher, text: str, *rooms: str, limit: int = 50) -> Found:
-    return searcher.search(text, rooms, limit=limit, before=None, now=NOW)
+    return searcher.search(parse(text, NOW), rooms, limit=limit, before=None)
 
 
 def cost(searcher: Searcher, text: str, *rooms: str) -> tuple[int, int]:
@@ -241,5 +242,5 @@ def test_a_time_after_the_last_message_ends_the_search_at_once(
     monkeypatch.setattr(searcher_module, "_CHECK_STEPS", 1)
     fill([message(seq, MINE, "common") for seq in range(1, MESSAGES)])
     late = NOW + 30 * 86_400_000
-    assert searcher.search("common since:1d", [MINE], limit=5, before=None, now=late) == Found([])
+    assert searcher.search(parse("common since:1d", late), [MINE], limit=5, before=None) == Found([])
     assert searcher.steps < MESSAGES
