@@ -32,8 +32,6 @@ TICK_SECONDS = 1.0
 # A person does not take part in an enrolment: both sides are programs.
 DEADLINE_SECONDS = 10.0
 DRAIN_SECONDS = 2.0
-# Pause between two attempts to reach the hub.
-RECONNECT_SECONDS = 0.05
 
 
 @dataclass
@@ -60,7 +58,6 @@ class EnrolLoop:
         self._pending = PendingAsks()
         self._repeats = Repeats()
         self._clients: dict[Enrolment, _Watched] = {}
-        self._next_connect = 0.0
         self._draining_until: float | None = None
         self._selector = selectors.DefaultSelector()
         door.setblocking(False)
@@ -70,8 +67,8 @@ class EnrolLoop:
     def run(self) -> None:
         """Return when a drain is complete."""
         while self._draining_until is None or (self._clients and time.monotonic() < self._draining_until):
-            self._connect_hub()
-            for key, mask in self._selector.select(self._timeout()):
+            timeout = self._hub.keep_connected(self._selector, TICK_SECONDS)
+            for key, mask in self._selector.select(timeout):
                 if isinstance(key.data, Enrolment):
                     self._serve(key.data, mask)
                 else:
@@ -81,21 +78,6 @@ class EnrolLoop:
         for client in list(self._clients):
             self._end(client)
         self._repeats.flush(now=True)
-
-    def _timeout(self) -> float:
-        return TICK_SECONDS if self._hub.connected else RECONNECT_SECONDS
-
-    def _connect_hub(self) -> None:
-        now = time.monotonic()
-        if not self._hub.connected and now >= self._next_connect:
-            self._next_connect = now + RECONNECT_SECONDS
-            if self._hub.connect():
-                self._selector.register(self._hub, selectors.EVENT_READ, self._receive_hub)
-
-    def _receive_hub(self) -> None:
-        if not self._hub.receive():
-            self._selector.unregister(self._hub)
-            self._hub.disconnect()
 
     def _supervisor(self) -> None:
         for message in self._child.receive():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import selectors
-import time
 
 from chatd.child.supervised import Supervised
 from chatd.errors import ChatdError
@@ -18,8 +17,6 @@ from chatd.pki.contexts import gateway_context_from
 log_errors = get_log("errors")
 
 TICK_SECONDS = 1.0
-# Pause between two attempts to reach the hub.
-RECONNECT_SECONDS = 0.05
 
 
 class GatewayLoop:
@@ -39,7 +36,6 @@ class GatewayLoop:
         self._listener = listener
         self._routes = routes
         self._repeats = repeats
-        self._next_connect = 0.0
         self._running = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
@@ -48,24 +44,12 @@ class GatewayLoop:
     def run(self) -> None:
         """Return when the supervisor says drain: no request takes long, and each may be sent again."""
         while self._running:
-            self._connect_hub()
-            for key, _ in self._selector.select(TICK_SECONDS if self._hub.connected else RECONNECT_SECONDS):
+            timeout = self._hub.keep_connected(self._selector, TICK_SECONDS)
+            for key, _ in self._selector.select(timeout):
                 key.data()
             self._repeats.flush()
         self._listener.shutdown()
         self._repeats.flush(now=True)
-
-    def _connect_hub(self) -> None:
-        now = time.monotonic()
-        if not self._hub.connected and now >= self._next_connect:
-            self._next_connect = now + RECONNECT_SECONDS
-            if self._hub.connect():
-                self._selector.register(self._hub, selectors.EVENT_READ, self._receive_hub)
-
-    def _receive_hub(self) -> None:
-        if not self._hub.receive():
-            self._selector.unregister(self._hub)
-            self._hub.disconnect()
 
     def _supervisor(self) -> None:
         for message in self._child.receive():

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chatd.errors import ChatdError
 from chatd.hub.links import Link
 from chatd.hub.state import asks
 from chatd.hub.state.ask_book import AskBook, Waiter
 from chatd.hub.state.context import Context
 from chatd.proto.events import error_frame
 from chatd.proto.frames import JsonObject, compact
+
+
+def answer_question(link: Link, number: int, result: JsonObject | ChatdError) -> None:
+    """Send a child the answer to its question."""
+    answer: JsonObject = {"type": "ok", "id": number, "result": result}
+    if isinstance(result, ChatdError):
+        answer = error_frame(number, result)
+    link.send(["answer", number], compact(answer))
 
 
 class AskDesk:
@@ -36,7 +45,5 @@ class AskDesk:
         for waiter, error in self.book.outcomes:
             link = self._links.get(waiter.link)
             if link is not None:
-                ok: JsonObject = {"type": "ok", "id": waiter.number, "result": {}}
-                answer = ok if error is None else error_frame(waiter.number, error)
-                link.send(["answer", waiter.number], compact(answer))
+                answer_question(link, waiter.number, error or {})
         self.book.outcomes.clear()

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
-from chatd.hub.ask_desk import AskDesk
+from chatd.hub.ask_desk import AskDesk, answer_question
 from chatd.hub.links import Link
 from chatd.hub.state import invites
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
-from chatd.proto.events import error_frame
-from chatd.proto.frames import JsonObject, compact
+from chatd.proto.frames import JsonObject
 
 Answer = Callable[[Link, list[Any]], None]
 
@@ -49,7 +48,7 @@ class ChildQuestions:
 
     def _publish(self, link: Link, arguments: list[Any]) -> None:
         (number,) = arguments
-        _answer(link, number, self._metrics())
+        answer_question(link, number, self._metrics())
 
     def _check_invite(self, link: Link, arguments: list[Any]) -> None:
         self._decide(link, arguments, invites.check)
@@ -71,11 +70,4 @@ class ChildQuestions:
             self._end_if_half_done(error)
             raise
         self._record(context)
-        _answer(link, number, result)
-
-
-def _answer(link: Link, number: int, result: JsonObject | ChatdError) -> None:
-    if isinstance(result, ChatdError):
-        link.send(["answer", number], compact(error_frame(number, result)))
-        return
-    link.send(["answer", number], compact({"type": "ok", "id": number, "result": result}))
+        answer_question(link, number, result)

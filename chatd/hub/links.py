@@ -40,7 +40,6 @@ class Link:
         self.foreign = False
         # Sessions above the mean, as the worker was told last.
         self.surplus = 0
-        # Counters since the worker's start.
         self._sock = sock
         self._incoming = LinkBuffer()
         self._queued: list[bytes] = []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 from chatd.errors import ChatdError
 from chatd.link.wire import LINK_VERSION, LinkBuffer, LinkClosedError, pack, receive_frames
 from chatd.proto.frames import JsonObject, decode
+
+# Pause between two attempts to reach the hub.
+RECONNECT_SECONDS = 0.05
 
 Answered = Callable[[JsonObject | ChatdError], None]
 
@@ -27,15 +32,29 @@ class HubDesk:
         self._incoming = LinkBuffer()
         self._waiting: dict[int, Answered] = {}
         self._number = 0
-
-    @property
-    def connected(self) -> bool:
-        return self._sock is not None
+        self._next_connect = 0.0
 
     def fileno(self) -> int:
         return self._sock.fileno() if self._sock else -1
 
-    def connect(self) -> bool:
+    def keep_connected(self, selector: selectors.BaseSelector, tick: float) -> float:
+        """Connect if there is no link, and register with ``selector``, whose data are functions to call.
+
+        Call it in each iteration; returns for how long the selector may wait, at most ``tick`` seconds.
+        """
+        now = time.monotonic()
+        if self._sock is None and now >= self._next_connect:
+            self._next_connect = now + RECONNECT_SECONDS
+            if self._connect():
+                selector.register(self, selectors.EVENT_READ, lambda: self._receive_from(selector))
+        return tick if self._sock is not None else RECONNECT_SECONDS
+
+    def _receive_from(self, selector: selectors.BaseSelector) -> None:
+        if not self._receive():
+            selector.unregister(self)
+            self._disconnect()
+
+    def _connect(self) -> bool:
         """Open the link; return whether that worked."""
         try:
             sock = self._open_socket()
@@ -55,7 +74,7 @@ class HubDesk:
             return
         self._waiting[self._number] = answered
 
-    def receive(self) -> bool:
+    def _receive(self) -> bool:
         """Pass on the answers that have arrived; return False if the link is lost."""
         if self._sock is None:
             return False
@@ -67,7 +86,7 @@ class HubDesk:
             return False
         return True
 
-    def disconnect(self) -> None:
+    def _disconnect(self) -> None:
         """Close the link; the outcome of what was asked is unknown."""
         if self._sock is not None:
             self._sock.close()

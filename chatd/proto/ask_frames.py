@@ -14,15 +14,12 @@ without knowing the other one, which is one guess of 24 bits for each call.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chatd.errors import ChatdError
-from chatd.proto.enrol_frames import EnrolFrame
+from chatd.proto.enrol_frames import EnrolFrame, RequestingFrame
 from chatd.proto.request_base import NameText
 from chatd.proto.word_list import words_of
 
@@ -37,22 +34,12 @@ BEAT_SECONDS = 5.0
 _Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class AskFrame(EnrolFrame):
-    """A name for the new user, one for the device or "", a certificate request and a commitment."""
+class AskFrame(RequestingFrame):
+    """A name for the new user, and a commitment to a nonce."""
 
     type: Literal["ask"]
     user: NameText
-    device: NameText = ""
-    csr: Annotated[str, Field(max_length=3 * 1024)]
     commitment: _Hex32
-
-    @property
-    def request(self) -> bytes:
-        """The certificate request. Raises E217."""
-        try:
-            return base64.b64decode(self.csr, validate=True)
-        except (binascii.Error, ValueError):
-            raise ChatdError("E217", "the certificate request is not base64") from None
 
 
 class NonceFrame(EnrolFrame):

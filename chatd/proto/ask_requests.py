@@ -8,10 +8,10 @@ from pydantic import Field
 
 from chatd.proto.guest_requests import GuestSeconds
 from chatd.proto.invite_requests import INVITE_ROOMS
-from chatd.proto.request_base import NameText, Request, RoomText, Spec
+from chatd.proto.request_base import NameText, Request, RoomText, Sha256Text, Spec
 
-# The SHA-256 of the asker's key.
-AskId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Of the asker's key.
+AskId = Sha256Text
 
 
 class Asks(Request):

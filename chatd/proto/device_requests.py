@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chatd.proto.request_base import NameText, Request, Spec
+from chatd.proto.request_base import NameText, Request, Sha256Text, Spec
 
 # The person who makes the invite redeems it, on the machine beside this one.
 SHORTEST_DEVICE_INVITE = 60
@@ -22,6 +22,6 @@ class DeviceAdd(Request):
 
     spec = Spec("device.add", True, 1)
     type: Literal["device_add"]
-    secret_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    secret_hash: Sha256Text
     seconds: Annotated[int, Field(ge=SHORTEST_DEVICE_INVITE, le=LONGEST_DEVICE_INVITE)]
     device: NameText | None = None

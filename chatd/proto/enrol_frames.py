@@ -39,11 +39,9 @@ class AuthorityFrame(EnrolFrame):
     ca: _Pem
 
 
-class RedeemFrame(EnrolFrame):
-    """An invite's secret in hex, a certificate request (DER) in base64, and a name for the device or ""."""
+class RequestingFrame(EnrolFrame):
+    """A certificate request (DER) in base64, and a name for the device or ""."""
 
-    type: Literal["redeem"]
-    secret: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SECRET_BYTES}}}$", repr=False)]
     csr: Annotated[str, Field(max_length=3 * 1024)]
     device: NameText = ""
 
@@ -54,6 +52,13 @@ class RedeemFrame(EnrolFrame):
             return base64.b64decode(self.csr, validate=True)
         except (binascii.Error, ValueError):
             raise ChatdError("E217", "the certificate request is not base64") from None
+
+
+class RedeemFrame(RequestingFrame):
+    """An invite's secret in hex."""
+
+    type: Literal["redeem"]
+    secret: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SECRET_BYTES}}}$", repr=False)]
 
 
 class EnrolledFrame(EnrolFrame):

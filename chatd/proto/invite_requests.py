@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chatd.proto.guest_requests import GuestSeconds
-from chatd.proto.request_base import NameText, Request, RoomText, Spec
+from chatd.proto.request_base import NameText, Request, RoomText, Sha256Text, Spec
 
 # Rooms of one invite: what a new member of a team needs.
 INVITE_ROOMS = 20
@@ -28,7 +28,7 @@ class InviteCreate(Request):
     spec = Spec("invite.create", True, 1)
     type: Literal["invite_create"]
     user: NameText
-    secret_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    secret_hash: Sha256Text
     seconds: Annotated[int, Field(ge=SHORTEST_INVITE, le=LONGEST_INVITE)]
     role: NameText | None = None
     device: NameText | None = None

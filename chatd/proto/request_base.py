@@ -19,6 +19,7 @@ NameText = Annotated[str, Field(max_length=NAME_CHARS)]
 RoomText = Annotated[str, Field(max_length=GROUP_MEMBERS * (NAME_CHARS + 1))]
 ReasonText = Annotated[str, Field(max_length=256)]
 BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
+Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 # Events in one page of resume, history and search.
 PAGE_LIMIT = 500

@@ -42,23 +42,55 @@ def create(context: Context, request: rq.InviteCreate) -> JsonObject:
     if sum(1 for _ in book.open_ones(now)) >= OPEN_LIMIT:
         reason = f"there are {OPEN_LIMIT} open invites, the most there may be"
         raise ChatdError("E409", reason, "cancel one: chatctl invite cancel NAME")
-    if any(key.startswith(identifier) for key in book.by_hash):
-        raise ChatdError("E406", "there was an invite with this secret", "use a new random secret")
+    refuse_used_secret(context, request.secret_hash)
     if not request.dry_run:
-        context.emit(
-            "invite_created",
-            invite=identifier,
-            secret_hash=request.secret_hash,
+        issue(
+            context,
+            request.secret_hash,
             user=request.user,
             role=role,
             device=request.device,
             rooms=list(dict.fromkeys(request.rooms or ())),
             until=until,
             own=own,
-            by=context.who.user,
-            **guest,
+            guest=guest,
         )
     return {"invite": identifier, "user": request.user, "until": until, "dry_run": request.dry_run}
+
+
+def refuse_used_secret(context: Context, secret_hash: str) -> None:
+    """Raise E406 for a secret whose invite would have the name of another."""
+    identifier = secret_hash[:ID_DIGITS]
+    if any(key.startswith(identifier) for key in context.state.invites.by_hash):
+        raise ChatdError("E406", "there was an invite with this secret", "use a new random secret")
+
+
+def issue(
+    context: Context,
+    secret_hash: str,
+    *,
+    user: str,
+    role: str | None,
+    device: str | None,
+    rooms: list[str],
+    until: int,
+    own: bool,
+    guest: JsonObject,
+) -> None:
+    """Make an invite that was judged before; ``guest``: the fields of `_guest`."""
+    context.emit(
+        "invite_created",
+        invite=secret_hash[:ID_DIGITS],
+        secret_hash=secret_hash,
+        user=user,
+        role=role,
+        device=device,
+        rooms=rooms,
+        until=until,
+        own=own,
+        by=context.who.user,
+        **guest,
+    )
 
 
 def list_invites(context: Context, request: rq.InviteList) -> JsonObject:
