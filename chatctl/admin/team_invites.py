@@ -20,7 +20,7 @@ from chatd.proto.invite_code import SECRET_BYTES, secret_hash
 
 
 class TeamResult(NamedTuple):
-    """What came of a list: the invites, the names that had one, and the error that cut it short."""
+    """The outcome of a list: invites made, names left out, and the error that ended it early, if any."""
 
     made: list[JsonObject]
     skipped: list[str]

@@ -47,7 +47,7 @@ RETRY_SECONDS = 2.0
 
 @dataclass
 class _Ask:
-    """What stays the same over all connections of one ask. ``words`` are "" until both ends have them."""
+    """The state of an ask, which outlives its connections. ``words`` are "" until both ends have them."""
 
     server: str
     user: str

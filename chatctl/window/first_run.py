@@ -181,7 +181,7 @@ class FirstRun:
 
     def _check_redeeming(self) -> None:
         """Wait for the thread without holding up the window."""
-        assert self._redeeming is not None  # noqa: S101 - for the type checker
+        assert self._redeeming is not None  # noqa: S101 - set before this is scheduled
         outcome, seen = self._redeeming.outcome(), self._redeeming.fingerprint
         if outcome is None:
             if seen:

@@ -21,7 +21,7 @@ Outcome = InviteResult | ChatdError
 
 
 def is_invite(given: str) -> bool:
-    """Whether this is HOST:PORT/CODE or the command with it, and neither a file nor an identity."""
+    """Return whether the text is HOST:PORT/CODE, alone or after `chat join`."""
     server, slash, _ = _bare(given).partition("/")
     return tuple(given.split()[:2]) == _COMMAND or (bool(slash) and is_host_port(server))
 

@@ -1,4 +1,4 @@
-"""What a child that is starting tells the supervisor, so that a long start is no silence."""
+"""Report progress of a long start to the supervisor, which ends a child that says nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 PROGRESS_SECONDS: Final = 1.0
-"""How often to tell it: the supervisor waits many times as long."""
+"""Pause between two reports; the supervisor waits many times as long."""
 
 
 class BootProgress:
-    """Sends at most one message in `PROGRESS_SECONDS`, and only when called: whoever hangs falls silent.
+    """Sends at most one message in `PROGRESS_SECONDS`, and only when called.
 
-    Called by what does the work, never by a timer, which would speak for work that is not done.
+    Call it from the code that does the work. A timer would report progress of a child that hangs.
     """
 
     def __init__(

@@ -47,13 +47,13 @@ class Asking:
 
     @property
     def waits(self) -> bool:
-        """Whether an admin has to decide."""
+        """Whether the ask is complete and waits for an admin."""
         return self._ask is not None
 
     @property
     def question(self) -> list[Any]:
         """The arguments of the question to the hub."""
-        assert self._ask is not None  # noqa: S101 - for the type checker
+        assert self._ask is not None  # noqa: S101 - `waits` was true
         ask = self._ask
         return [self._key_hash, ask.user, ask.device, ask.address, ask.words, ask.at]
 

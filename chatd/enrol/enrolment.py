@@ -75,7 +75,7 @@ class Enrolment:
         self._question: list[str] = []
         self.asking = Asking(address, credentials, pending, now)
         self.parked = False
-        """Whether an admin has to decide now, not a program."""
+        """Whether the enrolment waits for an admin's decision."""
         self._hub_is_lost = False
 
     def fileno(self) -> int:

@@ -136,9 +136,11 @@ def test_every_command_is_in_the_manual() -> None:
 
 def test_a_mistyped_command_brings_only_what_the_role_may_use() -> None:
     guest = DEFAULT_ROLES["guest"]
-    assert "did you mean /create?" in parse("/creat #a").sentence  # type: ignore[union-attr]
-    assert "/create" not in parse("/creat #a", guest).sentence  # type: ignore[union-attr]
-    assert "did you mean /join?" in parse("/jion #a", guest).sentence  # type: ignore[union-attr]
+    anybody, refused, suggested = parse("/creat #a"), parse("/creat #a", guest), parse("/jion #a", guest)
+    assert isinstance(anybody, Mistake) and isinstance(refused, Mistake) and isinstance(suggested, Mistake)
+    assert "did you mean /create?" in anybody.sentence
+    assert "/create" not in refused.sentence
+    assert "did you mean /join?" in suggested.sentence
 
 
 def test_help_says_that_a_role_may_not_use_a_command() -> None:
