@@ -73,7 +73,7 @@ class App:
         try:
             client.start()
             _wait_connected(client, self._timeout)
-            if warning := expiry_warning(client.identity.not_after, datetime.now(UTC)):
+            if warning := expiry_warning(client.identity, datetime.now(UTC)):
                 output.note(f"warning: {warning}")
             yield client
         finally:

@@ -17,6 +17,7 @@ from chatctl.client._notices import (
     SentResult,
 )
 from chatctl.client._profile import identity_to_write, load_identity, state_folder
+from chatctl.client._renewing import renew_expired
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 from chatd.proto.events import (
@@ -101,5 +102,6 @@ __all__ = [
     "load_identity",
     "parse_from_server",
     "read_identity",
+    "renew_expired",
     "state_folder",
 ]

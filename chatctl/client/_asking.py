@@ -104,7 +104,9 @@ def _attempt(state: _Ask, path: Path) -> InviteResult:
         enrolled = _wait(connection)
         _refuse_another_ca(enrolled, ca_der)
         state.confirm(state.words)
-        identity = write_enrolled(path, state.key, ca, instance, state.server, enrolled)
+        identity = write_enrolled(
+            path, state.key, ca, instance, (state.server, *enrolled.addresses), enrolled
+        )
     return InviteResult(identity, enrolled.role, fingerprint(ca_der))
 
 

@@ -28,6 +28,7 @@ from chatctl.client._notices import (
     refuse,
     wait_for,
 )
+from chatctl.client._renewing import Renewal
 from chatctl.client._session import ClientSession, PendingRequest, last_common
 from chatctl.client._state_store import FileStore, MemoryStore, StateStore
 from chatctl.client._transport import Contexts, Transport
@@ -108,12 +109,19 @@ class Client:
                 refused.append(Refused(sent, error))
             else:
                 self._session.send(sent)
-        contexts: Contexts = {}
+        self._contexts: Contexts = {}
+        self._renewal = Renewal(identity, self._adopt, time.time)
         self._engine = Engine(
-            Callbacks(self._on_events, self._on_ended, self._has_space),
+            Callbacks(
+                self._on_events,
+                self._on_ended,
+                self._has_space,
+                lambda: self._renewal.renew_expired(identity.servers),
+                lambda: self._renewal.poll(self._engine.server),
+            ),
             self._session,
             identity.servers,
-            lambda address: Transport(identity, address, contexts=contexts),
+            lambda address: Transport(self.identity, address, contexts=self._contexts),
             reconnect=reconnect,
             wait_out=wait_out,
             clock=clock,
@@ -286,8 +294,14 @@ class Client:
             self._closed = True
             self._changed.notify_all()
         self._engine.stop()
+        self._renewal.wait()
         self._save_cursor(last=True)
         self._store.close()
+
+    def _adopt(self, identity: Identity) -> None:
+        """Use a renewed identity from the next connection on."""
+        self.identity, self._contexts = identity, {}
+        self._engine.identity_renewed()
 
     # -- the engine's callbacks, on its thread
 

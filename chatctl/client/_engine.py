@@ -44,11 +44,15 @@ class Callbacks(NamedTuple):
 
     ``on_events`` takes the session's events in order, ``on_ended`` the error after which there is no
     further connection. ``has_space(urgent)`` tells whether the caller can take more events.
+    ``before_connecting`` is called before each round of attempts, and ``while_connected`` often during a
+    session; both must return soon.
     """
 
     on_events: Callable[[list[AnyEvent]], None]
     on_ended: Callable[[ChatdError], None]
     has_space: Callable[[bool], bool]
+    before_connecting: Callable[[], None]
+    while_connected: Callable[[], None]
 
 
 class Engine(threading.Thread):
@@ -93,6 +97,7 @@ class Engine(threading.Thread):
         self._next_try = 0.0
         self._deadline = self._login_deadline = 0.0
         self._opened_at = 0.0
+        self._has_newer_identity = False
 
     def call(self, function: Callable[[], None]) -> None:
         """Run ``function`` on the engine's thread soon, after those queued before it."""
@@ -105,6 +110,13 @@ class Engine(threading.Thread):
             self._wake_out.send(b"x")
         except OSError:
             pass  # full: it wakes up anyway; closed: the thread has ended
+
+    def identity_renewed(self) -> None:
+        """Note that the next connection uses a newer identity, so that the end of this one is not final."""
+        self.call(self._expect_newer_identity)
+
+    def _expect_newer_identity(self) -> None:
+        self._has_newer_identity = True
 
     def try_now(self) -> None:
         """End the wait before the next attempt, if there is one."""
@@ -206,6 +218,7 @@ class Engine(threading.Thread):
                 limit = LOGIN_LIMIT if now >= self._login_deadline else SILENCE_LIMIT
                 raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
+        self._callbacks.while_connected()
         timeout = self._session.tick(now)
         if frames := self._session.outgoing(now, space=self._callbacks.has_space(False)):
             transport.send(encode(frame) for frame in frames)
@@ -228,6 +241,8 @@ class Engine(threading.Thread):
     def _connect(self, now: float) -> None:
         """Start or continue a round of attempts."""
         if self._race is None:
+            self._callbacks.before_connecting()
+            self._has_newer_identity = False
             self._race = Race(self._servers, self._lookups.start, self._dial, now)
         found = self._race.advance(now, self._ready)
         if found is not None:
@@ -239,6 +254,7 @@ class Engine(threading.Thread):
     def _lost(self, error: ChatdError, *, retry: bool, after: int | None = None) -> None:
         """End the connection; plan the next attempt or end the client."""
         now = self._clock()
+        retry = retry or self._has_newer_identity
         had_session = self._session.online
         if had_session and now - self._opened_at >= GOOD_SESSION:
             self._delays = 0

@@ -10,7 +10,7 @@ import base64
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from chatd.durable_files import PRIVATE, create_file, sync_folder
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
 from chatd.pki.contexts import check_invited_server, joining_context
-from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.identity import MAX_SERVERS, Identity, read_identity, write_identity
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
 from chatd.pki.signing_request import make_request
 from chatd.proto.alpn import ALPN_ENROL
@@ -118,7 +118,9 @@ def join(
                 }
             )
             enrolled = cast(EnrolledFrame, connection.receive(EnrolledFrame))
-            identity = write_enrolled(path, key, ca, instance, code.server, enrolled)
+            # The address that has just worked comes first.
+            servers = (code.server, *enrolled.addresses)
+            identity = write_enrolled(path, key, ca, instance, servers, enrolled)
     return InviteResult(identity, enrolled.role, fingerprint(ca.public_bytes(Encoding.DER)))
 
 
@@ -127,32 +129,35 @@ def write_enrolled(
     key: ec.EllipticCurvePrivateKey,
     ca: x509.Certificate,
     instance: str,
-    server: str,
+    servers: Iterable[str],
     enrolled: EnrolledFrame,
 ) -> Identity:
+    """Write an identity file in place of the one before it, if any.
+
+    Raises E606, and E608 if the certificate and the key do not fit.
+    """
     certificate = certificate_of(enrolled.certificate)
-    # The address that has just worked comes first.
-    servers = list(dict.fromkeys((server, *enrolled.addresses)))[:16]
     # Whole and checked before it has its name.
     scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    write_identity(
-        scratch,
-        Issued(certificate, key),
-        ca,
-        instance=instance,
-        user=enrolled.user,
-        device=enrolled.device,
-        servers=servers,
-    )
     try:
+        scratch.unlink(missing_ok=True)
+        write_identity(
+            scratch,
+            Issued(certificate, key),
+            ca,
+            instance=instance,
+            user=enrolled.user,
+            device=enrolled.device,
+            servers=list(dict.fromkeys(servers))[:MAX_SERVERS],
+        )
         read_identity(scratch)
         scratch.rename(path)
         sync_folder(path.parent)
     except OSError as error:
         raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
     finally:
-        scratch.unlink(missing_ok=True)
+        if scratch.is_file():
+            scratch.unlink()
     return read_identity(path)
 
 
@@ -204,8 +209,10 @@ def _new_key(file: Path) -> ec.EllipticCurvePrivateKey:
 class EnrolConnection:
     """A TLS connection to the server's enrol process, before anything is known of the server."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, seconds: float = ANSWER_SECONDS) -> None:
+        """``seconds``: the longest wait for the connection, and for each answer."""
         self._server = server
+        self._seconds = seconds
         self._sock: socket.socket
         self._received, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = joining_context().wrap_bio(self._received, self._outgoing)
@@ -215,7 +222,7 @@ class EnrolConnection:
     def __enter__(self) -> EnrolConnection:
         host, _, port = self._server.rpartition(":")
         try:
-            self._sock = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
+            self._sock = socket.create_connection((host.strip("[]"), int(port)), self._seconds)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", "") or str(error)
             raise ChatdError("E607", f"cannot connect to {self._server}: {why}") from None
@@ -236,6 +243,11 @@ class EnrolConnection:
         """The server's certificate (DER)."""
         return self._tls.getpeercert(binary_form=True) or b""
 
+    @property
+    def binding(self) -> bytes:
+        """The TLS binding of the connection (docs/protocol.md, "Binding")."""
+        return self._tls.get_channel_binding("tls-unique") or b""
+
     def send(self, message: dict[str, str]) -> None:
         self._until(partial(self._tls.write, encode(message)))
         self._flush()
@@ -252,7 +264,7 @@ class EnrolConnection:
 
     def _until(self, step: Callable[[], Result]) -> Result:
         """Repeat a step of TLS with what arrives until it succeeds. Raises ChatdError."""
-        self._deadline = time.monotonic() + ANSWER_SECONDS
+        self._deadline = time.monotonic() + self._seconds
         while True:
             try:
                 return step()
@@ -276,7 +288,7 @@ class EnrolConnection:
             self._sock.settimeout(max(0.001, self._deadline - time.monotonic()))
             data = self._sock.recv(_READ_SIZE)
         except TimeoutError:
-            why = f"{self._server} did not answer within {ANSWER_SECONDS:.0f} seconds"
+            why = f"{self._server} did not answer within {self._seconds:.0f} seconds"
             raise ChatdError("E607", why, _AGAIN) from None
         except OSError:
             data = b""

@@ -29,7 +29,6 @@ QUEUE_LIMIT = 256
 DRAIN_SECONDS = 3.0
 # Pending messages shown above the prompt.
 PENDING_LINES = 3
-EXPIRY_DAYS = 14
 CONNECTED = "· connected "
 MORE = "…"
 
@@ -156,8 +155,10 @@ class LineClient:
         parts: Line = [where, connection, who]
         if welcome is not None and not welcome.envelope:
             parts.append(("class:alert", " NO ENVELOPE "))
-        if (days := self._days_left()) < EXPIRY_DAYS:
-            parts.append(("class:alert", f" certificate ends in {max(days, 0)} days "))
+        identity, now = self._client.identity, datetime.now(UTC)
+        if identity.ends_soon(now):
+            days = max((identity.not_after - now).days, 0)
+            parts.append(("class:alert", f" certificate ends in {days} days "))
         if model.focus is not None:
             parts.append(("class:status", "· focus "))
         for one in sorted(model.conversations.values(), key=lambda one: one.name):
@@ -176,10 +177,6 @@ class LineClient:
         if self._client.connected:
             return f"· connected{unsent} " if self.surface.pending() else CONNECTED
         return f"· {self._model.connection_words}{unsent} "
-
-    def _days_left(self) -> int:
-        ends = self._client.identity.not_after
-        return (ends.replace(tzinfo=ends.tzinfo or UTC) - datetime.now(UTC)).days
 
 
 def _whole(parts: Line, width: int) -> Line:

@@ -201,7 +201,7 @@ class LineSurface:
             self.note("connected again")
         elif not self._started:
             self.note(f"connected to {welcome.instance} as {welcome.user} ({welcome.role}); /help tells more")
-            if ends := expiry_warning(self.client.identity.not_after, datetime.now(UTC)):
+            if ends := expiry_warning(self.client.identity, datetime.now(UTC)):
                 self.note(ends)
             if not welcome.envelope:
                 warning = ChatdError("W111", "this server has the envelope switched off")

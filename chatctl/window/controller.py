@@ -63,7 +63,7 @@ class Controller:
         """Show the first room and connect."""
         self.model.switch(self.model.resolve(self._first_room))
         self.model.sending_earlier(self.network.client.outbox)
-        self._ends_soon = expiry_warning(self.network.client.identity.not_after, datetime.now(UTC))
+        self._ends_soon = expiry_warning(self.network.client.identity, datetime.now(UTC))
         self.network.start()
 
     def connect_again(self) -> None:

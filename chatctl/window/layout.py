@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
-from datetime import datetime
 from tkinter import ttk
 from typing import Literal
 
@@ -19,6 +18,7 @@ from chatctl.window.side_list import SideList
 from chatctl.window.status_line import StatusLine
 from chatctl.window.tab_cycle import TabCycle
 from chatctl.window.theme import Theme
+from chatd.pki.identity import Identity
 
 # In a window narrower than this many letters, the list is hidden.
 MEMBERS_CHARS, ROOMS_CHARS = 112, 62
@@ -151,13 +151,13 @@ class Layout:
                 self._rooms_button.pack_forget()
         self._fit_topic()
 
-    def show_status(self, expiry: datetime) -> None:
-        """Draw the state of the connection. ``expiry`` is that of the certificate."""
+    def show_status(self, identity: Identity) -> None:
+        """Draw the state of the connection, and warn if the identity ends soon."""
         self.own.show(self._model)
         welcome = self._model.welcome
         self.rooms.heading.configure(text=welcome.instance if welcome else "")
         self._new_button.state(["!disabled" if "room.create" in self._model.permissions else "disabled"])
-        if self.status.show(self._model, expiry):
+        if self.status.show(self._model, identity):
             # The text may be wrapped to more rows than before.
             self._root.update_idletasks()
             self._arrange_height()

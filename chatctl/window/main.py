@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatctl.client import Client, load_identity, state_folder
+from chatctl.client import Client, load_identity, renew_expired, state_folder
 from chatctl.model.times import Times
 from chatd.console import output
 from chatd.console.folders import state_root
@@ -116,7 +116,7 @@ def _find_identity(root: tk.Tk, theme: Theme, option: str | None, home: str | No
     from chatctl.window.identity_input import check_dates
 
     try:
-        found = load_identity(option, home)
+        found = renew_expired(load_identity(option, home))
         check_dates(found)
     except ChatdError as error:
         if option or home or os.environ.get("CHATD_IDENTITY") or os.environ.get("CHATD_HOME"):

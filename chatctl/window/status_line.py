@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from tkinter import ttk
 
 from chatctl.model.chat_model import ChatModel
+from chatctl.model.expiring import expiry_warning
 from chatctl.window.theme import Theme
+from chatd.pki.identity import Identity
 
 ALERT_SECONDS = 12.0
-EXPIRY_WARNING_DAYS = 14
 _BUTTONS = {"reconnecting": "Try now", "ended": "Connect again"}
 _DOTS = {"connected": "Good.TLabel", "ended": "Bad.TLabel"}
 
@@ -42,8 +43,8 @@ class StatusLine(ttk.Frame):
         """Show an alert for some seconds in place of any warning, from the next `show` on."""
         self._alert = (text, time.monotonic() + ALERT_SECONDS)
 
-    def show(self, model: ChatModel, expiry: datetime) -> bool:
-        """Draw the line; return whether its height may have changed. ``expiry`` is the certificate's."""
+    def show(self, model: ChatModel, identity: Identity) -> bool:
+        """Draw the line; return whether its height may have changed."""
         before = self.silent, self._message.cget("text"), self._button.cget("text")
         self._dot.configure(style=_DOTS.get(model.connection, "Warn.TLabel"))
         self._state.configure(text=_state(model))
@@ -56,7 +57,7 @@ class StatusLine(ttk.Frame):
         else:
             self._button.configure(text="")
             self._button.pack_forget()
-        self._show_message(self._alert[0] if self._alert else _warning(model, expiry))
+        self._show_message(self._alert[0] if self._alert else _warning(model, identity))
         self.silent = model.connection == "connected" and not self._message.cget("text")
         return before != (self.silent, self._message.cget("text"), self._button.cget("text"))
 
@@ -84,14 +85,11 @@ def _state(model: ChatModel) -> str:
     return f"{model.me}, {state}{unsent}"
 
 
-def _warning(model: ChatModel, expiry: datetime) -> str:
+def _warning(model: ChatModel, identity: Identity) -> str:
     """Return why there is no connection, or what is or soon will be wrong with it; "" if nothing."""
     if model.trouble is not None:
         fix = f"; {model.trouble.fix} ({model.trouble.code})" if model.connection == "ended" else ""
         return model.trouble.reason + fix
     if model.welcome is not None and not model.welcome.envelope:
         return "no envelope: only TLS protects this connection"
-    days = max((expiry - datetime.now(UTC)).days, 0)
-    if days >= EXPIRY_WARNING_DAYS:
-        return ""
-    return f"your certificate expires in {days} days; ask an admin for a new identity file"
+    return expiry_warning(identity, datetime.now(UTC))

@@ -206,7 +206,7 @@ class Window:
         self.layout.show_header(title, here.topic, model.unread)
         self.composer.hint(f"Message {title}" if here.name else "")
         self.root.title(f"({model.unread}) {title} - chatd" if model.unread else f"{title} - chatd")
-        self.layout.show_status(self.control.network.client.identity.not_after)
+        self.layout.show_status(self.control.network.client.identity)
 
     # -- actions
 

@@ -26,7 +26,7 @@ from chatd.console import output
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.identity import IDENTITY_WARNING_DAYS, read_identity
+from chatd.pki.identity import read_identity
 from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
 from chatd.store.database import DATABASE_NAME, LOCKED_FIX
@@ -146,11 +146,12 @@ def _identities(home: Home, settings: Settings) -> Iterator[Finding]:
     now = datetime.now(UTC)
     for path in sorted((home.certs / "identities").glob("*.pem")):
         try:
-            days = (read_identity(path).not_after - now).days
+            identity = read_identity(path)
         except ChatdError:
             continue  # not a whole identity file; whoever uses it is told
-        if days >= IDENTITY_WARNING_DAYS:
+        if not identity.ends_soon(now):
             continue
+        days = (identity.not_after - now).days
         text = "has expired" if days < 0 else f"expires in {days} days"
         fix = f"{chatd_command(home.path, 'user', 'add')} NAME --device NEW; then delete the file"
         yield _warn("cert", "W112", f"the identity {path.name} {text}", fix)

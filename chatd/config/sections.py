@@ -137,6 +137,10 @@ class SecuritySection(Section):
     """Bits of the envelope's RSA key; applies when the key is created."""
     encryption_enabled: bool = True
     """Whether the RSA/AES envelope is used inside TLS; false requires a loopback address as server.host."""
+    certificate_days: Annotated[int, Field(ge=1, le=825)] = 30
+    """Days for which a device's certificate is issued; clients renew it after two thirds of them."""
+    renewal_grace_days: Annotated[int, Field(ge=0, le=365)] = 14
+    """Days after its end for which a device may still renew its certificate; it may do nothing else."""
     expire_warning_days: Annotated[int, Field(ge=1, le=365)] = 14
     """`chatd check` warns this many days before a certificate expires."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.pki.authority import DEVICE_DAYS, Authority
+from chatd.pki.authority import Authority
 from chatd.pki.contexts import enrol_context_from
 from chatd.pki.profiles import PARSE_ERRORS, spki
 from chatd.pki.record_key import check_record_certificate
@@ -42,15 +42,36 @@ class EnrolCredentials:
     instance: str
     addresses: list[str]
     takes_asks: bool
+    device_days: int
 
     def issue(
-        self, key: ec.EllipticCurvePublicKey, user: str, device: str, at: datetime, serial: int | None = None
+        self, key: ec.EllipticCurvePublicKey, user: str, device: str, at: datetime
     ) -> IssuedCertificate:
         """Issue a device's certificate. Raises E216 without the CA's key, E612 if the clock is wrong."""
+        return self._issue(key, user, device, at, self.device_days, None)
+
+    def issue_again(self, key: ec.EllipticCurvePublicKey, registered: JsonObject) -> IssuedCertificate:
+        """Issue the certificate that the hub has ``registered``. Raises as `issue` does."""
+        at = datetime.fromtimestamp(registered["issued"] / 1000, UTC)
+        life = datetime.fromtimestamp(registered["ends"] / 1000, UTC) - at
+        # Rounded up: a certificate ends with the CA at the latest, which is hardly ever after whole days.
+        days = -(-life // timedelta(days=1))
+        user, device, serial = registered["user"], registered["device"], int(registered["serial"], 16)
+        return self._issue(key, user, device, at, days, serial)
+
+    def _issue(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        user: str,
+        device: str,
+        at: datetime,
+        days: int,
+        serial: int | None,
+    ) -> IssuedCertificate:
         if self.authority is None:
             raise NO_KEY
         certificate = self.authority.issue_for_key(
-            key, user, device, now=at, days=DEVICE_DAYS, record_key=self.record_key, serial=serial
+            key, user, device, now=at, days=days, record_key=self.record_key, serial=serial
         )
         ends = round(certificate.not_valid_after_utc.timestamp() * 1000)
         return IssuedCertificate(
@@ -93,6 +114,7 @@ def load_enrol_credentials(files: Mapping[str, bytes], settings: Settings) -> En
         instance=settings.server.name,
         addresses=list(settings.server.addresses),
         takes_asks=settings.server.ask,
+        device_days=settings.security.certificate_days,
     )
 
 

@@ -21,6 +21,7 @@ from chatd.crashpoints import crash_point
 from chatd.enrol.asking import Asking
 from chatd.enrol.credentials import EnrolCredentials, IssuedCertificate
 from chatd.enrol.pending_asks import PendingAsks
+from chatd.enrol.renewing import renewal_question
 from chatd.errors import ChatdError
 from chatd.pki.profiles import spki
 from chatd.pki.signing_request import key_of_request
@@ -72,7 +73,9 @@ class Enrolment:
         self._plain = bytearray()
         self._out = bytearray()
         self._key: ec.EllipticCurvePublicKey
-        self._question: list[str] = []
+        # The hub's operations that judge and register this enrolment, and their first arguments.
+        self._operations = ("check", "redeem")
+        self._question: list[Any] = []
         self.asking = Asking(address, credentials, pending, now)
         self.parked = False
         """Whether the enrolment waits for an admin's decision."""
@@ -161,11 +164,20 @@ class Enrolment:
                 self._wait_for_admin()
             return
         self._asked = True
+        if message.get("type") == "renew":
+            renewal = renewal_question(message, self._credentials, self._channel.binding())
+            self._key, self._question = renewal.key, renewal.arguments
+            self._operations = ("check_renewal", "renew")
+            self._check()
+            return
         frame = cast(RedeemFrame, parse_enrol_frame(message, RedeemFrame))
         self._key = key_of_request(frame.request)
         key_hash = hashlib.sha256(spki(self._key)).hexdigest()
         self._question = [secret_hash(bytes.fromhex(frame.secret)), key_hash, frame.device]
-        self._hub.ask("check", self._question, self._on_checked)
+        self._check()
+
+    def _check(self) -> None:
+        self._hub.ask(self._operations[0], self._question, self._on_checked)
 
     def _wait_for_admin(self) -> None:
         self._hub_is_lost = False
@@ -192,7 +204,7 @@ class Enrolment:
             return
         self.asking.end()
         self._question = self.asking.invite
-        self._hub.ask("check", self._question, self._on_checked)
+        self._check()
 
     def _on_checked(self, answer: JsonObject | ChatdError) -> None:
         if isinstance(answer, ChatdError):
@@ -202,7 +214,7 @@ class Enrolment:
         try:
             if "serial" in answer:
                 # This key has its certificate and lost the reply.
-                self._deliver(self._issue_again(answer), answer)
+                self._deliver(self._credentials.issue_again(self._key, answer), answer)
                 return
             now = self._now().replace(microsecond=0)
             certificate = self._credentials.issue(self._key, answer["user"], answer["device"], now)
@@ -212,7 +224,7 @@ class Enrolment:
         crash_point("enrol.issued")
         issued = round(certificate.issued.timestamp() * 1000)
         self._hub.ask(
-            "redeem",
+            self._operations[1],
             [*self._question, certificate.serial, issued, certificate.ends],
             lambda registered: self._on_redeemed(certificate, registered),
         )
@@ -224,17 +236,11 @@ class Enrolment:
         crash_point("enrol.redeemed")
         try:
             if answer["serial"] != certificate.serial:  # another connection of the same key was faster
-                certificate = self._issue_again(answer)
+                certificate = self._credentials.issue_again(self._key, answer)
         except ChatdError as error:
             self._refuse(error)
             return
         self._deliver(certificate, answer)
-
-    def _issue_again(self, registered: JsonObject) -> IssuedCertificate:
-        at = datetime.fromtimestamp(registered["issued"] / 1000, UTC)
-        return self._credentials.issue(
-            self._key, registered["user"], registered["device"], at, int(registered["serial"], 16)
-        )
 
     def _deliver(self, certificate: IssuedCertificate, registered: JsonObject) -> None:
         self.enrolled = f"{registered['user']}/{registered['device']}"

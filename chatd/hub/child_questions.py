@@ -8,7 +8,7 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk, answer_question
 from chatd.hub.links import Link
-from chatd.hub.state import invites
+from chatd.hub.state import invites, renewals
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
 from chatd.proto.frames import JsonObject
@@ -41,6 +41,8 @@ class ChildQuestions:
             ENROL_NAME: {
                 "check": self._check_invite,
                 "redeem": self._redeem_invite,
+                "check_renewal": self._check_renewal,
+                "renew": self._renew,
                 "ask": self._take_ask,
             },
             GATEWAY_NAME: {"metrics": self._publish},
@@ -55,6 +57,12 @@ class ChildQuestions:
 
     def _redeem_invite(self, link: Link, arguments: list[Any]) -> None:
         self._decide(link, arguments, invites.redeem)
+
+    def _check_renewal(self, link: Link, arguments: list[Any]) -> None:
+        self._decide(link, arguments, renewals.check)
+
+    def _renew(self, link: Link, arguments: list[Any]) -> None:
+        self._decide(link, arguments, renewals.renew)
 
     def _take_ask(self, link: Link, arguments: list[Any]) -> None:
         self._asks.take(self._context(OPERATOR), link, *arguments)

@@ -7,8 +7,8 @@ unchanged, so that neither side decodes and encodes what it only passes on. ``te
 {rate, burst, tokens, presence}; ``rate`` has the first three. ``tokens`` are those of the user: a session has
 no more. The hub knows a worker by its pid (`chatd.hub.doors`), and an operator by the socket that accepted
 it; an operator sends requests only, with sid 0. The enrol process (`chatd.enrol`) is known by its pid, too,
-and sends `hello`, `check` and `redeem` only; hashes are SHA-256 in hex. So is the gateway (`chatd.gateway`),
-which sends `hello` and `metrics` only.
+and sends `hello` and questions only; hashes are SHA-256 in hex. So is the gateway (`chatd.gateway`), which
+sends `hello` and `metrics` only.
 
     link -> hub                                          payload
     hello    LINK_VERSION                                -
@@ -19,6 +19,8 @@ which sends `hello` and `metrics` only.
     stats    {counter: number since the worker started; outbox bytes now}  -
     check    number, secret hash, key hash, device       -
     redeem   number, secret hash, key hash, device, serial, issued, ends  -
+    check_renewal  number, user, device, serial, ends    -
+    renew    number, user, device, serial, ends, new serial, issued, new ends  -
     metrics  number                                      -   (for monitors)
 
     hub -> link
@@ -49,7 +51,7 @@ import orjson
 from chatd import __version__
 
 # Raise it with every change of the table above: an update may have replaced only one end of a link.
-LINK_VERSION: Final = f"{__version__}, link 8"
+LINK_VERSION: Final = f"{__version__}, link 9"
 # The names of the processes that are no workers, as the supervisor tells them to the hub.
 ENROL_NAME: Final = "enrol"
 GATEWAY_NAME: Final = "gateway"

@@ -31,6 +31,7 @@ from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
 from chatd.pki.identity_blocks import COPY_AGAIN, UnusableError, read_blocks
+from chatd.pki.lifetimes import warning_begins
 from chatd.pki.profiles import DeviceName, device_of, fingerprint, record_key_in, spki
 from chatd.proto.text import is_host_port
 
@@ -43,10 +44,6 @@ MAX_SERVERS = 16
 PIPE_SECONDS = 60
 
 _BEGIN = "-----BEGIN "
-
-
-# People are told so long before their identity ends: long enough to meet an admin.
-IDENTITY_WARNING_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,10 @@ class Identity:
     not_after: datetime
     record_key: str = ""  # the fingerprint of the server's record key, if the certificate names it
     pem: str = field(default="", repr=False)
+
+    def ends_soon(self, now: datetime) -> bool:
+        """Whether its owner is to be told that it ends, because it should have been renewed."""
+        return now >= warning_begins(self.not_before, self.not_after)
 
 
 def write_identity(

@@ -61,6 +61,15 @@ class RedeemFrame(RequestingFrame):
     secret: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SECRET_BYTES}}}$", repr=False)]
 
 
+class RenewFrame(EnrolFrame):
+    """A device's certificate (PEM), and a signature of its key in hex (`chatd.pki.renewal_proof`)."""
+
+    type: Literal["renew"]
+    certificate: _Pem
+    # An ECDSA signature of P-256 has at most 72 bytes.
+    proof: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){8,72}$")]
+
+
 class EnrolledFrame(EnrolFrame):
     """What an identity file holds, but for the private key. Texts of certificates are PEM."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from chatctl.client import load_identity
 from chatctl.model.expiring import expiry_warning
 from chatd.pki.authority import Authority
-from chatd.pki.identity import write_identity
+from chatd.pki.identity import read_identity, write_identity
 from tests.support.certificates import make_home
 from tests.support.daemon import Daemon, running
 
@@ -64,10 +65,22 @@ def test_check_names_identities_that_end_or_have_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "words"), [(13.5, "in 13 days"), (1.5, "tomorrow"), (0.5, "today"), (14.5, ""), (-0.5, "today")]
+    ("life", "days", "words"),
+    [
+        (365, 13.5, "in 13 days"),
+        (365, 1.5, "tomorrow"),
+        (365, 0.5, "today"),
+        (365, 14.5, ""),
+        (365, -0.5, "today"),
+        (30, 7.4, "in 7 days"),
+        (30, 7.6, ""),
+    ],
 )
-def test_the_warning_tells_the_days(days: float, words: str) -> None:
-    warning = expiry_warning(NOW + timedelta(days=days), NOW)
+def test_the_warning_tells_the_days(tmp_path: Path, life: float, days: float, words: str) -> None:
+    authority = make_home(tmp_path, now=NOW - timedelta(days=500))
+    identity = read_identity(issue(authority, tmp_path, "bob", 300))
+    ends = NOW + timedelta(days=days)
+    warning = expiry_warning(replace(identity, not_before=ends - timedelta(days=life), not_after=ends), NOW)
     assert words in warning
     assert bool(warning) == bool(words)
 
@@ -84,8 +97,9 @@ def test_a_command_warns_on_stderr(tmp_path: Path) -> None:
 
 
 def _patched(folder: Path) -> Path:
-    """Make programs believe that people are told of the end a thousand years before it."""
+    """Make programs tell people of the end a year before it."""
     (folder / "sitecustomize.py").write_text(
-        "import chatd.pki.identity as identity\nidentity.IDENTITY_WARNING_DAYS = 365_000\n"
+        "import chatd.pki.lifetimes as lifetimes\nlifetimes._WARN_AT = 0.0\n"
+        "lifetimes._LONGEST_WARNING = 27 * lifetimes._LONGEST_WARNING\n"
     )
     return folder

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatd.pki.contexts import joining_context
+from chatd.pki.identity import Identity
+from chatd.pki.renewal_proof import sign_renewal
 from chatd.pki.signing_request import make_request
 from chatd.proto.frames import decode, encode
 from chatd.proto.invite_code import InviteCode, parse_code
@@ -75,11 +78,27 @@ class RawJoiner:
         csr = make_request(ec.generate_private_key(ec.SECP256R1()))
         frame = {"type": "redeem", "secret": secret, "csr": base64.b64encode(csr).decode(), "device": ""}
         assert self.receive()["type"] == "authority"
+        return self.send(frame | fields)
+
+    def send(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """Send a frame; return the answer, {} if there is none."""
         try:
-            self.sock.sendall(encode(frame | fields))
+            self.sock.sendall(encode(frame))
         except OSError:
             return {}
         return self.receive()
+
+    def proof_of(self, identity: Identity) -> str:
+        """Return the proof for a renewal of this identity on this connection."""
+        key = load_pem_private_key(identity.path.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        binding = self.sock.get_channel_binding("tls-unique") or b""
+        return sign_renewal(key, binding, identity.certificate_der).hex()
+
+    def renew(self, identity: Identity, proof: str) -> dict[str, Any]:
+        """Ask for the next certificate of an identity, after the first frame was received."""
+        pem = ssl.DER_cert_to_PEM_cert(identity.certificate_der)
+        return self.send({"type": "renew", "certificate": pem, "proof": proof})
 
 
 def outcome_of(port: int, code: InviteCode | str, **fields: Any) -> str:

@@ -24,6 +24,9 @@ class Identity:
     user = "alice"
     not_after = datetime.max.replace(tzinfo=UTC)
 
+    def ends_soon(self, now: datetime) -> bool:
+        return False
+
 
 class Client:
     identity = Identity()

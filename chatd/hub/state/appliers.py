@@ -27,6 +27,12 @@ def device_added(state: StateTables, event: JsonObject) -> None:
     state.users[event["user"]].devices[event["device"]] = Device(event["serial"], ends=event.get("ends"))
 
 
+def device_renewed(state: StateTables, event: JsonObject) -> None:
+    device = state.users[event["user"]].devices[event["device"]]
+    device.serial, device.previous = event["serial"], event["replaces"]
+    device.issued, device.ends = event["issued"], event["ends"]
+
+
 def device_revoked(state: StateTables, event: JsonObject) -> None:
     state.users[event["user"]].devices[event["device"]].revoked = True
     # Whoever had the device may have made invites with it.

@@ -113,7 +113,7 @@ def check_standing(context: Context, user: str, device: str, serial: str | None 
     """Refuse an unknown, revoked, banned or kicked device, and an ended guest. Raises E205 to E208, E219."""
     known = context.state.users.get(user)
     entry = known.devices.get(device) if known else None
-    if entry is None or (serial is not None and entry.serial != serial):
+    if entry is None or (serial is not None and not entry.has(serial)):
         raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
     guests.refuse_ended(context, user)
     if entry.revoked:

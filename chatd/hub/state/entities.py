@@ -19,11 +19,19 @@ class Device:
     """One key pair of a user, identified by its certificate's serial.
 
     ``ends``: when the certificate expires, in ms since 1970; None if it was registered without that.
+    ``previous``: the serial of the certificate before the last renewal, which came at ``issued`` (ms since
+    1970). It is accepted until its own end.
     """
 
     serial: str
     revoked: bool = False
     ends: int | None = None
+    previous: str | None = None
+    issued: int | None = None
+
+    def has(self, serial: str) -> bool:
+        """Whether a certificate is the device's present one, or the one before it."""
+        return serial in (self.serial, self.previous)
 
     def usable(self, now: int) -> bool:
         """Whether the device may log in at ``now``."""

@@ -190,7 +190,7 @@ def test_an_expired_identity_is_asked_for_again(screen: Display, daemon: Daemon,
     named = open_window(screen, daemon.environ, "--identity", str(old))
     _, stderr = named.communicate(timeout=60)
     assert (named.returncode, stderr.count("\n")) == (4, 1)
-    assert f"the certificate in {old} expired on " in stderr
+    assert "your certificate expired on " in stderr
     assert "ask an admin for a new identity file" in stderr
     config = tmp_path / "config" / "chatd"
     config.mkdir(parents=True)

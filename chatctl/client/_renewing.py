@@ -1,0 +1,163 @@
+"""Renew an identity in time: the same key, a new certificate, in the same file.
+
+The server's enrol door takes renewals, also for a while after the certificate has expired. The key stays, so
+what people have compared of it stays true, and a lost answer costs nothing: the next attempt gets it again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from chatctl.client._joining import EnrolConnection, write_enrolled
+from chatd.errors import ChatdError
+from chatd.pki.contexts import check_invited_server
+from chatd.pki.identity import Identity, read_identity
+from chatd.pki.lifetimes import renewal_due
+from chatd.pki.renewal_proof import sign_renewal
+from chatd.proto.enrol_frames import AuthorityFrame, EnrolledFrame
+
+# Pause after a failed attempt; there are days left for the next ones.
+RETRY_SECONDS = 3600.0
+# An expired identity's program waits for this, and can do nothing else.
+ANSWER_SECONDS = 5.0
+# Refusals that say more than that a certificate has expired.
+_TELLING = ("E202", "E206", "E207", "E208", "E209", "E219", "E606", "E608")
+# Longest wait of a closing program for a renewal under way. One takes 30 ms.
+CLOSING_SECONDS = 3.0
+
+
+def renew(identity: Identity, server: str, now: datetime) -> Identity:
+    """Renew the identity at one of its servers, and replace its file.
+
+    Raises ChatdError: E202 and E205 to E219 as for a login, E409 if it was renewed a moment ago, E606 if the
+    file cannot be written, E607 if the server cannot be reached.
+    """
+    ca = x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
+    certificate = x509.load_der_x509_certificate(identity.certificate_der)
+    # A link to the file stays a link.
+    path = identity.path.resolve()
+    with EnrolConnection(server, ANSWER_SECONDS) as connection:
+        connection.receive(AuthorityFrame)  # the identity's own CA counts
+        instance = check_invited_server(connection.leaf, ca, now)
+        if instance != identity.instance:
+            raise ChatdError("E209", f"{server} is the server {instance!r}, not {identity.instance!r}")
+        key = cast(ec.EllipticCurvePrivateKey, load_pem_private_key(path.read_bytes(), None))
+        proof = sign_renewal(key, connection.binding, identity.certificate_der)
+        pem = certificate.public_bytes(Encoding.PEM).decode("ascii")
+        connection.send({"type": "renew", "certificate": pem, "proof": proof.hex()})
+        enrolled = cast(EnrolledFrame, connection.receive(EnrolledFrame))
+    if (enrolled.user, enrolled.device) != (identity.user, identity.device):
+        raise ChatdError("E100", f"the server renewed another device: {enrolled.user}/{enrolled.device}")
+    age = path.stat().st_mtime_ns
+    servers = tuple(dict.fromkeys((*identity.servers, *enrolled.addresses)))
+    write_enrolled(path, key, ca, instance, servers, enrolled)
+    # A home's first identity is its oldest file, and this one has not become another.
+    os.utime(path, ns=(age, age))
+    return read_identity(identity.path)
+
+
+def renew_expired(identity: Identity) -> Identity:
+    """Return an identity that has expired renewed by the first of its servers that answers.
+
+    Others are returned as they are, and so is one whose servers cannot be reached. Raises E202 if the server
+    renews it no more, E206 to E208 and E219 if its user is out.
+    """
+    renewal = Renewal(identity, lambda renewed: None, time.time)
+    try:
+        renewal.renew_expired(identity.servers)
+    except ChatdError as error:
+        if error.code != "E607":
+            raise
+    return renewal.identity
+
+
+class Renewal:
+    """Renews one client's identity on a thread of its own, and passes it to ``adopt``.
+
+    An identity from a pipe stays as it is: its program has to renew it. ``wall`` returns Unix time.
+    """
+
+    def __init__(
+        self, identity: Identity, adopt: Callable[[Identity], None], wall: Callable[[], float]
+    ) -> None:
+        self.identity = identity
+        self._adopt = adopt
+        self._wall = wall
+        self._thread: threading.Thread | None = None
+        self._next_try = self._due()
+
+    def poll(self, server: str) -> None:
+        """Begin to renew at ``server`` if it is time. Call it often; it costs a comparison."""
+        if self._wall() >= self._next_try and (self._thread is None or not self._thread.is_alive()):
+            self._next_try = self._wall() + RETRY_SECONDS
+            self._thread = threading.Thread(target=self._run, args=(server,), name="renewal", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Wait a moment for a renewal under way."""
+        if self._thread is not None:
+            self._thread.join(CLOSING_SECONDS)
+
+    def renew_expired(self, servers: Iterable[str]) -> None:
+        """Renew an identity that has expired, which no server lets log in, at the first that answers.
+
+        Raises E202 or the refusal, or E607 if no server answers. Does nothing for a valid identity.
+        """
+        if self._wall() < self.identity.not_after.timestamp() or not self._is_renewable():
+            return
+        unreachable: ChatdError | None = None
+        for server in servers:
+            try:
+                self._renew(server)
+                return
+            except ChatdError as error:
+                if error.code != "E607":
+                    raise self._refused(error) from None
+                unreachable = error
+        if unreachable is not None:
+            raise unreachable
+
+    def _refused(self, error: ChatdError) -> ChatdError:
+        if error.code in _TELLING:
+            return error
+        why = f"your certificate expired on {self.identity.not_after:%Y-%m-%d}, and it is not renewed"
+        return ChatdError("E202", f"{why}: {error.reason}")
+
+    def _run(self, server: str) -> None:
+        try:
+            self._renew(server)
+        except ChatdError:
+            pass  # tried again; the owner is warned when the end comes near
+
+    def _renew(self, server: str) -> None:
+        latest = self._latest()
+        if latest.not_after <= self.identity.not_after:
+            latest = renew(self.identity, server, datetime.fromtimestamp(self._wall(), UTC))
+        self.identity = latest
+        self._next_try = self._due()
+        self._adopt(latest)
+
+    def _latest(self) -> Identity:
+        """Return the identity as its file is now: another program of this user may have renewed it."""
+        found, mine = read_identity(self.identity.path), self.identity
+        if (found.instance, found.user, found.device) != (mine.instance, mine.user, mine.device):
+            raise ChatdError("E608", f"{mine.path} is another identity by now")
+        return found
+
+    def _due(self) -> float:
+        if not self._is_renewable():
+            return float("inf")
+        serial = x509.load_der_x509_certificate(self.identity.certificate_der).serial_number
+        return renewal_due(self.identity.not_before, self.identity.not_after, serial).timestamp()
+
+    def _is_renewable(self) -> bool:
+        return self.identity.path.is_file()
