@@ -14,6 +14,9 @@ from chatd.console.command_table import TableEntry, TableGroup
 from chatd.console.shell_completion import completion_command
 
 _ADMIN = "chatctl.admin"
+_REVOKE = TableEntry(
+    f"{_ADMIN}.revoke_command:revoke", "Revoke a device's certificate for good and end its sessions."
+)
 # Under their group and, for short, at the top.
 USER = {
     "kick": TableEntry(f"{_ADMIN}.sanctions:kick", "End the sessions of USER, or remove USER from one room."),
@@ -28,9 +31,7 @@ USER = {
         f"{_ADMIN}.sanctions:unmute",
         "End a mute of USER: the one everywhere, or with --room the one in that room.",
     ),
-    "revoke": TableEntry(
-        f"{_ADMIN}.sanctions:revoke", "Revoke a device's certificate for good and end its sessions."
-    ),
+    "revoke": _REVOKE,
 }
 _HOLD = TableEntry(
     f"{_ADMIN}.sanctions:hold", "Hold ROOM: neither retention nor redact deletes its messages."
@@ -129,6 +130,19 @@ GUEST = {
         "End the time of your guest NAME now: sessions, memberships and certificates.",
     ),
 }
+DEVICE = {
+    "list": TableEntry(
+        f"{_ADMIN}.device_commands:list_devices",
+        "List your own devices, or those of USER, with their certificates.",
+    ),
+    "revoke": _REVOKE,
+}
+CERT = {
+    "list": TableEntry(
+        f"{_ADMIN}.device_commands:list_certificates",
+        "List the certificates of all devices, or of those of USER: serial number, dates, who let them in.",
+    ),
+}
 ROLE = {
     "set": TableEntry(
         f"{_ADMIN}.people:role_set", "Give USER the role ROLE, immediately and on all devices."
@@ -189,6 +203,16 @@ def invite() -> None:
 @cli.group(cls=TableGroup, table=GUEST)
 def guest() -> None:
     """Guests: users whose time ends by itself, and who answers for them."""
+
+
+@cli.group(cls=TableGroup, table=DEVICE)
+def device() -> None:
+    """Devices: list them with their certificates, revoke them."""
+
+
+@cli.group(cls=TableGroup, table=CERT)
+def cert() -> None:
+    """Certificates of devices: list them, such as those that expire soon."""
 
 
 @cli.group("server", cls=TableGroup, table=SERVER)

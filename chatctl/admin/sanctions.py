@@ -1,4 +1,4 @@
-"""Moderation: kick, ban, mute and revoke, their reverses, redact and hold."""
+"""Moderation: kick, ban and mute, their reverses, redact and hold."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_ru
         return client.request("kick", user=user, room=room, reason=reason, dry_run=dry)
 
     def describe(result: JsonObject) -> str:
-        return _outcome("kicked", result, f" from {room}" if room else "")
+        return outcome_text("kicked", result, f" from {room}" if room else "")
 
     question = "" if dry_run or yes else "Kick"
     return _each_known_user(app, users, ask, describe, "kicked", dry_run=dry_run, question=question)
@@ -69,7 +69,7 @@ def ban(app: App, users: tuple[str, ...], seconds: int | None, reason: str, dry_
         return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=dry)
 
     def describe(result: JsonObject) -> str:
-        return _outcome("banned", result, _until(result))
+        return outcome_text("banned", result, _until(result))
 
     question = "" if dry_run or yes else "Ban"
     return _each_known_user(app, users, ask, describe, "banned", dry_run=dry_run, question=question)
@@ -141,31 +141,6 @@ def unmute(app: App, users: tuple[str, ...], room: str | None, reason: str) -> i
 
     return for_each_user(
         app, users, ask, lambda result: f"unmuted {result['user']}" + (f" in {room}" if room else "")
-    )
-
-
-@click.command()
-@click.argument("device", metavar="USER/DEVICE")
-@reason_option
-@dry_run_option
-@yes_option
-@connecting
-def revoke(app: App, device: str, reason: str, dry_run: bool, yes: bool) -> None:
-    """Revoke a device's certificate for good and end its sessions.
-
-    The user's other devices keep working. A revoked device is never admitted again; the user needs a
-    new identity file under another device name.
-    """
-    user, slash, name = device.partition("/")
-    if not (user and slash and name):
-        raise click.BadParameter(
-            f"{device!r} is not USER/DEVICE, for example bob/phone", param_hint="USER/DEVICE"
-        )
-    confirm(f"Revoke {device} for good?", yes=yes or dry_run)
-    result = app.ask("revoke", user=user, device=name, reason=reason, dry_run=dry_run)
-    app.show(
-        result,
-        lambda: output.line(_outcome("revoked", result | {"user": device}, f"  serial {result['serial']}")),
     )
 
 
@@ -249,7 +224,8 @@ def _known(client: Client, user: str, ask: Callable[[Client, str, bool], JsonObj
     return True
 
 
-def _outcome(verb: str, result: JsonObject, details: str) -> str:
+def outcome_text(verb: str, result: JsonObject, details: str) -> str:
+    """Say what a sanction has closed, or would close."""
     sessions, workers = result.get("sessions", 0), result.get("workers", 0)
     on = f" on {workers} workers" if workers > 1 else ""
     count = f"{sessions} live session{'s' * (sessions != 1)}{on}"

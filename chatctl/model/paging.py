@@ -35,9 +35,10 @@ def list_all(request: RequestFunction, kind: str, key: str, by: str, **fields: A
         page = request(kind, after=after, **fields)
         entries = _objects(page.get(key))
         found += entries
-        if not page.get("more") or not entries:
+        # A server that has looked through much without finding anything says where to go on.
+        after = str(page.get("next") or (entries[-1].get(by, "") if entries else ""))
+        if not page.get("more") or not after:
             break
-        after = str(entries[-1].get(by, ""))
     return found
 
 

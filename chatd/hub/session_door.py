@@ -153,6 +153,7 @@ class SessionDoor:
         """Remove a session; ``notice`` is added to the presence event if its user goes offline."""
         self.memory.note()
         self._fanout.stop_live(session)
+        self._sessions.note_seen(session.who, self._context(session.who).now)
         if self._sessions.remove(session):
             self._fanout.presence(session.who.user, "offline", notice=notice)
         log_connections.info(

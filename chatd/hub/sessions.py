@@ -54,6 +54,8 @@ class Sessions:
         self._users: dict[str, _OnlineUser] = defaultdict(_OnlineUser)
         self._on_link: Counter[int] = Counter()
         self._by_key: dict[tuple[int, int], HubSession] = {}
+        # "user/device" -> when its last session ended. Bounded by the registered devices.
+        self._seen: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -122,6 +124,14 @@ class Sessions:
             return len(online.sessions), len(online.links)
         sessions = self.of_user(user, device)
         return len(sessions), len({s.link.number for s in sessions})
+
+    def note_seen(self, who: Principal, now: int) -> None:
+        """Note that a session of a device ends at ``now`` (ms)."""
+        self._seen[who.device_id] = now
+
+    def last_seen(self, user: str, device: str) -> int | None:
+        """See `PresenceView`."""
+        return self._seen.get(f"{user}/{device}")
 
     def set_away(self, user: str, text: str) -> None:
         """See `PresenceView`. The operator has no sessions and cannot be away."""

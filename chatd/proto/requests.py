@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.ask_requests import AskRequest
-from chatd.proto.device_requests import DeviceAdd
 from chatd.proto.frames import JsonObject
 from chatd.proto.guest_requests import GuestRequest, GuestSeconds
 from chatd.proto.invite_requests import InviteCancel as InviteCancel
@@ -22,6 +21,7 @@ from chatd.proto.message_requests import Delete as Delete
 from chatd.proto.message_requests import Edit as Edit
 from chatd.proto.message_requests import React as React
 from chatd.proto.message_requests import Reactions as Reactions
+from chatd.proto.people_requests import PeopleRequest
 from chatd.proto.reading_requests import Messages as Messages
 from chatd.proto.reading_requests import MoveMarker as MoveMarker
 from chatd.proto.reading_requests import Unread as Unread
@@ -367,7 +367,7 @@ AnyRequest = (
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
     | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest | AskRequest
-    | DeviceAdd
+    | PeopleRequest
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

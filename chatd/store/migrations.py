@@ -52,6 +52,8 @@ STEPS: list[str] = [
     CREATE INDEX events_shown ON events(room) WHERE kind NOT IN ('edited', 'reacted');
     CREATE INDEX events_changes ON events(room) WHERE kind IN ('edited', 'reacted');
     """,
+    # The state remembers more of devices: when and by whom their certificates were issued.
+    "DELETE FROM snapshot",
 ]
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid"
 _Schema = dict[tuple[str, str], str]

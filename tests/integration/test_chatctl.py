@@ -203,6 +203,41 @@ def test_revoke_affects_one_device_only(daemon: Daemon, ctl: Callable[..., Compl
         assert laptop.request("ping")
 
 
+def test_revoke_of_a_user_with_several_devices_needs_a_choice(
+    daemon: Daemon, ctl: Callable[..., Completed]
+) -> None:
+    daemon.add_user("erin")
+    for device in ("phone", "tablet", "watch"):
+        daemon.add_user("erin", device=device)
+    unclear = ctl("revoke", "erin", "--yes")
+    assert (unclear.returncode, unclear.stdout) == (2, "")
+    for word in ("4 devices", "laptop, phone, tablet, watch", "erin/laptop", "--device", "--all"):
+        assert word in unclear.stderr
+    assert ctl("revoke", "erin/phone", "--all").returncode == 2
+    unconfirmed = ctl("revoke", "erin", "--all")
+    assert (unconfirmed.returncode, "--yes" in unconfirmed.stderr) == (2, True)
+    two = ctl("revoke", "erin", "--device", "phone", "--device", "watch", "--yes", "--json")
+    assert [one["device"] for one in data(two)["results"]] == ["phone", "watch"]
+    partly = ctl("revoke", "erin", "--device", "phone", "--device", "tablet", "--yes")
+    assert (partly.returncode, "E410" in partly.stderr) == (6, True)
+    with online(daemon, "erin") as erin:
+        erin.request("device_add", secret_hash="0e" * 32, seconds=3600)
+        [row] = data(ctl("cert", "list", "erin", "--expiring", "366d", "--json"))["certificates"]
+        assert (row["device"], row["sessions"], row["by"]) == ("laptop", 1, "server")
+        last = ctl("revoke", "erin", "--yes")
+        assert last.stdout.startswith("revoked erin/laptop  serial ")
+        assert "closed 1 live session" in last.stdout and "open invites of erin: 1" in last.stdout
+        assert error_that_ended(erin).code == "E206"
+    assert ctl("revoke", "erin", "--yes").returncode == 3
+    states = {
+        one["device"]: one["state"] for one in data(ctl("device", "list", "erin", "--json"))["certificates"]
+    }
+    assert states == dict.fromkeys(("laptop", "phone", "tablet", "watch"), "revoked")
+    own = ctl("device", "list", as_user="bob").stdout.splitlines()
+    assert own[0].split() == ["device", "state", "issued", "ends", "seen", "sessions"]
+    assert ctl("cert", "list", as_user="bob").returncode == 4
+
+
 def test_lists_show_users_rooms_and_members(ctl: Callable[..., Completed]) -> None:
     users = {user["user"]: user for user in data(ctl("users", "--json"))["users"]}
     assert {"alice", "bob", "carol", "dave"} <= set(users)

@@ -216,6 +216,8 @@ TABLE: dict[str, list[Row]] = {
     "ask_approve": [({"ask": "0a" * 32}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "ask_deny": [({"ask": "0a" * 32}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "device_add": [({"secret_hash": "0b" * 32, "seconds": 60}, {"-": USERS})],
+    "devices": [({}, {"-": EVERYBODY})],
+    "certificates": [({}, {"-": ADMINS}), ({"user": "dan"}, {"-": ADMINS})],
     "guest_list": [({}, {"-": USERS})],
     "guest_extend": [({"user": "victim", "seconds": 60}, {"-": "E300 E300 E405 E405 E405 E405 E405"})],
     "guest_end": [({"user": "victim"}, {"-": "E300 E300 E405 E405 E405 E405 E405"})],

@@ -190,7 +190,7 @@ def test_a_snapshot_of_an_older_schema_is_not_compared(tmp_path: Path) -> None:
     database = apsw.Connection(str(data / "events.db"))
     make_older(database, 2)
     assert verify(data, full=True, agrees=lambda *_: False).ok
-    database.execute("; ".join(STEPS[3:]))
+    database.execute("; ".join(step for step in STEPS[3:] if "snapshot" not in step))
     database.pragma("user_version", len(STEPS))
     assert not verify(data, full=True, agrees=lambda *_: False).ok
     database.close()

@@ -64,6 +64,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "asks": {},
     "ask_approve": {"ask": "0a" * 32},
     "ask_deny": {"ask": "0a" * 32},
+    "devices": {},
+    "certificates": {},
     "device_add": {"secret_hash": "0a" * 32, "seconds": 3600},
     "guest_list": {},
     "guest_extend": {"user": "gil", "seconds": 60},

@@ -24,7 +24,11 @@ def user_added(state: StateTables, event: JsonObject) -> None:
 
 
 def device_added(state: StateTables, event: JsonObject) -> None:
-    state.users[event["user"]].devices[event["device"]] = Device(event["serial"], ends=event.get("ends"))
+    # A certificate that is made on the box is registered at once.
+    issued = event["issued"] if "issued" in event else event["at"]
+    state.users[event["user"]].devices[event["device"]] = Device(
+        event["serial"], ends=event.get("ends"), issued=issued, by=event["by"]
+    )
 
 
 def device_renewed(state: StateTables, event: JsonObject) -> None:

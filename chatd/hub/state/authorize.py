@@ -8,6 +8,7 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.state import (
     asks,
+    certificate_list,
     devices,
     edits,
     guests,
@@ -26,6 +27,7 @@ from chatd.hub.state.context import Context
 from chatd.proto import ask_requests as arq
 from chatd.proto import device_requests as drq
 from chatd.proto import guest_requests as grq
+from chatd.proto import people_requests as prq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
 from chatd.proto.frames import JsonObject
@@ -72,6 +74,8 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.InviteCancel: invites.cancel,
     rq.MoveMarker: markers.move,
     drq.DeviceAdd: devices.add,
+    prq.Devices: certificate_list.devices,
+    prq.Certificates: certificate_list.certificates,
     grq.GuestList: guests.list_guests,
     grq.GuestExtend: guests.extend,
     grq.GuestEnd: guests.end,

@@ -63,6 +63,9 @@ class PresenceView(Protocol):
     def sessions_of(self, user: str, device: str | None = None) -> tuple[int, int]:
         """Return the number of live sessions and of workers they are on."""
 
+    def last_seen(self, user: str, device: str) -> int | None:
+        """Return when a device's last session ended; None if it had none since the hub's start."""
+
     def set_away(self, user: str, text: str) -> None:
         """Mark a user as away; an empty text marks them as back."""
 

@@ -18,16 +18,17 @@ ALL, SINCE_JOIN = "all", "since_join"
 class Device:
     """One key pair of a user, identified by its certificate's serial.
 
-    ``ends``: when the certificate expires, in ms since 1970; None if it was registered without that.
-    ``previous``: the serial of the certificate before the last renewal, which came at ``issued`` (ms since
-    1970). It is accepted until its own end.
+    ``issued`` and ``ends``: when the certificate was issued and expires, in ms since 1970; ``ends`` is None
+    if it was registered without that. ``by``: who let the device in. ``previous``: the serial of the
+    certificate before the last renewal. It is accepted until its own end.
     """
 
     serial: str
     revoked: bool = False
     ends: int | None = None
+    issued: int = 0
+    by: str = ""
     previous: str | None = None
-    issued: int | None = None
 
     def has(self, serial: str) -> bool:
         """Whether a certificate is the device's present one, or the one before it."""
@@ -36,6 +37,12 @@ class Device:
     def usable(self, now: int) -> bool:
         """Whether the device may log in at ``now``."""
         return not self.revoked and (self.ends is None or now < self.ends)
+
+    def state(self, now: int) -> str:
+        """Return "valid", "revoked" or "expired"."""
+        if self.revoked:
+            return "revoked"
+        return "valid" if self.usable(now) else "expired"
 
 
 @dataclass(slots=True)

@@ -88,6 +88,10 @@ class InviteBook:
         if (invite := self._find(event["invite"])) is not None:
             invite.cancelled = True
 
+    def count_by(self, by: str, now: int) -> int:
+        """Return the number of open invites that a user has made."""
+        return sum(one.by == by for _, one in self.open_ones(now))
+
     def withdraw(self, by: str, now: int) -> None:
         """Cancel the open invites that a user has made."""
         for _, one in self.open_ones(now):

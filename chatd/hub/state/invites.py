@@ -154,7 +154,17 @@ def redeem(
     if invite.redeemed:
         return known
     user, device = invite.user, known["device"]
-    moderation.register(context, user, device, serial, role=invite.role, ends=ends, by=invite.by)
+    moderation.register(
+        context,
+        user,
+        device,
+        serial,
+        role=invite.role,
+        ends=ends,
+        by=invite.by,
+        issued=issued,
+        invite=secret_hash[:ID_DIGITS],
+    )
     guests.welcome(context, user, invite.guest_until, invite.sponsor, by=invite.by)
     rooms.join_invited(context, user, invite.rooms, by=invite.by)
     context.emit(

@@ -132,6 +132,7 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
     refuse_more(context, context.rules.role_of(context.state, request.user))
     _refuse_last(context, request)
     result = _reach(context, request.user, request.device, dry_run=request.dry_run)
+    result["invites"] = context.state.invites.count_by(request.user, context.now)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
         context.emit(
@@ -160,9 +161,20 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
 
 
 def register(
-    context: Context, user: str, device: str, serial: str, *, role: str | None, ends: int | None, by: str
+    context: Context,
+    user: str,
+    device: str,
+    serial: str,
+    *,
+    role: str | None,
+    ends: int | None,
+    by: str,
+    **origin: int | str,
 ) -> None:
-    """Register a device that `refuse_unregistrable` has let pass."""
+    """Register a device that `refuse_unregistrable` has let pass.
+
+    ``origin``: of a certificate from an invite, when it was ``issued`` and the identifier of the ``invite``.
+    """
     known = context.state.users.get(user)
     if known is None:
         context.emit("user_added", user=user, role=role, by=by)
@@ -170,7 +182,7 @@ def register(
         context.emit("role_set", user=user, role=role, reason="", by=by)
         rooms.put_out_unentitled(context, [user])
     more = {} if ends is None else {"ends": ends}
-    context.emit("device_added", user=user, device=device, serial=serial, by=by, **more)
+    context.emit("device_added", user=user, device=device, serial=serial, by=by, **more, **origin)
     rooms.auto_join(context, user)
 
 

@@ -25,7 +25,7 @@ def check(context: Context, user: str, device: str, serial: str, ends: int) -> J
     check_standing(context, user, device, serial)
     entry, now = context.state.users[user].devices[device], context.now
     _refuse_late(context, ends)
-    if entry.issued is not None and now < entry.issued + RENEWAL_PAUSE:
+    if entry.previous is not None and now < entry.issued + RENEWAL_PAUSE:
         if serial == entry.previous:
             return _certified(context, user, device, entry)
         raise ChatdError("E409", "this certificate is less than a day old", "renew it when it is due")

@@ -1,0 +1,38 @@
+"""Requests about people, their devices and the devices' certificates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from chatd.proto.device_requests import DeviceAdd
+from chatd.proto.request_base import NameText, Request, Seconds, Spec
+from chatd.proto.text import NAME_CHARS
+
+# "user/device", the last entry of a page.
+DeviceId = Annotated[str, Field(max_length=2 * NAME_CHARS + 1)]
+
+
+class Devices(Request):
+    """List one's own devices with their certificates. `after` is the `next` of a page."""
+
+    spec = Spec("presence.read", True, 1)
+    type: Literal["devices"]
+    after: DeviceId = ""
+
+
+class Certificates(Request):
+    """List the certificates of all devices, or of those of `user`. `after` is the `next` of a page.
+
+    `expiring`: only those that may log in and expire within so many seconds.
+    """
+
+    spec = Spec("user.list", True, 1)
+    type: Literal["certificates"]
+    user: NameText | None = None
+    expiring: Seconds | None = None
+    after: DeviceId = ""
+
+
+PeopleRequest = DeviceAdd | Devices | Certificates
