@@ -30,7 +30,6 @@ ARGUMENTS: dict[str, str] = {
     "chatctl mute": "bob --dry-run",
     "chatctl unmute": "muted",
     "chatctl revoke": "bob/laptop --dry-run",
-    "chatctl device revoke": "bob/laptop --dry-run",
     "chatctl redact": "{room} {seq} --yes",
     "chatctl hold": "{room}",
     "chatctl who": "{room}",
