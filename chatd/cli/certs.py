@@ -80,8 +80,9 @@ def renew(home: Home, record_key: bool) -> None:
     settings = load_settings(home.path, os.environ)
     authority, now = Authority.load(home.certs), datetime.now(UTC)
     hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
-    save_issued(home.certs, "envelope", authority.issue_envelope(settings.security.rsa_key_size, now=now))
-    save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
+    bits, days = settings.security.rsa_key_size, settings.security.server_certificate_days
+    save_issued(home.certs, "envelope", authority.issue_envelope(bits, now=now, days=days))
+    save_issued(home.certs, "server", authority.issue_server(hosts, now=now, days=days))
     note_act(home.path, "certificates_renewed")
     output.line("server and envelope certificates renewed")
     if record_key:

@@ -136,8 +136,9 @@ def _make_certificates(home: Home, settings: Settings) -> str:
     hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
     authority = Authority.create(settings.server.name, now=now)
     authority.save(home.certs)
-    save_issued(home.certs, "server", authority.issue_server(hosts, now=now))
-    save_issued(home.certs, "envelope", authority.issue_envelope(settings.security.rsa_key_size, now=now))
+    bits, days = settings.security.rsa_key_size, settings.security.server_certificate_days
+    save_issued(home.certs, "server", authority.issue_server(hosts, now=now, days=days))
+    save_issued(home.certs, "envelope", authority.issue_envelope(bits, now=now, days=days))
     ensure_record_key(home.certs, authority, now=now)
     return fingerprint(authority.certificate.public_bytes(Encoding.DER))
 

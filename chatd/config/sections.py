@@ -141,6 +141,8 @@ class SecuritySection(Section):
     """Days for which a device's certificate is issued; clients renew it after two thirds of them."""
     renewal_grace_days: Annotated[int, Field(ge=0, le=365)] = 14
     """Days after its end for which a device may still renew its certificate; it may do nothing else."""
+    server_certificate_days: Annotated[int, Field(ge=2, le=825)] = 90
+    """Days for which the server's own certificates are issued; the server renews them after two thirds."""
     expire_warning_days: Annotated[int, Field(ge=1, le=365)] = 14
     """`chatd check` warns this many days before a certificate expires."""
 

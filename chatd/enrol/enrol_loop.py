@@ -17,6 +17,7 @@ from chatd.enrol.admission import Admission
 from chatd.enrol.credentials import OPTIONAL_FILES, load_enrol_credentials
 from chatd.enrol.enrolment import Enrolment
 from chatd.enrol.pending_asks import PendingAsks
+from chatd.enrol.server_renewal import ServerRenewal
 from chatd.errors import ChatdError
 from chatd.link.hub_desk import HubDesk
 from chatd.logs.logger import get_log
@@ -53,7 +54,8 @@ class EnrolLoop:
         self._child = child
         self._door = door
         self._hub = hub
-        self._credentials = load_enrol_credentials(child.read_files(OPTIONAL_FILES), child.settings)
+        self._renewal = ServerRenewal(child.send)
+        self._load()
         self._admission = Admission()
         self._pending = PendingAsks()
         self._repeats = Repeats()
@@ -74,6 +76,7 @@ class EnrolLoop:
                 else:
                     key.data()
             self._sweep()
+            self._renewal.run()
             self._repeats.flush()
         for client in list(self._clients):
             self._end(client)
@@ -86,10 +89,16 @@ class EnrolLoop:
                 self._selector.unregister(self._door)
             elif message["type"] == "reload":
                 try:
-                    files = self._child.read_files(OPTIONAL_FILES)
-                    self._credentials = load_enrol_credentials(files, self._child.settings)
+                    self._load()
                 except ChatdError as error:
                     log_errors.error("certificates_kept", code=error.code, why=error.reason)
+
+    def _load(self) -> None:
+        """Raises ChatdError E606."""
+        files, settings = self._child.read_files(OPTIONAL_FILES), self._child.settings
+        self._credentials = load_enrol_credentials(files, settings)
+        days = settings.security.server_certificate_days
+        self._renewal.take(self._credentials.authority, files, days)
 
     def _take_all(self) -> None:
         while (handed := take_socket(self._door)) is not None:

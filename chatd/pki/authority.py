@@ -29,8 +29,8 @@ from chatd.pki import profiles
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653
-# An admin renews these by hand: often enough to remember how, rarely enough not to mind.
-SERVER_DAYS = 825
+# The enrol process renews these; `security.server_certificate_days` is the setting of a home.
+SERVER_DAYS = 90
 DEVICE_DAYS = 365
 
 MIN_RSA_BITS = 2048
@@ -66,7 +66,7 @@ class Authority:
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self.certificate = certificate
-        self.instance = _instance_of(certificate)
+        self.instance = instance_of(certificate)
         self._key = key
 
     @classmethod
@@ -123,6 +123,17 @@ class Authority:
         key = rsa.generate_private_key(public_exponent=65537, key_size=key_size)
         names: list[x509.GeneralName] = [_uri(profiles.envelope_uri(self.instance))]
         return self._issue(profiles.ENVELOPE, key, f"{self.instance} envelope", names, now, days)
+
+    def issue_again(
+        self, certificate: x509.Certificate, profile: profiles.Profile, *, now: datetime, days: int
+    ) -> x509.Certificate:
+        """Issue a certificate of the server with the key and the names of its last one. Raises E612."""
+        names = list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        common_name = str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+        key = certificate.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)  # noqa: S101 - of a profile
+        builder = profiles.leaf_builder(profile, self.certificate, key, common_name, names, now, days)
+        return builder.sign(self._key, hashes.SHA256())
 
     def issue_record_key(self, *, now: datetime) -> Issued:
         """Issue a certificate for a new record key. It ends with the CA: holders of old heads need it."""
@@ -195,7 +206,7 @@ def save_issued(certs: Path, name: str, issued: Issued) -> None:
     replace_file(certs / f"{name}.pem", issued.certificate_pem, PUBLIC)
 
 
-def _instance_of(certificate: x509.Certificate) -> str:
+def instance_of(certificate: x509.Certificate) -> str:
     """Extract the instance from a CA's subject, as `profiles.ca_builder` wrote it."""
     common_names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     text = str(common_names[0].value) if len(common_names) == 1 else ""

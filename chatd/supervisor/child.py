@@ -38,7 +38,8 @@ class ChildHooks:
 
     ``spawn`` starts one run or raises OSError; ``settings`` returns the settings in force as JSON;
     ``heartbeat_timeout`` is in seconds; ``warn`` takes a message for the operator when a child is given
-    up; while ``may_spawn`` is False, starts wait; ``workers`` returns the pids of the workers by name.
+    up; while ``may_spawn`` is False, starts wait; ``workers`` returns the pids of the workers by name;
+    ``renewed`` takes the server's certificates, by file name, from the enrol process.
     """
 
     spawn: Callable[[ChildSpec], ChildRun]
@@ -48,6 +49,7 @@ class ChildHooks:
     home: str = ""
     may_spawn: Callable[[], bool] = lambda: True
     workers: Callable[[], dict[str, int]] = dict
+    renewed: Callable[[dict[str, object]], None] = lambda _: None
     random: Callable[[], float] = random.random
 
 
@@ -173,6 +175,9 @@ class Child:
                 self.descriptors = message["fds"]  # type: ignore[assignment] # checked just before
             elif message["type"] == "report" and isinstance(message.get("stats"), dict):
                 self.last_report = message["stats"]  # type: ignore[assignment] # checked just before
+            elif message["type"] == "renewed" and self.spec.kind == "enrol":
+                certificates = message.get("certificates")
+                self._hooks.renewed(certificates if isinstance(certificates, dict) else {})
 
     def _become_ready(self, now: float) -> None:
         crash_point("supervisor.child.ready")

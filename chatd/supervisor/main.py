@@ -56,7 +56,7 @@ LOCK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.05
 WORKER_FILES: Final = ("ca.pem", "server.pem", "server.key", "envelope.pem", "envelope.key")
 """What a worker needs of certs/. It may not open that folder, which has the CA's key in it."""
-ENROL_FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "record.pem")
+ENROL_FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "envelope.pem", "record.pem")
 """What the enrol process needs. ca.key and record.pem may be missing."""
 GATEWAY_FILES: Final = ("ca.pem", "server.pem", "server.key")
 """What the gateway needs."""

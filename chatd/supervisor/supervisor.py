@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
@@ -49,7 +50,8 @@ errors = get_log("errors")
 
 By = dict[str, object]
 """The fields that tell which operator acts."""
-_BY_SIGNAL: Final[By] = {"by": "server", "signal": True}
+_BY_SERVER: Final[By] = {"by": "server"}
+_BY_SIGNAL: Final[By] = _BY_SERVER | {"signal": True}
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Supervisor:
             home=str(home),
             may_spawn=lambda: not self._template.loading,
             workers=lambda: self._workers,
+            renewed=self._use_renewed,
         )
         self._children = [Child(spec, hooks) for spec in specs]
         self._control = ControlServer(home / SOCKET, self._handle, watch, unwatch)
@@ -292,11 +295,30 @@ class Supervisor:
             notify("READY=1")
         self._settings = settings
         set_level(settings.logging.level)
+        self._send_reload(by)
+        log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **by)
+        return ok_reply(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
+
+    def _send_reload(self, by: By) -> None:
+        """Let every child take the settings in force, and its files as they are now."""
         for child in self._children:
             child.send({"type": "reload", "settings": self._dump_settings(), "by": by})
             crash_point("supervisor.reload.half")
-        log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **by)
-        return ok_reply(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
+
+    def _use_renewed(self, certificates: dict[str, object]) -> None:
+        """Put certificates that the enrol process has renewed into use. The settings are not read again."""
+        if self._stopping:
+            return
+        # Only now: the supervisor needs cryptography for nothing else.
+        from chatd.supervisor.renewed_certificates import install
+
+        try:
+            ends = install(self._home / "certs", certificates, datetime.now(UTC))
+        except ChatdError as error:
+            errors.error("certificates_not_renewed", code=error.code, why=error.reason, fix=error.fix)
+            return
+        self._note_act("certificates_renewed", {"ends": ends}, _BY_SERVER)
+        self._send_reload(_BY_SERVER)
 
     def _reopen(self) -> dict[str, object]:
         self._files.reopen()

@@ -27,8 +27,9 @@ def make_home(certs: Path, *, instance: str = "lab", now: datetime = NOW) -> Aut
     """Create the files that `chatd init` puts into ``certs``, with a small RSA key."""
     authority = Authority.create(instance, now=now)
     authority.save(certs)
-    save_issued(certs, "server", authority.issue_server(["127.0.0.1"], now=now))
-    save_issued(certs, "envelope", authority.issue_envelope(2048, now=now))
+    # Long enough for homes that are a year old.
+    save_issued(certs, "server", authority.issue_server(["127.0.0.1"], now=now, days=825))
+    save_issued(certs, "envelope", authority.issue_envelope(2048, now=now, days=825))
     return authority
 
 

@@ -1,0 +1,56 @@
+"""Write certificates that the enrol process has renewed, after judging them.
+
+Only they pass through the supervisor, and no key: they are for the keys in ``certs/``. The enrol process is
+not trusted with more than that, or it could give the workers files that they cannot use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from chatd.durable_files import PUBLIC, replace_file
+from chatd.errors import ChatdError
+from chatd.pki.authority import instance_of
+from chatd.pki.profiles import PARSE_ERRORS
+from chatd.pki.server_certificates import PROFILES, check_own
+from chatd.proto.signatures import TIME_FORMAT
+
+# A certificate with an RSA-8192 key has 3 KiB as PEM.
+_MAX_CHARS: Final = 16 * 1024
+
+
+def install(certs: Path, certificates: Mapping[str, object], now: datetime) -> str:
+    """Write the files, which are given by name; return when the first of them ends. Raises E606."""
+    judged: dict[str, x509.Certificate] = {}
+    for name, text in certificates.items():
+        try:
+            judged[name] = _judge(certs, name, text, now)
+        except PARSE_ERRORS as error:
+            raise ChatdError("E606", f"the renewed {name:.40} is not used: {error}") from None
+        except OSError as error:
+            raise ChatdError("E606", f"{error.filename}: {error.strerror}") from None
+    if not judged:
+        raise ChatdError("E606", "the enrol process sent no certificates")
+    for name in judged:
+        replace_file(certs / name, str(certificates[name]).encode("ascii"), PUBLIC)
+    return min(one.not_valid_after_utc for one in judged.values()).strftime(TIME_FORMAT)
+
+
+def _judge(certs: Path, name: str, text: object, now: datetime) -> x509.Certificate:
+    """Raises ValueError and others of PARSE_ERRORS, ChatdError, OSError."""
+    if name not in PROFILES or not isinstance(text, str) or len(text) > _MAX_CHARS or not text.isascii():
+        raise ValueError("it is not a certificate of the server")
+    certificate = x509.load_pem_x509_certificate(text.encode("ascii"))
+    present = x509.load_pem_x509_certificate((certs / name).read_bytes())
+    ca = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
+    check_own(name, certificate, ca, instance_of(ca))
+    if certificate.public_key() != present.public_key():
+        raise ValueError("it has another key")
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ValueError("it is not valid now")
+    return certificate
