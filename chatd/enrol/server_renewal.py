@@ -44,14 +44,16 @@ class ServerRenewal:
         self._told = ""
 
     def take(self, authority: Authority | None, files: Mapping[str, bytes], days: int) -> None:
-        """Take the files of a start or a reload; the next `run` looks at them. Raises ChatdError E606."""
+        """Take the files of a start or a reload; the next `run` looks at them."""
+        self._next_look, self._told = 0.0, ""
         try:
             ca = x509.load_pem_x509_certificate(files["ca.pem"])
             certificates = {name: x509.load_pem_x509_certificate(files[name]) for name in PROFILES}
         except PARSE_ERRORS as error:
-            raise ChatdError("E606", f"the server's certificates cannot be read: {error}") from None
+            # Not fatal: invites can be redeemed all the same.
+            self._tell("E606", f"a certificate of the server cannot be read: {error}", _BY_HAND)
+            return
         self._authority, self._ca, self._certificates, self._days = authority, ca, certificates, days
-        self._next_look, self._told = 0.0, ""
 
     def run(self) -> None:
         """Renew what is due. Call it in each iteration; it looks once in `LOOK_SECONDS`."""
