@@ -60,6 +60,10 @@ def _certificates(metrics: Metrics) -> Samples:
     return [({"certificate": name}, ends) for name, ends in sorted(metrics.get("certificates", {}).items())]
 
 
+def _device_certificates(metrics: Metrics) -> Samples:
+    return [({"ends": ends}, count) for ends, count in metrics.get("device_certificates", {}).items()]
+
+
 _GAUGE, _COUNTER = MetricType.GAUGE, MetricType.COUNTER
 COMMIT_SECONDS: Final = "chatd_commit_duration_seconds"
 FAMILIES: Final = (
@@ -95,5 +99,8 @@ FAMILIES: Final = (
     Family("chatd_box_memory_used_bytes", _GAUGE, "How much of it is used.", _at("box", "memory_used")),
     Family(
         "chatd_certificate_end_timestamp_seconds", _GAUGE, "When a certificate expires.", _certificates
+    ),
+    Family(
+        "chatd_device_certificates", _GAUGE, "Devices by when their certificate ends.", _device_certificates
     ),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk
 from chatd.hub.bars import Bars
 from chatd.hub.batch import Recorder
+from chatd.hub.certificate_census import CertificateCensus
 from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
 from chatd.hub.filter_log import log_filtered
@@ -83,6 +84,7 @@ class Hub:
         self.sessions = Sessions()
         self.links: dict[int, Link] = {}
         self.stats = HubStats(clock())
+        self._census = CertificateCensus()
         self._clock = clock
         self._space = SpaceCheck(has_space)
         # Refusals, which users can cause at will.
@@ -154,7 +156,7 @@ class Hub:
         self.stats.workers.note(link.name, {str(name): int(count) for name, count in stats.items()})
 
     def _metrics(self) -> JsonObject:
-        return metrics(self.stats, self.log.folder, self.context(OPERATOR), self.sessions)
+        return metrics(self.stats, self._census, self.log.folder, self.context(OPERATOR), self.sessions)
 
     # --- sessions ------------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ def known() -> dict[str, Any]:
             {"name": "worker-1", "state": "backoff", "restarts": 3, "uptime": 0.0},
         ],
         "box": {"load": 0.5, "memory_total": 10, "memory_used": 5},
+        "device_certificates": {"past": 1, "7d": 0, "30d": 2, "later": 3},
         "certificates": {"ca": 2_000_000_000.0, "server": 1_900_000_000.0},
     }  # fmt: skip
 
@@ -66,6 +67,7 @@ def test_samples_have_the_values_of_the_server() -> None:
     assert "chatd_sessions 2" in lines
     assert "chatd_writable 1" in lines
     assert 'chatd_refusals_total{code="E301"} 2' in lines
+    assert 'chatd_device_certificates{ends="7d"} 0' in lines
     assert 'chatd_process_cpu_ratio{process="hub"} 0.125' in lines
     assert 'chatd_process_running{process="worker-1"} 0' in lines
     # What is not known of a process that does not run is left out, not 0.
