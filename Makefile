@@ -6,7 +6,7 @@ ADMIN  ?= admin
 HOME_DIR ?= $(CURDIR)
 KILLS  ?= 300
 MINUTES ?= 600
-SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core
+SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core rsyslog rsyslog-openssl
 
 RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
@@ -123,7 +123,7 @@ smoke: $(DEV) ## start the installed daemon in a fresh home, exchange messages, 
 dist: $(DEV) ## build the sdist and the wheel in dist/
 	@$(BIN)/python -m hatchling build
 
-system-packages: ## install the programs that the terminal and window tests drive (Debian, Ubuntu; as root)
+system-packages: ## install the programs that tests drive (Debian, Ubuntu; as root)
 	@apt-get update -qq
 	@DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES)
 

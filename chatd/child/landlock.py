@@ -34,22 +34,34 @@ SystemCall = Callable[..., int]
 _OWN_FOLDERS = ("certs", "config", "data", "logs", "run")
 
 
-def restrict(syscall: SystemCall, read: Sequence[Path], write: Sequence[Path], never: Path) -> None:
-    """Permit reading below ``read`` and everything below ``write``, and no TCP. Raises OSError.
+def restrict(
+    syscall: SystemCall,
+    read: Sequence[Path],
+    write: Sequence[Path],
+    never: Path,
+    *,
+    own: Sequence[Path] = (),
+    tcp: bool = False,
+) -> None:
+    """Permit reading below ``read`` and ``own``, and everything below ``write``. Raises OSError.
 
-    Of a folder in ``read`` that contains the folder ``never``, all the rest is permitted.
+    Of a folder in ``read`` that contains the folder ``never``, all the rest is permitted. ``tcp``: whether
+    TCP is permitted.
     """
     abi = syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
     all_rights = (1 << max(bits for version, bits in _RIGHTS_BITS.items() if version <= abi)) - 1
     # The kernel takes a shorter structure from a caller that knows less of it.
-    attributes = struct.pack(
-        "QQQ", all_rights, _NET_RIGHTS if abi >= _NET_ABI else 0, _SCOPES if abi >= _SCOPE_ABI else 0
-    )[: 24 if abi >= _SCOPE_ABI else 16 if abi >= _NET_ABI else 8]
+    denied_net = 0 if tcp or abi < _NET_ABI else _NET_RIGHTS
+    attributes = struct.pack("QQQ", all_rights, denied_net, _SCOPES if abi >= _SCOPE_ABI else 0)[
+        : 24 if abi >= _SCOPE_ABI else 16 if abi >= _NET_ABI else 8
+    ]
     ruleset = syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for path in read:
             for part in _without(path, never):
                 _permit(syscall, ruleset, part, _READ_FILE | _READ_DIR)
+        for path in own:
+            _permit(syscall, ruleset, path, _READ_FILE | _READ_DIR)
         for path in write:
             _permit(syscall, ruleset, path, all_rights & ~1)  # bit 0: execute
         syscall(_RESTRICT_SELF, ruleset, 0)

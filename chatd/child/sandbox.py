@@ -25,18 +25,30 @@ _PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 38, 39
 
 # What a Python program reads after its start: modules, libraries, time zones, the process's own usage.
 _SYSTEM: Final = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/proc")
+# What resolving a name and the system's certificates need.
+_RESOLVER: Final = (
+    *("/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf"),
+    *("/etc/ssl", "/etc/pki", "/run/systemd/resolve", "/run/nscd"),
+)
 _DEVICES: Final = ("/dev/null", "/dev/urandom")
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What a child keeps: the folders of its home, by name, in which it may write."""
+    """What a child keeps: the folders of its home, by name, in which it may write.
+
+    ``reads_logs``: it may read the log files. ``network``: it may connect to other machines.
+    """
 
     writable: tuple[str, ...] = ()
+    reads_logs: bool = False
+    network: bool = False
 
 
-def enter(sandbox: Sandbox, home: Path) -> dict[str, bool]:
+def enter(sandbox: Sandbox, home: Path, logs: Path) -> dict[str, bool]:
     """Enter the sandbox; return what is in force. Call it while there is one thread only.
+
+    ``logs`` is the folder of the log files.
 
     Landlock restricts the thread that asks for it and those it starts later, not its siblings.
     """
@@ -47,8 +59,8 @@ def enter(sandbox: Sandbox, home: Path) -> dict[str, bool]:
     steps: dict[str, Callable[[], None]] = {
         "no_new_privs": _forbid_new_privileges,
         "not_dumpable": _forbid_dumps,
-        "landlock": lambda: _restrict_files(sandbox, home),
-        "seccomp": _filter_calls,
+        "landlock": lambda: _restrict_files(sandbox, home, logs),
+        "seccomp": lambda: _filter_calls(network=sandbox.network),
     }
     in_force = {}
     for name, step in steps.items():
@@ -74,18 +86,20 @@ def _forbid_dumps() -> None:
         raise OSError("the kernel did not take it")
 
 
-def _restrict_files(sandbox: Sandbox, home: Path) -> None:
+def _restrict_files(sandbox: Sandbox, home: Path, logs: Path) -> None:
     # If the checkout is the home, only this package of it may be read.
     package = str(Path(__file__).parents[1])
     code = (package, *sys.path, sys.prefix, sys.base_prefix, *_SYSTEM, *_DEVICES)
     writable = [home / name for name in sandbox.writable]
     if folder := fired_folder():
         writable.append(Path(folder))  # trials note there which crash points have fired
-    landlock.restrict(syscall, [Path(path) for path in code if path], writable, home)
+    read = [Path(path) for path in (*code, *(_RESOLVER if sandbox.network else ())) if path]
+    own = [logs] if sandbox.reads_logs else []
+    landlock.restrict(syscall, read, writable, home, own=own, tcp=sandbox.network)
 
 
-def _filter_calls() -> None:
-    program = seccomp.filter_program()
+def _filter_calls(*, network: bool) -> None:
+    program = seccomp.filter_program(network=network)
     if program is None:
         raise OSError("there is no filter for this kind of machine")
     import ctypes  # where this fails, so did the calls before

@@ -66,8 +66,11 @@ _CLONE3: Final[_Numbers] = (435, 435)
 _SOCKET: Final[_Numbers] = (41, 198)
 
 
-def filter_program(machine: str = "", pid: int = 0) -> bytes | None:
-    """Return the filter for this process as `struct sock_filter`s; None on an unknown machine."""
+def filter_program(machine: str = "", pid: int = 0, *, network: bool = False) -> bytes | None:
+    """Return the filter for this process as `struct sock_filter`s; None on an unknown machine.
+
+    ``network``: whether it may connect to other machines.
+    """
     known = _MACHINES.get(machine or platform.machine())
     if known is None:
         return None
@@ -89,7 +92,8 @@ def filter_program(machine: str = "", pid: int = 0) -> bytes | None:
     # New threads, but no new processes.
     program += _on(_CLONE[column], _if_argument(_JUMP_BITS, _CLONE_THREAD))
     # No connection to anywhere but Unix sockets; accepted ones need no call of this.
-    program += _on(_SOCKET[column], _if_argument(_JUMP_EQUAL, socket.AF_UNIX))
+    families = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+    program += _on(_SOCKET[column], _if_argument(_JUMP_EQUAL, *families[: 4 if network else 1]))
     for numbers in _OWN_PROCESS.values():
         program += _on(numbers[column], _if_argument(_JUMP_EQUAL, pid))
     program += _on(_PRLIMIT[column], _if_argument(_JUMP_EQUAL, 0, pid))

@@ -86,7 +86,7 @@ class Supervised:
         if "log" in fds:
             setup_child_logging(fds["log"], child.name, child.settings.logging.level)
         if sandbox is not None:
-            child._sandbox = enter(sandbox, child.home)
+            child._sandbox = enter(sandbox, child.home, child.home / child.settings.logging.directory)
         # After the sandbox, which does not hold for threads that exist already.
         threading.Thread(target=_die_with_supervisor, args=(lifeline,), name="lifeline", daemon=True).start()
         return child

@@ -23,10 +23,13 @@ class TlsChannel:
     sends may call `protect` and `take_outgoing`.
     """
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None) -> None:
+        """``server_name``: for a client whose context checks names, the name of the server."""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name
+        )
         # Protects the SSLObject and both BIOs.
         self._lock = threading.Lock()
         self.records_received = 0

@@ -15,6 +15,10 @@ NEEDS_RESTART = (
     "security.encryption_enabled",
     "workers.count",
     "gateway.listen",
+    "shipping.syslog",
+    "shipping.ca_file",
+    "shipping.identity_file",
+    "shipping.host_name",
 )
 _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}
 

@@ -18,6 +18,7 @@ from chatd.config.sections import (
     Section,
     SecuritySection,
     ServerSection,
+    ShippingSection,
     WorkersSection,
 )
 from chatd.policy.roles import DEFAULT_ROLES
@@ -44,6 +45,7 @@ class Settings(Section):
     workers: WorkersSection = WorkersSection()
     monitor: MonitorSection = MonitorSection()
     gateway: GatewaySection = GatewaySection()
+    shipping: ShippingSection = ShippingSection()
     retention: RetentionSection = RetentionSection()
 
     @model_validator(mode="after")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -168,6 +169,8 @@ class LoggingSection(Section):
     """Maximum size of a log file; then it is rotated."""
     backups: Annotated[int, Field(ge=0, le=100)] = 5
     """Number of rotated files to keep."""
+    journal: Literal["auto", "on", "off"] = "auto"
+    """Whether records go to systemd's journal, too; auto: if systemd runs this server."""
 
 
 class RolesSection(Section):
@@ -323,6 +326,31 @@ class GatewaySection(Section):
     """HOST:PORT to listen on, such as 127.0.0.1:5443; "" means that there is no gateway."""
     monitors: Annotated[list[Network], Field(max_length=100)] = ["127.0.0.0/8", "::1/128"]
     """Addresses and networks that may read /metrics."""
+
+
+class ShippingSection(Section):
+    """A collector that gets the log: syslog (RFC 5424) over TLS."""
+
+    syslog: Annotated[str, Field(max_length=260), AfterValidator(_listen)] = ""
+    """HOST:PORT of the collector, usually port 6514; "" means that the log stays on this machine."""
+    ca_file: Annotated[str, Field(max_length=1000), AfterValidator(_path_text)] = ""
+    """PEM file of the CA of the collector's certificate; "" means those that the system trusts."""
+    identity_file: Annotated[str, Field(max_length=1000), AfterValidator(_path_text)] = ""
+    """PEM file with a key and its certificate, for a collector that asks for one; "" means none."""
+    host_name: Annotated[str, Field(max_length=255), AfterValidator(_path_text)] = ""
+    """Name of this machine in the messages; "" means the one it has."""
+
+    @property
+    def files(self) -> list[str]:
+        """The named files, for which relative paths begin at the home."""
+        return [path for path in (self.ca_file, self.identity_file) if path]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [PurePath(path).name for path in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError("ca_file and identity_file need different names")
+        return self
 
 
 class RetentionSection(Section):

@@ -25,6 +25,7 @@ from chatd.config.sections import LoggingSection
 from chatd.durable_files import give_to_folder_owner
 from chatd.errors import ChatdError
 from chatd.logs.logger import FILE_LINE, JsonLines, category_of, dropped_record
+from chatd.logs.systemd_journal import Journal, open_journal
 
 MODE: Final = 0o640
 RETRY_SECONDS: Final = 1.0
@@ -152,6 +153,9 @@ class LogFiles:
         self.format = JsonLines(process, FILE_LINE).format
         self._home = home
         self._files: list[LogFile] = []
+        self._journal: Journal | None = None
+        # A command that writes while no supervisor runs is no service of systemd's.
+        self._is_daemon = process == "supervisor"
         self._dropped_before = 0
         self.configure(settings)
 
@@ -172,11 +176,13 @@ class LogFiles:
         self.close()
         self._dropped_before = self.dropped
         self._files = list(files.values())
+        if self._is_daemon:
+            self._journal = open_journal(settings.journal, os.environ)
         self._all, self._connections, self._errors, self._security, self._audit = (files[p] for p in paths)
 
     @property
     def dropped(self) -> int:
-        """Number of records that could not be written, over all files."""
+        """Number of records that could not be written, over all files; the journal's are its own loss."""
         return self._dropped_before + sum(file.dropped for file in self._files)
 
     @property
@@ -198,6 +204,8 @@ class LogFiles:
             targets[self._errors] = None
         for file in targets:
             file.write(data)
+        if self._journal is not None:
+            self._journal.send(line, level, category)
 
     def reopen(self) -> None:
         for file in self._files:
@@ -206,6 +214,9 @@ class LogFiles:
     def close(self) -> None:
         for file in self._files:
             file.close()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     def _file(self, path: Path, settings: LoggingSection) -> LogFile:
         return LogFile(path, settings.max_bytes, settings.backups, self._drop_notice)

@@ -32,6 +32,7 @@ __all__ = [
     "explain_tls_failure",
     "gateway_context_from",
     "joining_context",
+    "path_of",
     "server_context",
     "server_context_from",
 ]
@@ -58,7 +59,7 @@ def server_context_from(files: Mapping[str, bytes], *, alpn: str) -> ssl.SSLCont
     # A resumed session would skip the check of the client's certificate.
     context.num_tickets = 0
     try:
-        with _path_of(files["server.pem"]) as chain, _path_of(files["server.key"]) as key:
+        with path_of(files["server.pem"]) as chain, path_of(files["server.key"]) as key:
             context.load_cert_chain(chain, key, password=_no_password)
         context.load_verify_locations(cadata=files["ca.pem"].decode("ascii"))
     except (OSError, ValueError) as error:
@@ -85,7 +86,7 @@ def _open_context(files: Mapping[str, bytes], alpn: str) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE
     context.num_tickets = 0
     try:
-        with _path_of(files["server.pem"]) as chain, _path_of(files["server.key"]) as key:
+        with path_of(files["server.pem"]) as chain, path_of(files["server.key"]) as key:
             context.load_cert_chain(chain, key, password=_no_password)
     except (OSError, ValueError) as error:
         raise _unusable(error) from None
@@ -127,7 +128,7 @@ def _unusable(error: Exception) -> ChatdError:
 
 
 @contextmanager
-def _path_of(content: bytes) -> Iterator[str]:
+def path_of(content: bytes) -> Iterator[str]:
     """Yield a path of a file in memory, because OpenSSL's loaders take paths only."""
     fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:

@@ -60,6 +60,8 @@ ENROL_FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "envelope.
 """What the enrol process needs. ca.key and record.pem may be missing."""
 GATEWAY_FILES: Final = ("ca.pem", "server.pem", "server.key")
 """What the gateway needs."""
+SHIPPED_FOLDER: Final = "data/shipped"
+"""Where the shipper notes how far it has got; it may write nowhere else."""
 EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
 
@@ -68,7 +70,7 @@ audit = get_log("audit")
 
 
 def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
-    """Return the specs of the hub, the configured number of workers (0: one per CPU), enrol and gateway."""
+    """Return the specs of the hub, the workers (0 in the settings: one per CPU), and the optional ones."""
     count = settings.workers.count or os.cpu_count() or 1
     hub = ChildSpec("hub", "hub", _command("chatd.hub"), ("hub_listener", "operator_listener"), HUB_MODULE)
     names = [f"worker-{n}" for n in range(1, count + 1)]
@@ -84,6 +86,10 @@ def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
         command = _command("chatd.gateway")
         # Started by its command line: the template is launched before the settings are known.
         specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener",), files=files))
+    if settings.shipping.syslog:
+        files = tuple(home / path for path in settings.shipping.files)
+        (home / SHIPPED_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+        specs.append(ChildSpec("shipper", "shipper", _command("chatd.shipping"), (), files=files))
     return specs
 
 

@@ -23,7 +23,7 @@ import ctypes, errno, json, os, signal, socket, subprocess, sys, threading
 from pathlib import Path
 from chatd.child.sandbox import Sandbox, enter
 home, writable = Path(sys.argv[1]), tuple(sys.argv[2:])
-in_force = enter(Sandbox(writable), home)
+in_force = enter(Sandbox(writable), home, home / "logs")
 libc = ctypes.CDLL(None, use_errno=True)
 
 def ptrace():
@@ -131,7 +131,7 @@ def test_a_hub_has_its_data_and_no_keys(home: Path) -> None:
 def test_a_kernel_without_any_of_it_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(libc, "_libc", None)
     monkeypatch.setattr("resource.setrlimit", lambda *_: None)
-    assert sandbox.enter(Sandbox(), tmp_path) == dict.fromkeys(ALL_IN_FORCE, False)
+    assert sandbox.enter(Sandbox(), tmp_path, tmp_path / "logs") == dict.fromkeys(ALL_IN_FORCE, False)
 
 
 def test_a_home_inside_a_code_folder_is_left_out(tmp_path: Path) -> None:

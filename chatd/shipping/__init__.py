@@ -1,0 +1,1 @@
+"""The shipper process: sends the log to a collector (syslog over TLS)."""

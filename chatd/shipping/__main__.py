@@ -1,0 +1,5 @@
+import sys
+
+from chatd.shipping.main import main
+
+sys.exit(main())
