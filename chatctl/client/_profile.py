@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from chatd.console.folders import config_folder, expanded, state_root
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
@@ -96,6 +99,23 @@ def load_identity(option: str | None, home: str | None) -> Identity:
 def state_folder(identity: Identity, environ: Mapping[str, str]) -> Path:
     """The folder for this device's outbox, cursor and input history; does not create it.
 
-    ``environ``: environment variables, of which XDG_STATE_HOME counts.
+    It is named after the key, which stays when the certificate is renewed. ``environ``: environment
+    variables, of which XDG_STATE_HOME counts.
     """
-    return state_root(environ) / hashlib.sha256(identity.certificate_der).hexdigest()[:16]
+    root = state_root(environ)
+    key = x509.load_der_x509_certificate(identity.certificate_der).public_key()
+    folder = root / _folder_name(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    # Earlier versions named it after the certificate. A link, because such a version may be using it now.
+    former = root / _folder_name(identity.certificate_der)
+    if former.is_dir() and not folder.exists():
+        try:
+            folder.symlink_to(former.name)
+        except FileExistsError:
+            pass  # another program of this device has just made it
+        except OSError:
+            return former
+    return folder
+
+
+def _folder_name(der: bytes) -> str:
+    return hashlib.sha256(der).hexdigest()[:16]
