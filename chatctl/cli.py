@@ -79,6 +79,9 @@ SERVER = {
     "stats": TableEntry(
         f"{_ADMIN}.server:stats", "Show connections, messages and all processes of the server."
     ),
+    "check": TableEntry(
+        f"{_ADMIN}.checking:check", "Find problems of the server, now and soon, and say how to fix them."
+    ),
     "top": TableEntry(
         f"{_ADMIN}.top:top",
         "Watch connections, message rates, latency and all processes, with sparklines; q quits.",

@@ -127,6 +127,7 @@ CODES: dict[str, Code] = {
     ),
     "E618": Code("newer_log", "the event log was written by a newer chatd", "install that version of chatd"),
     "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),
+    "E620": Code("ca_offline", "the CA's key is not on this server", "put it back: chatd ca import FILE"),
     # W1xx: warnings of a check
     "W110": Code("open_key", "other users can read a private key or folder", "run: chmod go= FILE"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),
@@ -141,4 +142,5 @@ CODES: dict[str, Code] = {
         "a long read keeps the write-ahead log from being emptied",
         "end that program; fuser -v data/events.db lists them",
     ),
+    "W118": Code("ca_key_away", "the CA's key is not on this server", "to issue: chatd ca import FILE"),
 }

@@ -59,6 +59,8 @@ def _print_stats(result: JsonObject) -> None:
     output.line(f"messages       {counts}; last in the log: {result['head']}")
     if not result.get("writable", True):
         output.line("DISK FULL      the server only reads; free disk space (E504)")
+    if any(row.get("ca_key") is False for row in result["processes"]):
+        output.line("CA KEY AWAY    nobody can join and nothing is renewed (W118)")
     output.line(f"crypto errors  {result['crypto_errors']}")
     output.line(f"rooms, users   {result['rooms']}, {result['users']}")
     if box:

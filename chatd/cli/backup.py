@@ -31,7 +31,7 @@ from chatd.console.command_table import SummaryGroup
 from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.authority import Authority
+from chatd.pki.authority import instance_of, load_ca
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
 from chatd.pki.record_key import Trust, load_record_key
 from chatd.store.archive import Archive, Facts, Manifest, write_backup
@@ -68,8 +68,8 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
     ):
         require_space(file.absolute().parent, log.size)
         files = _files(home, with_identities)
-        authority = Authority.load(home.certs)
-        facts = Facts(__version__, authority.instance, utc_now(), check_certificates(authority, files))
+        ca = load_ca(home.certs)
+        facts = Facts(__version__, instance_of(ca), utc_now(), check_certificates(ca, files))
         record = load_record_key(home.certs)
         sign = None if record is None else partial(record.make_signature, server=facts.server, at=facts.made)
         with create_new(file) as target:
@@ -79,7 +79,8 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
     key = "" if record is None else record.public.fingerprint
     _show(manifest, key, as_json, file=str(file), bytes=file.stat().st_size)
     if not as_json:
-        output.note("store it away from this machine and apart from its passphrase: it holds the CA's key")
+        held = "the CA's key" if "certs/ca.key" in files else "the server's keys, but not the CA's"
+        output.note(f"store it away from this machine and apart from its passphrase: it holds {held}")
 
 
 @backup.command("show")
@@ -139,17 +140,18 @@ def _files(home: Home, with_identities: bool) -> dict[str, bytes]:
     return {str(path.relative_to(home.path)): read_limited(path) for path in paths}
 
 
-def check_certificates(authority: Authority, files: Mapping[str, bytes]) -> str:
+def check_certificates(ca: x509.Certificate, files: Mapping[str, bytes]) -> str:
     """Check that the CA issued every certificate and that its key fits; return the CA's fingerprint.
 
-    Raises E613.
+    The CA's own key may be kept elsewhere. Raises E613.
     """
-    ca = authority.certificate
     for name in _PAIRS:
         try:
             certificate = x509.load_pem_x509_certificate(files[f"certs/{name}.pem"])
-            key = load_pem_private_key(files[f"certs/{name}.key"], None)
             certificate.verify_directly_issued_by(ca)
+            if name == "ca" and "certs/ca.key" not in files:
+                continue
+            key = load_pem_private_key(files[f"certs/{name}.key"], None)
         except KeyError as error:
             raise unusable(f"{error.args[0]} is missing") from None
         except (*PARSE_ERRORS, InvalidSignature):

@@ -89,12 +89,19 @@ def renew(home: Home, record_key: bool) -> None:
         created = replace_record_key(home.certs, authority, now=now)
         note_act(home.path, "certificates_renewed", record_key=created.public.fingerprint)
         output.line(f"record key replaced; it is now {created.public.fingerprint}")
+    if put_into_use(home):
+        output.note("the running server uses them from now on")
+
+
+def put_into_use(home: Home) -> bool:
+    """Let the running server load the certificates and keys anew; return whether one runs."""
     try:
         ask(home.path, {"type": "reload"}, 10.0)
-        output.note("the running server uses them from now on")
     except ChatdError as error:
         if error.code != "E603":
             raise
+        return False
+    return True
 
 
 def _load(home: Home, name: str) -> x509.Certificate:

@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from chatd.cli.check_authority import authority_findings
+from chatd.cli.findings import Finding
 from chatd.cli.lifecycle import lost_log_lines
 from chatd.cli.options import json_option
 from chatd.cli.setup import is_wildcard, split_address
@@ -26,6 +28,7 @@ from chatd.console import output
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
+from chatd.pki.authority import load_ca
 from chatd.pki.identity import read_identity
 from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
@@ -40,16 +43,6 @@ LOW_DISK_BYTES = 500_000_000
 _TEXT_COLUMN = 16
 # Descriptors a process needs besides its connections: log, database, pipes, and some reserve.
 OTHER_DESCRIPTORS = 64
-
-
-class Finding(NamedTuple):
-    """One line of the report; ``level`` is ok, warn or fail."""
-
-    level: str
-    area: str
-    text: str
-    code: str = ""
-    fix: str = ""
 
 
 @click.command()
@@ -118,16 +111,19 @@ def _addresses(home: Home, settings: Settings) -> Iterator[Finding]:
 
 
 def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
-    now, authority_ends = datetime.now(UTC), None
-    for name in ("ca", "server", "envelope"):
+    yield from authority_findings(home)
+    now = datetime.now(UTC)
+    try:
+        authority_ends = load_ca(home.certs).not_valid_after_utc
+    except ChatdError:
+        authority_ends = None
+    for name in ("server", "envelope"):
         try:
             certificate = x509.load_pem_x509_certificate((home.certs / f"{name}.pem").read_bytes())
         except (OSError, ValueError) as error:
             yield _fail("cert", f"certs/{name}.pem cannot be read: {error}", "E606")
             continue
         days = (certificate.not_valid_after_utc - now).days
-        if name == "ca":
-            authority_ends = certificate.not_valid_after_utc
         # A new certificate would not be valid for longer than its authority.
         last = authority_ends is not None and certificate.not_valid_after_utc >= authority_ends
         fix = NEW_HOME if last else chatd_command(home.path, "cert", "renew")

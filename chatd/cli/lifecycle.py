@@ -194,6 +194,8 @@ def _troubles(child: dict[str, Any]) -> Iterator[str]:
         yield child["why"]
     if locked := report.get("locked_by"):
         yield f"{locked} has locked data/events.db; everybody waits (E504)"
+    if report.get("ca_key") is False:
+        yield "the CA's key is not on this server: nothing is issued or renewed until chatd ca import (W118)"
     if child["state"] == "running" and report.get("writable") is False:
         yield "the disk is full: writes fail, reads work; free some space (E504)"
 

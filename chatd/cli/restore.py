@@ -39,8 +39,8 @@ from chatd.console.progress import progress_bar
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.authority import Authority
-from chatd.pki.record_key import MISSING, ensure_record_key
+from chatd.pki.authority import Authority, load_ca
+from chatd.pki.record_key import MISSING, load_record_key, replace_record_key
 from chatd.store.archive import LOG_NAME, Archive, Manifest
 from chatd.store.branches import begin_branch
 from chatd.store.log_copy import BackupProgress, check_log, require_space
@@ -53,6 +53,7 @@ _MARK = f"data/{MARK_NAME}"
 # Installed first and last: with the first, `chatd init` refuses the folder, and without the last,
 # `chatd start` does. A partly restored home is thus never used by mistake.
 _FIRST, _LAST = "certs/ca.key", "certs/ca.pem"
+_FIRST_WITHOUT_CA_KEY = "config/settings.json"
 _RECORD = ("certs/record.key", "certs/record.pem")  # also when they are not in the backup
 _FILES_OF_A_HOME = (_FIRST, _LAST, "config/settings.json", LOG_NAME, _MARK)
 
@@ -151,7 +152,7 @@ def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
     archive.read(staging.path, progress)
     names = [member.name for member in manifest.members if member.name.startswith("certs/")]
     certificates = {name: read_limited(staging.path / name) for name in names}
-    ca = check_certificates(Authority.load(staging.certs), certificates)
+    ca = check_certificates(load_ca(staging.certs), certificates)
     if ca != manifest.ca:
         raise unusable("the CA in the backup is not the one in its manifest")
     archive.write_mark(staging.data)
@@ -164,16 +165,19 @@ def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
 def _provide_record_key(certs: Path) -> tuple[str, bool]:
     """Return the fingerprint of the record key and whether it was created, as older backups have none.
 
-    Returns "" if the clock is wrong, as the server also runs without. Raises E606.
+    Returns "" if the clock is wrong or the CA's key is elsewhere, as the server also runs without. Raises
+    E606.
     """
+    if existing := load_record_key(certs):
+        return existing.public.fingerprint, False
     try:
-        record, created = ensure_record_key(certs, Authority.load(certs), now=datetime.now(UTC))
+        created = replace_record_key(certs, Authority.load(certs), now=datetime.now(UTC))
     except ChatdError as error:
-        if error.code != "E612":
+        if error.code not in ("E612", "E620"):
             raise
         output.note(f"there is no record key: {error.reason}; {MISSING}")
         return "", False
-    return record.public.fingerprint, created
+    return created.public.fingerprint, True
 
 
 def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) -> None:
@@ -194,10 +198,11 @@ def _install(staging: Path, home: Path, manifest: Manifest) -> None:
     sync_folder(home)
     created = [name for name in _RECORD if (staging / name).exists()]
     names = dict.fromkeys([*(member.name for member in manifest.members), *created])
-    between = [name for name in names if name not in (_FIRST, _LAST)]
+    first = _FIRST if _FIRST in names else _FIRST_WITHOUT_CA_KEY
+    between = [name for name in names if name not in (first, _LAST)]
     installed: list[Path] = []
     try:
-        for name in (_FIRST, *between, _MARK, _LAST):
+        for name in (first, *between, _MARK, _LAST):
             target = home / name
             if os.path.lexists(target):
                 raise ChatdError("E606", f"{target} already exists", "move it away or choose another --home")

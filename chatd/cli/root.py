@@ -31,6 +31,7 @@ COMMANDS = {
     "filter": TableEntry("chatd.cli.filtering:filter_group", "Try the word filter of the settings."),
     "user": TableEntry("chatd.cli.users:user", "Add users and their devices."),
     "cert": TableEntry("chatd.cli.certs:cert", "Show and renew the server's certificates."),
+    "ca": TableEntry("chatd.cli.authority_commands:ca", "Take the CA's key off the server, and put it back."),
     "verify": TableEntry(
         "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."
     ),

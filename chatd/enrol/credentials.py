@@ -25,9 +25,7 @@ log_errors = get_log("errors")
 # The CA's key may be kept off the machine, and homes of an older chatd have no record key.
 OPTIONAL_FILES = ("ca.key", "record.pem")
 NO_KEY = ChatdError(
-    "E216",
-    "the CA's key is not on the server",
-    "ask an admin to put certs/ca.key back and run chatd reload, or for an identity file",
+    "E216", "the CA's key is not on the server", "ask the operator to put it back: chatd ca import FILE"
 )
 
 

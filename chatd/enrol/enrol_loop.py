@@ -92,6 +92,10 @@ class EnrolLoop:
                     self._load()
                 except ChatdError as error:
                     log_errors.error("certificates_kept", code=error.code, why=error.reason)
+                    continue
+                # Those that wait for an admin may be here for minutes.
+                for client in self._clients:
+                    client.use(self._credentials)
 
     def _load(self) -> None:
         """Raises ChatdError E606."""
@@ -99,6 +103,7 @@ class EnrolLoop:
         self._credentials = load_enrol_credentials(files, settings)
         days = settings.security.server_certificate_days
         self._renewal.take(self._credentials.authority, files, days)
+        self._child.report({"ca_key": self._credentials.authority is not None})
 
     def _take_all(self) -> None:
         while (handed := take_socket(self._door)) is not None:

@@ -93,6 +93,10 @@ class Enrolment:
         """Whether nothing happens before the client sends something."""
         return not self.parked and (self._answered or not self._asked)
 
+    def use(self, credentials: EnrolCredentials) -> None:
+        """Issue with these from now on; what TLS and the words of an ask depend on stays."""
+        self._credentials = credentials
+
     def close(self) -> None:
         self.done = True
         self._sock.close()

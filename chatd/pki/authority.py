@@ -29,6 +29,8 @@ from chatd.pki import profiles
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653
+# Long enough for devices that are seldom used to renew under the next CA.
+CA_WARNING_DAYS = 180
 # The enrol process renews these; `security.server_certificate_days` is the setting of a home.
 SERVER_DAYS = 90
 DEVICE_DAYS = 365
@@ -79,9 +81,13 @@ class Authority:
 
     @classmethod
     def load(cls, certs: Path) -> Authority:
-        """Load the CA from a home's ``certs``. Raises E606."""
+        """Load the CA from a home's ``certs``. Raises E620 without its key, E606 if that cannot be read."""
         try:
-            ca_pem, key_pem = (certs / "ca.pem").read_bytes(), (certs / "ca.key").read_bytes()
+            ca_pem = (certs / "ca.pem").read_bytes()
+            try:
+                key_pem = (certs / "ca.key").read_bytes()
+            except FileNotFoundError:
+                raise ChatdError("E620") from None
         except OSError as error:
             raise ChatdError("E606", f"the authority cannot be read: {error}") from None
         return cls.from_pem(ca_pem, key_pem, f" in {certs}")
@@ -97,6 +103,11 @@ class Authority:
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise ChatdError("E606", f"ca.pem and ca.key{where} do not belong together")
         return cls(certificate, key)
+
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The private key."""
+        return self._key
 
     def save(self, certs: Path) -> None:
         """Write ca.key and ca.pem. Raises E606, also if one exists."""
@@ -200,20 +211,31 @@ class Authority:
         return Issued(builder.sign(self._key, hashes.SHA256()), key)
 
 
-def save_issued(certs: Path, name: str, issued: Issued) -> None:
-    """Write NAME.key and NAME.pem; replaces existing files. Raises E606."""
-    replace_file(certs / f"{name}.key", issued.key_pem, PRIVATE)
-    replace_file(certs / f"{name}.pem", issued.certificate_pem, PUBLIC)
+def load_ca(certs: Path) -> x509.Certificate:
+    """Return the CA's certificate, which needs no key. Raises E606."""
+    path = certs / "ca.pem"
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise ChatdError("E606", f"{path} cannot be read: {error.strerror}") from None
+    except profiles.PARSE_ERRORS:
+        raise ChatdError("E606", f"{path} is damaged") from None
 
 
 def instance_of(certificate: x509.Certificate) -> str:
-    """Extract the instance from a CA's subject, as `profiles.ca_builder` wrote it."""
+    """Extract the instance from a CA's subject, as `profiles.ca_builder` wrote it. Raises E606."""
     common_names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     text = str(common_names[0].value) if len(common_names) == 1 else ""
     instance = text.removesuffix(" CA")
     if instance == text or not valid_name(instance):
         raise ChatdError("E606", "ca.pem was not made by chatd init")
     return instance
+
+
+def save_issued(certs: Path, name: str, issued: Issued) -> None:
+    """Write NAME.key and NAME.pem; replaces existing files. Raises E606."""
+    replace_file(certs / f"{name}.key", issued.key_pem, PRIVATE)
+    replace_file(certs / f"{name}.pem", issued.certificate_pem, PUBLIC)
 
 
 def _check_name(text: str) -> None:

@@ -67,7 +67,9 @@ class ProcessMonitor:
         for child in self._children:
             # Nobody but the child may list its descriptors (chatd.child.sandbox).
             usage = self._measure(child.pid) | {"fds": child.descriptors} if child.pid else {}
-            samples[child.spec.name] = _describe(child, now) | usage
+            # Admins see whether certificates can be issued.
+            key = {name: child.last_report[name] for name in ("ca_key",) if name in child.last_report}
+            samples[child.spec.name] = _describe(child, now) | usage | key
         self._samples = samples
         alive = {child.pid for child in self._children} | {os.getpid()}
         self._handles = {pid: handle for pid, handle in self._handles.items() if pid in alive}

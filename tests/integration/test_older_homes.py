@@ -83,7 +83,7 @@ def test_without_the_ca_key_the_server_starts_and_check_says_what_to_do(box: Dae
     ca_key = box.home / "certs" / "ca.key"
     away = ca_key.rename(box.home.parent / "ca.key")
     box.start()
-    assert [line["code"] for line in box.log_lines() if line["event"] == "no_record_key"] == ["E606"]
+    assert [line["code"] for line in box.log_lines() if line["event"] == "no_record_key"] == ["E620"]
     shown = box.chatd("check", check=False)
     assert (shown.returncode, "W116" in shown.stdout) == (7, True)
     away.rename(ca_key)

@@ -66,6 +66,8 @@ ARGUMENTS: dict[str, str] = {
     "chat device add": "{name} --server 127.0.0.1:1",
     "chatd filter test": "/dev/null",
     "chatd user add": "{name}",
+    "chatd ca export": "{new} --passphrase-file {passphrase}",
+    "chatd ca import": "{exported} --passphrase-file {passphrase}",
     "chatd backup create": "{new} --passphrase-file {passphrase}",
     "chatd backup show": "{backup} --passphrase-file {passphrase}",
 }
@@ -94,6 +96,7 @@ def daemon(shared_daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> D
     shared_daemon.chatd(
         "backup", "create", str(folder / "b"), "--passphrase-file", str(folder / "passphrase")
     )
+    shared_daemon.chatd("ca", "export", str(folder / "ca"), "--passphrase-file", str(folder / "passphrase"))
     shared_daemon.environ["TEST_BACKUPS"] = str(folder)
     return shared_daemon
 
@@ -128,6 +131,7 @@ class Place:
             invited=invited,
             code=code,
             backup=backups / "b",
+            exported=backups / "ca",
             passphrase=backups / "passphrase",
         )
         program, *command = path.split()

@@ -58,6 +58,8 @@ CLASSIFIED = {
     "backed_up": AuditRule.BOX,
     "exported": AuditRule.BOX,
     "certificates_renewed": AuditRule.BOX,
+    "ca_key_exported": AuditRule.BOX,
+    "ca_key_imported": AuditRule.BOX,
 }
 # Acts of alice, an admin, on bob, in this order: (request, fields, the event of its line in audit.log).
 SEQ = object()

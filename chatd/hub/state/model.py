@@ -140,6 +140,8 @@ KINDS: dict[str, EventKind] = {
     "backed_up": EventKind(appliers.nothing, False, AuditRule.BOX),
     "exported": EventKind(appliers.nothing, False, AuditRule.BOX),
     "certificates_renewed": EventKind(appliers.nothing, False, AuditRule.BOX),
+    "ca_key_exported": EventKind(appliers.nothing, False, AuditRule.BOX),
+    "ca_key_imported": EventKind(appliers.nothing, False, AuditRule.BOX),
     "invite_created": EventKind(appliers.invite_created, False, AuditRule.YES),
     "invite_cancelled": EventKind(appliers.invite_cancelled, False, AuditRule.YES),
     "invite_redeemed": EventKind(appliers.invite_redeemed, False, AuditRule.YES),

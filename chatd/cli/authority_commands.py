@@ -1,0 +1,100 @@
+"""``chatd ca``: the authority of this server, and its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chatd.cli.audit_lines import note_act
+from chatd.cli.backup_files import (
+    create_new,
+    exit_on_signals,
+    passphrase_option,
+    read_limited,
+    read_passphrase,
+    refuse_existing,
+)
+from chatd.cli.certs import put_into_use
+from chatd.config.home import Home
+from chatd.console import output
+from chatd.console.command_table import SummaryGroup
+from chatd.console.pasting import chatd_command
+from chatd.console.shell_completion import complete_files
+from chatd.durable_files import PRIVATE, replace_file, sync_folder
+from chatd.errors import ChatdError
+from chatd.pki.authority import Authority, Issued, load_ca
+from chatd.pki.ca_key import is_sealed, open_key, seal_key
+from chatd.pki.profiles import fingerprint
+
+_KEPT_IN_MEMORY = "the key is off the disk, but the running server may still hold it: run chatd restart"
+
+
+@click.group(cls=SummaryGroup)
+def ca() -> None:
+    """Take the CA's key off the server, and put it back."""
+
+
+@ca.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--remove", is_flag=True, help="Then take the key off this server; chatd ca import undoes it.")
+@passphrase_option
+@click.pass_obj
+def export_key(home: Home, file: Path, remove: bool, passphrase_file: str | None) -> None:
+    """Write the CA's key to FILE, encrypted with a passphrase.
+
+    FILE must not exist. Without the key nobody can be added and no certificate renewed; everything else goes
+    on. --remove deletes the key only after FILE has been read back and opened.
+    """
+    home.require_initialised()
+    refuse_existing(file)
+    authority = Authority.load(home.certs)
+    passphrase = read_passphrase(passphrase_file, new=True)
+    with exit_on_signals():
+        with create_new(file) as target:
+            target.write(seal_key(authority.key, passphrase))
+        open_key(read_limited(file), passphrase, authority.certificate, str(file))
+    note_act(home.path, "ca_key_exported", file=str(file.absolute()), removed=remove)
+    output.line(f"{file} opens with this passphrase and holds the key of the CA")
+    if remove:
+        _remove_key(home)
+    output.note("keep it off this machine and apart from its passphrase: without both, no CA")
+
+
+def _remove_key(home: Home) -> None:
+    path = home.certs / "ca.key"
+    try:
+        path.unlink()
+        sync_folder(home.certs)
+    except OSError as error:
+        raise ChatdError("E606", f"{path} cannot be removed: {error.strerror}") from None
+    output.line("the CA's key is no longer on this server: nothing is issued or renewed until it is back")
+    output.note(f"put it back with: {chatd_command(home.path, 'ca', 'import')} FILE")
+    output.note("backups made before hold the key, and a disk may keep what was deleted")
+    try:
+        put_into_use(home)
+    except ChatdError:
+        output.note(_KEPT_IN_MEMORY)
+        raise
+
+
+@ca.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), shell_complete=complete_files)
+@passphrase_option
+@click.pass_obj
+def import_key(home: Home, file: Path, passphrase_file: str | None) -> None:
+    """Put the CA's key back from FILE, which chatd ca export wrote.
+
+    FILE stays. The key is put in place only if it is that of certs/ca.pem.
+    """
+    home.require_initialised()
+    certificate = load_ca(home.certs)
+    pem = read_limited(file)
+    passphrase = read_passphrase(passphrase_file) if is_sealed(pem) else b""
+    key = open_key(pem, passphrase, certificate, str(file))
+    replace_file(home.certs / "ca.key", Issued(certificate, key).key_pem, PRIVATE)
+    note_act(home.path, "ca_key_imported", file=str(file.absolute()))
+    output.line(f"the key of the CA {fingerprint(certificate.public_bytes(Encoding.DER))} is in place")
+    if put_into_use(home):
+        output.note("the running server issues and renews certificates again")
