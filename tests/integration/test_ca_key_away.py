@@ -8,8 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,8 @@ def test_without_the_key_everything_else_goes_on_and_every_report_says_so(
     try:
         wait_until(lambda: daemon.child("enrol")["report"] == {"ca_key": False}, what="enrol to forget it")
         assert "(W118)" in daemon.chatd("status").stdout
-        for find in (daemon.chatd, daemon.chatctl):
-            found = wait_until(lambda find=find: reported(find("check", check=False)), what="the report")
+        for program in (daemon.chatd, daemon.chatctl):
+            found = wait_until(partial(reported, program), what="the report")
             assert found.returncode == 7
         assert "CA KEY AWAY" in daemon.chatctl("stats").stdout
         refused = join(daemon, code, tmp_path / "kim.pem")
@@ -101,7 +102,10 @@ def test_without_the_key_everything_else_goes_on_and_every_report_says_so(
     restored_without_the_key(daemon, backup, file, tmp_path / "restored")
 
 
-def reported(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str] | None:
+def reported(
+    program: Callable[..., subprocess.CompletedProcess[str]],
+) -> subprocess.CompletedProcess[str] | None:
+    done = program("check", check=False)
     return done if "W118" in done.stdout else None
 
 
