@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import click
 
 from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
+from chatd.console.confirmation import confirm as confirm
 from chatd.console.numbers import duration as duration
 from chatd.console.numbers import number
 from chatd.console.shell_completion import complete_files, complete_folders
@@ -174,18 +174,6 @@ reason_option: Callable[[Callable[P, Any]], Callable[P, Any]] = click.option(
 def room_name(text: str) -> str:
     """Complete a room's name: shells take its # for a comment, so it may be left out; @name is a user."""
     return text if text.startswith(("#", "@")) else f"#{text}"
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask on the terminal whether to continue, unless ``yes``; raises click.Abort for no.
-
-    Without a terminal it is a usage error: continuing would turn a script's slip into damage.
-    """
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{question} There is no terminal for the answer: add --yes.")
-    click.confirm(output.shown(question), abort=True, err=True)
 
 
 def for_each_user(

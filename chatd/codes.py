@@ -21,6 +21,7 @@ class Code(NamedTuple):
 NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add NAME --device NEW)"
 # If every address refuses: a machine is there, but no program listens.
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
+_STOLEN = "end a stolen identity on the server's box: chatd user revoke NAME"
 _NEW_INVITE = "ask an admin for a new one (chatctl invite create NAME)"
 
 CODES: dict[str, Code] = {
@@ -67,8 +68,14 @@ CODES: dict[str, Code] = {
     "E301": Code("not_a_member", "you are not in this room", "join the room first"),
     "E302": Code("muted", "you are muted", "wait until the mute ends, or ask an admin"),
     "E303": Code("no_guests", "guests may not do this", "ask for another role or a room open to guests"),
-    "E304": Code("protected", "this cannot be done to that user", "change the user's role first"),
-    "E305": Code("pinned", "this role is fixed in config/settings.json", "edit it there, then: chatd reload"),
+    "E304": Code(
+        "protected", "this cannot be done to that user", f"change the user's role first, or {_STOLEN}"
+    ),
+    "E305": Code(
+        "pinned",
+        "this role is fixed in config/settings.json",
+        f"edit it there, then: chatd reload, or {_STOLEN}",
+    ),
     "E306": Code("held", "the messages of this room are on hold", "end the hold: chatctl hold --off ROOM"),
     "E307": Code("archived", "this room is archived", "undo it: chatctl room unarchive ROOM"),
     "E308": Code("configured", "this room is in config/settings.json", "edit it there, then: chatd reload"),

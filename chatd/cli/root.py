@@ -29,7 +29,7 @@ COMMANDS = {
     "check": TableEntry("chatd.cli.check:check", "Find problems, now and soon, and say how to fix them."),
     "config": TableEntry("chatd.cli.settings:config", "Show and check the settings in config/settings.json."),
     "filter": TableEntry("chatd.cli.filtering:filter_group", "Try the word filter of the settings."),
-    "user": TableEntry("chatd.cli.users:user", "Add users and their devices."),
+    "user": TableEntry("chatd.cli.users:user", "Add users and their devices, revoke devices."),
     "cert": TableEntry("chatd.cli.certs:cert", "Show and renew the server's certificates."),
     "ca": TableEntry("chatd.cli.authority_commands:ca", "Take the CA's key off the server, and put it back."),
     "verify": TableEntry(

@@ -12,6 +12,7 @@ import click
 
 from chatd.cli.operator import OUTCOME_UNKNOWN, operate_all
 from chatd.cli.options import json_option
+from chatd.cli.user_revoke import revoke
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
@@ -37,7 +38,10 @@ CONSOLE_DEVICE = "console"
 
 @click.group(cls=SummaryGroup)
 def user() -> None:
-    """Add users and their devices."""
+    """Add users and their devices, revoke devices."""
+
+
+user.add_command(revoke)
 
 
 @user.command("add")

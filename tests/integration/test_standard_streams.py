@@ -68,6 +68,7 @@ ARGUMENTS: dict[str, str] = {
     "chatd user add": "{name}",
     "chatd ca export": "{new} --passphrase-file {passphrase}",
     "chatd ca import": "{exported} --passphrase-file {passphrase}",
+    "chatd user revoke": "{invited} --yes",
     "chatd backup create": "{new} --passphrase-file {passphrase}",
     "chatd backup show": "{backup} --passphrase-file {passphrase}",
 }
@@ -120,6 +121,8 @@ class Place:
         if path in ("chatctl guest extend", "chatctl guest end"):
             ends = ("--ends", "2h", "--sponsor", "alice")
             daemon.chatd("user", "add", invited, "--role", "guest", *ends)
+        if path == "chatd user revoke":
+            daemon.chatd("user", "add", invited)
         if path in ("chatctl invite cancel", "chat join"):
             code = daemon.chatctl("invite", "create", invited).stdout.split()[-1]
         backups = Path(daemon.environ["TEST_BACKUPS"])

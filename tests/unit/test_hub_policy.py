@@ -425,3 +425,37 @@ def test_a_reserved_name_is_refused_for_new_users_and_devices_only(name: str) ->
     assert world.outcome(OPERATOR, "user_add", **fields) == "ok"
     world.add_user("bob")
     assert world.outcome("bob", "send", to=f"@{name}", body="hello") == "ok"
+
+
+def pinned_admins() -> World:
+    """Two admins whose roles are fixed, one who was given the role, and a moderator."""
+    settings = CUSTOM.model_dump()
+    settings["roles"]["assigned"] = {"ann": "admin", "amy": "admin", "pat": "user"}
+    world = World(Settings.model_validate(settings))
+    world.create_configured_rooms()
+    for name, role in (("ann", None), ("amy", None), ("pat", None), ("abe", "admin"), ("helen", "helper")):
+        world.add_user(name, role)
+    return world
+
+
+def test_a_stolen_admin_does_not_lock_out_the_pinned_ones_and_the_box_ends_it() -> None:
+    """Only the box revokes the last device of an admin whose role the settings fix; every refusal says so."""
+    world = pinned_admins()
+    for who in ("amy", "abe"):
+        text = world.refusal_text(who, "revoke", user="ann", device=DEVICE)
+        assert "E305" in text and "chatd user revoke ann" in text
+    for kind, fields in (("ban", {}), ("kick", {}), ("mute", {}), ("role_set", {"role": "guest"})):
+        text = world.refusal_text("abe", kind, user="ann", **fields)
+        assert "chatd user revoke ann" in text, kind
+    add_device(world, "ann", "old", ends=world.now + 1000)
+    assert world.outcome("abe", "revoke", user="ann", device=DEVICE, dry_run=True) == "ok"
+    world.now += 1000
+    assert world.outcome("abe", "revoke", user="ann", device=DEVICE, dry_run=True) == "E305"
+    add_device(world, "ann", "new")
+    assert world.outcome("abe", "revoke", user="ann", device=DEVICE) == "ok"
+    assert world.outcome("abe", "revoke", user="ann", device="new") == "E305"
+    assert world.outcome(OPERATOR, "revoke", user="ann", device="new") == "ok"
+    assert world.outcome(Principal("ann", "new"), "ping") == "E206"
+    # Neither a pinned role with fewer permissions nor a given one is protected.
+    assert world.outcome("abe", "revoke", user="pat", device=DEVICE) == "ok"
+    assert world.outcome("amy", "revoke", user="abe", device=DEVICE) == "ok"

@@ -105,7 +105,8 @@ def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
     """Set a user's role; the user leaves rooms that it may not be in."""
     context.acquaintance(request.user)
     if context.rules.pinned(request.user):
-        raise ChatdError("E305", f"the role of {request.user} is fixed in config/settings.json")
+        fix = f"edit it there, then: chatd reload, or end a stolen identity: {_on_the_box(request.user)}"
+        raise ChatdError("E305", f"the role of {request.user} is fixed in config/settings.json", fix)
     if request.role not in context.rules.roles.names:
         known = ", ".join(sorted(context.rules.roles.names))
         raise ChatdError("E403", f"there is no role {request.role!r}", f"choose one of: {known}")
@@ -131,6 +132,7 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
         )
     refuse_more(context, context.rules.role_of(context.state, request.user))
     _refuse_last(context, request)
+    _refuse_last_of_pinned(context, request)
     result = _reach(context, request.user, request.device, dry_run=request.dry_run)
     result["invites"] = context.state.invites.count_by(request.user, context.now)
     if not request.dry_run:
@@ -225,7 +227,10 @@ def _refuse_protected(context: Context, name: str) -> None:
     if name == context.who.user:
         raise ChatdError("E304", "you cannot do this to yourself", _ANOTHER_ADMIN)
     if not context.who.operator and context.allows("moderate.ban", name):
-        raise ChatdError("E304", f"{name} moderates this server too")
+        fix = f"end a stolen identity: chatctl revoke {name}, or on the server's box: {_on_the_box(name)}"
+        if not context.rules.pinned(name):
+            fix = f"change the user's role first, or {fix}"
+        raise ChatdError("E304", f"{name} moderates this server too", fix)
 
 
 def _refuse_too_many_mutes(context: Context) -> None:
@@ -259,6 +264,27 @@ def _refuse_last(context: Context, request: rq.Revoke) -> None:
         f"nobody else can log in with the role {context.role}",
         f"first add a device on the server's box: chatd user add {request.user} --device NEW",
     )
+
+
+def _refuse_last_of_pinned(context: Context, request: rq.Revoke) -> None:
+    """Refuse to lock out an equal whose role the settings fix: a stolen identity of another could do it."""
+    name = request.user
+    if context.who.operator or name == context.who.user or not context.rules.pinned(name):
+        return
+    permissions = context.rules.roles.permissions
+    if not permissions(context.role) <= permissions(context.rules.role_of(context.state, name)):
+        return
+    devices = context.state.users[name].devices.items()
+    if not any(one.usable(context.now) for device, one in devices if device != request.device):
+        raise ChatdError(
+            "E305",
+            f"this is the last device of {name}, whose role is fixed in config/settings.json",
+            f"if it is stolen, run on the server's box: {_on_the_box(name)}",
+        )
+
+
+def _on_the_box(name: str) -> str:
+    return f"chatd user revoke {name}"
 
 
 def _reach(context: Context, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:
