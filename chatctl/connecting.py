@@ -34,7 +34,7 @@ MAX_TIMEOUT = 3600
 QUIET_SECONDS = 2.0
 
 
-def _wait_connected(client: Client, timeout: int | None) -> None:
+def wait_connected(client: Client, timeout: int | None) -> None:
     """Wait for the connection; mentions a failure that is tried again. Raises the error at the end."""
     quiet = min(QUIET_SECONDS, timeout or QUIET_SECONDS)
     try:
@@ -42,7 +42,8 @@ def _wait_connected(client: Client, timeout: int | None) -> None:
     except ChatdError as error:
         refused = error.fix == NOTHING_LISTENS
         seconds = timeout or (REFUSED_TIMEOUT if refused else CONNECT_TIMEOUT)
-        if client.error is not None or seconds <= quiet:
+        # Nobody corrects a clock within seconds.
+        if client.error is not None or seconds <= quiet or error.code == "E204":
             raise
         output.note(f"{error.reason}; trying for {seconds:.0f} seconds")
         client.wait_connected(seconds - quiet)
@@ -72,7 +73,7 @@ class App:
         )
         try:
             client.start()
-            _wait_connected(client, self._timeout)
+            wait_connected(client, self._timeout)
             if warning := expiry_warning(client.identity, datetime.now(UTC)):
                 output.note(f"warning: {warning}")
             yield client

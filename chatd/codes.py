@@ -22,6 +22,7 @@ NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add
 # If every address refuses: a machine is there, but no program listens.
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
 _STOLEN = "end a stolen identity on the server's box: chatd user revoke NAME"
+NOTHING_INVITES = "on the server's box run: chatd start; or check the address in the invite"
 _NEW_INVITE = "ask an admin for a new one (chatctl invite create NAME)"
 
 CODES: dict[str, Code] = {
@@ -135,6 +136,11 @@ CODES: dict[str, Code] = {
     "E618": Code("newer_log", "the event log was written by a newer chatd", "install that version of chatd"),
     "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),
     "E620": Code("ca_offline", "the CA's key is not on this server", "put it back: chatd ca import FILE"),
+    "E630": Code(
+        "other_service",
+        "something else than a chatd answers at this address",
+        "check host and port; on the server's box run: chatd status",
+    ),
     # W1xx: warnings of a check
     "W110": Code("open_key", "other users can read a private key or folder", "run: chmod go= FILE"),
     "W111": Code("plain_envelope", "the envelope is switched off", "set security.encryption_enabled to true"),

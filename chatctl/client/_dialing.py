@@ -28,6 +28,8 @@ SILENT_DELAY = 2.0
 ANSWER_LIMIT = 10.0
 # Failures told at once; a name may have any number of addresses.
 _FAILURES_TOLD = 4
+# Something else answers at an address: another address may be the server's.
+OF_ADDRESS = frozenset({"E107", "E209", "E630"})
 
 
 class Address(NamedTuple):
@@ -151,6 +153,12 @@ class Race(Generic[AttemptT]):
         due = min(limit, self._due(now)) if self._untried else limit
         return max(due - now, 0.0)
 
+    def failed_at(self, error: ChatdError) -> ChatdError | None:
+        """Take the winner's failure, one of OF_ADDRESS; return the round's if nothing is left to try."""
+        if error not in self._failures:
+            self._failures.append(error)
+        return None if self.has_more else self._failed()
+
     def close(self) -> None:
         """End all attempts."""
         for attempt in self._running:
@@ -213,10 +221,16 @@ class Race(Generic[AttemptT]):
         self.close()
         self._lookups.clear()
         self._untried.clear()
-        telling = [error for error in self._failures if error.code != "E607"]
+        telling = [error for error in self._failures if error.code not in OF_ADDRESS | {"E607"}]
+        strange = [error for error in self._failures if error.code in OF_ADDRESS]
         if telling:
             return telling[0]
+        # The server may be at an address that cannot be reached now.
+        if len(strange) == len(self._failures) and strange and not silent:
+            return strange[0]
         refused = all(error.reason.endswith(os.strerror(errno.ECONNREFUSED)) for error in self._failures)
+        if len(self._failures) == 1 and not (refused or silent):
+            return self._failures[0]
         fix = NOTHING_LISTENS if refused and not silent else ""
         reasons = [*(error.reason for error in self._failures), *silent][:_FAILURES_TOLD]
         return ChatdError("E607", "; ".join(reasons), fix)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chatctl.client._dialing import Address, Lookups, Race
+from chatctl.client._dialing import OF_ADDRESS, Address, Lookups, Race
 from chatctl.client._notices import AnyEvent, Disconnected
 from chatctl.client._session import ByeReceived, ClientSession
 from chatctl.client._transport import Transport
@@ -35,7 +35,7 @@ WAIT_LIMIT = 3600
 GOOD_SESSION = 5.0
 # Errors that connecting again cannot change: the server judges this client the same way next time.
 FINAL = frozenset(
-    {"E107", "E608"} | {f"E{code}" for code in (200, 201, 202, 203, 205, 206, 207, 208, 209, 210)}
+    {"E608", *OF_ADDRESS} | {f"E{code}" for code in (200, 201, 202, 203, 205, 206, 207, 208, 210)}
 )
 
 
@@ -169,7 +169,7 @@ class Engine(threading.Thread):
         except ByeReceived as bye:
             self._lost(bye.error, retry=bye.retry, after=bye.after)
         except ChatdError as error:
-            self._lost(error, retry=error.code not in FINAL)
+            self._failed(error)
 
     def _run_calls(self) -> None:
         while self._calls:
@@ -250,6 +250,13 @@ class Engine(threading.Thread):
             self.server = self._transport.server
             self._login_deadline = now + LOGIN_LIMIT
             self._receive(self._transport, False, payloads)
+
+    def _failed(self, error: ChatdError) -> None:
+        """Go on after an error, unless every address has failed and none will do better next time."""
+        told: ChatdError | None = error
+        if error.code in OF_ADDRESS and self._race is not None and not self._session.online:
+            told = self._race.failed_at(error)
+        self._lost(told or error, retry=told is None or told.code not in FINAL)
 
     def _lost(self, error: ChatdError, *, retry: bool, after: int | None = None) -> None:
         """End the connection; plan the next attempt or end the client."""

@@ -27,8 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chatd.codes import NOTHING_INVITES
 from chatd.durable_files import PRIVATE, create_file, sync_folder
 from chatd.errors import ChatdError
+from chatd.pki import profiles
 from chatd.pki.authority import Issued
 from chatd.pki.contexts import check_invited_server, joining_context
 from chatd.pki.identity import MAX_SERVERS, Identity, read_identity, write_identity
@@ -45,18 +47,21 @@ from chatd.proto.enrol_frames import (
 from chatd.proto.frames import JsonObject, decode, encode
 from chatd.proto.invite_code import InviteCode, authority_mark, secret_hash
 from chatd.proto.length_prefix import take_message
+from chatd.proto.other_service import LOOK_AT, refuse_other_service
 
 Result = TypeVar("Result")
 
 # A busy server may queue an enrolment behind others.
 ANSWER_SECONDS = 15.0
 _READ_SIZE = 16 * 1024
-_AGAIN = "run the same command again: the invite works until it is answered"
+_AGAIN = "check the address, then run the same again: the invite works until it is answered"
 # The server's refusals; all other errors leave open whether the invite was redeemed. Bans pass.
 _REFUSED, _PASSING = ("E2", "E3", "E4"), ("E207", "E208")
 # What the server's alerts say before TLS is established (chatd.proto.alpn).
 _ALERTS = {
-    "no application protocol": ChatdError("E216"),
+    "no application protocol": ChatdError(
+        "E216", "", "check host and port, in case it is another service; or ask an admin for an identity file"
+    ),
     "certificate required": ChatdError("E216"),
     "access denied": ChatdError("E218"),
     "internal error": ChatdError(
@@ -206,6 +211,15 @@ def _new_key(file: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def _names_server(leaf: bytes) -> bool:
+    """Whether a certificate, which nothing has verified, says that it is a chatd's."""
+    try:
+        profiles.uri_of(profiles.parse(leaf), profiles.SERVER, only=False)
+    except ValueError:
+        return False
+    return True
+
+
 class EnrolConnection:
     """A TLS connection to the server's enrol process, before anything is known of the server."""
 
@@ -216,6 +230,7 @@ class EnrolConnection:
         self._sock: socket.socket
         self._received, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = joining_context().wrap_bio(self._received, self._outgoing)
+        self._heard = False
         self._plain = bytearray()
         self._deadline = 0.0
 
@@ -225,11 +240,12 @@ class EnrolConnection:
             self._sock = socket.create_connection((host.strip("[]"), int(port)), self._seconds)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", "") or str(error)
-            raise ChatdError("E607", f"cannot connect to {self._server}: {why}") from None
+            fix = NOTHING_INVITES if isinstance(error, ConnectionRefusedError) else ""
+            raise ChatdError("E607", f"cannot connect to {self._server}: {why}", fix) from None
         try:
             self._until(self._tls.do_handshake)
             if self._tls.selected_alpn_protocol() != ALPN_ENROL:
-                raise ChatdError("E216")
+                raise ChatdError("E216") if _names_server(self.leaf) else self._other()
         except BaseException:
             self._sock.close()
             raise
@@ -294,6 +310,9 @@ class EnrolConnection:
             data = b""
         if not data:
             raise self._cut()
+        if not self._heard:
+            refuse_other_service(self._server, data[:LOOK_AT])
+            self._heard = True
         self._received.write(data)
 
     def _cut(self) -> ChatdError:
@@ -303,4 +322,7 @@ class EnrolConnection:
         for words, told in _ALERTS.items():
             if words in str(error):
                 return told
-        return ChatdError("E209", f"{self._server} does not speak TLS as a chatd does")
+        return self._other()
+
+    def _other(self) -> ChatdError:
+        return ChatdError("E630", f"{self._server} speaks TLS, but not as a chatd")

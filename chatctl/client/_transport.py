@@ -24,11 +24,15 @@ from chatd.pki.identity import Identity
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN, is_loopback
 from chatd.proto.frames import FRAME_LIMIT
 from chatd.proto.length_prefix import take_message
+from chatd.proto.other_service import LOOK_AT, refuse_other_service
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 
 _READ_SIZE = 256 * 1024
 # Reads in one `advance`: a flood of data must not starve the caller's commands.
 _READS_PER_ADVANCE = 8
+_NO_PROTOCOL = (
+    "use the port of the chat, not the gateway's; without the envelope a server takes its own box only"
+)
 
 
 class SupportsSeal(Protocol):
@@ -161,7 +165,11 @@ class Transport:
             self._sealer, self._opener, self._stage = PlainSealer(), PlainOpener(), TransportStage.OPEN
             return
         if protocol != ALPN_ENVELOPE:
-            raise ChatdError("E107", f"{self.server} does not speak {ALPN_ENVELOPE}")
+            raise ChatdError(
+                "E107",
+                f"{self.server} belongs to {self._identity.instance!r}, but does not speak {ALPN_ENVELOPE}",
+                _NO_PROTOCOL,
+            )
         self._handshake = ClientHandshake(
             binding=self._tls.get_channel_binding("tls-unique") or b"",
             server_leaf=leaf,
@@ -203,13 +211,19 @@ class Transport:
             except BlockingIOError:
                 return
             if data:
-                self.heard = True
+                self._look_at(data)
                 self._incoming.write(data)
             else:
                 self._incoming.write_eof()
             self._decrypt(payloads)
             if not data:
                 raise self._ended()
+
+    def _look_at(self, data: bytes) -> None:
+        """Raise E630 if the peer's first bytes are not those of TLS."""
+        first, self.heard = not self.heard, True
+        if first:
+            refuse_other_service(str(self._address), data[:LOOK_AT])
 
     def _decrypt(self, payloads: list[bytes]) -> None:
         if self._stage is TransportStage.TLS:
@@ -309,7 +323,7 @@ class Transport:
         return self._explained(error)
 
     def _explained(self, error: Exception) -> ChatdError:
-        return explain_tls_failure(error, identity=self._identity, now=self._wall())
+        return explain_tls_failure(error, server=self.server, identity=self._identity, now=self._wall())
 
 
 def _records(frames: Iterable[bytes]) -> Iterator[bytes]:

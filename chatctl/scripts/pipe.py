@@ -15,7 +15,7 @@ from chatctl.client import (
     Refused,
     Restored,
 )
-from chatctl.connecting import CONNECT_TIMEOUT
+from chatctl.connecting import wait_connected
 from chatctl.model.times import Times
 from chatctl.scripts.one_shot import enter, event_text, recipient
 from chatctl.scripts.standard_input import InputLine, read_lines
@@ -35,7 +35,7 @@ def run(client: Client, room: str, times: Times = Times.UTC) -> int:
     the client.
     """
     client.start()
-    client.wait_connected(CONNECT_TIMEOUT)
+    wait_connected(client, None)
     return RoomPipe(client, room, times).run()
 
 

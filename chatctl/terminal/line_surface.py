@@ -226,7 +226,8 @@ class LineSurface:
             return
         if known is None or known.code != event.error.code:
             self.note(
-                f"not connected: {event.error.reason} ({event.error.code}); trying again, or now: /reconnect"
+                f"not connected: {event.error.reason} ({event.error.code}). {event.error.fix}. "
+                "Trying again, or now: /reconnect"
             )
         if not self._counting_down:
             self._count_down()

@@ -9,46 +9,51 @@ from __future__ import annotations
 import ssl
 from datetime import UTC, datetime
 
+from cryptography import x509
+
 from chatd.codes import NEW_IDENTITY
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
+from chatd.pki.profiles import PARSE_ERRORS, device_of
+from chatd.proto.durations import two_units
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _NOT_YET_VALID = 9
 _EXPIRED = 10
+# Self-signed, or from an issuer that is not the pinned CA.
+_OTHER_CA = (18, 19, 20, 21)
 
 # OpenSSL's names of the alerts (RFC 8446, 6.2) that a server sends about a client's certificate.
 _REFUSED_EXPIRED = "CERTIFICATE_EXPIRED"
 _REFUSED_UNKNOWN_CA = "UNKNOWN_CA"
 _REFUSED_NONE = "CERTIFICATE_REQUIRED"
 _REFUSED_REVOKED = "CERTIFICATE_REVOKED"
-# OpenSSL sends this for a certificate that is not valid yet; identities made by chatd have no other fault.
+# OpenSSL sends this for a certificate that is not valid yet, and for a key that is too short.
 _REFUSED_BAD = "BAD_CERTIFICATE"
 _REFUSED_KIND = ("UNSUPPORTED_CERTIFICATE", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")
+_SILENT = "check the address; if it is right, ask an admin to look into logs/security.log"
 _VERSIONS = ("PROTOCOL_VERSION", "NO_APPLICATION_PROTOCOL", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
 
 
-def explain_tls_failure(error: Exception, *, identity: Identity, now: float) -> ChatdError:
+def explain_tls_failure(error: Exception, *, server: str, identity: Identity, now: float) -> ChatdError:
     """Return the error to show for a connection that failed with ``error`` during TLS or right after it.
 
-    ``now`` is Unix time.
+    ``server`` is its HOST:PORT, ``now`` is Unix time.
     """
     if isinstance(error, ChatdError):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _server_refused(error, identity, now)
+        return _server_refused(error, server, identity, now)
     clock = _clock(identity, now)
     if clock is not None:
         return clock
+    if isinstance(error, ssl.SSLEOFError):
+        return ChatdError("E607", f"{server} accepted the connection and ended it without an answer", _SILENT)
     if isinstance(error, ssl.SSLError):
         # An SSLError made by Python code, not by OpenSSL, has no such attribute.
         return _client_refused(getattr(error, "reason", None) or "", identity, now)
     words = error.strerror if isinstance(error, OSError) and error.strerror else "the connection was cut"
-    return ChatdError(
-        "E607",
-        f"the server ended the connection before the login: {words}",
-        "try again; if it keeps failing, ask an admin to look into logs/security.log",
-    )
+    return ChatdError("E607", f"{server} ended the connection before the login: {words}", _SILENT)
 
 
 def expired(not_after: datetime) -> ChatdError:
@@ -64,12 +69,15 @@ def _clock(identity: Identity, now: float) -> ChatdError | None:
         return ChatdError(
             "E203",
             f"your certificate is valid from {_day(identity.not_before)}, and this machine's clock says "
-            f"{_day(datetime.fromtimestamp(now, UTC))}",
+            f"{_day(datetime.fromtimestamp(now, UTC))}: it is at least "
+            f"{two_units(int(identity.not_before.timestamp() - now))} slow",
         )
     return None
 
 
-def _server_refused(error: ssl.SSLCertVerificationError, identity: Identity, now: float) -> ChatdError:
+def _server_refused(
+    error: ssl.SSLCertVerificationError, server: str, identity: Identity, now: float
+) -> ChatdError:
     """This side refused the server's certificate."""
     clock = _day(datetime.fromtimestamp(now, UTC))
     if error.verify_code == _EXPIRED:
@@ -83,11 +91,14 @@ def _server_refused(error: ssl.SSLCertVerificationError, identity: Identity, now
             "E204",
             f"the server's certificate is not valid yet (this machine's clock says {clock})",
         )
-    return ChatdError(
-        "E209",
-        f"the server's certificate is not from the authority of {identity.instance!r} in "
-        f"{identity.path.name}: {error.verify_message}",
-    )
+    if error.verify_code in _OTHER_CA:
+        return ChatdError(
+            "E209",
+            f"{server} is not the server of {identity.path.name}: its certificate is not from the CA of "
+            f"{identity.instance!r}",
+            "check the address; if it is right, do not continue, and ask an admin whether the CA is new",
+        )
+    return ChatdError("E209", f"the certificate of {server} is not accepted: {error.verify_message}")
 
 
 def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
@@ -97,13 +108,15 @@ def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
         return ChatdError(
             "E204",
             f"the server says that your certificate has expired, but it is valid until "
-            f"{_day(identity.not_after)}, and {clock}",
+            f"{_day(identity.not_after)}, and {clock}: the server's clock is at least "
+            f"{two_units(int(identity.not_after.timestamp() - now))} ahead",
         )
-    if reason.endswith(_REFUSED_BAD):
+    if reason.endswith(_REFUSED_BAD) and _of_a_device(identity):
         return ChatdError(
             "E204",
-            f"the server does not accept your certificate yet; it is valid from "
-            f"{_day(identity.not_before)}, and {clock}",
+            f"the server says that your certificate is not valid yet; it is valid from "
+            f"{_day(identity.not_before)}, and {clock}: the server's clock is at least "
+            f"{two_units(int(now - identity.not_before.timestamp()))} behind",
         )
     if reason.endswith(_REFUSED_UNKNOWN_CA):
         return ChatdError(
@@ -113,7 +126,7 @@ def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
         return ChatdError("E200", "the server got no certificate from this client")
     if reason.endswith(_REFUSED_REVOKED):
         return ChatdError("E206")
-    if reason.endswith(_REFUSED_KIND):
+    if reason.endswith((_REFUSED_BAD, *_REFUSED_KIND)):
         return ChatdError(
             "E210",
             f"the server does not accept the certificate in {identity.path.name}",
@@ -128,6 +141,15 @@ def _client_refused(reason: str, identity: Identity, now: float) -> ChatdError:
         f"the secure connection failed: {reason.replace('_', ' ').lower() or 'the connection was cut'}",
         "check the address; if it is right, ask an admin to look into logs/security.log",
     )
+
+
+def _of_a_device(identity: Identity) -> bool:
+    """Whether the identity's certificate has all that servers ask of one, except its dates."""
+    try:
+        device_of(identity.certificate_der, x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii")))
+    except (ChatdError, *PARSE_ERRORS):
+        return False
+    return True
 
 
 def _day(when: datetime) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.codes import NEW_IDENTITY
 from chatd.console.pasting import pasteable
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
@@ -170,7 +171,8 @@ def _parse(path: Path, data: bytes) -> Identity:
     try:
         name = device_of(der, ca).name
     except ChatdError as error:
-        raise UnusableError(error.reason, COPY_AGAIN) from None
+        # The CA did issue it like this, so that another copy would be the same.
+        raise UnusableError(error.reason, NEW_IDENTITY) from None
     if name != named:
         raise UnusableError("its header and its certificate name different devices", COPY_AGAIN)
     record_key = record_key_in(certificate)

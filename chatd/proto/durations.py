@@ -11,6 +11,17 @@ _PART = re.compile(r"([0-9]{1,9})([dhms])")
 MAX_SECONDS = 10 * 366 * 86_400
 
 
+def two_units(seconds: int) -> str:
+    """Return a duration in its two largest units, such as "1h 12m"."""
+    left = max(1, seconds)
+    parts: list[str] = []
+    for unit, size in UNITS.items():
+        if left >= size and len(parts) < 2:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return " ".join(parts)
+
+
 def parse_duration(text: str) -> int:
     """Convert "30m", "2h", "7d" or "1h30m" to seconds. Raises ValueError with a sentence to show."""
     parts = _PART.findall(text)

@@ -110,11 +110,10 @@ REFUSED_BY_TLS: dict[str, tuple[Callable[[World], Issued], str, str]] = {
         "unsuitable certificate purpose",
         "E210",
     ),
-    # A real client refuses such an identity before it connects, so nobody sees the misleading E204.
     "RSA-1024": (
         lambda w: forge(w.ca, DEVICE, key=rsa.generate_private_key(65537, 1024)),  # noqa: S505
         "EE certificate key too weak",
-        "E204",
+        "E210",
     ),
     "unknown critical extension": (
         lambda w: forge(w.ca, device_extensions(unknown=(UNKNOWN, True))),
@@ -143,10 +142,11 @@ def test_tls_refuses_a_certificate_that_the_ca_did_not_issue_to_a_valid_device(
     world: World, tmp_path: Path, case: str
 ) -> None:
     make, message, code = REFUSED_BY_TLS[case]
-    outcome = attempt(world, tmp_path, make(world))
+    issued = make(world)
+    outcome = attempt(world, tmp_path, issued)
     assert message in verify_message(outcome)
     assert outcome.server_saw == b""
-    assert code_shown(world, outcome.client_error) == code
+    assert code_shown(world, outcome.client_error, der(issued)) == code
 
 
 def test_tls_refuses_a_client_without_a_certificate(world: World, tmp_path: Path) -> None:

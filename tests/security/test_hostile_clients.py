@@ -211,7 +211,7 @@ def test_a_client_without_a_certificate_is_refused_with_e200(daemon: Daemon) -> 
         client.tls(unverified_context(None))
         client.read_message()
     identity = read_identity(daemon.identity("bob"))
-    error = explain_tls_failure(caught.value, identity=identity, now=time.time())
+    error = explain_tls_failure(caught.value, server="here", identity=identity, now=time.time())
     assert error.code == "E200"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -57,10 +58,14 @@ def make_identity(authority: Authority, path: Path) -> Identity:
     return read_identity(path)
 
 
-def code_shown(world: World, error: Exception | None) -> str:
-    """Return the error code that the world's user is shown for a failed connection."""
+def code_shown(world: World, error: Exception | None, shown: bytes = b"") -> str:
+    """Return the error code that the world's user is shown for a failed connection.
+
+    ``shown`` is the certificate (DER) that the server got instead of the user's own.
+    """
     assert error is not None
-    return explain_tls_failure(error, identity=world.identity, now=NOW.timestamp()).code
+    identity = dataclasses.replace(world.identity, certificate_der=shown or world.identity.certificate_der)
+    return explain_tls_failure(error, server="127.0.0.1:5000", identity=identity, now=NOW.timestamp()).code
 
 
 def der(issued: Issued) -> bytes:

@@ -152,6 +152,27 @@ def test_a_telling_error_is_preferred_to_unreachable_addresses(world: Callable[.
         race.advance(net.now, [0])
 
 
+def test_another_service_at_an_address_leaves_the_others(world: Callable[..., World]) -> None:
+    net = world(chat=[ONE, TWO])
+    race = net.race("chat.example:1")
+    race.advance(net.now, ())
+    strange = ChatdError("E630", "something else")
+    assert race.failed_at(strange) is None
+    net.unreachable = {TWO}
+    net.attempts[0].error = strange
+    with pytest.raises(ChatdError, match=r"something else; cannot connect to .*192.0.2.2.*: refused") as told:
+        race.advance(net.now, [0])
+    assert told.value.code == "E607", "the server may be at the address that cannot be reached now"
+
+
+def test_other_services_at_all_addresses_are_told_once(world: Callable[..., World]) -> None:
+    race = world(chat=[ONE]).race("chat.example:1")
+    race.advance(100.0, ())
+    race.close()
+    strange = ChatdError("E209")
+    assert race.failed_at(strange) is strange
+
+
 def test_literal_addresses_come_before_names(
     world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:

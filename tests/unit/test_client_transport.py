@@ -125,8 +125,8 @@ def after_tls(data: bytes, alpn: str = "chatd/1") -> Behaviour:
 @pytest.mark.parametrize(
     ("behave", "codes"),
     [
-        (answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), {"E107"}),
-        (answer(b"SSH-2.0-OpenSSH_9\r\n", read=False), {"E107", "E607"}),
+        (answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), {"E630"}),
+        (answer(b"SSH-2.0-OpenSSH_9\r\n", read=False), {"E630", "E607"}),
         (answer(b""), {"E607"}),
         (after_tls(b"", alpn="h2"), {"E107"}),
         (after_tls(b"\x7f\xff\xff\xff" + b"x" * 10), {"E104"}),

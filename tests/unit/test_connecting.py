@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.connecting import CONNECT_TIMEOUT, QUIET_SECONDS, REFUSED_TIMEOUT, _wait_connected
+from chatctl.connecting import CONNECT_TIMEOUT, QUIET_SECONDS, REFUSED_TIMEOUT, wait_connected
 from chatd.codes import NOTHING_LISTENS
 from chatd.errors import ChatdError
 
@@ -36,6 +36,6 @@ class NeverConnected:
 def test_a_refusing_server_is_given_up_sooner(fix: str, timeout: int | None, total: float) -> None:
     client = NeverConnected(fix)
     with pytest.raises(ChatdError, match="E607"):
-        _wait_connected(client, timeout)  # type: ignore[arg-type]  # a stand-in
+        wait_connected(client, timeout)  # type: ignore[arg-type]  # a stand-in
     assert sum(client.waits) == total
     assert client.waits[0] <= QUIET_SECONDS

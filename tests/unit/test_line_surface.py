@@ -351,7 +351,8 @@ def test_connection_changes_are_reported_once() -> None:
         surface.take(Disconnected(ChatdError("E607"), 2.0))
         surface.take(Connected(client.welcome))
         assert screen.lines == [
-            "-- not connected: the server cannot be reached (E607); trying again, or now: /reconnect --",
+            "-- not connected: the server cannot be reached (E607). check address, network and "
+            "that chatd runs. Trying again, or now: /reconnect --",
             "-- connected again --",
         ]
         surface.take(Disconnected(ChatdError("E206"), None))

@@ -12,7 +12,7 @@ from chatd.hub.state.entities import MEMBERS, READ_ONLY
 from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User, own_room
 from chatd.hub.state.rules import Rules
 from chatd.policy.filter_rules import FilterAction, Filtered, FoundWord
-from chatd.proto.durations import UNITS
+from chatd.proto.durations import two_units
 from chatd.proto.frames import JsonObject
 from chatd.store.entry import Given, StoredMessage
 
@@ -355,13 +355,7 @@ def until_text(sanction: Sanction, now: int) -> str:
 
 def duration_text(now: int, until: int) -> str:
     """Return the time between two times in ms in its two largest units, such as "1h 12m"."""
-    left = max(1, -((now - until) // 1000))
-    parts: list[str] = []
-    for unit, size in UNITS.items():
-        if left >= size and len(parts) < 2:
-            parts.append(f"{left // size}{unit}")
-            left %= size
-    return " ".join(parts)
+    return two_units(-((now - until) // 1000))
 
 
 def seconds_out(context: Context, user: str, code: str) -> int | None:
