@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from chatctl.client._piped_identity import is_piped, newest
 from chatd.console.folders import config_folder, expanded, state_root
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
@@ -91,9 +92,10 @@ def load_identity(option: str | None, home: str | None) -> Identity:
     """Read the identity file that `chat` would use with --identity ``option`` and --home ``home``.
 
     With None and None it looks at CHATD_IDENTITY, CHATD_HOME, the working directory and
-    ~/.config/chatd, in this order. Raises E608.
+    ~/.config/chatd, in this order. An identity from a pipe gets its renewed certificate. Raises E608.
     """
-    return read_identity(find_identity(option, home, os.environ))
+    identity = read_identity(find_identity(option, home, os.environ))
+    return newest(identity, state_folder(identity, os.environ)) if is_piped(identity) else identity
 
 
 def state_folder(identity: Identity, environ: Mapping[str, str]) -> Path:

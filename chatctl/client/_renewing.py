@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from chatctl.client._joining import EnrolConnection, write_enrolled
+from chatctl.client._piped_identity import is_piped, keep, newest
+from chatctl.client._profile import state_folder
 from chatd.errors import ChatdError
 from chatd.pki.contexts import check_invited_server
 from chatd.pki.identity import Identity, read_identity
@@ -36,7 +38,7 @@ CLOSING_SECONDS = 3.0
 
 
 def renew(identity: Identity, server: str, now: datetime) -> Identity:
-    """Renew the identity at one of its servers, and replace its file.
+    """Renew the identity at one of its servers, and replace its file; for a pipe, keep the certificate.
 
     Raises ChatdError: E202 and E205 to E219 as for a login, E409 if it was renewed a moment ago, E606 if the
     file cannot be written, E607 if the server cannot be reached.
@@ -44,19 +46,22 @@ def renew(identity: Identity, server: str, now: datetime) -> Identity:
     ca = x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
     certificate = x509.load_der_x509_certificate(identity.certificate_der)
     # A link to the file stays a link.
-    path = identity.path.resolve()
+    path, piped = identity.path.resolve(), is_piped(identity)
     with EnrolConnection(server, ANSWER_SECONDS) as connection:
         connection.receive(AuthorityFrame)  # the identity's own CA counts
         instance = check_invited_server(connection.leaf, ca, now)
         if instance != identity.instance:
             raise ChatdError("E209", f"{server} is the server {instance!r}, not {identity.instance!r}")
-        key = cast(ec.EllipticCurvePrivateKey, load_pem_private_key(path.read_bytes(), None))
+        key_pem = identity.pem.encode() if piped else path.read_bytes()
+        key = cast(ec.EllipticCurvePrivateKey, load_pem_private_key(key_pem, None))
         proof = sign_renewal(key, connection.binding, identity.certificate_der)
         pem = certificate.public_bytes(Encoding.PEM).decode("ascii")
         connection.send({"type": "renew", "certificate": pem, "proof": proof.hex()})
         enrolled = cast(EnrolledFrame, connection.receive(EnrolledFrame))
     if (enrolled.user, enrolled.device) != (identity.user, identity.device):
         raise ChatdError("E100", f"the server renewed another device: {enrolled.user}/{enrolled.device}")
+    if piped:
+        return keep(identity, enrolled.certificate, state_folder(identity, os.environ))
     age = path.stat().st_mtime_ns
     servers = tuple(dict.fromkeys((*identity.servers, *enrolled.addresses)))
     write_enrolled(path, key, ca, instance, servers, enrolled)
@@ -83,7 +88,7 @@ def renew_expired(identity: Identity) -> Identity:
 class Renewal:
     """Renews one client's identity on a thread of its own, and passes it to ``adopt``.
 
-    An identity from a pipe stays as it is: its program has to renew it. ``wall`` returns Unix time.
+    ``wall`` returns Unix time.
     """
 
     def __init__(
@@ -112,7 +117,7 @@ class Renewal:
 
         Raises E202 or the refusal, or E607 if no server answers. Does nothing for a valid identity.
         """
-        if self._wall() < self.identity.not_after.timestamp() or not self._is_renewable():
+        if self._wall() < self.identity.not_after.timestamp():
             return
         unreachable: ChatdError | None = None
         for server in servers:
@@ -148,16 +153,13 @@ class Renewal:
 
     def _latest(self) -> Identity:
         """Return the identity as its file is now: another program of this user may have renewed it."""
+        if is_piped(self.identity):
+            return newest(self.identity, state_folder(self.identity, os.environ))
         found, mine = read_identity(self.identity.path), self.identity
         if (found.instance, found.user, found.device) != (mine.instance, mine.user, mine.device):
             raise ChatdError("E608", f"{mine.path} is another identity by now")
         return found
 
     def _due(self) -> float:
-        if not self._is_renewable():
-            return float("inf")
         serial = x509.load_der_x509_certificate(self.identity.certificate_der).serial_number
         return renewal_due(self.identity.not_before, self.identity.not_after, serial).timestamp()
-
-    def _is_renewable(self) -> bool:
-        return self.identity.path.is_file()

@@ -88,9 +88,7 @@ def write_identity(
     for server in servers:
         if not is_host_port(server):
             raise ChatdError("E600", f"{server!r:.300} is not host:port", "see server.addresses")
-    lines = [f"schema: {SCHEMA}", f"instance: {instance}", f"user: {user}", f"device: {device}"]
-    lines += [f"server: {server}" for server in servers]
-    header = "".join(f"{line}\n" for line in lines).encode("ascii")
+    header = _header(instance, user, device, servers).encode("ascii")
     ca_pem = ca_cert.public_bytes(Encoding.PEM)
     create_file(path, header + issued.key_pem + issued.certificate_pem + ca_pem, PRIVATE)
 
@@ -106,6 +104,25 @@ def read_identity(path: Path) -> Identity:
         raise _refused(path, f"it cannot be read: {error.strerror}", fix) from None
     except UnusableError as error:
         raise _refused(path, error.reason, _for_file(error.fix, path)) from None
+
+
+def with_certificate(identity: Identity, certificate: str) -> Identity:
+    """Return an identity that has ``pem`` with another certificate (PEM) of its key and names.
+
+    Raises E608 for a certificate of another key, device or CA.
+    """
+    header = _header(identity.instance, identity.user, identity.device, identity.servers)
+    former = x509.load_der_x509_certificate(identity.certificate_der).public_bytes(Encoding.PEM).decode()
+    try:
+        return _parse(identity.path, (header + identity.pem.replace(former, certificate)).encode())
+    except UnusableError as error:
+        raise _refused(identity.path, f"with its renewed certificate, {error.reason}", error.fix) from None
+
+
+def _header(instance: str, user: str, device: str, servers: Iterable[str]) -> str:
+    lines = [f"schema: {SCHEMA}", f"instance: {instance}", f"user: {user}", f"device: {device}"]
+    lines += [f"server: {server}" for server in servers]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _refused(path: Path, why: str, fix: str) -> ChatdError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,17 +13,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from chatctl.client import Client
+from chatctl.client import Client, state_folder
 from chatctl.client._renewing import renew
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity
 from tests.support.aged_home import add_device, make_aged
 from tests.support.certificates import make_identity
-from tests.support.daemon import Daemon, wait_until
+from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.joining import RawJoiner
 
 DUE, EXPIRED, FORGOTTEN = timedelta(days=23), timedelta(days=35), timedelta(days=60)
@@ -92,6 +95,32 @@ def test_an_expired_identity_renews_and_logs_in(home: Home) -> None:
     done = home.daemon.run("chat", "--identity", str(before.path), "whoami")
     assert done.stdout.startswith("eve/laptop")
     assert read_identity(before.path).not_after > datetime.now(UTC)
+
+
+def run_piped(home: Home, identity: Identity) -> subprocess.CompletedProcess[str]:
+    typed = f"chat --identity <(cat {shlex.quote(str(identity.path))}) whoami"
+    environ = home.daemon.environ | {"PATH": f"{BIN}:{home.daemon.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-c", typed], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(("user", "age"), [("pia", DUE), ("quin", EXPIRED)])
+def test_an_identity_from_a_pipe_keeps_its_key_there(home: Home, user: str, age: timedelta) -> None:
+    before = add(home, user, age)
+    content = before.path.read_bytes()
+    for _ in range(2):
+        done = run_piped(home, before)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{user}/laptop")
+    assert done.stderr == ""
+    kept = state_folder(before, home.daemon.environ) / "certificate.pem"
+    assert b"PRIVATE" not in kept.read_bytes()
+    assert x509.load_pem_x509_certificate(kept.read_bytes()).not_valid_after_utc > before.not_after
+    assert before.path.read_bytes() == content
+    # The second run had the first one's certificate.
+    lines = [one for one in home.daemon.log_lines("audit.log") if one["event"] == "device_renewed"]
+    assert sum(one["user"] == user for one in lines) == 1
 
 
 def test_an_identity_that_ended_long_ago_is_refused_with_advice(home: Home) -> None:
