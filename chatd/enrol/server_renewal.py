@@ -68,7 +68,7 @@ class ServerRenewal:
             return
         try:
             if self._authority is None:
-                raise NO_KEY
+                raise ChatdError("E216", NO_KEY.reason, "put it back: chatd ca import FILE")
             renewed = {
                 name: renew(self._authority, name, one, now, self._days).public_bytes(Encoding.PEM).decode()
                 for name, one in due.items()

@@ -161,7 +161,7 @@ def test_without_the_key_of_the_authority_the_log_says_so_once(
         assert not server.look(None)
     (record,) = caplog.records
     assert vars(record)["event"] == "certificates_not_renewed"
-    assert "chatd reload" in vars(record)["fields"]["fix"]
+    assert "chatd ca import" in vars(record)["fields"]["fix"]
 
 
 def test_a_certificate_of_somebody_else_is_left_alone(
