@@ -50,6 +50,10 @@ COMMANDS = {
         "chatctl.scripts.bot:bot",
         "Chat as JSON Lines: commands on standard input, events and replies on standard output.",
     ),
+    "doctor": TableEntry(
+        "chatctl.scripts.doctor:doctor",
+        "Check identity, network, server, clock and terminal, and say how to mend what is wrong.",
+    ),
     "window": TableEntry("chatctl.window.cli:window", "Chat in a desktop window (needs Tk and a display)."),
 }
 

@@ -16,6 +16,7 @@ from chatctl.client._notices import (
     Sent,
     SentResult,
 )
+from chatctl.client._probing import addresses_of, authority_of, reach
 from chatctl.client._profile import identity_to_write, load_identity, state_folder
 from chatctl.client._renewing import renew_expired
 from chatd.errors import ChatdError
@@ -96,11 +97,14 @@ __all__ = [
     "TopicSet",
     "Uninvited",
     "Welcome",
+    "addresses_of",
     "ask",
+    "authority_of",
     "identity_to_write",
     "join",
     "load_identity",
     "parse_from_server",
+    "reach",
     "read_identity",
     "renew_expired",
     "state_folder",

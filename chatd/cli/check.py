@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatd.cli.check_authority import authority_findings
-from chatd.cli.findings import Finding
 from chatd.cli.lifecycle import lost_log_lines
 from chatd.cli.options import json_option
 from chatd.cli.setup import is_wildcard, split_address
@@ -24,7 +23,7 @@ from chatd.codes import CODES
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
-from chatd.console import output
+from chatd.console.findings import Finding, report
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
@@ -40,7 +39,6 @@ from chatd.supervisor.control import ask
 # Earlier versions of SQLite can lose committed data in WAL mode (the WAL-reset bug).
 SAFE_SQLITE = (3, 51, 3)
 LOW_DISK_BYTES = 500_000_000
-_TEXT_COLUMN = 16
 # Descriptors a process needs besides its connections: log, database, pipes, and some reserve.
 OTHER_DESCRIPTORS = 64
 
@@ -54,15 +52,7 @@ def check(home: Home, as_json: bool) -> int:
     Exit code 0: no problem; 7: warnings only; 1: a problem that needs action.
     """
     home.require_initialised()
-    findings = list(_findings(home))
-    if as_json:
-        output.json_document({"findings": [finding._asdict() for finding in findings]})
-    else:
-        for finding in findings:
-            fix = f"   {finding.code}   fix: {finding.fix}" if finding.code else ""
-            output.lines(f"{finding.level:<5} {finding.area:<9} {finding.text}{fix}", _TEXT_COLUMN)
-    levels = {finding.level for finding in findings}
-    return output.FAILED if "fail" in levels else output.WARNINGS if "warn" in levels else output.OK
+    return report(_findings(home), as_json=as_json)
 
 
 def _findings(home: Home) -> Iterator[Finding]:

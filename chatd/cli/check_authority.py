@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from chatd.cli.findings import Finding
 from chatd.codes import CODES
 from chatd.config.home import Home
+from chatd.console.findings import Finding
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.pki.authority import CA_WARNING_DAYS, Authority, load_ca
