@@ -35,6 +35,7 @@ from chatctl.model.grammar import (
 )
 from chatctl.model.render import Line
 from chatctl.model.surface import Surface
+from chatctl.model.verifying import verify
 from chatd.proto.text import visible
 
 # Where the explanations begin in /help; only the longest usage lines reach beyond it.
@@ -125,6 +126,9 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand("topic", (_TOPIC,), "show or set this room's topic", actions.topic, "room.topic"),
     ChatCommand("who", (_ANY_ROOM,), "list the members of a room", actions.who, "presence.read"),
     ChatCommand("whois", (_NAME,), "show a user's role, devices and rooms", actions.whois, "presence.read"),
+    ChatCommand(
+        "verify", (_NAME,), "compare keys with a user: both see the same words", verify, "presence.read"
+    ),
     ChatCommand(
         "msg",
         (Arg("names", USERS), _ANY_TEXT),

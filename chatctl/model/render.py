@@ -16,6 +16,7 @@ from chatctl.model import guest_text, markup, room_text
 from chatctl.model.folding import SNIPPET, Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
+from chatd.proto.key_words import words_of_key
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
 from chatd.proto.text import dm_members, is_group, visible
 
@@ -146,12 +147,25 @@ def _describe_room(event: AnyEvent) -> str | None:
 def describe_presence(event: ev.Presence) -> str:
     """A sentence about a change of presence."""
     who = safe(event.user)
+    if event.cause == "new device":
+        return _new_device(event)
     if event.cause:
         by = safe(ev.author_text(event.by or SERVER, event.by_login))
         return f"{who} was {safe(event.cause)} by {by}{_because(event.reason or '')}"
     if event.state == "away":
         return f"{who} is away{_because(event.text)}"
     return f"{who} is here" if event.state == "online" else f"{who} is offline"
+
+
+def _new_device(event: ev.Presence) -> str:
+    by = safe(ev.author_text(event.by or SERVER, event.by_login))
+    sponsor = f", guest of {safe(event.sponsor)}" if event.sponsor else ""
+    try:
+        words = words_of_key(event.key or "")
+    except ValueError:
+        words = "unknown"
+    device = safe(event.device or "")
+    return f"{safe(event.user)} is here with the new device {device}, let in by {by}{sponsor}; key: {words}"
 
 
 def _standing(event: ev.Standing) -> str | None:

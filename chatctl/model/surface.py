@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.render import Line
+from chatd.pki.identity import Identity
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 
@@ -16,6 +17,10 @@ class Surface(Protocol):
 
     model: ChatModel
     help_hints: tuple[str, ...]  # on the use of this front end; shown below the list of commands
+
+    @property
+    def identity(self) -> Identity:
+        """The identity that this person has logged in with."""
 
     async def ask(self, kind: str, **fields: Any) -> JsonObject:
         """Send a request and return the reply's result."""

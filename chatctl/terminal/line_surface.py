@@ -33,6 +33,7 @@ from chatctl.model.render import Line, Viewer, snippet
 from chatctl.terminal.line_reading import Reading
 from chatctl.terminal.transcript import LineScreen, Transcript
 from chatd.errors import ChatdError
+from chatd.pki.identity import Identity
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import PAGE_LIMIT
@@ -133,6 +134,10 @@ class LineSurface:
     def edit(self, seq: int, text: str) -> None:
         self.model.sending(self.client.edit(self.model.require_current(), seq, text))
         asyncio.get_running_loop().call_later(PENDING_SECONDS + 0.01, self.screen.redraw)
+
+    @property
+    def identity(self) -> Identity:
+        return self.client.identity
 
     def show_whole(self, event: ev.Message) -> None:
         self.transcript.event(event, dated=True, labelled=True, whole=True)

@@ -21,6 +21,7 @@ from chatctl.model.marker_sender import MarkerSender
 from chatctl.window.network import Failed, NetworkThread, PendingReply
 from chatctl.window.quote_fetch import QuoteFetch
 from chatd.errors import ChatdError
+from chatd.pki.identity import Identity
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 
@@ -142,6 +143,10 @@ class Controller:
 
     def edit(self, seq: int, text: str) -> None:
         self.network.edit(self.model.sending, self.fail, self.model.require_current(), seq, text)
+
+    @property
+    def identity(self) -> Identity:
+        return self.network.client.identity
 
     def show_whole(self, event: ev.Message) -> None:
         if self.view is not None:

@@ -27,7 +27,7 @@ from chatd.errors import ChatdError
 from chatd.hub.recovery import Outcome
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
-from chatd.pki.profiles import spki
+from chatd.pki.profiles import key_hash_of, spki
 from chatd.pki.record_key import ensure_record_key
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
@@ -185,7 +185,8 @@ class Issuing:
         )
         serial = f"{issued.certificate.serial_number:x}"
         ends = round(issued.certificate.not_valid_after_utc.timestamp() * 1000)
-        return _request(name, device, role, serial) | {"ends": ends}
+        key = key_hash_of(issued.certificate)
+        return _request(name, device, role, serial) | {"ends": ends, "key": key}
 
 
 def _request(name: str, device: str, role: str | None, serial: str) -> JsonObject:

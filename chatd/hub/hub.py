@@ -26,7 +26,7 @@ from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, guests, rooms
+from chatd.hub.state import authorize, devices, guests, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
@@ -171,11 +171,15 @@ class Hub:
         except ChatdError as error:
             self._door.refuse(link, sid, context, address, error)
             return
+        news = None
         if self.writable:
             rooms.auto_join(context, user)
+            news = devices.note_first_login(context)
             self._record(context)
         greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
         self._door.admit(link, sid, context, address, greeting)
+        if news is not None:
+            self._fanout.presence(user, *self.sessions.state_of(user), notice=news)
         crash_point("hub.session.admitted")
         if not resumed:
             log_connections.info(

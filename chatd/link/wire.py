@@ -19,8 +19,8 @@ sends `hello` and `metrics` only.
     stats    {counter: number since the worker started; outbox bytes now}  -
     check    number, secret hash, key hash, device       -
     redeem   number, secret hash, key hash, device, serial, issued, ends  -
-    check_renewal  number, user, device, serial, ends    -
-    renew    number, user, device, serial, ends, new serial, issued, new ends  -
+    check_renewal  number, user, device, serial, ends, key hash  -
+    renew    number, user, device, serial, ends, key hash, new serial, issued, new ends  -
     metrics  number                                      -   (for monitors)
 
     hub -> link

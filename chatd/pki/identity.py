@@ -14,6 +14,7 @@ in another order (chatd.pki.identity_blocks).
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 import select
 import stat
@@ -33,7 +34,7 @@ from chatd.errors import ChatdError
 from chatd.pki.authority import Issued
 from chatd.pki.identity_blocks import COPY_AGAIN, UnusableError, read_blocks
 from chatd.pki.lifetimes import warning_begins
-from chatd.pki.profiles import DeviceName, device_of, fingerprint, record_key_in, spki
+from chatd.pki.profiles import DeviceName, device_of, fingerprint, key_hash_of, record_key_in, spki
 from chatd.proto.text import is_host_port
 
 SCHEMA = "1"
@@ -65,6 +66,17 @@ class Identity:
     not_after: datetime
     record_key: str = ""  # the fingerprint of the server's record key, if the certificate names it
     pem: str = field(default="", repr=False)
+
+    @property
+    def key_hash(self) -> str:
+        """The SHA-256 of the device's SubjectPublicKeyInfo, in hex."""
+        return key_hash_of(x509.load_der_x509_certificate(self.certificate_der))
+
+    @property
+    def ca_hash(self) -> str:
+        """The SHA-256 of the CA's certificate (DER), in hex."""
+        ca = x509.load_pem_x509_certificate(self.ca_pem.encode("ascii"))
+        return hashlib.sha256(ca.public_bytes(Encoding.DER)).hexdigest()
 
     def ends_soon(self, now: datetime) -> bool:
         """Whether its owner is to be told that it ends, because it should have been renewed."""

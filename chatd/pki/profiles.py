@@ -11,6 +11,7 @@ one SAN URI under one of these profiles:
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
@@ -112,6 +113,12 @@ class DeviceCertificate(NamedTuple):
     name: DeviceName
     serial: str
     ends: float
+
+
+def key_hash_of(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, in hex."""
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).hexdigest()
 
 
 def device_of(leaf_der: bytes, ca: x509.Certificate) -> DeviceCertificate:

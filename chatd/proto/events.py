@@ -270,7 +270,8 @@ class Presence(FromServer):
 
     If a kick or ban ended the presence, `cause` is "kicked" or "banned", with `by` and perhaps `reason`; such
     a user may already have been offline. "unbanned": the user may come back. "muted" and "unmuted": in this
-    room or everywhere. "made ROLE": the user got another role.
+    room or everywhere. "made ROLE": the user got another role. "new device": `device` has logged in for the
+    first time; `key` is the SHA-256 of its key in hex, `by` let it in, `sponsor` answers for a guest.
     """
 
     type: Literal["presence"]
@@ -283,6 +284,9 @@ class Presence(FromServer):
     by: str | None = None
     by_login: str | None = None
     reason: str | None = None
+    device: str | None = None
+    key: str | None = None
+    sponsor: str | None = None
 
 
 class Standing(FromServer):

@@ -34,6 +34,7 @@ from chatd.proto.request_base import (
     ReasonText,
     RoomText,
     Seconds,
+    Sha256Text,
     TextRequest,
 )
 from chatd.proto.request_base import Request as Request
@@ -344,8 +345,9 @@ class Audit(Request):
 class UserAdd(Request):
     """Register a user's device by its certificate's serial number; on the server's own socket only.
 
-    ``ends``: when the certificate expires, in ms since 1970. Expired devices do not count against the limit.
-    ``guest_seconds``: the user is a guest whose time ends so long from now.
+    ``key``: the SHA-256 of its SubjectPublicKeyInfo in hex. ``ends``: when the certificate expires, in ms
+    since 1970. Expired devices do not count against the limit. ``guest_seconds``: the user is a guest whose
+    time ends so long from now.
     """
 
     spec = Spec("operate", False, 1)
@@ -355,6 +357,7 @@ class UserAdd(Request):
     serial: Annotated[str, Field(pattern=r"^[0-9a-f]{1,40}$")]
     role: NameText | None = None
     ends: Count | None = None
+    key: Sha256Text | None = None
     guest_seconds: GuestSeconds | None = None
     sponsor: NameText | None = None
     dry_run: bool = False

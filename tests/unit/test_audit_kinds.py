@@ -26,6 +26,7 @@ CLASSIFIED = {
     "held": AuditRule.YES,
     "user_added": AuditRule.YES,
     "device_added": AuditRule.YES,
+    "device_seen": AuditRule.YES,
     "device_renewed": AuditRule.YES,
     "device_revoked": AuditRule.YES,
     "role_set": AuditRule.YES,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from chatctl.model.commands import TABLE, parse
 from chatctl.model.grammar import CommandCall
 from chatctl.model.render import Line, plain
 from chatd.errors import ChatdError
+from chatd.pki.identity import Identity
 from chatd.proto import events as ev
 from chatd.proto.frames import JsonObject
 
@@ -59,6 +61,10 @@ class FakeSurface:
         self.model.switch("#lobby")
         self.calls: list[tuple[Any, ...]] = []
         self.lines: list[str] = []
+
+    @property
+    def identity(self) -> Identity:
+        return cast(Identity, SimpleNamespace(key_hash="ab" * 32, ca_hash="cd" * 32))
 
     async def ask(self, kind: str, **fields: Any) -> JsonObject:
         self.calls.append((kind, {name: value for name, value in fields.items() if value is not None}))
@@ -158,6 +164,11 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "group": ("/group bob @carol", [("enter", "@bob,carol")], ""),
     "topic": ("/topic new", [("topic", {"room": "#lobby", "topic": "new"})], ""),
     "who": ("/who", [("who", {"room": "#lobby"})], "bob*"),
+    "verify": (
+        "/verify bob",
+        [("whois", {"user": "bob"}), ("whois", {"user": "alice"})],
+        "does not name this device's key",
+    ),
     "whois": ("/whois bob", [("whois", {"user": "bob"})], "role user"),
     "msg": ("/msg bob hi", [("say", "hi", "@bob", "text", None)], ""),
     "reply": ("/reply bob yes", [("say", "yes", "", "text", 7)], ""),

@@ -13,6 +13,7 @@ from chatd.hub.state.model import State
 from chatd.proto.frames import JsonObject
 from tests.support.hubworld import START, World
 
+KEY = "ab" * 32
 ENDS = START + 30 * DAY_MS
 
 
@@ -31,11 +32,11 @@ def renew(world: World, shown: str = "b1", new: str = "b2", ends: int = ENDS) ->
     context = world.context(OPERATOR)
     before = world.state.snapshot()
     try:
-        known = renewals.check(context, "bob", "laptop", shown, ends)
+        known = renewals.check(context, "bob", "laptop", shown, ends, KEY)
         if "serial" in known:
             return known
         issued, new_ends = world.now, world.now + 30 * DAY_MS
-        result = renewals.renew(context, "bob", "laptop", shown, ends, new, issued, new_ends)
+        result = renewals.renew(context, "bob", "laptop", shown, ends, KEY, new, issued, new_ends)
     except ChatdError:
         assert world.state.snapshot() == before
         raise
@@ -136,16 +137,16 @@ def test_a_guest_whose_time_has_ended_does_not_renew(world: World) -> None:
     )
     world.now += 3600 * 1000
     with pytest.raises(ChatdError) as caught:
-        renewals.check(world.context(OPERATOR), "gil", "laptop", "91", ENDS)
+        renewals.check(world.context(OPERATOR), "gil", "laptop", "91", ENDS, KEY)
     assert caught.value.code == "E219"
 
 
 def test_a_device_revoked_while_its_certificate_is_issued_gets_none(world: World) -> None:
     context = world.context(OPERATOR)
-    assert renewals.check(context, "bob", "laptop", "b1", ENDS) == {"user": "bob", "device": "laptop"}
+    assert renewals.check(context, "bob", "laptop", "b1", ENDS, KEY) == {"user": "bob", "device": "laptop"}
     world.ask("alice", "revoke", user="bob", device="laptop")
     with pytest.raises(ChatdError) as caught:
-        renewals.renew(world.context(OPERATOR), "bob", "laptop", "b1", ENDS, "b2", world.now, ENDS)
+        renewals.renew(world.context(OPERATOR), "bob", "laptop", "b1", ENDS, KEY, "b2", world.now, ENDS)
     assert caught.value.code == "E206"
     assert login(world, "b2") == "E205"
 
@@ -164,5 +165,5 @@ def test_certificates_of_others_are_unknown(world: World) -> None:
         ("alice", "laptop", "b1"),
     ):
         with pytest.raises(ChatdError) as caught:
-            renewals.check(context, user, device, serial, ENDS)
+            renewals.check(context, user, device, serial, ENDS, KEY)
         assert caught.value.code == "E205"

@@ -27,7 +27,7 @@ def device_added(state: StateTables, event: JsonObject) -> None:
     # A certificate that is made on the box is registered at once.
     issued = event["issued"] if "issued" in event else event["at"]
     state.users[event["user"]].devices[event["device"]] = Device(
-        event["serial"], ends=event.get("ends"), issued=issued, by=event["by"]
+        event["serial"], ends=event.get("ends"), issued=issued, by=event["by"], key=event.get("key", "")
     )
 
 
@@ -35,6 +35,11 @@ def device_renewed(state: StateTables, event: JsonObject) -> None:
     device = state.users[event["user"]].devices[event["device"]]
     device.serial, device.previous = event["serial"], event["replaces"]
     device.issued, device.ends = event["issued"], event["ends"]
+    device.key = event["key"]
+
+
+def device_seen(state: StateTables, event: JsonObject) -> None:
+    state.users[event["user"]].devices[event["device"]].seen = True
 
 
 def device_revoked(state: StateTables, event: JsonObject) -> None:

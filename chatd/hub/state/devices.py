@@ -10,8 +10,24 @@ from chatd.proto.device_requests import DeviceAdd
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_new_name
 
+NEW_DEVICE = "new device"
 # Of the open invites, one in so many is kept for those who invite others.
 KEPT_SHARE = 10
+
+
+def note_first_login(context: Context) -> JsonObject | None:
+    """Record that the asker's device has logged in for the first time; return what its rooms are told.
+
+    None for a device that was seen before, or that was registered without its key, by an older chatd.
+    """
+    user, name = context.who.user, context.who.device
+    device = context.state.users[user].devices[name]
+    if device.seen or not device.key:
+        return None
+    context.emit("device_seen", user=user, device=name, key=device.key, by=user)
+    guest = context.state.guests.by_name.get(user)
+    sponsor = guest.sponsor if guest is not None else None
+    return {"cause": NEW_DEVICE, "device": name, "key": device.key, "by": device.by, "sponsor": sponsor}
 
 
 def add(context: Context, request: DeviceAdd) -> JsonObject:

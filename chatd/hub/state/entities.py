@@ -20,7 +20,9 @@ class Device:
 
     ``issued`` and ``ends``: when the certificate was issued and expires, in ms since 1970; ``ends`` is None
     if it was registered without that. ``by``: who let the device in. ``previous``: the serial of the
-    certificate before the last renewal. It is accepted until its own end.
+    certificate before the last renewal. It is accepted until its own end. ``key``: the SHA-256 of its
+    SubjectPublicKeyInfo in hex; "" for devices registered without it. ``seen``: whether it has logged in, if
+    that is to be told.
     """
 
     serial: str
@@ -29,6 +31,8 @@ class Device:
     issued: int = 0
     by: str = ""
     previous: str | None = None
+    key: str = ""
+    seen: bool = False
 
     def has(self, serial: str) -> bool:
         """Whether a certificate is the device's present one, or the one before it."""

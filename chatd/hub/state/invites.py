@@ -164,6 +164,7 @@ def redeem(
         by=invite.by,
         issued=issued,
         invite=secret_hash[:ID_DIGITS],
+        key=key_hash,
     )
     guests.welcome(context, user, invite.guest_until, invite.sponsor, by=invite.by)
     rooms.join_invited(context, user, invite.rooms, by=invite.by)

@@ -115,6 +115,7 @@ KINDS: dict[str, EventKind] = {
     "held": EventKind(appliers.held, True, AuditRule.YES),
     "user_added": EventKind(appliers.user_added, False, AuditRule.YES),
     "device_added": EventKind(appliers.device_added, False, AuditRule.YES),
+    "device_seen": EventKind(appliers.device_seen, False, AuditRule.YES),
     "device_renewed": EventKind(appliers.device_renewed, False, AuditRule.YES),
     "device_revoked": EventKind(appliers.device_revoked, False, AuditRule.YES),
     "role_set": EventKind(appliers.role_set, False, AuditRule.YES),

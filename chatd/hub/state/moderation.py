@@ -157,7 +157,16 @@ def user_add(context: Context, request: rq.UserAdd) -> JsonObject:
         guests.refuse_sponsor(context, sponsor, user, ends)
     if request.dry_run:
         return {"user": user, "device": device, "dry_run": True}
-    register(context, user, device, request.serial, role=request.role, ends=request.ends, by=context.who.user)
+    register(
+        context,
+        user,
+        device,
+        request.serial,
+        role=request.role,
+        ends=request.ends,
+        by=context.who.user,
+        **({"key": request.key} if request.key else {}),
+    )
     guests.welcome(context, user, ends, sponsor, by=context.who.user)
     return {"user": user, "device": device, "role": context.rules.role_of(context.state, user)}
 
@@ -175,7 +184,8 @@ def register(
 ) -> None:
     """Register a device that `refuse_unregistrable` has let pass.
 
-    ``origin``: of a certificate from an invite, when it was ``issued`` and the identifier of the ``invite``.
+    ``origin``: the ``key`` (its SHA-256 in hex), and of a certificate from an invite, when it was ``issued``
+    and the identifier of the ``invite``.
     """
     known = context.state.users.get(user)
     if known is None:

@@ -104,6 +104,7 @@ def _devices(context: Context, user: str) -> list[JsonObject]:
             "device": name,
             "revoked": device.revoked,
             "online": context.presence.sessions_of(user, name)[0] > 0,
+            "key": device.key or None,
         }
         for name, device in ordered[:PAGE_ENTRIES]
     ]

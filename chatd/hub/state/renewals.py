@@ -15,10 +15,11 @@ from chatd.proto.frames import JsonObject
 RENEWAL_PAUSE = DAY_MS
 
 
-def check(context: Context, user: str, device: str, serial: str, ends: int) -> JsonObject:
+def check(context: Context, user: str, device: str, serial: str, ends: int, key: str) -> JsonObject:
     """Return the names for the new certificate, or what the last one says if its answer was lost.
 
-    ``serial`` and ``ends`` (ms since 1970) are those of the certificate that the device has shown. Raises
+    ``serial`` and ``ends`` (ms since 1970) are those of the certificate that the device has shown, ``key`` is
+    the SHA-256 of its key in hex. Raises
     E202 if that ended too long ago, E205 to E208 and E219 for a device that may not log in, E409 for one
     that has just renewed.
     """
@@ -38,12 +39,13 @@ def renew(
     device: str,
     serial: str,
     ends: int,
+    key: str,
     new_serial: str,
     issued: int,
     new_ends: int,
 ) -> JsonObject:
     """Register the certificate that was issued but not sent, if the device may still have it."""
-    known = check(context, user, device, serial, ends)
+    known = check(context, user, device, serial, ends, key)
     if "serial" in known:
         return known  # another connection of the device was faster
     context.emit(
@@ -52,6 +54,7 @@ def renew(
         device=device,
         serial=new_serial,
         replaces=serial,
+        key=key,
         issued=issued,
         ends=new_ends,
         by=user,
