@@ -33,7 +33,7 @@ from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
-from chatd.hub.welcome import welcome_frame
+from chatd.hub.welcome import resumed_frames, welcome_frame
 from chatd.link.wire import Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
@@ -176,7 +176,7 @@ class Hub:
             rooms.auto_join(context, user)
             news = devices.note_first_login(context)
             self._record(context)
-        greeting = encode({"type": "lagged"}) if resumed else welcome_frame(context, self.log)
+        greeting = resumed_frames(context) if resumed else welcome_frame(context, self.log)
         self._door.admit(link, sid, context, address, greeting)
         if news is not None:
             self._fanout.presence(user, *self.sessions.state_of(user), notice=news)

@@ -6,6 +6,7 @@ from itertools import islice
 
 from chatd import __version__
 from chatd.hub.state.context import Context
+from chatd.hub.state.model import SERVER
 from chatd.hub.state.room_access import pending_of
 from chatd.proto.frames import JsonObject, encode
 from chatd.store.event_log import EventLog
@@ -38,6 +39,15 @@ def standing_frame(context: Context, event: JsonObject) -> JsonObject:
         **author_of(event),
         "reason": event.get("reason", ""),
     }
+
+
+def resumed_frames(context: Context) -> bytes:
+    """Return what a session gets that has outlived a hub: it is not live, and its role may be another.
+
+    The former hub may have died between a change of the role and its notice.
+    """
+    standing = standing_frame(context, {"type": "resumed", "by": SERVER})
+    return encode({"type": "lagged"}) + encode(standing)
 
 
 def welcome_frame(context: Context, log: EventLog) -> bytes:

@@ -294,7 +294,7 @@ class Standing(FromServer):
 
     Or an invitation to a `room` ("invited") or its end ("uninvited"). `role` and `permissions` are the
     present ones. A mute is for one `room`, or everywhere; without `until` (ms since 1970) somebody has to
-    end it.
+    end it. "resumed" comes with `lagged`, in case a change was not told.
     """
 
     type: Literal["standing"]

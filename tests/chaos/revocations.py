@@ -1,7 +1,7 @@
 """Take the access of people who are talking, and time how long their sessions live on.
 
 Every act meets three live sessions, spread over the workers, while somebody else keeps talking. In some
-rounds the hub or a worker is killed around the same moment. Afterwards nobody who was put out may log in, and
+rounds the hub or a worker is killed around the same moment. Afterwards nobody who lost access may log in, and
 nothing that they got may be newer than the act.
 """
 
@@ -34,6 +34,10 @@ KILL_EVERY = 5
 KILL_WITHIN = 0.01
 
 
+# The role that takes a user's permissions.
+LOST_ROLE = "guest"
+
+
 class AccessAct(NamedTuple):
     """One way to take access. ``ends``: whether sessions end, ``refused`` the code of the next login."""
 
@@ -48,12 +52,12 @@ ACTS = (
     AccessAct("revoke", "device_revoked", {"device": DEVICE}, True, "E206"),
     AccessAct("ban", "banned", {}, True, "E207"),
     AccessAct("guest_end", "guest_ended", {}, True, "E219"),
-    AccessAct("role_set", "role_set", {"role": "guest"}, False, ""),
+    AccessAct("role_set", "role_set", {"role": LOST_ROLE}, False, ""),
 )
 
 
 class WatchedSession:
-    """One session of a person to be put out; it notes when it ended and the last message it got."""
+    """One session of a person who loses access; it notes when it ended and the last message it got."""
 
     def __init__(self, identity: Path) -> None:
         self.last_seq = 0
@@ -69,7 +73,7 @@ class WatchedSession:
         for event in self._client.events():
             if isinstance(event, Message):
                 self.last_seq = event.seq
-            elif isinstance(event, Standing):
+            elif isinstance(event, Standing) and event.role == LOST_ROLE:
                 self.touched_at = self.touched_at or time.monotonic()
         if self._client.error is not None and self._client.error.fix != "start it again":
             self.touched_at = self.touched_at or time.monotonic()
@@ -209,7 +213,7 @@ def _until_done(request: Callable[[], object]) -> None:
 
 
 def _check_logins(server: TrialServer, users: list[tuple[str, AccessAct]], findings: list[str]) -> None:
-    """Try to log in as everybody who was put out, before and after the hub is killed."""
+    """Try to log in as everybody who lost access, before and after the hub is killed."""
     for _ in range(2):
         for user, act in users:
             code = _login(server.daemon.identity(user, DEVICE))
@@ -239,7 +243,7 @@ def _attempt(identity: Path) -> str:
 
 
 def _check_log(folder: Path, server: TrialServer, done: list[_Round], findings: list[str]) -> None:
-    """Compare the last message of each person who was put out with the place of the act in the log."""
+    """Compare the last message of each person who lost access with the place of the act in the log."""
     events = read_log(server.home / "data", folder / "copy").events
     for one in done:
         if one.act.ends:

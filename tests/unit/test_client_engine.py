@@ -8,9 +8,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -30,9 +30,11 @@ from chatctl.client._dialing import Address
 from chatctl.client._state_store import FILE_NAME, FileStore
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
+from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity
 from chatd.proto.events import Message
 from chatd.proto.frames import JsonObject, decode, encode, split
+from tests.support.certificates import der
 from tests.support.daemon import wait_until
 from tests.unit.test_client_session import bye, message, ok, refusal, welcome
 
@@ -133,6 +135,26 @@ class Network:
         return self.transports.get(timeout=TIMEOUT)
 
 
+def _identity() -> Identity:
+    now = datetime.now(UTC)
+    authority = Authority.create("lab", now=now)
+    issued = authority.issue_device("alice", "laptop", now=now)
+    return Identity(
+        path=Path("x.pem"),
+        instance="lab",
+        user="alice",
+        device="laptop",
+        servers=("one:1",),
+        certificate_der=der(issued),
+        ca_pem="",
+        not_before=issued.certificate.not_valid_before_utc,
+        not_after=issued.certificate.not_valid_after_utc,
+    )
+
+
+IDENTITY = _identity()
+
+
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     made = Network()
@@ -146,9 +168,7 @@ def make(network: Network) -> Iterator[Callable[..., Client]]:
     clients: list[Client] = []
 
     def make_client(servers: tuple[str, ...] = ("one:1",), **options: Any) -> Client:
-        now = datetime.now(UTC)
-        identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=servers, not_after=now)
-        clients.append(Client(cast(Identity, identity), **{"rand": lambda: 0.0, **options}))
+        clients.append(Client(replace(IDENTITY, servers=servers), **{"rand": lambda: 0.0, **options}))
         clients[-1].start()
         return clients[-1]
 
@@ -497,10 +517,9 @@ def test_a_bug_in_a_callback_ends_the_client_with_an_error(
 
 
 def test_a_client_that_was_never_started_can_be_closed(network: Network) -> None:
-    identity = SimpleNamespace(path=Path("x.pem"), user="alice", servers=("one:1",))
-    client = Client(cast(Identity, identity))
+    client = Client(IDENTITY)
     client.send("#lobby", "x")
     client.close()
     assert list(client.events()) == []
     with pytest.raises(ChatdError, match="E608"):
-        Client(cast(Identity, SimpleNamespace(path=Path("x.pem"), servers=())))
+        Client(replace(IDENTITY, servers=()))
