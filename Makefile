@@ -120,8 +120,9 @@ check: $(DEV) ## check format, lint, types and imports; change nothing
 smoke: $(DEV) ## start the installed daemon in a fresh home, exchange messages, stop it
 	@$(BIN)/python -m tests.smoke
 
-dist: $(DEV) ## build the sdist and the wheel in dist/
+dist: $(DEV) ## build the sdist, the wheel, chat.pyz and chatctl.pyz in dist/
 	@$(BIN)/python -m hatchling build
+	@$(BIN)/python -m tests.tools.single_files dist
 
 system-packages: ## install the programs that tests drive (Debian, Ubuntu; as root)
 	@apt-get update -qq

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 
 import click
 
+from chatctl.called_as import called_as
 from chatctl.client import InviteResult, identity_to_write
 from chatctl.client import join as redeem
 from chatd.console import output
@@ -89,8 +90,9 @@ def enter(
     output.note(f"you are {who} ({result.role}) on {result.identity.instance}; your identity is {path}")
     if no_chat or not (sys.stdin.isatty() and sys.stdout.isatty()):
         usual = identity_to_write(None, {**os.environ, "CHATD_IDENTITY": ""})
-        command = ("chat",) if path == usual else ("chat", "--identity", str(path))
-        output.note(f"to chat, run: {pasteable(*command)}")
+        chat = called_as("chat")
+        words = chat if path == usual else (*chat, "--identity", str(path))
+        output.note(f"to chat, run: {pasteable(*words)}")
         return output.OK
     root.invoked_subcommand = None
     assert root.command.callback is not None  # noqa: S101 - for the type checker

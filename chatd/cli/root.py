@@ -32,6 +32,10 @@ COMMANDS = {
     "user": TableEntry("chatd.cli.users:user", "Add users and their devices, revoke devices."),
     "cert": TableEntry("chatd.cli.certs:cert", "Show and renew the server's certificates."),
     "ca": TableEntry("chatd.cli.authority_commands:ca", "Take the CA's key off the server, and put it back."),
+    "client-bundle": TableEntry(
+        "chatd.cli.client_bundle:client_bundle",
+        "Write the clients as single files for members: python3 chat.pyz join HOST:PORT/CODE.",
+    ),
     "verify": TableEntry(
         "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."
     ),

@@ -66,6 +66,7 @@ ARGUMENTS: dict[str, str] = {
     "chat device add": "{name} --server 127.0.0.1:1",
     "chatd filter test": "/dev/null",
     "chatd user add": "{name}",
+    "chatd client-bundle": "{new}",
     "chatd ca export": "{new} --passphrase-file {passphrase}",
     "chatd ca import": "{exported} --passphrase-file {passphrase}",
     "chatd user revoke": "{invited} --yes",

@@ -32,7 +32,7 @@ _URL = re.compile(r"https?://\S+")
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)|^\[[^\]]+\]: ([^#:\s]+)$", re.MULTILINE)
 _CODE = re.compile(r"\b[EW][1-6][0-9]{2}\b")
 _PATH = re.compile(r"`((?:chatd|chatctl|tests|docs|deploy)/[a-z][\w./-]*)`")
-_MODULE = re.compile(r"(?:`|python -m )((?:chatd|chatctl|tests)(?:\.[a-z_]+)+)")
+_MODULE = re.compile(r"(?:`|python -m )((?:chatd|chatctl|tests)(?:\.(?!pyz\b)[a-z_]+)+)")
 _MAKE = re.compile(r"(?:^    |`)make ([a-z-]+)", re.MULTILINE)
 _LOCK = re.compile(r"(\w+)(?:: [\w.]+)? = threading\.(?:R?Lock|Condition|(?:Bounded)?Semaphore)\(")
 
