@@ -120,6 +120,20 @@ ASKS = {
     ),
     "deny": TableEntry(f"{_ADMIN}.ask_commands:deny", "Send away whoever asks as NAME."),
 }
+HELD = {
+    "list": TableEntry(
+        f"{_ADMIN}.held_commands:list_held",
+        "List the messages that wait for a moderator, with their texts, the oldest first.",
+    ),
+    "approve": TableEntry(
+        f"{_ADMIN}.held_commands:approve",
+        "Publish the held message ID under its writer's name, if the writer may still send it.",
+    ),
+    "refuse": TableEntry(
+        f"{_ADMIN}.held_commands:refuse",
+        "Refuse the held message ID: its text is removed, and its writer is told.",
+    ),
+}
 GUEST = {
     "list": TableEntry(
         f"{_ADMIN}.guest_commands:list_guests",
@@ -201,6 +215,11 @@ def role() -> None:
 @cli.group(cls=TableGroup, table=INVITE)
 def invite() -> None:
     """Invites: let new users in, who make their own keys."""
+
+
+@cli.group(cls=TableGroup, table=HELD)
+def held() -> None:
+    """Decide about the messages that the filter holds."""
 
 
 @cli.group(cls=TableGroup, table=GUEST)

@@ -260,8 +260,9 @@ class FilterRuleSection(Section):
 
     words: Annotated[list[Word], Field(min_length=1, max_length=1000)]
     """The words; filter.mode is for them, too."""
-    action: Literal["warn", "redact", "block"]
-    """Whether the message is sent and its sender told, sent with *** for the word, or refused."""
+    action: Literal["warn", "redact", "hold", "block"]
+    """Whether the message is sent and its sender told, sent with *** for the word, sent once a moderator has
+    approved it, or refused."""
     roles: Annotated[list[Name], Field(max_length=32)] = []
     """Roles it is for; none means all."""
     rooms: Annotated[list[RoomName], Field(max_length=100)] = []
@@ -279,6 +280,8 @@ class FilterSection(Section):
     """Roles that may use forbidden words."""
     rules: Annotated[list[FilterRuleSection], Field(max_length=20)] = []
     """More words, with an action for each list, for some roles and rooms."""
+    held_days: Annotated[int, Field(ge=1, le=90)] = 7
+    """Days for which a message waits for a moderator; then it is refused."""
 
 
 class RoomSection(Section):

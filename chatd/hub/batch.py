@@ -20,6 +20,8 @@ log_audit = get_log("audit")
 
 # Events that a client may cause twice by sending them again; their msg_id tells.
 SENT_KINDS = frozenset(("message", "edited"))
+# And what ends a held message: a resent one must not be held again.
+_KEYED_KINDS = SENT_KINDS | {"message_refused"}
 # (device_id, msg_id) of a message or an edit.
 MessageKey = tuple[str, str]
 
@@ -27,10 +29,17 @@ MessageKey = tuple[str, str]
 def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> Entry:
     """Return the log entry of an event that ``who`` caused. ``digest``: see `Entry`."""
     kind, seq, at = event["type"], event["seq"], event["at"]
-    if kind in SENT_KINDS:
-        msg_id = bytes.fromhex(event["msg_id"])
-        return Entry(seq, at, kind, event["room"], who.device_id, msg_id, digest, compact(event))
+    if kind in _KEYED_KINDS:
+        # The writer's device, although a moderator may have caused it.
+        device, msg_id = key_of(event)
+        room = audience_of(event)
+        return Entry(seq, at, kind, room, device, bytes.fromhex(msg_id), digest, compact(event))
     return Entry(seq, at, kind, audience_of(event), who.device_id, None, None, compact(event))
+
+
+def key_of(event: JsonObject) -> MessageKey:
+    """Return the key of a message, an edit, or a refused message."""
+    return f"{event['user']}/{event['device']}", event["msg_id"]
 
 
 def log_audited(event: JsonObject) -> None:
@@ -199,17 +208,17 @@ class Recorder:
         """See `chatd.hub.state.context.EntryView`."""
         return _with_reactions(self._log.given(seq, text, user), self._batch.changes(seq), text, user)
 
-    def record(self, context: Context, key: MessageKey | None = None, digest: bytes | None = None) -> None:
+    def record(self, context: Context, digest: bytes | None = None) -> None:
         """Move a context's events into the batch and queue them for their readers.
 
-        ``key`` and ``digest`` belong to the message among them: see `Batch.add`, `Entry`.
+        ``digest`` belongs to the message among them: see `Entry`.
         """
         size = 0
         edited = [event for event in context.events if event["type"] == "edited"]
         for event in context.events:
             entry = to_entry(event, context.who, digest)
             size += len(entry.body)
-            self._batch.add(entry, key if event["type"] in SENT_KINDS else None)
+            self._batch.add(entry, key_of(event) if event["type"] in _KEYED_KINDS else None)
             self._batch.note_change(event)
             log_audited(event)
             self._fanout.publish(event, entry.body)

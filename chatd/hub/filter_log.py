@@ -10,7 +10,11 @@ from chatd.policy.filter_rules import FilterAction
 log_audit = get_log("audit")
 log_security = get_log("security")
 
-_EVENTS = {FilterAction.WARN: "filter_warned", FilterAction.REDACT: "filter_masked"}
+_EVENTS = {
+    FilterAction.WARN: "filter_warned",
+    FilterAction.REDACT: "filter_masked",
+    FilterAction.HOLD: "filter_held",
+}
 
 
 def log_filtered(context: Context, seq: int, repeats: Repeats) -> None:
@@ -21,6 +25,6 @@ def log_filtered(context: Context, seq: int, repeats: Repeats) -> None:
             "filter_overridden", user=who.user, device=who.device, seq=seq, word=context.overridden
         )
     for action, word in context.filtered:
-        if action in _EVENTS:
+        if action in _EVENTS and (context.held or action is not FilterAction.HOLD):
             details: dict[str, object] = {"device": who.device, "seq": seq}
             repeats.note(log_security.info, _EVENTS[action], who.device, details, user=who.user, word=word)

@@ -26,7 +26,7 @@ from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, devices, guests, rooms
+from chatd.hub.state import authorize, devices, guests, held, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
@@ -249,15 +249,20 @@ class Hub:
         """Append a message or an edit once: a resent (device, msg_id) gets the same acknowledgement again."""
         authorize.permit(context, request)
         key = (context.who.device_id, request.msg_id)
+        waiting = self.state.held.find(key)
+        if waiting is not None:
+            return held.acknowledgement(waiting.seq, waiting.at)
         known = self.recorder.find(key)
         if known is not None:
+            if known.kind == "message_refused":
+                raise held.refused_error()
             # A redacted message has no digest any more; its random id is proof enough of the sender.
             if known.digest not in (None, digest):
                 raise ChatdError("E408", "this msg_id was used for another message")
             return {"seq": known.seq, "at": known.at, "notes": []}
         result = authorize.perform(context, request)
         self.stats.counters["accepted"] += 1
-        self.recorder.record(context, key, digest)
+        self.recorder.record(context, digest)
         log_filtered(context, result["seq"], self.repeats)
         crash_point("hub.request.applied")
         return result
@@ -312,6 +317,8 @@ class Hub:
             return
         context = self.context(OPERATOR)
         guests.advance(context)
+        context.entries = self.recorder
+        held.expire(context)
         self._retention.redact_expired(context)
         self._room_ends.advance(context)
         self._record(context)

@@ -11,11 +11,12 @@ from chatd.policy.filter import WordFilter, fold
 
 
 class FilterAction(StrEnum):
-    """``warn``: sent as it is, and the writer is told. ``redact``: sent with the word masked. ``block``:
-    refused."""
+    """``warn``: sent as it is, and the writer is told. ``redact``: sent with the word masked. ``hold``: sent
+    once a moderator has approved it. ``block``: refused."""
 
     WARN = "warn"
     REDACT = "redact"
+    HOLD = "hold"
     BLOCK = "block"
 
 
@@ -54,6 +55,10 @@ class Filtered(NamedTuple):
     def word(self, action: FilterAction) -> str | None:
         """Return the first word about which this is done."""
         return next((word for known, word in self.found if known is action), None)
+
+    def refusing(self) -> str | None:
+        """Return the first word that keeps out a text of which nothing can be masked or held."""
+        return next((word for known, word in self.found if known is not FilterAction.WARN), None)
 
 
 class FilterRules:

@@ -24,6 +24,7 @@ PERMISSIONS: dict[str, str] = {
     "moderate.ban": "ban users, list bans",
     "moderate.mute": "mute users",
     "moderate.redact": "redact messages",
+    "message.review": "read messages that the filter holds, approve and refuse them",
     "room.hold": "put rooms on hold, so that no message there is removed",
     "room.archive": "archive rooms, so that they can only be read, and undo that",
     "room.manage": "list every room and act as its owner, those entered by invitation included",

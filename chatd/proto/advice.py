@@ -27,6 +27,7 @@ NEEDS = {
     "chatctl asks": "invite.create",
     "chatctl bans": "moderate.ban",
     "chatctl guest list": "guest.sponsor",
+    "chatctl held list": "message.review",
     "chatctl hold": "room.hold",
     "chatctl invite": "invite.create",
     "chatctl revoke": "device.revoke",

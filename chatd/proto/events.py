@@ -17,6 +17,10 @@ from chatd.proto.event_base import Logged as Logged
 from chatd.proto.event_base import author_text as author_text
 from chatd.proto.frames import JsonObject
 from chatd.proto.guest_events import GuestReminded as GuestReminded
+from chatd.proto.held_events import Attention as Attention
+from chatd.proto.held_events import MessageApproved as MessageApproved
+from chatd.proto.held_events import MessageHeld as MessageHeld
+from chatd.proto.held_events import MessageRefused as MessageRefused
 from chatd.proto.lineage import LINEAGE_LIMIT, Branch
 from chatd.proto.room_events import Invited as Invited
 from chatd.proto.room_events import OwnerSet as OwnerSet
@@ -346,6 +350,7 @@ AnyFromServer = (
     Welcome | Ok | Error | Message | Edited | Reacted | Joined | Parted | RoomCreated | DmOpened | TopicSet
     | Redacted | Expired | Held | Archived | RoomRemoved | RoomModeSet | OwnerSet | Invited | Uninvited
     | Announcement | ReadMarker | GuestReminded
+    | MessageHeld | MessageApproved | MessageRefused | Attention
     | Presence | Standing | PingEvent | Lagged | Slowed | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {

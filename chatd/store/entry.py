@@ -9,9 +9,9 @@ class Entry(NamedTuple):
     """One event as the hub appends it.
 
     ``seq`` is head + 1, gap-free; ``at`` is in ms since 1970 UTC; ``device`` is such as "alice/laptop".
-    ``msg_id`` and ``digest`` have 16 bytes each and are None but for messages and edits; ``digest``
-    distinguishes a resent request from a reused msg_id. ``body`` is the event as clients see it (a JSON
-    object), or empty after redaction.
+    ``msg_id`` and ``digest`` have 16 bytes each and are None but for messages and edits, and ``msg_id`` for
+    refused messages; ``digest`` distinguishes a resent request from a reused msg_id. ``body`` is the event as
+    clients see it (a JSON object), or empty after redaction.
     """
 
     seq: int
@@ -29,7 +29,8 @@ class AcceptedMessage(NamedTuple):
 
     seq: int
     at: int
-    digest: bytes | None  # None if the message was redacted
+    digest: bytes | None  # None if the message was redacted, held or refused
+    kind: str
 
 
 class WrittenEntry(NamedTuple):

@@ -53,7 +53,7 @@ from chatd.store.written_entries import Written, bytes_written_after, oldest_wri
 
 _APPEND = """INSERT INTO events(seq, at, kind, room, device, msg_id, digest, salt, body_hash, body, chain)
  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_FIND = "SELECT seq, at, digest FROM events WHERE device = ? AND msg_id = ?"
+_FIND = "SELECT seq, at, digest, kind FROM events WHERE device = ? AND msg_id = ?"
 _APPENDING = "append to the event log"
 _READING = storage_errors("read the event log")
 

@@ -123,7 +123,9 @@ class ShownEvent(Event):
         except (ValueError, RecursionError):
             return False
         expected: dict[str, Any] = {"type": self.kind, "seq": self.seq, "at": self.at}
-        if self.room is not None:
+        if self.room is not None and self.room.startswith("="):
+            expected["user"] = self.room[1:]  # for this user alone; the body's room is what it concerns
+        elif self.room is not None:
             expected["room"] = self.room
         if self.kind in ("message", "edited"):
             user, _, device = (self.device or "").partition("/")

@@ -16,8 +16,9 @@ from chatd.store.chain import BadChain
 from chatd.store.database import query
 from chatd.store.entry import Entry, Given, StoredMessage
 
-# Kinds of events with what people wrote. Only their bodies are ever redacted, and none changes the state.
-WRITTEN_KINDS = ("message", "edited", "reacted")
+# Kinds of events with what people wrote. Only their bodies are ever redacted, and the state follows from the
+# others: what a held message changes is undone by the event that redacts it.
+WRITTEN_KINDS = ("message", "edited", "reacted", "message_held")
 # What is done to messages has an index of its own: however much that is, a page of a room reads none of it.
 CHANGE_KINDS = ("edited", "reacted")
 CHANGES = "kind IN ('edited', 'reacted')"

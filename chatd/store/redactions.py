@@ -1,7 +1,8 @@
 """Check that every redaction was ordered by a logged event, and that every such event was carried out.
 
 The chain covers the hash of a body only, so it still fits after anybody has removed a body. The events
-`redacted`, `expired` and `edited` are in the chain: they prove which bodies the hub itself has removed.
+`redacted`, `expired`, `edited` and the decisions about held messages are in the chain: they prove which
+bodies the hub itself has removed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from chatd.store.database import query
 from chatd.store.message_changes import CHANGES, NO_CHANGES, WRITTEN_KINDS
 
 # The kinds of event that redact what people wrote.
-ORDERS = ("redacted", "expired", "edited")
+DECISIONS = ("message_approved", "message_refused")
+ORDERS = ("redacted", "expired", "edited", *DECISIONS)
 _ROWS_PER_QUERY = 500
 _REDACTED = """SELECT x.seq, e.kind, e.room, x.by_seq, o.kind, o.room, o.body FROM erased x
  LEFT JOIN events e ON e.seq = x.seq LEFT JOIN events o ON o.seq = x.by_seq
  WHERE x.seq > ? ORDER BY x.seq LIMIT ?"""
 # The first condition lets SQLite use the index of all events that are not messages.
 _ORDERS = """SELECT seq, kind, room, body FROM events WHERE kind <> 'message'
- AND kind IN ('redacted', 'expired', 'edited') AND seq > ? ORDER BY seq LIMIT ?"""
+ AND kind IN ('redacted', 'expired', 'edited', 'message_approved', 'message_refused')
+ AND seq > ? ORDER BY seq LIMIT ?"""
 _IS_REDACTED = "SELECT 1 FROM erased WHERE seq = ?"
 _NOT_REDACTED = tuple(
     f"SELECT seq FROM events WHERE room = ? AND seq > ? AND seq <= ? AND {which} AND body IS NOT NULL"  # noqa: S608
@@ -72,6 +75,8 @@ def _covered(kind: object, body: bytes | str) -> Covered | None:
     target, upto = fields.get("target"), fields.get("upto")
     if kind == "redacted" and type(target) is int:
         return Covered(seqs=_seqs([target, *_list(fields, "edits")]))
+    if kind in DECISIONS and type(target) is int:
+        return Covered(seqs=frozenset((target,)))
     if kind == "expired" and type(upto) is int:
         return Covered(upto=upto)
     if kind == "edited" and type(target) is int:

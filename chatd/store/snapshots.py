@@ -20,7 +20,7 @@ _READ = "SELECT seq, chain, state_hash, state FROM snapshot"
 _WRITE = "INSERT OR REPLACE INTO snapshot(id, seq, chain, state_hash, state) VALUES(1, ?, ?, ?, ?)"
 # The first condition lets SQLite use the index of all events that are not messages.
 _STATE = f"""SELECT {COLUMNS} FROM events WHERE kind <> 'message' AND {NO_CHANGES}
- AND seq > ? ORDER BY seq LIMIT ?"""  # noqa: S608
+ AND (body IS NOT NULL OR kind <> 'message_held') AND seq > ? ORDER BY seq LIMIT ?"""  # noqa: S608
 _STATE_ROWS = 1_000  # rows of one query
 
 # Whether a snapshot (its seq and bytes) is the result of the entries up to it. The store cannot tell: only
@@ -72,7 +72,10 @@ def proven_snapshot(connection: apsw.Connection, data: Path) -> Snapshot | None:
 
 
 def state_entries(connection: apsw.Connection, after: int, upto: int) -> Iterator[Entry]:
-    """Yield every entry with after < seq <= ``upto`` that changes the state, in order. Raises E610."""
+    """Yield every entry with after < seq <= ``upto`` that changes the state, in order. Raises E610.
+
+    A held message whose text is gone has been decided.
+    """
     while True:
         # Fetch whole pages: a statement left open would keep an old view of the log open.
         rows = query(connection, _STATE, (after, _STATE_ROWS))

@@ -18,6 +18,9 @@ from tests.support.hub_harness import HubHarness
 
 CLASSIFIED = {
     "message": AuditRule.NO,
+    "message_held": AuditRule.NO,
+    "message_approved": AuditRule.YES,
+    "message_refused": AuditRule.OTHERS,
     "announcement": AuditRule.YES,
     "edited": AuditRule.NO,
     "reacted": AuditRule.NO,

@@ -67,6 +67,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "announcement": LOGGED | {"body": "all", "by": "alice"},
     "read": LOGGED | ROOM_USER | {"upto": 7},
     "guest_reminded": LOGGED | {"user": "alice", "guest": "gil", "ends": 9},
+    "message_held": LOGGED
+    | ROOM_USER
+    | {"device": "x", "role": "user", "msg_id": "00" * 16, "kind": "text", "body": "b", "word": "w"},
+    "message_approved": LOGGED
+    | ROOM_USER
+    | {"device": "x", "msg_id": "00" * 16, "target": 1, "published": 2, "by": "alice"},
+    "message_refused": LOGGED
+    | ROOM_USER
+    | {"device": "x", "msg_id": "00" * 16, "target": 1, "reason": "r", "by": "alice"},
+    "attention": {"what": "held", "count": 1, "user": "bob", "place": "#lobby"},
     "presence": ROOM_USER
     | {"state": "offline", "text": "", "cause": "kicked", "by": "alice", "reason": "spam"},
     "standing": {

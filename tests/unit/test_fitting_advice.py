@@ -25,6 +25,7 @@ SERVED = sorted(
 # The request of a chatctl command that is not named like it.
 REQUEST_OF = {
     "guest list": "guest_list",
+    "held list": "held_list",
     "invite": "invite_create",
     "room owner": "owner",
     "room unarchive": "room_archive",

@@ -13,10 +13,10 @@ from chatctl.model.chat_model import ChatModel
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.state import guests, invites
-from chatd.hub.state.authorize import check_standing
 from chatd.hub.state.context import OPERATOR
 from chatd.hub.state.guest_book import HOUR_MS
 from chatd.hub.state.model import State, audience_of
+from chatd.hub.state.user_standing import check_standing
 from chatd.proto import events as ev
 from chatd.proto.invite_code import secret_hash
 from tests.support.hub_harness import HubHarness

@@ -70,7 +70,9 @@ def test_seqs_must_be_consecutive(log: EventLog, first: int) -> None:
 
 def test_find_returns_an_accepted_message_by_device_and_msg_id(log: EventLog) -> None:
     expected = entry(7)
-    assert log.find("alice/laptop", msg_id(7)) == AcceptedMessage(7, expected.at, expected.digest or b"")
+    assert log.find("alice/laptop", msg_id(7)) == AcceptedMessage(
+        7, expected.at, expected.digest or b"", "message"
+    )
     assert log.find("alice/phone", msg_id(7)) is None
     assert log.find("alice/laptop", msg_id(121)) is None
     log.append(entries(121, 1))

@@ -18,6 +18,14 @@ def nothing(state: StateTables, event: JsonObject) -> None:
     """Messages, what is done to them, and announcements do not change the state."""
 
 
+def message_held(state: StateTables, event: JsonObject) -> None:
+    state.held.add(event)
+
+
+def message_decided(state: StateTables, event: JsonObject) -> None:
+    state.held.remove(event["target"])
+
+
 def user_added(state: StateTables, event: JsonObject) -> None:
     state.users[event["user"]] = User(role=event["role"])
     state.user_names.add(event["user"])

@@ -12,6 +12,7 @@ from chatd.hub.state import (
     devices,
     edits,
     guests,
+    held,
     invites,
     markers,
     messages,
@@ -24,9 +25,11 @@ from chatd.hub.state import (
     rooms,
 )
 from chatd.hub.state.context import Context
+from chatd.hub.state.user_standing import check_standing
 from chatd.proto import ask_requests as arq
 from chatd.proto import device_requests as drq
 from chatd.proto import guest_requests as grq
+from chatd.proto import held_requests as hrq
 from chatd.proto import people_requests as prq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
@@ -39,6 +42,9 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.Edit: edits.edit,
     rq.Delete: edits.delete,
     rq.React: reactions.react,
+    hrq.HeldList: held.list_held,
+    hrq.HeldApprove: held.approve,
+    hrq.HeldRefuse: held.refuse,
     rq.Announce: messages.announce,
     rq.Away: messages.away,
     rq.Create: rooms.create,
@@ -111,18 +117,6 @@ def permit(context: Context, request: rq.Request) -> None:
             f"the role {context.role} may not do this ({permission})",
             "ask an admin for it, or for another role",
         )
-
-
-def check_standing(context: Context, user: str, device: str, serial: str | None = None) -> None:
-    """Refuse an unknown, revoked, banned or kicked device, and an ended guest. Raises E205 to E208, E219."""
-    known = context.state.users.get(user)
-    entry = known.devices.get(device) if known else None
-    if entry is None or (serial is not None and not entry.has(serial)):
-        raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
-    guests.refuse_ended(context, user)
-    if entry.revoked:
-        raise ChatdError("E206", f"the device {user}/{device} was revoked")
-    context.refuse_sanctioned(user)
 
 
 def admit(context: Context, serial: str, *, total: int) -> None:

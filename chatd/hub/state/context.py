@@ -120,6 +120,8 @@ class Context:
     overridden: str = ""
     # What the filter has found in a message that was sent.
     filtered: tuple[FoundWord, ...] = ()
+    # The word for which a message waits for a moderator; "" for none.
+    held: str = ""
     events: list[JsonObject] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     # What the log says about messages; None where no request names one.
@@ -294,9 +296,8 @@ class Context:
             raise ChatdError("E409", f"there are {count} {what}, the most there may be", "ask an admin")
 
     def refuse_words(self, text: str, what: str, room: str = "") -> None:
-        """Raise E400 for a text with a forbidden word, which cannot be masked in a ``what``."""
-        filtered = self.rules.filter.judge(text, self.role, room)
-        word = filtered.word(FilterAction.BLOCK) or filtered.word(FilterAction.REDACT)
+        """Raise E400 for a text with a forbidden word, which can be neither masked nor held in a ``what``."""
+        word = self.rules.filter.judge(text, self.role, room).refusing()
         if word is not None:
             raise ChatdError("E400", f"the {what} contains the forbidden word {word!r}")
 
@@ -304,16 +305,21 @@ class Context:
         """Judge the words of a message; return it as it may be sent. Raises E400.
 
         ``anyway``: whether the asker knows of the word and wants it sent, which takes the permission
-        ``filter.override``; None for texts that have no such choice.
+        ``filter.override``; None for texts that have no such choice. Such texts are not held but refused, and
+        so are those of direct conversations, which no moderator reads.
         """
         filtered = self.rules.filter.judge(text, self.role, room)
         self.filtered = filtered.found
-        word = filtered.word(FilterAction.BLOCK)
+        blocked, held = filtered.word(FilterAction.BLOCK), filtered.word(FilterAction.HOLD)
+        word = blocked or held
         if word is None:
             return filtered
         may = anyway is not None and self.allows("filter.override")
         if may and anyway:
             self.overridden = word
+            return filtered
+        if blocked is None and anyway is not None and room.startswith("#"):
+            self.held = word
             return filtered
         raise ChatdError(
             "E400", f"the message contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""

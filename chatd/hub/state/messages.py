@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatd.hub.state import absent, direct, texts
+from chatd.hub.state import absent, direct, held, texts
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import EVERYONE
 from chatd.proto import requests as rq
@@ -11,7 +11,7 @@ from chatd.proto.text import visible
 
 
 def send(context: Context, request: rq.Send) -> JsonObject:
-    """Append a message; return its seq, its time and notes on changes to the text."""
+    """Append a message, or hold it; return its seq, its time and notes on changes to the text."""
     if request.to.startswith("@"):
         conversation = direct.find(context, request.to)
     else:
@@ -19,6 +19,8 @@ def send(context: Context, request: rq.Send) -> JsonObject:
         refuse_place(context, conversation)
     context.refuse_muted(conversation)
     text = texts.accept(context, conversation, request.body, request.kind, anyway=request.anyway)
+    if context.held:
+        return held.hold(context, request, text)
     direct.open_for(context, conversation)
     message: JsonObject = {"reply_to": request.reply_to} if request.reply_to is not None else {}
     event = context.emit(

@@ -20,6 +20,7 @@ from chatd.hub.state.entities import Sanction as Sanction
 from chatd.hub.state.entities import User as User
 from chatd.hub.state.entities import plain_room, plain_user, room_of, user_of
 from chatd.hub.state.guest_book import guests_of
+from chatd.hub.state.held_book import held_of
 from chatd.hub.state.invite_book import book_of
 from chatd.hub.state.state_tables import StateTables
 from chatd.proto.frames import JsonObject
@@ -55,6 +56,7 @@ class State(StateTables):
                 "mutes": mutes,
                 "invites": self.invites.plain(),
                 "guests": self.guests.plain(),
+                "held": self.held.plain(),
                 "settings": self.settings,
                 "written": {user: entry for user, entry in self.written.items() if entry[0] == newest},
             }
@@ -76,6 +78,7 @@ class State(StateTables):
             # These are missing before 0.1.0.
             invites=book_of(data.get("invites", {})),
             guests=guests_of(data.get("guests", {})),
+            held=held_of(data.get("held", [])),
             settings=data.get("settings", {}),
             written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
@@ -107,6 +110,10 @@ class EventKind(NamedTuple):
 KINDS: dict[str, EventKind] = {
     "message": EventKind(appliers.nothing, True, AuditRule.NO),
     "edited": EventKind(appliers.nothing, True, AuditRule.NO),
+    # Its writer alone receives it, and what was decided.
+    "message_held": EventKind(appliers.message_held, False, AuditRule.NO, own=True),
+    "message_approved": EventKind(appliers.message_decided, False, AuditRule.YES, own=True),
+    "message_refused": EventKind(appliers.message_decided, False, AuditRule.OTHERS, own=True),
     "reacted": EventKind(appliers.nothing, True, AuditRule.NO),
     "announcement": EventKind(appliers.nothing, True, AuditRule.YES),
     "redacted": EventKind(appliers.nothing, True, AuditRule.NOT_OWN),

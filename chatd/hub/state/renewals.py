@@ -6,9 +6,9 @@ The certificate before stays valid until its own end, so a lost answer costs a d
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state.authorize import check_standing
 from chatd.hub.state.context import Context, duration_text
 from chatd.hub.state.entities import DAY_MS, Device
+from chatd.hub.state.user_standing import check_standing
 from chatd.proto.frames import JsonObject
 
 # A device renews once in so long; this bounds what it adds to the log.

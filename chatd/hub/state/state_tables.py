@@ -7,6 +7,7 @@ from typing import Any
 
 from chatd.hub.state.entities import MEMBERS, Room, Sanction, User
 from chatd.hub.state.guest_book import GuestBook
+from chatd.hub.state.held_book import HeldBook
 from chatd.hub.state.invite_book import InviteBook
 from chatd.hub.state.names import EndingNames, SortedNames
 
@@ -28,6 +29,8 @@ class StateTables:
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
     invites: InviteBook = field(default_factory=InviteBook)
     guests: GuestBook = field(default_factory=GuestBook)
+    # Not compared: a decided one has no text any more, so that a replay passes over it.
+    held: HeldBook = field(default_factory=HeldBook, compare=False)
     # The settings last recorded in the log, by their paths; `chatd.hub.state.settings_record`.
     settings: dict[str, Any] = field(default_factory=dict)
     # User -> the UTC day (days since 1970) on which they last wrote, and the bytes of that day's entries.
