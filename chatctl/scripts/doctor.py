@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import click
@@ -26,6 +26,7 @@ from chatd.codes import CODES, NEW_IDENTITY
 from chatd.console.findings import Finding, report
 from chatd.errors import ChatdError
 from chatd.pki.explain import expired
+from chatd.proto.alpn import is_loopback
 from chatd.proto.durations import two_units
 from chatd.proto.text import is_host_port
 
@@ -68,8 +69,7 @@ def examine(option: str | None, home: str | None, address: str | None) -> Iterat
     else:
         yield _identity(identity, time.time())
     servers = (address,) if address else identity.servers if identity else ()
-    for server in servers:
-        yield from _server(server, identity)
+    yield from _network(servers, identity)
     if identity and not servers:
         yield _failed("network", ChatdError("E608", "the identity file names no address", "name HOST:PORT"))
     yield _terminal()
@@ -91,6 +91,25 @@ def _identity(identity: Identity, now: float) -> Finding:
     if identity.ends_soon(datetime.fromtimestamp(now, UTC)):
         return Finding("warn", "identity", f"{who} ends in {two_units(left)}", "W112", NEW_IDENTITY)
     return Finding("ok", "identity", f"{who}, valid for another {two_units(left)}")
+
+
+def _network(servers: Iterable[str], identity: Identity | None) -> Iterator[Finding]:
+    """Try every address. Once one has let us in, a failure of another is no more than a warning."""
+    failed: list[list[Finding]] = []
+    works = False
+    for server in servers:
+        steps = list(_server(server, identity))
+        if steps[-1].level == "fail":
+            failed.append(steps)
+            continue
+        works = True
+        yield from steps
+    for steps in failed:
+        if not works:
+            yield from steps
+        elif not is_loopback(steps[0].text.rpartition(" is ")[2]):
+            # A server names its loopback address, too, for clients on its own box.
+            yield steps[-1]._replace(level="warn")
 
 
 def _server(server: str, identity: Identity | None) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from chatd.cli.single_file import PROGRAMS, build
+from chatd.cli.client_files import PROGRAMS, build
 from chatd.console import output
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_folders

@@ -91,6 +91,21 @@ def test_faults_on_the_way(daemon: Daemon, tmp_path: Path) -> None:
     assert (other.code, other.wrong) == (1, {"tls": "E630"})
 
 
+def test_one_address_that_works_is_enough(daemon: Daemon, tmp_path: Path) -> None:
+    """An identity names the loopback address too, which is of no use on another machine."""
+    for other, code, wrong in (
+        (f"127.0.0.1:{free_port()}", 0, {}),
+        ("nowhere.invalid:5000", 7, {"network": "E607"}),
+    ):
+        path = tmp_path / "two.pem"
+        text = daemon.identity("bob").read_text()
+        path.write_text(text.replace("server: ", f"server: {other}\nserver: ", 1))
+        path.chmod(0o600)
+        visit = Visit(daemon, "--identity", str(path))
+        assert (visit.code, visit.wrong) == (code, wrong)
+        assert "login" in visit.steps
+
+
 def test_another_server_and_a_revoked_device(daemon: Daemon, tmp_path: Path) -> None:
     with running(tmp_path / "other") as other:
         visit = Visit(daemon, f"127.0.0.1:{other.port}", "--identity", str(daemon.identity("bob")))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.cli.single_file import build, libraries
+from chatd.cli.client_files import build, libraries
 from chatd.errors import ChatdError
 from tests.support.daemon import BIN, Daemon, running
 from tests.support.joining import invite

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chatd.cli.single_file import PROGRAMS, build, libraries
+from chatd.cli.client_files import PROGRAMS, build, libraries
 
 ROOT = Path(__file__).parents[2]
 
