@@ -15,7 +15,7 @@ from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.pki.authority import Authority
 from chatd.pki.profiles import PARSE_ERRORS
-from chatd.pki.server_certificates import PROFILES, is_due, renew
+from chatd.pki.server_certificates import PROFILES, is_due, is_worth_it, renew
 
 log_errors = get_log("errors")
 
@@ -62,7 +62,9 @@ class ServerRenewal:
         self._next_look = self._monotonic() + LOOK_SECONDS
         now = self._now()
         due = {
-            name: one for name, one in self._certificates.items() if is_due(one, self._ca, now, self._days)
+            name: one
+            for name, one in self._certificates.items()
+            if is_due(one, now) and is_worth_it(one, self._ca, now, self._days)
         }
         if not due:
             return

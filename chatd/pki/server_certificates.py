@@ -20,7 +20,7 @@ PROFILES: Final[Mapping[str, profiles.Profile]] = {
     "envelope.pem": profiles.ENVELOPE,
 }
 # Close to the CA's own end, renewing would gain less and less.
-_LEAST_GAIN: Final = timedelta(days=1)
+LEAST_GAIN: Final = timedelta(days=1)
 
 
 def check_own(name: str, certificate: x509.Certificate, ca: x509.Certificate, instance: str) -> None:
@@ -33,16 +33,24 @@ def check_own(name: str, certificate: x509.Certificate, ca: x509.Certificate, in
     profiles.check_issuer(certificate, ca)
 
 
-def is_due(certificate: x509.Certificate, ca: x509.Certificate, now: datetime, days: int) -> bool:
-    """Whether to issue the next certificate, for ``days``.
+def is_due(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether it is time for the next certificate.
 
     One that is not valid yet is due as well: it was issued while this machine's clock was ahead.
     """
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not begins <= now <= ends:
-        return True
+    return not begins <= now <= ends or now >= renewal_due(begins, ends, certificate.serial_number)
+
+
+def is_worth_it(certificate: x509.Certificate, ca: x509.Certificate, now: datetime, days: int) -> bool:
+    """Whether the next certificate, for ``days``, would be of use for longer than the present one.
+
+    True after the end of ``ca``, so that `renew` says what to do.
+    """
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     next_end = min(now + timedelta(days=days), ca.not_valid_after_utc)
-    return now >= renewal_due(begins, ends, certificate.serial_number) and next_end - ends >= _LEAST_GAIN
+    used_until = max(ends, now) if begins <= now else now
+    return next_end < now or next_end - used_until >= LEAST_GAIN
 
 
 def renew(

@@ -17,7 +17,7 @@ from chatd.durable_files import PUBLIC, replace_file
 from chatd.errors import ChatdError
 from chatd.pki.authority import instance_of
 from chatd.pki.profiles import PARSE_ERRORS
-from chatd.pki.server_certificates import PROFILES, check_own
+from chatd.pki.server_certificates import LEAST_GAIN, PROFILES, check_own, is_due
 from chatd.proto.signatures import TIME_FORMAT
 
 # A certificate with an RSA-8192 key has 3 KiB as PEM.
@@ -51,6 +51,9 @@ def _judge(certs: Path, name: str, text: object, now: datetime) -> x509.Certific
     check_own(name, certificate, ca, instance_of(ca))
     if certificate.public_key() != present.public_key():
         raise ValueError("it has another key")
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise ValueError("it is not valid now")
+    # All processes load their files anew, so that each certificate has to last.
+    if not is_due(present, now):
+        raise ValueError("the present one is not due")
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - LEAST_GAIN:
+        raise ValueError("it is not valid now and for a day")
     return certificate

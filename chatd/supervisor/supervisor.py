@@ -317,6 +317,9 @@ class Supervisor:
         except ChatdError as error:
             errors.error("certificates_not_renewed", code=error.code, why=error.reason, fix=error.fix)
             return
+        except Exception:  # noqa: BLE001 - no child may end the supervisor
+            errors.exception("certificates_not_renewed")
+            return
         self._note_act("certificates_renewed", {"ends": ends}, _BY_SERVER)
         self._send_reload(_BY_SERVER)
 

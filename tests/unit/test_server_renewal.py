@@ -21,6 +21,8 @@ from chatd.worker.main import load_credentials
 from tests.support.certificates import NOW, make_home
 
 DAYS = 90
+# When certificates of `NOW` are due.
+LATER = NOW + timedelta(days=80)
 
 
 class Server:
@@ -198,32 +200,36 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def _again(server: Server, name: str, authority: Authority, now: datetime = NOW) -> str:
+def _again(server: Server, name: str, authority: Authority, now: datetime = LATER) -> str:
     certificate = x509.load_pem_x509_certificate((server.certs / name).read_bytes())
     return _pem(authority.issue_again(certificate, PROFILES[name], now=now, days=DAYS))
 
 
 # What a process that has taken over enrol might send: (file, its content).
 FORGED: dict[str, Callable[[Server, Authority], tuple[str, object]]] = {
-    "another key": lambda s, a: ("server.pem", _pem(a.issue_server([], now=NOW).certificate)),
+    "another key": lambda s, a: ("server.pem", _pem(a.issue_server([], now=LATER).certificate)),
     "another authority": lambda s, a: (
         "server.pem",
         _again(s, "server.pem", Authority.create("lab", now=NOW)),
     ),
     "another instance": lambda s, a: (
         "server.pem",
-        _pem(Authority.create("other", now=NOW).issue_server([], now=NOW).certificate),
+        _pem(Authority.create("other", now=NOW).issue_server([], now=LATER).certificate),
     ),
     "the envelope's as the server's": lambda s, a: ("server.pem", _again(s, "envelope.pem", a)),
     "the server's as the envelope's": lambda s, a: ("envelope.pem", _again(s, "server.pem", a)),
-    "a device's": lambda s, a: ("server.pem", _pem(a.issue_device("bob", "laptop", now=NOW).certificate)),
+    "a device's": lambda s, a: ("server.pem", _pem(a.issue_device("bob", "laptop", now=LATER).certificate)),
     "one that has ended": lambda s, a: (
         "server.pem",
-        _pem(a.issue_again(s.certificates()[0], SERVER, now=NOW, days=0)),
+        _pem(a.issue_again(s.certificates()[0], SERVER, now=LATER, days=0)),
     ),
     "one that is not valid yet": lambda s, a: (
         "envelope.pem",
-        _pem(a.issue_again(s.certificates()[1], ENVELOPE, now=NOW + timedelta(days=2), days=DAYS)),
+        _pem(a.issue_again(s.certificates()[1], ENVELOPE, now=LATER + timedelta(days=2), days=DAYS)),
+    ),
+    "one that ends today": lambda s, a: (
+        "envelope.pem",
+        _pem(a.issue_again(s.certificates()[1], ENVELOPE, now=LATER - timedelta(hours=23), days=1)),
     ),
     "no certificate": lambda s, a: ("server.pem", "-----BEGIN CERTIFICATE-----"),
     "no text": lambda s, a: ("server.pem", 7),
@@ -239,9 +245,19 @@ def test_the_supervisor_writes_nothing_else(forged: str, server: Server, authori
     name, content = FORGED[forged](server, authority)
     good = {"envelope.pem": _again(server, "envelope.pem", authority)}
     with pytest.raises(ChatdError) as error:
-        install(server.certs, good | {name: content}, NOW + timedelta(minutes=1))
+        install(server.certs, good | {name: content}, LATER + timedelta(minutes=1))
     assert error.value.code == "E606"
     assert {path: path.read_bytes() for path in server.certs.parent.rglob("*") if path.is_file()} == before
+
+
+def test_the_supervisor_writes_no_certificate_before_it_is_due(server: Server, authority: Authority) -> None:
+    """Each one makes all processes load their files anew."""
+    with pytest.raises(ChatdError, match="not due"):
+        install(server.certs, {"server.pem": _again(server, "server.pem", authority, NOW)}, NOW)
+    renewed = {"server.pem": _again(server, "server.pem", authority)}
+    install(server.certs, renewed, LATER)
+    with pytest.raises(ChatdError, match="not due"):
+        install(server.certs, renewed, LATER)
 
 
 def test_the_supervisor_takes_no_empty_message(server: Server) -> None:
