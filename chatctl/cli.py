@@ -96,6 +96,16 @@ WHOIS = TableEntry(
     f"{_ADMIN}.people:whois", "Show USER with role, presence, devices, and the rooms that you may know of."
 )
 USERS = TableEntry(f"{_ADMIN}.people:users", "List all users with role, presence and number of devices.")
+USER_LIFE = {
+    "show": TableEntry(
+        f"{_ADMIN}.user_commands:show",
+        "Show USER: role, state, rooms, sponsor, open invites, and devices with their certificates.",
+    ),
+    "remove": TableEntry(
+        f"{_ADMIN}.user_commands:remove",
+        "Remove USER: end sessions and open invites, revoke all devices, leave all rooms.",
+    ),
+}
 ROOMS = TableEntry(f"{_ADMIN}.people:rooms", "List the rooms you may see.")
 INVITE = {
     "create": TableEntry(
@@ -197,9 +207,9 @@ def cli(identity: str | None, home: str | None) -> None:
     """
 
 
-@cli.group(cls=TableGroup, table={**USER, "list": USERS, "whois": WHOIS})
+@cli.group(cls=TableGroup, table={**USER, **USER_LIFE, "list": USERS, "whois": WHOIS})
 def user() -> None:
-    """Users: list, kick, ban and mute them, revoke their devices."""
+    """Users: list, show, remove, kick, ban and mute them, revoke their devices."""
 
 
 @cli.group(cls=TableGroup, table={**ROOM, **ROOM_LIFE, "list": ROOMS})

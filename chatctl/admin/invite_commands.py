@@ -92,7 +92,8 @@ def create(
     """Invite a new user NAME: print the line to send to them, which works once.
 
     The line starts with `chat join`, and lets in whoever runs it first. Whoever runs it makes the private
-    key on their own machine. With your own NAME it is for another device of yours.
+    key on their own machine. With your own NAME it is for another device of yours. With the name of a user
+    all of whose devices are revoked, it gives that user a new device, with the same rooms and history.
 
     With --ends the new user is a guest whose time ends by itself. The sponsor is reminded a day and an hour
     before, and extends or ends it with `chatctl guest`. Without --role such a user gets the role "guest".

@@ -26,6 +26,7 @@ def users(app: App, devices: bool) -> None:
         "devices": str,
         "pinned": output.yes_no,
         "banned": output.yes_no,
+        "removed": output.yes_no,
     }
     app.show(result, lambda: output.table(result["users"], columns))
 

@@ -33,6 +33,7 @@ PERMISSIONS: dict[str, str] = {
     "role.show": "see the roles and their permissions",
     "role.set": "change users' roles",
     "user.list": "list all users",
+    "user.remove": "remove users",
     "invite.create": "invite new users, list and cancel invites",
     "guest.sponsor": "list, extend and end the guests they are the sponsor of",
     "guest.manage": "list, extend and end all guests",

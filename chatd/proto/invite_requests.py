@@ -20,7 +20,8 @@ class InviteCreate(Request):
 
     The client makes the secret; `secret_hash` is its SHA-256 in hex. The same again changes nothing.
     With `guest_seconds` the new user is a guest whose time ends so long from now; `sponsor`, else the asker,
-    answers for them. A guest whose time has ended may be invited again.
+    answers for them. A guest whose time has ended may be invited again, and so may a user none of whose
+    devices may log in or be renewed: the new device has the same rooms and history.
     Without `device` whoever redeems the invite names it. Needs the permission `user.list`, too, because a
     name that is taken is refused.
     """

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chatd.proto.device_requests import DeviceAdd
-from chatd.proto.request_base import NameText, Request, Seconds, Spec
+from chatd.proto.request_base import NameText, ReasonText, Request, Seconds, Spec
 from chatd.proto.text import NAME_CHARS
 
 # "user/device", the last entry of a page.
@@ -35,4 +35,17 @@ class Certificates(Request):
     after: DeviceId = ""
 
 
-PeopleRequest = DeviceAdd | Devices | Certificates
+class UserRemove(Request):
+    """Remove a user: revoke all devices, leave all rooms and groups, end sessions and invites.
+
+    The history stays, and the name stays taken. Only the server's box brings the user back.
+    """
+
+    spec = Spec("user.remove", False, 1)
+    type: Literal["user_remove"]
+    user: NameText
+    reason: ReasonText = ""
+    dry_run: bool = False
+
+
+PeopleRequest = DeviceAdd | Devices | Certificates | UserRemove

@@ -41,6 +41,8 @@ ARGUMENTS: dict[str, str] = {
     "chatctl explain": "E404",
     "chatctl completion": "bash",
     "chatctl role set": "bob user",
+    "chatctl user show": "bob",
+    "chatctl user remove": "{invited} --yes",
     "chatctl room create": "{name}",
     "chatctl room archive": "{room}",
     "chatctl room unarchive": "{room}",
@@ -124,7 +126,7 @@ class Place:
         if path in ("chatctl guest extend", "chatctl guest end"):
             ends = ("--ends", "2h", "--sponsor", "alice")
             daemon.chatd("user", "add", invited, "--role", "guest", *ends)
-        if path == "chatd user revoke":
+        if path in ("chatd user revoke", "chatctl user remove"):
             daemon.chatd("user", "add", invited)
         if path in ("chatctl invite cancel", "chat join"):
             code = daemon.chatctl("invite", "create", invited).stdout.split()[-1]

@@ -220,6 +220,7 @@ TABLE: dict[str, list[Row]] = {
     "held_refuse": [({"seq": 1}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "device_add": [({"secret_hash": "0b" * 32, "seconds": 60}, {"-": USERS})],
     "devices": [({}, {"-": EVERYBODY})],
+    "user_remove": [({"user": "victim"}, {"-": ADMINS})],
     "certificates": [({}, {"-": ADMINS}), ({"user": "dan"}, {"-": ADMINS})],
     "guest_list": [({}, {"-": USERS})],
     "guest_extend": [({"user": "victim", "seconds": 60}, {"-": "E300 E300 E405 E405 E405 E405 E405"})],
@@ -316,7 +317,7 @@ def test_a_message_to_a_hidden_guest_is_refused_in_the_words_for_a_missing_user(
 
 
 def test_refused_moderation_does_not_reveal_who_exists() -> None:
-    for kind in ("kick", "ban", "unban", "mute", "unmute", "revoke", "role_set"):
+    for kind in ("kick", "ban", "unban", "mute", "unmute", "revoke", "role_set", "user_remove"):
         for who in ("guest", "demoted", "user", "former", "stranger"):
             fields = TABLE[kind][0][0]
             refusals = {

@@ -32,6 +32,7 @@ CLASSIFIED = {
     "device_seen": AuditRule.YES,
     "device_renewed": AuditRule.YES,
     "device_revoked": AuditRule.YES,
+    "user_removed": AuditRule.YES,
     "role_set": AuditRule.YES,
     "room_created": AuditRule.YES,
     "room_removed": AuditRule.YES,
@@ -91,6 +92,7 @@ ACTS: list[tuple[str, dict[str, Any], str | None]] = [
     ("part", {"room": "#war"}, None),
     ("room_archive", {"room": "#war", "reason": "why"}, "archived"),
     ("room_remove", {"room": "#war", "reason": "why"}, "room_removed"),
+    ("user_remove", {"user": "bob", "reason": "why"}, "user_removed"),
 ]
 
 

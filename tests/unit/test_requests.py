@@ -68,6 +68,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "held_approve": {"seq": 1},
     "held_refuse": {"seq": 1},
     "devices": {},
+    "user_remove": {"user": "bob"},
     "certificates": {},
     "device_add": {"secret_hash": "0a" * 32, "seconds": 3600},
     "guest_list": {},
@@ -217,6 +218,6 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
     ends = {"delete", "invite_cancel", "guest_extend", "guest_end", "ask_approve", "ask_deny"}
-    ends |= {"held_approve", "held_refuse"}
+    ends |= {"held_approve", "held_refuse", "user_remove"}
     rooms = {"create", "uninvite", "owner", "member_remove"}
     assert not_repeatable == sanctions | ends | rooms | {"announce", "role_set", "user_add"}

@@ -34,7 +34,9 @@ def user_added(state: StateTables, event: JsonObject) -> None:
 def device_added(state: StateTables, event: JsonObject) -> None:
     # A certificate that is made on the box is registered at once.
     issued = event["issued"] if "issued" in event else event["at"]
-    state.users[event["user"]].devices[event["device"]] = Device(
+    user = state.users[event["user"]]
+    user.removed = False
+    user.devices[event["device"]] = Device(
         event["serial"], ends=event.get("ends"), issued=issued, by=event["by"], key=event.get("key", "")
     )
 
@@ -54,6 +56,19 @@ def device_revoked(state: StateTables, event: JsonObject) -> None:
     state.users[event["user"]].devices[event["device"]].revoked = True
     # Whoever had the device may have made invites with it.
     state.invites.withdraw(event["user"], event["at"])
+
+
+def user_removed(state: StateTables, event: JsonObject) -> None:
+    name, now = event["user"], event["at"]
+    user = state.users[name]
+    user.removed = True
+    for device in user.devices.values():
+        device.revoked = True
+    for room in list(user.invites):
+        _withdraw_invites(state, room, {name})
+    state.invites.withdraw(name, now)
+    state.invites.withdraw_for(name, now)
+    state.guests.forget(name)
 
 
 def role_set(state: StateTables, event: JsonObject) -> None:

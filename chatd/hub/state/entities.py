@@ -65,6 +65,8 @@ class User:
     # The day (days since 1970) on which the user last created a room, and the rooms created on it.
     created_day: int = 0
     created: int = 0
+    # The name stays taken; only the box brings the user back.
+    removed: bool = False
 
     def created_on(self, now: int) -> int:
         """Return the number of rooms created on the UTC day of ``now``."""
@@ -159,6 +161,7 @@ def plain_user(user: User) -> JsonObject:
         "invites": user.invites,
         "created_day": user.created_day,
         "created": user.created,
+        "removed": user.removed,
     }
 
 

@@ -64,11 +64,16 @@ class GuestBook:
 
     def set(self, event: JsonObject) -> None:
         """Apply a `guest_set` event. Without an end the user is no guest any more."""
-        self._next = None
         if event["ends"] is None:
-            self.by_name.pop(event["user"], None)
+            self.forget(event["user"])
             return
+        self._next = None
         self.by_name[event["user"]] = Guest(event["ends"], event["sponsor"], event["at"])
+
+    def forget(self, user: str) -> None:
+        """Let a user be no guest any more."""
+        self._next = None
+        self.by_name.pop(user, None)
 
     def reminded(self, event: JsonObject) -> None:
         """Apply a `guest_reminded` event."""

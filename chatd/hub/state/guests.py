@@ -14,7 +14,7 @@ from chatd.hub.state.model import SERVER
 from chatd.hub.state.queries import page_of
 from chatd.proto import guest_requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import is_group, visible
+from chatd.proto.text import visible
 
 # Guests with an event in one commit: each end leaves some rooms.
 AT_ONCE = 20
@@ -100,10 +100,7 @@ def ended_error(user: str) -> ChatdError:
 
 
 def _end(context: Context, user: str, by: str, reason: str) -> None:
-    known = context.state.users[user].rooms
-    groups = [name for name in known.between("@") if is_group(name)]
-    for name in (*known.between("", "@"), *groups):
-        rooms.leave(context, user, name, by=by, reason=reason or "a guest whose time has ended")
+    rooms.leave_all(context, user, by=by, reason=reason or "a guest whose time has ended")
     context.emit("guest_ended", user=user, by=by, reason=reason)
     context.cuts.append(Cut(user, None, ended_error(user)))
 

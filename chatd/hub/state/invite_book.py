@@ -98,6 +98,11 @@ class InviteBook:
             if one.by == by:
                 one.cancelled = True
 
+    def withdraw_for(self, user: str, now: int) -> None:
+        """Cancel the open invite for a user."""
+        if (found := self.open_for(user, now)) is not None:
+            found[1].cancelled = True
+
     def redeemed(self, event: JsonObject) -> None:
         """Apply an `invite_redeemed` event."""
         invite = self._find(event["invite"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from chatd.errors import ChatdError
 from chatd.hub.state import guests, moderation, rooms
 from chatd.hub.state.context import Context, duration_text
-from chatd.hub.state.entities import MEMBERS
+from chatd.hub.state.entities import DAY_MS, MEMBERS
 from chatd.hub.state.invite_book import ID_DIGITS, OPEN_LIMIT, Invite
 from chatd.hub.state.queries import page_of
 from chatd.proto import requests as rq
@@ -183,8 +183,17 @@ def redeem(
 
 
 def _is_new(context: Context, user: str) -> bool:
-    """Whether a name can be invited: nobody's, or that of a guest whose time has ended."""
-    return user not in context.state.users or context.state.guests.has_ended(user, context.now)
+    """Whether a name can be invited: nobody's, an ended guest's, or one of a user whose devices are all lost.
+
+    A device that has expired may come back while it may be renewed. A removed user does not come back.
+    """
+    known = context.state.users.get(user)
+    if known is None:
+        return True
+    # While a certificate can be renewed, its device is not lost.
+    grace = context.rules.settings.security.renewal_grace_days * DAY_MS
+    lost = not any(device.usable(context.now - grace) for device in known.devices.values())
+    return not known.removed and (lost or context.state.guests.has_ended(user, context.now))
 
 
 def _given_role(context: Context, user: str, role: str | None) -> str:
@@ -277,12 +286,7 @@ def _refuse_name(context: Context, request: rq.InviteCreate, *, own: bool) -> No
     if own and context.who.operator:
         raise ChatdError("E403", f"the user {user!r} is reserved", "choose another name")
     if not own and not _is_new(context, user):
-        raise ChatdError(
-            "E406",
-            f"there is a user {user}: only the user and the operator add devices",
-            f"choose another name; a device adds {user} with chat device add, or on the box"
-            f" chatd user add {user} --device NEW",
-        )
+        raise _taken(context, user)
     if own and request.role not in (None, context.role):
         raise ChatdError("E304", "you cannot change your own role", "leave out the role")
     check_name(user, "user") if user in context.state.users else check_new_name(user, "user")
@@ -292,6 +296,18 @@ def _refuse_name(context: Context, request: rq.InviteCreate, *, own: bool) -> No
     if context.state.invites.open_for(user, context.now) is not None:
         fix = f"cancel it first: chatctl invite cancel {user}"
         raise ChatdError("E406", f"there is an open invite for {user}", fix)
+
+
+def _taken(context: Context, user: str) -> ChatdError:
+    if context.state.users[user].removed:
+        fix = f"choose another name; only the box brings {user} back: chatd user add {user} --device NEW"
+        return ChatdError("E406", f"the user {user} was removed", fix)
+    return ChatdError(
+        "E406",
+        f"there is a user {user}: only the user and the operator add devices",
+        f"choose another name; a device adds {user} with chat device add, or on the box"
+        f" chatd user add {user} --device NEW; if all devices are lost, first: chatctl revoke {user} --all",
+    )
 
 
 def _refuse_room(context: Context, room: str, user: str, role: str | None, *, own: bool) -> None:

@@ -121,6 +121,7 @@ KINDS: dict[str, EventKind] = {
     "expired": EventKind(appliers.expired, True, AuditRule.NO),
     "held": EventKind(appliers.held, True, AuditRule.YES),
     "user_added": EventKind(appliers.user_added, False, AuditRule.YES),
+    "user_removed": EventKind(appliers.user_removed, False, AuditRule.YES),
     "device_added": EventKind(appliers.device_added, False, AuditRule.YES),
     "device_seen": EventKind(appliers.device_seen, False, AuditRule.YES),
     "device_renewed": EventKind(appliers.device_renewed, False, AuditRule.YES),

@@ -92,6 +92,18 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
         "rooms": [room for room in user.rooms.between("", "@") if room in told and context.knows_room(room)],
         "banned": banned is not None and banned.holds(context.now),
         "written": written if mine is user or context.allows("user.list") else None,
+        "removed": user.removed,
+    } | (_standing(context, request.user) if context.allows("user.list") else {})
+
+
+def _standing(context: Context, user: str) -> JsonObject:
+    """Return what only roles with ``user.list`` learn: a guest's end and sponsor, open invites."""
+    guest, invites = context.state.guests.by_name.get(user), context.state.invites
+    invited = invites.open_for(user, context.now)
+    return {
+        "guest": guest and {"ends": guest.ends, "sponsor": guest.sponsor},
+        "invited_until": invited and invited[1].until,
+        "invites": invites.count_by(user, context.now),
     }
 
 
@@ -123,6 +135,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
             "devices": sum(d.usable(context.now) for d in context.state.users[name].devices.values()),
             "state": context.presence.state_of(name)[0] if sees else None,
             "banned": banned is not None and banned.holds(context.now),
+            "removed": context.state.users[name].removed,
         } | ({"device_list": _devices(context, name)} if request.devices and sees else {})
 
     return page_of("users", context.state.user_names.between(request.after), entry)

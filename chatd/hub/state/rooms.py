@@ -151,6 +151,14 @@ def leave(context: Context, user: str, name: str, *, by: str, reason: str = "") 
     context.emit("parted", room=name, user=user, by=by, reason=reason, remember=remember)
 
 
+def leave_all(context: Context, user: str, *, by: str, reason: str) -> None:
+    """Remove a user from all rooms and groups. Conversations of two stay."""
+    known = context.state.users[user].rooms
+    groups = [name for name in known.between("@") if is_group(name)]
+    for name in (*known.between("", "@"), *groups):
+        leave(context, user, name, by=by, reason=reason)
+
+
 def enter(context: Context, user: str, name: str, *, by: str) -> None:
     """Add a user to a room."""
     context.emit("joined", room=name, user=user, role=context.rules.role_of(context.state, user), by=by)

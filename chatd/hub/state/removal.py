@@ -1,0 +1,43 @@
+"""Remove users: what they wrote stays, and they do not come back."""
+
+from __future__ import annotations
+
+from chatd.errors import ChatdError
+from chatd.hub.state import moderation, rooms
+from chatd.hub.state.context import Context, Cut
+from chatd.proto.frames import JsonObject
+from chatd.proto.people_requests import UserRemove
+from chatd.proto.text import visible
+
+
+def remove(context: Context, request: UserRemove) -> JsonObject:
+    """Remove a user. Raises E304, E305, E405, E410."""
+    name = request.user
+    user = context.acquaintance(name)
+    if user.removed:
+        raise ChatdError("E410", f"the user {name} was removed before", "see: chatctl user show NAME")
+    if name == context.who.user:
+        raise ChatdError("E304", "you cannot remove yourself", "ask another admin")
+    moderation.refuse_more(context, context.rules.role_of(context.state, name))
+    if context.rules.pinned(name):
+        raise ChatdError(
+            "E305",
+            f"the role of {name} is fixed in config/settings.json",
+            "take it out there, then: chatd reload",
+        )
+    sessions, workers = context.presence.sessions_of(name)
+    result = {
+        "user": name,
+        "sessions": sessions,
+        "workers": workers,
+        "devices": sum(not device.revoked for device in user.devices.values()),
+        "invites": context.state.invites.count_by(name, context.now),
+        "dry_run": request.dry_run,
+    }
+    if not request.dry_run:
+        reason = visible(request.reason, newlines=False)
+        rooms.leave_all(context, name, by=context.who.user, reason=reason)
+        context.emit("user_removed", user=name, reason=reason, by=context.who.user)
+        words = f"the user {name} was removed" + (f": {reason}" if reason else "")
+        context.cuts.append(Cut(name, None, ChatdError("E206", words)))
+    return result
