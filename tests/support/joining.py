@@ -45,8 +45,9 @@ def devices_of(daemon: Daemon, user: str) -> list[str]:
 class RawJoiner:
     """A client of the enrol process that checks nothing."""
 
-    def __init__(self, port: int, timeout: float = 30.0) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port: int, timeout: float = 30.0, source: str = "127.0.0.1") -> None:
+        """``source`` is the loopback address to connect from."""
+        plain = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
         try:
             self.sock = joining_context().wrap_socket(plain)
         except BaseException:
