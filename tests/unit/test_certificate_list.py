@@ -140,3 +140,15 @@ def test_revoking_tells_how_many_invites_it_ends(world: World) -> None:
     assert world.ask("alice", "revoke", user="bob", device="phone", dry_run=True)["invites"] == 1
     assert world.ask("alice", "revoke", user="bob", device="phone")["invites"] == 1
     assert world.ask("alice", "revoke", user="bob", device="laptop")["invites"] == 0
+
+
+def test_a_page_of_users_with_devices_fits_a_frame(world: World) -> None:
+    """Names and the hashes of keys as long as they may be."""
+    for number in range(30):
+        user = f"{number:03}".ljust(NAME_CHARS, "x")
+        for device in range(20):
+            name, serial = f"{device:03}".ljust(NAME_CHARS, "y"), f"{number:x}0{device:x}"
+            world.ask_as_operator("user_add", user=user, device=name, serial=serial, key="f" * 64)
+    page = world.ask("alice", "users", devices=True)
+    assert page["more"]
+    assert len(encode({"type": "ok", "id": 2**53, "result": page})) < 64 * 1024

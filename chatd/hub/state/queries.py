@@ -17,7 +17,7 @@ from chatd.proto.frames import JsonObject
 PAGE_ENTRIES = 200
 PAGE_BYTES = 48 * 1024
 _ENTRY_OVERHEAD = 240
-_DEVICE_BYTES = 96  # of one in JSON; names have up to 32 ASCII characters
+_DEVICE_BYTES = 160  # of one in JSON; names have up to 32 ASCII characters, hashes of keys 64
 
 
 def rooms(context: Context, request: rq.Rooms) -> JsonObject:
