@@ -34,7 +34,7 @@ COMMANDS = {
     "ca": TableEntry("chatd.cli.authority_commands:ca", "Take the CA's key off the server, and put it back."),
     "client-bundle": TableEntry(
         "chatd.cli.client_bundle:client_bundle",
-        "Write the clients as single files for members: python3 chat.pyz join HOST:PORT/CODE.",
+        "Write chat.pyz and chatctl.pyz into DIR (default: here), or only chat as FILE.pyz.",
     ),
     "verify": TableEntry(
         "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."
