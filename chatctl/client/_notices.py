@@ -16,12 +16,14 @@ class SentResult(NamedTuple):
     """The server's answer to a message.
 
     ``seq``: its place in the log. ``at``: the server's time in ms since 1970 UTC. ``notes``: changes
-    that the server made to the text, each with ``rule`` and ``text``.
+    that the server made to the text, each with ``rule`` and ``text``. ``held``: the message is not published
+    but waits for a moderator.
     """
 
     seq: int
     at: int
     notes: list[dict[str, Any]]
+    held: bool = False
 
 
 def wait_for(future: Future[T], timeout: float | None) -> T:
@@ -162,7 +164,7 @@ class Disconnected:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A message is in the log."""
+    """A message is in the log, or waits for a moderator."""
 
     sent: Sent
 
@@ -186,6 +188,7 @@ AnyLogged = (
     ev.Message | ev.Edited | ev.Reacted | ev.Joined | ev.Parted | ev.RoomCreated | ev.DmOpened
     | ev.TopicSet | ev.Announcement | ev.Redacted | ev.Expired | ev.Held | ev.Archived
     | ev.RoomRemoved | ev.ReadMarker | ev.GuestReminded
+    | ev.MessageHeld | ev.MessageApproved | ev.MessageRefused
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
-AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Lagged | ev.Slowed | ev.Bye
+AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Attention | ev.Lagged | ev.Slowed | ev.Bye

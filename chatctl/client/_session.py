@@ -373,7 +373,8 @@ def sent_result(result: JsonObject) -> SentResult:
     seq, at, notes = result.get("seq"), result.get("at"), result.get("notes", [])
     if not isinstance(seq, int) or not isinstance(at, int) or not isinstance(notes, list):
         raise ChatdError("E100", "the server sent a malformed answer to a message")
-    return SentResult(seq, at, [note for note in notes if isinstance(note, dict)])
+    notes = [note for note in notes if isinstance(note, dict)]
+    return SentResult(seq, at, notes, result.get("held") is True)
 
 
 def error_of(reply: ev.Error | ev.Bye) -> ChatdError:

@@ -141,7 +141,9 @@ def room_rules(result: JsonObject) -> str:
 def sent_note(changed: JsonObject) -> str:
     """A note of the server on a message that was sent."""
     text = _text(changed, "text") or _text(changed, "rule")
-    return text if changed.get("rule") in ("absent", "warned") else f"your message was changed: {text}"
+    return (
+        text if changed.get("rule") in ("absent", "warned", "held") else f"your message was changed: {text}"
+    )
 
 
 def row(head: str, text: str) -> Line:

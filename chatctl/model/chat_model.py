@@ -12,8 +12,8 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from chatctl.client import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Restored
-from chatctl.model import answers, guest_text, members, render, room_text
-from chatctl.model.conversation import Conversation, MemberEvent, TimelineRow, reacted_to
+from chatctl.model import answers, guest_text, held_text, members, render, room_text
+from chatctl.model.conversation import Conversation, MemberEvent, RowKind, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
 from chatctl.model.message_rows import message_row
 from chatd.errors import ChatdError
@@ -211,7 +211,7 @@ class ChatModel(Conversations):
                 if self.welcome is not None:
                     self.welcome = self.welcome.with_standing(event)
                 self.note(render.describe(event) or "")
-            case ev.Slowed() | ev.GuestReminded():
+            case ev.Slowed() | ev.GuestReminded() | ev.Attention():
                 self._noticed(event)
             case ev.Redacted():
                 self._redacted(event, event.target, event.target)
@@ -348,7 +348,7 @@ class ChatModel(Conversations):
             self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
 
-    def _noticed(self, event: ev.Slowed | ev.GuestReminded) -> None:
+    def _noticed(self, event: ev.Slowed | ev.GuestReminded | ev.Attention) -> None:
         self.note(render.describe(event) or "")
         if isinstance(event, ev.GuestReminded):
             self.alerts.append(Alert(f"your guest {render.safe(event.guest)}", guest_text.ends(event)))
@@ -359,8 +359,9 @@ class ChatModel(Conversations):
             self.note(answers.sent_note(changed), where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
         if row is not None and event.sent.edits is None and not where.has(result.seq):
-            # Until the event arrives the row stays, without its mark.
-            where.pending[event.sent.msg_id] = TimelineRow(row.order, "message", row.body, user=row.user)
+            # Until the event arrives the row stays, without its mark; a held one until a moderator decides.
+            kind: RowKind = "held" if result.held else "message"
+            where.pending[event.sent.msg_id] = TimelineRow(row.order, kind, row.body, user=row.user)
         self.changed |= {"rows", "state"}
 
     def _refused(self, event: Refused) -> None:
@@ -386,6 +387,7 @@ class ChatModel(Conversations):
 
     def _add(self, where: Conversation, event: ev.Logged) -> bool:
         if not isinstance(event, ev.Message):
+            held_text.apply(where, event)
             words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)

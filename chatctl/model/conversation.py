@@ -32,7 +32,7 @@ QUOTES_LIMIT = 500
 
 MemberEvent = ev.Joined | ev.Parted | ev.Presence
 RowKind = Literal[
-    "message", "action", "event", "announcement", "note", "listing", "error", "pending", "refused"
+    "message", "action", "event", "announcement", "note", "listing", "error", "pending", "held", "refused"
 ]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from chatctl.client import AnyEvent
-from chatctl.model import guest_text, markup, room_text
+from chatctl.model import guest_text, held_text, markup, room_text
 from chatctl.model.folding import SNIPPET, Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
@@ -113,11 +113,18 @@ def describe(event: AnyEvent) -> str | None:
             return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
         case ev.Standing():
             return _standing(event)
-        case ev.GuestReminded():
-            return guest_text.reminder(event)
+        case ev.GuestReminded() | ev.MessageRefused() | ev.Attention():
+            return _for_me(event)
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return _describe_room(event)
+
+
+def _for_me(event: ev.GuestReminded | ev.MessageRefused | ev.Attention) -> str:
+    """A sentence about an event that this user alone receives."""
+    if isinstance(event, ev.GuestReminded):
+        return guest_text.reminder(event)
+    return held_text.attention(event) if isinstance(event, ev.Attention) else held_text.refused(event)
 
 
 def _describe_room(event: AnyEvent) -> str | None:

@@ -104,7 +104,8 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool, anyway: bool) 
     """Send TEXT, or standard input as one message, to ROOM and wait until the server has it.
 
     ROOM is a room (the # may be left out) or @name for one user; a room is joined first if necessary.
-    With --lines, a refused line does not stop the others; the exit code is then 6.
+    With --lines, a refused line does not stop the others; the exit code is then 6. It is 9 if a message
+    waits for a moderator before anybody reads it.
     """
     if lines and text:
         raise click.UsageError("--lines reads standard input; omit TEXT.")
@@ -134,6 +135,7 @@ class MessageSender:
         self._as_json = as_json
         self._unanswered: deque[Sent] = deque()
         self._accepted = 0
+        self._held = False
         self._first_failure: ChatdError | None = None
 
     def send_line(self, line: InputLine) -> None:
@@ -161,7 +163,7 @@ class MessageSender:
         while self._unanswered:
             self._await_reply(self._unanswered.popleft())
         if self._first_failure is None:
-            return output.OK
+            return output.HELD if self._held else output.OK
         return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
 
     def _await_reply(self, sent: Sent) -> None:
@@ -173,6 +175,7 @@ class MessageSender:
             self._failed(error)
             return
         self._accepted += 1
+        self._held = self._held or result.held
         for changed in result.notes:
             output.note(f"note: {changed.get('text', '')}")
         if self._as_json:

@@ -58,6 +58,7 @@ class RoomPipe:
         self._reading: threading.Thread | None = None
         self._accepted = 0
         self._failure: ChatdError | None = None
+        self._held = False
 
     def run(self) -> int:
         self._to = recipient(self._client, self._to)
@@ -70,7 +71,7 @@ class RoomPipe:
             elif self._client.error is not None:
                 raise self._client.error
         if self._failure is None:
-            return output.OK
+            return output.HELD if self._held else output.OK
         return output.PARTLY if self._accepted else output.exit_code(self._failure)
 
     def _done(self) -> bool:
@@ -109,7 +110,11 @@ class RoomPipe:
             output.note(f"note: {changed.get('text', '')}")
         with self._lock:
             unseen = event.sent.msg_id in self._unseen
-        if unseen:
+        if result.held:
+            # It comes once a moderator has approved it, which nobody waits for.
+            self._held = True
+            self._seen(event.sent.msg_id)
+        elif unseen:
             self._accepted_seqs[event.sent.msg_id] = result.seq
             self._forget_skipped()
 

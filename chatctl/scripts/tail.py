@@ -95,7 +95,8 @@ class RoomFollower:
 
     def shows(self, event: ev.Logged) -> bool:
         """Whether to print the event: what people write always, other kinds with --all."""
-        if isinstance(event, ev.ReadMarker | ev.GuestReminded):
+        own = ev.ReadMarker | ev.GuestReminded | ev.MessageHeld | ev.MessageApproved | ev.MessageRefused
+        if isinstance(event, own):
             return False  # about this person, not the room
         return isinstance(event, ev.Message | ev.Edited | ev.Announcement) or self._everything
 

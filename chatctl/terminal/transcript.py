@@ -165,6 +165,8 @@ class Transcript:
                 return event.room == model.current and event.user != model.me
             case ev.Announcement() | ev.Slowed() | ev.Standing() | ev.GuestReminded():
                 return True
+            case ev.Attention() | ev.MessageRefused():
+                return True
             case ev.Logged():
                 return self._is_new(event)
         return False

@@ -130,8 +130,12 @@ def _beginning(conversation: Conversation, me: str) -> list[Block]:
     return [Block((("begin", text),))]
 
 
+# Kinds of rows with messages that others do not see, and what is said of them.
+_UNPUBLISHED = {"pending": "sending", "held": "waiting for a moderator"}
+
+
 def _block(row: TimelineRow, previous: TimelineRow | None, me: str, times: Times) -> Block:
-    message = row.kind in ("message", "pending")
+    message = row.kind in ("message", *_UNPUBLISHED)
     begins = message and not _shares_heading(row, previous)
     hidden = row.at if message and not begins else 0
     return Block(_parts(row, previous, times), row.seq if row.at else 0, row.user if begins else "", hidden)
@@ -139,7 +143,7 @@ def _block(row: TimelineRow, previous: TimelineRow | None, me: str, times: Times
 
 def _parts(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Parts:
     match row.kind:
-        case "message" | "pending":
+        case "message" | "pending" | "held":
             return _message(row, previous, times)
         case "action":
             who = (f"actor {name_tag(row.user)}", row.user)
@@ -163,8 +167,8 @@ def _message(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Pa
         head = ((f"name {name_tag(row.user)}", row.user), *role, *time, ("head", "\n"))
     quote = (("quote bar", QUOTE_BAR), ("quote", f"{row.quote}\n")) if row.quote else ()
     tag = "codeblock" if row.is_snippet else "body"
-    if row.kind == "pending":
-        return (*head, *quote, ("pending", row.body), ("mark", "  \u2026 sending\n"))
+    if row.kind in _UNPUBLISHED:
+        return (*head, *quote, ("pending", row.body), ("mark", f"  \u2026 {_UNPUBLISHED[row.kind]}\n"))
     shown = ((tag, row.body),) if row.is_snippet else _marked_up(tag, row.body)
     body = (*shown, *_edited(row), (tag, "\n"))
     more = ((MORE, f"\u2026 {row.more}: open, or /show {row.seq}\n"),) if row.more else ()
@@ -187,7 +191,7 @@ def _reactions(row: TimelineRow) -> Parts:
 
 
 def _shares_heading(row: TimelineRow, previous: TimelineRow | None) -> bool:
-    if previous is None or previous.kind not in ("message", "pending") or previous.user != row.user:
+    if previous is None or previous.kind not in ("message", *_UNPUBLISHED) or previous.user != row.user:
         return False
     return not row.at or row.at - previous.at < SAME_HEADING_MS
 

@@ -20,7 +20,7 @@ from chatd.errors import ChatdError
 from chatd.proto.text import visible
 
 # The exit codes of chat, chatctl and chatd; docs/chatctl.md and docs/operations.md list them.
-OK, FAILED, USAGE, NOT_FOUND, NOT_PERMITTED, UNREACHABLE, PARTLY, WARNINGS, NOT_SHOWN = range(9)
+OK, FAILED, USAGE, NOT_FOUND, NOT_PERMITTED, UNREACHABLE, PARTLY, WARNINGS, NOT_SHOWN, HELD = range(10)
 INTERRUPTED = 130
 # Version of the JSON output, in its field "schema".
 SCHEMA = 1

@@ -13,6 +13,7 @@ from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk
+from chatd.hub.attention import AttentionDesk
 from chatd.hub.bars import Bars
 from chatd.hub.batch import Recorder
 from chatd.hub.certificate_census import CertificateCensus
@@ -51,8 +52,6 @@ log_errors = get_log("errors")
 
 # Refusals that audit.log keeps.
 _AUDIT_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"))
-
-
 # Events that `Hub` tells to the user concerned or to the user's rooms, beside the log.
 _ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned", "invited", "uninvited"))
 
@@ -99,6 +98,7 @@ class Hub:
         self.memory = self._door.memory
         self._bars = Bars(spend, self._door.cut)
         self._asks = AskDesk(self.links)
+        self._attention = AttentionDesk(self._door, state, self._asks.book)
         self._questions = ChildQuestions(
             self.context, self._record, self._end_if_half_done, self._metrics, self._asks
         )
@@ -182,6 +182,7 @@ class Hub:
             self._fanout.presence(user, *self.sessions.state_of(user), notice=news)
         crash_point("hub.session.admitted")
         if not resumed:
+            self._attention.greet(self.sessions.get(link, sid))
             log_connections.info(
                 "session_opened", user=user, device=device, address=address, worker=link.name
             )
@@ -308,6 +309,7 @@ class Hub:
     def before_commit(self) -> None:
         """Redact expired messages and end rooms in the batch, or look for space on a full disk."""
         self._asks.expire(self._clock())
+        self._attention.advance(self._clock())
         if not self.recorder.uncommitted:
             self.log.check_files()  # a commit does it by itself
         if not self.writable:

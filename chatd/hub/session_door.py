@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from chatd.child.memory import MemoryReturn
 from chatd.errors import ChatdError
@@ -128,6 +128,17 @@ class SessionDoor:
             self._bucket(context)
             notice = encode(standing_frame(context, event)) if event else b""
             session.link.send(["terms", session.sid, self._terms(session, context)], notice)
+
+    def notify(self, frame: bytes, permissions: Sequence[str]) -> None:
+        """Send a frame to every session whose role has all ``permissions``."""
+        for session in self._sessions:
+            self.notify_session(session, frame, permissions)
+
+    def notify_session(self, session: HubSession, frame: bytes, permissions: Sequence[str]) -> None:
+        """Send a frame to a session if its role has all ``permissions``."""
+        context = self._context(session.who)
+        if all(map(context.allows, permissions)):
+            session.link.send(["terms", session.sid, self._terms(session, context)], frame)
 
     def tell_surplus(self) -> None:
         """Tell the workers that have more sessions than the others, so that they let those accept."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chatctl.client import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
+from chatctl.client._notices import SentResult
 from chatctl.client._session import (
     FULL_DISK_DELAY,
     IN_FLIGHT_LIMIT,
@@ -212,7 +213,7 @@ def test_a_reply_reaches_the_waiting_caller() -> None:
     request_ids = [f["id"] for f in session.outgoing(0.0)]
     note = {"rule": "truncated", "text": "only 500 characters are allowed"}
     assert session.receive(ok(request_ids[0], seq=7, at=8, notes=[note]), 0.0) == [Acknowledged(one)]
-    assert (one.state, one.wait(0)) == ("acknowledged", (7, 8, [note]))
+    assert (one.state, one.wait(0)) == ("acknowledged", SentResult(7, 8, [note]))
     (event,) = session.receive(refusal(request_ids[1], "E400"), 0.0)
     assert isinstance(event, Refused)
     assert two.state == "refused"
