@@ -12,7 +12,7 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from chatctl.client import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Restored
-from chatctl.model import answers, guest_text, held_text, members, render, room_text
+from chatctl.model import answers, guest_text, held_rows, members, render, room_text
 from chatctl.model.conversation import Conversation, MemberEvent, RowKind, TimelineRow, reacted_to
 from chatctl.model.conversations import Conversations
 from chatctl.model.message_rows import message_row
@@ -387,7 +387,7 @@ class ChatModel(Conversations):
 
     def _add(self, where: Conversation, event: ev.Logged) -> bool:
         if not isinstance(event, ev.Message):
-            held_text.apply(where, event)
+            held_rows.apply(where, event)
             words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)
