@@ -357,6 +357,8 @@ class HubMachine(RuleBasedStateMachine):
     def revoke(self, by: str, other: str) -> None:
         known = other in self.model.roles and other not in self.model.revoked
         permitted = by in self.model.roles and self.model.role(by) == "admin" and known
+        # Each has one device: the last one of another admin whose role is pinned.
+        permitted = permitted and (by == other or self.model.pinned.get(other) != "admin")
         if other not in ("alice", "bob") and self.sanction(by, other, permitted, "revoke", device="dev"):
             self.model.revoked.add(other)
 
