@@ -53,10 +53,13 @@ class Inviter:
     ) -> TeamResult:
         """Invite a team; ``show`` gets each invite as soon as it is made.
 
-        Names with an open or used invite are left out: the same list goes on after it was cut short.
+        Names with an open invite are left out, and with a used one unless no device of theirs is left, as
+        of a guest who has ended: the same list goes on after it was cut short.
         """
         listed = list_all(self.client.request, "invite_list", "invites", "invite")
-        invited = {one["user"] for one in listed if one["state"] in ("open", "used")}
+        invited = {one["user"] for one in listed if one["state"] == "open"}
+        used = {one["user"] for one in listed if one["state"] == "used"} & {new.user for new in wanted}
+        invited |= used and used & self._with_devices()
         skipped = [new.user for new in wanted if new.user in invited]
         wanted = [new for new in wanted if new.user not in invited]
         self._judge(wanted, progress)
@@ -69,6 +72,11 @@ class Inviter:
             show(made[-1])
             progress("inviting", len(made), len(wanted))
         return TeamResult(made, skipped, None)
+
+    def _with_devices(self) -> set[str]:
+        """Return the users who can log in with some device."""
+        users = list_all(self.client.request, "users", "users", "user")
+        return {one["user"] for one in users if one["devices"]}
 
     def _request(self, new: NewDevice, hashed: str) -> JsonObject:
         rooms = [room_name(room) for room in new.rooms] or self.fields.get("rooms")

@@ -38,7 +38,8 @@ def test(home: Home, file: Path, role: str, room: str, as_json: bool) -> int:
 
     Nothing is sent, and the server need not run: try a change of settings.json before `chatd reload`.
     Prints the number of each line in which a word is found, what is done, and the line as it would be
-    sent. The exit code is 1 if a line would be refused.
+    sent. The exit code is 1 if a line would be refused. Of a longer line only the first 32 KiB are tried,
+    as much as a message may have.
     """
     settings = load_settings(home.path, os.environ)
     role = role or settings.roles.default

@@ -17,6 +17,7 @@ from chatd.errors import ChatdError
 from chatd.policy.filter import WORD_CHARS, normalise
 from chatd.policy.long_texts import LINE_CHARS_LIMIT, SNIPPET_BYTES, LongText
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
+from chatd.proto.room_requests import Mode
 from chatd.proto.text import NAME, check_room, is_host_port, visible
 
 _HOST = r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?"
@@ -293,6 +294,8 @@ class RoomSection(Section):
     """Initial topic."""
     guests: bool = False
     """Whether roles without the permission room.closed may join."""
+    mode: Mode = "open"
+    """Initial mode: who enters and writes. A room that is entered by invitation has no owner at first."""
     autojoin: bool = False
     """Whether every user who may join it is a member until they leave it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from chatd.hub.pages import PAGE_BYTES, Page, fit_page
 from chatd.hub.state.context import Context
-from chatd.hub.state.redaction import no_message
+from chatd.hub.state.redaction import no_message, removed_message
 from chatd.proto import requests as rq
 from chatd.proto.frames import compact
 from chatd.store.log_reader import LogReader
@@ -40,7 +40,9 @@ def reactions_query(context: Context, request: rq.Reactions) -> Callable[[LogRea
     def query(reader: LogReader) -> Page:
         found = reader.reactors(request.room, request.seq) if begin < request.seq <= head else None
         if found is None:
-            raise no_message(request.room, request.seq)
+            entry = reader.entry(request.seq) if begin < request.seq <= head else None
+            known = entry is not None and (entry.kind, entry.room) == ("message", request.room)
+            raise (removed_message if known else no_message)(request.room, request.seq)
         return Page([compact(one) for one in found], head, False, key=b"reactions", about=request.seq)
 
     return query

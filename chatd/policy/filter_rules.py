@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from chatd.policy.filter import WordFilter, fold
 
+# The room of announcements.
+EVERYWHERE = "*"
+
 
 class FilterAction(StrEnum):
     """``warn``: sent as it is, and the writer is told. ``redact``: sent with the word masked. ``hold``: sent
@@ -31,11 +34,14 @@ class FilterRule:
     exempt: frozenset[str] = frozenset()
 
     def holds(self, role: str, room: str) -> bool:
-        """Whether the rule is for a writer of this role and this room; "" for a text that is in no room."""
+        """Whether the rule is for a writer of this role and this room.
+
+        "" stands for a text that is in no room, `EVERYWHERE` for one that all rooms read.
+        """
         return (
             role not in self.exempt
             and (not self.roles or role in self.roles)
-            and (not self.rooms or room in self.rooms)
+            and (not self.rooms or room in self.rooms or room == EVERYWHERE)
         )
 
 

@@ -88,3 +88,17 @@ def test_a_qr_code_has_the_modules_of_its_text() -> None:
     expected = [[int(dark) for dark in row] for row in segno.make_qr(text, error="l").matrix_iter(border=4)]
     assert rows[: len(expected)] == expected
     assert len({len(line) for line in lines}) == 1
+
+
+def test_a_user_whose_devices_are_all_gone_is_invited_again(tmp_path: Path) -> None:
+    server = _Server()
+    wanted = team(tmp_path, "bob\ncarol\n")
+    assert not server.inviter().invite_all(wanted, lambda _: None, lambda *_: None).skipped
+    for invite in server.world.state.invites.by_hash.values():
+        invite.key = "0b" * 32
+    for name in ("bob", "carol"):
+        server.world.add_user(name)
+    server.world.ask("alice", "revoke", user="carol", device="laptop")
+    again = server.inviter().invite_all(wanted, lambda _: None, lambda *_: None)
+    assert again.skipped == ["bob"]
+    assert [one["user"] for one in again.made] == ["carol"]

@@ -56,8 +56,13 @@ def named_message(context: Context, room: str, seq: int, *, unread: bool = False
     if message is None or (message.kind, message.room) != ("message", room):
         raise no_message(room, seq)
     if message.gone:
-        raise ChatdError("E410", f"message {seq} in {room} is already removed", "nothing is left to do")
+        raise removed_message(room, seq)
     return message
+
+
+def removed_message(room: str, seq: int) -> ChatdError:
+    """Return the refusal of a request that names a message whose text was removed."""
+    return ChatdError("E410", f"message {seq} in {room} is already removed", "nothing is left to do")
 
 
 def no_message(room: str, seq: int) -> ChatdError:

@@ -22,6 +22,7 @@ def create(context: Context, request: rq.Create) -> JsonObject:
     context.refuse_full(context.state.room_count, context.rules.settings.limits.rooms, "rooms")
     refuse_too_many(context)
     refuse_too_many_today(context)
+    context.refuse_words(name, "name", name)
     topic = _topic_text(context, request.topic, request.room)
     # Last: whoever tries whether a hidden room exists then creates a room for each name that is free.
     if not _is_free(context, name):
@@ -98,7 +99,7 @@ def ensure_configured(context: Context) -> None:
     """Create the rooms in the settings: at start, after a reload, and when the name of one becomes free."""
     for name, rule in context.rules.rooms.items():
         if _is_free(context, name):
-            fields = {"topic": rule.topic, "guests": rule.guests, "mode": OPEN, "history": ALL}
+            fields = {"topic": rule.topic, "guests": rule.guests, "mode": rule.mode, "history": ALL}
             context.emit("room_created", room=name, **fields, by=SERVER)
 
 

@@ -21,6 +21,7 @@ class RoomRule:
     topic: str
     guests: bool
     autojoin: bool
+    mode: str
 
 
 def filter_rules(section: FilterSection) -> FilterRules:
@@ -61,7 +62,7 @@ class Rules:
             settings=settings,
             roles=Roles(settings.roles.permissions),
             filter=filter_rules(settings.filter),
-            rooms={r.name: RoomRule(r.topic, r.guests, r.autojoin) for r in settings.rooms},
+            rooms={r.name: RoomRule(r.topic, r.guests, r.autojoin, r.mode) for r in settings.rooms},
             open_rooms=SortedNames(room.name for room in settings.rooms if room.guests),
             pinned_roles=dict(pinned[:MAP_LIMIT]),
         )

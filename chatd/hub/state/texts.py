@@ -8,7 +8,7 @@ from typing import NamedTuple
 from chatd.errors import ChatdError
 from chatd.hub.state.context import Context
 from chatd.policy.filter import MASK, WORD_CHARS
-from chatd.policy.filter_rules import FilterAction
+from chatd.policy.filter_rules import EVERYWHERE, FilterAction
 from chatd.policy.long_texts import refuse_json_oversize, refuse_oversize
 from chatd.proto.frames import JsonObject, compact
 from chatd.proto.text import clean_body, tidy, truncate
@@ -64,7 +64,7 @@ def accept_line(context: Context, text: str) -> str:
     """Judge a text that is always one line of the chat, such as an announcement. Raises E400, E401, E402."""
     text = tidy(text)
     body = _bounded(context, text, whole=False)
-    context.refuse_words(body, "message")
+    context.refuse_words(body, "message", EVERYWHERE)
     shown, _ = clean_body(body)
     if len(shown) <= context.rules.settings.limits.message_chars:
         return shown
