@@ -70,6 +70,8 @@ POINTS = {
     "supervisor.reload.half": "reload: one child has the new settings",
     "supervisor.rolling.one_down": "rolling restart: one child is down",
     "supervisor.stop.begun": "stop: no child has been told to drain",
+    "pki.change.decided": "a change of several files of certs/ is decided, none of them in place",
+    "pki.change.half": "a change of several files of certs/ is in place in part",
     "supervisor.stop.workers_down": "stop: the workers have ended, the hub has not",
 }
 

@@ -13,7 +13,6 @@ from chatd.codes import CODES
 from chatd.console.findings import Finding, report
 from chatd.pki.authority import CA_WARNING_DAYS
 from chatd.pki.identity import Identity
-from chatd.pki.profiles import NEW_HOME
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
 
@@ -39,7 +38,7 @@ def authority_remarks(identity: Identity, now: datetime) -> Iterator[Finding]:
     if days >= CA_WARNING_DAYS:
         yield Finding("ok", "cert", f"the CA is valid for {days} days")
         return
-    yield Finding("warn", "cert", f"the CA ends in {days} days", "W112", NEW_HOME)
+    yield Finding("warn", "cert", f"the CA ends in {days} days", "W112", "on the box: chatd ca rotate")
 
 
 def server_remarks(stats: JsonObject) -> Iterator[Finding]:

@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatctl.client._joining import (
     EnrolConnection,
     InviteResult,
+    ServerTrust,
     certificate_of,
     check_free,
     write_enrolled,
@@ -29,6 +29,7 @@ from chatctl.client._joining import (
 from chatd.errors import ChatdError
 from chatd.pki.contexts import check_invited_server
 from chatd.pki.profiles import fingerprint, spki
+from chatd.pki.rollover import successor
 from chatd.pki.signing_request import make_request
 from chatd.proto.ask_frames import (
     ASK_SECONDS,
@@ -95,17 +96,18 @@ def ask(
 def _attempt(state: _Ask, path: Path) -> InviteResult:
     with EnrolConnection(state.server) as connection:
         frame = cast(AuthorityFrame, connection.receive(AuthorityFrame))
-        ca = certificate_of(frame.ca)
+        trusted = ServerTrust.of(frame)
+        ca = trusted.pinned
         instance = check_invited_server(connection.leaf, ca, state.now())
         ca_der = ca.public_bytes(Encoding.DER)
         if state.words and ca_der != state.ca:
             raise ChatdError("E209", f"{state.server} has another CA than before")
         _exchange(connection, state, ca_der)
         enrolled = _wait(connection)
-        _refuse_another_ca(enrolled, ca_der)
+        successor(ca, certificate_of(enrolled.ca), trusted.crosses)
         state.confirm(state.words)
         identity = write_enrolled(
-            path, state.key, ca, instance, (state.server, *enrolled.addresses), enrolled
+            path, state.key, trusted, instance, (state.server, *enrolled.addresses), enrolled
         )
     return InviteResult(identity, enrolled.role, fingerprint(ca_der))
 
@@ -137,9 +139,3 @@ def _wait(connection: EnrolConnection) -> EnrolledFrame:
     while (message := connection.next_message()).get("type") == "asked":
         pass
     return cast(EnrolledFrame, parse_enrol_frame(message, EnrolledFrame))
-
-
-def _refuse_another_ca(enrolled: EnrolledFrame, ca: bytes) -> None:
-    named: x509.Certificate = certificate_of(enrolled.ca)
-    if named.public_bytes(Encoding.DER) != ca:
-        raise ChatdError("E209", "the server has enrolled this device with another CA")

@@ -117,7 +117,7 @@ class Client:
                 self._on_ended,
                 self._has_space,
                 lambda: self._renewal.renew_expired(identity.servers),
-                lambda: self._renewal.poll(self._engine.server),
+                lambda: self._renewal.poll(self._engine.server, now=self._session.take_authority_changed()),
             ),
             self._session,
             identity.servers,

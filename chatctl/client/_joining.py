@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,6 +35,7 @@ from chatd.pki.authority import Issued
 from chatd.pki.contexts import check_invited_server, joining_context
 from chatd.pki.identity import MAX_SERVERS, Identity, read_identity, write_identity
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
+from chatd.pki.rollover import crosses_of, successor
 from chatd.pki.signing_request import make_request
 from chatd.proto.alpn import ALPN_ENROL
 from chatd.proto.enrol_frames import (
@@ -104,14 +105,15 @@ def join(
     check_free(path)
     with EnrolConnection(code.server) as connection:
         frame = cast(AuthorityFrame, connection.receive(AuthorityFrame))
-        ca = certificate_of(frame.ca)
-        if authority_mark(ca.public_bytes(Encoding.DER)) != code.authority:
+        trusted = ServerTrust.of(frame)
+        ca = trusted.marked(code.authority)
+        if ca is None:
             raise ChatdError(
                 "E209",
                 f"{code.server} is not the server of this invite: its CA has another fingerprint",
                 "do not continue; ask whoever invited you for the fingerprint (on the box: chatd cert show)",
             )
-        instance = check_invited_server(connection.leaf, ca, now())
+        instance = check_invited_server(connection.leaf, ca, now(), trusted.crosses)
         saw(fingerprint(ca.public_bytes(Encoding.DER)))
         with _kept_key(path, code) as key:
             connection.send(
@@ -125,23 +127,55 @@ def join(
             enrolled = cast(EnrolledFrame, connection.receive(EnrolledFrame))
             # The address that has just worked comes first.
             servers = (code.server, *enrolled.addresses)
-            identity = write_enrolled(path, key, ca, instance, servers, enrolled)
+            identity = write_enrolled(path, key, trusted.after(ca), instance, servers, enrolled)
     return InviteResult(identity, enrolled.role, fingerprint(ca.public_bytes(Encoding.DER)))
+
+
+class ServerTrust(NamedTuple):
+    """The CAs that a server names at its enrol door; ``pinned`` is the one that this client trusts."""
+
+    roots: list[x509.Certificate]
+    crosses: list[x509.Certificate]
+    pinned: x509.Certificate
+
+    @classmethod
+    def of(cls, frame: AuthorityFrame) -> ServerTrust:
+        """Take the frame. Raises E100."""
+        first = certificate_of(frame.ca)
+        roots = [first, *map(certificate_of, frame.roots)]
+        return cls(roots, [*map(certificate_of, frame.crosses)], first)
+
+    def marked(self, mark: bytes) -> x509.Certificate | None:
+        """Return the CA that an invite names."""
+        return next((ca for ca in self.roots if authority_mark(ca.public_bytes(Encoding.DER)) == mark), None)
+
+    def chain_of(self, enrolled: EnrolledFrame) -> str:
+        """Return a certificate with all that shows how the pinned CA leads to its issuer."""
+        if certificate_of(enrolled.ca) == self.pinned:
+            return enrolled.certificate
+        crosses = (one.public_bytes(Encoding.PEM).decode("ascii") for one in self.crosses)
+        return "".join((enrolled.certificate, enrolled.ca, *crosses))
+
+    def after(self, pinned: x509.Certificate) -> ServerTrust:
+        """Return the same with the CA that the client has come to trust."""
+        return self._replace(pinned=pinned)
 
 
 def write_enrolled(
     path: Path,
     key: ec.EllipticCurvePrivateKey,
-    ca: x509.Certificate,
+    trusted: ServerTrust,
     instance: str,
     servers: Iterable[str],
     enrolled: EnrolledFrame,
 ) -> Identity:
     """Write an identity file in place of the one before it, if any.
 
-    Raises E606, and E608 if the certificate and the key do not fit.
+    The server may name the successor of the CA that is trusted. Raises E209 for any other, E606, and E608 if
+    the certificate and the key do not fit.
     """
     certificate = certificate_of(enrolled.certificate)
+    ca = successor(trusted.pinned, certificate_of(enrolled.ca), trusted.crosses)
     # Whole and checked before it has its name.
     scratch = path.with_name(f".{path.name}.new")
     try:
@@ -150,6 +184,7 @@ def write_enrolled(
             scratch,
             Issued(certificate, key),
             ca,
+            *crosses_of(ca, trusted.crosses),
             instance=instance,
             user=enrolled.user,
             device=enrolled.device,

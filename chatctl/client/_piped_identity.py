@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, with_certificate
-from chatd.pki.profiles import CERTIFICATE_LIMIT
+from chatd.pki.profiles import CERTIFICATE_LIMIT, is_issued_by
+from chatd.pki.rollover import crosses_of, is_root, issuer_among, successor
 
 FILE_NAME = "certificate.pem"
+# A certificate, a new CA and two cross certificates.
+_CHAIN_LIMIT = 4 * CERTIFICATE_LIMIT
 
 
 def is_piped(identity: Identity) -> bool:
@@ -28,18 +34,34 @@ def newest(identity: Identity, folder: Path) -> Identity:
     """
     try:
         with (folder / FILE_NAME).open(encoding="ascii") as file:
-            kept = with_certificate(identity, file.read(CERTIFICATE_LIMIT))
+            kept = _with_chain(identity, file.read(_CHAIN_LIMIT))
     except (OSError, ValueError, ChatdError):
         return identity
     return kept if kept.not_after > identity.not_after else identity
 
 
 def keep(identity: Identity, certificate: str, folder: Path) -> Identity:
-    """Keep a renewed certificate (PEM) in ``folder``; return the identity with it. Raises E606, E608."""
-    renewed = with_certificate(identity, certificate)
+    """Keep a renewed certificate (PEM) in ``folder``; return the identity with it. Raises E606, E608.
+
+    If it is of a new CA, that and the certificates that lead to it follow. Raises E209 if they do not.
+    """
+    renewed = _with_chain(identity, certificate)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ChatdError("E606", f"{folder} cannot be made: {error.strerror}") from None
     replace_file(folder / FILE_NAME, certificate.encode("ascii"), PRIVATE)
     return renewed
+
+
+def _with_chain(identity: Identity, text: str) -> Identity:
+    """Return the identity with a certificate, also of a CA that the identity's own one has certified.
+
+    Raises ValueError, E209, E608.
+    """
+    leaf, *others = x509.load_pem_x509_certificates(text.encode("ascii"))
+    ca = identity.ca
+    if not is_issued_by(leaf, ca):
+        ca = successor(ca, issuer_among(leaf, filter(is_root, others)) or ca, others)
+    parts = (leaf, ca, *crosses_of(ca, others))
+    return with_certificate(identity, "".join(one.public_bytes(Encoding.PEM).decode() for one in parts))

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from chatctl.client._joining import EnrolConnection, write_enrolled
+from chatctl.client._joining import EnrolConnection, ServerTrust, write_enrolled
 from chatctl.client._piped_identity import is_piped, keep, newest
 from chatctl.client._profile import state_folder
 from chatd.errors import ChatdError
@@ -43,13 +43,13 @@ def renew(identity: Identity, server: str, now: datetime) -> Identity:
     Raises ChatdError: E202 and E205 to E219 as for a login, E409 if it was renewed a moment ago, E606 if the
     file cannot be written, E607 if the server cannot be reached.
     """
-    ca = x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
     certificate = x509.load_der_x509_certificate(identity.certificate_der)
     # A link to the file stays a link.
     path, piped = identity.path.resolve(), is_piped(identity)
     with EnrolConnection(server, ANSWER_SECONDS) as connection:
-        connection.receive(AuthorityFrame)  # the identity's own CA counts
-        instance = check_invited_server(connection.leaf, ca, now)
+        # The identity's own CA counts, and those that it has certified.
+        trusted = ServerTrust.of(cast(AuthorityFrame, connection.receive(AuthorityFrame))).after(identity.ca)
+        instance = check_invited_server(connection.leaf, identity.ca, now, trusted.crosses)
         if instance != identity.instance:
             raise ChatdError("E209", f"{server} is the server {instance!r}, not {identity.instance!r}")
         key_pem = identity.pem.encode() if piped else path.read_bytes()
@@ -61,10 +61,10 @@ def renew(identity: Identity, server: str, now: datetime) -> Identity:
     if (enrolled.user, enrolled.device) != (identity.user, identity.device):
         raise ChatdError("E100", f"the server renewed another device: {enrolled.user}/{enrolled.device}")
     if piped:
-        return keep(identity, enrolled.certificate, state_folder(identity, os.environ))
+        return keep(identity, trusted.chain_of(enrolled), state_folder(identity, os.environ))
     age = path.stat().st_mtime_ns
     servers = tuple(dict.fromkeys((*identity.servers, *enrolled.addresses)))
-    write_enrolled(path, key, ca, instance, servers, enrolled)
+    write_enrolled(path, key, trusted, instance, servers, enrolled)
     # A home's first identity is its oldest file, and this one has not become another.
     os.utime(path, ns=(age, age))
     return read_identity(identity.path)
@@ -100,8 +100,10 @@ class Renewal:
         self._thread: threading.Thread | None = None
         self._next_try = self._due()
 
-    def poll(self, server: str) -> None:
-        """Begin to renew at ``server`` if it is time. Call it often; it costs a comparison."""
+    def poll(self, server: str, *, now: bool = False) -> None:
+        """Begin to renew at ``server`` if it is time, or ``now``. Call it often; it costs a comparison."""
+        if now and self._is_renewable():
+            self._next_try = 0.0
         if self._wall() >= self._next_try and (self._thread is None or not self._thread.is_alive()):
             self._next_try = self._wall() + RETRY_SECONDS
             self._thread = threading.Thread(target=self._run, args=(server,), name="renewal", daemon=True)

@@ -90,6 +90,7 @@ class ClientSession:
         self.cursor = cursor
         self.lineage = lineage
         self.phase = ConnectionPhase.OFFLINE
+        self._authority_changed = False
         self.welcome: ev.Welcome | None = None
         self._request_id = 0
         self._order = 0
@@ -228,6 +229,15 @@ class ClientSession:
 
     # -- handlers of frames
 
+    def take_authority_changed(self) -> bool:
+        """Whether the server has said since the last call that it has a new CA."""
+        changed, self._authority_changed = self._authority_changed, False
+        return changed
+
+    def _on_authority_changed(self, event: ev.AuthorityChanged, now: float) -> list[AnyEvent]:
+        self._authority_changed = True
+        return []
+
     def _on_welcome(self, welcome: ev.Welcome, now: float) -> list[AnyEvent]:
         if self.phase is not ConnectionPhase.GREETING:
             raise ChatdError("E100", "the server sent a second welcome")
@@ -332,6 +342,7 @@ class ClientSession:
         ev.Error: _on_error,
         ev.PingEvent: _on_ping,
         ev.Lagged: _on_lagged,
+        ev.AuthorityChanged: _on_authority_changed,
         ev.Bye: _on_bye,
     }
 

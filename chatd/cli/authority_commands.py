@@ -1,7 +1,9 @@
-"""``chatd ca``: the authority of this server, and its key."""
+"""``chatd ca``: the authority of this server, its key, and its successor."""
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,23 +19,28 @@ from chatd.cli.backup_files import (
     refuse_existing,
 )
 from chatd.cli.certs import put_into_use
+from chatd.cli.operator import operate
 from chatd.config.home import Home
+from chatd.config.loading import load_settings
+from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import PRIVATE, replace_file, sync_folder
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued, load_ca
+from chatd.pki.authority import Authority, Issued, is_serial_of, load_ca, load_roots
 from chatd.pki.ca_key import is_sealed, open_key, seal_key
 from chatd.pki.profiles import fingerprint
+from chatd.pki.rotation import retire, rotate
+from chatd.proto.frames import JsonObject
 
 _KEPT_IN_MEMORY = "the key is off the disk, but the running server may still hold it: run chatd restart"
 
 
 @click.group(cls=SummaryGroup)
 def ca() -> None:
-    """Take the CA's key off the server, and put it back."""
+    """Replace the CA while clients go on; take its key off the server, and put it back."""
 
 
 @ca.command("export")
@@ -50,6 +57,9 @@ def export_key(home: Home, file: Path, remove: bool, passphrase_file: str | None
     home.require_initialised()
     refuse_existing(file)
     authority = Authority.load(home.certs)
+    if remove and authority.old is not None:
+        reason = "the key of the old CA is here, too, until the rotation is complete"
+        raise ChatdError("E606", reason, "first run: chatd ca retire")
     passphrase = read_passphrase(passphrase_file, new=True)
     with exit_on_signals():
         with create_new(file) as target:
@@ -98,3 +108,61 @@ def import_key(home: Home, file: Path, passphrase_file: str | None) -> None:
     output.line(f"the key of the CA {fingerprint(certificate.public_bytes(Encoding.DER))} is in place")
     if put_into_use(home):
         output.note("the running server issues and renews certificates again")
+
+
+@ca.command("rotate")
+@click.pass_obj
+def rotate_command(home: Home) -> None:
+    """Make a new CA. Clients learn of it, and move to it, by themselves; nobody is cut.
+
+    The old and the new CA certify each other, and the server accepts devices of both until chatd ca retire.
+    """
+    home.require_initialised()
+    new = rotate(home.certs, now=datetime.now(UTC))
+    digest = fingerprint(new.certificate.public_bytes(Encoding.DER))
+    note_act(home.path, "ca_rotated", fingerprint=digest)
+    output.line(f"new CA fingerprint  {digest}")
+    output.note("clients move to it when they are connected, within seconds or at their next start")
+    output.note(f"when all have: {chatd_command(home.path, 'ca', 'retire')}, which lists those that have not")
+    output.note("make a new backup: one made before restores the old CA only")
+    if put_into_use(home):
+        output.note("the running server uses both from now on")
+
+
+@ca.command("retire")
+@click.option("--force", is_flag=True, help="Also if devices have not moved: they need new identities.")
+@click.pass_obj
+def retire_command(home: Home, force: bool) -> None:
+    """Drop the CA before the last rotation. Refuses while a device with a valid certificate needs it."""
+    home.require_initialised()
+    settings = load_settings(home.path, os.environ)
+    left = _devices_left(home, settings)
+    if left and not force:
+        for device in left:
+            output.note(f"still with the old CA: {device}")
+        raise ChatdError(
+            "E410",
+            f"{len(left)} devices have not moved to the new CA",
+            "wait until they have been connected, revoke them, or use --force",
+        )
+    days = settings.security.server_certificate_days
+    retire(home.certs, now=datetime.now(UTC), days=days)
+    note_act(home.path, "ca_retired", devices_left=len(left))
+    output.line("the old CA is no longer accepted, and its key is deleted")
+    if put_into_use(home):
+        output.note("the running server uses the new one only; sessions of old devices end as they reconnect")
+
+
+def _devices_left(home: Home, settings: Settings) -> list[str]:
+    """Return the devices that may log in and have no certificate of the new CA."""
+    new, *others = load_roots(home.certs)
+    left: list[str] = []
+    page: JsonObject = {"more": bool(others), "next": ""}
+    while page["more"]:
+        page = operate(home.path, settings, "certificates", after=page["next"])
+        left += [
+            f"{row['user']}/{row['device']}"
+            for row in page["certificates"]
+            if row["state"] == "valid" and not is_serial_of(row["serial"], new)
+        ]
+    return left

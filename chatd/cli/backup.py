@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from chatd import __version__
@@ -31,8 +30,8 @@ from chatd.console.command_table import SummaryGroup
 from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.authority import instance_of, load_ca
-from chatd.pki.profiles import PARSE_ERRORS, fingerprint
+from chatd.pki.authority import instance_of, load_ca, load_roots
+from chatd.pki.profiles import PARSE_ERRORS, check_issuer, fingerprint
 from chatd.pki.record_key import Trust, load_record_key
 from chatd.store.archive import Archive, Facts, Manifest, write_backup
 from chatd.store.log_copy import copied_log, require_space
@@ -69,7 +68,9 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
         require_space(file.absolute().parent, log.size)
         files = _files(home, with_identities)
         ca = load_ca(home.certs)
-        facts = Facts(__version__, instance_of(ca), utc_now(), check_certificates(ca, files))
+        facts = Facts(
+            __version__, instance_of(ca), utc_now(), check_certificates(load_roots(home.certs), files)
+        )
         record = load_record_key(home.certs)
         sign = None if record is None else partial(record.make_signature, server=facts.server, at=facts.made)
         with create_new(file) as target:
@@ -103,7 +104,7 @@ def check_manifest(archive: Archive) -> str:
     manifest = archive.manifest
     if archive.signature is None:
         return ""
-    trust = Trust(manifest.ca)
+    trust = Trust((manifest.ca,))
     made = judge_signature(
         archive.signature, archive.signed, server=manifest.server, at=manifest.made, trust=trust
     )
@@ -140,21 +141,22 @@ def _files(home: Home, with_identities: bool) -> dict[str, bytes]:
     return {str(path.relative_to(home.path)): read_limited(path) for path in paths}
 
 
-def check_certificates(ca: x509.Certificate, files: Mapping[str, bytes]) -> str:
-    """Check that the CA issued every certificate and that its key fits; return the CA's fingerprint.
+def check_certificates(roots: Sequence[x509.Certificate], files: Mapping[str, bytes]) -> str:
+    """Check that a CA issued every certificate and that its key fits; return the first CA's fingerprint.
 
     The CA's own key may be kept elsewhere. Raises E613.
     """
+    ca = roots[0]
     for name in _PAIRS:
         try:
             certificate = x509.load_pem_x509_certificate(files[f"certs/{name}.pem"])
-            certificate.verify_directly_issued_by(ca)
+            check_issuer(certificate, *roots)
             if name == "ca" and "certs/ca.key" not in files:
                 continue
             key = load_pem_private_key(files[f"certs/{name}.key"], None)
         except KeyError as error:
             raise unusable(f"{error.args[0]} is missing") from None
-        except (*PARSE_ERRORS, InvalidSignature):
+        except PARSE_ERRORS:
             raise unusable(f"certs/{name}.pem or .key is damaged, or from another CA") from None
         if key.public_key() != certificate.public_key() or (name == "ca" and certificate != ca):
             raise unusable(f"certs/{name}.pem and certs/{name}.key do not match", "try again")

@@ -27,9 +27,8 @@ from chatd.console.findings import Finding, report
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.authority import load_ca
+from chatd.pki.authority import load_roots
 from chatd.pki.identity import read_identity
-from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
 from chatd.store.database import DATABASE_NAME, LOCKED_FIX
 from chatd.store.log_files import require_log, wal_held
@@ -104,7 +103,7 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
     yield from authority_findings(home)
     now = datetime.now(UTC)
     try:
-        authority_ends = load_ca(home.certs).not_valid_after_utc
+        authority_ends = load_roots(home.certs)[-1].not_valid_after_utc
     except ChatdError:
         authority_ends = None
     for name in ("server", "envelope"):
@@ -116,7 +115,7 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
         days = (certificate.not_valid_after_utc - now).days
         # A new certificate would not be valid for longer than its authority.
         last = authority_ends is not None and certificate.not_valid_after_utc >= authority_ends
-        fix = NEW_HOME if last else chatd_command(home.path, "cert", "renew")
+        fix = chatd_command(home.path, *(("ca", "rotate") if last else ("cert", "renew")))
         if certificate.not_valid_before_utc > now:
             yield _fail("clock", f"certs/{name}.pem is not valid yet", "E612")
         elif days < 0:

@@ -10,14 +10,14 @@ from chatd.config.home import Home
 from chatd.console.findings import Finding
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
-from chatd.pki.authority import CA_WARNING_DAYS, Authority, load_ca
+from chatd.pki.authority import CA_WARNING_DAYS, Authority, load_roots
 from chatd.pki.profiles import NEW_HOME
 
 
 def authority_findings(home: Home) -> Iterator[Finding]:
     """Say when the CA ends, and whether something can be issued."""
     try:
-        ca = load_ca(home.certs)
+        ca, *old = load_roots(home.certs)
     except ChatdError as error:
         yield Finding("fail", "cert", error.reason, "E606", error.fix)
         return
@@ -29,9 +29,15 @@ def authority_findings(home: Home) -> Iterator[Finding]:
         yield Finding("fail", "cert", "the CA has ended", "E202", NEW_HOME)
     elif days < CA_WARNING_DAYS:
         text = f"the CA ends in {days} days; every device has to renew under a new one before that"
-        yield Finding("warn", "cert", text, "W112", NEW_HOME)
+        yield Finding("warn", "cert", text, "W112", chatd_command(home.path, "ca", "rotate"))
     else:
         yield Finding("ok", "cert", f"ca certificate is valid for {days} days")
+    for one in old:
+        left = (one.not_valid_after_utc - now).days
+        text = f"the old CA is accepted, too; it ends in {left} days"
+        fix = chatd_command(home.path, "ca", "retire")
+        soon = left < CA_WARNING_DAYS // 2
+        yield Finding("warn", "cert", text, "W112", fix) if soon else Finding("ok", "cert", text)
     yield _key(home)
 
 

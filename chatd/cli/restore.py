@@ -39,7 +39,7 @@ from chatd.console.progress import progress_bar
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.authority import Authority, load_ca
+from chatd.pki.authority import Authority, load_roots
 from chatd.pki.record_key import MISSING, load_record_key, replace_record_key
 from chatd.store.archive import LOG_NAME, Archive, Manifest
 from chatd.store.branches import begin_branch
@@ -152,7 +152,7 @@ def _unpack(archive: Archive, staging: Home, progress: BackupProgress) -> str:
     archive.read(staging.path, progress)
     names = [member.name for member in manifest.members if member.name.startswith("certs/")]
     certificates = {name: read_limited(staging.path / name) for name in names}
-    ca = check_certificates(load_ca(staging.certs), certificates)
+    ca = check_certificates(load_roots(staging.certs), certificates)
     if ca != manifest.ca:
         raise unusable("the CA in the backup is not the one in its manifest")
     archive.write_mark(staging.data)

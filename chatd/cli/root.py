@@ -31,7 +31,10 @@ COMMANDS = {
     "filter": TableEntry("chatd.cli.filtering:filter_group", "Try the word filter of the settings."),
     "user": TableEntry("chatd.cli.users:user", "Add users and their devices, revoke devices."),
     "cert": TableEntry("chatd.cli.certs:cert", "Show and renew the server's certificates."),
-    "ca": TableEntry("chatd.cli.authority_commands:ca", "Take the CA's key off the server, and put it back."),
+    "ca": TableEntry(
+        "chatd.cli.authority_commands:ca",
+        "Replace the CA while clients go on; take its key off the server, and put it back.",
+    ),
     "client-bundle": TableEntry(
         "chatd.cli.client_bundle:client_bundle",
         "Write chat.pyz and chatctl.pyz into DIR (default: here), or only chat as FILE.pyz.",

@@ -25,10 +25,11 @@ from chatd.console.shell_completion import complete_files
 from chatd.console.user_list import Mistakes, NewDevice, read_list
 from chatd.errors import ChatdError
 from chatd.hub.recovery import Outcome
-from chatd.pki.authority import Authority
+from chatd.pki.authority import Authority, load_chain
 from chatd.pki.identity import write_identity
 from chatd.pki.profiles import key_hash_of, spki
 from chatd.pki.record_key import ensure_record_key
+from chatd.pki.rollover import crosses_of
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
 
@@ -168,6 +169,7 @@ class Issuing:
         if created:
             output.note(f"created the record key {record.public.fingerprint}")
         self._record_key = spki(record.public.key)
+        self._crosses = crosses_of(self._authority.certificate, load_chain(home.certs))
 
     def write(self, path: Path, name: str, device: str, role: str | None) -> JsonObject:
         """Issue and write one identity; return the request that registers it. Raises E6xx."""
@@ -178,6 +180,7 @@ class Issuing:
             path,
             issued,
             self._authority.certificate,
+            *self._crosses,
             instance=self._settings.server.name,
             user=name,
             device=device,

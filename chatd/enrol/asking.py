@@ -9,7 +9,6 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import Any, cast
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -96,8 +95,8 @@ class Asking:
         nonce = bytes.fromhex(frame.nonce)
         if not compare_digest(commitment(nonce), self._frame.commitment):
             raise ChatdError("E102", "a frame of an enrolment: the nonce is not the one committed to")
-        ca = x509.load_pem_x509_certificate(self._credentials.ca_pem.encode("ascii"))
-        words = ask_words(ca.public_bytes(Encoding.DER), nonce, self._nonce, spki(self.key), self._frame.user)
+        ca = self._credentials.serving.public_bytes(Encoding.DER)
+        words = ask_words(ca, nonce, self._nonce, spki(self.key), self._frame.user)
         at = round(self._now().timestamp() * 1000)
         self._ask = self._pending.add(
             self._key_hash, self._frame.user, self._frame.device, self._address, words, at

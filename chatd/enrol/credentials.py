@@ -14,16 +14,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.pki.authority import Authority
+from chatd.pki.authority import OLD_KEY, Authority
 from chatd.pki.contexts import enrol_context_from
 from chatd.pki.profiles import PARSE_ERRORS, spki
 from chatd.pki.record_key import check_record_certificate
+from chatd.pki.rollover import RETIRED, issuer_among
 from chatd.proto.frames import JsonObject
 
 log_errors = get_log("errors")
 
 # The CA's key may be kept off the machine, and homes of an older chatd have no record key.
-OPTIONAL_FILES = ("ca.key", "record.pem")
+OPTIONAL_FILES = ("ca.key", OLD_KEY, RETIRED, "record.pem")
 NO_KEY = ChatdError(
     "E216", "the CA's key is not on the server", "ask the operator to put it back: chatd ca import FILE"
 )
@@ -31,10 +32,17 @@ NO_KEY = ChatdError(
 
 @dataclass(frozen=True)
 class EnrolCredentials:
-    """Replaced as a whole by a reload. Without ``authority`` nothing can be issued."""
+    """Replaced as a whole by a reload. Without ``authority`` nothing can be issued.
+
+    ``roots`` are the CAs whose devices may log in, that of ``authority`` first; ``serving`` is the one that
+    issued the server's certificate.
+    """
 
     context: ssl.SSLContext
-    ca_pem: str
+    roots: tuple[x509.Certificate, ...]
+    retired: tuple[x509.Certificate, ...]
+    crosses: tuple[x509.Certificate, ...]
+    serving: x509.Certificate
     authority: Authority | None
     record_key: bytes | None
     instance: str
@@ -76,12 +84,20 @@ class EnrolCredentials:
             certificate.public_bytes(Encoding.PEM).decode("ascii"), f"{certificate.serial_number:x}", at, ends
         )
 
+    def authority_frame(self) -> JsonObject:
+        """Return the first frame for a client, with which it checks the server's certificate."""
+        frame: JsonObject = {"type": "authority", "ca": _pem(self.serving)}
+        if self.crosses:
+            frame["roots"] = [_pem(root) for root in (*self.roots, *self.retired)]
+            frame["crosses"] = [_pem(cross) for cross in self.crosses]
+        return frame
+
     def enrolled(self, certificate: IssuedCertificate, registered: JsonObject) -> JsonObject:
         """Return the frame for the client; ``registered`` is the hub's result."""
         return {
             "type": "enrolled",
             "certificate": certificate.pem,
-            "ca": self.ca_pem,
+            "ca": _pem(self.roots[0]),
             "instance": self.instance,
             "user": registered["user"],
             "device": registered["device"],
@@ -103,10 +119,21 @@ class IssuedCertificate:
 
 def load_enrol_credentials(files: Mapping[str, bytes], settings: Settings) -> EnrolCredentials:
     """Load the credentials from the contents of their files. Raises ChatdError E606."""
-    authority = Authority.from_pem(files["ca.pem"], files["ca.key"]) if "ca.key" in files else None
+    authority = None
+    if "ca.key" in files:
+        authority = Authority.from_pem(files["ca.pem"], files["ca.key"], old_key=files.get(OLD_KEY))
+    try:
+        roots = x509.load_pem_x509_certificates(files["ca.pem"])
+        server, *crosses = x509.load_pem_x509_certificates(files["server.pem"])
+        retired = x509.load_pem_x509_certificates(files[RETIRED]) if RETIRED in files else []
+    except PARSE_ERRORS as error:
+        raise ChatdError("E606", f"the server's certificates cannot be read: {error}") from None
     return EnrolCredentials(
         context=enrol_context_from(files),
-        ca_pem=files["ca.pem"].decode("ascii"),
+        roots=tuple(roots),
+        retired=tuple(retired),
+        crosses=tuple(crosses),
+        serving=issuer_among(server, roots) or roots[0],
         authority=authority,
         record_key=_record_key(files),
         instance=settings.server.name,
@@ -114,6 +141,10 @@ def load_enrol_credentials(files: Mapping[str, bytes], settings: Settings) -> En
         takes_asks=settings.server.ask,
         device_days=settings.security.certificate_days,
     )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
 def _record_key(files: Mapping[str, bytes]) -> bytes | None:

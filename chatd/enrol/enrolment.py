@@ -153,7 +153,7 @@ class Enrolment:
             if not self._established:
                 return
             data = b""
-            self._send_frame({"type": "authority", "ca": self._credentials.ca_pem})
+            self._send_frame(self._credentials.authority_frame())
             crash_point("enrol.tls")
         self._plain += self._channel.receive(data)
         while not self._asked and (message := take_message(self._plain, REDEEM_LIMIT, "E101")) is not None:

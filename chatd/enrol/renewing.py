@@ -36,7 +36,7 @@ def renewal_question(message: JsonObject, credentials: EnrolCredentials, binding
     except PARSE_ERRORS:
         raise ChatdError("E210", "the certificate to renew is not readable") from None
     der = certificate.public_bytes(Encoding.DER)
-    device = device_of(der, x509.load_pem_x509_certificate(credentials.ca_pem.encode("ascii")))
+    device = device_of(der, *credentials.roots)
     if device.name.instance != credentials.instance:
         raise ChatdError("E210", f"the certificate is for the server {device.name.instance}")
     key = cast(ec.EllipticCurvePublicKey, certificate.public_key())  # `device_of` refuses other kinds

@@ -47,13 +47,14 @@ class ServerRenewal:
         """Take the files of a start or a reload; the next `run` looks at them."""
         self._next_look, self._told = 0.0, ""
         try:
-            ca = x509.load_pem_x509_certificate(files["ca.pem"])
+            roots = x509.load_pem_x509_certificates(files["ca.pem"])
             certificates = {name: x509.load_pem_x509_certificate(files[name]) for name in PROFILES}
         except PARSE_ERRORS as error:
             # Not fatal: invites can be redeemed all the same.
             self._tell("E606", f"a certificate of the server cannot be read: {error}", _BY_HAND)
             return
-        self._authority, self._ca, self._certificates, self._days = authority, ca, certificates, days
+        self._authority, self._certificates, self._days = authority, certificates, days
+        self._ca = roots[0] if authority is None else authority.serving.certificate
 
     def run(self) -> None:
         """Renew what is due. Call it in each iteration; it looks once in `LOOK_SECONDS`."""

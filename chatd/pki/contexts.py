@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from chatd.pki.authority import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.pki.explain import explain_tls_failure
 from chatd.pki.identity import Identity
 from chatd.pki.identity_blocks import LOST
+from chatd.pki.rollover import crosses_of
 from chatd.proto.alpn import ALPN_ENROL, ALPN_HTTP
 
 __all__ = [
@@ -101,15 +102,18 @@ def joining_context() -> ssl.SSLContext:
     return context
 
 
-def check_invited_server(leaf_der: bytes, ca: x509.Certificate, now: datetime) -> str:
+def check_invited_server(
+    leaf_der: bytes, ca: x509.Certificate, now: datetime, crosses: Iterable[x509.Certificate] = ()
+) -> str:
     """Check the server's certificate against the CA of an invite; return the server's name. Raises E209.
 
-    TLS has shown that the peer has the leaf's key, and has checked nothing else.
+    TLS has shown that the peer has the leaf's key, and has checked nothing else. ``crosses`` are CAs that
+    the server says ``ca`` has certified.
     """
     try:
         certificate = profiles.parse(leaf_der)
         uri = profiles.uri_of(certificate, profiles.SERVER, only=False)
-        profiles.check_issuer(certificate, ca)
+        profiles.check_issuer(certificate, ca, *crosses_of(ca, crosses))
         for one in (certificate, ca):
             if not one.not_valid_before_utc <= now <= one.not_valid_after_utc:
                 raise ValueError(
@@ -189,15 +193,13 @@ def check_server(leaf_der: bytes, identity: Identity) -> None:
     try:
         certificate = profiles.parse(leaf_der)
         uri = profiles.uri_of(certificate, profiles.SERVER, only=False)
-        profiles.check_issuer(certificate, _pinned_ca(identity))
+        if not any(profiles.is_issued_by(certificate, ca) for ca in identity.authorities):
+            # TLS has verified it, so the identity's CA has certified its issuer.
+            raise ChatdError("E201", f"the server has another CA by now than {identity.path.name}")
     except ValueError as error:
         raise ChatdError("E209", f"the server's certificate is not accepted: {error}") from None
     if uri != profiles.server_uri(identity.instance):
         raise ChatdError("E209", f"the server is not {identity.instance!r}, for which the identity was made")
-
-
-def _pinned_ca(identity: Identity) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(identity.ca_pem.encode("ascii"))
 
 
 def envelope_key_of(
@@ -207,21 +209,23 @@ def envelope_key_of(
 
     The function raises E209. ``now`` returns the time (aware) to check the certificate's dates against.
     """
-    ca = _pinned_ca(identity)
+    authorities = identity.authorities
 
     def verify(der: bytes) -> RSAPublicKey:
         try:
-            return _envelope_key(der, ca, identity.instance, now())
+            return _envelope_key(der, authorities, identity.instance, now())
         except ValueError as error:
             raise ChatdError("E209", f"the server's envelope certificate is not accepted: {error}") from None
 
     return verify
 
 
-def _envelope_key(der: bytes, ca: x509.Certificate, instance: str, now: datetime) -> RSAPublicKey:
+def _envelope_key(
+    der: bytes, authorities: Iterable[x509.Certificate], instance: str, now: datetime
+) -> RSAPublicKey:
     """Raises ValueError with a sentence to show."""
     certificate = profiles.parse(der)
-    profiles.check_issuer(certificate, ca)
+    profiles.check_issuer(certificate, *authorities)
     if profiles.uri_of(certificate, profiles.ENVELOPE, only=True) != profiles.envelope_uri(instance):
         raise ValueError(f"it is not that of {instance!r}")
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:

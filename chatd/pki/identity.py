@@ -66,6 +66,17 @@ class Identity:
     not_after: datetime
     record_key: str = ""  # the fingerprint of the server's record key, if the certificate names it
     pem: str = field(default="", repr=False)
+    crosses: tuple[x509.Certificate, ...] = ()  # other CAs of the server, certified by this one
+
+    @property
+    def ca(self) -> x509.Certificate:
+        """The CA that issued the certificate, which the file pins."""
+        return x509.load_pem_x509_certificate(self.ca_pem.encode("ascii"))
+
+    @property
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """The CAs whose certificates the server may show."""
+        return (self.ca, *self.crosses)
 
     @property
     def key_hash(self) -> str:
@@ -87,7 +98,7 @@ def write_identity(
     path: Path,
     issued: Issued,
     ca_cert: x509.Certificate,
-    *,
+    *crosses: x509.Certificate,
     instance: str,
     user: str,
     device: str,
@@ -101,7 +112,7 @@ def write_identity(
         if not is_host_port(server):
             raise ChatdError("E600", f"{server!r:.300} is not host:port", "see server.addresses")
     header = _header(instance, user, device, servers).encode("ascii")
-    ca_pem = ca_cert.public_bytes(Encoding.PEM)
+    ca_pem = b"".join(one.public_bytes(Encoding.PEM) for one in (ca_cert, *crosses))
     create_file(path, header + issued.key_pem + issued.certificate_pem + ca_pem, PRIVATE)
 
 
@@ -195,7 +206,7 @@ def _parse(path: Path, data: bytes) -> Identity:
     text = _text(data)
     header, begin, blocks = text.partition(_BEGIN)
     named, servers = _parse_header(header)
-    certificate, ca, pem = read_blocks(begin + blocks)
+    certificate, ca, crosses, pem = read_blocks(begin + blocks)
     der = certificate.public_bytes(Encoding.DER)
     try:
         name = device_of(der, ca).name
@@ -217,6 +228,7 @@ def _parse(path: Path, data: bytes) -> Identity:
         not_after=certificate.not_valid_after_utc,
         record_key="" if record_key is None else fingerprint(spki(record_key)),
         pem="" if path.is_file() and data == (header + pem).encode() else pem,
+        crosses=crosses,
     )
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from chatd.codes import NEW_IDENTITY
 from chatd.pki.profiles import PARSE_ERRORS, PublicKey
+from chatd.pki.rollover import crosses_of
 
 COPY_AGAIN = "copy the whole file again from where it came"
 LOST = f"{COPY_AGAIN}; if it is lost, {NEW_IDENTITY}"
@@ -38,10 +39,14 @@ class UnusableError(Exception):
 
 
 class Blocks(NamedTuple):
-    """The device's and the CA's certificates, and all three blocks in the order that OpenSSL wants."""
+    """The device's and the CA's certificates, and all blocks in the order that OpenSSL wants.
+
+    ``crosses`` are other CAs of the server that this one has certified.
+    """
 
     leaf: x509.Certificate
     ca: x509.Certificate
+    crosses: tuple[x509.Certificate, ...]
     pem: str
 
 
@@ -54,7 +59,10 @@ def read_blocks(text: str) -> Blocks:
     certificates = _certificates([pem for label, pem in found if label == "CERTIFICATE"])
     key, leaf = _one_pair(keys, certificates)
     ca = _issuer(leaf, certificates)
-    return Blocks(leaf, ca, key + "".join(one.public_bytes(Encoding.PEM).decode() for one in (leaf, ca)))
+    crosses = crosses_of(ca, certificates)
+    ordered = (leaf, ca, *crosses)
+    pem = key + "".join(one.public_bytes(Encoding.PEM).decode() for one in ordered)
+    return Blocks(leaf, ca, crosses, pem)
 
 
 def _keys(found: list[tuple[str, str]]) -> list[tuple[str, PublicKey]]:

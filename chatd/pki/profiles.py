@@ -121,16 +121,16 @@ def key_hash_of(certificate: x509.Certificate) -> str:
     return hashlib.sha256(key).hexdigest()
 
 
-def device_of(leaf_der: bytes, ca: x509.Certificate) -> DeviceCertificate:
+def device_of(leaf_der: bytes, *authorities: x509.Certificate) -> DeviceCertificate:
     """Read a device certificate, after TLS has verified its chain and dates.
 
-    Checks what TLS does not: the profile, the names, and that ``ca`` issued it directly. Raises ChatdError
-    E210.
+    Checks what TLS does not: the profile, the names, and that one of the authorities issued it directly.
+    Raises ChatdError E210.
     """
     try:
         certificate = parse(leaf_der)
         uri = uri_of(certificate, DEVICE, only=True)
-        check_issuer(certificate, ca)
+        check_issuer(certificate, *authorities)
     except ValueError as error:
         raise ChatdError("E210", f"this certificate may not log in: {error}") from None
     parts = uri.split("/")
@@ -160,16 +160,23 @@ def parse(der: bytes) -> x509.Certificate:
     return certificate
 
 
-def check_issuer(certificate: x509.Certificate, ca: x509.Certificate) -> None:
-    """Raise ValueError, with a sentence to show, unless ``ca`` itself signed the certificate.
+def check_issuer(certificate: x509.Certificate, *authorities: x509.Certificate) -> None:
+    """Raise ValueError, with a sentence to show, unless one of the authorities itself signed the certificate.
 
     The CA's path length of 0 does not ensure that: RFC 5280 (6.1.4, l) does not count an intermediate that
     has its issuer's name.
     """
+    if not any(is_issued_by(certificate, ca) for ca in authorities):
+        raise ValueError("it was not issued directly by the pinned authority")
+
+
+def is_issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Whether ``ca`` itself signed the certificate."""
     try:
         certificate.verify_directly_issued_by(ca)
     except (InvalidSignature, *PARSE_ERRORS):
-        raise ValueError("it was not issued directly by the pinned authority") from None
+        return False
+    return True
 
 
 def uri_of(certificate: x509.Certificate, profile: Profile, *, only: bool) -> str:
@@ -257,6 +264,24 @@ def ca_builder(instance: str, key: PublicKey, now: datetime, days: int) -> x509.
         _builder(name, name, key, now - BACKDATE, now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage("key_cert_sign", "crl_sign"), critical=True)
+    )
+
+
+def cross_builder(root: x509.Certificate, issuer: x509.Certificate, now: datetime) -> x509.CertificateBuilder:
+    """Prepare a certificate of the key of ``root``, to be signed by another CA of the same server.
+
+    It has the issuer's name, so the issuer's path length does not count it (RFC 5280, 6.1.4, l). The key
+    identifiers are what path building tells the CAs of one name apart by.
+    """
+    ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    key = root.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101 - chatd's CAs have no other keys
+    after = min(root.not_valid_after_utc, issuer.not_valid_after_utc)
+    return (
+        _builder(root.subject, issuer.subject, key, max(now - BACKDATE, issuer.not_valid_before_utc), after)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage("key_cert_sign", "crl_sign"), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False)
     )
 
 

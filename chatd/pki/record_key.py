@@ -20,8 +20,9 @@ from chatd.codes import CODES
 from chatd.durable_files import PUBLIC, replace_file
 from chatd.errors import ChatdError
 from chatd.pki import profiles
-from chatd.pki.authority import Authority, save_issued
+from chatd.pki.authority import Authority, load_roots, save_issued
 from chatd.pki.identity import IDENTITY_LIMIT
+from chatd.pki.rollover import RETIRED, is_root, issuer_among
 from chatd.proto.signatures import KEY_ID_BYTES, TIME_FORMAT, Signature, SignedHead
 
 _NAME = "record"
@@ -132,9 +133,9 @@ def signer_of(signature: Signature) -> RecordCertificate:
 
 
 class Trust(NamedTuple):
-    """What somebody knows of a server: the fingerprint of its CA or record key, and record keys."""
+    """What somebody knows of a server: the fingerprints of its CAs or record key, and record keys."""
 
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     keys: tuple[Ed25519PublicKey, ...] = ()
 
     @classmethod
@@ -143,7 +144,7 @@ class Trust(NamedTuple):
         if text.upper().startswith(_FINGERPRINT):
             digits = text[len(_FINGERPRINT) :].replace(":", "").upper()
             try:
-                return cls(_FINGERPRINT + bytes.fromhex(digits).hex(":").upper())
+                return cls((_FINGERPRINT + bytes.fromhex(digits).hex(":").upper(),))
             except ValueError:
                 raise ChatdError("E606", f"{text!r:.120} is not a fingerprint") from None
         try:
@@ -156,20 +157,23 @@ class Trust(NamedTuple):
             raise ChatdError("E606", f"{text} is neither an identity, ca.pem nor record.pem") from None
 
     def accepts(self, signer: RecordCertificate) -> bool:
-        """Whether ``signer`` is the key, or certified by the CA, that is known."""
-        return self.fingerprint in (signer.fingerprint, signer.ca_fingerprint)
+        """Whether ``signer`` is a key, or certified by a CA, that is known."""
+        known = {*self.fingerprints, *(profiles.fingerprint(profiles.spki(key)) for key in self.keys)}
+        return bool(known & {signer.fingerprint, signer.ca_fingerprint})
 
 
 def _trust(certificates: list[x509.Certificate]) -> Trust:
-    last = certificates[-1]
-    if last.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+    roots = [one for one in certificates if is_root(one)]
+    if roots:
         known = (profiles.record_key_in(certificate) for certificate in certificates)
-        fingerprint = profiles.fingerprint(last.public_bytes(Encoding.DER))
-        return Trust(fingerprint, tuple(key for key in known if key is not None))
-    key = last.public_key()
+        return Trust(
+            tuple(profiles.fingerprint(root.public_bytes(Encoding.DER)) for root in roots),
+            tuple(key for key in known if key is not None),
+        )
+    key = certificates[-1].public_key()
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("not a record key")
-    return Trust(profiles.fingerprint(profiles.spki(key)), (key,))
+    return Trust((profiles.fingerprint(profiles.spki(key)),), (key,))
 
 
 def load_record_key(certs: Path) -> SigningKey | None:
@@ -230,21 +234,21 @@ def retire_certificate(certs: Path) -> None:
 
 
 def known_signers(certs: Path) -> list[RecordCertificate]:
-    """The record keys, past and present, that the CA in ``certs`` has certified. Raises E606."""
+    """The record keys, past and present, that the CAs in ``certs`` have certified. Raises E606."""
     found: list[RecordCertificate] = []
     try:
-        ca = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
+        roots = [*load_roots(certs), *load_roots(certs, RETIRED)]
         for path in sorted(certs.glob(f"{_NAME}*.pem")):
             pem = path.read_bytes()
             try:
-                der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
-                found.append(check_record_certificate(der, ca))
+                certificate = x509.load_pem_x509_certificate(pem)
+                ca = issuer_among(certificate, roots)
+                if ca is not None:
+                    found.append(check_record_certificate(certificate.public_bytes(Encoding.DER), ca))
             except profiles.PARSE_ERRORS:
                 continue  # chatd check reports it
     except OSError as error:
         raise ChatdError("E606", f"{error.filename}: {error.strerror}") from None
-    except profiles.PARSE_ERRORS:
-        raise ChatdError("E606", f"ca.pem in {certs} is damaged") from None
     return found
 
 
@@ -252,10 +256,16 @@ def verify_head(
     head: SignedHead, signers: Iterable[RecordCertificate], keys: Iterable[Ed25519PublicKey] = ()
 ) -> None:
     """Raise ValueError, with a sentence to show, unless one of ``signers`` or ``keys`` signed ``head``."""
+    problem: ValueError | None = None
     for signer in signers:
         if key_id(signer.key) == head.key_id:
-            signer.verify(head.signed, head.signature, server=head.server, at=head.at)
-            return
+            try:
+                signer.verify(head.signed, head.signature, server=head.server, at=head.at)
+                return
+            except ValueError as error:
+                problem = error  # another CA may have certified the same key, for another time
+    if problem is not None:
+        raise problem
     for key in keys:
         if key_id(key) == head.key_id:
             _verify(key, head.signature, head.signed)

@@ -5,7 +5,7 @@ With the same key, any mixture of old and new files fits together, so a crash be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,14 +23,16 @@ PROFILES: Final[Mapping[str, profiles.Profile]] = {
 LEAST_GAIN: Final = timedelta(days=1)
 
 
-def check_own(name: str, certificate: x509.Certificate, ca: x509.Certificate, instance: str) -> None:
+def check_own(
+    name: str, certificate: x509.Certificate, roots: Iterable[x509.Certificate], instance: str
+) -> None:
     """Raise ValueError, with a sentence to show, unless this is the server's certificate in the file NAME."""
     profile = PROFILES[name]
     uri = profiles.uri_of(certificate, profile, only=profile is profiles.ENVELOPE)
     expected = profiles.server_uri if profile is profiles.SERVER else profiles.envelope_uri
     if uri != expected(instance):
         raise ValueError("it names another server")
-    profiles.check_issuer(certificate, ca)
+    profiles.check_issuer(certificate, *roots)
 
 
 def is_due(certificate: x509.Certificate, now: datetime) -> bool:
@@ -57,5 +59,5 @@ def renew(
     authority: Authority, name: str, certificate: x509.Certificate, now: datetime, days: int
 ) -> x509.Certificate:
     """Issue the next certificate. Raises ValueError for a foreign one, ChatdError E612 for a wrong clock."""
-    check_own(name, certificate, authority.certificate, authority.instance)
+    check_own(name, certificate, [authority.serving.certificate], authority.instance)
     return authority.issue_again(certificate, PROFILES[name], now=now, days=days)

@@ -33,10 +33,16 @@ class EnrolFrame(BaseModel):
 
 
 class AuthorityFrame(EnrolFrame):
-    """The server's CA as PEM text."""
+    """The CA of the server's certificate as PEM text.
+
+    After a rotation also all CAs that invites may name, and in `crosses` the certificates in which these
+    certify each other.
+    """
 
     type: Literal["authority"]
     ca: _Pem
+    roots: Annotated[list[_Pem], Field(max_length=8)] = []
+    crosses: Annotated[list[_Pem], Field(max_length=8)] = []
 
 
 class RequestingFrame(EnrolFrame):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from chatd.errors import ChatdError
+from chatd.proto.authority_event import AuthorityChanged as AuthorityChanged
 from chatd.proto.event_base import Caused as Caused
 from chatd.proto.event_base import FromServer as FromServer
 from chatd.proto.event_base import Logged as Logged
@@ -351,7 +352,7 @@ AnyFromServer = (
     | Redacted | Expired | Held | Archived | RoomRemoved | RoomModeSet | OwnerSet | Invited | Uninvited
     | Announcement | ReadMarker | GuestReminded
     | MessageHeld | MessageApproved | MessageRefused | Attention
-    | Presence | Standing | PingEvent | Lagged | Slowed | Bye
+    | Presence | Standing | PingEvent | Lagged | Slowed | AuthorityChanged | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyFromServer.__args__

@@ -24,6 +24,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
+from chatd.pki.file_change import finish_change
 from chatd.supervisor.control import ask, error_from_reply, error_reply
 from chatd.supervisor.launch import (
     ENROL_MODULE,
@@ -56,8 +57,11 @@ LOCK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.05
 WORKER_FILES: Final = ("ca.pem", "server.pem", "server.key", "envelope.pem", "envelope.key")
 """What a worker needs of certs/. It may not open that folder, which has the CA's key in it."""
-ENROL_FILES: Final = ("ca.pem", "ca.key", "server.pem", "server.key", "envelope.pem", "record.pem")
-"""What the enrol process needs. ca.key and record.pem may be missing."""
+ENROL_FILES: Final = (
+    *("ca.pem", "ca.key", "ca-old.key", "ca-retired.pem"),
+    *("server.pem", "server.key", "envelope.pem", "record.pem"),
+)
+"""What the enrol process needs. Keys of CAs, ca-retired.pem and record.pem may be missing."""
 GATEWAY_FILES: Final = ("ca.pem", "server.pem", "server.key")
 """What the gateway needs."""
 SHIPPED_FOLDER: Final = "data/shipped"
@@ -209,6 +213,7 @@ def _supervise(
     try:
         for pid in kill_leftovers(home / "run"):
             log.warning("leftover_killed", pid=pid)
+        finish_change(home / "certs")
         _provide_record_key(home)
         with (
             listen_tcp(settings.server.host, settings.server.port) as clients,

@@ -13,9 +13,8 @@ from typing import Final
 
 from cryptography import x509
 
-from chatd.durable_files import PUBLIC, replace_file
 from chatd.errors import ChatdError
-from chatd.pki.authority import instance_of
+from chatd.pki.authority import instance_of, replace_certificate
 from chatd.pki.profiles import PARSE_ERRORS
 from chatd.pki.server_certificates import LEAST_GAIN, PROFILES, check_own, is_due
 from chatd.proto.signatures import TIME_FORMAT
@@ -37,7 +36,7 @@ def install(certs: Path, certificates: Mapping[str, object], now: datetime) -> s
     if not judged:
         raise ChatdError("E606", "the enrol process sent no certificates")
     for name in judged:
-        replace_file(certs / name, str(certificates[name]).encode("ascii"), PUBLIC)
+        replace_certificate(certs, name, str(certificates[name]).encode("ascii"))
     return min(one.not_valid_after_utc for one in judged.values()).strftime(TIME_FORMAT)
 
 
@@ -47,8 +46,8 @@ def _judge(certs: Path, name: str, text: object, now: datetime) -> x509.Certific
         raise ValueError("it is not a certificate of the server")
     certificate = x509.load_pem_x509_certificate(text.encode("ascii"))
     present = x509.load_pem_x509_certificate((certs / name).read_bytes())
-    ca = x509.load_pem_x509_certificate((certs / "ca.pem").read_bytes())
-    check_own(name, certificate, ca, instance_of(ca))
+    roots = x509.load_pem_x509_certificates((certs / "ca.pem").read_bytes())
+    check_own(name, certificate, roots, instance_of(roots[0]))
     if certificate.public_key() != present.public_key():
         raise ValueError("it has another key")
     # All processes load their files anew, so that each certificate has to last.

@@ -38,7 +38,7 @@ class Credentials(NamedTuple):
 
     context: ssl.SSLContext
     server_leaf: bytes
-    ca: x509.Certificate
+    roots: tuple[x509.Certificate, ...]
     envelope_certificate: bytes
     envelope_key: RSAPrivateKey
     instance: str
@@ -105,7 +105,7 @@ class Login:
             if self._channel.alpn() != (ALPN_ENVELOPE if self._credentials.envelope else ALPN_PLAIN):
                 raise ChatdError("E107", "the client does not offer this server's protocol (ALPN)")
             leaf = self._channel.peer_certificate()
-            device = device_of(leaf, self._credentials.ca)
+            device = device_of(leaf, *self._credentials.roots)
         if device.name.instance != self._credentials.instance:
             raise ChatdError("E210", f"the certificate is for the server {device.name.instance}")
         if not self._credentials.envelope:

@@ -19,6 +19,7 @@ from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
+from chatd.pki.authority import is_serial_of
 from chatd.pki.contexts import server_context_from
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.worker.enrol_door import EnrolDoor
@@ -52,9 +53,12 @@ def _serve(child: Supervised) -> None:
 
     def credentials() -> Credentials:
         # A reload uses renewed certificates; another name or envelope setting needs a restart.
-        return load_credentials(
+        loaded = load_credentials(
             child.read_files(), settings.server.name, settings.security.encryption_enabled
         )
+        newest, *others = loaded.roots
+        worker.is_of_old_ca = lambda serial: bool(others) and not is_serial_of(serial, newest)
+        return loaded
 
     hub = HubLink(child.home / "run" / "hub.sock")
     worker = Worker(settings, hub, child)
@@ -101,7 +105,7 @@ def load_credentials(files: Mapping[str, bytes], instance: str, envelope: bool) 
     """Load the server's certificates and keys from the contents of their files. Raises ChatdError E606."""
     try:
         context = server_context_from(files, alpn=ALPN_ENVELOPE if envelope else ALPN_PLAIN)
-        ca = x509.load_pem_x509_certificate(files["ca.pem"])
+        roots = x509.load_pem_x509_certificates(files["ca.pem"])
         server = x509.load_pem_x509_certificate(files["server.pem"])
         sealed = x509.load_pem_x509_certificate(files["envelope.pem"])
         # Validating an RSA key takes 0.2 s at each start; `chatd check` does it. The comparison below finds a
@@ -117,7 +121,7 @@ def load_credentials(files: Mapping[str, bytes], instance: str, envelope: bool) 
     return Credentials(
         context=context,
         server_leaf=server.public_bytes(Encoding.DER),
-        ca=ca,
+        roots=tuple(roots),
         envelope_certificate=sealed.public_bytes(Encoding.DER),
         envelope_key=key,
         instance=instance,

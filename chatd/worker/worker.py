@@ -43,6 +43,8 @@ DEFECT_SECONDS = 5.0
 # Time for clients to read their bye frame during a drain.
 DRAIN_SECONDS = 3.0
 
+_AUTHORITY_CHANGED = encode({"type": "authority_changed"})
+
 
 class Worker:
     """Owns the sessions, their delivery and the link to the hub."""
@@ -72,6 +74,8 @@ class Worker:
         self.on_admitted: Callable[[str], None] = lambda address: None
         self.on_surplus: Callable[[int], None] = lambda surplus: None
         self.on_reload: Callable[[Settings], None] = lambda settings: None
+        # Whether a device's certificate, given its serial number, is of a CA that has been replaced.
+        self.is_of_old_ca: Callable[[str], bool] = lambda serial: False
 
     # --- called by connection threads ----------------------------------------------------------
 
@@ -157,6 +161,8 @@ class Worker:
                 self._delivery.gather_ms = settings.workers.gather_ms
                 self._timers.idle = float(settings.server.timeout)
                 self.on_reload(settings)
+                for session in self._sessions.values():
+                    self._tell_of_new_ca(session)
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -287,6 +293,11 @@ class Worker:
             self.on_admitted(session.address)
         crash_point("worker.session.admitted")
         self._delivery.to_session(session, payload)
+        self._tell_of_new_ca(session)
+
+    def _tell_of_new_ca(self, session: WorkerSession) -> None:
+        if session.phase is SessionPhase.OPEN and self.is_of_old_ca(session.serial):
+            self._delivery.to_session(session, _AUTHORITY_CHANGED)
 
     def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
         session = self._sessions.get(sid)

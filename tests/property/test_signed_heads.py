@@ -76,7 +76,7 @@ def export_accepted(signer: Signer, content: bytes) -> bool:
     if not report.ok:
         return False
     server, made = report.header["server"], report.header["made"]
-    trust = Trust(signer.record.public.ca_fingerprint)
+    trust = Trust((signer.record.public.ca_fingerprint,))
     signed = EXPORT_DOMAIN + report.signed
     return judge_signature(report.signature, signed, server=server, at=made, trust=trust).state == "trusted"
 

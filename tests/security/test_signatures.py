@@ -66,7 +66,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trust(signer: Signer) -> Trust:
-    return Trust(signer.record.public.ca_fingerprint)
+    return Trust((signer.record.public.ca_fingerprint,))
 
 
 def state(lines: Lines, trusted: Trust | None) -> str:
@@ -101,7 +101,7 @@ def refused(lines: Lines, lab: Signer, script: Path, folder: Path) -> bool:
 def test_a_signed_export_is_accepted(lab: Signer, data: Path, script: Path, tmp_path: Path) -> None:
     lines = signed_export(data, lab)
     assert state(lines, trust(lab)) == "trusted"
-    assert state(lines, Trust(lab.record.public.fingerprint)) == "trusted"
+    assert state(lines, Trust((lab.record.public.fingerprint,))) == "trusted"
     assert state(lines, None) == "unknown"
     done = by_script(script, lines, tmp_path, lab.record.public.ca_fingerprint)
     assert done.returncode == 0, done.stderr

@@ -65,6 +65,8 @@ CLASSIFIED = {
     "certificates_renewed": AuditRule.BOX,
     "ca_key_exported": AuditRule.BOX,
     "ca_key_imported": AuditRule.BOX,
+    "ca_rotated": AuditRule.BOX,
+    "ca_retired": AuditRule.BOX,
 }
 # Acts of alice, an admin, on bob, in this order: (request, fields, the event of its line in audit.log).
 SEQ = object()

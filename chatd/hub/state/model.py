@@ -151,6 +151,8 @@ KINDS: dict[str, EventKind] = {
     "certificates_renewed": EventKind(appliers.nothing, False, AuditRule.BOX),
     "ca_key_exported": EventKind(appliers.nothing, False, AuditRule.BOX),
     "ca_key_imported": EventKind(appliers.nothing, False, AuditRule.BOX),
+    "ca_rotated": EventKind(appliers.nothing, False, AuditRule.BOX),
+    "ca_retired": EventKind(appliers.nothing, False, AuditRule.BOX),
     "invite_created": EventKind(appliers.invite_created, False, AuditRule.YES),
     "invite_cancelled": EventKind(appliers.invite_cancelled, False, AuditRule.YES),
     "invite_redeemed": EventKind(appliers.invite_redeemed, False, AuditRule.YES),
