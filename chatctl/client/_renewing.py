@@ -102,7 +102,7 @@ class Renewal:
 
     def poll(self, server: str, *, now: bool = False) -> None:
         """Begin to renew at ``server`` if it is time, or ``now``. Call it often; it costs a comparison."""
-        if now and self._is_renewable():
+        if now:
             self._next_try = 0.0
         if self._wall() >= self._next_try and (self._thread is None or not self._thread.is_alive()):
             self._next_try = self._wall() + RETRY_SECONDS

@@ -91,6 +91,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ping": {},
     "lagged": {},
     "slowed": {"seconds": 3},
+    "authority_changed": {},
     "bye": {"code": "E207", "reason": "r", "fix": "f", "retry": False},
 }
 
