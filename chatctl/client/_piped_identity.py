@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, with_certificate
-from chatd.pki.profiles import CERTIFICATE_LIMIT, is_issued_by
+from chatd.pki.profiles import CERTIFICATE_LIMIT, PARSE_ERRORS, is_issued_by
 from chatd.pki.rollover import crosses_of, is_root, issuer_among, successor
 
 FILE_NAME = "certificate.pem"
@@ -28,16 +28,17 @@ def is_piped(identity: Identity) -> bool:
 
 
 def newest(identity: Identity, folder: Path) -> Identity:
-    """Return an identity from a pipe with the certificate kept in ``folder``, if that is valid for longer.
+    """Return an identity from a pipe with the certificate kept in ``folder``, if that is the newer one.
 
-    A certificate that does not fit the key and the names does not count.
+    It is if it is valid for longer, or of a CA that the identity's own one has certified. A certificate that
+    does not fit the key and the names does not count.
     """
     try:
         with (folder / FILE_NAME).open(encoding="ascii") as file:
             kept = _with_chain(identity, file.read(_CHAIN_LIMIT))
     except (OSError, ValueError, ChatdError):
         return identity
-    return kept if kept.not_after > identity.not_after else identity
+    return kept if kept.not_after > identity.not_after or kept.ca != identity.ca else identity
 
 
 def keep(identity: Identity, certificate: str, folder: Path) -> Identity:
@@ -57,9 +58,12 @@ def keep(identity: Identity, certificate: str, folder: Path) -> Identity:
 def _with_chain(identity: Identity, text: str) -> Identity:
     """Return the identity with a certificate, also of a CA that the identity's own one has certified.
 
-    Raises ValueError, E209, E608.
+    Raises E209, E608.
     """
-    leaf, *others = x509.load_pem_x509_certificates(text.encode("ascii"))
+    try:
+        leaf, *others = x509.load_pem_x509_certificates(text.encode("ascii"))
+    except PARSE_ERRORS:
+        return with_certificate(identity, text)  # which says what is wrong with it
     ca = identity.ca
     if not is_issued_by(leaf, ca):
         ca = successor(ca, issuer_among(leaf, filter(is_root, others)) or ca, others)

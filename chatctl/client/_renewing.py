@@ -29,6 +29,8 @@ from chatd.proto.enrol_frames import AuthorityFrame, EnrolledFrame
 
 # Pause after a failed attempt; there are days left for the next ones.
 RETRY_SECONDS = 3600.0
+# Pause before the next attempt to get a certificate of the server's new CA.
+MOVE_SECONDS = 10.0
 # An expired identity's program waits for this, and can do nothing else.
 ANSWER_SECONDS = 5.0
 # Refusals that say more than that a certificate has expired.
@@ -99,11 +101,15 @@ class Renewal:
         self._wall = wall
         self._thread: threading.Thread | None = None
         self._next_try = self._due()
+        self._moves = False  # whether the server has a new CA, of which there is no certificate yet
 
     def poll(self, server: str, *, now: bool = False) -> None:
-        """Begin to renew at ``server`` if it is time, or ``now``. Call it often; it costs a comparison."""
+        """Begin to renew at ``server`` if it is time. Call it often; it costs a comparison.
+
+        ``now``: the server has a new CA, and the next certificate should be of that.
+        """
         if now:
-            self._next_try = 0.0
+            self._moves, self._next_try = True, 0.0
         if self._wall() >= self._next_try and (self._thread is None or not self._thread.is_alive()):
             self._next_try = self._wall() + RETRY_SECONDS
             self._thread = threading.Thread(target=self._run, args=(server,), name="renewal", daemon=True)
@@ -146,11 +152,13 @@ class Renewal:
             pass  # tried again; the owner is warned when the end comes near
 
     def _renew(self, server: str) -> None:
-        latest = self._latest()
-        if latest.not_after <= self.identity.not_after:
-            latest = renew(self.identity, server, datetime.fromtimestamp(self._wall(), UTC))
+        former, latest = self.identity, self._latest()
+        if latest.not_after <= former.not_after and latest.ca == former.ca:
+            latest = renew(former, server, datetime.fromtimestamp(self._wall(), UTC))
         self.identity = latest
-        self._next_try = self._due()
+        self._moves = self._moves and latest.ca == former.ca
+        # The worker that told of the new CA may have known it before the enrol process.
+        self._next_try = self._wall() + MOVE_SECONDS if self._moves else self._due()
         self._adopt(latest)
 
     def _latest(self) -> Identity:

@@ -17,7 +17,7 @@ from chatd.config.loading import load_settings
 from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, save_issued
+from chatd.pki.authority import Authority, load_roots, save_issued
 from chatd.pki.profiles import fingerprint, spki
 from chatd.pki.record_key import MISSING, SigningKey, key_id, load_record_key, replace_record_key
 from chatd.proto.signatures import TIME_FORMAT
@@ -38,8 +38,9 @@ def show(home: Home, as_json: bool) -> None:
     """Show expiry and fingerprint of the CA, server and envelope certificates, and of the record key."""
     home.require_initialised()
     rows = []
-    for name in _NAMES:
-        certificate = _load(home, name)
+    certificates = [(name, _load(home, name)) for name in _NAMES]
+    certificates += [("old ca", old) for old in load_roots(home.certs)[1:]]
+    for name, certificate in certificates:
         ends = certificate.not_valid_after_utc.strftime(TIME_FORMAT)
         digest = fingerprint(certificate.public_bytes(Encoding.DER))
         rows.append({"name": name, "ends": ends, "fingerprint": digest})

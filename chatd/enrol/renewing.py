@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.enrol.credentials import EnrolCredentials
 from chatd.errors import ChatdError
-from chatd.pki.profiles import PARSE_ERRORS, device_of, key_hash_of
+from chatd.pki.profiles import PARSE_ERRORS, device_of, is_issued_by, key_hash_of
 from chatd.pki.renewal_proof import check_renewal
 from chatd.proto.enrol_frames import RenewFrame, parse_enrol_frame
 from chatd.proto.frames import JsonObject
@@ -42,5 +42,6 @@ def renewal_question(message: JsonObject, credentials: EnrolCredentials, binding
     key = cast(ec.EllipticCurvePublicKey, certificate.public_key())  # `device_of` refuses other kinds
     check_renewal(key, bytes.fromhex(frame.proof), binding, der)
     ends = round(certificate.not_valid_after_utc.timestamp() * 1000)
-    key_hash = key_hash_of(certificate)
-    return RenewalQuestion(key, [device.name.user, device.name.device, device.serial, ends, key_hash])
+    name, moves = device.name, not is_issued_by(certificate, credentials.roots[0])
+    arguments = [name.user, name.device, device.serial, ends, key_hash_of(certificate), moves]
+    return RenewalQuestion(key, arguments)

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from chatd.durable_files import PRIVATE, PUBLIC, create_file, replace_file
 from chatd.errors import ChatdError
 from chatd.pki import profiles
+from chatd.pki.file_change import finish_change
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653
@@ -102,6 +103,7 @@ class Authority:
     @classmethod
     def load(cls, certs: Path) -> Authority:
         """Load the CA from a home's ``certs``. Raises E620 without its key, E606 if that cannot be read."""
+        finish_change(certs)
         try:
             ca_pem = (certs / "ca.pem").read_bytes()
             try:

@@ -27,16 +27,18 @@ def world() -> World:
     return world
 
 
-def renew(world: World, shown: str = "b1", new: str = "b2", ends: int = ENDS) -> JsonObject:
+def renew(
+    world: World, shown: str = "b1", new: str = "b2", ends: int = ENDS, moves: bool = False
+) -> JsonObject:
     """Renew as the enrol process does; the state must be unchanged after a refusal."""
     context = world.context(OPERATOR)
     before = world.state.snapshot()
     try:
-        known = renewals.check(context, "bob", "laptop", shown, ends, KEY)
+        known = renewals.check(context, "bob", "laptop", shown, ends, KEY, moves)
         if "serial" in known:
             return known
         issued, new_ends = world.now, world.now + 30 * DAY_MS
-        result = renewals.renew(context, "bob", "laptop", shown, ends, KEY, new, issued, new_ends)
+        result = renewals.renew(context, "bob", "laptop", shown, ends, KEY, moves, new, issued, new_ends)
     except ChatdError:
         assert world.state.snapshot() == before
         raise
@@ -137,16 +139,21 @@ def test_a_guest_whose_time_has_ended_does_not_renew(world: World) -> None:
     )
     world.now += 3600 * 1000
     with pytest.raises(ChatdError) as caught:
-        renewals.check(world.context(OPERATOR), "gil", "laptop", "91", ENDS, KEY)
+        renewals.check(world.context(OPERATOR), "gil", "laptop", "91", ENDS, KEY, False)
     assert caught.value.code == "E219"
 
 
 def test_a_device_revoked_while_its_certificate_is_issued_gets_none(world: World) -> None:
     context = world.context(OPERATOR)
-    assert renewals.check(context, "bob", "laptop", "b1", ENDS, KEY) == {"user": "bob", "device": "laptop"}
+    assert renewals.check(context, "bob", "laptop", "b1", ENDS, KEY, False) == {
+        "user": "bob",
+        "device": "laptop",
+    }
     world.ask("alice", "revoke", user="bob", device="laptop")
     with pytest.raises(ChatdError) as caught:
-        renewals.renew(world.context(OPERATOR), "bob", "laptop", "b1", ENDS, KEY, "b2", world.now, ENDS)
+        renewals.renew(
+            world.context(OPERATOR), "bob", "laptop", "b1", ENDS, KEY, False, "b2", world.now, ENDS
+        )
     assert caught.value.code == "E206"
     assert login(world, "b2") == "E205"
 
@@ -165,5 +172,14 @@ def test_certificates_of_others_are_unknown(world: World) -> None:
         ("alice", "laptop", "b1"),
     ):
         with pytest.raises(ChatdError) as caught:
-            renewals.check(context, user, device, serial, ENDS, KEY)
+            renewals.check(context, user, device, serial, ENDS, KEY, False)
         assert caught.value.code == "E205"
+
+
+def test_a_move_to_a_new_ca_does_not_wait_but_happens_once(world: World) -> None:
+    assert renew(world)["serial"] == "b2"
+    assert renew(world, shown="b2", new="c1", ends=world.now + DAY_MS, moves=True)["serial"] == "c1"
+    # The former certificate gets the same answer again, and no third one.
+    assert renew(world, shown="b2", new="c2", ends=world.now + DAY_MS, moves=True)["serial"] == "c1"
+    with pytest.raises(ChatdError, match="E409"):
+        renew(world, shown="c1", new="c3", ends=world.now + DAY_MS)

@@ -15,18 +15,21 @@ from chatd.proto.frames import JsonObject
 RENEWAL_PAUSE = DAY_MS
 
 
-def check(context: Context, user: str, device: str, serial: str, ends: int, key: str) -> JsonObject:
+def check(
+    context: Context, user: str, device: str, serial: str, ends: int, key: str, moves: bool
+) -> JsonObject:
     """Return the names for the new certificate, or what the last one says if its answer was lost.
 
     ``serial`` and ``ends`` (ms since 1970) are those of the certificate that the device has shown, ``key`` is
-    the SHA-256 of its key in hex. Raises
-    E202 if that ended too long ago, E205 to E208 and E219 for a device that may not log in, E409 for one
-    that has just renewed.
+    the SHA-256 of its key in hex. A device that ``moves`` to a new CA does so once, and does not wait for it.
+    Raises E202 if the certificate ended too long ago, E205 to E208 and E219 for a device that may not log in,
+    E409 for one that has just renewed.
     """
     check_standing(context, user, device, serial)
     entry, now = context.state.users[user].devices[device], context.now
     _refuse_late(context, ends)
-    if entry.previous is not None and now < entry.issued + RENEWAL_PAUSE:
+    moving = moves and serial == entry.serial
+    if not moving and entry.previous is not None and now < entry.issued + RENEWAL_PAUSE:
         if serial == entry.previous:
             return _certified(context, user, device, entry)
         raise ChatdError("E409", "this certificate is less than a day old", "renew it when it is due")
@@ -40,12 +43,13 @@ def renew(
     serial: str,
     ends: int,
     key: str,
+    moves: bool,
     new_serial: str,
     issued: int,
     new_ends: int,
 ) -> JsonObject:
     """Register the certificate that was issued but not sent, if the device may still have it."""
-    known = check(context, user, device, serial, ends, key)
+    known = check(context, user, device, serial, ends, key, moves)
     if "serial" in known:
         return known  # another connection of the device was faster
     context.emit(
