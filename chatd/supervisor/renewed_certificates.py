@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.errors import ChatdError
 from chatd.pki.authority import instance_of, replace_certificate
@@ -35,8 +36,9 @@ def install(certs: Path, certificates: Mapping[str, object], now: datetime) -> s
             raise ChatdError("E606", f"{error.filename}: {error.strerror}") from None
     if not judged:
         raise ChatdError("E606", "the enrol process sent no certificates")
-    for name in judged:
-        replace_certificate(certs, name, str(certificates[name]).encode("ascii"))
+    for name, certificate in judged.items():
+        # The one that was judged, and nothing that may follow it in the text.
+        replace_certificate(certs, name, certificate.public_bytes(Encoding.PEM))
     return min(one.not_valid_after_utc for one in judged.values()).strftime(TIME_FORMAT)
 
 
