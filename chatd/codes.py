@@ -106,12 +106,12 @@ CODES: dict[str, Code] = {
     "E411": Code("bad_query", "the search has no word or a bad filter", "enter a word, or filters only"),
     "E412": Code("no_device", "there is no such device", "see /whois NAME or chatctl whois NAME"),
     "E413": Code("daily_limit", "you have written enough for today", "write again after 00:00 UTC"),
+    "E414": Code("too_many_searches", "too many of your searches are under way", "wait for their results"),
     "E415": Code(
         "refused_by_moderator",
         "a moderator has refused this message, or none decided in time",
         "write another message",
     ),
-    "E414": Code("too_many_searches", "too many of your searches are under way", "wait for their results"),
     # E5xx: the server
     "E500": Code("internal", "the server has an internal error", "try again; details are in logs/errors.log"),
     "E501": Code("full", "the server is full", "try again later; an admin can raise server.max_connections"),

@@ -22,6 +22,7 @@ from chatctl.client._piped_identity import is_piped, keep, newest
 from chatctl.client._profile import state_folder
 from chatd.errors import ChatdError
 from chatd.pki.contexts import check_invited_server
+from chatd.pki.explain import expired
 from chatd.pki.identity import Identity, read_identity
 from chatd.pki.lifetimes import renewal_due
 from chatd.pki.renewal_proof import sign_renewal
@@ -34,7 +35,7 @@ MOVE_SECONDS = 10.0
 # An expired identity's program waits for this, and can do nothing else.
 ANSWER_SECONDS = 5.0
 # Refusals that say more than that a certificate has expired.
-_TELLING = ("E202", "E206", "E207", "E208", "E209", "E219", "E606", "E608")
+_TELLING = ("E202", "E206", "E207", "E208", "E209", "E219")
 # Longest wait of a closing program for a renewal under way. One takes 30 ms.
 CLOSING_SECONDS = 3.0
 
@@ -142,8 +143,10 @@ class Renewal:
     def _refused(self, error: ChatdError) -> ChatdError:
         if error.code in _TELLING:
             return error
+        if error.code == "E216":
+            return expired(self.identity.not_after)
         why = f"your certificate expired on {self.identity.not_after:%Y-%m-%d}, and it is not renewed"
-        return ChatdError("E202", f"{why}: {error.reason}")
+        return ChatdError("E202", f"{why}: {error.reason}", error.fix)
 
     def _run(self, server: str) -> None:
         try:

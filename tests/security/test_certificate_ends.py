@@ -23,7 +23,8 @@ def short_lived(daemon: Daemon, user: str) -> Path:
 
 
 def test_a_session_ends_with_its_certificate(tmp_path: Path) -> None:
-    with running(tmp_path / "home") as daemon:
+    # Where nobody renews certificates.
+    with running(tmp_path / "home", CHATD_SERVER__ENROL="false") as daemon:
         long_lived = daemon.add_user("carol")
         identity = read_identity(short_lived(daemon, "bob"))
         events: list[object] = []
