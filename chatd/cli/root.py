@@ -39,6 +39,10 @@ COMMANDS = {
         "chatd.cli.client_bundle:client_bundle",
         "Write chat.pyz and chatctl.pyz into DIR (default: here), or only chat as FILE.pyz.",
     ),
+    "crl": TableEntry(
+        "chatd.cli.crl:crl_command",
+        "Sign the list of revoked certificates (CRL, PEM) with the CA's key; works while the server runs.",
+    ),
     "verify": TableEntry(
         "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."
     ),

@@ -298,17 +298,10 @@ def leaf_builder(
 ) -> x509.CertificateBuilder:
     """Prepare a leaf under ``profile``, to be signed by the CA. It expires with ``ca`` at the latest.
 
-    ``extra`` is one more extension, which is not critical; ``serial`` replaces a random one. Raises E612 if
-    ``ca`` is not valid at ``now``: no certificate would be usable.
+    ``extra`` is one more extension, which is not critical; ``serial`` replaces a random one. Raises E612;
+    see `require_valid`.
     """
-    if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
-        ended = now > ca.not_valid_after_utc
-        raise ChatdError(
-            "E612",
-            f"this machine's clock says {now:%Y-%m-%d}, and the authority is valid from "
-            f"{ca.not_valid_before_utc:%Y-%m-%d} to {ca.not_valid_after_utc:%Y-%m-%d}",
-            f"correct the clock if it is wrong; otherwise {NEW_HOME}" if ended else "",
-        )
+    require_valid(ca, now)
     after = min(now + timedelta(days=days), ca.not_valid_after_utc)
     before = max(now - BACKDATE, ca.not_valid_before_utc)
     ski = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -322,6 +315,18 @@ def leaf_builder(
     if profile.purpose is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([profile.purpose]), critical=False)
     return builder if extra is None else builder.add_extension(extra, critical=False)
+
+
+def require_valid(ca: x509.Certificate, now: datetime) -> None:
+    """Raise E612 if ``ca`` is not valid at ``now``: nothing that it signs would be usable."""
+    if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
+        ended = now > ca.not_valid_after_utc
+        raise ChatdError(
+            "E612",
+            f"this machine's clock says {now:%Y-%m-%d}, and the authority is valid from "
+            f"{ca.not_valid_before_utc:%Y-%m-%d} to {ca.not_valid_after_utc:%Y-%m-%d}",
+            f"correct the clock if it is wrong; otherwise {NEW_HOME}" if ended else "",
+        )
 
 
 def _builder(

@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, str] = {
     "chatd client-bundle": "{new}",
     "chatd ca export": "{new} --passphrase-file {passphrase}",
     "chatd ca import": "{exported} --passphrase-file {passphrase}",
+    "chatd crl": "",
     "chatd user revoke": "{invited} --yes",
     "chatd backup create": "{new} --passphrase-file {passphrase}",
     "chatd backup show": "{backup} --passphrase-file {passphrase}",
