@@ -6,9 +6,10 @@ import click
 
 from chatctl.connecting import App, connecting, reason_option
 from chatd.console import output
-from chatd.proto.frames import JsonObject
+from chatd.console.numbers import number
+from chatd.proto.frames import INTEGER_LIMIT, JsonObject
 
-number_argument = click.argument("seq", metavar="ID", type=click.IntRange(min=1))
+number_argument = click.argument("seq", metavar="ID", type=number(1, INTEGER_LIMIT))
 
 
 @click.command("list")

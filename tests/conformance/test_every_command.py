@@ -145,6 +145,9 @@ class Commands:
     def whois(self) -> None:
         self.types("/whois bob", "bob: role user, online")
 
+    def verify(self) -> None:
+        self.types("/verify bob", "read these words to each other by voice")
+
     def msg(self) -> None:
         self.types("/msg bob psst-1")
         self.bob.wait_event(Message, user=self.user, body="psst-1", room=f"@bob,{self.user}")

@@ -40,7 +40,7 @@ def test_an_absurd_number_is_a_wrong_command_line(
     path: str, parameter: click.Parameter, tmp_path: Path
 ) -> None:
     program, *words = path.split()
-    word = [f"{parameter.opts[-1]}=nan"] if isinstance(parameter, click.Option) else ["lobby", "nan"]
+    word = [f"{parameter.opts[-1]}=nan"] if isinstance(parameter, click.Option) else _arguments(path)
     done = subprocess.run(
         [str(BIN / program), *words, *word],
         env={"HOME": str(tmp_path), "PATH": ""},
@@ -51,6 +51,11 @@ def test_an_absurd_number_is_a_wrong_command_line(
     )
     assert done.returncode == 2, done.stderr
     assert "nan" in done.stderr
+
+
+def _arguments(path: str) -> list[str]:
+    """Return arguments for a command, of which the number is wrong. Rooms come before numbers."""
+    return ["nan"] if "held" in path.split() else ["lobby", "nan"]
 
 
 @pytest.mark.parametrize(

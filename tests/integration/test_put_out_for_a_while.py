@@ -86,7 +86,7 @@ def test_the_line_client_counts_down_and_comes_back(terminal: Terminal, shared_d
     terminal.wait("pia", "\u00b7 connected \u00b7")
     with admin_client(shared_daemon) as alice:
         alice.request("ban", user=name, seconds=4, reason="cool down")
-        terminal.wait("pia", "-- not connected: pia is banned for 4s: cool down (E207); trying again")
+        terminal.wait("pia", "-- not connected: pia is banned for 4s: cool down (E207).")
         terminal.wait_for("pia", r"\u00b7 reconnecting in \d s \u00b7 /reconnect")
         terminal.wait("pia", "-- connected again --")
 

@@ -216,6 +216,7 @@ DIRECT = {
     "chatd/worker/main.py",
     "chatd/enrol/main.py",
     "chatd/gateway/main.py",
+    "chatd/shipping/main.py",
     "chatd/supervisor/monitor.py",
     "chatctl/admin/server.py",
     "chatctl/admin/top.py",
