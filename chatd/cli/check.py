@@ -29,6 +29,7 @@ from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.authority import load_roots
 from chatd.pki.identity import read_identity
+from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
 from chatd.store.database import DATABASE_NAME, LOCKED_FIX
 from chatd.store.log_files import require_log, wal_held
@@ -114,8 +115,9 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
             continue
         days = (certificate.not_valid_after_utc - now).days
         # A new certificate would not be valid for longer than its authority.
-        last = authority_ends is not None and certificate.not_valid_after_utc >= authority_ends
-        fix = chatd_command(home.path, *(("ca", "rotate") if last else ("cert", "renew")))
+        fix = chatd_command(home.path, "cert", "renew")
+        if authority_ends is not None and certificate.not_valid_after_utc >= authority_ends:
+            fix = NEW_HOME if authority_ends < now else chatd_command(home.path, "ca", "rotate")
         if certificate.not_valid_before_utc > now:
             yield _fail("clock", f"certs/{name}.pem is not valid yet", "E612")
         elif days < 0:
