@@ -333,9 +333,6 @@ def test_reads_and_logins_go_on_when_something_else_takes_the_reserve(
             assert pending.state == "pending"
             other.unlink()
             assert pending.wait(60).seq
-            # Only what is left of the log file's last block holds lines on a full disk; the rest are counted.
-            told = {line["event"] for line in daemon.log_lines()}
-            assert told & {"log_read_only", "log_dropped"}
         assert daemon.chatd("verify").stdout.startswith("ok")
 
 

@@ -23,7 +23,7 @@ from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity
 from tests.support.aged_home import add_device, make_aged
-from tests.support.certificates import make_identity
+from tests.support.certificates import NOW, make_identity
 from tests.support.daemon import BIN, Daemon, wait_until
 from tests.support.joining import RawJoiner
 
@@ -186,7 +186,7 @@ def test_a_certificate_alone_renews_nothing(home: Home) -> None:
 
 
 def test_a_foreign_certificate_is_refused(home: Home, tmp_path: Path) -> None:
-    stranger = Authority.create("lab", now=datetime.now(UTC))
+    stranger = Authority.create("lab", now=NOW)
     path = tmp_path / "stranger.pem"
     identity = make_identity(stranger, path)
     with RawJoiner(home.daemon.port) as joiner:
