@@ -33,6 +33,9 @@ from chatd.child.sandbox import Sandbox, enter
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.log_pipe import set_level, setup_child_logging
+from chatd.logs.logger import get_log
+
+log_errors = get_log("errors")
 
 FDS_VARIABLE: Final = "CHATD_CHILD_FDS"
 
@@ -45,6 +48,13 @@ EXIT_STORAGE: Final = 74
 """The log cannot be written (a full disk): restarted until there is space again (EX_IOERR)."""
 EXIT_CONFIG: Final = 78
 """Cannot run with these settings or files: not restarted (EX_CONFIG)."""
+
+
+def ended(event: str, error: ChatdError) -> int:
+    """Log and print the error that ends a child; return its exit code."""
+    log_errors.error(event, code=error.code, why=error.reason, fix=error.fix)
+    print(error, file=sys.stderr, flush=True)
+    return EXIT_CONFIG if error.code in ("E600", "E601", "E606") else 1
 
 
 class Supervised:

@@ -13,6 +13,10 @@ HOME_VARIABLE = "CHATD_HOME"
 SETTINGS_LOST = 'restore it, or write {"server": {"name": NAME}} with the name in the CA certificate'
 
 
+SHIPPED_FOLDER = "data/shipped"
+"""Where the shipper notes how far it has got; it may write nowhere else."""
+
+
 class Home:
     """Paths in a home. Nothing here creates a file."""
 

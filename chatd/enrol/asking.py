@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from chatd.enrol.credentials import EnrolCredentials
 from chatd.enrol.pending_asks import PendingAsk, PendingAsks
 from chatd.errors import ChatdError
-from chatd.pki.profiles import spki
+from chatd.pki.profiles import key_hash, spki
 from chatd.pki.signing_request import key_of_request
 from chatd.proto.ask_frames import NONCE_BYTES, AskFrame, RevealFrame, ask_hash, ask_words, commitment
 from chatd.proto.enrol_frames import parse_enrol_frame
@@ -81,7 +80,7 @@ class Asking:
             check_new_name(frame.device, "device")
         self._frame = frame
         self.key = key_of_request(frame.request)
-        self._key_hash = hashlib.sha256(spki(self.key)).hexdigest()
+        self._key_hash = key_hash(self.key)
         self._ask = self._pending.find(self._key_hash)
         if self._ask is not None:
             return {"type": "asked"}

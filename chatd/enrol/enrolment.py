@@ -7,7 +7,6 @@ waits for an admin.
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from chatd.enrol.credentials import EnrolCredentials, IssuedCertificate
 from chatd.enrol.pending_asks import PendingAsks
 from chatd.enrol.renewing import renewal_question
 from chatd.errors import ChatdError
-from chatd.pki.profiles import spki
+from chatd.pki.profiles import key_hash
 from chatd.pki.signing_request import key_of_request
 from chatd.proto.enrol_frames import REDEEM_LIMIT, RedeemFrame, parse_enrol_frame
 from chatd.proto.events import error_frame
@@ -176,8 +175,7 @@ class Enrolment:
             return
         frame = cast(RedeemFrame, parse_enrol_frame(message, RedeemFrame))
         self._key = key_of_request(frame.request)
-        key_hash = hashlib.sha256(spki(self._key)).hexdigest()
-        self._question = [secret_hash(bytes.fromhex(frame.secret)), key_hash, frame.device]
+        self._question = [secret_hash(bytes.fromhex(frame.secret)), key_hash(self._key), frame.device]
         self._check()
 
     def _check(self) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import socket
-import sys
 
 from chatd.child.sandbox import Sandbox
-from chatd.child.supervised import EXIT_CONFIG, Supervised
+from chatd.child.supervised import Supervised, ended
 from chatd.child.unix_socket import connect_unix
 from chatd.enrol.enrol_loop import EnrolLoop
 from chatd.errors import ChatdError
 from chatd.link.hub_desk import HubDesk
-from chatd.logs.logger import get_log
-
-log_errors = get_log("errors")
 
 
 def main() -> int:
@@ -27,7 +23,5 @@ def main() -> int:
         child.ready()
         loop.run()
     except ChatdError as error:
-        log_errors.error("enrol_ended", code=error.code, why=error.reason, fix=error.fix)
-        print(error, file=sys.stderr, flush=True)
-        return EXIT_CONFIG if error.code in ("E600", "E601", "E606") else 1
+        return ended("enrol_ended", error)
     return 0

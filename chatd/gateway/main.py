@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 
 from chatd.child.sandbox import Sandbox
-from chatd.child.supervised import EXIT_CONFIG, Supervised
+from chatd.child.supervised import Supervised, ended
 from chatd.child.unix_socket import connect_unix
 from chatd.errors import ChatdError
 from chatd.gateway.gateway_listener import GatewayListener
@@ -15,11 +14,8 @@ from chatd.gateway.gateway_loop import GatewayLoop
 from chatd.gateway.metrics_desk import MetricsDesk
 from chatd.gateway.routes import Routes
 from chatd.link.hub_desk import HubDesk
-from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.pki.contexts import gateway_context_from
-
-log_errors = get_log("errors")
 
 
 def main() -> int:
@@ -39,7 +35,5 @@ def main() -> int:
         child.ready()
         loop.run()
     except ChatdError as error:
-        log_errors.error("gateway_ended", code=error.code, why=error.reason, fix=error.fix)
-        print(error, file=sys.stderr, flush=True)
-        return EXIT_CONFIG if error.code in ("E600", "E601", "E606") else 1
+        return ended("gateway_ended", error)
     return 0

@@ -28,6 +28,10 @@ PIPE_LINE: Final = 4096
 FILE_LINE: Final = 64 * 1024
 """Longest line of the supervisor, whose STATS lines name every process."""
 
+SEVERITIES: Final = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+"""Levels as syslog and the journal number them (RFC 5424, 6.2.1)."""
+DEFAULT_SEVERITY: Final = 6
+
 MAX_ITEMS: Final = 80
 MAX_VALUES: Final = 2000
 """Both are enough for a STATS line with 64 workers."""

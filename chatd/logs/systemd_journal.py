@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from chatd.logs.logger import DEFAULT_SEVERITY, SEVERITIES
+
 JOURNAL_SOCKET: Final = Path("/run/systemd/journal/socket")
-# syslog(3).
-_PRIORITIES: Final = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-_DEFAULT_PRIORITY: Final = 6
 
 
 class Journal:
@@ -29,7 +28,7 @@ class Journal:
         """Send one line of printable text; it becomes the message, beside fields to filter by."""
         fields = (
             f"MESSAGE={line}",
-            f"PRIORITY={_PRIORITIES.get(level, _DEFAULT_PRIORITY)}",
+            f"PRIORITY={SEVERITIES.get(level, DEFAULT_SEVERITY)}",
             "SYSLOG_IDENTIFIER=chatd",
             f"CHATD_CATEGORY={category}",
         )

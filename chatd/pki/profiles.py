@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -117,8 +117,7 @@ class DeviceCertificate(NamedTuple):
 
 def key_hash_of(certificate: x509.Certificate) -> str:
     """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, in hex."""
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(key).hexdigest()
+    return key_hash(cast(PublicKey, certificate.public_key()))
 
 
 def device_of(leaf_der: bytes, *authorities: x509.Certificate) -> DeviceCertificate:
@@ -241,6 +240,11 @@ def fingerprint(der: bytes) -> str:
 def spki(key: PublicKey) -> bytes:
     """The key as SubjectPublicKeyInfo (DER)."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_hash(key: PublicKey) -> str:
+    """Return the SHA-256 of a key's SubjectPublicKeyInfo, in hex."""
+    return hashlib.sha256(spki(key)).hexdigest()
 
 
 def record_key_in(certificate: x509.Certificate) -> ed25519.Ed25519PublicKey | None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 from functools import partial
 from pathlib import PurePath
 
 from chatd.child.sandbox import Sandbox
-from chatd.child.supervised import EXIT_CONFIG, Supervised
+from chatd.child.supervised import Supervised, ended
+from chatd.config.home import SHIPPED_FOLDER
 from chatd.errors import ChatdError
-from chatd.logs.logger import get_log
 from chatd.shipping.collector_link import CollectorLink, collector_context
 from chatd.shipping.log_follower import LogFollower
 from chatd.shipping.shipper import Shipper, load_position
 
-log_errors = get_log("errors")
-
-STATE_FOLDER = "data/shipped"
 TICK_SECONDS = 1.0
 # A collector that takes what is left within this gets it before the server stops.
 DRAIN_SECONDS = 2.0
@@ -26,13 +22,13 @@ DRAIN_SECONDS = 2.0
 
 def main() -> int:
     """Run the shipper process; the exit code tells the supervisor whether to start it again."""
-    child = Supervised.attach(Sandbox(writable=(STATE_FOLDER,), reads_logs=True, network=True))
+    child = Supervised.attach(Sandbox(writable=(SHIPPED_FOLDER,), reads_logs=True, network=True))
     try:
         settings = child.settings
         files = child.read_files() if settings.shipping.files else {}
         context = collector_context(files, settings.shipping)
         path = child.home / settings.logging.directory / settings.logging.file
-        state = child.home / STATE_FOLDER / f"{PurePath(settings.logging.file).name}.json"
+        state = child.home / SHIPPED_FOLDER / f"{PurePath(settings.logging.file).name}.json"
         shipper = Shipper(
             LogFollower(path, load_position(state)),
             partial(CollectorLink, settings.shipping.syslog, context),
@@ -44,9 +40,7 @@ def main() -> int:
         if not _serve(child, shipper):
             return 1  # a bug ended the thread, which has told stderr
     except ChatdError as error:
-        log_errors.error("shipper_ended", code=error.code, why=error.reason, fix=error.fix)
-        print(error, file=sys.stderr, flush=True)
-        return EXIT_CONFIG if error.code in ("E600", "E601", "E606") else 1
+        return ended("shipper_ended", error)
     return 0
 
 

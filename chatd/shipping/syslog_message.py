@@ -8,13 +8,12 @@ from typing import Final
 import orjson
 
 from chatd import __version__
+from chatd.logs.logger import DEFAULT_SEVERITY, SEVERITIES
 from chatd.proto.frames import JsonObject
 
 # Facilities (RFC 5424, 6.2.1): what unknown peers can cause, acts of admins, all else.
 _FACILITIES: Final = {"security": 10, "audit": 13}
 _OTHERS: Final = 16  # local0
-_SEVERITIES: Final = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-_DEFAULT_SEVERITY: Final = 6
 _ORIGIN: Final = f'[origin software="chatd" swVersion="{__version__}"]'
 _NOT_PRINTED: Final = re.compile(r"[^\x21-\x7e]")
 # Longest HOSTNAME, PROCID and MSGID.
@@ -28,7 +27,7 @@ def syslog_message(line: bytes, host: str) -> bytes:
     """
     record = _record(line)
     facility = _FACILITIES.get(str(record.get("cat")), _OTHERS)
-    severity = _SEVERITIES.get(str(record.get("level")), _DEFAULT_SEVERITY)
+    severity = SEVERITIES.get(str(record.get("level")), DEFAULT_SEVERITY)
     header = " ".join(
         (
             f"<{facility * 8 + severity}>1",

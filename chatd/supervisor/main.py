@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from chatd.child import EXIT_INTEGRITY
-from chatd.config.home import Home
+from chatd.config.home import SHIPPED_FOLDER, Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -64,8 +64,6 @@ ENROL_FILES: Final = (
 """What the enrol process needs. Keys of CAs, ca-retired.pem and record.pem may be missing."""
 GATEWAY_FILES: Final = ("ca.pem", "server.pem", "server.key")
 """What the gateway needs."""
-SHIPPED_FOLDER: Final = "data/shipped"
-"""Where the shipper notes how far it has got; it may write nowhere else."""
 EXIT_FAILED: Final = 1
 CONSOLE_LINES_IN_REASON: Final = 20
 
@@ -92,7 +90,6 @@ def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
         specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener",), files=files))
     if settings.shipping.syslog:
         files = tuple(home / path for path in settings.shipping.files)
-        (home / SHIPPED_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         specs.append(ChildSpec("shipper", "shipper", _command("chatd.shipping"), (), files=files))
     return specs
 
@@ -118,6 +115,8 @@ def run(
     raise_descriptor_limit()
     make_run_directory(home)
     (home / "data").mkdir(mode=0o700, exist_ok=True)
+    if settings.shipping.syslog:
+        (home / SHIPPED_FOLDER).mkdir(mode=0o700, exist_ok=True)
     lock = PidLock(home / "data", wait=LOCK_SECONDS)
     try:
         lock.announce()

@@ -62,7 +62,6 @@ class WatchedSession:
     def __init__(self, identity: Path) -> None:
         self.last_seq = 0
         self.touched_at = 0.0
-        self.code = ""
         self._client = Client(read_identity(identity), reconnect=False)
         self._client.start()
         self._client.wait_connected(WAIT_SECONDS)
@@ -77,7 +76,6 @@ class WatchedSession:
                 self.touched_at = self.touched_at or time.monotonic()
         if self._client.error is not None and self._client.error.fix != "start it again":
             self.touched_at = self.touched_at or time.monotonic()
-            self.code = self._client.error.code
 
     def wait_touched(self) -> bool:
         """Wait until the session has ended or been told; return whether it was."""

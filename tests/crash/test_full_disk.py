@@ -312,7 +312,8 @@ def _refusal(identity: Identity) -> str:
 def test_reads_and_logins_go_on_when_something_else_takes_the_reserve(
     small_disk: Path, tmp_path: Path
 ) -> None:
-    with running(small_disk / "home") as daemon:
+    logs = tmp_path / "logs"  # on another disk: a log file on the full one drops lines
+    with running(small_disk / "home", CHATD_LOGGING__DIRECTORY=str(logs)) as daemon:
         bob = read_identity(daemon.add_user("bob"))
         data, other = small_disk / "home" / "data", small_disk / "other"
         with Client(bob, state=tmp_path / "bob") as client:
@@ -330,6 +331,8 @@ def test_reads_and_logins_go_on_when_something_else_takes_the_reserve(
             with Client(bob) as second:
                 assert second.wait_connected(30).user == "bob"
             assert daemon.child("hub")["restarts"] == before["restarts"] + 1
+            lines = [json.loads(line) for line in (logs / "server.log").read_text().splitlines()]
+            assert any(line["event"] == "log_read_only" for line in lines)
             assert pending.state == "pending"
             other.unlink()
             assert pending.wait(60).seq

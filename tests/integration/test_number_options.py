@@ -40,7 +40,9 @@ def test_an_absurd_number_is_a_wrong_command_line(
     path: str, parameter: click.Parameter, tmp_path: Path
 ) -> None:
     program, *words = path.split()
-    word = [f"{parameter.opts[-1]}=nan"] if isinstance(parameter, click.Option) else _arguments(path)
+    word = (
+        [f"{parameter.opts[-1]}=nan"] if isinstance(parameter, click.Option) else _arguments(path, parameter)
+    )
     done = subprocess.run(
         [str(BIN / program), *words, *word],
         env={"HOME": str(tmp_path), "PATH": ""},
@@ -53,9 +55,12 @@ def test_an_absurd_number_is_a_wrong_command_line(
     assert "nan" in done.stderr
 
 
-def _arguments(path: str) -> list[str]:
-    """Return arguments for a command, of which the number is wrong. Rooms come before numbers."""
-    return ["nan"] if "held" in path.split() else ["lobby", "nan"]
+def _arguments(path: str, parameter: click.Parameter) -> list[str]:
+    """Return arguments for a command, of which the number is wrong; the ones before it are rooms."""
+    name = path.split()[0]
+    command = dict(runnable(name, PROGRAMS[name]))[path]
+    names = [one.name for one in command.params if isinstance(one, click.Argument)]
+    return ["lobby"] * names.index(parameter.name) + ["nan"]
 
 
 @pytest.mark.parametrize(

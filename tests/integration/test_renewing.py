@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from cryptography import x509
@@ -22,31 +21,21 @@ from chatctl.client._renewing import renew
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity
-from tests.support.aged_home import add_device, make_aged
+from tests.support.aged_home import AgedHome, add_device, running_aged
 from tests.support.certificates import NOW, make_identity
-from tests.support.daemon import BIN, Daemon, wait_until
+from tests.support.daemon import BIN, wait_until
 from tests.support.joining import RawJoiner
 
 DUE, EXPIRED, FORGOTTEN = timedelta(days=23), timedelta(days=35), timedelta(days=60)
 
 
-class Home(NamedTuple):
-    daemon: Daemon
-    authority: Authority
-
-
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    daemon = Daemon(tmp_path_factory.mktemp("renewing") / "home")
-    authority = make_aged(daemon)
-    try:
-        daemon.start()
-        yield Home(daemon, authority)
-    finally:
-        daemon.stop()
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgedHome]:
+    with running_aged(tmp_path_factory.mktemp("renewing") / "home") as home:
+        yield home
 
 
-def add(home: Home, user: str, age: timedelta) -> Identity:
+def add(home: AgedHome, user: str, age: timedelta) -> Identity:
     return read_identity(add_device(home.daemon, home.authority, user, age=age))
 
 
@@ -56,7 +45,7 @@ def key_in(path: Path) -> bytes:
     return key.private_numbers().private_value.to_bytes(32, "big")
 
 
-def test_a_client_renews_a_certificate_that_is_due_and_talks_on(home: Home) -> None:
+def test_a_client_renews_a_certificate_that_is_due_and_talks_on(home: AgedHome) -> None:
     before = add(home, "ann", DUE)
     key, os_stat = key_in(before.path), before.path.stat()
     with Client(before) as client:
@@ -76,7 +65,7 @@ def test_a_client_renews_a_certificate_that_is_due_and_talks_on(home: Home) -> N
         client.wait_connected(30)
 
 
-def test_a_command_renews_before_it_ends(home: Home) -> None:
+def test_a_command_renews_before_it_ends(home: AgedHome) -> None:
     before = add(home, "cat", DUE)
     home.daemon.run("chat", "--identity", str(before.path), "whoami")
     assert read_identity(before.path).not_after > before.not_after
@@ -84,20 +73,20 @@ def test_a_command_renews_before_it_ends(home: Home) -> None:
     assert any((one["user"], one["device"], one["by"]) == ("cat", "laptop", "cat") for one in renewed)
 
 
-def test_a_fresh_certificate_is_left_alone(home: Home) -> None:
+def test_a_fresh_certificate_is_left_alone(home: AgedHome) -> None:
     before = add(home, "dan", timedelta(days=1))
     home.daemon.run("chat", "--identity", str(before.path), "whoami")
     assert read_identity(before.path) == before
 
 
-def test_an_expired_identity_renews_and_logs_in(home: Home) -> None:
+def test_an_expired_identity_renews_and_logs_in(home: AgedHome) -> None:
     before = add(home, "eve", EXPIRED)
     done = home.daemon.run("chat", "--identity", str(before.path), "whoami")
     assert done.stdout.startswith("eve/laptop")
     assert read_identity(before.path).not_after > datetime.now(UTC)
 
 
-def run_piped(home: Home, identity: Identity) -> subprocess.CompletedProcess[str]:
+def run_piped(home: AgedHome, identity: Identity) -> subprocess.CompletedProcess[str]:
     typed = f"chat --identity <(cat {shlex.quote(str(identity.path))}) whoami"
     environ = home.daemon.environ | {"PATH": f"{BIN}:{home.daemon.environ['PATH']}"}
     return subprocess.run(
@@ -106,7 +95,7 @@ def run_piped(home: Home, identity: Identity) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize(("user", "age"), [("pia", DUE), ("quin", EXPIRED)])
-def test_an_identity_from_a_pipe_keeps_its_key_there(home: Home, user: str, age: timedelta) -> None:
+def test_an_identity_from_a_pipe_keeps_its_key_there(home: AgedHome, user: str, age: timedelta) -> None:
     before = add(home, user, age)
     content = before.path.read_bytes()
     for _ in range(2):
@@ -123,7 +112,7 @@ def test_an_identity_from_a_pipe_keeps_its_key_there(home: Home, user: str, age:
     assert sum(one["user"] == user for one in lines) == 1
 
 
-def test_an_identity_that_ended_long_ago_is_refused_with_advice(home: Home) -> None:
+def test_an_identity_that_ended_long_ago_is_refused_with_advice(home: AgedHome) -> None:
     before = add(home, "fay", FORGOTTEN)
     done = home.daemon.run("chat", "--identity", str(before.path), "whoami", check=False)
     assert done.returncode != 0
@@ -133,7 +122,7 @@ def test_an_identity_that_ended_long_ago_is_refused_with_advice(home: Home) -> N
     assert any(one["code"] == "E202" for one in refused)
 
 
-def test_a_revoked_device_does_not_renew(home: Home) -> None:
+def test_a_revoked_device_does_not_renew(home: AgedHome) -> None:
     before = add(home, "gus", EXPIRED)
     admin = add(home, "boss", timedelta(days=1))
     home.daemon.write_settings(lambda tree: tree["roles"]["assigned"].update(boss="admin"))
@@ -144,7 +133,7 @@ def test_a_revoked_device_does_not_renew(home: Home) -> None:
     assert caught.value.code == "E206"
 
 
-def test_two_programs_of_one_identity_share_the_renewal(home: Home, tmp_path: Path) -> None:
+def test_two_programs_of_one_identity_share_the_renewal(home: AgedHome, tmp_path: Path) -> None:
     first = add(home, "hal", DUE)
     shutil.copy2(first.path, tmp_path / "copy.pem")
     copy = read_identity(tmp_path / "copy.pem")
@@ -157,7 +146,7 @@ def test_two_programs_of_one_identity_share_the_renewal(home: Home, tmp_path: Pa
             client.wait_connected(30)
 
 
-def test_a_session_outlives_its_first_certificate(home: Home) -> None:
+def test_a_session_outlives_its_first_certificate(home: AgedHome) -> None:
     """The server ends a session with its certificate; the client comes back with the next one."""
     life = timedelta(days=30)
     before = add(home, "ivy", life - timedelta(seconds=12))
@@ -172,7 +161,7 @@ def test_a_session_outlives_its_first_certificate(home: Home) -> None:
         assert client.error is None
 
 
-def test_a_certificate_alone_renews_nothing(home: Home) -> None:
+def test_a_certificate_alone_renews_nothing(home: AgedHome) -> None:
     """A certificate is public: without a signature of its key over this connection it is worth nothing."""
     victim = add(home, "joe", DUE)
     for identity, proof in ((victim, "30" * 70), (victim, "00" * 8)):
@@ -185,7 +174,7 @@ def test_a_certificate_alone_renews_nothing(home: Home) -> None:
         assert other.renew(victim, proof)["code"] == "E217"  # a proof holds on its own connection only
 
 
-def test_a_foreign_certificate_is_refused(home: Home, tmp_path: Path) -> None:
+def test_a_foreign_certificate_is_refused(home: AgedHome, tmp_path: Path) -> None:
     stranger = Authority.create("lab", now=NOW)
     path = tmp_path / "stranger.pem"
     identity = make_identity(stranger, path)
@@ -199,7 +188,7 @@ def test_a_foreign_certificate_is_refused(home: Home, tmp_path: Path) -> None:
         assert answer["code"] == "E210"
 
 
-def test_an_identity_in_a_folder_that_cannot_be_written_is_kept(home: Home, tmp_path: Path) -> None:
+def test_an_identity_in_a_folder_that_cannot_be_written_is_kept(home: AgedHome, tmp_path: Path) -> None:
     before = add(home, "kim", DUE)
     kept = tmp_path / "kept"
     kept.mkdir()

@@ -6,38 +6,27 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from cryptography import x509
 
-from chatd.pki.authority import Authority, save_issued
-from tests.support.aged_home import make_aged
-from tests.support.daemon import Daemon, wait_until
+from chatd.pki.authority import save_issued
+from tests.support.aged_home import AgedHome, running_aged
+from tests.support.daemon import wait_until
 from tests.support.rawclient import unverified_context
 from tests.support.under_attack import log_in
 
 OLD = timedelta(days=80)
 
 
-class Home(NamedTuple):
-    daemon: Daemon
-    authority: Authority
-
-
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    daemon = Daemon(tmp_path_factory.mktemp("server_renewal") / "home")
-    authority = make_aged(daemon)
-    try:
-        daemon.start()
-        daemon.add_user("bob")
-        yield Home(daemon, authority)
-    finally:
-        daemon.stop()
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgedHome]:
+    with running_aged(tmp_path_factory.mktemp("server_renewal") / "home") as home:
+        home.daemon.add_user("bob")
+        yield home
 
 
-def make_due(home: Home) -> None:
+def make_due(home: AgedHome) -> None:
     """Replace the server's certificates by old ones, as if 80 of 90 days had passed."""
     certs, then = home.daemon.home / "certs", datetime.now(UTC) - OLD
     save_issued(certs, "envelope", home.authority.issue_envelope(2048, now=then))
@@ -52,7 +41,7 @@ def is_new(certificate: x509.Certificate) -> bool:
     return abs(certificate.not_valid_after_utc - datetime.now(UTC) - timedelta(days=90)) < timedelta(hours=1)
 
 
-def test_certificates_are_renewed_while_sessions_go_on(home: Home) -> None:
+def test_certificates_are_renewed_while_sessions_go_on(home: AgedHome) -> None:
     daemon, certs = home.daemon, home.daemon.home / "certs"
     pids = daemon.pids()
     before = [log_in(daemon, "bob") for _ in range(4)]
@@ -84,7 +73,7 @@ def test_certificates_are_renewed_while_sessions_go_on(home: Home) -> None:
     assert daemon.log_lines("errors.log") == []
 
 
-def test_without_the_key_of_the_authority_the_server_goes_on_and_says_so(home: Home) -> None:
+def test_without_the_key_of_the_authority_the_server_goes_on_and_says_so(home: AgedHome) -> None:
     daemon, certs = home.daemon, home.daemon.home / "certs"
     key = certs / "ca.key"
     make_due(home)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from chatd.cli.operator import operate
 from chatd.config.loading import load_settings
@@ -26,6 +29,25 @@ def make_aged(daemon: Daemon) -> Authority:
     authority = make_home(certs, now=datetime.now(UTC) - AGE)
     ensure_record_key(certs, authority, now=datetime.now(UTC) - AGE)
     return authority
+
+
+class AgedHome(NamedTuple):
+    """A running daemon in an aged home, and the CA of that."""
+
+    daemon: Daemon
+    authority: Authority
+
+
+@contextmanager
+def running_aged(home: Path) -> Iterator[AgedHome]:
+    """Run a daemon in a new aged home while the context is open."""
+    daemon = Daemon(home)
+    authority = make_aged(daemon)
+    try:
+        daemon.start()
+        yield AgedHome(daemon, authority)
+    finally:
+        daemon.stop()
 
 
 def add_device(daemon: Daemon, authority: Authority, user: str, *, age: timedelta, days: int = 30) -> Path:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import signal
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.pki.authority import Authority
 from tests.support.daemon import free_port, wait_until
 
 PROGRAM = Path("/usr/sbin/rsyslogd")
@@ -84,28 +81,11 @@ def is_available() -> bool:
 
 
 def _write_certificates(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "collector")])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-    )
-    pem = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    for file in ("ca.pem", "server.pem"):
-        (folder / file).write_bytes(pem)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "server.key").write_bytes(private)
+    authority = Authority.create("collector", now=datetime.now(UTC))
+    server = authority.issue_server(["127.0.0.1"], now=datetime.now(UTC))
+    (folder / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+    (folder / "server.pem").write_bytes(server.certificate_pem)
+    (folder / "server.key").write_bytes(server.key_pem)
 
 
 def wait_for_record(collector: Rsyslog, **fields: object) -> dict[str, Any]:

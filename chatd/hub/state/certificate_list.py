@@ -1,4 +1,4 @@
-"""Lists of devices with their certificates, from the state."""
+"""Describe certificates from the state: one to its device, and all in lists."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from chatd.proto.frames import JsonObject
 PAGE_CERTIFICATES = 150
 # Devices that are looked at for one page: some 2 ms of the hub's loop.
 LOOKED_AT = 5_000
+
+
+def certified(
+    context: Context, user: str, device: str | None, *, serial: str, issued: int | None, ends: int | None
+) -> JsonObject:
+    """Describe the certificate that a device is to get; the enrol process issues it again from this."""
+    role = context.rules.role_of(context.state, user)
+    return {"user": user, "device": device, "role": role, "serial": serial, "issued": issued, "ends": ends}
 
 
 def devices(context: Context, request: prq.Devices) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state import guests, moderation, rooms
+from chatd.hub.state.certificate_list import certified
 from chatd.hub.state.context import Context, duration_text
 from chatd.hub.state.entities import DAY_MS, MEMBERS
 from chatd.hub.state.invite_book import ID_DIGITS, OPEN_LIMIT, Invite
@@ -226,14 +227,9 @@ def _guest(context: Context, request: rq.InviteCreate, *, own: bool) -> JsonObje
 
 
 def _certified(context: Context, invite: Invite) -> JsonObject:
-    return {
-        "user": invite.user,
-        "device": invite.device,
-        "role": context.rules.role_of(context.state, invite.user),
-        "serial": invite.serial,
-        "issued": invite.issued,
-        "ends": invite.ends,
-    }
+    return certified(
+        context, invite.user, invite.device, serial=invite.serial, issued=invite.issued, ends=invite.ends
+    )
 
 
 def _valid(context: Context, secret_hash: str, key_hash: str) -> Invite:

@@ -6,6 +6,7 @@ The certificate before stays valid until its own end, so a lost answer costs a d
 from __future__ import annotations
 
 from chatd.errors import ChatdError
+from chatd.hub.state.certificate_list import certified
 from chatd.hub.state.context import Context, duration_text
 from chatd.hub.state.entities import DAY_MS, Device
 from chatd.hub.state.user_standing import check_standing
@@ -76,11 +77,4 @@ def _refuse_late(context: Context, ends: int) -> None:
 
 
 def _certified(context: Context, user: str, device: str, entry: Device) -> JsonObject:
-    return {
-        "user": user,
-        "device": device,
-        "role": context.rules.role_of(context.state, user),
-        "serial": entry.serial,
-        "issued": entry.issued,
-        "ends": entry.ends,
-    }
+    return certified(context, user, device, serial=entry.serial, issued=entry.issued, ends=entry.ends)
