@@ -12,7 +12,8 @@ from chatd.child.attempts import LoginAttempts
 from chatd.child.listener import Listener
 from chatd.child.login_slots import LoginSlots
 from chatd.child.tls import TlsChannel
-from chatd.gateway.http_exchange import HttpAnswer, HttpExchange, HttpRequest
+from chatd.gateway.http_exchange import HttpExchange
+from chatd.gateway.http_messages import HttpAnswer, HttpRequest, Route
 from chatd.gateway.tls_handshake import handshake
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
@@ -36,13 +37,13 @@ class GatewayListener(Listener):
         self,
         sock: socket.socket,
         context: ssl.SSLContext,
-        answer: Callable[[HttpRequest], HttpAnswer],
+        find: Callable[[HttpRequest], Route | HttpAnswer],
         repeats: Repeats,
     ) -> None:
         slots = LoginSlots(SLOTS, SLOTS_PER_BLOCK)
         super().__init__(sock, GatewayConnection, slots, LoginAttempts(ATTEMPTS_PER_BLOCK), repeats)
         self.context = context
-        self.answer = answer
+        self.find = find
         self._attempts_of_all = LoginAttempts(ATTEMPTS)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -70,7 +71,7 @@ class GatewayConnection(socketserver.BaseRequestHandler):
             first = channel.receive(b"")
         except (OSError, ssl.SSLError):
             return
-        HttpExchange(sock, channel, self.client_address[0], listener.answer, slot).serve(first)
+        HttpExchange(sock, channel, self.client_address[0], listener.find, slot).serve(first)
 
     def finish(self) -> None:
         listener = cast(GatewayListener, self.server)

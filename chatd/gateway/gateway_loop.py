@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import selectors
+from collections.abc import Callable
 
 from chatd.child.supervised import Supervised
 from chatd.errors import ChatdError
 from chatd.gateway.gateway_listener import GatewayListener
 from chatd.gateway.metrics_desk import MetricsDesk
-from chatd.gateway.routes import Routes
 from chatd.link.hub_desk import HubDesk
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
-from chatd.pki.contexts import gateway_context_from
 
 log_errors = get_log("errors")
 
@@ -20,7 +19,10 @@ TICK_SECONDS = 1.0
 
 
 class GatewayLoop:
-    """Serves until the supervisor says drain. The listener and the connections have threads of their own."""
+    """Serves until the supervisor says drain. The listener and the connections have threads of their own.
+
+    ``reload`` takes changed settings and files, or raises ChatdError.
+    """
 
     def __init__(
         self,
@@ -28,13 +30,13 @@ class GatewayLoop:
         hub: HubDesk,
         metrics: MetricsDesk,
         listener: GatewayListener,
-        routes: Routes,
+        reload: Callable[[], None],
         repeats: Repeats,
     ) -> None:
         self._child = child
         self._hub = hub
         self._listener = listener
-        self._routes = routes
+        self._take_changes = reload
         self._repeats = repeats
         self._running = True
         self._selector = selectors.DefaultSelector()
@@ -60,8 +62,6 @@ class GatewayLoop:
 
     def _reload(self) -> None:
         try:
-            files = self._child.read_files()
-            self._listener.context = gateway_context_from(files)
-            self._routes.reload(self._child.settings, files)
+            self._take_changes()
         except ChatdError as error:
             log_errors.error("certificates_kept", code=error.code, why=error.reason)

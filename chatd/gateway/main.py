@@ -12,6 +12,7 @@ from chatd.errors import ChatdError
 from chatd.gateway.gateway_listener import GatewayListener
 from chatd.gateway.gateway_loop import GatewayLoop
 from chatd.gateway.metrics_desk import MetricsDesk
+from chatd.gateway.monitoring import Monitoring
 from chatd.gateway.routes import Routes
 from chatd.link.hub_desk import HubDesk
 from chatd.logs.repeats import Repeats
@@ -26,11 +27,19 @@ def main() -> int:
         path = child.home / "run" / "hub.sock"
         hub = HubDesk(lambda: connect_unix(path))
         metrics = MetricsDesk(hub)
-        routes = Routes(metrics.ask, child.settings, files)
+        monitoring = Monitoring(metrics.ask, files)
+        routes = Routes(child.settings, monitoring.routes())
         repeats = Repeats()
         sock = socket.socket(fileno=child.fd("gateway_listener"))
-        listener = GatewayListener(sock, gateway_context_from(files), routes.answer, repeats)
-        loop = GatewayLoop(child, hub, metrics, listener, routes, repeats)
+        listener = GatewayListener(sock, gateway_context_from(files), routes.find, repeats)
+
+        def reload() -> None:
+            changed = child.read_files()
+            listener.context = gateway_context_from(changed)
+            monitoring.reload(changed)
+            routes.reload(child.settings)
+
+        loop = GatewayLoop(child, hub, metrics, listener, reload, repeats)
         threading.Thread(target=listener.serve_forever, name="accept", daemon=True).start()
         child.ready()
         loop.run()

@@ -13,31 +13,39 @@ from chatd.child.attempts import BURST_SECONDS
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.gateway.gateway_listener import ATTEMPTS, GatewayListener
-from chatd.gateway.http_exchange import HttpAnswer, HttpRequest
-from chatd.gateway.routes import ROUTES, Routes
+from chatd.gateway.http_messages import HttpAnswer, HttpRequest, Route
+from chatd.gateway.monitoring import Monitoring
+from chatd.gateway.routes import Routes
 from chatd.logs.repeats import Repeats
 from chatd.pki.authority import Authority
 from chatd.supervisor import listeners
 from tests.support.certificates import NOW
 
 
-def routes(answer: dict[str, Any] | ChatdError, **gateway: Any) -> Routes:
+def routes(metrics: dict[str, Any] | ChatdError, **gateway: Any) -> Routes:
     def ask() -> dict[str, Any]:
-        if isinstance(answer, ChatdError):
-            raise answer
-        return answer
+        if isinstance(metrics, ChatdError):
+            raise metrics
+        return metrics
 
     settings = Settings.model_validate(
         {"gateway": gateway, "server": {"addresses": ["chat.example.org:5000", "[2001:db8::1]:5000"]}}
     )
     pem = Authority.create("lab", now=NOW).certificate.public_bytes(Encoding.PEM)
-    return Routes(ask, settings, {"ca.pem": pem, "server.pem": pem})
+    monitoring = Monitoring(ask, {"ca.pem": pem, "server.pem": pem})
+    posts = Route(lambda request: HttpAnswer(200, request.path), ("POST",), body_limit=10)
+    return Routes(settings, {**monitoring.routes(), "/hook/": posts})
+
+
+def answer(found: Routes, request: HttpRequest) -> HttpAnswer:
+    route = found.find(request)
+    return route if isinstance(route, HttpAnswer) else route.answer(request)
 
 
 def status(
     found: Routes, path: str, address: str = "127.0.0.1", host: str = "127.0.0.1:1", method: str = "GET"
 ) -> int:
-    return found.answer(HttpRequest(method, path, {"host": host}, address)).status
+    return answer(found, HttpRequest(method, path, {"host": host}, address)).status
 
 
 @pytest.mark.parametrize(
@@ -68,8 +76,8 @@ def test_ready_means_that_messages_can_be_sent() -> None:
     full = routes({"writable": False})
     away = routes(ChatdError("E502"))
     for found in (full, away):
-        answer = found.answer(HttpRequest("GET", "/readyz", {"host": "localhost"}, "127.0.0.1"))
-        assert (answer.status, dict(answer.headers)["Retry-After"]) == (503, "5")
+        said = answer(found, HttpRequest("GET", "/readyz", {"host": "localhost"}, "127.0.0.1"))
+        assert (said.status, dict(said.headers)["Retry-After"]) == (503, "5")
         assert status(found, "/healthz") == 200
     assert status(full, "/metrics") == 200
     assert status(away, "/metrics") == 503
@@ -95,10 +103,38 @@ def test_a_path_is_exact(path: str) -> None:
     assert status(routes({"writable": True}), path) == 404
 
 
-@pytest.mark.parametrize("path", list(ROUTES))
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get"])
 def test_nothing_can_be_changed(path: str, method: str) -> None:
     assert status(routes({"writable": True}), path, method=method) == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/hook/ops", 200),
+        ("/hook/%2e%2e", 200),
+        ("/hook/", 404),
+        ("/hook", 404),
+        ("/hook/a/b", 404),
+        ("/hook//", 404),
+    ],
+)
+def test_a_route_with_a_name_takes_one_segment(path: str, expected: int) -> None:
+    assert status(routes({}), path, method="POST") == expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("https://127.0.0.1:1", 200), ("https://127.0.0.1:2", 403), ("http://127.0.0.1:1", 403),
+        ("null", 403),
+        ("https://evil.example", 403), ("https://127.0.0.1:1, https://evil.example", 403), ("", 403),
+    ],
+)  # fmt: skip
+def test_a_page_of_another_site_changes_nothing(origin: str, expected: int) -> None:
+    headers = {"host": "127.0.0.1:1", "origin": origin}
+    assert answer(routes({}), HttpRequest("POST", "/hook/ops", headers, "127.0.0.1")).status == expected
 
 
 def test_an_address_that_is_in_use_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:

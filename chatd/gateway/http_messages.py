@@ -1,0 +1,60 @@
+"""Requests, answers and routes: what the parts of the gateway tell each other about HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+Headers = list[tuple[str, str]]
+
+READ_ONLY = ("GET", "HEAD")
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request. ``path`` and ``query`` are as sent, percent signs included; ``address`` is the client's.
+
+    Names of ``headers`` are in lower case; a repeated header is one, joined by commas (RFC 9110, 5.3).
+    ``certificate`` is the TLS client certificate as DER, b"" without one.
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    address: str
+    version: str = "1.1"
+    query: str = ""
+    body: bytes = b""
+    certificate: bytes = b""
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """An answer. ``headers`` replace those that every answer has (`http_exchange.ALWAYS`)."""
+
+    status: int
+    body: str | bytes = ""
+    content_type: str = TEXT
+    headers: Headers = field(default_factory=list)
+
+
+class Who(Enum):
+    """Who may ask for a route; the route itself judges tokens and certificates."""
+
+    EVERYBODY = 1
+    MONITORS = 2  # addresses in gateway.monitors
+
+
+class Route(NamedTuple):
+    """What is served at a path. ``answer`` runs on any thread.
+
+    ``body_limit``: bytes that a request's body may have; 0 means that it may have none.
+    """
+
+    answer: Callable[[HttpRequest], HttpAnswer]
+    methods: tuple[str, ...] = READ_ONLY
+    who: Who = Who.EVERYBODY
+    body_limit: int = 0
