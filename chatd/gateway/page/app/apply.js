@@ -1,0 +1,294 @@
+/** Apply events to the state: those of the server, judged, and those of this client's session. */
+
+import { author, describe } from "./describe.js";
+import { eventRow, makeRow, messageRow, reactedTo } from "./rows.js";
+import { beginning, line, visible } from "./text.js";
+
+/** The longest list of rooms in a welcome (docs/protocol.md, section 12). */
+const WELCOME_ROOMS = 500;
+/** Bounds what a server can make this page keep. */
+const MEMBERS_LIMIT = 5_000;
+
+/** @typedef {import("./state.js").ChatState} ChatState */
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/**
+ * Apply one event.
+ * @param {ChatState} state
+ * @param {any} event judged by `events.judged`, or one of the session's own
+ */
+export function apply(state, event) {
+  if (typeof event.seq === "number") state.heard = event.seq;
+  if (Object.hasOwn(HANDLERS, event.type)) HANDLERS[event.type](state, event);
+  else if (typeof event.seq === "number") logged(state, event);
+}
+
+/** @type {{[type: string]: (state: ChatState, event: any) => void}} */
+const HANDLERS = {
+  connected,
+  disconnected,
+  restored,
+  acknowledged,
+  refused,
+  "caught-up": (state) => state.touch("rows", "rooms"),
+  edited,
+  reacted,
+  presence,
+  standing,
+  announcement,
+  attention: (state, event) => {
+    state.waiting.set(line(event.what), event.count);
+    state.tell("info", "", describe(event) ?? "");
+    state.touch("state");
+  },
+  slowed: (state, event) => state.note(describe(event) ?? ""),
+  guest_reminded: (state, event) => state.tell("mention", "", describe(event) ?? ""),
+  read: (state, event) => {
+    if (!state.joined.has(event.room) && !state.conversations.has(event.room)) return;
+    const onScreen = event.room === state.current;
+    if (state.conversation(event.room).read.moveMarker(event.upto, onScreen)) state.touch("rooms");
+  },
+  message_held: (state, event) => {
+    const row = messageRow(event, state.me, null);
+    state.conversation(event.room).pending.set(event.msg_id, makeRow({ ...row, state: "held" }));
+    state.touch("rows");
+  },
+  message_approved: (state, event) => state.conversation(event.room).pending.delete(event.msg_id),
+  message_refused: (state, event) => {
+    state.conversation(event.room).pending.delete(event.msg_id);
+    logged(state, event);
+  },
+  redacted: (state, event) => redact(state, event, event.target, event.target),
+  expired: (state, event) => redact(state, event, 0, event.upto),
+  room_removed: (state, event) => {
+    const where = state.conversation(event.room);
+    where.partedAt = event.seq;
+    leave(state, where);
+    redact(state, event, 0, event.seq);
+  },
+};
+
+/** @param {ChatState} state @param {any} event */
+function connected(state, { welcome }) {
+  state.phase = "connected";
+  state.trouble = null;
+  state.retryAt = 0;
+  state.welcome = welcome;
+  state.me = welcome.user;
+  state.device = welcome.device;
+  state.instance = welcome.instance;
+  state.role = line(welcome.role);
+  state.permissions = new Set(welcome.permissions);
+  state.mutes.clear();
+  state.roomsMissing = welcome.rooms.length >= WELCOME_ROOMS;
+  const rooms = new Set(welcome.rooms);
+  if (!state.roomsMissing) {
+    // Being removed from a room while away shows here and nowhere else.
+    for (const name of [...state.joined].filter((name) => !rooms.has(name))) {
+      leave(state, state.conversation(name));
+    }
+  }
+  for (const name of rooms) {
+    state.joined.add(name);
+    state.conversation(name);
+  }
+  for (const room of (welcome.invites ?? []).filter((/** @type {string} */ r) => !state.invitations.has(r))) {
+    state.tell("info", "", `you are invited to ${line(room)}`, { room });
+  }
+  state.invitations = new Set(welcome.invites ?? []);
+  state.touch("state", "rooms", "members");
+}
+
+/** @param {ChatState} state @param {any} event */
+function disconnected(state, { fault, retryIn }) {
+  for (const one of state.conversations.values()) one.membersKnown = false;
+  state.phase = retryIn === null ? "ended" : "reconnecting";
+  state.trouble = fault;
+  state.retryAt = retryIn === null ? 0 : state.clock() + 1000 * retryIn;
+  state.touch("state", "members");
+}
+
+/** @param {ChatState} state @param {any} event */
+function restored(state, { seq }) {
+  if ([...state.conversations.values()].some((one) => one.newest > seq)) {
+    for (const one of state.conversations.values()) one.restore(seq);
+  }
+  state.tell("info", "", "the server was restored from a backup; what you saw last may be gone");
+  state.touch("rows", "rooms");
+}
+
+/** @param {ChatState} state @param {any} event */
+function acknowledged(state, { sent, result }) {
+  const where = state.conversation(state.resolve(sent.to));
+  for (const note of result.notes) state.note(String(note.text ?? note.rule ?? ""), where.name);
+  const row = where.pending.get(sent.msgId);
+  if (row && (sent.edits || where.message(result.seq))) where.pending.delete(sent.msgId);
+  // Until the event arrives the row stays, without its mark; a held one until a moderator decides.
+  else if (row) where.pending.set(sent.msgId, makeRow({ ...row, state: result.held ? "held" : "log" }));
+  state.touch("rows", "state");
+}
+
+/** @param {ChatState} state @param {any} event */
+function refused(state, { sent, fault }) {
+  const where = state.conversation(state.resolve(sent.to));
+  const row = where.pending.get(sent.msgId);
+  if (row) where.pending.set(sent.msgId, makeRow({ ...row, state: "refused", fault }));
+  const title = `not sent to ${state.title(where.name)}`;
+  state.tell("error", title, fault.reason, { fix: fault.fix, room: where.name });
+  state.touch("rows", "state");
+}
+
+/** @param {ChatState} state @param {any} event */
+function logged(state, event) {
+  if (event.type === "dm_opened") state.joined.add(event.room);
+  const where = state.conversation(event.room);
+  addEvent(state, where, event);
+  state.trim(where);
+  if (event.type === "joined" || event.type === "parted") membership(state, event, where);
+  else if (event.type === "topic" || event.type === "room_created") {
+    where.topic = line(event.topic);
+    where.topicAt = event.seq;
+    if (event.mode) where.mode = event.mode;
+  } else if (event.type === "room_mode") where.mode = event.mode;
+  else if (event.type === "archived") where.archived = event.on;
+  else if (event.type === "message") arrived(state, event, where);
+  state.touch("rooms", "rows");
+}
+
+/**
+ * Add an event to its conversation; also those of pages. False if it is there already.
+ * @param {ChatState} state
+ * @param {Conversation} where
+ * @param {any} event
+ */
+export function addEvent(state, where, event) {
+  if (event.type !== "message") {
+    const words = describe(event);
+    return words !== null && where.add(eventRow(event, words));
+  }
+  where.pending.delete(event.msg_id);
+  let row = messageRow(event, state.me, event.reply_to ? where.quote(event.reply_to) : null);
+  // A page may have been read before reactions that came as events.
+  for (const one of where.reacted.filter((late) => late.target === event.seq)) {
+    row = makeRow({ ...row, ...reactedTo(row, one) });
+  }
+  return where.add(row);
+}
+
+/** @param {ChatState} state @param {any} event @param {Conversation} where */
+function arrived(state, event, where) {
+  if (event.user === state.me) return;
+  if (state.isVisible(where.name)) {
+    where.read.seen = Math.max(where.read.seen, event.seq);
+    return;
+  }
+  const calls = state.addressesMe(event);
+  if (where.read.arrive(event.seq, calls) && calls) {
+    const title = `${line(event.user)} in ${state.title(where.name)}`;
+    state.tell("mention", title, beginning(event.body), { room: where.name });
+  }
+}
+
+/** @param {ChatState} state @param {any} event */
+function edited(state, event) {
+  const where = state.conversation(event.room);
+  where.pending.delete(event.msg_id);
+  const row = where.message(event.target);
+  if (row && row.edited < event.seq) {
+    const now = messageRow({ ...event, reactions: [] }, state.me, null);
+    const { body, isSnippet, mentionsMe } = now;
+    const changed = Math.max(row.changed, event.seq);
+    where.change(event.target, { body, isSnippet, mentionsMe, edited: event.seq, changed });
+  } else if (where.quotes.has(event.target)) where.setQuotes([[event.target, event]]);
+  state.touch("rows");
+}
+
+/** @param {ChatState} state @param {any} event */
+function reacted(state, event) {
+  const mine = event.user === state.me ? event.on : null;
+  const { seq, target, count } = event;
+  state.conversation(event.room).react({ seq, target, text: line(event.text), count, mine });
+  state.touch("rows");
+}
+
+/** @param {ChatState} state @param {any} event @param {number} first @param {number} last */
+function redact(state, event, first, last) {
+  state.conversation(event.room).redact(first, last);
+  logged(state, event);
+}
+
+/** @param {ChatState} state @param {Conversation} where */
+export function leave(state, where) {
+  state.joined.delete(where.name);
+  where.leave();
+  state.touch("rooms", "members");
+}
+
+/** @param {ChatState} state @param {any} event @param {Conversation} where */
+function membership(state, event, where) {
+  if (event.type === "parted") where.members.delete(line(event.user));
+  else setMember(where, event, event.by === event.user ? "online" : null);
+  where.late?.push(event);
+  if (event.user === state.me && event.type === "joined") {
+    state.joined.add(event.room);
+    state.invitations.delete(event.room);
+    where.joinedAt = event.seq;
+    where.left = false;
+  } else if (event.user === state.me) {
+    where.partedAt = event.seq;
+    leave(state, where);
+  }
+  state.touch("members", "rooms");
+}
+
+/** @param {ChatState} state @param {any} event */
+function presence(state, event) {
+  const where = state.conversation(event.room);
+  if (where.members.has(line(event.user))) setMember(where, event, event.state);
+  where.late?.push(event);
+  if (event.cause && where.newest) state.note(describe(event) ?? "", where.name);
+  state.touch("members");
+}
+
+/**
+ * Put a member into the list.
+ * @param {Conversation} where
+ * @param {any} entry with `user`, perhaps `role`, `state` and `text`
+ * @param {string|null} presence null: as known
+ */
+export function setMember(where, entry, presence) {
+  const user = line(String(entry.user));
+  const known = where.members.get(user);
+  if (!known && where.members.size >= MEMBERS_LIMIT) return;
+  const state = presence ?? known?.state;
+  where.members.set(user, {
+    user,
+    role: typeof entry.role === "string" ? line(entry.role) : known?.role ?? "",
+    state: state === "online" || state === "away" ? state : "offline",
+    text: typeof entry.text === "string" ? line(entry.text) : "",
+  });
+}
+
+/** @param {ChatState} state @param {any} event */
+function standing(state, event) {
+  state.role = line(event.role);
+  state.permissions = new Set(event.permissions);
+  if (event.change === "muted") state.mutes.set(event.room ?? "", event.until);
+  if (event.change === "unmuted") state.mutes.delete(event.room ?? "");
+  if (event.change === "invited" && event.room) state.invitations.add(event.room);
+  if (event.change === "uninvited" && event.room) state.invitations.delete(event.room);
+  const words = describe(event);
+  if (words) state.tell("info", "", words, { room: event.room ?? "" });
+  state.touch("state", "rooms");
+}
+
+/** @param {ChatState} state @param {any} event */
+function announcement(state, event) {
+  const by = author(event);
+  const body = visible(event.body);
+  const fields = { key: `e${event.seq}`, seq: event.seq, at: event.at, user: by, body };
+  if (state.here?.add(makeRow({ ...fields, kind: "announcement" })) !== false) {
+    state.tell("announcement", `${by} announces`, body);
+  }
+  state.touch("rows");
+}

@@ -1,0 +1,277 @@
+/** One conversation: its rows in the order of the log, its members, what is unread. Pure. */
+
+import { ReadState } from "./reading.js";
+import { makeRow, quoteOf, reactedTo } from "./rows.js";
+import { dmMembers } from "./text.js";
+
+/** Rows kept; the server is asked again for older ones. */
+export const ROWS_LIMIT = 1_000;
+/** The limit while the person is scrolled back, so that no row vanishes while it is read. */
+export const READING_LIMIT = 12_000;
+const TRIM_STEP = 200;
+/** Redactions and reactions remembered, for pages that were read before them and arrive after. */
+const LATE_LIMIT = 1_000;
+const QUOTES_LIMIT = 500;
+
+/**
+ * @typedef {object} Member
+ * @property {string} user
+ * @property {string} role
+ * @property {"online"|"away"|"offline"} state
+ * @property {string} text the away text
+ */
+
+/** @typedef {import("./rows.js").Row} Row */
+/** @typedef {import("./rows.js").Quote} Quote */
+/** @typedef {import("./rows.js").Reacted} Reacted */
+
+/** A room or a direct conversation. Views only read it. */
+export class Conversation {
+  /** @param {string} name "#war", "@alice,bob" */
+  constructor(name) {
+    this.name = name;
+    this.topic = "";
+    this.mode = "open";
+    this.archived = false;
+    this.draft = "";
+    this.read = new ReadState();
+    /** @type {Row[]} the log's, and this client's notes among them */
+    this.rows = [];
+    /** Messages by msgId that have no place in the log yet, below all rows. @type {Map<string, Row>} */
+    this.pending = new Map();
+    /** @type {Map<string, Member>} */
+    this.members = new Map();
+    /** The members were fetched since the session began. */
+    this.membersKnown = false;
+    /** The server has events before the first row. */
+    this.hasOlder = true;
+    /** The latest rows were fetched. */
+    this.loaded = false;
+    /** This user has left. */
+    this.left = false;
+    /** Events between the rows and those to come may be missing. */
+    this.gap = false;
+    /** Events since the members were requested; null without a request. @type {any[]|null} */
+    this.late = null;
+    this.topicAt = this.joinedAt = this.partedAt = 0;
+    /** @type {Map<number, Quote>} */
+    this.quotes = new Map();
+    /** Seqs of messages that others reply to and that are to be fetched. @type {Set<number>} */
+    this.wanted = new Set();
+    /** @type {[number, number][]} */
+    this.redactions = [];
+    /** @type {Reacted[]} */
+    this.reacted = [];
+    /** Grows with every change of the rows. */
+    this.revision = 0;
+  }
+
+  /** "room", "direct" (two users) or "group". */
+  get kind() {
+    const users = dmMembers(this.name);
+    return users.length > 2 ? "group" : users.length ? "direct" : "room";
+  }
+
+  get unread() {
+    return this.read.unread;
+  }
+
+  /** Unread messages that address this user; in a direct conversation, all of them. */
+  get mentions() {
+    return this.kind === "room" ? this.read.calls.length : this.read.unread;
+  }
+
+  /** Seq of the first unread message, for the line above it; 0 for none. */
+  get firstUnread() {
+    return this.read.first;
+  }
+
+  /** Seq of the first event; 0 without any. */
+  get oldest() {
+    return this.rows.find((row) => row.state === "log")?.seq ?? 0;
+  }
+
+  get newest() {
+    return this.rows.at(-1)?.seq ?? 0;
+  }
+
+  /**
+   * Insert a row by its seq, behind others of the same; false when the event is there already.
+   * @param {Row} row
+   */
+  add(row) {
+    const at = this.#after(row.seq);
+    if (row.state === "log" && this.#find(row.seq) >= 0) return false;
+    this.rows.splice(at, 0, row);
+    this.revision += 1;
+    return true;
+  }
+
+  /**
+   * Put rows into the places of those with the same seq.
+   * @param {(row: Row) => Row} change
+   */
+  update(change) {
+    this.rows = this.rows.map(change);
+    this.revision += 1;
+  }
+
+  /** @param {number} [limit] */
+  trim(limit = ROWS_LIMIT) {
+    if (this.rows.length < limit + TRIM_STEP) return;
+    this.rows.splice(0, this.rows.length - limit);
+    this.hasOlder = true;
+    this.revision += 1;
+  }
+
+  /**
+   * Return the message with a seq, or null when it is not here.
+   * @param {number} seq
+   * @returns {Row|null}
+   */
+  message(seq) {
+    const row = this.rows[this.#find(seq)];
+    return row && row.msgId ? row : null;
+  }
+
+  /**
+   * Drop the messages `first` to `last`, and quotes of them.
+   * @param {number} first
+   * @param {number} last
+   */
+  redact(first, last) {
+    keep(this.redactions, /** @type {[number, number]} */ ([first, last]));
+    const within = (/** @type {number} */ seq) => seq >= first && seq <= last;
+    this.rows = this.rows.filter((row) => !(row.msgId && within(row.seq)));
+    this.setQuotes([...this.quotes.keys()].filter(within).map((seq) => [seq, null]));
+    this.update((row) => (within(row.replyTo) ? makeRow({ ...row, quote: quoteOf(null) }) : row));
+  }
+
+  /** @param {number} seq */
+  isRedacted(seq) {
+    return this.redactions.some(([first, last]) => seq >= first && seq <= last);
+  }
+
+  /**
+   * Replace a message, and what others quote of it.
+   * @param {number} seq
+   * @param {Partial<Row>} fields
+   */
+  change(seq, fields) {
+    const at = this.#find(seq);
+    const before = this.rows[at];
+    if (!before) return;
+    const row = makeRow({ ...before, ...fields });
+    this.rows[at] = row;
+    if (row.body !== before.body) {
+      this.update((one) => (one.replyTo === seq ? makeRow({ ...one, quote: quoteOf(row) }) : one));
+    }
+    this.revision += 1;
+  }
+
+  /**
+   * Count a reaction; the event has the count, so that none is counted twice.
+   * @param {Reacted} one
+   */
+  react(one) {
+    keep(this.reacted, one);
+    const row = this.message(one.target);
+    if (row) this.change(one.target, reactedTo(row, one));
+  }
+
+  /**
+   * Return what a reply to `seq` quotes. Notes that it has to be fetched if it is not known.
+   * @param {number} seq
+   * @returns {Quote|null}
+   */
+  quote(seq) {
+    if (!seq) return null;
+    const row = this.message(seq);
+    if (row) return quoteOf(row);
+    const known = this.quotes.get(seq);
+    if (!known && this.wanted.size < QUOTES_LIMIT) this.wanted.add(seq);
+    return known ?? { user: "", text: "", known: false };
+  }
+
+  /**
+   * Keep messages that were fetched for quotes; null for those that cannot be read.
+   * @param {[number, {user: string, body: string}|null][]} found
+   */
+  setQuotes(found) {
+    for (const [seq, one] of found) {
+      this.quotes.set(seq, quoteOf(this.isRedacted(seq) ? null : one));
+      this.wanted.delete(seq);
+    }
+    for (const old of [...this.quotes.keys()].slice(0, -QUOTES_LIMIT)) this.quotes.delete(old);
+    this.update((row) => {
+      const quote = this.quotes.get(row.replyTo);
+      return quote ? makeRow({ ...row, quote }) : row;
+    });
+  }
+
+  /** Note that this user is not in the room: its events no longer arrive. */
+  leave() {
+    this.left = this.gap = true;
+    this.loaded = this.membersKnown = false;
+    this.members.clear();
+  }
+
+  /**
+   * Drop everything after `seq`: the server's log continues differently from there.
+   * @param {number} seq
+   */
+  restore(seq) {
+    const lost = this.rows.findIndex((row) => row.seq > seq || row.changed > seq);
+    if (lost >= 0) {
+      this.rows.splice(lost);
+      this.gap = true;
+      this.loaded = this.membersKnown = false;
+    }
+    this.redactions = [];
+    this.reacted = [];
+    this.quotes.clear();
+    this.topicAt = this.joinedAt = this.partedAt = 0;
+    this.read.restore(seq);
+    this.revision += 1;
+  }
+
+  /**
+   * Drop all rows before an event, because those between are missing.
+   * @param {number} seq
+   */
+  dropBefore(seq) {
+    this.rows = this.rows.filter((row) => row.seq >= seq);
+    this.revision += 1;
+  }
+
+  /** The place behind the rows up to `seq`. @param {number} seq */
+  #after(seq) {
+    let low = 0;
+    let high = this.rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.rows[middle].seq <= seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The place of the event with a seq; -1 for none. @param {number} seq */
+  #find(seq) {
+    for (let at = this.#after(seq) - 1; at >= 0 && this.rows[at].seq === seq; at -= 1) {
+      if (this.rows[at].state === "log") return at;
+    }
+    return -1;
+  }
+}
+
+/**
+ * Append to a bounded list.
+ * @template T
+ * @param {T[]} list
+ * @param {T} item
+ */
+function keep(list, item) {
+  list.push(item);
+  if (list.length > LATE_LIMIT) list.shift();
+}
