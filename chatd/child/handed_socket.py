@@ -15,18 +15,24 @@ from typing import Final, NamedTuple
 # What a worker reads at once, and the client's address before it.
 _PACKET_LIMIT: Final = 64 * 1024
 _TAKEN: Final = b"\1"
+# Before the address: whether the client speaks TLS on the socket.
+_TLS, _PLAIN = b"T", b"P"
 
 
 class HandedSocket(NamedTuple):
-    """A client's connection, and the first bytes that the client has sent."""
+    """A client's connection, and the first bytes that the client has sent.
+
+    ``plain``: it is one end of a pair, and whoever has the other end speaks TLS with the client.
+    """
 
     sock: socket.socket
     address: str
     first: bytes
+    plain: bool
 
 
 def hand_over_socket(
-    door: socket.socket, sock: socket.socket, address: str, first: bytes, wait: float
+    door: socket.socket, sock: socket.socket, address: str, first: bytes, wait: float, *, plain: bool = False
 ) -> bool:
     """Hand a client's socket over; return whether it was taken within ``wait`` seconds.
 
@@ -37,7 +43,8 @@ def hand_over_socket(
     try:
         try:
             door.setblocking(False)
-            socket.send_fds(door, [address.encode() + b"\0" + first], [sock.fileno(), writer])
+            kind = _PLAIN if plain else _TLS
+            socket.send_fds(door, [kind + address.encode() + b"\0" + first], [sock.fileno(), writer])
         except OSError:
             return False  # the queue is full: nobody takes anything
         finally:
@@ -69,4 +76,4 @@ def take_socket(door: socket.socket) -> HandedSocket | None:
     finally:
         os.close(writer)
     address, _, first = packet.partition(b"\0")
-    return HandedSocket(sock, address.decode(), first)
+    return HandedSocket(sock, address[1:].decode(), first, address[:1] == _PLAIN)

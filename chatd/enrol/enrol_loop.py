@@ -1,4 +1,4 @@
-"""The enrol process's loop: sockets that workers hand over, their clients, the hub, the heartbeat."""
+"""The enrol process's loop: sockets that are handed over, their clients, the hub, the heartbeat."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto.alpn import ALERT_BUSY
 from chatd.proto.ask_frames import ASK_SECONDS, BEAT_SECONDS
+from chatd.proto.events import error_frame
+from chatd.proto.frames import encode
 
 log = get_log("connections")
 log_security = get_log("security")
@@ -33,6 +35,7 @@ TICK_SECONDS = 1.0
 # A person does not take part in an enrolment: both sides are programs.
 DEADLINE_SECONDS = 10.0
 DRAIN_SECONDS = 2.0
+BUSY = ChatdError("E218")
 
 
 @dataclass
@@ -116,12 +119,14 @@ class EnrolLoop:
             self._note(log_security.warning, "enrol_turned_away", handed.address)
             handed.sock.setblocking(False)
             try:
-                handed.sock.send(ALERT_BUSY)
+                handed.sock.send(encode(error_frame(0, BUSY)) if handed.plain else ALERT_BUSY)
             except OSError:
                 pass
             handed.sock.close()
             return
-        client = Enrolment(handed.sock, handed.address, self._credentials, self._hub, self._pending)
+        client = Enrolment(
+            handed.sock, handed.address, self._credentials, self._hub, self._pending, plain=handed.plain
+        )
         self._clients[client] = _Watched(handed.sock, slot, time.monotonic() + DEADLINE_SECONDS)
         self._selector.register(client, selectors.EVENT_READ, client)
         slot.wait_ends()

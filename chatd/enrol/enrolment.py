@@ -1,4 +1,4 @@
-"""One enrolment, from the first bytes of TLS to the certificate.
+"""One enrolment, from the client's first bytes to the certificate.
 
 The order makes a lost reply harmless, and a certificate worthless that nobody registered: ask the hub whether
 the invite holds, issue, register in the hub, and only then send. A client without an invite asks first, and
@@ -20,6 +20,7 @@ from chatd.crashpoints import crash_point
 from chatd.enrol.asking import Asking
 from chatd.enrol.credentials import EnrolCredentials, IssuedCertificate
 from chatd.enrol.pending_asks import PendingAsks
+from chatd.enrol.plain_channel import Channel, PlainChannel
 from chatd.enrol.renewing import renewal_question
 from chatd.errors import ChatdError
 from chatd.pki.profiles import key_hash
@@ -52,7 +53,10 @@ class Enrolment:
         hub: AsksHub,
         pending: PendingAsks,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        plain: bool = False,
     ) -> None:
+        """``plain``: TLS ends in the gateway, which has handed this connection over."""
         sock.setblocking(False)
         self.address = address
         self.done = False
@@ -64,7 +68,10 @@ class Enrolment:
         self._credentials = credentials
         self._hub = hub
         self._now = now
-        self._channel = TlsChannel(credentials.context, server_side=True)
+        self._channel: Channel = (
+            PlainChannel() if plain else TlsChannel(credentials.context, server_side=True)
+        )
+        self._is_plain = plain
         self._established = False
         self._asked = False
         self._answered = False
@@ -151,12 +158,17 @@ class Enrolment:
             self._send(self._channel.take_outgoing())
             if not self._established:
                 return
-            data = b""
-            self._send_frame(self._credentials.authority_frame())
+            # TLS has taken them.
+            data = data if self._is_plain else b""
+            self._send_frame(self._authority_frame())
             crash_point("enrol.tls")
         self._plain += self._channel.receive(data)
         while not self._asked and (message := take_message(self._plain, REDEEM_LIMIT, "E101")) is not None:
             self._begin(decode(message))
+
+    def _authority_frame(self) -> JsonObject:
+        frame = self._credentials.authority_frame()
+        return frame | {"binding": self._channel.binding().hex()} if self._is_plain else frame
 
     def _begin(self, message: JsonObject) -> None:
         if message.get("type") in ("ask", "reveal"):
@@ -271,5 +283,5 @@ class Enrolment:
 
     def _send(self, data: bytes) -> None:
         self._out += data
-        if self._out:
+        if self._out or self._answered:
             self.write()

@@ -1,4 +1,4 @@
-"""The frames of an enrolment, inside TLS: one from the client, two from the server (docs/protocol.md).
+"""The frames of an enrolment: one from the client, two from the server (docs/protocol.md).
 
 server -> client    authority    the CA's certificate, which the client compares with its invite
 client -> server    redeem       the invite's secret and a certificate request
@@ -36,13 +36,14 @@ class AuthorityFrame(EnrolFrame):
     """The CA of the server's certificate as PEM text.
 
     After a rotation also all CAs that invites may name, and in `crosses` the certificates in which these
-    certify each other.
+    certify each other. ``binding`` is for renewals, where TLS ends in the gateway.
     """
 
     type: Literal["authority"]
     ca: _Pem
     roots: Annotated[list[_Pem], Field(max_length=8)] = []
     crosses: Annotated[list[_Pem], Field(max_length=8)] = []
+    binding: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){0,64}$")] = ""
 
 
 class RequestingFrame(EnrolFrame):

@@ -87,7 +87,7 @@ def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
         files = tuple(home / "certs" / name for name in GATEWAY_FILES)
         command = _command("chatd.gateway")
         # Started by its command line: the template is launched before the settings are known.
-        specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener",), files=files))
+        specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener", "enrol_out"), files=files))
     if settings.shipping.syslog:
         files = tuple(home / path for path in settings.shipping.files)
         specs.append(ChildSpec("shipper", "shipper", _command("chatd.shipping"), (), files=files))
