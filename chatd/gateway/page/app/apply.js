@@ -30,6 +30,10 @@ const HANDLERS = {
   restored,
   acknowledged,
   refused,
+  skipped: (state) => {
+    for (const one of state.conversations.values()) one.drop();
+    state.touch("rows", "rooms");
+  },
   "caught-up": (state) => state.touch("rows", "rooms"),
   edited,
   reacted,
@@ -109,7 +113,8 @@ function disconnected(state, { fault, retryIn }) {
 }
 
 /** @param {ChatState} state @param {any} event */
-function restored(state, { seq }) {
+function restored(state, { upto: seq }) {
+  state.heard = Math.min(state.heard, seq);
   if ([...state.conversations.values()].some((one) => one.newest > seq)) {
     for (const one of state.conversations.values()) one.restore(seq);
   }

@@ -211,8 +211,8 @@ export class Conversation {
 
   /** Note that this user is not in the room: its events no longer arrive. */
   leave() {
-    this.left = this.gap = true;
-    this.loaded = this.membersKnown = false;
+    this.left = true;
+    this.#expectGap();
     this.members.clear();
   }
 
@@ -224,8 +224,7 @@ export class Conversation {
     const lost = this.rows.findIndex((row) => row.seq > seq || row.changed > seq);
     if (lost >= 0) {
       this.rows.splice(lost);
-      this.gap = true;
-      this.loaded = this.membersKnown = false;
+      this.#expectGap();
     }
     this.redactions = [];
     this.reacted = [];
@@ -233,6 +232,18 @@ export class Conversation {
     this.topicAt = this.joinedAt = this.partedAt = 0;
     this.read.restore(seq);
     this.revision += 1;
+  }
+
+  /** Drop all rows: others follow, and those between are missing. */
+  drop() {
+    this.rows = [];
+    this.#expectGap();
+    this.revision += 1;
+  }
+
+  #expectGap() {
+    this.gap = true;
+    this.loaded = this.membersKnown = false;
   }
 
   /**

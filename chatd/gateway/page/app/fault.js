@@ -1,5 +1,7 @@
 /** The error that a person can act on; its code is one of docs/protocol.md, section 13. */
 
+import { line } from "./text.js";
+
 /** Reason and remedy of the codes that this client produces itself. */
 const OWN = new Map([
   ["E100", ["the server violated the protocol", "reload the page; if that does not help, tell an admin"]],
@@ -30,11 +32,11 @@ export class Fault extends Error {
    */
   constructor(code, reason = "", fix = "") {
     const [ownReason, ownFix] = OWN.get(code) ?? ["", ""];
-    super(`${reason || ownReason} (${code})`);
+    super(code);
     this.name = "Fault";
-    this.code = code;
-    this.reason = reason || ownReason;
-    this.fix = fix || ownFix;
+    this.code = line(code);
+    this.reason = line(reason) || ownReason;
+    this.fix = line(fix) || ownFix;
   }
 }
 

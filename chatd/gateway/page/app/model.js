@@ -17,7 +17,6 @@ import { apply } from "./apply.js";
 import { Client } from "./client.js";
 import { loggedOf } from "./events.js";
 import { Fault } from "./fault.js";
-import { Markers } from "./markers.js";
 import { makeRow, messageRow } from "./rows.js";
 import { RoomModel } from "./rooms.js";
 import { visible } from "./text.js";
@@ -43,7 +42,6 @@ export class ChatModel extends RoomModel {
     /** The acts of admins and owners. */
     this.admin = new Admin(this);
     this.client = client ?? new Client(this);
-    this.markers = new Markers(this);
   }
 
   /** Open the browser's storage and connect if there is an identity. */
@@ -112,8 +110,8 @@ export class ChatModel extends RoomModel {
     const where = this.conversation(room);
     const row = where.pending.get(msgId);
     if (row?.state !== "refused") return "";
-    where.pending.delete(msgId);
-    this.touch("rows");
+    this.unpend(msgId, where.name);
+    this.client.drop(msgId);
     return row.body;
   }
 
@@ -212,13 +210,24 @@ export class ChatModel extends RoomModel {
     where.pending.set(
       sent.msgId,
       makeRow({
-        key: sent.msgId, seq: where.newest, state: "pending", at: sent.at, user: this.me, mine: true,
+        key: sent.msgId, seq: where.newest, state: sent.fault ? "refused" : "pending", at: sent.at,
+        user: this.me, mine: true, fault: sent.fault && new Fault(sent.fault.code, sent.fault.reason, sent.fault.fix),
         kind: sent.kind === "action" ? "action" : "message", role: this.role, body: visible(sent.body),
         msgId: sent.msgId, isSnippet: sent.kind === "snippet", edits: sent.edits,
         replyTo: sent.replyTo, quote: where.quote(sent.replyTo),
       }),
     );
     this.touch("rows", "state");
+  }
+
+  /**
+   * Remove the row of a message that is not kept.
+   * @param {string} msgId
+   * @param {string} to
+   */
+  unpend(msgId, to) {
+    this.conversation(this.resolve(to)).pending.delete(msgId);
+    this.touch("rows");
   }
 
   /** @param {import("./outbox.js").Draft} draft */

@@ -2,6 +2,7 @@
 
 import { addEvent, setMember } from "./apply.js";
 import { loggedOf } from "./events.js";
+import { Markers } from "./markers.js";
 import { ChatState } from "./state.js";
 import { line } from "./text.js";
 
@@ -19,6 +20,7 @@ export class RoomModel extends ChatState {
     super(options);
     /** The way to the server and the storage, see `Client`. @type {any} */
     this.client = null;
+    this.markers = new Markers(this);
   }
 
   /**
@@ -195,6 +197,7 @@ export class RoomModel extends ChatState {
     if (this.current && this.current !== name && this.here) {
       this.here.read.first = 0;
       this.here.trim();
+      this.client.background(() => this.markers.send(true));
     }
     this.current = name;
     this.markRead();
@@ -244,6 +247,7 @@ export class RoomModel extends ChatState {
     const count = found.filter((event) => addEvent(this, where, event)).length;
     where.hasOlder = result.more === true && events.length > 0;
     where.loaded = true;
+    this.client.rowsCame(name);
     this.touch("rows");
     return count;
   }

@@ -1,0 +1,128 @@
+/** Keep the cursor, drafts and the last rows of each conversation, and show them after a reload. */
+
+import { makeRow } from "./rows.js";
+
+/** Rows kept of a conversation, and conversations of which rows are kept. */
+const ROWS_KEPT = 100;
+const ROOMS_KEPT = 100;
+const SAVE_MS = 1_000;
+
+/** @typedef {import("./store.js").Write} Write */
+
+export class Memory {
+  /** Conversations whose rows changed since they were saved. @type {Set<string>} */
+  #dirty = new Set();
+  /** @type {Map<string, string>} */
+  #drafts = new Map();
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #timer;
+  #saved = "";
+  #owner = "";
+
+  /**
+   * @param {import("./store.js").Store|import("./store.js").MemoryStore} store
+   * @param {import("./state.js").ChatState} state
+   * @param {import("./session.js").Session} session
+   */
+  constructor(store, state, session) {
+    this.store = store;
+    this.state = state;
+    this.session = session;
+  }
+
+  /** Show what earlier pages have kept; the session goes on behind it. */
+  async load() {
+    const { state, session } = this;
+    const cursor = await this.store.get("keep", "cursor");
+    this.#owner = (await this.store.get("keep", "owner")) ?? "";
+    for (const [name, text] of await this.store.all("drafts")) state.conversation(String(name)).draft = text;
+    // This tab may have had the session before, and another one since.
+    session.cursor = cursor?.seq ?? null;
+    session.lineage = cursor?.lineage ?? [];
+    for (const [name, kept] of await this.store.all("recent")) {
+      const where = state.conversation(String(name));
+      if (!cursor) continue;
+      where.rows = kept.rows.map((/** @type {any} */ row) => makeRow(row));
+      where.topic = kept.topic;
+      where.loaded = true;
+      where.revision += 1;
+      if (kept.joined) state.joined.add(where.name);
+    }
+    state.heard = session.cursor ?? 0;
+    state.touch("rooms", "rows");
+  }
+
+  /**
+   * Whether what is kept belongs to a user; nothing belongs to anybody.
+   * @param {string} owner
+   */
+  belongsTo(owner) {
+    if (this.#owner && this.#owner !== owner) return false;
+    if (!this.#owner) void this.store.write([["keep", "owner", owner]]).catch(() => {});
+    this.#owner = owner;
+    return true;
+  }
+
+  /**
+   * Note what events have changed, and save it soon.
+   * @param {any[]} events
+   */
+  note(events) {
+    for (const event of events) {
+      if (event.type === "restored" || event.type === "skipped") {
+        for (const name of this.state.conversations.keys()) this.#dirty.add(name);
+      }
+      if (typeof event.room === "string") this.#dirty.add(event.room);
+    }
+    this.#later();
+  }
+
+  /** Note that the rows of a conversation were fetched. @param {string} name */
+  noteRows(name) {
+    this.#dirty.add(name);
+    this.#later();
+  }
+
+  /** @param {string} name @param {string} text */
+  keepDraft(name, text) {
+    this.#drafts.set(name, text);
+    this.#later();
+  }
+
+  /** Save what is not saved: rows and cursor at once, so that they fit together. */
+  async save() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    /** @type {Write[]} */
+    const writes = [...this.#drafts].map(([name, text]) => ["drafts", name, text || undefined]);
+    const { cursor, lineage } = this.session;
+    const now = JSON.stringify([cursor, lineage]);
+    if (cursor !== null && now !== this.#saved) writes.push(["keep", "cursor", { seq: cursor, lineage }]);
+    const dirty = [...this.#dirty];
+    for (const name of dirty) writes.push(["recent", name, this.#recent(name)]);
+    this.#dirty.clear();
+    this.#drafts.clear();
+    if (!writes.length) return;
+    try {
+      await this.store.write(writes);
+      this.#saved = now;
+    } catch (error) {
+      for (const name of dirty) this.#dirty.add(name);
+      throw error;
+    }
+  }
+
+  /** @param {string} name */
+  #recent(name) {
+    const where = this.state.conversations.get(name);
+    const kept = [...this.state.conversations.keys()].slice(0, ROOMS_KEPT);
+    if (!where?.loaded || !kept.includes(name)) return undefined;
+    const joined = this.state.joined.has(name);
+    const rows = where.rows.filter((row) => row.state === "log").slice(-ROWS_KEPT);
+    return { rows, topic: where.topic, joined };
+  }
+
+  #later() {
+    this.#timer ??= setTimeout(() => void this.save().catch(() => {}), SAVE_MS);
+  }
+}

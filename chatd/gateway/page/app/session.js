@@ -1,0 +1,275 @@
+/**
+ * A session without I/O: decides which frames to send and turns frames into events.
+ *
+ * The connection feeds frames in and sends those that come out. One session lives as long as the page,
+ * across connections. Times are ms of a clock that only moves forward.
+ */
+
+import { judged, isLogged, loggedOf } from "./events.js";
+import { Fault } from "./fault.js";
+import { branchesOf, lastCommon } from "./lineage.js";
+import { Bye, inOrder, REPEATABLE, sendFrame } from "./requests.js";
+
+/** Messages sent ahead of their replies: they hide a round trip, and a refusal is noticed early. */
+const IN_FLIGHT_LIMIT = 64;
+/** Refusals that mean "not now": the message is sent again with the same msg_id. */
+const SEND_AGAIN = new Set(["E502", "E503", "E504"]);
+const SEND_AGAIN_MS = 500;
+/** Nobody frees a full disk in half a second, and a thousand pages may ask. */
+const FULL_DISK_MS = 5_000;
+/** Silence this much longer than the server's limit: the server or the path to it is gone. */
+const SILENCE_GRACE_MS = 5_000;
+const WELCOME_MS = 10_000;
+/** Further behind the head of the log, the page begins there and loads what is looked at. */
+const BEHIND_LIMIT = 20_000;
+/** @typedef {import("./outbox.js").Sent} Sent */
+/** @typedef {import("./requests.js").Asked} Asked */
+
+export class Session {
+  /** @type {"offline"|"greeting"|"resuming"|"ready"} */
+  phase = "offline";
+  /** @type {number|null} */
+  cursor = null;
+  /** @type {import("./lineage.js").Branch[]} */
+  lineage = [];
+  /** The server has a new CA: renew. */
+  authorityChanged = false;
+  #idleMs = WELCOME_MS;
+  #lastId = 0;
+  /** @type {Asked[]} */
+  #queued = [];
+  /** @type {Map<number, Asked>} */
+  #asked = new Map();
+  /** @type {Sent[]} */
+  #messages = [];
+  /** @type {Map<number, Sent>} */
+  #inFlight = new Map();
+  /** @type {import("./wire.js").Json[]} */
+  #control = [];
+  #resumeId = 0;
+  #sendAfter = 0;
+  #lastHeard = 0;
+  #pinged = false;
+
+  /** Whether the server has welcomed this connection. */
+  get online() {
+    return this.phase === "resuming" || this.phase === "ready";
+  }
+
+  /** @param {Asked} asked */
+  ask(asked) {
+    this.#queued.push(asked);
+  }
+
+  /** Queue a message behind those before it. @param {Sent} sent */
+  send(sent) {
+    this.#messages.push(sent);
+  }
+
+  /** Expect the welcome on a new connection. @param {number} now */
+  opened(now) {
+    this.phase = "greeting";
+    this.#lastHeard = now;
+    this.#pinged = false;
+  }
+
+  /** Note that the connection is gone; queue again what may be sent again. */
+  closed() {
+    this.phase = "offline";
+    this.#resumeId = 0;
+    this.#control = [];
+    this.#messages = inOrder([...this.#inFlight.values(), ...this.#messages]);
+    this.#inFlight.clear();
+    const again = [];
+    for (const asked of this.#asked.values()) {
+      if (REPEATABLE.has(asked.kind)) again.push(asked);
+      else asked.reject(new Fault("E503", `the connection was cut while the server worked on ${asked.kind}`));
+    }
+    this.#queued.unshift(...again);
+    this.#asked.clear();
+  }
+
+  /** Refuse all requests: there will be no further connection. Messages stay. @param {Fault} fault */
+  abandon(fault) {
+    this.closed();
+    for (const asked of this.#queued) asked.reject(fault);
+    this.#queued = [];
+  }
+
+  /**
+   * Return the frames to send now.
+   * @param {number} now
+   */
+  outgoing(now) {
+    const frames = this.#control;
+    this.#control = [];
+    if (this.phase !== "ready") return frames;
+    for (const asked of this.#queued.filter((one) => !one.given)) {
+      const id = this.#nextId();
+      this.#asked.set(id, asked);
+      frames.push({ ...asked.fields, type: asked.kind, id });
+    }
+    this.#queued = [];
+    while (this.#messages.length && this.#inFlight.size < IN_FLIGHT_LIMIT && now >= this.#sendAfter) {
+      const sent = /** @type {Sent} */ (this.#messages.shift());
+      const id = this.#nextId();
+      this.#inFlight.set(id, sent);
+      frames.push(sendFrame(id, sent));
+    }
+    return frames;
+  }
+
+  /**
+   * Queue a ping where due; returns the ms until the next tick. Throws E106 for a silent server.
+   * @param {number} now
+   */
+  tick(now) {
+    const greeting = this.phase === "greeting";
+    const silent = now - this.#lastHeard;
+    const limit = greeting ? WELCOME_MS : this.#idleMs + SILENCE_GRACE_MS;
+    if (silent >= limit) throw new Fault("E106");
+    if (!greeting && !this.#pinged && silent >= this.#idleMs / 2) {
+      this.#ping();
+      this.#pinged = true;
+    }
+    const waits = [limit - silent];
+    if (!greeting && !this.#pinged) waits.push(this.#idleMs / 2 - silent);
+    if (this.#messages.length && this.#sendAfter > now) waits.push(this.#sendAfter - now);
+    return Math.max(Math.min(...waits), 10);
+  }
+
+  /**
+   * Return the events that a frame causes. Throws E100 or E102 for a wrong one, `Bye` for a bye.
+   * @param {import("./wire.js").Json} frame
+   * @param {number} now
+   * @returns {any[]}
+   */
+  receive(frame, now) {
+    this.#lastHeard = now;
+    this.#pinged = false;
+    const event = judged(frame);
+    if (!event) return [];
+    if (event.type === "bye") throw new Bye(event);
+    if (this.phase === "greeting" && event.type !== "welcome") {
+      throw new Fault("E100", `the server sent ${event.type} before its welcome`);
+    }
+    if (isLogged(event.type)) return this.#logged(event);
+    switch (event.type) {
+      case "welcome":
+        return this.#welcomed(event);
+      case "ok":
+        return this.#ok(event);
+      case "error":
+        return this.#refused(event, now);
+      case "ping":
+        this.#ping();
+        return [];
+      case "lagged":
+        if (!this.#resumeId) this.#resume();
+        return [];
+      case "authority_changed":
+        this.authorityChanged = true;
+        return [];
+      default:
+        return [event];
+    }
+  }
+
+  /** @param {any} welcome */
+  #welcomed(welcome) {
+    if (this.phase !== "greeting") throw new Fault("E100", "the server sent a second welcome");
+    const idle = welcome.limits.idle_seconds;
+    this.#idleMs = Number.isSafeInteger(idle) && idle > 0 ? 1000 * idle : WELCOME_MS;
+    /** @type {any[]} */
+    const events = [{ type: "connected", welcome }];
+    const seq = this.cursor === null ? null : lastCommon(this.cursor, this.lineage, welcome);
+    if (seq !== null) {
+      this.cursor = Math.min(this.cursor ?? 0, seq);
+      events.push({ type: "restored", upto: seq });
+    }
+    if (this.cursor !== null && welcome.head - this.cursor > BEHIND_LIMIT) {
+      this.cursor = welcome.head;
+      events.push({ type: "skipped" });
+    }
+    // Somebody counts on events from this welcome on, even if the connection is cut before the resume.
+    this.cursor ??= welcome.head;
+    const lineage = branchesOf(welcome.lineage);
+    if (lineage.length) this.lineage = lineage;
+    this.phase = "resuming";
+    this.#resume();
+    return events;
+  }
+
+  /** @param {any} reply */
+  #ok({ id, result }) {
+    if (id === this.#resumeId) return this.#resumed(result);
+    const sent = this.#inFlight.get(id);
+    if (sent) {
+      const { seq, at } = result;
+      if (!Number.isSafeInteger(seq) || !Number.isSafeInteger(at)) throw new Fault("E102");
+      this.#inFlight.delete(id);
+      const notes = Array.isArray(result.notes) ? result.notes.filter(Boolean) : [];
+      return [{ type: "acknowledged", sent, result: { seq, at, notes, held: result.held === true } }];
+    }
+    this.#asked.get(id)?.resolve(result);
+    this.#asked.delete(id);
+    return [];
+  }
+
+  /** @param {any} reply @param {number} now */
+  #refused({ id, code, reason, fix }, now) {
+    const fault = new Fault(code, reason, fix);
+    if (id === this.#resumeId) throw fault;
+    const sent = this.#inFlight.get(id);
+    this.#inFlight.delete(id);
+    if (sent && SEND_AGAIN.has(code)) {
+      this.#messages = inOrder([...this.#messages, sent]);
+      this.#sendAfter = now + (code === "E504" ? FULL_DISK_MS : SEND_AGAIN_MS);
+      return [];
+    }
+    if (sent) return [{ type: "refused", sent, fault }];
+    this.#asked.get(id)?.reject(fault);
+    this.#asked.delete(id);
+    return [];
+  }
+
+  /** @param {any} result */
+  #resumed({ events, cursor, more }) {
+    this.#resumeId = 0;
+    if (!Array.isArray(events) || !Number.isSafeInteger(cursor) || typeof more !== "boolean") {
+      throw new Fault("E100", "the server sent a malformed result of resume");
+    }
+    const before = this.cursor ?? 0;
+    const delivered = loggedOf(events).flatMap((event) => this.#logged(event));
+    if (more && cursor <= before && !delivered.length) {
+      throw new Fault("E100", "the server's resume makes no progress");
+    }
+    this.cursor = Math.max(cursor, this.cursor ?? 0);
+    // Requests wait until here: what they cause could fall between this page and the live events.
+    this.phase = "ready";
+    if (more) this.#resume();
+    else delivered.push({ type: "caught-up", cursor: this.cursor });
+    return delivered;
+  }
+
+  /** Deliver an event unless it was delivered before. @param {any} event */
+  #logged(event) {
+    if (event.seq <= (this.cursor ?? 0)) return [];
+    this.cursor = event.seq;
+    return [event];
+  }
+
+  #ping() {
+    this.#control.push({ type: "ping", id: this.#nextId() });
+  }
+
+  #resume() {
+    this.#resumeId = this.#nextId();
+    this.#control.push({ type: "resume", id: this.#resumeId, after: this.cursor });
+  }
+
+  #nextId() {
+    this.#lastId += 1;
+    return this.#lastId;
+  }
+}
