@@ -1,7 +1,8 @@
 """When and where to commit: at once while it is quiet, after a short gathering while it is busy.
 
 A commit costs the same for one event as for twenty. So does what follows it: a write to each worker, a
-wake-up there, and one record, one TLS write and one `send` for each connection.
+wake-up there, and one record, one TLS write and one `send` for each connection. Gathering ends early when
+arrivals pause: senders that wait for their answers send nothing more.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from chatd.link.arrivals import Arrivals
+
 # A batch of this size is committed at once. After a smaller one the loop leaves its links unread until
 # the next batch is due: waking for a single request meets cold caches and costs as much as five in a row.
 FULL_BATCH = 64
+# Unread bytes that hold about as many short messages.
+FULL_BYTES = 16 * 1024
 # After a gathering that gained nothing, commit this many batches at once. A client that waits for each
 # answer before it sends its next message would only be slowed down.
 PAUSE_COMMITS = 16
@@ -35,9 +40,27 @@ class CommitPolicy:
         self._size_when_gathering_began = 0
         self._pause = 0
         self._last_was_small = True
+        self._arrivals = Arrivals()
+        self._unread = 0
+
+    def arrived(self, count: int) -> None:
+        """Note that ``count`` events were decided since the last call."""
+        if count:
+            self._arrivals.arrived(count, self._clock())
+
+    def look(self, unread: int) -> None:
+        """Take a look at the unread links; ``unread``: bytes that have arrived on them."""
+        if unread > self._unread:
+            self._arrivals.seen(self._clock())
+        self._unread = unread
+        if unread >= FULL_BYTES:
+            self._due = self._clock()
 
     def sleep_seconds(self, size: int) -> float:
-        """Return for how many seconds the loop may leave its links unread; ``size``: events in the batch."""
+        """Return for how many seconds the loop may leave its links unread before it calls `look`.
+
+        ``size``: events in the batch.
+        """
         return self.wait_seconds(size) if self._last_was_small else 0.0
 
     def wait_seconds(self, size: int) -> float:
@@ -50,7 +73,10 @@ class CommitPolicy:
             if due <= now:
                 return 0.0
             self._due, self._size_when_gathering_began = due, size
-        return max(0.0, self._due - now)
+        pause_at = self._arrivals.pause_at
+        if pause_at <= now:
+            self._due = now  # whatever the next read brings belongs to this batch
+        return max(0.0, min(self._due, pause_at) - now)
 
     def committed(self, size: int) -> None:
         """Note that a batch of ``size`` events was committed."""
@@ -62,6 +88,8 @@ class CommitPolicy:
         elif self._due is not None and size <= self._size_when_gathering_began:
             self._pause = PAUSE_COMMITS
         self._due = None
+        self._unread = 0
+        self._arrivals.answered()
         self._last_commit = self._clock()
 
 

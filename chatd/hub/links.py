@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import socket
+import sys
+import termios
 from collections.abc import Iterator
 
 from chatd.hub.state.context import Principal
@@ -22,6 +25,7 @@ class UnknownOperationError(Exception):
     """A link has sent an operation that is not its own to send."""
 
 
+_NO_INT = bytes(4)
 _numbers = itertools.count(1)
 
 
@@ -63,6 +67,12 @@ class Link:
 
     def fileno(self) -> int:
         return self._sock.fileno()
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived and were not received yet."""
+        answer = fcntl.ioctl(self._sock.fileno(), termios.FIONREAD, _NO_INT)
+        return int.from_bytes(answer, sys.byteorder)
 
     def receive(self) -> Iterator[tuple[Header, bytes]]:
         """Yield the frames that have arrived. Raises LinkClosedError at the end or for a bad frame."""

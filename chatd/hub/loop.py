@@ -124,11 +124,10 @@ class HubLoop:
             self._end_commit()
 
     def _iterate(self, timeout: float) -> None:
-        if self._recorder.uncommitted and not self._commits.busy:
-            # Do not sleep for 0 s: that is a system call in every iteration of a busy hub.
-            if pause := self._policy.sleep_seconds(self._recorder.uncommitted):
-                time.sleep(pause)
-            timeout = min(timeout, self._policy.wait_seconds(self._recorder.uncommitted))
+        decided = self._recorder.uncommitted
+        if decided and not self._commits.busy:
+            self._gather(decided)
+            timeout = min(timeout, self._policy.wait_seconds(decided))
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):
                 if mask & selectors.EVENT_READ:
@@ -137,6 +136,7 @@ class HubLoop:
                     self._write(key.data)
             else:
                 key.data()
+        self._policy.arrived(self._recorder.uncommitted - decided)
         if self._commits.busy and (self._recorder.uncommitted >= DECIDED_LIMIT or self._commits.overdue):
             self._end_commit()  # waits for the disk
         if not self._commits.busy and not self._policy.wait_seconds(self._recorder.uncommitted):
@@ -145,6 +145,12 @@ class HubLoop:
             self._report()
         self._hub.repeats.flush()
         self._hub.memory.run()
+
+    def _gather(self, decided: int) -> None:
+        """Leave the links unread while a batch of ``decided`` events may grow."""
+        while pause := self._policy.sleep_seconds(decided):
+            time.sleep(pause)
+            self._policy.look(sum(link.unread for link in self._links.values()))
 
     def _report(self) -> None:
         """Tell the supervisor whether the log can be written (`chatd status`, `chatd check`)."""

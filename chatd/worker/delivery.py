@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from chatd.errors import ChatdError
+from chatd.link.arrivals import Arrivals
 from chatd.logs.logger import get_log
 from chatd.proto.events import bye_frame
 from chatd.proto.frames import FRAME_LIMIT, encode
@@ -22,6 +23,8 @@ LINGER_SECONDS = 2.0
 # Deferrable events (join, part, presence) are held this many gather intervals: 0.2 s by default, not at
 # all without gathering.
 DEFER_INTERVALS = 20
+# They are sent earlier when no more arrive for so long; a rush of logins has shorter gaps.
+DEFERRED_PAUSE_SECONDS = 0.05
 
 
 class Delivery:
@@ -39,6 +42,8 @@ class Delivery:
         self.gather_ms = gather_ms
         # When the deferred frames must be sent, by ``clock``.
         self.deferred_due = float("inf")
+        self._defer_until = float("inf")
+        self._deferrable = Arrivals(DEFERRED_PAUSE_SECONDS)
         self._clock = clock
         self.delivered = 0
         self.slow_consumers = 0
@@ -101,8 +106,12 @@ class Delivery:
             self._queue(sessions, [frame], Due.NOW)
             return
         self._queue(sessions, [frame], Due.DEFERRED)
-        if self._deferred and self.deferred_due == float("inf"):
-            self.deferred_due = self._clock() + DEFER_INTERVALS * self.gather_ms / 1e3
+        now = self._clock()
+        self._deferrable.arrived(1, now)
+        if self._deferred:
+            if self.deferred_due == float("inf"):
+                self._defer_until = now + DEFER_INTERVALS * self.gather_ms / 1e3
+            self.deferred_due = min(self._defer_until, self._deferrable.pause_at)
 
     def _flush_burst(self) -> None:
         """Flush the burst to every member's outbox."""

@@ -181,13 +181,13 @@ class Sender:
         self._shared.set(SENT, count)
         return {"sent": count, "cpu": time.process_time() - cpu, "late": late}
 
-    def flat_out(self, seconds: float, per_message: int) -> Any:
-        """Send as fast as the window allows for ``seconds``."""
+    def flat_out(self, seconds: float, per_message: int, window: int = WINDOW) -> Any:
+        """Send as fast as a window of so many undelivered messages allows for ``seconds``."""
         until, cpu, sent = time.monotonic() + seconds, time.process_time(), 0
         while time.monotonic() < until:
             done = self._shared.get(DELIVERED) // per_message
-            free = WINDOW - (sent - done)
-            if free < WINDOW // 4:
+            free = window - (sent - done)
+            if free < window // 4:
                 time.sleep(0.0005)
                 continue
             for _ in range(free):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatd.hub.commit_policy import FULL_BATCH, PAUSE_COMMITS, CommitPolicy
+from chatd.hub.commit_policy import FULL_BATCH, FULL_BYTES, PAUSE_COMMITS, CommitPolicy
 
 
 class Clock:
@@ -90,3 +90,41 @@ def test_a_busy_hub_reads_requests_while_it_gathers(clock: Clock) -> None:
     assert policy.wait_seconds(1) == pytest.approx(0.003)
     policy.committed(FULL_BATCH - 1)
     assert policy.sleep_seconds(1) > 0
+
+
+def test_gathering_ends_when_arrivals_pause(clock: Clock) -> None:
+    policy = CommitPolicy(0.025, clock)
+    policy.committed(1)
+    for _ in range(200):
+        clock.now += 0.0001
+        policy.arrived(1)
+    assert 0 < policy.sleep_seconds(40) < 0.002
+    clock.now += policy.sleep_seconds(40)
+    policy.look(0)
+    assert policy.sleep_seconds(40) == 0
+    policy.arrived(1)  # what is read now belongs to this batch, which is due
+    assert policy.wait_seconds(41) == 0
+
+
+def test_gathering_goes_on_while_bytes_arrive_unread(clock: Clock) -> None:
+    policy = CommitPolicy(0.025, clock)
+    policy.committed(1)
+    for _ in range(200):
+        clock.now += 0.0001
+        policy.arrived(1)
+    for number in range(1, 5):
+        clock.now += policy.sleep_seconds(2)
+        policy.look(number * 300)
+        assert policy.sleep_seconds(2) > 0
+    clock.now += policy.sleep_seconds(2)
+    policy.look(4 * 300)
+    assert policy.sleep_seconds(2) == 0
+
+
+def test_as_many_unread_bytes_as_a_full_batch_end_the_gathering(clock: Clock) -> None:
+    policy = CommitPolicy(0.025, clock)
+    policy.committed(1)
+    policy.arrived(1)
+    assert policy.sleep_seconds(1) > 0
+    policy.look(FULL_BYTES)
+    assert policy.sleep_seconds(1) == 0

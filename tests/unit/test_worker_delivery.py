@@ -16,7 +16,7 @@ from chatd.child.tls import TlsChannel
 from chatd.crypto.records import CLIENT_TO_SERVER, SERVER_TO_CLIENT, RecordOpener, RecordSealer
 from chatd.pki.profiles import DeviceName
 from chatd.proto.frames import FRAME_LIMIT
-from chatd.worker.delivery import DEFER_INTERVALS, Delivery
+from chatd.worker.delivery import DEFER_INTERVALS, DEFERRED_PAUSE_SECONDS, Delivery
 from chatd.worker.session import SessionPhase, WorkerSession
 
 GATHER_MS = 10.0
@@ -125,6 +125,18 @@ def test_a_session_with_an_emptied_outbox_still_receives_deferred_events(worker:
     worker.delivery.to_room_deferred(ROOM, b"two")
     worker.now += DEFER_SECONDS
     assert worker.flush() == {1: [b"two"]}
+
+
+def test_deferred_events_are_sent_early_when_no_more_follow_those_of_a_rush(worker: Worker) -> None:
+    worker.session(1)
+    for _ in range(100):
+        worker.now += 0.001
+        worker.delivery.to_room_deferred(ROOM, b"joined")
+        worker.flush()
+    worker.delivery.to_room_deferred(ROOM, b"last")
+    assert worker.delivery.deferred_due == pytest.approx(worker.now + DEFERRED_PAUSE_SECONDS)
+    worker.now += DEFERRED_PAUSE_SECONDS
+    assert worker.flush()[1][-1] == b"last"
 
 
 def test_nothing_is_deferred_without_gathering() -> None:
