@@ -1,0 +1,57 @@
+// The beginning of the page: which view is shown, and the invite in the link.
+
+import { ChatModel } from "./model.js";
+import { ChatPage } from "./views/chat_page.js";
+import { h } from "./views/dom.js";
+import { explain } from "./views/dialogs.js";
+import { applyTheme } from "./views/main_menu.js";
+import { WelcomePage } from "./views/welcome_page.js";
+
+const ADMIN = "#admin";
+const INVITE_CHARS = 58;
+
+/** Take the invite out of the address, so that neither history nor a bookmark keeps it. */
+function inviteOfLink() {
+  const text = decodeURIComponent(location.hash.slice(1));
+  if (text.replace(/[^0-9a-z]/gi, "").length < INVITE_CHARS) return "";
+  history.replaceState(null, "", location.pathname);
+  return text;
+}
+
+/** @param {ChatModel} model @param {HTMLElement} root */
+export async function run(model, root) {
+  applyTheme();
+  const code = inviteOfLink();
+  /** @type {any} */
+  let chat = null;
+  /** @type {any} */
+  let shown = null;
+  const show = (/** @type {HTMLElement} */ element) => {
+    if (shown !== element) root.replaceChildren(element);
+    shown = element;
+  };
+  const welcome = new WelcomePage(model, code);
+  const view = async () => {
+    if (["no-identity", "joining"].includes(model.phase)) show(welcome.element);
+    else if (model.phase !== "starting") {
+      chat ??= new ChatPage(model);
+      if (location.hash !== ADMIN) show(chat.element);
+      else {
+        const { adminPage } = await import("./views/admin/admin_page.js");
+        show(adminPage(model, chat.attention));
+      }
+    }
+  };
+  model.subscribe(() => void view());
+  addEventListener("hashchange", () => {
+    if (inviteOfLink()) location.reload();
+    void view();
+  });
+  try {
+    await model.start();
+  } catch (error) {
+    show(h("main.page", {}, h("p.note.bad", { role: "alert" }, explain(error))));
+    return;
+  }
+  await view();
+}

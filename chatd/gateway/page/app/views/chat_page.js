@@ -1,0 +1,248 @@
+// The chat: rooms, talk, members and what connects them.
+
+import { runCommand } from "./commands.js";
+import { Composer } from "./composer.js";
+import { explain } from "./dialogs.js";
+import { button, fill, h } from "./dom.js";
+import { openGoto } from "./goto_panel.js";
+import { listenKeys } from "./keys.js";
+import { MainMenu } from "./main_menu.js";
+import { MemberList } from "./member_list.js";
+import { rowActions } from "./message_menu.js";
+import { Announcer, Attention, recall, remember } from "./notify.js";
+import { openPerson } from "./person_panel.js";
+import { RoomList, short } from "./room_list.js";
+import { inviteTo, openRoomInfo, openRooms } from "./rooms_panel.js";
+import { SearchPanel } from "./search_panel.js";
+import { StatusLine } from "./status_line.js";
+import { Timeline } from "./timeline.js";
+
+const LAST_ROOM = "chatd.room";
+const LOBBY = "#lobby";
+// Pages of history asked for to find a message that a search or a quote led to.
+const REVEAL_PAGES = 40;
+
+export class ChatPage {
+  /** @param {any} model */
+  constructor(model) {
+    this.model = model;
+    this.attention = new Attention(model, (room) => void this.enter(room));
+    this.announcer = new Announcer(model);
+    this.status = new StatusLine(model);
+    const say = (/** @type {string} */ text) => this.attention.say(text);
+    const person = { write: (/** @type {string} */ user) => void this.enter(`@${user}`), done: say };
+    this.rooms = new RoomList(model, {
+      enter: (name) => void this.enter(name),
+      browse: () => void openRooms(model, (name) => void this.enter(name)),
+      write: () => this.goto("@"),
+    });
+    this.members = new MemberList(model, {
+      person: (user) => void openPerson(model, user, person),
+      close: () => this.#drawer(""),
+      invite: () => inviteTo(model, model.current, say),
+    });
+    this.search = new SearchPanel(model, { go: (room, seq) => void this.go(room, seq), close: () => this.showSearch(false) });
+    const command = { model, person, say, enter: (/** @type {string} */ room) => this.enter(room), search: (/** @type {string} */ words) => this.showSearch(true, words) };
+    this.composer = new Composer(model, {
+      command: (text) => runCommand(text, command),
+      sent: () => this.timeline.list.toEnd(),
+      fail: say,
+    });
+    const acts = {
+      reply: (/** @type {any} */ row) => this.composer.answer(row),
+      edit: (/** @type {any} */ row) => this.composer.change(row),
+      put: (/** @type {string} */ text) => this.composer.put(text),
+      unfold: (/** @type {any} */ row) => this.timeline.unfold(row),
+      go: (/** @type {number} */ seq) => void this.go(model.current, seq),
+      fail: say,
+      say,
+    };
+    const listeners = { onScroll: () => this.#scrolled(), onTop: () => void this.#older() };
+    this.timeline = new Timeline(model, rowActions(model, acts), listeners);
+    this.menu = new MainMenu(model, this.attention);
+    this.loading = "";
+    this.#build(say);
+    listenKeys(this);
+    for (const name of ["focus", "blur"]) window.addEventListener(name, () => this.#look());
+    document.addEventListener("visibilitychange", () => this.#look());
+    model.subscribe((/** @type {Set<string>} */ parts) => this.update(parts));
+    this.update(new Set(["state", "rooms", "rows", "members", "notices"]));
+  }
+
+  /** @param {(text: string) => void} say */
+  #build(say) {
+    const { model } = this;
+    this.title = h("h1.cut");
+    this.topic = h("p.cut.grow.small");
+    this.instance = h("h1.cut");
+    this.jump = button("", () => this.timeline.list.toEnd(), { icon: "down", class: "jump", hidden: true, "aria-label": "To the newest message" });
+    this.veil = button("Close", () => this.#drawer(""), { class: "veil", bare: true });
+    this.about = button("About this room", () => model.here?.kind === "room" && void openRoomInfo(model, model.current, say), { icon: "more", bare: true });
+    this.side = h(
+      "aside.side",
+      { id: "side", "aria-label": "Navigation" },
+      h("header", {}, this.instance, button("Go to (Ctrl+K)", () => this.goto(), { icon: "search", bare: true })),
+      this.rooms.element,
+      this.menu.element,
+    );
+    this.empty = h("div.empty", {}, h("p", {}, "Choose a room, or find one."), button("Find a room", () => void openRooms(model, (name) => void this.enter(name)), { class: "main" }));
+    const talk = h(
+      "main.talk",
+      { id: "talk" },
+      h(
+        "header",
+        {},
+        button("Rooms", () => this.#drawer("side"), { icon: "menu", bare: true, class: "narrow-only" }),
+        this.title,
+        this.topic,
+        this.about,
+        button("Search messages", () => this.showSearch(true), { icon: "search", bare: true }),
+        button("Members", () => this.#drawer("members"), { icon: "people", bare: true, "aria-controls": "members" }),
+      ),
+      this.search.element,
+      this.timeline.element,
+      this.empty,
+      h("div.foot", {}, this.jump, this.composer.element),
+    );
+    this.element = h("div.chat", {}, this.side, this.status.element, talk, this.members.element, this.veil, this.attention.element, this.announcer.element);
+  }
+
+  /** @param {Set<string>} parts */
+  update(parts) {
+    const { model } = this;
+    if (parts.has("state") || parts.has("rooms")) {
+      this.status.update();
+      this.rooms.update();
+      this.menu.update();
+      this.instance.textContent = model.instance || "chatd";
+    }
+    const here = model.here;
+    this.title.textContent = here ? model.title(here.name) : "";
+    this.topic.textContent = here?.topic ?? "";
+    this.topic.title = here?.topic ?? "";
+    this.about.hidden = here?.kind !== "room";
+    this.empty.hidden = Boolean(here) || !this.search.element.hidden;
+    this.timeline.element.hidden = !here || !this.search.element.hidden;
+    if (parts.has("rows") || parts.has("rooms")) {
+      this.timeline.update();
+      this.announcer.update();
+      this.#scrolled();
+    }
+    if (parts.has("members") || parts.has("rooms")) this.members.update();
+    this.composer.update();
+    this.attention.count();
+    if (parts.has("notices")) this.attention.notices();
+    if (!model.current && model.phase === "connected") this.#first();
+  }
+
+  /** @param {string} address */
+  async enter(address) {
+    this.#drawer("");
+    this.showSearch(false);
+    try {
+      await this.model.enter(address);
+      remember(LAST_ROOM, this.model.current);
+    } catch (error) {
+      this.attention.say(explain(error));
+    }
+    this.composer.focus();
+  }
+
+  /** Show a message, asking for older pages until it is here. @param {string} room @param {number} seq */
+  async go(room, seq) {
+    if (room !== this.model.current) await this.enter(room);
+    this.showSearch(false);
+    this.timeline.update();
+    for (let page = 0; page < REVEAL_PAGES; page += 1) {
+      const here = this.model.here;
+      if (this.timeline.reveal(seq) || !here?.hasOlder || here.oldest < seq) break;
+      this.model.look(this.model.looking, true);
+      if (!(await this.model.loadOlder(here.name))) break;
+      this.timeline.update();
+    }
+    if (!this.timeline.list.places.has(`m${seq}`)) this.attention.say("This message is not in the history any more.");
+  }
+
+  /** @param {string} [sign] "@": people only */
+  goto(sign = "") {
+    const { model } = this;
+    const known = model.listed().map((/** @type {any} */ one) => ({ name: one.name, title: model.title(one.name), hint: one.topic }));
+    const users = new Set([...model.conversations.values()].flatMap((one) => [...one.members.keys()]));
+    const people = [...users].filter((user) => user !== model.me).map((user) => ({ name: model.resolve(`@${user}`), title: `@${user}`, hint: "" }));
+    const all = new Map([...known, ...people].map((one) => [one.name, one]));
+    const places = [...all.values()].filter((one) => one.name.startsWith(sign));
+    openGoto(places, (name) => void this.enter(name), sign ? { title: "Write to", label: "A person" } : {});
+  }
+
+  /** @param {boolean} on @param {string} [words] */
+  showSearch(on, words = "") {
+    if (on && words) this.search.ask(words);
+    if (on) this.search.open();
+    else if (!this.search.element.hidden) this.search.element.hidden = true;
+    else return;
+    this.update(new Set(["rows"]));
+    if (!on) this.composer.focus();
+  }
+
+  /** One step back; what Escape does. */
+  escape() {
+    if (this.side.classList.contains("open") || this.members.element.classList.contains("open")) this.#drawer("");
+    else if (!this.search.element.hidden) this.showSearch(false);
+    else if (this.composer.drop() || document.activeElement !== this.composer.input) this.composer.input.focus();
+    else {
+      this.timeline.list.toEnd();
+      this.model.hideFirstUnread();
+      this.timeline.line = 0;
+      this.timeline.update();
+    }
+  }
+
+  #first() {
+    const listed = this.model.listed().map((/** @type {any} */ one) => one.name);
+    const last = recall(LAST_ROOM);
+    const name = [last, LOBBY].find((one) => listed.includes(one)) ?? listed[0];
+    if (name && !this.loading) void this.#once(() => this.enter(name));
+  }
+
+  async #older() {
+    const here = this.model.here;
+    if (!here?.loaded || !here.hasOlder) return;
+    await this.#once(() => this.model.loadOlder(here.name).catch((/** @type {any} */ error) => this.attention.say(explain(error))));
+  }
+
+  /** @param {() => Promise<any>} act */
+  async #once(act) {
+    if (this.loading) return;
+    this.loading = "yes";
+    await act();
+    this.loading = "";
+  }
+
+  #scrolled() {
+    const { list } = this.timeline;
+    const away = Boolean(this.model.here) && !list.stuck;
+    this.jump.hidden = !away || this.timeline.element.hidden;
+    const unread = this.model.here?.unread ?? 0;
+    this.jump.lastChild.textContent = unread ? `${short(unread)} new` : "Newest";
+    this.#look();
+  }
+
+  #look() {
+    const away = !this.timeline.list.stuck;
+    const looking = document.visibilityState === "visible" && document.hasFocus();
+    if (looking !== this.model.looking || away !== this.model.reading) this.model.look(looking, away);
+  }
+
+  /** @param {string} which "side", "members" or "" */
+  #drawer(which) {
+    const both = { side: this.side, members: this.members.element };
+    const beside = which === "members" && matchMedia("(min-width: 1001px)").matches;
+    if (beside) {
+      this.members.element.hidden = !this.members.element.hidden;
+      return;
+    }
+    for (const [name, element] of Object.entries(both)) element.classList.toggle("open", name === which);
+    this.veil.classList.toggle("on", Boolean(which));
+    if (which) /** @type {any} */ (both[/** @type {"side"} */ (which)].querySelector("button"))?.focus();
+  }
+}

@@ -1,0 +1,198 @@
+// The send box: Enter sends, Shift+Enter begins a line; drafts, replies, edits, pasted texts.
+
+import { button, fill, h } from "./dom.js";
+import { ask, explain } from "./dialogs.js";
+import { beginning } from "../text.js";
+
+/** @typedef {import("../rows.js").Row} Row */
+
+// A draft is kept this long after the last key.
+const DRAFT_MS = 300;
+
+export class Composer {
+  /**
+   * @param {any} model
+   * @param {{command: (text: string) => Promise<boolean>, sent: () => void, fail: (text: string) => void}} acts
+   *   `command`: carry out "/name ..."; false if it is no command
+   */
+  constructor(model, acts) {
+    this.model = model;
+    this.acts = acts;
+    this.room = "";
+    /** @type {Row | null} */
+    this.reply = null;
+    /** @type {Row | null} */
+    this.edit = null;
+    this.asSnippet = false;
+    this.timer = 0;
+    this.input = h("textarea", { rows: "1", enterkeyhint: "send", autocapitalize: "sentences", dir: "auto" });
+    this.about = h("div.about", { hidden: true });
+    this.help = h("span.wide-only", {}, h("kbd", {}, "Enter"), " sends, ", h("kbd", {}, "Shift+Enter"), " begins a line");
+    this.length = h("span", { "aria-live": "polite" });
+    this.send = button("Send", () => void this.submit(), { icon: "send", bare: true, class: "send" });
+    this.element = h(
+      "div.composer",
+      {},
+      this.about,
+      h("div.box", {}, this.input, this.send),
+      h("div.hint", {}, this.help, this.length),
+    );
+    this.input.addEventListener("input", () => this.#typed());
+    this.input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
+    this.input.addEventListener("paste", (/** @type {ClipboardEvent} */ event) => this.#pasted(event));
+  }
+
+  /** Show the draft of the current conversation, and whether one may write here. */
+  update() {
+    const here = this.model.here;
+    if ((here?.name ?? "") !== this.room) {
+      this.#keep();
+      this.room = here?.name ?? "";
+      this.#set(here?.draft ?? "");
+      this.drop();
+    }
+    const why = this.#closed(here);
+    this.input.disabled = Boolean(why);
+    this.element.toggleAttribute("data-off", Boolean(why));
+    const title = here ? this.model.title(here.name) : "";
+    this.input.placeholder = why || (title ? `Message ${title}` : "");
+    this.input.setAttribute("aria-label", why || `Message ${title}`);
+  }
+
+  focus() {
+    if (matchMedia("(hover: hover)").matches) this.input.focus();
+  }
+
+  /** @param {Row} row */
+  answer(row) {
+    this.edit = null;
+    this.reply = row;
+    this.#note(`Reply to ${row.user}: ${beginning(row.body)}`);
+  }
+
+  /** @param {Row} row */
+  change(row) {
+    this.reply = null;
+    this.edit = row;
+    this.#set(row.body);
+    this.#note("Edit your message");
+  }
+
+  /** Put a text into the box. @param {string} text */
+  put(text) {
+    this.#set(text);
+    this.#keep();
+    this.input.focus();
+  }
+
+  /** End a reply or an edit; false if there was none. */
+  drop() {
+    const had = Boolean(this.reply || this.edit || this.asSnippet);
+    if (this.edit) this.#set("");
+    this.reply = this.edit = null;
+    this.asSnippet = false;
+    this.about.hidden = true;
+    return had;
+  }
+
+  async submit() {
+    const text = this.input.value.replace(/^\n+|\s+$/g, "");
+    if (!text || this.input.disabled || !(await this.#fits(text))) return;
+    const { room, reply, edit, asSnippet } = this;
+    try {
+      if (edit) await this.model.edit(edit.seq, text, room);
+      else if (asSnippet || !text.startsWith("/") || !(await this.acts.command(text))) {
+        await this.model.send(text, { to: room, replyTo: reply?.seq ?? 0, kind: asSnippet ? "snippet" : "text" });
+      }
+    } catch (error) {
+      // What the server refuses later is shown at the message; this was not even kept.
+      this.acts.fail(explain(error));
+      return;
+    }
+    this.edit = null;
+    this.#set("");
+    this.drop();
+    this.#keep();
+    this.acts.sent();
+  }
+
+  /** Ask before the server would cut a text. @param {string} text @returns {Promise<boolean>} */
+  async #fits(text) {
+    const { limits, long_text: rule } = this.model.welcome ?? {};
+    const limit = limits?.message_chars ?? Infinity;
+    const size = [...text].length;
+    if (rule !== "truncate" || size <= limit) return true;
+    return ask({
+      title: "This text is too long",
+      text: [`The server cuts texts after ${limit} characters, and this one has ${size}.`],
+      yes: "Send it cut",
+      act: () => {},
+    });
+  }
+
+  /** @param {any} here */
+  #closed(here) {
+    if (!here) return "Choose a room first";
+    if (here.archived) return "This room is archived: it can only be read";
+    if (here.left) return "You are not in this room any more";
+    if (this.model.welcome && !this.model.may("message.send")) return "Your role may only read";
+    return "";
+  }
+
+  #typed() {
+    this.input.style.height = "auto";
+    this.input.style.height = `${this.input.scrollHeight}px`;
+    if (!this.input.value && this.asSnippet) this.drop();
+    const limit = this.model.welcome?.limits?.message_chars ?? 0;
+    const size = this.input.value.length;
+    this.length.textContent = limit && size > limit * 0.8 ? `${size} of ${limit} characters` : "";
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#keep(), DRAFT_MS);
+  }
+
+  #keep() {
+    clearTimeout(this.timer);
+    const known = this.room && this.model.conversation(this.room).draft;
+    if (this.room && !this.edit && known !== this.input.value) this.model.setDraft(this.room, this.input.value);
+  }
+
+  /** @param {string} text */
+  #set(text) {
+    this.input.value = text;
+    this.input.style.height = "auto";
+    if (text) this.#typed();
+    else this.length.textContent = "";
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    // 229: a key of an input method, in browsers that do not set isComposing on the last one.
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      void this.submit();
+    } else if (event.key === "ArrowUp" && !this.input.value) {
+      const mine = this.model.here?.rows.findLast((/** @type {Row} */ row) => row.mine && row.msgId);
+      if (!mine) return;
+      event.preventDefault();
+      this.change(mine);
+    } else if (event.key === "Escape" && this.drop()) event.stopPropagation();
+  }
+
+  /** Several pasted lines into an empty box are a snippet, as in the other clients.
+   * @param {ClipboardEvent} event */
+  #pasted(event) {
+    const text = event.clipboardData?.getData("text/plain") ?? "";
+    if (this.input.value || this.edit || !text.trim().includes("\n")) return;
+    this.asSnippet = true;
+    this.#note("Pasted lines: sent as a snippet", "Send as text");
+  }
+
+  /** @param {string} text @param {string} [label] */
+  #note(text, label = "Cancel") {
+    const end = button(label, () => (this.drop(), this.input.focus()), { class: "plain" });
+    fill(this.about, h("span.cut.grow", {}, text), end);
+    this.about.hidden = false;
+    this.input.focus();
+  }
+}

@@ -1,0 +1,109 @@
+// Find a room, make one, write to somebody, see and change what a room is.
+
+import { button, fill, h } from "./dom.js";
+import { ask, explain, openDialog } from "./dialogs.js";
+import { rules } from "../describe.js";
+
+/** @param {any} model @param {(room: string) => void} enter */
+export async function openRooms(model, enter) {
+  const list = h("ul", { "aria-busy": true }, h("li.quiet", {}, "Asking the server\u2026"));
+  const making = model.may("room.create") && button("Make a room\u2026", () => (dialog.close(), makeRoom(model, enter)), { class: "main" });
+  const dialog = openDialog("Rooms", [list, h("div.actions.row", {}, making, button("Close", () => dialog.close()))]);
+  try {
+    const rooms = await model.rooms();
+    const item = (/** @type {any} */ one) =>
+      h(
+        "button.room",
+        { type: "button", onclick: () => (dialog.close(), enter(one.room)) },
+        h("span.sign", {}, "#"),
+        h("span", {}, one.room.slice(1)),
+        h("span.quiet.small.cut.grow", {}, one.topic),
+        h("span.quiet.small", {}, [one.joined ? "joined" : one.invited ? "invited" : "", `${one.members}`].filter(Boolean).join(", ")),
+      );
+    fill(list, rooms.map((/** @type {any} */ one) => h("li", {}, item(one))), rooms.length === 0 && h("li.quiet", {}, "There is no room yet."));
+  } catch (error) {
+    fill(list, h("li.note.bad", {}, explain(error)));
+  }
+  list.removeAttribute("aria-busy");
+}
+
+/** @param {any} model @param {(room: string) => void} enter */
+function makeRoom(model, enter) {
+  void ask({
+    title: "Make a room",
+    fields: [
+      { name: "room", label: "Name", required: true, limit: 33, hint: "Small letters, digits, and . _ - between them" },
+      { name: "topic", label: "Topic", limit: model.welcome?.limits?.topic_chars ?? 256 },
+      { name: "closed", label: "Members come by invitation only", check: true },
+      { name: "guests", label: "Guests may enter", check: true },
+    ],
+    yes: "Make the room",
+    act: async ({ room, topic, closed, guests }) => {
+      const name = `#${room.replace(/^#/, "")}`;
+      await model.createRoom(name, { topic, guests, mode: closed ? "members" : "open" });
+      enter(name);
+    },
+  });
+}
+
+/** @param {any} model @param {string} room @param {(text: string) => void} say */
+export function inviteTo(model, room, say) {
+  void ask({
+    title: `Invite someone to ${room}`,
+    fields: [{ name: "user", label: "Name", required: true, limit: 32 }],
+    yes: "Invite",
+    act: async ({ user }) => {
+      await model.admin.inviteTo(room, user.replace(/^@/, ""));
+      say(`${user} is invited to ${room}.`);
+    },
+  });
+}
+
+/** @param {any} model @param {string} room @param {(text: string) => void} say */
+export async function openRoomInfo(model, room, say) {
+  const body = h("div.stack", {}, h("p.quiet", {}, "Asking the server\u2026"));
+  const dialog = openDialog(room, [body]);
+  const then = (/** @type {() => any} */ act) => () => (dialog.close(), void act());
+  try {
+    const info = await model.admin.roomInfo(room);
+    const about = [info.guests ? "open to guests" : "closed to guests", ...rules(info.mode, info.history), info.archived && "archived"];
+    fill(
+      body,
+      info.topic && h("p", {}, info.topic),
+      h("p.quiet.small", {}, [`${info.members} members`, ...about.filter(Boolean)].join(", ")),
+      info.owners?.length > 0 && h("p.small", {}, h("span.quiet", {}, "Owners: "), info.owners.join(", ")),
+      h(
+        "div.actions.row.wrap",
+        {},
+        model.may("room.topic") && button("Topic\u2026", then(() => setTopic(model, room, info.topic))),
+        button("Leave\u2026", then(() => leave(model, room, say)), { class: "danger" }),
+      ),
+    );
+  } catch (error) {
+    fill(body, h("p.note.bad", {}, explain(error)));
+  }
+}
+
+/** @param {any} model @param {string} room @param {string} value */
+function setTopic(model, room, value) {
+  void ask({
+    title: `Topic of ${room}`,
+    fields: [{ name: "topic", label: "Topic", value, limit: model.welcome?.limits?.topic_chars ?? 256 }],
+    yes: "Set",
+    act: ({ topic }) => model.setTopic(topic, room),
+  });
+}
+
+/** @param {any} model @param {string} room @param {(text: string) => void} say */
+function leave(model, room, say) {
+  void ask({
+    title: `Leave ${room}?`,
+    text: ["You get none of its messages until you join again."],
+    yes: "Leave",
+    danger: true,
+    act: async () => {
+      await model.leaveRoom(room);
+      say(`You left ${room}.`);
+    },
+  });
+}
