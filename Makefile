@@ -70,8 +70,9 @@ stop status:
 	@$(BIN)/python -c 'import chatd.cli.root' 2>/dev/null || $(MAKE) --no-print-directory $(RUNTIME)
 	@$(BIN)/python -m chatd --home "$(HOME_DIR)" $@
 
+# With the bytecode on disk, the programs that tests start need not be compiled each time.
 test: $(FUZZ) ## set up and run all tests
-	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=
 	@echo "coverage: $$($(BIN)/coverage report --format=total)% of lines, not counting the daemons that tests start"
 
 coverage: $(DEV) ## list the lines that the last `make test` did not run

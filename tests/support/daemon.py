@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import preloaded
+
 BIN = Path(sys.executable).parent
 # Generous: the whole suite may run on two cores.
 TIMEOUT_SECONDS = 30.0
+COMMAND_SECONDS = 120.0
 # Generating an RSA-2048 key is several times faster than the default of 3072 bits.
 FAST = {"CHATD_SECURITY__RSA_KEY_SIZE": "2048", "CHATD_WORKERS__COUNT": "2"}
 
@@ -38,11 +41,8 @@ class Daemon:
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
         self.port = 0
-        # Users run Python with buffered output, so the tests do too.
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CHATD_")}
-        inherited.pop("PYTHONUNBUFFERED", None)
         self.environ = {
-            **inherited,
+            **preloaded.own_environment(),
             **FAST,
             **settings,
             "XDG_STATE_HOME": str(home / "client-state"),
@@ -51,10 +51,13 @@ class Daemon:
 
     def run(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run an installed command, such as ``run("chatd", "status")``."""
-        command = [str(BIN / arguments[0]), *arguments[1:]]
-        done = subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, timeout=120, cwd=self.home, **options
-        )
+        if options.keys() <= {"input"} and preloaded.can_run(arguments[0], self.environ):
+            text = options.get("input") or ""
+            done = preloaded.run(arguments, self.environ, self.home, text, COMMAND_SECONDS)
+        else:
+            command = [str(BIN / arguments[0]), *arguments[1:]]
+            options = {"capture_output": True, "text": True, "timeout": COMMAND_SECONDS, **options}
+            done = subprocess.run(command, env=self.environ, cwd=self.home, **options)
         if check and done.returncode:
             raise AssertionError(f"{arguments} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
