@@ -1,22 +1,25 @@
-"""One Chromium for the tests of a module."""
+"""One Chromium for the tests of a module: starting it is slow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.support.browser import Modules, launched, modules, require_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed: apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+    require_chromium()
+    with launched() as browser:
         yield browser
-        browser.close()
+
+
+@pytest.fixture(scope="module")
+def shared_modules(browser: Browser) -> Iterator[Modules]:
+    """The page's modules without its views, in a context that the tests of a module share."""
+    with modules(browser) as found:
+        yield found

@@ -33,6 +33,8 @@ export class FakeClient {
   }
 
   keepDraft() {}
+  rowsCame() {}
+  drop() {}
   tryNow() {
     this.connect();
   }

@@ -58,7 +58,7 @@ export class Client {
     this.store = await openStore();
     this.memory.store = this.outbox.store = this.store;
     this.model.isKept = this.store.isKept;
-    this.#setIdentity((await this.store.get("keep", "identity")) ?? null);
+    await this.#setIdentity((await this.store.get("keep", "identity")) ?? null);
     setInterval(() => this.background(() => this.#upkeep()), UPKEEP_MS);
     addEventListener("online", () => this.tryNow());
     addEventListener("pagehide", () => this.background(() => this.memory.save()));
@@ -77,7 +77,7 @@ export class Client {
     try {
       // Ask the browser not to drop the key when space is short.
       await navigator.storage?.persist?.();
-      this.#setIdentity(await redeem(this.store, this.origin, code, device));
+      await this.#setIdentity(await redeem(this.store, this.origin, code, device));
     } catch (error) {
       this.#phase(before);
       throw asFault(error);
@@ -226,26 +226,29 @@ export class Client {
     if (this.identity && Date.now() >= this.#renewAt) {
       this.session.authorityChanged = false;
       this.#renewAt = Date.now() + RENEW_AGAIN_MS;
-      this.#setIdentity(await renew(this.store, this.origin, this.identity));
+      await this.#setIdentity(await renew(this.store, this.origin, this.identity));
     }
   }
 
   /** Renew a certificate that has expired, with which no server lets anybody log in. */
   async #freshIdentity() {
     if (this.identity && Date.now() >= this.model.certificateEnds) {
-      this.#setIdentity(await renew(this.store, this.origin, this.identity));
+      await this.#setIdentity(await renew(this.store, this.origin, this.identity));
     }
     return this.identity;
   }
 
   /** @param {Identity|null} identity */
-  #setIdentity(identity) {
+  async #setIdentity(identity) {
     this.identity = identity;
     if (!identity) return;
+    const [own, ca] = [readCertificate(identity.certificate), readCertificate(identity.ca)];
+    const [keyHash, caHash] = (await Promise.all([sha256(own.key), sha256(ca.der)])).map(toHex);
+    this.model.identity = { keyHash, caHash };
     this.model.me = identity.user;
     this.model.device = identity.device;
     this.model.instance = identity.instance;
-    this.model.certificateEnds = readCertificate(identity.certificate).notAfter;
+    this.model.certificateEnds = own.notAfter;
     this.#renewAt = renewalDue(identity);
     this.model.touch("state");
   }

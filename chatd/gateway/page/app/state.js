@@ -50,6 +50,8 @@ export class ChatState {
     this.permissions = new Set();
     /** The last welcome: `limits`, `long_text`, `version`. @type {any} */
     this.welcome = null;
+    /** SHA-256 of this browser's key and of the CA that it knows, in hex; null without an identity. */
+    this.identity = /** @type {{keyHash: string, caHash: string}|null} */ (null);
     /** When the certificate of this browser ends, in ms since 1970; 0 for unknown. */
     this.certificateEnds = 0;
     /** Whether the browser keeps identity, drafts and outbox. False: private mode, storage refused. */
