@@ -46,7 +46,8 @@ export class Session {
   #inFlight = new Map();
   /** @type {import("./wire.js").Json[]} */
   #control = [];
-  #resumeId = 0;
+  /** The id of the resume under way; null for none. @type {number|null} */
+  #resumeId = null;
   #sendAfter = 0;
   #lastHeard = 0;
   #pinged = false;
@@ -76,7 +77,7 @@ export class Session {
   /** Note that the connection is gone; queue again what may be sent again. */
   closed() {
     this.phase = "offline";
-    this.#resumeId = 0;
+    this.#resumeId = null;
     this.#control = [];
     this.#messages = inOrder([...this.#inFlight.values(), ...this.#messages]);
     this.#inFlight.clear();
@@ -165,7 +166,7 @@ export class Session {
         this.#ping();
         return [];
       case "lagged":
-        if (!this.#resumeId) this.#resume();
+        if (this.#resumeId === null) this.#resume();
         return [];
       case "authority_changed":
         this.authorityChanged = true;
@@ -235,7 +236,7 @@ export class Session {
 
   /** @param {any} result */
   #resumed({ events, cursor, more }) {
-    this.#resumeId = 0;
+    this.#resumeId = null;
     if (!Array.isArray(events) || !Number.isSafeInteger(cursor) || typeof more !== "boolean") {
       throw new Fault("E100", "the server sent a malformed result of resume");
     }
