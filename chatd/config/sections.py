@@ -307,9 +307,10 @@ class WorkersSection(Section):
     """Number of workers; 0 means one per CPU."""
     heartbeat_timeout: Annotated[float, Field(ge=0.5, le=300)] = 5.0
     """Seconds without a heartbeat after which a process is replaced."""
-    gather_ms: Annotated[float, Field(ge=0, le=20)] = 10.0
-    """Minimum milliseconds between two commits on a busy server; 0 commits at once. Joins, parts and presence
-    may be delayed 20 times as long."""
+    gather_ms: Annotated[float, Field(ge=0, le=50)] = 25.0
+    """The longest time in milliseconds between two commits that wait for more: while a process fills a core.
+    Nothing waits while all use less than a third of one; 0 never waits. Joins, parts and presence may be
+    delayed eight times as long."""
     template: bool = True
     """Whether hub and workers are forked from a template process that has all modules loaded."""
 

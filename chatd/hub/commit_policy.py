@@ -1,4 +1,4 @@
-"""When and where to commit: at once while it is quiet, after a short gathering while it is busy.
+"""When and where to commit: at once while the processes have time, after a gathering when they have not.
 
 A commit costs the same for one event as for twenty. So does what follows it: a write to each worker, a
 wake-up there, and one record, one TLS write and one `send` for each connection. Gathering ends early when
@@ -18,6 +18,9 @@ from chatd.link.arrivals import Arrivals
 # A batch of this size is committed at once. After a smaller one the loop leaves its links unread until
 # the next batch is due: waking for a single request meets cold caches and costs as much as five in a row.
 FULL_BATCH = 64
+# Below this share of the busiest process nothing waits for a commit; at the other the window is longest.
+QUIET_SHARE = 0.3
+FULL_SHARE = 0.9
 # Unread bytes that hold about as many short messages.
 FULL_BYTES = 16 * 1024
 # After a gathering that gained nothing, commit this many batches at once. A client that waits for each
@@ -27,6 +30,11 @@ PAUSE_COMMITS = 16
 OVERLAP_EVENTS = 32
 # After this long the loop waits for the commit too, so that a hub that hangs misses its heartbeat.
 PATIENCE_SECONDS = 1.0
+
+
+def window_seconds(share: float, longest: float) -> float:
+    """Return the window at this share of the busiest process (`chatd.child.busyness`; ADR 45)."""
+    return longest * min(1.0, max(0.0, (share - QUIET_SHARE) / (FULL_SHARE - QUIET_SHARE)))
 
 
 class CommitPolicy:

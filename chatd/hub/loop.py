@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from chatd.child.busyness import Busyness
 from chatd.child.memory import MemoryReturn
 from chatd.child.supervised import Supervised
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.batch import Recorder
-from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread
+from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread, window_seconds
 from chatd.hub.doors import Doors
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.query_threads import QueryThreads
@@ -86,7 +87,8 @@ class HubLoop:
         self._locked_by = ""
         # Link -> selector events, where they differ from EVENT_READ.
         self._watched: dict[Link, int] = {}
-        self._policy = CommitPolicy(child.settings.workers.gather_ms / 1e3)
+        self._busyness = Busyness()
+        self._policy = CommitPolicy(0.0)
         self._commits = CommitThread()
         self._committing_events = 0
         self._commit_began = 0.0
@@ -137,6 +139,8 @@ class HubLoop:
             else:
                 key.data()
         self._policy.arrived(self._recorder.uncommitted - decided)
+        if self._busyness.measure():
+            self._follow_load()
         if self._commits.busy and (self._recorder.uncommitted >= DECIDED_LIMIT or self._commits.overdue):
             self._end_commit()  # waits for the disk
         if not self._commits.busy and not self._policy.wait_seconds(self._recorder.uncommitted):
@@ -151,6 +155,10 @@ class HubLoop:
         while pause := self._policy.sleep_seconds(decided):
             time.sleep(pause)
             self._policy.look(sum(link.unread for link in self._links.values()))
+
+    def _follow_load(self) -> None:
+        share = max(self._busyness.share, self._hub.stats.workers.busiest_share)
+        self._policy.seconds = window_seconds(share, self._child.settings.workers.gather_ms / 1e3)
 
     def _report(self) -> None:
         """Tell the supervisor whether the log can be written (`chatd status`, `chatd check`)."""
@@ -279,7 +287,7 @@ class HubLoop:
             if message["type"] == "drain":
                 self._running = False
             elif message["type"] == "reload":
-                self._policy.seconds = self._child.settings.workers.gather_ms / 1e3
+                self._follow_load()
                 self._hub.reload(self._child.settings, _object(message, "by"))
             elif message["type"] == "act":
                 self._hub.note_act(str(message["act"]), _object(message, "by"), _object(message, "fields"))

@@ -18,7 +18,7 @@ PROCESSES_LIMIT = 128
 
 # What workers report: counters since their start, and what they hold at present.
 WORKER_COUNTERS: Final = ("delivered", "slow_consumers", "crypto_errors")
-WORKER_LEVELS: Final = ("outbox_bytes",)
+WORKER_LEVELS: Final = ("outbox_bytes", "busy_permille")
 
 
 # Upper bounds of a commit's duration in seconds: from an idle SSD to a disk that hangs.
@@ -64,6 +64,11 @@ class WorkerTotals:
         """Note that a worker's link has ended: it holds nothing more."""
         if worker in self._reports:
             self._reports[worker] = {**self._reports[worker], **dict.fromkeys(WORKER_LEVELS, 0)}
+
+    @property
+    def busiest_share(self) -> float:
+        """See `chatd.child.busyness`: that of the busiest worker."""
+        return max((report.get("busy_permille", 0) for report in self._reports.values()), default=0) / 1000
 
     def __getitem__(self, name: str) -> int:
         return self._ended[name] + sum(report.get(name, 0) for report in self._reports.values())

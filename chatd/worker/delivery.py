@@ -22,7 +22,7 @@ log = get_log("connections")
 LINGER_SECONDS = 2.0
 # Deferrable events (join, part, presence) are held this many gather intervals: 0.2 s by default, not at
 # all without gathering.
-DEFER_INTERVALS = 20
+DEFER_INTERVALS = 8
 # They are sent earlier when no more arrive for so long; a rush of logins has shorter gaps.
 DEFERRED_PAUSE_SECONDS = 0.05
 

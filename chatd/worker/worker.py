@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from chatd.child.busyness import Busyness
 from chatd.child.memory import MemoryReturn
 from chatd.child.supervised import Supervised
 from chatd.config.schema import Settings
@@ -55,6 +56,7 @@ class Worker:
         # Events that peers can cause at will.
         self.repeats = Repeats()
         self._memory = MemoryReturn()
+        self._busyness = Busyness()
         self._child = child
         self._sessions: dict[int, WorkerSession] = {}
         self._delivery = Delivery(settings.limits.outbox_bytes, settings.workers.gather_ms)
@@ -373,11 +375,13 @@ class Worker:
         now = time.monotonic()
         if now >= self._next_report:
             self._next_report = now + TICK_SECONDS
+            self._busyness.measure()
             stats = {
                 "delivered": self._delivery.delivered,
                 "slow_consumers": self._delivery.slow_consumers,
                 "crypto_errors": self.crypto_errors,
                 "outbox_bytes": sum(session.outbox_bytes for session in self._sessions.values()),
+                "busy_permille": round(self._busyness.share * 1000),
             }
             self.hub.report_stats(stats)
 
