@@ -1,6 +1,7 @@
 """Measure chatd at its limits; each result is shown with its target.
 
     gathering  age of messages with and without gathered commits, compared with the floor program
+    steps      CPU and age of messages at 10, 30, 60 and 90 % of what the server can do
     join       a thousand connected users join one room
     many       5,000 connections
     slow       a member of a busy room stops reading
@@ -25,7 +26,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.limits import gathering, join, longlog, many, reading_cost, replay, slow, snippet, workers
+from tests.bench.limits import (
+    gathering,
+    join,
+    load_steps,
+    longlog,
+    many,
+    reading_cost,
+    replay,
+    slow,
+    snippet,
+    workers,
+)
 from tests.bench.limits.testbed import Testbed, say
 from tests.bench.limits.verdict import Result, table
 from tests.bench.machine import allow_descriptors, calibrate, describe_machine
@@ -34,6 +46,7 @@ from tests.bench.trial import Json
 # `longlog` comes before `replay` and `pages`, which reuse its log.
 TRIALS: dict[str, Callable[[Testbed], Result]] = {
     "gathering": gathering.run,
+    "steps": load_steps.run,
     "join": join.run,
     "many": many.run,
     "slow": slow.run,
