@@ -1,7 +1,7 @@
 /** Judge what the server sends (docs/protocol.md, section 8), before anything else reads it. */
 
 import { Fault } from "./fault.js";
-import { isObject } from "./wire.js";
+import { isObject, objectsOf } from "./wire.js";
 
 const BY = "by by_login?";
 const ROOM = `${BY} room`;
@@ -117,6 +117,5 @@ export function isLogged(type) {
  * @returns {any[]}
  */
 export function loggedOf(items) {
-  const known = Array.isArray(items) ? items.filter((item) => isObject(item) && isLogged(item.type)) : [];
-  return known.map((item) => judged(item)).filter(Boolean);
+  return objectsOf(items).filter((item) => isLogged(item.type)).map(judged);
 }

@@ -1,5 +1,7 @@
 /** Unread counts and read markers: at most one for a room in a while, and at once on leaving it. */
 
+import { objectsOf } from "./wire.js";
+
 /** Between two markers of the room that is being read: each is an entry of the server's log. */
 const MARKER_MS = 30_000;
 const PAGES_LIMIT = 500;
@@ -20,7 +22,7 @@ export class Markers {
     let after = null;
     for (let page = 0; page < PAGES_LIMIT && !this.off; page += 1) {
       const result = await this.#ask("unread", { after });
-      const entries = Array.isArray(result?.rooms) ? result.rooms : [];
+      const entries = objectsOf(result?.rooms);
       for (const { room, seq, unread } of entries) {
         const numbers = [seq, unread, result.cursor].every(Number.isSafeInteger);
         if (!numbers || typeof room !== "string" || !model.isIn(room)) continue;

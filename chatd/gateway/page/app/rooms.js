@@ -5,6 +5,7 @@ import { loggedOf } from "./events.js";
 import { Markers } from "./markers.js";
 import { ChatState } from "./state.js";
 import { line } from "./text.js";
+import { objectsOf } from "./wire.js";
 
 /** Events of one page of history. */
 const PAGE = 100;
@@ -46,7 +47,7 @@ export class RoomModel extends ChatState {
     let after = null;
     for (let page = 0; page < PAGES_LIMIT; page += 1) {
       const result = await this.request(kind, { ...fields, after });
-      const entries = Array.isArray(result[key]) ? result[key] : [];
+      const entries = objectsOf(result[key]);
       found.push(...entries);
       after = result.next ?? entries.at(-1)?.[by] ?? null;
       if (!result.more || after === null) break;

@@ -9,6 +9,7 @@ import { judged, isLogged, loggedOf } from "./events.js";
 import { Fault } from "./fault.js";
 import { branchesOf, lastCommon } from "./lineage.js";
 import { Bye, inOrder, REPEATABLE, sendFrame } from "./requests.js";
+import { objectsOf } from "./wire.js";
 
 /** Messages sent ahead of their replies: they hide a round trip, and a refusal is noticed early. */
 const IN_FLIGHT_LIMIT = 64;
@@ -209,7 +210,7 @@ export class Session {
       const { seq, at } = result;
       if (!Number.isSafeInteger(seq) || !Number.isSafeInteger(at)) throw new Fault("E102");
       this.#inFlight.delete(id);
-      const notes = Array.isArray(result.notes) ? result.notes.filter(Boolean) : [];
+      const notes = objectsOf(result.notes);
       return [{ type: "acknowledged", sent, result: { seq, at, notes, held: result.held === true } }];
     }
     this.#asked.get(id)?.resolve(result);

@@ -84,6 +84,15 @@ export function isObject(value) {
 }
 
 /**
+ * Return the objects in a list; none for anything else.
+ * @param {unknown} list
+ * @returns {any[]}
+ */
+export function objectsOf(list) {
+  return Array.isArray(list) ? list.filter(isObject) : [];
+}
+
+/**
  * Collect the frames of a byte stream whose messages do not end where frames do.
  */
 export class FrameBuffer {
