@@ -144,6 +144,21 @@ HELD = {
         "Refuse the held message ID: its text is removed, and its writer is told.",
     ),
 }
+HOOK = {
+    "create": TableEntry(
+        f"{_ADMIN}.hook_commands:create",
+        "Make a hook, through which a program posts to ROOM: print its URL, and its token or secret.",
+    ),
+    "list": TableEntry(f"{_ADMIN}.hook_commands:list_hooks", "List the hooks, with the rooms they post to."),
+    "rotate": TableEntry(
+        f"{_ADMIN}.hook_commands:rotate",
+        "Give the hook NAME another token or secret and print it; the former one ends at once.",
+    ),
+    "remove": TableEntry(
+        f"{_ADMIN}.hook_commands:remove",
+        "Remove the hook NAME: it posts no more. What it has posted stays.",
+    ),
+}
 GUEST = {
     "list": TableEntry(
         f"{_ADMIN}.guest_commands:list_guests",
@@ -230,6 +245,11 @@ def invite() -> None:
 @cli.group(cls=TableGroup, table=HELD)
 def held() -> None:
     """Decide about the messages that the filter holds."""
+
+
+@cli.group(cls=TableGroup, table=HOOK)
+def hook() -> None:
+    """Hooks: bots through which alerts and other programs post to a room."""
 
 
 @cli.group(cls=TableGroup, table=GUEST)

@@ -166,7 +166,7 @@ class Client:
                 return self.welcome
             raise copy_of(self._error or self._last_error or ChatdError("E607", "no connection in time"))
 
-    def request(self, kind: str, *, timeout: float = 10.0, **fields: Any) -> JsonObject:
+    def request(self, kind: str, /, *, timeout: float = 10.0, **fields: Any) -> JsonObject:
         """Send a request (docs/protocol.md, section 7) and return its result; omits fields that are None.
 
         Waits for a connection if there is none. Raises E102, E103, E401 or E402 at once for a request

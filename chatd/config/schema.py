@@ -21,7 +21,7 @@ from chatd.config.sections import (
     ShippingSection,
     WorkersSection,
 )
-from chatd.policy.roles import DEFAULT_ROLES
+from chatd.policy.roles import BOT, DEFAULT_ROLES
 from chatd.proto.alpn import is_loopback
 
 LOBBY = "#lobby"
@@ -71,6 +71,7 @@ def disagreements(settings: Settings) -> list[Disagreement]:
 
 def _unknown_roles(settings: Settings) -> list[Disagreement]:
     known = settings.roles.permissions
+    given = ("roles.default", *(f"roles.assigned.{user}" for user in settings.roles.assigned))
     used = {
         "roles.default": [settings.roles.default],
         "filter.exempt_roles": settings.filter.exempt_roles,
@@ -86,7 +87,8 @@ def _unknown_roles(settings: Settings) -> list[Disagreement]:
         )
         for key, roles in used.items()
         for role in roles
-        if role not in known
+        # Only hooks have the role "bot".
+        if role not in known and (role != BOT or key in given)
     ]
 
 

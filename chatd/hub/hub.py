@@ -20,6 +20,8 @@ from chatd.hub.certificate_census import CertificateCensus
 from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
 from chatd.hub.filter_log import log_filtered
+from chatd.hub.hook_key import HookKey
+from chatd.hub.hook_posts import HookPosts
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
@@ -99,14 +101,16 @@ class Hub:
         self._bars = Bars(spend, self._door.cut)
         self._asks = AskDesk(self.links)
         self._attention = AttentionDesk(self._door, state, self._asks.book)
-        self._questions = ChildQuestions(
-            self.context, self._record, self._end_if_half_done, self._metrics, self._asks
-        )
         self._reads = Reads(queries, self._fanout, self.sessions, self._refuse)
         self._retention = Retention(events)
         self._room_ends = RoomEnds(events)
         self._snapshots = Snapshots(events, state)
         self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots)
+        self._hook_key = HookKey(events.folder)
+        hooks = HookPosts(state, self.recorder, self.context, self._send)
+        self._questions = ChildQuestions(
+            self.context, self._record, self._end_if_half_done, self._metrics, self._asks, hooks
+        )
         # The cause of the next change of the settings in the log, and the operator's identity.
         self._settings_from: tuple[str, JsonObject] = ("start", {})
         self._apply_settings()
@@ -124,21 +128,12 @@ class Hub:
             if link.foreign:
                 return
             if link.name in self._questions.operations:
-                self._take_question(link, header)
+                self._questions.take(link, header)
                 continue
             operation = (self._OF_OPERATOR if link.operator else self._OF_WORKER).get(header[0])
             if operation is None:
                 raise UnknownOperationError(str(header[0])[:40])
             operation(self, link, header[1:], request)
-
-    def _take_question(self, link: Link, header: Header) -> None:
-        if header[0] == "hello":
-            link.hello(*header[1:])
-            return
-        answer = self._questions.operations[link.name].get(header[0])
-        if answer is None:
-            raise UnknownOperationError(str(header[0])[:40])
-        answer(link, header[1:])
 
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
@@ -293,8 +288,9 @@ class Hub:
     def context(self, who: Principal) -> Context:
         """Return a context for ``who`` at the present time."""
         return Context(
-            self.state, self.rules, who, self._clock(), self.sessions, self._asks.book, self.writable
-        )
+            self.state, self.rules, who, self._clock(), self.sessions, self._asks.book, self.writable,
+            hook_key=self._hook_key,
+        )  # fmt: skip
 
     def _record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""

@@ -8,7 +8,7 @@ unchanged, so that neither side decodes and encodes what it only passes on. ``te
 no more. The hub knows a worker by its pid (`chatd.hub.doors`), and an operator by the socket that accepted
 it; an operator sends requests only, with sid 0. The enrol process (`chatd.enrol`) is known by its pid, too,
 and sends `hello` and questions only; hashes are SHA-256 in hex. So is the gateway (`chatd.gateway`), which
-sends `hello` and `metrics` only.
+sends `hello`, `metrics`, `hooks` and `post` only.
 
     link -> hub                                          payload
     hello    LINK_VERSION                                -
@@ -22,6 +22,8 @@ sends `hello` and `metrics` only.
     check_renewal  number, user, device, serial, ends, key hash  -
     renew    number, user, device, serial, ends, key hash, new serial, issued, new ends  -
     metrics  number                                      -   (for monitors)
+    hooks    number, room                                -
+    post     number, hook, turned, [[msg_id, msg_id answered or null, kind, text], ...]  -
 
     hub -> link
     admit    sid, terms                                  the welcome frame

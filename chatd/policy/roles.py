@@ -39,6 +39,7 @@ PERMISSIONS: dict[str, str] = {
     "guest.manage": "list, extend and end all guests",
     "device.add": "invite one's own further devices",
     "device.revoke": "revoke devices",
+    "hook.manage": "create, list and remove the hooks of rooms that they may know of",
     "stats.read": "read the server's stats",
     "audit.read": "list the acts of admins and operators, in all rooms",
 }
@@ -58,6 +59,10 @@ DEFAULT_ROLES: dict[str, list[str]] = {
     "guest": list(_GUEST),
 }
 
+# The role of hooks. Nobody else has it, unless the settings define one of this name.
+BOT = "bot"
+_BOT_PERMISSIONS = frozenset(("message.send", "room.closed"))
+
 
 class Roles:
     """The permissions of each role."""
@@ -66,6 +71,7 @@ class Roles:
         """Raises E600 for an unknown permission."""
         self._permissions = {role: _expand(role, names) for role, names in permissions.items()}
         self.names = frozenset(self._permissions)
+        self._permissions.setdefault(BOT, _BOT_PERMISSIONS)
 
     def allows(self, role: str, permission: str) -> bool:
         """Whether a role has a permission. An unknown role has none."""

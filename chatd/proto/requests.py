@@ -15,6 +15,7 @@ from chatd.proto.ask_requests import AskRequest
 from chatd.proto.frames import JsonObject
 from chatd.proto.guest_requests import GuestRequest, GuestSeconds
 from chatd.proto.held_requests import HeldRequest
+from chatd.proto.hook_requests import HookRequest
 from chatd.proto.invite_requests import InviteCancel as InviteCancel
 from chatd.proto.invite_requests import InviteCreate as InviteCreate
 from chatd.proto.invite_requests import InviteList as InviteList
@@ -371,7 +372,7 @@ AnyRequest = (
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
     | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest | AskRequest
-    | PeopleRequest | HeldRequest
+    | PeopleRequest | HeldRequest | HookRequest
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

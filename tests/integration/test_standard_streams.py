@@ -58,6 +58,9 @@ ARGUMENTS: dict[str, str] = {
     "chatctl room remove-member": "{room} bob",
     "chatctl guest extend": "{invited} 1h",
     "chatctl guest end": "{invited}",
+    "chatctl hook create": "{room} --kind text --name {name}",
+    "chatctl hook rotate": "{invited}",
+    "chatctl hook remove": "{invited}",
     "chatd init": "--listen 127.0.0.1:1",
     "chatd verify": "",
     "chatd export": "-o {new}",
@@ -129,6 +132,8 @@ class Place:
         if path in ("chatctl guest extend", "chatctl guest end"):
             ends = ("--ends", "2h", "--sponsor", "alice")
             daemon.chatd("user", "add", invited, "--role", "guest", *ends)
+        if path in ("chatctl hook rotate", "chatctl hook remove"):
+            daemon.chatctl("hook", "create", room, "--kind", "text", "--name", invited)
         if path in ("chatd user revoke", "chatctl user remove"):
             daemon.chatd("user", "add", invited)
         if path in ("chatctl invite cancel", "chat join"):

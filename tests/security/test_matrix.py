@@ -75,6 +75,7 @@ MEMBERS = {
     "dm": UNKNOWN,
 }
 MODERATION = {"open": ADMINS, "closed": ADMINS, "members": ADMINS, "dm": ADMINS_NOT_FOUND}
+UNKNOWN_HOOK = "E300 E300 E300 E405 E300 E300 E405"
 # No principal of the table owns a room, and admins act as owners.
 OWNERS = {
     "open": "E311 E311 E311 ok   E311 E311 ok",
@@ -218,6 +219,15 @@ TABLE: dict[str, list[Row]] = {
     "held_list": [({}, {"-": ADMINS})],
     "held_approve": [({"seq": 1}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "held_refuse": [({"seq": 1}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
+    "hook_create": [
+        (
+            {"room": ROOM, "name": "alerts", "kind": "text", "secret_hash": "0a" * 32},
+            {"open": ADMINS, "closed": ADMINS, "members": ADMINS, "dm": ADMINS_NOT_FOUND},
+        ),
+    ],
+    "hook_list": [({}, {"-": ADMINS})],
+    "hook_rotate": [({"name": "alerts", "secret_hash": "0a" * 32}, {"-": UNKNOWN_HOOK})],
+    "hook_remove": [({"name": "alerts"}, {"-": UNKNOWN_HOOK})],
     "device_add": [({"secret_hash": "0b" * 32, "seconds": 60}, {"-": USERS})],
     "devices": [({}, {"-": EVERYBODY})],
     "user_remove": [({"user": "victim"}, {"-": ADMINS})],

@@ -26,6 +26,9 @@ SERVED = sorted(
 REQUEST_OF = {
     "guest list": "guest_list",
     "held list": "held_list",
+    "hook list": "hook_list",
+    "hook remove": "hook_remove",
+    "hook rotate": "hook_rotate",
     "invite": "invite_create",
     "room owner": "owner",
     "room unarchive": "room_archive",

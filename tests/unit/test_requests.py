@@ -67,6 +67,10 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "held_list": {},
     "held_approve": {"seq": 1},
     "held_refuse": {"seq": 1},
+    "hook_create": {"room": "#ops", "name": "alerts", "kind": "text"},
+    "hook_list": {},
+    "hook_rotate": {"name": "alerts"},
+    "hook_remove": {"name": "alerts"},
     "devices": {},
     "user_remove": {"user": "bob"},
     "certificates": {},
@@ -219,5 +223,6 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
     ends = {"delete", "invite_cancel", "guest_extend", "guest_end", "ask_approve", "ask_deny"}
     ends |= {"held_approve", "held_refuse", "user_remove"}
+    ends |= {"hook_create", "hook_rotate", "hook_remove"}
     rooms = {"create", "uninvite", "owner", "member_remove"}
     assert not_repeatable == sanctions | ends | rooms | {"announce", "role_set", "user_add"}

@@ -69,6 +69,7 @@ def user_removed(state: StateTables, event: JsonObject) -> None:
     state.invites.withdraw(name, now)
     state.invites.withdraw_for(name, now)
     state.guests.forget(name)
+    state.hooks.forget(name)
 
 
 def role_set(state: StateTables, event: JsonObject) -> None:
@@ -181,6 +182,9 @@ def room_removed(state: StateTables, event: JsonObject) -> None:
     for member in room.members:
         state.users[member].rooms.discard(name)
         state.users[member].markers.pop(name, None)
+    for hook in state.hooks.of_room(name):
+        state.hooks.forget(hook)
+        state.users[hook].removed = True
 
 
 def room_freed(state: StateTables, event: JsonObject) -> None:
@@ -259,6 +263,22 @@ def guest_reminded(state: StateTables, event: JsonObject) -> None:
 
 def guest_ended(state: StateTables, event: JsonObject) -> None:
     state.guests.ended(event, state.users[event["user"]])
+
+
+def hook_created(state: StateTables, event: JsonObject) -> None:
+    user = state.users.setdefault(event["user"], User(bot=True))
+    user.removed = False
+    state.user_names.add(event["user"])
+    state.hooks.created(event)
+
+
+def hook_rotated(state: StateTables, event: JsonObject) -> None:
+    state.hooks.rotated(event)
+
+
+def hook_removed(state: StateTables, event: JsonObject) -> None:
+    state.hooks.forget(event["user"])
+    state.users[event["user"]].removed = True
 
 
 def settings_changed(state: StateTables, event: JsonObject) -> None:

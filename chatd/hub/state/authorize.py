@@ -13,6 +13,7 @@ from chatd.hub.state import (
     edits,
     guests,
     held,
+    hooks,
     invites,
     markers,
     messages,
@@ -31,6 +32,7 @@ from chatd.proto import ask_requests as arq
 from chatd.proto import device_requests as drq
 from chatd.proto import guest_requests as grq
 from chatd.proto import held_requests as hrq
+from chatd.proto import hook_requests as hoq
 from chatd.proto import people_requests as prq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
@@ -87,6 +89,10 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     grq.GuestList: guests.list_guests,
     grq.GuestExtend: guests.extend,
     grq.GuestEnd: guests.end,
+    hoq.HookCreate: hooks.create,
+    hoq.HookList: hooks.list_hooks,
+    hoq.HookRotate: hooks.rotate,
+    hoq.HookRemove: hooks.remove,
     arq.Asks: asks.list_asks,
     arq.AskApprove: asks.approve,
     arq.AskDeny: asks.deny,

@@ -71,7 +71,8 @@ def _group(context: Context, others: list[str]) -> str:
 
 def _refuse_unable(context: Context, peer: str) -> None:
     if not context.allows("dm.send", peer):
-        raise ChatdError("E303", f"{peer} is a guest and gets no direct messages")
+        what = "bot" if context.state.users[peer].bot else "guest"
+        raise ChatdError("E303", f"{peer} is a {what} and gets no direct messages")
 
 
 def _refuse_too_many(context: Context, *users: str) -> None:

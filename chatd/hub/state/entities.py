@@ -67,6 +67,8 @@ class User:
     created: int = 0
     # The name stays taken; only the box brings the user back.
     removed: bool = False
+    # A hook, or one that was removed: no person, and without devices.
+    bot: bool = False
 
     def created_on(self, now: int) -> int:
         """Return the number of rooms created on the UTC day of ``now``."""
@@ -162,6 +164,7 @@ def plain_user(user: User) -> JsonObject:
         "created_day": user.created_day,
         "created": user.created,
         "removed": user.removed,
+        "bot": user.bot,
     }
 
 

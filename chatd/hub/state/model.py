@@ -21,6 +21,7 @@ from chatd.hub.state.entities import User as User
 from chatd.hub.state.entities import plain_room, plain_user, room_of, user_of
 from chatd.hub.state.guest_book import guests_of
 from chatd.hub.state.held_book import held_of
+from chatd.hub.state.hook_book import hooks_of
 from chatd.hub.state.invite_book import book_of
 from chatd.hub.state.state_tables import StateTables
 from chatd.proto.frames import JsonObject
@@ -57,6 +58,7 @@ class State(StateTables):
                 "invites": self.invites.plain(),
                 "guests": self.guests.plain(),
                 "held": self.held.plain(),
+                "hooks": self.hooks.plain(),
                 "settings": self.settings,
                 "written": {user: entry for user, entry in self.written.items() if entry[0] == newest},
             }
@@ -79,6 +81,7 @@ class State(StateTables):
             invites=book_of(data.get("invites", {})),
             guests=guests_of(data.get("guests", {})),
             held=held_of(data.get("held", [])),
+            hooks=hooks_of(data.get("hooks", {})),
             settings=data.get("settings", {}),
             written={user: (day, size) for user, (day, size) in data.get("written", {}).items()},
         )
@@ -161,6 +164,9 @@ KINDS: dict[str, EventKind] = {
     "guest_ended": EventKind(appliers.guest_ended, False, AuditRule.YES),
     # Its user is the sponsor.
     "guest_reminded": EventKind(appliers.guest_reminded, False, AuditRule.NO, own=True),
+    "hook_created": EventKind(appliers.hook_created, False, AuditRule.YES),
+    "hook_rotated": EventKind(appliers.hook_rotated, False, AuditRule.YES),
+    "hook_removed": EventKind(appliers.hook_removed, False, AuditRule.YES),
     "settings_changed": EventKind(appliers.settings_changed, False, AuditRule.YES),
     "read": EventKind(appliers.read, False, AuditRule.NO, own=True),
 }

@@ -104,6 +104,8 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
 def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
     """Set a user's role; the user leaves rooms that it may not be in."""
     context.acquaintance(request.user)
+    if context.state.users[request.user].bot:
+        raise ChatdError("E304", f"{request.user} is a bot, and its role does not change")
     if context.rules.pinned(request.user):
         fix = f"edit it there, then: chatd reload, or end a stolen identity: {_on_the_box(request.user)}"
         raise ChatdError("E305", f"the role of {request.user} is fixed in config/settings.json", fix)
@@ -207,6 +209,8 @@ def refuse_unregistrable(context: Context, user: str, device: str, role: str | N
     pinned = context.rules.settings.roles.assigned.get(user)
     if role is not None and pinned is not None and pinned != role:
         raise ChatdError("E305", f"the role of {user} is fixed to {pinned} in config/settings.json")
+    if known is not None and known.bot:
+        raise ChatdError("E406", f"{user} is the name of a bot", "choose another name")
     if known is not None and device in known.devices:
         raise ChatdError(
             "E406",

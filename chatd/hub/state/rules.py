@@ -10,7 +10,7 @@ from chatd.hub.state.model import Room, State
 from chatd.hub.state.names import SortedNames
 from chatd.policy.filter import WordFilter
 from chatd.policy.filter_rules import FilterAction, FilterRule, FilterRules
-from chatd.policy.roles import Roles
+from chatd.policy.roles import BOT, Roles
 from chatd.proto.frames import MAP_LIMIT
 
 
@@ -73,6 +73,8 @@ class Rules:
         if pinned is not None:
             return pinned
         known = state.users.get(user)
+        if known is not None and known.bot:
+            return BOT
         given = known.role if known else None
         # A role that a reload removed from the settings falls back to the default.
         return given if given in self.roles.names else self.settings.roles.default

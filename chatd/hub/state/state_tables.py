@@ -8,6 +8,7 @@ from typing import Any
 from chatd.hub.state.entities import MEMBERS, Room, Sanction, User
 from chatd.hub.state.guest_book import GuestBook
 from chatd.hub.state.held_book import HeldBook
+from chatd.hub.state.hook_book import HookBook
 from chatd.hub.state.invite_book import InviteBook
 from chatd.hub.state.names import EndingNames, SortedNames
 
@@ -29,6 +30,7 @@ class StateTables:
     mutes: dict[tuple[str, str], Sanction] = field(default_factory=dict)
     invites: InviteBook = field(default_factory=InviteBook)
     guests: GuestBook = field(default_factory=GuestBook)
+    hooks: HookBook = field(default_factory=HookBook)
     # Not compared: a decided one has no text any more, so that a replay passes over it.
     held: HeldBook = field(default_factory=HeldBook, compare=False)
     # The settings last recorded in the log, by their paths; `chatd.hub.state.settings_record`.
