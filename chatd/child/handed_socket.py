@@ -10,29 +10,41 @@ from __future__ import annotations
 import os
 import select
 import socket
+from enum import Enum
 from typing import Final, NamedTuple
 
 # What a worker reads at once, and the client's address before it.
 _PACKET_LIMIT: Final = 64 * 1024
 _TAKEN: Final = b"\1"
-# Before the address: whether the client speaks TLS on the socket.
-_TLS, _PLAIN = b"T", b"P"
+
+
+class Speaker(Enum):
+    """Who speaks on a socket that is handed over; its value comes before the address."""
+
+    TLS_CLIENT = b"T"  # a client, in TLS
+    CLIENT = b"C"  # a client whose TLS the gateway ends
+    GATEWAY = b"G"  # the gateway for a client whose TLS certificate it has verified
 
 
 class HandedSocket(NamedTuple):
     """A client's connection, and the first bytes that the client has sent.
 
-    ``plain``: it is one end of a pair, and whoever has the other end speaks TLS with the client.
+    It is one end of a pair unless the ``speaker`` is a client in TLS.
     """
 
     sock: socket.socket
     address: str
     first: bytes
-    plain: bool
+    speaker: Speaker
 
 
 def hand_over_socket(
-    door: socket.socket, sock: socket.socket, address: str, first: bytes, wait: float, *, plain: bool = False
+    door: socket.socket,
+    sock: socket.socket,
+    address: str,
+    first: bytes,
+    wait: float,
+    speaker: Speaker = Speaker.TLS_CLIENT,
 ) -> bool:
     """Hand a client's socket over; return whether it was taken within ``wait`` seconds.
 
@@ -43,8 +55,7 @@ def hand_over_socket(
     try:
         try:
             door.setblocking(False)
-            kind = _PLAIN if plain else _TLS
-            socket.send_fds(door, [kind + address.encode() + b"\0" + first], [sock.fileno(), writer])
+            socket.send_fds(door, [speaker.value + address.encode() + b"\0" + first], [sock.fileno(), writer])
         except OSError:
             return False  # the queue is full: nobody takes anything
         finally:
@@ -76,4 +87,4 @@ def take_socket(door: socket.socket) -> HandedSocket | None:
     finally:
         os.close(writer)
     address, _, first = packet.partition(b"\0")
-    return HandedSocket(sock, address[1:].decode(), first, address[:1] == _PLAIN)
+    return HandedSocket(sock, address[1:].decode(), first, Speaker(address[:1]))

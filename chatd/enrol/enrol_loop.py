@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chatd.child.address_blocks import block_of
-from chatd.child.handed_socket import HandedSocket, take_socket
+from chatd.child.handed_socket import HandedSocket, Speaker, take_socket
 from chatd.child.login_slots import LoginSlot
 from chatd.child.supervised import Supervised
 from chatd.crashpoints import crash_point
@@ -118,15 +118,14 @@ class EnrolLoop:
         if slot is None:
             self._note(log_security.warning, "enrol_turned_away", handed.address)
             handed.sock.setblocking(False)
+            in_tls = handed.speaker is Speaker.TLS_CLIENT
             try:
-                handed.sock.send(encode(error_frame(0, BUSY)) if handed.plain else ALERT_BUSY)
+                handed.sock.send(ALERT_BUSY if in_tls else encode(error_frame(0, BUSY)))
             except OSError:
                 pass
             handed.sock.close()
             return
-        client = Enrolment(
-            handed.sock, handed.address, self._credentials, self._hub, self._pending, plain=handed.plain
-        )
+        client = Enrolment(handed, self._credentials, self._hub, self._pending)
         self._clients[client] = _Watched(handed.sock, slot, time.monotonic() + DEADLINE_SECONDS)
         self._selector.register(client, selectors.EVENT_READ, client)
         slot.wait_ends()

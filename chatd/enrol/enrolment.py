@@ -15,13 +15,14 @@ from typing import Any, Protocol, cast
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chatd.child.handed_socket import HandedSocket, Speaker
 from chatd.child.tls import TlsChannel
 from chatd.crashpoints import crash_point
 from chatd.enrol.asking import Asking
 from chatd.enrol.credentials import EnrolCredentials, IssuedCertificate
 from chatd.enrol.pending_asks import PendingAsks
 from chatd.enrol.plain_channel import Channel, PlainChannel
-from chatd.enrol.renewing import renewal_question
+from chatd.enrol.renewing import RenewalQuestion, reenrol_question, renewal_question
 from chatd.errors import ChatdError
 from chatd.pki.profiles import key_hash
 from chatd.pki.signing_request import key_of_request
@@ -47,31 +48,28 @@ class Enrolment:
 
     def __init__(
         self,
-        sock: socket.socket,
-        address: str,
+        handed: HandedSocket,
         credentials: EnrolCredentials,
         hub: AsksHub,
         pending: PendingAsks,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        *,
-        plain: bool = False,
     ) -> None:
-        """``plain``: TLS ends in the gateway, which has handed this connection over."""
-        sock.setblocking(False)
-        self.address = address
+        handed.sock.setblocking(False)
+        self.address = handed.address
         self.done = False
         self.error: ChatdError | None = None
         """What the client was told, if it was refused."""
         self.enrolled = ""
         """USER/DEVICE of the certificate that was sent."""
-        self._sock = sock
+        self._sock = handed.sock
+        self._speaker = handed.speaker
         self._credentials = credentials
         self._hub = hub
         self._now = now
+        self._in_tls = handed.speaker is Speaker.TLS_CLIENT
         self._channel: Channel = (
-            PlainChannel() if plain else TlsChannel(credentials.context, server_side=True)
+            TlsChannel(credentials.context, server_side=True) if self._in_tls else PlainChannel()
         )
-        self._is_plain = plain
         self._established = False
         self._asked = False
         self._answered = False
@@ -79,10 +77,12 @@ class Enrolment:
         self._plain = bytearray()
         self._out = bytearray()
         self._key: ec.EllipticCurvePublicKey
+        # The name that the invite must be for; "" for any.
+        self._user = ""
         # The hub's operations that judge and register this enrolment, and their first arguments.
         self._operations = ("check", "redeem")
         self._question: list[Any] = []
-        self.asking = Asking(address, credentials, pending, now)
+        self.asking = Asking(handed.address, credentials, pending, now)
         self.parked = False
         """Whether the enrolment waits for an admin's decision."""
         self._hub_is_lost = False
@@ -158,8 +158,7 @@ class Enrolment:
             self._send(self._channel.take_outgoing())
             if not self._established:
                 return
-            # TLS has taken them.
-            data = data if self._is_plain else b""
+            data = b"" if self._in_tls else data
             self._send_frame(self._authority_frame())
             crash_point("enrol.tls")
         self._plain += self._channel.receive(data)
@@ -168,7 +167,7 @@ class Enrolment:
 
     def _authority_frame(self) -> JsonObject:
         frame = self._credentials.authority_frame()
-        return frame | {"binding": self._channel.binding().hex()} if self._is_plain else frame
+        return frame if self._in_tls else frame | {"binding": self._channel.binding().hex()}
 
     def _begin(self, message: JsonObject) -> None:
         if message.get("type") in ("ask", "reveal"):
@@ -179,16 +178,23 @@ class Enrolment:
                 self._wait_for_admin()
             return
         self._asked = True
-        if message.get("type") == "renew":
-            renewal = renewal_question(message, self._credentials, self._channel.binding())
+        if message.get("type") in ("renew", "reenrol"):
+            renewal = self._renewal(message)
             self._key, self._question = renewal.key, renewal.arguments
             self._operations = ("check_renewal", "renew")
             self._check()
             return
         frame = cast(RedeemFrame, parse_enrol_frame(message, RedeemFrame))
-        self._key = key_of_request(frame.request)
+        self._key, self._user = key_of_request(frame.request), frame.user
         self._question = [secret_hash(bytes.fromhex(frame.secret)), key_hash(self._key), frame.device]
         self._check()
+
+    def _renewal(self, message: JsonObject) -> RenewalQuestion:
+        if message["type"] == "renew":
+            return renewal_question(message, self._credentials, self._channel.binding())
+        if self._speaker is not Speaker.GATEWAY:
+            raise ChatdError("E102", "a frame of an enrolment: a client proves its key by renew")
+        return reenrol_question(message, self._credentials)
 
     def _check(self) -> None:
         self._hub.ask(self._operations[0], self._question, self._on_checked)
@@ -226,6 +232,8 @@ class Enrolment:
             return
         crash_point("enrol.checked")
         try:
+            if self._user not in ("", answer["user"]):
+                raise ChatdError("E211", "the invite is not for this name", "give the name it was made for")
             if "serial" in answer:
                 # This key has its certificate and lost the reply.
                 self._deliver(self._credentials.issue_again(self._key, answer), answer)

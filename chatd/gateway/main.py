@@ -9,10 +9,12 @@ from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import Supervised, ended
 from chatd.child.unix_socket import connect_unix
 from chatd.errors import ChatdError
+from chatd.gateway.est import Est
 from chatd.gateway.gateway_listener import GatewayListener
 from chatd.gateway.gateway_loop import GatewayLoop
 from chatd.gateway.metrics_desk import MetricsDesk
 from chatd.gateway.monitoring import Monitoring
+from chatd.gateway.plain_enrolment import PlainEnrolments
 from chatd.gateway.routes import Routes
 from chatd.link.hub_desk import HubDesk
 from chatd.logs.repeats import Repeats
@@ -28,7 +30,9 @@ def main() -> int:
         hub = HubDesk(lambda: connect_unix(path))
         metrics = MetricsDesk(hub)
         monitoring = Monitoring(metrics.ask, files)
-        routes = Routes(child.settings, monitoring.routes())
+        enrolments = PlainEnrolments(child.fd("enrol_out") if child.settings.server.enrol else None)
+        est = Est(enrolments, files)
+        routes = Routes(child.settings, monitoring.routes() | est.routes())
         repeats = Repeats()
         sock = socket.socket(fileno=child.fd("gateway_listener"))
         listener = GatewayListener(sock, gateway_context_from(files), routes.find, repeats)
@@ -37,6 +41,7 @@ def main() -> int:
             changed = child.read_files()
             listener.context = gateway_context_from(changed)
             monitoring.reload(changed)
+            est.reload(changed)
             routes.reload(child.settings)
 
         loop = GatewayLoop(child, hub, metrics, listener, reload, repeats)

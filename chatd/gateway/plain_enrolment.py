@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
+from typing import Final, cast
 
-from chatd.child.handed_socket import hand_over_socket
+from chatd.child.handed_socket import Speaker, hand_over_socket
 from chatd.errors import ChatdError
+from chatd.proto.enrol_frames import ANSWER_LIMIT, AuthorityFrame, EnrolledFrame, parse_enrol_frame
+from chatd.proto.frames import JsonObject, decode, encode
+from chatd.proto.length_prefix import take_message
 
 # A dead enrol process is replaced meanwhile, and takes what waits.
 TAKEN_SECONDS = 2.0
+# The enrol process cuts a connection earlier (chatd.enrol.enrol_loop.DEADLINE_SECONDS).
+ANSWER_SECONDS: Final = 12.0
+_RECEIVE_BYTES: Final = 16 * 1024
+_NOT_TAKEN: Final = ChatdError("E502", "the server redeems no invites at the moment", "try again in a moment")
 
 
 class PlainEnrolments:
@@ -30,10 +38,46 @@ class PlainEnrolments:
         """
         if self._door is None:
             raise ChatdError("E216")
+        return self._open(self._door, address, Speaker.CLIENT)
+
+    def exchange(self, address: str, frame: JsonObject) -> EnrolledFrame:
+        """Send one frame for a client and return the answer.
+
+        The gateway has verified the client's TLS certificate, if ``frame`` names one. Raises the ChatdError
+        that the enrol process answers, and as `open_plain_enrolment` does.
+        """
+        if self._door is None:
+            raise ChatdError("E216")
+        with self._open(self._door, address, Speaker.GATEWAY) as sock:
+            sock.settimeout(ANSWER_SECONDS)
+            try:
+                return _exchange(sock, frame)
+            except OSError:
+                raise _NOT_TAKEN from None
+
+    @staticmethod
+    def _open(door: socket.socket, address: str, speaker: Speaker) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            if hand_over_socket(self._door, theirs, address, b"", TAKEN_SECONDS, plain=True):
+            if hand_over_socket(door, theirs, address, b"", TAKEN_SECONDS, speaker):
                 return ours
         # A process that takes the other end later finds it closed.
         ours.close()
-        raise ChatdError("E502", "the server redeems no invites at the moment", "try again in a moment")
+        raise _NOT_TAKEN
+
+
+def _exchange(sock: socket.socket, frame: JsonObject) -> EnrolledFrame:
+    """Raises OSError if the connection ends."""
+    incoming = bytearray()
+    parse_enrol_frame(_receive(sock, incoming), AuthorityFrame)  # E218 comes in its place
+    sock.sendall(encode(frame))
+    return cast(EnrolledFrame, parse_enrol_frame(_receive(sock, incoming), EnrolledFrame))
+
+
+def _receive(sock: socket.socket, incoming: bytearray) -> JsonObject:
+    while (message := take_message(incoming, ANSWER_LIMIT, "E101")) is None:
+        data = sock.recv(_RECEIVE_BYTES)
+        if not data:
+            raise ConnectionResetError
+        incoming += data
+    return decode(message)

@@ -62,9 +62,10 @@ class RequestingFrame(EnrolFrame):
 
 
 class RedeemFrame(RequestingFrame):
-    """An invite's secret in hex."""
+    """An invite's secret in hex, and the name that it has to be for, "" for any."""
 
     type: Literal["redeem"]
+    user: NameText = ""
     secret: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SECRET_BYTES}}}$", repr=False)]
 
 
@@ -75,6 +76,13 @@ class RenewFrame(EnrolFrame):
     certificate: _Pem
     # An ECDSA signature of P-256 has at most 72 bytes.
     proof: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){8,72}$")]
+
+
+class ReenrolFrame(RequestingFrame):
+    """From the gateway only: a device's certificate (PEM) that the client has shown in TLS."""
+
+    type: Literal["reenrol"]
+    certificate: _Pem
 
 
 class EnrolledFrame(EnrolFrame):

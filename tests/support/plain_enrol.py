@@ -97,9 +97,8 @@ def _serve(door: socket.socket, ended: socket.socket, arguments: tuple[Any, ...]
         if ended in readable:
             break
         if door in readable and (handed := take_socket(door)) is not None:
-            sock, address, first, plain = handed
-            client = Enrolment(sock, address, credentials, hub, pending, now, plain=plain)
-            client.take(first)
+            client = Enrolment(handed, credentials, hub, pending, now)
+            client.take(handed.first)
             clients.append(client)
         for client in [one for one in clients if one in readable]:
             client.receive()

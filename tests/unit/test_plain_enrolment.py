@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,11 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chatd.child.handed_socket import hand_over_socket, take_socket
+from chatd.child.handed_socket import Speaker, hand_over_socket, take_socket
 from chatd.errors import ChatdError
 from chatd.gateway.plain_enrolment import PlainEnrolments
 from chatd.pki.profiles import key_hash_of
 from chatd.pki.renewal_proof import sign_renewal
+from chatd.pki.signing_request import make_request
 from chatd.proto.invite_code import secret_hash
 from tests.support.hubworld import World
 from tests.support.plain_enrol import PlainJoiner, enrolling
@@ -112,13 +114,48 @@ def test_without_an_enrol_process_the_gateway_is_told_so(monkeypatch: pytest.Mon
         gateway.close()
 
 
-def test_only_what_is_handed_over_as_plain_is_spoken_to_without_tls() -> None:
+def test_a_frame_says_for_whom_it_is_handed_over_and_no_client_can_say_so_itself() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     client, other_end = socket.socketpair()
     with ours, theirs, client, other_end:
-        ours.setblocking(False)
-        for plain in (False, True):
-            hand_over_socket(theirs, client, ADDRESS, b"P\0first", 0, plain=plain)
+        for speaker in Speaker:
+            hand_over_socket(theirs, client, ADDRESS, b"G\0first", 0, speaker)
             # The receiver has not answered in time, but what it would take is there.
-            packet = ours.recv(1000)
-            assert packet == (b"P" if plain else b"T") + ADDRESS.encode() + b"\0P\0first"
+            assert ours.recv(1000) == speaker.value + ADDRESS.encode() + b"\0G\0first"
+
+
+def test_a_client_cannot_renew_in_the_name_of_the_gateway(
+    joiner: Joiner, key: ec.EllipticCurvePrivateKey
+) -> None:
+    enrolled = joiner().redeem(SECRET, key)
+    csr = base64.b64encode(make_request(key)).decode()
+    answer = joiner().send({"type": "reenrol", "certificate": enrolled["certificate"], "csr": csr})
+    assert answer["code"] == "E102"
+
+
+def test_the_gateway_renews_for_a_certificate_that_it_has_verified(
+    world: World, gateway: PlainEnrolments, joiner: Joiner, key: ec.EllipticCurvePrivateKey
+) -> None:
+    enrolled = joiner().redeem(SECRET, key)
+    world.now += 2 * 86_400_000
+
+    def reenrol(asker: ec.EllipticCurvePrivateKey) -> str:
+        csr = base64.b64encode(make_request(asker)).decode()
+        frame = {"type": "reenrol", "certificate": enrolled["certificate"], "csr": csr}
+        return gateway.exchange(ADDRESS, frame).certificate
+
+    with pytest.raises(ChatdError, match="E217"):
+        reenrol(ec.generate_private_key(ec.SECP256R1()))
+    renewed = x509.load_pem_x509_certificate(reenrol(key).encode())
+    assert renewed.public_key() == key.public_key()
+    assert world.state.users["carol"].devices["laptop"].serial == f"{renewed.serial_number:x}"
+
+
+def test_the_gateway_tells_what_the_enrol_process_refuses(
+    gateway: PlainEnrolments, key: ec.EllipticCurvePrivateKey
+) -> None:
+    csr = base64.b64encode(make_request(key)).decode()
+    frame = {"type": "redeem", "secret": SECRET.hex(), "csr": csr, "user": "alice"}
+    with pytest.raises(ChatdError, match="E211"):
+        gateway.exchange(ADDRESS, frame)
+    assert gateway.exchange(ADDRESS, frame | {"user": "carol"}).user == "carol"
