@@ -22,6 +22,12 @@ export async function openStore() {
   }
 }
 
+class Full extends Fault {
+  constructor() {
+    super("E606", "the browser has no more space for this page", "free disk space, then try again");
+  }
+}
+
 export class Store {
   isKept = true;
 
@@ -39,7 +45,10 @@ export class Store {
     };
     const store = new Store(await answer(request));
     // Some browsers open a database in private mode and refuse the first write.
-    await store.write([["keep", "trial", 1]]);
+    await store.write([["keep", "trial", 1]]).catch((fault) => {
+      // On a full disk the identity can still be read.
+      if (!(fault instanceof Full)) throw fault;
+    });
     return store;
   }
 
@@ -144,6 +153,5 @@ function answer(request) {
 
 /** @param {DOMException|null} error */
 function refusal(error) {
-  if (error?.name !== "QuotaExceededError") return new Fault("E606");
-  return new Fault("E606", "the browser has no more space for this page", "free disk space, then try again");
+  return error?.name === "QuotaExceededError" ? new Full() : new Fault("E606");
 }
