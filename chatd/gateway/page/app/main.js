@@ -38,7 +38,7 @@ export async function run(model, root) {
       if (location.hash !== ADMIN) show(chat.element);
       else {
         const { adminPage } = await import("./views/admin/admin_page.js");
-        show(adminPage(model, chat.attention));
+        show(adminPage(model));
       }
     }
   };
