@@ -188,9 +188,10 @@ def test_the_status_line_counts_down_and_offers_to_connect(pages: StagedPages) -
     with pages.opened() as page:
         _enter(page)
         page.evaluate(
-            """() => stage.model.take([
-              { type: "disconnected", fault: { reason: "the connection was cut", fix: "", code: "E607" }, retryIn: 90 },
-            ])"""
+            """() => {
+              const fault = { reason: "the connection was cut", fix: "", code: "E607" };
+              stage.model.take([{ type: "disconnected", fault, retryIn: 90 }]);
+            }"""
         )
         status = page.locator(".status")
         expect(status).to_contain_text("Not connected: the connection was cut")

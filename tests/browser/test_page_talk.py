@@ -92,6 +92,8 @@ def test_rows_show_snippets_quotes_edits_and_reactions(page: Page) -> None:
 
 
 def test_hostile_text_stays_text_and_within_the_page(page: Page) -> None:
+    page.get_by_role("log").evaluate("(talk) => { talk.scrollTop = talk.scrollHeight; }")
+    expect(page.locator(".jump")).to_be_hidden()
     for body in HOSTILE:
         _say(page, body, "eve")
     expect(page.get_by_role("article").last).to_contain_text("a\u0301")

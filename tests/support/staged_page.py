@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.browser import WAIT_MS
 from tests.support.page_server import serving
 
 
@@ -22,7 +23,7 @@ class StagedPages:
     def opened(self, query: str = "", size: tuple[int, int] = (1280, 800), **options: Any) -> Iterator[Page]:
         """Open a page in a context of its own; yields it once the first view is shown."""
         context = self._browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(WAIT_MS)
         page = context.new_page()
         page.on("console", lambda line: self._said(line.type, line.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -41,6 +42,7 @@ class StagedPages:
 @contextmanager
 def staged_pages(browser: Browser) -> Iterator[StagedPages]:
     """Serve the page; fails at the end if the browser complained about a script or the policy."""
+    expect.set_options(timeout=WAIT_MS)
     with serving() as address:
         pages = StagedPages(browser, address)
         yield pages

@@ -35,6 +35,8 @@ export class FakeClient {
   keepDraft() {}
   rowsCame() {}
   drop() {}
+  rowsCame() {}
+  drop() {}
   tryNow() {
     this.connect();
   }
@@ -142,7 +144,7 @@ const ANSWERS = {
   certificates: () => ({ certificates: certificates(), more: false }),
   room_info: (server, { room }) => ({ room, topic: "db1 is swapping; both replicas are behind", guests: false, members: 5, archived: false, mode: "open", history: "all", owners: ["alice"], invitations: [] }),
   search: (server, { query, before }) => {
-    const all = [...server.logs.values()].flat().filter((event) => event.body.includes(query.split(" ")[0]) && (!before || event.seq < before));
+    const all = [...server.logs.values()].flat().filter((event) => event.body?.includes(query.split(" ")[0]) && (!before || event.seq < before));
     return { events: all.sort((one, other) => other.seq - one.seq).slice(0, 50), more: all.length > 50, partial: false };
   },
   reactions: () => ({ reactions: [{ text: "+1", count: 2, users: ["bob", "carol"] }], more: false }),

@@ -4,7 +4,7 @@ import { runCommand } from "./commands.js";
 import { Composer } from "./composer.js";
 import { explain } from "./dialogs.js";
 import { button, fill, h } from "./dom.js";
-import { openGoto } from "./goto_panel.js";
+import { openGoto, placesOf } from "./goto_panel.js";
 import { listenKeys } from "./keys.js";
 import { MainMenu } from "./main_menu.js";
 import { MemberList } from "./member_list.js";
@@ -124,6 +124,8 @@ export class ChatPage {
     this.empty.hidden = Boolean(here) || !this.search.element.hidden;
     this.timeline.element.hidden = !here || !this.search.element.hidden;
     if (parts.has("rows") || parts.has("rooms")) {
+      // A message that arrives may answer one that is not here.
+      if (here?.wanted.size && here.loaded) void this.#once(() => model.loadQuotes(here.name).catch(() => {}));
       this.timeline.update();
       this.announcer.update();
       this.#scrolled();
@@ -165,12 +167,7 @@ export class ChatPage {
 
   /** @param {string} [sign] "@": people only */
   goto(sign = "") {
-    const { model } = this;
-    const known = model.listed().map((/** @type {any} */ one) => ({ name: one.name, title: model.title(one.name), hint: one.topic }));
-    const users = new Set([...model.conversations.values()].flatMap((one) => [...one.members.keys()]));
-    const people = [...users].filter((user) => user !== model.me).map((user) => ({ name: model.resolve(`@${user}`), title: `@${user}`, hint: "" }));
-    const all = new Map([...known, ...people].map((one) => [one.name, one]));
-    const places = [...all.values()].filter((one) => one.name.startsWith(sign));
+    const places = placesOf(this.model).filter((one) => one.name.startsWith(sign));
     openGoto(places, (name) => void this.enter(name), sign ? { title: "Write to", label: "A person" } : {});
   }
 

@@ -64,6 +64,15 @@ export function openGoto(places, enter, { title = "Go to", label = "A room or a 
   input.focus();
 }
 
+/** The conversations of this user, and the people in them. @param {any} model @returns {Place[]} */
+export function placesOf(model) {
+  const known = model.listed().map((/** @type {any} */ one) => ({ name: one.name, title: model.title(one.name), hint: one.topic }));
+  const members = [...model.conversations.values()].flatMap((one) => [...one.members.keys()]);
+  const people = [...new Set(members)].filter((user) => user !== model.me);
+  const direct = people.map((user) => ({ name: model.resolve(`@${user}`), title: `@${user}`, hint: "" }));
+  return [...new Map([...direct, ...known].map((one) => [one.name, one])).values()];
+}
+
 /** Names that begin with the word first. @param {Place[]} places @param {string} word */
 function ranked(places, word) {
   const bare = word.replace(/^[#@]/, "");

@@ -35,5 +35,5 @@ function heading(name) {
 
 /** @param {string} title @param {...(Child | Child[])} content @returns {HTMLElement} */
 export function section(title, ...content) {
-  return h("section", { "aria-label": title }, h("h2", {}, title), ...content);
+  return h("section", {}, h("h2", {}, title), ...content);
 }
