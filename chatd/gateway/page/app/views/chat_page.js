@@ -154,15 +154,15 @@ export class ChatPage {
   async go(room, seq) {
     if (room !== this.model.current) await this.enter(room);
     this.showSearch(false);
-    this.timeline.update();
     for (let page = 0; page < REVEAL_PAGES; page += 1) {
-      const here = this.model.here;
-      if (this.timeline.reveal(seq) || !here?.hasOlder || here.oldest < seq) break;
-      this.model.look(this.model.looking, true);
-      if (!(await this.model.loadOlder(here.name))) break;
       this.timeline.update();
+      const here = this.model.here;
+      if (this.timeline.reveal(seq)) return;
+      if (!here?.hasOlder || here.oldest < seq) break;
+      this.model.look(this.model.looking, true);
+      await this.model.loadOlder(here.name).catch((/** @type {any} */ error) => this.attention.say(explain(error)));
     }
-    if (!this.timeline.list.places.has(`m${seq}`)) this.attention.say("This message is not in the history any more.");
+    this.attention.say("This message is not in the history any more.");
   }
 
   /** @param {string} [sign] "@": people only */

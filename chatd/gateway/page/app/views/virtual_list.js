@@ -56,7 +56,7 @@ export class VirtualList {
 
   /** @param {Row[]} rows @param {{forget?: boolean}} [options] `forget`: another list; go to its end */
   set(rows, { forget = false } = {}) {
-    const anchor = forget ? null : this.#anchor();
+    const anchor = forget ? [] : this.#anchor();
     if (forget) {
       this.heights.clear();
       this.drawn.clear();
@@ -125,19 +125,25 @@ export class VirtualList {
     this.#hold(anchor);
   }
 
-  /** The first row in view and its distance from the upper edge. @returns {[string, number] | null} */
+  /** The rows in view and their distances from the upper edge. @returns {[string, number][]} */
   #anchor() {
-    if (this.stuck || !this.rows.length) return null;
-    const place = this.#placeAt(this.scroller.scrollTop);
-    return [this.rows[place].key, this.offsets[place] - this.scroller.scrollTop];
+    if (this.stuck || !this.rows.length) return [];
+    const first = this.#placeAt(this.scroller.scrollTop);
+    return this.inView().map(({ key }, at) => [key, this.offsets[first + at] - this.scroller.scrollTop]);
   }
 
-  /** @param {[string, number] | null} anchor */
+  /** The first of the rows that is still there: a day line may not be. @param {[string, number][]} anchor */
+  #anchored(anchor) {
+    const found = anchor.find(([key]) => this.places.has(key));
+    return found && this.offsets[/** @type {number} */ (this.places.get(found[0]))] - found[1];
+  }
+
+  /** @param {[string, number][]} anchor */
   #hold(anchor) {
-    const place = anchor && this.places.get(anchor[0]);
-    if (anchor && place !== undefined && place !== null) {
+    const top = this.#anchored(anchor);
+    if (top !== undefined) {
       this.space.style.height = `${this.offsets[this.rows.length]}px`;
-      this.scroller.scrollTop = this.offsets[place] - anchor[1];
+      this.scroller.scrollTop = top;
     }
     this.#render();
     if (this.stuck) this.scroller.scrollTop = this.scroller.scrollHeight;
@@ -198,12 +204,9 @@ export class VirtualList {
     if (!changed) return;
     this.#measureAll();
     this.content.style.transform = `translateY(${this.offsets[first]}px)`;
-    const place = anchor && this.places.get(anchor[0]);
+    const top = this.#anchored(anchor);
     if (this.stuck) this.scroller.scrollTop = this.scroller.scrollHeight;
-    else if (anchor && typeof place === "number") {
-      const top = this.offsets[place] - anchor[1];
-      if (Math.abs(top - this.scroller.scrollTop) > 1) this.scroller.scrollTop = top;
-    }
+    else if (top !== undefined && Math.abs(top - this.scroller.scrollTop) > 1) this.scroller.scrollTop = top;
   }
 
   #measureAll() {
