@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from chatd.codes import CODES
-from tests.support.daemon import BIN, Daemon, free_port, running
+from tests.support import preloaded
+from tests.support.daemon import Daemon, free_port, running
 from tests.support.strange_services import HTTP, answers, strange_service
 
 STEPS = ["identity", "name", "network", "tls", "ca", "login", "clock", "terminal", "window"]
@@ -34,13 +35,12 @@ class Visit:
 
     def __init__(self, daemon: Daemon, *words: str, program: tuple[str, ...] = (), **environ: str) -> None:
         headless = {key: value for key, value in daemon.environ.items() if not key.endswith("DISPLAY")}
-        done = subprocess.run(
-            [*(program or (str(BIN / "chat"),)), "doctor", "--json", *words],
-            env={**headless, "LC_ALL": "C.UTF-8", "HOME": str(daemon.home), "TERM": "xterm", **environ},
-            cwd="/",
-            capture_output=True,
-            text=True,
-        )
+        command = [*(program or ("chat",)), "doctor", "--json", *words]
+        whole = {**headless, "LC_ALL": "C.UTF-8", "HOME": str(daemon.home), "TERM": "xterm", **environ}
+        if preloaded.can_run(command[0], whole):
+            done = preloaded.run(command, whole, Path("/"))
+        else:
+            done = subprocess.run(command, env=whole, cwd="/", capture_output=True, text=True)
         assert done.stderr == "", done.stderr
         self.code = done.returncode
         self.findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]

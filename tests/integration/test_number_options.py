@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import click
 import pytest
 
 from chatctl.client import ChatdError, Client, read_identity
-from tests.support.daemon import BIN, Daemon
+from tests.support import preloaded
+from tests.support.daemon import Daemon
 from tests.tools.manpages import PROGRAMS, runnable
 
 ABSURD = ("nan", "inf", "-inf", "-1", "1e400", "99999999999999999999", "", "9" * 5000)
@@ -43,14 +43,8 @@ def test_an_absurd_number_is_a_wrong_command_line(
     word = (
         [f"{parameter.opts[-1]}=nan"] if isinstance(parameter, click.Option) else _arguments(path, parameter)
     )
-    done = subprocess.run(
-        [str(BIN / program), *words, *word],
-        env={"HOME": str(tmp_path), "PATH": ""},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environ = {**preloaded.own_environment(), "HOME": str(tmp_path)}
+    done = preloaded.run([program, *words, *word], environ, tmp_path)
     assert done.returncode == 2, done.stderr
     assert "nan" in done.stderr
 

@@ -25,6 +25,7 @@ from chatd.codes import CODES, NEW_IDENTITY
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
+from tests.support import preloaded
 from tests.support.certificates import DEVICE, forge, san, signer
 from tests.support.daemon import TIMEOUT_SECONDS, Daemon, free_port, running, wait_until
 from tests.support.joining import invite, join
@@ -164,8 +165,9 @@ def check_told(done: subprocess.CompletedProcess[str], code: str, words: str, ad
 
 def explain(code: str) -> str:
     """What `chatctl explain` prints: offline, without an identity."""
-    command = [sys.executable, "-m", "chatctl", "explain", code]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = preloaded.run(["chatctl", "explain", code], preloaded.own_environment(), Path("/"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_clock_that_is_wrong_is_told_with_by_how_much(place: Place) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.support import preloaded
 from tests.support.chat_program import create_room, run_chat
 from tests.support.daemon import BIN, Daemon
 from tests.support.under_attack import update_section
@@ -155,6 +156,14 @@ class Place:
         self._input = INPUT.get(path, "")
         self.argv = [str(BIN / program), "--home", str(home), *command, *words.split()]
 
+    def run_into(self, out: str) -> subprocess.CompletedProcess[str]:
+        """Run the command with its standard output going to the file ``out``; to us if that is "" ."""
+        folder = self._daemon.home.parent
+        program = Path(self.argv[0]).name
+        return preloaded.run(
+            [program, *self.argv[1:]], self._daemon.environ, folder, text=self._input, out=out
+        )
+
     def run(self, redirections: str) -> subprocess.CompletedProcess[str]:
         """Run the command in a shell with ``redirections``."""
         return subprocess.run(
@@ -183,8 +192,8 @@ def test_every_command_is_tried() -> None:
 
 @every_command(TRIED)
 def test_a_full_disk_is_named_and_the_request_is_not_called_failed(place: Place) -> None:
-    done = place.run(">/dev/full")
-    silent = done.returncode == 0 and not place.run("").stdout
+    done = place.run_into("/dev/full")
+    silent = done.returncode == 0 and not place.run_into("").stdout
     assert silent or done.returncode == NOT_SHOWN, done.stderr
     if not silent:
         assert "error: standard output: No space left on device (E615)" in done.stderr

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 from tests.support import preloaded
+from tests.support.preloaded import COMMAND_SECONDS
 
 BIN = Path(sys.executable).parent
 # Generous: the whole suite may run on two cores.
 TIMEOUT_SECONDS = 30.0
-COMMAND_SECONDS = 120.0
 # Generating an RSA-2048 key is several times faster than the default of 3072 bits.
 FAST = {"CHATD_SECURITY__RSA_KEY_SIZE": "2048", "CHATD_WORKERS__COUNT": "2"}
 
@@ -51,9 +52,10 @@ class Daemon:
 
     def run(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run an installed command, such as ``run("chatd", "status")``."""
-        if options.keys() <= {"input"} and preloaded.can_run(arguments[0], self.environ):
+        plain = options.keys() <= {"input", "stdin"} and options.get("stdin", DEVNULL) == DEVNULL
+        if plain and preloaded.can_run(arguments[0], self.environ):
             text = options.get("input") or ""
-            done = preloaded.run(arguments, self.environ, self.home, text, COMMAND_SECONDS)
+            done = preloaded.run(arguments, self.environ, self.home, text=text)
         else:
             command = [str(BIN / arguments[0]), *arguments[1:]]
             options = {"capture_output": True, "text": True, "timeout": COMMAND_SECONDS, **options}

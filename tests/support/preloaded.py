@@ -24,19 +24,23 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from chatd import crashpoints
+
 BIN = Path(sys.executable).parent
 MAINS = {"chatd": "chatd.cli", "chatctl": "chatctl.cli", "chat": "chatctl.chat"}
 # The modules of the commands, which the programs import when they are called. The window needs a display.
 PACKAGES = ("chatd.cli", "chatctl.admin", "chatctl.scripts", "chatctl.terminal")
-# Python, its libraries and chatd.crashpoints read these when they are loaded.
-_READ_AT_START = ("CHATD_CRASH_", "PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_", "MALLOC_")
+# Python and its libraries read these when they start: the locale chooses the process that is forked.
+_READ_AT_START = ("PYTHON", "LD_", "SSL_", "OPENSSL_", "MALLOC_")
+_LOCALE = ("LC_", "LANG")
+COMMAND_SECONDS = 120.0
 _REQUEST_BYTES = 256 * 1024
 _STREAMS = 3
 
 
 def can_run(program: str, environ: Mapping[str, str]) -> bool:
     """Whether a fork behaves as a new process with this environment."""
-    return program in MAINS and _read_at_start(environ) == _read_at_start(own_environment())
+    return program in MAINS and _those(environ, _READ_AT_START) == _those(own_environment(), _READ_AT_START)
 
 
 def own_environment() -> dict[str, str]:
@@ -45,16 +49,28 @@ def own_environment() -> dict[str, str]:
 
 
 def run(
-    arguments: Sequence[str], environ: Mapping[str, str], folder: Path, text: str, seconds: float
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    folder: Path,
+    *,
+    text: str = "",
+    out: str = "",
+    seconds: float = COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
-    """Run an installed command with ``text`` on its standard input, as `subprocess.run` does."""
+    """Run an installed command as `subprocess.run` does, with ``text`` on its standard input.
+
+    Standard output goes to the file ``out`` if it is named.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    (stdin, feed), (out, stdout), (err, stderr) = (os.pipe() for _ in range(_STREAMS))
+    (stdin, feed), (printed, stdout), (told, stderr) = (os.pipe() for _ in range(_STREAMS))
+    if out:
+        os.close(stdout)
+        stdout = os.open(out, os.O_WRONLY)
     request = {"arguments": list(arguments), "environ": dict(environ), "folder": str(folder)}
     with ours, ThreadPoolExecutor(_STREAMS) as pool:
         try:
             passed = array.array("i", [stdin, stdout, stderr, theirs.fileno()])
-            _loaded().sendmsg(
+            _loaded(tuple(_those(environ, _LOCALE).items())).sendmsg(
                 [json.dumps(request).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)]
             )
         finally:
@@ -62,7 +78,7 @@ def run(
             for descriptor in (stdin, stdout, stderr):
                 os.close(descriptor)
         pool.submit(_feed, feed, text.encode())
-        printed = [pool.submit(_read, descriptor) for descriptor in (out, err)]
+        shown = [pool.submit(_read, descriptor) for descriptor in (printed, told)]
         ours.settimeout(seconds)
         pid = int(ours.recv(64))
         try:
@@ -70,12 +86,11 @@ def run(
         except TimeoutError:
             os.kill(pid, signal.SIGKILL)
             raise subprocess.TimeoutExpired(list(arguments), seconds) from None
-        shown = [future.result() for future in printed]
-    return subprocess.CompletedProcess(list(arguments), code, *shown)
+    return subprocess.CompletedProcess(list(arguments), code, *(future.result() for future in shown))
 
 
-def _read_at_start(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(_READ_AT_START)}
+def _those(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {name: environ[name] for name in sorted(environ) if name.startswith(prefixes)}
 
 
 def _feed(descriptor: int, data: bytes) -> None:
@@ -92,15 +107,15 @@ def _read(descriptor: int) -> str:
 
 
 @functools.cache
-def _loaded() -> socket.socket:
-    """Start the process that is forked, once."""
+def _loaded(locale: tuple[tuple[str, str], ...]) -> socket.socket:
+    """Start the process that is forked, once for each locale."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             cwd=Path(__file__).parents[2],
-            env=own_environment(),
+            env={k: v for k, v in own_environment().items() if not k.startswith(_LOCALE)} | dict(locale),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -160,6 +175,7 @@ def _become(request: dict[str, object], streams: Sequence[int]) -> Callable[[], 
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
+    importlib.reload(crashpoints)
     program = str(arguments[0])
     sys.argv = [str(BIN / program), *arguments[1:]]
     sys.path[0] = str(BIN)

@@ -16,6 +16,7 @@ from chatd.console import format as fmt
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto.durations import parse_duration
+from tests.support import preloaded
 
 
 @pytest.mark.parametrize(
@@ -140,17 +141,9 @@ def test_an_invalid_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
-def run(*arguments: str, home: Path, program: str = "chatctl.cli") -> subprocess.CompletedProcess[str]:
-    code = f"from {program} import main; main()"
-    environ = {"HOME": str(home), "PATH": "", "LANG": "C.UTF-8"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        env=environ,
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-    )
+def run(*arguments: str, home: Path, program: str = "chatctl") -> subprocess.CompletedProcess[str]:
+    environ = {**preloaded.own_environment(), "HOME": str(home)}
+    return preloaded.run([program, *arguments], environ, home)
 
 
 @pytest.mark.parametrize(
@@ -174,10 +167,10 @@ def test_commands_without_a_server_exit_with_their_code(
 
 
 def test_a_command_of_the_line_client_typed_in_the_shell_is_explained(tmp_path: Path) -> None:
-    result = run("rooms", home=tmp_path, program="chatctl.chat")
+    result = run("rooms", home=tmp_path, program="chat")
     assert result.returncode == 2
     assert "/rooms is a command of the line client: start chat, then type it." in result.stderr
-    assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chatctl.chat").stderr
+    assert "Did you mean 'tail'?" in run("tial", home=tmp_path, program="chat").stderr
 
 
 def test_explain_prints_json(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ import pytest
 from tests.support import preloaded
 from tests.support.preloaded import BIN, own_environment
 
-SECONDS = 60.0
-
 
 @pytest.mark.parametrize(
     "arguments",
@@ -28,7 +26,7 @@ def test_a_fork_behaves_as_the_installed_program(arguments: tuple[str, ...], tmp
     environ = {**own_environment(), "CHATD_HOME": str(tmp_path), "HOME": str(tmp_path), "NO_COLOR": "1"}
     program, *words = arguments
     assert preloaded.can_run(program, environ)
-    forked = preloaded.run(arguments, environ, tmp_path, "", SECONDS)
+    forked = preloaded.run(arguments, environ, tmp_path)
     started = subprocess.run(
         [str(BIN / program), *words], env=environ, cwd=tmp_path, input="", capture_output=True, text=True
     )
@@ -39,7 +37,11 @@ def test_a_fork_behaves_as_the_installed_program(arguments: tuple[str, ...], tmp
     )
 
 
+def test_the_output_can_go_to_a_full_disk(tmp_path: Path) -> None:
+    done = preloaded.run(("chatd", "--version"), own_environment(), tmp_path, out="/dev/full")
+    assert (done.returncode, done.stdout) == (8, "")
+
+
 def test_what_python_reads_at_its_start_needs_the_installed_program() -> None:
-    assert not preloaded.can_run("chatd", {**own_environment(), "PYTHONIOENCODING": "ascii"})
-    assert not preloaded.can_run("chatd", {**own_environment(), "CHATD_CRASH_AT": "hub"})
+    assert not preloaded.can_run("chatd", {**own_environment(), "PYTHONWARNINGS": "error"})
     assert not preloaded.can_run("sh", own_environment())
