@@ -17,8 +17,8 @@ settings.load_profile("untimed")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one more worker than there are processors: most of these tests wait for other processes."""
-    return (os.cpu_count() or 1) + 1
+    """Run two workers for each processor: most of these tests wait for other processes."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

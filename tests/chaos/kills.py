@@ -21,8 +21,11 @@ ROOMS = ["#war", "#lab"]
 OUTCASTS = 6
 
 
-def client_specs(talkers: int, window: int) -> list[ClientSpec]:
-    """``talkers`` clients in two rooms, half of them with an outbox on disk; then the admin's victims."""
+def client_specs(talkers: int, window: int, breath: float) -> list[ClientSpec]:
+    """``talkers`` clients in two rooms, half of them with an outbox on disk; then the admin's victims.
+
+    ``breath`` is the pause in seconds between two messages of a talker.
+    """
     specs = [
         ClientSpec(
             f"user{n}",
@@ -30,7 +33,7 @@ def client_specs(talkers: int, window: int) -> list[ClientSpec]:
             [ROOMS[n % 2]],
             durable=n % 4 < 2,
             window=window,
-            pause=0.0,
+            pause=breath,
             never_killed=n == 0,
         )
         for n in range(talkers)
@@ -115,7 +118,15 @@ class FaultInjector:
 
 
 def run(
-    folder: Path, *, kills: int, seed: int, minutes: float, talkers: int, window: int, pause: float
+    folder: Path,
+    *,
+    kills: int,
+    seed: int,
+    minutes: float,
+    talkers: int,
+    window: int,
+    pause: float,
+    breath: float = 0.0,
 ) -> dict[str, Any]:
     """Run the trial until ``kills`` server processes were killed or ``minutes`` have passed.
 
@@ -124,7 +135,7 @@ def run(
     rng = random.Random(seed)
     journal = Journal(folder / "faults.jsonl")
     server = TrialServer(folder / "home", journal)
-    clients = Clients(server, folder, client_specs(talkers, window))
+    clients = Clients(server, folder, client_specs(talkers, window, breath))
     admin: Admin | None = None
     began = time.monotonic()
     try:
