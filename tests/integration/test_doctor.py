@@ -13,7 +13,7 @@ import pytest
 
 from chatd.codes import CODES
 from tests.support import preloaded
-from tests.support.daemon import Daemon, free_port, running
+from tests.support.daemon import BIN, Daemon, free_port, running
 from tests.support.strange_services import HTTP, answers, strange_service
 
 STEPS = ["identity", "name", "network", "tls", "ca", "login", "clock", "terminal", "window"]
@@ -40,6 +40,7 @@ class Visit:
         if preloaded.can_run(command[0], whole):
             done = preloaded.run(command, whole, Path("/"))
         else:
+            command[0] = str(BIN / command[0])  # an absolute path stays one
             done = subprocess.run(command, env=whole, cwd="/", capture_output=True, text=True)
         assert done.stderr == "", done.stderr
         self.code = done.returncode
