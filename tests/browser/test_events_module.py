@@ -88,7 +88,7 @@ def test_the_page_sends_again_what_may_be_sent_again(shared_modules: Modules) ->
         shared_modules.run('const { REPEATABLE } = await load("requests.js"); return [...REPEATABLE];')
     )
     wanted = {name for name, request in REQUESTS.items() if request.spec.repeatable}
-    assert found == wanted - {"ping", "resume", "send", "edit"}
+    assert {"history", "who", "join"} <= found <= wanted
 
 
 TEXTS = [

@@ -3,21 +3,18 @@
  * person before each that changes something. `dryRun` changes nothing and shows who would be hit.
  */
 
-/** @typedef {{reason?: string, dryRun?: boolean}} How */
+import { RoomAdmin } from "./room_admin.js";
 
-export class Admin {
-  /** @param {import("./rooms.js").RoomModel} model */
-  constructor(model) {
-    this.model = model;
-  }
+/** @typedef {import("./room_admin.js").How} How */
 
+export class Admin extends RoomAdmin {
   /**
    * End a user's sessions, or remove the user from `room`.
    * @param {string} user
    * @param {How & {room?: string}} [how]
    */
   kick(user, how = {}) {
-    return this.#act("kick", { user, room: how.room }, how);
+    return this.act("kick", { user, room: how.room }, how);
   }
 
   /**
@@ -26,12 +23,12 @@ export class Admin {
    * @param {How & {seconds?: number}} [how]
    */
   ban(user, how = {}) {
-    return this.#act("ban", { user, seconds: how.seconds || null }, how);
+    return this.act("ban", { user, seconds: how.seconds || null }, how);
   }
 
   /** @param {string} user @param {string} [reason] */
   unban(user, reason) {
-    return this.#act("unban", { user }, { reason });
+    return this.act("unban", { user }, { reason });
   }
 
   /** `[{user, until, reason, by, at}]` */
@@ -45,12 +42,12 @@ export class Admin {
    * @param {How & {room?: string, seconds?: number}} [how]
    */
   mute(user, how = {}) {
-    return this.#act("mute", { user, room: how.room, seconds: how.seconds || null }, how);
+    return this.act("mute", { user, room: how.room, seconds: how.seconds || null }, how);
   }
 
   /** @param {string} user @param {{room?: string, reason?: string}} [how] */
   unmute(user, how = {}) {
-    return this.#act("unmute", { user, room: how.room }, how);
+    return this.act("unmute", { user, room: how.room }, how);
   }
 
   /**
@@ -60,22 +57,22 @@ export class Admin {
    * @param {string} [reason]
    */
   redact(room, seq, reason) {
-    return this.#act("redact", { room, seq }, { reason });
+    return this.act("redact", { room, seq }, { reason });
   }
 
   /** @param {string} body */
   announce(body) {
-    return this.#act("announce", { body });
+    return this.act("announce", { body });
   }
 
   /** `{roles: {role: [permission]}, default, pinned}` */
   roles() {
-    return this.#act("role_show");
+    return this.act("role_show");
   }
 
   /** @param {string} user @param {string} role @param {string} [reason] */
   setRole(user, role, reason) {
-    return this.#act("role_set", { user, role }, { reason });
+    return this.act("role_set", { user, role }, { reason });
   }
 
   /** `[{user, role, pinned, devices, state, banned, removed, device_list}]` */
@@ -85,7 +82,7 @@ export class Admin {
 
   /** Remove a user for good. @param {string} user @param {How} [how] */
   removeUser(user, how = {}) {
-    return this.#act("user_remove", { user }, how);
+    return this.act("user_remove", { user }, how);
   }
 
   /**
@@ -95,7 +92,7 @@ export class Admin {
    * @param {How} [how]
    */
   revoke(user, device, how = {}) {
-    return this.#act("revoke", { user, device }, how);
+    return this.act("revoke", { user, device }, how);
   }
 
   /**
@@ -138,7 +135,7 @@ export class Admin {
 
   /** @param {string} user */
   cancelInvite(user) {
-    return this.#act("invite_cancel", { user });
+    return this.act("invite_cancel", { user });
   }
 
   /** Who asks to be let in: `[{ask, user, device, address, words, at}]` */
@@ -152,12 +149,12 @@ export class Admin {
    * @param {import("./wire.js").Json} [terms]
    */
   approveAsk(ask, terms = {}) {
-    return this.#act("ask_approve", { ask, ...terms });
+    return this.act("ask_approve", { ask, ...terms });
   }
 
   /** @param {string} ask */
   denyAsk(ask) {
-    return this.#act("ask_deny", { ask });
+    return this.act("ask_deny", { ask });
   }
 
   /** Messages that wait for a moderator: `[{seq, at, room, user, device, kind, word, body}]` */
@@ -167,12 +164,12 @@ export class Admin {
 
   /** @param {number} seq */
   approve(seq) {
-    return this.#act("held_approve", { seq });
+    return this.act("held_approve", { seq });
   }
 
   /** @param {number} seq @param {string} [reason] */
   refuse(seq, reason) {
-    return this.#act("held_refuse", { seq }, { reason });
+    return this.act("held_refuse", { seq }, { reason });
   }
 
   /** `[{user, sponsor, ends, state}]` */
@@ -182,67 +179,17 @@ export class Admin {
 
   /** @param {string} user @param {number} seconds */
   extendGuest(user, seconds) {
-    return this.#act("guest_extend", { user, seconds });
+    return this.act("guest_extend", { user, seconds });
   }
 
   /** @param {string} user @param {How} [how] */
   endGuest(user, how = {}) {
-    return this.#act("guest_end", { user }, how);
-  }
-
-  /** A room's mode, history, owners, invitations. @param {string} room */
-  roomInfo(room) {
-    return this.#act("room_info", { room });
-  }
-
-  /** @param {string} room @param {"open"|"members"|"read-only"} mode @param {How} [how] */
-  setMode(room, mode, how = {}) {
-    return this.#act("room_mode", { room, mode }, how);
-  }
-
-  /** Invite a user to a room. @param {string} room @param {string} user */
-  inviteTo(room, user) {
-    return this.#act("invite", { room, user });
-  }
-
-  /** Withdraw an invitation, or decline one's own. @param {string} room @param {string} user */
-  uninvite(room, user) {
-    return this.#act("uninvite", { room, user });
-  }
-
-  /** @param {string} room @param {string} user @param {boolean} on */
-  setOwner(room, user, on) {
-    return this.#act("owner", { room, user, on });
-  }
-
-  /** @param {string} room @param {string} user @param {How} [how] */
-  removeMember(room, user, how = {}) {
-    return this.#act("member_remove", { room, user }, how);
-  }
-
-  /** @param {string} room @param {boolean} on @param {How} [how] */
-  archiveRoom(room, on, how = {}) {
-    return this.#act("room_archive", { room, on }, how);
-  }
-
-  /** Remove a room and its messages for good. @param {string} room @param {How} [how] */
-  removeRoom(room, how = {}) {
-    return this.#act("room_remove", { room }, how);
-  }
-
-  /**
-   * Put a room on hold: no message is removed.
-   * @param {string} room
-   * @param {boolean} on
-   * @param {string} [reason]
-   */
-  hold(room, on, reason) {
-    return this.#act("hold", { room, on }, { reason });
+    return this.act("guest_end", { user }, how);
   }
 
   /** Counters and the state of every process; see `stats` in docs/protocol.md. */
   stats() {
-    return this.#act("stats");
+    return this.act("stats");
   }
 
   /**
@@ -251,16 +198,6 @@ export class Admin {
    *   before?: number, limit?: number}} [of]
    */
   audit(of = {}) {
-    return this.#act("audit", of);
-  }
-
-  /**
-   * @param {string} kind
-   * @param {import("./wire.js").Json} [fields]
-   * @param {How} [how]
-   * @returns {Promise<any>}
-   */
-  #act(kind, fields = {}, { reason, dryRun } = {}) {
-    return this.model.request(kind, { ...fields, reason: reason || null, dry_run: dryRun || null });
+    return this.act("audit", of);
   }
 }

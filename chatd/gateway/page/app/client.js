@@ -1,10 +1,8 @@
 /** The way from the model to the server and to the browser's storage. */
 
-import { readCertificate, sha256, toHex } from "./der.js";
-import { redeem, renew } from "./enrol.js";
 import { asFault, Fault } from "./fault.js";
-import { renewalDue } from "./identity.js";
-import { codeText, parseCode } from "./invite.js";
+import { Holder } from "./holder.js";
+import { parseCode } from "./invite.js";
 import { Memory } from "./memory.js";
 import { Outbox } from "./outbox.js";
 import { Session } from "./session.js";
@@ -15,19 +13,11 @@ import { Uplink } from "./uplink.js";
 const ANSWER_MS = 10_000;
 /** Between two looks at read markers and at the certificate's end. */
 const UPKEEP_MS = 5_000;
-/** Pause after a failed renewal; there are days left for the next ones. */
-const RENEW_AGAIN_MS = 3_600_000;
-const PART_BYTES = 16;
-
-/** @typedef {import("./identity.js").Identity} Identity */
 
 export class Client {
-  /** @type {Identity|null} */
-  identity = null;
   session = new Session();
   /** @type {import("./store.js").Store|MemoryStore} */
   store = new MemoryStore();
-  #renewAt = Infinity;
 
   /**
    * @param {import("./model.js").ChatModel} model
@@ -38,8 +28,9 @@ export class Client {
     this.origin = origin;
     this.memory = new Memory(this.store, model, this.session);
     this.outbox = new Outbox(this.store);
+    this.holder = new Holder(this.store, model, origin);
     this.uplink = new Uplink(origin, this.session, {
-      identity: () => this.#freshIdentity(),
+      identity: () => this.holder.fresh(),
       unknown: () => this.#phase("no-identity"),
       took: (events) => this.#took(events),
       down: (fault, retryIn) => this.model.take([{ type: "disconnected", fault, retryIn }]),
@@ -56,9 +47,9 @@ export class Client {
 
   async start() {
     this.store = await openStore();
-    this.memory.store = this.outbox.store = this.store;
+    this.memory.store = this.outbox.store = this.holder.store = this.store;
     this.model.isKept = this.store.isKept;
-    await this.#setIdentity((await this.store.get("keep", "identity")) ?? null);
+    await this.holder.load();
     setInterval(() => this.background(() => this.#upkeep()), UPKEEP_MS);
     addEventListener("online", () => this.tryNow());
     addEventListener("pagehide", () => this.background(() => this.memory.save()));
@@ -77,7 +68,7 @@ export class Client {
     try {
       // Ask the browser not to drop the key when space is short.
       await navigator.storage?.persist?.();
-      await this.#setIdentity(await redeem(this.store, this.origin, code, device));
+      await this.holder.join(code, device);
     } catch (error) {
       this.#phase(before);
       throw asFault(error);
@@ -162,13 +153,9 @@ export class Client {
    * @param {import("./wire.js").Json} terms
    */
   async invite(kind, terms) {
-    if (!this.identity) throw new Fault("E608", "an invite names the CA that this browser knows", "use chatctl");
-    const secret = crypto.getRandomValues(new Uint8Array(PART_BYTES));
-    const authority = (await sha256(readCertificate(this.identity.ca).der)).slice(0, PART_BYTES);
-    const hash = toHex(await sha256(secret));
+    const { code, hash } = await this.holder.makeInvite();
     const { user, until } = await this.request(kind, { ...terms, secret_hash: hash });
-    const code = codeText({ secret, authority });
-    const [address] = this.identity.addresses;
+    const [address] = this.holder.identity?.addresses ?? [];
     return { code: address ? `${address}/${code}` : code, link: `${this.origin}/#${code}`, user, until };
   }
 
@@ -189,6 +176,9 @@ export class Client {
   /** This tab has the session. */
   async #begin() {
     await this.memory.load();
+    // Another tab may have sent them meanwhile.
+    this.session.clearMessages();
+    for (const one of this.model.conversations.values()) one.pending.clear();
     for (const sent of await this.outbox.load()) {
       this.model.pending(sent);
       if (!sent.fault) this.session.send(sent);
@@ -222,35 +212,9 @@ export class Client {
   async #upkeep() {
     if (this.model.phase !== "connected") return;
     await this.model.markers.send();
-    if (this.session.authorityChanged) this.#renewAt = 0;
-    if (this.identity && Date.now() >= this.#renewAt) {
-      this.session.authorityChanged = false;
-      this.#renewAt = Date.now() + RENEW_AGAIN_MS;
-      await this.#setIdentity(await renew(this.store, this.origin, this.identity));
-    }
-  }
-
-  /** Renew a certificate that has expired, with which no server lets anybody log in. */
-  async #freshIdentity() {
-    if (this.identity && Date.now() >= this.model.certificateEnds) {
-      await this.#setIdentity(await renew(this.store, this.origin, this.identity));
-    }
-    return this.identity;
-  }
-
-  /** @param {Identity|null} identity */
-  async #setIdentity(identity) {
-    this.identity = identity;
-    if (!identity) return;
-    const [own, ca] = [readCertificate(identity.certificate), readCertificate(identity.ca)];
-    const [keyHash, caHash] = (await Promise.all([sha256(own.key), sha256(ca.der)])).map(toHex);
-    this.model.identity = { keyHash, caHash };
-    this.model.me = identity.user;
-    this.model.device = identity.device;
-    this.model.instance = identity.instance;
-    this.model.certificateEnds = own.notAfter;
-    this.#renewAt = renewalDue(identity);
-    this.model.touch("state");
+    const isDue = this.session.authorityChanged;
+    this.session.authorityChanged = false;
+    await this.holder.renewIfDue(isDue);
   }
 
   #countUnsent() {

@@ -31,11 +31,6 @@ export class Bye extends Fault {
   }
 }
 
-/** Sort messages as they were written. @param {Sent[]} messages */
-export function inOrder(messages) {
-  return messages.sort((one, other) => one.order - other.order);
-}
-
 /**
  * Return the request that sends a message or an edit.
  * @param {number} id

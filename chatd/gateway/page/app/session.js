@@ -8,16 +8,9 @@
 import { judged, isLogged, loggedOf } from "./events.js";
 import { Fault } from "./fault.js";
 import { branchesOf, lastCommon } from "./lineage.js";
-import { Bye, inOrder, REPEATABLE, sendFrame } from "./requests.js";
-import { objectsOf } from "./wire.js";
+import { Bye, REPEATABLE } from "./requests.js";
+import { Sending } from "./sending.js";
 
-/** Messages sent ahead of their replies: they hide a round trip, and a refusal is noticed early. */
-const IN_FLIGHT_LIMIT = 64;
-/** Refusals that mean "not now": the message is sent again with the same msg_id. */
-const SEND_AGAIN = new Set(["E502", "E503", "E504"]);
-const SEND_AGAIN_MS = 500;
-/** Nobody frees a full disk in half a second, and a thousand pages may ask. */
-const FULL_DISK_MS = 5_000;
 /** Silence this much longer than the server's limit: the server or the path to it is gone. */
 const SILENCE_GRACE_MS = 5_000;
 const WELCOME_MS = 10_000;
@@ -41,15 +34,11 @@ export class Session {
   #queued = [];
   /** @type {Map<number, Asked>} */
   #asked = new Map();
-  /** @type {Sent[]} */
-  #messages = [];
-  /** @type {Map<number, Sent>} */
-  #inFlight = new Map();
+  #sending = new Sending();
   /** @type {import("./wire.js").Json[]} */
   #control = [];
   /** The id of the resume under way; null for none. @type {number|null} */
   #resumeId = null;
-  #sendAfter = 0;
   #lastHeard = 0;
   #pinged = false;
 
@@ -65,7 +54,12 @@ export class Session {
 
   /** Queue a message behind those before it. @param {Sent} sent */
   send(sent) {
-    this.#messages.push(sent);
+    this.#sending.add(sent);
+  }
+
+  /** Forget all messages; the outbox has them. */
+  clearMessages() {
+    this.#sending.clear();
   }
 
   /** Expect the welcome on a new connection. @param {number} now */
@@ -80,8 +74,7 @@ export class Session {
     this.phase = "offline";
     this.#resumeId = null;
     this.#control = [];
-    this.#messages = inOrder([...this.#inFlight.values(), ...this.#messages]);
-    this.#inFlight.clear();
+    this.#sending.again();
     const again = [];
     for (const asked of this.#asked.values()) {
       if (REPEATABLE.has(asked.kind)) again.push(asked);
@@ -112,12 +105,7 @@ export class Session {
       frames.push({ ...asked.fields, type: asked.kind, id });
     }
     this.#queued = [];
-    while (this.#messages.length && this.#inFlight.size < IN_FLIGHT_LIMIT && now >= this.#sendAfter) {
-      const sent = /** @type {Sent} */ (this.#messages.shift());
-      const id = this.#nextId();
-      this.#inFlight.set(id, sent);
-      frames.push(sendFrame(id, sent));
-    }
+    frames.push(...this.#sending.due(now, () => this.#nextId()));
     return frames;
   }
 
@@ -136,8 +124,7 @@ export class Session {
     }
     const waits = [limit - silent];
     if (!greeting && !this.#pinged) waits.push(this.#idleMs / 2 - silent);
-    if (this.#messages.length && this.#sendAfter > now) waits.push(this.#sendAfter - now);
-    return Math.max(Math.min(...waits), 10);
+    return Math.max(Math.min(...waits, this.#sending.wait(now)), 10);
   }
 
   /**
@@ -205,14 +192,7 @@ export class Session {
   /** @param {any} reply */
   #ok({ id, result }) {
     if (id === this.#resumeId) return this.#resumed(result);
-    const sent = this.#inFlight.get(id);
-    if (sent) {
-      const { seq, at } = result;
-      if (!Number.isSafeInteger(seq) || !Number.isSafeInteger(at)) throw new Fault("E102");
-      this.#inFlight.delete(id);
-      const notes = objectsOf(result.notes);
-      return [{ type: "acknowledged", sent, result: { seq, at, notes, held: result.held === true } }];
-    }
+    if (this.#sending.has(id)) return [this.#sending.acknowledged(id, result)];
     this.#asked.get(id)?.resolve(result);
     this.#asked.delete(id);
     return [];
@@ -222,14 +202,7 @@ export class Session {
   #refused({ id, code, reason, fix }, now) {
     const fault = new Fault(code, reason, fix);
     if (id === this.#resumeId) throw fault;
-    const sent = this.#inFlight.get(id);
-    this.#inFlight.delete(id);
-    if (sent && SEND_AGAIN.has(code)) {
-      this.#messages = inOrder([...this.#messages, sent]);
-      this.#sendAfter = now + (code === "E504" ? FULL_DISK_MS : SEND_AGAIN_MS);
-      return [];
-    }
-    if (sent) return [{ type: "refused", sent, fault }];
+    if (this.#sending.has(id)) return this.#sending.refused(id, fault, now);
     this.#asked.get(id)?.reject(fault);
     this.#asked.delete(id);
     return [];

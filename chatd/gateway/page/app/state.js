@@ -1,6 +1,7 @@
 /** Everything that the page shows, without network or storage. */
 
-import { Conversation, READING_LIMIT, ROWS_LIMIT } from "./conversation.js";
+import { Conversation } from "./conversation.js";
+import { READING_LIMIT, ROWS_LIMIT } from "./row_list.js";
 import { makeRow } from "./rows.js";
 import { addressOf, conversationAt, dmMembers, line, mentions, titleOf, visible } from "./text.js";
 
@@ -10,8 +11,7 @@ const ROOMS_LIMIT = 2_000;
 const NOTICES_LIMIT = 50;
 
 /**
- * @typedef {"starting"|"no-identity"|"joining"|"connecting"|"connected"|"reconnecting"|"ended"|
- *   "other-tab"} Phase
+ * @typedef {"starting"|"no-identity"|"joining"|"connecting"|"connected"|"reconnecting"|"ended"|"other-tab"} Phase
  *   "no-identity": ask for an invite, then `model.join`. "ended": `trouble` says why; connecting again
  *   does not help, or `model.reconnect()` tries. "other-tab": another tab has the session;
  *   `model.takeOver()` moves it here.
@@ -30,7 +30,7 @@ const NOTICES_LIMIT = 50;
  * @property {number} at ms since 1970
  */
 
-/** The state. Views read its fields, and change nothing but by methods of the model. */
+/** Views read the fields, and change nothing but by methods of the model. */
 export class ChatState {
   /** @param {{clock?: () => number}} [options] `clock` gives ms since 1970 */
   constructor({ clock = Date.now } = {}) {
@@ -119,12 +119,12 @@ export class ChatState {
 
   /** Unread messages in all conversations. */
   get unread() {
-    return [...this.conversations.values()].reduce((sum, one) => sum + one.unread, 0);
+    return sum(this.conversations, (one) => one.unread);
   }
 
   /** Unread messages that address this user. */
   get mentions() {
-    return [...this.conversations.values()].reduce((sum, one) => sum + one.mentions, 0);
+    return sum(this.conversations, (one) => one.mentions);
   }
 
   /** @param {string} permission */
@@ -132,10 +132,7 @@ export class ChatState {
     return this.permissions.has(permission);
   }
 
-  /**
-   * Whether messages can be read here: the user is in the room, or it is a direct conversation.
-   * @param {string} name
-   */
+  /** Whether messages can be read here: in joined rooms and direct conversations. @param {string} name */
   isIn(name) {
     return this.joined.has(name) || dmMembers(name).length > 0;
   }
@@ -168,10 +165,7 @@ export class ChatState {
     return conversationAt(address, this.me);
   }
 
-  /**
-   * Return a conversation; makes an unknown one.
-   * @param {string} name
-   */
+  /** Return a conversation; makes an unknown one. @param {string} name */
   conversation(name) {
     let known = this.conversations.get(name);
     if (!known) {
@@ -183,18 +177,12 @@ export class ChatState {
     return known;
   }
 
-  /**
-   * Whether the person sees what is said in a conversation.
-   * @param {string} name
-   */
+  /** Whether the person sees what is said in a conversation. @param {string} name */
   isVisible(name) {
     return name === this.current && this.looking && !this.reading;
   }
 
-  /**
-   * Whether a message addresses this user: a direct one, or one with their name.
-   * @param {any} event
-   */
+  /** Whether a message addresses this user: a direct one, or one with their name. @param {any} event */
   addressesMe(event) {
     const direct = dmMembers(event.room).length > 0;
     return event.user !== this.me && (direct || mentions(event.body, this.me));
@@ -250,4 +238,9 @@ export class ChatState {
     const idle = others.find((one) => !one.unread && !one.pending.size && !one.draft);
     this.conversations.delete((idle ?? others[0]).name);
   }
+}
+
+/** @param {Map<string, Conversation>} all @param {(one: Conversation) => number} count */
+function sum(all, count) {
+  return [...all.values()].reduce((total, one) => total + count(one), 0);
 }
