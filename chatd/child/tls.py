@@ -72,6 +72,11 @@ class TlsChannel:
             self._tls.write(plain)
             return self._outgoing.read()
 
+    def enqueue(self, plain: bytes) -> None:
+        """Put ``plain`` as TLS records among the outgoing bytes, for any thread. Raises ssl.SSLError."""
+        with self._lock:
+            self._tls.write(plain)
+
     def _feed(self, data: bytes) -> None:
         if data:
             self._incoming.write(data)

@@ -327,12 +327,17 @@ class MonitorSection(Section):
 
 
 class GatewaySection(Section):
-    """HTTPS for monitors: /metrics, /healthz, /readyz."""
+    """HTTPS for browsers and monitors: the web page, /metrics, /healthz, /readyz."""
 
     listen: Annotated[str, Field(max_length=260), AfterValidator(_listen)] = ""
     """HOST:PORT to listen on, such as 127.0.0.1:5443; "" means that there is no gateway."""
     monitors: Annotated[list[Network], Field(max_length=100)] = ["127.0.0.0/8", "::1/128"]
     """Addresses and networks that may read /metrics."""
+    addresses: Annotated[list[HostPort], Field(max_length=16)] = []
+    """HOST:PORT addresses by which browsers reach the gateway, if not by a host of server.addresses and the
+    port of gateway.listen (behind a router, say); the first is in the links of invites."""
+    client_certificates: Literal["off", "optional", "required"] = "off"
+    """Whether browsers may log in with a client certificate, or must; off: a key that the page keeps."""
 
 
 class ShippingSection(Section):

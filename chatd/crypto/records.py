@@ -130,6 +130,8 @@ class RecordOpener(_Direction):
 
     __slots__ = ("_buffer", "_failure", "_needed")
 
+    parts = 0
+
     def __init__(self, secret: bytes, direction: bytes, session_id: bytes) -> None:
         super().__init__(secret, direction, session_id)
         self._buffer = bytearray()

@@ -1,10 +1,11 @@
-"""Accept HTTPS clients: few at a time, since none of them talks."""
+"""Accept HTTPS clients, few at a time: a session gives back its slot once it has logged in."""
 
 from __future__ import annotations
 
 import socket
 import socketserver
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from chatd.child.attempts import LoginAttempts
 from chatd.child.listener import Listener
 from chatd.child.login_slots import LoginSlots
 from chatd.child.tls import TlsChannel
+from chatd.gateway.client_stream import ClientStream
 from chatd.gateway.http_exchange import HttpExchange
 from chatd.gateway.http_messages import HttpAnswer, HttpRequest, Route
 from chatd.gateway.tls_handshake import handshake
@@ -31,7 +33,8 @@ _ALL = ""
 
 
 class GatewayListener(Listener):
-    """``context`` is for new connections; a reload replaces it."""
+    """``context`` is for new connections; a reload replaces it. One handshake holds ``computing`` at a time
+    while it computes."""
 
     def __init__(
         self,
@@ -39,11 +42,13 @@ class GatewayListener(Listener):
         context: ssl.SSLContext,
         find: Callable[[HttpRequest], Route | HttpAnswer],
         repeats: Repeats,
+        computing: threading.Lock,
     ) -> None:
         slots = LoginSlots(SLOTS, SLOTS_PER_BLOCK)
         super().__init__(sock, GatewayConnection, slots, LoginAttempts(ATTEMPTS_PER_BLOCK), repeats)
         self.context = context
         self.find = find
+        self.computing = computing
         self._attempts_of_all = LoginAttempts(ATTEMPTS)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -58,7 +63,9 @@ class GatewayListener(Listener):
 
 
 class GatewayConnection(socketserver.BaseRequestHandler):
-    """Serves one client on its thread, then gives back its slot and closes the socket."""
+    """Serves one client on its thread, then gives back its slot; closes the socket unless it is kept."""
+
+    _kept = False
 
     def handle(self) -> None:
         listener, sock = cast(GatewayListener, self.server), self.request
@@ -67,14 +74,16 @@ class GatewayConnection(socketserver.BaseRequestHandler):
             return
         channel = TlsChannel(listener.context, server_side=True)
         try:
-            handshake(sock, channel, slot)
+            handshake(sock, channel, slot, listener.computing)
             first = channel.receive(b"")
         except (OSError, ssl.SSLError):
             return
-        HttpExchange(sock, channel, self.client_address[0], listener.find, slot).serve(first)
+        stream = ClientStream(sock, channel, self.client_address[0], slot)
+        self._kept = HttpExchange(stream, listener.find).serve(first)
 
     def finish(self) -> None:
         listener = cast(GatewayListener, self.server)
         # First the slot: whoever drops it uses the descriptor, which must still be this connection's.
         listener.slots.release(self.request)
-        listener.shutdown_request(self.request)
+        if not self._kept:
+            listener.shutdown_request(self.request)

@@ -6,9 +6,7 @@ client that trickles bytes costs a thread for a few seconds only.
 
 from __future__ import annotations
 
-import socket
 import ssl
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
@@ -16,9 +14,8 @@ from http import HTTPStatus
 
 import h11
 
-from chatd.child.login_slots import LoginSlot
-from chatd.child.tls import TlsChannel
-from chatd.gateway.http_messages import Headers, HttpAnswer, HttpRequest, Route
+from chatd.gateway.client_stream import ClientStream
+from chatd.gateway.http_messages import Headers, HttpAnswer, HttpRequest, HttpUpgrade, Route
 
 # The request line and all headers.
 HEAD_BYTES_LIMIT = 16 * 1024
@@ -27,9 +24,7 @@ REQUEST_SECONDS = 5.0
 BODY_SECONDS = 10.0
 # Between two requests: a monitor asks each minute or oftener.
 IDLE_SECONDS = 75.0
-WRITE_SECONDS = 10.0
 REQUESTS_PER_CONNECTION = 1000
-_RECEIVE_BYTES = 16 * 1024
 
 # Nothing that is served here may be kept, guessed at, framed or run, unless its answer says so.
 ALWAYS: Headers = [
@@ -48,39 +43,34 @@ class HttpExchange:
     """Serves one connection. ``find`` returns a request's route, or the answer that refuses it; it has seen
     no body."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        channel: TlsChannel,
-        address: str,
-        find: Callable[[HttpRequest], Route | HttpAnswer],
-        slot: LoginSlot,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._sock = sock
-        self._channel = channel
-        self._address = address
+    def __init__(self, stream: ClientStream, find: Callable[[HttpRequest], Route | HttpAnswer]) -> None:
+        self._stream = stream
         self._find = find
-        self._slot = slot
-        self._clock = clock
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_LIMIT)
-        # The deadline of what is being received, and whether a part of the next request has arrived.
-        self._deadline = 0.0
+        # Whether a part of the next request has arrived.
         self._begun = False
+        self._upgrade: HttpUpgrade | None = None
 
-    def serve(self, first: bytes) -> None:
-        """Answer requests until the client closes; ``first`` is plaintext that came with the handshake."""
+    def serve(self, first: bytes) -> bool:
+        """Answer requests until the client closes; ``first`` is plaintext that came with the handshake.
+
+        Returns whether somebody keeps the socket.
+        """
         try:
-            self._deadline = self._clock() + REQUEST_SECONDS
+            self._stream.allow(REQUEST_SECONDS)
             if first:
                 self._http.receive_data(first)
             for _ in range(REQUESTS_PER_CONNECTION):
                 if not self._serve_one():
                     break
-                self._deadline, self._begun = self._clock() + IDLE_SECONDS, False
+                self._stream.allow(IDLE_SECONDS)
+                self._begun = False
         except (_ClosedError, OSError, ssl.SSLError):
-            return
-        self._close()
+            return False
+        if self._upgrade is not None:
+            return self._upgrade.serve(self._stream, self._http.trailing_data[0])
+        self._stream.close()
+        return False
 
     def _serve_one(self) -> bool:
         """Answer one request; return whether another may follow."""
@@ -105,11 +95,20 @@ class HttpExchange:
             self._send(_too_large(limit), closing=True)
             return False
         answer = found if isinstance(found, HttpAnswer) else found.answer(replace(request, body=body))
+        if isinstance(answer, HttpUpgrade):
+            self._switch(answer)
+            return False
         self._send(answer, closing=False, head_only=request.method == "HEAD")
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         return True
+
+    def _switch(self, upgrade: HttpUpgrade) -> None:
+        reason = HTTPStatus.SWITCHING_PROTOCOLS.phrase.encode("ascii")
+        switch = h11.InformationalResponse(status_code=101, headers=upgrade.headers, reason=reason)
+        self._stream.send(self._http.send(switch) or b"")
+        self._upgrade = upgrade
 
     def _next_request(self) -> HttpRequest | None:
         """Return the next request without its body; None when the client has closed."""
@@ -126,18 +125,18 @@ class HttpExchange:
             method,
             path,
             headers,
-            self._address,
+            self._stream.address,
             version,
             query,
-            certificate=self._channel.peer_certificate(),
+            certificate=self._stream.channel.peer_certificate(),
         )
 
     def _body(self, limit: int) -> bytes | None:
         """Read the body to its end; None as soon as it has more than ``limit`` bytes."""
         if self._http.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
-            self._write(self._http.send(go_on) or b"")
-        self._deadline = self._clock() + BODY_SECONDS
+            self._stream.send(self._http.send(go_on) or b"")
+        self._stream.allow(BODY_SECONDS)
         body = bytearray()
         while isinstance(event := self._next_event(), h11.Data):
             if len(body) + len(event.data) > limit:
@@ -147,34 +146,13 @@ class HttpExchange:
 
     def _next_event(self) -> h11.Event:
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(self._receive())
+            self._http.receive_data(self._stream.receive())
             if not self._begun:
                 self._begun = True
-                self._deadline = self._clock() + REQUEST_SECONDS
+                self._stream.allow(REQUEST_SECONDS)
         if isinstance(event, type):
             raise _ClosedError  # paused: only after a request to switch protocols, which nobody was granted
         return event
-
-    def _receive(self) -> bytes:
-        """Return plaintext; b"" once the client has closed its side."""
-        while True:
-            left = self._deadline - self._clock()
-            if left <= 0:
-                raise _ClosedError
-            self._sock.settimeout(left)
-            self._slot.wait_begins(self._clock())
-            data = self._sock.recv(_RECEIVE_BYTES)
-            self._slot.wait_ends()
-            if not data:
-                return b""
-            try:
-                plain = self._channel.receive(data)
-            except ssl.SSLZeroReturnError:
-                return b""
-            if self._channel.outgoing_bytes:
-                self._sock.sendall(self._channel.take_outgoing())
-            if plain:
-                return plain
 
     def _send(self, answer: HttpAnswer, *, closing: bool, head_only: bool = False) -> None:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
@@ -195,19 +173,7 @@ class HttpExchange:
         if not head_only and body:
             data += self._http.send(h11.Data(data=body)) or b""
         data += self._http.send(h11.EndOfMessage()) or b""
-        self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        self._sock.settimeout(WRITE_SECONDS)
-        self._sock.sendall(self._channel.protect(data))
-
-    def _close(self) -> None:
-        try:
-            self._sock.settimeout(WRITE_SECONDS)
-            self._sock.sendall(self._channel.close_notify())
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
+        self._stream.send(data)
 
 
 def _refusal(request: HttpRequest) -> HttpAnswer | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from chatd.gateway.client_stream import ClientStream
+
 Headers = list[tuple[str, str]]
 
 READ_ONLY = ("GET", "HEAD")
@@ -41,11 +43,21 @@ class HttpAnswer:
     headers: Headers = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class HttpUpgrade:
+    """A switch to another protocol. ``serve`` takes the connection over, with the bytes that have arrived
+    after the request, and returns whether it keeps the socket."""
+
+    headers: Headers
+    serve: Callable[[ClientStream, bytes], bool]
+
+
 class Who(Enum):
     """Who may ask for a route; the route itself judges tokens and certificates."""
 
     EVERYBODY = 1
     MONITORS = 2  # addresses in gateway.monitors
+    OWN_PAGES = 3  # pages that this gateway has served
 
 
 class Route(NamedTuple):
@@ -54,7 +66,7 @@ class Route(NamedTuple):
     ``body_limit``: bytes that a request's body may have; 0 means that it may have none.
     """
 
-    answer: Callable[[HttpRequest], HttpAnswer]
+    answer: Callable[[HttpRequest], HttpAnswer | HttpUpgrade]
     methods: tuple[str, ...] = READ_ONLY
     who: Who = Who.EVERYBODY
     body_limit: int = 0

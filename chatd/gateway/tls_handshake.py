@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,9 +18,16 @@ _RECEIVE_BYTES = 16 * 1024
 
 
 def handshake(
-    sock: socket.socket, channel: TlsChannel, slot: LoginSlot, clock: Callable[[], float] = time.monotonic
+    sock: socket.socket,
+    channel: TlsChannel,
+    slot: LoginSlot,
+    computing: threading.Lock,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Complete the handshake. Raises ssl.SSLError, OSError (TimeoutError: too slow or too much)."""
+    """Complete the handshake. Raises ssl.SSLError, OSError (TimeoutError: too slow or too much).
+
+    ``computing`` is held while this thread computes, not while it waits.
+    """
     deadline = clock() + HANDSHAKE_SECONDS
     received = 0
     done = False
@@ -35,7 +43,8 @@ def handshake(
             raise ConnectionResetError
         received += len(data)
         try:
-            done = channel.handshake(data)
+            with computing:
+                done = channel.handshake(data)
         finally:
             # The alert of a failed handshake, too.
             with suppress(OSError):

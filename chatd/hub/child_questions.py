@@ -8,17 +8,17 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk, answer_question
 from chatd.hub.hook_posts import HookPosts
-from chatd.hub.links import Link, UnknownOperationError
+from chatd.hub.links import Link
 from chatd.hub.state import invites, renewals
 from chatd.hub.state.context import OPERATOR, Context, Principal
-from chatd.link.wire import ENROL_NAME, GATEWAY_NAME, Header
+from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
 from chatd.proto.frames import JsonObject
 
 Answer = Callable[[Link, list[Any]], None]
 
 
 class ChildQuestions:
-    """Answers the children that are no workers.
+    """Answers the children that have other business than sessions.
 
     ``record`` records a context's events, ``end_if_half_done`` is told of defects, and ``metrics`` returns
     what the gateway publishes. ``asks`` answers an ask once it is decided, ``hooks`` what
@@ -40,9 +40,10 @@ class ChildQuestions:
         self._metrics = metrics
         self._asks = asks
         self._hooks = hooks
-        # Name of a link -> its operations, besides "hello".
-        self.operations: dict[str, dict[str, Answer]] = {
+        # Name of a link -> its questions.
+        self._questions: dict[str, dict[str, Answer]] = {
             ENROL_NAME: {
+                "hello": lambda link, arguments: link.hello(*arguments),
                 "check": self._check_invite,
                 "redeem": self._redeem_invite,
                 "check_renewal": self._check_renewal,
@@ -56,15 +57,9 @@ class ChildQuestions:
             },
         }
 
-    def take(self, link: Link, header: Header) -> None:
-        """Answer a question. Raises UnknownOperationError, and others for bad arguments."""
-        if header[0] == "hello":
-            link.hello(*header[1:])
-            return
-        answer = self.operations[link.name].get(header[0])
-        if answer is None:
-            raise UnknownOperationError(str(header[0])[:40])
-        answer(link, header[1:])
+    def of(self, name: str, operation: str) -> Answer | None:
+        """Return what answers an operation of the link with this name; None if that is no question."""
+        return self._questions.get(name, {}).get(operation)
 
     def _publish(self, link: Link, arguments: list[Any]) -> None:
         (number,) = arguments

@@ -37,7 +37,7 @@ from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
 from chatd.hub.welcome import resumed_frames, welcome_frame
-from chatd.link.wire import Header
+from chatd.link.wire import ENROL_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto import requests as rq
@@ -127,11 +127,11 @@ class Hub:
         for header, request in parsed:
             if link.foreign:
                 return
-            if link.name in self._questions.operations:
-                self._questions.take(link, header)
+            if question := self._questions.of(link.name, header[0]):
+                question(link, header[1:])
                 continue
             operation = (self._OF_OPERATOR if link.operator else self._OF_WORKER).get(header[0])
-            if operation is None:
+            if operation is None or link.name == ENROL_NAME:
                 raise UnknownOperationError(str(header[0])[:40])
             operation(self, link, header[1:], request)
 

@@ -142,13 +142,13 @@ class SessionDoor:
 
     def tell_surplus(self) -> None:
         """Tell the workers that have more sessions than the others, so that they let those accept."""
+        # Not the gateway: nobody shares its sessions.
         workers = [
             link
             for link in self._links.values()
             if not link.operator and link.name not in (ENROL_NAME, GATEWAY_NAME)
         ]
-        for link in workers:
-            surplus = self._sessions.surplus_of(link, len(workers))
+        for link, surplus in self._sessions.surplus_of(workers).items():
             if surplus != link.surplus:
                 link.surplus = surplus
                 link.send(["surplus", surplus])

@@ -6,7 +6,7 @@ They are not part of the log: the workers report them, and a new hub asks for th
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -102,9 +102,11 @@ class Sessions:
             return []
         return [s for s in online.sessions if device is None or s.who.device == device]
 
-    def surplus_of(self, link: Link, workers: int) -> int:
-        """Return a worker's sessions above the mean of so many workers, at most `SURPLUS_LIMIT`."""
-        return min(SURPLUS_LIMIT, max(0, int(self._on_link[link.number] - len(self) / workers)))
+    def surplus_of(self, workers: Sequence[Link]) -> dict[Link, int]:
+        """Return each worker's sessions above the mean of these workers, at most `SURPLUS_LIMIT`."""
+        counts = {link: self._on_link[link.number] for link in workers}
+        mean = sum(counts.values()) / len(counts) if counts else 0.0
+        return {link: min(SURPLUS_LIMIT, max(0, int(own - mean))) for link, own in counts.items()}
 
     def of_link(self, link: Link) -> list[HubSession]:
         """Return every session of a worker."""

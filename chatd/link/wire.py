@@ -8,7 +8,7 @@ unchanged, so that neither side decodes and encodes what it only passes on. ``te
 no more. The hub knows a worker by its pid (`chatd.hub.doors`), and an operator by the socket that accepted
 it; an operator sends requests only, with sid 0. The enrol process (`chatd.enrol`) is known by its pid, too,
 and sends `hello` and questions only; hashes are SHA-256 in hex. So is the gateway (`chatd.gateway`), which
-sends `hello`, `metrics`, `hooks` and `post` only.
+has browsers' sessions as a worker has others, and asks `metrics`, `hooks` and `post`.
 
     link -> hub                                          payload
     hello    LINK_VERSION                                -

@@ -76,9 +76,19 @@ def enrol_context_from(files: Mapping[str, bytes]) -> ssl.SSLContext:
     return _open_context(files, ALPN_ENROL)
 
 
-def gateway_context_from(files: Mapping[str, bytes]) -> ssl.SSLContext:
-    """Make the gateway's context for HTTPS from server.pem and server.key. Raises E606."""
-    return _open_context(files, ALPN_HTTP)
+def gateway_context_from(files: Mapping[str, bytes], *, ask_certificates: bool) -> ssl.SSLContext:
+    """Make the gateway's context for HTTPS from server.pem, server.key and ca.pem. Raises E606.
+
+    With ``ask_certificates`` it asks for client certificates, and goes on with clients that have none.
+    """
+    context = _open_context(files, ALPN_HTTP)
+    if ask_certificates:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(cadata=files["ca.pem"].decode("ascii"))
+        except (OSError, ValueError) as error:
+            raise _unusable(error) from None
+    return context
 
 
 def _open_context(files: Mapping[str, bytes], alpn: str) -> ssl.SSLContext:

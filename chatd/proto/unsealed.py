@@ -23,6 +23,8 @@ class PlainSealer:
 class PlainOpener:
     """Extracts payloads from a stream; ``closed`` once the closing record has come."""
 
+    parts = 0
+
     def __init__(self) -> None:
         self.closed = False
         self._buffer = bytearray()

@@ -21,7 +21,7 @@ REPEATABLE_SENDS = 2
 
 
 class HubLink:
-    """Any thread may call `request`, `send`, `charge`, `opened`, `closed`; the rest belongs to the loop."""
+    """Any thread may call `request`, `send`, `charge`, `ask`, `opened`, `closed`; the loop calls the rest."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -97,6 +97,12 @@ class HubLink:
     def charge(self, session: WorkerSession, tokens: float) -> None:
         """Tell the hub of tokens taken for what it never sees: pings, and frames that are no requests."""
         self._put(pack(["charge", session.sid, tokens]))
+
+    def ask(self, question: Header) -> bool:
+        """Send a question, for any thread; return whether there was a hub to send it to."""
+        connected = self._sock is not None
+        self._put(pack(question))
+        return connected
 
     def report_stats(self, stats: dict[str, int]) -> None:
         """Report this worker's counters since its start."""

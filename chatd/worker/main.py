@@ -57,7 +57,7 @@ def _serve(child: Supervised) -> None:
             child.read_files(), settings.server.name, settings.security.encryption_enabled
         )
         newest, *others = loaded.roots
-        worker.is_of_old_ca = lambda serial: bool(others) and not is_serial_of(serial, newest)
+        worker.hooks.is_of_old_ca = lambda serial: bool(others) and not is_serial_of(serial, newest)
         return loaded
 
     hub = HubLink(child.home / "run" / "hub.sock")
@@ -89,11 +89,11 @@ def _serve(child: Supervised) -> None:
         listener.surplus = sessions
 
     accepting = threading.Thread(target=listener.serve_forever, name="accept", daemon=True)
-    worker.on_reload = apply
-    worker.on_surplus = surplus
-    worker.on_admitted = slots.logged_in
+    worker.hooks.reload = apply
+    worker.hooks.surplus = surplus
+    worker.hooks.admitted = slots.logged_in
     # shutdown() waits for serve_forever, so it must not run on the loop's thread.
-    worker.on_drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
+    worker.hooks.drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
     crash_point("worker.start.before_accept")
     accepting.start()
     child.ready()

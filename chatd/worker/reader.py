@@ -1,4 +1,4 @@
-"""A connection's threads: the first logs in, then the reader thread reads until the connection ends.
+"""A connection's threads: the first logs in, then another reads until the connection ends.
 
 A login touches four times the stack that reading needs, and a thread keeps the stack it has touched; hence
 two threads (docs/lab/performance-journal.md).
@@ -6,7 +6,6 @@ two threads (docs/lab/performance-journal.md).
 
 from __future__ import annotations
 
-import itertools
 import socket
 import socketserver
 import ssl
@@ -20,12 +19,9 @@ from chatd.child.login_slots import LoginSlots
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.proto.events import bye_frame
-from chatd.proto.frames import encode
-from chatd.worker.dispatch import Dispatcher
 from chatd.worker.enrol_door import EnrolDoor
 from chatd.worker.login import Credentials, Login, LoginResult
-from chatd.worker.session import SessionPhase, WorkerSession
+from chatd.worker.session_reader import SessionReader, open_session
 from chatd.worker.worker import Worker
 
 log = get_log("connections")
@@ -33,12 +29,8 @@ log_security = get_log("security")
 log_audit = get_log("audit")
 log_errors = get_log("errors")
 
-# Allocated for each waiting connection; most messages are far smaller.
-RECEIVE_BYTES = 4 * 1024
 # Bounds what the kernel buffers for a client that stops reading; the default is about 3.3 MB.
 SEND_BUFFER_BYTES = 256 * 1024
-
-_sids = itertools.count(1)
 
 
 class ChatListener(Listener):
@@ -57,7 +49,7 @@ class ChatListener(Listener):
     ) -> None:
         super().__init__(sock, Connection, slots, attempts, worker.repeats)
         self.worker = worker
-        self.dispatcher = Dispatcher(worker)
+        self.reader = SessionReader(worker)
         self.credentials = credentials
         self.handshake_seconds = handshake_seconds
         self.enrol = enrol or EnrolDoor(None)
@@ -85,21 +77,13 @@ class Connection(socketserver.BaseRequestHandler):
             return
         sock = self.request
         sock.settimeout(None)
-        session = WorkerSession(next(_sids), sock, *logged_in, address)
+        session = open_session(sock, logged_in, address)
         crash_point("worker.login.done")
         try:
-            listener.start_thread(address, self._serve, session, listener)
+            listener.start_thread(address, listener.reader.serve, session)
         except RuntimeError:
             listener.note(log_errors.error, "no_thread", address)
             sock.close()
-
-    def _serve(self, session: WorkerSession, listener: ChatListener) -> None:
-        """Read until the connection ends. Runs in the reader thread."""
-        listener.worker.start(session)
-        try:
-            self._read(session, listener)
-        finally:
-            listener.worker.finish(session)
 
     def _log_in(self, listener: ChatListener, address: str) -> LoginResult | None:
         sock = self.request
@@ -128,52 +112,3 @@ class Connection(socketserver.BaseRequestHandler):
         except OSError:
             listener.note(log.info, "handshake_cut", address)
         return None
-
-    def _read(self, session: WorkerSession, listener: ChatListener) -> None:
-        opener, worker = session.opener, listener.worker
-        try:
-            # The first record may have arrived with the end of the login.
-            data = b""
-            while not session.ended.is_set():
-                # After the bye, discard unread: nothing is accepted any more, and closing a socket with
-                # unread bytes would reset the connection and lose the bye.
-                if session.phase is not SessionPhase.CLOSING:
-                    self._take(session, listener, data)
-                    if opener.closed:
-                        return
-                data = session.sock.recv(RECEIVE_BYTES)
-                if not data:
-                    log.debug("cut", user=session.who.user, device=session.who.device)
-                    return
-                session.last_heard = time.monotonic()
-        except ChatdError as error:
-            if error.code == "E104":
-                worker.crypto_errors += 1
-            worker.repeats.note(
-                # A session that the hub has not admitted may be a banned user's.
-                (log_security if session.phase is SessionPhase.OPENING else log_audit).warning,
-                "protocol_violation",
-                session.who.device,
-                {"device": session.who.device},
-                user=session.who.user,
-                code=error.code,
-                why=error.reason,
-            )
-            # Tell the peer nothing about a broken record; the log has the details.
-            public = ChatdError("E104" if error.code == "E104" else "E100")
-            worker.close_gracefully(session, encode(bye_frame(public, retry=False)))
-            session.ended.wait(1.0)
-        except (ssl.SSLError, OSError):
-            return
-
-    def _take(self, session: WorkerSession, listener: ChatListener, data: bytes) -> None:
-        """Handle received bytes. Charges TLS records without a frame, which nothing else limits: answering
-        key updates costs a client that reads nothing no more than sending them."""
-        channel = session.channel
-        records_before = channel.records_received
-        plain = channel.receive(data)
-        if channel.outgoing_bytes:
-            listener.worker.flush_soon(session)
-        frames = listener.dispatcher.records(session, session.opener.feed(plain)) if plain else 0
-        if data and not session.opener.closed:
-            listener.dispatcher.charge(session, channel.records_received - records_before - frames)

@@ -29,6 +29,10 @@ class ReceivingHalf(Protocol):
 
     closed: bool
 
+    @property
+    def parts(self) -> int:
+        """Frames of a WebSocket that have arrived, whatever they contain; 0 for other record layers."""
+
     def feed(self, data: bytes) -> list[bytes]: ...
 
 

@@ -29,6 +29,7 @@ from chatd.proto.frames import encode
 from chatd.proto.requests import RequestKind
 from chatd.worker.delivery import Delivery
 from chatd.worker.flush import flush, flush_all, send_close
+from chatd.worker.hooks import WorkerHooks
 from chatd.worker.hub_link import HubLink
 from chatd.worker.session import SessionPhase, WorkerSession
 from chatd.worker.timers import Timers
@@ -72,12 +73,7 @@ class Worker:
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
         hub.on_write_blocked = self._wake_up
         self._link_events = 0
-        self.on_drain: Callable[[], None] = lambda: None
-        self.on_admitted: Callable[[str], None] = lambda address: None
-        self.on_surplus: Callable[[int], None] = lambda surplus: None
-        self.on_reload: Callable[[Settings], None] = lambda settings: None
-        # Whether a device's certificate, given its serial number, is of a CA that has been replaced.
-        self.is_of_old_ca: Callable[[str], bool] = lambda serial: False
+        self.hooks = WorkerHooks()
 
     # --- called by connection threads ----------------------------------------------------------
 
@@ -162,7 +158,7 @@ class Worker:
                 self._delivery.outbox_bytes = settings.limits.outbox_bytes
                 self._delivery.gather_ms = settings.workers.gather_ms
                 self._timers.idle = float(settings.server.timeout)
-                self.on_reload(settings)
+                self.hooks.reload(settings)
                 for session in self._sessions.values():
                     self._tell_of_new_ca(session)
 
@@ -272,7 +268,8 @@ class Worker:
 
     def _hub_lost(self, pause: float) -> None:
         crash_point("worker.hub.lost")
-        self.on_surplus(0)
+        self.hooks.surplus(0)
+        self.hooks.hub_lost()
         self._selector.unregister(self.hub)
         self._next_connect = time.monotonic() + pause
         error = ChatdError("E503")
@@ -292,13 +289,13 @@ class Worker:
         self._terms(b"", sid, terms)
         if session.phase is SessionPhase.OPENING:
             session.phase = SessionPhase.OPEN
-            self.on_admitted(session.address)
+            self.hooks.admitted(session.address)
         crash_point("worker.session.admitted")
         self._delivery.to_session(session, payload)
         self._tell_of_new_ca(session)
 
     def _tell_of_new_ca(self, session: WorkerSession) -> None:
-        if session.phase is SessionPhase.OPEN and self.is_of_old_ca(session.serial):
+        if session.phase is SessionPhase.OPEN and self.hooks.is_of_old_ca(session.serial):
             self._delivery.to_session(session, _AUTHORITY_CHANGED)
 
     def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
@@ -352,9 +349,6 @@ class Worker:
             if session is not None:
                 self._delivery.leave(room, session)
 
-    def _surplus(self, _: bytes, surplus: int) -> None:
-        self.on_surplus(surplus)
-
     _FROM_HUB: ClassVar[dict[str, Callable[..., None]]] = {
         "admit": _admit,
         "refuse": _cut,
@@ -368,7 +362,8 @@ class Worker:
         "live": _live,
         "enter": _enter,
         "leave": _leave,
-        "surplus": _surplus,
+        "surplus": lambda self, _, surplus: self.hooks.surplus(surplus),
+        "answer": lambda self, payload, number: self.hooks.answer(number, payload),
     }
 
     def _report_stats(self) -> None:
@@ -389,7 +384,7 @@ class Worker:
 
     def _drain(self) -> None:
         self._draining_until = time.monotonic() + DRAIN_SECONDS
-        self.on_drain()
+        self.hooks.drain()
         for session in list(self._sessions.values()):
             self._send_away(session)
         crash_point("worker.drain.begun")

@@ -181,10 +181,8 @@ def test_a_process_that_poses_as_the_gateway_is_cut_by_the_hub(served: Running) 
         assert read_to_end(sock) == b""
 
 
-@pytest.mark.parametrize(
-    "operation", ["open", "close", "charge", "request", "stats", "check", "redeem", "answer"]
-)
-def test_the_gateway_may_ask_for_metrics_only(tmp_path: Path, operation: str) -> None:
+@pytest.mark.parametrize("operation", ["check", "redeem", "check_renewal", "renew", "ask", "answer", "admit"])
+def test_the_gateway_may_neither_enrol_nor_answer(tmp_path: Path, operation: str) -> None:
     harness = HubHarness(tmp_path / "data", Settings())
     try:
         link = harness.workers[0].link

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -34,12 +35,14 @@ def routes(metrics: dict[str, Any] | ChatdError, **gateway: Any) -> Routes:
     pem = Authority.create("lab", now=NOW).certificate.public_bytes(Encoding.PEM)
     monitoring = Monitoring(ask, {"ca.pem": pem, "server.pem": pem})
     posts = Route(lambda request: HttpAnswer(200, request.path), ("POST",), body_limit=10)
-    return Routes(settings, {**monitoring.routes(), "/hook/": posts})
+    return Routes(settings, {**monitoring.routes(), "/hook/": posts}, 5443)
 
 
 def answer(found: Routes, request: HttpRequest) -> HttpAnswer:
     route = found.find(request)
-    return route if isinstance(route, HttpAnswer) else route.answer(request)
+    answered = route if isinstance(route, HttpAnswer) else route.answer(request)
+    assert isinstance(answered, HttpAnswer)
+    return answered
 
 
 def status(
@@ -151,7 +154,9 @@ def test_an_address_that_is_in_use_is_named_with_its_setting(monkeypatch: pytest
 
 def test_a_flood_from_many_blocks_is_bounded_in_all() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        listener = GatewayListener(sock, ssl.create_default_context(), lambda _: HttpAnswer(200), Repeats())
+        listener = GatewayListener(
+            sock, ssl.create_default_context(), lambda _: HttpAnswer(200), Repeats(), Lock()
+        )
         admitted = 0
         for number in range(2_000):
             request = socket.socket(socket.AF_UNIX)

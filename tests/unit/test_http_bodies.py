@@ -10,6 +10,7 @@ import pytest
 
 from chatd.child.login_slots import LoginSlots
 from chatd.child.tls import TlsChannel
+from chatd.gateway.client_stream import ClientStream
 from chatd.gateway.http_exchange import HttpExchange
 from chatd.gateway.http_messages import HttpAnswer, HttpRequest, Route
 
@@ -63,7 +64,7 @@ def exchange(*sent: bytes, ends: bool = True, clock: float | None = None) -> tup
     assert slot is not None
     times = iter([0.0] * 4)
     frozen = (lambda: next(times, clock)) if clock is not None else (lambda: 0.0)
-    served = HttpExchange(its, PlainChannel(), "192.0.2.1", find, slot, frozen)
+    served = HttpExchange(ClientStream(its, PlainChannel(), "192.0.2.1", slot, frozen), find)
     thread = threading.Thread(target=_serve, args=(served, its))
     with ours:
         thread.start()

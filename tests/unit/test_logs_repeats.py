@@ -13,7 +13,13 @@ from chatd.logs.repeats import FIRST_LINES, OTHERS, PERIOD_SECONDS, REASONS, SHO
 
 # The modules that handle connections of which the hub knows nothing yet.
 BEFORE_ADMISSION = (
-    *("child/listener.py", "worker/reader.py", "worker/login.py", "worker/enrol_door.py"),
+    *(
+        "child/listener.py",
+        "worker/reader.py",
+        "worker/session_reader.py",
+        "worker/login.py",
+        "worker/enrol_door.py",
+    ),
     *("child/login_slots.py", "child/tls.py", "child/handed_socket.py"),
     *("enrol/admission.py", "enrol/enrolment.py"),
 )
