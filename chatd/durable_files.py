@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from chatd.errors import ChatdError
@@ -20,11 +21,12 @@ def file_identity(path: Path) -> list[int]:
     return [status.st_dev, status.st_ino]
 
 
-def create_file(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that must not exist yet. Raises E606."""
+def create_file(path: Path, data: bytes, mode: int, *, sync: bool = True) -> None:
+    """Write a file that must not exist yet. Without ``sync`` call `sync_files` for it later. Raises E606."""
     try:
-        _write_new(path, data, mode)
-        sync_folder(path.parent)
+        _write_new(path, data, mode, sync=sync)
+        if sync:
+            sync_folder(path.parent)
     except FileExistsError:
         raise ChatdError("E606", f"{path} already exists", "move it away or choose another path") from None
     except OSError as error:
@@ -47,6 +49,20 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
         raise ChatdError("E606", f"{path} cannot be written: {error.strerror}") from None
 
 
+def sync_files(folder: Path, paths: Iterable[Path]) -> None:
+    """Make new files of a folder durable. All at once: the first sync writes most of them. Raises E606."""
+    try:
+        for path in paths:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        sync_folder(folder)
+    except OSError as error:
+        raise ChatdError("E606", f"{folder} cannot be written: {error.strerror}") from None
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names of new files in ``folder`` durable; syncing the files alone does not. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -56,7 +72,7 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _write_new(path: Path, data: bytes, mode: int, *, sync: bool = True) -> None:
     # O_EXCL: a file or link put there by somebody else would keep its owner and mode.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
@@ -64,7 +80,8 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
             os.fchmod(fd, mode)  # whatever the umask
             file.write(data)
             file.flush()
-            os.fsync(fd)
+            if sync:
+                os.fsync(fd)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -141,12 +141,16 @@ def _invite_team(app: App, inviter: Inviter, team: list[NewDevice]) -> int:
 
         result = inviter.invite_all(team, show, progress)
     if app.as_json:
-        output.json_line({"invites": result.made, "skipped": result.skipped})
+        output.json_line({"invites": result.made, "skipped": result.skipped, "unsure": result.unsure})
     for name in result.skipped:
         output.note(f"left out {name}, who has an open invite or has joined: see chatctl invite list")
     if result.error is None:
         return output.OK
     output.note(f"{output.error_head()}{result.error}")
+    if result.unsure:
+        output.note("the server may have made these; those of chatctl invite list work:")
+        for one in result.unsure:
+            show(one)
     left = len(team) - len(result.skipped) - len(result.made)
     output.note(f"invited {len(result.made)}, {left} are left: run the same again to go on")
     return output.PARTLY if result.made else output.exit_code(result.error)

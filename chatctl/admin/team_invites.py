@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from chatctl.client import Client
 from chatctl.connecting import room_name
-from chatctl.join_line import new_join_line
+from chatctl.join_line import JoinLine, new_join_line
 from chatctl.model.paging import list_all
 from chatd.console.progress import Progress
 from chatd.console.user_list import INVITE_COLUMNS, Mistakes, NewDevice, read_list
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.invite_code import SECRET_BYTES, secret_hash
+from chatd.proto.invite_requests import INVITES_AT_ONCE
+
+# The server may have made the invites.
+OUTCOME_UNKNOWN = ("E503", "E607", "E611")
 
 
 class TeamResult(NamedTuple):
-    """The outcome of a list: invites made, names left out, and the error that ended it early, if any."""
+    """The outcome of a list: invites made, names left out, and the error that ended it early, if any.
+
+    ``unsure``: names and lines of invites that the server may have made, since its answer was lost.
+    """
 
     made: list[JsonObject]
     skipped: list[str]
     error: ChatdError | None
+    unsure: list[JsonObject]
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,11 @@ class Inviter:
     def invite(self, new: NewDevice) -> JsonObject:
         """Make an invite. Raises ChatdError."""
         line = new_join_line(self.client.identity, self.address)
-        result = self.client.request("invite_create", **self._request(new, line.secret_hash))
+        request = self._request(new, line.secret_hash)
+        return self._made(new, line, self.client.request("invite_create", **self.fields | request))
+
+    @staticmethod
+    def _made(new: NewDevice, line: JoinLine, result: JsonObject) -> JsonObject:
         return {
             "user": new.user,
             "role": new.role,
@@ -64,14 +76,26 @@ class Inviter:
         wanted = [new for new in wanted if new.user not in invited]
         self._judge(wanted, progress)
         made: list[JsonObject] = []
-        for new in wanted:
+        for part in batched(wanted):
+            lines = [new_join_line(self.client.identity, self.address) for _ in part]
+            pairs = list(zip(part, lines, strict=True))
             try:
-                made.append(self.invite(new))
+                results = self._ask([self._request(new, line.secret_hash) for new, line in pairs])
             except ChatdError as error:
-                return TeamResult(made, skipped, error)
-            show(made[-1])
+                unsure = pairs if error.code in OUTCOME_UNKNOWN else []
+                shown = [{"user": new.user, "command": line.command} for new, line in unsure]
+                return TeamResult(made, skipped, error, shown)
+            invites = [self._made(*pair, result) for pair, result in zip(pairs, results, strict=True)]
+            made += invites
+            for one in invites:
+                show(one)
             progress("inviting", len(made), len(wanted))
-        return TeamResult(made, skipped, None)
+        return TeamResult(made, skipped, None, [])
+
+    def _ask(self, invites: list[JsonObject], *, dry_run: bool = False) -> list[JsonObject]:
+        shared = {name: value for name, value in self.fields.items() if name != "rooms"}
+        result = self.client.request("invite_many", invites=invites, **shared, dry_run=dry_run)
+        return list(result["invites"])
 
     def _with_devices(self) -> set[str]:
         """Return the users who can log in with some device."""
@@ -81,23 +105,33 @@ class Inviter:
     def _request(self, new: NewDevice, hashed: str) -> JsonObject:
         rooms = [room_name(room) for room in new.rooms] or self.fields.get("rooms")
         named = {"role": new.role, "device": new.device or None, "rooms": rooms}
-        chosen = {key: value for key, value in named.items() if value is not None}
-        return {"user": new.user, "secret_hash": hashed, **self.fields, **chosen}
+        return {"user": new.user, "secret_hash": hashed} | {
+            key: value for key, value in named.items() if value is not None
+        }
 
-    def _judge(self, wanted: Iterable[NewDevice], progress: Progress) -> None:
+    def _judge(self, wanted: list[NewDevice], progress: Progress) -> None:
         """Refuse the list if any of its lines would be refused."""
         mistakes = Mistakes()
         seen: dict[str, str] = {}
-        wanted = list(wanted)
-        for number, new in enumerate(wanted, 1):
-            with mistakes.of(new.where):
-                if new.user in seen:
-                    raise ChatdError("E406", f"{new.user} is also in {seen[new.user]}")
-                seen[new.user] = new.where
-                unused = secret_hash(secrets.token_bytes(SECRET_BYTES))
-                self.client.request("invite_create", **self._request(new, unused), dry_run=True)
-            progress("checking", number, len(wanted))
+        done = 0
+        for part in batched(wanted):
+            unused = [self._request(new, secret_hash(secrets.token_bytes(SECRET_BYTES))) for new in part]
+            for new, judged in zip(part, self._ask(unused, dry_run=True), strict=True):
+                with mistakes.of(new.where):
+                    if new.user in seen:
+                        raise ChatdError("E406", f"{new.user} is also in {seen[new.user]}")
+                    seen[new.user] = new.where
+                    if (refusal := judged["refusal"]) is not None:
+                        raise ChatdError(**refusal)
+            done += len(part)
+            progress("checking", done, len(wanted))
         mistakes.refuse()
+
+
+def batched(wanted: list[NewDevice]) -> Iterator[list[NewDevice]]:
+    """Yield the list in the parts that one request takes."""
+    for start in range(0, len(wanted), INVITES_AT_ONCE):
+        yield wanted[start : start + INVITES_AT_ONCE]
 
 
 def read_team(path: Path, role: str | None, device: str) -> list[NewDevice]:

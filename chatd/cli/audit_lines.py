@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from chatd.child.peers import login_name
@@ -24,31 +25,46 @@ _POLL_SECONDS = 0.1
 log_audit = get_log("audit")
 
 
+Act = tuple[str, dict[str, object]]
+
+
 def note_act(home: Path, act: str, **fields: object) -> None:
     """Write one act into audit.log. It is done, so a failure to write only prints a note."""
+    note_acts(home, [(act, fields)])
+
+
+def note_acts(home: Path, acts: Sequence[Act]) -> None:
+    """Write acts into audit.log, as `note_act` does."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
+    left = list(acts)
+    while left:
         try:
-            _note(home, act, fields)
+            _note(home, left)
         except (ChatdError, OSError) as error:
             if getattr(error, "code", "") == "E604" and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 continue
-            output.note(f"warning: audit.log has no line about this ({act}): {error}")
+            named = ", ".join(dict.fromkeys(act for act, _ in left))
+            output.note(f"warning: audit.log has no line about this ({named}): {error}")
         return
 
 
-def _note(home: Path, act: str, fields: dict[str, object]) -> None:
-    try:
-        ask(home, {"type": "act", "act": act, "fields": fields}, ANSWER_SECONDS)
-    except ChatdError as error:
-        if error.code != "E603":
-            raise
-        _write(home, act, fields)
+def _note(home: Path, left: list[Act]) -> None:
+    """Write acts, and remove each from ``left``: through the supervisor, or all alone if none runs."""
+    while left:
+        act, fields = left[0]
+        try:
+            ask(home, {"type": "act", "act": act, "fields": fields}, ANSWER_SECONDS)
+        except ChatdError as error:
+            if error.code != "E603":
+                raise
+            _write(home, left)
+            return
+        del left[0]
 
 
-def _write(home: Path, act: str, fields: dict[str, object]) -> None:
-    """Write the line alone. Raises E604 while a supervisor has the files, which it rotates."""
+def _write(home: Path, acts: Sequence[Act]) -> None:
+    """Write the lines alone. Raises E604 while a supervisor has the files, which it rotates."""
     settings = load_settings(home, os.environ)
     lock = PidLock(home / "data")
     try:
@@ -58,7 +74,8 @@ def _write(home: Path, act: str, fields: dict[str, object]) -> None:
         try:
             set_level("INFO")
             uid = os.getuid()
-            log_audit.info(act, **{"by": "server", "by_uid": uid, "by_login": login_name(uid)} | fields)
+            for act, fields in acts:
+                log_audit.info(act, **{"by": "server", "by_uid": uid, "by_login": login_name(uid)} | fields)
         finally:
             logging.getLogger().removeHandler(handler)
             files.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from chatd.child.unix_socket import connect_unix
-from chatd.cli.audit_lines import note_act
+from chatd.cli.audit_lines import note_acts
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.hub.recovery import Outcome, carry_out
@@ -52,8 +52,8 @@ def operate_all(
         if error.code != "E603":
             raise
         results, events = carry_out(home / "data", settings, numbered)
-        for event in events:
-            note_act(home, event["type"], **{k: v for k, v in event.items() if k not in ("type", "at")})
+        fields = ({k: v for k, v in event.items() if k not in ("type", "at")} for event in events)
+        note_acts(home, [(event["type"], one) for event, one in zip(events, fields, strict=True)])
         return results
     return _over_socket(home / "run" / "operator.sock", numbered, progress)
 

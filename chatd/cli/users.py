@@ -23,11 +23,12 @@ from chatd.console.pasting import pasteable
 from chatd.console.progress import progress_bar
 from chatd.console.shell_completion import complete_files
 from chatd.console.user_list import Mistakes, NewDevice, read_list
+from chatd.durable_files import PRIVATE, create_file, sync_files
 from chatd.errors import ChatdError
 from chatd.hub.recovery import Outcome
 from chatd.pki.authority import Authority, load_chain
-from chatd.pki.identity import write_identity
-from chatd.pki.profiles import key_hash_of, spki
+from chatd.pki.identity import identity_content
+from chatd.pki.profiles import DeviceName, key_hash_of, spki
 from chatd.pki.record_key import ensure_record_key
 from chatd.pki.rollover import crosses_of
 from chatd.proto.frames import JsonObject
@@ -171,25 +172,27 @@ class Issuing:
         self._record_key = spki(record.public.key)
         self._crosses = crosses_of(self._authority.certificate, load_chain(home.certs))
 
-    def write(self, path: Path, name: str, device: str, role: str | None) -> JsonObject:
-        """Issue and write one identity; return the request that registers it. Raises E6xx."""
+    def write(self, path: Path, user: str, device: str, role: str | None, *, sync: bool = True) -> JsonObject:
+        """Issue and write one identity; return the request that registers it. Raises E6xx.
+
+        ``sync`` as for `durable_files.create_file`.
+        """
         issued = self._authority.issue_device(
-            name, device, now=self._now, days=self._days, record_key=self._record_key
+            user, device, now=self._now, days=self._days, record_key=self._record_key
         )
-        write_identity(
-            path,
+        name = DeviceName(self._settings.server.name, user, device)
+        content = identity_content(
             issued,
             self._authority.certificate,
             *self._crosses,
-            instance=self._settings.server.name,
-            user=name,
-            device=device,
+            name=name,
             servers=self._settings.server.addresses,
         )
+        create_file(path, content, PRIVATE, sync=sync)
         serial = f"{issued.certificate.serial_number:x}"
         ends = round(issued.certificate.not_valid_after_utc.timestamp() * 1000)
         key = key_hash_of(issued.certificate)
-        return _request(name, device, role, serial) | {"ends": ends, "key": key}
+        return _request(user, device, role, serial) | {"ends": ends, "key": key}
 
 
 def _request(name: str, device: str, role: str | None, serial: str) -> JsonObject:
@@ -228,8 +231,9 @@ def _add_listed(home: Home, settings: Settings, listed: list[NewDevice], days: i
         requests: dict[Path, JsonObject] = {}
         try:
             for path, new in zip(paths, listed, strict=True):
-                requests[path] = issuing.write(path, new.user, new.device, new.role)
+                requests[path] = issuing.write(path, new.user, new.device, new.role, sync=False)
                 draw("writing", len(requests), len(listed))
+            sync_files(home.identities, requests)
         except BaseException:
             for path in requests:
                 path.unlink(missing_ok=True)

@@ -105,15 +105,27 @@ def write_identity(
     servers: Iterable[str],
 ) -> None:
     """Create the file with mode 0600. Raises E606, also if it exists; E600 for an invalid server."""
+    name = DeviceName(instance, user, device)
+    create_file(path, identity_content(issued, ca_cert, *crosses, name=name, servers=servers), PRIVATE)
+
+
+def identity_content(
+    issued: Issued,
+    ca_cert: x509.Certificate,
+    *crosses: x509.Certificate,
+    name: DeviceName,
+    servers: Iterable[str],
+) -> bytes:
+    """Return the content of an identity file. Raises E600 for an invalid server."""
     servers = list(servers)
     if len(servers) > MAX_SERVERS:
         raise ChatdError("E600", f"an identity names at most {MAX_SERVERS} servers", "see server.addresses")
     for server in servers:
         if not is_host_port(server):
             raise ChatdError("E600", f"{server!r:.300} is not host:port", "see server.addresses")
-    header = _header(instance, user, device, servers).encode("ascii")
+    header = _header(*name, servers).encode("ascii")
     ca_pem = b"".join(one.public_bytes(Encoding.PEM) for one in (ca_cert, *crosses))
-    create_file(path, header + issued.key_pem + issued.certificate_pem + ca_pem, PRIVATE)
+    return header + issued.key_pem + issued.certificate_pem + ca_pem
 
 
 def read_identity(path: Path) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from chatd.proto.guest_requests import GuestSeconds
 from chatd.proto.request_base import NameText, Request, RoomText, Sha256Text, Spec
@@ -13,6 +13,22 @@ from chatd.proto.request_base import NameText, Request, RoomText, Sha256Text, Sp
 INVITE_ROOMS = 20
 SHORTEST_INVITE = 60
 LONGEST_INVITE = 30 * 86_400
+# Invites of one request: with a few rooms each it fits into a frame, and costs the hub milliseconds.
+INVITES_AT_ONCE = 50
+# An invite of many costs the hub less than a message that it delivers.
+INVITES_PER_TOKEN = 10
+InviteRooms = Annotated[list[RoomText], Field(min_length=1, max_length=INVITE_ROOMS)]
+
+
+class InvitedUser(BaseModel):
+    """One user of an `invite_many`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    user: NameText
+    secret_hash: Sha256Text
+    role: NameText | None = None
+    device: NameText | None = None
+    rooms: InviteRooms | None = None
 
 
 class InviteCreate(Request):
@@ -33,10 +49,31 @@ class InviteCreate(Request):
     seconds: Annotated[int, Field(ge=SHORTEST_INVITE, le=LONGEST_INVITE)]
     role: NameText | None = None
     device: NameText | None = None
-    rooms: Annotated[list[RoomText], Field(min_length=1, max_length=INVITE_ROOMS)] | None = None
+    rooms: InviteRooms | None = None
     guest_seconds: GuestSeconds | None = None
     sponsor: NameText | None = None
     dry_run: bool = False
+
+
+class InviteMany(Request):
+    """Invite a part of a team: all of `invites`, or none.
+
+    Each has `user`, `secret_hash`, and `role`, `device` and `rooms` as in `invite_create`; the other fields
+    are for all of them. The same again changes nothing. With `dry_run` the result has for each the `refusal`
+    that it would get, or null; without, the first one refuses the request.
+    """
+
+    spec = Spec("invite.create", True, 1)
+    type: Literal["invite_many"]
+    invites: Annotated[list[InvitedUser], Field(min_length=1, max_length=INVITES_AT_ONCE)]
+    seconds: Annotated[int, Field(ge=SHORTEST_INVITE, le=LONGEST_INVITE)]
+    guest_seconds: GuestSeconds | None = None
+    sponsor: NameText | None = None
+    dry_run: bool = False
+
+    @property
+    def cost(self) -> float:
+        return max(self.spec.cost, len(self.invites) / INVITES_PER_TOKEN)
 
 
 class InviteList(Request):
@@ -53,3 +90,6 @@ class InviteCancel(Request):
     spec = Spec("invite.create", False, 1)
     type: Literal["invite_cancel"]
     user: NameText
+
+
+InviteRequest = InviteCreate | InviteMany | InviteList | InviteCancel

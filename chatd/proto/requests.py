@@ -19,6 +19,7 @@ from chatd.proto.hook_requests import HookRequest
 from chatd.proto.invite_requests import InviteCancel as InviteCancel
 from chatd.proto.invite_requests import InviteCreate as InviteCreate
 from chatd.proto.invite_requests import InviteList as InviteList
+from chatd.proto.invite_requests import InviteRequest as InviteRequest
 from chatd.proto.message_requests import Delete as Delete
 from chatd.proto.message_requests import Edit as Edit
 from chatd.proto.message_requests import React as React
@@ -371,8 +372,7 @@ AnyRequest = (
     | Kick | Ban | Unban | Bans | Mute | Unmute | Redact | Hold | RoomArchive | RoomRemove | Announce
     | RoleSet | RoleShow | Users | Revoke | Stats | Audit | UserAdd
     | Messages | MoveMarker | Unread
-    | InviteCreate | InviteList | InviteCancel | RoomRequest | GuestRequest | AskRequest
-    | PeopleRequest | HeldRequest | HookRequest
+    | InviteRequest | RoomRequest | GuestRequest | AskRequest | PeopleRequest | HeldRequest | HookRequest
 )  # fmt: skip
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__

@@ -211,6 +211,13 @@ TABLE: dict[str, list[Row]] = {
     "stats": [({}, {"-": ADMINS})],
     "audit": [({}, {"-": ADMINS}), ({"actor": "dan", "target": "#closed"}, {"-": ADMINS})],
     "invite_create": [({"user": "newcomer", "secret_hash": "0a" * 32, "seconds": 60}, {"-": ADMINS})],
+    "invite_many": [
+        ({"invites": [{"user": "newcomer", "secret_hash": "0a" * 32}], "seconds": 60}, {"-": ADMINS}),
+        (
+            {"invites": [{"user": "victim", "secret_hash": "0a" * 32}], "seconds": 60, "dry_run": True},
+            {"-": ADMINS},
+        ),
+    ],
     "invite_list": [({}, {"-": ADMINS})],
     "invite_cancel": [({"user": "newcomer"}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "asks": [({}, {"-": ADMINS})],

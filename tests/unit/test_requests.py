@@ -59,6 +59,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "read": {"room": "#lobby", "seq": 1},
     "unread": {},
     "invite_create": {"user": "carol", "secret_hash": "0a" * 32, "seconds": 60},
+    "invite_many": {"invites": [{"user": "carol", "secret_hash": "0a" * 32}], "seconds": 60},
     "invite_list": {},
     "invite_cancel": {"user": "carol"},
     "asks": {},

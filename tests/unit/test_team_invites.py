@@ -18,11 +18,14 @@ from chatd.console import qr_code
 from chatd.errors import ChatdError
 from chatd.hub.state.invite_book import OPEN_LIMIT
 from chatd.pki.authority import Authority
+from chatd.proto.invite_code import parse_code, secret_hash
+from chatd.proto.invite_requests import INVITES_AT_ONCE
 from tests.support.hubworld import World
 
 
 class _Server:
-    """Answers the requests of a client from a state; ``cut_at``: fails at so many changes."""
+    """Answers the requests of a client from a state; ``cut_at``: fails at so many changes,
+    with ``answer_lost`` after it has made them."""
 
     def __init__(self) -> None:
         self.world = World(Settings())
@@ -31,13 +34,16 @@ class _Server:
         ca = Authority.create("lab", now=datetime.now(UTC)).certificate.public_bytes(Encoding.PEM)
         self.identity = SimpleNamespace(ca_pem=ca.decode())
         self.cut_at = -1
+        self.answer_lost = False
 
     def request(self, kind: str, **fields: Any) -> Any:
-        if kind == "invite_create" and not fields.get("dry_run"):
-            self.cut_at -= 1
-            if self.cut_at == 0:
-                raise ChatdError("E503")
         given = {name: value for name, value in fields.items() if value is not None}
+        changes = kind == "invite_many" and not fields.get("dry_run")
+        self.cut_at -= changes
+        if self.cut_at == 0 and changes:
+            if self.answer_lost:
+                self.world.ask("alice", kind, **given)
+            raise ChatdError("E503")
         return self.world.ask("alice", kind, **given)
 
     def inviter(self) -> Inviter:
@@ -54,15 +60,27 @@ def test_a_thousand_names_cut_short_are_all_invited_once(tmp_path: Path) -> None
     server = _Server()
     shown: list[Any] = []
     wanted = team(tmp_path, "".join(f"n{number}\n" for number in range(OPEN_LIMIT)))
-    server.cut_at = 700
+    server.cut_at = 15
     steps: list[tuple[str, int, int]] = []
     first = server.inviter().invite_all(wanted, shown.append, lambda *step: steps.append(step))
-    assert first.error is not None and len(first.made) == len(shown) == 699
-    assert steps[OPEN_LIMIT - 1] == ("checking", OPEN_LIMIT, OPEN_LIMIT)
+    assert first.error is not None and len(first.made) == len(shown) == 14 * INVITES_AT_ONCE
+    assert len(first.unsure) == INVITES_AT_ONCE
+    assert ("checking", OPEN_LIMIT, OPEN_LIMIT) in steps
     second = server.inviter().invite_all(wanted, shown.append, lambda *_: None)
-    assert second.error is None and len(second.skipped) == 699
+    assert second.error is None and len(second.skipped) == 14 * INVITES_AT_ONCE
     assert sorted(one["user"] for one in shown) == sorted(new.user for new in wanted)
     assert len({one["command"] for one in shown}) == OPEN_LIMIT
+
+
+def test_the_lines_of_a_part_whose_answer_was_lost_are_not_lost(tmp_path: Path) -> None:
+    server = _Server()
+    server.cut_at, server.answer_lost = 2, True
+    wanted = team(tmp_path, "".join(f"n{number}\n" for number in range(INVITES_AT_ONCE + 3)))
+    first = server.inviter().invite_all(wanted, lambda _: None, lambda *_: None)
+    assert [one["user"] for one in first.unsure] == ["n50", "n51", "n52"]
+    book = server.world.state.invites.by_hash
+    codes = [parse_code(one["command"].removeprefix("chat join ")) for one in first.unsure]
+    assert [book[secret_hash(code.secret)].user for code in codes] == ["n50", "n51", "n52"]
 
 
 def test_rooms_and_roles_are_of_each_line_and_all_lines_are_judged_first(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ that the asker learns nothing of them.
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import invites
+from chatd.hub.state import invite_making, invites
 from chatd.hub.state.ask_book import Ask, Waiter
 from chatd.hub.state.context import Context
 from chatd.hub.state.queries import page_of
@@ -37,7 +37,7 @@ def list_asks(context: Context, request: rq.Asks) -> JsonObject:
 
 
 def approve(context: Context, request: rq.AskApprove) -> JsonObject:
-    """Make an invite for the asker's key. Raises E410, and what `invites.create` raises."""
+    """Make an invite for the asker's key. Raises E410, and what `invite_making.create` raises."""
     ask = _ask(context, request.ask)
     chosen = request.model_dump(include={"role", "rooms", "guest_seconds", "sponsor", "id"})
     invite = InviteCreate(
@@ -48,7 +48,7 @@ def approve(context: Context, request: rq.AskApprove) -> JsonObject:
         seconds=ASK_SECONDS,
         **chosen,
     )
-    result = invites.create(context, invite)
+    result = invite_making.create(context, invite)
     context.asks.decide(request.ask, None)
     return {"ask": request.ask, "user": result["user"], "until": result["until"]}
 

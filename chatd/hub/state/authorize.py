@@ -14,6 +14,7 @@ from chatd.hub.state import (
     guests,
     held,
     hooks,
+    invite_making,
     invites,
     markers,
     messages,
@@ -37,6 +38,7 @@ from chatd.proto import people_requests as prq
 from chatd.proto import requests as rq
 from chatd.proto import room_requests as rrq
 from chatd.proto.frames import JsonObject
+from chatd.proto.invite_requests import InviteMany
 
 # Request type -> the handler that carries it out once it is permitted. Requests of other kinds than EVENT
 # and SEND are answered by the worker (ping), `chatd.hub.reads` and `chatd.hub.stats`, after `permit`.
@@ -78,7 +80,8 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     rq.RoleSet: moderation.role_set,
     rq.Revoke: moderation.revoke,
     rq.UserAdd: moderation.user_add,
-    rq.InviteCreate: invites.create,
+    rq.InviteCreate: invite_making.create,
+    InviteMany: invite_making.create_many,
     rq.InviteList: invites.list_invites,
     rq.InviteCancel: invites.cancel,
     rq.MoveMarker: markers.move,

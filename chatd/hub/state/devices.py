@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import invites, moderation
+from chatd.hub.state import invite_making, moderation
 from chatd.hub.state.context import Context
 from chatd.hub.state.invite_book import ID_DIGITS, OPEN_LIMIT
 from chatd.proto.device_requests import DeviceAdd
@@ -39,7 +39,7 @@ def add(context: Context, request: DeviceAdd) -> JsonObject:
     known = book.by_hash.get(request.secret_hash)
     if known is not None and known.own and known.by == me:
         return {"invite": identifier, "user": me, "until": known.until}
-    invites.refuse_used_secret(context, request.secret_hash)
+    invite_making.Taken(context).refuse_secret(request.secret_hash)
     if request.device is not None:
         moderation.refuse_unregistrable(context, me, check_new_name(request.device, "device"), None)
     former = book.open_for(me, now)
@@ -49,7 +49,7 @@ def add(context: Context, request: DeviceAdd) -> JsonObject:
     if former is not None:
         context.emit("invite_cancelled", invite=former[0][:ID_DIGITS], user=me, by=me)
     until = now + request.seconds * 1000
-    invites.issue(
+    invite_making.issue(
         context,
         request.secret_hash,
         user=me,
