@@ -134,7 +134,7 @@ export class Client {
 
   /** Forget a refused message. @param {string} msgId */
   drop(msgId) {
-    this.background(() => this.outbox.remove(msgId));
+    void this.outbox.remove(msgId);
   }
 
   /** @param {string} name @param {string} text */
@@ -202,7 +202,7 @@ export class Client {
     }
     for (const event of events) {
       if (event.type === "acknowledged") this.drop(event.sent.msgId);
-      if (event.type === "refused") this.background(() => this.outbox.refuse(event.sent, event.fault));
+      if (event.type === "refused") void this.outbox.refuse(event.sent, event.fault);
     }
     this.model.take(events);
     this.memory.note(events);
