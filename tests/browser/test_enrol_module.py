@@ -106,10 +106,22 @@ def test_a_rotated_ca_is_followed(redeem: Redeem) -> None:
         ([{"type": "enrolled"}], "E102"),
         ([_error("E218")], "E218"),
         ([b"\xff\xff\xff\xff"], "E101"),
-        (["text"], "E100"),
+        (["text"], "E102"),
+        (['{"type":"bye","code":"E216","reason":"r","fix":"f","retry":false}', "close"], "E216"),
         (["close"], "E607"),
     ],
-    ids=["foreign-ca", "junk-ca", "no-ca", "number", "other-frame", "refused", "too-long", "text", "closed"],
+    ids=[
+        "foreign-ca",
+        "junk-ca",
+        "no-ca",
+        "number",
+        "other-frame",
+        "refused",
+        "too-long",
+        "text",
+        "bye",
+        "closed",
+    ],
 )
 def test_nothing_is_sent_to_a_server_that_is_not_the_invites(
     redeem: Redeem, greeting: list[Answer], code: str

@@ -53,14 +53,15 @@ def profiled(profile: Path) -> Iterator[BrowserContext]:
 class Modules:
     """The page's JavaScript modules, in a page without anything else."""
 
-    def __init__(self, page: Page, origin: str) -> None:
+    def __init__(self, page: Page, origin: str, blank: str = "/staged/empty.html") -> None:
         self.page = page
         self.origin = origin
+        self._blank = blank
         self.clear()
 
     def clear(self) -> None:
         """Begin with a new page."""
-        self.page.goto(f"{self.origin}/staged/empty.html")
+        self.page.goto(f"{self.origin}{self._blank}")
 
     def run(self, script: str, argument: object = None) -> Any:
         """Run the body of an async function; `load("wire.js")` in it imports one of the modules.

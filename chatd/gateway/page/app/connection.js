@@ -4,7 +4,7 @@ import { asFault, Fault } from "./fault.js";
 import { loginMessage } from "./identity.js";
 import { Bye } from "./requests.js";
 import { judged } from "./events.js";
-import { encode, isObject, split } from "./wire.js";
+import { encode, parseText, split } from "./wire.js";
 
 const SUBPROTOCOL = "chatd.1";
 /** Longest time for a whole login: when many log in at once, each waits for its turn. */
@@ -79,7 +79,7 @@ export class Connection {
 
   /** @param {string} text */
   #greeted(text) {
-    const message = parse(text);
+    const message = parseText(text);
     if (message.type === "bye") throw new Bye(judged(message));
     const { type, nonce, instance } = message;
     if (type !== "challenge" || typeof nonce !== "string" || typeof instance !== "string") {
@@ -109,7 +109,7 @@ export class Connection {
   /** @param {unknown} data */
   #answered(data) {
     if (typeof data === "string") {
-      const message = parse(data);
+      const message = parseText(data);
       throw message.type === "bye" ? new Bye(judged(message)) : new Fault("E100");
     }
     this.#isLoggedIn = true;
@@ -133,16 +133,4 @@ export class Connection {
     this.close();
     this.ends.lost(fault);
   }
-}
-
-/** @param {string} text */
-function parse(text) {
-  let message = null;
-  try {
-    message = JSON.parse(text);
-  } catch {
-    // Judged below.
-  }
-  if (!isObject(message)) throw new Fault("E102", "the server sent invalid JSON");
-  return message;
 }

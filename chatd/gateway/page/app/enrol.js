@@ -1,9 +1,11 @@
 /** Redeem an invite, and renew a certificate: the enrol protocol through a WebSocket. */
 
 import { fromHex, makeRequest, readCertificate, sha256, toBase64, toHex } from "./der.js";
+import { judged } from "./events.js";
 import { Fault } from "./fault.js";
 import { checkIssued, makeKeys, renewalProof, successor } from "./identity.js";
-import { encode, FrameBuffer } from "./wire.js";
+import { Bye } from "./requests.js";
+import { encode, FrameBuffer, parseText } from "./wire.js";
 
 const SUBPROTOCOL = "chatd-join.1";
 /** A busy server may queue an enrolment behind others. */
@@ -140,7 +142,8 @@ class Door {
     socket.onmessage = ({ data }) => {
       try {
         if (data instanceof ArrayBuffer) this.#frames.push(...this.#buffer.push(data));
-        else this.#fault ??= new Fault("E100");
+        // The gateway's refusal.
+        else this.#fault ??= new Bye(judged(parseText(data)));
       } catch (error) {
         this.#fault ??= /** @type {Fault} */ (error);
       }

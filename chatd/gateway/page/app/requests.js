@@ -22,8 +22,9 @@ export const REPEATABLE = new Set(
 
 /** The server's last word: whether to connect again, or when. */
 export class Bye extends Fault {
-  /** @param {any} event */
+  /** @param {any} event a judged `bye` */
   constructor(event) {
+    if (event?.type !== "bye") throw new Fault("E100");
     super(event.code, event.reason, event.fix);
     this.retry = event.retry;
     /** @type {number|null} seconds */

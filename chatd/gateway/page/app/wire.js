@@ -63,9 +63,22 @@ export function split(message) {
  * @returns {Json}
  */
 export function decode(body) {
+  try {
+    return parseText(decoder.decode(body));
+  } catch (error) {
+    throw error instanceof Fault ? error : new Fault("E102", "the server sent invalid UTF-8");
+  }
+}
+
+/**
+ * Parse a JSON object. Throws E102.
+ * @param {string} text
+ * @returns {Json}
+ */
+export function parseText(text) {
   let value;
   try {
-    value = JSON.parse(decoder.decode(body));
+    value = JSON.parse(text);
   } catch {
     throw new Fault("E102", "the server sent invalid JSON");
   }
