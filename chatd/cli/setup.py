@@ -14,7 +14,7 @@ import click
 import psutil
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chatd.cli.lifecycle import start
+from chatd.cli.starting import start
 from chatd.cli.users import CONSOLE_DEVICE, add_user
 from chatd.config.home import Home
 from chatd.config.loading import default_settings, write_settings

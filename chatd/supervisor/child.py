@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chatd.child import EXIT_INTEGRITY, EXIT_STORAGE
+from chatd.child.supervised import EXIT_INTEGRITY, EXIT_STORAGE
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs import get_log

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from chatd.child import EXIT_CONFIG, EXIT_INTEGRITY
+from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY
 
 FINAL_EXITS: Final = {
     EXIT_INTEGRITY: "the event log is damaged; no restart, to avoid further damage",

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from chatd.child import EXIT_INTEGRITY
+from chatd.child.supervised import EXIT_INTEGRITY
 from chatd.config.home import SHIPPED_FOLDER, Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings

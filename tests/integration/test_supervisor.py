@@ -24,7 +24,7 @@ from tests.support.lines import next_line
 
 CHILD = """
 import os, select, sys, threading
-from chatd.child import Supervised
+from chatd.child.supervised import Supervised
 from chatd.logs import get_log
 
 child = Supervised.attach()

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from chatd.child import Supervised
 from chatd.child.json_channel import MAX_LINE, MAX_QUEUED, ChannelClosedError, JsonChannel
-from chatd.child.supervised import EXIT_CONFIG, FDS_VARIABLE
+from chatd.child.supervised import EXIT_CONFIG, FDS_VARIABLE, Supervised
 from chatd.child.unix_socket import MAX_PATH, connect_unix, listen_unix
 
 CHILD = """
 import select, sys
-from chatd.child import Supervised
+from chatd.child.supervised import Supervised
 from chatd.errors import ChatdError
 from chatd.logs import get_log
 child = Supervised.attach()
