@@ -8,7 +8,8 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 
-from chatctl.client import Identity
+from chatctl.client import Client, Identity
+from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto.alpn import is_loopback
 from chatd.proto.invite_code import SECRET_BYTES, InviteCode, authority_mark, secret_hash
@@ -20,6 +21,14 @@ class JoinLine(NamedTuple):
     command: str
     secret_hash: str
 
+    def link(self, client: Client) -> str | None:
+        """Return what to open in a browser instead, if the client's server has a page.
+
+        A browser sends nothing of what follows the # to any server.
+        """
+        page = client.welcome.page if client.welcome else ""
+        return f"{page}#{self.command.rpartition('/')[2]}" if page else None
+
 
 def new_join_line(identity: Identity, address: str) -> JoinLine:
     """Draw a secret; the line has the mark of the identity's CA."""
@@ -27,6 +36,13 @@ def new_join_line(identity: Identity, address: str) -> JoinLine:
     secret = secrets.token_bytes(SECRET_BYTES)
     code = InviteCode(address, secret, authority_mark(ca.public_bytes(Encoding.DER)))
     return JoinLine(f"chat join {code}", secret_hash(secret))
+
+
+def note_link(link: str | None) -> None:
+    """Print the link of a line, if the server has a page."""
+    if link:
+        where = " on the server's machine" if is_here(link.split("/")[2]) else ""
+        output.note(f"or in a browser{where}: {link}")
 
 
 def reachable_address(identity: Identity) -> str:
@@ -41,5 +57,6 @@ def reachable_address(identity: Identity) -> str:
 
 
 def is_here(address: str) -> bool:
-    """Whether HOST:PORT can be reached on this machine only."""
-    return is_loopback(address.rpartition(":")[0].strip("[]"))
+    """Whether HOST:PORT or HOST can be reached on this machine only."""
+    host, colon, port = address.rpartition(":")
+    return is_loopback((host if colon and port.isdecimal() else address).strip("[]"))

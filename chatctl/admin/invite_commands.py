@@ -11,7 +11,7 @@ import click
 
 from chatctl.admin.team_invites import Inviter, read_team
 from chatctl.connecting import App, connecting, duration, room_name
-from chatctl.join_line import is_here, reachable_address
+from chatctl.join_line import is_here, note_link, reachable_address
 from chatd.console import output
 from chatd.console.arguments import host_port
 from chatd.console.progress import progress_bar
@@ -112,17 +112,18 @@ def create(
         inviter = Inviter(client, server or reachable_address(client.identity), fields)
         if user is not None:
             made = inviter.invite(NewDevice("", check_name(user, "user"), role, device or ""))
-            app.show(made, lambda: _show(made["command"], qr=qr))
+            app.show(made, lambda: _show(made, qr=qr))
         outcome = output.OK if user is not None else _invite_team(app, inviter, team)
     if is_here(inviter.address):
         output.note(f"{inviter.address} can be reached on this machine only: name another with --server")
     return outcome
 
 
-def _show(command: str, *, qr: bool) -> None:
-    output.line(command)
+def _show(made: JsonObject, *, qr: bool) -> None:
+    output.line(made["command"])
+    note_link(made["link"])
     if qr:
-        show_qr(command)
+        show_qr(made["command"])
 
 
 def _invite_team(app: App, inviter: Inviter, team: list[NewDevice]) -> int:

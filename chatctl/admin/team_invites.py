@@ -49,8 +49,7 @@ class Inviter:
         request = self._request(new, line.secret_hash)
         return self._made(new, line, self.client.request("invite_create", **self.fields | request))
 
-    @staticmethod
-    def _made(new: NewDevice, line: JoinLine, result: JsonObject) -> JsonObject:
+    def _made(self, new: NewDevice, line: JoinLine, result: JsonObject) -> JsonObject:
         return {
             "user": new.user,
             "role": new.role,
@@ -58,6 +57,7 @@ class Inviter:
             "until": result["until"],
             "invite": result["invite"],
             "command": line.command,
+            "link": line.link(self.client),
         }
 
     def invite_all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chatctl.connecting import App, connecting, duration
-from chatctl.join_line import is_here, new_join_line, reachable_address
+from chatctl.join_line import is_here, new_join_line, note_link, reachable_address
 from chatd.console import output
 from chatd.console.arguments import host_port
 from chatd.console.command_table import SummaryGroup
@@ -44,10 +44,11 @@ def add(app: App, name: str | None, expires: int, server: str | None, qr: bool) 
         address = server or reachable_address(client.identity)
         line = new_join_line(client.identity, address)
         result = client.request("device_add", secret_hash=line.secret_hash, seconds=expires, device=name)
-    result["command"] = line.command
+        result["command"], result["link"] = line.command, line.link(client)
 
     def show() -> None:
         output.line(line.command)
+        note_link(result["link"])
         if qr:
             show_qr(line.command)
 

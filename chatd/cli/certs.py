@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.cli.audit_lines import note_act
 from chatd.cli.options import json_option
-from chatd.cli.setup import split_address
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.config.page_address import page_hosts
 from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.errors import ChatdError
@@ -80,10 +80,9 @@ def renew(home: Home, record_key: bool) -> None:
     home.require_initialised()
     settings = load_settings(home.path, os.environ)
     authority, now = Authority.load(home.certs), datetime.now(UTC)
-    hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
     bits, days = settings.security.rsa_key_size, settings.security.server_certificate_days
     save_issued(home.certs, "envelope", authority.issue_envelope(bits, now=now, days=days))
-    save_issued(home.certs, "server", authority.issue_server(hosts, now=now, days=days))
+    save_issued(home.certs, "server", authority.issue_server(page_hosts(settings), now=now, days=days))
     note_act(home.path, "certificates_renewed")
     output.line("server and envelope certificates renewed")
     if record_key:

@@ -98,6 +98,8 @@ def status(home: Home, as_json: bool) -> None:
         f"chatd {answer['version']}  {answer['state']}  {answer['address']}  "
         f"pid {answer['pid']}  up {fmt.duration(answer['uptime'])}"
     )
+    if answer.get("page"):
+        output.line(f"page  {answer['page']}")
     if box:
         output.line(f"box  {fmt.box(box)}")
     if lost := lost_log_lines(answer):

@@ -18,6 +18,7 @@ from chatd.cli.starting import start
 from chatd.cli.users import CONSOLE_DEVICE, add_user
 from chatd.config.home import Home
 from chatd.config.loading import default_settings, write_settings
+from chatd.config.page_address import page_hosts
 from chatd.config.schema import Settings
 from chatd.console import output
 from chatd.console.pasting import chatd_command
@@ -33,6 +34,8 @@ from chatd.supervisor.listeners import cannot_listen
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - the documented default
 DEFAULT_PORT = 5000
+LOOPBACK = "127.0.0.1"
+WEB_PORT = 5443
 # No clock is right that is earlier (CONTRIBUTING.md, Releases).
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 # Further addresses usually belong to containers and bridges.
@@ -54,6 +57,11 @@ MAX_OWN_ADDRESSES = 4
     metavar="HOST[:PORT]",
     help="Address for clients; repeatable. Default: this machine's addresses.",
 )
+@click.option(
+    "--web",
+    metavar="HOST[:PORT]",
+    help="Where to serve the web page. Default: 127.0.0.1:5443, or another free port there. off: nowhere.",
+)
 @click.option("--admin", default="admin", show_default=True, metavar="USER", help="Name of the first admin.")
 @click.option("--start", "start_it", is_flag=True, help="Also start the server.")
 @click.option(
@@ -65,6 +73,7 @@ def init(
     name: str | None,
     listen: str | None,
     addresses: tuple[str, ...],
+    web: str | None,
     admin: str,
     start_it: bool,
     new_log: bool,
@@ -92,7 +101,14 @@ def init(
     free_port = choose_port(host)
     port = port or free_port
     client_addresses = [client_address(a, port) for a in addresses] or _own_addresses(host, port)
-    settings = default_settings(name=name, host=host, port=port, addresses=client_addresses, admin=admin)
+    settings = default_settings(
+        name=name,
+        host=host,
+        port=port,
+        addresses=client_addresses,
+        admin=admin,
+        gateway=_web_address(web, port),
+    )
     missing = missing_folders(home)
     make_folders(home)
     try:
@@ -133,7 +149,7 @@ def _begin_new_log(home: Home) -> None:
 
 def _make_certificates(home: Home, settings: Settings) -> str:
     now = datetime.now(UTC)
-    hosts = [split_address(address, 0)[0] for address in settings.server.addresses]
+    hosts = page_hosts(settings)
     authority = Authority.create(settings.server.name, now=now)
     authority.save(home.certs)
     bits, days = settings.security.rsa_key_size, settings.security.server_certificate_days
@@ -217,6 +233,28 @@ def choose_port(host: str) -> int:
             return int(sock.getsockname()[1])
     except OSError as error:
         raise cannot_listen(host, 0, error) from None
+
+
+def _web_address(text: str | None, chat_port: int) -> str:
+    """Return gateway.listen for a new home. A port that nobody asked for is one that is free now."""
+    if text == "off":
+        return ""
+    if text:
+        host, port = split_address(text, WEB_PORT)
+        return join_address(host, port or choose_port(host))
+    free = chat_port != WEB_PORT and _is_free(LOOPBACK, WEB_PORT)
+    return join_address(LOOPBACK, WEB_PORT if free else choose_port(LOOPBACK))
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as sock:
+        # As the server does: a port whose last connections have just ended is free.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def _machine_name() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -56,9 +57,16 @@ def start(ctx: click.Context, foreground: bool, as_copy: bool, seconds: int) -> 
             running = _status_of_other_start(home, float(seconds), error)
     if running is not None:
         output.note(f"chatd is already running (pid {running['pid']}, {running['address']})")
+        _note_page(running)
         return
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
     output.line(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
+    _note_page(status)
+
+
+def _note_page(status: Mapping[str, object]) -> None:
+    if status.get("page"):
+        output.note(f"in a browser: {status['page']}")
 
 
 def _running_status(home: Home, seconds: float) -> dict[str, object] | None:
@@ -116,3 +124,4 @@ def restart(home: Home, rolling: bool, seconds: int) -> None:
         stop_server(home)
     status = start_daemon(home.path, float(seconds))
     output.line(f"chatd listens on {status['address']} (pid {status['pid']})")
+    _note_page(status)

@@ -35,10 +35,16 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
     return _validated(tree, Source(str(path), variables), problems)
 
 
-def default_settings(*, name: str, host: str, port: int, addresses: list[str], admin: str) -> Settings:
+def default_settings(
+    *, name: str, host: str, port: int, addresses: list[str], admin: str, gateway: str = ""
+) -> Settings:
     """Build the settings that `chatd init` writes: defaults, addresses, a pinned admin. Raises E600."""
     server = {"name": name, "host": host, "port": port, "addresses": addresses}
-    tree: Tree = {"server": server, "roles": {"assigned": {admin: "admin"}}}
+    tree: Tree = {
+        "server": server,
+        "roles": {"assigned": {admin: "admin"}},
+        "gateway": {"listen": gateway},
+    }
     return _validated(tree, Source("the new settings", {}), [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from chatd import __version__
+from chatd.config.page_address import page_address
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import SERVER
 from chatd.hub.state.room_access import pending_of
@@ -72,6 +73,7 @@ def welcome_frame(context: Context, log: EventLog) -> bytes:
             "time": context.now,
             "envelope": settings.security.encryption_enabled,
             "long_text": settings.limits.long_text,
+            "page": page_address(settings),
             "limits": {
                 "message_chars": settings.limits.message_chars,
                 "snippet_bytes": settings.limits.snippet_bytes,

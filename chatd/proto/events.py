@@ -66,6 +66,8 @@ class Welcome(FromServer):
     envelope: bool
     # Not a Literal: newer servers may do something else. A server before snippets does not send it.
     long_text: str = "truncate"
+    # Where browsers find the server; "" if it has no web page.
+    page: str = ""
     limits: SessionLimits
 
     def with_standing(self, standing: Standing) -> Welcome:

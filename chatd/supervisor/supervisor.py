@@ -16,6 +16,7 @@ from typing import Final, cast
 from chatd import __version__
 from chatd.child.peers import login_name
 from chatd.config.loading import load_settings
+from chatd.config.page_address import page_address
 from chatd.config.reloading import compare, in_force
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -136,6 +137,7 @@ class Supervisor:
             "version": __version__,
             "uptime": round(now - self._started_at, 1),
             "address": self._address,
+            "page": page_address(self._settings),
             "log_lines_dropped": self._files.dropped,
             "log_problem": self._files.problem,
             "children": [self._monitor.status(child, now) for child in self._children],
@@ -276,6 +278,8 @@ class Supervisor:
         notify(f"READY=1\nSTATUS=listening on {self._address}")
         if self._foreground:
             print_safely(f"chatd {__version__} listens on {self._address}, pid {os.getpid()}")
+            if page := page_address(self._settings):
+                print_safely(f"in a browser: {page}")
 
     def _reload(self, by: By) -> dict[str, object]:
         """Raises ChatdError E600 if the file is not valid; the old settings then stay in force."""

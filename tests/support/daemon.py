@@ -22,7 +22,12 @@ BIN = Path(sys.executable).parent
 # Generous: the whole suite may run on two cores.
 TIMEOUT_SECONDS = 30.0
 # Generating an RSA-2048 key is several times faster than the default of 3072 bits.
-FAST = {"CHATD_SECURITY__RSA_KEY_SIZE": "2048", "CHATD_WORKERS__COUNT": "2"}
+# No gateway, which most tests do not need; `tests.support.https.gateway` starts one.
+FAST = {
+    "CHATD_SECURITY__RSA_KEY_SIZE": "2048",
+    "CHATD_WORKERS__COUNT": "2",
+    "CHATD_GATEWAY__LISTEN": "",
+}
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = TIMEOUT_SECONDS, what: str = "") -> Any:
