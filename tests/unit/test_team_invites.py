@@ -33,6 +33,7 @@ class _Server:
         self.world.add_user("alice", "admin")
         ca = Authority.create("lab", now=datetime.now(UTC)).certificate.public_bytes(Encoding.PEM)
         self.identity = SimpleNamespace(ca_pem=ca.decode())
+        self.welcome = None
         self.cut_at = -1
         self.answer_lost = False
 
