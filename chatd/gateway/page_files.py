@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from chatd.gateway.http_messages import HttpAnswer, HttpRequest, Route
+from chatd.gateway.http_messages import Headers, HttpAnswer, HttpRequest, Route
 
 INDEX: Final = "index.html"
 TYPES: Final = {
@@ -65,12 +66,25 @@ def _files(folder: Traversable, path: str) -> dict[str, Route]:
 
 
 def _route(content: bytes, kind: str) -> Route:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = [*_HEADERS, ("ETag", tag)]
-    whole = HttpAnswer(200, content, kind, headers)
-    return Route(partial(_answer, tag, whole, HttpAnswer(304, b"", kind, headers)))
+    plain = _Variant(content, kind, [])
+    # The modules are full of comments; packed, they are a third.
+    packed = _Variant(gzip.compress(content, mtime=0), kind, [("Content-Encoding", "gzip")])
+    return Route(partial(_answer, plain, packed))
 
 
-def _answer(tag: str, whole: HttpAnswer, unchanged: HttpAnswer, request: HttpRequest) -> HttpAnswer:
+class _Variant:
+    """A file as it is sent, and the answer to whoever has it."""
+
+    def __init__(self, content: bytes, kind: str, headers: Headers) -> None:
+        self.tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers = [*_HEADERS, ("ETag", self.tag), ("Vary", "Accept-Encoding"), *headers]
+        self.whole = HttpAnswer(200, content, kind, headers)
+        self.unchanged = HttpAnswer(304, b"", kind, headers)
+
+
+def _answer(plain: _Variant, packed: _Variant, request: HttpRequest) -> HttpAnswer:
+    encodings = [each.strip() for each in request.headers.get("accept-encoding", "").split(",")]
+    # With a weight, which browsers never send, it may mean "not gzip".
+    variant = packed if "gzip" in encodings else plain
     tags = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    return unchanged if tag in tags else whole
+    return variant.unchanged if variant.tag in tags else variant.whole
