@@ -16,6 +16,7 @@ from chatctl.client._notices import (
     Sent,
     SentResult,
 )
+from chatctl.client._patience import Patience
 from chatctl.client._probing import addresses_of, authority_of, reach
 from chatctl.client._profile import identity_to_write, load_identity, state_folder
 from chatctl.client._renewing import renew_expired
@@ -87,6 +88,7 @@ __all__ = [
     "MessageRefused",
     "OwnerSet",
     "Parted",
+    "Patience",
     "Presence",
     "Reacted",
     "Reaction",

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chatctl.client._patience import CutError, Patience
 from chatd.codes import NOTHING_INVITES
 from chatd.durable_files import PRIVATE, create_file, sync_folder
 from chatd.errors import ChatdError
@@ -95,14 +96,33 @@ def join(
     device: str = "",
     *,
     saw: Callable[[str], None] = lambda fingerprint: None,
+    patience: Patience | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> InviteResult:
     """Redeem an invite and write the identity file ``path``. ``saw`` gets the CA's fingerprint first.
 
-    Nothing secret is sent before the server has shown that its CA is the one in the code. Raises ChatdError;
-    E5xx and E607 mean that trying again is safe, and needed.
+    Nothing secret is sent before the server has shown that its CA is the one in the code. While the server is
+    busy it tries again, with ``patience`` (default: for a minute). Raises ChatdError; E5xx and E607 mean that
+    trying again is safe, and needed.
     """
     check_free(path)
+    seen: list[str] = []
+
+    def see(fingerprint: str) -> None:
+        if fingerprint not in seen:
+            seen.append(fingerprint)
+            saw(fingerprint)
+
+    return (patience or Patience()).until_done(lambda: _redeem(code, path, device, see, now))
+
+
+def _redeem(
+    code: InviteCode,
+    path: Path,
+    device: str,
+    saw: Callable[[str], None],
+    now: Callable[[], datetime],
+) -> InviteResult:
     with EnrolConnection(code.server) as connection:
         frame = cast(AuthorityFrame, connection.receive(AuthorityFrame))
         trusted = ServerTrust.of(frame)
@@ -351,7 +371,7 @@ class EnrolConnection:
         self._received.write(data)
 
     def _cut(self) -> ChatdError:
-        return ChatdError("E607", f"the connection to {self._server} was cut before it answered", _AGAIN)
+        return CutError("E607", f"the connection to {self._server} was cut before it answered", _AGAIN)
 
     def _explained(self, error: ssl.SSLError) -> ChatdError:
         for words, told in _ALERTS.items():

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 import click
 
 from chatctl.called_as import called_as
-from chatctl.client import InviteResult, identity_to_write
+from chatctl.client import InviteResult, Patience, identity_to_write
 from chatctl.client import join as redeem
 from chatd.console import output
 from chatd.console.pasting import pasteable
@@ -56,7 +56,8 @@ def join(
     """Redeem the invite HOST:PORT/CODE that an admin gave you, and open the chat.
 
     Makes a private key, which stays on this machine, and checks that the server is the one that invited
-    you. Case, dashes and spaces in CODE do not matter. If the connection is lost, run the same again.
+    you. Case, dashes and spaces in CODE do not matter. While the server is busy it tries again, for a
+    minute. If the connection is lost, run the same again.
     """
     code = parse_code("".join(invite))
     if device is not None:
@@ -64,7 +65,11 @@ def join(
     root = context.find_root()
     path = identity_to_write(identity or root.params.get("identity"), os.environ)
     result = redeem(
-        code, path, device or "", saw=lambda fingerprint: output.note(f"the server's CA is {fingerprint}")
+        code,
+        path,
+        device or "",
+        saw=lambda fingerprint: output.note(f"the server's CA is {fingerprint}"),
+        patience=Patience(told=output.note),
     )
     return enter(context, result, path, no_chat=no_chat, as_json=as_json)
 

@@ -182,9 +182,11 @@ class FirstRun:
     def _check_redeeming(self) -> None:
         """Wait for the thread without holding up the window."""
         assert self._redeeming is not None  # noqa: S101 - set before this is scheduled
-        outcome, seen = self._redeeming.outcome(), self._redeeming.fingerprint
+        outcome, seen, busy = self._redeeming.outcome(), self._redeeming.fingerprint, self._redeeming.busy
         if outcome is None:
-            if seen:
+            if busy:
+                self.said.configure(text=f"{busy}\u2026", style="Quiet.TLabel")
+            elif seen:
                 self.said.configure(text=f"the server's CA is {seen}; redeeming the invite\u2026")
             self._root.after(REDEEMING_CHECK_MS, self._check_redeeming)
             return

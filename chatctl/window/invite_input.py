@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from chatctl.client import InviteResult, join
+from chatctl.client import InviteResult, Patience, join
 from chatctl.window.identity_input import FILE_NAME, make_place
 from chatd.errors import ChatdError
 from chatd.proto.invite_code import InviteCode, parse_code
@@ -31,15 +31,18 @@ def take_invite(given: str) -> InviteCode:
     return parse_code(_bare(given))
 
 
-def redeem(code: InviteCode, folder: Path, saw: Callable[[str], None]) -> InviteResult:
-    """Redeem an invite and store the identity in ``folder``. ``saw`` gets the fingerprint of the server's CA.
+def redeem(
+    code: InviteCode, folder: Path, saw: Callable[[str], None], busy: Callable[[str], None]
+) -> InviteResult:
+    """Redeem an invite and store the identity in ``folder``. ``saw`` gets the fingerprint of the server's CA,
+    ``busy`` a sentence if the server has to be asked again.
 
     Raises E608 if a usable identity is there, and what `join` raises. An unusable one is kept as
     identity.pem.old if the invite is redeemed, and stays in its place if not.
     """
     moved = make_place(folder)
     try:
-        return join(code, folder / FILE_NAME, saw=saw)
+        return join(code, folder / FILE_NAME, saw=saw, patience=Patience(told=busy))
     except ChatdError as error:
         if moved is not None:
             moved.replace(folder / FILE_NAME)
@@ -49,10 +52,13 @@ def redeem(code: InviteCode, folder: Path, saw: Callable[[str], None]) -> Invite
 
 
 class Redeeming:
-    """One redemption under way. ``fingerprint``: that of the server's CA, "" until it was seen."""
+    """One redemption under way.
+
+    ``fingerprint``: that of the server's CA, "" until it was seen. ``busy``: why it takes longer, or "".
+    """
 
     def __init__(self, code: InviteCode, folder: Path) -> None:
-        self.fingerprint = ""
+        self.fingerprint, self.busy = "", ""
         self._outcome: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         work = threading.Thread(target=self._run, args=(code, folder), name="redeem", daemon=True)
         work.start()
@@ -68,7 +74,7 @@ class Redeeming:
         # Told after a defect, too: the window waits for it.
         outcome: Outcome = ChatdError("E614", "the invite could not be redeemed")
         try:
-            outcome = redeem(code, folder, self._saw)
+            outcome = redeem(code, folder, self._saw, self._be_told)
         except ChatdError as error:
             outcome = error
         except OSError as error:
@@ -78,6 +84,9 @@ class Redeeming:
 
     def _saw(self, fingerprint: str) -> None:
         self.fingerprint = fingerprint
+
+    def _be_told(self, text: str) -> None:
+        self.busy = text
 
 
 def _bare(given: str) -> str:

@@ -39,10 +39,14 @@ class Admission:
         block = block_of(address)
         if not (self._failures.would_allow(_ALL) and self._failures_per_block.would_allow(block)):
             return None
-        # The block first: what it may not do costs the others nothing.
-        if not (self._attempts_per_block.allow(block) and self._attempts.allow(_ALL)):
+        if not (self._attempts_per_block.would_allow(block) and self._attempts.would_allow(_ALL)):
             return None
-        return self._slots.find(sock) if self._slots.take(sock, address) else None
+        # Whoever finds no slot is told to come back, which costs nothing and is no attempt.
+        if not self._slots.take(sock, address):
+            return None
+        self._attempts_per_block.allow(block)
+        self._attempts.allow(_ALL)
+        return self._slots.find(sock)
 
     def leave(self, sock: socket.socket) -> None:
         """Give a connection's slot back."""

@@ -205,7 +205,8 @@ def test_wrong_codes_use_up_a_rate_and_are_logged_as_a_count(tmp_path: Path) -> 
         assert outcomes[0] == "E211"
         assert outcomes[-1] == "cut"
         done = join(daemon, invite(daemon, "rob"), tmp_path / "rob.pem")
-        assert "too many invites are being tried (E218)" in done.stderr
+        assert "too many invites are being tried (E218); trying again for up to 60 s" in done.stderr
+        assert devices_of(daemon, "rob") == ["laptop"]
         wait_until(
             lambda: any("count" in line for line in daemon.log_lines("security.log")), what="the count"
         )
@@ -242,6 +243,31 @@ def test_each_block_has_its_own_share_of_everything() -> None:
         for pair in pairs:
             for one in pair:
                 one.close()
+
+
+def test_whoever_finds_no_slot_may_come_back_as_often_as_it_takes() -> None:
+    """A hundred people behind one address come at once: none uses up the attempts of the others."""
+    bounds = Admission(_Clock())
+    people = int(admission.ATTEMPTS_PER_BLOCK * admission.ATTEMPTS_PER_BLOCK_BURST_SECONDS)
+    waiting = [socket.socketpair() for _ in range(people)]
+    pairs = list(waiting)
+    rounds = 0
+    while waiting:
+        inside = []
+        for pair in waiting:
+            slot = bounds.admit(pair[0], "192.0.2.1")
+            if slot is not None:
+                slot.wait_ends()  # it has sent something, so that nobody takes its place
+                inside.append(pair)
+        assert inside, f"{len(waiting)} of {people} are left outside"
+        for pair in inside:
+            bounds.leave(pair[0])
+            waiting.remove(pair)
+        rounds += 1
+    assert rounds >= people // admission.SLOTS_PER_BLOCK
+    for pair in pairs:
+        for one in pair:
+            one.close()
 
 
 def test_only_the_enrol_process_is_given_the_cas_key(tmp_path: Path) -> None:
