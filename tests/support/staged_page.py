@@ -28,7 +28,7 @@ class StagedPages:
         page.on("console", lambda line: self._said(line.type, line.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(f"{self._address}{query}")
-        page.wait_for_selector(".chat, .page, .admin")
+        page.wait_for_selector(".chat, .page, .server")
         try:
             yield page
         finally:

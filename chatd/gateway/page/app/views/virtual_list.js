@@ -16,6 +16,7 @@ const OVERSCAN = 600;
 // Distance from the end within which the list counts as being at its end.
 const END = 40;
 const ESTIMATE = 44;
+const ROUNDS = 4;
 
 export class VirtualList {
   /**
@@ -149,12 +150,17 @@ export class VirtualList {
     if (this.stuck) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
+  /** Measured rows may leave room for others, which are drawn in the next round. */
   #render() {
-    const [first, last] = this.#range();
-    const elements = this.rows.slice(first, last).map((row) => this.#element(row));
-    this.#place(elements);
-    this.content.style.transform = `translateY(${this.offsets[first]}px)`;
-    this.#measure(first, last, elements);
+    for (let round = 0, shown = ""; round < ROUNDS; round += 1) {
+      const [first, last] = this.#range();
+      if (shown === `${first} ${last}`) return;
+      shown = `${first} ${last}`;
+      const elements = this.rows.slice(first, last).map((row) => this.#element(row));
+      this.#place(elements);
+      this.content.style.transform = `translateY(${this.offsets[first]}px)`;
+      this.#measure(first, last, elements);
+    }
   }
 
   /** @returns {[number, number]} */

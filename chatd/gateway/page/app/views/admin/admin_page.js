@@ -46,7 +46,7 @@ export class AdminPage {
     this.said = h("p.note.good", { role: "status", hidden: true });
     this.panel = h("div", { role: "tabpanel", id: "admin-panel", tabindex: "0" });
     this.element = h(
-      "main.admin",
+      "main.server",
       {},
       h("header.row", {}, button("Back to the chat", () => (location.hash = ""), { icon: "back", bare: true }), this.title),
       this.tabs,
