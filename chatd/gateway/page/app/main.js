@@ -21,7 +21,7 @@ function inviteOfLink() {
 /** @param {ChatModel} model @param {HTMLElement} root */
 export async function run(model, root) {
   applyTheme();
-  const code = inviteOfLink();
+  let code = inviteOfLink();
   /** @type {any} */
   let chat = null;
   /** @type {any} */
@@ -32,8 +32,12 @@ export async function run(model, root) {
   };
   const welcome = new WelcomePage(model, code);
   const view = async () => {
-    if (["no-identity", "joining"].includes(model.phase)) show(welcome.element);
-    else if (model.phase !== "starting") {
+    if (["no-identity", "joining"].includes(model.phase)) {
+      show(welcome.element);
+      const given = code;
+      code = "";
+      if (given && model.phase === "no-identity") await welcome.join();
+    } else if (model.phase !== "starting") {
       chat ??= new ChatPage(model);
       if (location.hash !== ADMIN) show(chat.element);
       else {

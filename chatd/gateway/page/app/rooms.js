@@ -5,7 +5,6 @@ import { setMember } from "./membership.js";
 import { Markers } from "./markers.js";
 import { line } from "./text.js";
 
-
 /** The state, and what a person does with conversations. */
 export class RoomModel extends HistoryModel {
   /** @param {{clock?: () => number}} [options] */
@@ -26,7 +25,16 @@ export class RoomModel extends HistoryModel {
     if (name.startsWith("#") && !this.joined.has(name)) await this.joinRoom(name);
     this.#switch(name);
     await this.load(name);
-    if (this.phase === "connected") await this.loadMembers(name);
+    if (this.phase !== "connected") return;
+    if (name.startsWith("#")) await this.#describe(name);
+    await this.loadMembers(name);
+  }
+
+  /** Ask for topic and mode: the log may have them before the first page. @param {string} room */
+  async #describe(room) {
+    const since = this.heard;
+    const info = await this.request("room_info", { room }).catch(() => null);
+    if (info?.joined) this.#entered(info, since);
   }
 
   /**

@@ -59,7 +59,6 @@ export class WelcomePage {
       ),
     );
     if (!globalThis.crypto?.subtle) this.#fail("This page works over https:// only. To do: open it with https.");
-    else if (code) queueMicrotask(() => void this.join());
   }
 
   async join() {
