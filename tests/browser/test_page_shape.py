@@ -100,9 +100,7 @@ def test_a_phone_needs_no_sideways_scrolling(pages: StagedPages) -> None:
         for name in TABS:
             page.get_by_role("tab", name=name).click()
             expect(page.get_by_role("tabpanel").get_by_role("region").first).to_be_visible()
-            assert page.evaluate("(m => m.scrollWidth <= m.clientWidth)(document.querySelector('.server'))"), (
-                name
-            )
+            assert page.locator(".server").evaluate("(view) => view.scrollWidth <= view.clientWidth"), name
     with pages.opened("?identity=no", size=PHONE) as page:
         assert page.evaluate(fits)
 

@@ -1,0 +1,137 @@
+"""A newcomer opens the link of an invite in a browser and talks with a line client; the server is real."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.support.browser import WAIT_MS
+from tests.support.chat_program import run_chat
+from tests.support.daemon import Daemon, wait_until
+from tests.support.https import Https, gateway
+
+KEPT_DRAFTS = """
+() => new Promise((resolve) => {
+  const opening = indexedDB.open("chatd");
+  opening.onsuccess = () => {
+    const asked = opening.result.transaction("drafts").objectStore("drafts").getAll();
+    asked.onsuccess = () => (opening.result.close(), resolve(asked.result));
+  };
+})
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Https]]:
+    with gateway(tmp_path_factory.mktemp("first-run") / "home") as found:
+        found[0].add_user("carol")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    # The CA of a new home is known to nobody: a person clicks the warning away.
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    yield context
+    context.close()
+
+
+def _code(daemon: Daemon, user: str, *options: str) -> str:
+    made = json.loads(daemon.chatctl("invite", "create", user, *options, "--json").stdout)
+    return str(made["command"]).rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def page(context: BrowserContext, served: tuple[Daemon, Https]) -> Iterator[Page]:
+    """The page of bob, who came by a link; the box is empty."""
+    daemon, https = served
+    page = context.new_page()
+    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'bob', '--role', 'admin')}")
+    expect(page.get_by_label("Message #lobby")).to_be_enabled()
+    yield page
+
+
+def _told(daemon: Daemon) -> list[str]:
+    """The texts of #lobby as a native client reads them."""
+    done = run_chat(daemon, "history", "#lobby", "--json", user="carol")
+    return [event["body"] for event in map(json.loads, done.stdout.splitlines()) if "body" in event]
+
+
+def _say(page: Page, text: str) -> None:
+    page.get_by_label("Message #lobby").fill(text)
+    page.keyboard.press("Enter")
+
+
+def test_a_link_is_all_that_a_newcomer_needs(page: Page, served: tuple[Daemon, Https]) -> None:
+    daemon, https = served
+    assert page.url == f"https://127.0.0.1:{https.port}/", "the code stays in neither address nor history"
+    expect(page.get_by_role("button", name="bob, admin on lab: menu")).to_be_visible()
+    _say(page, "hello from the browser")
+    expect(page.get_by_role("article").last).to_contain_text("hello from the browser")
+    expect(page.locator(".pending")).to_have_count(0)
+    assert _told(daemon)[-1] == "hello from the browser"
+
+
+def test_a_line_client_is_heard_and_seen(page: Page, served: tuple[Daemon, Https]) -> None:
+    daemon, _ = served
+    run_chat(daemon, "send", "#lobby", "bob: hello from the terminal", user="carol")
+    row = page.get_by_role("article").last
+    expect(row).to_contain_text("bob: hello from the terminal")
+    expect(row).to_contain_text("carol")
+
+
+def test_identity_room_and_draft_outlive_a_reload(page: Page) -> None:
+    page.get_by_label("Message #lobby").fill("half a sen")
+    wait_until(lambda: page.evaluate(KEPT_DRAFTS) == ["half a sen"], what="the draft to be kept")
+    page.reload()
+    expect(page.get_by_label("Message #lobby")).to_have_value("half a sen")
+    expect(page.locator("article", has_text="hello from the browser")).to_be_visible()
+    page.get_by_label("Message #lobby").fill("")
+
+
+def test_the_gateways_death_is_told_and_nothing_is_lost(page: Page, served: tuple[Daemon, Https]) -> None:
+    daemon, _ = served
+    os.kill(daemon.child("gateway")["pid"], signal.SIGKILL)
+    _say(page, "sent over the gap")
+    expect(page.get_by_role("article").last).to_contain_text("sent over the gap")
+    expect(page.locator(".status")).to_be_hidden()
+    expect(page.locator(".pending")).to_have_count(0)
+    assert _told(daemon).count("sent over the gap") == 1
+
+
+def test_the_server_page_knows_the_processes_and_bans(page: Page, served: tuple[Daemon, Https]) -> None:
+    daemon, _ = served
+    page.get_by_role("button", name="bob, admin on lab: menu").click()
+    page.get_by_role("menuitem", name="Server").click()
+    expect(page.get_by_role("rowheader", name="hub")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="gateway")).to_be_visible()
+    page.get_by_role("tab", name="People").click()
+    page.get_by_role("button", name="Actions for carol").click()
+    page.get_by_role("menuitem", name="Ban").click()
+    page.get_by_role("dialog").get_by_label("Reason").fill("a test")
+    page.get_by_role("dialog").get_by_role("button", name="Ban", exact=True).click()
+    expect(page.get_by_text("carol is banned for 1 h.")).to_be_visible()
+    assert "carol" in daemon.chatctl("bans").stdout
+    page.get_by_role("tab", name="Bans").click()
+    page.get_by_role("button", name="End").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="End the ban").click()
+    expect(page.get_by_text("carol may come in again.")).to_be_visible()
+    assert "carol" not in daemon.chatctl("bans").stdout
+    page.get_by_role("button", name="Back to the chat").click()
+    expect(page.get_by_label("Message #lobby")).to_be_enabled()
+
+
+def test_a_revoked_browser_says_what_to_do(page: Page, served: tuple[Daemon, Https]) -> None:
+    daemon, _ = served
+    shown = json.loads(daemon.chatctl("users", "--devices", "--json").stdout)
+    bob = next(user for user in shown["users"] if user["user"] == "bob")
+    daemon.chatctl("revoke", f"bob/{bob['device_list'][0]['device']}", "--yes")
+    expect(page.locator(".status")).to_contain_text("Disconnected: ")
+    expect(page.locator(".status")).to_contain_text("To do:")
