@@ -11,9 +11,10 @@ SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core rsyslog rsyslog-openssl c
 RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev
 FUZZ    := $(VENV)/.installed-fuzz
+CLUSTER := $(VENV)/.installed-cluster
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run start stop status test coverage fuzz chaos abuse bench bench-quick bench-micro bench-limits lint \
+.PHONY: help run cluster start stop status test coverage fuzz chaos abuse bench bench-quick bench-micro bench-limits lint \
   format types imports check smoke dist lock system-packages clean
 
 help: ## show this help
@@ -54,11 +55,18 @@ $(FUZZ): constraints-fuzz.txt $(DEV)
 	  echo "note: this Python has no atheris; the fuzz tests only replay their seeds" >&2
 	@touch $@
 
+$(CLUSTER): constraints-cluster.txt $(RUNTIME)
+	@echo "installing NATS ..." >&2
+	@$(PIP) --require-hashes -r constraints-cluster.txt
+	@touch $@
+
 run: $(RUNTIME) ## set up, start the daemon, chat in #lobby as the first admin
 	@if test -e "$(HOME_DIR)/certs/ca.pem"; then $(BIN)/chatd --home "$(HOME_DIR)" start >&2; \
 	  else $(BIN)/chatd --home "$(HOME_DIR)" init --admin $(ADMIN) --start >&2; fi
 	@$(BIN)/chat --home "$(HOME_DIR)"; code=$$?; \
 	  [ ! -t 0 ] || echo "the server keeps running; stop it with: make stop" >&2; exit $$code
+
+cluster: $(CLUSTER) ## install NATS, which a cluster needs (docs/cluster.md)
 
 start: $(RUNTIME) ## start the daemon only
 	@$(BIN)/chatd --home "$(HOME_DIR)" start
@@ -133,7 +141,11 @@ lock: ## pin the dependencies with hashes; keeps the pins that still fit (needs 
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	  --no-header --no-annotate --strip-extras --allow-unsafe --extra build -o constraints.txt pyproject.toml
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	  --no-header --no-annotate --strip-extras --allow-unsafe --extra dev -c constraints.txt -o constraints-dev.txt pyproject.toml
+	  --no-header --no-annotate --strip-extras --allow-unsafe --extra dev --extra cluster -c constraints.txt \
+	  -o constraints-dev.txt pyproject.toml
+	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  --no-header --no-annotate --strip-extras --allow-unsafe --extra cluster -c constraints.txt \
+	  -o constraints-cluster.txt pyproject.toml
 	$(PYTHON) -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
 	  print(*extras["fuzz"])' | \
 	  pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \

@@ -119,6 +119,7 @@ CODES: dict[str, Code] = {
     "E503": Code("outcome_unknown", "outcome unknown: the hub restarted", "check its effect, then try again"),
     "E504": Code("storage", "the log cannot be written", "an admin must free disk space or repair the disk"),
     "E505": Code("too_many_sessions", "this user has too many connections", "close another client first"),
+    "E506": Code("no_stream", "the cluster's stream does not take writes", "run: chatd status"),
     # E6xx: the box, the daemon and the programs
     "E600": Code("config", "the settings are not valid", "correct config/settings.json, then try again"),
     "E601": Code("no_home", "this folder is not an initialised home", "run: chatd init"),
@@ -141,6 +142,8 @@ CODES: dict[str, Code] = {
     "E618": Code("newer_log", "the event log was written by a newer chatd", "install that version of chatd"),
     "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),
     "E620": Code("ca_offline", "the CA's key is not on this server", "put it back: chatd ca import FILE"),
+    "E621": Code("stream", "the cluster's stream does not continue this log", "see docs/cluster.md"),
+    "E622": Code("no_nats", "NATS is not installed", "run: make cluster"),
     "E630": Code(
         "other_service",
         "something else than a chatd answers at this address",

@@ -21,7 +21,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -78,10 +78,11 @@ class Supervised:
         self.supervisor = supervisor if isinstance(supervisor, int) else os.getppid()
 
     @classmethod
-    def attach(cls, sandbox: Sandbox | None = None) -> Supervised:
+    def attach(cls, sandbox: Sandbox | Callable[[Settings], Sandbox] | None = None) -> Supervised:
         """Take over the inherited descriptors, log into the log pipe, enter the sandbox, watch the lifeline.
 
-        Ends this process with EXIT_CONFIG if no supervisor started it, or if the settings are invalid.
+        ``sandbox`` may depend on the settings. Ends this process with EXIT_CONFIG if no supervisor started
+        it, or if the settings are invalid.
         """
         try:
             fds = _passed_fds()
@@ -95,6 +96,8 @@ class Supervised:
         lifeline = fds["lifeline"]
         if "log" in fds:
             setup_child_logging(fds["log"], child.name, child.settings.logging.level)
+        if callable(sandbox):
+            sandbox = sandbox(child.settings)
         if sandbox is not None:
             child._sandbox = enter(sandbox, child.home, child.home / child.settings.logging.directory)
         # After the sandbox, which does not hold for threads that exist already.

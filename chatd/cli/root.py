@@ -43,6 +43,10 @@ COMMANDS = {
         "chatd.cli.crl:crl_command",
         "Sign the list of revoked certificates (CRL, PEM) with the CA's key; works while the server runs.",
     ),
+    "cluster": TableEntry(
+        "chatd.cli.cluster:cluster",
+        "Keep the log in a stream of NATS JetStream, too: the first step to several machines.",
+    ),
     "verify": TableEntry(
         "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."
     ),

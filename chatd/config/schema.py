@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from chatd.config.sections import (
+    ClusterSection,
     FilterSection,
     GatewaySection,
     LimitsSection,
@@ -47,6 +48,7 @@ class Settings(Section):
     gateway: GatewaySection = GatewaySection()
     shipping: ShippingSection = ShippingSection()
     retention: RetentionSection = RetentionSection()
+    cluster: ClusterSection = ClusterSection()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from chatd.crashpoints import crash_point
+from chatd.hub.backend import Backend
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Reads
@@ -85,8 +86,8 @@ class Batch:
     `commit` commits at once. `begin` and `end` commit while the next batch is being decided.
     """
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._entries: list[Entry] = []
         # The messages among the entries, which the log cannot look up yet.
         self._messages: dict[MessageKey, Entry] = {}
@@ -106,7 +107,7 @@ class Batch:
     def head(self) -> int:
         """The last sequence number that was assigned."""
         decided = self._entries or self._committing
-        return decided[-1].seq if decided else self._log.head
+        return decided[-1].seq if decided else self._backend.head
 
     def add(self, entry: Entry, key: MessageKey | None = None) -> None:
         """Add an entry; ``key`` identifies a message that a client may resend."""
@@ -142,15 +143,15 @@ class Batch:
         Use `commit` for a batch that redacts. Raises ChatdError E504.
         """
         crash_point("hub.commit.before")
-        self._log.insert(self._entries, self.redacted)
+        self._backend.insert(self._entries, self.redacted)
         self._committing, self._entries = self._entries, []
         self._committing_messages, self._messages = self._messages, {}
         self._committing_changes, self._changes = self._changes, {}
-        return self._log.commit
+        return self._backend.commit
 
     def end(self) -> None:
         """Finish what `begin` started; the batch is durable."""
-        self._log.finish()
+        self._backend.finish()
         crash_point("hub.commit.after")
         self._committing.clear()
         self._committing_messages.clear()
@@ -161,7 +162,7 @@ class Recorder:
     """Records and commits the events of contexts. Owned by the hub's loop.
 
     Replies, events and reads queued since the last commit are staged with the next one and released when
-    it is durable.
+    it is durable. ``backend`` commits the batches; without one, ``log`` does.
     """
 
     def __init__(
@@ -171,13 +172,15 @@ class Recorder:
         reads: Reads,
         links: Mapping[int, Link],
         snapshots: Snapshots,
+        backend: Backend | None = None,
     ) -> None:
         self._log = log
+        self._backend = backend or log
         self._fanout = fanout
         self._reads = reads
         self._links = links
         self._snapshots = snapshots
-        self._batch = Batch(log)
+        self._batch = Batch(self._backend)
         self._remnants = Remnants(log)
 
     @property
@@ -235,7 +238,7 @@ class Recorder:
 
     def try_begin(self) -> bool:
         """Whether the batch can be committed now; False while another program has locked the log."""
-        return not self._batch or self._log.try_begin()
+        return not self._batch or self._backend.try_begin()
 
     def commit(self) -> None:
         """Commit the batch and release its replies. After ChatdError E504 the hub must end."""

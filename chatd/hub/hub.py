@@ -14,6 +14,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk
 from chatd.hub.attention import AttentionDesk
+from chatd.hub.backend import Backend
 from chatd.hub.bars import Bars
 from chatd.hub.batch import Recorder
 from chatd.hub.certificate_census import CertificateCensus
@@ -67,6 +68,7 @@ class Hub:
 
     ``clock`` returns ms since 1970. ``has_space`` tells whether the log's disk has space; without it the
     hub answers reads and refuses everything else (ADR 13). ``spend`` frees space for moderation then.
+    ``backend``: see `Recorder`.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Hub:
         clock: Callable[[], int],
         has_space: Callable[[], bool] = lambda: True,
         spend: Callable[[], bool] = lambda: False,
+        backend: Backend | None = None,
     ) -> None:
         self.log = events
         self.state = state
@@ -105,7 +108,7 @@ class Hub:
         self._retention = Retention(events)
         self._room_ends = RoomEnds(events)
         self._snapshots = Snapshots(events, state)
-        self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots)
+        self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots, backend)
         self._hook_key = HookKey(events.folder)
         hooks = HookPosts(state, self.recorder, self.context, self._send)
         self._questions = ChildQuestions(

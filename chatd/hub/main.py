@@ -14,10 +14,13 @@ from chatd.child.boot_progress import BootProgress
 from chatd.child.peers import login_name
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
+from chatd.cluster.stream_place import stored_place
+from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.doors import OPERATORS, Doors
 from chatd.hub.hub import Hub
+from chatd.hub.leading import lead
 from chatd.hub.loop import LOCK_RETRY_SECONDS, HubLoop
 from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import clock, recover
@@ -33,14 +36,16 @@ log_errors = get_log("errors")
 # The commit thread holds the interpreter for microseconds; it must not wait 5 ms to get it back.
 SWITCH_SECONDS = 0.0005
 # The exit codes tell the supervisor whether to restart the hub: see the table in docs/operations.md.
-_EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG, "E618": EXIT_CONFIG}
+_EXITS = {"E610": EXIT_INTEGRITY, "E504": EXIT_STORAGE, "E600": EXIT_CONFIG} | dict.fromkeys(
+    ("E618", "E621", "E622"), EXIT_CONFIG
+)
 
 
 def main() -> int:
     """Run the hub; the exit code tells the supervisor whether to start it again."""
     for uid in OPERATORS:
         login_name(uid)  # remembered, because the sandbox hides the list of users
-    child = Supervised.attach(Sandbox(writable=("data",)))
+    child = Supervised.attach(_sandbox)
     # SQLite's temporary files: it may write nowhere else.
     os.environ["SQLITE_TMPDIR"] = str(child.home / "data")
     try:
@@ -55,6 +60,11 @@ def main() -> int:
     return 0
 
 
+def _sandbox(settings: Settings) -> Sandbox:
+    # NATS has no Unix sockets.
+    return Sandbox(writable=("data",), network=bool(settings.cluster.node))
+
+
 def _serve(child: Supervised) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     data = child.home / "data"
@@ -62,6 +72,12 @@ def _serve(child: Supervised) -> None:
     progress = BootProgress(child.send)
     events = _open_log(child, data, progress)
     crash_point("hub.open.log_open")
+    clustered = child.settings.cluster.node and not events.read_only
+    if not clustered and not events.read_only and stored_place(events).generation:
+        fix = "set cluster.node again; or stop chatd, then run: chatd cluster dissolve"
+        raise ChatdError("E621", "the log is in a stream, and the settings name no node", fix)
+    # Before the state is recovered: the stream may have more than the log.
+    backend = lead(child, events, progress) if clustered else None
     state = recover(events, progress)
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
@@ -70,7 +86,8 @@ def _serve(child: Supervised) -> None:
         what = "something else has taken the reserve's space; this hub can only read"
         log.error("log_read_only", code="E504", what=what, fix="free disk space")
     has_space = partial(_end_with_space if events.read_only else take_reserve, data)
-    hub = Hub(events, state, child.settings, queries, clock, has_space, partial(spend_reserve, data))
+    spend = partial(spend_reserve, data)
+    hub = Hub(events, state, child.settings, queries, clock, has_space, spend, backend)
     workers, operators = (
         socket.socket(fileno=child.fd(name)) for name in ("hub_listener", "operator_listener")
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from chatd.child.peers import login_name
+from chatd.cluster.stream_place import stored_place
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
@@ -91,6 +92,9 @@ def carry_out(
     """
     events = EventLog.open(data, now=clock(), must_exist=True)
     try:
+        if stored_place(events).generation:
+            reason = "the log is in a stream, so that only a running server may decide"
+            raise ChatdError("E603", reason, "run: chatd start, then this again")
         who = operator(os.getuid(), login_name(os.getuid()))
         context = Context(recover(events), Rules.from_settings(settings), who, clock(), Sessions())
         rooms.ensure_configured(context)

@@ -60,6 +60,11 @@ class Spec(NamedTuple):
     kind: RequestKind = RequestKind.EVENT
     urgent: bool = False
 
+    @property
+    def decides(self) -> bool:
+        """Whether the request may become events, so that only the hub that orders them can answer it."""
+        return self.kind in (RequestKind.SEND, RequestKind.EVENT)
+
 
 class Request(BaseModel):
     """Base of all requests. The client chooses ``id``, and the reply repeats it."""

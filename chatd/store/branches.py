@@ -14,7 +14,15 @@ from pathlib import Path
 import apsw
 
 from chatd.proto.lineage import Branch, parse_lineage, trimmed
-from chatd.store.database import DATABASE_NAME, damaged, meta, meta_bytes, set_meta, storage_errors
+from chatd.store.database import (
+    DATABASE_NAME,
+    damaged,
+    meta,
+    meta_bytes,
+    meta_values,
+    set_meta,
+    storage_errors,
+)
 
 _KEY = "lineage"
 _ID_BYTES = 16
@@ -48,6 +56,9 @@ def begin_branch(data: Path, head: int) -> None:
                 (*read_lineage(connection), Branch(id=os.urandom(_ID_BYTES).hex(), began=head))
             )
             connection.execute("BEGIN IMMEDIATE")
+            # The stream of a cluster continues the log that this one branches off from.
+            for name in (*meta_values(connection, "stream_"), *meta_values(connection, "tail_key:")):
+                set_meta(connection, name, None)
             set_meta(connection, _KEY, json.dumps([branch.model_dump() for branch in branches[1:]]))
             connection.execute("COMMIT")
         finally:

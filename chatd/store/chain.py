@@ -12,6 +12,7 @@ redacted together with its salt and digest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from struct import Struct
@@ -105,6 +106,11 @@ def hash_body(salt: bytes, digest: bytes | None, body: bytes) -> bytes:
     as well, so that nobody can guess a short message from its hash."""
     length = _LENGTH.pack(_NONE if digest is None else len(digest))
     return sha256(b"".join((salt, length, digest or b"", body))).digest()
+
+
+def draw_salts(entries: int) -> bytes:
+    """Return random salts for this number of entries, one after the other."""
+    return os.urandom(SALT_BYTES * entries)
 
 
 def fits(salt: object, digest: object, body: object, body_hash: object) -> bool:

@@ -177,6 +177,13 @@ def meta(connection: apsw.Connection, key: str) -> apsw.SQLiteValue:
     return rows[0][0] if rows else None
 
 
+def meta_values(connection: apsw.Connection, prefix: str) -> dict[str, Any]:
+    """Read the values of the meta table whose names begin with ``prefix``. Raises apsw.Error."""
+    return dict(
+        query(connection, "SELECT key, value FROM meta WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+    )
+
+
 def meta_int(connection: apsw.Connection, key: str) -> int:
     """Read an integer of the meta table. Raises E610 if it is missing."""
     value = meta(connection, key)
@@ -194,5 +201,8 @@ def meta_bytes(connection: apsw.Connection, key: str) -> bytes:
 
 
 def set_meta(connection: apsw.Connection, key: str, value: apsw.SQLiteValue) -> None:
-    """Set a value of the meta table, in the caller's transaction."""
+    """Set a value of the meta table, in the caller's transaction; None removes it."""
+    if value is None:
+        connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+        return
     connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))

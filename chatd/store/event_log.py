@@ -19,7 +19,7 @@ from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.proto.lineage import Branch
 from chatd.store.branches import read_lineage
-from chatd.store.chain import SALT_BYTES, hash_entry, point_at
+from chatd.store.chain import SALT_BYTES, draw_salts, hash_entry, point_at
 from chatd.store.database import (
     BUSY_MS,
     CHECKPOINT_PAGES,
@@ -31,6 +31,7 @@ from chatd.store.database import (
     damaged,
     meta,
     meta_int,
+    meta_values,
     query,
     reporting,
     set_meta,
@@ -184,16 +185,22 @@ class EventLog:
             self.commit()
             self.finish()
 
-    def insert(self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None) -> None:
-        """First step of `append`: everything but waiting for the disk. Nothing is durable yet."""
+    def insert(
+        self, entries: Sequence[Entry], redact: Mapping[int, int] | None = None, salts: bytes = b""
+    ) -> None:
+        """First step of `append`: everything but waiting for the disk. Nothing is durable yet.
+
+        ``salts``: `SALT_BYTES` random bytes for each entry, drawn here if empty. Copies of a log share them.
+        """
         chain_hash = self.chain_hash
         rows = []
-        salts = os.urandom(SALT_BYTES * len(entries))
-        for next_seq, entry in enumerate(entries, self.head + 1):
-            if entry.seq != next_seq:
-                raise ValueError(f"entry {entry.seq} instead of entry {next_seq}")
-            salt = salts[:SALT_BYTES]
-            salts = salts[SALT_BYTES:]
+        salts = salts or draw_salts(len(entries))
+        if len(salts) != SALT_BYTES * len(entries):
+            raise ValueError(f"{len(salts)} bytes of salts for {len(entries)} entries")
+        for index, entry in enumerate(entries):
+            if entry.seq != self.head + 1 + index:
+                raise ValueError(f"entry {entry.seq} instead of entry {self.head + 1 + index}")
+            salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
             body_hash, chain_hash = hash_entry(chain_hash, entry, salt)
             rows.append((*entry[:7], salt, body_hash, entry.body, chain_hash))
         with self._writing(_APPENDING):
@@ -237,6 +244,30 @@ class EventLog:
             self._marks.write(Mark(self.epoch, self._inserted))
             crash_point("store.append.marked")
             self.check_files()
+
+    def note_values(self, values: Mapping[str, apsw.SQLiteValue]) -> None:
+        """Set values of the meta table together with the batch, between `insert` and `commit`."""
+        with self._writing(_APPENDING):
+            for name, value in values.items():
+                set_meta(self._writer, name, value)
+
+    def set_values(self, values: Mapping[str, apsw.SQLiteValue]) -> bool:
+        """Set values of the meta table, durably; None removes one. Not between `insert` and `finish`.
+
+        Returns False, with nothing changed, while another program has locked the log.
+        """
+        if not self.try_begin():
+            return False
+        with self._writing("set values of the log"):
+            for name, value in values.items():
+                set_meta(self._writer, name, value)
+            self._writer.execute("COMMIT")
+        return True
+
+    def values(self, prefix: str) -> dict[str, Any]:
+        """Return the values of the meta table whose names begin with ``prefix``."""
+        with _READING:
+            return meta_values(self._writer, prefix)
 
     def finish(self) -> None:
         """Last step, after `commit`: let `find` see the batch, and checkpoint a long WAL."""

@@ -88,6 +88,8 @@ def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
         command = _command("chatd.gateway")
         # Started by its command line: the template is launched before the settings are known.
         specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener", "enrol_out"), files=files))
+    if settings.cluster.node:
+        specs.append(ChildSpec("nats", "nats", _command("chatd.nats")))
     if settings.shipping.syslog:
         files = tuple(home / path for path in settings.shipping.files)
         specs.append(ChildSpec("shipper", "shipper", _command("chatd.shipping"), (), files=files))

@@ -15,8 +15,8 @@ Operation = Generator[None, None, None]
 
 
 def start(children: Sequence[Child]) -> Operation:
-    """Start the hub first, because workers need it; then all workers at once."""
-    for group in (_hubs(children), _workers(children)):
+    """Start NATS first, which the hub needs, and the hub before the workers, which need it."""
+    for group in (_streams(children), _hubs(children), _workers(children)):
         for child in group:
             child.reset()
             child.wanted = True
@@ -26,7 +26,7 @@ def start(children: Sequence[Child]) -> Operation:
 
 def stop(children: Sequence[Child]) -> Operation:
     """Stop the workers first, so that the hub stores what they still hold for it."""
-    for group in (_workers(children), _hubs(children)):
+    for group in (_workers(children), _hubs(children), _streams(children)):
         for child in group:
             child.wanted = False
         for child in group:
@@ -43,11 +43,13 @@ def restart(children: Sequence[Child]) -> Operation:
 def rolling_restart(children: Sequence[Child]) -> Operation:
     """Replace one worker, the hub, then the other workers, one at a time; stop at the first failure.
 
+    NATS goes last: the hub waits for it.
+
     This is how an update goes live. The first worker shows whether the installed code starts at all. The
     hub comes next because that worker needs a hub of its own version.
     """
     workers = _workers(children)
-    for child in [*workers[:1], *_hubs(children), *workers[1:]]:
+    for child in [*workers[:1], *_hubs(children), *workers[1:], *_streams(children)]:
         child.wanted = False
         while not child.is_down:
             yield
@@ -67,5 +69,9 @@ def _hubs(children: Sequence[Child]) -> list[Child]:
     return [child for child in children if child.spec.kind == "hub"]
 
 
+def _streams(children: Sequence[Child]) -> list[Child]:
+    return [child for child in children if child.spec.kind == "nats"]
+
+
 def _workers(children: Sequence[Child]) -> list[Child]:
-    return [child for child in children if child.spec.kind != "hub"]
+    return [child for child in children if child.spec.kind not in ("hub", "nats")]

@@ -27,6 +27,7 @@ def _options() -> argparse.Namespace:
     trial.add_argument("--talkers", type=int, default=6, help="clients that send without a pause; default: 6")
     trial.add_argument("--window", type=int, default=16, help="unacknowledged messages per client")
     trial.add_argument("--pause", type=float, default=1.0, help="mean seconds between faults")
+    trial.add_argument("--clustered", action="store_true", help="with the log in a stream of NATS, too")
     trial = trials.add_parser("points", help="crash at every named crash point")
     trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: every group in turn")
     trial = trials.add_parser("storm", help="kill the server under many clients")
@@ -61,6 +62,7 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
             talkers=options.talkers,
             window=options.window,
             pause=options.pause,
+            clustered=options.clustered,
         )
     ]
 

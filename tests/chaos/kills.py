@@ -54,7 +54,9 @@ def client_specs(talkers: int, window: int, breath: float) -> list[ClientSpec]:
 class FaultInjector:
     """Inject weighted random faults, one at a time."""
 
-    def __init__(self, server: TrialServer, clients: Clients, rng: random.Random) -> None:
+    def __init__(
+        self, server: TrialServer, clients: Clients, rng: random.Random, *, clustered: bool = False
+    ) -> None:
         self.kills = 0
         self.client_kills = 0
         self._server = server
@@ -76,6 +78,13 @@ class FaultInjector:
             (3, self._suspend_template),
             (8, self._kill_client),
         ]
+        if clustered:
+            self._choices += [
+                (20, lambda: self._kill(["nats"])),
+                (6, lambda: self._kill(["nats", "hub"])),
+                (6, lambda: self._kill_next("nats", "hub")),
+                (6, lambda: self._suspend_stream()),
+            ]
 
     def inject(self) -> None:
         """Inject one fault and wait for the recovery."""
@@ -104,6 +113,12 @@ class FaultInjector:
             time.sleep(self._rng.uniform(1.0, 8.0))
         self._server.wait_until_running()
 
+    def _suspend_stream(self) -> None:
+        """Suspend nats-server itself: an append stays undecided, and the hub ends after a while."""
+        with self._server.suspended("nats-server"):
+            time.sleep(self._rng.uniform(0.5, 6.0))
+        self._server.wait_until_running()
+
     def _suspend_template(self) -> None:
         """Kill a child while the template is suspended: the supervisor gives up on it after 1 s."""
         with self._server.suspended("template"):
@@ -127,6 +142,7 @@ def run(
     window: int,
     pause: float,
     breath: float = 0.0,
+    clustered: bool = False,
 ) -> dict[str, Any]:
     """Run the trial until ``kills`` server processes were killed or ``minutes`` have passed.
 
@@ -134,7 +150,8 @@ def run(
     """
     rng = random.Random(seed)
     journal = Journal(folder / "faults.jsonl")
-    server = TrialServer(folder / "home", journal)
+    cluster = {"CHATD_CLUSTER__NODE": "alpha"} if clustered else {}
+    server = TrialServer(folder / "home", journal, **cluster)
     clients = Clients(server, folder, client_specs(talkers, window, breath))
     admin: Admin | None = None
     began = time.monotonic()
@@ -151,7 +168,7 @@ def run(
         admin.make_rooms(ROOMS)
         clients.begin()
         admin.begin()
-        faults = FaultInjector(server, clients, rng)
+        faults = FaultInjector(server, clients, rng, clustered=clustered)
         while faults.kills < kills and time.monotonic() - began < minutes * 60:
             time.sleep(rng.expovariate(1 / pause))
             faults.inject()

@@ -114,6 +114,7 @@ class TrialServer:
         return {
             "supervisor": status["pid"],
             **({"template": template} if template else {}),
+            **_nats_server(status),
             **{child["name"]: child["pid"] for child in status["children"] if child["pid"]},
         }
 
@@ -187,6 +188,16 @@ class TrialServer:
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {RECOVERY_SECONDS:.0f} s for {what}: {self.status()}")
             time.sleep(POLL_SECONDS)
+
+
+def _nats_server(status: dict[str, Any]) -> dict[str, int]:
+    """Map "nats-server" to its pid, whose parent is the child that the supervisor knows."""
+    for child in status["children"]:
+        if child["name"] == "nats" and child["pid"]:
+            with suppress(OSError, IndexError):
+                path = Path(f"/proc/{child['pid']}/task/{child['pid']}/children")
+                return {"nats-server": int(path.read_text().split()[0])}
+    return {}
 
 
 def _send(pid: int, number: signal.Signals) -> bool:

@@ -27,6 +27,15 @@ def test_random_kills_under_load_break_no_rule(tmp_path: Path) -> None:
     assert result["acknowledged"] > 0
 
 
+def test_random_kills_of_a_node_of_a_cluster_break_no_rule(tmp_path: Path) -> None:
+    kills_here = max(KILLS // 3, 1)
+    result = kills.run(
+        tmp_path, kills=kills_here, seed=SEED, minutes=5, talkers=4, window=8, pause=0.2, clustered=True
+    )
+    assert result["findings"] == {}, result
+    assert result["acknowledged"] > 0
+
+
 @pytest.mark.parametrize("group", points.GROUPS)
 def test_a_crash_at_any_named_point_breaks_no_rule(tmp_path: Path, group: str) -> None:
     result = points.run(tmp_path, names=points.GROUPS[group], seed=SEED)
@@ -40,7 +49,7 @@ def test_the_table_lists_every_crash_point_in_the_code() -> None:
         for name in re.findall(r'crash_point\("([^"]+)"\)', path.read_text())
     ]
     assert sorted(used) == sorted(POINTS)
-    # A conversation passes no point of an enrolment or a new CA: test_enrol_crash.py and test_new_ca.py try
-    # those.
-    passed = [name for name in POINTS if not name.startswith(("enrol.", "pki."))]
+    # A conversation passes no point of an enrolment, a new CA or a cluster: test_enrol_crash.py,
+    # test_new_ca.py and test_stream_backend.py try those.
+    passed = [name for name in POINTS if not name.startswith(("enrol.", "pki.", "cluster."))]
     assert sorted(name for group in points.GROUPS.values() for name in group) == sorted(passed)

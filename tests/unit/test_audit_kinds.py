@@ -70,6 +70,7 @@ CLASSIFIED = {
     "ca_key_imported": AuditRule.BOX,
     "ca_rotated": AuditRule.BOX,
     "ca_retired": AuditRule.BOX,
+    "cluster_begun": AuditRule.BOX,
 }
 # Acts of alice, an admin, on bob, in this order: (request, fields, the event of its line in audit.log).
 SEQ = object()

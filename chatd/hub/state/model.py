@@ -156,6 +156,7 @@ KINDS: dict[str, EventKind] = {
     "ca_key_imported": EventKind(appliers.nothing, False, AuditRule.BOX),
     "ca_rotated": EventKind(appliers.nothing, False, AuditRule.BOX),
     "ca_retired": EventKind(appliers.nothing, False, AuditRule.BOX),
+    "cluster_begun": EventKind(appliers.nothing, False, AuditRule.BOX),
     "invite_created": EventKind(appliers.invite_created, False, AuditRule.YES),
     "invite_cancelled": EventKind(appliers.invite_cancelled, False, AuditRule.YES),
     "invite_redeemed": EventKind(appliers.invite_redeemed, False, AuditRule.YES),

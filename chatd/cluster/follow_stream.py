@@ -1,0 +1,146 @@
+"""Bring a node's log to the end of the stream, and take the lead: what a hub does before it serves."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chatd.cluster.log_link import LogLink, StreamGoneError
+from chatd.cluster.stream_backend import append_message
+from chatd.cluster.stream_message import (
+    MessageKind,
+    StreamBatch,
+    StreamHeader,
+    UnreadableError,
+    open_message,
+    read_header,
+    unpack_batch,
+)
+from chatd.cluster.stream_place import (
+    StreamPlace,
+    after,
+    counts,
+    locked,
+    note_place,
+    place_values,
+    stored_place,
+    void,
+)
+from chatd.cluster.tail_keys import TailKeys
+from chatd.crashpoints import crash_point
+from chatd.errors import ChatdError
+from chatd.logs.logger import get_log
+from chatd.store.entry import Point
+from chatd.store.event_log import EventLog
+
+log_server = get_log("server")
+
+RESEED: Final = "stop chatd, then run: chatd cluster reseed"
+# The place of a log whose next start makes the stream anew.
+_RESEED_SEQ: Final = -1
+
+
+def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
+    """Take over what the stream has more than the log, then claim the lead; return the place.
+
+    Makes the stream of a log that never was in one. Raises E504; E506 while the stream does not answer;
+    E621 if it does not continue this log.
+    """
+    if not keys.current and not keys.replace():
+        raise locked()
+    try:
+        place = _begin(log, link, keys, node, seconds) or follow(log, link, keys)
+    except OSError as error:
+        raise ChatdError("E506", str(error)) from error
+    except StreamGoneError:
+        raise ChatdError("E621", "the cluster's stream is gone", RESEED) from None
+    claim = StreamHeader(
+        MessageKind.CLAIM, place.generation, place.epoch + 1, node, _end_of(log), 0, keys.current
+    )
+    append_message(link, place, keys.seal(claim), seconds)
+    place = after(place, claim)
+    note_place(log, place)
+    log_server.info("leading", epoch=place.epoch, generation=place.generation, stream=place.seq)
+    return place
+
+
+def follow(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
+    """Judge every message after the log's place, append what counts to the log; return the new place.
+
+    Raises E504, E621, OSError, StreamGoneError.
+    """
+    place, bounds = stored_place(log), link.bounds()
+    if bounds.last < place.seq or bounds.first > place.seq + 1:
+        reason = f"the stream has messages {bounds.first} to {bounds.last}; this node has read {place.seq}"
+        raise ChatdError("E621", reason, RESEED)
+    while place.seq < bounds.last:
+        data = link.read(place.seq + 1)
+        if data is None:
+            raise ChatdError("E621", f"message {place.seq + 1} is missing from the stream", RESEED)
+        place = _take(log, keys, place, data)
+        crash_point("cluster.follow.taken")
+    if not place.generation:
+        raise ChatdError("E621", "the stream belongs to another log", RESEED)
+    return place
+
+
+def request_reseed(log: EventLog) -> None:
+    """Let the next start make the stream anew from this log."""
+    note_place(log, stored_place(log)._replace(seq=_RESEED_SEQ))
+
+
+def _begin(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace | None:
+    """Make the stream, or its next generation, if there is none or that was requested; return the place."""
+    place = stored_place(log)
+    if place.seq != _RESEED_SEQ and (place.generation or not _is_empty(link)):
+        return None
+    link.create()
+    crash_point("cluster.stream.created")
+    empty = StreamPlace(0, place.generation)
+    genesis = StreamHeader(MessageKind.GENESIS, place.generation + 1, 0, node, _end_of(log), 0, keys.current)
+    append_message(link, empty, keys.seal(genesis), seconds)
+    crash_point("cluster.stream.begun")
+    place = after(empty, genesis)
+    note_place(log, place)
+    return place
+
+
+def _is_empty(link: LogLink) -> bool:
+    try:
+        return link.bounds().last == 0
+    except StreamGoneError:
+        return True
+
+
+def _take(log: EventLog, keys: TailKeys, place: StreamPlace, data: bytes) -> StreamPlace:
+    """Append a message's entries to the log, if it counts; return the place after it."""
+    try:
+        header = read_header(data)
+        if not counts(place, _end_of(log), header):
+            raise UnreadableError(f"{header.kind.name.lower()} of {header.node}, epoch {header.epoch}")
+        batch = _open(keys, place, header, data)
+    except UnreadableError as error:
+        place = void(place)
+        log_server.warning("message_void", stream=place.seq, why=str(error))
+        note_place(log, place)
+        return place
+    place = after(place, header)
+    if header.kind is not MessageKind.BATCH:
+        note_place(log, place)
+        return place
+    log.insert(batch.entries, batch.erase, batch.salts)
+    log.note_values(place_values(place))
+    log.commit()
+    log.finish()
+    return place
+
+
+def _open(keys: TailKeys, place: StreamPlace, header: StreamHeader, data: bytes) -> StreamBatch:
+    key = keys.find(header.key_id)
+    if key is None:
+        raise ChatdError("E621", f"this node has no key for message {place.seq + 1} of the stream", RESEED)
+    body = open_message(data, key)
+    return unpack_batch(header, body) if header.kind is MessageKind.BATCH else StreamBatch([], b"", {})
+
+
+def _end_of(log: EventLog) -> Point:
+    return Point(log.head, log.chain_hash)

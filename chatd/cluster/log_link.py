@@ -1,0 +1,47 @@
+"""The four operations that a cluster needs of the store of its stream, whichever that is."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+
+class Outcome(Enum):
+    """What became of an append."""
+
+    IN = "in"  # stored at its place, on a majority of the servers' disks
+    RIVAL = "rival"  # another message has that place, for ever
+    UNKNOWN = "unknown"  # it may still be stored
+
+
+class StreamBounds(NamedTuple):
+    """The numbers of the first and of the last message; of an empty stream ``first`` is ``last`` + 1."""
+
+    first: int
+    last: int
+
+
+class StreamGoneError(Exception):
+    """There is no stream."""
+
+
+class LogLink(Protocol):
+    """A stream of messages, numbered from 1 without gaps. Every call may wait; for any one thread at a time.
+
+    Raises OSError while the store does not answer.
+    """
+
+    def append(self, after: int, data: bytes, seconds: float) -> Outcome:
+        """Store a message as number ``after`` + 1, trying for this long."""
+
+    def read(self, seq: int) -> bytes | None:
+        """Return a message; None if it is not stored, or trimmed."""
+
+    def bounds(self) -> StreamBounds:
+        """Return what is stored. Raises StreamGoneError."""
+
+    def create(self) -> None:
+        """Make the stream anew, empty, whatever it held."""
+
+    def trim(self, upto: int) -> None:
+        """Erase the messages up to this number."""

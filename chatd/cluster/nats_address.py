@@ -1,0 +1,39 @@
+"""Where the box's own NATS server listens, in a file that only chatd's processes may read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from chatd.durable_files import PRIVATE, replace_file
+
+STREAM_FOLDER: Final = "data/stream"
+_NAME: Final = "address.json"
+ADDRESS_FILE: Final = f"{STREAM_FOLDER}/{_NAME}"
+
+
+class NatsAddress(NamedTuple):
+    """Where a NATS server listens for clients, and who may be one."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+    @property
+    def url(self) -> str:
+        return f"nats://{self.host}:{self.port}"
+
+
+def write_address(folder: Path, address: NatsAddress) -> None:
+    """Write the address of the server whose files are in ``folder``. Raises E606."""
+    replace_file(folder / _NAME, json.dumps(address._asdict()).encode(), PRIVATE)
+
+
+def read_address(home: Path) -> NatsAddress:
+    """Return the address of the home's server. Raises OSError while there is none."""
+    try:
+        return NatsAddress(**json.loads((home / ADDRESS_FILE).read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise OSError(f"{ADDRESS_FILE} cannot be read") from error

@@ -1,0 +1,5 @@
+import sys
+
+from chatd.nats.main import main
+
+sys.exit(main())
