@@ -37,7 +37,7 @@ POINTS = {
     "cluster.follow.taken": "start: a message of the stream is in the log",
     "cluster.append.before": "a batch is inserted, not sent to the stream",
     "cluster.append.stored": "a batch is in the stream, not in the log",
-    "cluster.key.replaced": "a new key is on the disk, the stream under the former not erased",
+    "cluster.key.replaced": "a new key is on the disk, the stream under the former not deleted",
     "hub.session.admitted": "a session is admitted, its welcome not sent",
     "hub.request.arrived": "a request is read, not decided",
     "hub.request.applied": "a request is applied to the state and in the batch, not committed",

@@ -127,7 +127,7 @@ def _take(log: EventLog, keys: TailKeys, place: StreamPlace, data: bytes) -> Str
     if header.kind is not MessageKind.BATCH:
         note_place(log, place)
         return place
-    log.insert(batch.entries, batch.erase, batch.salts)
+    log.insert(batch.entries, batch.redact, batch.salts)
     log.note_values(place_values(place))
     log.commit()
     log.finish()

@@ -10,7 +10,7 @@ class Outcome(Enum):
     """What became of an append."""
 
     IN = "in"  # stored at its place, on a majority of the servers' disks
-    RIVAL = "rival"  # another message has that place, for ever
+    RIVAL = "rival"  # another message has that place
     UNKNOWN = "unknown"  # it may still be stored
 
 
@@ -44,4 +44,4 @@ class LogLink(Protocol):
         """Make the stream anew, empty, whatever it held."""
 
     def trim(self, upto: int) -> None:
-        """Erase the messages up to this number."""
+        """Delete the messages up to this number."""

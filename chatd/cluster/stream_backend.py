@@ -51,7 +51,7 @@ class StreamBackend:
         self._stall_seconds = stall_seconds
         self._clock = clock
         self._parts: list[_Part] = []
-        self._erased = False
+        self._redacted = False
         self._key_events = 0
         self._key_since = clock()
 
@@ -68,7 +68,7 @@ class StreamBackend:
         point = Point(self._log.head, self._log.chain_hash)
         self._log.insert(entries, redact, salts)
         self._parts = list(self._make_parts(point, entries, salts, redact))
-        self._erased |= bool(redact)
+        self._redacted |= bool(redact)
         self._key_events += len(entries)
 
     def commit(self) -> None:
@@ -85,14 +85,14 @@ class StreamBackend:
         self._log.commit()
 
     def finish(self) -> None:
-        """See `EventLog.finish`; then replace a key that is old, or that seals something erased."""
+        """See `EventLog.finish`; then replace a key that is old, or that seals something redacted."""
         self._log.finish()
         old = self._key_events >= EVENTS_PER_KEY or self._clock() - self._key_since >= SECONDS_PER_KEY
-        if self._erased or old:
+        if self._redacted or old:
             self._replace_key()
 
     def _replace_key(self) -> None:
-        """Erase the stream up to here, which the log has as well, with its keys.
+        """Delete the stream up to here, which the log has as well, with its keys.
 
         While another program has locked the log, the next batch tries again.
         """
@@ -104,7 +104,7 @@ class StreamBackend:
         except (OSError, StreamGoneError):
             pass  # nobody can read it once the key is gone; the next replacement trims it
         if self._keys.destroy_former():
-            self._erased, self._key_events, self._key_since = False, 0, self._clock()
+            self._redacted, self._key_events, self._key_since = False, 0, self._clock()
 
     def _make_parts(
         self, point: Point, entries: Sequence[Entry], salts: bytes, redact: Mapping[int, int]
@@ -112,7 +112,7 @@ class StreamBackend:
         place = self.place
         for start, end in _cuts(entries):
             part, part_salts = entries[start:end], salts[start * SALT_BYTES : end * SALT_BYTES]
-            erase = {seq: by for seq, by in redact.items() if part[0].seq <= by <= part[-1].seq}
+            orders = {seq: by for seq, by in redact.items() if part[0].seq <= by <= part[-1].seq}
             header = StreamHeader(
                 MessageKind.BATCH,
                 place.generation,
@@ -122,7 +122,7 @@ class StreamBackend:
                 len(part),
                 self._keys.current,
             )
-            message = self._keys.seal(header, pack_batch(part, part_salts, erase))
+            message = self._keys.seal(header, pack_batch(part, part_salts, orders))
             place = after(place, header)
             yield _Part(message, place)
             if end < len(entries):

@@ -33,7 +33,7 @@ NODE_BYTES = 32
 _ENTRY = Struct(">qHHHHHI")
 _NONE = 0xFFFF
 _COUNT = Struct(">I")
-_ERASED = Struct(">QQ")
+_REDACTED = Struct(">QQ")
 
 
 class MessageKind(IntEnum):
@@ -65,7 +65,7 @@ class StreamBatch(NamedTuple):
 
     entries: list[Entry]
     salts: bytes
-    erase: dict[int, int]
+    redact: dict[int, int]
 
 
 class UnreadableError(Exception):
@@ -101,9 +101,9 @@ def open_message(data: bytes, key: bytes) -> bytes:
         raise UnreadableError("it was changed, or sealed with another key") from None
 
 
-def pack_batch(entries: Sequence[Entry], salts: bytes, erase: Mapping[int, int]) -> bytes:
+def pack_batch(entries: Sequence[Entry], salts: bytes, redact: Mapping[int, int]) -> bytes:
     """Return the body of a batch."""
-    parts = [_COUNT.pack(len(erase)), *(_ERASED.pack(seq, by) for seq, by in erase.items()), salts]
+    parts = [_COUNT.pack(len(redact)), *(_REDACTED.pack(seq, by) for seq, by in redact.items()), salts]
     for entry in entries:
         columns = (
             entry.kind.encode(),
@@ -121,12 +121,12 @@ def pack_batch(entries: Sequence[Entry], salts: bytes, erase: Mapping[int, int])
 def unpack_batch(header: StreamHeader, body: bytes) -> StreamBatch:
     """Read the body of a batch. Raises UnreadableError: its sender is not a chatd of this version."""
     try:
-        (erased,) = _COUNT.unpack_from(body)
-        begin = _COUNT.size + erased * _ERASED.size
-        erase = dict(_ERASED.iter_unpack(body[_COUNT.size : begin]))
+        (redacted,) = _COUNT.unpack_from(body)
+        begin = _COUNT.size + redacted * _REDACTED.size
+        redact = dict(_REDACTED.iter_unpack(body[_COUNT.size : begin]))
         end = begin + header.entries * SALT_BYTES
         entries = list(_unpack_entries(body, end, header))
-        return StreamBatch(entries, body[begin:end], erase)
+        return StreamBatch(entries, body[begin:end], redact)
     except (StructError, ValueError) as error:
         raise UnreadableError(str(error)) from None
 

@@ -19,6 +19,8 @@ NEEDS_RESTART = (
     "shipping.ca_file",
     "shipping.identity_file",
     "shipping.host_name",
+    "cluster.node",
+    "cluster.stall_seconds",
 )
 _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}
 

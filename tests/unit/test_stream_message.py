@@ -50,13 +50,13 @@ def sealed() -> bytes:
 @given(
     st.lists(ENTRIES, min_size=1, max_size=5), st.dictionaries(st.integers(1, 2**60), st.integers(1, 2**60))
 )
-def test_a_batch_comes_back_as_it_was(drawn: list[Entry], erase: dict[int, int]) -> None:
+def test_a_batch_comes_back_as_it_was(drawn: list[Entry], redact: dict[int, int]) -> None:
     batch = [entry._replace(seq=POINT.seq + 1 + index) for index, entry in enumerate(drawn)]
     salts = draw_salts(len(batch))
     header = HEADER._replace(entries=len(batch))
-    data = seal_message(header, pack_batch(batch, salts, erase), KEY)
+    data = seal_message(header, pack_batch(batch, salts, redact), KEY)
     assert read_header(data) == header
-    assert unpack_batch(header, open_message(data, KEY)) == StreamBatch(batch, salts, erase)
+    assert unpack_batch(header, open_message(data, KEY)) == StreamBatch(batch, salts, redact)
 
 
 @pytest.mark.parametrize("place", ["header", "nonce", "body", "tag"])
