@@ -1,7 +1,7 @@
 """The keys of the stream's messages, in the event log's database and in no stream.
 
-NATS keeps what it was told to delete: deleted messages stay in the Raft logs and files of its servers. Hence it
-never gets anything readable: to redact is to destroy the key. Each key is used for a while only.
+NATS keeps what it was told to delete: deleted messages stay in the Raft logs and files of its servers. Hence
+it never gets anything readable: to redact is to destroy the key. Each key is used for a while only.
 """
 
 from __future__ import annotations

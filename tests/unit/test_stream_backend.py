@@ -71,7 +71,8 @@ class Node:
     def bodies(self) -> list[bytes]:
         reader = LogReader(self.data)
         try:
-            return [reader.entry(seq).body for seq in range(1, self.log.head + 1)]
+            found = [reader.entry(seq) for seq in range(1, self.log.head + 1)]
+            return [one.body for one in found if one is not None]
         finally:
             reader.close()
 
