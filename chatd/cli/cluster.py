@@ -44,12 +44,13 @@ def init(home: Home, node: str) -> None:
     """
     home.require_initialised()
     settings = load_settings(home.path, {})
+    section = _section(settings, node)
     if settings.cluster.node:
         raise ChatdError("E409", f"this server is the node {settings.cluster.node} already", "nothing to do")
     find_nats_server()
     if importlib.util.find_spec("nats") is None:
         raise ChatdError("E622", "there is no nats-py beside this Python")
-    _set_node(home, settings, node)
+    write_settings(home.path, settings.model_copy(update={"cluster": section}))
     note_act(home.path, "cluster_begun", node=node)
     output.line(f"this server is the node {node} of a cluster")
     output.note(f"from its next start on: {chatd_command(home.path, 'restart')}")
@@ -103,7 +104,9 @@ def dissolve(home: Home) -> None:
     with _stopped_log(home) as log:
         forget_stream(log)
         shutil.rmtree(home.path / STREAM_FOLDER, ignore_errors=True)
-        _set_node(home, load_settings(home.path, {}), "")
+        settings = load_settings(home.path, {})
+        alone = _section(settings, "")
+        write_settings(home.path, settings.model_copy(update={"cluster": alone}))
     note_act(home.path, "cluster_dissolved")
     output.line("the log is on this server only")
     output.note(f"next: {chatd_command(home.path, 'start')}")
@@ -124,10 +127,10 @@ def _stopped_log(home: Home) -> Iterator[EventLog]:
         log.close()
 
 
-def _set_node(home: Home, settings: Settings, node: str) -> None:
+def _section(settings: Settings, node: str) -> ClusterSection:
+    """Return the settings of the cluster with this node. Raises E600."""
     try:
-        section = ClusterSection.model_validate({**settings.cluster.model_dump(), "node": node})
+        return ClusterSection.model_validate({**settings.cluster.model_dump(), "node": node})
     except ValueError:
         reason = f"{node!r} is no name for a node"
         raise ChatdError("E600", reason, "use 1 to 32 of a-z 0-9 -, a letter or digit at both ends") from None
-    write_settings(home.path, settings.model_copy(update={"cluster": section}))

@@ -18,13 +18,19 @@ SECRET = "the-password-is-swordfish"
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A server that was made a node while it ran."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with running(tmp_path_factory.mktemp("cluster") / "home") as daemon:
         say(daemon, "before the cluster")
-        daemon.chatd("cluster", "init", "--node", "alpha")
-        daemon.chatd("restart")
         yield daemon
+
+
+@pytest.fixture
+def node(server: Daemon) -> Daemon:
+    """A server that was made a node while it ran."""
+    if not place(server)["node"]:
+        server.chatd("cluster", "init", "--node", "alpha")
+        server.chatd("restart")
+    return server
 
 
 def say(daemon: Daemon, text: str) -> int:
@@ -99,6 +105,7 @@ def test_only_a_running_node_decides(node: Daemon) -> None:
 
 def test_a_lost_stream_is_refused_until_it_is_made_anew(node: Daemon) -> None:
     say(node, "before the loss")
+    generation = place(node)["generation"]
     node.chatd("stop")
     shutil.rmtree(node.home / "data" / "stream")
     refused = node.chatd("start", check=False)
@@ -108,7 +115,7 @@ def test_a_lost_stream_is_refused_until_it_is_made_anew(node: Daemon) -> None:
     node.chatd("cluster", "reseed")
     node.chatd("start")
     say(node, "after the loss")
-    assert place(node)["generation"] == 2
+    assert place(node)["generation"] > generation  # type: ignore[operator]
     assert "before the loss" in history(node)
 
 
