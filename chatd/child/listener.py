@@ -32,9 +32,27 @@ EXHAUSTED_PAUSE_SECONDS = 0.2
 SURPLUS_PAUSE_SECONDS, SURPLUS_PAUSE_LIMIT = 0.0005, 0.005
 # The counts of two workers differ by this much when they take turns.
 SURPLUS_ALLOWED = 1
+# The hub knows of a session only after its login, and a burst of connections is accepted before that. So a
+# worker also waits for each of its logins in progress: it computes one at a time. Shorter, because peers that
+# keep silent count as well.
+LOGIN_PAUSE_SECONDS, LOGIN_PAUSE_LIMIT = 0.0005, 0.002
+LOGINS_ALLOWED = 1
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 Address = Any
+
+
+def accept_pause(surplus: int, logins: int) -> float:
+    """Return for how many seconds a worker lets the others accept.
+
+    ``surplus``: its sessions above the mean of all workers; ``logins``: those in progress here.
+    """
+    pause = 0.0
+    if surplus > SURPLUS_ALLOWED:
+        pause = min(surplus * SURPLUS_PAUSE_SECONDS, SURPLUS_PAUSE_LIMIT)
+    if logins > LOGINS_ALLOWED:
+        pause += min(logins * LOGIN_PAUSE_SECONDS, LOGIN_PAUSE_LIMIT)
+    return pause
 
 
 class Listener(socketserver.ThreadingTCPServer):
@@ -65,6 +83,8 @@ class Listener(socketserver.ThreadingTCPServer):
         self.slots = slots
         self.attempts = attempts
         self.repeats = repeats
+        # Whether other processes accept on the same socket.
+        self.shared = False
         # Sessions of this worker above the mean of all workers, as the hub counts.
         self.surplus = 0
         # Closed when no other descriptor is left, to accept and close a waiting connection.
@@ -73,8 +93,8 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def get_request(self) -> tuple[socket.socket, Address]:
         """Accept a connection; the base class would swallow errors and spin (EMFILE)."""
-        if self.surplus > SURPLUS_ALLOWED:
-            time.sleep(min(self.surplus * SURPLUS_PAUSE_SECONDS, SURPLUS_PAUSE_LIMIT))
+        if self.shared and (pause := accept_pause(self.surplus, self.slots.in_use)):
+            time.sleep(pause)
         try:
             return self.socket.accept()
         except OSError as error:

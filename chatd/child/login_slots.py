@@ -88,6 +88,11 @@ class LoginSlots:
         with self._lock:
             return address if self._is_known(address, self._clock()) else block_of(address)
 
+    @property
+    def in_use(self) -> int:
+        """How many logins are in progress."""
+        return len(self._slots)
+
     def find(self, sock: socket.socket) -> LoginSlot | None:
         """Return a connection's slot; None if it was dropped."""
         with self._lock:

@@ -74,6 +74,8 @@ def _serve(child: Supervised) -> None:
         enrol=EnrolDoor(child.fd("enrol_out") if settings.server.enrol else None),
     )
 
+    listener.shared = settings.workers.count != 1
+
     def apply(changed: Settings) -> None:
         listener.handshake_seconds = changed.server.handshake_timeout
         slots.limit = changed.limits.handshakes
