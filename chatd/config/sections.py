@@ -338,6 +338,8 @@ class GatewaySection(Section):
     port of gateway.listen (behind a router, say); the first is in the links of invites."""
     client_certificates: Literal["off", "optional", "required"] = "off"
     """Whether browsers may log in with a client certificate, or must; off: a key that the page keeps."""
+    hook_rate: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    """Messages per second of one hook on average; ten seconds' worth may come at once."""
 
 
 class ShippingSection(Section):

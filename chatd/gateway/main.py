@@ -18,6 +18,7 @@ from chatd.errors import ChatdError
 from chatd.gateway.browser_door import Access, BrowserDoor
 from chatd.gateway.est import Est
 from chatd.gateway.gateway_listener import GatewayListener
+from chatd.gateway.hook_door import HookDoor
 from chatd.gateway.hub_questions import HubQuestions
 from chatd.gateway.join_door import JoinDoor
 from chatd.gateway.metrics_desk import MetricsDesk
@@ -58,10 +59,12 @@ def _serve(child: Supervised) -> None:
     enrolments = PlainEnrolments(child.fd("enrol_out") if settings.server.enrol else None)
     est = Est(enrolments, files)
     joins = JoinDoor(enrolments.open_plain_enrolment)
+    hooks = HookDoor(questions.ask, settings, worker.repeats)
     sock = socket.socket(fileno=child.fd("gateway_listener"))
     table = {
         **monitoring.routes(),
         **est.routes(),
+        **hooks.routes(),
         **page_routes(),
         "/session": browsers.route(),
         "/join": joins.route(),
@@ -82,6 +85,7 @@ def _serve(child: Supervised) -> None:
             # Keep the old ones: a gateway without certificates could serve nobody.
             log_errors.error("certificates_kept", code=error.code, why=error.reason)
         routes.reload(changed)
+        hooks.reload(changed)
 
     def judge_old_ca(access: Access) -> None:
         newest, *others = access.roots

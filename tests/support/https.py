@@ -34,12 +34,16 @@ class Https:
         with self.connection() as connection:
             return ask(connection, path, method, **headers)
 
+    def connect(self) -> http.client.HTTPSConnection:
+        """Return a connection for several requests, which the caller closes."""
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=TIMEOUT_SECONDS, context=self.context
+        )
+
     @contextmanager
     def connection(self) -> Iterator[http.client.HTTPSConnection]:
         """Yield a connection for several requests."""
-        found = http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=TIMEOUT_SECONDS, context=self.context
-        )
+        found = self.connect()
         try:
             yield found
         finally:

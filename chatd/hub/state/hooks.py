@@ -146,5 +146,6 @@ def _entry(context: Context, name: str) -> JsonObject:
 def _result(context: Context, name: str, key: bytes | None) -> JsonObject:
     hook = context.state.hooks.by_name[name]
     secret = None if key is None else secret_of(key, name, hook)
-    gateway = context.rules.settings.gateway.listen
+    settings = context.rules.settings.gateway
+    gateway = next(iter(settings.addresses), settings.listen)
     return _entry(context, name) | {"secret": secret, "gateway": gateway}
