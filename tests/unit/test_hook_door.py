@@ -60,7 +60,9 @@ class Door:
         request = HttpRequest(
             "POST", f"{HOOK_PATH}{room}", lower, fields.get("address", "192.0.2.1"), body=body
         )
-        return self.door.routes()[HOOK_PATH].answer(request)
+        answer = self.door.routes()[HOOK_PATH].answer(request)
+        assert isinstance(answer, HttpAnswer)
+        return answer
 
 
 def hook(name: str, kind: str = "text", secret: str = "", secret_hash: str | None = None) -> dict[str, Any]:
