@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, str] = {
     "chat delete": "{room} {seq}",
     "chat device add": "{name} --server 127.0.0.1:1",
     "chatd filter test": "/dev/null",
+    "chatctl filter test": "hello",
     "chatd user add": "{name}",
     "chatd client-bundle": "{new}",
     "chatd ca export": "{new} --passphrase-file {passphrase}",
@@ -90,7 +91,7 @@ LEFT_OUT = {"chat window", "chatd start", "chatd stop", "chatd restart"}
 # A stranger and an admin have to be there at once: tests/integration/test_asking_live.py.
 LEFT_OUT |= {"chat ask", "chatctl approve", "chatctl deny"}
 # A message has to wait: tests/integration/test_held_live.py.
-LEFT_OUT |= {"chatctl held approve", "chatctl held refuse"}
+LEFT_OUT |= {"chatctl held approve", "chatctl held refuse", "chatctl held withdraw"}
 # They give the shared server another CA: tests/integration/test_new_ca.py.
 LEFT_OUT |= {"chatd ca rotate", "chatd ca retire"}
 # They change the settings, or need a stopped server: tests/integration/test_cluster_live.py.
@@ -158,12 +159,12 @@ class Place:
         self._input = INPUT.get(path, "")
         self.argv = [str(BIN / program), "--home", str(home), *command, *words.split()]
 
-    def run_into(self, out: str) -> subprocess.CompletedProcess[str]:
-        """Run the command with its standard output going to the file ``out``; to us if that is "" ."""
+    def run_forked(self, *, out: str = "", closed: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run the command with its standard output going to the file ``out``, or without streams."""
         folder = self._daemon.home.parent
         program = Path(self.argv[0]).name
         return preloaded.run(
-            [program, *self.argv[1:]], self._daemon.environ, folder, text=self._input, out=out
+            [program, *self.argv[1:]], self._daemon.environ, folder, text=self._input, out=out, closed=closed
         )
 
     def run(self, redirections: str) -> subprocess.CompletedProcess[str]:
@@ -194,8 +195,8 @@ def test_every_command_is_tried() -> None:
 
 @every_command(TRIED)
 def test_a_full_disk_is_named_and_the_request_is_not_called_failed(place: Place) -> None:
-    done = place.run_into("/dev/full")
-    silent = done.returncode == 0 and not place.run_into("").stdout
+    done = place.run_forked(out="/dev/full")
+    silent = done.returncode == 0 and not place.run_forked().stdout
     assert silent or done.returncode == NOT_SHOWN, done.stderr
     if not silent:
         assert "error: standard output: No space left on device (E615)" in done.stderr
@@ -205,6 +206,13 @@ def test_a_full_disk_is_named_and_the_request_is_not_called_failed(place: Place)
 
 @every_command([item for item in TRIED if item[0] not in ENDLESS])
 def test_closed_streams_are_empty_ones(place: Place) -> None:
+    assert place.run_forked(closed=True).returncode == 0
+
+
+@every_command(
+    [item for item in TRIED if item[0] in {"chat send", "chat bot", "chatctl users", "chatd config show"}]
+)
+def test_streams_that_the_shell_has_closed_are_empty_ones(place: Place) -> None:
     assert place.run("<&- >&- 2>&-").returncode == 0
 
 

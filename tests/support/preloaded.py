@@ -55,18 +55,24 @@ def run(
     *,
     text: str = "",
     out: str = "",
+    closed: bool = False,
     seconds: float = COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run an installed command as `subprocess.run` does, with ``text`` on its standard input.
 
-    Standard output goes to the file ``out`` if it is named.
+    Standard output goes to the file ``out`` if it is named. ``closed``: the command has no standard streams.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     (stdin, feed), (printed, stdout), (told, stderr) = (os.pipe() for _ in range(_STREAMS))
     if out:
         os.close(stdout)
         stdout = os.open(out, os.O_WRONLY)
-    request = {"arguments": list(arguments), "environ": dict(environ), "folder": str(folder)}
+    request = {
+        "arguments": list(arguments),
+        "environ": dict(environ),
+        "folder": str(folder),
+        "closed": closed,
+    }
     with ours, ThreadPoolExecutor(_STREAMS) as pool:
         try:
             passed = array.array("i", [stdin, stdout, stderr, theirs.fileno()])
@@ -171,6 +177,13 @@ def _become(request: dict[str, object], streams: Sequence[int]) -> Callable[[], 
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if request["closed"]:
+        # As Python starts without them.
+        for number in range(_STREAMS):
+            os.close(number)
+        for name in ("stdin", "stdout", "stderr"):
+            setattr(sys, name, None)
+            setattr(sys, f"__{name}__", None)
     os.chdir(str(folder))
     os.environ.clear()
     os.environ.update(environ)
