@@ -130,6 +130,12 @@ ASKS = {
     ),
     "deny": TableEntry(f"{_ADMIN}.ask_commands:deny", "Send away whoever asks as NAME."),
 }
+FILTER = {
+    "test": TableEntry(
+        f"{_ADMIN}.filter_command:test",
+        "Say what the filter in force does about each line of FILE (- reads standard input) or about TEXT.",
+    ),
+}
 HELD = {
     "list": TableEntry(
         f"{_ADMIN}.held_commands:list_held",
@@ -142,6 +148,10 @@ HELD = {
     "refuse": TableEntry(
         f"{_ADMIN}.held_commands:refuse",
         "Refuse the held message ID: its text is removed, and its writer is told.",
+    ),
+    "withdraw": TableEntry(
+        f"{_ADMIN}.held_commands:withdraw",
+        "Take back your own held message ID: its text is removed, and moderators are told.",
     ),
 }
 HOOK = {
@@ -245,6 +255,11 @@ def invite() -> None:
 @cli.group(cls=TableGroup, table=HELD)
 def held() -> None:
     """Decide about the messages that the filter holds."""
+
+
+@cli.group("filter", cls=TableGroup, table=FILTER)
+def filter_group() -> None:
+    """The word filter in force on the server."""
 
 
 @cli.group(cls=TableGroup, table=HOOK)

@@ -1,4 +1,4 @@
-"""Messages that the filter holds: list them, approve or refuse them."""
+"""Messages that the filter holds: list them, approve or refuse them, withdraw one's own."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ def refuse(app: App, seq: int, reason: str) -> None:
     """Refuse the held message ID: its text is removed, and its writer is told."""
     result = app.ask("held_refuse", seq=seq, reason=reason)
     app.show(result, lambda: output.line(f"refused {seq} of {result['user']} in {result['room']}"))
+
+
+@click.command()
+@number_argument
+@connecting
+def withdraw(app: App, seq: int) -> None:
+    """Take back your own held message ID: its text is removed, and moderators are told."""
+    result = app.ask("held_withdraw", seq=seq)
+    app.show(result, lambda: output.line(f"withdrew {seq} in {result['room']}"))
 
 
 def _print(found: list[JsonObject]) -> None:

@@ -361,7 +361,8 @@ class ChatModel(Conversations):
         if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark; a held one until a moderator decides.
             kind: RowKind = "held" if result.held else "message"
-            where.pending[event.sent.msg_id] = TimelineRow(row.order, kind, row.body, user=row.user)
+            order = (row.order[0], result.seq) if result.held else row.order
+            where.pending[event.sent.msg_id] = TimelineRow(order, kind, row.body, user=row.user)
         self.changed |= {"rows", "state"}
 
     def _refused(self, event: Refused) -> None:

@@ -159,6 +159,13 @@ TABLE: tuple[ChatCommand, ...] = (
         "message.delete",
     ),
     ChatCommand(
+        "withdraw",
+        (Arg("number", SEQ, True),),
+        "take back your message that waits for a moderator",
+        message_actions.withdraw,
+        "message.send",
+    ),
+    ChatCommand(
         "react",
         (_TO, Arg("text", WORD)),
         "give a message a reaction, or take it back",

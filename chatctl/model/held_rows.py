@@ -8,6 +8,11 @@ from chatd.proto import events as ev
 from chatd.proto.text import visible
 
 
+def waiting(where: Conversation) -> list[int]:
+    """Return the numbers of this user's messages that wait for a moderator, the oldest first."""
+    return sorted(row.order[1] for row in where.pending.values() if row.kind == "held")
+
+
 def apply(where: Conversation, event: ev.Logged) -> None:
     """Show a held message as waiting, below all others, until it is decided."""
     match event:

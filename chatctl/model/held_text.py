@@ -9,6 +9,8 @@ from chatd.proto.text import visible
 def refused(event: ev.MessageRefused) -> str:
     """A sentence for the writer of a refused message."""
     room, reason = (visible(text, newlines=False) for text in (event.room, event.reason))
+    if event.by == event.user:
+        return f"your message in {room} is withdrawn; nobody has read it but moderators"
     return f"your message in {room} was refused by {event.author}" + (f": {reason}" if reason else "")
 
 
@@ -17,4 +19,6 @@ def attention(event: ev.Attention) -> str:
     user, place = (visible(text, newlines=False) for text in (event.user, event.place))
     if event.what == "ask":
         return f"{user} asks to be let in, from {place} ({event.count} in all): chatctl approve {user}"
+    if event.what == "withdrawn":
+        return f"{user} withdrew a message in {place} that waited for a moderator ({event.count} still wait)"
     return f"a message of {user} in {place} waits for a moderator ({event.count} in all): chatctl held list"

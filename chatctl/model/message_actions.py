@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatctl.model import answers
+from chatctl.model import answers, held_rows
 from chatctl.model.conversation import TimelineRow
 from chatctl.model.grammar import CommandCall, first_word
 from chatctl.model.render import snippet
@@ -48,6 +48,17 @@ async def delete(surface: Surface, call: CommandCall) -> None:
         raise ChatdError("E410", "no message of yours is known here", "see /history")
     for row in found:
         surface.note(f"/delete {row.seq} deletes: {snippet(row.body)}")
+
+
+async def withdraw(surface: Surface, call: CommandCall) -> None:
+    surface.model.require_current()
+    to = call["number"]
+    if to is None:
+        waiting = held_rows.waiting(surface.model.here)
+        if not waiting:
+            raise ChatdError("E410", "no message of yours is known to wait here", "write: /withdraw NUMBER")
+        to = waiting[-1]
+    await surface.ask("held_withdraw", seq=to)
 
 
 async def react(surface: Surface, call: CommandCall) -> None:

@@ -21,7 +21,9 @@ class _Kind(NamedTuple):
     permissions: tuple[str, ...]
 
 
-_KINDS = (_Kind("held", ("message.review",)), _Kind("ask", ("invite.create", "user.list")))
+_REVIEW = ("message.review",)
+_WAITING = (_Kind("held", _REVIEW), _Kind("ask", ("invite.create", "user.list")))
+_KINDS = (*_WAITING, _Kind("withdrawn", _REVIEW))
 
 
 class AttentionDesk:
@@ -37,7 +39,7 @@ class AttentionDesk:
     def advance(self, now: int) -> None:
         """Tell of what is new since the last time, if that is long enough ago."""
         for kind in _KINDS:
-            newest = self._newest(kind.what)
+            newest = self._withdrawn(now) if kind.what == "withdrawn" else self._newest(kind.what)
             last, at = self._told[kind.what]
             if newest is not None and newest[0] > last and not 0 <= now - at < INTERVAL_MS:
                 self._told[kind.what] = (newest[0], now)
@@ -45,10 +47,18 @@ class AttentionDesk:
 
     def greet(self, session: HubSession | None) -> None:
         """Tell a session that has just opened of what waits."""
-        for kind in _KINDS:
+        for kind in _WAITING:
             newest = self._newest(kind.what)
             if session is not None and newest is not None:
                 self._door.notify_session(session, encode(newest[1]), kind.permissions)
+
+    def _withdrawn(self, now: int) -> tuple[int, JsonObject] | None:
+        """Return the place of the message withdrawn last, and its frame; None if that is long ago."""
+        book = self._state.held
+        one = book.withdrawn
+        if one is None or now - book.withdrawn_at > INTERVAL_MS:
+            return None
+        return one.seq, _frame("withdrawn", len(book.by_seq), one.user, one.room)
 
     def _newest(self, what: str) -> tuple[int, JsonObject] | None:
         """Return the place or time of the newest that waits, and the frame that tells of it."""

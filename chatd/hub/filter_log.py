@@ -24,7 +24,7 @@ def log_filtered(context: Context, seq: int, repeats: Repeats) -> None:
         log_audit.info(
             "filter_overridden", user=who.user, device=who.device, seq=seq, word=context.overridden
         )
-    for action, word in context.filtered:
+    for action, word, _ in context.filtered:
         if action in _EVENTS and (context.held or action is not FilterAction.HOLD):
             details: dict[str, object] = {"device": who.device, "seq": seq}
             repeats.note(log_security.info, _EVENTS[action], who.device, details, user=who.user, word=word)

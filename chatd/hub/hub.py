@@ -250,7 +250,7 @@ class Hub:
         key = (context.who.device_id, request.msg_id)
         waiting = self.state.held.find(key)
         if waiting is not None:
-            return held.acknowledgement(waiting.seq, waiting.at)
+            return held.again(context, waiting, digest)
         known = self.recorder.find(key)
         if known is not None:
             if known.kind == "message_refused":

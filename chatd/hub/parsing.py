@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple, cast
 
 from chatd.errors import ChatdError
 from chatd.proto import requests as rq
-from chatd.proto.frames import JsonObject, compact, decode
+from chatd.proto.content_digest import digest_of
+from chatd.proto.frames import JsonObject, decode
 from chatd.proto.requests import RequestKind, parse_request, request_id_of
 
 
@@ -28,17 +28,7 @@ def parse(payload: bytes) -> Parsed:
     try:
         message = decode(payload)
         request = parse_request(message)
-        digest = _digest(cast(rq.Send | rq.Edit, request)) if request.spec.kind is RequestKind.SEND else b""
+        digest = digest_of(cast(rq.Send | rq.Edit, request)) if request.spec.kind is RequestKind.SEND else b""
         return Parsed(request.id, request, digest)
     except Exception as error:  # noqa: BLE001 - returned
         return Parsed(request_id_of(message), error)
-
-
-def _digest(request: rq.Send | rq.Edit) -> bytes:
-    """Tell a resent message or edit from another one under the same msg_id."""
-    parts: list[str | int | None]
-    if isinstance(request, rq.Edit):
-        parts = [request.type, request.room, request.seq, request.body]
-    else:
-        parts = [request.to, request.kind, request.reply_to, request.body]
-    return hashlib.sha256(compact(parts)).digest()[:16]

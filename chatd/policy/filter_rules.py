@@ -25,7 +25,10 @@ class FilterAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FilterRule:
-    """``roles`` and ``rooms`` are those it holds for; empty for all. It never holds for ``exempt`` roles."""
+    """``roles`` and ``rooms`` are those it holds for; empty for all. It never holds for ``exempt`` roles.
+
+    A rule that names roles is meant for them: the permission to override the filter does not help them.
+    """
 
     words: WordFilter
     action: FilterAction
@@ -50,6 +53,7 @@ class FoundWord(NamedTuple):
 
     action: FilterAction
     word: str
+    firm: bool = False
 
 
 class Filtered(NamedTuple):
@@ -60,11 +64,19 @@ class Filtered(NamedTuple):
 
     def word(self, action: FilterAction) -> str | None:
         """Return the first word about which this is done."""
-        return next((word for known, word in self.found if known is action), None)
+        return next((one.word for one in self.found if one.action is action), None)
+
+    def stopping(self) -> str | None:
+        """Return the first word that keeps the text from being sent now: blocked ones before held ones."""
+        return self.word(FilterAction.BLOCK) or self.word(FilterAction.HOLD)
+
+    def firm(self) -> Filtered:
+        """Return what remains for a writer who overrides the filter."""
+        return Filtered(self.text, tuple(one for one in self.found if one.firm))
 
     def refusing(self) -> str | None:
         """Return the first word that keeps out a text of which nothing can be masked or held."""
-        return next((word for known, word in self.found if known is not FilterAction.WARN), None)
+        return next((one.word for one in self.found if one.action is not FilterAction.WARN), None)
 
 
 class FilterRules:
@@ -89,5 +101,5 @@ class FilterRules:
                 text = rule.words.mask(text)
                 if rule.words.find(text) is not None:
                     action = FilterAction.BLOCK  # it cannot be masked
-            found.append(FoundWord(action, word))
+            found.append(FoundWord(action, word, bool(rule.roles)))
         return Filtered(text, tuple(found))

@@ -20,6 +20,7 @@ class MessageHeld(Logged):
     body: str
     word: str
     reply_to: int | None = None
+    digest: str = ""
 
 
 class MessageApproved(Caused):
@@ -35,7 +36,10 @@ class MessageApproved(Caused):
 
 
 class MessageRefused(Caused):
-    """The message held as seq `target` was refused, or nobody decided in time (`by` "server")."""
+    """The message held as seq `target` was refused, or nobody decided in time (`by` "server").
+
+    `by` is the writer's own name if the writer withdrew it.
+    """
 
     type: Literal["message_refused"]
     room: str
@@ -49,8 +53,8 @@ class MessageRefused(Caused):
 class Attention(FromServer):
     """Something waits for a decision of this session's user; sent to those who may decide, now and then.
 
-    `what`: "held" for messages, "ask" for people who ask to be let in. `count` wait in all; the newest is
-    from `user`, in the room or from the address `place`.
+    `what`: "held" for messages, "ask" for people who ask to be let in, "withdrawn" for a message that waits
+    no longer. `count` wait in all; the newest is from `user`, in the room or from the address `place`.
     """
 
     type: Literal["attention"]

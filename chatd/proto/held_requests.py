@@ -1,10 +1,10 @@
-"""Requests of moderators about messages that the filter holds."""
+"""Requests about messages that the filter holds, and about the filter itself."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from chatd.proto.request_base import Count, ReasonText, Request, Spec
+from chatd.proto.request_base import Count, NameText, ReasonText, Request, RoomText, Spec, TextRequest
 
 
 class HeldList(Request):
@@ -35,4 +35,25 @@ class HeldRefuse(Request):
     reason: ReasonText = ""
 
 
-HeldRequest = HeldList | HeldApprove | HeldRefuse
+class HeldWithdraw(Request):
+    """Take back one's own message held as `seq`, before a moderator decides; its text is removed."""
+
+    spec = Spec("message.send", False, 1)
+    type: Literal["held_withdraw"]
+    seq: Count
+
+
+class FilterTest(TextRequest):
+    """Judge the lines of `body` by the filter in force, as if a user of `role` wrote each in `place`.
+
+    Without `role` it is the default role. `place` is a room's name, which need not exist; without it no rule
+    of a room holds.
+    """
+
+    spec = Spec("message.review", True, 1)
+    type: Literal["filter_test"]
+    role: NameText = ""
+    place: RoomText = ""
+
+
+HeldRequest = HeldList | HeldApprove | HeldRefuse | HeldWithdraw | FilterTest

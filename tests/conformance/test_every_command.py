@@ -32,6 +32,7 @@ from chatd.errors import ChatdError
 from tests.conformance.conversation_script import Listener
 from tests.conformance.screens import LineDriver, TypedDriver, WindowDriver, missing_terminal
 from tests.support.daemon import Daemon, wait_until
+from tests.support.under_attack import update_section
 from tests.support.xvfb import missing as missing_display
 
 # More than the window fetches on entering.
@@ -189,6 +190,12 @@ class Commands:
         self.types(f"/delete {seq}", rf"{self.user} deleted message {seq}")
         self.bob.wait_event(Redacted, target=seq, by=self.user)
 
+    def withdraw(self) -> None:
+        self.types("a merger-1")
+        self.sees("waits for a moderator")
+        self.types("/withdraw", "is withdrawn; nobody has read it but moderators")
+        self.types("/withdraw", "no message of yours is known to wait here")
+
     def react(self) -> None:
         seq = self.bob.say(self.here, "shall-we-1")
         self.sees("shall-we-1")
@@ -301,6 +308,9 @@ def commands(request: pytest.FixtureRequest, daemon: Daemon, tmp_path: Path) -> 
     for user in ("bob", "eve"):
         daemon.add_user(user)
     daemon.add_user("sam", "admin")
+    rule = {"words": ["merger-1"], "action": "hold"}
+    daemon.write_settings(lambda tree: update_section(tree, "filter", rules=[rule]))
+    daemon.chatd("reload")
     alice, bob = Listener(daemon, "alice", "console").start(), Listener(daemon, "bob").start()
     driver = request.param(daemon, "sam", tmp_path)
     try:

@@ -226,6 +226,8 @@ TABLE: dict[str, list[Row]] = {
     "held_list": [({}, {"-": ADMINS})],
     "held_approve": [({"seq": 1}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
     "held_refuse": [({"seq": 1}, {"-": "E300 E300 E300 E410 E300 E300 E410"})],
+    "held_withdraw": [({"seq": 1}, {"-": "E410 E410 E410 E410 E410 E410 E410"})],
+    "filter_test": [({"body": "a text", "place": "#closed"}, {"-": ADMINS})],
     "hook_create": [
         (
             {"room": ROOM, "name": "alerts", "kind": "text", "secret_hash": "0a" * 32},

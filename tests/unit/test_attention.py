@@ -69,6 +69,18 @@ def test_moderators_are_told_of_held_messages_once_in_an_interval(harness: HubHa
     assert not told(harness)
 
 
+def test_moderators_are_told_that_a_message_was_withdrawn_and_not_again_later(harness: HubHarness) -> None:
+    send(harness, 1)
+    assert told(harness) == [(1, "held", 1)]
+    seq = next(iter(harness.hub.state.held.by_seq))
+    harness.ask(harness.workers[0], 2, "held_withdraw", seq=seq)
+    assert told(harness) == [(1, "withdrawn", 0)]
+    harness.now += INTERVAL_MS + 1
+    assert not told(harness)
+    assert harness.open_session(harness.workers[0], 3, "alice", "d", "1")
+    assert not told(harness)
+
+
 def test_a_moderator_who_logs_in_is_told_of_what_waits(harness: HubHarness) -> None:
     send(harness, 1)
     told(harness)
@@ -88,6 +100,17 @@ def test_admins_are_told_who_asks_and_from_where(harness: HubHarness) -> None:
     assert isinstance(event, ev.Attention)
     expected = "carol asks to be let in, from 192.0.2.7 (1 in all): chatctl approve carol"
     assert render.describe(event) == expected
+
+
+def test_a_withdrawal_is_told_in_words() -> None:
+    frame = {"type": "attention", "what": "withdrawn", "count": 2, "user": "bob", "place": "#lobby"}
+    event = ev.parse_from_server(frame)
+    assert isinstance(event, ev.Attention)
+    expected = "bob withdrew a message in #lobby that waited for a moderator (2 still wait)"
+    assert render.describe(event) == expected
+    refused = {"type": "message_refused", "seq": 6, "at": 0, "by": "bob", "target": 5}
+    mine = render.describe(ev.MessageRefused.model_validate(refused | HELD))
+    assert mine == "your message in #lobby is withdrawn; nobody has read it but moderators"
 
 
 def model_with(*events: Any) -> ChatModel:

@@ -174,6 +174,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "reply": ("/reply bob yes", [("say", "yes", "", "text", 7)], ""),
     "edit": ("/edit 8 better", [("edit", 8, "better")], ""),
     "delete": ("/delete 8 why", [("delete", {"room": "#lobby", "seq": 8, "reason": "why"})], ""),
+    "withdraw": ("/withdraw 8", [("held_withdraw", {"seq": 8})], ""),
     "react": (
         "/react bob +1",
         [("react", {"room": "#lobby", "seq": 7, "text": "+1", "on": True})],

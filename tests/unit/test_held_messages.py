@@ -304,3 +304,91 @@ def test_what_the_filter_does_is_in_the_security_log(tmp_path: Path, monkeypatch
         assert [event for event, _ in lines].count("filter_held") == 1
     finally:
         room.harness.close()
+
+
+def test_a_writer_withdraws_a_held_message(room: Room) -> None:
+    seq = room.send()["seq"]
+    assert room.ask(2, "held_withdraw", seq=seq) == {"room": "#lobby"}
+    assert room.types(2) == ["message_held", "message_refused"]
+    assert not room.types(1) and not room.types(3)
+    assert not room.ask(1, "held_list")["held"]
+    assert room.ask(1, "held_approve", seq=seq)["code"] == "E410"
+    assert room.send()["code"] == "E415"
+    room.harness.close()
+    for path in room.folder.iterdir():
+        assert TEXT.encode() not in path.read_bytes(), path
+
+
+def test_nobody_learns_of_the_held_messages_of_others_by_withdrawing(room: Room) -> None:
+    seq = room.send()["seq"]
+    others, missing = (room.ask(sid, "held_withdraw", seq=number) for sid, number in ((3, seq), (3, seq + 1)))
+    assert others["code"] == missing["code"] == "E410"
+    assert others["reason"].replace(str(seq), "") == missing["reason"].replace(str(seq + 1), "")
+    assert room.ask(1, "held_withdraw", seq=seq)["code"] == "E410"
+    assert room.ask(1, "held_list")["held"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_resent_held_message_is_told_from_another_under_its_id(room: Room, restarted: bool) -> None:
+    seq = room.send()["seq"]
+    if restarted:
+        room = room.reopen()
+    assert room.send()["seq"] == seq
+    assert room.send(body="another merger")["code"] == "E408"
+    assert room.send()["seq"] == seq
+    room.harness.close()
+
+
+def test_no_snapshot_has_a_trace_of_a_held_text(room: Room) -> None:
+    room.send()
+    (plain,) = room.harness.hub.state.held.plain()
+    assert plain.keys() == {"seq", "at", "user", "device", "room", "msg_id"}
+
+
+LISTED = [
+    {"words": ["merger"], "action": "hold", "roles": ["user"]},
+    {"words": ["bribe"], "action": "block", "roles": ["admin", "user"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("sid", "body", "outcome"),
+    [
+        (1, TEXT, "sent"), (2, TEXT, "held"), (1, "a bribe", "E400"), (2, "a bribe", "E400"),
+        (2, "drop the merger", "held"), (2, "drop it", "sent"), (2, "drop the bribe", "E400"),
+    ],
+)  # fmt: skip
+def test_a_rule_for_named_roles_binds_those_who_may_override(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sid: int, body: str, outcome: str
+) -> None:
+    settings = Settings.model_validate({"filter": {"words": ["drop"], "rules": LISTED}})
+    monkeypatch.setattr("tests.unit.test_held_messages.SETTINGS", settings)
+    room = Room(tmp_path / "data")
+    try:
+        sent = room.send(sid, body, anyway=True)
+        assert outcome == sent.get("code", "held" if "held" in sent else "sent")
+        if outcome == "E400":
+            assert "/say!" not in sent["fix"]
+    finally:
+        room.harness.close()
+
+
+def test_the_filter_in_force_is_tried_line_by_line(room: Room) -> None:
+    tried = room.ask(1, "filter_test", body=f"hello\n{TEXT}\na bomb")
+    assert tried["next"] is None
+    assert [(one["line"], one["found"], one["text"]) for one in tried["lines"]] == [
+        (1, [{"action": "hold", "word": "merger"}], TEXT),
+        (2, [{"action": "block", "word": "bomb"}], None),
+    ]
+    assert not room.types(1)
+    assert room.ask(1, "filter_test", body="x", role="nobody")["code"] == "E404"
+    assert room.ask(2, "filter_test", body="x")["code"] == "E300"
+
+
+def test_a_trial_of_many_lines_comes_in_pages_that_fit_a_frame(room: Room) -> None:
+    lines, found = ["bomb"] * 6000, 0
+    while found < len(lines):
+        page = room.ask(1, "filter_test", body="\n".join(lines[found:]))
+        assert [one["line"] for one in page["lines"]] == list(range(len(page["lines"])))
+        found += page["next"] or len(page["lines"])
+    assert found == len(lines)

@@ -68,6 +68,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "held_list": {},
     "held_approve": {"seq": 1},
     "held_refuse": {"seq": 1},
+    "held_withdraw": {"seq": 1},
+    "filter_test": {"body": "a text"},
     "hook_create": {"room": "#ops", "name": "alerts", "kind": "text"},
     "hook_list": {},
     "hook_rotate": {"name": "alerts"},
@@ -223,7 +225,7 @@ def test_requests_with_a_lasting_effect_are_not_repeatable() -> None:
     not_repeatable = {kind for kind, model in REQUESTS.items() if not model.spec.repeatable}
     sanctions = {"kick", "ban", "unban", "mute", "unmute", "redact", "revoke", "room_remove"}
     ends = {"delete", "invite_cancel", "guest_extend", "guest_end", "ask_approve", "ask_deny"}
-    ends |= {"held_approve", "held_refuse", "user_remove"}
+    ends |= {"held_approve", "held_refuse", "held_withdraw", "user_remove"}
     ends |= {"hook_create", "hook_rotate", "hook_remove"}
     rooms = {"create", "uninvite", "owner", "member_remove"}
     assert not_repeatable == sanctions | ends | rooms | {"announce", "role_set", "user_add"}

@@ -23,7 +23,7 @@ def message_held(state: StateTables, event: JsonObject) -> None:
 
 
 def message_decided(state: StateTables, event: JsonObject) -> None:
-    state.held.remove(event["target"])
+    state.held.remove(event)
 
 
 def user_added(state: StateTables, event: JsonObject) -> None:

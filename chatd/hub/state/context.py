@@ -308,22 +308,20 @@ class Context:
         """Judge the words of a message; return it as it may be sent. Raises E400.
 
         ``anyway``: whether the asker knows of the word and wants it sent, which takes the permission
-        ``filter.override``; None for texts that have no such choice. Such texts are not held but refused, and
-        so are those of direct conversations, which no moderator reads.
+        ``filter.override`` and does not help against rules that name roles; None for texts that have no such
+        choice. Such texts are not held but refused, and so are those of direct conversations, which no
+        moderator reads.
         """
         filtered = self.rules.filter.judge(text, self.role, room)
         self.filtered = filtered.found
-        blocked, held = filtered.word(FilterAction.BLOCK), filtered.word(FilterAction.HOLD)
-        word = blocked or held
-        if word is None:
+        may, firm = anyway is not None and self.allows("filter.override"), filtered.firm()
+        applied = firm if may and anyway else filtered
+        blocked, word = applied.word(FilterAction.BLOCK), applied.stopping()
+        if word is None or (blocked is None and anyway is not None and room.startswith("#")):
+            self.held = word or ""
+            self.overridden = (word is None and filtered.stopping()) or ""
             return filtered
-        may = anyway is not None and self.allows("filter.override")
-        if may and anyway:
-            self.overridden = word
-            return filtered
-        if blocked is None and anyway is not None and room.startswith("#"):
-            self.held = word
-            return filtered
+        may = may and firm.word(FilterAction.BLOCK) is None
         raise ChatdError(
             "E400", f"the message contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""
         )

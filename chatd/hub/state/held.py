@@ -17,6 +17,7 @@ from chatd.hub.state.model import DAY_MS, SERVER, own_room
 from chatd.hub.state.texts import AcceptedText
 from chatd.hub.state.user_standing import check_standing
 from chatd.proto import held_requests as rq
+from chatd.proto.content_digest import digest_of
 from chatd.proto.frames import JsonObject, compact
 from chatd.proto.requests import Send
 from chatd.proto.text import visible
@@ -52,9 +53,19 @@ def hold(context: Context, request: Send, text: AcceptedText) -> JsonObject:
         kind=text.kind,
         body=text.body,
         word=context.held,
+        digest=digest_of(request).hex(),
         **({} if request.reply_to is None else {"reply_to": request.reply_to}),
     )
     return acknowledgement(event["seq"], event["at"], text.notes)
+
+
+def again(context: Context, one: HeldMessage, digest: bytes) -> JsonObject:
+    """Acknowledge a held message that is sent again. Raises E408 for another message under its msg_id."""
+    event = None if one.digest else _event(context, one)
+    known = one.digest or ("" if event is None else event.get("digest", ""))
+    if known not in ("", digest.hex()):
+        raise ChatdError("E408", "this msg_id was used for another message")
+    return acknowledgement(one.seq, one.at)
 
 
 def acknowledgement(seq: int, at: int, notes: list[JsonObject] | None = None) -> JsonObject:
@@ -109,6 +120,15 @@ def refuse(context: Context, request: rq.HeldRefuse) -> JsonObject:
     one, _ = _waiting(context, request.seq)
     _end(context, one, by=context.who.user, reason=visible(request.reason, newlines=False))
     return {"user": one.user, "room": one.room}
+
+
+def withdraw(context: Context, request: rq.HeldWithdraw) -> JsonObject:
+    """Take back one's own held message; that of somebody else is not known to wait. Raises E410."""
+    one = context.state.held.by_seq.get(request.seq)
+    if one is None or one.user != context.who.user or _event(context, one) is None:
+        raise ChatdError("E410", f"no message {request.seq} of yours waits for a moderator")
+    _end(context, one, by=one.user, reason="")
+    return {"room": one.room}
 
 
 def expire(context: Context) -> None:

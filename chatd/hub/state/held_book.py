@@ -22,6 +22,8 @@ class HeldMessage:
     device: str
     room: str
     msg_id: str
+    # Of the content, "" after a restart: only the log keeps it, so that no snapshot tells of a removed text.
+    digest: str = field(default="", compare=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -34,6 +36,9 @@ class HeldBook:
     """All held messages by their seq, the oldest first."""
 
     by_seq: dict[int, HeldMessage] = field(default_factory=dict)
+    # The last one that its writer took back, and when; moderators are told.
+    withdrawn: HeldMessage | None = field(default=None, compare=False)
+    withdrawn_at: int = field(default=0, compare=False)
     _seqs: dict[tuple[str, str], int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,20 +56,29 @@ class HeldBook:
     def add(self, event: JsonObject) -> None:
         """Apply a `message_held` event."""
         one = HeldMessage(
-            event["seq"], event["at"], event["user"], event["device"], event["room"], event["msg_id"]
+            event["seq"],
+            event["at"],
+            event["user"],
+            event["device"],
+            event["room"],
+            event["msg_id"],
+            event.get("digest", ""),
         )
         self.by_seq[one.seq] = one
         self._seqs[one.key] = one.seq
 
-    def remove(self, seq: int) -> None:
+    def remove(self, event: JsonObject) -> None:
         """Apply the decision about a message; a replay may have passed over the message itself."""
-        one = self.by_seq.pop(seq, None)
-        if one is not None:
-            self._seqs.pop(one.key, None)
+        one = self.by_seq.pop(event["target"], None)
+        if one is None:
+            return
+        self._seqs.pop(one.key, None)
+        if event["by"] == one.user and event["type"] == "message_refused":
+            self.withdrawn, self.withdrawn_at = one, event["at"]
 
     def plain(self) -> list[JsonObject]:
         """Return the held messages as JSON, for `held_of`."""
-        return [asdict(one) for one in self.by_seq.values()]
+        return [{k: v for k, v in asdict(one).items() if k != "digest"} for one in self.by_seq.values()]
 
 
 def held_of(plain: list[JsonObject]) -> HeldBook:
