@@ -25,10 +25,9 @@ log_security = get_log("security")
 # Connections at a time, in all and from one block of addresses. Silent ones make way for others.
 SLOTS = 64
 SLOTS_PER_BLOCK = 32
-# New connections a second from one block, and from all: a handshake costs 2 ms, so that a flood from many
-# blocks takes a tenth of a core.
-ATTEMPTS_PER_BLOCK = 10.0
-ATTEMPTS = 50.0
+# New connections a second from all blocks together: a handshake costs 2 ms, so that a flood takes a fifth
+# of a core. From one block there are as many as at the workers (limits.attempts_per_address).
+ATTEMPTS = 100.0
 _ALL = ""
 
 
@@ -43,9 +42,10 @@ class GatewayListener(Listener):
         find: Callable[[HttpRequest], Route | HttpAnswer],
         repeats: Repeats,
         computing: threading.Lock,
+        attempts_per_block: float,
     ) -> None:
         slots = LoginSlots(SLOTS, SLOTS_PER_BLOCK)
-        super().__init__(sock, GatewayConnection, slots, LoginAttempts(ATTEMPTS_PER_BLOCK), repeats)
+        super().__init__(sock, GatewayConnection, slots, LoginAttempts(attempts_per_block), repeats)
         self.context = context
         self.find = find
         self.computing = computing

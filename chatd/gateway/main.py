@@ -70,7 +70,14 @@ def _serve(child: Supervised) -> None:
         "/join": joins.route(),
     }
     routes = Routes(settings, table, sock.getsockname()[1])
-    listener = GatewayListener(sock, _context(settings, files), routes.find, worker.repeats, computing)
+    listener = GatewayListener(
+        sock,
+        _context(settings, files),
+        routes.find,
+        worker.repeats,
+        computing,
+        settings.limits.attempts_per_address,
+    )
     browsers.listener = joins.listener = listener
 
     def apply(changed: Settings) -> None:
@@ -86,6 +93,7 @@ def _serve(child: Supervised) -> None:
             log_errors.error("certificates_kept", code=error.code, why=error.reason)
         routes.reload(changed)
         hooks.reload(changed)
+        listener.attempts.per_second = changed.limits.attempts_per_address
 
     def judge_old_ca(access: Access) -> None:
         newest, *others = access.roots

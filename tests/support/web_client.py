@@ -110,7 +110,9 @@ class WebClient(RawClient):
     def host(self) -> str:
         return f"127.0.0.1:{self.sock.getpeername()[1]}"
 
-    def request(self, path: str = "/session", subprotocol: str = "chatd.1", **headers: str | None) -> bytes:
+    def request(
+        self, path: str = "/session", subprotocol: str | None = "chatd.1", **headers: str | None
+    ) -> bytes:
         """Return the bytes of an upgrade; names of ``headers`` have _ for -, and None omits one."""
         fields: dict[str, str | None] = {
             "host": self.host,

@@ -155,7 +155,7 @@ def test_an_address_that_is_in_use_is_named_with_its_setting(monkeypatch: pytest
 def test_a_flood_from_many_blocks_is_bounded_in_all() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         listener = GatewayListener(
-            sock, ssl.create_default_context(), lambda _: HttpAnswer(200), Repeats(), Lock()
+            sock, ssl.create_default_context(), lambda _: HttpAnswer(200), Repeats(), Lock(), 10.0
         )
         admitted = 0
         for number in range(2_000):
