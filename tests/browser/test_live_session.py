@@ -146,3 +146,44 @@ def test_an_invite_made_in_the_page_works_for_native_clients(served: Served, tab
     assert devices_of(daemon, "ken") and made["link"].startswith("https://127.0.0.1:")
     for acts in ADMIN_READS:
         assert tab.value(f"model.admin.{acts}.then(() => '', (fault) => fault.code)") == "", acts
+
+
+def test_a_second_device_gets_a_free_name(served: Served, tab: LivePage, browser: Browser) -> None:
+    daemon, https = served
+    tab.join(invite(daemon, "leo"), "chrome")
+    made = tab.value("model.admin.addDevice({ seconds: 3600 })")
+    context = browser.new_context(ignore_https_errors=True)
+    other = LivePage(context, https.port)
+    other.join(made["code"], "chrome")
+    devices = devices_of(daemon, "leo")
+    assert other.value("model.me") == "leo" and len(devices) == 2 and "chrome" in devices
+    context.close()
+
+
+def test_a_clock_that_is_years_ahead_does_not_lock_out(served: Served, tab: LivePage) -> None:
+    """The page renews its certificate, which seems to have ended, once; then it logs in all the same."""
+    daemon, _ = served
+    tab.join(invite(daemon, "mia"))
+    before = tab.value("model.client.holder.identity.certificate")
+    tab.run("model.clock = () => Date.now() + 10 * 365 * 86_400_000;")
+    for _ in range(2):
+        tab.run("model.client.uplink.stop(); model.phase = 'reconnecting'; model.reconnect();")
+        tab.wait_connected()
+    assert tab.value("model.client.holder.identity.certificate") != before
+    tab.run("model.clock = () => 0; await model.enter('#lobby'); await model.send('in 1970');")
+    tab.wait("model.unsent === 0")
+
+
+def test_a_removed_and_returned_member_sees_no_gap(served: Served, tab: LivePage) -> None:
+    daemon, _ = served
+    tab.join(invite(daemon, "nina"))
+    tab.run("await model.createRoom('#gap'); await model.send('before'); await model.leaveRoom('#gap');")
+    tab.wait("!model.joined.has('#gap')")
+    with RawClient(int(daemon.status()["address"].rpartition(":")[2]), daemon.identity("carol")) as carol:
+        carol.logged_in()
+        carol.ask("resume")
+        carol.ask("join", room="#gap")
+        for number in range(3):
+            carol.say(f"meanwhile {number}", to="#gap")
+    tab.run("await model.enter('#gap');")
+    assert tab.bodies("#gap") == ["before", *(f"meanwhile {number}" for number in range(3))]

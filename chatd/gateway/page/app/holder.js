@@ -9,6 +9,8 @@ import { codeText } from "./invite.js";
 /** Pause after a failed renewal; there are days left for the next ones. */
 const RENEW_AGAIN_MS = 3_600_000;
 const PART_BYTES = 16;
+/** Refusals of a renewal that a login would get as well. */
+const TELLING = new Set("E202 E205 E206 E207 E208 E209 E219".split(" "));
 
 /** @typedef {import("./identity.js").Identity} Identity */
 
@@ -36,14 +38,25 @@ export class Holder {
 
   /** @param {import("./invite.js").InviteCode} code @param {string} device */
   async join(code, device) {
-    await this.#hold(await redeem(this.store, this.origin, code, device));
+    const attempt = (/** @type {string} */ name) => redeem(this.store, this.origin, code, name);
+    const identity = await attempt(device).catch((fault) => {
+      // The user has a device of this name: let the server choose another one.
+      if (fault.code !== "E406" || !device) throw fault;
+      return attempt("");
+    });
+    await this.#hold(identity);
   }
 
   /** Return the identity; renewed if it has expired, with which no server lets anybody log in. */
   async fresh() {
     // Another tab may have renewed it, or joined.
     if (!this.identity || this.#hasEnded()) await this.load();
-    if (this.identity && this.#hasEnded()) await this.#renew(this.identity);
+    if (this.identity && this.#hasEnded()) {
+      await this.#renew(this.identity).catch((fault) => {
+        // The clock here may be wrong: the server judges the login by its own.
+        if (TELLING.has(fault.code)) throw fault;
+      });
+    }
     return this.identity;
   }
 
