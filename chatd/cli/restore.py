@@ -235,9 +235,10 @@ def _show(home: Home, manifest: Manifest, keys: RestoredKeys, as_json: bool, *, 
     if keys.created:
         output.note(f"created a record key, which the backup did not contain: {keys.record}")
     output.note(
-        f"devices that joined or renewed after that are refused (E205): add each again with "
+        f"devices that joined after that are refused (E205): add each again with "
         f"{chatd_command(home.path, 'user', 'add')} NAME --device NEW"
     )
+    output.note("revoke and ban again whoever lost access after that: the log does not know of it")
     output.note("do not start the original server again: two servers would share one identity")
     if readdressed:
         output.note(

@@ -30,11 +30,12 @@ from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, devices, guests, held, rooms
+from chatd.hub.state import authorize, devices, guests, held, renewals, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
+from chatd.hub.state.user_standing import Shown
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
 from chatd.hub.welcome import resumed_frames, welcome_frame
@@ -159,18 +160,21 @@ class Hub:
     # --- sessions ------------------------------------------------------------------------------
 
     def _open(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        sid, user, device, serial, address, resumed = arguments
+        sid, user, device, serial, address, resumed, *certificate = arguments
+        shown = Shown(*certificate) if certificate else None
         if self.sessions.get(link, sid) is not None:
             raise ValueError(f"session {sid} is open already")
         context = self.context(Principal(user, device))
         try:
-            authorize.admit(context, serial, total=len(self.sessions))
+            authorize.admit(context, serial, shown, total=len(self.sessions))
             self._bars.refuse(context)
         except ChatdError as error:
             self._door.refuse(link, sid, context, address, error)
             return
         news = None
         if self.writable:
+            if shown is not None:
+                renewals.note_forgotten(context, serial, shown)
             rooms.auto_join(context, user)
             news = devices.note_first_login(context)
             self._record(context)

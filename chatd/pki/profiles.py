@@ -108,11 +108,13 @@ def valid_name(text: str) -> bool:
 
 
 class DeviceCertificate(NamedTuple):
-    """The content of a device certificate: ``serial`` in lowercase hex, ``ends`` the Unix time of its end."""
+    """The content of a device certificate: ``serial`` in lowercase hex, ``ends`` the Unix time of its end,
+    ``key`` as `key_hash_of` returns it."""
 
     name: DeviceName
     serial: str
     ends: float
+    key: str
 
 
 def key_hash_of(certificate: x509.Certificate) -> str:
@@ -139,9 +141,8 @@ def device_of(leaf_der: bytes, *authorities: x509.Certificate) -> DeviceCertific
     name = DeviceName(parts[2], parts[4], parts[6])
     if not all(map(valid_name, name)):
         raise ChatdError("E210", "this certificate may not log in: its URI has an invalid name")
-    return DeviceCertificate(
-        name, f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp()
-    )
+    ends = certificate.not_valid_after_utc.timestamp()
+    return DeviceCertificate(name, f"{certificate.serial_number:x}", ends, key_hash_of(certificate))
 
 
 def parse(der: bytes) -> x509.Certificate:

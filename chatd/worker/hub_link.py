@@ -203,5 +203,7 @@ def _open_frame(session: WorkerSession) -> bytes:
             session.serial,
             session.address,
             resumed,
+            session.key,
+            round(session.valid_until * 1000),
         ]
     )

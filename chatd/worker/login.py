@@ -55,6 +55,8 @@ class LoginResult(NamedTuple):
     serial: str
     valid_until: float
     """Unix time."""
+    key: str
+    """The SHA-256 of the certificate's SubjectPublicKeyInfo, in hex."""
 
 
 class InviteClient(NamedTuple):

@@ -79,6 +79,7 @@ class WorkerSession:
         "close_by",
         "due",
         "ended",
+        "key",
         "last_heard",
         "opener",
         "outbox",
@@ -110,6 +111,7 @@ class WorkerSession:
         who: DeviceName,
         serial: str,
         valid_until: float,
+        key: str,
         address: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -122,6 +124,8 @@ class WorkerSession:
         self.serial = serial
         # End of the certificate's validity, in Unix time.
         self.valid_until = valid_until
+        # The SHA-256 of its SubjectPublicKeyInfo in hex.
+        self.key = key
         self.address = address
         self.phase = SessionPhase.OPENING
         self.rooms: set[str] = set()

@@ -197,7 +197,7 @@ def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sealer, opener = _pair()
     name = DeviceName("lab", "bob", "b")
-    session = WorkerSession(sid, sock, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
+    session = WorkerSession(sid, sock, channel, sealer, opener, name, "1", math.inf, "", "127.0.0.1")
     session.phase = SessionPhase.OPEN
     return session
 

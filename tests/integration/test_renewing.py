@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import stat
@@ -19,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from chatctl.client import Client, state_folder
 from chatctl.client._renewing import renew
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority
-from chatd.pki.identity import Identity, read_identity
+from chatd.pki.authority import Authority, Issued
+from chatd.pki.identity import Identity, read_identity, write_identity
 from tests.support.aged_home import AgedHome, add_device, running_aged
 from tests.support.certificates import NOW, make_identity
 from tests.support.daemon import BIN, wait_until
@@ -120,6 +121,35 @@ def test_an_identity_that_ended_long_ago_is_refused_with_advice(home: AgedHome) 
     assert read_identity(before.path) == before
     refused = [one for one in home.daemon.log_lines("security.log") if one["event"] == "enrol_refused"]
     assert any(one["code"] == "E202" for one in refused)
+
+
+def test_a_renewal_that_the_log_has_forgotten_logs_in(home: AgedHome) -> None:
+    """As after `chatd restore`: the device has a later certificate of its key than the log knows."""
+    home.daemon.chatd("user", "add", "rea", "--device", "laptop", "--days", "20")
+    known = read_identity(home.daemon.identity("rea"))
+    key = load_pem_private_key(known.path.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+
+    def identity(of: ec.EllipticCurvePrivateKey, days: int) -> Identity:
+        path = known.path.with_name(f"rea-{days}-{of is key}.pem")
+        certificate = home.authority.issue_for_key(
+            of.public_key(), "rea", "laptop", now=datetime.now(UTC), days=days
+        )
+        write_identity(path, Issued(certificate, of), home.authority.certificate, instance="lab", user="rea",
+                       device="laptop", servers=known.servers)  # fmt: skip
+        return read_identity(path)
+
+    for refused in (identity(key, 10), identity(ec.generate_private_key(ec.SECP256R1()), 40)):
+        with Client(refused) as client, pytest.raises(ChatdError, match="E205"):
+            client.wait_connected(30)
+    later = identity(key, 40)
+    for _ in range(2):
+        with Client(later) as client:
+            client.wait_connected(30)
+    events = json.loads(
+        home.daemon.run("chatctl", "--identity", str(later.path), "whois", "rea", "--json").stdout
+    )
+    assert [one["device"] for one in events["devices"]] == ["laptop"]
 
 
 def test_a_revoked_device_does_not_renew(home: AgedHome) -> None:

@@ -42,7 +42,7 @@ class Worker:
             RecordSealer(secret, SERVER_TO_CLIENT, number),
             RecordOpener(secret, CLIENT_TO_SERVER, number),
         )
-        session = WorkerSession(sid, ours, channel, sealer, opener, name, "1", math.inf, "127.0.0.1")
+        session = WorkerSession(sid, ours, channel, sealer, opener, name, "1", math.inf, "", "127.0.0.1")
         self.delivery.enter(ROOM, session)
         session.phase = SessionPhase.OPEN
         return session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +66,7 @@ def link(tmp_path: Path, hub: HubEnd) -> Iterator[HubLink]:
 def session() -> WorkerSession:
     nothing = cast(socket.socket, None), cast(TlsChannel, None)
     name = DeviceName("lab", "bob", "laptop")
-    session = WorkerSession(1, *nothing, PlainSealer(), PlainOpener(), name, "1", math.inf, "127.0.0.1")
+    session = WorkerSession(1, *nothing, PlainSealer(), PlainOpener(), name, "1", 4e9, "", "127.0.0.1")
     session.phase = SessionPhase.OPEN
     return session
 

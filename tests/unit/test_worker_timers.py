@@ -44,6 +44,7 @@ class Bench:
             NAME,
             "1",
             WALL + valid,
+            "",
             "127.0.0.1",
             lambda: self.now,
         )

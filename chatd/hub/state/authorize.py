@@ -29,7 +29,7 @@ from chatd.hub.state import (
     rooms,
 )
 from chatd.hub.state.context import Context
-from chatd.hub.state.user_standing import check_standing
+from chatd.hub.state.user_standing import Shown, check_standing
 from chatd.proto import ask_requests as arq
 from chatd.proto import device_requests as drq
 from chatd.proto import guest_requests as grq
@@ -133,13 +133,13 @@ def permit(context: Context, request: rq.Request) -> None:
         )
 
 
-def admit(context: Context, serial: str, *, total: int) -> None:
+def admit(context: Context, serial: str, shown: Shown | None = None, *, total: int) -> None:
     """Refuse a session that may not open; ``total`` are open already. Raises E2xx, E501, E505.
 
     Moderators get `ADMIN_RESERVE` places above ``server.max_connections``, so that a full server can
     still be administered.
     """
-    check_standing(context, context.who.user, context.who.device, serial)
+    check_standing(context, context.who.user, context.who.device, serial, shown)
     settings = context.rules.settings
     reserve = ADMIN_RESERVE if context.allows("moderate.kick") else 0
     if total >= settings.server.max_connections + reserve:

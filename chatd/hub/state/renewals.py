@@ -9,7 +9,7 @@ from chatd.errors import ChatdError
 from chatd.hub.state.certificate_list import certified
 from chatd.hub.state.context import Context, duration_text
 from chatd.hub.state.entities import DAY_MS, Device
-from chatd.hub.state.user_standing import check_standing
+from chatd.hub.state.user_standing import Shown, check_standing, is_forgotten
 from chatd.proto.frames import JsonObject
 
 # A device renews once in so long; this bounds what it adds to the log.
@@ -26,7 +26,7 @@ def check(
     Raises E202 if the certificate ended too long ago, E205 to E208 and E219 for a device that may not log in,
     E409 for one that has just renewed.
     """
-    check_standing(context, user, device, serial)
+    check_standing(context, user, device, serial, Shown(key, ends))
     entry, now = context.state.users[user].devices[device], context.now
     _refuse_late(context, ends)
     moving = moves and serial == entry.serial
@@ -65,6 +65,25 @@ def renew(
         by=user,
     )
     return _certified(context, user, device, context.state.users[user].devices[device])
+
+
+def note_forgotten(context: Context, serial: str, shown: Shown) -> None:
+    """Record a renewal with which a device has logged in, and which the log has forgotten."""
+    user, device = context.who.user, context.who.device
+    entry = context.state.users[user].devices[device]
+    if is_forgotten(entry, serial, shown):
+        context.emit(
+            "device_renewed",
+            user=user,
+            device=device,
+            serial=serial,
+            replaces=entry.serial,
+            key=shown.key,
+            issued=0,
+            ends=shown.ends,
+            by=user,
+            forgotten=True,
+        )
 
 
 def _refuse_late(context: Context, ends: int) -> None:
