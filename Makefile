@@ -6,7 +6,7 @@ ADMIN  ?= admin
 HOME_DIR ?= $(CURDIR)
 KILLS  ?= 300
 MINUTES ?= 600
-SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core rsyslog rsyslog-openssl chromium
+SYSTEM_PACKAGES := tmux xvfb xdotool fonts-dejavu-core rsyslog rsyslog-openssl chromium prometheus prometheus-alertmanager
 
 RUNTIME := $(VENV)/.installed-runtime
 DEV     := $(VENV)/.installed-dev

@@ -175,6 +175,13 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand(
         "reactions", (_TO,), "list who reacted to a message", message_actions.reactions, "message.read"
     ),
+    ChatCommand(
+        "ack",
+        (_TO, _REASON),
+        "say that you have seen an alert and look after it",
+        message_actions.ack,
+        "message.send",
+    ),
     ChatCommand("me", (_TEXT,), "say what you are doing", actions.me, "message.send"),
     ChatCommand("paste", (), "write several lines as one message", actions.paste, "message.send"),
     ChatCommand(

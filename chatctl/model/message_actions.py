@@ -1,4 +1,4 @@
-"""Carry out the commands that concern one message: edit, delete, react."""
+"""Carry out the commands that concern one message: edit, delete, react, acknowledge."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from chatd.proto.message_requests import REACTION_CHARS
 # How many of the latest messages /redact NAME and /delete list.
 CANDIDATES = 5
 SEQ_DIGITS = 16
+# An action, so that clients show the author's name before it.
+ACKNOWLEDGED = "acknowledged this"
 # How many authors are named when somebody asks for a message of nobody.
 AUTHORS_NAMED = 8
 
@@ -70,6 +72,12 @@ async def react(surface: Surface, call: CommandCall) -> None:
     row = model.here.message(seq)
     given = row is not None and any(one.mine and one.text == text for one in row.reactions)
     await surface.ask("react", room=room, seq=seq, text=text, on=not given)
+
+
+async def ack(surface: Surface, call: CommandCall) -> None:
+    """Answer an alert with an action, which stays in its thread with its author and time."""
+    seq, note = _seq_of(surface, call["to"]), call["reason"]
+    surface.say(f"{ACKNOWLEDGED}: {note}" if note else ACKNOWLEDGED, kind="action", reply_to=seq)
 
 
 async def reactions(surface: Surface, call: CommandCall) -> None:

@@ -26,7 +26,9 @@ Line = list[Fragment]
 # Begins the lines about events other than messages; announcements begin with `*** `. No line of a message
 # begins with either: after the time it has a room, `<name` or `* name`, and further lines are indented.
 EVENT_MARK = "-!- "
-ROLE_MARKS = {"admin": "*", "user": "", "guest": "~", "bot": "[bot]"}
+# The role of hooks, through which alerts come.
+BOT = "bot"
+ROLE_MARKS = {"admin": "*", "user": "", "guest": "~", BOT: "[bot]"}
 OTHER_ROLE_MARK = "+"
 # Behind the text of an edited message.
 EDITED_MARK = " (edited)"

@@ -6,6 +6,7 @@ import tkinter as tk
 from functools import partial
 
 from chatctl.model.conversation import TimelineRow
+from chatctl.model.render import BOT
 from chatctl.window.composer import Composer
 from chatctl.window.controller import Controller
 from chatctl.window.message_view import MessageView
@@ -47,6 +48,8 @@ class MessageMenu:
             self.menu.add_command(
                 label="React\u2026", command=partial(self._composer.begin, f"/react {row.seq} ")
             )
+            if row.role == BOT:
+                self.menu.add_command(label="Acknowledge", command=partial(submit, f"/ack {row.seq}"))
         if row.reactions:
             self.menu.add_command(label="Who reacted", command=partial(submit, f"/reactions {row.seq}"))
         if row.user == model.me:

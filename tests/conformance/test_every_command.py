@@ -209,6 +209,12 @@ class Commands:
     def reactions(self) -> None:
         self.types("/reactions bob", rf"yes ×1 +{self.user}")
 
+    def ack(self) -> None:
+        seq = self.bob.say(self.here, "disk-full-1")
+        self.sees("disk-full-1")
+        self.types(f"/ack {seq} on it", rf"{self.user}.* acknowledged this: on it")
+        self.bob.wait_event(Message, user=self.user, kind="action", reply_to=seq)
+
     def me(self) -> None:
         self.types("/me waves-1")
         self.bob.wait_event(Message, user=self.user, body="waves-1", kind="action")

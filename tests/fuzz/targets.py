@@ -56,6 +56,7 @@ TARGETS: dict[str, Target] = {
     "link_frames": Target("wire_targets", 300),
     "requests": Target("wire_targets", 300),
     "server_events": Target("wire_targets", 300),
+    "hook_posts": Target("hook_targets", _TEXT, "post_seeds"),
     "client_session": Target("session_targets", 10, longest=1024),
     "answer_lines": Target("session_targets", 10, longest=1024),
     "hub_requests": Target("session_targets", 10, longest=1024),

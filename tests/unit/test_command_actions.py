@@ -181,6 +181,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
         "",
     ),
     "reactions": ("/reactions 7", [("reactions", {"room": "#lobby", "seq": 7})], "+1 ×52"),
+    "ack": ("/ack 7 on it", [("say", "acknowledged this: on it", "", "action", 7)], ""),
     "me": ("/me waves", [("say", "waves", "", "action", None)], ""),
     "paste": ("/paste", [("paste",)], ""),
     "catchup": ("/catchup", [("catch_up", CATCHUP_COUNT)], ""),
