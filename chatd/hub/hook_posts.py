@@ -8,8 +8,8 @@ from typing import Any
 from chatd.errors import ChatdError
 from chatd.hub.batch import Recorder
 from chatd.hub.state.context import Context, Principal
+from chatd.hub.state.hook_acts import secret_of
 from chatd.hub.state.hook_book import HOOK_DEVICE
-from chatd.hub.state.hooks import secret_of
 from chatd.hub.state.model import State
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chatd.gateway.hook_kinds import READERS
 from chatd.gateway.hook_messages import MESSAGES_LIMIT, TEXT_CHARS, BadPostError, message_id
-from tests.support.hooks import alert, alert_post
+from tests.support.hook_senders import alert, alert_post
 
 _EVENTS = (
     *("issues", "pull_request", "issue_comment", "pull_request_review", "push", "release"),

@@ -21,7 +21,7 @@ import pytest
 
 from tests.support.chat_program import admin_client, create_room
 from tests.support.daemon import Daemon, free_port, wait_until
-from tests.support.hooks import alert, alert_post, bearer, make_hook, post, post_on, signed
+from tests.support.hook_senders import alert, alert_post, bearer, make_hook, post, post_on, signed
 from tests.support.https import Https, gateway
 
 Running = tuple[Daemon, Https]

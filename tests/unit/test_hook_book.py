@@ -311,7 +311,7 @@ def test_the_number_of_hooks_is_bounded(scene: Scene, monkeypatch: pytest.Monkey
     for number in range(hook_book.HOOKS_PER_ROOM):
         assert scene.create(f"hook-{number}").get("code") is None
     assert scene.create("one-more")["code"] == "E409"
-    monkeypatch.setattr("chatd.hub.state.hooks.HOOKS_LIMIT", hook_book.HOOKS_PER_ROOM)
+    monkeypatch.setattr("chatd.hub.state.hook_acts.HOOKS_LIMIT", hook_book.HOOKS_PER_ROOM)
     scene.ask("create", room="#ops")
     assert scene.create("one-more", room="#ops")["code"] == "E409"
 

@@ -15,7 +15,7 @@ from chatd.gateway import hook_door
 from chatd.gateway.hook_door import BODY_LIMIT, HOOK_PATH, MESSAGES_AT_ONCE, HookDoor
 from chatd.gateway.http_messages import HttpAnswer, HttpRequest
 from chatd.logs.repeats import Repeats
-from tests.support.hooks import alert, alert_post, bearer, signed
+from tests.support.hook_senders import alert, alert_post, bearer, signed
 
 TOKEN = "a-token"
 SECRET = "5e" * 32

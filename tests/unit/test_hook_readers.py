@@ -12,7 +12,7 @@ from chatd.gateway.github_posts import github_messages
 from chatd.gateway.hook_kinds import READERS
 from chatd.gateway.hook_messages import MESSAGES_LIMIT, TEXT_CHARS, BadPostError, message_id
 from chatd.gateway.plain_posts import slack_messages, text_messages
-from tests.support.hooks import alert, alert_post
+from tests.support.hook_senders import alert, alert_post
 
 # https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/
 GRAFANA: dict[str, Any] = {
