@@ -3,6 +3,7 @@
 import { button, fill, h } from "./dom.js";
 import { ask, explain } from "./dialogs.js";
 import { beginning } from "../text.js";
+import { when } from "./times.js";
 
 /** @typedef {import("../rows.js").Row} Row */
 
@@ -136,6 +137,11 @@ export class Composer {
     if (here.archived) return "This room is archived: it can only be read";
     if (here.left) return "You are not in this room any more";
     if (this.model.welcome && !this.model.may("message.send")) return "Your role may only read";
+    for (const where of [here.name, ""]) {
+      const until = this.model.mutes.get(where);
+      if (until === undefined || (until && until < Date.now())) continue;
+      return `You are muted ${until ? `until ${when(until)}` : "until an admin ends it"}`;
+    }
     return "";
   }
 
