@@ -71,7 +71,7 @@ def shown(browser: Browser, daemon: Daemon, https: Https, rounds: int) -> tuple[
 
 
 def scrolled(page: Page) -> tuple[list[float], float]:
-    """Return the milliseconds between frames while scrolling, and the CPU milliseconds of the page for each."""
+    """Return the milliseconds between frames while scrolling, and the page's CPU milliseconds for each."""
     page.evaluate(_LOAD)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})

@@ -96,6 +96,9 @@ def test_a_phone_needs_no_sideways_scrolling(pages: StagedPages) -> None:
         expect(page.get_by_role("button", name="dana, away, lunch")).to_be_in_viewport()
         page.keyboard.press("Escape")
         assert page.evaluate(fits)
+        page.get_by_role("article").last.tap()
+        page.get_by_role("article").last.get_by_role("button", name="Reply").tap()
+        expect(page.locator(".about")).to_contain_text("Reply to carol: good morning")
         page.evaluate("location.hash = 'admin'")
         for name in TABS:
             page.get_by_role("tab", name=name).click()
@@ -180,6 +183,36 @@ def test_the_theme_follows_the_system_and_the_switch(pages: StagedPages) -> None
         assert page.evaluate(ground) == "rgb(255, 255, 255)"
         page.reload()
         assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_notifications_are_asked_for_on_a_click_only(pages: StagedPages) -> None:
+    with pages.opened() as page:
+        page.evaluate(
+            """() => {
+              window.asked = [];
+              window.told = [];
+              window.Notification = class {
+                static permission = "default";
+                static async requestPermission() {
+                  window.asked.push(navigator.userActivation.isActive);
+                  return (Notification.permission = "granted");
+                }
+                constructor(title, { body }) { window.told.push(`${title}: ${body}`); }
+              };
+            }"""
+        )
+        _enter(page)
+        page.evaluate("stage.server.arrive('#random', 'eve', 'alice: before')")
+        expect(page.locator(".toast", has_text="alice: before")).to_be_visible()
+        assert page.evaluate("[asked, told]") == [[], []]
+        page.get_by_role("button", name="alice, admin on lab: menu").click()
+        page.get_by_role("menuitem", name="Turn notifications on").click()
+        expect(page.locator(".toast", has_text="Notifications are on")).to_be_visible()
+        page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
+        page.evaluate("stage.server.arrive('#random', 'eve', 'alice: look')")
+        page.evaluate("stage.server.arrive('#random', 'eve', 'nobody in particular')")
+        expect(page.locator(".toast", has_text="alice: look")).to_be_visible()
+        assert page.evaluate("[asked, told]") == [[True], ["eve in #random: alice: look"]]
 
 
 def test_the_status_line_counts_down_and_offers_to_connect(pages: StagedPages) -> None:
