@@ -11,6 +11,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from chatctl.client import Client, Identity
 from chatd.console import output
 from chatd.errors import ChatdError
+from chatd.pki.home_addresses import servers_elsewhere
 from chatd.proto.alpn import is_loopback
 from chatd.proto.invite_code import SECRET_BYTES, InviteCode, authority_mark, secret_hash
 
@@ -50,10 +51,10 @@ def reachable_address(identity: Identity) -> str:
 
     Raises E608 if it names none.
     """
-    if not identity.servers:
+    servers = servers_elsewhere(identity)
+    if not servers:
         raise ChatdError("E608", "your identity names no address of the server", "name one with --server")
-    remote = [one for one in identity.servers if not is_here(one)]
-    return (remote or list(identity.servers))[0]
+    return next((one for one in servers if not is_here(one)), servers[0])
 
 
 def is_here(address: str) -> bool:

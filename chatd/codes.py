@@ -23,6 +23,7 @@ NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
 _STOLEN = "end a stolen identity on the server's box: chatd user revoke NAME"
 NOTHING_INVITES = "on the server's box run: chatd start; or check the address in the invite"
+TAKE_ANOTHER_PORT = "stop the other program, or set another server.port in config/settings.json"
 _NEW_INVITE = "ask an admin for a new one (chatctl invite create NAME)"
 
 CODES: dict[str, Code] = {
@@ -126,7 +127,7 @@ CODES: dict[str, Code] = {
     "E602": Code("home_exists", "the home is already initialised", "run: chatd start; or use another --home"),
     "E603": Code("not_running", "chatd is not running", "run: chatd start"),
     "E604": Code("running", "chatd is already running", "run: chatd status"),
-    "E605": Code("address_in_use", "the address is in use", "stop the other program, or change server.port"),
+    "E605": Code("address_in_use", "the address is in use", TAKE_ANOTHER_PORT),
     "E606": Code("file_access", "a file cannot be read or written", "check the path and its permissions"),
     "E607": Code("unreachable", "the server cannot be reached", "check address, network and that chatd runs"),
     "E608": Code("bad_identity", "the identity file cannot be used", "copy it again from where it came"),

@@ -33,6 +33,7 @@ from chatctl.client._session import ClientSession, PendingRequest, last_common
 from chatctl.client._state_store import FileStore, MemoryStore, StateStore
 from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
+from chatd.pki.home_addresses import servers_of
 from chatd.pki.identity import Identity
 from chatd.proto.events import Standing, Welcome
 from chatd.proto.frames import INTEGER_LIMIT, JsonObject
@@ -76,7 +77,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         rand: Callable[[], float] = random.random,
     ) -> None:
-        if not identity.servers:
+        if not servers_of(identity):
             fix = "add a line before its key: server: HOST:PORT"
             raise ChatdError("E608", f"{identity.path} names no server", fix)
         self.identity = identity
@@ -116,11 +117,11 @@ class Client:
                 self._on_events,
                 self._on_ended,
                 self._has_space,
-                lambda: self._renewal.renew_expired(identity.servers),
+                lambda: self._renewal.renew_expired(servers_of(self.identity)),
                 lambda: self._renewal.poll(self._engine.server, now=self._session.take_authority_changed()),
             ),
             self._session,
-            identity.servers,
+            lambda: servers_of(self.identity),
             lambda address: Transport(self.identity, address, contexts=self._contexts),
             reconnect=reconnect,
             wait_out=wait_out,
@@ -136,8 +137,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # -- the caller's side
 
     def start(self) -> None:
         """Start to connect, in the background. A second call does nothing."""

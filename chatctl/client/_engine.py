@@ -56,7 +56,7 @@ class Callbacks(NamedTuple):
 
 
 class Engine(threading.Thread):
-    """Connects to one of ``servers`` with ``dial``, runs ``session`` over the connection, reconnects.
+    """Connects to one of ``servers()`` with ``dial``, runs ``session`` over the connection, reconnects.
 
     ``clock`` gives monotonic seconds, ``random`` a number 0 <= x < 1.
     """
@@ -65,7 +65,7 @@ class Engine(threading.Thread):
         self,
         callbacks: Callbacks,
         session: ClientSession,
-        servers: tuple[str, ...],
+        servers: Callable[[], tuple[str, ...]],
         dial: Callable[[Address], Transport],
         *,
         reconnect: bool,
@@ -90,7 +90,7 @@ class Engine(threading.Thread):
         self._race: Race[Transport] | None = None  # the round of attempts under way, or the last one
         self._transport: Transport | None = None
         self._ready: set[int] = set()
-        self.server = servers[0]  # the one that answered last
+        self.server = servers()[0]  # the one that answered last
         self._stopping = False
         self._ended = False
         self._delays = 0  # delays since the last good session
@@ -243,7 +243,7 @@ class Engine(threading.Thread):
         if self._race is None:
             self._callbacks.before_connecting()
             self._has_newer_identity = False
-            self._race = Race(self._servers, self._lookups.start, self._dial, now)
+            self._race = Race(self._servers(), self._lookups.start, self._dial, now)
         found = self._race.advance(now, self._ready)
         if found is not None:
             self._transport, payloads = found

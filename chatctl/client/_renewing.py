@@ -23,6 +23,7 @@ from chatctl.client._profile import state_folder
 from chatd.errors import ChatdError
 from chatd.pki.contexts import check_invited_server
 from chatd.pki.explain import expired
+from chatd.pki.home_addresses import servers_of
 from chatd.pki.identity import Identity, read_identity
 from chatd.pki.lifetimes import renewal_due
 from chatd.pki.renewal_proof import sign_renewal
@@ -81,7 +82,7 @@ def renew_expired(identity: Identity) -> Identity:
     """
     renewal = Renewal(identity, lambda renewed: None, time.time)
     try:
-        renewal.renew_expired(identity.servers)
+        renewal.renew_expired(servers_of(identity))
     except ChatdError as error:
         if error.code != "E607":
             raise

@@ -26,6 +26,7 @@ from chatd.codes import CODES, NEW_IDENTITY
 from chatd.console.findings import Finding, report
 from chatd.errors import ChatdError
 from chatd.pki.explain import expired
+from chatd.pki.home_addresses import servers_of
 from chatd.proto.alpn import is_loopback
 from chatd.proto.durations import two_units
 from chatd.proto.text import is_host_port
@@ -68,7 +69,7 @@ def examine(option: str | None, home: str | None, address: str | None) -> Iterat
         yield _failed("identity", error)
     else:
         yield _identity(identity, time.time())
-    servers = (address,) if address else identity.servers if identity else ()
+    servers = (address,) if address else servers_of(identity) if identity else ()
     yield from _network(servers, identity)
     if identity and not servers:
         yield _failed("network", ChatdError("E608", "the identity file names no address", "name HOST:PORT"))

@@ -24,6 +24,7 @@ from chatd.console import output, streams
 from chatd.console.numbers import SEQ, number
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
+from chatd.pki.home_addresses import servers_of
 from chatd.proto.events import Logged, Message, Presence
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import conversation_at
@@ -225,6 +226,7 @@ def whoami(app: App) -> None:
         identity = client.identity
     ends = identity.not_after if identity.not_after.tzinfo else identity.not_after.replace(tzinfo=UTC)
     days = (ends - datetime.fromtimestamp(time.time(), UTC)).days
+    servers = list(servers_of(identity))
     result = {
         "user": welcome.user,
         "device": welcome.device,
@@ -233,7 +235,7 @@ def whoami(app: App) -> None:
         "rooms": welcome.rooms,
         "instance": welcome.instance,
         "server": welcome.server,
-        "servers": list(identity.servers),
+        "servers": servers,
         "envelope": welcome.envelope,
         "expires": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "identity": str(identity.path),
@@ -242,7 +244,7 @@ def whoami(app: App) -> None:
 
     def print_text() -> None:
         output.line(f"{welcome.user}/{welcome.device}  role {welcome.role}  on {welcome.instance}")
-        output.line(f"server    {output.joined(identity.servers)} (chatd {welcome.version})")
+        output.line(f"server    {output.joined(servers)} (chatd {welcome.version})")
         output.line(f"envelope  {'on' if welcome.envelope else 'OFF: only TLS protects this connection'}")
         output.line(f"rooms     {output.joined(welcome.rooms)}")
         output.line(f"identity  {identity.path}, expires {result['expires']} (in {days} days)")

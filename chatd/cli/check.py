@@ -94,6 +94,12 @@ def _security(home: Home, settings: Settings) -> Iterator[Finding]:
 
 
 def _addresses(home: Home, settings: Settings) -> Iterator[Finding]:
+    port, addresses = settings.server.port, settings.server.client_addresses
+    if port and addresses and not any(split_address(one, 0)[1] == port for one in addresses):
+        text = f"the server listens on port {port}, which no address in server.addresses names"
+        yield _warn(
+            "config", "E600", text, "correct server.addresses: one without a port follows server.port"
+        )
     for address in settings.server.addresses:
         if is_wildcard(split_address(address, settings.server.port)[0]):
             text = f"clients cannot connect to {address}, which new identities would name"
@@ -227,6 +233,10 @@ def _log(home: Home, settings: Settings) -> Iterator[Finding]:
         yield _fail("log", report.reason, "E610")
 
 
+def _listens_elsewhere(settings: Settings, address: str) -> bool:
+    return settings.server.port not in (0, split_address(address, 0)[1])
+
+
 def _process(home: Home, settings: Settings) -> Iterator[Finding]:
     try:
         status = ask(home.path, {"type": "status"}, 5.0)
@@ -245,6 +255,9 @@ def _process(home: Home, settings: Settings) -> Iterator[Finding]:
         filter(None, ((child.get("report") or {}).get("locked_by") for child in children)), ""
     ):
         yield Finding("fail", "process", f"{locked} has locked {DATABASE_NAME}", "E504", LOCKED_FIX)
+    elif status.get("state") == "running" and _listens_elsewhere(settings, str(status.get("address"))):
+        text = f"chatd still runs on {status.get('address')}, but server.port is {settings.server.port}"
+        yield _warn("process", "E600", text, chatd_command(home.path, "restart"))
     elif status.get("state") == "running":
         yield Finding("ok", "process", f"chatd runs on {status.get('address')}")
     else:

@@ -188,7 +188,7 @@ def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) ->
         server["host"], port = split_address(listen, server["port"])
         server["port"] = port or choose_port(server["host"])
     if addresses:
-        server["addresses"] = [client_address(a, server["port"]) for a in addresses]
+        server["addresses"] = [client_address(a) for a in addresses]
     (staging / "config" / "settings.json").write_text(json.dumps(tree), "utf-8")
     write_settings(staging, load_settings(staging, {}))
 

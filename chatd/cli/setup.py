@@ -30,12 +30,16 @@ from chatd.pki.record_key import ensure_record_key
 from chatd.proto.text import check_new_name
 from chatd.store.event_log import EventLog
 from chatd.store.log_files import require_log
-from chatd.supervisor.listeners import cannot_listen
+from chatd.supervisor.listeners import cannot_listen, why_not_bound
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - the documented default
 DEFAULT_PORT = 5000
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 5443
+# No port is this.
+UNNAMED = -1
+# Further servers on one box get the ports after it; then any that is free.
+PORTS_TRIED = 10
 # No clock is right that is earlier (CONTRIBUTING.md, Releases).
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 # Further addresses usually belong to containers and bridges.
@@ -96,11 +100,10 @@ def init(
         )
     # Identities and settings must contain the address that a server started in this environment will use.
     host, port = split_address(
-        listen or os.environ.get("CHATD_SERVER__HOST") or EVERY_ADDRESS, _default_port()
+        listen or os.environ.get("CHATD_SERVER__HOST") or EVERY_ADDRESS, _port_of_environment()
     )
-    free_port = choose_port(host)
-    port = port or free_port
-    client_addresses = [client_address(a, port) for a in addresses] or _own_addresses(host, port)
+    port = _port_to_use(host, port, start_it)
+    client_addresses = [client_address(a) for a in addresses] or _own_addresses(host)
     settings = default_settings(
         name=name,
         host=host,
@@ -200,15 +203,22 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
 
 def join_address(host: str, port: int) -> str:
     """Return host:port, with an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{_bracketed(host)}:{port}"
 
 
-def client_address(text: str, default_port: int) -> str:
-    """Return an address for clients as host:port. Raises UsageError for one they cannot connect to."""
-    host, port = split_address(text, default_port)
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def client_address(text: str) -> str:
+    """Return an address for clients, with a port only if it is named: others follow server.port.
+
+    Raises UsageError for one that they cannot connect to.
+    """
+    host, port = split_address(text, UNNAMED)
     if is_wildcard(host) or not port:
         raise click.UsageError(f"{text!r}: clients cannot connect to this; name an address of this machine")
-    return join_address(host, port)
+    return _bracketed(host) if port == UNNAMED else join_address(host, port)
 
 
 def is_wildcard(host: str) -> bool:
@@ -219,9 +229,38 @@ def is_wildcard(host: str) -> bool:
         return False
 
 
-def _default_port() -> int:
+def _port_of_environment() -> int:
     text = os.environ.get("CHATD_SERVER__PORT", "")
-    return int(text) if text.isdecimal() else DEFAULT_PORT
+    return int(text) if text.isdecimal() else UNNAMED
+
+
+def _port_to_use(host: str, named: int, starting: bool) -> int:
+    """Return the port to listen on, before anything is created. Raises E605.
+
+    Without a named one it is the first that is free from DEFAULT_PORT on. A named one that is taken is
+    refused if the server is to start now; otherwise its present user may end before.
+    """
+    any_free = choose_port(host)
+    if named == UNNAMED:
+        port = _first_free(host, any_free)
+        if port != DEFAULT_PORT:
+            output.note(f"port {DEFAULT_PORT} is taken; this server gets port {port} (server.port)")
+        return port
+    obstacle = why_not_bound(host, named) if named else None
+    if obstacle is None:
+        return named or any_free
+    refusal = cannot_listen(host, named, obstacle)
+    if starting:
+        free = _first_free(host, any_free)
+        fix = f"take a free port: --listen {join_address(host, free)}, or CHATD_SERVER__PORT={free} before it"
+        raise ChatdError("E605", refusal.reason, fix)
+    output.note(f"warning: {refusal.reason}; chatd start will not work before that has changed")
+    return named
+
+
+def _first_free(host: str, any_free: int) -> int:
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
+    return next((port for port in ports if why_not_bound(host, port) is None), any_free)
 
 
 def choose_port(host: str) -> int:
@@ -242,19 +281,8 @@ def _web_address(text: str | None, chat_port: int) -> str:
     if text:
         host, port = split_address(text, WEB_PORT)
         return join_address(host, port or choose_port(host))
-    free = chat_port != WEB_PORT and _is_free(LOOPBACK, WEB_PORT)
+    free = chat_port != WEB_PORT and why_not_bound(LOOPBACK, WEB_PORT) is None
     return join_address(LOOPBACK, WEB_PORT if free else choose_port(LOOPBACK))
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as sock:
-        # As the server does: a port whose last connections have just ended is free.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, port))
-        except OSError:
-            return False
-        return True
 
 
 def _machine_name() -> str:
@@ -265,10 +293,10 @@ def _machine_name() -> str:
         return "lab"
 
 
-def _own_addresses(host: str, port: int) -> list[str]:
-    """Return the address listened on, or this machine's addresses if that is a wildcard."""
+def _own_addresses(host: str) -> list[str]:
+    """Return the address listened on, or this machine's addresses if that is a wildcard; without a port."""
     if not is_wildcard(host):
-        return [join_address(host, port)]
+        return [_bracketed(host)]
     found = [
         address.address
         for interface in psutil.net_if_addrs().values()
@@ -276,4 +304,4 @@ def _own_addresses(host: str, port: int) -> list[str]:
         if address.family == socket.AF_INET and not address.address.startswith("127.")
     ]
     # Clients try them in order; loopback comes last, for clients here when the other addresses change.
-    return [join_address(a, port) for a in [*dict.fromkeys(found[:MAX_OWN_ADDRESSES]), "127.0.0.1"]]
+    return [*dict.fromkeys(found[:MAX_OWN_ADDRESSES]), "127.0.0.1"]

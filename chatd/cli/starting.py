@@ -19,6 +19,7 @@ from chatd.store.branches import begin_branch
 from chatd.store.event_log import EventLog
 from chatd.store.home_place import record_place, refuse_copy
 from chatd.supervisor.control import ask
+from chatd.supervisor.listeners import require_free
 from chatd.supervisor.main import run, start_daemon
 from chatd.supervisor.pid_lock import PidLock, supervisor_pid
 
@@ -119,8 +120,9 @@ def restart(home: Home, rolling: bool, seconds: int) -> None:
         output.line("the hub and every worker were replaced")
         return
     # Do not stop a running server whose settings would keep it from starting again.
-    load_settings(home.path, os.environ)
-    if status_or_none(home) is not None:
+    server = load_settings(home.path, os.environ).server
+    if (status := status_or_none(home)) is not None:
+        require_free(server.host, server.port, str(status["address"]))
         stop_server(home)
     status = start_daemon(home.path, float(seconds))
     output.line(f"chatd listens on {status['address']} (pid {status['pid']})")

@@ -186,7 +186,7 @@ class Issuing:
             self._authority.certificate,
             *self._crosses,
             name=name,
-            servers=self._settings.server.addresses,
+            servers=self._settings.server.client_addresses,
         )
         create_file(path, content, PRIVATE, sync=sync)
         serial = f"{issued.certificate.serial_number:x}"

@@ -19,14 +19,14 @@ def page_address(settings: Settings) -> str:
     host, _, port = gateway.listen.rpartition(":")
     if gateway.addresses:
         host, _, port = gateway.addresses[0].rpartition(":")
-    elif settings.server.addresses and _is_wildcard(host.strip("[]")):
-        host = settings.server.addresses[0].rpartition(":")[0]
+    elif (addresses := settings.server.client_addresses) and _is_wildcard(host.strip("[]")):
+        host = addresses[0].rpartition(":")[0]
     return f"https://{host}/" if int(port) == HTTPS_PORT else f"https://{host}:{port}/"
 
 
 def page_hosts(settings: Settings) -> list[str]:
     """Return the hosts that the server's certificate must name for browsers."""
-    addresses = [*settings.server.addresses, *settings.gateway.addresses]
+    addresses = [*settings.server.client_addresses, *settings.gateway.addresses]
     hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
     return list(dict.fromkeys([*hosts, "localhost", "127.0.0.1"]))
 

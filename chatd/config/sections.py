@@ -74,6 +74,13 @@ def _host_port(text: str) -> str:
     return text
 
 
+def _client_address(text: str) -> str:
+    # With a port appended, a host alone is as well-formed as it can be.
+    if not (is_host_port(text) or is_host_port(f"{text}:1")):
+        raise ValueError("must be HOST or HOST:PORT, with an IPv6 address in [ ]")
+    return text
+
+
 def _topic(text: str) -> str:
     if visible(text, newlines=False) != text:
         raise ValueError("must be one line of visible characters")
@@ -98,6 +105,7 @@ FileName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_f
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS), AfterValidator(_word)]
 Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host)]
 HostPort = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_host_port)]
+ClientAddress = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_client_address)]
 TopicText = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
@@ -118,8 +126,8 @@ class ServerSection(Section):
     """Address to listen on; 0.0.0.0 means every IPv4 address of the machine."""
     port: Annotated[int, Field(ge=0, le=65535)] = 5000
     """TCP port to listen on; 0 means any free port."""
-    addresses: Annotated[list[HostPort], Field(max_length=16)] = []
-    """host:port addresses at which clients reach the server; written into new identity files."""
+    addresses: Annotated[list[ClientAddress], Field(max_length=16)] = []
+    """Where clients reach the server, written into identity files; without a port it has server.port."""
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = 50
     """Maximum number of sessions; admins get a few more."""
     timeout: Annotated[int, Field(ge=2, le=3600)] = 30
@@ -130,6 +138,12 @@ class ServerSection(Section):
     """Whether clients redeem invites on the server's port (`chatctl invite`)."""
     ask: bool = True
     """Whether strangers may ask to be let in (`chat ask`, `chatctl asks`); needs server.enrol."""
+
+    @property
+    def client_addresses(self) -> list[str]:
+        """The addresses with their ports. With port 0 nobody can know what one without a port means."""
+        complete = (one if is_host_port(one) else f"{one}:{self.port}" for one in self.addresses)
+        return [one for one in complete if is_host_port(one)]
 
 
 class SecuritySection(Section):

@@ -137,7 +137,7 @@ def load_enrol_credentials(files: Mapping[str, bytes], settings: Settings) -> En
         authority=authority,
         record_key=_record_key(files),
         instance=settings.server.name,
-        addresses=list(settings.server.addresses),
+        addresses=settings.server.client_addresses,
         takes_asks=settings.server.ask,
         device_days=settings.security.certificate_days,
     )

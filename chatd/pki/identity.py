@@ -67,6 +67,9 @@ class Identity:
     record_key: str = ""  # the fingerprint of the server's record key, if the certificate names it
     pem: str = field(default="", repr=False)
     crosses: tuple[x509.Certificate, ...] = ()  # other CAs of the server, certified by this one
+    servers_in_file: tuple[str, ...] = field(
+        default=(), repr=False, compare=False
+    )  # a program may choose other ``servers``
 
     @property
     def ca(self) -> x509.Certificate:
@@ -241,6 +244,7 @@ def _parse(path: Path, data: bytes) -> Identity:
         record_key="" if record_key is None else fingerprint(spki(record_key)),
         pem="" if path.is_file() and data == (header + pem).encode() else pem,
         crosses=crosses,
+        servers_in_file=servers,
     )
 
 

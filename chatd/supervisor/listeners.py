@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from chatd.child.unix_socket import listen_unix
+from chatd.config.schema import Settings
 from chatd.errors import ChatdError
+from chatd.pki.home_addresses import ADDRESSES_FILE, write_addresses
 from chatd.supervisor.control import SOCKET as CONTROL_SOCKET
 
 BACKLOG: Final = 1024
@@ -54,9 +56,17 @@ def write_pid_file(home: Path) -> None:
         return
 
 
+def tell_addresses(home: Path, listens_on: str, settings: Settings) -> None:
+    """Write for clients on this box where the server listens; after a failure they do not know."""
+    try:
+        write_addresses(home, listens_on, settings.server.client_addresses)
+    except ChatdError:
+        (home / ADDRESSES_FILE).unlink(missing_ok=True)
+
+
 def remove_run_files(home: Path) -> None:
     """Remove what another user could not replace, and the pid. Call with the lock held, when stopped."""
-    for name in (CONTROL_SOCKET, HUB_SOCKET, OPERATOR_SOCKET, PID_FILE):
+    for name in (CONTROL_SOCKET, HUB_SOCKET, OPERATOR_SOCKET, PID_FILE, ADDRESSES_FILE):
         try:
             (home / name).unlink(missing_ok=True)
         except OSError:
@@ -81,6 +91,23 @@ def cannot_listen(host: str, port: int, error: OSError) -> ChatdError:
         return ChatdError("E605", f"{host} is not an address: {error.strerror}", _OWN_ADDRESS)
     reason = f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}"
     return ChatdError("E605", reason, _FIXES.get(error.errno or 0, ""))
+
+
+def why_not_bound(host: str, port: int) -> OSError | None:
+    """Try to listen, for a moment; return what is in the way."""
+    try:
+        _bind(host, port).close()
+    except OSError as error:
+        return error
+    return None
+
+
+def require_free(host: str, port: int, listens_on: str) -> None:
+    """Raise E605 if a server that listens on HOST:PORT could not listen on another port after a restart."""
+    if port in (0, int(listens_on.rpartition(":")[2])):
+        return
+    if (obstacle := why_not_bound(host, port)) is not None:
+        raise cannot_listen(host, port, obstacle)
 
 
 def listen_hub(home: Path, name: str = HUB_SOCKET) -> socket.socket:

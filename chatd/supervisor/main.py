@@ -43,6 +43,7 @@ from chatd.supervisor.listeners import (
     make_run_directory,
     remove_run_files,
     show_address,
+    tell_addresses,
     write_pid_file,
 )
 from chatd.supervisor.monitor import print_safely
@@ -235,6 +236,7 @@ def _supervise(
                 fds["gateway_listener"] = gateway.fileno()
             crash_point("supervisor.start.bound")
             address = show_address(clients)
+            tell_addresses(home, address, settings)
             supervisor = Supervisor(home, settings, specs, fds, files, address, foreground, launched)
             supervisor.run()
         remove_run_files(home)

@@ -28,6 +28,7 @@ from chatd.supervisor.acts import for_the_event_log, read_act
 from chatd.supervisor.child import Child, ChildHooks
 from chatd.supervisor.control import SOCKET, ControlServer, Reply, error_reply, ok_reply
 from chatd.supervisor.launch import LaunchedTemplate
+from chatd.supervisor.listeners import tell_addresses
 from chatd.supervisor.monitor import PeriodicTimer, ProcessMonitor, print_safely
 from chatd.supervisor.pid_lock import record_children
 from chatd.supervisor.process import ChildProcess, ChildRun, ChildSpec
@@ -298,6 +299,7 @@ class Supervisor:
         finally:
             notify("READY=1")
         self._settings = settings
+        tell_addresses(self._home, self._address, settings)
         set_level(settings.logging.level)
         self._send_reload(by)
         log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **by)

@@ -155,7 +155,7 @@ def test_a_restore_can_set_other_addresses(box: Daemon, tmp_path: Path) -> None:
     assert "cert renew" in output
     server = json.loads((tmp_path / "home/config/settings.json").read_text())["server"]
     assert (server["host"], server["port"]) == ("127.0.0.1", 6001)
-    assert (server["addresses"], server["name"]) == (["chat.example.org:6001"], "lab")
+    assert (server["addresses"], server["name"]) == (["chat.example.org"], "lab")
     assert "E600" in restore(box, tmp_path / "bad", "--address", "x" * 300)
     assert not (tmp_path / "bad").exists()
 

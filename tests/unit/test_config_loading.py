@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_no_file(home: Path) -> None:
 
 def test_invalid_values_for_new_settings_are_all_reported() -> None:
     with pytest.raises(ChatdError) as caught:
-        default_settings(name="Lab", host="a b", port=70000, addresses=["x"], admin="Al")
+        default_settings(name="Lab", host="a b", port=70000, addresses=["x:"], admin="Al")
     assert caught.value.code == "E600"
     assert len(caught.value.reason.splitlines()) == 5
 

@@ -72,7 +72,9 @@ def test_every_number_has_bounds(path: str, kind: str, bound: float) -> None:
         ("server.host", "two words"),
         ("server.host", "host:5000"),
         ("server.name", "Lab"),
-        ("server.addresses", ["chat.example.org"]),
+        ("server.addresses", ["chat.example.org:"]),
+        ("server.addresses", ["two words"]),
+        ("server.addresses", ["fd00::1"]),
         ("server.addresses", ["chat.example.org:70000"]),
         ("server.addresses", ["chat.example.org:0"]),
         ("server.addresses", ["fd00::1:5000"]),
@@ -111,6 +113,7 @@ def test_an_invalid_value_is_refused(path: str, value: Any) -> None:
         ("server.host", "fe80::1%eth0"),
         ("server.host", "chat.example.org"),
         ("server.addresses", ["chat.example.org:5000", "[fd00::1]:5000", "10.0.0.1:443"]),
+        ("server.addresses", ["chat.example.org", "[fd00::1]", "10.0.0.1"]),
         ("monitor.stats_seconds", 60),
         ("filter.words", ["rm -rf", "c++", "Straße"]),
         ("rooms", [{"name": "#lobby"}, {"name": "#war", "topic": "Lage: grün", "guests": True}]),
@@ -174,3 +177,11 @@ def test_settings_are_immutable() -> None:
 def test_a_log_path_must_be_printable(key: str) -> None:
     with pytest.raises(ValidationError, match="printable"):
         Settings.model_validate({"logging": {key: "a\u0000b.log"}})
+
+
+def test_an_address_without_a_port_follows_the_port() -> None:
+    addresses = ["chat.example.org", "[fd00::1]", "10.0.0.1:443"]
+    server = Settings.model_validate({"server": {"port": 5001, "addresses": addresses}}).server
+    assert server.client_addresses == ["chat.example.org:5001", "[fd00::1]:5001", "10.0.0.1:443"]
+    any_port = Settings.model_validate({"server": {"port": 0, "addresses": addresses}}).server
+    assert any_port.client_addresses == ["10.0.0.1:443"]
