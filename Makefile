@@ -98,6 +98,7 @@ abuse: $(DEV) ## let a guest, a user and a host do their worst; time everybody e
 
 bench: $(DEV) ## compare with other servers at all sizes; takes an hour (ROUNDS=)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json
+	@$(BIN)/python -m tests.bench.browser_cost
 
 bench-quick: $(DEV) ## compare with other servers at small sizes; takes five minutes (ROUNDS=)
 	@$(BIN)/python -m tests.bench --quick $(if $(ROUNDS),--rounds $(ROUNDS)) --json $(VENV)/bench.json

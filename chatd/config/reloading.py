@@ -15,6 +15,8 @@ NEEDS_RESTART = (
     "security.encryption_enabled",
     "workers.count",
     "gateway.listen",
+    "gateway.certificate_file",
+    "gateway.key_file",
     "shipping.syslog",
     "shipping.ca_file",
     "shipping.identity_file",

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
+from chatd.config.gateway_section import GatewaySection
 from chatd.config.sections import (
     ClusterSection,
     FilterSection,
-    GatewaySection,
     LimitsSection,
     LoggingSection,
     MonitorSection,

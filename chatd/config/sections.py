@@ -108,6 +108,8 @@ HostPort = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_h
 ClientAddress = Annotated[str, Field(min_length=1, max_length=260), AfterValidator(_client_address)]
 TopicText = Annotated[str, Field(max_length=256), AfterValidator(_topic)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
+ListenAddress = Annotated[str, Field(max_length=260), AfterValidator(_listen)]
+FilePath = Annotated[str, Field(max_length=1000), AfterValidator(_path_text)]
 Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 
 
@@ -340,30 +342,14 @@ class MonitorSection(Section):
     """Seconds between two lines printed by `chatd start --foreground`."""
 
 
-class GatewaySection(Section):
-    """HTTPS for browsers and monitors: the web page, /metrics, /healthz, /readyz."""
-
-    listen: Annotated[str, Field(max_length=260), AfterValidator(_listen)] = ""
-    """HOST:PORT to listen on, such as 127.0.0.1:5443; "" means that there is no gateway."""
-    monitors: Annotated[list[Network], Field(max_length=100)] = ["127.0.0.0/8", "::1/128"]
-    """Addresses and networks that may read /metrics."""
-    addresses: Annotated[list[HostPort], Field(max_length=16)] = []
-    """HOST:PORT addresses by which browsers reach the gateway, if not by a host of server.addresses and the
-    port of gateway.listen (behind a router, say); the first is in the links of invites."""
-    client_certificates: Literal["off", "optional", "required"] = "off"
-    """Whether browsers may log in with a client certificate, or must; off: a key that the page keeps."""
-    hook_rate: Annotated[float, Field(gt=0, le=10_000)] = 50.0
-    """Messages per second of one hook on average; ten seconds' worth may come at once."""
-
-
 class ShippingSection(Section):
     """A collector that gets the log: syslog (RFC 5424) over TLS."""
 
-    syslog: Annotated[str, Field(max_length=260), AfterValidator(_listen)] = ""
+    syslog: ListenAddress = ""
     """HOST:PORT of the collector, usually port 6514; "" means that the log stays on this machine."""
-    ca_file: Annotated[str, Field(max_length=1000), AfterValidator(_path_text)] = ""
+    ca_file: FilePath = ""
     """PEM file of the CA of the collector's certificate; "" means those that the system trusts."""
-    identity_file: Annotated[str, Field(max_length=1000), AfterValidator(_path_text)] = ""
+    identity_file: FilePath = ""
     """PEM file with a key and its certificate, for a collector that asks for one; "" means none."""
     host_name: Annotated[str, Field(max_length=255), AfterValidator(_path_text)] = ""
     """Name of this machine in the messages; "" means the one it has."""

@@ -7,6 +7,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from cryptography import x509
 
@@ -113,6 +114,9 @@ def _serve(child: Supervised) -> None:
 
 
 def _context(settings: Settings, files: Mapping[str, bytes]) -> ssl.SSLContext:
+    if named := settings.gateway.files:
+        certificate, key = (files[PurePath(path).name] for path in named)
+        files = {**files, "server.pem": certificate, "server.key": key}
     return gateway_context_from(files, ask_certificates=settings.gateway.client_certificates != "off")
 
 

@@ -86,6 +86,7 @@ def child_specs(settings: Settings, home: Path) -> list[ChildSpec]:
         specs.append(ChildSpec("enrol", "enrol", _command("chatd.enrol"), ("enrol_in",), ENROL_MODULE, files))
     if settings.gateway.listen:
         files = tuple(home / "certs" / name for name in GATEWAY_FILES)
+        files += tuple(home / path for path in settings.gateway.files)
         command = _command("chatd.gateway")
         # Started by its command line: the template is launched before the settings are known.
         specs.append(ChildSpec("gateway", "gateway", command, ("gateway_listener", "enrol_out"), files=files))

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import ValidationError
 
 from chatd.config.page_address import page_address, page_hosts
 from chatd.config.schema import Settings
+from chatd.pki.authority import Authority
+from tests.support.certificates import NOW
 from tests.support.daemon import Daemon, free_port
 from tests.support.https import Https
 
@@ -67,6 +71,41 @@ def test_a_new_home_takes_a_port_that_is_free(tmp_path: Path) -> None:
 )
 def test_the_address_of_the_page_can_be_chosen(tmp_path: Path, option: str, expected: str) -> None:
     assert listen_of(home(tmp_path / "home", "--web", option)) == expected
+
+
+def test_a_public_certificate_is_for_browsers_only(tmp_path: Path) -> None:
+    port = free_port()
+    daemon = home(tmp_path / "home", "--web", f"127.0.0.1:{port}")
+    public = Authority.create("public", now=NOW)
+    issued = public.issue_server(["127.0.0.1"], now=NOW)
+    certs = daemon.home / "certs"
+    (certs / "public-ca.pem").write_bytes(public.certificate.public_bytes(Encoding.PEM))
+    (certs / "web.pem").write_bytes(issued.certificate.public_bytes(Encoding.PEM))
+    (certs / "web.key").write_bytes(
+        issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    named = {"certificate_file": "certs/web.pem", "key_file": str(certs / "web.key")}
+    daemon.write_settings(lambda settings: settings["gateway"].update(named))
+    daemon.chatd("start")
+    try:
+        assert Https(port, certs / "public-ca.pem").get("/healthz").status == 200
+        assert "alice" in daemon.chatctl("users").stdout
+    finally:
+        daemon.stop()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"certificate_file": "a.pem"},
+        {"key_file": "a.key"},
+        {"certificate_file": "server.pem", "key_file": "b"},
+    ],
+    ids=range(3),
+)
+def test_a_certificate_needs_its_key_and_names_of_their_own(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="certificate_file and key_file"):
+        Settings.model_validate({"gateway": wrong})
 
 
 @pytest.mark.parametrize(
