@@ -150,7 +150,7 @@ def retire_command(home: Home, force: bool) -> None:
     note_act(home.path, "ca_retired", devices_left=len(left))
     output.line("the old CA is no longer accepted, and its key is deleted")
     if put_into_use(home):
-        output.note("the running server uses the new one only; sessions of old devices end as they reconnect")
+        output.note("the running server uses the new one only; sessions of devices that have not moved end")
 
 
 def _devices_left(home: Home, settings: Settings) -> list[str]:

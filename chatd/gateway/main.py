@@ -28,7 +28,6 @@ from chatd.gateway.page_files import page_routes
 from chatd.gateway.plain_enrolment import PlainEnrolments
 from chatd.gateway.routes import Routes
 from chatd.logs.logger import get_log
-from chatd.pki.authority import is_serial_of
 from chatd.pki.contexts import gateway_context_from
 from chatd.worker.hub_link import HubLink
 from chatd.worker.main import SWITCH_SECONDS
@@ -88,7 +87,7 @@ def _serve(child: Supervised) -> None:
             listener.context = _context(changed, files)
             monitoring.reload(files)
             est.reload(files)
-            judge_old_ca(browsers.access)
+            worker.hooks.authorities.take(browsers.access.roots)
         except ChatdError as error:
             # Keep the old ones: a gateway without certificates could serve nobody.
             log_errors.error("certificates_kept", code=error.code, why=error.reason)
@@ -96,11 +95,7 @@ def _serve(child: Supervised) -> None:
         hooks.reload(changed)
         listener.attempts.per_second = changed.limits.attempts_per_address
 
-    def judge_old_ca(access: Access) -> None:
-        newest, *others = access.roots
-        worker.hooks.is_of_old_ca = lambda serial: bool(others) and not is_serial_of(serial, newest)
-
-    judge_old_ca(browsers.access)
+    worker.hooks.authorities.take(browsers.access.roots)
     worker.hooks.reload = apply
     worker.hooks.admitted = listener.slots.logged_in
     worker.hooks.answer = questions.answered

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatd.config.schema import Settings
+from chatd.worker.session_authorities import SessionAuthorities
 
 
 def _ignore(*_: object) -> None:
@@ -25,5 +26,5 @@ class WorkerHooks:
     # The answer to a question: its number, and the JSON.
     answer: Callable[[int, bytes], None] = _ignore
     hub_lost: Callable[[], None] = _ignore
-    # Whether a device's certificate, given its serial number, is of a CA that has been replaced.
-    is_of_old_ca: Callable[[str], bool] = lambda serial: False
+    # Of the certificates with which sessions have begun.
+    authorities: SessionAuthorities = field(default_factory=SessionAuthorities)

@@ -19,7 +19,6 @@ from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.pki.authority import is_serial_of
 from chatd.pki.contexts import server_context_from
 from chatd.proto.alpn import ALPN_ENVELOPE, ALPN_PLAIN
 from chatd.worker.enrol_door import EnrolDoor
@@ -56,8 +55,7 @@ def _serve(child: Supervised) -> None:
         loaded = load_credentials(
             child.read_files(), settings.server.name, settings.security.encryption_enabled
         )
-        newest, *others = loaded.roots
-        worker.hooks.is_of_old_ca = lambda serial: bool(others) and not is_serial_of(serial, newest)
+        worker.hooks.authorities.take(loaded.roots)
         return loaded
 
     hub = HubLink(child.home / "run" / "hub.sock")

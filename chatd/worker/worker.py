@@ -32,6 +32,7 @@ from chatd.worker.flush import flush, flush_all, send_close
 from chatd.worker.hooks import WorkerHooks
 from chatd.worker.hub_link import HubLink
 from chatd.worker.session import SessionPhase, WorkerSession
+from chatd.worker.session_authorities import AUTHORITY_CHANGED, AUTHORITY_RETIRED, CaStanding
 from chatd.worker.timers import Timers
 
 log = get_log("connections")
@@ -44,8 +45,6 @@ RECONNECT_SECONDS = 0.05
 DEFECT_SECONDS = 5.0
 # Time for clients to read their bye frame during a drain.
 DRAIN_SECONDS = 3.0
-
-_AUTHORITY_CHANGED = encode({"type": "authority_changed"})
 
 
 class Worker:
@@ -160,7 +159,7 @@ class Worker:
                 self._timers.idle = float(settings.server.timeout)
                 self.hooks.reload(settings)
                 for session in self._sessions.values():
-                    self._tell_of_new_ca(session)
+                    self._tell_of_new_ca(session, reloaded=True)
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -294,9 +293,12 @@ class Worker:
         self._delivery.to_session(session, payload)
         self._tell_of_new_ca(session)
 
-    def _tell_of_new_ca(self, session: WorkerSession) -> None:
-        if session.phase is SessionPhase.OPEN and self.hooks.is_of_old_ca(session.serial):
-            self._delivery.to_session(session, _AUTHORITY_CHANGED)
+    def _tell_of_new_ca(self, session: WorkerSession, *, reloaded: bool = False) -> None:
+        standing = self.hooks.authorities.standing_of(session.serial)
+        if session.phase is SessionPhase.OPEN and standing is CaStanding.OLD:
+            self._delivery.to_session(session, AUTHORITY_CHANGED)
+        elif reloaded and standing is CaStanding.RETIRED:
+            self._delivery.queue_bye(session, AUTHORITY_RETIRED)
 
     def _cut(self, payload: bytes, sid: int, retry: bool) -> None:
         session = self._sessions.get(sid)

@@ -131,6 +131,28 @@ def test_requests_that_are_refused_leave_the_invite_as_it_was(served: Served, tm
     assert enrol(served, request, login).status == 200
 
 
+def test_a_device_renews_with_its_tls_certificate_and_its_key(tmp_path: Path) -> None:
+    settings = {"CHATD_GATEWAY__CLIENT_CERTIFICATES": "optional"}
+    with gateway(tmp_path / "home", **settings) as renewing:
+        daemon, _ = renewing
+        request = make_key(tmp_path)
+        leaf = certificates(enrol(renewing, request, f"fay:{invite(daemon, 'fay')}"))
+        (tmp_path / "leaf.pem").write_bytes(leaf)
+        shown = ("--cert", str(tmp_path / "leaf.pem"), "--key", str(tmp_path / "key.pem"))
+        kind = ("-H", "Content-Type: application/pkcs10")
+        first, again = (
+            curl(renewing, "simplereenroll", *shown, *kind, "--data-binary", f"@{request}") for _ in range(2)
+        )
+        before, renewed = (x509.load_pem_x509_certificate(one) for one in (leaf, certificates(first)))
+        assert (renewed.public_key(), renewed.subject) == (before.public_key(), before.subject)
+        assert renewed.serial_number != before.serial_number
+        assert x509.load_pem_x509_certificate(certificates(again)).serial_number == renewed.serial_number
+        (tmp_path / "other").mkdir()
+        other = make_key(tmp_path / "other")
+        refused = curl(renewing, "simplereenroll", *shown, *kind, "--data-binary", f"@{other}")
+        assert (refused.status, "keeps its key (E217)" in refused.body) == (400, True)
+
+
 def test_a_renewal_needs_the_certificate_of_the_device(served: Served, tmp_path: Path) -> None:
     answer = curl(served, "simplereenroll", "--data-binary", f"@{make_key(tmp_path)}",
                   "-H", "Content-Type: application/pkcs10")  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatctl.client import Client
+from chatd.errors import ChatdError
 from chatd.pki.authority import is_serial_of, load_ca, load_roots
 from chatd.pki.identity import Identity, read_identity
 from chatd.pki.profiles import fingerprint
@@ -134,7 +135,16 @@ def test_a_retirement_names_the_devices_that_have_not_moved(daemon: Daemon) -> N
     assert "still with the old CA: alice/console" in refused.stderr
     assert "still with the old CA: zoe/laptop" in refused.stderr
     assert len(load_roots(daemon.home / "certs")) == 2
-    daemon.chatd("ca", "retire", "--force")
+    (zoe.parent / f".{zoe.name}.new").mkdir()  # in the way of the renewed file, so that she cannot move
+    identity = read_identity(zoe)
+    with Client(identity) as left_behind, client_of(daemon.identity("alice", "console")) as mover:
+        say(left_behind, "still with the old CA")
+        wait_until(lambda: is_moved(daemon.identity("alice", "console"), daemon), what="alice to move")
+        daemon.chatd("ca", "retire", "--force")
+        wait_until(lambda: not left_behind.connected, what="the end of a session of the old CA")
+        with pytest.raises(ChatdError, match="E201"):
+            left_behind.request("ping")
+        say(mover, "moved, and back")
     done = wait_until(lambda: refusal(daemon, zoe), what="the workers to drop the old CA")
     assert "another CA" in done
 
