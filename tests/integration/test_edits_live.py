@@ -56,7 +56,7 @@ def test_an_edit_is_in_the_log_once_whatever_is_killed(daemon: Daemon, bob: Path
         for number in range(1, 31):
             sent.append(client.edit("#lobby", seq, f"text {number}"))
             if number % 10 == 5:
-                os.kill(daemon.child("hub")["pid"], signal.SIGKILL)
+                os.kill(daemon.running_pid("hub"), signal.SIGKILL)
         results = [one.wait(WAIT).seq for one in sent]
         assert results == sorted(set(results))
         (message,) = [

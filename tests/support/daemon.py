@@ -114,6 +114,13 @@ class Daemon:
         """The status of one child; empty if there is none."""
         return next((c for c in self.status().get("children", ()) if c["name"] == name), {})
 
+    def running_pid(self, name: str) -> int:
+        """The pid of a child, once it runs."""
+        pid: int = wait_until(
+            lambda: (child := self.child(name)).get("state") == "running" and child["pid"], what=name
+        )
+        return pid
+
     def template(self) -> int:
         """The template's pid from the home's record of children; 0 if there is none."""
         try:
