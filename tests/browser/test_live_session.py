@@ -187,3 +187,28 @@ def test_a_removed_and_returned_member_sees_no_gap(served: Served, tab: LivePage
             carol.say(f"meanwhile {number}", to="#gap")
     tab.run("await model.enter('#gap');")
     assert tab.bodies("#gap") == ["before", *(f"meanwhile {number}" for number in range(3))]
+
+
+def test_no_message_makes_the_server_end_the_session(served: Served, tab: LivePage) -> None:
+    """A message that ends each connection would be sent again on the next one, without end."""
+    daemon, _ = served
+    tab.join(invite(daemon, "olga"))
+    tab.run("await model.enter('#lobby'); window.phases.length = 0;")
+    bodies = ["x" * 40_000, "\U0001f600" * 17_000, "a\u0301" * 15_000, "\\" * 32_768]
+    addresses = ["#", "#Bad Name", "@", "@,,", "@bob,,x", "#__proto__", "nowhere", "#" + "x" * 200]
+    codes = tab.run(
+        """
+        const refused = (work) => work.then(() => "", (fault) => fault.code);
+        const found = [];
+        for (const body of given[0]) found.push(await refused(model.send(body)));
+        for (const to of given[1]) found.push(await refused(model.send("hello", { to })));
+        found.push(await refused(model.send("hello", { replyTo: 2 ** 53 - 1 })));
+        found.push(await refused(model.edit(5, "x")));
+        await model.send("last");
+        return found;
+        """,
+        [bodies, addresses],
+    )
+    tab.wait("model.unsent === 0")
+    assert codes[:2] == ["E401", "E401"]
+    assert tab.value("[model.phase, window.phases.includes('reconnecting')]") == ["connected", False]

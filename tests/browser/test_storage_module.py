@@ -53,12 +53,15 @@ def test_messages_stay_in_order_until_they_are_answered(fresh: Modules) -> None:
 
 def test_what_no_server_accepts_is_not_kept(fresh: Modules) -> None:
     found = fresh.run(f"""{OPEN}
-        const bodies = ["\\ud800", "x".repeat(70_000)];
+        const bodies = ["\\ud800", "x".repeat(70_000), "x".repeat(40_000)];
+        bodies.push(String.fromCodePoint(0x1f600).repeat(20_000));
         const codes = await Promise.all(bodies.map((body) => code(add(body))));
+        codes.push(await code(add("far", {{ to: "#" + "x".repeat(300) }})));
+        codes.push(await code(add("odd", {{ replyTo: -1 }})), await code(add("odd", {{ kind: "html" }})));
         for (let n = 0; n < 1_000; n += 1) outbox.messages.set(String(n), {{}});
         return [codes, await code(add("one too many")), (await store.all("outbox")).length];
     """)
-    assert found == [["E402", "E401"], "E409", 0]
+    assert found == [["E402", "E401", "E401", "E401", "E404", "E102", "E102"], "E409", 0]
 
 
 def test_a_browser_that_keeps_nothing_is_noticed(fresh: Modules) -> None:
@@ -123,6 +126,22 @@ def test_rows_cursor_and_drafts_are_there_after_a_reload(fresh: Modules) -> None
     """)
     bodies = [f"message {seq}" for seq in (11, 12, 13)]
     assert found == [bodies, True, "half a text", 13, 1, ["__proto__"]]
+
+
+def test_long_texts_are_kept_up_to_a_bound(fresh: Modules) -> None:
+    found = fresh.run(f"""{REMEMBER}
+        m.take([{{ type: "connected", welcome: judged(welcome()) }}]);
+        m.conversation("#lobby").loaded = true;
+        const body = "x".repeat(30_000);
+        const events = Array.from({{ length: 50 }}, (_, at) => judged(message(11 + at, {{ body }})));
+        m.take(events);
+        memory.note(events);
+        session.cursor = 60;
+        await memory.save();
+        const [[, kept]] = await store.all("recent");
+        return kept.rows.map((row) => row.seq);
+    """)
+    assert found == [58, 59, 60]
 
 
 def test_deleted_messages_are_deleted_from_the_disk(fresh: Modules) -> None:

@@ -5,6 +5,8 @@ import { makeRow } from "./rows.js";
 /** Rows kept of a conversation, and conversations of which rows are kept. */
 const ROWS_KEPT = 100;
 const ROOMS_KEPT = 100;
+/** Characters kept of a conversation: a hundred snippets would be five million. */
+const CHARS_KEPT = 100_000;
 const SAVE_MS = 1_000;
 
 /** @typedef {import("./store.js").Write} Write */
@@ -118,8 +120,11 @@ export class Memory {
     const kept = [...this.state.conversations.keys()].slice(0, ROOMS_KEPT);
     if (!where?.loaded || !kept.includes(name)) return undefined;
     const joined = this.state.joined.has(name);
-    const rows = where.rows.filter((row) => row.state === "log").slice(-ROWS_KEPT);
-    return { rows, topic: where.topic, joined };
+    let chars = 0;
+    const rows = where.rows.filter((row) => row.state === "log").slice(-ROWS_KEPT).reverse();
+    const tooMuch = rows.findIndex((row) => (chars += row.body.length) > CHARS_KEPT);
+    const fitting = (tooMuch < 0 ? rows : rows.slice(0, tooMuch)).reverse();
+    return { rows: fitting, topic: where.topic, joined };
   }
 
   #later() {

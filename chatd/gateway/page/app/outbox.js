@@ -8,6 +8,9 @@ import { sendFrame } from "./requests.js";
 /** Messages that may wait: more than anybody writes while a server is away. */
 const WAITING_LIMIT = 1_000;
 const MSG_ID_BYTES = 16;
+/** Characters of a text and of an address in a request (docs/protocol.md, sections 7 and 12). */
+const STRING_LIMIT = 32_768;
+const TO_LIMIT = 264;
 
 /**
  * @typedef {object} Draft What a person wants to send.
@@ -59,7 +62,7 @@ export class Outbox {
     const msgId = toHex(crypto.getRandomValues(new Uint8Array(MSG_ID_BYTES)));
     this.last += 1;
     const sent = { ...draft, msgId, order: this.last, at, fault: null };
-    encode(sendFrame(2 ** 53, sent));
+    check(sent);
     return sent;
   }
 
@@ -100,4 +103,20 @@ export class Outbox {
     // If it fails, a later page sends the message again, and the server recognizes its msg_id.
     await this.store.write([["outbox", order, sent]]).catch(() => {});
   }
+}
+
+/**
+ * Refuse what no server accepts: it would end each connection, and get the message again on the next.
+ * @param {Sent} sent
+ */
+function check(sent) {
+  const characters = [...sent.body].length;
+  if (characters > STRING_LIMIT) {
+    throw new Fault("E401", `the message has ${characters} characters; at most ${STRING_LIMIT} can be sent`);
+  }
+  const numbers = [sent.replyTo, sent.edits].every((seq) => Number.isSafeInteger(seq) && seq >= 0);
+  const known = ["text", "action", "snippet", "edit"].includes(sent.kind);
+  if (!numbers || !known || typeof sent.anyway !== "boolean") throw new Fault("E102");
+  if (sent.to.length > TO_LIMIT) throw new Fault("E404", "there is no such room", "choose another one");
+  encode(sendFrame(2 ** 53, sent));
 }
