@@ -50,6 +50,8 @@ def renew(identity: Identity, server: str, now: datetime) -> Identity:
     certificate = x509.load_der_x509_certificate(identity.certificate_der)
     # A link to the file stays a link.
     path, piped = identity.path.resolve(), is_piped(identity)
+    if identity.obstacle:  # before the server renews what nobody could keep
+        raise ChatdError("E606", identity.obstacle, "make it writable, or use a copy of the identity file")
     with EnrolConnection(server, ANSWER_SECONDS) as connection:
         # The identity's own CA counts, and those that it has certified.
         trusted = ServerTrust.of(cast(AuthorityFrame, connection.receive(AuthorityFrame))).after(identity.ca)

@@ -22,7 +22,8 @@ from chatctl.client import (
     reach,
 )
 from chatctl.connecting import root_options
-from chatd.codes import CODES, NEW_IDENTITY
+from chatctl.model.expiring import renewal_advice
+from chatd.codes import CODES
 from chatd.console.findings import Finding, report
 from chatd.errors import ChatdError
 from chatd.pki.explain import expired
@@ -90,7 +91,9 @@ def _identity(identity: Identity, now: float) -> Finding:
     if now < identity.not_before.timestamp():
         return _failed("identity", ChatdError("E203", f"{who} is not valid yet by this machine's clock"))
     if identity.ends_soon(datetime.fromtimestamp(now, UTC)):
-        return Finding("warn", "identity", f"{who} ends in {two_units(left)}", "W112", NEW_IDENTITY)
+        return Finding(
+            "warn", "identity", f"{who} ends in {two_units(left)}", "W112", renewal_advice(identity)
+        )
     return Finding("ok", "identity", f"{who}, valid for another {two_units(left)}")
 
 

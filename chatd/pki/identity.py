@@ -92,6 +92,14 @@ class Identity:
         ca = x509.load_pem_x509_certificate(self.ca_pem.encode("ascii"))
         return hashlib.sha256(ca.public_bytes(Encoding.DER)).hexdigest()
 
+    @property
+    def obstacle(self) -> str:
+        """Why the file cannot be replaced by a renewed one; "" if it can, and for a pipe."""
+        folder = self.path.resolve().parent
+        if not self.path.is_file() or os.access(folder, os.W_OK | os.X_OK):
+            return ""
+        return f"{folder} cannot be written"
+
     def ends_soon(self, now: datetime) -> bool:
         """Whether its owner is to be told that it ends, because it should have been renewed."""
         return now >= warning_begins(self.not_before, self.not_after)

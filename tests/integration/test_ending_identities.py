@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from chatctl.client import load_identity
+from chatctl.client._renewing import renew
 from chatctl.model.expiring import expiry_warning
+from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import read_identity, write_identity
 from tests.support.certificates import make_home
@@ -83,6 +85,23 @@ def test_the_warning_tells_the_days(tmp_path: Path, life: float, days: float, wo
     warning = expiry_warning(replace(identity, not_before=ends - timedelta(days=life), not_after=ends), NOW)
     assert words in warning
     assert bool(warning) == bool(words)
+
+
+def test_an_identity_that_cannot_be_replaced_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = make_home(tmp_path, now=NOW - timedelta(days=500))
+    identity = read_identity(issue(authority, tmp_path, "bob", 300))
+    ending = replace(identity, not_before=NOW - timedelta(days=29), not_after=NOW + timedelta(days=1.5))
+    assert "cannot be written" not in expiry_warning(ending, NOW)
+    # Root may write everywhere but on a read-only file system.
+    monkeypatch.setattr("chatd.pki.identity.os.access", lambda *_: False)
+    warning = expiry_warning(ending, NOW)
+    assert f"{tmp_path} cannot be written" in warning
+    assert f"cp {identity.path} ~/{identity.path.name}" in warning
+    # Nobody asks the server for a certificate that could not be kept: there is no server here.
+    with pytest.raises(ChatdError, match="E606"):
+        renew(ending, "127.0.0.1:1", NOW)
 
 
 def test_a_command_warns_on_stderr(tmp_path: Path) -> None:
