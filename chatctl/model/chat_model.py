@@ -340,7 +340,7 @@ class ChatModel(Conversations):
         self.changed.add("members")
         # Without rows the note would stand above all history fetched later.
         if event.cause and where.newest:
-            self.note(render.describe_presence(event), where=event.room)
+            self.note(render.describe_presence(event, self.me), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
         by = render.safe(event.author)

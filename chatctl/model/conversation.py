@@ -216,7 +216,8 @@ class Conversation:
     def leave(self) -> None:
         """Note that this user is not in the room: its events no longer arrive."""
         self.left, self.loaded = True, False
-        self.members = {}
+        self.members, self.member_events = {}, None
+        self.read.leave()
 
     def restore(self, seq: int) -> None:
         """Drop everything after ``seq``: the server's log continues differently from there."""

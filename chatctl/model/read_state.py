@@ -96,11 +96,15 @@ class ReadState:
         if not self.unread:
             self.calls.clear()
 
-    def restore(self, seq: int) -> None:
-        """Forget everything about a log that continues differently after ``seq``."""
+    def leave(self) -> None:
+        """Forget what is unread: nobody can read it here before the server counts again."""
         self.counted = self.counted_upto = self.first = 0
         self.arrived.clear()
         self.calls.clear()
+
+    def restore(self, seq: int) -> None:
+        """Forget everything about a log that continues differently after ``seq``."""
+        self.leave()
         self.marker, self.seen = min(self.marker, seq), min(self.seen, seq)
 
     def _drop(self, upto: int) -> None:

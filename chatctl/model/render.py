@@ -84,7 +84,7 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
         return _hanging(head, event.body, "class:announcement")
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
-        return [[(style, EVENT_MARK + describe_presence(event))]]
+        return [[(style, EVENT_MARK + describe_presence(event, viewer.me))]]
     words = _reacted(event, viewer, quote) if isinstance(event, ev.Reacted) else describe(event)
     if words is None:
         return []
@@ -153,11 +153,11 @@ def _describe_room(event: AnyEvent) -> str | None:
     return None
 
 
-def describe_presence(event: ev.Presence) -> str:
-    """A sentence about a change of presence."""
+def describe_presence(event: ev.Presence, me: str) -> str:
+    """A sentence about a change of presence, for the user ``me``."""
     who = safe(event.user)
     if event.cause == "new device":
-        return _new_device(event)
+        return _new_device(event, mine=event.user == me)
     if event.cause:
         by = safe(ev.author_text(event.by or SERVER, event.by_login))
         return f"{who} was {safe(event.cause)} by {by}{_because(event.reason or '')}"
@@ -166,7 +166,7 @@ def describe_presence(event: ev.Presence) -> str:
     return f"{who} is here" if event.state == "online" else f"{who} is offline"
 
 
-def _new_device(event: ev.Presence) -> str:
+def _new_device(event: ev.Presence, *, mine: bool) -> str:
     by = safe(ev.author_text(event.by or SERVER, event.by_login))
     sponsor = f", guest of {safe(event.sponsor)}" if event.sponsor else ""
     try:
@@ -174,6 +174,11 @@ def _new_device(event: ev.Presence) -> str:
     except ValueError:
         words = "unknown"
     device = safe(event.device or "")
+    if mine:
+        told = f"your new device {device} is here, let in by {by}; key: {words}"
+        return (
+            f"{told}; if that is not you, tell an admin at once: chatctl revoke {safe(event.user)}/{device}"
+        )
     return f"{safe(event.user)} is here with the new device {device}, let in by {by}{sponsor}; key: {words}"
 
 

@@ -39,6 +39,8 @@ class Transcript:
         self._screen = screen
         self._model = model
         self._day = ""
+        # This user's own, of which was told last.
+        self._newest_device: str | None = None
         self._printed: dict[str, Printed] = {}
         # Room -> the seq after which its unread messages are, where they are not all printed.
         self.unread_after: dict[str, int] = {}
@@ -162,7 +164,7 @@ class Transcript:
             case ev.ReadMarker():
                 return False
             case ev.Presence():
-                return event.room == model.current and event.user != model.me
+                return self._tells(event)
             case ev.Announcement() | ev.Slowed() | ev.Standing() | ev.GuestReminded():
                 return True
             case ev.Attention() | ev.MessageRefused():
@@ -178,6 +180,16 @@ class Transcript:
             for room, printed in self._printed.items()
         }
         self.unread_after = {room: min(after, seq) for room, after in self.unread_after.items()}
+
+    def _tells(self, event: ev.Presence) -> bool:
+        """Tell of others in the current room; of this user's other devices once each, whatever is current."""
+        if event.user != self._model.me:
+            return event.room == self._model.current
+        here = self._model.welcome.device if self._model.welcome else ""
+        if event.cause != "new device" or event.device in (None, here, self._newest_device):
+            return False
+        self._newest_device = event.device
+        return True
 
     def _is_new(self, event: ev.Logged) -> bool:
         room = getattr(event, "room", "")

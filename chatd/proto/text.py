@@ -42,7 +42,8 @@ def check_new_name(text: str, what: str = "name") -> str:
     Names given before they were reserved stay in use, so only new ones are refused.
     """
     if check_name(text, what) in RESERVED:
-        raise ChatdError("E403", f"the {what} {text!r} is reserved", "choose another name")
+        fix = "choose another name, such as job or laptop" if what == "device" else "choose another name"
+        raise ChatdError("E403", f"the {what} {text!r} is reserved", fix)
     return text
 
 

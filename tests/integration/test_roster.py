@@ -60,7 +60,7 @@ def test_a_new_device_is_told_once_with_its_words(daemon: Daemon, alice: Client,
     identity = log_in(path)
     (event,) = wait_until(lambda: news(alice, "carol"), what="the news of carol's phone")
     assert (event.device, event.key, event.by, event.room) == ("phone", identity.key_hash, "alice", "#lobby")
-    assert words_of_key(identity.key_hash) in describe_presence(event)
+    assert words_of_key(identity.key_hash) in describe_presence(event, "alice")
     log_in(path)
     assert news(alice, "carol") == []
     seen = [one for one in daemon.log_lines("audit.log") if one["event"] == "device_seen"]

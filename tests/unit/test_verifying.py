@@ -128,7 +128,7 @@ def test_a_new_device_is_announced_with_its_words(sponsor: str | None) -> None:
         key=key("b2"),
         sponsor=sponsor,
     )
-    text = describe_presence(event)
+    text = describe_presence(event, "alice")
     assert "bob is here with the new device phone, let in by alice" in text
     assert words_of_key(key("b2")) in text
     assert ("guest of alice" in text) == bool(sponsor)

@@ -140,6 +140,7 @@ export class Conversation extends RowList {
     this.left = true;
     this.#expectGap();
     this.members.clear();
+    this.read.leave();
   }
 
   /**

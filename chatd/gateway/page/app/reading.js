@@ -94,14 +94,19 @@ export class ReadState {
     if (!this.unread) this.calls = [];
   }
 
+  /** Forget what is unread: nobody can read it here before the server counts again. */
+  leave() {
+    this.counted = this.countedUpto = this.first = 0;
+    this.arrived = [];
+    this.calls = [];
+  }
+
   /**
    * Forget everything about a log that continues differently after `seq`.
    * @param {number} seq
    */
   restore(seq) {
-    this.counted = this.countedUpto = this.first = 0;
-    this.arrived = [];
-    this.calls = [];
+    this.leave();
     this.marker = Math.min(this.marker, seq);
     this.seen = Math.min(this.seen, seq);
   }
