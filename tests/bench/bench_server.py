@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,8 @@ from tests.bench.chathome import ChatHome
 from tests.support.daemon import free_port
 
 _START_SECONDS = 20.0
+# The environment of the tests has a nats-server.
+_ENVIRONMENT = Path(sys.executable).parent
 
 
 class Server:
@@ -42,7 +45,9 @@ class Server:
 
     @classmethod
     def _path(cls) -> str | None:
-        return shutil.which(cls.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        return shutil.which(
+            cls.program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{_ENVIRONMENT}"
+        )
 
     def identities(self) -> list[Path]:
         """Client identities: one per room, or one for all clients."""

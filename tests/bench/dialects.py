@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from chatd.crypto.handshake import ClientHandshake, pack
 from chatd.pki.contexts import envelope_key_of
@@ -114,6 +114,35 @@ class Nats(Dialect):
 
     def message(self, room: int, text: bytes, number: int) -> bytes:
         return b"PUB r%d %d\r\n%s\r\n" % (room, len(text), text)
+
+
+class JetStream(Nats):
+    """A stream in files; each client has a consumer, which gets a message once it is stored."""
+
+    def login(self, c: Connection, number: int, room: int) -> None:
+        super().login(c, number, room)
+        c.tail = b"%d" % number
+
+    def subscribe(self, c: Connection, room: int) -> None:
+        number, stream = c.tail.decode(), f"s{room}"
+        c.send(f"SUB in{number} 1\r\nSUB out{number} 2\r\n".encode())
+        subjects = {"name": stream, "subjects": [f"r{room}"], "storage": "file", "num_replicas": 1}
+        self._ask(c, number, f"STREAM.CREATE.{stream}", subjects, b"stream_create_response")
+        consumer = {"deliver_subject": f"out{number}", "deliver_policy": "new", "ack_policy": "none"}
+        body = {"stream_name": stream, "config": consumer}
+        self._ask(c, number, f"CONSUMER.CREATE.{stream}", body, b"consumer_create_response")
+
+    def prepare_sender(self, c: Connection, room: int) -> None:
+        c.send(b"SUB acknowledged 3\r\nPING\r\n")
+        c.expect(b"PONG\r\n")
+
+    def message(self, room: int, text: bytes, number: int) -> bytes:
+        return b"PUB r%d acknowledged %d\r\n%s\r\n" % (room, len(text), text)
+
+    def _ask(self, c: Connection, number: str, what: str, body: Any, answer: bytes) -> None:
+        data = json.dumps(body).encode()
+        c.send(b"PUB $JS.API.%s in%s %d\r\n%s\r\n" % (what.encode(), number.encode(), len(data), data))
+        c.expect(answer)
 
 
 class Mqtt(Dialect):
@@ -284,6 +313,7 @@ DIALECTS: dict[str, type[Dialect]] = {
     "chatd_snippets": ChatdSnippets,
     "irc": Irc,
     "nats": Nats,
+    "jetstream": JetStream,
     "mqtt": Mqtt,
     "xmpp": Xmpp,
     "floor": Floor,

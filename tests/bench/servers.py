@@ -7,12 +7,15 @@ All listen on 127.0.0.1 with mutual TLS 1.3, certificates of one authority, and 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from chatd.pki.authority import Authority
 from tests.bench.bench_server import Server
 from tests.bench.chathome import ROOMS
+from tests.support.certificates import make_identity
 
 FLOOR_SOURCE = Path(__file__).with_name("floor.c")
 
@@ -113,9 +116,16 @@ class Miniircd(Server):
 
 
 class Nats(Server):
-    """Core NATS, without storage. JetStream costs about the same per delivery."""
+    """Core NATS, without storage."""
 
     name, dialect, program = "nats", "nats", "nats-server"
+
+    def identities(self) -> list[Path]:
+        # Go refuses certificates with an object identifier of 128 bits, such as that of the record key.
+        path = self.folder / f"{self.name}-client.pem"
+        if not path.exists():
+            make_identity(Authority.load(self.certs), path)
+        return [path]
 
     def settings(self) -> str:
         return f"""listen: "127.0.0.1:{self.port}"
@@ -127,6 +137,17 @@ tls {{ cert_file: "{self.certs}/server.pem", key_file: "{self.certs}/server.key"
 
     def command(self, path: str, file: Path) -> list[str]:
         return [path, "-c", str(file)]
+
+
+class NatsJetStream(Nats):
+    """NATS with its log, and an fsync before a message is acknowledged or delivered, as chatd has."""
+
+    name, dialect = "jetstream", "jetstream"
+
+    def settings(self) -> str:
+        store = self.folder / "jetstream"
+        shutil.rmtree(store, ignore_errors=True)
+        return f'{super().settings()}jetstream {{ store_dir: "{store}", sync_interval: always }}\n'
 
 
 class Mosquitto(Server):
@@ -181,6 +202,15 @@ Component "rooms.localhost" "muc"
         return [path, "-F", "--root", "--config", str(file)]
 
 
+class ProsodyArchive(Prosody):
+    """prosody that archives rooms in files, without fsync: what the last seconds brought can be lost."""
+
+    name = "prosody-archive"
+
+    def settings(self) -> str:
+        return f'{super().settings()}  modules_enabled = {{ "muc_mam" }}\n  muc_log_by_default = true\n'
+
+
 class Floor(Server):
     """tests/bench/floor.c: a C program that only does TLS."""
 
@@ -205,5 +235,9 @@ class Price(Floor):
 
 
 SERVERS: dict[str, type[Server]] = {
-    s.name: s for s in (ChatdServer, Ngircd, Inspircd, Miniircd, Nats, Mosquitto, Prosody, Floor, Price)
+    s.name: s
+    for s in (
+        *(ChatdServer, Ngircd, Inspircd, Miniircd, Nats, NatsJetStream),
+        *(Mosquitto, Prosody, ProsodyArchive, Floor, Price),
+    )
 }
