@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from chatd.pki.authority import Authority
+from chatd.pki.authority import Authority, is_serial_of
 from chatd.pki.profiles import require_valid
 
 # Longer than two lists are apart: the first list after a certificate's end still has it (RFC 5280, 3.3).
@@ -19,8 +19,27 @@ MOST_DAYS: Final = 60
 _SERIAL_BITS: Final = 159
 
 
+Revoked = tuple[str, int, int | None]
+
+
+def make_revocation_lists(
+    authority: Authority, revoked: Iterable[Revoked], *, now: datetime, days: int
+) -> list[x509.CertificateRevocationList]:
+    """Sign a list for the CA and, between a rotation and the retirement, one for the CA before.
+
+    ``revoked`` and errors as for `make_revocation_list`.
+    """
+    revoked, ca, old = list(revoked), authority.certificate, authority.old
+    if old is None:
+        return [make_revocation_list(authority, revoked, now=now, days=days)]
+    new_ones = [one for one in revoked if is_serial_of(one[0], ca)]
+    old_ones = [one for one in revoked if not is_serial_of(one[0], ca)]
+    parts = ((authority, new_ones), (old, old_ones))
+    return [make_revocation_list(issuer, part, now=now, days=days) for issuer, part in parts]
+
+
 def make_revocation_list(
-    authority: Authority, revoked: Iterable[tuple[str, int, int | None]], *, now: datetime, days: int
+    authority: Authority, revoked: Iterable[Revoked], *, now: datetime, days: int
 ) -> x509.CertificateRevocationList:
     """Sign the list. ``revoked``: serial in hex, and in ms since 1970 the revocation and the end, if known.
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, running
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
 
@@ -49,6 +49,26 @@ def test_openssl_finds_the_printed_list_signed_by_the_ca(shared_daemon: Daemon, 
     printed.write_text(shared_daemon.chatd("crl", "--days", "1").stdout)
     ca = str(shared_daemon.home / "certs" / "ca.pem")
     assert "verify OK" in openssl("crl", "-in", str(printed), "-noout", "-CAfile", ca).stderr
+
+
+def test_after_a_rotation_devices_of_both_cas_are_covered(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as daemon:
+        before = [daemon.add_user("bob", device=name) for name in ("lost", "kept")]
+        daemon.chatctl("revoke", "bob/lost", "--yes")
+        daemon.chatd("ca", "rotate")
+        after = [daemon.add_user("carol", device=name) for name in ("lost", "kept")]
+        daemon.chatctl("revoke", "carol/lost", "--yes")
+        crl = tmp_path / "crl.pem"
+        assert "lists 2 revoked certificates, " in daemon.chatd("crl", "-o", str(crl)).stdout
+        assert [len(one) for one in x509_lists(crl)] == [1, 1]
+        for lost, kept in (before, after):
+            assert "certificate revoked" in judged(daemon, crl, lost)
+            assert "OK" in judged(daemon, crl, kept)
+
+
+def x509_lists(file: Path) -> list[x509.CertificateRevocationList]:
+    end = b"-----END X509 CRL-----\n"
+    return [x509.load_pem_x509_crl(part + end) for part in file.read_bytes().split(end) if part]
 
 
 def test_without_the_cas_key_no_list_is_written(shared_daemon: Daemon, tmp_path: Path) -> None:
