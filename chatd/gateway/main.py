@@ -14,7 +14,6 @@ from cryptography import x509
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import Supervised, ended
 from chatd.config.schema import Settings
-from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.gateway.browser_door import Access, BrowserDoor
 from chatd.gateway.est import Est
@@ -104,7 +103,6 @@ def _serve(child: Supervised) -> None:
     worker.hooks.drain = lambda: threading.Thread(target=listener.shutdown, daemon=True).start()
     threading.Thread(target=listener.serve_forever, name="accept", daemon=True).start()
     child.ready()
-    crash_point("gateway.start.ready")
     worker.run()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,30 @@ def test_a_page_that_leaves_is_gone(served: Running) -> None:
         web.send_plain(ws_frame(CLOSE, (1001).to_bytes(2, "big")))
         web.wait_for_end()
     wait_until(lambda: _closed(daemon) > before)
+
+
+def test_the_bytes_of_an_enrolment_pass_through_a_websocket(served: Running) -> None:
+    daemon, https = served
+    with WebClient(https.port, daemon.identity("bob")) as web:
+        web.tls_of(certificate=False)
+        assert web.upgrade(web.request("/join", "chatd-join.1")) == 101
+        opcode, first = web.next_frame()
+        assert (opcode, json.loads(first[4:])["type"]) == (BINARY, "authority")
+        redeem = {"type": "redeem", "user": "erin", "secret": "0" * 32, "csr": "", "device": ""}
+        web.send_plain(ws_frame(BINARY, frame(redeem)))
+        opcode, refusal = web.next_frame()
+        assert (opcode, json.loads(refusal[4:])["type"]) == (BINARY, "error")
+        assert web.next_frame()[0] == CLOSE
+
+
+def test_without_enrolment_a_page_is_told_so(tmp_path: Path) -> None:
+    with (
+        gateway(tmp_path / "home", CHATD_SERVER__ENROL="false") as (daemon, https),
+        WebClient(https.port, daemon.identity("alice", "console")) as web,
+    ):
+        web.tls_of(certificate=False)
+        assert web.upgrade(web.request("/join", "chatd-join.1")) == 101
+        assert web.refused()["code"] == "E216"
 
 
 def _closed(daemon: Daemon) -> int:
