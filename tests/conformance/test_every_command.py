@@ -192,7 +192,7 @@ class Commands:
 
     def withdraw(self) -> None:
         self.types("a merger-1")
-        self.sees("waits for a moderator")
+        self.sees("nobody else reads it until then")
         self.types("/withdraw", "is withdrawn; nobody has read it but moderators")
         self.types("/withdraw", "no message of yours is known to wait here")
 
