@@ -42,7 +42,10 @@ async def edit(surface: Surface, call: CommandCall) -> None:
 async def delete(surface: Surface, call: CommandCall) -> None:
     to, room = call["number"], surface.model.require_current()
     if to is not None:
+        row = surface.model.here.message(to)
         await surface.ask("delete", room=room, seq=to, reason=call["reason"])
+        if row is not None:
+            surface.note(f"deleted: {snippet(row.body)}")
         return
     # Deleting cannot be undone: the number has to be typed.
     found = surface.model.here.matching(surface.model.me)[-CANDIDATES:]

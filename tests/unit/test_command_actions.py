@@ -316,6 +316,12 @@ def test_an_edit_of_somebody_elses_message_says_whose_it_is(surface: FakeSurface
     assert (refused.value.code, refused.value.fix) == ("E310", "reply to it: /reply bob TEXT")
 
 
+def test_a_deletion_is_told_by_the_text(surface: FakeSurface) -> None:
+    surface.model.take(message(7, "tpyo", "alice"))
+    run(surface, "/delete 7")
+    assert surface.lines == ["deleted: tpyo"]
+
+
 def test_delete_without_a_number_lists_candidates(surface: FakeSurface) -> None:
     for seq in range(1, 9):
         surface.model.take(message(seq, f"word {seq}", "alice" if seq % 2 else "bob"))
