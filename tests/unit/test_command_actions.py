@@ -173,7 +173,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "msg": ("/msg bob hi", [("say", "hi", "@bob", "text", None)], ""),
     "reply": ("/reply bob yes", [("say", "yes", "", "text", 7)], ""),
     "edit": ("/edit 8 better", [("edit", 8, "better")], ""),
-    "delete": ("/delete 8 why", [("delete", {"room": "#lobby", "seq": 8, "reason": "why"})], ""),
+    "delete": ("/delete 8 why", [("delete", {"room": "#lobby", "seq": 8, "reason": "why"})], "deleted: "),
     "withdraw": ("/withdraw 8", [("held_withdraw", {"seq": 8})], ""),
     "react": (
         "/react bob +1",
