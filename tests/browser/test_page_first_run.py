@@ -96,6 +96,14 @@ def test_identity_room_and_draft_outlive_a_reload(page: Page) -> None:
     page.get_by_label("Message #lobby").fill("")
 
 
+def test_another_invite_does_not_replace_the_identity(page: Page, served: tuple[Daemon, Https]) -> None:
+    daemon, _ = served
+    page.evaluate("code => { location.hash = code; }", _code(daemon, "dave"))
+    expect(page.get_by_text("this browser is bob already")).to_be_visible()
+    assert "#" not in page.url
+    expect(page.get_by_label("Message #lobby")).to_be_enabled()
+
+
 def test_the_gateways_death_is_told_and_nothing_is_lost(page: Page, served: tuple[Daemon, Https]) -> None:
     daemon, _ = served
     os.kill(daemon.child("gateway")["pid"], signal.SIGKILL)
@@ -135,3 +143,6 @@ def test_a_revoked_browser_says_what_to_do(page: Page, served: tuple[Daemon, Htt
     daemon.chatctl("revoke", f"bob/{bob['device_list'][0]['device']}", "--yes")
     expect(page.locator(".status")).to_contain_text("Disconnected: ")
     expect(page.locator(".status")).to_contain_text("To do:")
+    page.get_by_role("button", name="Use a new invite").click()
+    page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    expect(page.get_by_label("Invite")).to_be_visible()

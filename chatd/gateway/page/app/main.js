@@ -30,15 +30,19 @@ export async function run(model, root) {
     if (shown !== element) root.replaceChildren(element);
     shown = element;
   };
-  const welcome = new WelcomePage(model, code);
+  const welcome = new WelcomePage(model);
   const view = async () => {
     if (["no-identity", "joining"].includes(model.phase)) {
       show(welcome.element);
       const given = code;
       code = "";
-      if (given && model.phase === "no-identity") await welcome.join();
+      if (given && model.phase === "no-identity") await welcome.redeem(given);
     } else if (model.phase !== "starting") {
       chat ??= new ChatPage(model);
+      if (code && model.phase !== "connecting") {
+        code = "";
+        chat.attention.say(`The invite was not used: this browser is ${model.me} already. To do: forget it first, in the menu under your devices.`);
+      }
       if (location.hash !== ADMIN) show(chat.element);
       else {
         const { adminPage } = await import("./views/admin/admin_page.js");
@@ -48,7 +52,7 @@ export async function run(model, root) {
   };
   model.subscribe(() => void view());
   addEventListener("hashchange", () => {
-    if (inviteOfLink()) location.reload();
+    code = inviteOfLink() || code;
     void view();
   });
   try {

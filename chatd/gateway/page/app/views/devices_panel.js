@@ -60,12 +60,12 @@ export function forget(model) {
     yes: "Forget",
     danger: true,
     act: async () => {
-      await model.forget();
       try {
         localStorage.clear();
       } catch {
         // Nothing was kept.
       }
+      await model.forget();
       location.reload();
     },
   });

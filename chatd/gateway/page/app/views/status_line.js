@@ -1,9 +1,12 @@
 // The line above the talk that says why nothing arrives, how long that lasts, and what to do.
 
 import { button, fill, h } from "./dom.js";
+import { forget } from "./devices_panel.js";
 import { explain } from "./dialogs.js";
 
 const TICK_MS = 1_000;
+// Refusals after which this browser's identity is of no use any more (docs/protocol.md, section 13).
+const LOST = new Set(["E202", "E205", "E206", "E210", "E608"]);
 
 export class StatusLine {
   /** @param {any} model */
@@ -14,7 +17,8 @@ export class StatusLine {
     this.count = h("span.quiet", { "aria-hidden": true });
     this.now = button("Connect now", () => model.reconnect(), { class: "plain" });
     this.here = button("Use this tab", () => model.takeOver(), { class: "main" });
-    fill(this.element, this.text, this.count, this.now, this.here);
+    this.join = button("Use a new invite\u2026", () => void forget(model), { class: "plain" });
+    fill(this.element, this.text, this.count, this.now, this.here, this.join);
     setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -24,6 +28,7 @@ export class StatusLine {
     if (this.text.textContent !== text) this.text.textContent = text;
     this.now.hidden = !["reconnecting", "ended"].includes(this.model.phase);
     this.here.hidden = this.model.phase !== "other-tab";
+    this.join.hidden = !(this.model.phase === "ended" && LOST.has(this.model.trouble?.code));
     this.#tick();
   }
 

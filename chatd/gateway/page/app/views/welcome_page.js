@@ -23,8 +23,8 @@ export function deviceName() {
 }
 
 export class WelcomePage {
-  /** @param {any} model @param {string} code from the link, "" for none */
-  constructor(model, code) {
+  /** @param {any} model */
+  constructor(model) {
     this.model = model;
     this.input = h("textarea", {
       id: "invite",
@@ -33,7 +33,6 @@ export class WelcomePage {
       autocomplete: "off",
       autocapitalize: "off",
       placeholder: "chat.example.net:5443/0ABC\u2026",
-      value: code,
     });
     this.problem = h("p.note.bad", { role: "alert", hidden: true });
     this.submit = button("Join", () => {}, { class: "main", type: "submit" });
@@ -59,6 +58,12 @@ export class WelcomePage {
       ),
     );
     if (!globalThis.crypto?.subtle) this.#fail("This page works over https:// only. To do: open it with https.");
+  }
+
+  /** Redeem the invite of a link. @param {string} code */
+  async redeem(code) {
+    this.input.value = code;
+    await this.join();
   }
 
   async join() {

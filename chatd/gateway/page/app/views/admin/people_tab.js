@@ -59,7 +59,7 @@ export class PeopleTab {
       may("role.set", "Change role\u2026", () => this.#role(one), false),
       may("moderate.kick", "End sessions\u2026", () => this.#hit("kick", user, `End the sessions of ${user}?`, "End them")),
       may("moderate.mute", "Mute\u2026", () => timed(model, "mute", user, acts)),
-      may("moderate.mute", "Unmute", () => model.admin.unmute(user).then(() => page.done(`${user} may write again.`), (/** @type {any} */ error) => page.done(error.reason)), false),
+      may("moderate.mute", "Unmute\u2026", () => this.#unmute(user), false),
       may("moderate.ban", "Ban\u2026", () => timed(model, "ban", user, acts)),
       ...devices.map((device) => may("device.revoke", `Revoke ${device.device}\u2026`, () => this.#revoke(user, device.device))),
       may("user.remove", "Remove for good\u2026", () => this.#hit("removeUser", user, `Remove ${user} for good?`, "Remove")),
@@ -78,6 +78,19 @@ export class PeopleTab {
       yes,
       danger: true,
       act: async ({ reason }) => this.page.done(`${user}: done.${sessions(await act({ reason }))}`),
+    });
+  }
+
+  /** @param {string} user */
+  #unmute(user) {
+    return ask({
+      title: `End the mute of ${user}?`,
+      fields: [REASON],
+      yes: "End the mute",
+      act: async ({ reason }) => {
+        await this.model.admin.unmute(user, { reason });
+        this.page.done(`${user} may write again.`);
+      },
     });
   }
 
