@@ -88,11 +88,13 @@ def test_a_line_client_is_heard_and_seen(page: Page, served: tuple[Daemon, Https
 
 
 def test_identity_room_and_draft_outlive_a_reload(page: Page) -> None:
+    _say(page, "before the reload")
+    expect(page.get_by_role("article").last).to_contain_text("before the reload")
     page.get_by_label("Message #lobby").fill("half a sen")
     wait_until(lambda: page.evaluate(KEPT_DRAFTS) == ["half a sen"], what="the draft to be kept")
     page.reload()
     expect(page.get_by_label("Message #lobby")).to_have_value("half a sen")
-    expect(page.locator("article", has_text="hello from the browser")).to_be_visible()
+    expect(page.locator("article", has_text="before the reload")).to_be_visible()
     page.get_by_label("Message #lobby").fill("")
 
 
@@ -136,13 +138,17 @@ def test_the_server_page_knows_the_processes_and_bans(page: Page, served: tuple[
     expect(page.get_by_label("Message #lobby")).to_be_enabled()
 
 
-def test_a_revoked_browser_says_what_to_do(page: Page, served: tuple[Daemon, Https]) -> None:
-    daemon, _ = served
-    shown = json.loads(daemon.chatctl("users", "--devices", "--json").stdout)
-    bob = next(user for user in shown["users"] if user["user"] == "bob")
-    daemon.chatctl("revoke", f"bob/{bob['device_list'][0]['device']}", "--yes")
+def test_a_revoked_browser_says_what_to_do(browser: Browser, served: tuple[Daemon, Https]) -> None:
+    daemon, https = served
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'erin', '--device', 'tablet')}")
+    expect(page.get_by_label("Message #lobby")).to_be_enabled()
+    daemon.chatctl("revoke", "erin/tablet", "--yes")
     expect(page.locator(".status")).to_contain_text("Disconnected: ")
     expect(page.locator(".status")).to_contain_text("To do:")
     page.get_by_role("button", name="Use a new invite").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.get_by_label("Invite")).to_be_visible()
+    context.close()
