@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from functools import partial
 from pathlib import Path
 
 from chatctl.client import Client
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
-from tests.support.daemon import Daemon, running, wait_until
+from tests.support.daemon import running, wait_until
 from tests.support.under_attack import update_section
 
 WAIT = 60.0
@@ -18,10 +16,6 @@ TEXTS = [f"merger {number}" for number in range(12)]
 # The hub is killed after every so many steps.
 STEPS = 5
 RULE = {"words": ["merger"], "action": "hold", "roles": ["user"]}
-
-
-def kill_hub(daemon: Daemon) -> None:
-    os.kill(daemon.running_pid("hub"), signal.SIGKILL)
 
 
 def waiting(alice: Client) -> dict[int, str]:
@@ -51,14 +45,14 @@ def test_each_held_message_is_held_once_and_published_once(tmp_path: Path) -> No
             for number, text in enumerate(TEXTS):
                 sent.append(bob.send("#lobby", text))
                 if number % STEPS == 2:
-                    kill_hub(daemon)
+                    daemon.kill_child("hub")
             results = [one.wait(WAIT) for one in sent]
             assert all(one.held for one in results)
             seqs = [one.seq for one in results]
             assert waiting(alice) == dict(zip(seqs, TEXTS, strict=True))
             for number, seq in enumerate(seqs):
                 if number % STEPS == 2:
-                    kill_hub(daemon)
+                    daemon.kill_child("hub")
                 wait_until(partial(approve, alice, seq), WAIT, f"the decision about {seq}")
             events = alice.request("history", room="#lobby")["events"]
             assert [one["body"] for one in events if one["type"] == "message"] == TEXTS

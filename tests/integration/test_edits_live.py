@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -56,7 +54,7 @@ def test_an_edit_is_in_the_log_once_whatever_is_killed(daemon: Daemon, bob: Path
         for number in range(1, 31):
             sent.append(client.edit("#lobby", seq, f"text {number}"))
             if number % 10 == 5:
-                os.kill(daemon.running_pid("hub"), signal.SIGKILL)
+                daemon.kill_child("hub")
         results = [one.wait(WAIT).seq for one in sent]
         assert results == sorted(set(results))
         (message,) = [

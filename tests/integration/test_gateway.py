@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 import urllib.parse
@@ -122,13 +120,13 @@ def test_processes_that_die_are_counted_and_the_gateway_comes_back(tmp_path: Pat
             client.send("#lobby", "delivered").wait(30)
             delivered: float = wait_until(lambda: metric(https, "chatd_deliveries_total"))
             for name in ("worker-1", "worker-2"):
-                os.kill(daemon.running_pid(name), signal.SIGKILL)
+                daemon.kill_child(name)
                 wait_until(partial(metric, https, f'chatd_process_restarts_total{{process="{name}"}}'))
             # A counter that falls would look like traffic to whoever computes a rate.
             assert (metric(https, "chatd_deliveries_total") or 0) >= delivered
-        os.kill(daemon.running_pid("gateway"), signal.SIGKILL)
+        daemon.kill_child("gateway")
         wait_until(lambda: is_ready(https))
-        os.kill(daemon.running_pid("hub"), signal.SIGKILL)
+        daemon.kill_child("hub")
         wait_until(lambda: is_ready(https))
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 from tests.support.daemon import Daemon, wait_until
 from tests.support.under_attack import log_in_admin, session_on_each_worker
 
@@ -29,7 +26,7 @@ def test_a_setting_that_needs_a_restart_does_not_reach_a_restarted_worker(daemon
     daemon.write_settings(lambda tree: tree["security"].update(encryption_enabled=False))
     for _ in range(2):
         assert "security.encryption_enabled" in daemon.chatd("reload").stderr
-    os.kill(daemon.running_pid("worker-1"), signal.SIGKILL)
+    daemon.kill_child("worker-1")
     wait_until(lambda: daemon.child("worker-1").get("restarts") == 1, what="the new worker")
     # A worker without encryption would not admit these clients.
     for client in session_on_each_worker(daemon, "bob"):

@@ -114,12 +114,19 @@ class Daemon:
         """The status of one child; empty if there is none."""
         return next((c for c in self.status().get("children", ()) if c["name"] == name), {})
 
-    def running_pid(self, name: str) -> int:
-        """The pid of a child, once it runs."""
-        pid: int = wait_until(
-            lambda: (child := self.child(name)).get("state") == "running" and child["pid"], what=name
-        )
-        return pid
+    def kill_child(self, name: str) -> None:
+        """Kill a child, once it runs: the status may still tell of one that was killed before."""
+        wait_until(lambda: self._killed(self.child(name)), what=f"{name} to kill")
+
+    @staticmethod
+    def _killed(child: dict[str, Any]) -> bool:
+        if child.get("state") != "running":
+            return False
+        try:
+            os.kill(child["pid"], signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def template(self) -> int:
         """The template's pid from the home's record of children; 0 if there is none."""
