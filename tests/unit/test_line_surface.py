@@ -53,7 +53,10 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.identity = SimpleNamespace(
-            user="alice", not_after=datetime.max.replace(tzinfo=UTC), ends_soon=lambda now: False
+            user="alice",
+            not_after=datetime.max.replace(tzinfo=UTC),
+            ends_soon=lambda now: False,
+            obstacle="",
         )
         self.welcome = ev.Welcome(**WELCOME)  # type: ignore[arg-type]
         self.sent: list[Sent] = []
