@@ -21,6 +21,7 @@ class Code(NamedTuple):
 NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add NAME --device NEW)"
 # If every address refuses: a machine is there, but no program listens.
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
+_REVOKED = f"on another device of yours run: chat device add NEW; without one {NEW_IDENTITY}"
 _STOLEN = "end a stolen identity on the server's box: chatd user revoke NAME"
 NOTHING_INVITES = "on the server's box run: chatd start; or check the address in the invite"
 TAKE_ANOTHER_PORT = "stop the other program, or set another server.port in config/settings.json"
@@ -44,7 +45,7 @@ CODES: dict[str, Code] = {
     "E203": Code("not_yet_valid", "the certificate is not valid yet", "correct this machine's clock"),
     "E204": Code("clock", "the clocks of client and server differ", "correct the clock that is wrong"),
     "E205": Code("unregistered", "the certificate is not registered", NEW_IDENTITY),
-    "E206": Code("revoked", "this device was revoked", NEW_IDENTITY),
+    "E206": Code("revoked", "this device was revoked", _REVOKED),
     "E207": Code("banned", "this user is banned", "wait until the ban ends, or ask an admin"),
     "E208": Code("kicked", "an admin ended this session", "come back later, or ask an admin"),
     "E209": Code(

@@ -25,7 +25,10 @@ words_option = click.option(
 @click.command("asks")
 @connecting
 def list_asks(app: App) -> None:
-    """List who asks to be let in (`chat ask`), with the words to compare by telephone."""
+    """List who asks to be let in (`chat ask`), with the words to compare by telephone.
+
+    For a name that is taken, approve with another: --name OTHER.
+    """
     result = app.ask_pages("asks", "asks", "ask")
     result["asks"].sort(key=lambda one: one["at"])
     columns: output.Columns = {
@@ -34,6 +37,7 @@ def list_asks(app: App) -> None:
         "address": str,
         "at": _age,
         "device": output.plain,
+        "taken": output.yes_no,
     }
     app.show(result, lambda: output.table(result["asks"], columns))
 
@@ -96,7 +100,7 @@ def _find(client: Client, user: str, words: str | None) -> JsonObject:
             raise ChatdError(
                 "E410",
                 f"nobody who asks as {user} has these words",
-                "compare again; if they differ, somebody sits between: chatctl deny NAME",
+                f"compare again; if they differ, somebody sits between: chatctl deny {user}",
             )
         asks = found
     if not asks:

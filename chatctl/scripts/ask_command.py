@@ -11,6 +11,7 @@ from chatctl.client import ask as ask_server
 from chatctl.client import identity_to_write
 from chatctl.connecting import confirm
 from chatctl.scripts.join_command import enter, joining_options
+from chatctl.scripts.making_way import make_way
 from chatd.console import output
 from chatd.console.arguments import host_port
 from chatd.errors import ChatdError
@@ -46,7 +47,10 @@ def ask(
     root = context.find_root()
     path = identity_to_write(identity or root.params.get("identity"), os.environ)
 
+    so_far: list[str] = []
+
     def shows(words: str) -> None:
+        so_far.append("asked")
         output.note(f"your words: {words}")
         output.note(f"call an admin of {server}, who compares them and runs: chatctl approve {user}")
 
@@ -54,7 +58,25 @@ def ask(
         output.note(f"{error.reason}; asking again")
 
     def confirm_words(words: str) -> None:
+        so_far.append("let in")
         confirm(f"You are let in. Has the admin read out: {words}?", yes=yes)
 
-    result = ask_server(server, user, path, device or "", shows=shows, confirm=confirm_words, lost=lost)
+    make_way(path)
+    try:
+        result = ask_server(server, user, path, device or "", shows=shows, confirm=confirm_words, lost=lost)
+    except (KeyboardInterrupt, click.Abort):
+        _tell_left(user, so_far)
+        raise
+    except ChatdError:
+        _tell_left(user, so_far[1:])
+        raise
     return enter(context, result, path, no_chat=no_chat, as_json=as_json)
+
+
+def _tell_left(user: str, so_far: list[str]) -> None:
+    """Say what an ask that ends early leaves on the server; a refusal ends one that nobody has approved."""
+    if "let in" in so_far:
+        output.note(f"nothing is kept here, but the server has let in {user}: before you ask again, an admin")
+        output.note(f"has to undo that: chatctl revoke {user} --all")
+    elif so_far:
+        output.note(f"stopped; nothing is kept here (an admin forgets the ask with: chatctl deny {user})")

@@ -13,6 +13,7 @@ import click
 from chatctl.called_as import called_as
 from chatctl.client import InviteResult, Patience, identity_to_write
 from chatctl.client import join as redeem
+from chatctl.scripts.making_way import make_way
 from chatd.console import output
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_files
@@ -64,6 +65,7 @@ def join(
         check_name(device, "device")
     root = context.find_root()
     path = identity_to_write(identity or root.params.get("identity"), os.environ)
+    make_way(path)
     result = redeem(
         code,
         path,

@@ -72,7 +72,8 @@ def test_a_taken_name_is_seen_by_the_admin_only_who_gives_another(daemon: Daemon
     words = program.words()
     refused = daemon.chatctl("approve", "una", "--words", words, check=False)
     assert "there is a user una" in refused.stderr
-    assert "una" in [ask["user"] for ask in asks(daemon)]
+    [ask] = [ask for ask in asks(daemon) if ask["user"] == "una"]
+    assert ask["taken"] is True and "taken" in daemon.chatctl("asks").stdout
     daemon.chatctl("approve", "una", "--words", words, "--name", "una2", "--ends", "48h", "--role", "guest")
     code, said = program.finish()
     assert code == 0 and "you are una2/laptop (guest)" in said

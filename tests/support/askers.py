@@ -95,6 +95,9 @@ class AskingProgram:
         """Wait for the end; return the exit code and what was said."""
         return self._process.wait(60), self.said()
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()

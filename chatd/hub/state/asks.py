@@ -31,6 +31,7 @@ def list_asks(context: Context, request: rq.Asks) -> JsonObject:
             "address": ask.address,
             "words": ask.words,
             "at": ask.at,
+            "taken": not invites.is_new(context, ask.user),
         }
 
     return page_of("asks", sorted(key for key in asks if key > request.after), entry)
