@@ -42,5 +42,5 @@ class GatewaySection(Section):
             raise ValueError("certificate_file and key_file need names that differ, and from the server's")
         return self
 
-    hook_rate: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    hook_rate: Annotated[float, Field(ge=0.1, le=10_000)] = 50.0
     """Messages per second of one hook on average; ten seconds' worth may come at once."""

@@ -52,7 +52,7 @@ class HttpUpgrade:
     serve: Callable[[ClientStream, bytes], bool]
 
 
-class Who(Enum):
+class Audience(Enum):
     """Who may ask for a route; the route itself judges tokens and certificates."""
 
     EVERYBODY = 1
@@ -68,5 +68,5 @@ class Route(NamedTuple):
 
     answer: Callable[[HttpRequest], HttpAnswer | HttpUpgrade]
     methods: tuple[str, ...] = READ_ONLY
-    who: Who = Who.EVERYBODY
+    audience: Audience = Audience.EVERYBODY
     body_limit: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from cryptography import x509
 
 from chatd.errors import ChatdError
-from chatd.gateway.http_messages import HttpAnswer, HttpRequest, Route, Who
+from chatd.gateway.http_messages import Audience, HttpAnswer, HttpRequest, Route
 from chatd.gateway.metrics_text import OPENMETRICS, PLAIN, metrics_text, wants_openmetrics
 from chatd.pki.profiles import PARSE_ERRORS
 from chatd.proto.frames import JsonObject
@@ -30,7 +30,7 @@ class Monitoring:
         return {
             "/healthz": Route(self._health),
             "/readyz": Route(self._ready),
-            "/metrics": Route(self._metrics, who=Who.MONITORS),
+            "/metrics": Route(self._metrics, audience=Audience.MONITORS),
         }
 
     def _health(self, _: HttpRequest) -> HttpAnswer:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from chatd.config.schema import Settings
-from chatd.gateway.http_messages import READ_ONLY, HttpAnswer, HttpRequest, Route, Who
+from chatd.gateway.http_messages import READ_ONLY, Audience, HttpAnswer, HttpRequest, Route
 
 HTTPS_PORT = 443
 
@@ -36,7 +36,7 @@ class Routes:
         route = self._at(request.path)
         if route is None:
             return HttpAnswer(404, "not found\n")
-        if route.who is Who.MONITORS and not self._is_monitor(request.address):
+        if route.audience is Audience.MONITORS and not self._is_monitor(request.address):
             return HttpAnswer(403, "this address is not in gateway.monitors\n")
         if request.method not in route.methods:
             allowed = ", ".join(route.methods)
@@ -44,7 +44,7 @@ class Routes:
         if request.method not in READ_ONLY and not _is_same_site(request):
             # A page of somebody else's site would act with the browser's client certificate (CSRF).
             return HttpAnswer(403, "a page of another site may not do this\n")
-        if route.who is Who.OWN_PAGES:
+        if route.audience is Audience.OWN_PAGES:
             return self._unless_own_page(request, host, port) or route
         return route
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chatd.gateway.client_stream import ClientStream
-from chatd.gateway.http_messages import HttpAnswer, HttpRequest, HttpUpgrade, Route, Who
+from chatd.gateway.http_messages import Audience, HttpAnswer, HttpRequest, HttpUpgrade, Route
 from chatd.gateway.websocket import VERSION, accept_of
 
 # Serves the request's client once it has switched; ``first`` are bytes that have arrived since.
@@ -18,7 +18,7 @@ def websocket_route(subprotocol: str, serve: Serve) -> Route:
     def answer(request: HttpRequest) -> HttpAnswer | HttpUpgrade:
         return _switch(request, subprotocol, serve)
 
-    return Route(answer, methods=("GET",), who=Who.OWN_PAGES)
+    return Route(answer, methods=("GET",), audience=Audience.OWN_PAGES)
 
 
 def _switch(request: HttpRequest, subprotocol: str, serve: Serve) -> HttpAnswer | HttpUpgrade:
