@@ -19,12 +19,13 @@ from chatctl.model.hits import HIT
 from chatctl.model.render import Line, Quote, Viewer, plain, render
 from chatctl.model.times import Times
 from chatctl.model.wrapping import wrap
-from chatctl.scripts.standard_input import InputLine, check_utf8, read_all, read_lines
+from chatctl.scripts.standard_input import InputLine, at_line, check_utf8, read_all, read_lines
 from chatd.console import output, streams
 from chatd.console.numbers import SEQ, number
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.pki.home_addresses import servers_of
+from chatd.pki.identity import Identity
 from chatd.proto.events import Logged, Message, Presence
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import conversation_at
@@ -105,8 +106,9 @@ def send(app: App, room: str, text: tuple[str, ...], lines: bool, anyway: bool) 
     """Send TEXT, or standard input as one message, to ROOM and wait until the server has it.
 
     ROOM is a room (the # may be left out) or @name for one user; a room is joined first if necessary.
-    With --lines, a refused line does not stop the others; the exit code is then 6. It is 9 if a message
-    waits for a moderator before anybody reads it.
+    With --lines, a refused line does not stop the others: the error names its number, and with --json an
+    object says so, too. The exit code is then 6. It is 9 if a message waits for a moderator before
+    anybody reads it.
     """
     if lines and text:
         raise click.UsageError("--lines reads standard input; omit TEXT.")
@@ -134,7 +136,8 @@ class MessageSender:
         self._client = client
         self._room = room
         self._as_json = as_json
-        self._unanswered: deque[Sent] = deque()
+        # With the number of their line of standard input.
+        self._unanswered: deque[tuple[Sent, int | None]] = deque()
         self._accepted = 0
         self._held = False
         self._first_failure: ChatdError | None = None
@@ -143,37 +146,38 @@ class MessageSender:
         try:
             body = line.checked()
         except ChatdError as error:
-            self._failed(error)
+            self._failed(error, line.number)
         else:
-            self.send(body)
+            self.send(body, line=line.number)
 
-    def send(self, body: str, kind: str = "text") -> None:
+    def send(self, body: str, kind: str = "text", line: int | None = None) -> None:
         try:
-            self._unanswered.append(self._client.send(self._room, body, kind=kind, anyway=self._anyway))
+            sent = self._client.send(self._room, body, kind=kind, anyway=self._anyway)
+            self._unanswered.append((sent, line))
         except ChatdError as error:
             if self._client.error is not None:
                 raise  # no other line can be sent either
-            self._failed(error)
+            self._failed(error, line)
         while len(self._unanswered) >= READ_AHEAD or (
-            self._unanswered and self._unanswered[0].state != "pending"
+            self._unanswered and self._unanswered[0][0].state != "pending"
         ):
-            self._await_reply(self._unanswered.popleft())
+            self._await_reply(*self._unanswered.popleft())
 
     def finish(self) -> int:
         """Wait for all replies; returns the exit code."""
         while self._unanswered:
-            self._await_reply(self._unanswered.popleft())
+            self._await_reply(*self._unanswered.popleft())
         if self._first_failure is None:
             return output.HELD if self._held else output.OK
         return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
 
-    def _await_reply(self, sent: Sent) -> None:
+    def _await_reply(self, sent: Sent, line: int | None) -> None:
         try:
             result = sent.wait(REPLY_TIMEOUT)
         except ChatdError as error:
             if sent.state == "pending" and self._client.error is not None:
                 raise
-            self._failed(error)
+            self._failed(error, line)
             return
         self._accepted += 1
         self._held = self._held or result.held
@@ -182,9 +186,11 @@ class MessageSender:
         if self._as_json:
             output.json_line({"msg_id": sent.msg_id, **result._asdict()})
 
-    def _failed(self, error: ChatdError) -> None:
-        output.show_error(error)
+    def _failed(self, error: ChatdError, line: int | None) -> None:
         self._first_failure = self._first_failure or error
+        output.show_error(error if line is None else at_line(error, line))
+        if self._as_json and line is not None:
+            output.json_line({"line": line, "error": output.error_object(error)})
 
 
 @click.command()
@@ -215,6 +221,13 @@ def quotes_of(client: Client, room: str, events: Sequence[Logged]) -> dict[int, 
         if error.code != "E103":
             raise
     return {seq: Quote(one.user, one.body) if one else Quote("") for seq, one in found.items()}
+
+
+def record_key_of(identity: Identity) -> str:
+    """Return the record key that the certificate names, with the day: a later one comes with a renewal."""
+    if not identity.record_key:
+        return "the identity is older than the record key"
+    return f"{identity.record_key} (as of {identity.not_before:%Y-%m-%d}, when this certificate was made)"
 
 
 @click.command()
@@ -248,6 +261,6 @@ def whoami(app: App) -> None:
         output.line(f"envelope  {'on' if welcome.envelope else 'OFF: only TLS protects this connection'}")
         output.line(f"rooms     {output.joined(welcome.rooms)}")
         output.line(f"identity  {identity.path}, expires {result['expires']} (in {days} days)")
-        output.line(f"record    {identity.record_key or 'the identity is older than the record key'}")
+        output.line(f"record    {record_key_of(identity)}")
 
     app.show(result, print_text)

@@ -18,7 +18,7 @@ from chatctl.client import (
 from chatctl.connecting import wait_connected
 from chatctl.model.times import Times
 from chatctl.scripts.one_shot import enter, event_text, recipient
-from chatctl.scripts.standard_input import InputLine, read_lines
+from chatctl.scripts.standard_input import InputLine, at_line, read_lines
 from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -50,7 +50,8 @@ class RoomPipe:
         self._send_slots = threading.Semaphore(READ_AHEAD)
         # Protects the two attributes below, which the stdin thread uses too.
         self._lock = threading.Lock()
-        self._unseen: set[str] = set()
+        # Lines on their way, by msg_id: their numbers.
+        self._unseen: dict[str, int] = {}
         self._at_end = False
         # The seq of messages that were accepted but have not come back as events yet, by msg_id.
         self._accepted_seqs: dict[str, int] = {}
@@ -128,7 +129,9 @@ class RoomPipe:
 
     def _refused(self, event: Refused) -> None:
         self._failure = self._failure or event.error
-        output.show_error(event.error)
+        with self._lock:
+            number = self._unseen.get(event.sent.msg_id)
+        output.show_error(event.error if number is None else at_line(event.error, number))
         self._seen(event.sent.msg_id)
 
     def _show(self, event: AnyEvent) -> None:
@@ -142,7 +145,7 @@ class RoomPipe:
     def _seen(self, msg_id: str) -> None:
         self._accepted_seqs.pop(msg_id, None)
         with self._lock:
-            self._unseen.discard(msg_id)
+            self._unseen.pop(msg_id, None)
 
     def _start_reading(self) -> None:
         # Not before the session is live, or the events of the own lines could be missed.
@@ -178,4 +181,4 @@ class RoomPipe:
         self._send_slots.acquire()
         # Under the lock: the message must not come back before its id is stored.
         with self._lock:
-            self._unseen.add(self._client.send(self._to, text).msg_id)
+            self._unseen[self._client.send(self._to, text).msg_id] = line.number

@@ -26,6 +26,13 @@ class InputLine(NamedTuple):
         return check_utf8(self.text, f"line {self.number} of standard input")
 
 
+def at_line(error: ChatdError, number: int) -> ChatdError:
+    """Return ``error`` with the number of the line that it is about in front."""
+    line = f"line {number}"
+    named = error.reason.startswith(f"{line} ")
+    return ChatdError(error.code, error.reason if named else f"{line}: {error.reason}", error.fix)
+
+
 def check_utf8(text: str, where: str) -> str:
     """Return ``text``, in which surrogates stand for bytes that are not UTF-8. Raises E402 for these.
 

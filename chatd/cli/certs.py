@@ -89,6 +89,7 @@ def renew(home: Home, record_key: bool) -> None:
         created = replace_record_key(home.certs, authority, now=now)
         note_act(home.path, "certificates_renewed", record_key=created.public.fingerprint)
         output.line(f"record key replaced; it is now {created.public.fingerprint}")
+        output.note("chat whoami shows the old one until the device's next renewal")
     if put_into_use(home):
         output.note("the running server uses them from now on")
 

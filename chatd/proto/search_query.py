@@ -16,7 +16,8 @@ MAX_TOKENS = 32  # words and phrases searched for; the rest is ignored
 _PIECE = re.compile(r'"([^"]*)"?|([^\s"]+)')
 _AGO = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_KIND = re.compile(r"[a-z]{1,16}", re.ASCII)
+# Those that a message can have.
+KINDS = ("text", "action", "snippet")
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DAY_MS = _UNIT_MS["d"]
 _FILTERS = {
@@ -25,7 +26,7 @@ _FILTERS = {
     "since": "since:2h, since:7d or since:2026-01-31",
     "after": "after:2h, after:7d or after:2026-01-31",
     "before": "before:2h, before:7d or before:2026-01-31",
-    "has": "has:snippet or another kind of message",
+    "has": "has:snippet, has:action or has:text",
 }
 # Below this likeness a name is taken for a word; "in" and "has" are too short to be compared.
 _LIKENESS = 0.75
@@ -128,7 +129,7 @@ def _filter_value(name: str, word: str, now: int) -> str | int:
     except ChatdError:
         _refuse(word, name)
     if name == "has":
-        return value if _KIND.fullmatch(value) else _refuse(word, name)
+        return value if value in KINDS else _refuse(word, name)
     start = _time(value, now, later=name == "after")
     return _refuse(word, name) if start is None else start
 

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatctl.scripts.one_shot import record_key_of
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import read_identity, write_identity
@@ -154,6 +155,9 @@ def test_an_identity_names_the_record_key(
         )
         identity = read_identity(path)
         assert identity.record_key == expected
+        shown = record_key_of(identity)
+        assert shown.startswith(expected or "the identity is older")
+        assert (f"as of {identity.not_before:%Y-%m-%d}" in shown) == bool(expected)
         assert device_of(identity.certificate_der, authority.certificate).name.user == "bob"
         trust = Trust.of(str(path))
         assert trust.accepts(key.public)
