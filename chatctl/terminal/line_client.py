@@ -12,7 +12,7 @@ from chatctl.client import AnyEvent, Client, state_folder
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.folding import CutQuestion, kind_of
-from chatctl.model.grammar import CommandCall, Mistake, Say
+from chatctl.model.grammar import Mistake, Say
 from chatctl.model.render import Line, safe, short_count, snippet
 from chatctl.model.times import Times
 from chatctl.model.wrapping import columns
@@ -21,6 +21,7 @@ from chatctl.terminal.line_surface import LineSurface
 from chatctl.terminal.screen import Screen
 from chatctl.terminal.tab_completion import LineCompleter
 from chatctl.terminal.themes import DEFAULT_THEME
+from chatctl.terminal.typed_lines import TypedLines
 from chatd.console import output
 
 # Events passed to the loop and not printed yet; beyond that the library's thread waits.
@@ -42,6 +43,8 @@ def run(client: Client, room: str, theme: str = DEFAULT_THEME, times: Times = Ti
     chat = LineClient(client, room, theme, times)
     asyncio.run(chat.run())
     chat.surface.reading.markers.send_last(client)
+    for text in chat.lines.unsent():
+        output.note(f'not sent: "{snippet(text)}"')
     error = chat.surface.error
     if client.unsent and error is None:
         client.close(drain=DRAIN_SECONDS)
@@ -72,7 +75,7 @@ class LineClient:
         self._model.sending_earlier(client.outbox)
         self.surface = LineSurface(client, room, self._screen, self._model)
         self._cut_question = CutQuestion()
-        self._lines: asyncio.Queue[Say | CommandCall] = asyncio.Queue()
+        self.lines = TypedLines(self.surface.begun)
         self._queue_space = threading.Semaphore(QUEUE_LIMIT)
 
     async def run(self) -> None:
@@ -112,13 +115,17 @@ class LineClient:
         meant = Say(text) if pasted else parse(text, self.surface.model.permissions)
         if isinstance(meant, Mistake):
             self.surface.transcript.mistake(meant.sentence)
+        elif self.lines.overtakes(meant):
+            self.surface.start(meant.carry_out(self.surface), f"/{meant.command.name}")
         else:
-            self._lines.put_nowait(meant)
+            self.lines.put(meant)
+            if not (self.surface.begun.is_set() or self._client.connected):
+                self.surface.note("this waits for the connection")
 
     async def _work(self) -> None:
         """Carry out lines in order; later lines wait only for commands that switch rooms."""
         while True:
-            meant = await self._lines.get()
+            meant = await self.lines.next()
             if isinstance(meant, Say):
                 await self.surface.guarded(self._say(meant.text))
             elif meant.command.switches:

@@ -54,7 +54,9 @@ QUOTES_SECONDS = 1.0
 
 
 class LineSurface:
-    """``first_room``: the address to begin at. ``error``: why the server refused for good."""
+    """``first_room``: the address to begin at. ``error``: why the server refused for good. ``begun``: the
+    first room was entered, or refused.
+    """
 
     help_hints: tuple[str, ...] = (
         "Tab completes; Ctrl-R finds typed lines; // begins a message with /",
@@ -70,6 +72,7 @@ class LineSurface:
         self.error: ChatdError | None = None
         self._first_room = first_room
         self._started = False
+        self.begun = asyncio.Event()
         self._counting_down = False
         self._missed: deque[AnyEvent] = deque(maxlen=MISSED_LIMIT)
         self._entering = asyncio.Lock()
@@ -266,7 +269,10 @@ class LineSurface:
         for event in missed:
             self.transcript.event(event, dated=True)
             self._note_shown(event)
-        await self._enter_first()
+        try:
+            await self._enter_first()
+        finally:
+            self.begun.set()
         self._check_markers()
 
     def _check_markers(self) -> None:
