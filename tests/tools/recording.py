@@ -32,11 +32,12 @@ LAST_SECONDS = 4.5
 
 
 class Recorder:
-    """Records alice's terminal. ``_now`` is the time in the film, not on the clock."""
+    """Records the terminal of ``person``. ``_now`` is the time in the film, not on the clock."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, person: str = "alice", caption: str = ALICE) -> None:
         self.terminal = terminal
-        self.caption = ALICE
+        self.person = person
+        self.caption = self._usual_caption = caption
         self._frames: list[Frame] = []
         self._now = 0.0
         self._random = random.Random(1)
@@ -50,13 +51,19 @@ class Recorder:
         self._add(self._stable_screen(), seconds)
 
     def type(self, text: str, *, enter: bool = True) -> None:
-        """Type a text as alice."""
+        """Type a text, key by key."""
         for key in text:
-            self.terminal.keys("alice", "-l", key)
+            self.terminal.keys(self.person, "-l", key)
             self._add(self._stable_screen(), KEY_SECONDS * self._random.uniform(0.6, 1.4))
         self.hold(0.35)
         if enter:
-            self.terminal.keys("alice", "Enter")
+            self.terminal.keys(self.person, "Enter")
+
+    def paste(self, text: str) -> None:
+        """Paste a line and press Enter."""
+        self.terminal.keys(self.person, "-l", text)
+        self.hold(1.6)
+        self.terminal.keys(self.person, "Enter")
 
     def wait(self, *texts: str) -> None:
         """Record until all texts are on the screen."""
@@ -72,10 +79,10 @@ class Recorder:
 
     def _stable_screen(self) -> Screen:
         """Capture the screen when two captures agree, so that it is never half drawn."""
-        before = self.terminal.screen("alice")
+        before = self.terminal.screen(self.person)
         while True:
             time.sleep(0.03)
-            screen = self.terminal.screen("alice")
+            screen = self.terminal.screen(self.person)
             if screen == before:
                 return screen
             before = screen
@@ -83,7 +90,7 @@ class Recorder:
     def _add(self, screen: Screen, seconds: float) -> None:
         last = self._frames[-1] if self._frames else None
         if last is None or (last.screen, last.caption) != (screen, self.caption):
-            alert = self.caption != ALICE
+            alert = self.caption != self._usual_caption
             self._frames.append(Frame(round(self._now, 2), screen, self.caption, alert))
         self._now += seconds
 
