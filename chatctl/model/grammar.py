@@ -43,6 +43,8 @@ def _read_user(word: str) -> str:
 
 
 def _read_room(word: str) -> str:
+    if word.startswith("@"):
+        raise ValueError(f"{word[:64]!r} is no room; to write to somebody: /msg {word[1:64]}")
     return check_room(word if word[:1] in "#@&" else f"#{word}")
 
 

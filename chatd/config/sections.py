@@ -18,7 +18,7 @@ from chatd.policy.filter import WORD_CHARS, normalise
 from chatd.policy.long_texts import LINE_CHARS_LIMIT, SNIPPET_BYTES, LongText
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto.room_requests import Mode
-from chatd.proto.text import NAME, check_room, is_host_port, visible
+from chatd.proto.text import NAME, check_room, host_port_fault, is_host_port, visible
 
 _HOST = r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?"
 
@@ -69,8 +69,8 @@ def _host(text: str) -> str:
 
 
 def _host_port(text: str) -> str:
-    if not is_host_port(text):
-        raise ValueError("must be HOST:PORT, with an IPv6 address in [ ]")
+    if fault := host_port_fault(text):
+        raise ValueError(f"must {fault}")
     return text
 
 

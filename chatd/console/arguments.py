@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from chatd.proto.text import is_host_port
+from chatd.proto.text import host_port_fault
 
 
 def host_port(text: str) -> str:
     """Check a HOST:PORT."""
-    if not is_host_port(text):
-        raise click.BadParameter("write HOST:PORT, with an IPv6 address in [ ]")
+    if fault := host_port_fault(text):
+        raise click.BadParameter(f"it must {fault}")
     return text

@@ -46,6 +46,7 @@ MAX_SERVERS = 16
 PIPE_SECONDS = 60
 
 _BEGIN = "-----BEGIN "
+_HEADER_KEYS = ("schema", "instance", "user", "device")  # each once, besides "server"
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,8 @@ def _text(data: bytes) -> str:
 def _parse(path: Path, data: bytes) -> Identity:
     text = _text(data)
     header, begin, blocks = text.partition(_BEGIN)
+    if header and not begin and header.partition(":")[0] not in (*_HEADER_KEYS, "server"):
+        raise UnusableError("it is not an identity file", "check the path of the identity file")
     named, servers = _parse_header(header)
     certificate, ca, crosses, pem = read_blocks(begin + blocks)
     der = certificate.public_bytes(Encoding.DER)
@@ -266,7 +269,7 @@ def _parse_header(header: str) -> tuple[DeviceName, tuple[str, ...]]:
         key, separator, value = line.partition(": ")
         if key == "server" and is_host_port(value):
             servers.append(value)
-        elif separator and key in ("schema", "instance", "user", "device") and key not in single:
+        elif separator and key in _HEADER_KEYS and key not in single:
             single[key] = value
         else:
             raise UnusableError(

@@ -12,6 +12,7 @@ NEEDS = {
     "/create": "room.create",
     "/group": "dm.send",
     "/history": "message.read",
+    "/invite": "room.join",
     "/join": "room.join",
     "/msg": "dm.send",
     "/owner": "room.join",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 # Seconds in each unit, largest first.
 UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PART = re.compile(r"([0-9]{1,9})([dhms])")
+# The fields of requests that are durations in seconds.
+FIELDS = frozenset(("seconds", "guest_seconds", "expiring"))
 # Ten years; `requests.Seconds` has the same bound.
 MAX_SECONDS = 10 * 366 * 86_400
 
@@ -20,6 +24,18 @@ def two_units(seconds: int) -> str:
             parts.append(f"{left // size}{unit}")
             left %= size
     return " ".join(parts)
+
+
+def bounds_fault(field: str, error: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return reason and fix for a request's duration out of bounds, as pydantic tells of it; else None."""
+    context = error.get("ctx", {})
+    if field not in FIELDS:
+        return None
+    if "le" in context:
+        return f"a duration here is at most {two_units(context['le'])}", "choose a shorter one"
+    if "ge" in context:
+        return f"a duration here is at least {two_units(context['ge'])}", "choose a longer one"
+    return None
 
 
 def parse_duration(text: str) -> int:

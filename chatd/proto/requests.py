@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.ask_requests import AskRequest
+from chatd.proto.durations import bounds_fault
 from chatd.proto.frames import JsonObject
 from chatd.proto.guest_requests import GuestRequest, GuestSeconds
 from chatd.proto.held_requests import HeldRequest
@@ -391,9 +392,11 @@ def parse_request(message: JsonObject) -> AnyRequest:
     try:
         request: AnyRequest = validate(message)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         # The peer may have chosen the field's name.
         field = visible(".".join(str(part) for part in first["loc"])[:80], newlines=False)
+        if fault := bounds_fault(field, first):
+            raise ChatdError("E102", *fault) from None
         raise ChatdError("E102", f"{kind}: field {field}: {first['msg']}") from None
     return request
 

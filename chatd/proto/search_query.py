@@ -125,13 +125,17 @@ def _filter_value(name: str, word: str, now: int) -> str | int:
         if name == "from":
             return check_name(value.removeprefix("@"))
         if name == "in":
-            return _conversation(value) if value.startswith("@") else check_room(value)
+            return _conversation(value) if value.startswith("@") else _room(value)
     except ChatdError:
         _refuse(word, name)
     if name == "has":
         return value if value in KINDS else _refuse(word, name)
     start = _time(value, now, later=name == "after")
     return _refuse(word, name) if start is None else start
+
+
+def _room(value: str) -> str:
+    return check_room(value if value.startswith("#") else f"#{value}")
 
 
 def _conversation(value: str) -> str:

@@ -71,6 +71,15 @@ def _fault(text: str) -> str:
     return f"'{shown}' must start and end with a letter or digit"
 
 
+def host_port_fault(text: str) -> str:
+    """Say what is wrong with a HOST:PORT, to follow "must"; "" if nothing is."""
+    if is_host_port(text):
+        return ""
+    if is_host_port(re.sub(":[0-9]+$", ":1", text)):
+        return "have a port from 1 to 65535"
+    return "be HOST:PORT, with an IPv6 address in [ ]"
+
+
 def is_host_port(text: str) -> bool:
     """Whether this is HOST:PORT, with an IPv6 address in [ ]."""
     match = _HOST_PORT.fullmatch(text)

@@ -88,7 +88,7 @@ def test_each_cure_of_a_second_user_add_works(daemon: Daemon, tmp_path: Path) ->
     assert daemon.identity("carl").exists()
     other = ("--out", str(tmp_path / "carl.pem"))
     again = daemon.chatd("user", "add", "carl", *other, check=False)
-    assert "choose another --device" in again.stderr
+    assert "choose another name for the device" in again.stderr
     daemon.chatd("user", "add", "carl", *other, "--device", "phone")
     again = daemon.chatd("user", "add", "carl", *other, "--device", "tablet", check=False)
     assert "choose another --out" in again.stderr

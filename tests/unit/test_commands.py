@@ -59,7 +59,7 @@ MISTAKES = {
     "/etc/passwd": "write //",
     "/\x1b[2J": r"\x1b",
     "/join": "#ROOM",
-    "/join @bob": "must start with #",
+    "/join @bob": "to write to somebody: /msg bob",
     "/join War!": "contains 'W'",
     # A typing error must not become a permanent ban or a mute in all rooms.
     "/ban bob 2hours spam": "duration",

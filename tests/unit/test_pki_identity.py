@@ -136,8 +136,8 @@ HEADER = "schema: 1\ninstance: lab\nuser: bob\ndevice: laptop\n"
     ("damage", "reason"),
     [
         (lambda text: "", "empty"),
-        (lambda text: "\x00" * 100, "invalid header line"),
-        (lambda text: "hello", "invalid header line"),
+        (lambda text: "\x00" * 100, "not an identity file"),
+        (lambda text: "hello", "not an identity file"),
         (lambda text: text + "x" * IDENTITY_LIMIT, "longer than"),
         (lambda text: text.replace("lab", "läb", 1), "different devices"),
         (lambda text: text[: len(text) // 2], "damaged"),

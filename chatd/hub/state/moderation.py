@@ -215,7 +215,7 @@ def refuse_unregistrable(context: Context, user: str, device: str, role: str | N
         raise ChatdError(
             "E406",
             f"{user} has a device {device!r} already",
-            "choose another --device; the name of a revoked one is not used again",
+            "choose another name for the device; that of a revoked one is not used again",
         )
     if known is None and len(context.state.users) >= USERS_LIMIT:
         raise ChatdError(

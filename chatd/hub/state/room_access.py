@@ -13,6 +13,7 @@ from chatd.proto.text import visible
 
 # An invitation is for a person who is expected; one that nobody took within this time ends.
 INVITE_DAYS = 14
+_NOTHING = "there is nothing to do"
 # Invitations that have not ended: of one room, and to one user.
 INVITES_PER_ROOM = 100
 INVITES_PER_USER = 50
@@ -64,7 +65,7 @@ def invite(context: Context, request: rq.RoomInvite) -> JsonObject:
     context.refuse_muted(request.room)
     known = context.acquaintance(request.user)
     if request.user in room.members:
-        raise ChatdError("E410", f"{request.user} is in {request.room} already")
+        raise ChatdError("E410", f"{request.user} is in {request.room} already", _NOTHING)
     if not context.rules.may_enter(context.state, request.user, request.room):
         raise ChatdError("E303", f"{request.room} is closed to the role of {request.user}")
     if not context.is_invited(request.room, request.user):
@@ -84,7 +85,7 @@ def uninvite(context: Context, request: rq.RoomUninvite) -> JsonObject:
     else:
         _inviting(context, request.room)
     if not context.is_invited(request.room, request.user):
-        raise ChatdError("E410", f"{request.user} is not invited to {request.room}")
+        raise ChatdError("E410", f"{request.user} is not invited to {request.room}", _NOTHING)
     context.emit("uninvited", room=request.room, user=request.user, by=context.who.user)
     return {"room": request.room, "user": request.user}
 
@@ -97,7 +98,7 @@ def owner(context: Context, request: rq.Owner) -> JsonObject:
     room = context.owned(request.room)
     if not request.on:
         if request.user not in room.owners:
-            raise ChatdError("E410", f"{request.user} does not own {request.room}")
+            raise ChatdError("E410", f"{request.user} does not own {request.room}", _NOTHING)
         rooms.refuse_last_owner(request.room, room, request.user)
         _set_owner(context, request)
     elif request.user not in room.owners:
@@ -111,7 +112,7 @@ def member_remove(context: Context, request: rq.MemberRemove) -> JsonObject:
     """Remove a member from a room. Raises E404, E311, E410, E304; E302, E400 for the reason."""
     room = context.owned(request.room)
     if request.user not in room.members:
-        raise ChatdError("E410", f"{request.user} is not in {request.room}")
+        raise ChatdError("E410", f"{request.user} is not in {request.room}", "see /who or chatctl who ROOM")
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot remove yourself", "leave the room: /part")
     if request.user in room.owners:
@@ -160,7 +161,8 @@ def _too_many(whose: str, limit: int) -> ChatdError:
 def _take_over(context: Context, request: rq.Owner) -> None:
     """Let an admin enter a room as its owner, which its members see and the audit keeps."""
     if request.user != context.who.user:
-        raise ChatdError("E410", f"{request.user} is not in {request.room}")
+        fix = f"invite them first: /invite {request.user}"
+        raise ChatdError("E410", f"{request.user} is not in {request.room}", fix)
     context.refuse_archived(request.room)
     rooms.refuse_too_many(context)
     rooms.enter(context, request.user, request.room, by=request.user)
