@@ -48,19 +48,28 @@ def revoke(
         with app.client() as client:
             names = _choose(client, user, every=every)
     devices = tuple(f"{user}/{name}" for name in names)
-    confirm(f"Revoke {', '.join(devices)} for good?", yes=yes or dry_run)
 
     def ask(client: Client, one: str) -> JsonObject:
         return client.request(
             "revoke", user=user, device=one.partition("/")[2], reason=reason, dry_run=dry_run
         )
 
+    if sys.stdin.isatty() and not (yes or dry_run):
+        with app.client() as client:
+            refuse_early(client, user, names)
+    confirm(f"Revoke {', '.join(devices)} for good?", yes=yes or dry_run)
     if len(devices) > 1:
         return for_each_user(app, devices, ask, _describe)
     with app.client() as client:
         result = ask(client, devices[0])
     app.show(result, lambda: output.line(_describe(result)))
     return output.OK
+
+
+def refuse_early(client: Client, user: str, names: list[str]) -> None:
+    """Raise the refusal that revoking a device would meet, before the person confirms anything."""
+    for name in names:
+        client.request("revoke", user=user, device=name, dry_run=True)
 
 
 def _describe(result: JsonObject) -> str:

@@ -85,14 +85,16 @@ def announce(app: App, text: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (with schema: 1) for programs.")
 def explain(code: str, as_json: bool) -> int:
     """Explain an error or warning CODE such as E204 and what to do. Needs no server."""
-    entry = CODES.get(code.upper())
+    typed = code.upper()
+    code = next((one for one in (typed, f"E{typed}", f"W{typed}") if one in CODES), code)
+    entry = CODES.get(code)
     if entry is None:
         output.note(f"error: there is no code {code}; docs/protocol.md lists all codes")
         return output.NOT_FOUND
     if as_json:
-        output.json_line({"code": code.upper(), **entry._asdict()})
+        output.json_line({"code": code, **entry._asdict()})
     else:
-        output.line(f"{code.upper()}  {entry.name}")
+        output.line(f"{code}  {entry.name}")
         output.line(f"what happened: {entry.summary}")
         output.line(f"what to do: {entry.fix}")
     return output.OK

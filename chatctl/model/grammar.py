@@ -184,7 +184,7 @@ class ChatCommand:
         for arg in self.args:
             if not rest:
                 if not arg.optional:
-                    raise ValueError(f"/{self.name} needs {arg.shown}")
+                    raise ValueError(f"/{self.name} needs {arg.shown.rstrip('.')}")
             elif arg.kind.many:
                 values[arg.name], rest = _many(arg.kind, rest)
             elif arg.kind.rest:

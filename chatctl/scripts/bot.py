@@ -30,7 +30,7 @@ from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import PAYLOAD_LIMIT, JsonObject, decode
-from chatd.proto.requests import AnyRequest, Edit, Send, parse_request
+from chatd.proto.requests import REQUESTS, AnyRequest, Edit, Send, parse_request
 
 # Messages sent ahead of their replies.
 READ_AHEAD = 64
@@ -166,10 +166,10 @@ class JsonLinesBot:
         """Carry out one command; raises the error that ended the client."""
         ref: Any = None
         try:
-            command = decode(text.encode("utf-8", "surrogateescape"))
+            command = _decode(text)
             ref = command.pop("ref", None)
             kind = command.pop("do", None)
-            if not isinstance(kind, str) or kind in _INTERNAL:
+            if not isinstance(kind, str) or kind in _INTERNAL or kind not in REQUESTS:
                 raise ChatdError("E103", f'"do" is {json.dumps(kind)}', 'name a request, such as "send"')
             if command.keys() & {"type", "id"}:
                 raise ChatdError("E102", 'a command has "type" or "id"', 'write "do" and "ref"')
@@ -202,6 +202,15 @@ class JsonLinesBot:
             return self._client.edit(asked.room, asked.seq, asked.body)
         assert isinstance(asked, Send)  # noqa: S101 - the table's rows for "send" and "edit"
         return self._client.send(asked.to, asked.body, kind=asked.kind, reply_to=asked.reply_to)
+
+
+def _decode(text: str) -> JsonObject:
+    """Read a line as a JSON object. Raises E101, E102."""
+    try:
+        return decode(text.encode("utf-8", "surrogateescape"))
+    except ChatdError as error:
+        fix = 'write one JSON object on each line: {"do": "send", "to": "#lobby", "body": "hello"}'
+        raise ChatdError(error.code, error.reason, fix) from None
 
 
 def _error(error: ChatdError) -> JsonObject:

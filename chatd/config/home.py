@@ -37,8 +37,9 @@ class Home:
                 file.stat()
             except (FileNotFoundError, NotADirectoryError):
                 why = f"{self.path} is not a chatd home: there is no {file.relative_to(self.path)}"
+                init = chatd_command(self.path, "init")
                 lost = file == self.settings_file
-                fix = SETTINGS_LOST if lost else f"run: {chatd_command(self.path, 'init')}"
+                fix = SETTINGS_LOST if lost else f"name the home with --home or CHATD_HOME, or run: {init}"
                 raise ChatdError("E601", why, fix) from None
             except OSError as error:
                 raise ChatdError("E606", f"{file}: {error.strerror}") from None

@@ -11,6 +11,17 @@ from chatd.proto.durations import parse_duration
 from chatd.proto.frames import INTEGER_LIMIT
 
 
+class WholeRange(click.IntRange):
+    """Says "whole number" of what is none, not "integer range"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FiniteRange(click.FloatRange):
     """Refuses nan, too: it is neither below nor above anything."""
 
@@ -21,10 +32,10 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-def number(least: float, most: float) -> click.IntRange | FiniteRange:
+def number(least: float, most: float) -> WholeRange | FiniteRange:
     """The type of a number from ``least`` to ``most``, both included; an integer if both are."""
     if isinstance(least, int) and isinstance(most, int):
-        return click.IntRange(least, most)
+        return WholeRange(least, most)
     return FiniteRange(least, most)
 
 

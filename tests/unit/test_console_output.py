@@ -149,7 +149,8 @@ def run(*arguments: str, home: Path, program: str = "chatctl") -> subprocess.Com
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["explain", "e204"], 0), (["explain", "E999"], 3), (["revoke", "bob/"], 2),
+        (["explain", "e204"], 0), (["explain", "405"], 0), (["explain", "E999"], 3), (["explain", "999"], 3),
+        (["revoke", "bob/"], 2),
         (["revoke", "bob/phone"], 2), (["kick", "a", "b"], 1), (["ban", "bob", "--for", "soon"], 2),
         (["nonsense"], 2), (["kick", "bob"], 1),
     ],

@@ -8,10 +8,14 @@ from typing import Any
 import click
 import pytest
 
+from chatctl.admin.revoke_command import refuse_early
 from chatctl.model.commands import parse
 from chatctl.model.grammar import Mistake
+from chatctl.scripts import bot
+from chatd.config.home import Home
 from chatd.config.schema import Settings
 from chatd.console.arguments import host_port
+from chatd.console.numbers import number
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from chatd.proto.requests import parse_request
@@ -87,3 +91,63 @@ def test_a_file_that_is_no_identity_is_told(tmp_path: Path) -> None:
         read_identity(path)
     assert "not an identity file" in refused.value.reason
     assert "check the path" in refused.value.fix
+
+
+def test_a_folder_that_is_no_home_may_be_the_wrong_one(tmp_path: Path) -> None:
+    with pytest.raises(ChatdError) as refused:
+        Home(tmp_path).require_initialised()
+    assert refused.value.fix.startswith("name the home with --home or CHATD_HOME, or run: ")
+
+
+def test_what_is_no_number_is_told_in_words() -> None:
+    with pytest.raises(click.BadParameter, match="'bob' is not a whole number"):
+        number(1, 9).convert("bob", None, None)
+    with pytest.raises(click.BadParameter, match="range"):
+        number(1, 9).convert("10", None, None)
+    assert number(1, 9).convert("9", None, None) == 9
+
+
+def test_a_command_without_its_text_has_one_full_stop() -> None:
+    mistake = parse("/announce", frozenset(("announce",)))
+    assert isinstance(mistake, Mistake)
+    assert mistake.sentence.startswith("/announce needs TEXT. Usage: ")
+
+
+def test_a_revocation_is_refused_before_it_is_confirmed() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Server:
+        def request(self, kind: str, **fields: Any) -> None:
+            asked.append(fields)
+            if fields["device"] == "fone":
+                raise ChatdError("E412")
+
+    refuse_early(Server(), "bob", ["phone"])  # type: ignore[arg-type]  # all it uses
+    with pytest.raises(ChatdError, match="E412"):
+        refuse_early(Server(), "bob", ["phone", "fone"])  # type: ignore[arg-type]  # all it uses
+    assert all(one["dry_run"] for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"do": "sned"}', "name a request, such as"),
+        ('{"do": "resume"}', "name a request, such as"),
+        ("hello", "one JSON object on each line"),
+    ],
+)
+def test_a_mistake_in_a_bot_s_line_is_not_taken_for_an_old_server(
+    monkeypatch: pytest.MonkeyPatch, line: str, words: str
+) -> None:
+    client: Any = type("Client", (), {"error": None})()
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(bot, "_write", written.append)
+    bot.JsonLinesBot(client, own=False)._carry_out(line)
+    assert words in written[0]["fix"]
+
+
+def test_who_may_not_delete_a_message_is_told_whom_to_ask(world: World) -> None:
+    world.ask("bob", "join", room="#lobby")
+    world.ask("alice", "join", room="#lobby")
+    seq = world.ask("alice", "send", to="#lobby", body="hello")["seq"]
+    assert "ask its author to delete it" in world.refusal_text("bob", "delete", room="#lobby", seq=seq)

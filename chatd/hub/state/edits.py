@@ -13,6 +13,7 @@ from chatd.proto.message_requests import EDITS_LIMIT
 from chatd.store.entry import StoredMessage
 
 MINUTE_MS = 60_000
+_ASK_AUTHOR = "ask its author to delete it, or remove it: /redact NUMBER"
 
 
 def edit(context: Context, request: rq.Edit) -> JsonObject:
@@ -51,7 +52,7 @@ def delete(context: Context, request: rq.Delete) -> JsonObject:
     """Redact one's own message."""
     context.member(request.room)
     context.refuse_archived(request.room)
-    message = _own_message(context, request.room, request.seq)
+    message = _own_message(context, request.room, request.seq, not_yours=_ASK_AUTHOR)
     if request.reason:
         # The room reads it: nobody says so what they could not write there.
         context.refuse_unwritable(request.room)
@@ -59,11 +60,11 @@ def delete(context: Context, request: rq.Delete) -> JsonObject:
     return redaction.remove(context, request.room, request.seq, message, request.reason, own=True)
 
 
-def _own_message(context: Context, room: str, seq: int) -> StoredMessage:
-    """Return a message that the asker may change. Raises E410, E310, E309."""
+def _own_message(context: Context, room: str, seq: int, *, not_yours: str = "") -> StoredMessage:
+    """Return a message that the asker may change. Raises E410, E310 with the fix ``not_yours``, E309."""
     message = redaction.named_message(context, room, seq)
     if redaction.author_of(message) != context.who.user:
-        raise ChatdError("E310", f"message {seq} is not yours")
+        raise ChatdError("E310", f"message {seq} is not yours", not_yours)
     minutes = context.rules.settings.limits.edit_minutes
     if not minutes:
         raise ChatdError("E309", "this server does not let messages be changed")
