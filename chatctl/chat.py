@@ -118,8 +118,8 @@ def cli(
     Without a terminal (or with --plain), send each line of standard input to the room and print the
     room's messages until the end of input. The identity is --identity, CHATD_IDENTITY, the home's first
     admin, or ~/.config/chatd/identity.pem. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not
-    permitted, 5 server unreachable, 6 partly done, 8 done but its output
-    not written, 130 interrupted.
+    permitted, 5 server unreachable, 6 partly done, 7 warnings only (doctor),
+    8 done but its output not written, 9 a message waits for a moderator, 130 interrupted.
     """
     if context.invoked_subcommand is not None:
         return output.OK

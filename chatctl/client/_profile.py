@@ -47,7 +47,8 @@ def _first_identity(home: str) -> str:
     """Return how to make an identity in this home; one that is initialised refuses another `chatd init`."""
     if (expanded(home) / "certs" / "ca.pem").exists():
         return f"make one with: {pasteable('chatd', '--home', home, 'user', 'add')} NAME --device NEW"
-    return f"create the first one with: {pasteable('chatd', '--home', home, 'init')}"
+    init = pasteable("chatd", "--home", home, "init")
+    return f"check the path of the home, or create the first one with: {init}"
 
 
 def _users_own(environ: Mapping[str, str]) -> Path:

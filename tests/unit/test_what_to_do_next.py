@@ -9,6 +9,7 @@ import click
 import pytest
 
 from chatctl.admin.revoke_command import refuse_early
+from chatctl.client import load_identity
 from chatctl.model.commands import parse
 from chatctl.model.grammar import Mistake
 from chatctl.scripts import bot
@@ -93,6 +94,15 @@ def test_a_file_that_is_no_identity_is_told(tmp_path: Path) -> None:
     assert "check the path" in refused.value.fix
 
 
+def test_a_sponsor_who_has_not_joined_yet_is_told_apart(world: World) -> None:
+    guest = INVITE | {"seconds": 3600, "guest_seconds": 3600, "sponsor": "dan"}
+    assert "not joined" not in world.refusal_text("alice", "invite_create", **guest)
+    world.ask("alice", "invite_create", user="dan", secret_hash="1" * 64, seconds=3600)
+    assert "dan is invited, but has not joined yet (E405)" in world.refusal_text(
+        "alice", "invite_create", **guest
+    )
+
+
 def test_a_folder_that_is_no_home_may_be_the_wrong_one(tmp_path: Path) -> None:
     with pytest.raises(ChatdError) as refused:
         Home(tmp_path).require_initialised()
@@ -151,3 +161,12 @@ def test_who_may_not_delete_a_message_is_told_whom_to_ask(world: World) -> None:
     world.ask("alice", "join", room="#lobby")
     seq = world.ask("alice", "send", to="#lobby", body="hello")["seq"]
     assert "ask its author to delete it" in world.refusal_text("bob", "delete", room="#lobby", seq=seq)
+
+
+def test_a_home_without_identities_may_be_the_wrong_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHATD_IDENTITY", raising=False)
+    with pytest.raises(ChatdError, match="E608") as refused:
+        load_identity(None, str(tmp_path))
+    assert refused.value.fix.startswith("check the path of the home, or create the first one with: ")

@@ -18,7 +18,7 @@ from chatd.store.entry import Given, StoredMessage
 
 # The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
 KEPT_SHARE = 10
-OVERRIDE_FIX = "rephrase it, or send it anyway: /say! TEXT, chat send ROOM TEXT --anyway, or the window"
+OVERRIDE_FIX = "rephrase it, or send it anyway: /say! TEXT, chat send ROOM TEXT --anyway, Menu > Send anyway"
 # The advice to an admin outside a room that is entered by invitation.
 TAKE_OVER = "ask an owner to invite you; an admin can take it over: chatctl room owner ROOM NAME"
 

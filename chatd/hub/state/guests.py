@@ -87,6 +87,9 @@ def refuse_ended(context: Context, user: str) -> None:
 def refuse_sponsor(context: Context, sponsor: str, guest: str, ends: int) -> None:
     """Refuse a sponsor who cannot answer for a guest, and an end that is too far. Raises E405, E304, E409."""
     if sponsor not in context.state.users and not (context.who.operator and sponsor == SERVER):
+        if context.state.invites.open_for(sponsor, context.now):
+            fix = "wait for that, or name another sponsor"
+            raise ChatdError("E405", f"{sponsor} is invited, but has not joined yet", fix)
         raise unknown_user(sponsor)
     if sponsor == guest or sponsor in context.state.guests.by_name:
         raise ChatdError("E304", f"{sponsor} cannot be the sponsor of {guest}", "name a user who stays")
