@@ -18,6 +18,7 @@ from chatctl.client import (
     Welcome,
     addresses_of,
     authority_of,
+    identity_to_write,
     load_identity,
     reach,
 )
@@ -51,7 +52,8 @@ def doctor(
 ) -> int:
     """Check identity, network, server, clock and terminal, and say how to mend what is wrong.
 
-    Tries each address in the identity file, or only HOST:PORT. Logs in and sends nothing. Exit code 0: no
+    Tries each address in the identity file, or only HOST:PORT, also before you have joined. Logs in and sends
+    nothing. Exit code 0: no
     problem; 7: warnings only; 1: a problem that needs action.
     """
     if address is not None and not is_host_port(address):
@@ -67,7 +69,10 @@ def examine(option: str | None, home: str | None, address: str | None) -> Iterat
     try:
         identity = load_identity(option, home)
     except ChatdError as error:
-        yield _failed("identity", error)
+        # Before joining there is none to be found, and the address can be checked all the same.
+        named = option or home or os.environ.get("CHATD_IDENTITY") or os.environ.get("CHATD_HOME")
+        joined = named or identity_to_write(None, os.environ).exists()
+        yield _failed("identity", error)._replace(level="fail" if joined or not address else "warn")
     else:
         yield _identity(identity, time.time())
     servers = (address,) if address else servers_of(identity) if identity else ()

@@ -67,7 +67,8 @@ def show_event(
         viewer = Viewer(room=room, numbered=True, times=times)
         quote = (quotes or {}).get(event.reply_to or 0) if isinstance(event, Message) else None
         lines = render(event, viewer, quote)  # type: ignore[arg-type]  # as in Transcript
-        output.write(f"{lines_text(lines)}\n")
+        if lines:  # some events have no text
+            output.write(f"{lines_text(lines)}\n")
 
 
 def event_text(event: AnyEvent, room: str | None, times: Times = Times.UTC) -> str:

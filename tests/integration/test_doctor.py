@@ -76,7 +76,7 @@ def test_faults_of_the_identity_file(daemon: Daemon, tmp_path: Path) -> None:
     assert (visit.code, visit.wrong) == (1, {"identity": "E608"})
     assert visit.findings[0]["fix"] == f"run: chmod 600 {copy}"
     missing = Visit(daemon, f"127.0.0.1:{daemon.port}")
-    assert (missing.code, missing.wrong) == (1, {"identity": "E608"})
+    assert (missing.code, missing.wrong) == (7, {"identity": "E608"})
     assert "SHA256:" in missing.text("ca"), "a newcomer sees which server answers"
 
 

@@ -13,12 +13,15 @@ from chatctl.client import load_identity
 from chatctl.model.commands import parse
 from chatctl.model.grammar import Mistake
 from chatctl.scripts import bot
+from chatctl.scripts.doctor import examine
+from chatctl.scripts.one_shot import show_event
 from chatd.config.home import Home
 from chatd.config.schema import Settings
 from chatd.console.arguments import host_port
 from chatd.console.numbers import number
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
+from chatd.proto.events import DmOpened
 from chatd.proto.requests import parse_request
 from tests.support.hubworld import World
 
@@ -170,3 +173,24 @@ def test_a_home_without_identities_may_be_the_wrong_one(
     with pytest.raises(ChatdError, match="E608") as refused:
         load_identity(None, str(tmp_path))
     assert refused.value.fix.startswith("check the path of the home, or create the first one with: ")
+
+
+@pytest.mark.parametrize(
+    ("address", "option", "level"),
+    [("127.0.0.1:1", None, "warn"), ("127.0.0.1:1", "/nowhere/bob.pem", "fail"), (None, None, "fail")],
+)
+def test_the_doctor_sees_no_fault_in_an_identity_before_joining(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, option: str | None, level: str
+) -> None:
+    for name in ("CHATD_IDENTITY", "CHATD_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    first = next(iter(examine(option, None, address)))
+    assert (first.area, first.level, first.code) == ("identity", level, "E608")
+
+
+def test_an_event_without_a_text_prints_no_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    event = DmOpened(type="dm_opened", seq=1, at=0, room="@alice,bob")
+    show_event(event, as_json=False, room="@alice,bob")
+    assert capsys.readouterr().out == ""
