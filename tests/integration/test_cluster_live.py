@@ -13,6 +13,7 @@ import apsw
 import pytest
 
 from tests.support.daemon import Daemon, running, wait_until
+from tests.support.lobby import history, say
 
 SECRET = "the-password-is-swordfish"
 
@@ -31,18 +32,6 @@ def node(server: Daemon) -> Daemon:
         server.chatd("cluster", "init", "--node", "alpha")
         server.chatd("restart")
     return server
-
-
-def say(daemon: Daemon, text: str) -> int:
-    identity = str(daemon.identity("alice", "console"))
-    sent = daemon.run("chat", "--identity", identity, "send", "--json", "#lobby", text)
-    seq: int = json.loads(sent.stdout)["seq"]
-    return seq
-
-
-def history(daemon: Daemon) -> str:
-    identity = str(daemon.identity("alice", "console"))
-    return daemon.run("chat", "--identity", identity, "history", "#lobby").stdout
 
 
 def place(daemon: Daemon) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,22 +12,9 @@ from chatd.hub.recovery import clock
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
 from tests.support.daemon import Daemon, running, wait_until
+from tests.support.lobby import history, say
 
 SECRET = "the-password-is-swordfish"
-
-
-def say(daemon: Daemon, text: str) -> int:
-    """Send a message to #lobby as alice; return its seq."""
-    identity = str(daemon.identity("alice", "console"))
-    sent = daemon.run("chat", "--identity", identity, "send", "--json", "#lobby", text)
-    seq: int = json.loads(sent.stdout)["seq"]
-    return seq
-
-
-def history(daemon: Daemon) -> str:
-    """Return the history of #lobby as JSON lines."""
-    identity = str(daemon.identity("alice", "console"))
-    return daemon.run("chat", "--identity", identity, "history", "--json", "#lobby").stdout
 
 
 def data_bytes(home: Path) -> bytes:
