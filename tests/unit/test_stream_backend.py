@@ -24,6 +24,7 @@ from chatd.cluster.stream_message import (
 from chatd.cluster.stream_place import StreamPlace, forget_stream, place_values, stored_place
 from chatd.cluster.tail_keys import EVENTS_PER_KEY, TailKeys
 from chatd.errors import ChatdError
+from chatd.store.branches import begin_branch
 from chatd.store.entry import Entry, Point
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
@@ -266,6 +267,18 @@ def test_a_log_that_forgot_its_stream_has_no_key_left(node: Node) -> None:
     forget_stream(node.log)
     assert stored_place(node.log) == StreamPlace()
     assert TailKeys(node.log).current == 0
+
+
+def test_a_restored_log_begins_a_stream_of_its_own(node: Node, tmp_path: Path) -> None:
+    node.next()
+    node.log.checkpoint()
+    shutil.copytree(node.data, tmp_path / "restored")
+    begin_branch(tmp_path / "restored", node.log.head)
+    restored = Node(tmp_path / "restored", MemoryStream()).start()
+    restored.next()
+    assert (restored.log.head, stored_place(restored.log)) == (6, StreamPlace(3, 1, 1, "alpha"))
+    assert restored.keys.find(1) != node.keys.find(1)
+    restored._open.close()
 
 
 def test_what_nobody_sealed_is_void(node: Node) -> None:
