@@ -25,7 +25,7 @@ class CutError(ChatdError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try again. ``told`` gets a sentence before the first pause.
+    """A bound on trying again. ``told`` gets a sentence before the first pause.
 
     ``pause`` sleeps, ``clock`` is monotonic, and ``rand`` returns 0 to 1.
     """

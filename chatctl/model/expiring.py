@@ -22,7 +22,7 @@ def expiry_warning(identity: Identity, now: datetime) -> str:
 
 
 def renewal_advice(identity: Identity) -> str:
-    """What the owner of an identity that was not renewed in time can do."""
+    """Return advice for the owner of an identity that was not renewed in time."""
     if not (obstacle := identity.obstacle):
         return NEW_IDENTITY
     copy = f"~/{pasteable(identity.path.name)}"  # the shell expands no ~ in quotes

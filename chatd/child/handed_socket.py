@@ -19,7 +19,7 @@ _TAKEN: Final = b"\1"
 
 
 class Speaker(Enum):
-    """Who speaks on a socket that is handed over; its value comes before the address."""
+    """The speaker on a socket that is handed over; its value comes before the address."""
 
     TLS_CLIENT = b"T"  # a client, in TLS
     CLIENT = b"C"  # a client whose TLS the gateway ends

@@ -89,7 +89,8 @@ def reseed(home: Home) -> None:
     For a stream that is lost, damaged, or of an earlier time than the log. Nothing of the log is lost.
     """
     with _stopped_log(home) as log:
-        if not stored_place(log).generation:
+        # A stream of another log may lie there while this one has never been in any.
+        if not stored_place(log).generation and not (home.path / STREAM_FOLDER).exists():
             raise ChatdError("E404", "the log is in no stream", "nothing to do")
         request_reseed(log)
     note_act(home.path, "cluster_reseeded")

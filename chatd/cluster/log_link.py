@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class Outcome(Enum):
-    """What became of an append."""
+    """The outcome of an append."""
 
     IN = "in"  # stored at its place, on a majority of the servers' disks
     RIVAL = "rival"  # another message has that place

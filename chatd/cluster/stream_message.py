@@ -45,7 +45,7 @@ class MessageKind(IntEnum):
 
 
 class StreamHeader(NamedTuple):
-    """What everybody may read of a message.
+    """The part of a message that is in the clear.
 
     ``previous`` is the point of the log after which the message belongs: of a batch its first entry follows
     it. ``node`` is the name of the sender, at most `NODE_BYTES` ASCII characters.

@@ -1,4 +1,4 @@
-"""How far a node has read the stream, and which of its messages count: each reader decides, and all alike.
+"""The place of a node in the stream, and the rules by which each reader judges its messages, all alike.
 
 JetStream may store what a deposed leader sent, or a message twice. Its expected sequence number is an early
 refusal only; these rules are what keeps the logs of all nodes equal.

@@ -259,6 +259,9 @@ def test_the_stream_of_another_log_is_refused(node: Node, tmp_path: Path) -> Non
     other = Node(tmp_path / "other", node.stream)
     assert code_of(other.start) == "E621"
     assert len(node.stream.messages or []) == 3, "nothing of it is touched"
+    request_reseed(other.log)
+    other.crash().start()
+    assert (stored_place(other.log).generation, len(other.stream.messages or [])) == (1, 2)
     other._open.close()
 
 
