@@ -16,10 +16,10 @@ from chatd.cli.options import json_option
 from chatd.cluster.follow_stream import request_reseed
 from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.cluster.stream_place import forget_stream, stored_place
+from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
-from chatd.config.sections import ClusterSection
 from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
@@ -131,7 +131,8 @@ def _stopped_log(home: Home) -> Iterator[EventLog]:
 def _section(settings: Settings, node: str) -> ClusterSection:
     """Return the settings of the cluster with this node. Raises E600."""
     try:
-        return ClusterSection.model_validate({**settings.cluster.model_dump(), "node": node})
+        values = {**settings.cluster.model_dump(), "node": node}
+        return ClusterSection.model_validate(values if node else {**values, "members": {}, "listen": ""})
     except ValueError:
         reason = f"{node!r} is no name for a node"
         raise ChatdError("E600", reason, "use 1 to 32 of a-z 0-9 -, a letter or digit at both ends") from None

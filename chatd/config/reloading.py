@@ -22,6 +22,10 @@ NEEDS_RESTART = (
     "shipping.identity_file",
     "shipping.host_name",
     "cluster.node",
+    "cluster.members",
+    "cluster.listen",
+    "cluster.copies",
+    "cluster.lead_seconds",
     "cluster.stall_seconds",
 )
 _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
+from chatd.config.cluster_section import ClusterSection
 from chatd.config.gateway_section import GatewaySection
 from chatd.config.sections import (
-    ClusterSection,
     FilterSection,
     LimitsSection,
     LoggingSection,

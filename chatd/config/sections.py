@@ -367,15 +367,6 @@ class ShippingSection(Section):
         return self
 
 
-class ClusterSection(Section):
-    """The log in a stream of NATS JetStream, which `chatd cluster init` sets up."""
-
-    node: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?$")] = ""
-    """Name of this machine in the cluster; "" means that the log is on this machine only."""
-    stall_seconds: Annotated[float, Field(ge=0.5, le=60)] = 3.0
-    """Seconds that the stream may take for a commit; after that the hub starts anew and finds out."""
-
-
 class RetentionSection(Section):
     """Redaction of old messages, end of empty rooms."""
 

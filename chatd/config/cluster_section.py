@@ -1,0 +1,50 @@
+"""The settings of a cluster: the log in a stream of NATS JetStream, for several machines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Self
+
+from pydantic import Field, model_validator
+
+from chatd.config.sections import HostPort, ListenAddress, Section
+
+# JetStream keeps at most five replicas of a stream.
+MEMBERS_LIMIT: Final = 5
+_NODE: Final = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
+
+NodeName = Annotated[str, Field(pattern=f"^{_NODE}$")]
+
+
+class ClusterSection(Section):
+    """The log in a stream of NATS JetStream, which `chatd cluster init` sets up."""
+
+    node: Annotated[str, Field(pattern=f"^({_NODE})?$")] = ""
+    """Name of this machine in the cluster; "" means that the log is on this machine only."""
+    members: Annotated[dict[NodeName, HostPort], Field(max_length=MEMBERS_LIMIT)] = Field(default={})
+    """HOST:PORT of the route port of each machine, this one included; {} means this machine alone."""
+    listen: ListenAddress = ""
+    """HOST:PORT where this machine listens for the others; "" means its address in cluster.members."""
+    copies: Annotated[int, Field(ge=1, le=MEMBERS_LIMIT)] = 2
+    """Machines whose log must have a message before it is acknowledged; at most as many as there are."""
+    lead_seconds: Annotated[float, Field(ge=0.5, le=60)] = 2.0
+    """Seconds of silence of the leading machine after which another one claims the lead."""
+    stall_seconds: Annotated[float, Field(ge=0.5, le=60)] = 3.0
+    """Seconds that the stream may take for a commit; after that the hub starts anew and finds out."""
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The members but this machine."""
+        return {name: address for name, address in self.members.items() if name != self.node}
+
+    @property
+    def listens_on(self) -> str:
+        """HOST:PORT of the route port; "" without other members."""
+        return (self.listen or self.members[self.node]) if self.others else ""
+
+    @model_validator(mode="after")
+    def _knows_itself(self) -> Self:
+        if self.members and self.node not in self.members:
+            raise ValueError("cluster.members must include the machine of cluster.node")
+        if len(set(self.members.values())) < len(self.members):
+            raise ValueError("two machines of cluster.members have the same address")
+        return self
