@@ -13,7 +13,7 @@ They are hints, or have an answer: each may be lost. Nothing durable depends on 
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from typing import Any, Final, NamedTuple, Protocol
 
 from chatd.link.wire import LinkBuffer, pack
@@ -64,33 +64,29 @@ def unpack_message(data: bytes) -> PeerMessage:
 
 
 class PeerQueue:
-    """Packed messages that wait, up to `QUEUE_MESSAGES` and `QUEUE_BYTES`; what is beyond is lost.
+    """Packed messages that wait, up to `QUEUE_MESSAGES` and `QUEUE_BYTES`; any thread may use it.
 
-    One thread may append while another takes.
+    ``lost`` counts those beyond.
     """
 
     def __init__(self) -> None:
         self.lost = 0
-        self._messages: deque[tuple[str, bytes]] = deque()
+        self._lock = threading.Lock()
+        self._messages: list[tuple[str, bytes]] = []
         self._bytes = 0
 
     def append(self, to: str, data: bytes) -> bool:
-        """Queue a message; return whether there was space."""
-        if len(self._messages) >= QUEUE_MESSAGES or self._bytes + len(data) > QUEUE_BYTES:
-            self.lost += 1
-            return False
-        self._messages.append((to, data))
-        self._bytes += len(data)
-        return True
+        """Queue a message for a node; return whether there was space."""
+        with self._lock:
+            if len(self._messages) >= QUEUE_MESSAGES or self._bytes + len(data) > QUEUE_BYTES:
+                self.lost += 1
+                return False
+            self._messages.append((to, data))
+            self._bytes += len(data)
+            return True
 
-    def take(self) -> tuple[str, bytes] | None:
-        """Return the oldest message, and where it goes."""
-        if not self._messages:
-            return None
-        message = self._messages.popleft()
-        self._bytes -= len(message[1])
-        return message
-
-    def clear(self) -> None:
-        while self.take():
-            pass
+    def take(self) -> list[tuple[str, bytes]]:
+        """Return what waits, oldest first."""
+        with self._lock:
+            messages, self._messages, self._bytes = self._messages, [], 0
+        return messages

@@ -1,0 +1,82 @@
+"""A connection to a NATS server, on a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+
+from chatd.cluster.nats_address import NatsAddress
+
+# One question to a server on this machine takes a millisecond; one that waits for a majority some more.
+ASK_SECONDS: Final = 1.0
+
+Result = TypeVar("Result")
+
+
+class NatsThread:
+    """Connects when needed. ``address`` is asked each time: it changes with each start of the server."""
+
+    def __init__(self, address: Callable[[], NatsAddress]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._address = address
+        self._client: Client | None = None
+        self._thread = threading.Thread(target=self.loop.run_forever, name="nats", daemon=True)
+        self._thread.start()
+
+    def begin(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Begin to run a coroutine on the thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine on the thread. Raises OSError for whatever the server or its absence causes."""
+        try:
+            return self.begin(work).result()
+        except (nats.errors.Error, TimeoutError) as error:
+            raise OSError(f"NATS does not answer: {str(error) or type(error).__name__}") from error
+
+    async def connected(self) -> Client:
+        """Return the connection; make a new one if it is lost."""
+        client = self._client
+        if client is not None and client.is_connected:
+            return client
+        await self._disconnect()
+        address = self._address()
+        # Without reconnection of its own: a publish after one may wait for nothing (nats.py issue 354).
+        connecting = nats.connect(
+            address.url,
+            user=address.user,
+            password=address.password,
+            allow_reconnect=False,
+            error_cb=_ignore,
+            max_outstanding_pings=2,
+            ping_interval=2,
+        )
+        # It would try for two minutes.
+        self._client = client = await asyncio.wait_for(connecting, ASK_SECONDS)
+        return client
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        try:
+            self.run(self._disconnect())
+        except OSError:
+            pass
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and not client.is_closed:
+            await client.close()
+
+
+async def _ignore(_: Exception) -> None:
+    return
