@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chatctl.model import room_text
-from chatctl.model.render import Line, marked, safe
+from chatctl.model.render import BODY_CHARS, Line, marked, safe, snippet
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
 
@@ -138,12 +138,12 @@ def room_rules(result: JsonObject) -> str:
     return ", ".join(_rules(result))
 
 
-def sent_note(changed: JsonObject) -> str:
-    """A note of the server on a message that was sent."""
-    text = _text(changed, "text") or _text(changed, "rule")
-    return (
-        text if changed.get("rule") in ("absent", "warned", "held") else f"your message was changed: {text}"
-    )
+def sent_note(changed: JsonObject, body: str) -> str:
+    """A note of the server on a message that was sent. A held one appears nowhere else: quote it."""
+    rule, text = changed.get("rule"), _text(changed, "text") or _text(changed, "rule")
+    if rule == "held":
+        return f'held: "{snippet(body, BODY_CHARS)}"; {text}'
+    return text if rule in ("absent", "warned") else f"your message was changed: {text}"
 
 
 def row(head: str, text: str) -> Line:

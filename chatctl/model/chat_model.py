@@ -91,9 +91,14 @@ class ChatModel(Conversations):
         return [room for room in welcome.invites if room not in self._invitations]
 
     def quote(self, event: AnyEvent) -> render.Quote | None:
-        """Return the message that ``event`` replies or reacts to, or None if it is not loaded."""
+        """Return the message that ``event`` is about, or None if it is not loaded.
+
+        Of one that ``event`` edits or refuses, the former text.
+        """
         if isinstance(event, ev.Reacted):
             return self.conversation(event.room).quote(event.target)
+        if isinstance(event, ev.Edited | ev.MessageRefused):
+            return self.conversation(event.room).former.get(event.seq)
         if not isinstance(event, ev.Message):
             return None
         return self.conversation(event.room).quote(event.reply_to)
@@ -356,7 +361,7 @@ class ChatModel(Conversations):
     def _acknowledged(self, event: Acknowledged) -> None:
         where, result = self.conversation(self.resolve(event.sent.to)), event.sent.wait(0)
         for changed in result.notes:
-            self.note(answers.sent_note(changed), where=where.name)
+            self.note(answers.sent_note(changed, event.sent.body), where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
         if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark; a held one until a moderator decides.
@@ -369,7 +374,11 @@ class ChatModel(Conversations):
         where = self.conversation(self.resolve(event.sent.to))
         where.pending.pop(event.sent.msg_id, None)
         why = f"{event.error.reason}; {event.error.fix}"
-        self.note(f"not sent: {render.snippet(event.sent.body, 80)}\n{why}", kind="refused", where=where.name)
+        self.note(
+            f"not sent: {render.snippet(event.sent.body, render.BODY_CHARS)}\n{why}",
+            kind="refused",
+            where=where.name,
+        )
         if not self.is_visible(where.name):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
         # To correct and send again, one after the other; never replaces what is being typed.
@@ -389,7 +398,8 @@ class ChatModel(Conversations):
     def _add(self, where: Conversation, event: ev.Logged) -> bool:
         if not isinstance(event, ev.Message):
             held_rows.apply(where, event)
-            words = render.describe(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+            quote = self.quote(event)  # type: ignore[arg-type]  # Logged is abstract; all others fit
+            words = render.describe(event, quote)  # type: ignore[arg-type]  # as above
             return words is not None and where.add(TimelineRow((event.seq, 0), "event", words, event.at))
         where.pending.pop(event.msg_id, None)
         where.want(event.reply_to)

@@ -29,6 +29,8 @@ REFUSED_LIMIT = 1_000
 
 # Messages kept that others reply to, and seqs of those that are still to be fetched.
 QUOTES_LIMIT = 500
+# Former texts kept until the events that ended them are shown: as many as a client shows after a gap.
+FORMER_LIMIT = 100
 
 MemberEvent = ev.Joined | ev.Parted | ev.Presence
 RowKind = Literal[
@@ -105,6 +107,7 @@ class Conversation:
     ``member_events``: those received since the members were requested, None without a request.
     ``left``: this user left the room, so events after the last row may be missing.
     ``quotes``: messages outside the rows that others reply to. ``wanted``: seqs of such that are not fetched.
+    ``former``: the seq of an edit or a refusal -> the text that it replaced or ended.
     ``topic_at``, ``joined_at``, ``parted_at``: seqs of the latest such events.
     """
 
@@ -126,6 +129,7 @@ class Conversation:
     parted_at: int = 0
     quotes: dict[int, render.Quote] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
+    former: dict[int, render.Quote] = field(default_factory=dict)
     redactions: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
     reacted: deque[ev.Reacted] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
 
@@ -179,6 +183,8 @@ class Conversation:
 
     def edit(self, event: ev.Edited, me: str) -> bool:
         """Give a message its new text, also in quotes of it; False when it is not here or is newer."""
+        if known := self.quote(event.target):
+            self.note_former(event.seq, known)
         row = self.message(event.target)
         if row is None and event.target in self.quotes:
             self._quote_anew(event.target, render.Quote(event.user, event.body))
@@ -247,6 +253,12 @@ class Conversation:
         if row is not None:
             return render.Quote(row.user, row.body)
         return self.quotes.get(seq) if seq is not None else None
+
+    def note_former(self, seq: int, quote: render.Quote) -> None:
+        """Keep the text that event ``seq`` replaces or ends, for the line about the event."""
+        self.former[seq] = quote
+        if len(self.former) > FORMER_LIMIT:
+            del self.former[min(self.former)]
 
     def want(self, seq: int | None) -> None:
         """Note a message that is replied to, unless it is known."""

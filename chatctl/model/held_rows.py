@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatctl.model.conversation import Conversation, TimelineRow
 from chatctl.model.folding import fold
+from chatctl.model.render import Quote
 from chatd.proto import events as ev
 from chatd.proto.text import visible
 
@@ -25,4 +26,6 @@ def apply(where: Conversation, event: ev.Logged) -> None:
                 is_snippet=event.kind == "snippet",
             )
         case ev.MessageRefused():
-            where.pending.pop(event.msg_id, None)
+            row = where.pending.pop(event.msg_id, None)
+            if row is not None:
+                where.note_former(event.seq, Quote(event.user, row.body))

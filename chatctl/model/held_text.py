@@ -6,12 +6,13 @@ from chatd.proto import events as ev
 from chatd.proto.text import visible
 
 
-def refused(event: ev.MessageRefused) -> str:
-    """A sentence for the writer of a refused message."""
-    room, reason = (visible(text, newlines=False) for text in (event.room, event.reason))
+def refused(event: ev.MessageRefused, body: str) -> str:
+    """A sentence for the writer of a refused message, which begins with ``body`` ("" if not known)."""
+    room, by, reason = (visible(text, newlines=False) for text in (event.room, event.author, event.reason))
+    which = f'your message "{body}" in {room}' if body else f"your message in {room}"
     if event.by == event.user:
-        return f"your message in {room} is withdrawn; nobody has read it but moderators"
-    return f"your message in {room} was refused by {event.author}" + (f": {reason}" if reason else "")
+        return f"{which} is withdrawn; nobody has read it but moderators"
+    return f"{which} was refused by {by}" + (f": {reason}" if reason else "")
 
 
 def attention(event: ev.Attention) -> str:

@@ -36,6 +36,8 @@ EDITED_MARK = " (edited)"
 SERVER = "server"
 NAME_STYLES = 6
 QUOTE_CHARS = 32
+# A text that is shown nowhere else.
+BODY_CHARS = 80
 UNKNOWN_QUOTE = "an earlier message"
 GONE_QUOTE = "a deleted or unreadable message"
 
@@ -56,7 +58,7 @@ class Viewer(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """The message that another one replies to; without a ``user`` it was deleted or cannot be read."""
+    """The message that an event is about; without a ``user`` it was deleted or cannot be read."""
 
     user: str
     body: str = ""
@@ -70,12 +72,12 @@ class Quote(NamedTuple):
 def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[Line]:
     """The lines of an event; none for an event that is not shown.
 
-    ``quote``: the message that it replies or reacts to.
+    ``quote``: the message that it is about, as in `ChatModel.quote`.
     """
     if isinstance(event, ev.Message):
         return _message(event, viewer, quote)
     if isinstance(event, ev.Edited):
-        return _edited(event, viewer)
+        return _edited(event, viewer, quote)
     if isinstance(event, ev.Announcement):
         head: Line = [
             *_clock(event, viewer),
@@ -85,7 +87,7 @@ def render(event: AnyEvent, viewer: Viewer, quote: Quote | None = None) -> list[
     if isinstance(event, ev.Presence):
         style = "class:event" if event.cause else "class:quiet"
         return [[(style, EVENT_MARK + describe_presence(event, viewer.me))]]
-    words = _reacted(event, viewer, quote) if isinstance(event, ev.Reacted) else describe(event)
+    words = _reacted(event, viewer, quote) if isinstance(event, ev.Reacted) else describe(event, quote)
     if words is None:
         return []
     stamp = _clock(event, viewer) if isinstance(event, ev.Logged) else []
@@ -97,7 +99,7 @@ def plain(lines: Iterable[Line]) -> str:
     return "\n".join("".join(text for _, text in line) for line in lines)
 
 
-def describe(event: AnyEvent) -> str | None:
+def describe(event: AnyEvent, quote: Quote | None = None) -> str | None:
     """A sentence about an event; None for messages, presence and events that are not shown."""
     match event:
         case ev.Joined():
@@ -116,17 +118,19 @@ def describe(event: AnyEvent) -> str | None:
         case ev.Standing():
             return _standing(event)
         case ev.GuestReminded() | ev.MessageRefused() | ev.Attention():
-            return _for_me(event)
+            return _for_me(event, quote)
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return _describe_room(event)
 
 
-def _for_me(event: ev.GuestReminded | ev.MessageRefused | ev.Attention) -> str:
+def _for_me(event: ev.GuestReminded | ev.MessageRefused | ev.Attention, quote: Quote | None) -> str:
     """A sentence about an event that this user alone receives."""
     if isinstance(event, ev.GuestReminded):
         return guest_text.reminder(event)
-    return held_text.attention(event) if isinstance(event, ev.Attention) else held_text.refused(event)
+    if isinstance(event, ev.Attention):
+        return held_text.attention(event)
+    return held_text.refused(event, snippet(quote.body, BODY_CHARS) if quote else "")
 
 
 def _describe_room(event: AnyEvent) -> str | None:
@@ -291,8 +295,10 @@ def _message(event: ev.Message, viewer: Viewer, quote: Quote | None) -> list[Lin
     return lines
 
 
-def _edited(event: ev.Edited, viewer: Viewer) -> list[Line]:
-    about = f"{EVENT_MARK}{safe(event.user)} edited message {event.target}: "
+def _edited(event: ev.Edited, viewer: Viewer, quote: Quote | None) -> list[Line]:
+    """The new text after the beginning of the former one; after its number if that is not known."""
+    former = f'"{snippet(quote.body)}"' if quote and quote.user else f"message {event.target}"
+    about = f"{EVENT_MARK}{safe(event.user)} edited {former}: "
     head = [*_clock(event, viewer), *_label(event.room, viewer), ("class:event", about)]
     return _text(head, event, event.target, "", viewer)
 

@@ -45,12 +45,23 @@ def describe(event: ev.RoomModeSet | ev.OwnerSet | ev.Invited | ev.Uninvited) ->
                 return f"in {room} only its owners write now, says {by}"
             return f"{room} is {MODES.get(event.mode, _safe(event.mode))} now, says {by}"
         case ev.OwnerSet():
-            return f"{_safe(event.user)} {'owns' if event.on else 'no longer owns'} {room}, says {by}"
+            return _owner(event)
         case ev.Invited():
             return f"{by} invited {_safe(event.user)} to {room}"
     if event.by == event.user:
         return f"{by} declined the invitation to {room}"
     return f"{by} withdrew the invitation of {_safe(event.user)} to {room}"
+
+
+def _owner(event: ev.OwnerSet) -> str:
+    by, user, room = (_safe(text) for text in (event.author, event.user, event.room))
+    if event.on:
+        return f"{by} made {user} an owner of {room}"
+    return (
+        f"{user} no longer owns {room}"
+        if event.by == event.user
+        else f"{by} removed {user} as an owner of {room}"
+    )
 
 
 def why_removed(event: ev.Parted) -> str:

@@ -286,7 +286,7 @@ class LineSurface:
     def _acknowledged(self, event: Acknowledged) -> None:
         self.model.take(event)
         for changed in event.sent.wait(0).notes:
-            self.note(answers.sent_note(changed))
+            self.note(answers.sent_note(changed, event.sent.body))
 
     def _refused(self, event: Refused) -> None:
         self.model.take(event)

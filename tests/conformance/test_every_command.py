@@ -37,7 +37,7 @@ from tests.support.xvfb import missing as missing_display
 
 # More than the window fetches on entering.
 OLD_MESSAGES = 70
-EDITED = {"line": r"edited message \d+: final-1", "window": r"final-1 \(edited\)"}
+EDITED = {"line": r'edited "[^"]*": final-1', "window": r"final-1 \(edited\)"}
 REACTED = {"line": r"reacted \+1 to ", "window": r"\+1 ×1"}
 FOCUS_NOTES = {"line": "only the current room", "window": "shows one room at a time"}
 

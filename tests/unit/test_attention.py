@@ -111,6 +111,8 @@ def test_a_withdrawal_is_told_in_words() -> None:
     refused = {"type": "message_refused", "seq": 6, "at": 0, "by": "bob", "target": 5}
     mine = render.describe(ev.MessageRefused.model_validate(refused | HELD))
     assert mine == "your message in #lobby is withdrawn; nobody has read it but moderators"
+    known = render.describe(ev.MessageRefused.model_validate(refused | HELD), render.Quote("bob", "a\nb"))
+    assert known == 'your message "a b" in #lobby is withdrawn; nobody has read it but moderators'
 
 
 def model_with(*events: Any) -> ChatModel:
@@ -133,17 +135,19 @@ def test_the_window_shows_a_held_message_as_waiting_until_the_decision() -> None
     assert "a merger  \u2026 waiting for a moderator" in shown(model)
     refused = {"type": "message_refused", "seq": 6, "at": 0, "by": "alice", "target": 5, "reason": "no"}
     model.take(ev.MessageRefused.model_validate(refused | HELD))
-    assert "a merger" not in shown(model)
-    assert "your message in #lobby was refused by alice: no" in shown(model)
+    assert "waiting" not in shown(model)
+    assert 'your message "a merger" in #lobby was refused by alice: no' in shown(model)
 
 
 def test_an_acknowledgement_of_a_held_message_does_not_show_it_as_sent() -> None:
     sent = Sent("0a" * 16, "#lobby", "a merger", "text", None)
     model = model_with()
     model.sending(sent)
-    acknowledge(sent, sent_result({"seq": 5, "at": 0, "notes": [], "held": True}))
+    notes = [{"rule": "held", "text": "it waits for a moderator"}]
+    acknowledge(sent, sent_result({"seq": 5, "at": 0, "notes": notes, "held": True}))
     model.take(Acknowledged(sent))
     assert "waiting for a moderator" in shown(model)
+    assert 'held: "a merger"; it waits for a moderator' in shown(model)
     message = {"type": "message", "seq": 7, "at": 0, "role": "user", "kind": "text", "body": "a merger"}
     model.take(ev.Message.model_validate(message | HELD))
     assert "waiting for a moderator" not in shown(model)

@@ -70,6 +70,15 @@ def test_an_edit_changes_the_row_and_the_quotes_of_it(model: ChatModel) -> None:
     assert "second wording for alice (edited)" in drawn(model)
 
 
+def test_a_line_about_an_edit_quotes_the_former_text(model: ChatModel) -> None:
+    model.take(message(1, "first\nwording"))
+    for event, former in ((edited(3, 1, "second"), "first wording"), (edited(4, 1, "third"), "second")):
+        model.take(event)
+        assert f'-!- bob edited "{former}": ' in render.plain(
+            render.render(event, VIEWER, model.quote(event))
+        )
+
+
 def test_an_older_edit_and_an_older_page_do_not_undo_a_newer_edit(model: ChatModel) -> None:
     model.take(message(1, "one"))
     model.take(edited(5, 1, "three"))

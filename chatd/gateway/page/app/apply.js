@@ -58,8 +58,10 @@ const HANDLERS = {
   },
   message_approved: (state, event) => state.conversation(event.room).pending.delete(event.msg_id),
   message_refused: (state, event) => {
-    state.conversation(event.room).pending.delete(event.msg_id);
-    logged(state, event);
+    const { pending } = state.conversation(event.room);
+    const text = pending.get(event.msg_id)?.body ?? "";
+    pending.delete(event.msg_id);
+    logged(state, { ...event, text });
   },
   redacted: (state, event) => redact(state, event, event.target, event.target),
   expired: (state, event) => redact(state, event, 0, event.upto),
@@ -124,12 +126,22 @@ function restored(state, { upto: seq }) {
 /** @param {ChatState} state @param {any} event */
 function acknowledged(state, { sent, result }) {
   const where = state.conversation(state.resolve(sent.to));
-  for (const note of result.notes) state.note(String(note.text ?? note.rule ?? ""), where.name);
+  for (const note of result.notes) state.note(noteText(note, sent.body), where.name);
   const row = where.pending.get(sent.msgId);
   if (row && (sent.edits || where.message(result.seq))) where.pending.delete(sent.msgId);
   // Until the event arrives the row stays, without its mark; a held one until a moderator decides.
   else if (row) where.pending.set(sent.msgId, makeRow({ ...row, state: result.held ? "held" : "log" }));
   state.touch("rows", "state");
+}
+
+/**
+ * Return a note of the server on a message; it names a held one, for others may be under way.
+ * @param {any} note
+ * @param {string} body
+ */
+function noteText(note, body) {
+  const text = String(note.text ?? note.rule ?? "");
+  return note.rule === "held" ? `held: "${beginning(body)}"; ${text}` : text;
 }
 
 /** @param {ChatState} state @param {any} event */

@@ -1,6 +1,6 @@
 /** Sentences about events. All functions are pure, and all texts are safe to show. */
 
-import { dmMembers, line } from "./text.js";
+import { beginning, dmMembers, line } from "./text.js";
 
 /** What is special about the modes of rooms. @type {Map<string, string>} */
 const MODES = new Map([
@@ -74,18 +74,31 @@ const SENTENCES = {
   room_removed: (e) => `${line(e.room)} was removed by ${author(e)}${because(e.reason)}`,
   room_mode: (e) =>
     `${line(e.room)} is ${e.mode === "open" ? "open" : MODES.get(e.mode) ?? line(e.mode)} now, says ${author(e)}`,
-  owner_set: (e) => `${line(e.user)} ${e.on ? "owns" : "no longer owns"} ${line(e.room)}, says ${author(e)}`,
+  owner_set: (e) => {
+    if (e.on) return `${author(e)} made ${line(e.user)} an owner of ${line(e.room)}`;
+    return e.by === e.user
+      ? `${line(e.user)} no longer owns ${line(e.room)}`
+      : `${author(e)} removed ${line(e.user)} as an owner of ${line(e.room)}`;
+  },
   invited: (e) => `${author(e)} invited ${line(e.user)} to ${line(e.room)}`,
   uninvited: (e) =>
     e.by === e.user
       ? `${author(e)} declined the invitation to ${line(e.room)}`
       : `${author(e)} withdrew the invitation of ${line(e.user)} to ${line(e.room)}`,
   guest_reminded: (e) => `the time of your guest ${line(e.guest)} ends ${moment(e.ends)}`,
-  message_refused: (e) => `your message was refused by ${author(e)}${because(e.reason)}`,
-  attention: (e) =>
-    e.what === "ask"
-      ? `${line(e.user)} asks to be let in, from ${line(e.place)} (${e.count} in all)`
-      : `a message of ${line(e.user)} in ${line(e.place)} waits for a moderator (${e.count} in all)`,
+  message_refused: (e) => {
+    const which = `your message${e.text ? ` "${beginning(e.text)}"` : ""} in ${line(e.room)}`;
+    return e.by === e.user
+      ? `${which} is withdrawn; nobody has read it but moderators`
+      : `${which} was refused by ${author(e)}${because(e.reason)}`;
+  },
+  attention: (e) => {
+    const [user, where] = [line(e.user), line(e.place)];
+    if (e.what === "ask") return `${user} asks to be let in, from ${where} (${e.count} in all)`;
+    return e.what === "withdrawn"
+      ? `${user} withdrew a message in ${where} that waited for a moderator (${e.count} still wait)`
+      : `a message of ${user} in ${where} waits for a moderator (${e.count} in all)`;
+  },
   slowed: (e) => `too fast: your messages are held back for ${e.seconds} s; nothing is lost`,
   presence: (e) => presence(e),
   standing: (e) => standing(e),
