@@ -125,7 +125,8 @@ def test_a_sent_message_is_pending_then_in_the_log_in_either_order(show: Any) ->
         m.take([ok(11)]); look(); take(mine(11)); look();
         await m.send("two", { to: "#lobby" }); take(mine(12)); m.take([ok(12)]); look();
         await m.send("held", { to: "#lobby" }); m.take([ok(13, true)]); look();
-        m.take([logged("message_refused", 14, { msg_id: "f".repeat(32), target: 13, by: "eve", user: "alice" })]); look();
+        const who = { msg_id: "f".repeat(32), target: 13, by: "eve", user: "alice" };
+        m.take([logged("message_refused", 14, who)]); look();
         return [states, m.conversation("#lobby").rows.filter((one) => one.mine).length, bodies().at(-1)];
     """)
     refused = 'your message "held" in #lobby was refused by eve'
