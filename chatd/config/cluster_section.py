@@ -41,6 +41,11 @@ class ClusterSection(Section):
         """HOST:PORT of the route port; "" without other members."""
         return (self.listen or self.members[self.node]) if self.others else ""
 
+    @property
+    def replicas(self) -> int:
+        """The number of machines that keep the stream. A fourth would cost, and save nothing."""
+        return 3 if len(self.members) == 4 else max(1, len(self.members))
+
     @model_validator(mode="after")
     def _knows_itself(self) -> Self:
         if self.members and self.node not in self.members:

@@ -16,7 +16,7 @@ def main() -> int:
     # No sandbox: it would hold for nats-server, too, which needs more than a child of chatd.
     child = Supervised.attach()
     try:
-        server = NatsServer.start(child.home, child.settings.cluster.node)
+        server = NatsServer.start(child.home, child.settings)
     except ChatdError as error:
         return ended("nats_ended", error)
     ready = draining = False

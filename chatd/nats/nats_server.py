@@ -15,28 +15,13 @@ from typing import Final
 
 from chatd.child.libc import prctl
 from chatd.cluster.nats_address import ADDRESS_FILE, STREAM_FOLDER, NatsAddress, write_address
+from chatd.config.schema import Settings
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
+from chatd.nats.nats_config import LOG_NAME, USER, nats_config
 
 CONFIG: Final = "run/nats.conf"
-LOG_NAME: Final = "nats.log"
-USER: Final = "chatd"
 _PR_SET_PDEATHSIG: Final = 1
-# The hub has one connection.
-_CONNECTIONS_LIMIT: Final = 8
-
-# sync_interval: by default NATS syncs every two minutes, and loses what it has acknowledged since.
-_TEMPLATE: Final = """server_name: {node}
-listen: "127.0.0.1:-1"
-ports_file_dir: {folder}
-max_payload: 2MB
-max_connections: {connections}
-log_file: {log}
-logfile_size_limit: 1MB
-logfile_max_num: 3
-authorization {{ user: {user}, password: {password} }}
-jetstream {{ store_dir: {store}, sync_interval: always, max_memory_store: 1MB, max_file_store: 64GB }}
-"""
 
 
 class NatsServer:
@@ -49,8 +34,8 @@ class NatsServer:
         self._password = password
 
     @classmethod
-    def start(cls, home: Path, node: str) -> NatsServer:
-        """Start it. Raises ChatdError E622 if it is not installed, E606 if its files cannot be written."""
+    def start(cls, home: Path, settings: Settings) -> NatsServer:
+        """Start it. Raises ChatdError E622 if it is not installed, E606 for its files."""
         program = find_nats_server()
         folder = home / STREAM_FOLDER
         try:
@@ -61,7 +46,7 @@ class NatsServer:
         except OSError as error:
             raise ChatdError("E606", f"{folder}: {error.strerror}") from None
         password = secrets.token_hex(32)
-        replace_file(home / CONFIG, _config(folder, node, password).encode(), PRIVATE)
+        replace_file(home / CONFIG, nats_config(home, settings, password), PRIVATE)
         try:
             # It must not outlive this process: the next one starts another on the same files.
             process = subprocess.Popen(
@@ -99,18 +84,6 @@ def find_nats_server() -> str:
     if program is None:
         raise ChatdError("E622", "there is no nats-server beside this Python, nor on the PATH")
     return program
-
-
-def _config(folder: Path, node: str, password: str) -> str:
-    return _TEMPLATE.format(
-        node=node,
-        folder=json.dumps(str(folder)),
-        connections=_CONNECTIONS_LIMIT,
-        log=json.dumps(str(folder / LOG_NAME)),
-        user=USER,
-        password=json.dumps(password),
-        store=json.dumps(str(folder)),
-    )
 
 
 def _ports_files(folder: Path) -> Iterator[Path]:

@@ -156,7 +156,7 @@ class Authority:
         if len(addresses) > MAX_ADDRESSES:
             raise ChatdError("E600", f"a server has at most {MAX_ADDRESSES} addresses")
         names: list[x509.GeneralName] = [_uri(profiles.server_uri(self.instance))]
-        names += [_address(address) for address in dict.fromkeys(addresses)]
+        names += [host_name(address) for address in dict.fromkeys(addresses)]
         key = ec.generate_private_key(ec.SECP256R1())
         return self.serving._issue(profiles.SERVER, key, self.instance, names, now, days)
 
@@ -327,7 +327,7 @@ def _uri(text: str) -> x509.UniformResourceIdentifier:
     return x509.UniformResourceIdentifier(text)
 
 
-def _address(text: str) -> x509.GeneralName:
+def host_name(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text.strip("[]").partition("%")[0]))
     except ValueError:

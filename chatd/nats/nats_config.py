@@ -1,0 +1,87 @@
+"""The settings file of nats-server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from chatd.cluster.nats_address import STREAM_FOLDER
+from chatd.config.schema import Settings
+from chatd.pki.node_authority import CA_NAME, NODE_NAME, read_pins
+
+LOG_NAME: Final = "nats.log"
+USER: Final = "chatd"
+# The hub has two connections, the nats process and commands have one each.
+_CONNECTIONS_LIMIT: Final = 8
+# The stream of a machine alone and of one among others: the server of one cannot read that of the other.
+_ROUTED_FOLDER: Final = "routed"
+
+# sync_interval: by default NATS syncs every two minutes, and loses what it has acknowledged since.
+_TEMPLATE: Final = """server_name: {node}
+listen: "127.0.0.1:-1"
+ports_file_dir: {folder}
+max_payload: 2MB
+max_connections: {connections}
+log_file: {log}
+logfile_size_limit: 1MB
+logfile_max_num: 3
+authorization {{ user: {user}, password: {password} }}
+jetstream {{ {domain}store_dir: {store}, sync_interval: always, max_memory_store: 1MB, max_file_store: 64GB }}
+"""
+
+# verify: whoever comes to the port needs a certificate of the node CA, and pinned_certs: of a member's key.
+_CLUSTER: Final = """cluster {{
+  name: {name}
+  listen: {listen}
+  advertise: {advertise}
+  no_advertise: true
+  routes: {routes}
+  ping_interval: "2s"
+  ping_max: 2
+  tls {{
+    cert_file: {certificate}
+    key_file: {key}
+    ca_file: {ca}
+    verify: true
+    timeout: 5
+    pinned_certs: {pins}
+  }}
+}}
+"""
+
+
+def nats_config(home: Path, settings: Settings, password: str) -> bytes:
+    """Return the settings of the home's nats-server. Raises E606 without the keys of the other machines."""
+    cluster, folder = settings.cluster, home / STREAM_FOLDER
+    name = cluster_name(settings)
+    text = _TEMPLATE.format(
+        node=cluster.node,
+        folder=json.dumps(str(folder)),
+        connections=_CONNECTIONS_LIMIT,
+        log=json.dumps(str(folder / LOG_NAME)),
+        user=USER,
+        password=json.dumps(password),
+        domain=f"domain: {json.dumps(name)}, " if cluster.others else "",
+        store=json.dumps(str(folder / _ROUTED_FOLDER if cluster.others else folder)),
+    )
+    return (text + (_routes(home / "certs", settings) if cluster.others else "")).encode()
+
+
+def cluster_name(settings: Settings) -> str:
+    """Return the name of the cluster, which has no dots in NATS."""
+    return settings.server.name.replace(".", "_")
+
+
+def _routes(certs: Path, settings: Settings) -> str:
+    cluster, pins = settings.cluster, read_pins(certs)
+    return _CLUSTER.format(
+        name=json.dumps(cluster_name(settings)),
+        listen=json.dumps(cluster.listens_on),
+        advertise=json.dumps(cluster.members[cluster.node]),
+        routes=json.dumps([f"nats://{address}" for address in cluster.others.values()]),
+        certificate=json.dumps(str(certs / f"{NODE_NAME}.pem")),
+        key=json.dumps(str(certs / f"{NODE_NAME}.key")),
+        ca=json.dumps(str(certs / f"{CA_NAME}.pem")),
+        pins=json.dumps([pins[node] for node in cluster.others if node in pins]),
+    )
