@@ -30,7 +30,7 @@ def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> S
     except ImportError as error:
         raise ChatdError("E622", f"there is no {error.name}") from None
     cluster = child.settings.cluster
-    link = JetStreamLink(partial(read_address, child.home))
+    link = JetStreamLink(partial(read_address, child.home), cluster.replicas)
     keys = TailKeys(events)
     kept: list[dict[str, object]] = []
     told = False
