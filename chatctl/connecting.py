@@ -13,6 +13,7 @@ import click
 
 from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
+from chatd.console.confirmation import Declined as Declined
 from chatd.console.confirmation import confirm as confirm
 from chatd.console.numbers import duration as duration
 from chatd.console.numbers import number

@@ -73,7 +73,9 @@ def approve(
     with app.client() as client:
         found = _find(client, user, words)
         if words is None:
-            confirm(f"Does {user} ({found['address']}) read out: {found['words']}?", yes=yes)
+            question = f"Does {user} ({found['address']}) read out: {found['words']}?"
+            left = f"{user} was not let in and still asks; to send them away: chatctl deny {user}"
+            confirm(question, yes=yes, otherwise=left)
         fields = {key: value for key, value in chosen.items() if value is not None}
         result = client.request("ask_approve", ask=found["ask"], **fields)
     app.show(result, lambda: output.line(f"approved {result['user']}: {found['words']}"))

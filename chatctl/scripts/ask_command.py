@@ -9,7 +9,7 @@ import click
 
 from chatctl.client import ask as ask_server
 from chatctl.client import identity_to_write
-from chatctl.connecting import confirm
+from chatctl.connecting import Declined, confirm
 from chatctl.scripts.join_command import enter, joining_options
 from chatctl.scripts.making_way import make_way
 from chatd.console import output
@@ -59,12 +59,13 @@ def ask(
 
     def confirm_words(words: str) -> None:
         so_far.append("let in")
-        confirm(f"You are let in. Has the admin read out: {words}?", yes=yes)
+        # A no cannot be taken back: the key is forgotten. An Enter too many is not one.
+        confirm(f"You are let in. Has the admin read out: {words}?", yes=yes, otherwise="", default=None)
 
     make_way(path)
     try:
         result = ask_server(server, user, path, device or "", shows=shows, confirm=confirm_words, lost=lost)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, Declined):
         _tell_left(user, so_far)
         raise
     except ChatdError:

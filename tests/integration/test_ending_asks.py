@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from chatd.pki.identity import read_identity
 from tests.support.askers import AskingProgram, asks
 from tests.support.daemon import BIN, Daemon, running, wait_until
 from tests.support.joining import devices_of, invite, join
+from tests.support.questions import answer_on_a_terminal
 
 
 @pytest.fixture(scope="module")
@@ -23,38 +22,23 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield daemon
 
 
-def _ask_on_a_terminal(daemon: Daemon, user: str, path: Path, answer: bytes) -> tuple[int, str]:
-    """Run `chat ask`, approve it, and answer its question; return the exit code and what it printed."""
-    main, terminal = pty.openpty()
+def _ask_on_a_terminal(
+    daemon: Daemon, user: str, path: Path, answer: bytes, early: bytes = b""
+) -> tuple[int, str]:
+    """Run `chat ask`, approve it after ``early`` was typed, and answer its question."""
     command = [str(BIN / "chat"), "ask", f"127.0.0.1:{daemon.port}", "--as", user, "--no-chat"]
-    process = subprocess.Popen(
-        [*command, "--identity", str(path)],
-        env=daemon.environ,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-    )
-    os.close(terminal)
-    said = b""
-    try:
-        while b"chatctl approve" not in said:
-            said += os.read(main, 4096)
+
+    def approve(terminal: int) -> None:
+        os.write(terminal, early)
         daemon.chatctl("approve", user, "--yes")
-        while b"[y/N]" not in said:
-            said += os.read(main, 4096)
-        os.write(main, answer)
-        code = process.wait(30)
-        os.set_blocking(main, False)
-        try:
-            while part := os.read(main, 4096):
-                said += part
-        except OSError:
-            pass  # the other end is closed
-    finally:
-        process.kill()
-        os.close(main)
-    return code, said.decode()
+
+    return answer_on_a_terminal(
+        [*command, "--identity", str(path)],
+        daemon.environ,
+        answer,
+        until=b"chatctl approve",
+        meanwhile=approve,
+    )
 
 
 @pytest.mark.parametrize(("user", "answer"), [("frank", b"n\n"), ("fred", b"\x04")])
@@ -69,6 +53,25 @@ def test_a_no_to_the_words_says_what_an_admin_has_to_do(
     daemon.chatctl("revoke", user, "--all", "--yes")
     code, _ = _ask_on_a_terminal(daemon, user, path, b"y\n")
     assert (code, read_identity(path).user) == (0, user)
+
+
+@pytest.mark.parametrize(("user", "early"), [("gil", b"\n\n"), ("hedy", b"n\n"), ("ivo", b"y\n")])
+def test_what_is_typed_before_the_question_does_not_answer_it(
+    daemon: Daemon, tmp_path: Path, user: str, early: bytes
+) -> None:
+    path = tmp_path / "identity.pem"
+    code, _ = _ask_on_a_terminal(daemon, user, path, b"\nn\n" if early == b"y\n" else b"\ny\n", early)
+    assert (code == 0, path.exists()) == (early != b"y\n", early != b"y\n")
+
+
+def test_a_no_of_an_admin_says_what_is_left(daemon: Daemon, tmp_path: Path) -> None:
+    program = AskingProgram(daemon, "jill", tmp_path / "identity.pem")
+    program.words()
+    command = [str(BIN / "chatctl"), "--home", str(daemon.home), "approve", "jill"]
+    code, said = answer_on_a_terminal(command, daemon.environ, b"\n")
+    assert (code, "jill was not let in and still asks" in said) == (1, True)
+    daemon.chatctl("deny", "jill")
+    assert program.finish()[0] == 1
 
 
 def test_an_identity_that_cannot_be_written_says_the_same(daemon: Daemon, tmp_path: Path) -> None:
