@@ -71,7 +71,7 @@ def test_a_no_of_an_admin_says_what_is_left(daemon: Daemon, tmp_path: Path) -> N
     code, said = answer_on_a_terminal(command, daemon.environ, b"\n")
     assert (code, "jill was not let in and still asks" in said) == (1, True)
     daemon.chatctl("deny", "jill")
-    assert program.finish()[0] == 1
+    assert program.finish()[0] == 4
 
 
 def test_an_identity_that_cannot_be_written_says_the_same(daemon: Daemon, tmp_path: Path) -> None:
