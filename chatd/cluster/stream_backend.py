@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from chatd.cluster.key_exchange import KeyExchange
 from chatd.cluster.log_link import LogLink, Outcome, StreamGoneError
 from chatd.cluster.stream_message import MessageKind, StreamHeader, pack_batch
 from chatd.cluster.stream_place import StreamPlace, after, place_values
@@ -32,7 +33,8 @@ class _Part(NamedTuple):
 class StreamBackend:
     """A `chatd.hub.backend.Backend` whose batches are in the stream as well. ``place``: the stream's end.
 
-    ``stall_seconds``: for how long an undecided append is tried before the hub ends.
+    ``stall_seconds``: for how long an undecided append is tried before the hub ends. ``exchange`` shares new
+    keys with the other nodes; ``applied`` returns those that live, with what they have read of the stream.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class StreamBackend:
         place: StreamPlace,
         stall_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        exchange: KeyExchange | None = None,
+        applied: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.place = place
         self._log = log
@@ -50,8 +54,11 @@ class StreamBackend:
         self._keys = keys
         self._stall_seconds = stall_seconds
         self._clock = clock
+        self._exchange = exchange or KeyExchange(keys, link, clock=clock)
+        self._applied = applied
         self._parts: list[_Part] = []
-        self._redacted = False
+        # A leader before may have ended between a redaction and the end of the key.
+        self._redacted = exchange is not None
         self._key_events = 0
         self._key_since = clock()
 
@@ -89,21 +96,12 @@ class StreamBackend:
         self._log.finish()
         old = self._key_events >= EVENTS_PER_KEY or self._clock() - self._key_since >= SECONDS_PER_KEY
         if self._redacted or old:
-            self._replace_key()
+            self._exchange.replace(self.place.epoch)
+        self.exchange_keys()
 
-    def _replace_key(self) -> None:
-        """Delete the stream up to here, which the log has as well, with its keys.
-
-        While another program has locked the log, the next batch tries again.
-        """
-        if not self._keys.replace():
-            return
-        crash_point("cluster.key.replaced")
-        try:
-            self._link.trim(self.place.seq)
-        except (OSError, StreamGoneError):
-            pass  # nobody can read it once the key is gone; the next replacement trims it
-        if self._keys.destroy_former():
+    def exchange_keys(self) -> None:
+        """Go on replacing the key, between commits. It waits while another program has locked the log."""
+        if self._exchange.advance(self.place.seq, self._applied()):
             self._redacted, self._key_events, self._key_since = False, 0, self._clock()
 
     def _make_parts(

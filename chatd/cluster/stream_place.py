@@ -77,6 +77,8 @@ _RULES: Final[Mapping[MessageKind, Callable[[StreamPlace, Point, StreamHeader], 
 # The names of the place in the log's meta table.
 _PREFIX: Final = "stream_"
 KEY_PREFIX: Final = "tail_key:"
+# The number of the key that seals: see `chatd.cluster.tail_keys`.
+USED_KEY: Final = "tail_key_used"
 _NAMES: Final = tuple(_PREFIX + name for name in StreamPlace._fields)
 
 
@@ -96,7 +98,7 @@ def stored_place(log: EventLog | apsw.Connection) -> StreamPlace:
 
 def forget_stream(log: EventLog) -> None:
     """Make the log one that never was in a stream. Raises E504."""
-    names = [*log.values(_PREFIX), *log.values(KEY_PREFIX)]
+    names = [*log.values(_PREFIX), *log.values(KEY_PREFIX), USED_KEY]
     if not log.set_values(dict.fromkeys(names)):
         raise locked()
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from chatd.child.supervised import Supervised
 from chatd.cluster.follow_stream import lead_stream
+from chatd.cluster.key_exchange import KeyExchange
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.stream_backend import StreamBackend
 from chatd.cluster.tail_keys import TailKeys
@@ -38,7 +39,8 @@ def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> S
         while True:
             try:
                 place = lead_stream(events, link, keys, cluster.node, cluster.stall_seconds)
-                return StreamBackend(events, link, keys, place, cluster.stall_seconds)
+                exchange = KeyExchange(keys, link)
+                return StreamBackend(events, link, keys, place, cluster.stall_seconds, exchange=exchange)
             except ChatdError as error:
                 if error.code != "E506" or any(message["type"] == "drain" for message in kept):
                     raise

@@ -57,7 +57,7 @@ def begin_branch(data: Path, head: int) -> None:
             )
             connection.execute("BEGIN IMMEDIATE")
             # The stream of a cluster continues the log that this one branches off from.
-            for name in (*meta_values(connection, "stream_"), *meta_values(connection, "tail_key:")):
+            for name in (*meta_values(connection, "stream_"), *meta_values(connection, "tail_key")):
                 set_meta(connection, name, None)
             set_meta(connection, _KEY, json.dumps([branch.model_dump() for branch in branches[1:]]))
             connection.execute("COMMIT")
