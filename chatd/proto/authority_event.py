@@ -1,7 +1,5 @@
 """The event about a new CA of the server."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from chatd.proto.event_base import FromServer

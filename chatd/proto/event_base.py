@@ -1,14 +1,11 @@
 """The parts that all frames from the server share."""
 
-from __future__ import annotations
-
-from pydantic import BaseModel, ConfigDict
+from chatd.proto.plain_model import PlainModel
 
 
-class FromServer(BaseModel):
+class FromServer(PlainModel):
     """Base of everything a client receives."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     type: str
 
 

@@ -4,11 +4,7 @@ The server builds them as plain dicts and encodes each once. Clients read them t
 ignore unknown fields, so newer servers may add some. The docstrings appear in docs/protocol.md.
 """
 
-from __future__ import annotations
-
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from typing import Any, Literal, get_args
 
 from chatd.errors import ChatdError
 from chatd.proto.authority_event import AuthorityChanged as AuthorityChanged
@@ -22,7 +18,8 @@ from chatd.proto.held_events import Attention as Attention
 from chatd.proto.held_events import MessageApproved as MessageApproved
 from chatd.proto.held_events import MessageHeld as MessageHeld
 from chatd.proto.held_events import MessageRefused as MessageRefused
-from chatd.proto.lineage import LINEAGE_LIMIT, Branch
+from chatd.proto.lineage import Lineage
+from chatd.proto.plain_model import EMPTY, PlainModel, Unfit
 from chatd.proto.room_events import Invited as Invited
 from chatd.proto.room_events import OwnerSet as OwnerSet
 from chatd.proto.room_events import RoomModeSet as RoomModeSet
@@ -30,10 +27,9 @@ from chatd.proto.room_events import Uninvited as Uninvited
 from chatd.proto.text import visible
 
 
-class SessionLimits(BaseModel):
+class SessionLimits(PlainModel):
     """The limits of a session, sent in `welcome`. Lengths are in characters, times in seconds."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     message_chars: int
     # A server before snippets does not send it.
     snippet_bytes: int = 0
@@ -59,9 +55,9 @@ class Welcome(FromServer):
     permissions: list[str]
     rooms: list[str]
     # Rooms with an invitation to this user.
-    invites: list[str] = Field(default=[])
+    invites: list[str] = EMPTY
     head: int
-    lineage: list[Branch] = Field(default=[], max_length=LINEAGE_LIMIT)
+    lineage: Lineage = EMPTY
     time: int
     envelope: bool
     # Not a Literal: newer servers may do something else. A server before snippets does not send it.
@@ -70,7 +66,7 @@ class Welcome(FromServer):
     page: str = ""
     limits: SessionLimits
 
-    def with_standing(self, standing: Standing) -> Welcome:
+    def with_standing(self, standing: "Standing") -> "Welcome":
         """Return this welcome with the present role and permissions."""
         return self.model_copy(update={"role": standing.role, "permissions": standing.permissions})
 
@@ -93,10 +89,9 @@ class Error(FromServer):
     fix: str
 
 
-class Reaction(BaseModel):
+class Reaction(PlainModel):
     """A reaction to a message in a page: how many users gave it, and whether this user is one of them."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     text: str
     count: int
     mine: bool = False
@@ -120,7 +115,7 @@ class Message(Logged):
     reply_to: int | None = None
     edited: int | None = None
     edited_at: int | None = None
-    reactions: list[Reaction] = Field(default=[])
+    reactions: list[Reaction] = EMPTY
 
 
 class Edited(Logged):
@@ -139,7 +134,7 @@ class Edited(Logged):
     kind: str
     body: str
     reply_to: int | None = None
-    replaces: list[int] = Field(default=[])
+    replaces: list[int] = EMPTY
 
 
 class Reacted(Logged):
@@ -216,7 +211,7 @@ class Redacted(Caused):
     room: str
     target: int
     user: str | None = None
-    edits: list[int] = Field(default=[])
+    edits: list[int] = EMPTY
     own: bool = False
     reason: str = ""
 
@@ -357,24 +352,22 @@ AnyFromServer = (
     | Presence | Standing | PingEvent | Lagged | Slowed | AuthorityChanged | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {
-    model.model_fields["type"].annotation.__args__[0]: model for model in AnyFromServer.__args__
+    get_args(model.fields()["type"].annotation)[0]: model for model in get_args(AnyFromServer)
 }
-_VALIDATE: dict[str, Any] = {name: TypeAdapter(model).validate_python for name, model in EVENTS.items()}
 
 
-def parse_from_server(message: JsonObject) -> AnyFromServer | None:
+def parse_from_server(message: "JsonObject") -> "AnyFromServer | None":
     """Parse a decoded frame. Return None for an unknown type, which a newer server may send.
 
     Raises E100 if a frame of a known type is malformed.
     """
-    validate = _VALIDATE.get(kind) if isinstance(kind := message.get("type"), str) else None
-    if validate is None:
+    model = EVENTS.get(kind) if isinstance(kind := message.get("type"), str) else None
+    if model is None:
         return None
     try:
-        event: AnyFromServer = validate(message)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise ChatdError("E100", f"the server sent a malformed {kind}: {first['loc']}") from None
+        event: AnyFromServer = model.model_validate(message)  # type: ignore[assignment]  # see EVENTS
+    except Unfit as error:
+        raise ChatdError("E100", f"the server sent a malformed {kind}: {error.place}") from None
     return event
 
 

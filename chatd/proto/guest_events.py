@@ -1,7 +1,5 @@
 """Events about guests."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from chatd.proto.event_base import Logged

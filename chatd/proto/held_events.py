@@ -1,7 +1,5 @@
 """Events about messages that the filter holds. Only sessions of the message's writer receive them."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from chatd.proto.event_base import Caused, FromServer, Logged

@@ -4,26 +4,24 @@ A lineage lists the logs that one log descends from, oldest first, itself last. 
 sequence numbers after ``began`` mean other events there than in the log before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from chatd.proto.plain_model import PlainModel, judge_of
 
 # Branches kept and sent; `trimmed` merges the oldest of a log that was restored more often.
 LINEAGE_LIMIT = 64
 
 
-class Branch(BaseModel):
+class Branch(PlainModel):
     """``id``: 32 hexadecimal digits, random; ``began``: the log's head when the branch was made."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-    id: str = Field(min_length=32, max_length=32)
-    began: int = Field(ge=0)
+    id: Annotated[str, lambda digits: len(digits) == 32]
+    began: Annotated[int, lambda seq: seq >= 0]
 
 
-_LINEAGE = TypeAdapter(Annotated[list[Branch], Field(max_length=LINEAGE_LIMIT)])
+Lineage = Annotated[list[Branch], lambda branches: len(branches) <= LINEAGE_LIMIT]
+_judge = judge_of(Lineage)
 
 
 def trimmed(branches: Sequence[Branch]) -> tuple[Branch, ...]:
@@ -59,4 +57,4 @@ def common_point(known: Sequence[Branch], current: Sequence[Branch]) -> int | No
 
 def parse_lineage(value: object) -> tuple[Branch, ...]:
     """Branches from JSON. Raises ValueError for anything else."""
-    return tuple(_LINEAGE.validate_python(value))
+    return tuple(_judge(value))

@@ -1,7 +1,5 @@
 """Events about a room's mode, owners and invitations."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from chatd.proto.event_base import Caused

@@ -24,7 +24,7 @@ def _event_types() -> list[type[FromServer]]:
 
 
 def _type_of(event: type[FromServer]) -> object:
-    annotation = event.model_fields["type"].annotation
+    annotation = event.fields()["type"].annotation
     return typing.get_args(annotation)[0] if typing.get_args(annotation) else None
 
 
@@ -41,7 +41,7 @@ def _value(annotation: Any) -> object:
 
 
 def _frame(event: type[FromServer]) -> dict[str, Any]:
-    return {name: _value(field.annotation) for name, field in event.model_fields.items()}
+    return {name: _value(field.annotation) for name, field in event.fields().items()}
 
 
 JUDGE = """
@@ -70,7 +70,7 @@ def test_an_event_without_a_needed_field_or_with_a_wrong_one_is_refused(shared_m
         # What the page does not read it does not judge.
         for name in names - {"type"}:
             wrong.append({**whole, name: 5.5})
-            if event.model_fields[name].is_required():
+            if event.fields()[name].is_required():
                 wrong.append({key: value for key, value in whole.items() if key != name})
     assert len(wrong) > 200
     found = shared_modules.run(JUDGE, wrong)

@@ -18,17 +18,10 @@ from tests.support.hostile import TEXTS
 
 def lines_of(label: str, text: str) -> list[Line]:
     """Put the text into every field of every kind of line."""
-    fields: dict[str, Any] = {
-        "room": text,
-        "user": text,
-        "role": text,
-        "kind": "text",
-        "body": text,
-        "reply_to": None,
-    }
-    message = ev.Message.model_construct(type="message", seq=1, at=0, device="d", **fields)
-    topic = ev.TopicSet.model_construct(type="topic", seq=1, at=0, room=text, topic=text, by=text)
-    away = ev.Presence.model_construct(type="presence", room=text, user=text, state="away", text=text)
+    fields: dict[str, Any] = {"room": text, "user": text, "role": text, "msg_id": "", "body": text}
+    message = ev.Message(type="message", seq=1, at=0, device="d", kind="text", **fields)
+    topic = ev.TopicSet(type="topic", seq=1, at=0, room=text, topic=text, by=text)
+    away = ev.Presence(type="presence", room=text, user=text, state="away", text=text)
     offline = away.model_copy(update={"state": "offline", "cause": text, "by": text, "reason": text})
     lines = [answers.note(f"begin {label}"), *render(message, Viewer(me="me", room="#lobby"))]
     lines += [*render(topic, Viewer()), *render(away, Viewer()), *render(offline, Viewer())]

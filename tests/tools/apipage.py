@@ -12,13 +12,12 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import Annotated, Any, get_args, get_origin
 
 import chatctl.client
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged
+from chatd.proto.plain_model import PlainModel
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 COLUMNS = 100
@@ -38,7 +37,7 @@ def generated() -> str:
     exported = {name: getattr(chatctl.client, name) for name in chatctl.client.__all__}
     classes = {name: value for name, value in exported.items() if inspect.isclass(value)}
     logged = [value for value in classes.values() if issubclass(value, Logged) and value is not Logged]
-    others = [value for value in classes.values() if issubclass(value, BaseModel) and value not in logged]
+    others = [value for value in classes.values() if issubclass(value, PlainModel) and value not in logged]
     handles = [value for value in classes.values() if value.__module__ == "chatctl.client._notices"]
     sent = [handles.pop(handles.index(exported[name])) for name in ("Sent", "SentResult")]
     functions = [value for value in exported.values() if inspect.isfunction(value)]
@@ -72,7 +71,7 @@ def _union(union: Any) -> str:
 
 def _class(heading: str, value: type[Any]) -> Iterator[str]:
     yield f"{heading} {value.__name__}"
-    if issubclass(value, BaseModel):
+    if issubclass(value, PlainModel):
         yield _code(value.__name__, _fields(value))
     else:
         yield _code(value.__name__, *_signature(value))
@@ -115,18 +114,22 @@ def _parameter(parameter: inspect.Parameter) -> str:
     return f"{text} = {'...' if callable(parameter.default) else repr(parameter.default)}"
 
 
-def _fields(model: type[BaseModel]) -> list[str]:
+def _fields(model: type[PlainModel]) -> list[str]:
     """The fields with their types as written in the source, those of base classes first."""
     annotations: dict[str, str] = {}
     for base in reversed(model.__mro__):
         annotations |= inspect.get_annotations(base)
-    return [f"{name}: {_short(annotations[name])}" for name in model.model_fields]
+    return [f"{name}: {_short(annotations[name])}" for name in model.fields()]
 
 
 def _short(annotation: object) -> str:
     """An annotation without module names."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     text: str = getattr(annotation, "__forward_arg__", str(annotation))
-    return re.sub(r"\b[a-z_]+\.(?=[A-Z])", "", text)
+    if isinstance(annotation, type) and not get_args(annotation):
+        text = annotation.__name__
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", text)
 
 
 def _code(name: str, items: list[str], returns: str = "") -> str:

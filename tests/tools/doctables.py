@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -24,6 +24,7 @@ from chatd.hub.state.model import MUTES_LIMIT
 from chatd.pki import authority, identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto import events, frames, lineage, requests, search_query, text
+from chatd.proto.plain_model import PlainModel
 from chatd.store import searcher
 from chatd.worker import dispatch, login, timers
 
@@ -40,7 +41,7 @@ def requests_table() -> str:
     rows = []
     for name, model in requests.REQUESTS.items():
         spec = model.spec
-        fields = _fields(model, _REQUEST_FIELDS) or "-"
+        fields = _request_fields(model) or "-"
         again = "yes" if spec.repeatable else "no"
         rows.append(
             (f"`{name}`", _meaning(model), fields, _permission(spec.permission), f"{spec.cost:g}", again)
@@ -53,8 +54,8 @@ def events_table() -> str:
     rows = []
     for name, model in events.EVENTS.items():
         logged = "yes" if issubclass(model, events.Logged) else "no"
-        with_id = ["`id`"] if "id" in model.model_fields else []
-        fields = "; ".join(filter(None, [*with_id, _fields(model, _EVENT_FIELDS)])) or "-"
+        with_id = ["`id`"] if "id" in model.fields() else []
+        fields = "; ".join(filter(None, [*with_id, _event_fields(model)])) or "-"
         rows.append((f"`{name}`", _meaning(model), fields, logged))
     return _table(("Type", "Meaning", "Fields", "In the log"), rows)
 
@@ -162,7 +163,7 @@ def tables_in(document: str) -> set[str]:
     return {block[2] for block in _BLOCK.finditer(document)}
 
 
-def _meaning(model: type[BaseModel]) -> str:
+def _meaning(model: type[BaseModel | PlainModel]) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
@@ -170,15 +171,42 @@ def _permission(name: str | None) -> str:
     return f"`{name}`" if name else "-"
 
 
-def _fields(model: type[BaseModel], omitted: frozenset[str]) -> str:
+def _request_fields(model: type[BaseModel]) -> str:
     schema = model.model_json_schema()
-    required = set(schema.get("required", ()))
-    fields = []
-    for name, field in schema["properties"].items():
-        if name not in omitted:
-            optional = "" if name in required else f", optional{_default(field.get('default'))}"
-            fields.append(f"`{name}` {_kind(field)}{optional}")
-    return "; ".join(fields)
+    required = schema.get("required", ())
+    return _fields(
+        (name, field, name in required)
+        for name, field in schema["properties"].items()
+        if name not in _REQUEST_FIELDS
+    )
+
+
+def _event_fields(model: type[PlainModel]) -> str:
+    return _fields(
+        (name, _schema(field.annotation) | {"default": field.default}, field.is_required())
+        for name, field in model.fields().items()
+        if name not in _EVENT_FIELDS
+    )
+
+
+def _schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON schema of an annotation of a plain model, as far as `_kind` reads it."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    if get_origin(annotation) is list:
+        return {"type": "array", "items": _schema(parts[0])}
+    if get_origin(annotation) is Literal:
+        return {"enum": parts}
+    if parts and get_origin(annotation) is not dict:
+        return _schema(parts[0])
+    return {"type": {str: "string", int: "integer", bool: "boolean"}.get(annotation, "object")}
+
+
+def _fields(fields: Iterable[tuple[str, dict[str, Any], bool]]) -> str:
+    shown = []
+    for name, field, required in fields:
+        optional = "" if required else f", optional{_default(field.get('default'))}"
+        shown.append(f"`{name}` {_kind(field)}{optional}")
+    return "; ".join(shown)
 
 
 def _default(value: object) -> str:

@@ -307,7 +307,7 @@ def test_rooms_beyond_those_of_the_welcome_are_listed(model: ChatModel) -> None:
 
 
 def connected(*rooms: str) -> Connected:
-    limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
+    limits = dict.fromkeys(ev.SessionLimits.fields(), 1)
     names = {"server": "", "version": "", "instance": "lab", "user": "alice", "device": "d", "role": "user"}
     fields = {"type": "welcome", "protocol": 1, "permissions": [], "head": 1, "time": 1, "envelope": True}
     return Connected(ev.Welcome.model_validate({**names, **fields, "rooms": [*rooms], "limits": limits}))
@@ -318,7 +318,7 @@ def test_the_connection_state_follows_disconnects_and_welcomes(model: ChatModel)
     assert model.connection == "reconnecting"
     model.take(Disconnected(ChatdError("E208"), None))
     assert (model.connection, model.trouble and model.trouble.code) == ("ended", "E208")
-    limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
+    limits = dict.fromkeys(ev.SessionLimits.fields(), 1)
     welcome = {
         "type": "welcome",
         "protocol": 1,

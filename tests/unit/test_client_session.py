@@ -22,7 +22,7 @@ from chatd.proto.events import SessionLimits
 from chatd.proto.frames import JsonObject
 from chatd.proto.lineage import Branch
 
-LIMITS = {**dict.fromkeys(SessionLimits.model_fields, 5), "idle_seconds": 30}
+LIMITS = {**dict.fromkeys(SessionLimits.fields(), 5), "idle_seconds": 30}
 
 
 def welcome(head: int = 100, **more: Any) -> JsonObject:

@@ -65,9 +65,7 @@ def test_protocol_has_fields_permission_and_result_of_a_request(name: str) -> No
 @pytest.mark.parametrize("name", EVENTS)
 def test_protocol_has_the_fields_of_an_event(name: str) -> None:
     (row,) = (line for line in _section(8).splitlines() if line.startswith(f"| `{name}` |"))
-    assert all(
-        f"`{field}`" in row for field in EVENTS[name].model_fields if field not in ("type", "seq", "at")
-    )
+    assert all(f"`{field}`" in row for field in EVENTS[name].fields() if field not in ("type", "seq", "at"))
     assert f"`{name}`" in _GENERATED.sub("", PROTOCOL.read_text("utf-8"))
 
 
@@ -93,7 +91,7 @@ def test_protocol_has_the_constants_of_the_envelope() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *SessionLimits.model_fields,
+        *SessionLimits.fields(),
         *PERMISSIONS,
         alpn.ALPN_ENVELOPE,
         alpn.ALPN_PLAIN,

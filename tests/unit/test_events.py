@@ -14,6 +14,7 @@ from chatd.proto.frames import decode, encode
 
 LIMITS = {
     "message_chars": 500,
+    "snippet_bytes": 0,
     "topic_chars": 256,
     "rooms": 100,
     "history_on_join": 20,
@@ -105,7 +106,7 @@ def test_a_frame_is_parsed_as_its_event_type(kind: str) -> None:
     message = decode(encode({"type": kind} | EXAMPLES[kind])[4:])
     event = parse_from_server(message)
     assert type(event) is EVENTS[kind]
-    assert event.model_dump(exclude_unset=True) == message
+    assert {name: value for name, value in event.model_dump().items() if name in message} == message
 
 
 @pytest.mark.parametrize("kind", EVENTS)
@@ -117,7 +118,7 @@ def test_fields_of_a_newer_server_are_ignored(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind, fields in EXAMPLES.items() if fields])
 def test_missing_or_mistyped_fields_raise_e100(kind: str) -> None:
     for name in EXAMPLES[kind]:
-        if not EVENTS[kind].model_fields[name].is_required():
+        if not EVENTS[kind].fields()[name].is_required():
             continue
         message = {"type": kind} | EXAMPLES[kind]
         del message[name]

@@ -35,7 +35,7 @@ from chatctl.terminal.tab_completion import LineCompleter
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 
-LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 20)
+LIMITS = dict.fromkeys(ev.SessionLimits.fields(), 20)
 WELCOME = {
     "type": "welcome", "protocol": 1, "server": "chatd", "version": "0", "instance": "lab", "user": "alice",
     "device": "d", "role": "admin", "permissions": ["moderate.ban"], "rooms": ["#lobby", "#war"], "head": 0,

@@ -8,10 +8,10 @@ import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from chatd.errors import ChatdError
 from chatd.proto.lineage import LINEAGE_LIMIT, Branch, common_point, parse_lineage, trimmed
+from chatd.proto.plain_model import Unfit
 from chatd.store.branches import begin_branch
 from chatd.store.database import DATABASE_NAME
 from chatd.store.entry import Entry
@@ -66,7 +66,7 @@ def test_trimming_never_moves_the_common_point_forward(begins: list[int], data: 
 
 @pytest.mark.parametrize("malformed", [None, {}, "[]", [1], [{"id": "a"}], [{"id": "a" * 32, "began": "1"}]])
 def test_invalid_lineages_are_refused(malformed: object) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Unfit):
         parse_lineage(malformed)
 
 

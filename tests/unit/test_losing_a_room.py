@@ -18,12 +18,12 @@ EventT = TypeVar("EventT", ev.Joined, ev.Parted, ev.Message, ev.RoomRemoved)
 
 
 def _event(event: type[EventT], seq: int, **fields: object) -> EventT:
-    (name,) = get_args(event.model_fields["type"].annotation)
+    (name,) = get_args(event.fields()["type"].annotation)
     return event.model_validate({"type": name, "seq": seq, "at": 1, "room": OPS, **fields})
 
 
 def _connected() -> Connected:
-    limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
+    limits = dict.fromkeys(ev.SessionLimits.fields(), 1)
     names = {"server": "", "version": "", "instance": "lab", "user": "alice", "device": "d", "role": "guest"}
     fields = {"type": "welcome", "protocol": 1, "permissions": [], "head": 1, "time": 1, "envelope": True}
     return Connected(ev.Welcome.model_validate({**names, **fields, "rooms": [LOBBY], "limits": limits}))

@@ -37,7 +37,7 @@ def _presence(
 @pytest.fixture
 def model() -> ChatModel:
     model = ChatModel("bob")
-    limits = dict.fromkeys(ev.SessionLimits.model_fields, 1)
+    limits = dict.fromkeys(ev.SessionLimits.fields(), 1)
     names = {
         "server": "",
         "version": "",

@@ -17,7 +17,7 @@ from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from tests.unit.test_chat_model import DIRECT, LOBBY, NOON, WAR, joined, message, parted
 
-LIMITS = dict.fromkeys(ev.SessionLimits.model_fields, 1)
+LIMITS = dict.fromkeys(ev.SessionLimits.fields(), 1)
 
 
 class Identity:
