@@ -148,3 +148,15 @@ def send_close(session: WorkerSession) -> None:
             session.sock.send(data, socket.MSG_DONTWAIT)
     except (OSError, ssl.SSLError, ValueError, ChatdError):
         pass
+
+
+def send_last(session: WorkerSession) -> None:
+    """Send OpenSSL's last answers, if the socket takes them at once.
+
+    Among them is the answer to a WebSocket's closing frame (RFC 6455, 5.5.1).
+    """
+    try:
+        if session.channel.outgoing_bytes and not session.unsent:
+            session.sock.send(session.channel.take_outgoing(), socket.MSG_DONTWAIT)
+    except OSError:
+        pass

@@ -28,7 +28,7 @@ from chatd.proto.events import bye_frame, error_frame
 from chatd.proto.frames import encode
 from chatd.proto.requests import RequestKind
 from chatd.worker.delivery import Delivery
-from chatd.worker.flush import flush, flush_all, send_close
+from chatd.worker.flush import flush, flush_all, send_close, send_last
 from chatd.worker.hooks import WorkerHooks
 from chatd.worker.hub_link import HubLink
 from chatd.worker.session import SessionPhase, WorkerSession
@@ -185,6 +185,7 @@ class Worker:
         self._delivery.leave_all(session)
         self._unwatch(session)
         session.outbox = []
+        send_last(session)
         session.unsent = b""
         session.sock.close()
         self.hub.closed(session)

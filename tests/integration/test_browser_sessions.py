@@ -146,3 +146,13 @@ def test_nothing_is_lost_or_doubled_when_a_process_is_killed(served: Running, vi
         found = web.ask("history", room="#lobby", limit=50)
         bodies = [event["body"] for event in found["result"]["events"] if event["type"] == "message"]
         assert [body for body in bodies if body.startswith(f"{victim} ")] == [body for _, body in told]
+
+
+def test_a_closing_frame_is_answered(served: Running) -> None:
+    daemon, https = served
+    with WebClient(https.port, daemon.identity("bob")) as web:
+        web.logged_in()
+        web.ask("resume")
+        web.send_plain(ws_frame(CLOSE, (1001).to_bytes(2, "big")))
+        web.read_to_end()
+        assert web.opener.code == 1000
