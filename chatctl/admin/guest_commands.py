@@ -6,6 +6,7 @@ import click
 
 from chatctl.admin.sanctions import dry_run_option
 from chatctl.connecting import App, connecting, duration, reason_option
+from chatctl.model.leaving_text import removals
 from chatd.console import output
 
 name_argument = click.argument("user", metavar="NAME")
@@ -40,4 +41,5 @@ def end(app: App, user: str, reason: str, dry_run: bool) -> None:
     result = app.ask("guest_end", user=user, reason=reason, dry_run=dry_run)
     done = "would end" if dry_run else "ended"
     sessions = f"{result['sessions']} live sessions on {result['workers']} workers"
-    app.show(result, lambda: output.line(f"{done} {user}: {sessions}"))
+    line = "; ".join(filter(None, (f"{done} {user}: {sessions}", removals(result))))
+    app.show(result, lambda: output.line(line))

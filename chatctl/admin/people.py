@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from chatctl.admin.sanctions import dry_run_option
 from chatctl.connecting import App, connecting, reason_option, room_name
+from chatctl.model.leaving_text import removals
 from chatd.console import output
 from chatd.proto.frames import JsonObject
 
@@ -109,14 +111,20 @@ def whois(app: App, user: str) -> None:
 @click.argument("user")
 @click.argument("role")
 @reason_option
+@dry_run_option
 @connecting
-def role_set(app: App, user: str, role: str, reason: str) -> None:
+def role_set(app: App, user: str, role: str, reason: str, dry_run: bool) -> None:
     """Give USER the role ROLE, immediately and on all devices.
 
-    A role that is fixed under roles.assigned in config/settings.json can only be changed there.
+    USER leaves the rooms and groups that ROLE may not be in, such as all that are closed to guests, and
+    does not return to them with another role. --dry-run shows which. A role that is fixed under
+    roles.assigned in config/settings.json can only be changed there.
     """
-    result = app.ask("role_set", user=user, role=role, reason=reason or None)
-    app.show(result, lambda: output.line(f"{result['user']} is now {result['role']}"))
+    # A server of an older version does not know the field.
+    trial = {"dry_run": True} if dry_run else {}
+    result = app.ask("role_set", user=user, role=role, reason=reason or None, **trial)
+    head = f"{result['user']} {'would be' if dry_run else 'is now'} {result['role']}"
+    app.show(result, lambda: output.line("; ".join(filter(None, (head, removals(result))))))
 
 
 @click.command("show")

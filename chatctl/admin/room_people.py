@@ -38,8 +38,10 @@ def mode(app: App, room: str, mode: str, dry_run: bool) -> None:
     its owners write. Who enters after a members room was opened reads nothing from before that.
     """
     result = app.ask("room_mode", room=room, mode=mode, dry_run=dry_run)
-    would = "would be" if dry_run else "is"
-    app.show(result, lambda: output.line(f"{room} {would} {mode}, with {_members(result)}"))
+    would, end = ("would be", "would end") if dry_run else ("is", "have ended")
+    ended = result.get("invitations_ended", 0)
+    lost = f"; {ended} invitation{'s' * (ended != 1)} {end}" if ended else ""
+    app.show(result, lambda: output.line(f"{room} {would} {mode}, with {_members(result)}{lost}"))
 
 
 @click.command()

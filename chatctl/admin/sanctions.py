@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatctl.connecting import App, confirm, connecting, duration, for_each_user, reason_option, room_name
+from chatctl.model.leaving_text import ownerless
 from chatd.console import output
 from chatd.console.numbers import EVENT_SEQ
 from chatd.errors import ChatdError
@@ -45,7 +46,7 @@ def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_ru
         return client.request("kick", user=user, room=room, reason=reason, dry_run=dry)
 
     def describe(result: JsonObject) -> str:
-        return outcome_text("kicked", result, f" from {room}" if room else "")
+        return outcome_text("kicked", result, f" from {room}" if room else "") + ownerless(result)
 
     question = "" if dry_run or yes else "Kick"
     return _each_known_user(app, users, ask, describe, "kicked", dry_run=dry_run, question=question)

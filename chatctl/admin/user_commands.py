@@ -7,6 +7,7 @@ import click
 from chatctl.admin.device_commands import DEVICE_COLUMNS
 from chatctl.admin.sanctions import dry_run_option, outcome_text, yes_option
 from chatctl.connecting import App, confirm, connecting, reason_option
+from chatctl.model.leaving_text import removals
 from chatd.console import output
 from chatd.proto.frames import JsonObject
 
@@ -70,4 +71,5 @@ def remove(app: App, user: str, reason: str, dry_run: bool, yes: bool) -> None:
     confirm(f"Remove {user} with all devices for good?", yes=yes or dry_run)
     result = app.ask("user_remove", user=user, reason=reason, dry_run=dry_run)
     details = f"  devices {result['devices']}  open invites {result['invites']}"
-    app.show(result, lambda: output.line(outcome_text("removed", result, details)))
+    lines = [outcome_text("removed", result, details), *filter(None, [removals(result)])]
+    app.show(result, lambda: output.line("; ".join(lines)))

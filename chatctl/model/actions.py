@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatctl.model import answers, paging
+from chatctl.model import answers, leaving_text, paging
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.grammar import CommandCall
 from chatctl.model.message_actions import CANDIDATES, is_number, unknown_message
@@ -123,7 +123,8 @@ async def away(surface: Surface, call: CommandCall) -> None:
 async def kick(surface: Surface, call: CommandCall) -> None:
     result = await surface.ask("kick", user=call["name"], room=call["room"], reason=call["reason"])
     where = f" from {call['room']}" if call["room"] else ""
-    surface.note(answers.sanction(result, f"was removed{where}", lasting=False))
+    done = answers.sanction(result, f"was removed{where}", lasting=False)
+    surface.note(done + leaving_text.ownerless(result))
 
 
 async def ban(surface: Surface, call: CommandCall) -> None:
@@ -174,7 +175,8 @@ async def role(surface: Surface, call: CommandCall) -> None:
         surface.show(answers.roles(await surface.ask("role_show", user=call["name"])))
         return
     result = await surface.ask("role_set", user=call["name"], role=call["role"], reason=call["reason"])
-    surface.note(f"{result.get('user', '')} has the role {result.get('role', '')} now")
+    done = f"{result.get('user', '')} has the role {result.get('role', '')} now"
+    surface.note("; ".join(filter(None, (done, leaving_text.removals(result)))))
 
 
 async def reconnect(surface: Surface, call: CommandCall) -> None:

@@ -18,7 +18,7 @@ from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.key_words import words_of_key
 from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
-from chatd.proto.text import dm_members, is_group, visible
+from chatd.proto.text import dm_members, visible
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
@@ -105,7 +105,7 @@ def describe(event: AnyEvent, quote: Quote | None = None) -> str | None:
         case ev.Joined():
             known = [*([safe(event.role)] if event.role != "user" else []), *_via(event.by, event.user)]
             about = f" ({', '.join(known)})" if known else ""
-            return f"{safe(event.user)}{about} joined {_place(event.room)}"
+            return f"{safe(event.user)}{about} joined {room_text.place(event.room)}"
         case ev.Parted():
             return _parted(event)
         case ev.Redacted():
@@ -333,13 +333,11 @@ def _reply_mark(quote: Quote | None) -> str:
 
 def _parted(event: ev.Parted) -> str:
     if event.by == event.user:
-        return f"{safe(event.user)} left {_place(event.room)}{_because(event.reason)}"
+        return f"{safe(event.user)} left {room_text.place(event.room)}{_because(event.reason)}"
     by = safe(event.author)
-    return f"{safe(event.user)} was removed from {_place(event.room)} by {by}{_because(event.reason)}"
-
-
-def _place(room: str) -> str:
-    return "the group" if is_group(room) else safe(room)
+    return (
+        f"{safe(event.user)} was removed from {room_text.place(event.room)} by {by}{_because(event.reason)}"
+    )
 
 
 def _via(by: str, user: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from chatd.proto import events as ev
-from chatd.proto.text import visible
+from chatd.proto.text import dm_members, visible
 
 MODES = {
     "members": "entered by invitation",
@@ -69,7 +69,13 @@ def why_removed(event: ev.Parted) -> str:
     if event.by == event.user:
         return ""
     why = f": {_safe(event.reason)}" if event.reason else ""
-    return f"you were removed from {event.room} by {_safe(event.author)}{why}"
+    return f"you were removed from {place(event.room)} by {_safe(event.author)}{why}"
+
+
+def place(room: str) -> str:
+    """Name a room or group; a person may be in several groups."""
+    members = dm_members(room)
+    return f"the group of {', '.join(members)}" if members and len(members) > 2 else _safe(room)
 
 
 def _safe(text: str) -> str:

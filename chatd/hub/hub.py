@@ -30,7 +30,7 @@ from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, devices, guests, held, renewals, rooms
+from chatd.hub.state import authorize, devices, guests, held, leaving, renewals, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
@@ -388,7 +388,7 @@ class Hub:
         context = self.context(OPERATOR)
         record_changes(context, *self._settings_from)
         rooms.ensure_configured(context)
-        rooms.put_out_unentitled(context, list(self.state.user_names))
+        leaving.put_out_unentitled(context, list(self.state.user_names))
         self._record(context)
 
     _OF_OPERATOR: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {"request": _request}

@@ -291,6 +291,7 @@ class RoleSet(Request):
     user: NameText
     role: NameText
     reason: ReasonText = ""
+    dry_run: bool = False
 
 
 class RoleShow(Request):

@@ -89,8 +89,8 @@ WORDS = [
     ("invited", {"user": "carol", "until": 9}, "bob invited carol to #team"),
     ("uninvited", {"user": "carol"}, "bob withdrew the invitation of carol to #team"),
     ("uninvited", {"user": "bob"}, "bob declined the invitation to #team"),
-    ("joined", {"user": "bob", "role": "user", "room": GROUP}, "bob joined the group"),
-    ("parted", {"user": "bob", "room": GROUP}, "bob left the group"),
+    ("joined", {"user": "bob", "role": "user", "room": GROUP}, "bob joined the group of alice, bob, carol"),
+    ("parted", {"user": "bob", "room": GROUP}, "bob left the group of alice, bob, carol"),
     (
         "room_created",
         {"topic": "", "guests": True, "mode": "members", "history": "since_join"},

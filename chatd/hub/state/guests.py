@@ -7,7 +7,7 @@ every decision compares the time itself.
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import rooms
+from chatd.hub.state import leaving
 from chatd.hub.state.context import Context, Cut, duration_text, unknown_user
 from chatd.hub.state.guest_book import Guest
 from chatd.hub.state.model import SERVER
@@ -49,9 +49,11 @@ def end(context: Context, request: rq.GuestEnd) -> JsonObject:
     """End a guest's time now. Raises E405, E410."""
     _mine(context, request.user)
     sessions, workers = context.presence.sessions_of(request.user)
+    left = leaving.told(context, request.user, leaving.all_of(context, request.user))
     if not request.dry_run:
         _end(context, request.user, context.who.user, visible(request.reason, newlines=False))
-    return {"user": request.user, "sessions": sessions, "workers": workers, "dry_run": request.dry_run}
+    result = {"user": request.user, "sessions": sessions, "workers": workers, "dry_run": request.dry_run}
+    return result | left
 
 
 def advance(context: Context) -> None:
@@ -103,7 +105,7 @@ def ended_error(user: str) -> ChatdError:
 
 
 def _end(context: Context, user: str, by: str, reason: str) -> None:
-    rooms.leave_all(context, user, by=by, reason=reason or "a guest whose time has ended")
+    leaving.leave_all(context, user, by=by, reason=reason or "a guest whose time has ended")
     context.emit("guest_ended", user=user, by=by, reason=reason)
     context.cuts.append(Cut(user, None, ended_error(user)))
 

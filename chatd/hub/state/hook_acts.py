@@ -6,7 +6,7 @@ import hashlib
 import hmac
 
 from chatd.errors import ChatdError
-from chatd.hub.state import moderation, rooms
+from chatd.hub.state import leaving, moderation, rooms
 from chatd.hub.state.context import Context
 from chatd.hub.state.entities import OPEN
 from chatd.hub.state.hook_book import HOOKS_LIMIT, HOOKS_PER_ROOM, Hook
@@ -71,7 +71,7 @@ def remove(context: Context, request: rq.HookRemove) -> JsonObject:
     """Remove a hook. Raises E405."""
     hook = _known(context, request.name)
     reason = visible(request.reason, newlines=False)
-    rooms.leave_all(context, request.name, by=context.who.user, reason=reason)
+    leaving.leave_all(context, request.name, by=context.who.user, reason=reason)
     context.emit("hook_removed", user=request.name, room=hook.room, reason=reason, by=context.who.user)
     return {"user": request.name, "room": hook.room}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import guests, rooms
+from chatd.hub.state import guests, leaving, rooms
 from chatd.hub.state.context import Context, Cut, sanction_text
 from chatd.hub.state.model import MUTES_LIMIT, Sanction, User
 from chatd.proto import requests as rq
@@ -39,9 +39,11 @@ def _kick_from_room(context: Context, request: rq.Kick, reason: str) -> JsonObje
     room = context.roster(name)
     if request.user not in room.members or name.startswith("@"):
         raise ChatdError("E410", f"{request.user} is not in {name}", "see /who or chatctl who ROOM")
+    left = leaving.told(context, request.user, [name])
     if not request.dry_run:
-        rooms.leave(context, request.user, name, by=context.who.user, reason=reason)
-    return {"user": request.user, "sessions": 0, "workers": 0, "dry_run": request.dry_run, "until": None}
+        leaving.leave(context, request.user, name, by=context.who.user, reason=reason)
+    result = {"user": request.user, "sessions": 0, "workers": 0, "dry_run": request.dry_run, "until": None}
+    return result | {"ownerless": left["ownerless"]}
 
 
 def ban(context: Context, request: rq.Ban) -> JsonObject:
@@ -115,10 +117,14 @@ def role_set(context: Context, request: rq.RoleSet) -> JsonObject:
     if request.user == context.who.user:
         raise ChatdError("E304", "you cannot change your own role", _ANOTHER_ADMIN)
     refuse_more(context, context.rules.role_of(context.state, request.user), request.role)
-    reason = visible(request.reason, newlines=False)
-    context.emit("role_set", user=request.user, role=request.role, reason=reason, by=context.who.user)
-    rooms.put_out_unentitled(context, [request.user])
-    return {"user": request.user, "role": request.role}
+    lost = leaving.unentitled(context, request.user, request.role)
+    result = {"user": request.user, "role": request.role, "dry_run": request.dry_run}
+    result |= leaving.told(context, request.user, lost)
+    if not request.dry_run:
+        reason = visible(request.reason, newlines=False)
+        context.emit("role_set", user=request.user, role=request.role, reason=reason, by=context.who.user)
+        leaving.put_out_unentitled(context, [request.user])
+    return result
 
 
 def revoke(context: Context, request: rq.Revoke) -> JsonObject:
@@ -194,7 +200,7 @@ def register(
         context.emit("user_added", user=user, role=role, by=by)
     elif role is not None and role != known.role:
         context.emit("role_set", user=user, role=role, reason="", by=by)
-        rooms.put_out_unentitled(context, [user])
+        leaving.put_out_unentitled(context, [user])
     more = {} if ends is None else {"ends": ends}
     context.emit("device_added", user=user, device=device, serial=serial, by=by, **more, **origin)
     rooms.auto_join(context, user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import moderation, rooms
+from chatd.hub.state import leaving, moderation
 from chatd.hub.state.context import Context, Cut
 from chatd.proto.frames import JsonObject
 from chatd.proto.people_requests import UserRemove
@@ -33,10 +33,11 @@ def remove(context: Context, request: UserRemove) -> JsonObject:
         "devices": sum(not device.revoked for device in user.devices.values()),
         "invites": context.state.invites.count_by(name, context.now),
         "dry_run": request.dry_run,
+        **leaving.told(context, name, leaving.all_of(context, name)),
     }
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
-        rooms.leave_all(context, name, by=context.who.user, reason=reason)
+        leaving.leave_all(context, name, by=context.who.user, reason=reason)
         context.emit("user_removed", user=name, reason=reason, by=context.who.user)
         words = f"the user {name} was removed" + (f": {reason}" if reason else "")
         context.cuts.append(Cut(name, None, ChatdError("E206", words)))

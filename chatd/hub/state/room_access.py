@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
-from chatd.hub.state import rooms
+from chatd.hub.state import leaving, rooms
 from chatd.hub.state.context import Context
 from chatd.hub.state.entities import DAY_MS, MEMBERS, OPEN
 from chatd.hub.state.model import Room
@@ -29,12 +29,13 @@ def mode(context: Context, request: rq.RoomMode) -> JsonObject:
     room = context.owned(request.room)
     if request.mode == MEMBERS and request.room in context.rules.rooms:
         raise ChatdError("E308", f"{request.room} is a room of config/settings.json, so it stays open")
+    ends = _pending(context, request.room, room) if request.mode != room.mode == OPEN else []
     if request.mode != room.mode and not request.dry_run:
-        if room.mode == OPEN:
-            for user in _pending(context, request.room, room):
-                context.emit("uninvited", room=request.room, user=user, by=context.who.user)
+        for user in ends:
+            context.emit("uninvited", room=request.room, user=user, by=context.who.user)
         context.emit("room_mode", room=request.room, mode=request.mode, by=context.who.user)
-    return rooms.describe(context, request.room) | {"mode": request.mode, "dry_run": request.dry_run}
+    result = {"mode": request.mode, "dry_run": request.dry_run, "invitations_ended": len(ends)}
+    return rooms.describe(context, request.room) | result
 
 
 def info(context: Context, request: rq.RoomInfo) -> JsonObject:
@@ -122,7 +123,7 @@ def member_remove(context: Context, request: rq.MemberRemove) -> JsonObject:
         context.refuse_reason(request.room, request.reason)
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
-        rooms.leave(context, request.user, request.room, by=context.who.user, reason=reason)
+        leaving.leave(context, request.user, request.room, by=context.who.user, reason=reason)
     return {"room": request.room, "user": request.user, "dry_run": request.dry_run}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chatd.errors import ChatdError
+from chatd.hub.state import leaving
 from chatd.hub.state.context import TAKE_OVER, Context
 from chatd.hub.state.entities import ALL, MEMBERS, OPEN
 from chatd.hub.state.model import SERVER, Room
@@ -63,7 +64,7 @@ def part(context: Context, request: rq.Part) -> JsonObject:
         )
     if len(room.members) > 1:
         refuse_last_owner(request.room, room, context.who.user)
-    leave(context, context.who.user, request.room, by=context.who.user)
+    leaving.leave(context, context.who.user, request.room, by=context.who.user)
     return {}
 
 
@@ -134,30 +135,6 @@ def join_invited(context: Context, user: str, names: list[str], *, by: str) -> N
             continue
         if context.rules.may_enter(context.state, user, name):
             enter(context, user, name, by=by)
-
-
-def put_out_unentitled(context: Context, users: list[str]) -> None:
-    """Remove users from rooms that their role may not be in (after a role change or reload)."""
-    for user in users:
-        rooms = context.state.users[user].rooms
-        groups = [name for name in rooms.between("@") if is_group(name)]
-        for name in (*rooms.between("", "@"), *groups):
-            if not context.rules.may_enter(context.state, user, name):
-                leave(context, user, name, by=SERVER, reason="closed to guests")
-
-
-def leave(context: Context, user: str, name: str, *, by: str, reason: str = "") -> None:
-    """Remove a user from a room. Automatic joins remember it for the rooms in the settings only."""
-    remember = name in context.rules.rooms
-    context.emit("parted", room=name, user=user, by=by, reason=reason, remember=remember)
-
-
-def leave_all(context: Context, user: str, *, by: str, reason: str) -> None:
-    """Remove a user from all rooms and groups. Conversations of two stay."""
-    known = context.state.users[user].rooms
-    groups = [name for name in known.between("@") if is_group(name)]
-    for name in (*known.between("", "@"), *groups):
-        leave(context, user, name, by=by, reason=reason)
 
 
 def enter(context: Context, user: str, name: str, *, by: str) -> None:

@@ -94,7 +94,10 @@ class Rules:
 
     def may_enter(self, state: State, user: str, name: str) -> bool:
         """Whether the user's role may be in this room at all."""
-        role = self.role_of(state, user)
+        return self.admits_role(state, self.role_of(state, user), name)
+
+    def admits_role(self, state: State, role: str, name: str) -> bool:
+        """Whether users with this role may be in this room at all."""
         if name.startswith("@"):
             return self.roles.allows(role, "dm.send")
         return self.roles.allows(role, "room.closed") or self.admits_guests(name, state.rooms[name])

@@ -24,7 +24,8 @@ function because(reason) {
 
 /** @param {string} room */
 function place(room) {
-  return dmMembers(room).length > 2 ? "the group" : line(room);
+  const members = dmMembers(room);
+  return members.length > 2 ? `the group of ${members.map(line).join(", ")}` : line(room);
 }
 
 /** @param {number} at */

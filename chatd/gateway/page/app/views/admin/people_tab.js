@@ -5,10 +5,13 @@ import { button, fill, h } from "../dom.js";
 import { ask, openDialog, openMenu } from "../dialogs.js";
 import { sessions, timed } from "../person_panel.js";
 import { secondsOf } from "../times.js";
+import { line } from "../../text.js";
 import { table } from "./table.js";
 
 const REASON = { name: "reason", label: "Reason" };
 const HOURS_24 = "24h";
+/** Rooms that a sentence names. */
+const NAMED = 8;
 
 export class PeopleTab {
   /** @param {import("./admin_page.js").AdminPage} page */
@@ -115,11 +118,12 @@ export class PeopleTab {
     const known = await this.model.admin.roles().catch(() => ({ roles: { admin: 0, user: 0, guest: 0 } }));
     await ask({
       title: `Role of ${one.user}`,
+      text: ["Whoever may not be in rooms closed to guests leaves them and all groups, and does not come back to them with another role."],
       fields: [{ name: "role", label: "Role", value: one.role, choices: Object.keys(known.roles) }, REASON],
       yes: "Change",
       act: async ({ role, reason }) => {
-        await this.model.admin.setRole(one.user, role, reason);
-        this.page.done(`${one.user} has the role ${role}.`);
+        const done = await this.model.admin.setRole(one.user, role, reason);
+        this.page.done([`${one.user} has the role ${role}`, ...removals(done)].join("; ").concat("."));
       },
     });
   }
@@ -161,12 +165,23 @@ export class PeopleTab {
   }
 }
 
+/** Say what a user is removed from. @param {any} result @returns {string[]} */
+function removals({ rooms = [], more_rooms: more = 0, groups = 0, ownerless = [], dry_run: dry = false }) {
+  const counted = (/** @type {number} */ one, /** @type {string} */ what) => (one ? [`${one} ${what}${one === 1 ? "" : "s"}`] : []);
+  const from = [...rooms.slice(0, NAMED), ...counted(more + Math.max(0, rooms.length - NAMED), "more room"), ...counted(groups, "group")];
+  return [
+    ...(from.length ? [`${dry ? "would be " : ""}removed from ${from.map(line).join(", ")}`] : []),
+    ...(ownerless.length ? [`without an owner ${dry ? "then" : "now"}: ${ownerless.slice(0, NAMED).map(line).join(", ")}`] : []),
+  ];
+}
+
 /** What a dry run says of the effect; why it would fail. @param {Promise<any>} trial @returns {Promise<string[]>} */
 async function preview(trial) {
   try {
-    const { sessions: open = 0, devices } = await trial;
-    const both = [`${open} ${open === 1 ? "session ends" : "sessions end"}`, typeof devices === "number" && `${devices} devices are revoked`];
-    return [`${both.filter(Boolean).join(", ")}.`];
+    const result = await trial;
+    const { sessions: open = 0, devices } = result;
+    const all = [`${open} ${open === 1 ? "session ends" : "sessions end"}`, typeof devices === "number" && `${devices} devices are revoked`, ...removals(result)];
+    return [`${all.filter(Boolean).join(", ")}.`];
   } catch (error) {
     const { reason = "", fix = "" } = /** @type {any} */ (error);
     return [`The server would refuse: ${reason}. To do: ${fix}.`];

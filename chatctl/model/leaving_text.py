@@ -1,0 +1,49 @@
+"""Say what a user is removed from. All functions are pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chatd.proto.frames import JsonObject
+from chatd.proto.text import visible
+
+# Rooms that a sentence names; --json has up to 100.
+NAMED = 8
+
+
+def removals(result: JsonObject) -> str:
+    """Return "removed from #ops and 2 groups; #team has no owner then"; "" if the user stays everywhere."""
+    rooms, more = _names(result.get("rooms")), _number(result.get("more_rooms"))
+    more += max(0, len(rooms) - NAMED)
+    parts = [*rooms[:NAMED], *_counted(more, "more room"), *_counted(_number(result.get("groups")), "group")]
+    if not parts:
+        return ""
+    would = "would be " if result.get("dry_run") is True else ""
+    return f"{would}removed from {_listed(parts)}{ownerless(result)}"
+
+
+def ownerless(result: JsonObject) -> str:
+    """Return "; #team has no owner then", with how to give it one; "" for none."""
+    rooms = _names(result.get("ownerless"))
+    if not rooms:
+        return ""
+    have = "has" if len(rooms) == 1 else "have"
+    then = "then" if result.get("dry_run") is True else "now"
+    fix = f"chatctl room owner {rooms[0].removeprefix('#')} NAME"
+    return f"; {_listed(rooms[:NAMED])} {have} no owner {then}: {fix}"
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _counted(number: int, what: str) -> list[str]:
+    return [f"{number} {what}{'s' * (number != 1)}"] if number else []
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _names(value: Any) -> list[str]:
+    return [visible(str(one), newlines=False) for one in value] if isinstance(value, list) else []
