@@ -20,7 +20,6 @@ from chatd.hub.batch import Recorder
 from chatd.hub.certificate_census import CertificateCensus
 from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
-from chatd.hub.filter_log import log_filtered
 from chatd.hub.hook_key import HookKey
 from chatd.hub.hook_posts import HookPosts
 from chatd.hub.links import Link, UnknownOperationError
@@ -28,6 +27,8 @@ from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
 from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
+from chatd.hub.refusals import Refusals
+from chatd.hub.sending import Sending
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, devices, guests, held, leaving, renewals, rooms
@@ -43,7 +44,6 @@ from chatd.link.wire import ENROL_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto import requests as rq
-from chatd.proto.advice import fitting
 from chatd.proto.events import error_frame
 from chatd.proto.frames import JsonObject, encode
 from chatd.proto.requests import RequestKind
@@ -51,11 +51,8 @@ from chatd.store.event_log import EventLog
 
 log = get_log("server")
 log_connections = get_log("connections")
-log_audit = get_log("audit")
 log_errors = get_log("errors")
 
-# Refusals that audit.log keeps.
-_AUDIT_CODES = frozenset(("E300", "E301", "E302", "E303", "E304", "E305", "E400", "E408"))
 # Events that `Hub` tells to the user concerned or to the user's rooms, beside the log.
 _ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned", "invited", "uninvited"))
 
@@ -105,13 +102,15 @@ class Hub:
         self._bars = Bars(spend, self._door.cut)
         self._asks = AskDesk(self.links)
         self._attention = AttentionDesk(self._door, state, self._asks.book)
-        self._reads = Reads(queries, self._fanout, self.sessions, self._refuse)
+        self._refusals = Refusals(self.stats, self.repeats, self.context)
+        self._reads = Reads(queries, self._fanout, self.sessions, self._refusals.answer)
         self._retention = Retention(events)
         self._room_ends = RoomEnds(events)
         self._snapshots = Snapshots(events, state)
         self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots, backend)
         self._hook_key = HookKey(events.folder)
-        hooks = HookPosts(state, self.recorder, self.context, self._send)
+        self._sending = Sending(self.recorder, self.stats, self.repeats)
+        hooks = HookPosts(state, self.recorder, self.context, self._sending.send)
         self._questions = ChildQuestions(
             self.context, self._record, self._end_if_half_done, self._metrics, self._asks, hooks
         )
@@ -206,18 +205,21 @@ class Hub:
         if session is None and not link.operator:
             return  # the session ended while the request was on its way
         crash_point("hub.request.arrived")
-        request_id, request, digest = parsed
+        request = parsed.request
         if session is not None:
             self._door.charge(session, 1.0 if isinstance(request, Exception) else request.cost)
-        asker = Asker(link, sid, session, request_id)
+        self._decide(Asker(link, sid, session, parsed.request_id), parsed)
+
+    def _decide(self, asker: Asker, parsed: Parsed) -> None:
+        request_id, request, digest = parsed
         try:
             if isinstance(request, Exception):
                 raise request
             self._answer(asker, request, digest)
         except ChatdError as error:
-            if session is not None and error.code == "E504" and isinstance(request, rq.Send | rq.Edit):
-                session.must_resend = True
-            self._refuse(asker, error)
+            if asker.session and error.code == "E504" and isinstance(request, rq.Send | rq.Edit):
+                asker.session.must_resend = True
+            self._refusals.answer(asker, error)
         except Exception as error:
             log_errors.exception("request_failed", request=getattr(request, "type", "unreadable"))
             self._end_if_half_done(error)
@@ -229,11 +231,11 @@ class Hub:
             raise HalfDoneError from error
 
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
-        context = self.context(asker.session.who if asker.session else asker.link.operator or OPERATOR)
+        context = self.context(asker.who)
         kind = request.spec.kind
         context.entries = self.recorder
         if kind is RequestKind.SEND:
-            result = self._send(context, cast(rq.Send | rq.Edit, request), digest)
+            result = self._sending.send(context, cast(rq.Send | rq.Edit, request), digest)
         elif kind is RequestKind.READ:
             self._reads.answer(asker, context, request)
             return
@@ -247,48 +249,6 @@ class Hub:
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
             self._door.cut(cut)
-
-    def _send(self, context: Context, request: rq.Send | rq.Edit, digest: bytes) -> JsonObject:
-        """Append a message or an edit once: a resent (device, msg_id) gets the same acknowledgement again."""
-        authorize.permit(context, request)
-        key = (context.who.device_id, request.msg_id)
-        waiting = self.state.held.find(key)
-        if waiting is not None:
-            return held.again(context, waiting, digest)
-        known = self.recorder.find(key)
-        if known is not None:
-            if known.kind == "message_refused":
-                raise held.refused_error()
-            # A redacted message has no digest any more; its random id is proof enough of the sender.
-            if known.digest not in (None, digest):
-                raise ChatdError("E408", "this msg_id was used for another message")
-            return {"seq": known.seq, "at": known.at, "notes": []}
-        result = authorize.perform(context, request)
-        self.stats.counters["accepted"] += 1
-        self.recorder.record(context, digest)
-        log_filtered(context, result["seq"], self.repeats)
-        crash_point("hub.request.applied")
-        return result
-
-    def _refuse(self, asker: Asker, error: ChatdError) -> None:
-        self.stats.counters["filtered" if error.code == "E400" else "refused"] += 1
-        self.stats.refusals[error.code] += 1
-        if asker.session is not None and error.code in _AUDIT_CODES:
-            who = asker.session.who
-            self.repeats.note(
-                log_audit.warning,
-                "refused",
-                who.device,
-                {"device": who.device},
-                user=who.user,
-                code=error.code,
-                why=error.reason,
-            )
-        if asker.session is not None:
-            role = self.rules.role_of(self.state, asker.session.who.user)
-            fix = fitting(error.fix, self.rules.roles.permissions(role))
-            error = ChatdError(error.code, error.reason, fix)
-        asker.reply(encode(error_frame(asker.request_id, error)))
 
     # --- events --------------------------------------------------------------------------------
 

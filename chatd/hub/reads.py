@@ -18,7 +18,7 @@ from chatd.hub.pages import Page, page_frame
 from chatd.hub.query_threads import Query, QueryThreads
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import authorize
-from chatd.hub.state.context import Context
+from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.proto import requests as rq
 
 # How often a read is repeated because what it found was changed meanwhile. Whoever edits all the time must
@@ -37,6 +37,10 @@ class Asker(NamedTuple):
     sid: int
     session: HubSession | None
     request_id: int
+
+    @property
+    def who(self) -> Principal:
+        return self.session.who if self.session else self.link.operator or OPERATOR
 
     def reply(self, data: bytes) -> None:
         self.link.send(["reply", self.sid, self.request_id], data)
