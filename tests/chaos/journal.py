@@ -13,7 +13,7 @@ Clients (one file for each run of the process):
     no     b, c                          refused with code c
     see    s, e, r, b, f                 event s of kind e in room r; body and sender of messages
     ended  c, why                        the client gave up for good with code c
-    gave up                              timed out waiting for answers or for the end
+    gave up why, unsent, connected, ...  timed out waiting for answers or for the end
     end                                  closed after it had seen every answer and event
 The admin:
     do     n, op, user, arg              about to send the request

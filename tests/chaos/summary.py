@@ -15,7 +15,8 @@ from tests.chaos.checker import Verdict, incidents, judge, read_runs
 from tests.chaos.journal import Line, read_journal
 from tests.chaos.log_chain import read_log
 
-MAX_DETAILS = 10
+MAX_DETAILS = 20
+EVIDENCE_LINES = 25
 # A kill must be logged within this time; a suspended supervisor logs it late.
 INCIDENT_SECONDS = 20.0
 
@@ -27,6 +28,14 @@ def judge_trial(folder: Path, home: Path) -> Verdict:
     verdict = judge(log, read_runs(folder), read_journal(admin) if admin.exists() else ())
     incidents(verdict, read_journal(folder / "faults.jsonl"), _server_log(home), INCIDENT_SECONDS)
     return verdict
+
+
+def evidence(result: dict[str, Any], folder: Path) -> str:
+    """Return a trial's result with the ends of its faults and of the server's log files, for a failure."""
+    texts = [json.dumps(result, indent=1)]
+    for path in [folder / "faults.jsonl", *sorted((folder / "home" / "logs").glob("*.log"))]:
+        texts += [f"--- the end of {path.name}", *path.read_text().splitlines()[-EVIDENCE_LINES:]]
+    return "\n".join(texts)
 
 
 def _server_log(home: Path) -> Iterator[Line]:

@@ -67,18 +67,28 @@ class Talker:
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._await_end_order, daemon=True).start()
         self._client.start()
+        why = ""
         try:
             self._enter_rooms()
             self._talk()
             self._drain()
-        except ChatdError:
-            pass
+        except ChatdError as failure:
+            why = str(failure)
+        state = {
+            "unsent": self._client.unsent,
+            "connected": self._client.connected,
+            "server": self._client.server,
+            "cursor": self._client.cursor,
+        }
         self._client.close()
         self._listener_done.wait(10.0)
         if (error := self._client.error) is not None and error.code != "E607":  # E607: closed by us
             self._journal.write("ended", c=error.code, why=error.reason)
             return EXIT_REFUSED
-        self._journal.write("end" if self._end_seen.is_set() else "gave up")
+        if self._end_seen.is_set():
+            self._journal.write("end")
+        else:
+            self._journal.write("gave up", why=why, **state)
         return 0
 
     def _enter_rooms(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from chatd.crashpoints import POINTS
 from tests.chaos import kills, points
+from tests.chaos.summary import evidence
 
 KILLS = int(os.environ.get("CHATD_TEST_KILLS", "20"))
 # Random by default; to replay a failure, set it to the seed in the failure's message.
@@ -23,7 +24,7 @@ def test_random_kills_under_load_break_no_rule(tmp_path: Path) -> None:
     result = kills.run(
         tmp_path, kills=KILLS, seed=SEED, minutes=5, talkers=4, window=8, pause=0.2, breath=0.01
     )
-    assert result["findings"] == {}, result
+    assert result["findings"] == {}, evidence(result, tmp_path)
     assert result["acknowledged"] > 0
 
 
@@ -32,14 +33,14 @@ def test_random_kills_of_a_node_of_a_cluster_break_no_rule(tmp_path: Path) -> No
     result = kills.run(
         tmp_path, kills=kills_here, seed=SEED, minutes=5, talkers=4, window=8, pause=0.2, clustered=True
     )
-    assert result["findings"] == {}, result
+    assert result["findings"] == {}, evidence(result, tmp_path)
     assert result["acknowledged"] > 0
 
 
 @pytest.mark.parametrize("group", points.GROUPS)
 def test_a_crash_at_any_named_point_breaks_no_rule(tmp_path: Path, group: str) -> None:
     result = points.run(tmp_path, names=points.GROUPS[group], seed=SEED)
-    assert result["findings"] == {}, result
+    assert result["findings"] == {}, evidence(result, tmp_path)
 
 
 def test_the_table_lists_every_crash_point_in_the_code() -> None:
