@@ -76,7 +76,7 @@ def follow(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
         data = link.read(place.seq + 1)
         if data is None:
             raise ChatdError("E621", f"message {place.seq + 1} is missing from the stream", RESEED)
-        place = _take(log, keys, place, data)
+        place, _ = take_message(log, keys, place, data)
         crash_point("cluster.follow.taken")
     if not place.generation:
         raise ChatdError("E621", "the stream belongs to another log", RESEED)
@@ -111,8 +111,13 @@ def _is_empty(link: LogLink) -> bool:
         return True
 
 
-def _take(log: EventLog, keys: TailKeys, place: StreamPlace, data: bytes) -> StreamPlace:
-    """Append a message's entries to the log, if it counts; return the place after it."""
+def take_message(
+    log: EventLog, keys: TailKeys, place: StreamPlace, data: bytes
+) -> tuple[StreamPlace, StreamBatch | None]:
+    """Append a message's entries to the log, if it counts; return the place after it and what was appended.
+
+    Raises E504, E621.
+    """
     try:
         header = read_header(data)
         if not counts(place, _end_of(log), header):
@@ -122,16 +127,16 @@ def _take(log: EventLog, keys: TailKeys, place: StreamPlace, data: bytes) -> Str
         place = void(place)
         log_server.warning("message_void", stream=place.seq, why=str(error))
         note_place(log, place)
-        return place
+        return place, None
     place = after(place, header)
     if header.kind is not MessageKind.BATCH:
         note_place(log, place)
-        return place
+        return place, None
     log.insert(batch.entries, batch.redact, batch.salts)
     log.note_values(place_values(place))
     log.commit()
     log.finish()
-    return place
+    return place, batch
 
 
 def _open(keys: TailKeys, place: StreamPlace, header: StreamHeader, data: bytes) -> StreamBatch:

@@ -35,6 +35,7 @@ class StreamBackend:
 
     ``stall_seconds``: for how long an undecided append is tried before the hub ends. ``exchange`` shares new
     keys with the other nodes; ``applied`` returns those that live, with what they have read of the stream.
+    ``await_copies`` waits until enough of them have it up to a message; it raises E506 after so many seconds.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class StreamBackend:
         clock: Callable[[], float] = time.monotonic,
         exchange: KeyExchange | None = None,
         applied: Callable[[], Mapping[str, int]] = dict,
+        await_copies: Callable[[int, float], None] = lambda _seq, _seconds: None,
     ) -> None:
         self.place = place
         self._log = log
@@ -56,6 +58,7 @@ class StreamBackend:
         self._clock = clock
         self._exchange = exchange or KeyExchange(keys, link, clock=clock)
         self._applied = applied
+        self._await_copies = await_copies
         self._parts: list[_Part] = []
         # A leader before may have ended between a redaction and the end of the key.
         self._redacted = exchange is not None
@@ -90,6 +93,7 @@ class StreamBackend:
             self.place = part.place
         self._log.note_values(place_values(self.place))
         self._log.commit()
+        self._await_copies(self.place.seq, self._stall_seconds)
 
     def finish(self) -> None:
         """See `EventLog.finish`; then replace a key that is old, or that seals something redacted."""

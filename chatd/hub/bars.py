@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from chatd.errors import ChatdError
 from chatd.hub.state import authorize
-from chatd.hub.state.context import Context, Cut
+from chatd.hub.state.context import Context
+from chatd.hub.state.cuts import Cut
 from chatd.logs.logger import get_log
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject

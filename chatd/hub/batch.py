@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from chatd.crashpoints import crash_point
 from chatd.hub.backend import Backend
@@ -10,7 +10,7 @@ from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.reads import Reads
 from chatd.hub.state.context import Context, Principal
-from chatd.hub.state.model import DAY_MS, KINDS, NOT_AUDITED, AuditRule, audience_of, is_audited
+from chatd.hub.state.model import DAY_MS, KINDS, NOT_AUDITED, AuditRule, State, audience_of, is_audited
 from chatd.hub.upkeep import Remnants, Snapshots
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject, compact
@@ -41,6 +41,13 @@ def to_entry(event: JsonObject, who: Principal, digest: bytes | None = None) -> 
 def key_of(event: JsonObject) -> MessageKey:
     """Return the key of a message, an edit, or a refused message."""
     return f"{event['user']}/{event['device']}", event["msg_id"]
+
+
+def count_written(state: State, entry: Entry) -> None:
+    """Count an entry's bytes against the user who wrote it, as a start does that reads the log."""
+    user = (entry.device or "").partition("/")[0]
+    if user in state.users:
+        state.add_written(user, entry.at // DAY_MS, len(entry.body))
 
 
 def log_audited(event: JsonObject) -> None:
@@ -216,18 +223,15 @@ class Recorder:
 
         ``digest`` belongs to the message among them: see `Entry`.
         """
-        size = 0
         edited = [event for event in context.events if event["type"] == "edited"]
         for event in context.events:
             entry = to_entry(event, context.who, digest)
-            size += len(entry.body)
+            count_written(context.state, entry)
             self._batch.add(entry, key_of(event) if event["type"] in _KEYED_KINDS else None)
             self._batch.note_change(event)
             log_audited(event)
             self._fanout.publish(event, entry.body)
         context.events.clear()
-        if size and not context.who.operator:
-            context.state.add_written(context.who.user, context.now // DAY_MS, size)
         if context.redacted or edited:
             self._batch.redacted |= context.redacted
             gone = {*context.redacted, *context.outdated}
@@ -243,16 +247,19 @@ class Recorder:
     def commit(self) -> None:
         """Commit the batch and release its replies. After ChatdError E504 the hub must end."""
         if self._batch:
-            redacted = self._batch.commit()
-            if redacted:
-                self._remnants.add()
-                self._reads.redact(redacted)
-            if self._snapshots.due:
-                self._snapshots.write()
+            self.committed(self._batch.commit())
         if self._remnants.due:
             self._remnants.remove()
         self._stage()
         self._release()
+
+    def committed(self, redacted: Collection[int]) -> None:
+        """Do what follows a commit to the log; ``redacted``: the seqs whose bodies it has removed."""
+        if redacted:
+            self._remnants.add()
+            self._reads.redact(redacted)
+        if self._snapshots.due:
+            self._snapshots.write()
 
     def begin_commit(self) -> Callable[[], None]:
         """Start a commit; run the result on any thread, then call `end_commit`.

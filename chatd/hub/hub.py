@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.hub.applying import Applier
 from chatd.hub.ask_desk import AskDesk
 from chatd.hub.attention import AttentionDesk
 from chatd.hub.backend import Backend
@@ -22,6 +23,7 @@ from chatd.hub.child_questions import ChildQuestions
 from chatd.hub.fanout import Fanout
 from chatd.hub.hook_key import HookKey
 from chatd.hub.hook_posts import HookPosts
+from chatd.hub.leadership import Leadership
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
@@ -29,7 +31,7 @@ from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
 from chatd.hub.refusals import Refusals
 from chatd.hub.sending import Sending
-from chatd.hub.session_door import SessionDoor
+from chatd.hub.session_door import ABOUT_ONE_USER, SessionDoor
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import authorize, devices, guests, held, leaving, renewals, rooms
 from chatd.hub.state.context import OPERATOR, Context, Principal
@@ -53,9 +55,6 @@ log = get_log("server")
 log_connections = get_log("connections")
 log_errors = get_log("errors")
 
-# Events that `Hub` tells to the user concerned or to the user's rooms, beside the log.
-_ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned", "invited", "uninvited"))
-
 
 class HalfDoneError(Exception):
     """A request failed after it had changed the state. The hub must end."""
@@ -66,7 +65,7 @@ class Hub:
 
     ``clock`` returns ms since 1970. ``has_space`` tells whether the log's disk has space; without it the
     hub answers reads and refuses everything else (ADR 13). ``spend`` frees space for moderation then.
-    ``backend``: see `Recorder`.
+    ``backend``: see `Recorder`. ``leadership``: whether this hub decides; see there.
     """
 
     def __init__(
@@ -79,7 +78,9 @@ class Hub:
         has_space: Callable[[], bool] = lambda: True,
         spend: Callable[[], bool] = lambda: False,
         backend: Backend | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
+        self.leadership = leadership or Leadership()
         self.log = events
         self.state = state
         self.rules = Rules.from_settings(settings)
@@ -108,6 +109,7 @@ class Hub:
         self._room_ends = RoomEnds(events)
         self._snapshots = Snapshots(events, state)
         self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots, backend)
+        self.apply = Applier(events, state, self.recorder, self._fanout, self._reads, self._door).apply
         self._hook_key = HookKey(events.folder)
         self._sending = Sending(self.recorder, self.stats, self.repeats)
         hooks = HookPosts(state, self.recorder, self.context, self._sending.send)
@@ -171,7 +173,7 @@ class Hub:
             self._door.refuse(link, sid, context, address, error)
             return
         news = None
-        if self.writable:
+        if self.decides:
             if shown is not None:
                 renewals.note_forgotten(context, serial, shown)
             rooms.auto_join(context, user)
@@ -231,6 +233,9 @@ class Hub:
             raise HalfDoneError from error
 
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
+        if request.spec.decides and not self.leadership.leads:
+            self.leadership.elsewhere(asker, request, digest)
+            return
         context = self.context(asker.who)
         kind = request.spec.kind
         context.entries = self.recorder
@@ -250,18 +255,23 @@ class Hub:
         for cut in context.cuts:
             self._door.cut(cut)
 
+    @property
+    def decides(self) -> bool:
+        """Whether anything can become an event now."""
+        return self.writable and self.leadership.leads
+
     # --- events --------------------------------------------------------------------------------
 
     def context(self, who: Principal) -> Context:
         """Return a context for ``who`` at the present time."""
         return Context(
             self.state, self.rules, who, self._clock(), self.sessions, self._asks.book, self.writable,
-            hook_key=self._hook_key,
+            hook_key=self._hook_key, leads=self.leadership.leads,
         )  # fmt: skip
 
     def _record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""
-        changes = [event for event in context.events if event["type"] in _ABOUT_ONE_USER]
+        changes = [event for event in context.events if event["type"] in ABOUT_ONE_USER]
         self.recorder.record(context)
         for event in changes:
             self._door.tell(event)
@@ -279,6 +289,8 @@ class Hub:
             for cut in guests.overdue(self.context(OPERATOR)):
                 self._door.cut(cut)
             self._resume_writing()
+            return
+        if not self.leadership.leads:
             return
         context = self.context(OPERATOR)
         guests.advance(context)
@@ -319,7 +331,7 @@ class Hub:
     def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None:
         """Record an act of an operator's command that the supervisor has reported, if it is an event."""
         kind = KINDS.get(act)
-        if self.writable and kind is not None and kind.audit is AuditRule.BOX:
+        if self.decides and kind is not None and kind.audit is AuditRule.BOX:
             context = self.context(OPERATOR)
             context.emit(act, **fields | by)
             self._record(context)
@@ -330,20 +342,29 @@ class Hub:
             return
         self.writable = True
         log.info("disk_has_space", what="everything is written again")
-        self._apply_settings()
         for session in self.sessions:
             if session.must_resend:
                 # A message sent after the refused one may be on its way. Reconnecting restores the order.
                 self._door.end_with_bye(
                     session, ChatdError("E502", "the server's disk has space again"), retry=True
                 )
-                continue
+        self._catch_up()
+
+    def take_lead(self) -> None:
+        """Decide from now on, after every batch of the former leader was applied."""
+        self.leadership.leads = True
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Record what was left out while nothing could be: of the settings, and joins."""
+        self._apply_settings()
+        for session in self.sessions if self.decides else ():
             context = self.context(session.who)
             rooms.auto_join(context, session.who.user)
             self._record(context)
 
     def _apply_settings(self) -> None:
-        if not self.writable:
+        if not self.decides:
             return
         context = self.context(OPERATOR)
         record_changes(context, *self._settings_from)

@@ -139,9 +139,9 @@ class Reads:
         """Make pages with these entries that were read before the current batch be read again."""
         self._changes.note(seqs)
 
-    def redact(self, seqs: list[int]) -> None:
+    def redact(self, seqs: Collection[int]) -> None:
         """Remove redacted messages from the search index."""
-        self._threads.redact(seqs)
+        self._threads.redact(list(seqs))
 
     def stage(self) -> None:
         """Tie the reads queued so far to the commit that begins now."""

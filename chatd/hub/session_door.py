@@ -9,7 +9,8 @@ from chatd.errors import ChatdError
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state.context import OPERATOR, Context, Cut, Principal, seconds_out
+from chatd.hub.state.context import OPERATOR, Context, Principal, seconds_out
+from chatd.hub.state.cuts import Cut
 from chatd.hub.stats import HubStats
 from chatd.hub.user_rates import UserRates
 from chatd.hub.welcome import room_notice, standing_frame
@@ -23,6 +24,8 @@ from chatd.proto.frames import JsonObject, encode
 log_connections = get_log("connections")
 log_security = get_log("security")
 
+# Events of which the user concerned, or their rooms, are told beside the log.
+ABOUT_ONE_USER = frozenset(("role_set", "muted", "unmuted", "unbanned", "invited", "uninvited"))
 _INVITING = frozenset(("invited", "uninvited"))
 
 

@@ -138,7 +138,9 @@ class HubMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.harness = HubHarness(Path(self.folder.name), Settings.model_validate(NO_LIMITS | VARIANTS[0][0]))
+        self.harness = self.make_harness(
+            Path(self.folder.name), Settings.model_validate(NO_LIMITS | VARIANTS[0][0])
+        )
         self.model = Model()
         self.sids = 0
         self.sessions: dict[tuple[int, int], str] = {}
@@ -147,6 +149,9 @@ class HubMachine(RuleBasedStateMachine):
         for name, role in zip(USERS[:-1], ("admin", None, None, "guest"), strict=True):
             self.add(name, role)
             self.login(name, 0)
+
+    def make_harness(self, data: Path, settings: Settings) -> HubHarness:
+        return HubHarness(data, settings)
 
     # --- helpers of the rules ---------------------------------------------------------------------
 

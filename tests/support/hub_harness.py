@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chatd.config.schema import Settings
+from chatd.hub.backend import Backend
 from chatd.hub.hub import Hub
 from chatd.hub.links import Link
 from chatd.hub.query_threads import QueryThreads
@@ -127,13 +128,18 @@ class HubHarness:
         self.now, self._data = START, data
         self.log = EventLog.open(data, now=START)
         self.reader = QueryThreads(data)
-        self.hub = Hub(self.log, recover(self.log), settings, self.reader, lambda: self.now)
+        backend = self.make_backend()
+        self.hub = Hub(self.log, recover(self.log), settings, self.reader, lambda: self.now, backend=backend)
         self.workers = [WorkerEnd(), WorkerEnd()]
         self.operator = WorkerEnd()
         self.operator.link.operator = OPERATOR
         self.hub.links |= {worker.link.number: worker.link for worker in (*self.workers, self.operator)}
         self._iterations = 0
         self.run_iteration()
+
+    def make_backend(self) -> Backend | None:
+        """Return what commits the batches; None for the log itself."""
+        return None
 
     def run_iteration(self) -> None:
         """Commit and send, as one iteration of the hub's loop does."""

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 from chatd.errors import ChatdError
 from chatd.hub.state.ask_book import AskBook
+from chatd.hub.state.cuts import Cut, cut_of, duration_text, sanction_text, until_text
 from chatd.hub.state.entities import MEMBERS, READ_ONLY
-from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, Sanction, State, User, own_room
+from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, State, User, own_room
 from chatd.hub.state.rules import Rules
 from chatd.policy.filter_rules import FilterAction, Filtered, FoundWord
-from chatd.proto.durations import two_units
 from chatd.proto.frames import JsonObject
 from chatd.store.entry import Given, StoredMessage
 
@@ -84,19 +84,6 @@ class EntryView(Protocol):
         """Return how a message stands with one reaction."""
 
 
-class Cut(NamedTuple):
-    """Sessions to end now: all of ``user``'s, or those of one ``device``.
-
-    ``notice``: fields added to the user's "offline" presence event. With it that event is sent even if no
-    session ends.
-    """
-
-    user: str
-    device: str | None
-    error: ChatdError
-    notice: JsonObject | None = None
-
-
 @dataclass(slots=True)
 class Context:
     """The context of one decision. ``now`` is ms since 1970; ``events`` collects what it emits."""
@@ -110,6 +97,8 @@ class Context:
     asks: AskBook = field(default_factory=AskBook)
     # False while the log's disk is full; `emit` then refuses.
     writable: bool = True
+    # False in a hub that follows another one.
+    leads: bool = True
     # Returns the key from which the secrets of signing hooks are derived; raises E606.
     hook_key: Callable[[], bytes] = bytes
     # Whether a request is carried out, whose events count against the asker's bytes of the day.
@@ -136,7 +125,9 @@ class Context:
     presence_changed: list[str] = field(default_factory=list)
 
     def emit(self, kind: str, /, **fields: Any) -> JsonObject:
-        """Number an event, apply it to the state and collect it for the log. Raises E504, E413."""
+        """Number an event, apply it to the state and collect it for the log. Raises E503, E504, E413."""
+        if not self.leads:
+            raise decided_elsewhere()
         if not self.writable:
             self._need_space()
         if self.metered:
@@ -146,6 +137,9 @@ class Context:
             event |= self.who.identity
         self.state.apply(event)
         self.events.append(event)
+        cut = cut_of(self.state, event)
+        if cut is not None:
+            self.cuts.append(cut)
         return event
 
     def _need_space(self) -> None:
@@ -348,21 +342,15 @@ class Context:
         )
 
 
+def decided_elsewhere(leader: str = "") -> ChatdError:
+    """Return the refusal of what only the leader of the cluster may decide."""
+    where = f"the node {leader}" if leader else "another node"
+    return ChatdError("E503", f"{where} leads the cluster, and this one could not ask it", "try again")
+
+
 def unknown_user(name: str) -> ChatdError:
     """Return one wording for missing users and for those the asker may not know of."""
     return ChatdError("E405", f"there is no user {name!r}")
-
-
-def until_text(sanction: Sanction, now: int) -> str:
-    """Return how much longer a sanction lasts: "for 2h", later "for another 1h 12m"."""
-    if sanction.until is None:
-        return "until an admin ends it"
-    return ("for " if now <= sanction.at else "for another ") + duration_text(now, sanction.until)
-
-
-def duration_text(now: int, until: int) -> str:
-    """Return the time between two times in ms in its two largest units, such as "1h 12m"."""
-    return two_units(-((now - until) // 1000))
 
 
 def seconds_out(context: Context, user: str, code: str) -> int | None:
@@ -372,9 +360,3 @@ def seconds_out(context: Context, user: str, code: str) -> int | None:
     if sanction is None or sanction.until is None:
         return None
     return max(0, -((context.now - sanction.until) // 1000))
-
-
-def sanction_text(user: str, word: str, sanction: Sanction, now: int) -> str:
-    """Return a sentence such as "bob is banned for 2h: spam"."""
-    reason = f": {sanction.reason}" if sanction.reason else ""
-    return f"{user} is {word} {until_text(sanction, now)}{reason}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state import leaving
-from chatd.hub.state.context import Context, Cut, duration_text, unknown_user
+from chatd.hub.state.context import Context, unknown_user
+from chatd.hub.state.cuts import Cut, duration_text, ended_error
 from chatd.hub.state.guest_book import Guest
 from chatd.hub.state.model import SERVER
 from chatd.hub.state.queries import page_of
@@ -99,15 +100,9 @@ def refuse_sponsor(context: Context, sponsor: str, guest: str, ends: int) -> Non
         raise ChatdError("E409", f"a guest stays at most {duration_text(0, _LONGEST_MS)}")
 
 
-def ended_error(user: str) -> ChatdError:
-    """Return the refusal of a guest whose time has ended."""
-    return ChatdError("E219", f"the time of {user} as a guest has ended")
-
-
 def _end(context: Context, user: str, by: str, reason: str) -> None:
     leaving.leave_all(context, user, by=by, reason=reason or "a guest whose time has ended")
     context.emit("guest_ended", user=user, by=by, reason=reason)
-    context.cuts.append(Cut(user, None, ended_error(user)))
 
 
 def _answers_for(context: Context, guest: Guest) -> bool:

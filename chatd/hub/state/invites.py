@@ -9,7 +9,8 @@ from __future__ import annotations
 from chatd.errors import ChatdError
 from chatd.hub.state import guests, moderation, rooms
 from chatd.hub.state.certificate_list import certified
-from chatd.hub.state.context import Context, duration_text
+from chatd.hub.state.context import Context
+from chatd.hub.state.cuts import duration_text
 from chatd.hub.state.entities import DAY_MS
 from chatd.hub.state.invite_book import ID_DIGITS, Invite
 from chatd.hub.state.queries import page_of

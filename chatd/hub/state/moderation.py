@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state import guests, leaving, rooms
-from chatd.hub.state.context import Context, Cut, sanction_text
-from chatd.hub.state.model import MUTES_LIMIT, Sanction, User
+from chatd.hub.state.context import Context
+from chatd.hub.state.model import MUTES_LIMIT, User
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_new_name, visible
@@ -30,7 +30,6 @@ def kick(context: Context, request: rq.Kick) -> JsonObject:
     result = _reach(context, request.user, dry_run=request.dry_run) | {"until": until}
     if not request.dry_run:
         context.emit("kicked", user=request.user, until=until, reason=reason, by=context.who.user)
-        _cut(context, request.user, "E208", "kicked", context.state.kicks[request.user])
     return result
 
 
@@ -54,7 +53,6 @@ def ban(context: Context, request: rq.Ban) -> JsonObject:
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
         context.emit("banned", user=request.user, until=until, reason=reason, by=context.who.user)
-        _cut(context, request.user, "E207", "banned", context.state.bans[request.user])
     return result
 
 
@@ -148,8 +146,6 @@ def revoke(context: Context, request: rq.Revoke) -> JsonObject:
         context.emit(
             "device_revoked", user=request.user, device=request.device, reason=reason, by=context.who.user
         )
-        words = f"the device {request.user}/{request.device} was revoked" + (f": {reason}" if reason else "")
-        context.cuts.append(Cut(request.user, request.device, ChatdError("E206", words)))
     return result | {"device": request.device, "serial": device.serial, "until": None}
 
 
@@ -310,9 +306,3 @@ def _on_the_box(name: str) -> str:
 def _reach(context: Context, user: str, device: str | None = None, *, dry_run: bool) -> JsonObject:
     sessions, workers = context.presence.sessions_of(user, device)
     return {"user": user, "sessions": sessions, "workers": workers, "dry_run": dry_run}
-
-
-def _cut(context: Context, user: str, code: str, word: str, sanction: Sanction) -> None:
-    error = ChatdError(code, sanction_text(user, word, sanction, context.now))
-    notice = {"cause": word, "by": context.who.user, **context.who.identity, "reason": sanction.reason}
-    context.cuts.append(Cut(user, None, error, notice))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state import leaving, moderation
-from chatd.hub.state.context import Context, Cut
+from chatd.hub.state.context import Context
 from chatd.proto.frames import JsonObject
 from chatd.proto.people_requests import UserRemove
 from chatd.proto.text import visible
@@ -39,6 +39,4 @@ def remove(context: Context, request: UserRemove) -> JsonObject:
         reason = visible(request.reason, newlines=False)
         leaving.leave_all(context, name, by=context.who.user, reason=reason)
         context.emit("user_removed", user=name, reason=reason, by=context.who.user)
-        words = f"the user {name} was removed" + (f": {reason}" if reason else "")
-        context.cuts.append(Cut(name, None, ChatdError("E206", words)))
     return result

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from chatd.errors import ChatdError
 from chatd.hub.state.certificate_list import certified
-from chatd.hub.state.context import Context, duration_text
+from chatd.hub.state.context import Context
+from chatd.hub.state.cuts import duration_text
 from chatd.hub.state.entities import DAY_MS, Device
 from chatd.hub.state.user_standing import Shown, check_standing, is_forgotten
 from chatd.proto.frames import JsonObject
