@@ -24,8 +24,19 @@ async def join(surface: Surface, call: CommandCall) -> None:
 
 
 async def part(surface: Surface, call: CommandCall) -> None:
+    model = surface.model
+    room = call["room"] or model.require_current()
+    if not model.parting.answered(room, model.clock()):
+        try:
+            info = {} if room.startswith("@") else await surface.ask("room_info", room=room)
+        except ChatdError:
+            info = {}  # leaving it says why
+        if lost := leaving_text.losses(info, model.me):
+            model.parting.ask(room, model.clock())
+            surface.note(f"you are still in {room}: {lost}. To leave it, repeat: /part {room}")
+            return
     # The event that follows says so and moves on to another room.
-    await surface.ask("part", room=call["room"] or surface.model.require_current())
+    await surface.ask("part", room=room)
 
 
 async def rooms(surface: Surface, call: CommandCall) -> None:

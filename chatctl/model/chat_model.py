@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Literal, NamedTuple
 
@@ -89,24 +89,6 @@ class ChatModel(Conversations):
     def new_invitations(self, welcome: ev.Welcome) -> list[str]:
         """Return the rooms with an invitation that earlier welcomes did not name."""
         return [room for room in welcome.invites if room not in self._invitations]
-
-    def quote(self, event: AnyEvent) -> render.Quote | None:
-        """Return the message that ``event`` is about, or None if it is not loaded.
-
-        Of one that ``event`` edits or refuses, the former text.
-        """
-        if isinstance(event, ev.Reacted):
-            return self.conversation(event.room).quote(event.target)
-        if isinstance(event, ev.Edited | ev.MessageRefused):
-            return self.conversation(event.room).former.get(event.seq)
-        if not isinstance(event, ev.Message):
-            return None
-        return self.conversation(event.room).quote(event.reply_to)
-
-    def set_quotes(self, name: str, found: Mapping[int, ev.Message | None]) -> None:
-        """Apply the result of `paging.quoted`."""
-        self.conversation(name).set_quotes(found)
-        self.changed.add("rows")
 
     def begin_again(self) -> None:
         """Expect another connection; pending messages are in its outbox."""

@@ -6,13 +6,14 @@ Pure state, used by one thread. `ChatModel` adds what the server's events and re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from chatctl.client import Sent
+from chatctl.client import AnyEvent, Sent
 from chatctl.model import render
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, Conversation, RowKind, TimelineRow
 from chatctl.model.folding import SNIPPET, fold
+from chatctl.model.part_question import PartQuestion
 from chatctl.model.times import Times
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -47,6 +48,7 @@ class Conversations:
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
         self.changed: set[ModelPart] = {"rooms", "rows", "members", "state"}
+        self.parting = PartQuestion()
         self._rows_made = 0
 
     # -- queries
@@ -146,6 +148,19 @@ class Conversations:
         """This user's last message in the current conversation; None if none is loaded."""
         return next((row for row in reversed(self.here.rows) if row.is_message and row.user == self.me), None)
 
+    def quote(self, event: AnyEvent) -> render.Quote | None:
+        """Return the message that ``event`` is about, or None if it is not loaded.
+
+        Of one that ``event`` edits or refuses, the former text.
+        """
+        if isinstance(event, ev.Reacted):
+            return self.conversation(event.room).quote(event.target)
+        if isinstance(event, ev.Edited | ev.MessageRefused):
+            return self.conversation(event.room).former.get(event.seq)
+        if not isinstance(event, ev.Message):
+            return None
+        return self.conversation(event.room).quote(event.reply_to)
+
     def user_names(self) -> set[str]:
         """Users to complete: those of the current conversation, else of all."""
         here = self.here
@@ -214,6 +229,11 @@ class Conversations:
         for sent in outbox[:EARLIER_LIMIT]:
             if sent.msg_id not in self.conversation(self.resolve(sent.to)).pending:
                 self.sending(sent)
+
+    def set_quotes(self, name: str, found: Mapping[int, ev.Message | None]) -> None:
+        """Apply the result of `paging.quoted`."""
+        self.conversation(name).set_quotes(found)
+        self.changed.add("rows")
 
     def note(self, text: str, *, kind: RowKind = "note", where: str | None = None) -> None:
         """Append a sentence of the client's own to a conversation (None: the current one)."""

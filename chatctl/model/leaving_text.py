@@ -1,4 +1,4 @@
-"""Say what a user is removed from. All functions are pure."""
+"""Say what a user is removed from, and what leaving a room ends. All functions are pure."""
 
 from __future__ import annotations
 
@@ -31,6 +31,26 @@ def ownerless(result: JsonObject) -> str:
     then = "then" if result.get("dry_run") is True else "now"
     fix = f"chatctl room owner {rooms[0].removeprefix('#')} NAME"
     return f"; {_listed(rooms[:NAMED])} {have} no owner {then}: {fix}"
+
+
+def losses(info: JsonObject, me: str) -> str:
+    """Return what ``me`` cannot get back by joining again, from a result of `room_info`; "" for nothing."""
+    owners, members, mode = _names(info.get("owners")), _number(info.get("members")), info.get("mode")
+    last = owners == [me]
+    if last and members > 1 and mode != "open":
+        return ""  # the server refuses, and says what to do
+    found = []
+    if info.get("archived") is True:
+        found.append("nobody enters an archived room")
+    elif mode == "members" and members > 1:
+        found.append("only an invitation brings you back")
+    elif mode == "members":
+        found.append("you are its last member, so nobody can invite you back")
+    if last:
+        found.append(
+            "nobody owns it then" + ("; /owner NAME makes another owner first" if members > 1 else "")
+        )
+    return ", and ".join(found)
 
 
 def _listed(parts: list[str]) -> str:

@@ -65,6 +65,14 @@ def test_names_have_the_colours_of_the_desktop_window(page: Page) -> None:
     assert page.evaluate("stage.avatar.initials('john.doe')") == "JD"
 
 
+def test_leaving_first_says_what_joining_again_does_not_bring_back(page: Page) -> None:
+    page.get_by_label("Message #incident").fill("/leave")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Nobody owns it then.")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_words_are_those_of_the_other_clients(page: Page) -> None:
     assert page.evaluate("stage.words.keyWords('ab'.repeat(32))") == words_of_key("ab" * 32)
     page.get_by_label("Message #incident").fill("/verify bob")

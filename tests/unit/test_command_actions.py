@@ -13,6 +13,7 @@ from chatctl.model.actions import CATCHUP_COUNT
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import TABLE, parse
 from chatctl.model.grammar import CommandCall
+from chatctl.model.part_question import ANSWER_SECONDS
 from chatctl.model.render import Line, plain
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
@@ -26,7 +27,7 @@ RESULTS: dict[str, JsonObject] = {
     "role_show": {"default": "user", "roles": {"user": ["message.send"]}},
     "role_set": {"user": "bob", "role": "admin"},
     "reactions": {"reactions": [{"text": "+1", "count": 52, "users": ["bob", "carol"]}]},
-    "room_info": {"room": "#lobby", "members": 2, "mode": "members", "history": "all", "owners": ["bob"]},
+    "room_info": {"room": "#lobby", "members": 2, "mode": "read-only", "history": "all", "owners": ["bob"]},
 }
 RESULTS["history"] = {
     "events": [
@@ -140,14 +141,14 @@ def message(seq: int, body: str, user: str = "bob") -> ev.Message:
 EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "help": ("/help", [], "a hint"),
     "join": ("/join war", [("enter", "#war")], ""),
-    "part": ("/part", [("part", {"room": "#lobby"})], ""),
+    "part": ("/part", [("room_info", {"room": "#lobby"}), ("part", {"room": "#lobby"})], ""),
     "rooms": ("/rooms", [("rooms", {})], "#lobby"),
     "create": (
         "/create war --guests --since-join t",
         [("create", "#war", "t", {"guests": True, "history": "since_join"})],
         "",
     ),
-    "room": ("/room", [("room_info", {"room": "#lobby"})], "entered by invitation"),
+    "room": ("/room", [("room_info", {"room": "#lobby"})], "only its owners write"),
     "mode": ("/mode read-only war", [("room_mode", {"room": "#war", "mode": "read-only"})], ""),
     "invite": ("/invite bob", [("invite", {"room": "#lobby", "user": "bob"})], ""),
     "uninvite": ("/uninvite bob war", [("uninvite", {"room": "#war", "user": "bob"})], ""),
@@ -346,6 +347,53 @@ def test_redact_with_a_name_lists_the_last_candidates(surface: FakeSurface) -> N
     run(surface, "/redact bob")
     assert surface.calls == []
     assert surface.lines == [f"/redact {seq} deletes bob: secret {seq}" for seq in range(4, 9)]
+
+
+LEAVING = [
+    ({"mode": "members", "members": 3, "owners": ["bob"]}, "only an invitation brings you back"),
+    ({"mode": "members", "members": 1, "owners": ["alice"]}, "its last member, so nobody can invite you"),
+    ({"mode": "members", "members": 1, "owners": ["alice"]}, "nobody owns it then"),
+    ({"mode": "open", "members": 3, "owners": ["alice"]}, "/owner NAME makes another owner first"),
+    ({"mode": "open", "members": 3, "owners": ["bob"], "archived": True}, "nobody enters an archived room"),
+]
+
+
+@pytest.mark.parametrize(("room", "loss"), LEAVING)
+def test_leaving_what_cannot_be_entered_again_is_asked_once(
+    surface: FakeSurface, monkeypatch: pytest.MonkeyPatch, room: JsonObject, loss: str
+) -> None:
+    monkeypatch.setitem(RESULTS, "room_info", {"room": "#lobby", "archived": False} | room)
+    now = 1_000.0
+    surface.model.clock = lambda: now
+    run(surface, "/part")
+    assert [call[0] for call in surface.calls] == ["room_info"]
+    assert loss in surface.lines[-1] and surface.lines[-1].endswith("repeat: /part #lobby")
+    now += ANSWER_SECONDS + 1
+    run(surface, "/part")
+    assert [call[0] for call in surface.calls] == ["room_info"] * 2
+    now += ANSWER_SECONDS
+    run(surface, "/part #lobby")
+    assert surface.calls[-1] == ("part", {"room": "#lobby"})
+
+
+@pytest.mark.parametrize(
+    ("line", "room"),
+    [
+        ("/part", {"mode": "open", "members": 3, "owners": ["alice", "bob"]}),
+        ("/part", {"mode": "open", "members": 3, "owners": None}),
+        ("/part", {"mode": "members", "members": 3, "owners": ["alice"]}),  # the server refuses
+        ("/part @a,b,c", {"mode": "members", "members": 3, "owners": []}),
+    ],
+)
+def test_what_is_entered_again_is_left_at_once(
+    surface: FakeSurface, monkeypatch: pytest.MonkeyPatch, line: str, room: JsonObject
+) -> None:
+    monkeypatch.setitem(RESULTS, "room_info", {"room": "#lobby"} | room)
+    if "@" in line:
+        surface.model.switch("@a,alice,b,c")
+        line = "/part"
+    run(surface, line)
+    assert surface.calls[-1][0] == "part"
 
 
 @pytest.mark.parametrize("line", ["/part", "/topic", "/who", "/history", "/redact 7"])

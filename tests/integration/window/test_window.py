@@ -47,6 +47,8 @@ def test_a_conversation_with_the_keyboard_alone(screen: Display, daemon: Daemon,
         screen.keys("alt+Up")
         window.wait_for_room("#made")
         window.say("/part")
+        window.wait_for_text("nobody owns it then. To leave it, repeat: /part #made")
+        window.say("/part")
         window.wait_for_room("#lobby")
         screen.keys("F1", "Escape", "F1", "Return")
         window.say("both panels are closed")

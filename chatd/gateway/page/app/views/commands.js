@@ -1,6 +1,7 @@
 // The commands of the send box; the other clients have the same ones and more.
 
 import { openPerson, openVerify } from "./person_panel.js";
+import { leave } from "./rooms_panel.js";
 
 /**
  * @typedef {object} CommandActions
@@ -17,7 +18,7 @@ export const COMMANDS = {
   join: { about: "ROOM: join and show a room", run: ({ enter }, rest) => enter(room(rest)) },
   leave: {
     about: "leave this room",
-    run: ({ model }, rest) => model.leaveRoom(rest ? room(rest) : model.current),
+    run: ({ model, person }, rest) => leave(model, rest ? room(rest) : model.current, person.done),
   },
   msg: {
     about: "NAME TEXT: write to somebody",

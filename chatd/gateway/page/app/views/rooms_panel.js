@@ -46,6 +46,17 @@ function makeRoom(model, enter) {
   });
 }
 
+/** Return what joining again does not bring back. @param {any} info @param {string} me @returns {string[]} */
+function losses({ archived = false, mode = "open", members = 0, owners }, me) {
+  const found = [];
+  if (archived) found.push("Nobody enters an archived room.");
+  else if (mode === "members" && members > 1) found.push("Only an invitation brings you back.");
+  else if (mode === "members") found.push("You are its last member, so nobody can invite you back.");
+  if (owners?.length === 1 && owners[0] === me) found.push("Nobody owns it then.");
+  else if (owners?.includes(me)) found.push("You no longer own it then.");
+  return found;
+}
+
 /** @param {any} model @param {string} room @param {(text: string) => void} say */
 export function inviteTo(model, room, say) {
   void ask({
@@ -95,10 +106,11 @@ function setTopic(model, room, value) {
 }
 
 /** @param {any} model @param {string} room @param {(text: string) => void} say */
-function leave(model, room, say) {
+export async function leave(model, room, say) {
+  const info = room.startsWith("#") ? await model.admin.roomInfo(room).catch(() => null) : null;
   void ask({
     title: `Leave ${room}?`,
-    text: ["You get none of its messages until you join again."],
+    text: ["You get none of its messages until you join again.", ...losses(info ?? {}, model.me)],
     yes: "Leave",
     danger: true,
     act: async () => {
