@@ -54,11 +54,11 @@ class TlsChannel:
         with self._lock:
             self._feed(data)
             try:
-                while True:
-                    part = self._tls.read(_READ_BYTES)
-                    if not part:
-                        break
+                while part := self._tls.read(_READ_BYTES):
                     plain = plain + part if plain else part
+                    # Nothing is left to read: one more call would only make an exception that says so.
+                    if not (self._incoming.pending or self._tls.pending()):
+                        break
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLZeroReturnError:

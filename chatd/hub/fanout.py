@@ -83,9 +83,11 @@ class Fanout:
         elif kind == "dm_opened":
             self.enter(room, dm_members(room) or ())
         late = self._late(room, place) if kind in CHANGE_KINDS else []
-        self._leave(room, late)
+        if late:
+            self._leave(room, late)
         self._to_room("later" if kind in DEFERRABLE else "room", room, frame(body))
-        self.enter(room, late)
+        if late:
+            self.enter(room, late)
         if kind == "parted":
             self._leave(room, [event["user"]])
         elif kind == "room_removed":

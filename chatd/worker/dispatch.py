@@ -12,7 +12,7 @@ from chatd.policy.long_texts import LINE_CHARS_LIMIT, refuse_mark_runs
 from chatd.proto.events import error_frame
 from chatd.proto.frames import HEADER_SIZE, JsonObject, decode, encode, split
 from chatd.proto.request_base import RequestKind, Spec, TextRequest
-from chatd.proto.requests import parse_request, request_id_of
+from chatd.proto.requests import REQUESTS, parse_request, request_id_of
 from chatd.worker.session import SessionPhase, WorkerSession
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 # stops the client. The client library keeps at most 64 requests in flight.
 PENDING_LIMIT = 256
 PENDING_BYTES = 128 * 1024
-# A longer request is re-encoded, which removes padding.
+# A longer request is re-encoded, which removes padding. A message up to this costs one token.
 COMPACT_BYTES = 1024
+# The rows of messages and edits.
+_MESSAGES = {kind: model.spec for kind, model in REQUESTS.items() if model.spec.kind is RequestKind.SEND}
 PENDING_PAUSE_SECONDS = 0.005
 # A throttled session checks this often whether its role's rate has changed.
 THROTTLE_CHECK_SECONDS = 0.5
@@ -72,19 +74,17 @@ class Dispatcher:
         message: JsonObject = {}
         try:
             message = decode(payload)
-            request = parse_request(message)
+            request_id, spec, cost = _outline(message, len(payload))
             if session.phase is not SessionPhase.OPEN:
                 raise ChatdError("E105", "the server has not said welcome yet")
-            if request.spec.kind is RequestKind.WORKER:
-                self._throttle_here(session, request.cost)
-                self._answer_ping(session, request.id)
+            if spec.kind is RequestKind.WORKER:
+                self._throttle_here(session, cost)
+                self._answer_ping(session, request_id)
             else:
-                if isinstance(request, TextRequest) and len(request.body) > LINE_CHARS_LIMIT:
-                    refuse_mark_runs(request.body)
-                self._throttle(session, request.cost)
+                self._throttle(session, cost)
                 if len(payload) > COMPACT_BYTES:
                     payload = encode(message)[HEADER_SIZE:]
-                self._pass_on(session, request.id, payload, request.spec)
+                self._pass_on(session, request_id, payload, spec)
         except ChatdError as error:
             # A malformed request costs as much as a message.
             self._throttle_here(session, 1.0)
@@ -132,6 +132,21 @@ class Dispatcher:
             # A throttled session is not idle.
             session.last_heard = time.monotonic()
             wait = session.bucket.take(session.last_heard, cost)
+
+
+def _outline(message: JsonObject, size: int) -> tuple[int, Spec, float]:
+    """Return a request's id, row and cost. Raises E102, E103, and E402 for runs of marks in a long text.
+
+    The fields of a short message are left to the hub, which must not trust a worker and parses every request.
+    """
+    kind = message.get("type")
+    spec = _MESSAGES.get(kind) if size <= COMPACT_BYTES and isinstance(kind, str) else None
+    if spec is not None and (request_id := request_id_of(message)):
+        return request_id, spec, spec.cost
+    request = parse_request(message)
+    if isinstance(request, TextRequest) and len(request.body) > LINE_CHARS_LIMIT:
+        refuse_mark_runs(request.body)
+    return request.id, request.spec, request.cost
 
 
 def _has_capacity(session: WorkerSession, spec: Spec) -> bool:

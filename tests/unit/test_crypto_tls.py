@@ -142,6 +142,22 @@ def test_bytes_that_no_handshake_protects_are_never_returned_as_data(
     assert received == b""
 
 
+@pytest.mark.parametrize("at", [1, 4, 16_405, 33_000, 40_066])
+def test_all_records_that_have_arrived_are_returned(world: World, at: int) -> None:
+    client = TlsChannel(client_context(world.alice, alpn=[ALPN]), server_side=False)
+    server = TlsChannel(server_context(world.certs, alpn=ALPN), server_side=True)
+    done = client.handshake(b"")
+    while not done:
+        server.handshake(client.take_outgoing())
+        done = client.handshake(server.take_outgoing())
+    server.handshake(client.take_outgoing())
+    plain = bytes(range(250)) * 160
+    protected = client.protect(plain)  # three records
+    received = server.receive(protected[:at]) + server.receive(protected[at:])
+    assert received == plain
+    assert server.receive(client.protect(b"one") + client.protect(b"two") + client.close_notify()) == b"onetwo"
+
+
 def test_no_program_uses_an_ssl_socket() -> None:
     """The minimum Python has CVE-2023-40217, which only an SSLSocket has."""
     root = Path(__file__).parents[2]

@@ -17,6 +17,7 @@ from chatd.hub.links import UnknownOperationError
 from chatd.hub.parsing import parse
 from chatd.link.wire import LINK_VERSION, Header
 from chatd.proto import requests as rq
+from chatd.proto.frames import JsonObject
 from tests.support.hub_harness import HubHarness, WorkerEnd
 
 Frame = tuple[Header, bytes]
@@ -106,6 +107,35 @@ def test_a_session_cannot_be_opened_twice_on_a_link(harness: HubHarness) -> None
     assert harness.open_session(worker, 1, "alice", "dev", "a1")
     with pytest.raises(ValueError, match="open already"):
         harness.open_session(worker, 1, "alice", "dev", "a1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"body": "x" * 40_000}, "E101"),
+        ({"body": ["hello"]}, "E102"),
+        ({"msg_id": "z" * 32}, "E102"),
+        ({"kind": "announcement"}, "E102"),
+        ({"user": "bob"}, "E102"),
+        ({"reply_to": -1}, "E102"),
+        ({"to": "#" + "x" * 400}, "E102"),
+        ({"to": "#elsewhere"}, "E404"),
+        ({"body": "\u0007"}, None),
+        ({"body": " "}, "E402"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_hub_judges_what_a_worker_passes_on(
+    harness: HubHarness, fields: JsonObject, refusal: str | None
+) -> None:
+    worker = harness.workers[0]
+    assert harness.open_session(worker, 1, "alice", "dev", "a1")
+    head = harness.log.head
+    sent = {"type": "send", "id": 1, "to": "#lobby", "body": "hello", "msg_id": "1" * 32} | fields
+    frame: Frame = ["request", 1], json.dumps(sent).encode()
+    assert replies(harness, worker, [frame]) == {0 if refusal == "E101" else 1: refusal or head + 1}
+    if refusal is None:
+        assert [*harness.logged_events()][-1]["body"] == r"\x07"
 
 
 @given(st.binary(max_size=60) | st.from_regex(rb'\{"type":"send"[^\x00]{0,60}\}?'))

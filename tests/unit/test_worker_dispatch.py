@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from chatd.errors import ChatdError
-from chatd.proto.frames import encode
+from chatd.proto.frames import JsonObject, encode
 from chatd.proto.requests import Spec
 from chatd.worker import dispatch
 from chatd.worker.dispatch import Dispatcher
@@ -59,6 +59,33 @@ def test_a_long_text_takes_tokens_by_its_size() -> None:
     session.bucket.change(now, 1e-6, 20)
     dispatcher_of(hub).records(session, [message(1, "x" * 32_768)])
     assert round(session.bucket.level(now)) == 4
+
+
+def test_the_fields_of_a_short_message_are_judged_by_the_hub() -> None:
+    hub, session = Hub(), Bench().session
+    session.bucket.change(time.monotonic(), 1000, 1000)
+    wrong = [encode({"type": "send", "id": 1, "x": []}), encode({"type": "edit", "id": 2, "body": 5})]
+    dispatcher_of(hub).records(session, wrong)
+    assert (hub.request_ids, hub.charges) == ([1, 2], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "send"},
+        {"type": "send", "id": 0},
+        {"type": "send", "id": True},
+        {"type": ["send"], "id": 1},
+        {"type": "history", "id": 1, "room": 5},
+        {"type": "send", "id": 1, "x": [1] * 1024},
+    ],
+    ids=["no id", "an id of 0", "a truth for an id", "a list for a type", "no message", "long"],
+)
+def test_other_faults_do_not_reach_the_hub(wrong: JsonObject) -> None:
+    hub, session = Hub(), Bench().session
+    session.bucket.change(time.monotonic(), 1000, 1000)
+    dispatcher_of(hub).records(session, [encode(wrong)])
+    assert (hub.request_ids, hub.charges) == ([], [1.0])
 
 
 def test_a_long_run_of_marks_does_not_reach_the_hub() -> None:

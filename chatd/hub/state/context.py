@@ -307,7 +307,9 @@ class Context:
         moderator reads.
         """
         filtered = self.rules.filter.judge(text, self.role, room)
-        self.filtered = filtered.found
+        self.filtered, self.held, self.overridden = filtered.found, "", ""
+        if not filtered.found:
+            return filtered
         may, firm = anyway is not None and self.allows("filter.override"), filtered.firm()
         applied = firm if may and anyway else filtered
         blocked, word = applied.word(FilterAction.BLOCK), applied.stopping()
