@@ -155,7 +155,9 @@ def test_all_records_that_have_arrived_are_returned(world: World, at: int) -> No
     protected = client.protect(plain)  # three records
     received = server.receive(protected[:at]) + server.receive(protected[at:])
     assert received == plain
-    assert server.receive(client.protect(b"one") + client.protect(b"two") + client.close_notify()) == b"onetwo"
+    assert (
+        server.receive(client.protect(b"one") + client.protect(b"two") + client.close_notify()) == b"onetwo"
+    )
 
 
 def test_no_program_uses_an_ssl_socket() -> None:
