@@ -15,6 +15,8 @@ from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
 from chatd.proto.frames import JsonObject
 
 Answer = Callable[[Link, list[Any]], None]
+# The questions that only the leader of a cluster answers: they add to the log, or concern what only it knows.
+DECIDED = frozenset(("check", "redeem", "check_renewal", "renew", "ask", "hooks", "post"))
 
 
 class ChildQuestions:

@@ -19,7 +19,7 @@ from chatd.hub.backend import Backend
 from chatd.hub.bars import Bars
 from chatd.hub.batch import Recorder
 from chatd.hub.certificate_census import CertificateCensus
-from chatd.hub.child_questions import ChildQuestions
+from chatd.hub.child_questions import DECIDED, ChildQuestions
 from chatd.hub.fanout import Fanout
 from chatd.hub.hook_key import HookKey
 from chatd.hub.hook_posts import HookPosts
@@ -27,21 +27,21 @@ from chatd.hub.leadership import Leadership
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.metrics import metrics
 from chatd.hub.parsing import NO_REQUEST, Parsed, parse
+from chatd.hub.peers.follower_desk import FollowerDesk
 from chatd.hub.query_threads import QueryThreads
 from chatd.hub.reads import Asker, Reads
 from chatd.hub.refusals import Refusals
 from chatd.hub.sending import Sending
 from chatd.hub.session_door import ABOUT_ONE_USER, SessionDoor
+from chatd.hub.session_opening import SessionOpening
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import authorize, devices, guests, held, leaving, renewals, rooms
-from chatd.hub.state.context import OPERATOR, Context, Principal
+from chatd.hub.state import authorize, guests, held, leaving, rooms
+from chatd.hub.state.context import OPERATOR, Context, Principal, decided_elsewhere
 from chatd.hub.state.model import KINDS, AuditRule, State
 from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
-from chatd.hub.state.user_standing import Shown
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
-from chatd.hub.welcome import resumed_frames, welcome_frame
 from chatd.link.wire import ENROL_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
@@ -86,6 +86,8 @@ class Hub:
         self.rules = Rules.from_settings(settings)
         self.sessions = Sessions()
         self.links: dict[int, Link] = {}
+        # The way to the leader while another hub of the cluster leads; None for the hub that decides.
+        self.elsewhere: FollowerDesk | None = None
         self.stats = HubStats(clock())
         self._census = CertificateCensus()
         self._clock = clock
@@ -103,8 +105,18 @@ class Hub:
         self._bars = Bars(spend, self._door.cut)
         self._asks = AskDesk(self.links)
         self._attention = AttentionDesk(self._door, state, self._asks.book)
-        self._refusals = Refusals(self.stats, self.repeats, self.context)
-        self._reads = Reads(queries, self._fanout, self.sessions, self._refusals.answer)
+        self.refusals = Refusals(self.stats, self.repeats, self.context)
+        self._reads = Reads(queries, self._fanout, self.sessions, self.refusals.answer)
+        self._opening = SessionOpening(
+            events,
+            self.sessions,
+            self._door,
+            self._bars,
+            self._attention,
+            self._fanout,
+            self.context,
+            self.record,
+        )
         self._retention = Retention(events)
         self._room_ends = RoomEnds(events)
         self._snapshots = Snapshots(events, state)
@@ -113,8 +125,8 @@ class Hub:
         self._hook_key = HookKey(events.folder)
         self._sending = Sending(self.recorder, self.stats, self.repeats)
         hooks = HookPosts(state, self.recorder, self.context, self._sending.send)
-        self._questions = ChildQuestions(
-            self.context, self._record, self._end_if_half_done, self._metrics, self._asks, hooks
+        self.questions = ChildQuestions(
+            self.context, self.record, self._end_if_half_done, self._metrics, self._asks, hooks
         )
         # The cause of the next change of the settings in the log, and the operator's identity.
         self._settings_from: tuple[str, JsonObject] = ("start", {})
@@ -132,8 +144,11 @@ class Hub:
         for header, request in parsed:
             if link.foreign:
                 return
-            if question := self._questions.of(link.name, header[0]):
-                question(link, header[1:])
+            if question := self.questions.of(link.name, header[0]):
+                if self.elsewhere is not None and header[0] in DECIDED:
+                    self.elsewhere.question(link, header[0], header[1:])
+                else:
+                    question(link, header[1:])
                 continue
             operation = (self._OF_OPERATOR if link.operator else self._OF_WORKER).get(header[0])
             if operation is None or link.name == ENROL_NAME:
@@ -146,6 +161,8 @@ class Hub:
         self._asks.book.lost(link.number)
         self.stats.workers.lost(link.name)
         self._door.link_lost(link)
+        if self.elsewhere is not None:
+            self.elsewhere.link_lost(link.number)
 
     def _hello(self, link: Link, arguments: list[Any], _: Parsed) -> None:
         link.hello(*arguments)
@@ -161,36 +178,11 @@ class Hub:
     # --- sessions ------------------------------------------------------------------------------
 
     def _open(self, link: Link, arguments: list[Any], _: Parsed) -> None:
-        sid, user, device, serial, address, resumed, *certificate = arguments
-        shown = Shown(*certificate) if certificate else None
-        if self.sessions.get(link, sid) is not None:
-            raise ValueError(f"session {sid} is open already")
-        context = self.context(Principal(user, device))
-        try:
-            authorize.admit(context, serial, shown, total=len(self.sessions))
-            self._bars.refuse(context)
-        except ChatdError as error:
-            self._door.refuse(link, sid, context, address, error)
-            return
-        news = None
-        if self.decides:
-            if shown is not None:
-                renewals.note_forgotten(context, serial, shown)
-            rooms.auto_join(context, user)
-            news = devices.note_first_login(context)
-            self._record(context)
-        greeting = resumed_frames(context) if resumed else welcome_frame(context, self.log)
-        self._door.admit(link, sid, context, address, greeting)
-        if news is not None:
-            self._fanout.presence(user, *self.sessions.state_of(user), notice=news)
-        crash_point("hub.session.admitted")
-        if not resumed:
-            self._attention.greet(self.sessions.get(link, sid))
-            log_connections.info(
-                "session_opened", user=user, device=device, address=address, worker=link.name
-            )
+        self._opening.open(link, arguments, self.elsewhere)
 
     def _close(self, link: Link, arguments: list[Any], _: Parsed) -> None:
+        if self.elsewhere is not None:
+            self.elsewhere.closed((link.number, arguments[0]))
         self._door.close(link, arguments[0])
 
     def _charge(self, link: Link, arguments: list[Any], _: Parsed) -> None:
@@ -210,10 +202,15 @@ class Hub:
         request = parsed.request
         if session is not None:
             self._door.charge(session, 1.0 if isinstance(request, Exception) else request.cost)
-        self._decide(Asker(link, sid, session, parsed.request_id), parsed)
+        asker = Asker(link, sid, session, parsed.request_id)
+        if self.elsewhere is not None:
+            self.elsewhere.request(asker, parsed)
+        else:
+            self.decide(asker, parsed)
 
-    def _decide(self, asker: Asker, parsed: Parsed) -> None:
-        request_id, request, digest = parsed
+    def decide(self, asker: Asker, parsed: Parsed) -> None:
+        """Answer a request in this hub."""
+        request_id, request, digest, _ = parsed
         try:
             if isinstance(request, Exception):
                 raise request
@@ -221,7 +218,7 @@ class Hub:
         except ChatdError as error:
             if asker.session and error.code == "E504" and isinstance(request, rq.Send | rq.Edit):
                 asker.session.must_resend = True
-            self._refusals.answer(asker, error)
+            self.refusals.answer(asker, error)
         except Exception as error:
             log_errors.exception("request_failed", request=getattr(request, "type", "unreadable"))
             self._end_if_half_done(error)
@@ -234,8 +231,7 @@ class Hub:
 
     def _answer(self, asker: Asker, request: rq.AnyRequest, digest: bytes) -> None:
         if request.spec.decides and not self.leadership.leads:
-            self.leadership.elsewhere(asker, request, digest)
-            return
+            raise decided_elsewhere(self.leadership.leader)
         context = self.context(asker.who)
         kind = request.spec.kind
         context.entries = self.recorder
@@ -249,7 +245,7 @@ class Hub:
             result = self.stats.report(context, self.sessions)
         else:
             result = self._bars.decide(context, request)
-            self._record(context)
+            self.record(context)
             self._asks.settle()
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
@@ -269,7 +265,7 @@ class Hub:
             hook_key=self._hook_key, leads=self.leadership.leads,
         )  # fmt: skip
 
-    def _record(self, context: Context) -> None:
+    def record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""
         changes = [event for event in context.events if event["type"] in ABOUT_ONE_USER]
         self.recorder.record(context)
@@ -298,7 +294,7 @@ class Hub:
         held.expire(context)
         self._retention.redact_expired(context)
         self._room_ends.advance(context)
-        self._record(context)
+        self.record(context)
         for cut in context.cuts:
             self._door.cut(cut)
 
@@ -331,10 +327,12 @@ class Hub:
     def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None:
         """Record an act of an operator's command that the supervisor has reported, if it is an event."""
         kind = KINDS.get(act)
-        if self.decides and kind is not None and kind.audit is AuditRule.BOX:
+        if self.elsewhere is not None:
+            self.elsewhere.act(act, by, fields)
+        elif self.decides and kind is not None and kind.audit is AuditRule.BOX:
             context = self.context(OPERATOR)
             context.emit(act, **fields | by)
-            self._record(context)
+            self.record(context)
 
     def _resume_writing(self) -> None:
         """Write again once a full disk has space; make up for the joins that were left out."""
@@ -342,12 +340,7 @@ class Hub:
             return
         self.writable = True
         log.info("disk_has_space", what="everything is written again")
-        for session in self.sessions:
-            if session.must_resend:
-                # A message sent after the refused one may be on its way. Reconnecting restores the order.
-                self._door.end_with_bye(
-                    session, ChatdError("E502", "the server's disk has space again"), retry=True
-                )
+        self.end_resending()
         self._catch_up()
 
     def take_lead(self) -> None:
@@ -361,7 +354,17 @@ class Hub:
         for session in self.sessions if self.decides else ():
             context = self.context(session.who)
             rooms.auto_join(context, session.who.user)
-            self._record(context)
+            self.record(context)
+
+    def end_resending(self) -> None:
+        """End the sessions with a message that was refused: reconnecting restores the order.
+
+        One that was sent after it may be on its way.
+        """
+        for session in self.sessions:
+            if session.must_resend:
+                error = ChatdError("E502", "the server can write again")
+                self._door.end_with_bye(session, error, retry=True)
 
     def _apply_settings(self) -> None:
         if not self.decides:
@@ -370,7 +373,7 @@ class Hub:
         record_changes(context, *self._settings_from)
         rooms.ensure_configured(context)
         leaving.put_out_unentitled(context, list(self.state.user_names))
-        self._record(context)
+        self.record(context)
 
     _OF_OPERATOR: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {"request": _request}
     _OF_WORKER: ClassVar[dict[str, Callable[[Hub, Link, list[Any], Parsed], None]]] = {

@@ -10,7 +10,16 @@ import termios
 from collections.abc import Iterator
 
 from chatd.hub.state.context import Principal
-from chatd.link.wire import LINK_VERSION, Header, LinkBuffer, LinkClosedError, pack, receive_frames
+from chatd.link.wire import (
+    ENROL_NAME,
+    GATEWAY_NAME,
+    LINK_VERSION,
+    Header,
+    LinkBuffer,
+    LinkClosedError,
+    pack,
+    receive_frames,
+)
 from chatd.logs.logger import get_log
 
 log = get_log("server")
@@ -38,19 +47,27 @@ class Link:
 
     def __init__(self, sock: socket.socket, name: str = "", operator: Principal | None = None) -> None:
         sock.setblocking(False)
+        self._sock = sock
+        self._incoming = LinkBuffer()
+        self._begin(name, operator)
+
+    def _begin(self, name: str, operator: Principal | None = None) -> None:
         self.number = next(_numbers)
         self.name = name
         self.operator = operator
         self.foreign = False
         # Sessions above the mean, as the worker was told last.
         self.surplus = 0
-        self._sock = sock
-        self._incoming = LinkBuffer()
         self._queued: list[bytes] = []
         self._staged: list[bytes] = []
         self._released = bytearray()
         # Bytes in all three steps.
         self.backlog = 0
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it is one of the workers that share the sessions."""
+        return not self.operator and self.name not in (ENROL_NAME, GATEWAY_NAME)
 
     def hello(self, *version: str) -> None:
         """Take the link version that the worker speaks."""

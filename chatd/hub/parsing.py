@@ -12,11 +12,15 @@ from chatd.proto.requests import RequestKind, parse_request, request_id_of
 
 
 class Parsed(NamedTuple):
-    """A request as parsed, or the error that parsing raised. ``digest`` identifies a message's content."""
+    """A request as parsed, or the error that parsing raised.
+
+    ``digest`` identifies a message's content; ``payload`` is the request as it came.
+    """
 
     request_id: int
     request: rq.AnyRequest | Exception
     digest: bytes = b""
+    payload: bytes = b""
 
 
 NO_REQUEST = Parsed(0, ChatdError("E500"))
@@ -29,6 +33,6 @@ def parse(payload: bytes) -> Parsed:
         message = decode(payload)
         request = parse_request(message)
         digest = digest_of(cast(rq.Send | rq.Edit, request)) if request.spec.kind is RequestKind.SEND else b""
-        return Parsed(request.id, request, digest)
+        return Parsed(request.id, request, digest, payload)
     except Exception as error:  # noqa: BLE001 - returned
         return Parsed(request_id_of(message), error)

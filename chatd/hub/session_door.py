@@ -14,7 +14,6 @@ from chatd.hub.state.cuts import Cut
 from chatd.hub.stats import HubStats
 from chatd.hub.user_rates import UserRates
 from chatd.hub.welcome import room_notice, standing_frame
-from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.policy.ratelimit import TokenBucket
@@ -146,11 +145,7 @@ class SessionDoor:
     def tell_surplus(self) -> None:
         """Tell the workers that have more sessions than the others, so that they let those accept."""
         # Not the gateway: nobody shares its sessions.
-        workers = [
-            link
-            for link in self._links.values()
-            if not link.operator and link.name not in (ENROL_NAME, GATEWAY_NAME)
-        ]
+        workers = [link for link in self._links.values() if link.is_worker]
         for link, surplus in self._sessions.surplus_of(workers).items():
             if surplus != link.surplus:
                 link.surplus = surplus

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chatd.proto.request_base import NameText, ReasonText, Request, Spec
+from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, Spec
 
 # A guest's time from now on. Whoever stays longer is no guest.
 SHORTEST_GUEST = 60
@@ -17,7 +17,7 @@ GuestSeconds = Annotated[int, Field(ge=SHORTEST_GUEST, le=LONGEST_GUEST)]
 class GuestList(Request):
     """List the guests whom the asker sponsors, or with the permission `guest.manage` all, ended ones too."""
 
-    spec = Spec("guest.sponsor", True, 1)
+    spec = Spec("guest.sponsor", True, 1, RequestKind.STATE)
     type: Literal["guest_list"]
     after: NameText = ""
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chatd.proto.request_base import Count, NameText, ReasonText, Request, RoomText, Spec, TextRequest
+from chatd.proto.request_base import (
+    Count,
+    NameText,
+    ReasonText,
+    Request,
+    RequestKind,
+    RoomText,
+    Spec,
+    TextRequest,
+)
 
 
 class HeldList(Request):
     """List the messages that wait for a moderator, with their texts, the oldest first."""
 
-    spec = Spec("message.review", True, 1)
+    spec = Spec("message.review", True, 1, RequestKind.STATE)
     type: Literal["held_list"]
     after: Count = 0
 
@@ -50,7 +59,7 @@ class FilterTest(TextRequest):
     of a room holds.
     """
 
-    spec = Spec("message.review", True, 1)
+    spec = Spec("message.review", True, 1, RequestKind.STATE)
     type: Literal["filter_test"]
     role: NameText = ""
     place: RoomText = ""

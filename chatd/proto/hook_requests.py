@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chatd.proto.request_base import NameText, ReasonText, Request, RoomText, Sha256Text, Spec
+from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, RoomText, Sha256Text, Spec
 
 HookKind = Literal["alertmanager", "grafana", "github", "slack", "text"]
 # What signs each post instead of sending a token. The server derives its secret.
@@ -31,7 +31,7 @@ class HookCreate(Request):
 class HookList(Request):
     """List the hooks of the rooms that the asker may know of."""
 
-    spec = Spec("hook.manage", True, 1)
+    spec = Spec("hook.manage", True, 1, RequestKind.STATE)
     type: Literal["hook_list"]
     after: NameText = ""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatd.proto.guest_requests import GuestSeconds
-from chatd.proto.request_base import NameText, Request, RoomText, Sha256Text, Spec
+from chatd.proto.request_base import NameText, Request, RequestKind, RoomText, Sha256Text, Spec
 
 # Rooms of one invite: what a new member of a team needs.
 INVITE_ROOMS = 20
@@ -79,7 +79,7 @@ class InviteMany(Request):
 class InviteList(Request):
     """List the invites: the open ones, and those that have ended lately. `after` is an `invite`."""
 
-    spec = Spec("invite.create", True, 1)
+    spec = Spec("invite.create", True, 1, RequestKind.STATE)
     type: Literal["invite_list"]
     after: Annotated[str, Field(max_length=64)] = ""
 

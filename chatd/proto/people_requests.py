@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chatd.proto.device_requests import DeviceAdd
-from chatd.proto.request_base import NameText, ReasonText, Request, Seconds, Spec
+from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, Seconds, Spec
 from chatd.proto.text import NAME_CHARS
 
 # "user/device", the last entry of a page.
@@ -17,7 +17,7 @@ DeviceId = Annotated[str, Field(max_length=2 * NAME_CHARS + 1)]
 class Devices(Request):
     """List one's own devices with their certificates. `after` is the `next` of a page."""
 
-    spec = Spec("presence.read", True, 1)
+    spec = Spec("presence.read", True, 1, RequestKind.STATE)
     type: Literal["devices"]
     after: DeviceId = ""
 
@@ -28,7 +28,7 @@ class Certificates(Request):
     `expiring`: only those that may log in and expire within so many seconds.
     """
 
-    spec = Spec("user.list", True, 1)
+    spec = Spec("user.list", True, 1, RequestKind.STATE)
     type: Literal["certificates"]
     user: NameText | None = None
     expiring: Seconds | None = None

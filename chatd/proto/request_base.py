@@ -39,6 +39,8 @@ class RequestKind(Enum):
     """By the hub: append a message once per (device, msg_id)."""
     EVENT = "event"
     """By the hub's state machine, which emits events."""
+    STATE = "state"
+    """By the hub from its state, or from what its sessions do; no event comes of it."""
     READ = "read"
     """With a page of events from the log. A session may have one such request under way."""
     STATS = "stats"

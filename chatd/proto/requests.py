@@ -134,7 +134,7 @@ class Part(Request):
 class Rooms(Request):
     """List the rooms the user is in or may join; with `archived` the archived ones, else all others."""
 
-    spec = Spec("room.list", True, 1)
+    spec = Spec("room.list", True, 1, RequestKind.STATE)
     type: Literal["rooms"]
     after: RoomText = ""
     archived: bool = False
@@ -143,7 +143,7 @@ class Rooms(Request):
 class Who(Request):
     """List the members of a room the user is in."""
 
-    spec = Spec("presence.read", True, 1)
+    spec = Spec("presence.read", True, 1, RequestKind.STATE)
     type: Literal["who"]
     room: RoomText
     after: NameText = ""
@@ -152,7 +152,7 @@ class Who(Request):
 class Whois(Request):
     """Show a user: role, devices, presence, shared rooms."""
 
-    spec = Spec("presence.read", True, 1)
+    spec = Spec("presence.read", True, 1, RequestKind.STATE)
     type: Literal["whois"]
     user: NameText
 
@@ -169,7 +169,7 @@ class Topic(Request):
 class Away(Request):
     """Set the away text; an empty text ends being away."""
 
-    spec = Spec("away.set", True, 1)
+    spec = Spec("away.set", True, 1, RequestKind.STATE)
     type: Literal["away"]
     text: ReasonText = ""
 
@@ -208,7 +208,7 @@ class Unban(Request):
 class Bans(Request):
     """List the bans in force."""
 
-    spec = Spec("moderate.ban", True, 1)
+    spec = Spec("moderate.ban", True, 1, RequestKind.STATE)
     type: Literal["bans"]
     after: NameText = ""
 
@@ -297,7 +297,7 @@ class RoleSet(Request):
 class RoleShow(Request):
     """Show the permissions of every role, or the role of one user."""
 
-    spec = Spec("role.show", True, 1)
+    spec = Spec("role.show", True, 1, RequestKind.STATE)
     type: Literal["role_show"]
     user: NameText | None = None
 
@@ -305,7 +305,7 @@ class RoleShow(Request):
 class Users(Request):
     """List all users with role, devices and presence; with `devices`, each device."""
 
-    spec = Spec("user.list", True, 1)
+    spec = Spec("user.list", True, 1, RequestKind.STATE)
     type: Literal["users"]
     after: NameText = ""
     devices: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chatd.proto.request_base import NameText, ReasonText, Request, RoomText, Spec
+from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, RoomText, Spec
 
 Mode = Literal["open", "members", "read-only"]
 HistoryRule = Literal["all", "since_join"]
@@ -13,7 +13,7 @@ HistoryRule = Literal["all", "since_join"]
 class RoomInfo(Request):
     """Show a room: mode, history, and to its members the owners and to those who invite the invitations."""
 
-    spec = Spec("room.list", True, 1)
+    spec = Spec("room.list", True, 1, RequestKind.STATE)
     type: Literal["room_info"]
     room: RoomText
 

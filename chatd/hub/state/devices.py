@@ -15,6 +15,12 @@ NEW_DEVICE = "new device"
 KEPT_SHARE = 10
 
 
+def is_first_login(context: Context) -> bool:
+    """Whether the asker's device is about to log in for the first time; see `note_first_login`."""
+    device = context.state.users[context.who.user].devices[context.who.device]
+    return bool(device.key) and not device.seen
+
+
 def note_first_login(context: Context) -> JsonObject | None:
     """Record that the asker's device has logged in for the first time; return what its rooms are told.
 
@@ -22,7 +28,7 @@ def note_first_login(context: Context) -> JsonObject | None:
     """
     user, name = context.who.user, context.who.device
     device = context.state.users[user].devices[name]
-    if device.seen or not device.key:
+    if not is_first_login(context):
         return None
     context.emit("device_seen", user=user, device=name, key=device.key, by=user)
     guest = context.state.guests.by_name.get(user)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chatd.errors import ChatdError
 from chatd.hub.state import leaving
 from chatd.hub.state.context import TAKE_OVER, Context
@@ -106,6 +108,12 @@ def ensure_configured(context: Context) -> None:
 
 def auto_join(context: Context, user: str) -> None:
     """Join a user to the autojoin rooms, except those the user has left."""
+    for name in to_auto_join(context, user):
+        enter(context, user, name, by=SERVER)
+
+
+def to_auto_join(context: Context, user: str) -> Iterator[str]:
+    """Yield the autojoin rooms that a user is not in and has not left."""
     known = context.state.users[user]
     for name, rule in context.rules.rooms.items():
         room = context.state.rooms.get(name)
@@ -116,7 +124,7 @@ def auto_join(context: Context, user: str) -> None:
             and name not in known.left
             and context.rules.may_enter(context.state, user, name)
         ):
-            enter(context, user, name, by=SERVER)
+            yield name
 
 
 def join_invited(context: Context, user: str, names: list[str], *, by: str) -> None:

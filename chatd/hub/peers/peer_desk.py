@@ -1,0 +1,191 @@
+"""The hub among the hubs of its cluster: it decides for the others, or has others decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from chatd.cluster.peer_link import PeerLink, PeerMessage
+from chatd.errors import ChatdError
+from chatd.hub.ask_desk import answer_question
+from chatd.hub.child_questions import DECIDED, ChildQuestions
+from chatd.hub.links import Link
+from chatd.hub.parsing import Parsed, parse
+from chatd.hub.peers.follower_desk import FollowerDesk
+from chatd.hub.peers.forwarding import ANSWER, ASK, Forwarding
+from chatd.hub.peers.leader_desk import LeaderDesk
+from chatd.hub.peers.remote_link import RemoteLink
+from chatd.hub.reads import Asker
+from chatd.hub.refusals import Refusals
+from chatd.hub.sessions import HubSession, Sessions
+from chatd.hub.state import admission
+from chatd.hub.state.context import Context, Principal
+from chatd.hub.state.model import State
+from chatd.hub.state.user_standing import Shown, check_standing
+from chatd.logs.logger import get_log
+from chatd.policy.ratelimit import TokenBucket
+from chatd.proto.frames import JsonObject
+from chatd.store.event_log import EventLog
+
+log = get_log("server")
+log_errors = get_log("errors")
+
+# Rates are judged where the session is.
+_NO_BUCKET = TokenBucket(1.0, 1.0)
+# What a malformed message of another chatd raises.
+_MALFORMED = (LookupError, ValueError, TypeError, AttributeError)
+
+
+class ClusterHub(Protocol):
+    """The part of the hub that decides, and goes on with what was decided elsewhere."""
+
+    elsewhere: FollowerDesk | None
+    writable: bool
+    log: EventLog
+    state: State
+    links: dict[int, Link]
+    sessions: Sessions
+    questions: ChildQuestions
+    refusals: Refusals
+
+    def context(self, who: Principal) -> Context: ...
+    def record(self, context: Context) -> None: ...
+    def decide(self, asker: Asker, parsed: Parsed) -> None: ...
+    def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None: ...
+    def link_lost(self, link: Link) -> None: ...
+    def end_resending(self) -> None: ...
+
+
+class PeerDesk:
+    """Takes the messages of other hubs. Owned by the hub's loop.
+
+    It begins as a follower without a leader. ``take_kinds`` adds what other parts take.
+    """
+
+    def __init__(self, hub: ClusterHub, peers: PeerLink, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub = hub
+        self._peers = peers
+        self._clock = clock
+        self.forwarding = Forwarding(peers, clock)
+        self._follower = FollowerDesk(self.forwarding, self)
+        self._leader: LeaderDesk | None = None
+        self._unknown: set[str] = set()
+        self._kinds: dict[str, Callable[[PeerMessage], None]] = {
+            ASK: self._asked,
+            ANSWER: self.forwarding.take,
+        }
+        hub.elsewhere = self._follower
+
+    def fileno(self) -> int:
+        return self._peers.fileno()
+
+    def take_kinds(self, kinds: dict[str, Callable[[PeerMessage], None]]) -> None:
+        """Give messages of other kinds to these functions, which raise ValueError for malformed ones."""
+        self._kinds |= kinds
+
+    def receive(self) -> None:
+        """Take the messages that have arrived."""
+        for message in self._peers.receive():
+            take = self._kinds.get(message.kind)
+            if take is None:
+                self._note_unknown(message)
+                continue
+            try:
+                take(message)
+            except _MALFORMED:
+                log_errors.exception("peer_protocol", node=message.sender, kind=message.kind)
+
+    def advance(self) -> None:
+        """Give the answers that this node has caught up with, and send what waits; once in each iteration."""
+        self.forwarding.applied(self._hub.state.head)
+        self.forwarding.advance()
+        if self._leader is not None:
+            self._leader.advance()
+
+    def lead(self, epoch: int) -> None:
+        """Decide from now on, for the others, too."""
+        self._hub.elsewhere = None
+        self._leader = LeaderDesk(
+            self._peers, self, self._hub.links, lambda: self._hub.log.head, epoch, self._clock
+        )
+        self.forwarding.end()
+
+    def follow(self, leader: str, epoch: int) -> None:
+        """Have another node decide from now on."""
+        self._hub.elsewhere = self._follower
+        if self._leader is not None:
+            self._leader.close()
+            self._leader = None
+        self.forwarding.lead(leader, epoch)
+
+    # --- as the leader: see `chatd.hub.peers.leader_desk.Decider` --------------------------------
+
+    def decide_request(
+        self, link: RemoteLink, number: int, who: Principal, address: str, payload: bytes
+    ) -> None:
+        parsed = parse(payload)
+        session = HubSession(link, number, who, address, _NO_BUCKET)
+        self._hub.decide(Asker(link, number, session, parsed.request_id), parsed)
+
+    def decide_admission(
+        self, link: RemoteLink, number: int, who: Principal, serial: str, shown: list[Any]
+    ) -> None:
+        context = self._hub.context(who)
+        certificate = Shown(*shown) if shown else None
+        result: JsonObject | ChatdError
+        try:
+            check_standing(context, who.user, who.device, serial, certificate)
+            result = {"news": admission.note(context, serial, certificate) if self._hub.writable else None}
+        except ChatdError as error:
+            result = error
+        self._hub.record(context)
+        answer_question(link, number, result)
+
+    def decide_question(
+        self, link: RemoteLink, number: int, name: str, operation: str, asked: list[Any]
+    ) -> None:
+        question = self._hub.questions.of(name, operation)
+        if question is None or operation not in DECIDED:
+            raise ValueError(f"an unknown question: {operation[:40]}")
+        question(link, [number, *asked])
+
+    def decide_act(self, link: RemoteLink, number: int, act: str, by: JsonObject, fields: JsonObject) -> None:
+        self._hub.note_act(act, by, fields)
+        answer_question(link, number, {})
+
+    def link_lost(self, link: Link) -> None:
+        self._hub.link_lost(link)
+
+    def _asked(self, message: PeerMessage) -> None:
+        if self._leader is not None:
+            self._leader.take(message)
+
+    # --- as a follower: see `chatd.hub.peers.follower_desk.Following` ----------------------------
+
+    def decide(self, asker: Asker, parsed: Parsed) -> None:
+        self._hub.decide(asker, parsed)
+
+    def ask(self, link: Link, operation: str, arguments: list[Any]) -> None:
+        question = self._hub.questions.of(link.name, operation)
+        if question is not None:
+            question(link, arguments)
+
+    def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None:
+        self._hub.note_act(act, by, fields)
+
+    def refuse(self, asker: Asker, error: ChatdError) -> None:
+        self._hub.refusals.answer(asker, error)
+
+    def is_open(self, asker: Asker) -> bool:
+        if asker.session is None:
+            return asker.link.number in self._hub.links
+        return self._hub.sessions.get(asker.link, asker.sid) is asker.session
+
+    def end_resending(self) -> None:
+        self._hub.end_resending()
+
+    def _note_unknown(self, message: PeerMessage) -> None:
+        if message.kind not in self._unknown and len(self._unknown) < 100:
+            self._unknown.add(message.kind)
+            log.warning("peer_message_unknown", node=message.sender, kind=message.kind[:40])
