@@ -37,6 +37,8 @@ log_errors = get_log("errors")
 
 # The loop answers the heartbeat, so one iteration must take less than a second.
 TICK_SECONDS = 1.0
+# In a cluster: what other hubs have not read is sent again, and they hear of this one.
+PEERS_SECONDS = 0.2
 # Commands of the operator at a time.
 OPERATORS_LIMIT = 64
 # Events decided during a commit. Beyond it the loop waits for the disk and leaves requests to their senders.
@@ -45,6 +47,14 @@ DECIDED_LIMIT = 256
 BACKLOG_HIGH = 1024 * 1024
 # How often to try again while another program has locked the log.
 LOCK_RETRY_SECONDS = 0.1
+
+
+class Peers(Protocol):
+    """The hub's part among the hubs of its cluster (`chatd.hub.peers`)."""
+
+    def fileno(self) -> int: ...
+    def receive(self) -> None: ...
+    def advance(self) -> None: ...
 
 
 class LinkHandler(Protocol):
@@ -75,6 +85,7 @@ class HubLoop:
         queries: QueryThreads,
         doors: Doors,
         child: Supervised,
+        peers: Peers | None = None,
     ) -> None:
         self._hub = hub
         self._links = links
@@ -96,6 +107,9 @@ class HubLoop:
         self._selector.register(doors.operators, selectors.EVENT_READ, self._accept_operator)
         self._selector.register(queries, selectors.EVENT_READ, queries.deliver)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
+        self._peers = peers
+        if peers is not None:
+            self._selector.register(peers, selectors.EVENT_READ, peers.receive)
         self._selector.register(self._commits, selectors.EVENT_READ, self._end_commit)
 
     def run(self) -> None:
@@ -107,7 +121,8 @@ class HubLoop:
             self._child.ready()
             self._report()
             while self._running:
-                self._iterate(self._hub.idle_seconds(TICK_SECONDS))
+                tick = TICK_SECONDS if self._peers is None else PEERS_SECONDS
+                self._iterate(self._hub.idle_seconds(tick))
             self._iterate(0)
             self._commit_rest()
             self._hub.repeats.flush(now=True)
@@ -138,6 +153,8 @@ class HubLoop:
                     self._write(key.data)
             else:
                 key.data()
+        if self._peers is not None:
+            self._peers.advance()  # before the commit, which releases the answers
         self._policy.arrived(self._recorder.uncommitted - decided)
         if self._busyness.measure():
             self._follow_load()
