@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import selectors
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from chatd.child.busyness import Busyness
@@ -107,7 +107,8 @@ class HubLoop:
         self._selector.register(doors.operators, selectors.EVENT_READ, self._accept_operator)
         self._selector.register(queries, selectors.EVENT_READ, queries.deliver)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
-        self._peers = peers
+        self._tick = TICK_SECONDS if peers is None else PEERS_SECONDS
+        self._advance_peers: Callable[[], None] = (lambda: None) if peers is None else peers.advance
         if peers is not None:
             self._selector.register(peers, selectors.EVENT_READ, peers.receive)
         self._selector.register(self._commits, selectors.EVENT_READ, self._end_commit)
@@ -121,8 +122,7 @@ class HubLoop:
             self._child.ready()
             self._report()
             while self._running:
-                tick = TICK_SECONDS if self._peers is None else PEERS_SECONDS
-                self._iterate(self._hub.idle_seconds(tick))
+                self._iterate(self._hub.idle_seconds(self._tick))
             self._iterate(0)
             self._commit_rest()
             self._hub.repeats.flush(now=True)
@@ -153,8 +153,7 @@ class HubLoop:
                     self._write(key.data)
             else:
                 key.data()
-        if self._peers is not None:
-            self._peers.advance()  # before the commit, which releases the answers
+        self._advance_peers()  # before the commit, which releases the answers
         self._policy.arrived(self._recorder.uncommitted - decided)
         if self._busyness.measure():
             self._follow_load()
