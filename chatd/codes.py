@@ -146,6 +146,7 @@ CODES: dict[str, Code] = {
     "E620": Code("ca_offline", "the CA's key is not on this server", "put it back: chatd ca import FILE"),
     "E621": Code("stream", "the cluster's stream does not continue this log", "see docs/cluster.md"),
     "E622": Code("no_nats", "NATS is not installed", "run: make cluster"),
+    "E623": Code("join_file", "the join file cannot be used", "make a new one: see docs/cluster.md"),
     "E630": Code(
         "other_service",
         "something else than a chatd answers at this address",

@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "cluster": TableEntry(
         "chatd.cli.cluster:cluster",
-        "Keep the log in a stream of NATS JetStream, too: the first step to several machines.",
+        "Keep the log in a stream of NATS JetStream, on one machine or on several.",
     ),
     "verify": TableEntry(
         "chatd.cli.verify:verify", "Recompute the event log's whole hash chain; works while the server runs."

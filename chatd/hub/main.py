@@ -18,6 +18,7 @@ from chatd.cluster.stream_place import stored_place
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.hub.awaiting_log import await_log
 from chatd.hub.doors import OPERATORS, Doors
 from chatd.hub.hub import Hub
 from chatd.hub.leading import lead
@@ -70,6 +71,7 @@ def _serve(child: Supervised) -> None:
     data = child.home / "data"
     started = time.monotonic()
     progress = BootProgress(child.send)
+    await_log(child, progress)
     events = _open_log(child, data, progress)
     crash_point("hub.open.log_open")
     clustered = child.settings.cluster.node and not events.read_only

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import select
+from functools import partial
+from typing import TYPE_CHECKING
 
 from chatd.child.supervised import Supervised, ended
+from chatd.cluster.joining import joining_of
+from chatd.cluster.nats_address import read_address
 from chatd.errors import ChatdError
 from chatd.nats.nats_server import NatsServer
+
+if TYPE_CHECKING:
+    from chatd.nats.log_fetch import LogFetch
 
 TICK_SECONDS = 0.5
 
@@ -17,17 +24,56 @@ def main() -> int:
     child = Supervised.attach()
     try:
         server = NatsServer.start(child.home, child.settings)
+        return _watch(child, server)
     except ChatdError as error:
         return ended("nats_ended", error)
+
+
+def _watch(child: Supervised, server: NatsServer) -> int:
+    """Serve until nats-server ends. Raises E606, E609, E623."""
+    copies: _Copies | None = None
     ready = draining = False
     while server.is_alive():
         if not ready and server.announce():
             ready = True
             child.ready()
+            copies = _Copies(child) if child.settings.cluster.others else None
+        if copies is not None:
+            copies.tick()
         select.select([child], [], [], TICK_SECONDS if ready else 0.02)
         if any(message["type"] == "drain" for message in child.receive()) and not draining:
             draining = True
             server.stop()
     if draining:
         return 0
-    return ended("nats_ended", ChatdError("E609", "nats-server has ended", f"see {server.log}"))
+    why = server.why_ended()
+    reason = f"nats-server has ended: {why}" if why else "nats-server has ended"
+    raise ChatdError("E609", reason, f"see {server.log}")
+
+
+class _Copies:
+    """Copies of the log, from this node and to it."""
+
+    def __init__(self, child: Supervised) -> None:
+        from chatd.nats.copy_desk import CopyDesk  # nats-py is an optional dependency
+
+        self._home, self._node = child.home, child.settings.cluster.node
+        self._address = partial(read_address, child.home)
+        self._desk = CopyDesk(self._home, self._node, self._address)
+        self._fetch: LogFetch | None = None
+
+    def tick(self) -> None:
+        """Begin to copy the log if the home waits for it. Raises E606, E623."""
+        if self._fetch is not None and self._fetch.is_running():
+            return
+        if self._fetch is not None and self._fetch.refusal is not None:
+            raise self._fetch.refusal
+        try:
+            joining = joining_of(self._home)
+        except OSError as error:
+            raise ChatdError("E606", str(error)) from None
+        self._fetch = None
+        if joining is not None:
+            from chatd.nats.log_fetch import LogFetch  # loaded when needed: most starts need none
+
+            self._fetch = LogFetch(self._home, self._node, joining, self._address)

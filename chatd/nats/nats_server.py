@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import secrets
 import shutil
@@ -22,6 +23,8 @@ from chatd.nats.nats_config import LOG_NAME, USER, nats_config
 
 CONFIG: Final = "run/nats.conf"
 _PR_SET_PDEATHSIG: Final = 1
+_FATAL: Final = "[FTL]"
+_LINES_READ: Final = 50
 
 
 class NatsServer:
@@ -69,6 +72,14 @@ class NatsServer:
                 return True
         return False
 
+    def why_ended(self) -> str:
+        """Return what its log says about its end, "" if nothing."""
+        try:
+            lines = self.log.read_text("utf-8", "replace").splitlines()[-_LINES_READ:]
+        except OSError:
+            return ""
+        return next((line.partition(_FATAL)[2].strip() for line in reversed(lines) if _FATAL in line), "")
+
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
@@ -84,6 +95,13 @@ def find_nats_server() -> str:
     if program is None:
         raise ChatdError("E622", "there is no nats-server beside this Python, nor on the PATH")
     return program
+
+
+def require_nats() -> None:
+    """Raise E622 without nats-server or nats-py."""
+    find_nats_server()
+    if importlib.util.find_spec("nats") is None:
+        raise ChatdError("E622", "there is no nats-py beside this Python")
 
 
 def _ports_files(folder: Path) -> Iterator[Path]:

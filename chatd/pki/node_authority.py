@@ -60,11 +60,15 @@ class NodeAuthority:
             raise ChatdError("E606", f"{CA_NAME}.pem and {CA_NAME}.key in {certs} do not belong together")
         return cls(certificate, key)
 
+    @property
+    def issued(self) -> Issued:
+        """Its certificate with its key."""
+        return Issued(self.certificate, self._key)
+
     def save(self, certs: Path) -> None:
         """Write its files. Raises E606, also if one exists."""
-        issued = Issued(self.certificate, self._key)
-        create_file(certs / f"{CA_NAME}.key", issued.key_pem, PRIVATE)
-        create_file(certs / f"{CA_NAME}.pem", issued.certificate_pem, PUBLIC)
+        create_file(certs / f"{CA_NAME}.key", self.issued.key_pem, PRIVATE)
+        create_file(certs / f"{CA_NAME}.pem", self.issued.certificate_pem, PUBLIC)
 
     def issue(self, node: str, host: str, *, now: datetime) -> Issued:
         """Issue the certificate of a machine, which the others reach at ``host``. Raises E600, E612.
@@ -85,7 +89,12 @@ def pin_of(certificate: x509.Certificate) -> str:
 
 def write_pins(certs: Path, pins: Mapping[str, str]) -> None:
     """Write the keys that may come to the route port: ``pins`` by node. Raises E606."""
-    replace_file(certs / PINS_FILE, json.dumps(dict(pins), indent=1).encode(), PUBLIC)
+    replace_file(certs / PINS_FILE, pins_text(pins).encode(), PUBLIC)
+
+
+def pins_text(pins: Mapping[str, str]) -> str:
+    """Return the content of the file of the keys."""
+    return json.dumps(dict(pins), indent=1)
 
 
 def read_pins(certs: Path) -> dict[str, str]:

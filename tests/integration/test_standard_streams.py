@@ -94,8 +94,8 @@ LEFT_OUT |= {"chat ask", "chatctl approve", "chatctl deny"}
 LEFT_OUT |= {"chatctl held approve", "chatctl held refuse", "chatctl held withdraw"}
 # They give the shared server another CA: tests/integration/test_new_ca.py.
 LEFT_OUT |= {"chatd ca rotate", "chatd ca retire"}
-# They change the settings, or need a stopped server: tests/integration/test_cluster_live.py.
-LEFT_OUT |= {"chatd cluster init", "chatd cluster reseed", "chatd cluster dissolve"}
+# They change the settings, or need a stopped server: test_cluster_live.py, test_cluster_made.py.
+LEFT_OUT |= {f"chatd cluster {name}" for name in ("init", "join", "reseed", "dissolve")}
 TRIED = [(path, command) for path, command in COMMANDS if path not in LEFT_OUT]
 IDS = [path for path, _ in TRIED]
 

@@ -79,10 +79,10 @@ class Daemon:
             "chatctl", "--identity", str(self.identity("alice", "console")), *arguments, **options
         )
 
-    def init(self) -> None:
-        """Create the home, with a free port to listen on."""
+    def init(self, port: int = 0) -> None:
+        """Create the home, with this port to listen on, or a free one."""
         self.home.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.chatd("init", "--name", "lab", "--listen", f"127.0.0.1:{self.port}", "--admin", "alice")
 
     def start(self) -> None:
@@ -92,6 +92,10 @@ class Daemon:
     def stop(self) -> None:
         """Stop the daemon; kill processes that do not stop."""
         self.chatd("stop", check=False)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill all processes, the supervisor first."""
         for pid in self.pids():
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -10,14 +10,14 @@ from chatd.config.schema import Settings
 from chatd.config.sections import ServerSection
 from chatd.pki.authority import save_issued
 from chatd.pki.node_authority import NODE_NAME, NodeAuthority, pin_of, write_pins
-from tests.support.daemon import free_port
+from tests.support.fixed_port import fixed_port
 
 
 def node_homes(root: Path, names: str = "abc") -> dict[Path, Settings]:
     """Make a folder for each of the names; return their settings."""
     now = datetime.now(UTC)
     authority = NodeAuthority.create("lab", now=now)
-    members = {name: f"127.0.0.1:{free_port()}" for name in names}
+    members = {name: f"127.0.0.1:{fixed_port()}" for name in names}
     issued = {name: authority.issue(name, "127.0.0.1", now=now) for name in names}
     homes = {}
     for name in names:

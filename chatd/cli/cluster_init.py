@@ -1,0 +1,208 @@
+"""``chatd cluster init``: keep the log in a stream, on this machine or on several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from chatd.cli.audit_lines import note_act
+from chatd.cli.join_file import VALID, write_join_file
+from chatd.cli.lifecycle import status_or_none, stop_server
+from chatd.cli.node_files import Node, NodeFiles, cluster_section, make_node
+from chatd.cli.node_probe import Reached, probe
+from chatd.cli.setup import is_wildcard, split_address
+from chatd.cli.starting import restart
+from chatd.cli.stopped_log import stopped_log
+from chatd.cluster.follow_stream import request_reseed
+from chatd.cluster.stream_place import stored_place
+from chatd.config.home import Home
+from chatd.config.loading import load_settings, write_settings
+from chatd.config.schema import Settings
+from chatd.console import output
+from chatd.console.pasting import chatd_command, pasteable
+from chatd.console.shell_completion import complete_folders
+from chatd.durable_files import sync_folder
+from chatd.errors import ChatdError
+from chatd.nats.nats_server import require_nats
+from chatd.proto.text import is_host_port
+
+SIZES = (3, 5)
+PROBE_PAUSE_SECONDS = 0.5
+
+
+@click.command("init")
+@click.argument("others", nargs=-1, metavar="[NAME=HOST[:PORT]]...")
+@click.option("--node", default="node-1", show_default=True, metavar="NAME", help="Name of this machine.")
+@click.option(
+    "--host",
+    metavar="HOST[:PORT]",
+    help="Where the others reach this machine. Default: the first host of server.addresses, port 5002.",
+)
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="NAME=HOST:PORT",
+    help="Where clients reach another machine; repeatable. Default: its HOST and the port of this server.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=".",
+    shell_complete=complete_folders,
+    help="Folder for the join files. Default: here.",
+)
+@click.option("--no-wait", is_flag=True, help="Neither wait for the others nor restart this server.")
+@click.pass_context
+def init(
+    context: click.Context,
+    others: tuple[str, ...],
+    node: str,
+    host: str | None,
+    addresses: tuple[str, ...],
+    out: Path,
+    no_wait: bool,
+) -> None:
+    """Let the next start of this server keep its log in a stream as well.
+
+    With others, write a join file for each of them, wait until each has run chatd cluster join, and restart
+    this server. The history goes on. A join file is secret: whoever has it can pose as this server.
+    Without others this machine is alone. chatd cluster dissolve undoes it.
+    """
+    home: Home = context.obj
+    home.require_initialised()
+    settings = load_settings(home.path, {})
+    if settings.cluster.members or (settings.cluster.node and not others):
+        name = settings.cluster.node
+        raise ChatdError("E409", f"this server is the node {name} of a cluster already", "nothing to do")
+    require_nats()
+    if not others:
+        _begin_alone(home, settings, node)
+        return
+    nodes = [_own_node(settings, node, host), *_other_nodes(settings, others, addresses)]
+    _require_sensible(nodes)
+    files = _write_files(home, settings, nodes, out)
+    note_act(home.path, "cluster_begun", node=node, members=[one.name for one in nodes])
+    output.line(f"this server is the node {node} of a cluster of {len(nodes)}")
+    for one, path in zip(nodes[1:], files, strict=True):
+        output.line(f"for {one.name}: {path}")
+        command = pasteable("chatd", "--home", "DIR", "cluster", "join", path.name, "--start")
+        output.note(f"copy it there, then: {command}")
+    output.note(f"they are valid for {VALID.days * 24} hours, once; afterwards remove them here")
+    _go_on(context, home, nodes, wait=not no_wait)
+
+
+def _begin_alone(home: Home, settings: Settings, node: str) -> None:
+    section = cluster_section(settings, node)
+    write_settings(home.path, settings.model_copy(update={"cluster": section}))
+    note_act(home.path, "cluster_begun", node=node)
+    output.line(f"this server is the node {node} of a cluster")
+    output.note(f"from its next start on: {chatd_command(home.path, 'restart')}")
+
+
+def _own_node(settings: Settings, name: str, host: str | None) -> Node:
+    clients = settings.server.client_addresses
+    if not clients:
+        fix = "name where clients reach this server in server.addresses, and a port in server.port"
+        raise ChatdError("E600", "the settings do not say where clients reach this server", fix)
+    return make_node(name, host or clients[0].rpartition(":")[0], clients[0], settings.server.port)
+
+
+def _other_nodes(settings: Settings, others: Sequence[str], addresses: Sequence[str]) -> list[Node]:
+    for_clients = dict(_split(one) for one in addresses)
+    named = [_split(one) for one in others]
+    for name, address in for_clients.items():
+        if name not in dict(named):
+            raise click.UsageError(f"--address {name}={address}: there is no node {name} among the others.")
+        if not is_host_port(address):
+            raise click.UsageError(f"--address {name}={address}: {address!r} is not HOST:PORT.")
+    return [make_node(name, host, for_clients.get(name), settings.server.port) for name, host in named]
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, equals, rest = text.partition("=")
+    if not (name and equals and rest):
+        raise click.UsageError(f"{text!r} is not NAME=HOST[:PORT].")
+    return name, rest
+
+
+def _require_sensible(nodes: Sequence[Node]) -> None:
+    if len(nodes) not in SIZES:
+        reason = f"a cluster has {SIZES[0]} or {SIZES[1]} nodes, not {len(nodes)}"
+        raise ChatdError("E600", reason, "an even number survives no more than one node fewer does")
+    names = [node.name for node in nodes]
+    if len(set(names)) < len(names):
+        raise ChatdError(
+            "E600", f"two nodes have one name: {', '.join(names)}", "give each a name of its own"
+        )
+    for node in nodes:
+        if is_wildcard(split_address(node.route, 0)[0]):
+            raise ChatdError(
+                "E600", f"no node can connect to {node.route}", "name an address of that machine"
+            )
+
+
+def _write_files(home: Home, settings: Settings, nodes: Sequence[Node], out: Path) -> list[Path]:
+    """Write the join files and then the settings; on failure, remove the former."""
+    for node in nodes:
+        cluster_section(settings, node.name)
+    made = NodeFiles(home, settings, nodes, now=datetime.now(UTC))
+    paths = [out / f"{node.name}.join" for node in nodes[1:]]
+    written: list[Path] = []
+    try:
+        for node, path in zip(nodes[1:], paths, strict=True):
+            write_join_file(path, made.join_file_of(node))
+            written.append(path)
+        sync_folder(out)
+        own = made.settings_of(nodes[0])
+        made.install()
+        write_settings(home.path, own)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return paths
+
+
+def _go_on(context: click.Context, home: Home, nodes: Sequence[Node], *, wait: bool) -> None:
+    runs = status_or_none(home) is not None
+    if runs and not wait:
+        output.note(f"once the others run: {chatd_command(home.path, 'stop')}")
+        output.note(
+            f"then: {chatd_command(home.path, 'cluster', 'reseed')}, {chatd_command(home.path, 'start')}"
+        )
+        return
+    if not runs:
+        _make_stream_anew(home)
+        output.note(f"once the others run: {chatd_command(home.path, 'start')}")
+        return
+    output.note("waiting for them; this server goes on meanwhile, and then restarts")
+    output.note(
+        "Ctrl-C ends this command; run it to its end later: chatd stop, chatd cluster reseed, chatd start"
+    )
+    _wait_for(home, nodes[1:])
+    stop_server(home)
+    _make_stream_anew(home)
+    context.invoke(restart)
+
+
+def _make_stream_anew(home: Home) -> None:
+    """What a machine alone has kept in its stream, the servers of several cannot read."""
+    with stopped_log(home) as log:
+        if stored_place(log).generation:
+            request_reseed(log)
+
+
+def _wait_for(home: Home, others: Sequence[Node]) -> None:
+    missing = list(others)
+    while missing:
+        for node in list(missing):
+            if probe(home.certs, node.route) is Reached.UP:
+                output.line(f"node {node.name} is there")
+                missing.remove(node)
+        if missing:
+            time.sleep(PROBE_PAUSE_SECONDS)

@@ -1,0 +1,154 @@
+"""Copy the log of another node into this home, before its hub opens it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from chatd.cluster.joining import Joining, end_joining
+from chatd.cluster.nats_address import NatsAddress
+from chatd.cluster.nats_thread import NatsThread
+from chatd.durable_files import sync_folder
+from chatd.errors import ChatdError
+from chatd.logs.logger import get_log
+from chatd.nats.copy_desk import JOIN_SUBJECT, OPEN_SUBJECT, READ_SUBJECT, CopyAnswer, JoinAnswer
+from chatd.store.database import DATABASE_NAME
+from chatd.store.entry import Point
+from chatd.store.log_copy import check_log, require_space, write_mark
+from chatd.store.mark import MARK_NAME, Mark
+from chatd.store.search_index import SEARCH_NAME
+
+# The nodes that answer do so in milliseconds.
+ANSWERS_SECONDS: Final = 1.0
+PIECE_SECONDS: Final = 10.0
+PAUSE_SECONDS: Final = 0.5
+_FOLDER: Final = ".joining"
+# What belongs to the log that is replaced.
+_FORMER: Final = (MARK_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm", SEARCH_NAME)
+
+log = get_log("server")
+
+
+class LogFetch:
+    """Copies on a thread of its own until the home has the log. ``refusal`` is why it never will."""
+
+    def __init__(self, home: Path, node: str, joining: Joining, address: Callable[[], NatsAddress]) -> None:
+        self.refusal: ChatdError | None = None
+        self._home = home
+        self._node = node
+        self._joining = joining
+        self._nats = NatsThread(address)
+        self._told = ""
+        self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                if self._try():
+                    return
+            except ChatdError as error:
+                if error.code == "E623":
+                    self.refusal = error
+                    return
+                self._tell(error.reason)
+            except OSError as error:
+                self._tell(str(error))
+            time.sleep(PAUSE_SECONDS)
+
+    def _try(self) -> bool:
+        """Copy the log once; return False if no node can give it yet. Raises ChatdError, OSError."""
+        answers = self._nats.run(self._ask_all())
+        if any(answer.used for answer in answers):
+            raise ChatdError("E623", "another home has become this node with the same join file")
+        giver = next((answer.node for answer in answers if answer.has_log), None)
+        if giver is None:
+            self._tell("no other node that has the log answers")
+            return False
+        folder = self._home / "data" / _FOLDER
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            self._copy(giver, folder)
+            check_log(folder, lambda *_: None)
+            self._install(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        log.info("log_fetched", node=giver)
+        return True
+
+    def _copy(self, giver: str, folder: Path) -> None:
+        """Copy the log from a node into a folder. Raises ChatdError, OSError."""
+        while not (answer := self._open(giver)).size:
+            if answer.problem:
+                raise OSError(f"node {giver}: {answer.problem}")
+            time.sleep(PAUSE_SECONDS)
+        require_space(folder, answer.size)
+        fd = os.open(folder / DATABASE_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            while piece := self._ask(READ_SUBJECT + giver, offset=file.tell()):
+                file.write(piece)
+            file.flush()
+            os.fsync(fd)
+        write_mark(folder, Mark(answer.epoch, Point(answer.head, bytes.fromhex(answer.chain))))
+
+    def _install(self, folder: Path) -> None:
+        """Put the copy in the place of the log, which no hub opens before `end_joining`."""
+        data = self._home / "data"
+        for name in _FORMER:
+            (data / name).unlink(missing_ok=True)
+        for name in (DATABASE_NAME, MARK_NAME):
+            (folder / name).rename(data / name)
+        sync_folder(data)
+        end_joining(self._home)
+
+    def _open(self, giver: str) -> CopyAnswer:
+        try:
+            return CopyAnswer(**json.loads(self._ask(OPEN_SUBJECT + giver)))
+        except (ValueError, TypeError):
+            raise OSError(f"node {giver} runs another version of chatd") from None
+
+    def _ask(self, subject: str, **more: Any) -> bytes:
+        return self._nats.run(self._request(subject, {"home": self._joining.home, **more}))
+
+    async def _request(self, subject: str, question: dict[str, Any]) -> bytes:
+        client = await self._nats.connected()
+        reply = await client.request(subject, json.dumps(question).encode(), timeout=PIECE_SECONDS)
+        return reply.data
+
+    async def _ask_all(self) -> list[JoinAnswer]:
+        client = await self._nats.connected()
+        answers: list[JoinAnswer] = []
+
+        async def take(message: Msg) -> None:
+            answers.append(JoinAnswer(**json.loads(message.data)))
+
+        inbox = await self._publish(client, take)
+        await asyncio.sleep(ANSWERS_SECONDS)
+        await inbox.unsubscribe()
+        return answers
+
+    async def _publish(self, client: Client, take: Callable[[Msg], Any]) -> Any:
+        reply = client.new_inbox()
+        inbox = await client.subscribe(reply, cb=take)
+        question = {"node": self._node, **self._joining._asdict()}
+        await client.publish(JOIN_SUBJECT, json.dumps(question).encode(), reply=reply)
+        return inbox
+
+    def _tell(self, why: str) -> None:
+        if why != self._told:
+            self._told = why
+            log.warning("log_awaited", why=why)

@@ -1,0 +1,105 @@
+"""Three commands make a cluster of a running server: its history goes on, and all nodes have it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import CLUSTER_SECONDS, NAMES, Cluster
+from tests.support.daemon import BIN, Daemon, wait_until
+from tests.support.lobby import history, say
+
+
+class Made:
+    """A cluster that was made of a running server, what the first command said, copies of the join files."""
+
+    def __init__(self, root: Path) -> None:
+        self.cluster = Cluster(root)
+        self.copies = root / "copies"
+        self.said = ""
+
+    def make(self) -> None:
+        cluster, first = self.cluster, self.cluster.first
+        cluster.begin()
+        first.start()
+        first.add_user("alice", role="admin", device="everywhere")
+        say(first, "before the cluster")
+        self.copies.mkdir()
+        command = [str(BIN / "chatd"), "--home", str(first.home), *cluster.init_arguments()]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=first.environ
+        ) as init:
+            for name in NAMES[1:]:
+                wait_until(cluster.join_file(name).exists)
+                shutil.copy2(cluster.join_file(name), self.copies)
+                cluster.join(name)
+            self.said, _ = init.communicate(timeout=CLUSTER_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    made = Made(tmp_path_factory.mktemp("made"))
+    try:
+        made.make()
+        yield made
+    finally:
+        made.cluster.end()
+
+
+def test_the_first_server_waits_for_the_others_and_keeps_its_history(made: Made) -> None:
+    assert "node b is there" in made.said
+    assert "node c is there" in made.said
+    assert "before the cluster" in history(made.cluster.first)
+
+
+def test_every_node_has_the_log_with_its_chain(made: Made) -> None:
+    made.cluster.wait_for_hubs()
+    chains = made.cluster.chains()
+    assert set(chains) == set(NAMES)
+    for chain in chains.values():
+        assert chain.items() <= max(chains.values(), key=len).items()
+    for name in NAMES:
+        assert "ok" in made.cluster.nodes[name].chatd("verify").stdout
+
+
+def test_new_identities_will_name_the_addresses_of_all_nodes(made: Made) -> None:
+    cluster = made.cluster
+    for name in NAMES:
+        assert set(addresses_of(cluster.nodes[name])) == {cluster.address(one) for one in NAMES}
+        assert addresses_of(cluster.nodes[name])[0] == cluster.address(name)
+
+
+def addresses_of(node: Daemon) -> list[str]:
+    settings = json.loads((node.home / "config" / "settings.json").read_text())
+    return [
+        address if ":" in address else f"{address}:{node.port}" for address in settings["server"]["addresses"]
+    ]
+
+
+def test_a_cluster_is_begun_once(made: Made) -> None:
+    refused = made.cluster.first.chatd("cluster", "init", "d=127.0.0.1", "e=127.0.0.1", check=False)
+    assert "(E409)" in refused.stderr
+
+
+def test_a_join_file_is_of_use_once(made: Made, tmp_path: Path) -> None:
+    """Its node is away, so that NATS would let another one in under its name."""
+    assert not made.cluster.join_file("b").exists()
+    assert "(E602)" in join(made.cluster.nodes["b"], made.copies / "b.join").stderr
+    made.cluster.stop("b")
+    again = Daemon(tmp_path / "again")
+    again.home.mkdir()
+    try:
+        join(again, made.copies / "b.join")
+        wait_until(lambda: "E623" in str(again.child("nats").get("why")), CLUSTER_SECONDS)
+        assert not (again.home / "data" / "events.db").exists()
+    finally:
+        again.stop()
+
+
+def join(node: Daemon, file: Path) -> subprocess.CompletedProcess[str]:
+    return node.chatd("cluster", "join", str(file), "--start", check=False)
