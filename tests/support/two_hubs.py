@@ -23,6 +23,8 @@ class TwoHubs(FollowedHarness):
 
     def __init__(self, data: Path, settings: Settings) -> None:
         self.seconds = 0.0
+        # Whether beta gets what alpha has committed.
+        self.streaming = True
         self.network = MemoryPeers("alpha", "beta")
         super().__init__(data, settings)
         assert self.follower is not None
@@ -43,7 +45,13 @@ class TwoHubs(FollowedHarness):
         self.run_iteration()
 
     def run_iteration(self) -> None:
+        follower = self.follower
+        if not self.streaming:
+            self.follower = None
         super().run_iteration()
+        self.follower = follower
+        if follower is not None and not self.streaming:
+            follower.run_iteration()
         for link in self.hub.links.values():
             if isinstance(link, RemoteLink):
                 link.write()
@@ -60,6 +68,11 @@ class TwoHubs(FollowedHarness):
     def ask_beta_as_operator(self, kind: str, /, **fields: Any) -> JsonObject | None:
         """Send a request of the operator on the follower's box."""
         return self._ask(self.beta.operator, 0, kind, fields)
+
+    def request_at_beta(self, sid: int, request_id: int, kind: str, /, **fields: Any) -> None:
+        """Send a request of a session of the follower, without waiting for anything."""
+        request = json.dumps({"type": kind, "id": request_id} | fields).encode()
+        self.beta.hub.take(self.beta.worker.link, [(["request", sid], request)])
 
     def _ask(self, end: WorkerEnd, sid: int, kind: str, fields: JsonObject) -> JsonObject | None:
         end.reply = None
