@@ -6,8 +6,8 @@ import click
 
 from chatctl.admin.sanctions import dry_run_option
 from chatctl.connecting import App, connecting, duration, reason_option
-from chatctl.model.leaving_text import removals
 from chatd.console import output
+from chatd.console.leaving_text import removals
 
 name_argument = click.argument("user", metavar="NAME")
 

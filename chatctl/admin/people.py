@@ -6,8 +6,8 @@ import click
 
 from chatctl.admin.sanctions import dry_run_option
 from chatctl.connecting import App, connecting, reason_option, room_name
-from chatctl.model.leaving_text import removals
 from chatd.console import output
+from chatd.console.leaving_text import removals
 from chatd.proto.frames import JsonObject
 
 

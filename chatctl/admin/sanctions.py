@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from chatctl.connecting import App, confirm, connecting, duration, for_each_user, reason_option, room_name
-from chatctl.model.leaving_text import ownerless
 from chatd.console import output
+from chatd.console.leaving_text import ownerless
 from chatd.console.numbers import EVENT_SEQ
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject

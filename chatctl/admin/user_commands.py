@@ -7,8 +7,8 @@ import click
 from chatctl.admin.device_commands import DEVICE_COLUMNS
 from chatctl.admin.sanctions import dry_run_option, outcome_text, yes_option
 from chatctl.connecting import App, confirm, connecting, reason_option
-from chatctl.model.leaving_text import removals
 from chatd.console import output
+from chatd.console.leaving_text import removals
 from chatd.proto.frames import JsonObject
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from chatctl.model import answers, leaving_text, paging
+from chatctl.model import answers, paging
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.grammar import CommandCall
 from chatctl.model.message_actions import CANDIDATES, is_number, unknown_message
 from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
+from chatd.console import leaving_text
 from chatd.console.format import duration
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -100,7 +101,8 @@ async def history(surface: Surface, call: CommandCall) -> None:
 
 async def catchup(surface: Surface, call: CommandCall) -> None:
     surface.model.require_current()
-    await surface.catch_up(call["count"] or CATCHUP_COUNT)
+    count = call["count"]
+    await surface.catch_up(CATCHUP_COUNT if count is None else count)
 
 
 async def say_anyway(surface: Surface, call: CommandCall) -> None:

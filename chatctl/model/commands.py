@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from chatctl.model import actions, answers, message_actions, room_actions
 from chatctl.model.grammar import (
     COUNT,
+    COUNT_OR_SKIP,
     DURATION,
     FOCUS,
     GROUP,
@@ -189,7 +190,7 @@ TABLE: tuple[ChatCommand, ...] = (
     ),
     ChatCommand(
         "catchup",
-        (Arg("count", COUNT, True),),
+        (Arg("count", COUNT_OR_SKIP, True),),
         "read on from the first unread message",
         actions.catchup,
         "message.read",

@@ -58,6 +58,10 @@ def _read_count(word: str) -> int:
     return int(word)
 
 
+def _read_count_or_skip(word: str) -> int:
+    return 0 if word == "skip" else _read_count(word)
+
+
 def _read_seq(word: str) -> int:
     if not (word.isascii() and word.isdigit() and len(word) <= 16):
         raise ValueError(f"{word[:32]!r} is not the number of a message")
@@ -122,6 +126,7 @@ MARKED_ROOM = ArgumentKind("room", check_room, lambda word: word.startswith("#")
 ROLE = ArgumentKind("role", _read_role)
 DURATION = ArgumentKind("duration", parse_duration, _starts_with_digit)
 COUNT = ArgumentKind("count", _read_count)
+COUNT_OR_SKIP = ArgumentKind("count or skip", _read_count_or_skip)
 SEQ = ArgumentKind("number", _read_seq)
 USERS = ArgumentKind("user,user", _read_addressees)
 GROUP = ArgumentKind("user user", _read_users, rest=True)
@@ -144,7 +149,12 @@ class Arg(NamedTuple):
     def shown(self) -> str:
         """The argument in a usage line: "USER", "[2h]"."""
         names = {"duration": "2h", "room": "#ROOM", "--remove": "--remove", "focus": "#ROOM"}
-        names |= {"options": "--OPTIONS", "user,user": "NAME[,NAME]", "mode": "|".join(MODE_NAMES)}
+        names |= {
+            "options": "--OPTIONS",
+            "count or skip": "COUNT|skip",
+            "user,user": "NAME[,NAME]",
+            "mode": "|".join(MODE_NAMES),
+        }
         word = names.get(self.kind.name, self.name.upper()) + ("..." if self.kind.rest else "")
         return f"[{word}]" if self.optional else word
 

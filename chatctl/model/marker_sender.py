@@ -61,7 +61,7 @@ class MarkerSender:
 
     def _wanted(self, room: str) -> Marker | None:
         state = self._model.conversations[room].read
-        seq = state.seen
+        seq = state.read_upto
         if not state.marker and not seq and state.first:
             # A room without a marker: the next start would not know that this is unread.
             seq = state.first - 1

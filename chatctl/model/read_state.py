@@ -5,11 +5,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from chatd.proto.frames import INTEGER_LIMIT
 
 # Seqs kept of unread messages; those of a longer flood are only counted.
 ARRIVED_LIMIT = 10_000
 # Unread mentions kept; more tell nobody more.
 CALLS_LIMIT = 1_000
+
+
+class Gap(NamedTuple):
+    """The unread messages with seqs between these two were not shown."""
+
+    after: int
+    before: int
 
 
 @dataclass
@@ -18,8 +28,8 @@ class ReadState:
 
     ``calls``: those that address this user. ``first``: where the unread ones begin, kept until the person
     leaves the conversation; 0 for nowhere. ``marker``: the read marker as the server knows it, 0 for none.
-    ``seen``: the newest message that was shown here. ``is_counted``: the server has counted in this run.
-    ``stale``: it has to count again.
+    ``seen``: the newest message that was shown here. ``gap``: older ones that were not. ``is_counted``: the
+    server has counted in this run. ``stale``: it has to count again.
     """
 
     counted: int = 0
@@ -29,6 +39,7 @@ class ReadState:
     first: int = 0
     marker: int = 0
     seen: int = 0
+    gap: Gap | None = None
     is_counted: bool = False
     stale: bool = False
 
@@ -36,6 +47,23 @@ class ReadState:
     def unread(self) -> int:
         """The number of unread messages."""
         return self.counted + len(self.arrived)
+
+    @property
+    def read_upto(self) -> int:
+        """The seq up to which everything was shown, as far as this client knows."""
+        return self.seen if self.gap is None else min(self.seen, self.gap.after)
+
+    def hide_unread(self) -> Gap | None:
+        """Count nothing unread as shown until it is known what is; return the gap that there was before."""
+        earlier = self.gap
+        if self.first:
+            self.gap = Gap(self.first - 1, INTEGER_LIMIT)
+        return earlier
+
+    def pass_gap(self, seq: int) -> None:
+        """Note that everything up to ``seq`` is read."""
+        if self.gap is not None and seq > self.gap.after:
+            self.gap = Gap(seq, self.gap.before) if seq + 1 < self.gap.before else None
 
     def arrive(self, seq: int, *, calls: bool) -> bool:
         """Count a message that is not on the screen; False if it was read or counted before."""
@@ -74,6 +102,7 @@ class ReadState:
     def move_marker(self, upto: int, *, on_screen: bool) -> bool:
         """Apply a marker, perhaps of another device; False if it changes no count."""
         self.marker = max(self.marker, upto)
+        self.pass_gap(upto)
         before = self.unread
         self._drop(upto)
         if not on_screen and self.first and self.first <= upto:
@@ -99,6 +128,7 @@ class ReadState:
     def leave(self) -> None:
         """Forget what is unread: nobody can read it here before the server counts again."""
         self.counted = self.counted_upto = self.first = 0
+        self.gap = None
         self.arrived.clear()
         self.calls.clear()
 

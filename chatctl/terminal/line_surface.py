@@ -115,6 +115,10 @@ class LineSurface:
         if room not in self.transcript.unread_after:
             self.note(caught_up_note(self.model))
             return
+        if not count:
+            self.transcript.skip_unread(room)
+            self.note(caught_up_note(self.model))
+            return
         for _ in range(CATCH_UP_PAGES):
             page = await self._history(room, count=count, after=self.transcript.unread_after[room])
             await self.reading.load_quotes(room, paging.replied_to(page.events))
@@ -358,11 +362,14 @@ class LineSurface:
     async def _arrive(self, room: str, result: JsonObject, page: paging.HistoryPage) -> None:
         model, where = self.model, self.model.conversation(room)
         unread, first, newest = where.unread, where.read.first, self.transcript.newest(room)
+        earlier = where.read.hide_unread()
         model.switch(room)
         self.note(answers.room_head(result, model.title(room), unread))
         events = model.add_history(room, page.events, more=page.more)
         await self.reading.load_quotes(room)
-        self.transcript.latest(room, [e for e in events if e.seq > newest], unread=unread, first=first)
+        self.transcript.latest(
+            room, [e for e in events if e.seq > newest], unread=unread, first=first, earlier=earlier
+        )
         self.reading.send_markers()
         self.screen.redraw()
 

@@ -10,9 +10,11 @@ from chatctl.client import AnyEvent
 from chatctl.model import answers
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.paging import HistoryPage
+from chatctl.model.read_state import Gap
 from chatctl.model.render import Line, Viewer, render, safe
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.frames import INTEGER_LIMIT
 
 
 class LineScreen(Protocol):
@@ -88,18 +90,26 @@ class Transcript:
             self._note_printed(room, event.seq)
             self.event(event, dated=dated)  # type: ignore[arg-type]  # Logged is abstract; all others fit
 
-    def latest(self, room: str, events: Sequence[ev.Logged], *, unread: int, first: int) -> None:
+    def latest(
+        self, room: str, events: Sequence[ev.Logged], *, unread: int, first: int, earlier: Gap | None = None
+    ) -> None:
         """Print the newest page of a room on entering it, with a line above the first unread message.
 
-        ``unread``: the messages from seq ``first`` on, of which the page may show only the last.
+        ``unread``: the messages from seq ``first`` on, of which the page may show only the last. ``earlier``:
+        what was not shown before. Read markers stop before what is not shown.
         """
+        read = self._model.conversation(room).read
         new = [one for one in events if first and one.seq >= first and self._is_of_another(one)]
         if first and unread > len(new):
             # What an earlier visit left unread comes first.
-            self.unread_after.setdefault(room, first - 1)
+            after = self.unread_after.setdefault(room, first - 1)
+            read.gap = Gap(after, events[0].seq if events else INTEGER_LIMIT)
             hidden = unread - len(new)
             self.note(f"first unread: {hidden} new before these are not shown; /catchup reads from there")
-        elif new:
+            self.page(room, events)
+            return
+        read.gap = earlier
+        if new:
             at = events.index(new[0])
             self.page(room, events[:at])
             self.note("first unread")
@@ -126,10 +136,16 @@ class Transcript:
             self.event(event, dated=True)  # type: ignore[arg-type]  # as in `page`
         if page.more and page.events:
             self.unread_after[room] = page.events[-1].seq
+            self._model.conversation(room).read.pass_gap(page.events[-1].seq)
         else:
-            self.unread_after.pop(room, None)
-            self._catching_up.discard(room)
+            self.skip_unread(room)
         return bool(events)
+
+    def skip_unread(self, room: str) -> None:
+        """Count the unread messages that were not shown as read."""
+        self.unread_after.pop(room, None)
+        self._catching_up.discard(room)
+        self._model.conversation(room).read.gap = None
 
     def _heading(self, what: str, room: str, events: Sequence[ev.Logged]) -> None:
         if events:

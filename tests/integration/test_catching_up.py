@@ -128,7 +128,18 @@ def test_what_one_device_has_shown_is_read_on_the_other(
     terminal.wait(phone, f"{room} {MESSAGES}")
     laptop = open_chat(again, shared_daemon, "rita", room)
     again.wait(laptop, f"{MESSAGES} new")
+    type_line(again, laptop, "/catchup 500")
     terminal.wait_for(phone, rf"(?m)^ #lobby · connected(?!.*{room})")
+
+
+def test_what_was_on_no_screen_is_unread_on_the_next_start(
+    terminal: Terminal, again: Terminal, shared_daemon: Daemon
+) -> None:
+    room = prepare(terminal, shared_daemon, "nora")
+    for one in (terminal, again):
+        window = open_chat(one, shared_daemon, "nora", room)
+        one.wait(window, f"first unread: {MESSAGES - SHOWN} new before these are not shown")
+        leave(one, window)
 
 
 def test_replies_show_what_they_answer_although_that_is_not_on_the_page(

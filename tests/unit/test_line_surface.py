@@ -496,6 +496,29 @@ def test_unread_messages_before_the_shown_ones_are_announced_and_read_forward() 
     run(body)
 
 
+@pytest.mark.parametrize(
+    "way", ["", "/catchup 2", "/catchup 6", "/catchup skip", "elsewhere 5", "elsewhere 9"]
+)
+def test_a_read_marker_stops_before_what_was_not_shown(way: str) -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.log = [message(number, f"m{number}") for number in range(8, 10)]
+        with_unread(client, marker=3, unread=6, cursor=9)
+        await begin(surface)
+        client.log = [message(number, f"m{number}") for number in range(4, 6 if way.endswith("2") else 10)]
+        client.extra["more"] = way.endswith("2")
+        if way.startswith("/"):
+            await run_command(surface, way)
+        elif way:
+            marker = {"seq": 10, "at": 1, "user": "alice", "room": "#lobby", "upto": int(way[-1])}
+            surface.take(ev.ReadMarker.model_validate({"type": "read", **marker}))
+        surface.take(message(11, "live"))
+        await settle(surface)
+        upto = {"": 3, "/catchup 2": 5, "elsewhere 5": 5}.get(way, 11)
+        assert surface.model.here.read.read_upto == upto
+
+    run(body)
+
+
 def test_catching_up_begins_with_what_others_wrote() -> None:
     """Not with what one wrote oneself, from another device, before they did."""
 

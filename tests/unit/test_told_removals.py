@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chatctl.model.leaving_text import NAMED, removals
 from chatd.config.schema import Settings
+from chatd.console.leaving_text import NAMED, removals
 from chatd.hub.state.leaving import ROOMS_TOLD
 from chatd.policy.roles import DEFAULT_ROLES
 from tests.support.hubworld import World
