@@ -38,7 +38,7 @@ class Surface(Protocol):
         """Show ``count`` events before the oldest one shown; return how many, and whether there are more."""
 
     async def catch_up(self, count: int) -> None:
-        """Show ``count`` events from the first unread one on, or from where the last call ended; 0: skip them."""
+        """Show ``count`` events from the first unread one, or where the last call ended, on; 0: skip them."""
 
     async def search(self, query: str) -> None:
         """Show the messages that match."""
