@@ -173,6 +173,9 @@ reason_option: Callable[[Callable[P, Any]], Callable[P, Any]] = click.option(
 )
 
 
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+
+
 def room_name(text: str) -> str:
     """Complete a room's name: shells take its # for a comment, so it may be left out; @name is a user."""
     return text if text.startswith(("#", "@")) else f"#{text}"

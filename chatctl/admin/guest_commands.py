@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from chatctl.admin.sanctions import dry_run_option
-from chatctl.connecting import App, connecting, duration, reason_option
+from chatctl.connecting import App, connecting, dry_run_option, duration, reason_option
 from chatd.console import output
 from chatd.console.leaving_text import removals
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from chatctl.admin.sanctions import dry_run_option
-from chatctl.connecting import App, connecting, reason_option, room_name
+from chatctl.connecting import App, connecting, dry_run_option, reason_option, room_name
 from chatd.console import output
 from chatd.console.leaving_text import removals
 from chatd.proto.frames import JsonObject

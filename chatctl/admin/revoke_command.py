@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatctl.admin.sanctions import dry_run_option, outcome_text, yes_option
-from chatctl.connecting import App, confirm, connecting, for_each_user, reason_option
+from chatctl.admin.sanctions import outcome_text, yes_option
+from chatctl.connecting import App, confirm, connecting, dry_run_option, for_each_user, reason_option
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject

@@ -6,8 +6,8 @@ from typing import get_args
 
 import click
 
-from chatctl.admin.sanctions import dry_run_option, yes_option
-from chatctl.connecting import App, confirm, connecting, reason_option, room_name
+from chatctl.admin.sanctions import yes_option
+from chatctl.connecting import App, confirm, connecting, dry_run_option, reason_option, room_name
 from chatd.console import output
 from chatd.proto.frames import JsonObject
 from chatd.proto.room_requests import HistoryRule, Mode

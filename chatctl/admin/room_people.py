@@ -7,8 +7,7 @@ from typing import get_args
 import click
 
 from chatctl.admin.room_commands import room_argument
-from chatctl.admin.sanctions import dry_run_option
-from chatctl.connecting import App, connecting, reason_option
+from chatctl.connecting import App, connecting, dry_run_option, reason_option
 from chatd.console import output
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject

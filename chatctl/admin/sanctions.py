@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatctl.connecting import App, confirm, connecting, duration, for_each_user, reason_option, room_name
+from chatctl.connecting import (
+    App,
+    confirm,
+    connecting,
+    dry_run_option,
+    duration,
+    for_each_user,
+    reason_option,
+    room_name,
+)
 from chatd.console import output
 from chatd.console.leaving_text import ownerless
 from chatd.console.numbers import EVENT_SEQ
@@ -23,7 +32,6 @@ users_argument = click.argument("users", metavar="USER...", nargs=-1, required=T
 for_option = click.option(
     "--for", "seconds", type=duration, help="How long, such as 30m, 2h, 7d. Default: until undone."
 )
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what would happen.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only in this room.")
 

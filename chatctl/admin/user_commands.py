@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from chatctl.admin.device_commands import DEVICE_COLUMNS
-from chatctl.admin.sanctions import dry_run_option, outcome_text, yes_option
-from chatctl.connecting import App, confirm, connecting, reason_option
+from chatctl.admin.sanctions import outcome_text, yes_option
+from chatctl.connecting import App, confirm, connecting, dry_run_option, reason_option
 from chatd.console import output
 from chatd.console.leaving_text import removals
 from chatd.proto.frames import JsonObject

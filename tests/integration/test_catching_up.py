@@ -133,13 +133,19 @@ def test_what_one_device_has_shown_is_read_on_the_other(
 
 
 def test_what_was_on_no_screen_is_unread_on_the_next_start(
-    terminal: Terminal, again: Terminal, shared_daemon: Daemon
+    terminal: Terminal, again: Terminal, shared_daemon: Daemon, tmp_path: Path
 ) -> None:
     room = prepare(terminal, shared_daemon, "nora")
-    for one in (terminal, again):
-        window = open_chat(one, shared_daemon, "nora", room)
-        one.wait(window, f"first unread: {MESSAGES - SHOWN} new before these are not shown")
-        leave(one, window)
+    folder = tmp_path / "third"
+    folder.mkdir()
+    third = Terminal(folder, {**shared_daemon.environ, "XDG_STATE_HOME": str(tmp_path)})
+    try:
+        for one in (again, third):
+            window = open_chat(one, shared_daemon, "nora", room)
+            one.wait(window, f"first unread: {MESSAGES - SHOWN} new before these are not shown")
+            leave(one, window)
+    finally:
+        third.close()
 
 
 def test_replies_show_what_they_answer_although_that_is_not_on_the_page(
