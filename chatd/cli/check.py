@@ -22,12 +22,14 @@ from chatd.cli.setup import is_wildcard, split_address
 from chatd.codes import CODES
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.config.page_address import page_hosts
 from chatd.config.schema import Settings
 from chatd.console.findings import Finding, report
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.errors import ChatdError
 from chatd.hub.recovery import snapshot_agrees
-from chatd.pki.authority import load_roots
+from chatd.pki.authority import host_name, load_roots
+from chatd.pki.home_name import refuse_other_name
 from chatd.pki.identity import read_identity
 from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import load_record_key
@@ -58,6 +60,7 @@ def check(home: Home, as_json: bool) -> int:
 def _findings(home: Home) -> Iterator[Finding]:
     try:
         settings = load_settings(home.path, os.environ)
+        refuse_other_name(home.path, settings.server.name)
     except ChatdError as error:
         yield Finding("fail", "config", error.reason, error.code, error.fix)
         return
@@ -132,6 +135,19 @@ def _certificates(home: Home, settings: Settings) -> Iterator[Finding]:
             yield _warn("cert", "W112", f"the {name} certificate expires in {days} days", fix)
         else:
             yield Finding("ok", "cert", f"{name} certificate is valid for {days} days")
+        if name == "server" and settings.gateway.listen and not settings.gateway.certificate_file:
+            yield from _hosts(home, settings, certificate)
+
+
+def _hosts(home: Home, settings: Settings, certificate: x509.Certificate) -> Iterator[Finding]:
+    """Warn of addresses under which browsers do not accept the certificate."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return
+    if missing := [host for host in page_hosts(settings) if host_name(host) not in names]:
+        text = f"browsers refuse the server's certificate at {', '.join(missing)}, which it does not name"
+        yield _warn("cert", "E600", text, chatd_command(home.path, "cert", "renew"))
 
 
 def _identities(home: Home, settings: Settings) -> Iterator[Finding]:

@@ -28,6 +28,8 @@ ASK_SECONDS = 10.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 TROUBLE_INDENT = 12
+# Settings that the server's certificate names to browsers.
+_HOSTS = frozenset(("server.addresses", "gateway.addresses"))
 
 
 @click.command()
@@ -151,6 +153,8 @@ def reload(home: Home) -> None:
     applied: Any = answer.get("applied") or []
     waiting: Any = answer.get("needs_restart") or []
     output.line("in force now: " + (", ".join(applied) or "nothing changed"))
+    if set(applied) & _HOSTS:
+        output.note(f"browsers accept new addresses after: {chatd_command(home.path, 'cert', 'renew')}")
     if waiting:
         output.note("only after a restart: " + ", ".join(waiting))
         output.note("run: chatd restart")

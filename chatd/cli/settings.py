@@ -11,6 +11,7 @@ from chatd.config.loading import load_settings
 from chatd.config.schema import settings_schema
 from chatd.console import output
 from chatd.console.command_table import SummaryGroup
+from chatd.pki.home_name import refuse_other_name
 
 
 @click.group(cls=SummaryGroup)
@@ -30,7 +31,8 @@ def show(home: Home) -> None:
 @click.pass_obj
 def check(home: Home) -> None:
     """Check the settings and list every mistake."""
-    load_settings(home.path, os.environ)
+    settings = load_settings(home.path, os.environ)
+    refuse_other_name(home.path, settings.server.name)
     output.line(f"ok    {home.settings_file}")
 
 

@@ -15,6 +15,7 @@ from chatd.config.loading import load_settings
 from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.hub.recovery import clock
+from chatd.pki.home_name import refuse_other_name
 from chatd.store.branches import begin_branch
 from chatd.store.event_log import EventLog
 from chatd.store.home_place import record_place, refuse_copy
@@ -121,6 +122,7 @@ def restart(home: Home, rolling: bool, seconds: int) -> None:
         return
     # Do not stop a running server whose settings would keep it from starting again.
     server = load_settings(home.path, os.environ).server
+    refuse_other_name(home.path, server.name)
     if (status := status_or_none(home)) is not None:
         require_free(server.host, server.port, str(status["address"]))
         stop_server(home)

@@ -25,6 +25,7 @@ from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.pki.file_change import finish_change
+from chatd.pki.home_name import refuse_other_name
 from chatd.supervisor.control import ask, error_from_reply, error_reply
 from chatd.supervisor.launch import (
     ENROL_MODULE,
@@ -115,6 +116,7 @@ def run(
     """
     home = home.resolve()
     settings = load_settings(home, os.environ)
+    refuse_other_name(home, settings.server.name)
     _require_proc()
     raise_descriptor_limit()
     make_run_directory(home)

@@ -23,6 +23,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs import get_log, set_level
 from chatd.logs.logfiles import LogFiles
+from chatd.pki.home_name import refuse_other_name
 from chatd.supervisor import operations
 from chatd.supervisor.acts import for_the_event_log, read_act
 from chatd.supervisor.child import Child, ChildHooks
@@ -290,6 +291,7 @@ class Supervisor:
         notify_reloading()
         try:
             settings = load_settings(self._home, os.environ)
+            refuse_other_name(self._home, settings.server.name)
             changes = compare(self._settings, settings)
             settings = in_force(self._settings, settings)
             self._files.configure(settings.logging)

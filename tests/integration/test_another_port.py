@@ -82,6 +82,39 @@ def test_after_a_change_of_one_number_all_on_the_box_find_the_server(daemon: Dae
     assert "server.port" not in daemon.chatd("check", check=False).stdout
 
 
+def test_another_name_is_refused_before_it_locks_everybody_out(daemon: Daemon) -> None:
+    before = daemon.status()["pid"]
+    daemon.write_settings(lambda tree: tree["server"].update(name="lab2"))
+    for words in (("config", "check"), ("reload",), ("restart",), ("check",)):
+        refused = daemon.chatd(*words, check=False)
+        assert refused.returncode == 1
+        assert "server.name is 'lab2'" in refused.stdout + refused.stderr
+    assert daemon.status()["pid"] == before
+    daemon.chatd("stop")
+    assert "E600" in daemon.chatd("start", check=False).stderr
+    daemon.write_settings(lambda tree: tree["server"].update(name="lab"))
+    daemon.chatd("start")
+
+
+def test_addresses_that_browsers_would_refuse_are_told(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(daemon.environ, "CHATD_GATEWAY__LISTEN", "127.0.0.1:5443")
+
+    def listed(*addresses: str) -> str:
+        daemon.write_settings(lambda tree: tree["server"].update(addresses=[*addresses]))
+        reloaded = daemon.chatd("reload").stderr
+        assert "cert renew" in reloaded
+        return daemon.chatd("check", check=False).stdout
+
+    port = _listen_port(daemon)
+    text = "browsers refuse the server's certificate at 192.0.2.9, which it does not name"
+    assert text in listed(f"127.0.0.1:{port}", f"192.0.2.9:{port}")
+    daemon.chatd("cert", "renew")
+    assert "which it does not name" not in daemon.chatd("check", check=False).stdout
+    assert "which it does not name" not in listed(f"127.0.0.1:{port}")
+
+
 def test_a_restart_does_not_stop_the_server_for_a_port_that_is_taken(daemon: Daemon, taken: int) -> None:
     before = daemon.status()
     daemon.write_settings(lambda tree: tree["server"].update(port=taken))
