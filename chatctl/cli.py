@@ -105,6 +105,10 @@ USER_LIFE = {
         f"{_ADMIN}.user_commands:remove",
         "Remove USER: end sessions and open invites, revoke all devices, leave all rooms.",
     ),
+    "rename-display": TableEntry(
+        f"{_ADMIN}.user_commands:rename_display",
+        "Set the display name of USER, shown beside the name; without TEXT, remove it.",
+    ),
 }
 ROOMS = TableEntry(f"{_ADMIN}.people:rooms", "List the rooms you may see.")
 INVITE = {
@@ -234,7 +238,7 @@ def cli(identity: str | None, home: str | None) -> None:
 
 @cli.group(cls=TableGroup, table={**USER, **USER_LIFE, "list": USERS, "whois": WHOIS})
 def user() -> None:
-    """Users: list, show, remove, kick, ban and mute them, revoke their devices."""
+    """Users: list, show, name, remove, kick, ban and mute them, revoke their devices."""
 
 
 @cli.group(cls=TableGroup, table={**ROOM, **ROOM_LIFE, "list": ROOMS})

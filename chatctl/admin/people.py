@@ -22,6 +22,7 @@ def users(app: App, devices: bool) -> None:
         return
     columns: output.Columns = {
         "user": str,
+        "display": output.plain,
         "role": str,
         "state": output.plain,
         "devices": str,
@@ -76,7 +77,13 @@ def rooms(app: App, archived: bool) -> None:
 def who(app: App, room: str) -> None:
     """List the members of ROOM (the # may be left out)."""
     result: JsonObject = {"room": room} | app.ask_pages("who", "members", "user", room=room)
-    columns: output.Columns = {"user": str, "role": str, "state": str, "text": output.plain}
+    columns: output.Columns = {
+        "user": str,
+        "display": output.plain,
+        "role": str,
+        "state": str,
+        "text": output.plain,
+    }
     app.show(result, lambda: output.table(result["members"], columns))
 
 
@@ -90,6 +97,7 @@ def whois(app: App, user: str) -> None:
     def print_text() -> None:
         columns: output.Columns = {
             "user": str,
+            "display": output.plain,
             "role": str,
             "state": str,
             "text": output.plain,

@@ -39,7 +39,7 @@ def _facts(result: JsonObject) -> list[tuple[str, str]]:
     marks = [word for word in ("removed", "banned") if result.get(word)]
     state = ", ".join([*marks, output.plain(result["state"])])
     facts = [
-        ("user", result["user"]),
+        ("user", f"{result['user']}  {result.get('display', '')}".rstrip()),
         ("role", f"{result['role']}{fixed}"),
         ("state", f"{state}  {result['text']}".rstrip()),
         ("rooms", output.joined(result["rooms"])),
@@ -73,3 +73,17 @@ def remove(app: App, user: str, reason: str, dry_run: bool, yes: bool) -> None:
     details = f"  devices {result['devices']}  open invites {result['invites']}"
     lines = [outcome_text("removed", result, details), *filter(None, [removals(result)])]
     app.show(result, lambda: output.line("; ".join(lines)))
+
+
+@click.command()
+@click.argument("user")
+@click.argument("display", metavar="[TEXT]", default="")
+@connecting
+def rename_display(app: App, user: str, display: str) -> None:
+    """Set the display name of USER, shown beside the name; without TEXT, remove it.
+
+    The name itself stays: it is in the certificates, and people check it.
+    """
+    result = app.ask("display_name", user=user, display=display)
+    shown = f"is shown as {user} ({result['display']})" if result["display"] else "has no display name now"
+    app.show(result, lambda: output.line(f"{user} {shown}"))

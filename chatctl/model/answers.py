@@ -38,7 +38,9 @@ def who(room: str, members: Entries) -> list[Line]:
     for member in ordered:
         text = _text(member, "text")
         state = _text(member, "state") + (f": {text}" if text else "")
-        lines.append(row(marked(_text(member, "user"), _text(member, "role")), state))
+        display = _text(member, "display")
+        name = marked(_text(member, "user"), _text(member, "role"))
+        lines.append(row(name, state + (f"  {display}" if display else "")))
     return lines
 
 
@@ -67,11 +69,17 @@ def whois(user: JsonObject) -> list[Line]:
     devices = ", ".join(_device(device) for device in _entries(user, "devices"))
     shared = ", ".join(_words(user.get("rooms")))
     return [
-        note(f"{_text(user, 'user')}: {', '.join(facts)}"),
+        note(f"{_named(user)}: {', '.join(facts)}"),
         row("devices", devices or "none"),
         row("rooms", shared or "none"),
         *_written(user.get("written")),
     ]
+
+
+def _named(user: JsonObject) -> str:
+    """Return a user's name, with the display name in brackets."""
+    name, display = _text(user, "user"), _text(user, "display")
+    return f"{name} ({display})" if display else name
 
 
 def reactions(seq: int, result: JsonObject) -> list[Line]:

@@ -34,6 +34,7 @@ PERMISSIONS: dict[str, str] = {
     "role.set": "change users' roles",
     "user.list": "list all users",
     "user.remove": "remove users",
+    "user.display": "set users' display names",
     "invite.create": "invite new users, list and cancel invites",
     "guest.sponsor": "list, extend and end the guests they are the sponsor of",
     "guest.manage": "list, extend and end all guests",

@@ -10,6 +10,9 @@ from chatd.proto.device_requests import DeviceAdd
 from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, Seconds, Spec
 from chatd.proto.text import NAME_CHARS
 
+# Characters of a display name.
+DISPLAY_CHARS = 64
+DisplayText = Annotated[str, Field(max_length=DISPLAY_CHARS)]
 # "user/device", the last entry of a page.
 DeviceId = Annotated[str, Field(max_length=2 * NAME_CHARS + 1)]
 
@@ -48,4 +51,13 @@ class UserRemove(Request):
     dry_run: bool = False
 
 
-PeopleRequest = DeviceAdd | Devices | Certificates | UserRemove
+class DisplayName(Request):
+    """Set the name that is shown beside a user's name; "" removes it."""
+
+    spec = Spec("user.display", True, 1)
+    type: Literal["display_name"]
+    user: NameText
+    display: DisplayText
+
+
+PeopleRequest = DeviceAdd | Devices | Certificates | UserRemove | DisplayName

@@ -37,6 +37,7 @@ SETTINGS = Settings.model_validate(
 )
 # Values of the fields besides the one that names a user or room; other fields keep their defaults.
 VALUES: dict[str, list[Any]] = {
+    "display": ["Robert", "dan"],
     "msg_id": ["0a" * 16],
     "body": ["hello", "hack", "\u200b", "x" * 60_000],
     "kind": ["text", "action"],
@@ -171,7 +172,7 @@ def test_the_matrix_reaches_what_it_forbids() -> None:
                 differing.add(kind)
     assert differing == {
         *("send", "whois", "kick", "ban", "unban", "mute", "unmute", "role_set", "role_show", "revoke"),
-        *("invite", "user_remove"),
+        *("invite", "user_remove", "display_name"),
     }
 
 

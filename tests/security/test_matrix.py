@@ -240,6 +240,7 @@ TABLE: dict[str, list[Row]] = {
     "device_add": [({"secret_hash": "0b" * 32, "seconds": 60}, {"-": USERS})],
     "devices": [({}, {"-": EVERYBODY})],
     "user_remove": [({"user": "victim"}, {"-": ADMINS})],
+    "display_name": [({"user": "victim", "display": "Vic"}, {"-": ADMINS})],
     "certificates": [({}, {"-": ADMINS}), ({"user": "dan"}, {"-": ADMINS})],
     "guest_list": [({}, {"-": USERS})],
     "guest_extend": [({"user": "victim", "seconds": 60}, {"-": "E300 E300 E405 E405 E405 E405 E405"})],

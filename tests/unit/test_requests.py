@@ -76,6 +76,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "hook_remove": {"name": "alerts"},
     "devices": {},
     "user_remove": {"user": "bob"},
+    "display_name": {"user": "bob", "display": "Robert"},
     "certificates": {},
     "device_add": {"secret_hash": "0a" * 32, "seconds": 3600},
     "guest_list": {},

@@ -72,6 +72,10 @@ def user_removed(state: StateTables, event: JsonObject) -> None:
     state.hooks.forget(name)
 
 
+def display_named(state: StateTables, event: JsonObject) -> None:
+    state.users[event["user"]].display = event["display"]
+
+
 def role_set(state: StateTables, event: JsonObject) -> None:
     state.users[event["user"]].role = event["role"]
 

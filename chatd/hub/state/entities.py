@@ -69,6 +69,8 @@ class User:
     removed: bool = False
     # A hook, or one that was removed: no person, and without devices.
     bot: bool = False
+    # The display name, shown beside the name (ADR 5); "" for none.
+    display: str = ""
 
     def created_on(self, now: int) -> int:
         """Return the number of rooms created on the UTC day of ``now``."""
@@ -165,6 +167,7 @@ def plain_user(user: User) -> JsonObject:
         "created": user.created,
         "removed": user.removed,
         "bot": user.bot,
+        "display": user.display,
     }
 
 

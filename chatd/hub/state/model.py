@@ -125,6 +125,7 @@ KINDS: dict[str, EventKind] = {
     "held": EventKind(appliers.held, True, AuditRule.YES),
     "user_added": EventKind(appliers.user_added, False, AuditRule.YES),
     "user_removed": EventKind(appliers.user_removed, False, AuditRule.YES),
+    "display_named": EventKind(appliers.display_named, False, AuditRule.YES),
     "device_added": EventKind(appliers.device_added, False, AuditRule.YES),
     "device_seen": EventKind(appliers.device_seen, False, AuditRule.YES),
     "device_renewed": EventKind(appliers.device_renewed, False, AuditRule.YES),

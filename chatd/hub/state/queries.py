@@ -59,6 +59,7 @@ def who(context: Context, request: rq.Who) -> JsonObject:
         state, text = context.presence.state_of(name)
         return {
             "user": name,
+            "display": context.state.users[name].display,
             "role": context.rules.role_of(context.state, name),
             "state": state,
             "text": text,
@@ -84,6 +85,7 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
     }
     return {
         "user": request.user,
+        "display": user.display,
         "role": role,
         "pinned": context.rules.pinned(request.user),
         "devices": _devices(context, request.user),
@@ -130,6 +132,7 @@ def users(context: Context, request: rq.Users) -> JsonObject:
         banned = context.state.bans.get(name)
         return {
             "user": name,
+            "display": context.state.users[name].display,
             "role": context.rules.role_of(context.state, name),
             "pinned": context.rules.pinned(name),
             "devices": sum(d.usable(context.now) for d in context.state.users[name].devices.values()),
