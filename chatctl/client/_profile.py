@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,18 +22,16 @@ from chatd.pki.identity import Identity, read_identity
 def find_identity(option: str | None, home: str | None, environ: Mapping[str, str]) -> Path:
     """The identity file to use: the first of these that is given or exists.
 
-    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. The oldest file in certs/identities/ of the home
-    ``home`` (--home), of CHATD_HOME, or of the working directory, which `chatd init` made; one that has
-    expired only if all have.
-    4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 with what to do.
+    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. That of the first admin in the home ``home`` (--home), of
+    CHATD_HOME, or of the working directory: see `_of_home`. 4. ~/.config/chatd/identity.pem, or the only .pem file there. Raises E608 with what to do.
     """
     if chosen := option or environ.get("CHATD_IDENTITY"):
         return expanded(chosen)
     if named := home or environ.get("CHATD_HOME"):
-        if found := _oldest(expanded(named) / "certs" / "identities"):
+        if found := _of_home(expanded(named)):
             return found
         raise ChatdError("E608", f"there is no identity in {named}/certs/identities", _first_identity(named))
-    if found := _oldest(Path.cwd() / "certs" / "identities"):
+    if found := _of_home(Path.cwd()):
         return found
     return _users_own(environ)
 
@@ -75,8 +74,49 @@ def _users_own(environ: Mapping[str, str]) -> Path:
     )
 
 
-def _oldest(folder: Path) -> Path | None:
+def _of_home(home: Path) -> Path | None:
+    """Return the oldest identity in a home of an admin whom its settings name, as they name the first.
+
+    An expired one only if all have expired. Files of others may lie there until they are sent: they are used
+    only if the settings name no admin. Raises E608 if there are no other ones.
+    """
+    folder = home / "certs" / "identities"
     files = [path for path in folder.glob("*.pem") if path.is_file()]
+    admins = _named_admins(home)
+    if not admins:
+        return _oldest(files)
+    # By their names first: to read a thousand files takes a second.
+    likely = [path for path in files if path.name.startswith(tuple(f"{user}-" for user in admins))]
+    for candidates in (likely, files):
+        if found := _oldest([path for path in candidates if _user_of(path) in admins]):
+            return found
+    if files:
+        raise ChatdError(
+            "E608",
+            f"{folder} has no identity of {' or '.join(admins)}",
+            "choose one with --identity or CHATD_IDENTITY",
+        )
+    return None
+
+
+def _named_admins(home: Path) -> list[str]:
+    """Return the users whom the home's settings make admins; none if the settings cannot be read."""
+    try:
+        assigned = json.loads((home / "config" / "settings.json").read_bytes())["roles"]["assigned"]
+        return sorted(user for user, role in assigned.items() if role == "admin")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+
+
+def _user_of(path: Path) -> str:
+    """Return the user of an identity. Of one that cannot be read its file's name tells: its error helps."""
+    try:
+        return read_identity(path).user
+    except ChatdError:
+        return path.name.rpartition("-")[0]
+
+
+def _oldest(files: list[Path]) -> Path | None:
     files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
     return next((path for path in files if _is_valid(path)), files[0] if files else None)
 

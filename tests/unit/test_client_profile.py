@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -56,6 +57,21 @@ def test_the_oldest_identity_in_a_home_is_used(user_folder: Path) -> None:
     identity(folder, "aaa-new.pem")
     first = identity(folder, "zoe-console.pem", age=60)
     assert find_identity(None, str(user_folder / "h"), {}) == first
+
+
+def test_only_an_admin_whom_the_settings_name_is_taken_from_a_home(user_folder: Path) -> None:
+    home = user_folder / "h"
+    (home / "config").mkdir(parents=True)
+    settings = {"roles": {"assigned": {"carol": "guest", "zoe": "admin"}}}
+    (home / "config" / "settings.json").write_text(json.dumps(settings))
+    folder = home / "certs" / "identities"
+    for name in ("bob-desk.pem", "carol-desk.pem"):
+        identity(folder, name, age=90)
+    with pytest.raises(ChatdError, match=r"no identity of zoe \(E608\)"):
+        find_identity(None, str(home), {})
+    own = identity(folder, "zoe-console.pem")
+    identity(folder, "zoey-console.pem", age=90)
+    assert find_identity(None, str(home), {}) == own
 
 
 def test_the_only_identity_of_the_user_is_used(user_folder: Path) -> None:
