@@ -44,7 +44,7 @@ ARGUMENTS: dict[str, str] = {
     "chatctl role set": "bob user",
     "chatctl user show": "bob",
     "chatctl user remove": "{invited} --yes",
-    "chatctl user rename-display": "{invited} Robert",
+    "chatctl user rename-display": "bob Robert",
     "chatctl room create": "{name}",
     "chatctl room archive": "{room}",
     "chatctl room unarchive": "{room}",
