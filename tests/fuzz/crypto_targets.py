@@ -14,7 +14,7 @@ from chatd.errors import ChatdError
 from chatd.pki.contexts import envelope_key_of
 from tests.fuzz.byte_source import ByteSource
 from tests.fuzz.pki_targets import certificates_of_a_home, der
-from tests.fuzz.refusals import refused
+from tests.fuzz.expected_refusals import refused
 
 _BINDING, _SERVER, _CLIENT = b"b" * 48, b"server leaf", b"client leaf"
 _CODES = ("E104", "E105", "E107")

@@ -11,7 +11,7 @@ from chatd.pki.signing_request import key_of_request, make_request
 from chatd.proto.client_hello import offered_protocols
 from chatd.proto.invite_code import InviteCode, parse_code
 from chatd.proto.text import is_host_port
-from tests.fuzz.refusals import refused
+from tests.fuzz.expected_refusals import refused
 
 
 def client_hellos(data: bytes) -> None:

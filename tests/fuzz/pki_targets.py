@@ -15,7 +15,7 @@ from chatd.pki.contexts import check_server, envelope_key_of
 from chatd.pki.identity import MAX_SERVERS, Identity, read_identity, write_identity
 from chatd.pki.profiles import device_of, valid_name
 from chatd.proto.text import is_host_port
-from tests.fuzz.refusals import refused
+from tests.fuzz.expected_refusals import refused
 from tests.support.certificates import DEVICE, NOW, der, forge, san, signer
 from tests.support.harmless import assert_harmless
 

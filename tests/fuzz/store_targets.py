@@ -23,7 +23,7 @@ from chatd.store.record_export import Choice, export
 from chatd.store.redactions import covers
 from tests.fuzz.byte_source import ByteSource
 from tests.fuzz.pki_targets import scratch_folder
-from tests.fuzz.refusals import refused
+from tests.fuzz.expected_refusals import refused
 from tests.fuzz.session_targets import _worlds
 from tests.support.storelog import NOW, order
 

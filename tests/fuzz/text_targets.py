@@ -30,7 +30,7 @@ from chatd.proto.text import (
 )
 from chatd.store.search_plan import match_expression
 from tests.fuzz.byte_source import ByteSource, encode_text
-from tests.fuzz.refusals import refused
+from tests.fuzz.expected_refusals import refused
 from tests.support.harmless import assert_harmless
 from tests.support.hostile import TEXTS
 

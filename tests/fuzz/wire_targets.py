@@ -15,7 +15,7 @@ from chatd.proto.length_prefix import take_message
 from chatd.proto.requests import REQUESTS, parse_request, request_id_of
 from chatd.proto.unsealed import PlainOpener, PlainSealer
 from tests.fuzz.byte_source import ByteSource
-from tests.fuzz.refusals import refused
+from tests.fuzz.expected_refusals import refused
 from tests.support.harmless import assert_harmless
 
 NAMES = ("alice", "bob", "a", "ALICE", "x" * 32, "x" * 33)
