@@ -13,8 +13,8 @@ from chatd.crypto.records import CLIENT_TO_SERVER, RecordOpener, RecordSealer
 from chatd.errors import ChatdError
 from chatd.pki.contexts import envelope_key_of
 from tests.fuzz.byte_source import ByteSource
-from tests.fuzz.pki_targets import certificates_of_a_home, der
 from tests.fuzz.expected_refusals import refused
+from tests.fuzz.pki_targets import certificates_of_a_home, der
 
 _BINDING, _SERVER, _CLIENT = b"b" * 48, b"server leaf", b"client leaf"
 _CODES = ("E104", "E105", "E107")

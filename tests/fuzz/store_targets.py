@@ -22,8 +22,8 @@ from chatd.store.mark import MARK_NAME, Mark, MarkFile, read_mark, read_snapshot
 from chatd.store.record_export import Choice, export
 from chatd.store.redactions import covers
 from tests.fuzz.byte_source import ByteSource
-from tests.fuzz.pki_targets import scratch_folder
 from tests.fuzz.expected_refusals import refused
+from tests.fuzz.pki_targets import scratch_folder
 from tests.fuzz.session_targets import _worlds
 from tests.support.storelog import NOW, order
 
