@@ -35,6 +35,7 @@ POINTS = {
     "cluster.stream.created": "start: the stream is made, empty",
     "cluster.stream.begun": "start: the stream begins with this log, its place is not noted",
     "cluster.follow.taken": "start: a message of the stream is in the log",
+    "cluster.follow.committed": "a batch of the leader is in the log, nobody was told",
     "cluster.append.before": "a batch is inserted, not sent to the stream",
     "cluster.append.stored": "a batch is in the stream, not in the log",
     "cluster.key.replaced": "a new key is on the disk, the stream under the former not deleted",

@@ -39,6 +39,14 @@ RESEED: Final = "stop chatd, then run: chatd cluster reseed"
 _RESEED_SEQ: Final = -1
 
 
+class NoKeyError(ChatdError):
+    """This node has no key for the next message; another node may give it."""
+
+    def __init__(self, number: int, seq: int) -> None:
+        super().__init__("E621", f"this node has no key for message {seq} of the stream", RESEED)
+        self.number = number
+
+
 def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
     """Take over what the stream has more than the log, then claim the lead; return the place.
 
@@ -48,14 +56,12 @@ def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds
     if not keys.current and not keys.replace():
         raise locked()
     try:
-        place = _begin(log, link, keys, node, seconds) or follow(log, link, keys)
+        place = _begin(log, link, keys, node, seconds) or catch_up(log, link, keys)
     except OSError as error:
         raise ChatdError("E506", str(error)) from error
     except StreamGoneError:
         raise ChatdError("E621", "the cluster's stream is gone", RESEED) from None
-    claim = StreamHeader(
-        MessageKind.CLAIM, place.generation, place.epoch + 1, node, _end_of(log), 0, keys.current
-    )
+    claim = claim_after(place, log, node, keys)
     append_message(link, place, keys.seal(claim), seconds)
     place = after(place, claim)
     note_place(log, place)
@@ -63,7 +69,14 @@ def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds
     return place
 
 
-def follow(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
+def claim_after(place: StreamPlace, log: EventLog, node: str, keys: TailKeys) -> StreamHeader:
+    """Return the claim of a node that has read the stream up to ``place``."""
+    return StreamHeader(
+        MessageKind.CLAIM, place.generation, place.epoch + 1, node, end_of(log), 0, keys.current
+    )
+
+
+def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
     """Judge every message after the log's place, append what counts to the log; return the new place.
 
     Raises E504, E621, OSError, StreamGoneError.
@@ -93,10 +106,27 @@ def _begin(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: flo
     place = stored_place(log)
     if place.seq != _RESEED_SEQ and (place.generation or not _is_empty(link)):
         return None
+    return found_stream(log, link, keys, node, seconds)
+
+
+def may_found(log: EventLog, link: LogLink) -> bool:
+    """Whether the stream of several nodes begins with this log. Raises E504, OSError.
+
+    The log of a node that joins is empty, or has been in the stream.
+    """
+    place = stored_place(log)
+    return place.seq == _RESEED_SEQ or bool(not place.generation and log.head and _is_empty(link))
+
+
+def found_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
+    """Make the stream, or its next generation, from this log; return the place. Raises E504, E506."""
+    place = stored_place(log)
+    if not keys.current and not keys.replace():
+        raise locked()
     link.create()
     crash_point("cluster.stream.created")
     empty = StreamPlace(0, place.generation)
-    genesis = StreamHeader(MessageKind.GENESIS, place.generation + 1, 0, node, _end_of(log), 0, keys.current)
+    genesis = StreamHeader(MessageKind.GENESIS, place.generation + 1, 0, node, end_of(log), 0, keys.current)
     append_message(link, empty, keys.seal(genesis), seconds)
     crash_point("cluster.stream.begun")
     place = after(empty, genesis)
@@ -120,7 +150,7 @@ def take_message(
     """
     try:
         header = read_header(data)
-        if not counts(place, _end_of(log), header):
+        if not counts(place, end_of(log), header):
             raise UnreadableError(f"{header.kind.name.lower()} of {header.node}, epoch {header.epoch}")
         batch = _open(keys, place, header, data)
     except UnreadableError as error:
@@ -128,6 +158,7 @@ def take_message(
         log_server.warning("message_void", stream=place.seq, why=str(error))
         note_place(log, place)
         return place, None
+    keys.use(header.key_id)
     place = after(place, header)
     if header.kind is not MessageKind.BATCH:
         note_place(log, place)
@@ -142,10 +173,11 @@ def take_message(
 def _open(keys: TailKeys, place: StreamPlace, header: StreamHeader, data: bytes) -> StreamBatch:
     key = keys.find(header.key_id)
     if key is None:
-        raise ChatdError("E621", f"this node has no key for message {place.seq + 1} of the stream", RESEED)
+        raise NoKeyError(header.key_id, place.seq + 1)
     body = open_message(data, key)
     return unpack_batch(header, body) if header.kind is MessageKind.BATCH else StreamBatch([], b"", {})
 
 
-def _end_of(log: EventLog) -> Point:
+def end_of(log: EventLog) -> Point:
+    """Return the point at which a log ends."""
     return Point(log.head, log.chain_hash)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from chatd.cluster.jetstream_tail import JetStreamTail
 from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError
 from chatd.cluster.nats_address import NatsAddress
 from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread
@@ -32,6 +33,7 @@ class JetStreamLink:
     """A `LogLink`. ``address`` is asked for each connection: it changes with each start of the server."""
 
     def __init__(self, address: Callable[[], NatsAddress], replicas: int = 1) -> None:
+        self._address = address
         self._nats = NatsThread(address)
         self._replicas = replicas
 
@@ -54,6 +56,9 @@ class JetStreamLink:
         state = self._nats.run(self._api(f"STREAM.INFO.{STREAM}"))["state"]
         first, last = int(state["first_seq"]), int(state["last_seq"])
         return StreamBounds(max(first, 1) if state["messages"] else last + 1, last)
+
+    def tail(self, after: int) -> JetStreamTail:
+        return JetStreamTail(self._address, STREAM, after)
 
     def create(self) -> None:
         try:

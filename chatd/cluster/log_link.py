@@ -1,4 +1,4 @@
-"""The four operations that a cluster needs of the store of its stream, whichever that is."""
+"""The operations that a cluster needs of the store of its stream, whichever that is."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ class StreamGoneError(Exception):
     """There is no stream."""
 
 
+class Tail(Protocol):
+    """The messages of a stream as they are stored. ``fileno`` becomes readable when some have arrived."""
+
+    def fileno(self) -> int: ...
+
+    def receive(self) -> list[bytes]:
+        """Return what has arrived, in order and without gaps. Raises StreamGoneError if some are trimmed."""
+
+    def close(self) -> None: ...
+
+
 class LogLink(Protocol):
     """A stream of messages, numbered from 1 without gaps. Every call may wait; for any one thread at a time.
 
@@ -40,8 +51,14 @@ class LogLink(Protocol):
     def bounds(self) -> StreamBounds:
         """Return what is stored. Raises StreamGoneError."""
 
+    def tail(self, after: int) -> Tail:
+        """Return the messages after number ``after``, those to come included. Does not wait."""
+
     def create(self) -> None:
         """Make the stream anew, empty, whatever it held."""
 
     def trim(self, upto: int) -> None:
         """Delete the messages up to this number."""
+
+    def close(self) -> None:
+        """Close the connection."""

@@ -1,24 +1,37 @@
-"""Take the lead of the cluster's stream before the hub serves."""
+"""Take part in the cluster's stream before the hub serves: lead it alone, or follow it with others."""
 
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from chatd.child.supervised import Supervised
-from chatd.cluster.follow_stream import lead_stream
+from chatd.cluster.follow_stream import RESEED, NoKeyError, catch_up, found_stream, lead_stream, may_found
+from chatd.cluster.key_exchange import KIND as KEY_KIND
 from chatd.cluster.key_exchange import KeyExchange
+from chatd.cluster.log_link import LogLink, StreamGoneError
 from chatd.cluster.nats_address import read_address
+from chatd.cluster.peer_link import PeerLink
 from chatd.cluster.stream_backend import StreamBackend
+from chatd.cluster.stream_place import StreamPlace, stored_place
 from chatd.cluster.tail_keys import TailKeys
 from chatd.errors import ChatdError
+from chatd.hub.following import Following
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
 
+if TYPE_CHECKING:
+    from chatd.cluster.jetstream import JetStreamLink
+
 log = get_log("server")
 
-RETRY_SECONDS = 0.05
+RETRY_SECONDS: Final = 0.05
+# Servers that have just started may not know their stream yet.
+GONE_SECONDS: Final = 15.0
+Result = TypeVar("Result")
 
 
 def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> StreamBackend:
@@ -26,21 +39,92 @@ def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> S
 
     Raises E506 when drained, E621 if the stream does not continue the log, E622 without nats-py.
     """
+    cluster = child.settings.cluster
+    link = _link(child)
+    keys = TailKeys(events)
+
+    def attempt() -> StreamBackend:
+        place = lead_stream(events, link, keys, cluster.node, cluster.stall_seconds)
+        exchange = KeyExchange(keys, link)
+        return StreamBackend(events, link, keys, place, cluster.stall_seconds, exchange=exchange)
+
+    return _repeat(child, progress, attempt)
+
+
+def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) -> Following:
+    """Return the part of a node with others, once the log has what the stream has; see `lead`.
+
+    A stream that does not answer keeps only a log out that has never been in it: others can be read.
+    """
+    from chatd.cluster.nats_peers import NatsPeers
+
+    cluster = child.settings.cluster
+    link = _link(child)
+    keys = TailKeys(events)
+    peers = NatsPeers(partial(read_address, child.home), cluster.node, cluster.others)
+    start = _FollowedStart(events, link, keys, peers, cluster.node, cluster.stall_seconds)
+    place = _repeat(child, progress, start.attempt)
+    return Following(cluster, events, link, keys, peers, place)
+
+
+class _FollowedStart:
+    """Attempts to bring a log to the stream's end."""
+
+    def __init__(
+        self, events: EventLog, link: LogLink, keys: TailKeys, peers: PeerLink, node: str, seconds: float
+    ) -> None:
+        self._events = events
+        self._link = link
+        self._keys = keys
+        self._peers = peers
+        self._node = node
+        self._seconds = seconds
+        self._exchange = KeyExchange(keys, link, peers)
+        self._began = time.monotonic()
+
+    def attempt(self) -> StreamPlace:
+        """Return the place in the stream. Raises E506 to be called again, E621 if the log does not fit."""
+        for message in self._peers.receive():
+            if message.kind == KEY_KIND:
+                self._exchange.take(message)
+        self._exchange.settle(stored_place(self._events).seq)
+        try:
+            if may_found(self._events, self._link):
+                return found_stream(self._events, self._link, self._keys, self._node, self._seconds)
+            return catch_up(self._events, self._link, self._keys)
+        except NoKeyError as error:
+            self._exchange.request(error.number)
+            raise ChatdError("E506", error.reason) from error
+        except OSError as error:
+            place = stored_place(self._events)
+            if place.generation and self._waited(self._seconds):
+                return place
+            raise ChatdError("E506", str(error)) from error
+        except StreamGoneError:
+            if self._waited(GONE_SECONDS) and stored_place(self._events).generation:
+                raise ChatdError("E621", "the cluster's stream is gone", RESEED) from None
+            raise ChatdError("E506", "there is no stream yet") from None
+
+    def _waited(self, seconds: float) -> bool:
+        return time.monotonic() - self._began >= seconds
+
+
+def _link(child: Supervised) -> JetStreamLink:
     try:
         from chatd.cluster.jetstream import JetStreamLink  # an optional dependency
     except ImportError as error:
         raise ChatdError("E622", f"there is no {error.name}") from None
-    cluster = child.settings.cluster
-    link = JetStreamLink(partial(read_address, child.home), cluster.replicas)
-    keys = TailKeys(events)
+    return JetStreamLink(partial(read_address, child.home), child.settings.cluster.replicas)
+
+
+def _repeat(child: Supervised, progress: Callable[[], None], attempt: Callable[[], Result]) -> Result:
+    """Attempt something until the stream answers or the supervisor says drain."""
     kept: list[dict[str, object]] = []
     told = False
     try:
         while True:
             try:
-                place = lead_stream(events, link, keys, cluster.node, cluster.stall_seconds)
-                exchange = KeyExchange(keys, link)
-                return StreamBackend(events, link, keys, place, cluster.stall_seconds, exchange=exchange)
+                return attempt()
             except ChatdError as error:
                 if error.code != "E506" or any(message["type"] == "drain" for message in kept):
                     raise

@@ -9,12 +9,13 @@ from __future__ import annotations
 import select
 import selectors
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from chatd.child.busyness import Busyness
 from chatd.child.memory import MemoryReturn
 from chatd.child.supervised import Supervised
+from chatd.cluster.beats import BEAT_SECONDS
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
@@ -37,8 +38,6 @@ log_errors = get_log("errors")
 
 # The loop answers the heartbeat, so one iteration must take less than a second.
 TICK_SECONDS = 1.0
-# In a cluster: what other hubs have not read is sent again, and they hear of this one.
-PEERS_SECONDS = 0.2
 # Commands of the operator at a time.
 OPERATORS_LIMIT = 64
 # Events decided during a commit. Beyond it the loop waits for the disk and leaves requests to their senders.
@@ -49,12 +48,11 @@ BACKLOG_HIGH = 1024 * 1024
 LOCK_RETRY_SECONDS = 0.1
 
 
-class Peers(Protocol):
-    """The hub's part among the hubs of its cluster (`chatd.hub.peers`)."""
+class ClusterPart(Protocol):
+    """The hub's part in a cluster of several nodes: see `chatd.hub.following.Following`."""
 
-    def fileno(self) -> int: ...
-    def receive(self) -> None: ...
-    def advance(self) -> None: ...
+    def begin(self, selector: selectors.BaseSelector) -> None: ...
+    def tick(self, *, committing: bool) -> None: ...
 
 
 class LinkHandler(Protocol):
@@ -85,7 +83,7 @@ class HubLoop:
         queries: QueryThreads,
         doors: Doors,
         child: Supervised,
-        peers: Peers | None = None,
+        following: ClusterPart | None = None,
     ) -> None:
         self._hub = hub
         self._links = links
@@ -107,11 +105,11 @@ class HubLoop:
         self._selector.register(doors.operators, selectors.EVENT_READ, self._accept_operator)
         self._selector.register(queries, selectors.EVENT_READ, queries.deliver)
         self._selector.register(child, selectors.EVENT_READ, self._supervisor)
-        self._tick = TICK_SECONDS if peers is None else PEERS_SECONDS
-        self._advance_peers: Callable[[], None] = (lambda: None) if peers is None else peers.advance
-        if peers is not None:
-            self._selector.register(peers, selectors.EVENT_READ, peers.receive)
         self._selector.register(self._commits, selectors.EVENT_READ, self._end_commit)
+        self._tick = TICK_SECONDS if following is None else BEAT_SECONDS
+        self._following = following
+        if following is not None:
+            following.begin(self._selector)
 
     def run(self) -> None:
         """Return after a drain. Raises ChatdError E504 when the log cannot be written."""
@@ -147,13 +145,12 @@ class HubLoop:
             timeout = min(timeout, self._policy.wait_seconds(decided))
         for key, mask in self._selector.select(timeout):
             if isinstance(key.data, Link):
-                if mask & selectors.EVENT_READ:
-                    self._receive(key.data)
-                if mask & selectors.EVENT_WRITE and key.data.number in self._links:
-                    self._write(key.data)
+                self._attend(key.data, mask)
             else:
                 key.data()
-        self._advance_peers()  # before the commit, which releases the answers
+        if self._following is not None:
+            # Before the commit, which releases the answers.
+            self._following.tick(committing=self._commits.busy)
         self._policy.arrived(self._recorder.uncommitted - decided)
         if self._busyness.measure():
             self._follow_load()
@@ -165,6 +162,12 @@ class HubLoop:
             self._report()
         self._hub.repeats.flush()
         self._hub.memory.run()
+
+    def _attend(self, link: Link, mask: int) -> None:
+        if mask & selectors.EVENT_READ:
+            self._receive(link)
+        if mask & selectors.EVENT_WRITE and link.number in self._links:
+            self._write(link)
 
     def _gather(self, decided: int) -> None:
         """Leave the links unread while a batch of ``decided`` events may grow."""

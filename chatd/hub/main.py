@@ -21,8 +21,9 @@ from chatd.errors import ChatdError
 from chatd.hub.awaiting_log import await_log
 from chatd.hub.doors import OPERATORS, Doors
 from chatd.hub.hub import Hub
-from chatd.hub.leading import lead
+from chatd.hub.leading import follow, lead
 from chatd.hub.loop import LOCK_RETRY_SECONDS, HubLoop
+from chatd.hub.peers.peer_desk import PeerDesk
 from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import clock, recover
 from chatd.logs.logger import get_log
@@ -79,7 +80,8 @@ def _serve(child: Supervised) -> None:
         fix = "set cluster.node again; or stop chatd, then run: chatd cluster dissolve"
         raise ChatdError("E621", "the log is in a stream, and the settings name no node", fix)
     # Before the state is recovered: the stream may have more than the log.
-    backend = lead(child, events, progress) if clustered else None
+    following = follow(child, events, progress) if clustered and child.settings.cluster.others else None
+    backend = following.backend if following else lead(child, events, progress) if clustered else None
     state = recover(events, progress)
     crash_point("hub.open.recovered")
     log.info("recovered", head=events.head, epoch=events.epoch, seconds=round(time.monotonic() - started, 3))
@@ -89,15 +91,20 @@ def _serve(child: Supervised) -> None:
         log.error("log_read_only", code="E504", what=what, fix="free disk space")
     has_space = partial(_end_with_space if events.read_only else take_reserve, data)
     spend = partial(spend_reserve, data)
-    hub = Hub(events, state, child.settings, queries, clock, has_space, spend, backend)
+    leadership = following.leadership if following else None
+    hub = Hub(events, state, child.settings, queries, clock, has_space, spend, backend, leadership)
+    if following:
+        following.serve(hub, PeerDesk(hub, following.peers))
     workers, operators = (
         socket.socket(fileno=child.fd(name)) for name in ("hub_listener", "operator_listener")
     )
     doors = Doors(workers, operators, child, hub.repeats)
     try:
-        HubLoop(hub, hub.links, hub.recorder, queries, doors, child).run()
+        HubLoop(hub, hub.links, hub.recorder, queries, doors, child, following).run()
     finally:
         queries.close()
+    if following:
+        following.close()
     events.close()
 
 

@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import os
+
 from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError
+
+
+class MemoryTail:
+    """A `Tail`, which is readable at all times. ``paused`` keeps everything back."""
+
+    def __init__(self, stream: MemoryStream, after: int) -> None:
+        self._stream = stream
+        self._next = after + 1
+        self.paused = False
+        self._wake = os.eventfd(1, os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._wake
+
+    def receive(self) -> list[bytes]:
+        found: list[bytes] = []
+        while not self.paused and (data := self._stream.read(self._next)) is not None:
+            found.append(data)
+            self._next += 1
+        if not found and self._next < self._stream.first:
+            raise StreamGoneError
+        return found
+
+    def close(self) -> None:
+        os.close(self._wake)
 
 
 class MemoryStream:
@@ -36,6 +63,12 @@ class MemoryStream:
 
     def trim(self, upto: int) -> None:
         self.first = max(self.first, upto + 1)
+
+    def tail(self, after: int) -> MemoryTail:
+        return MemoryTail(self, after)
+
+    def close(self) -> None:
+        return
 
     @property
     def _stored(self) -> list[bytes]:

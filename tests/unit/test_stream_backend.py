@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatd.cluster import follow_stream, key_exchange, stream_backend
-from chatd.cluster.follow_stream import follow, lead_stream, request_reseed
+from chatd.cluster.follow_stream import catch_up, lead_stream, request_reseed
 from chatd.cluster.log_link import Outcome
 from chatd.cluster.stream_backend import PART_BYTES, StreamBackend
 from chatd.cluster.stream_message import (
@@ -119,7 +119,7 @@ def test_a_node_that_lacks_a_key_is_refused(node: Node, tmp_path: Path) -> None:
         forget_stream(copy)
         place = StreamPlace(2, 1, 1, "alpha")
         copy.set_values(place_values(place))
-        assert code_of(lambda: follow(copy, node.stream, TailKeys(copy))) == "E621"
+        assert code_of(lambda: catch_up(copy, node.stream, TailKeys(copy))) == "E621"
     finally:
         copy.close()
 
@@ -131,7 +131,7 @@ def test_a_follower_with_the_keys_ends_with_the_same_log(node: Node, tmp_path: P
         node.next(count)
     copy = EventLog.open(tmp_path / "copy", now=NOW)
     try:
-        place = follow(copy, node.stream, node.keys)
+        place = catch_up(copy, node.stream, node.keys)
         assert place == node.backend.place == stored_place(copy)
         assert (copy.head, copy.chain_hash) == (node.log.head, node.log.chain_hash)
     finally:

@@ -1,0 +1,55 @@
+"""Beats of the leader, and the suspicion of the others when they hear none."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from chatd.store.entry import Point
+
+KIND: Final = "beat"
+BEAT_SECONDS: Final = 0.2
+# Of `lead_seconds`: two nodes that suspect at once would refuse each other's claims.
+JITTER: Final = 0.5
+VERSION: Final = 1
+
+
+class Beat(NamedTuple):
+    """What a leader says of itself: its epoch, the end of its log, its place in the stream, its clock."""
+
+    epoch: int
+    end: Point
+    seq: int
+    version: int
+    clock: int
+
+    def header(self) -> list[Any]:
+        """Return the header of its message."""
+        return [self.epoch, self.end.seq, self.end.chain_hash.hex(), self.seq, self.version, self.clock]
+
+
+def read_beat(header: list[Any]) -> Beat:
+    """Read the header of a beat. Raises ValueError, TypeError: its sender is another version of chatd."""
+    epoch, head, chain, seq, version, clock = header[:6]
+    return Beat(int(epoch), Point(int(head), bytes.fromhex(chain)), int(seq), int(version), int(clock))
+
+
+class Suspicion:
+    """Whether the leader has been silent for ``seconds``, and a little more at random."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until = 0.0
+        self.hear()
+
+    def hear(self) -> None:
+        """Note a sign of life."""
+        jitter = self._seconds * JITTER * random.random()  # noqa: S311 - not a secret
+        self._until = self._clock() + self._seconds + jitter
+
+    @property
+    def holds(self) -> bool:
+        return self._clock() >= self._until

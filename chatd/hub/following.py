@@ -1,0 +1,262 @@
+"""A node's part in a cluster of several while its hub runs: follow the stream, suspect, claim, lead.
+
+A hub follows until it reads a claim of its own in the stream. A leader that is refused, that is left
+undecided or that hears a newer epoch ends with E506; the next hub follows.
+"""
+
+from __future__ import annotations
+
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from chatd.cluster import beats
+from chatd.cluster.beats import BEAT_SECONDS, Beat, Suspicion, read_beat
+from chatd.cluster.copies import PeerCopies
+from chatd.cluster.follow_stream import NoKeyError, claim_after, end_of, take_message
+from chatd.cluster.key_exchange import KIND as KEY_KIND
+from chatd.cluster.key_exchange import KeyExchange
+from chatd.cluster.log_link import LogLink, StreamGoneError
+from chatd.cluster.peer_link import PeerLink, PeerMessage
+from chatd.cluster.pumped_peers import PumpedPeers
+from chatd.cluster.stream_backend import StreamBackend
+from chatd.cluster.stream_place import StreamPlace
+from chatd.cluster.tail_keys import TailKeys
+from chatd.config.cluster_section import ClusterSection
+from chatd.crashpoints import crash_point
+from chatd.errors import ChatdError
+from chatd.hub.leadership import Leadership
+from chatd.hub.peers.peer_desk import PeerDesk
+from chatd.logs.logger import get_log
+from chatd.store.entry import Entry
+from chatd.store.event_log import EventLog
+
+log_server = get_log("server")
+
+APPLIED_KIND = "applied"
+# A node that has heard no leader for so long refuses what it cannot have decided.
+ISOLATED_SECONDS = 10.0
+
+
+class FollowingHub(Protocol):
+    """The part of the hub that a stream drives."""
+
+    def apply(self, entries: Sequence[Entry], redact: Mapping[int, int]) -> None: ...
+    def take_lead(self) -> None: ...
+
+
+class Following:
+    """Owned by the loop. ``backend`` commits what the hub decides while ``leadership`` says that it leads."""
+
+    def __init__(
+        self,
+        cluster: ClusterSection,
+        log: EventLog,
+        link: LogLink,
+        keys: TailKeys,
+        peers: PeerLink,
+        place: StreamPlace,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.peers = PumpedPeers(peers)
+        self.leadership = Leadership(leads=False, leader=place.leader)
+        self._node = cluster.node
+        self._seconds = cluster.stall_seconds
+        self._log = log
+        self._link = link
+        self._keys = keys
+        self._clock = clock
+        copies = min(cluster.copies, len(cluster.members))
+        self._copies = PeerCopies(copies - 1, self._pump, clock)
+        self._exchange = KeyExchange(keys, link, self.peers, copies, clock)
+        self.backend = StreamBackend(
+            log,
+            link,
+            keys,
+            place,
+            cluster.stall_seconds,
+            exchange=self._exchange,
+            applied=self._copies.of_living,
+            await_copies=self._copies.wait,
+        )
+        self._kinds: dict[str, Callable[[PeerMessage], None]] = {
+            beats.KIND: self._take_beat,
+            APPLIED_KIND: self._take_applied,
+            KEY_KIND: self._exchange.take,
+        }
+        self._suspicion = Suspicion(cluster.lead_seconds, clock)
+        self._tail = link.tail(place.seq)
+        # Messages of the stream that are not judged yet.
+        self._unread: deque[bytes] = deque()
+        self._heard = clock()
+        self._claimed = 0
+        self._claiming: threading.Thread | None = None
+        self._next_beat = 0.0
+
+    def serve(self, hub: FollowingHub, desk: PeerDesk) -> None:
+        """Drive a hub from now on; ``desk`` takes what the other hubs send."""
+        self._hub = hub
+        self._desk = desk
+        desk.take_kinds(self._kinds)
+        place = self.backend.place
+        if place.leader != self._node:
+            desk.follow(place.leader, place.epoch)
+
+    def begin(self, selector: selectors.BaseSelector) -> None:
+        """Take part in the loop of ``selector``."""
+        self._selector = selector
+        selector.register(self.peers, selectors.EVENT_READ, self._desk.receive)
+        selector.register(self._tail, selectors.EVENT_READ, self._take_stream)
+        self._suspicion.hear()
+
+    def tick(self, *, committing: bool) -> None:
+        """Do what is due, at least every `BEAT_SECONDS`. Raises E506, E610."""
+        self._desk.receive()
+        if self.leadership.leads:
+            self._beat()
+            if not committing:
+                self.backend.exchange_keys()
+        else:
+            self._follow()
+        self._desk.advance()
+
+    def _follow(self) -> None:
+        self._take_stream()
+        if self.leadership.leads:
+            return
+        self._exchange.settle(self.backend.place.seq)
+        if self._suspicion.holds:
+            self._claim()
+        self._desk.forwarding.isolate(self._clock() - self._heard >= ISOLATED_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self.leadership.leads:
+            self._tail.close()
+        for part in (self.peers, self._link, self._copies):
+            part.close()
+
+    # --- the stream ------------------------------------------------------------------------------
+
+    def _take_stream(self) -> None:
+        """Judge what has arrived, and apply what counts."""
+        if self.leadership.leads:
+            return
+        try:
+            self._unread.extend(self._tail.receive())
+        except StreamGoneError:
+            raise ChatdError("E506", "the stream was trimmed beyond this node's place") from None
+        before = self.backend.place
+        while self._unread and self._log.try_begin():
+            try:
+                self.backend.place, batch = take_message(
+                    self._log, self._keys, self.backend.place, self._unread[0]
+                )
+            except NoKeyError as error:
+                self._exchange.request(error.number)
+                break
+            self._unread.popleft()
+            if batch is not None:
+                crash_point("cluster.follow.committed")
+                self._hub.apply(batch.entries, batch.redact)
+        if self.backend.place != before:
+            self._taken(before)
+
+    def _taken(self, before: StreamPlace) -> None:
+        place = self.backend.place
+        self._suspicion.hear()
+        self.leadership.leader = place.leader
+        if place.epoch > before.epoch:
+            log_server.info("leader", node=place.leader, epoch=place.epoch, stream=place.seq)
+            self._desk.follow(place.leader if place.leader != self._node else "", place.epoch)
+        if place.leader != self._node:
+            self.peers.send(place.leader, APPLIED_KIND, [place.seq])
+        elif place.epoch == self._claimed and not self._unread:
+            self._lead()
+
+    def _lead(self) -> None:
+        """Go on as the leader, in place: everything before this node's claim is applied."""
+        self._selector.unregister(self._tail)
+        self._tail.close()
+        if self._claiming is not None:
+            self._claiming.join()
+        self._hub.take_lead()
+        self._desk.lead(self.backend.place.epoch)
+        self._beat()
+
+    # --- the lead --------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        """Append a claim, on a thread: without a majority that takes seconds."""
+        place = self.backend.place
+        busy = self._claiming is not None and self._claiming.is_alive()
+        self._suspicion.hear()
+        if busy or self._unread or not place.generation or self._keys.find(self._keys.current) is None:
+            return
+        self._claimed = place.epoch + 1
+        claim = self._keys.seal(claim_after(place, self._log, self._node, self._keys))
+        log_server.warning("leader_silent", node=place.leader, epoch=place.epoch)
+        self._claiming = threading.Thread(
+            target=self._append_claim, args=(place.seq, claim), name="claim", daemon=True
+        )
+        self._claiming.start()
+
+    def _append_claim(self, seq: int, claim: bytes) -> None:
+        """Whether it is in the stream is read there. A node that is behind does not claim."""
+        try:
+            if self._link.bounds().last == seq:
+                self._link.append(seq, claim, self._seconds)
+        except (OSError, StreamGoneError):
+            pass
+
+    def _beat(self) -> None:
+        now = self._clock()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + BEAT_SECONDS
+        place = self.backend.place
+        beat = Beat(place.epoch, end_of(self._log), place.seq, beats.VERSION, time.time_ns() // 1_000_000)
+        self.peers.send(None, beats.KIND, beat.header())
+
+    # --- the other hubs --------------------------------------------------------------------------
+
+    def _pump(self, seconds: float) -> None:
+        """Wait for messages in the midst of a commit: only those that it needs are handled now."""
+        for message in self.peers.pump(seconds, (APPLIED_KIND, beats.KIND)):
+            self._kinds[message.kind](message)
+        self._beat()
+
+    def _take_applied(self, message: PeerMessage) -> None:
+        match message.header:
+            case [int(seq), *_]:
+                self._copies.note(message.sender, seq)
+            case _:
+                pass
+
+    def _take_beat(self, message: PeerMessage) -> None:
+        beat = read_beat(message.header)
+        place = self.backend.place
+        if self.leadership.leads:
+            if beat.epoch > place.epoch:
+                raise ChatdError("E506", f"the node {message.sender} leads the cluster now")
+            return
+        if beat.epoch < place.epoch:
+            return
+        self._suspicion.hear()
+        self._heard = self._clock()
+        self._compare(beat, message.sender)
+        self.peers.send(message.sender, APPLIED_KIND, [place.seq])
+
+    def _compare(self, beat: Beat, leader: str) -> None:
+        """End if this log differs from the leader's. Raises E610."""
+        end = end_of(self._log)
+        if (beat.epoch, beat.end.seq) != (self.backend.place.epoch, end.seq) or beat.end == end:
+            return
+        raise ChatdError(
+            "E610",
+            f"entry {end.seq} of this node's log is not that of the node {leader}",
+            f"keep data/ as evidence, then run on {leader}: chatd cluster replace {self._node} NEW",
+        )
