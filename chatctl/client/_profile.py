@@ -22,8 +22,8 @@ from chatd.pki.identity import Identity, read_identity
 def find_identity(option: str | None, home: str | None, environ: Mapping[str, str]) -> Path:
     """The identity file to use: the first of these that is given or exists.
 
-    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. An admin's in the home ``home`` (--home), of CHATD_HOME, or
-    of the working directory: see `_of_home`. 4. ~/.config/chatd/identity.pem, or the only .pem file there.
+    1. ``option`` (--identity). 2. CHATD_IDENTITY. 3. An admin's in the home ``home`` (--home), of CHATD_HOME,
+    or of the working directory: see `_of_home`. 4. ~/.config/chatd/identity.pem, or the only .pem file there.
     Raises E608 with what to do.
     """
     if chosen := option or environ.get("CHATD_IDENTITY"):
