@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import click
@@ -10,8 +9,8 @@ import click
 from chatd.cli.audit_lines import note_act
 from chatd.cli.cluster_init import init
 from chatd.cli.cluster_join import join
+from chatd.cli.cluster_status import status
 from chatd.cli.node_files import cluster_section, remove_node_files
-from chatd.cli.options import json_option
 from chatd.cli.stopped_log import stopped_log
 from chatd.cluster.follow_stream import request_reseed
 from chatd.cluster.nats_address import STREAM_FOLDER
@@ -22,7 +21,6 @@ from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
-from chatd.store.database import connect_reader, storage_errors
 
 
 @click.group("cluster", cls=SummaryGroup)
@@ -32,31 +30,7 @@ def cluster() -> None:
 
 cluster.add_command(init)
 cluster.add_command(join)
-
-
-@cluster.command("status")
-@json_option
-@click.pass_obj
-def status(home: Home, as_json: bool) -> None:
-    """Show how far the log is in the stream; works while the server runs."""
-    home.require_initialised()
-    node = load_settings(home.path, os.environ).cluster.node
-    with storage_errors("read the event log"):
-        connection = connect_reader(home.data)
-        try:
-            place = stored_place(connection)
-        finally:
-            connection.close()
-    fields = {"node": node, **place._asdict()}
-    if as_json:
-        output.json_data({"schema": 1, **fields})
-        return
-    output.line(f"node {node}" if node else "no node of a cluster")
-    if place.generation:
-        output.line(
-            f"message {place.seq} of the stream, generation {place.generation}, epoch {place.epoch}, "
-            f"led by {place.leader}"
-        )
+cluster.add_command(status)
 
 
 @cluster.command("reseed")

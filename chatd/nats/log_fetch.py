@@ -21,7 +21,7 @@ from chatd.cluster.nats_thread import NatsThread
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.nats.copy_desk import JOIN_SUBJECT, OPEN_SUBJECT, READ_SUBJECT, CopyAnswer, JoinAnswer
+from chatd.nats.node_desk import JOIN_SUBJECT, OPEN_SUBJECT, READ_SUBJECT, CopyAnswer, JoinAnswer
 from chatd.store.database import DATABASE_NAME
 from chatd.store.entry import Point
 from chatd.store.log_copy import check_log, require_space, write_mark

@@ -55,11 +55,11 @@ class _Copies:
     """Copies of the log, from this node and to it."""
 
     def __init__(self, child: Supervised) -> None:
-        from chatd.nats.copy_desk import CopyDesk  # nats-py is an optional dependency
+        from chatd.nats.node_desk import NodeDesk  # nats-py is an optional dependency
 
         self._home, self._node = child.home, child.settings.cluster.node
         self._address = partial(read_address, child.home)
-        self._desk = CopyDesk(self._home, self._node, self._address)
+        self._desk = NodeDesk(self._home, self._node, self._address)
         self._fetch: LogFetch | None = None
 
     def tick(self) -> None:

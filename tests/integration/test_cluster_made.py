@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,26 @@ def test_every_node_has_the_log_with_its_chain(made: Made) -> None:
         assert "ok" in made.cluster.nodes[name].chatd("verify").stdout
 
 
+def test_every_node_tells_how_all_of_them_are(made: Made) -> None:
+    made.cluster.wait_for_hubs()
+    for name in NAMES:
+        wait_until(partial(all_is_well, made.cluster, name), CLUSTER_SECONDS)
+        shown = made.cluster.nodes[name].chatd("cluster", "status").stdout
+        assert "a majority takes writes" in shown
+        assert "differ" not in shown
+
+
+def all_is_well(cluster: Cluster, name: str) -> bool:
+    status = cluster.status(name)
+    members = status["members"]
+    return bool(
+        status["quorum"]
+        and status["chain_equal"]
+        and [member["node"] for member in members] == list(NAMES)
+        and all(member["answers"] and member["has_log"] and member["stream_current"] for member in members)
+    )
+
+
 def test_new_identities_will_name_the_addresses_of_all_nodes(made: Made) -> None:
     cluster = made.cluster
     for name in NAMES:
@@ -91,6 +113,8 @@ def test_a_join_file_is_of_use_once(made: Made, tmp_path: Path) -> None:
     assert not made.cluster.join_file("b").exists()
     assert "(E602)" in join(made.cluster.nodes["b"], made.copies / "b.join").stderr
     made.cluster.stop("b")
+    shown = wait_until(lambda: away(made.cluster.status("a"), "b"), CLUSTER_SECONDS)
+    assert shown["quorum"]
     again = Daemon(tmp_path / "again")
     again.home.mkdir()
     try:
@@ -99,6 +123,12 @@ def test_a_join_file_is_of_use_once(made: Made, tmp_path: Path) -> None:
         assert not (again.home / "data" / "events.db").exists()
     finally:
         again.stop()
+
+
+def away(status: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The status of a cluster without this node, once that is seen."""
+    seen = {member["node"]: member["answers"] for member in status["members"]}
+    return status if seen == {one: one != name for one in NAMES} else None
 
 
 def join(node: Daemon, file: Path) -> subprocess.CompletedProcess[str]:

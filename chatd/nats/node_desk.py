@@ -1,6 +1,7 @@
-"""Give a copy of this node's log to another node that has none, in pieces, over core NATS.
+"""Answer the other nodes over core NATS: how this node is, and a copy of its log in pieces for one without.
 
     subject                    request               answer
+    chatd.node                 at                    NodeStatus: of every node
     chatd.join                 node, ticket, home    JoinAnswer: of every node
     chatd.copy.open.NODE       home                  CopyAnswer: repeat until it has a size
     chatd.copy.read.NODE       home, offset          PIECE_BYTES bytes, none at the end
@@ -30,6 +31,7 @@ from chatd.cluster.stream_place import stored_place
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
+from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus, node_status
 from chatd.store.database import DATABASE_NAME, connect_reader, storage_errors
 from chatd.store.log_copy import LogCopy, copied_log
 
@@ -67,7 +69,7 @@ class CopyAnswer(NamedTuple):
     chain: str = ""
 
 
-class CopyDesk:
+class NodeDesk:
     """The desk of one node, on a thread of its own."""
 
     def __init__(self, home: Path, node: str, address: Callable[[], NatsAddress]) -> None:
@@ -82,6 +84,7 @@ class CopyDesk:
         while True:
             with suppress(nats.errors.Error, OSError, TimeoutError):
                 client = await self._nats.connected()
+                await client.subscribe(STATUS_SUBJECT, cb=self._status)
                 await client.subscribe(JOIN_SUBJECT, cb=self._join)
                 await client.subscribe(OPEN_SUBJECT + self._node, cb=self._open)
                 await client.subscribe(READ_SUBJECT + self._node, cb=self._read)
@@ -89,6 +92,11 @@ class CopyDesk:
                     await asyncio.sleep(RETRY_SECONDS)
                     self._given.end_if_idle()
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _status(self, message: Msg) -> None:
+        with suppress(ValueError, LookupError, TypeError):
+            at = int(json.loads(message.data)["at"])
+            await _answer(message, node_status(self._home, self._node, at))
 
     async def _join(self, message: Msg) -> None:
         with suppress(ValueError, LookupError, TypeError):
@@ -171,7 +179,7 @@ class _Given:
         self._open.pop_all().close()
 
 
-async def _answer(message: Msg, answer: JoinAnswer | CopyAnswer) -> None:
+async def _answer(message: Msg, answer: JoinAnswer | CopyAnswer | NodeStatus) -> None:
     await message.respond(json.dumps(answer._asdict()).encode())
 
 

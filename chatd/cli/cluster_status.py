@@ -1,0 +1,130 @@
+"""``chatd cluster status``: each node, its log, and the stream."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from chatd.cli.options import json_option
+from chatd.cluster.joining import JOINING_FILE
+from chatd.cluster.stream_place import StreamPlace
+from chatd.config.cluster_section import ClusterSection
+from chatd.config.home import Home
+from chatd.config.loading import load_settings
+from chatd.console import output
+from chatd.errors import ChatdError
+from chatd.nats.node_status import node_status
+
+if TYPE_CHECKING:
+    from chatd.nats.cluster_view import ClusterView
+
+# Beats and certificates bear some; beyond that messages seem to come from the future.
+SKEW_SECONDS: Final = 2.0
+
+
+@click.command("status")
+@json_option
+@click.pass_obj
+def status(home: Home, as_json: bool) -> None:
+    """Show each node: who leads, how far its log is, whether it is the same; works while the server runs."""
+    home.require_initialised()
+    cluster = load_settings(home.path, os.environ).cluster
+    own = node_status(home.path, cluster.node, 0)
+    place = StreamPlace(own.seq, own.generation, own.epoch, own.leader)
+    fields: dict[str, Any] = {
+        "node": cluster.node,
+        **place._asdict(),
+        "joining": (home.path / JOINING_FILE).exists(),
+    }
+    if cluster.others:
+        fields |= _seen(home, cluster)
+    if as_json:
+        output.json_data({"schema": 1, **fields})
+        return
+    output.line(f"node {cluster.node}" if cluster.node else "no node of a cluster")
+    if place.generation:
+        output.line(
+            f"message {place.seq} of the stream, generation {place.generation}, epoch {place.epoch}, "
+            f"led by {place.leader}"
+        )
+    if fields["joining"]:
+        output.line("this node waits for a copy of the log from another one")
+    if cluster.others:
+        _show(fields)
+
+
+def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
+    """What this node's NATS server tells of the others."""
+    try:
+        from chatd.nats.cluster_view import view_cluster  # nats-py is an optional dependency
+
+        view = view_cluster(home.path, len(cluster.members))
+    except OSError as error:
+        return {
+            "problem": f"this node's NATS server does not answer: {error}",
+            "quorum": False,
+            "members": [],
+        }
+    except ImportError as error:
+        raise ChatdError("E622", f"there is no {error.name} beside this Python") from None
+    return {
+        "quorum": view.stream.quorum,
+        "stream_last": view.stream.last,
+        "chain_equal": len(set(view.chains.values())) <= 1,
+        "sync_always": True,  # chatd writes the settings of its NATS servers
+        "members": [_member(name, address, view) for name, address in cluster.members.items()],
+    }
+
+
+def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
+    found = view.nodes.get(name)
+    member: dict[str, Any] = {
+        "node": name,
+        "address": address,
+        "answers": found is not None,
+        "stream_current": view.stream.replicas.get(name, False),
+    }
+    if found is None:
+        return member
+    newest = max(node.head for node in view.nodes.values())
+    return member | {
+        "leads": found.leader == name,
+        "has_log": found.has_log,
+        "head": found.head,
+        "behind": newest - found.head,
+        "epoch": found.epoch,
+        "chain": view.chains.get(name, ""),
+        "version": found.version,
+        "skew": round(found.clock - time.time(), 1),
+    }
+
+
+def _show(fields: dict[str, Any]) -> None:
+    if problem := fields.get("problem"):
+        output.line(problem)
+        return
+    members: list[dict[str, Any]] = fields["members"]
+    width = max(len(member["node"]) for member in members)
+    for member in members:
+        output.line(f"{member['node']:<{width}}  {_words(member)}")
+    output.line("a majority takes writes" if fields["quorum"] else "no majority: nothing can be written")
+    if not fields["chain_equal"]:
+        output.line("the logs differ: see docs/cluster.md")
+
+
+def _words(member: dict[str, Any]) -> str:
+    if not member["answers"]:
+        return f"does not answer ({member['address']})"
+    if not member["has_log"]:
+        return "waits for a copy of the log"
+    words = ["leads" if member["leads"] else "follows", f"event {member['head']}"]
+    if member["behind"]:
+        words.append(f"{member['behind']} behind")
+    if not member["stream_current"]:
+        words.append("its NATS server is behind")
+    if abs(member["skew"]) > SKEW_SECONDS:
+        words.append(f"its clock differs by {member['skew']:g} s")
+    return ", ".join(words)

@@ -1,0 +1,59 @@
+"""What a node says about itself to the others: how far its log is, and whose lead it follows."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from chatd import __version__
+from chatd.cluster.stream_place import StreamPlace, stored_place
+from chatd.errors import ChatdError
+from chatd.store.chain import point_at
+from chatd.store.database import DATABASE_NAME, connect_reader, head_seq, storage_errors
+
+STATUS_SUBJECT: Final = "chatd.node"
+
+
+class NodeStatus(NamedTuple):
+    """``chain`` is the hash after the entry ``at``, which was asked for; "" if the log does not reach it.
+
+    ``clock`` is Unix time. ``has_log`` is false for a node that waits for a copy.
+    """
+
+    node: str
+    version: str
+    clock: float
+    has_log: bool
+    head: int
+    at: int
+    chain: str
+    seq: int
+    generation: int
+    epoch: int
+    leader: str
+
+
+def node_status(home: Path, node: str, at: int) -> NodeStatus:
+    """Return the status of the node in ``home``; a log that cannot be read counts as none."""
+    head, chain, place = 0, "", StreamPlace()
+    has_log = (home / "data" / DATABASE_NAME).exists()
+    if has_log:
+        try:
+            head, chain, place = _read(home, at)
+        except ChatdError:
+            has_log = False
+    return NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place)
+
+
+def _read(home: Path, at: int) -> tuple[int, str, StreamPlace]:
+    with storage_errors("read the event log"):
+        connection = connect_reader(home / "data")
+        try:
+            # One transaction: the place and the head are of one moment.
+            connection.execute("BEGIN")
+            head = head_seq(connection)
+            chain = point_at(connection, at).chain_hash.hex() if 0 < at <= head else ""
+            return head, chain, stored_place(connection)
+        finally:
+            connection.close()

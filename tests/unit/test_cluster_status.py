@@ -1,0 +1,56 @@
+"""What chatd cluster status says of a cluster, and what a node says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chatd.cli.cluster_status import _member, _words
+from chatd.nats.cluster_view import ClusterView, StreamView
+from chatd.nats.node_status import NodeStatus, node_status
+from chatd.store.event_log import EventLog
+from tests.support.storelog import entry
+
+
+def status(node: str, *, head: int = 9, has_log: bool = True, clock: float = 0.0) -> NodeStatus:
+    return NodeStatus(node, "0.1.0", clock, has_log, head, 0, "", 12, 1, 3, "a")
+
+
+VIEW = ClusterView(
+    {"a": status("a"), "b": status("b", head=7), "c": status("c", head=0, has_log=False)},
+    {"a": "00", "b": "00"},
+    StreamView(quorum=True, replicas={"a": True, "b": False, "c": True}),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a", "leads, event 9"),
+        ("b", "follows, event 7, 2 behind, its NATS server is behind"),
+        ("c", "waits for a copy of the log"),
+        ("d", "does not answer (10.0.0.4:5002)"),
+    ],
+)
+def test_each_node_is_told_in_words(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert _words(_member(name, "10.0.0.4:5002", VIEW)) == words
+
+
+def test_a_wrong_clock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 60.0)
+    assert "its clock differs by -60 s" in _words(_member("a", "", VIEW))
+
+
+def test_a_node_tells_the_chain_after_an_entry_that_it_has(tmp_path: Path) -> None:
+    assert not node_status(tmp_path, "a", 0).has_log
+    log = EventLog.open(tmp_path / "data", now=0)
+    try:
+        log.append([entry(1), entry(2)])
+        chain = log.chain_hash.hex()
+    finally:
+        log.close()
+    found = node_status(tmp_path, "a", 2)
+    assert (found.has_log, found.head, found.chain) == (True, 2, chain)
+    assert node_status(tmp_path, "a", 3).chain == ""
