@@ -98,6 +98,7 @@ class Hub:
         if not self.writable:
             log.error("disk_full", code="E504", what="nothing is written, reads go on", fix="free disk space")
         self._fanout = Fanout(state, self.sessions, events.head)
+        self.tell_presence = self._fanout.presence
         self._door = SessionDoor(
             self.links, self.sessions, self._fanout, self.stats, self.repeats, self.context
         )

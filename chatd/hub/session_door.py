@@ -91,12 +91,16 @@ class SessionDoor:
 
     def cut(self, cut: Cut) -> None:
         """End the sessions of a cut, with a bye frame that says why."""
+        before = self._sessions.state_of(cut.user)
+        # The other nodes end theirs, too.
+        self._sessions.remote.forget(cut.user, cut.device)
         sessions = self._sessions.of_user(cut.user, cut.device)
         for session in sessions:
             self.end_with_bye(session, cut.error, retry=False, notice=cut.notice)
-        if not sessions and cut.notice:
+        state = self._sessions.state_of(cut.user)
+        if not sessions and (cut.notice or state != before):
             # Tell the rooms although no session ended.
-            self._fanout.presence(cut.user, "offline", notice=cut.notice)
+            self._fanout.presence(cut.user, *state, notice=cut.notice)
 
     def end_with_bye(
         self, session: HubSession, error: ChatdError, *, retry: bool, notice: JsonObject | None = None

@@ -5,11 +5,13 @@ They are not part of the log: the workers report them, and a new hub asks for th
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from chatd.hub.remote_sessions import Away, Elsewhere, RemoteSessions
 from chatd.hub.state.context import Principal
 from chatd.policy.ratelimit import TokenBucket
 
@@ -43,14 +45,20 @@ class _OnlineUser:
     sessions: set[HubSession] = field(default_factory=set)
     # Link number -> sessions on it.
     links: Counter[int] = field(default_factory=Counter)
-    away: str = ""
+    away: Away = field(default_factory=Away)
 
 
 class Sessions:
-    """The registry of sessions. Implements `chatd.hub.state.context.PresenceView`."""
+    """The registry of sessions. Implements `chatd.hub.state.context.PresenceView`.
+
+    ``remote`` has those at other nodes: they count for presence, and for a user's number of sessions.
+    """
 
     def __init__(self) -> None:
         self.opened_total = 0
+        self.remote = RemoteSessions()
+        # Users whose sessions here have changed since `take_changed`; None if nobody asks.
+        self._changed: set[str] | None = None
         self._users: dict[str, _OnlineUser] = defaultdict(_OnlineUser)
         self._on_link: Counter[int] = Counter()
         self._by_key: dict[tuple[int, int], HubSession] = {}
@@ -66,7 +74,8 @@ class Sessions:
     def add(self, session: HubSession) -> bool:
         """Add a session; return whether its user came online with it."""
         user = self._users[session.who.user]
-        first = not user.sessions
+        first = not user.sessions and not self.remote.of_user(session.who.user)
+        self._note_change(session.who.user)
         user.sessions.add(session)
         user.links[session.link.number] += 1
         self._by_key[session.link.number, session.sid] = session
@@ -81,6 +90,7 @@ class Sessions:
         self._on_link[session.link.number] -= 1
         if not self._on_link[session.link.number]:
             del self._on_link[session.link.number]
+        self._note_change(session.who.user)
         user = self._users[session.who.user]
         user.sessions.discard(session)
         user.links[session.link.number] -= 1
@@ -89,7 +99,7 @@ class Sessions:
         if user.sessions:
             return False
         del self._users[session.who.user]
-        return True
+        return not self.remote.of_user(session.who.user)
 
     def get(self, link: Link, sid: int) -> HubSession | None:
         """Return the session that the link calls ``sid``."""
@@ -114,18 +124,60 @@ class Sessions:
 
     def state_of(self, user: str) -> tuple[str, str]:
         """See `PresenceView`."""
-        online = self._users.get(user)
-        if online is None:
+        online, remote = self._users.get(user), self.remote.of_user(user)
+        if online is None and not remote:
             return "offline", ""
-        return ("away", online.away) if online.away else ("online", "")
+        here = [online.away] if online is not None else []
+        away = max([*here, *(elsewhere.away for elsewhere in remote)])
+        return ("away", away.text) if away.text else ("online", "")
 
     def sessions_of(self, user: str, device: str | None = None) -> tuple[int, int]:
         """See `PresenceView`."""
-        online = self._users.get(user)
-        if online is not None and device is None:
-            return len(online.sessions), len(online.links)
         sessions = self.of_user(user, device)
-        return len(sessions), len({s.link.number for s in sessions})
+        links = len({session.link.number for session in sessions})
+        count = len(sessions)
+        for elsewhere in self.remote.of_user(user):
+            there = sum(n for name, n in elsewhere.devices.items() if device in (None, name))
+            count += there
+            links += min(there, elsewhere.links)
+        return count, links
+
+    def users(self) -> Iterable[str]:
+        """Return the users with sessions here."""
+        return self._users.keys()
+
+    def here(self, user: str) -> Elsewhere:
+        """Return a user's sessions here, as other nodes are told of them."""
+        online = self._users.get(user)
+        if online is None:
+            return Elsewhere({}, 0, Away())
+        devices = Counter(session.who.device for session in online.sessions)
+        return Elsewhere(devices, len(online.links), online.away)
+
+    def take_changed(self) -> set[str]:
+        """Return the users whose sessions here have changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed or set()
+
+    def track_changes(self) -> None:
+        """Keep from now on what `take_changed` returns."""
+        self._changed = set()
+
+    def _note_change(self, user: str) -> None:
+        if self._changed is not None:
+            self._changed.add(user)
+
+    def note_elsewhere(self, node: str, user: str, elsewhere: Elsewhere) -> None:
+        """Note a user's sessions at another node."""
+        now = _now()
+        for before in self.remote.of_user(user):
+            for device in before.devices:
+                self._seen[f"{user}/{device}"] = now
+        self.remote.note(node, user, elsewhere)
+        online = self._users.get(user)
+        if online is not None and elsewhere.devices:
+            # It stays when the sessions there end.
+            online.away = max(online.away, elsewhere.away)
 
     def note_seen(self, who: Principal, now: int) -> None:
         """Note that a session of a device ends at ``now`` (ms)."""
@@ -138,4 +190,9 @@ class Sessions:
     def set_away(self, user: str, text: str) -> None:
         """See `PresenceView`. The operator has no sessions and cannot be away."""
         if user in self._users:
-            self._users[user].away = text
+            self._users[user].away = Away(_now(), text)
+            self._note_change(user)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -14,6 +14,8 @@ from chatd.hub.links import Link
 from chatd.hub.parsing import Parsed, parse
 from chatd.hub.peers.follower_desk import FollowerDesk
 from chatd.hub.peers.forwarding import ANSWER, ASK, Forwarding
+from chatd.hub.peers.gossip import KIND as SESSIONS
+from chatd.hub.peers.gossip import Gossip
 from chatd.hub.peers.leader_desk import LeaderDesk
 from chatd.hub.peers.remote_link import RemoteLink
 from chatd.hub.reads import Asker
@@ -55,6 +57,7 @@ class ClusterHub(Protocol):
     def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None: ...
     def link_lost(self, link: Link) -> None: ...
     def end_resending(self) -> None: ...
+    def tell_presence(self, user: str, state: str, text: str) -> None: ...
 
 
 class PeerDesk:
@@ -70,10 +73,12 @@ class PeerDesk:
         self.forwarding = Forwarding(peers, clock)
         self._follower = FollowerDesk(self.forwarding, self)
         self._leader: LeaderDesk | None = None
+        self._gossip = Gossip(peers, hub.sessions, hub.tell_presence, clock)
         self._unknown: set[str] = set()
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
             ASK: self._asked,
             ANSWER: self.forwarding.take,
+            SESSIONS: self._gossip.take,
         }
         hub.elsewhere = self._follower
 
@@ -100,6 +105,7 @@ class PeerDesk:
         """Give the answers that this node has caught up with, and send what waits; once in each iteration."""
         self.forwarding.applied(self._hub.state.head)
         self.forwarding.advance()
+        self._gossip.advance()
         if self._leader is not None:
             self._leader.advance()
 
