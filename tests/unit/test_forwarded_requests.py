@@ -44,6 +44,7 @@ SCRIPT: list[tuple[str, JsonObject]] = [
     ("unban", {"user": "carol"}),
     ("announce", {"body": "a notice"}),
     ("role_set", {"user": "carol", "role": "moderator"}),
+    ("display_name", {"user": "carol", "display": "Carol C."}),
     ("hold", {"room": "#lobby"}),
     ("invite_create", {"user": "dave", "secret_hash": "0d" * 32, "seconds": 3600}),
     ("invite_many", {"invites": [{"user": "erin", "secret_hash": "0e" * 32}], "seconds": 3600}),
