@@ -18,6 +18,7 @@ from chatctl.model.conversations import Conversations
 from chatctl.model.message_rows import message_row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.advice import with_way
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
 
@@ -355,7 +356,7 @@ class ChatModel(Conversations):
     def _refused(self, event: Refused) -> None:
         where = self.conversation(self.resolve(event.sent.to))
         where.pending.pop(event.sent.msg_id, None)
-        why = f"{event.error.reason}; {event.error.fix}"
+        why = f"{event.error.reason}; {with_way(event.error, 'Menu > Send anyway').fix}"
         self.note(
             f"not sent: {render.snippet(event.sent.body, render.BODY_CHARS)}\n{why}",
             kind="refused",

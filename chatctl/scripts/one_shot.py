@@ -26,6 +26,7 @@ from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.pki.home_addresses import servers_of
 from chatd.pki.identity import Identity
+from chatd.proto.advice import with_way
 from chatd.proto.events import Logged, Message, Presence
 from chatd.proto.requests import PAGE_LIMIT
 from chatd.proto.text import conversation_at
@@ -189,6 +190,7 @@ class MessageSender:
 
     def _failed(self, error: ChatdError, line: int | None) -> None:
         self._first_failure = self._first_failure or error
+        error = with_way(error, "add --anyway")
         output.show_error(error if line is None else at_line(error, line))
         if self._as_json and line is not None:
             output.json_line({"line": line, "error": output.error_object(error)})

@@ -22,6 +22,7 @@ from chatctl.scripts.standard_input import InputLine, at_line, read_lines
 from chatd.console import output, streams
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.advice import with_way
 
 # Lines sent ahead of their replies.
 READ_AHEAD = 256
@@ -131,7 +132,8 @@ class RoomPipe:
         self._failure = self._failure or event.error
         with self._lock:
             number = self._unseen.get(event.sent.msg_id)
-        output.show_error(event.error if number is None else at_line(event.error, number))
+        error = with_way(event.error, "chat send ROOM TEXT --anyway")
+        output.show_error(error if number is None else at_line(error, number))
         self._seen(event.sent.msg_id)
 
     def _show(self, event: AnyEvent) -> None:

@@ -35,6 +35,7 @@ from chatctl.terminal.transcript import LineScreen, Transcript
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
 from chatd.proto import events as ev
+from chatd.proto.advice import with_way
 from chatd.proto.frames import JsonObject
 from chatd.proto.requests import PAGE_LIMIT
 
@@ -294,7 +295,8 @@ class LineSurface:
 
     def _refused(self, event: Refused) -> None:
         self.model.take(event)
-        self.transcript.error(event.error, f'not sent: "{snippet(event.sent.body)}"')
+        error = with_way(event.error, "/say! TEXT")
+        self.transcript.error(error, f'not sent: "{snippet(event.sent.body)}"')
 
     def _take_from_server(self, event: AnyEvent) -> None:
         if self._delayed is not None:

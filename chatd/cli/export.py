@@ -59,7 +59,7 @@ def export_command(
     refuse_existing(file)
     choice = Choice(room if room is None or room[:1] in "#@*" else f"#{room}", since, until)
     server = load_settings(home.path, os.environ).server.name
-    events = with_body = 0
+    events, with_body, found = 0, 0, False
     header: dict[str, Any] = {}
     signed = b""
     made, record = utc_now(), load_record_key(home.certs)
@@ -79,6 +79,9 @@ def export_command(
                 continue
             events += 1
             with_body += "body" in line
+            found = found or line["room"] == choice.room
+        if choice.room and not found:
+            raise ChatdError("E404", f"the log has no event of {choice.room} in this time", "check the name")
         if record is not None:
             signature = record.make_signature(EXPORT_DOMAIN + signed, server=server, at=made)
             target.write(signature.model_dump_json().encode() + b"\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from chatd.errors import ChatdError
+
 # What a piece of advice contains -> the permission that following it takes. A test holds this against the
 # tables of commands.
 NEEDS = {
@@ -44,7 +46,12 @@ NEEDS = {
     "chatd reload": "room.manage",
     "create it": "room.create",
     "reply to it": "message.send",
+    "send it anyway": "filter.override",
 }
+# What the refusal of a forbidden word tells those who may override the filter.
+SEND_ANYWAY = "send it anyway"
+# Servers of older versions name the ways of all clients behind it.
+_WAYS = re.compile(rf"{SEND_ANYWAY}(: .*)?")
 _ALTERNATIVES = re.compile(r"(,? or )")
 
 
@@ -59,6 +66,13 @@ def fitting(fix: str, permissions: Collection[str]) -> str:
     if not kept:
         return f"ask an admin to {first}"
     return kept[0][1] + "".join(word + text for word, text in kept[1:])
+
+
+def with_way(error: ChatdError, way: str) -> ChatdError:
+    """Return a refusal that names a client's own way to send a message with a forbidden word."""
+    if SEND_ANYWAY not in error.fix:
+        return error
+    return ChatdError(error.code, error.reason, _WAYS.sub(lambda _: f"{SEND_ANYWAY}: {way}", error.fix))
 
 
 def needed(text: str) -> set[str]:

@@ -140,6 +140,14 @@ def test_a_filter_refusal_offers_to_send_anyway(page: Page) -> None:
     expect(page.locator(".failed")).to_have_count(0)
 
 
+def test_say_sends_anyway_and_is_no_text(page: Page) -> None:
+    box = page.get_by_label("Message #incident")
+    box.fill("/say! another forbidden word")
+    box.press("Enter")
+    expect(page.get_by_role("article").last).to_contain_text("another forbidden word")
+    expect(page.get_by_role("article").last).not_to_contain_text("/say!")
+
+
 def test_a_reply_quotes_and_a_deleted_message_is_said_so(page: Page) -> None:
     _say(page, "which replica?")
     row = page.locator("article", has_text="which replica?").first

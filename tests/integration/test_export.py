@@ -33,7 +33,32 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             client.send("@bob", "between us").wait(30)
             redacted = client.send("#lobby", SECRET).wait(30)
             client.request("redact", room="#lobby", seq=redacted.seq)
+            client.request("read", room="#lobby", seq=redacted.seq)
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def decided(daemon: Daemon) -> Daemon:
+    """The server with held messages, of which one waits, one is approved and one refused."""
+    rule = {"words": ["merger"], "action": "hold", "roles": ["user"]}
+    daemon.write_settings(lambda tree: tree.setdefault("filter", {}).update(rules=[rule]))
+    daemon.chatd("reload")
+    with Client(read_identity(daemon.identity("bob")), live=False) as bob:
+        held = [bob.send("#lobby", f"merger {n}").wait(30).seq for n in range(3)]
+    daemon.chatctl("held", "approve", str(held[0]))
+    daemon.chatctl("held", "refuse", str(held[1]))
+    return daemon
+
+
+def test_an_export_with_held_messages_verifies(decided: Daemon, verifier: Path, tmp_path: Path) -> None:
+    _, *events = export_log(decided, tmp_path / "held.jsonl")
+    held = [event for event in events if event["kind"] == "message_held"]
+    assert [("erased_by" in event, "body" in event) for event in held] == [(True, False)] * 2 + [
+        (False, True)
+    ]
+    assert run_verifier(verifier, tmp_path / "held.jsonl").stdout.startswith("ok ")
+    checked = decided.chatd("verify", "--export", str(tmp_path / "held.jsonl"))
+    assert checked.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +92,7 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     texts = [json.loads(event["body"]).get("body") for event in events if "body" in event]
     assert "lobby 0 \u00e4 \U0001f600" in texts and "between us" in texts
-    assert sum("erased_by" in event for event in events) == 1
+    assert sum("erased_by" in event for event in events if event["kind"] == "message") == 1
     assert SECRET not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     result = run_verifier(verifier, file)
@@ -79,6 +104,13 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     )
     report = json.loads(daemon.run("chatd", "verify", "--export", str(file), "--json").stdout)
     assert (report["ok"], report["withheld"]) == (True, 0)
+
+
+def test_a_room_that_never_was_is_refused(daemon: Daemon, tmp_path: Path) -> None:
+    file = tmp_path / "nope.jsonl"
+    refused = daemon.chatd("export", "-o", str(file), "--room", "nope", check=False)
+    assert (refused.returncode, "no event of #nope" in refused.stderr) == (3, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_of_a_room_or_a_time_range_verifies(daemon: Daemon, verifier: Path, tmp_path: Path) -> None:

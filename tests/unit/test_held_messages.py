@@ -368,7 +368,7 @@ def test_a_rule_for_named_roles_binds_those_who_may_override(
         sent = room.send(sid, body, anyway=True)
         assert outcome == sent.get("code", "held" if "held" in sent else "sent")
         if outcome == "E400":
-            assert "/say!" not in sent["fix"]
+            assert "send it anyway" not in sent["fix"]
     finally:
         room.harness.close()
 

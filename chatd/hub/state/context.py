@@ -13,12 +13,15 @@ from chatd.hub.state.entities import MEMBERS, READ_ONLY
 from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, State, User, own_room
 from chatd.hub.state.rules import Rules
 from chatd.policy.filter_rules import FilterAction, Filtered, FoundWord
+from chatd.proto.advice import SEND_ANYWAY
 from chatd.proto.frames import JsonObject
 from chatd.store.entry import Given, StoredMessage
 
 # The part of the rooms and of the conversations of a server that is kept for admins: one in so many.
 KEPT_SHARE = 10
-OVERRIDE_FIX = "rephrase it, or send it anyway: /say! TEXT, chat send ROOM TEXT --anyway, Menu > Send anyway"
+# Each client adds its own way (chatd.proto.advice).
+OVERRIDE_FIX = f"rephrase it, or {SEND_ANYWAY}"
+_NOT_HELD_FIX = "rephrase it; in a room a moderator would decide, but none reads direct conversations"
 # The advice to an admin outside a room that is entered by invitation.
 TAKE_OVER = "ask an owner to invite you; an admin can take it over: chatctl room owner ROOM NAME"
 
@@ -317,10 +320,11 @@ class Context:
             self.held = word or ""
             self.overridden = (word is None and filtered.stopping()) or ""
             return filtered
-        may = may and firm.word(FilterAction.BLOCK) is None
-        raise ChatdError(
-            "E400", f"the message contains the forbidden word {word!r}", OVERRIDE_FIX if may else ""
-        )
+        passes = firm.word(FilterAction.BLOCK) is None and (room.startswith("#") or firm.stopping() is None)
+        fix = OVERRIDE_FIX if may and passes else ""
+        if not fix and blocked is None and anyway is not None:
+            fix = _NOT_HELD_FIX
+        raise ChatdError("E400", f"the message contains the forbidden word {word!r}", fix)
 
     def refuse_reason(self, room: str, reason: str) -> None:
         """Refuse a reason that a room reads as it refuses a message there. Raises E302, E400."""

@@ -85,7 +85,7 @@ export class FakeClient {
     const room = this.model.resolve(draft.to);
     setTimeout(() => {
       if (draft.body.includes("forbidden") && !draft.anyway) {
-        const fault = new Fault("E400", "the message contains the forbidden word 'forbidden'", "write it in other words");
+        const fault = new Fault("E400", "the message contains the forbidden word 'forbidden'", "rephrase it, or send it anyway");
         this.model.take([{ type: "refused", sent, fault }]);
         return;
       }

@@ -15,6 +15,10 @@ import { leave } from "./rooms_panel.js";
 /** @type {Object<string, {about: string, run: (acts: CommandActions, rest: string) => any}>} */
 export const COMMANDS = {
   me: { about: "TEXT: say what you do", run: ({ model }, rest) => model.send(rest, { kind: "action" }) },
+  "say!": {
+    about: "TEXT: send a text although it has a forbidden word",
+    run: ({ model }, rest) => model.send(rest, { anyway: true }),
+  },
   join: { about: "ROOM: join and show a room", run: ({ enter }, rest) => enter(room(rest)) },
   leave: {
     about: "leave this room",
@@ -48,7 +52,7 @@ export const COMMANDS = {
  * @returns {Promise<boolean>}
  */
 export async function runCommand(line, acts) {
-  const match = /^\/([a-z]+)(?:\s+([^]*))?$/.exec(line);
+  const match = /^\/([a-z]+!?)(?:\s+([^]*))?$/.exec(line);
   if (!match) return false;
   const known = COMMANDS[match[1]];
   if (!known || !Object.hasOwn(COMMANDS, match[1])) {

@@ -63,7 +63,9 @@ export function rowActions(model, acts) {
 /** What a refused message says, and its ways on. @param {any} model @param {Row} row @param {any} acts @param {any} attempt */
 function refusal(model, row, acts, attempt) {
   const room = model.current;
-  const anyway = row.fault?.code === FILTERED && model.may("filter.override") && !row.edits;
+  // A rule that binds this role is not overridden: the refusal does not offer it.
+  const offered = row.fault?.code === FILTERED && String(row.fault.fix).includes("send it anyway");
+  const anyway = offered && model.may("filter.override") && !row.edits;
   const kind = row.isSnippet ? "snippet" : row.kind === "action" ? "action" : "text";
   const again = (/** @type {boolean} */ force) => () => {
     const text = model.takeBack(row.msgId, room);
