@@ -37,17 +37,19 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture(scope="module")
-def decided(daemon: Daemon) -> Daemon:
-    """The server with held messages, of which one waits, one is approved and one refused."""
-    rule = {"words": ["merger"], "action": "hold", "roles": ["user"]}
-    daemon.write_settings(lambda tree: tree.setdefault("filter", {}).update(rules=[rule]))
-    daemon.chatd("reload")
-    with Client(read_identity(daemon.identity("bob")), live=False) as bob:
-        held = [bob.send("#lobby", f"merger {n}").wait(30).seq for n in range(3)]
-    daemon.chatctl("held", "approve", str(held[0]))
-    daemon.chatctl("held", "refuse", str(held[1]))
-    return daemon
+@pytest.fixture
+def decided(tmp_path: Path) -> Iterator[Daemon]:
+    """A server with held messages, of which one waits, one is approved and one refused."""
+    with running(tmp_path / "home") as daemon:
+        daemon.add_user("bob")
+        rule = {"words": ["merger"], "action": "hold", "roles": ["user"]}
+        daemon.write_settings(lambda tree: tree.setdefault("filter", {}).update(rules=[rule]))
+        daemon.chatd("reload")
+        with Client(read_identity(daemon.identity("bob")), live=False) as bob:
+            held = [bob.send("#lobby", f"merger {n}").wait(30).seq for n in range(3)]
+        daemon.chatctl("held", "approve", str(held[0]))
+        daemon.chatctl("held", "refuse", str(held[1]))
+        yield daemon
 
 
 def test_an_export_with_held_messages_verifies(decided: Daemon, verifier: Path, tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     texts = [json.loads(event["body"]).get("body") for event in events if "body" in event]
     assert "lobby 0 \u00e4 \U0001f600" in texts and "between us" in texts
-    assert sum("erased_by" in event for event in events if event["kind"] == "message") == 1
+    assert sum("erased_by" in event for event in events) == 1
     assert SECRET not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     result = run_verifier(verifier, file)
