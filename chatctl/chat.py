@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "device": TableEntry("chatctl.scripts.device_command:device", "Add a device of your own."),
     "send": TableEntry(
-        "chatctl.scripts.one_shot:send",
+        "chatctl.scripts.send_command:send",
         "Send TEXT, or standard input as one message, to ROOM and wait until the server has it.",
     ),
     "edit": TableEntry(
@@ -41,7 +41,7 @@ COMMANDS = {
         "Print the messages in ROOM (the # may be left out, @name is one user) until Ctrl-C.",
     ),
     "history": TableEntry(
-        "chatctl.scripts.one_shot:history",
+        "chatctl.scripts.history_command:history",
         "Print the last events of ROOM, oldest first; with --json, one object per line.",
     ),
     "search": SEARCH,

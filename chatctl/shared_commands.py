@@ -9,6 +9,6 @@ SEARCH = TableEntry(
     "Find messages in your rooms that contain all words of QUERY, the newest first.",
 )
 WHOAMI = TableEntry(
-    "chatctl.scripts.one_shot:whoami",
+    "chatctl.scripts.whoami_command:whoami",
     "Log in and show your user, role and rooms, and when your identity expires.",
 )

@@ -11,7 +11,7 @@ from chatd.console import output
 from chatd.console.moments import Moment
 from chatd.console.numbers import number
 from chatd.proto.frames import JsonObject
-from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT
 
 if TYPE_CHECKING:
     from chatctl.client import Client

@@ -14,7 +14,7 @@ from chatctl.join_line import reachable_address
 from chatctl.model.paging import list_all
 from chatd.console import output
 from chatd.proto.frames import JsonObject
-from chatd.proto.hook_requests import SIGNED_KINDS, HookKind
+from chatd.proto.request_bounds import SIGNED_KINDS, HookKind
 
 _TOKEN_BYTES = 32
 # What a server listens on that is no host to connect to.

@@ -10,7 +10,7 @@ from chatctl.admin.sanctions import yes_option
 from chatctl.connecting import App, confirm, connecting, dry_run_option, reason_option, room_name
 from chatd.console import output
 from chatd.proto.frames import JsonObject
-from chatd.proto.room_requests import HistoryRule, Mode
+from chatd.proto.request_bounds import HistoryRule, Mode
 
 room_argument = click.argument("room", metavar="ROOM", type=room_name)
 

@@ -11,7 +11,7 @@ from chatctl.connecting import App, connecting, dry_run_option, reason_option
 from chatd.console import output
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
-from chatd.proto.room_requests import Mode
+from chatd.proto.request_bounds import Mode
 
 user_argument = click.argument("user", metavar="USER")
 

@@ -17,7 +17,7 @@ from chatd.console.user_list import INVITE_COLUMNS, Mistakes, NewDevice, read_li
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.invite_code import SECRET_BYTES, secret_hash
-from chatd.proto.invite_requests import INVITES_AT_ONCE
+from chatd.proto.request_bounds import INVITES_AT_ONCE
 
 # The server may have made the invites.
 OUTCOME_UNKNOWN = ("E503", "E607", "E611")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chatctl.client._asking import ask
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from chatctl.client._client import Client
-from chatctl.client._joining import InviteResult, join
 from chatctl.client._notices import (
     Acknowledged,
     AnyEvent,
@@ -17,7 +18,6 @@ from chatctl.client._notices import (
     SentResult,
 )
 from chatctl.client._patience import Patience
-from chatctl.client._probing import addresses_of, authority_of, reach
 from chatctl.client._profile import identity_to_write, load_identity, state_folder
 from chatctl.client._renewing import renew_expired
 from chatd.errors import ChatdError
@@ -58,6 +58,21 @@ from chatd.proto.events import (
     Welcome,
     parse_from_server,
 )
+
+if TYPE_CHECKING:
+    from chatctl.client._asking import ask
+    from chatctl.client._joining import InviteResult, join
+    from chatctl.client._probing import addresses_of, authority_of, reach
+
+# What few programs need, and takes as long to load as all else.
+_LATER = {
+    "InviteResult": "_joining",
+    "addresses_of": "_probing",
+    "ask": "_asking",
+    "authority_of": "_probing",
+    "join": "_joining",
+    "reach": "_probing",
+}
 
 __all__ = [
     "Acknowledged",
@@ -119,3 +134,9 @@ __all__ = [
     "renew_expired",
     "state_folder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

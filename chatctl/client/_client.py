@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from chatctl.client._checks import check_message, check_request
+from chatctl.client._checks import check_message, check_request, check_stored
 from chatctl.client._engine import Callbacks, Engine
 from chatctl.client._notices import (
     ANYWAY,
@@ -29,8 +29,8 @@ from chatctl.client._notices import (
     wait_for,
 )
 from chatctl.client._renewing import Renewal
+from chatctl.client._saved_state import store_in
 from chatctl.client._session import ClientSession, PendingRequest, last_common
-from chatctl.client._state_store import FileStore, MemoryStore, StateStore
 from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.home_addresses import servers_of
@@ -84,7 +84,7 @@ class Client:
         self.welcome: Welcome | None = None
         self.connected = False
         self._live = live
-        self._store: StateStore = FileStore(state) if state is not None else MemoryStore()
+        self._store = store_in(state)
         # Protects all attributes below that several threads use; notified when they change.
         self._changed = threading.Condition()
         self._events: deque[AnyEvent] = deque()
@@ -103,7 +103,7 @@ class Client:
         for sent in unanswered:
             self._unsent[sent.msg_id] = sent
             try:
-                check_message(sent)
+                check_stored(sent)
             except ChatdError as error:
                 # The server would end each connection, now and after every later start.
                 refuse(sent, error)
@@ -168,14 +168,14 @@ class Client:
     def request(self, kind: str, /, *, timeout: float = 10.0, **fields: Any) -> JsonObject:
         """Send a request (docs/protocol.md, section 7) and return its result; omits fields that are None.
 
-        Waits for a connection if there is none. Raises E102, E103, E401 or E402 at once for a request
+        Waits for a connection if there is none. Raises E101, E102, E401 or E402 at once for a request
         that cannot be sent, later the server's refusal, E611 after ``timeout`` seconds, E503 if the
         connection was cut and the request may or may not have taken effect, and the error that ended
         the client.
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        checked = check_request({"type": kind, "id": INTEGER_LIMIT, **given})
-        request = PendingRequest(kind, given, repeatable=checked.spec.repeatable)
+        check_request({"type": kind, "id": INTEGER_LIMIT, **given})
+        request = PendingRequest(kind, given)
         self._call(lambda: self._session.ask(request))
         try:
             return wait_for(request.reply, timeout)
@@ -195,7 +195,7 @@ class Client:
         ``reply_to`` the seq of a message. ``anyway``: send it although it has a forbidden word, as roles
         with ``filter.override`` may. The message is kept (on disk with ``state``) and sent again with the
         same msg_id until the server answers. Raises E401 if it is longer than any server accepts,
-        E402 if it is not text, E102 for another field that no server accepts, E409 if too many wait.
+        E402 if it is not text, E102 for another field that no frame can hold, E409 if too many wait.
         """
         return self._hand_over(Sent(os.urandom(16).hex(), to, body, kind + ANYWAY * anyway, reply_to))
 

@@ -32,9 +32,9 @@ from chatd.codes import NOTHING_INVITES
 from chatd.durable_files import PRIVATE, create_file, sync_folder
 from chatd.errors import ChatdError
 from chatd.pki import profiles
-from chatd.pki.authority import Issued
 from chatd.pki.contexts import check_invited_server, joining_context
 from chatd.pki.identity import MAX_SERVERS, Identity, read_identity, write_identity
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import PARSE_ERRORS, fingerprint
 from chatd.pki.rollover import crosses_of, successor
 from chatd.pki.signing_request import make_request

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.lineage import Branch
 
 T = TypeVar("T")
 
@@ -192,3 +193,11 @@ AnyLogged = (
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
 AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Attention | ev.Lagged | ev.Slowed | ev.Bye
+
+
+class SavedState(NamedTuple):
+    """An earlier client's unanswered messages, its cursor, and the lineage of the cursor's log."""
+
+    unanswered: list[Sent]
+    cursor: int | None
+    lineage: tuple[Branch, ...]

@@ -57,11 +57,10 @@ class ConnectionPhase(Enum):
 
 @dataclass(eq=False)
 class PendingRequest:
-    """A request that a caller waits for. ``repeatable``: may be sent again after a cut connection."""
+    """A request that a caller waits for."""
 
     kind: str
     fields: JsonObject
-    repeatable: bool
     reply: Future[JsonObject] = field(default_factory=Future)
 
 
@@ -146,7 +145,7 @@ class ClientSession:
         for request in reversed(self._requests.values()):
             if request.reply.done():
                 continue
-            if request.repeatable:
+            if _is_repeatable(request.kind):
                 self._queued_requests.appendleft(request)
             else:
                 reason = f"the connection was cut while the server worked on: {request.kind}"
@@ -345,6 +344,14 @@ class ClientSession:
         ev.AuthorityChanged: _on_authority_changed,
         ev.Bye: _on_bye,
     }
+
+
+def _is_repeatable(kind: str) -> bool:
+    """Whether a request may be sent again after a cut connection."""
+    # Few connections are cut, and loading the table takes as long as the start of a program.
+    from chatd.proto.requests import REQUESTS
+
+    return kind in REQUESTS and REQUESTS[kind].spec.repeatable
 
 
 def _in_order(messages: list[Sent]) -> deque[Sent]:

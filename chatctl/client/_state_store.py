@@ -15,10 +15,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from chatctl.client._cursor_note import CursorNote
-from chatctl.client._notices import Sent
+from chatctl.client._notices import SavedState, Sent
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT
@@ -58,47 +57,6 @@ _FIXES = {
     sqlite3.SQLITE_ERROR: _DAMAGED,  # its tables have other columns
 }
 _CHECK = "check the disk, and the permissions of the file and its folder"
-
-
-class SavedState(NamedTuple):
-    """An earlier client's unanswered messages, its cursor, and the lineage of the cursor's log."""
-
-    unanswered: list[Sent]
-    cursor: int | None
-    lineage: tuple[Branch, ...]
-
-
-class StateStore(Protocol):
-    """Storage for the outbox and the cursor."""
-
-    def load(self) -> SavedState: ...
-    def add(self, sent: Sent) -> None: ...
-    def remove(self, sent: Sent) -> None: ...
-    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None: ...
-    def note_cursor(self, seq: int, lineage: tuple[Branch, ...]) -> None: ...
-    def close(self) -> None: ...
-
-
-class MemoryStore:
-    """Stores nothing: for one-shot commands, whose exit code reports the outcome of their message."""
-
-    def load(self) -> SavedState:
-        return SavedState([], None, ())
-
-    def add(self, sent: Sent) -> None:
-        pass
-
-    def remove(self, sent: Sent) -> None:
-        pass
-
-    def save_cursor(self, seq: int, lineage: tuple[Branch, ...], *, back: bool = False) -> None:
-        pass
-
-    def note_cursor(self, seq: int, lineage: tuple[Branch, ...]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class FileStore:

@@ -13,7 +13,7 @@ from chatctl.model.folding import SNIPPET, fold_kind
 from chatctl.model.read_state import ReadState
 from chatctl.model.times import Times
 from chatd.proto import events as ev
-from chatd.proto.message_requests import REACTIONS_LIMIT
+from chatd.proto.request_bounds import REACTIONS_LIMIT
 from chatd.proto.text import visible
 
 # Rows kept of a conversation; the server is asked again for older ones.

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple, get_args
 from chatctl.model.surface import Surface
 from chatd.errors import ChatdError
 from chatd.proto.durations import parse_duration
-from chatd.proto.requests import PAGE_LIMIT
-from chatd.proto.room_requests import Mode
+from chatd.proto.request_bounds import PAGE_LIMIT, Mode
 from chatd.proto.text import GROUP_MEMBERS, check_name, check_room, visible
 
 MODE_NAMES: tuple[str, ...] = get_args(Mode)

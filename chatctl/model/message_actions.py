@@ -8,7 +8,7 @@ from chatctl.model.grammar import CommandCall, first_word
 from chatctl.model.render import snippet
 from chatctl.model.surface import Surface
 from chatd.errors import ChatdError
-from chatd.proto.message_requests import REACTION_CHARS
+from chatd.proto.request_bounds import REACTION_CHARS
 
 # How many of the latest messages /redact NAME and /delete list.
 CANDIDATES = 5

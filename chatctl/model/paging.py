@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from chatd.errors import ChatdError
 from chatd.proto.events import Logged, Message, parse_from_server
 from chatd.proto.frames import JsonObject
-from chatd.proto.reading_requests import SEQS_LIMIT
-from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT, SEQS_LIMIT
 
 RequestFunction = Callable[..., JsonObject]
 # Bounds what a server can make a client keep; a page has up to 200 entries.

@@ -17,7 +17,7 @@ from chatctl.model.folding import SNIPPET, Folded, fold_kind
 from chatctl.model.times import Times
 from chatd.proto import events as ev
 from chatd.proto.key_words import words_of_key
-from chatd.proto.message_requests import REACTION_CHARS, REACTIONS_LIMIT
+from chatd.proto.request_bounds import REACTION_CHARS, REACTIONS_LIMIT
 from chatd.proto.text import dm_members, visible
 
 Fragment = tuple[str, str]

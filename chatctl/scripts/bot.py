@@ -24,7 +24,7 @@ from chatctl.client import (
     Sent,
 )
 from chatctl.connecting import App, connecting, room_name
-from chatctl.scripts.one_shot import enter
+from chatctl.scripts.send_command import enter
 from chatctl.scripts.standard_input import read_lines
 from chatd.console import output, streams
 from chatd.errors import ChatdError

@@ -7,7 +7,7 @@ import sys
 import click
 
 from chatctl.connecting import App, connecting, room_name
-from chatctl.scripts.one_shot import REPLY_TIMEOUT
+from chatctl.scripts.send_command import REPLY_TIMEOUT
 from chatctl.scripts.standard_input import check_utf8, read_all
 from chatd.console import output
 from chatd.console.numbers import SEQ

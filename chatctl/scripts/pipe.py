@@ -17,7 +17,8 @@ from chatctl.client import (
 )
 from chatctl.connecting import wait_connected
 from chatctl.model.times import Times
-from chatctl.scripts.one_shot import enter, event_text, recipient
+from chatctl.scripts.send_command import enter, recipient
+from chatctl.scripts.showing import event_text
 from chatctl.scripts.standard_input import InputLine, at_line, read_lines
 from chatd.console import output, streams
 from chatd.errors import ChatdError

@@ -9,11 +9,11 @@ from chatctl.model import answers, paging
 from chatctl.model.hits import Hits, render_hit
 from chatctl.model.render import Viewer
 from chatctl.model.times import Times
-from chatctl.scripts.one_shot import lines_text
+from chatctl.scripts.showing import lines_text
 from chatd.console import output
 from chatd.console.numbers import SEQ, number
 from chatd.proto.events import Message
-from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT
 
 
 @click.command()

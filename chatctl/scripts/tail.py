@@ -11,12 +11,13 @@ from chatctl.connecting import App, connecting, room_name, time_option
 from chatctl.model import paging
 from chatctl.model.render import describe
 from chatctl.model.times import Times
-from chatctl.scripts.one_shot import enter, show_event
+from chatctl.scripts.send_command import enter
+from chatctl.scripts.showing import show_event
 from chatd.console import output
 from chatd.console.numbers import SEQ, number
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
-from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT
 
 # How far `-n` searches a room full of joins and parts for its last N messages: pages, and their least size.
 _PAGES, _PAGE_SIZE_MIN = 20, 100

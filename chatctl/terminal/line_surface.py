@@ -37,7 +37,7 @@ from chatd.pki.identity import Identity
 from chatd.proto import events as ev
 from chatd.proto.advice import with_way
 from chatd.proto.frames import JsonObject
-from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT
 
 T = TypeVar("T")
 

@@ -29,8 +29,9 @@ from chatd.console.pasting import chatd_command
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import PRIVATE, replace_file, sync_folder
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued, is_serial_of, load_ca, load_roots
+from chatd.pki.authority import Authority, is_serial_of, load_ca, load_roots
 from chatd.pki.ca_key import is_sealed, open_key, seal_key
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import fingerprint
 from chatd.pki.rotation import retire, rotate
 from chatd.proto.frames import JsonObject

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
+from chatd.cli.addresses import is_wildcard, split_address
 from chatd.cli.audit_lines import note_act
 from chatd.cli.join_file import VALID, write_join_file
 from chatd.cli.lifecycle import status_or_none, stop_server
 from chatd.cli.node_files import Node, NodeFiles, cluster_section, make_node
 from chatd.cli.node_probe import Reached, probe
-from chatd.cli.setup import is_wildcard, split_address
 from chatd.cli.starting import restart
 from chatd.cli.stopped_log import stopped_log
 from chatd.cluster.follow_stream import request_reseed

@@ -8,14 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from chatd.cli.addresses import is_wildcard, join_address, split_address
 from chatd.cli.join_file import VALID, JoinFile
-from chatd.cli.setup import is_wildcard, join_address, split_address
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.page_address import page_hosts
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued, save_issued
+from chatd.pki.authority import Authority, save_issued
+from chatd.pki.issued import Issued
 from chatd.pki.node_authority import (
     CA_NAME,
     NODE_NAME,

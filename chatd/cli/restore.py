@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 
+from chatd.cli.addresses import client_address, split_address
 from chatd.cli.audit_lines import note_act
 from chatd.cli.backup import check_certificates, check_manifest, signature_line
 from chatd.cli.backup_files import (
@@ -25,11 +26,9 @@ from chatd.cli.backup_files import (
 from chatd.cli.options import json_option
 from chatd.cli.setup import (
     choose_port,
-    client_address,
     make_folders,
     missing_folders,
     remove_folders,
-    split_address,
 )
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings

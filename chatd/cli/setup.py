@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ import click
 import psutil
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from chatd.cli.addresses import UNNAMED, bracketed, client_address, is_wildcard, join_address, split_address
 from chatd.cli.starting import start
 from chatd.cli.users import CONSOLE_DEVICE, add_user
 from chatd.config.home import Home
@@ -36,8 +36,6 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - the documented default
 DEFAULT_PORT = 5000
 LOOPBACK = "127.0.0.1"
 WEB_PORT = 5443
-# No port is this.
-UNNAMED = -1
 # Further servers on one box get the ports after it; then any that is free.
 PORTS_TRIED = 10
 # No clock is right that is earlier (CONTRIBUTING.md, Releases).
@@ -191,44 +189,6 @@ def _undo(home: Home, missing: list[Path]) -> None:
     remove_folders(missing)
 
 
-def split_address(text: str, default_port: int) -> tuple[str, int]:
-    """Split "host", "host:port" or "[v6]:port" into host and port. Raises UsageError."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", text) or re.fullmatch(
-        r"([0-9A-Fa-f:]{2,})()()", text
-    )
-    if match is None or int(match[3] or default_port) > 65535:
-        raise click.UsageError(f"{text!r} is not HOST[:PORT]")
-    return match[1] or match[2], int(match[3] or default_port)
-
-
-def join_address(host: str, port: int) -> str:
-    """Return host:port, with an IPv6 host in brackets."""
-    return f"{_bracketed(host)}:{port}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def client_address(text: str) -> str:
-    """Return an address for clients, with a port only if it is named: others follow server.port.
-
-    Raises UsageError for one that they cannot connect to.
-    """
-    host, port = split_address(text, UNNAMED)
-    if is_wildcard(host) or not port:
-        raise click.UsageError(f"{text!r}: clients cannot connect to this; name an address of this machine")
-    return _bracketed(host) if port == UNNAMED else join_address(host, port)
-
-
-def is_wildcard(host: str) -> bool:
-    """Whether ``host`` stands for all addresses of a machine, so that nobody can connect to it."""
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
-
-
 def _port_of_environment() -> int:
     text = os.environ.get("CHATD_SERVER__PORT", "")
     return int(text) if text.isdecimal() else UNNAMED
@@ -296,7 +256,7 @@ def _machine_name() -> str:
 def _own_addresses(host: str) -> list[str]:
     """Return the address listened on, or this machine's addresses if that is a wildcard; without a port."""
     if not is_wildcard(host):
-        return [_bracketed(host)]
+        return [bracketed(host)]
     found = [
         address.address
         for interface in psutil.net_if_addrs().values()

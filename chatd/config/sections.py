@@ -17,7 +17,7 @@ from chatd.errors import ChatdError
 from chatd.policy.filter import WORD_CHARS, normalise
 from chatd.policy.long_texts import LINE_CHARS_LIMIT, SNIPPET_BYTES, LongText
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
-from chatd.proto.room_requests import Mode
+from chatd.proto.request_bounds import Mode
 from chatd.proto.text import NAME, check_room, host_port_fault, is_host_port, visible
 
 _HOST = r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?"

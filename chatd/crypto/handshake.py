@@ -39,7 +39,9 @@ _SPOKEN = struct.Struct(">HH")
 _M2 = struct.Struct(">HH32s32s16sI")
 # A TLS 1.3 Finished value is as long as the suite's hash; the 12 bytes of TLS 1.2 do not bind (RFC 9266).
 _BINDING_MINIMUM = 32
-_RSA_BITS_MINIMUM, _RSA_BITS_MAXIMUM = 2048, 8192
+MIN_RSA_BITS = 2048
+# With larger keys, a login costs the server more than 10 ms of CPU.
+MAX_RSA_BITS = 8192
 
 Random = Callable[[int], bytes]
 
@@ -158,7 +160,7 @@ class ClientHandshake(_Handshake):
         if not 0 < self._max_frame <= MAX_PAYLOAD:
             raise ChatdError("E104", "the server announced a frame size over the size of a record")
         key = self._envelope_key_of(m2[_M2.size :])
-        if not _RSA_BITS_MINIMUM <= key.key_size <= _RSA_BITS_MAXIMUM:
+        if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             raise ChatdError("E104", f"the envelope key has {key.key_size} bits")
         self._m2 = m2
         before = self._transcript()

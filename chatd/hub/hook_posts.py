@@ -13,7 +13,7 @@ from chatd.hub.state.hook_book import HOOK_DEVICE
 from chatd.hub.state.model import State
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject
-from chatd.proto.hook_requests import SIGNED_KINDS
+from chatd.proto.request_bounds import SIGNED_KINDS
 from chatd.proto.requests import Send
 
 log_audit = get_log("audit")

@@ -11,23 +11,21 @@ import re
 import secrets
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     load_pem_private_key,
 )
 
+from chatd.crypto.handshake import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.durable_files import PRIVATE, PUBLIC, create_file, replace_file
 from chatd.errors import ChatdError
 from chatd.pki import profiles
 from chatd.pki.file_change import finish_change
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import DeviceName, valid_name
 
 CA_DAYS = 3653
@@ -42,32 +40,9 @@ OLD_KEY = "ca-old.key"
 # A device's serial number: so many random bits, after as many that tell which CA issued it.
 _TAG_BITS = 64
 
-MIN_RSA_BITS = 2048
-# With larger keys, a login costs the server more than 10 ms of CPU.
-MAX_RSA_BITS = 8192
 MAX_ADDRESSES = 64
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
-
-
-class Issued(NamedTuple):
-    """A new certificate with its private key."""
-
-    certificate: x509.Certificate
-    key: PrivateKeyTypes
-
-    def __repr__(self) -> str:
-        return f"Issued(serial {self.certificate.serial_number:x})"
-
-    @property
-    def certificate_pem(self) -> bytes:
-        """The certificate as PEM text."""
-        return self.certificate.public_bytes(Encoding.PEM)
-
-    @property
-    def key_pem(self) -> bytes:
-        """The private key as unencrypted PKCS #8 PEM text."""
-        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 class Authority:

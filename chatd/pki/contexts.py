@@ -15,9 +15,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from chatd.crypto.handshake import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.errors import ChatdError
 from chatd.pki import profiles
-from chatd.pki.authority import MAX_RSA_BITS, MIN_RSA_BITS
 from chatd.pki.explain import explain_tls_failure
 from chatd.pki.identity import Identity
 from chatd.pki.identity_blocks import LOST

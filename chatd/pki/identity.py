@@ -31,8 +31,8 @@ from chatd.codes import NEW_IDENTITY
 from chatd.console.pasting import pasteable
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
-from chatd.pki.authority import Issued
 from chatd.pki.identity_blocks import COPY_AGAIN, UnusableError, read_blocks
+from chatd.pki.issued import Issued
 from chatd.pki.lifetimes import warning_begins
 from chatd.pki.profiles import DeviceName, device_of, fingerprint, key_hash_of, record_key_in, spki
 from chatd.proto.text import is_host_port

@@ -21,7 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from chatd.durable_files import PRIVATE, PUBLIC, create_file, replace_file
 from chatd.errors import ChatdError
 from chatd.pki import profiles
-from chatd.pki.authority import CA_DAYS, Issued, host_name
+from chatd.pki.authority import CA_DAYS, host_name
+from chatd.pki.issued import Issued
 
 CA_NAME: Final = "node-ca"
 NODE_NAME: Final = "node"

@@ -9,8 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.errors import ChatdError
-from chatd.pki.authority import OLD_KEY, Authority, Issued, load_chain, load_roots
+from chatd.pki.authority import OLD_KEY, Authority, load_chain, load_roots
 from chatd.pki.file_change import change_files, finish_change
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import NEW_HOME
 from chatd.pki.record_key import key_id, load_record_key
 from chatd.pki.rollover import RETIRED

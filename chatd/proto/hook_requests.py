@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, RoomText, Sha256Text, Spec
+from chatd.proto.request_bounds import HookKind
 
-HookKind = Literal["alertmanager", "grafana", "github", "slack", "text"]
-# What signs each post instead of sending a token. The server derives its secret.
-SIGNED_KINDS = frozenset(("github",))
 HookName = Annotated[NameText, Field(min_length=1)]
 
 

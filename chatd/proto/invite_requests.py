@@ -8,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatd.proto.guest_requests import GuestSeconds
 from chatd.proto.request_base import NameText, Request, RequestKind, RoomText, Sha256Text, Spec
+from chatd.proto.request_bounds import INVITES_AT_ONCE
 
 # Rooms of one invite: what a new member of a team needs.
 INVITE_ROOMS = 20
 SHORTEST_INVITE = 60
 LONGEST_INVITE = 30 * 86_400
-# Invites of one request: with a few rooms each it fits into a frame, and costs the hub milliseconds.
-INVITES_AT_ONCE = 50
 # An invite of many costs the hub less than a message that it delivers.
 INVITES_PER_TOKEN = 10
 InviteRooms = Annotated[list[RoomText], Field(min_length=1, max_length=INVITE_ROOMS)]

@@ -16,13 +16,8 @@ from chatd.proto.request_base import (
     Spec,
     TextRequest,
 )
+from chatd.proto.request_bounds import REACTION_CHARS
 
-# Edits of one message. The event that redacts a message lists them.
-EDITS_LIMIT = 50
-# Different reactions to one message: more would not fit below it, and pages carry them all.
-REACTIONS_LIMIT = 20
-# A word such as "+1", or an emoji, which may consist of ten code points.
-REACTION_CHARS = 16
 ReactionText = Annotated[str, Field(min_length=1, max_length=REACTION_CHARS)]
 
 

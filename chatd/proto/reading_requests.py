@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chatd.proto.request_base import Count, Request, RequestKind, RoomText, Spec
-
-# Messages in one `messages` request: as many replies as a page of history has on a large screen.
-SEQS_LIMIT = 50
+from chatd.proto.request_bounds import SEQS_LIMIT
 
 
 class Messages(Request):

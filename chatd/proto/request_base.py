@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatd.proto.durations import MAX_SECONDS
 from chatd.proto.frames import INTEGER_LIMIT, STRING_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT
 from chatd.proto.text import GROUP_MEMBERS, NAME_CHARS
 
 Count = Annotated[int, Field(ge=0, le=INTEGER_LIMIT)]
@@ -21,8 +22,6 @@ ReasonText = Annotated[str, Field(max_length=256)]
 BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
 Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MsgId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-# Events in one page of resume, history and search.
-PAGE_LIMIT = 500
 PageSize = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
 # Bytes of a text, in UTF-8, that cost a token: any line of the chat costs one, and a long text as much as the

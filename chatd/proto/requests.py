@@ -29,7 +29,6 @@ from chatd.proto.people_requests import PeopleRequest
 from chatd.proto.reading_requests import Messages as Messages
 from chatd.proto.reading_requests import MoveMarker as MoveMarker
 from chatd.proto.reading_requests import Unread as Unread
-from chatd.proto.request_base import PAGE_LIMIT as PAGE_LIMIT
 from chatd.proto.request_base import (
     Count,
     MsgId,
@@ -44,7 +43,8 @@ from chatd.proto.request_base import (
 from chatd.proto.request_base import Request as Request
 from chatd.proto.request_base import RequestKind as RequestKind
 from chatd.proto.request_base import Spec as Spec
-from chatd.proto.room_requests import HistoryRule, Mode, RoomRequest
+from chatd.proto.request_bounds import HistoryRule, Mode
+from chatd.proto.room_requests import RoomRequest
 from chatd.proto.text import visible
 
 
@@ -379,6 +379,7 @@ AnyRequest = (
 REQUESTS: dict[str, type[Request]] = {
     model.model_fields["type"].annotation.__args__[0]: model for model in AnyRequest.__args__
 }
+_FIX = "see docs/protocol.md for requests and their fields, or update the older of client and server"
 # What `model_validate` calls; calling it directly saves a call on each request.
 _VALIDATE: dict[str, Any] = {
     name: model.__pydantic_validator__.validate_python for name, model in REQUESTS.items()
@@ -389,7 +390,7 @@ def parse_request(message: JsonObject) -> AnyRequest:
     """Parse a decoded frame. Raises E102 naming the wrong field, E103 for an unknown type."""
     validate = _VALIDATE.get(kind) if isinstance(kind := message.get("type"), str) else None
     if validate is None:
-        raise ChatdError("E103", f"there is no request {str(kind)[:40]!r}")
+        raise ChatdError("E103", f"there is no request {str(kind)[:40]!r}", _FIX)
     try:
         request: AnyRequest = validate(message)
     except ValidationError as error:
@@ -398,7 +399,7 @@ def parse_request(message: JsonObject) -> AnyRequest:
         field = visible(".".join(str(part) for part in first["loc"])[:80], newlines=False)
         if fault := bounds_fault(field, first):
             raise ChatdError("E102", *fault) from None
-        raise ChatdError("E102", f"{kind}: field {field}: {first['msg']}") from None
+        raise ChatdError("E102", f"{kind}: field {field}: {first['msg']}", _FIX) from None
     return request
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, RoomText, Spec
-
-Mode = Literal["open", "members", "read-only"]
-HistoryRule = Literal["all", "since_join"]
+from chatd.proto.request_bounds import Mode
 
 
 class RoomInfo(Request):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from chatd.proto.message_requests import EDITS_LIMIT
+from chatd.proto.request_bounds import EDITS_LIMIT
 from chatd.proto.signatures import Signature, SignedHead
 from chatd.store.branches import first_branch_id
 from chatd.store.chain import BadChain, genesis

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 
 from chatctl.client import Identity
-from chatctl.client._renewing import renew
+from chatctl.client._new_certificate import renew
 from chatd.crashpoints import POINTS
 from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
 from chatd.pki.contexts import check_server, envelope_key_of
 from chatd.pki.identity import MAX_SERVERS, Identity, read_identity, write_identity
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import device_of, valid_name
 from chatd.proto.text import is_host_port
 from tests.fuzz.expected_refusals import refused

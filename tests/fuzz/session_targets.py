@@ -45,7 +45,7 @@ def client_session(data: bytes) -> None:
     session.opened(now)
     frames = [WELCOME] if source.byte() else []
     session.send(Sent("0" * 32, "#lobby", "hello", "text", None))
-    session.ask(PendingRequest("rooms", {}, repeatable=True))
+    session.ask(PendingRequest("rooms", {}))
     with contextlib.suppress(ChatdError, ByeReceived):
         while source.left or frames:
             now += source.byte() / 16

@@ -12,6 +12,7 @@ import pytest
 
 from chatctl.client import Client, read_identity
 from chatd.cli import setup
+from chatd.cli.addresses import UNNAMED
 from tests.support.daemon import TIMEOUT_SECONDS, Daemon, free_port, running, wait_until
 
 
@@ -59,7 +60,7 @@ def test_the_default_port_gives_way_to_the_next_free_one(
     taken: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(setup, "DEFAULT_PORT", taken)
-    chosen = setup._port_to_use("127.0.0.1", setup.UNNAMED, True)
+    chosen = setup._port_to_use("127.0.0.1", UNNAMED, True)
     assert chosen != taken
     assert f"port {taken} is taken; this server gets port {chosen}" in capsys.readouterr().err
     assert setup._port_to_use("127.0.0.1", chosen, True) == chosen

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatctl.client import load_identity
-from chatctl.client._renewing import renew
+from chatctl.client._new_certificate import renew
 from chatctl.model.expiring import expiry_warning
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority

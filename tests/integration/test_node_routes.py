@@ -17,7 +17,8 @@ from chatd.cluster.log_link import Outcome, StreamGoneError
 from chatd.cluster.nats_address import read_address
 from chatd.config.schema import Settings
 from chatd.nats.nats_server import NatsServer
-from chatd.pki.authority import Authority, Issued, save_issued
+from chatd.pki.authority import Authority, save_issued
+from chatd.pki.issued import Issued
 from chatd.pki.node_authority import NodeAuthority
 from tests.support.daemon import wait_until
 from tests.support.node_homes import node_homes

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatctl.client import Client, state_folder
-from chatctl.client._renewing import renew
+from chatctl.client._new_certificate import renew
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.issued import Issued
 from tests.support.aged_home import AgedHome, add_device, running_aged
 from tests.support.certificates import NOW, make_identity
 from tests.support.daemon import BIN, wait_until

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from chatd.config.schema import Settings
-from chatd.proto.message_requests import EDITS_LIMIT
+from chatd.proto.request_bounds import EDITS_LIMIT
 from tests.support.daemon import wait_until
 from tests.support.talk_at_hub import LOBBY, Talk
 

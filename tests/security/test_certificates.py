@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
 from chatd.pki.contexts import (
     server_context,
 )
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import CERTIFICATE_LIMIT, device_of
 from tests.support.certificates import (
     DEVICE,

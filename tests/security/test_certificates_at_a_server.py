@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatctl.client import Client, read_identity
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
+from chatd.pki.issued import Issued
 from tests.security.test_certificates import HOUR, UNKNOWN, careless_client
 from tests.support.certificates import (
     DEVICE,

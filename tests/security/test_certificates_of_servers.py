@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
 from chatd.pki.contexts import check_server, client_context, envelope_key_of, server_context
+from chatd.pki.issued import Issued
 from chatd.pki.profiles import CERTIFICATE_LIMIT
 from tests.support.certificates import (
     DEVICE,

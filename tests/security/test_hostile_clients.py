@@ -18,9 +18,10 @@ from cryptography import x509
 
 from chatctl.client import Client
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
 from chatd.pki.contexts import explain_tls_failure
 from chatd.pki.identity import Identity, read_identity
+from chatd.pki.issued import Issued
 from chatd.proto.text import visible
 from tests.support.certificates import DEVICE, NOW, der, forge, san, signer
 from tests.support.daemon import Daemon, wait_until

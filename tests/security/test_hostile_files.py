@@ -217,7 +217,7 @@ DIRECT = {
     "chatd/supervisor/monitor.py",
     "chatctl/admin/server.py",
     "chatctl/admin/top.py",
-    "chatctl/scripts/one_shot.py",
+    "chatctl/scripts/showing.py",
     "chatctl/scripts/pipe.py",
     "chatctl/scripts/search_command.py",
 }

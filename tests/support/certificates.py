@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from chatd.pki.authority import Authority, Issued, save_issued
+from chatd.pki.authority import Authority, save_issued
 from chatd.pki.contexts import explain_tls_failure
 from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.issued import Issued
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 URI = "chatd://lab/user/bob/device/laptop"

@@ -24,7 +24,8 @@ from chatd.gateway.plain_enrolment import PlainEnrolments
 from chatd.hub.state import invites, renewals
 from chatd.hub.state.context import OPERATOR
 from chatd.link.hub_desk import Answered
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
+from chatd.pki.issued import Issued
 from chatd.pki.signing_request import make_request
 from chatd.proto.frames import decode, encode
 from chatd.proto.length_prefix import take_message

@@ -21,7 +21,7 @@ from chatd.gateway.families import FAMILIES
 from chatd.hub import page_queries, pages, query_threads, welcome
 from chatd.hub.state import authorize, moderation, queries
 from chatd.hub.state.model import MUTES_LIMIT
-from chatd.pki import authority, identity, profiles
+from chatd.pki import identity, profiles
 from chatd.policy.roles import DEFAULT_ROLES, EVERYTHING, PERMISSIONS
 from chatd.proto import events, frames, lineage, requests, search_query, text
 from chatd.proto.plain_model import PlainModel
@@ -119,7 +119,7 @@ def limits_table() -> str:
         ("Users of a server", f"{moderation.USERS_LIMIT}"),
         ("Devices of one user", f"{moderation.DEVICES_LIMIT}"),
         ("Certificate, DER", f"{profiles.CERTIFICATE_LIMIT} bytes"),
-        ("RSA key of the envelope", f"{authority.MIN_RSA_BITS} to {authority.MAX_RSA_BITS} bits"),
+        ("RSA key of the envelope", f"{handshake.MIN_RSA_BITS} to {handshake.MAX_RSA_BITS} bits"),
         ("Identity file", f"{identity.IDENTITY_LIMIT} bytes"),
         ("Servers in an identity file", f"{identity.MAX_SERVERS}"),
     ]

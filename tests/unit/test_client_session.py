@@ -74,7 +74,7 @@ def ready(*, live: bool = False) -> ClientSession:
 def test_only_resume_is_sent_before_the_first_page() -> None:
     session = ClientSession(live=True, cursor=7)
     session.send(sent())
-    session.ask(PendingRequest("rooms", {}, repeatable=True))
+    session.ask(PendingRequest("rooms", {}))
     assert session.outgoing(0.0) == []
     (resume,) = connect(session)
     assert (resume["type"], resume["after"]) == ("resume", 7)
@@ -248,8 +248,8 @@ def test_a_cut_keeps_the_order_of_retried_messages() -> None:
 def test_a_cut_repeats_only_repeatable_requests() -> None:
     session = ready()
     again, once = (
-        PendingRequest("rooms", {}, repeatable=True),
-        PendingRequest("kick", {"user": "bob"}, repeatable=False),
+        PendingRequest("rooms", {}),
+        PendingRequest("kick", {"user": "bob"}),
     )
     session.ask(again)
     session.ask(once)
@@ -265,7 +265,7 @@ def test_a_cut_repeats_only_repeatable_requests() -> None:
 
 def test_abandoning_a_session_fails_all_waiting_calls() -> None:
     session = ready()
-    message_, pending = sent(), PendingRequest("rooms", {}, repeatable=True)
+    message_, pending = sent(), PendingRequest("rooms", {})
     session.send(message_)
     session.ask(pending)
     session.abandon(ChatdError("E207", "banned"))
@@ -277,7 +277,7 @@ def test_abandoning_a_session_fails_all_waiting_calls() -> None:
 
 def test_cancelled_requests_are_not_sent() -> None:
     session = ClientSession(live=False)
-    pending = PendingRequest("rooms", {}, repeatable=True)
+    pending = PendingRequest("rooms", {})
     session.ask(pending)
     pending.reply.cancel()
     assert connect(session) == []

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from chatd.child.tls import TlsChannel
 from chatd.crypto.handshake import ClientHandshake, ServerHandshake
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued, save_issued
+from chatd.pki.authority import Authority, save_issued
 from chatd.pki.contexts import client_context, envelope_key_of, server_context
 from chatd.pki.identity import Identity, read_identity, write_identity
+from chatd.pki.issued import Issued
 
 ALPN = "chatd/1"
 

@@ -9,7 +9,8 @@ import pytest
 from chatd.errors import ChatdError
 from chatd.hub.state.invite_book import OPEN_LIMIT
 from chatd.proto.frames import FRAME_LIMIT, encode
-from chatd.proto.invite_requests import INVITE_ROOMS, INVITES_AT_ONCE, INVITES_PER_TOKEN
+from chatd.proto.invite_requests import INVITE_ROOMS, INVITES_PER_TOKEN
+from chatd.proto.request_bounds import INVITES_AT_ONCE
 from chatd.proto.requests import parse_request
 from tests.support.hubworld import World
 

@@ -12,7 +12,7 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.hub.recovery import recover
-from chatd.proto.message_requests import EDITS_LIMIT, REACTIONS_LIMIT
+from chatd.proto.request_bounds import EDITS_LIMIT, REACTIONS_LIMIT
 from chatd.store.event_log import EventLog
 from chatd.store.log_reader import LogReader
 from chatd.store.verifier import verify

@@ -9,7 +9,7 @@ import pytest
 from chatctl.model.paging import LIST_PAGES_LIMIT, history, list_all, quoted
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
-from chatd.proto.requests import PAGE_LIMIT
+from chatd.proto.request_bounds import PAGE_LIMIT
 
 
 class Server:

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from chatd.errors import ChatdError
-from chatd.pki.authority import Authority, Issued
+from chatd.pki.authority import Authority
 from chatd.pki.contexts import client_context
 from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity, write_identity
+from chatd.pki.issued import Issued
 from chatd.proto.alpn import ALPN_ENVELOPE
 from tests.support.certificates import NOW, der
 

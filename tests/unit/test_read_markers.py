@@ -12,7 +12,7 @@ import pytest
 from chatd.config.schema import Settings
 from chatd.hub import reading
 from chatd.hub.state.model import State
-from chatd.proto.reading_requests import SEQS_LIMIT
+from chatd.proto.request_bounds import SEQS_LIMIT
 from tests.support.hub_harness import HubHarness, WorkerEnd
 
 ROOM = "#lobby"

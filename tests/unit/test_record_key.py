@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chatctl.scripts.one_shot import record_key_of
+from chatctl.scripts.whoami_command import record_key_of
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import read_identity, write_identity

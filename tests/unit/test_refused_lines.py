@@ -9,7 +9,7 @@ import pytest
 
 from chatctl.client import Sent, SentResult
 from chatctl.client._notices import acknowledge, refuse
-from chatctl.scripts.one_shot import MessageSender
+from chatctl.scripts.send_command import MessageSender
 from chatctl.scripts.standard_input import InputLine, at_line
 from chatd.errors import ChatdError
 from chatd.proto.requests import Send

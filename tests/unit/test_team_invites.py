@@ -19,7 +19,7 @@ from chatd.errors import ChatdError
 from chatd.hub.state.invite_book import OPEN_LIMIT
 from chatd.pki.authority import Authority
 from chatd.proto.invite_code import parse_code, secret_hash
-from chatd.proto.invite_requests import INVITES_AT_ONCE
+from chatd.proto.request_bounds import INVITES_AT_ONCE
 from tests.support.hubworld import World
 
 

@@ -14,7 +14,7 @@ from chatctl.model.commands import parse
 from chatctl.model.grammar import Mistake
 from chatctl.scripts import bot
 from chatctl.scripts.doctor import examine
-from chatctl.scripts.one_shot import show_event
+from chatctl.scripts.showing import show_event
 from chatd.config.home import Home
 from chatd.config.schema import Settings
 from chatd.console.arguments import host_port

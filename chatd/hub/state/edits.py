@@ -9,7 +9,7 @@ from chatd.hub.state import messages, redaction, texts
 from chatd.hub.state.context import Context
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.message_requests import EDITS_LIMIT
+from chatd.proto.request_bounds import EDITS_LIMIT
 from chatd.store.entry import StoredMessage
 
 MINUTE_MS = 60_000

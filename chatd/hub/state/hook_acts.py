@@ -13,6 +13,7 @@ from chatd.hub.state.hook_book import HOOKS_LIMIT, HOOKS_PER_ROOM, Hook
 from chatd.hub.state.queries import page_of
 from chatd.proto import hook_requests as rq
 from chatd.proto.frames import JsonObject
+from chatd.proto.request_bounds import SIGNED_KINDS
 from chatd.proto.text import check_new_name, visible
 
 _CHECK = "see: chatctl hook list"
@@ -86,7 +87,7 @@ def secret_of(key: bytes, name: str, hook: Hook) -> str:
 
 
 def _refuse_secret(kind: str, secret_hash: str | None) -> None:
-    if (secret_hash is None) is not (kind in rq.SIGNED_KINDS):
+    if (secret_hash is None) is not (kind in SIGNED_KINDS):
         needs = "none" if secret_hash is not None else "one"
         raise ChatdError("E102", f"field secret_hash: a hook of the kind {kind} needs {needs}")
 
@@ -128,7 +129,7 @@ def _known(context: Context, name: str) -> Hook:
 
 def _key_for(context: Context, kind: str) -> bytes | None:
     """Return the server's key if a hook of this kind signs; before any event, since it may fail."""
-    return context.hook_key() if kind in rq.SIGNED_KINDS else None
+    return context.hook_key() if kind in SIGNED_KINDS else None
 
 
 def _entry(context: Context, name: str) -> JsonObject:

@@ -8,7 +8,7 @@ from chatd.hub.state.context import Context
 from chatd.hub.state.redaction import named_message
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
-from chatd.proto.message_requests import REACTIONS_LIMIT
+from chatd.proto.request_bounds import REACTIONS_LIMIT
 from chatd.proto.text import visible
 from chatd.store.entry import Given
 
