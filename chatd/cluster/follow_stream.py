@@ -164,6 +164,8 @@ def take_message(
         note_place(log, place)
         return place, None
     log.insert(batch.entries, batch.redact, batch.salts)
+    if batch.redact:
+        keys.note_redacted()
     log.note_values(place_values(place))
     log.commit()
     log.finish()

@@ -26,12 +26,14 @@ KIND: Final = "key"
 REPEAT_SECONDS: Final = 0.5
 # A node that was away learns from it what to destroy.
 DROP_SECONDS: Final = 2.0
+# A node that is away for longer copies the log of another node.
+TAIL_SECONDS: Final = 24 * 3600.0
 # Messages between two calls of `settle`; what is beyond is sent again.
 _WAITING_LIMIT: Final = 256
 
 
 class KeyExchange:
-    """One node's part. ``copies`` nodes have a key before its first use. ``peers`` is None without others.
+    """One node's part. ``copies`` of the ``nodes`` have a key before its first use; ``peers``: None if alone.
 
     All but `take` write to the log, hence not between its `insert` and `finish`.
     """
@@ -43,7 +45,9 @@ class KeyExchange:
         peers: PeerLink | None = None,
         copies: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        nodes: int = 1,
     ) -> None:
+        self._nodes = nodes
         self._keys = keys
         self._peers = peers
         self._copies = copies if peers else 1
@@ -56,6 +60,7 @@ class KeyExchange:
         # The stream's last message under a former key, and whether former keys are still there.
         self._last_of_former = 0
         self._former = False
+        self._replaced_at = 0.0
         # What was sent -> when.
         self._sent: dict[tuple[Any, ...], float] = {}
 
@@ -97,12 +102,22 @@ class KeyExchange:
         self.settle(seq)
         replaced = self._drawn is not None and self._replaced(*self._drawn)
         if replaced:
+            self._replaced_at = self._replaced_at if self._former else self._clock()
             self._drawn, self._last_of_former, self._former = None, seq, True
-        if self._former and all(read >= self._last_of_former for read in applied.values()):
+        if self._former and self._is_read(applied):
             self._destroy_former()
         if self._last_of_former and not self._former:
             self._repeat(DROP_SECONDS, ["drop", self._keys.current, self._last_of_former])
         return replaced
+
+    def _is_read(self, applied: Mapping[str, int]) -> bool:
+        """Whether the messages under former keys are needed no more.
+
+        A node that is away needs them, but not for what is redacted, nor without end.
+        """
+        patient = not self._keys.must_destroy and self._clock() - self._replaced_at < TAIL_SECONDS
+        awaited = self._nodes - 1 if patient else 0
+        return len(applied) >= awaited and all(read >= self._last_of_former for read in applied.values())
 
     def _replaced(self, number: int, key: bytes) -> bool:
         """Make a new key the current one if enough nodes have it; else give it to them."""

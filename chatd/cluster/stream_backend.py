@@ -60,8 +60,6 @@ class StreamBackend:
         self._applied = applied
         self._await_copies = await_copies
         self._parts: list[_Part] = []
-        # A leader before may have ended between a redaction and the end of the key.
-        self._redacted = exchange is not None
         self._key_events = 0
         self._key_since = clock()
 
@@ -78,7 +76,8 @@ class StreamBackend:
         point = Point(self._log.head, self._log.chain_hash)
         self._log.insert(entries, redact, salts)
         self._parts = list(self._make_parts(point, entries, salts, redact))
-        self._redacted |= bool(redact)
+        if redact:
+            self._keys.note_redacted()
         self._key_events += len(entries)
 
     def commit(self) -> None:
@@ -99,14 +98,14 @@ class StreamBackend:
         """See `EventLog.finish`; then replace a key that is old, or that seals something redacted."""
         self._log.finish()
         old = self._key_events >= EVENTS_PER_KEY or self._clock() - self._key_since >= SECONDS_PER_KEY
-        if self._redacted or old:
+        if self._keys.is_spent or old:
             self._exchange.replace(self.place.epoch)
         self.exchange_keys()
 
     def exchange_keys(self) -> None:
         """Go on replacing the key, between commits. It waits while another program has locked the log."""
         if self._exchange.advance(self.place.seq, self._applied()):
-            self._redacted, self._key_events, self._key_since = False, 0, self._clock()
+            self._key_events, self._key_since = 0, self._clock()
 
     def _make_parts(
         self, point: Point, entries: Sequence[Entry], salts: bytes, redact: Mapping[int, int]

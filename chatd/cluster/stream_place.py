@@ -77,8 +77,9 @@ _RULES: Final[Mapping[MessageKind, Callable[[StreamPlace, Point, StreamHeader], 
 # The names of the place in the log's meta table.
 _PREFIX: Final = "stream_"
 KEY_PREFIX: Final = "tail_key:"
-# The number of the key that seals: see `chatd.cluster.tail_keys`.
+# The numbers of the key that seals, and of the last one that seals something redacted.
 USED_KEY: Final = "tail_key_used"
+REDACTED_KEY: Final = "tail_key_redacted"
 _NAMES: Final = tuple(_PREFIX + name for name in StreamPlace._fields)
 
 
@@ -98,7 +99,7 @@ def stored_place(log: EventLog | apsw.Connection) -> StreamPlace:
 
 def forget_stream(log: EventLog) -> None:
     """Make the log one that never was in a stream. Raises E504."""
-    names = [*log.values(_PREFIX), *log.values(KEY_PREFIX), USED_KEY]
+    names = [*log.values(_PREFIX), *log.values(KEY_PREFIX), USED_KEY, REDACTED_KEY]
     if not log.set_values(dict.fromkeys(names)):
         raise locked()
 

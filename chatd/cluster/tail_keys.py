@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 from chatd.cluster.stream_message import KEY_BYTES, StreamHeader, seal_message
-from chatd.cluster.stream_place import KEY_PREFIX, USED_KEY
+from chatd.cluster.stream_place import KEY_PREFIX, REDACTED_KEY, USED_KEY
 from chatd.store.event_log import EventLog
 
 # A key is replaced after this many events, and after this many seconds.
@@ -27,6 +27,8 @@ class TailKeys:
         self._log = log
         self._keys = {int(name.removeprefix(KEY_PREFIX)): key for name, key in log.values(KEY_PREFIX).items()}
         used = log.values(USED_KEY).get(USED_KEY)
+        # Keys up to this one seal something that was redacted since.
+        self._redacted: int = log.values(REDACTED_KEY).get(REDACTED_KEY, 0)
         self.current: int = used if used in self._keys else max(self._keys, default=0)
 
     def find(self, number: int) -> bytes | None:
@@ -68,6 +70,21 @@ class TailKeys:
     def replace(self, epoch: int = 0) -> bool:
         """Make a new key the current one, on the disk before anything is sealed with it; see `store`."""
         return self.store(*self.draw(epoch), use=True)
+
+    def note_redacted(self) -> None:
+        """Note that the stream has something redacted, between `EventLog.insert` and `commit`."""
+        self._log.note_values({REDACTED_KEY: self.current})
+        self._redacted = self.current
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the current key may seal something redacted, so that another must replace it."""
+        return self.current <= self._redacted
+
+    @property
+    def must_destroy(self) -> bool:
+        """Whether a former key may seal something redacted."""
+        return any(number < self.current and number <= self._redacted for number in self._keys)
 
     def destroy_former(self) -> bool:
         """Destroy the keys before the current one: what they have sealed can never be read again.

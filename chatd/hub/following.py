@@ -71,7 +71,7 @@ class Following:
         self._clock = clock
         copies = min(cluster.copies, len(cluster.members))
         self._copies = PeerCopies(copies - 1, self._pump, clock)
-        self._exchange = KeyExchange(keys, link, self.peers, copies, clock)
+        self._exchange = KeyExchange(keys, link, self.peers, copies, clock, nodes=len(cluster.members))
         self.backend = StreamBackend(
             log,
             link,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from chatd.cluster.key_exchange import DROP_SECONDS, KIND, REPEAT_SECONDS, KeyExchange
+from chatd.cluster.key_exchange import DROP_SECONDS, KIND, REPEAT_SECONDS, TAIL_SECONDS, KeyExchange
 from chatd.cluster.peer_link import PeerMessage
 from chatd.cluster.tail_keys import TailKeys
 from chatd.store.event_log import EventLog
 from tests.support.memory_peers import MemoryPeers
 from tests.support.memory_stream import MemoryStream
-from tests.support.storelog import NOW
+from tests.support.storelog import NOW, entries
 
 EPOCH = 7
 
@@ -30,7 +30,7 @@ class Cluster:
         assert self.keys["a"].replace()
         self.former = self.keys["a"].current
         self.nodes = {
-            name: KeyExchange(keys, self.stream, self.network.link(name), copies, lambda: self.now)
+            name: KeyExchange(keys, self.stream, self.network.link(name), copies, lambda: self.now, nodes=3)
             for name, keys in self.keys.items()
         }
 
@@ -108,8 +108,10 @@ def test_a_node_that_was_away_destroys_when_it_has_caught_up(cluster: Cluster) -
     cluster.lead()
     cluster.network.isolate("c")
     cluster.stream.create()
+    redact(cluster)
     cluster.nodes["a"].replace(EPOCH)
     assert cluster.lead(b=9)
+    assert cluster.numbers()["a"] == [cluster.keys["a"].current]
     cluster.network.cut.clear()
     number = cluster.keys["a"].current
     cluster.lead(seq=8, b=9)
@@ -119,6 +121,51 @@ def test_a_node_that_was_away_destroys_when_it_has_caught_up(cluster: Cluster) -
     cluster.now += DROP_SECONDS
     cluster.lead(b=9)
     assert cluster.numbers()["c"] == [number]
+
+
+def flags(keys: TailKeys) -> tuple[bool, bool]:
+    return keys.is_spent, keys.must_destroy
+
+
+def redact(cluster: Cluster) -> None:
+    """Commit a redaction at the leader."""
+    log = cluster.logs["a"]
+    log.insert(entries(1, 2), {})
+    cluster.keys["a"].note_redacted()
+    log.commit()
+    log.finish()
+
+
+def test_only_a_redaction_does_not_wait_for_a_node_that_is_away(cluster: Cluster) -> None:
+    cluster.stream.create()
+    cluster.nodes["a"].replace(EPOCH)
+    assert cluster.lead(b=9)
+    number = cluster.keys["a"].current
+    assert cluster.numbers()["a"] == [cluster.former, number]
+    redact(cluster)
+    assert flags(cluster.keys["a"]) == (True, True)
+    cluster.lead(b=9)
+    assert cluster.numbers()["a"] == [number]
+    cluster.nodes["a"].replace(EPOCH)
+    assert cluster.lead(b=9)
+    assert flags(cluster.keys["a"]) == (False, False)
+    assert cluster.numbers()["a"] == [number + 1]
+    cluster.nodes["a"].replace(EPOCH)
+    assert cluster.lead(b=9)
+    assert len(cluster.numbers()["a"]) == 2
+    cluster.now += TAIL_SECONDS
+    cluster.lead(b=9)
+    assert len(cluster.numbers()["a"]) == 1
+
+
+def test_a_restart_remembers_that_something_is_redacted(cluster: Cluster) -> None:
+    redact(cluster)
+    keys = TailKeys(cluster.logs["a"])
+    assert flags(keys) == (True, False)
+    assert keys.replace(EPOCH)
+    assert flags(keys) == flags(TailKeys(cluster.logs["a"])) == (False, True)
+    assert keys.destroy_former()
+    assert flags(keys) == flags(TailKeys(cluster.logs["a"])) == (False, False)
 
 
 def test_a_former_key_that_arrives_late_is_not_kept(cluster: Cluster) -> None:
