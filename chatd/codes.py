@@ -22,6 +22,10 @@ NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add
 # If every address refuses: a machine is there, but no program listens.
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
 _REVOKED = f"on another device of yours run: chat device add NEW; without one {NEW_IDENTITY}"
+_NATS = (
+    "in the folder of the sources run: make cluster; for another environment, with its pip:"
+    " pip install --require-hashes -r constraints-cluster.txt"
+)
 _STOLEN = "end a stolen identity on the server's box: chatd user revoke NAME"
 NOTHING_INVITES = "on the server's box run: chatd start; or check the address in the invite"
 TAKE_ANOTHER_PORT = "stop the other program, or set another server.port in config/settings.json"
@@ -145,7 +149,7 @@ CODES: dict[str, Code] = {
     "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),
     "E620": Code("ca_offline", "the CA's key is not on this server", "put it back: chatd ca import FILE"),
     "E621": Code("stream", "the cluster's stream does not continue this log", "see docs/cluster.md"),
-    "E622": Code("no_nats", "NATS is not installed", "run: make cluster"),
+    "E622": Code("no_nats", "NATS is not installed", _NATS),
     "E623": Code("join_file", "the join file cannot be used", "make a new one: see docs/cluster.md"),
     "E630": Code(
         "other_service",

@@ -37,6 +37,7 @@ NEEDS = {
     "chatctl hook rotate": "hook.manage",
     "chatctl invite": "invite.create",
     "chatctl revoke": "device.revoke",
+    "chatctl role set": "role.set",
     "chatctl room owner": "room.manage",
     "chatctl room unarchive": "room.archive",
     "chatctl rooms": "room.list",

@@ -27,6 +27,7 @@ REQUEST_OF = {
     "guest list": "guest_list",
     "held list": "held_list",
     "hook list": "hook_list",
+    "role set": "role_set",
     "hook remove": "hook_remove",
     "hook rotate": "hook_rotate",
     "invite": "invite_create",

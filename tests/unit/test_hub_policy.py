@@ -14,6 +14,7 @@ from chatd.hub.state.context import OPERATOR, Context, Principal
 from chatd.hub.state.model import Device, State, User
 from chatd.hub.state.rules import Rules
 from chatd.policy.roles import DEFAULT_ROLES
+from chatd.proto.advice import fitting
 from chatd.proto.frames import MAP_LIMIT, encode
 from chatd.proto.text import RESERVED
 from tests.support.hubworld import DEVICE, World
@@ -425,6 +426,17 @@ def test_a_reserved_name_is_refused_for_new_users_and_devices_only(name: str) ->
     assert world.outcome(OPERATOR, "user_add", **fields) == "ok"
     world.add_user("bob")
     assert world.outcome("bob", "send", to=f"@{name}", body="hello") == "ok"
+
+
+@pytest.mark.parametrize("protected", ["ali", "ann"])
+def test_a_moderator_is_not_advised_to_revoke_another_one(protected: str) -> None:
+    world = pinned_admins()
+    world.add_user("ali", "admin")
+    for kind in ("kick", "ban", "mute"):
+        with pytest.raises(ChatdError) as refused:
+            world.ask("abe", kind, user=protected)
+        told = fitting(refused.value.fix, {"moderate.ban", "moderate.kick", "moderate.mute"})
+        assert told.startswith("ask an admin to ") and "revoke" not in told
 
 
 def pinned_admins() -> World:

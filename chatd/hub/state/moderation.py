@@ -243,10 +243,12 @@ def _refuse_protected(context: Context, name: str) -> None:
     if name == context.who.user:
         raise ChatdError("E304", "you cannot do this to yourself", _ANOTHER_ADMIN)
     if not context.who.operator and context.allows("moderate.ban", name):
-        fix = f"end a stolen identity: chatctl revoke {name}, or on the server's box: {_on_the_box(name)}"
-        if not context.rules.pinned(name):
-            fix = f"change the user's role first, or {fix}"
-        raise ChatdError("E304", f"{name} moderates this server too", fix)
+        fix = f"take the role away first: chatctl role set {name} ROLE"
+        if context.rules.pinned(name):
+            fix = "ask an admin to change that role in config/settings.json first"
+        stolen = f"chatctl revoke {name} (on the server's box: {_on_the_box(name)})"
+        reason = f"{name} moderates this server too"
+        raise ChatdError("E304", reason, f"{fix}, or end a stolen identity for good: {stolen}")
 
 
 def _refuse_too_many_mutes(context: Context) -> None:
