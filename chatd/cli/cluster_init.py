@@ -76,12 +76,13 @@ def init(
     home: Home = context.obj
     home.require_initialised()
     settings = load_settings(home.path, {})
+    alone = cluster_section(settings, node)
     if settings.cluster.members or (settings.cluster.node and not others):
         name = settings.cluster.node
         raise ChatdError("E409", f"this server is the node {name} of a cluster already", "nothing to do")
     require_nats()
     if not others:
-        _begin_alone(home, settings, node)
+        _begin_alone(home, settings.model_copy(update={"cluster": alone}))
         return
     nodes = [_own_node(settings, node, host), *_other_nodes(settings, others, addresses)]
     _require_sensible(nodes)
@@ -96,9 +97,9 @@ def init(
     _go_on(context, home, nodes, wait=not no_wait)
 
 
-def _begin_alone(home: Home, settings: Settings, node: str) -> None:
-    section = cluster_section(settings, node)
-    write_settings(home.path, settings.model_copy(update={"cluster": section}))
+def _begin_alone(home: Home, settings: Settings) -> None:
+    node = settings.cluster.node
+    write_settings(home.path, settings)
     note_act(home.path, "cluster_begun", node=node)
     output.line(f"this server is the node {node} of a cluster")
     output.note(f"from its next start on: {chatd_command(home.path, 'restart')}")

@@ -47,6 +47,13 @@ class NoKeyError(ChatdError):
         self.number = number
 
 
+class BehindError(ChatdError):
+    """The stream does not go on from this log; among several nodes another one has what is missing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("E621", reason, RESEED)
+
+
 def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
     """Take over what the stream has more than the log, then claim the lead; return the place.
 
@@ -84,11 +91,11 @@ def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
     place, bounds = stored_place(log), link.bounds()
     if bounds.last < place.seq or bounds.first > place.seq + 1:
         reason = f"the stream has messages {bounds.first} to {bounds.last}; this node has read {place.seq}"
-        raise ChatdError("E621", reason, RESEED)
+        raise BehindError(reason)
     while place.seq < bounds.last:
         data = link.read(place.seq + 1)
         if data is None:
-            raise ChatdError("E621", f"message {place.seq + 1} is missing from the stream", RESEED)
+            raise BehindError(f"message {place.seq + 1} is missing from the stream")
         place, _ = take_message(log, keys, place, data)
         crash_point("cluster.follow.taken")
     if not place.generation:

@@ -14,6 +14,8 @@ from chatd.child.boot_progress import BootProgress
 from chatd.child.peers import login_name
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
+from chatd.cluster.follow_stream import BehindError
+from chatd.cluster.joining import begin_joining
 from chatd.cluster.stream_place import stored_place
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -56,6 +58,11 @@ def main() -> int:
         if error.code == "E504" and not is_locked(error):
             # If the disk is full, the next hub can start in this space.
             release_reserve(child.home / "data")
+        if isinstance(error, BehindError) and child.settings.cluster.others:
+            # The next hub waits until the nats process has copied another node's log.
+            begin_joining(child.home)
+            log.warning("log_left_behind", why=error.reason)
+            return 1
         log_errors.error("hub_ended", code=error.code, why=error.reason, fix=error.fix)
         print(error, file=sys.stderr, flush=True)
         return _EXITS.get(error.code, 1)

@@ -22,7 +22,8 @@ from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.nats.node_desk import JOIN_SUBJECT, OPEN_SUBJECT, READ_SUBJECT, CopyAnswer, JoinAnswer
-from chatd.store.database import DATABASE_NAME
+from chatd.store.chain import point_at
+from chatd.store.database import DATABASE_NAME, connect_reader, head_seq, storage_errors
 from chatd.store.entry import Point
 from chatd.store.log_copy import check_log, require_space, write_mark
 from chatd.store.mark import MARK_NAME, Mark
@@ -32,11 +33,30 @@ from chatd.store.search_index import SEARCH_NAME
 ANSWERS_SECONDS: Final = 1.0
 PIECE_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 0.5
+DIFFERS: Final = "keep the longer log: see docs/cluster.md"
 _FOLDER: Final = ".joining"
 # What belongs to the log that is replaced.
 _FORMER: Final = (MARK_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm", SEARCH_NAME)
 
 log = get_log("server")
+
+
+def end_of(data: Path) -> Point:
+    """Return the end of the log in a folder. Raises apsw.Error."""
+    connection = connect_reader(data)
+    try:
+        return point_at(connection, head_seq(connection))
+    finally:
+        connection.close()
+
+
+def point_in(data: Path, seq: int) -> Point | None:
+    """Return the point after an entry; None if the log ends before. Raises apsw.Error."""
+    connection = connect_reader(data)
+    try:
+        return point_at(connection, seq) if seq <= head_seq(connection) else None
+    finally:
+        connection.close()
 
 
 class LogFetch:
@@ -61,7 +81,7 @@ class LogFetch:
                 if self._try():
                     return
             except ChatdError as error:
-                if error.code == "E623":
+                if error.code in ("E621", "E623"):
                     self.refusal = error
                     return
                 self._tell(error.reason)
@@ -84,6 +104,7 @@ class LogFetch:
         try:
             self._copy(giver, folder)
             check_log(folder, lambda *_: None)
+            self._require_continuation(folder)
             self._install(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -104,6 +125,18 @@ class LogFetch:
             file.flush()
             os.fsync(fd)
         write_mark(folder, Mark(answer.epoch, Point(answer.head, bytes.fromhex(answer.chain))))
+
+    def _require_continuation(self, folder: Path) -> None:
+        """Raise E621 unless the copy has everything that this node's log has."""
+        data = self._home / "data"
+        if not (data / DATABASE_NAME).exists():
+            return
+        with storage_errors("read the event log"):
+            own = end_of(data)
+            if point_in(folder, own.seq) == own:
+                return
+        reason = f"this node's log, up to event {own.seq}, is not a part of the other node's"
+        raise ChatdError("E621", reason, DIFFERS)
 
     def _install(self, folder: Path) -> None:
         """Put the copy in the place of the log, which no hub opens before `end_joining`."""

@@ -89,8 +89,12 @@ def all_is_well(cluster: Cluster, name: str) -> bool:
     )
 
 
-def test_new_identities_will_name_the_addresses_of_all_nodes(made: Made) -> None:
+def test_identities_made_on_any_node_name_the_addresses_of_all(made: Made) -> None:
     cluster = made.cluster
+    cluster.wait_for_hubs()
+    for name in NAMES:
+        made_here = cluster.nodes[name].add_user(f"user-of-{name}").read_text()
+        assert all(f"server: {cluster.address(one)}\n" in made_here for one in NAMES)
     for name in NAMES:
         assert set(addresses_of(cluster.nodes[name])) == {cluster.address(one) for one in NAMES}
         assert addresses_of(cluster.nodes[name])[0] == cluster.address(name)
@@ -101,6 +105,23 @@ def addresses_of(node: Daemon) -> list[str]:
     return [
         address if ":" in address else f"{address}:{node.port}" for address in settings["server"]["addresses"]
     ]
+
+
+def test_a_killed_node_costs_nothing_and_catches_up(made: Made) -> None:
+    cluster = made.cluster
+    cluster.wait_for_hubs()
+    cluster.wait_until_writable("b")
+    killed = wait_until(cluster.leader)
+    others = [name for name in NAMES if name != killed]
+    cluster.kill(killed)
+    cluster.wait_until_writable(others[0])
+    assert cluster.try_say(others[1], "while it was away")
+    cluster.start(killed)
+    cluster.wait_for_hubs(killed)
+    wait_until(cluster.have_one_log, CLUSTER_SECONDS)
+    assert "while it was away" in cluster.chat(killed, "history", "--json", "#lobby").stdout
+    for name in NAMES:
+        assert "ok" in cluster.nodes[name].chatd("verify").stdout
 
 
 def test_a_cluster_is_begun_once(made: Made) -> None:

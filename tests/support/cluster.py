@@ -19,6 +19,8 @@ from tests.support.fixed_port import fixed_port
 NAMES = ("a", "b", "c")
 # Three servers and as many of NATS start on two cores that others use, too.
 CLUSTER_SECONDS = 90.0
+# Of an identity file: the servers follow it.
+DEVICE_LINE = 3
 
 
 class Cluster:
@@ -114,9 +116,10 @@ class Cluster:
         """The identity of alice, the first admin: for one node; with "" it names the addresses of all."""
         path = self._root / f"alice{name}.pem"
         if not path.exists():
-            here = f"server: 127.0.0.1:{self.nodes[name].port}" if name else ""
             lines = self.first.identity("alice", "everywhere").read_text().splitlines(keepends=True)
-            kept = [line for line in lines if not name or line[:7] != "server:" or line.strip() == here]
+            kept = [line for line in lines if line[:7] != "server:"]
+            servers = [f"server: {self.address(one)}\n" for one in ([name] if name else NAMES)]
+            kept[DEVICE_LINE + 1 : DEVICE_LINE + 1] = servers
             path.write_text("".join(kept))
             path.chmod(0o600)
         return path
@@ -128,6 +131,11 @@ class Cluster:
     def chains(self) -> dict[str, dict[int, str]]:
         """The chain hash after each entry of each node's log; of nodes that have one."""
         return {name: found for name in NAMES if (found := chain_of(self.nodes[name].home))}
+
+    def have_one_log(self) -> bool:
+        """Whether all nodes have the same log."""
+        chains = list(self.chains().values())
+        return len(chains) == len(NAMES) and all(chain == chains[0] for chain in chains)
 
     def end(self) -> None:
         for node in self.nodes.values():
