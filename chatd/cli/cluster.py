@@ -44,7 +44,7 @@ def reseed(home: Home) -> None:
         # A stream of another log may lie there while this one has never been in any.
         if not stored_place(log).generation and not (home.path / STREAM_FOLDER).exists():
             raise ChatdError("E404", "the log is in no stream", "nothing to do")
-        request_reseed(log)
+        request_reseed(log, load_settings(home.path, {}).cluster.node)
     note_act(home.path, "cluster_reseeded")
     output.line("the next start makes the stream anew from this log")
     output.note(f"next: {chatd_command(home.path, 'start')}")

@@ -18,7 +18,6 @@ from chatd.cli.node_probe import Reached, probe
 from chatd.cli.starting import restart
 from chatd.cli.stopped_log import stopped_log
 from chatd.cluster.follow_stream import request_reseed
-from chatd.cluster.stream_place import stored_place
 from chatd.config.home import Home
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
@@ -194,8 +193,7 @@ def _go_on(context: click.Context, home: Home, nodes: Sequence[Node], *, wait: b
 def _make_stream_anew(home: Home) -> None:
     """What a machine alone has kept in its stream, the servers of several cannot read."""
     with stopped_log(home) as log:
-        if stored_place(log).generation:
-            request_reseed(log)
+        request_reseed(log, load_settings(home.path, {}).cluster.node)
 
 
 def _wait_for(home: Home, others: Sequence[Node]) -> None:

@@ -14,6 +14,8 @@ BEAT_SECONDS: Final = 0.2
 # Of `lead_seconds`: two nodes that suspect at once would refuse each other's claims.
 JITTER: Final = 0.5
 VERSION: Final = 1
+# After a claim that failed: the servers of the stream may have no leader either, for some seconds.
+AGAIN_SECONDS: Final = 0.3
 
 
 class Beat(NamedTuple):
@@ -49,6 +51,10 @@ class Suspicion:
         """Note a sign of life."""
         jitter = self._seconds * JITTER * random.random()  # noqa: S311 - not a secret
         self._until = self._clock() + self._seconds + jitter
+
+    def postpone(self) -> None:
+        """Hold again in a moment."""
+        self._until = self._clock() + AGAIN_SECONDS * (1 + random.random())  # noqa: S311 - not a secret
 
     @property
     def holds(self) -> bool:

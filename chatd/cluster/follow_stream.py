@@ -89,6 +89,7 @@ def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
     Raises E504, E621, OSError, StreamGoneError.
     """
     place, bounds = stored_place(log), link.bounds()
+    place = place._replace(seq=max(0, place.seq))  # a copy of a log that has yet to begin the stream
     if bounds.last < place.seq or bounds.first > place.seq + 1:
         reason = f"the stream has messages {bounds.first} to {bounds.last}; this node has read {place.seq}"
         raise BehindError(reason)
@@ -103,9 +104,9 @@ def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
     return place
 
 
-def request_reseed(log: EventLog) -> None:
-    """Let the next start make the stream anew from this log."""
-    note_place(log, stored_place(log)._replace(seq=_RESEED_SEQ))
+def request_reseed(log: EventLog, node: str) -> None:
+    """Let the next start make the stream anew from this log, which is that of ``node``."""
+    note_place(log, stored_place(log)._replace(seq=_RESEED_SEQ, leader=node))
 
 
 def _begin(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace | None:
@@ -116,13 +117,13 @@ def _begin(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: flo
     return found_stream(log, link, keys, node, seconds)
 
 
-def may_found(log: EventLog, link: LogLink) -> bool:
-    """Whether the stream of several nodes begins with this log. Raises E504, OSError.
+def may_found(log: EventLog, node: str) -> bool:
+    """Whether the stream of several nodes begins with this log. Raises E504.
 
-    The log of a node that joins is empty, or has been in the stream.
+    Other nodes may have copied the log with what it has of the stream.
     """
     place = stored_place(log)
-    return place.seq == _RESEED_SEQ or bool(not place.generation and log.head and _is_empty(link))
+    return place.seq == _RESEED_SEQ and place.leader == node
 
 
 def found_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:

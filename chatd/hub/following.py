@@ -48,7 +48,7 @@ class FollowingHub(Protocol):
     def take_lead(self) -> None: ...
 
 
-class Following:
+class ClusterSeat:
     """Owned by the loop. ``backend`` commits what the hub decides while ``leadership`` says that it leads."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Following:
         self._keys = keys
         self._clock = clock
         copies = min(cluster.copies, len(cluster.members))
-        self._copies = PeerCopies(copies - 1, self._pump, clock)
+        self._copies = PeerCopies(cluster.others, copies - 1, self._pump, clock)
         self._exchange = KeyExchange(keys, link, self.peers, copies, clock, nodes=len(cluster.members))
         self.backend = StreamBackend(
             log,
@@ -79,7 +79,7 @@ class Following:
             place,
             cluster.stall_seconds,
             exchange=self._exchange,
-            applied=self._copies.of_living,
+            applied=self._copies.awaited,
             await_copies=self._copies.wait,
         )
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
@@ -92,7 +92,9 @@ class Following:
         # Messages of the stream that are not judged yet.
         self._unread: deque[bytes] = deque()
         self._heard = clock()
+        # The epoch that was claimed last, and the one whose leader was last noted to be silent.
         self._claimed = 0
+        self._silent = -1
         self._claiming: threading.Thread | None = None
         self._next_beat = 0.0
 
@@ -193,12 +195,14 @@ class Following:
         """Append a claim, on a thread: without a majority that takes seconds."""
         place = self.backend.place
         busy = self._claiming is not None and self._claiming.is_alive()
-        self._suspicion.hear()
+        self._suspicion.postpone()
         if busy or self._unread or not place.generation or self._keys.find(self._keys.current) is None:
             return
         self._claimed = place.epoch + 1
         claim = self._keys.seal(claim_after(place, self._log, self._node, self._keys))
-        log_server.warning("leader_silent", node=place.leader, epoch=place.epoch)
+        if self._silent != place.epoch:
+            self._silent = place.epoch
+            log_server.warning("leader_silent", node=place.leader, epoch=place.epoch)
         self._claiming = threading.Thread(
             target=self._append_claim, args=(place.seq, claim), name="claim", daemon=True
         )

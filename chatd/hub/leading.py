@@ -19,7 +19,7 @@ from chatd.cluster.stream_backend import StreamBackend
 from chatd.cluster.stream_place import StreamPlace, stored_place
 from chatd.cluster.tail_keys import TailKeys
 from chatd.errors import ChatdError
-from chatd.hub.following import Following
+from chatd.hub.following import ClusterSeat
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
 
@@ -51,7 +51,7 @@ def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> S
     return _repeat(child, progress, attempt)
 
 
-def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) -> Following:
+def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) -> ClusterSeat:
     """Return the part of a node with others, once the log has what the stream has; see `lead`.
 
     A stream that does not answer keeps only a log out that has never been in it: others can be read.
@@ -64,7 +64,7 @@ def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) ->
     peers = NatsPeers(partial(read_address, child.home), cluster.node, cluster.others)
     start = _FollowedStart(events, link, keys, peers, cluster.node, cluster.stall_seconds)
     place = _repeat(child, progress, start.attempt)
-    return Following(cluster, events, link, keys, peers, place)
+    return ClusterSeat(cluster, events, link, keys, peers, place)
 
 
 class _FollowedStart:
@@ -89,7 +89,7 @@ class _FollowedStart:
                 self._exchange.take(message)
         self._exchange.settle(stored_place(self._events).seq)
         try:
-            if may_found(self._events, self._link):
+            if may_found(self._events, self._node):
                 return found_stream(self._events, self._link, self._keys, self._node, self._seconds)
             return catch_up(self._events, self._link, self._keys)
         except NoKeyError as error:

@@ -49,7 +49,7 @@ LOCK_RETRY_SECONDS = 0.1
 
 
 class ClusterPart(Protocol):
-    """The hub's part in a cluster of several nodes: see `chatd.hub.following.Following`."""
+    """The hub's part in a cluster of several nodes: see `chatd.hub.following.ClusterSeat`."""
 
     def begin(self, selector: selectors.BaseSelector) -> None: ...
     def tick(self, *, committing: bool) -> None: ...

@@ -13,7 +13,7 @@ from chatd.cluster.stream_place import stored_place
 from chatd.cluster.tail_keys import TailKeys
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.following import Following
+from chatd.hub.following import ClusterSeat
 from chatd.hub.hub import Hub
 from chatd.hub.peers.peer_desk import PeerDesk
 from chatd.hub.peers.remote_link import RemoteLink
@@ -48,7 +48,7 @@ class MemoryNode:
         keys = TailKeys(self.log)
         settings = self.cluster.settings(self.name)
         self.peers = self.cluster.network.link(self.name)
-        self.following = Following(
+        self.following = ClusterSeat(
             settings.cluster,
             self.log,
             self.cluster.stream,

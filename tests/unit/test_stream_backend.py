@@ -240,7 +240,7 @@ def test_a_stream_that_is_behind_the_log_is_refused_until_it_is_made_anew(node: 
     (node.stream.messages or []).pop()
     node.crash()
     assert code_of(node.start) == "E621"
-    request_reseed(node.log)
+    request_reseed(node.log, "alpha")
     node.crash().start()
     assert (node.log.head, stored_place(node.log).generation) == (3, 2)
     node.next()
@@ -250,7 +250,7 @@ def test_a_stream_that_is_gone_is_refused_until_it_is_made_anew(node: Node) -> N
     node.next()
     node.crash().stream.messages = None
     assert code_of(node.start) == "E621"
-    request_reseed(node.log)
+    request_reseed(node.log, "alpha")
     node.crash().start()
     node.next()
 
@@ -260,7 +260,7 @@ def test_the_stream_of_another_log_is_refused(node: Node, tmp_path: Path) -> Non
     other = Node(tmp_path / "other", node.stream)
     assert code_of(other.start) == "E621"
     assert len(node.stream.messages or []) == 3, "nothing of it is touched"
-    request_reseed(other.log)
+    request_reseed(other.log, "alpha")
     other.crash().start()
     assert (stored_place(other.log).generation, len(other.stream.messages or [])) == (1, 2)
     other._open.close()
