@@ -14,7 +14,7 @@ FUZZ    := $(VENV)/.installed-fuzz
 CLUSTER := $(VENV)/.installed-cluster
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run cluster start stop status test coverage fuzz chaos abuse bench bench-quick bench-micro bench-limits lint \
+.PHONY: help run cluster start stop status test coverage fuzz chaos chaos-cluster abuse bench bench-quick bench-micro bench-limits lint \
   format types imports check smoke dist lock system-packages clean
 
 help: ## show this help
@@ -92,6 +92,9 @@ fuzz: $(FUZZ) ## run the parsers on random input (COUNT= or MINUTES=, SEED=, TAR
 
 chaos: $(DEV) ## kill -9 every process under load, then check the log (KILLS=, SEED=, MINUTES=)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
+
+chaos-cluster: $(DEV) ## kill -9 processes and whole nodes of a cluster under load (KILLS=, SEED=, MINUTES=)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) cluster --kills $(KILLS) --minutes $(MINUTES)
 
 abuse: $(DEV) ## let a guest, a user and a host do their worst; time everybody else (SECONDS=)
 	@$(BIN)/python -m tests.abuse $(if $(SECONDS),--seconds $(SECONDS))

@@ -3,6 +3,7 @@
     kind      header                                         payload
     beat      epoch, head, chain, stream seq, version, clock -
     applied   seq                                            -
+    leave     epoch                                          -
     key       see `chatd.hub.peers`
     ask       see `chatd.hub.peers`
     answer    see `chatd.hub.peers`

@@ -37,6 +37,7 @@ from chatd.store.event_log import EventLog
 log_server = get_log("server")
 
 APPLIED_KIND = "applied"
+LEAVE_KIND = "leave"
 # A node that has heard no leader for so long refuses what it cannot have decided.
 ISOLATED_SECONDS = 10.0
 
@@ -85,6 +86,7 @@ class ClusterSeat:
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
             beats.KIND: self._take_beat,
             APPLIED_KIND: self._take_applied,
+            LEAVE_KIND: self._take_leave,
             KEY_KIND: self._exchange.take,
         }
         self._suspicion = Suspicion(cluster.lead_seconds, clock)
@@ -135,8 +137,10 @@ class ClusterSeat:
         self._desk.forwarding.isolate(self._clock() - self._heard >= ISOLATED_SECONDS)
 
     def close(self) -> None:
-        """Close the connections."""
-        if not self.leadership.leads:
+        """Close the connections. The others need not wait for a leader that says that it ends."""
+        if self.leadership.leads:
+            self.peers.send(None, LEAVE_KIND, [self.backend.place.epoch])
+        else:
             self._tail.close()
         for part in (self.peers, self._link, self._copies):
             part.close()
@@ -239,6 +243,10 @@ class ClusterSeat:
                 self._copies.note(message.sender, seq)
             case _:
                 pass
+
+    def _take_leave(self, message: PeerMessage) -> None:
+        if message.header[:1] == [self.backend.place.epoch] and message.sender == self.leadership.leader:
+            self._suspicion.postpone()
 
     def _take_beat(self, message: PeerMessage) -> None:
         beat = read_beat(message.header)

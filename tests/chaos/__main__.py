@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import bigstart, kills, points, revocations, storm
+from tests.chaos import bigstart, cluster_kills, kills, points, revocations, storm
 
 
 def _options() -> argparse.Namespace:
@@ -28,6 +28,10 @@ def _options() -> argparse.Namespace:
     trial.add_argument("--window", type=int, default=16, help="unacknowledged messages per client")
     trial.add_argument("--pause", type=float, default=1.0, help="mean seconds between faults")
     trial.add_argument("--clustered", action="store_true", help="with the log in a stream of NATS, too")
+    trial = trials.add_parser("cluster", help="kill or suspend processes and nodes of a cluster of three")
+    trial.add_argument("--kills", type=int, default=20, help="stop after this many; default: 20")
+    trial.add_argument("--minutes", type=float, default=1e9, help="time limit; default: none")
+    trial.add_argument("--talkers", type=int, default=6, help="clients that send without a pause; default: 6")
     trial = trials.add_parser("points", help="crash at every named crash point")
     trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: every group in turn")
     trial = trials.add_parser("storm", help="kill the server under many clients")
@@ -53,6 +57,18 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
         return [bigstart.run(folder, events=options.events, seed=seed)]
     if options.trial == "revocations":
         return [revocations.run(folder, rounds=options.rounds, seed=seed)]
+    if options.trial == "cluster":
+        return [
+            cluster_kills.run(
+                folder,
+                kills=options.kills,
+                seed=seed,
+                minutes=options.minutes,
+                talkers=options.talkers,
+                window=8,
+                pause=1.0,
+            )
+        ]
     return [
         kills.run(
             folder,

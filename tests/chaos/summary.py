@@ -26,7 +26,7 @@ def judge_trial(folder: Path, home: Path) -> Verdict:
     log = read_log(home / "data", folder / "copy")
     admin = folder / "admin.jsonl"
     verdict = judge(log, read_runs(folder), read_journal(admin) if admin.exists() else ())
-    incidents(verdict, read_journal(folder / "faults.jsonl"), _server_log(home), INCIDENT_SECONDS)
+    incidents(verdict, read_journal(folder / "faults.jsonl"), server_log(home), INCIDENT_SECONDS)
     return verdict
 
 
@@ -38,7 +38,8 @@ def evidence(result: dict[str, Any], folder: Path) -> str:
     return "\n".join(texts)
 
 
-def _server_log(home: Path) -> Iterator[Line]:
+def server_log(home: Path) -> Iterator[Line]:
+    """Yield the lines of a home's server log."""
     for raw in (home / "logs" / "server.log").read_bytes().splitlines():
         line = json.loads(raw)
         line["wall"] = datetime.fromisoformat(line["at"]).timestamp()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatd.crashpoints import POINTS
-from tests.chaos import kills, points
+from tests.chaos import cluster_kills, kills, points
 from tests.chaos.summary import evidence
 
 KILLS = int(os.environ.get("CHATD_TEST_KILLS", "20"))
@@ -34,6 +34,14 @@ def test_random_kills_of_a_node_of_a_cluster_break_no_rule(tmp_path: Path) -> No
         tmp_path, kills=kills_here, seed=SEED, minutes=5, talkers=4, window=8, pause=0.2, clustered=True
     )
     assert result["findings"] == {}, evidence(result, tmp_path)
+    assert result["acknowledged"] > 0
+
+
+def test_kills_in_a_cluster_of_three_break_no_rule(tmp_path: Path) -> None:
+    result = cluster_kills.run(
+        tmp_path, kills=max(KILLS // 4, 1), seed=SEED, minutes=1, talkers=2, window=4, pause=0.5
+    )
+    assert result["findings"] == {}, result
     assert result["acknowledged"] > 0
 
 

@@ -79,6 +79,18 @@ def test_a_living_leader_stays(cluster: MemoryCluster) -> None:
     assert leader.following.backend.place.epoch == epoch
 
 
+def test_a_leader_that_ends_in_order_is_followed_by_another_at_once(cluster: MemoryCluster) -> None:
+    first = cluster.elect()
+    cluster.run()
+    for part in ("_link", "_copies"):
+        setattr(first.following, part, cluster.stream)
+    first.following.peers.close = lambda: None  # type: ignore[method-assign]
+    first.following.close()
+    first.end("drained")
+    cluster.run(LEAD_SECONDS / 2)
+    assert cluster.leader is not None
+
+
 def test_a_leader_that_was_cut_off_ends_at_its_next_batch(cluster: MemoryCluster) -> None:
     first = cluster.elect()
     cluster.network.isolate(first.name)
