@@ -18,13 +18,26 @@ from tests.support.daemon import Daemon, running
 from tests.support.export_document import write_verifier
 
 SECRET = "a redacted secret"
+# The secret, the text before the edit, and the held message that was withdrawn.
+REDACTED = 3
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A server with messages in two rooms and a direct conversation, one of them redacted."""
-    with running(tmp_path_factory.mktemp("export") / "home") as daemon:
+    """A server with messages in two rooms and a direct conversation, one of them redacted.
+
+    And with edits, reactions, and events that one user alone receives.
+    """
+    rules = json.dumps([{"words": ["merger"], "action": "hold"}])
+    with running(tmp_path_factory.mktemp("export") / "home", CHATD_FILTER__RULES=rules) as daemon:
         daemon.add_user("bob")
+        with Client(read_identity(daemon.identity("bob")), live=False) as client:
+            held = client.send("#lobby", "the merger").wait(30)
+            client.request("held_withdraw", seq=held.seq)
+            sent = client.send("#lobby", "teh text").wait(30)
+            client.edit("#lobby", sent.seq, "the text").wait(30)
+            client.request("react", room="#lobby", seq=sent.seq, text="+1")
+            client.request("read", room="#lobby", seq=sent.seq)
         with Client(read_identity(daemon.identity("alice", "console")), live=False) as client:
             client.request("create", room="#war")
             for n in range(5):
@@ -94,7 +107,8 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     texts = [json.loads(event["body"]).get("body") for event in events if "body" in event]
     assert "lobby 0 \u00e4 \U0001f600" in texts and "between us" in texts
-    assert sum("erased_by" in event for event in events) == 1
+    assert {event["room"] for event in events} >= {"=bob", "#war", "@alice,bob", None}
+    assert sum("erased_by" in event for event in events) == REDACTED
     assert SECRET not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
     result = run_verifier(verifier, file)
@@ -102,7 +116,7 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     assert result.stdout == f"ok {head}\nnot checked: who made it\n", result.stderr
     shown = daemon.run("chatd", "verify", "--export", str(file)).stdout
     assert shown.startswith(
-        f"ok    events 1 to {len(events)} of lab: {len(events) - 1} with their text, 1 redacted"
+        f"ok    events 1 to {len(events)} of lab: {len(events) - REDACTED} with their text, {REDACTED} redacted"
     )
     report = json.loads(daemon.run("chatd", "verify", "--export", str(file), "--json").stdout)
     assert (report["ok"], report["withheld"]) == (True, 0)
