@@ -9,14 +9,20 @@ import click
 
 # No port is this.
 UNNAMED = -1
+PORT_LIMIT = 65_535
 
 
-def split_address(text: str, default_port: int) -> tuple[str, int]:
-    """Split "host", "host:port" or "[v6]:port" into host and port. Raises UsageError."""
+def split_address(text: str, default_port: int, default_host: str = "") -> tuple[str, int]:
+    """Split "host", "host:port" or "[v6]:port" into host and port. Raises UsageError.
+
+    With a default host, a number alone is a port.
+    """
+    if text.isdecimal() and default_host and int(text) <= PORT_LIMIT:
+        return default_host, int(text)
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", text) or re.fullmatch(
         r"([0-9A-Fa-f:]{2,})()()", text
     )
-    if match is None or int(match[3] or default_port) > 65535:
+    if text.isdecimal() or match is None or int(match[3] or default_port) > PORT_LIMIT:
         raise click.UsageError(f"{text!r} is not HOST[:PORT]")
     return match[1] or match[2], int(match[3] or default_port)
 

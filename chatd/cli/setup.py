@@ -48,7 +48,7 @@ MAX_OWN_ADDRESSES = 4
 @click.option("--name", help="The server's name, part of every identity. Default: the host name.")
 @click.option(
     "--listen",
-    metavar="HOST[:PORT]",
+    metavar="[HOST:]PORT",
     help="Where to listen. Default: $CHATD_SERVER__HOST and $CHATD_SERVER__PORT, else 0.0.0.0:5000."
     " Port 0: any free one.",
 )
@@ -61,7 +61,7 @@ MAX_OWN_ADDRESSES = 4
 )
 @click.option(
     "--web",
-    metavar="HOST[:PORT]",
+    metavar="[HOST:]PORT",
     help="Where to serve the web page. Default: 127.0.0.1:5443, or another free port there. off: nowhere.",
 )
 @click.option("--admin", default="admin", show_default=True, metavar="USER", help="Name of the first admin.")
@@ -97,9 +97,8 @@ def init(
             f"run: {chatd_command(home.path, 'start')}; or use another --home",
         )
     # Identities and settings must contain the address that a server started in this environment will use.
-    host, port = split_address(
-        listen or os.environ.get("CHATD_SERVER__HOST") or EVERY_ADDRESS, _port_of_environment()
-    )
+    place = listen or os.environ.get("CHATD_SERVER__HOST") or EVERY_ADDRESS
+    host, port = split_address(place, _port_of_environment(), EVERY_ADDRESS)
     port = _port_to_use(host, port, start_it)
     client_addresses = [client_address(a) for a in addresses] or _own_addresses(host)
     settings = default_settings(
@@ -239,7 +238,7 @@ def _web_address(text: str | None, chat_port: int) -> str:
     if text == "off":
         return ""
     if text:
-        host, port = split_address(text, WEB_PORT)
+        host, port = split_address(text, WEB_PORT, LOOPBACK)
         return join_address(host, port or choose_port(host))
     free = chat_port != WEB_PORT and why_not_bound(LOOPBACK, WEB_PORT) is None
     return join_address(LOOPBACK, WEB_PORT if free else choose_port(LOOPBACK))

@@ -34,6 +34,20 @@ def test_port_0_is_a_free_port_that_identities_name(tmp_path: Path, listen: str,
     assert f"server: {host}:{port}\n" in daemon.identity("alice", "console").read_text()
 
 
+@pytest.mark.parametrize("option", ["--listen", "--web"])
+def test_a_number_alone_is_a_port(tmp_path: Path, option: str) -> None:
+    daemon, port = _empty(tmp_path / "home"), free_port()
+    assert "is not HOST[:PORT]" in daemon.chatd("init", option, "65536", check=False).stderr
+    other = ("--web", "off") if option == "--listen" else ("--listen", "127.0.0.1:0")
+    daemon.chatd("init", option, str(port), *other)
+    settings = json.loads((daemon.home / "config" / "settings.json").read_text())
+    place = (settings["server"]["host"], settings["server"]["port"])
+    if option == "--listen":
+        assert place == ("0.0.0.0", port)
+    else:
+        assert settings["gateway"]["listen"] == f"127.0.0.1:{port}"
+
+
 def test_the_environments_address_is_in_settings_and_identities(tmp_path: Path) -> None:
     """Without the variables the next start would listen elsewhere."""
     daemon = _empty(tmp_path / "home")
