@@ -29,7 +29,7 @@ from chatd.pki.profiles import fingerprint
 from chatd.pki.record_key import ensure_record_key
 from chatd.proto.text import check_new_name
 from chatd.store.event_log import EventLog
-from chatd.store.log_files import require_log
+from chatd.store.log_files import require_log, set_aside_rest
 from chatd.supervisor.listeners import cannot_listen, why_not_bound
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - the documented default
@@ -140,10 +140,13 @@ def _begin_new_log(home: Home) -> None:
     try:
         require_log(home.data)
     except ChatdError:
+        rest = set_aside_rest(home.data)
         EventLog.open(home.data, now=clock()).close()
     else:
         raise ChatdError("E602", f"there is an event log in {home.data}", "run: chatd start")
     output.line(f"began an empty event log in {home.data}")
+    if rest:
+        output.note(f"kept of the lost one: {', '.join(path.name for path in rest)}")
     output.note("it knows no device: register each again with chatd user add, admins with --role admin")
 
 

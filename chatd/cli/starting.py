@@ -13,6 +13,7 @@ from chatd.cli.options import LAUNCHED, wait_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output, streams
+from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.hub.recovery import clock
 from chatd.pki.home_name import refuse_other_name
@@ -21,7 +22,7 @@ from chatd.store.event_log import EventLog
 from chatd.store.home_place import record_place, refuse_copy
 from chatd.supervisor.control import ask
 from chatd.supervisor.listeners import require_free
-from chatd.supervisor.main import run, start_daemon
+from chatd.supervisor.main import raise_if_fatal, run, start_daemon
 from chatd.supervisor.pid_lock import PidLock, supervisor_pid
 
 # A rolling restart replaces one process at a time; each worker drains for up to 3 s.
@@ -58,12 +59,22 @@ def start(ctx: click.Context, foreground: bool, as_copy: bool, seconds: int) -> 
                 raise
             running = _status_of_other_start(home, float(seconds), error)
     if running is not None:
+        _refuse_given_up(home, running)
         output.note(f"chatd is already running (pid {running['pid']}, {running['address']})")
         _note_page(running)
         return
     workers = sum(c["kind"] == "worker" for c in status["children"])  # type: ignore[attr-defined]
     output.line(f"chatd listens on {status['address']} (pid {status['pid']}, hub and {workers} workers)")
     _note_page(status)
+
+
+def _refuse_given_up(home: Home, running: dict[str, object]) -> None:
+    """Say why a server that runs does not serve. Raises E609, E610."""
+    try:
+        raise_if_fatal(running)
+    except ChatdError as error:
+        fix = f"{error.fix}; then run: {chatd_command(home.path, 'restart')}"
+        raise ChatdError(error.code, error.reason, fix) from None
 
 
 def _note_page(status: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from chatd.store.disk import lock_file
 from chatd.store.mark import MARK_NAME, Mark, read_mark
 
 LOCK_NAME = "hub.lock"
+LOST = ".lost"
 LOG_MISSING = (
     "mount the disk with the data folder, or restore a backup; chatd init --new-log begins an empty log"
 )
@@ -27,6 +28,12 @@ def require_log(data: Path) -> None:
         missing = True
     if missing:
         raise damaged(f"there is no event log: {path} is missing or empty", LOG_MISSING)
+
+
+def set_aside_rest(data: Path) -> list[Path]:
+    """Rename what is left of a log whose database is missing or empty, so that a new one can begin there."""
+    rest = [Path(path) for path in log_paths(data) if Path(path).exists()]
+    return [path.rename(path.with_name(f"{path.name}{LOST}")) for path in rest]
 
 
 def wal_held(data: Path) -> str:

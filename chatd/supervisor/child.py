@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chatd.child.supervised import EXIT_INTEGRITY, EXIT_STORAGE
+from chatd.child.supervised import EXIT_STORAGE
 from chatd.crashpoints import crash_point
-from chatd.errors import ChatdError
 from chatd.logs import get_log
 from chatd.supervisor.health import (
     BOOT_SECONDS,
@@ -20,6 +19,7 @@ from chatd.supervisor.health import (
     RestartPolicy,
     Verdict,
     describe_exit,
+    given_up,
 )
 from chatd.supervisor.process import ChildRun, ChildSpec
 from chatd.supervisor.states import DOWN, ChildEvent, ChildState, next_state
@@ -104,8 +104,7 @@ class Child:
     def raise_if_fatal(self) -> None:
         """Raise ChatdError if this child was given up: E610 for a damaged log, else E609."""
         if self.state is ChildState.FATAL:
-            code = "E610" if self.exit_code == EXIT_INTEGRITY else "E609"
-            raise ChatdError(code, f"{self.spec.name}: {self.reason}")
+            raise given_up(self.spec.name, self.exit_code, self.reason)
 
     def send(self, message: dict[str, object]) -> None:
         """Send to the child's process, if it has one."""

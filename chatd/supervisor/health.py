@@ -8,9 +8,10 @@ from enum import Enum
 from typing import Final
 
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY
+from chatd.errors import ChatdError
 
 FINAL_EXITS: Final = {
-    EXIT_INTEGRITY: "the event log is damaged; no restart, to avoid further damage",
+    EXIT_INTEGRITY: "no restart, to avoid damage",
     EXIT_CONFIG: "it cannot run with these settings or files",
 }
 
@@ -34,6 +35,14 @@ migration of millions of entries, tells of its progress (`chatd.child.boot_progr
 again after a restart."""
 DUMP_SECONDS: Final = 1.0
 """From SIGABRT, which makes faulthandler write the stacks, to SIGKILL, which also ends a stopped process."""
+
+
+def given_up(name: str, exit_code: object, reason: str) -> ChatdError:
+    """Return the error of a child that was given up: E610 for a damaged log, else E609."""
+    code = "E610" if exit_code == EXIT_INTEGRITY else "E609"
+    # The child's last words may have the code and a fix of their own.
+    reason, _, fix = reason.partition(f" ({code}). ")
+    return ChatdError(code, f"{name}: {reason}", fix)
 
 
 class RestartPolicy:

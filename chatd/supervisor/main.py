@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from chatd.child.supervised import EXIT_INTEGRITY
 from chatd.config.home import SHIPPED_FOLDER, Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
@@ -27,6 +26,7 @@ from chatd.logs.logfiles import FilesHandler, LogFiles
 from chatd.pki.file_change import finish_change
 from chatd.pki.home_name import refuse_other_name
 from chatd.supervisor.control import ask, error_from_reply, error_reply
+from chatd.supervisor.health import given_up
 from chatd.supervisor.launch import (
     ENROL_MODULE,
     HUB_MODULE,
@@ -284,7 +284,7 @@ def _wait_until_up(
         status = _status(home, process.pid)
         if status.get("state") == "running":
             return status
-        _raise_if_fatal(status)
+        raise_if_fatal(status)
         time.sleep(POLL_SECONDS)
     raise ChatdError("E611", "chatd was started but is not up yet")
 
@@ -298,12 +298,12 @@ def _status(home: Path, pid: int) -> dict[str, object]:
     return status if status.get("pid") == pid else {}
 
 
-def _raise_if_fatal(status: dict[str, object]) -> None:
+def raise_if_fatal(status: dict[str, object]) -> None:
+    """Raise E609, or E610 for a damaged log, if a child was given up in this status."""
     children = status.get("children")
     for child in children if isinstance(children, list) else []:
         if child.get("state") == "fatal":
-            code = "E610" if child.get("exit_code") == EXIT_INTEGRITY else "E609"
-            raise ChatdError(code, f"{child.get('name')}: {child.get('why')}")
+            raise given_up(str(child.get("name")), child.get("exit_code"), str(child.get("why")))
 
 
 def _startup_error(report: bytes, console: Path) -> ChatdError:

@@ -115,8 +115,9 @@ def test_an_export_of_the_whole_log_verifies_without_the_redacted_text(
     head = f"{header['head']['seq']} {header['head']['chain']}"
     assert result.stdout == f"ok {head}\nnot checked: who made it\n", result.stderr
     shown = daemon.run("chatd", "verify", "--export", str(file)).stdout
+    whole = len(events) - REDACTED
     assert shown.startswith(
-        f"ok    events 1 to {len(events)} of lab: {len(events) - REDACTED} with their text, {REDACTED} redacted"
+        f"ok    events 1 to {len(events)} of lab: {whole} with their text, {REDACTED} redacted"
     )
     report = json.loads(daemon.run("chatd", "verify", "--export", str(file), "--json").stdout)
     assert (report["ok"], report["withheld"]) == (True, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chatd.cli.setup import EVERY_ADDRESS
 from chatd.errors import ChatdError
 from chatd.supervisor.main import start_daemon
 from tests.support.daemon import TIMEOUT_SECONDS, Daemon, free_port
@@ -43,7 +44,7 @@ def test_a_number_alone_is_a_port(tmp_path: Path, option: str) -> None:
     settings = json.loads((daemon.home / "config" / "settings.json").read_text())
     place = (settings["server"]["host"], settings["server"]["port"])
     if option == "--listen":
-        assert place == ("0.0.0.0", port)
+        assert place == (EVERY_ADDRESS, port)
     else:
         assert settings["gateway"]["listen"] == f"127.0.0.1:{port}"
 

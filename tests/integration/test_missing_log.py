@@ -49,13 +49,22 @@ def test_a_home_without_its_log_does_not_start(tmp_path: Path, lose: Callable[[P
         assert not (daemon.home / "data" / "events.db").exists() or lose is _truncate
 
 
-def test_a_new_log_is_begun_only_on_request(tmp_path: Path) -> None:
+def _lose_database(data: Path) -> None:
+    (data / "events.db").unlink()
+
+
+@pytest.mark.parametrize("lose", [_unmount, _empty, _truncate, _lose_database])
+def test_a_new_log_is_begun_only_on_request(tmp_path: Path, lose: Callable[[Path], None]) -> None:
     with running(tmp_path / "home") as daemon:
         daemon.stop()
         refused = daemon.chatd("init", "--new-log", check=False)
         assert refused.returncode
         assert "E602" in refused.stderr
-        _empty(daemon.home / "data")
+        lose(daemon.home / "data")
+        # Says why it does not serve, once more too.
+        for _ in range(2):
+            assert "chatd init --new-log begins" in daemon.chatd("start", check=False).stderr
+        daemon.stop()
         daemon.chatd("init", "--new-log")
         daemon.chatd("user", "add", "alice", "--device", "again", "--role", "admin")
         daemon.start()

@@ -21,6 +21,7 @@ from chatd.supervisor.health import (
     RestartPolicy,
     Verdict,
     describe_exit,
+    given_up,
 )
 from chatd.supervisor.process import ChildRun, ChildSpec
 from chatd.supervisor.states import TRANSITIONS, ChildEvent, ChildState, next_state
@@ -66,7 +67,7 @@ def test_a_silent_child_is_judged_for_abort_then_kill() -> None:
     ("code", "words"),
     [
         (0, "exit code 0"),
-        (65, "exit code 65: the event log"),
+        (65, "exit code 65: no restart"),
         (78, "exit code 78: it cannot run"),
         (-9, "killed by SIGKILL"),
         (-99, "killed by signal 99"),
@@ -74,6 +75,15 @@ def test_a_silent_child_is_judged_for_abort_then_kill() -> None:
 )
 def test_an_exit_is_described_by_code_or_signal(code: int, words: str) -> None:
     assert describe_exit(code).startswith(words)
+
+
+def test_a_child_that_was_given_up_has_one_code_and_one_fix() -> None:
+    words = "exit code 65: no restart, to avoid damage; there is no event log (E610). mount the disk"
+    error = given_up("hub", 65, words)
+    assert (error.code, error.fix) == ("E610", "mount the disk")
+    assert error.reason == "hub: exit code 65: no restart, to avoid damage; there is no event log"
+    other = given_up("hub", 1, "exit code 1")
+    assert (other.code, other.reason) == ("E609", "hub: exit code 1") and other.fix
 
 
 class FakeProcess:
