@@ -99,8 +99,6 @@ def export_command(
         )
         return
     output.line(f"exported  {events} events to {file}, {with_body} of them with their text")
-    if not with_body:
-        output.note("no text is in it: nothing was written there in that time, or all of it is redacted")
     output.line(f"head      {head['seq']} {head['chain']}")
     if record is None:
         output.note(f"not signed: {NO_KEY}; {MISSING}")

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from chatd.errors import ChatdError
 from chatd.store.branches import read_lineage
 from chatd.store.chain import fits, point_at
 from chatd.store.database import connect_reader, damaged, head_seq, meta_bytes, query, storage_errors
@@ -31,7 +30,6 @@ _ROWS = """SELECT e.seq, e.at, e.kind, e.room, e.device, e.msg_id, e.salt, e.dig
  WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"""
 # All seqs from the first event in the time range to the last: clocks may jump, seqs do not.
 _RANGE = "SELECT min(seq), max(seq) FROM events WHERE at >= ? AND at < ?"
-_IN_ROOM = "SELECT 1 FROM events WHERE room = ? LIMIT 1"
 _LATEST = 2**62
 
 
@@ -48,8 +46,8 @@ def export(
 ) -> Iterator[dict[str, Any]]:
     """Yield the header, then every event, each verified. A hub may write meanwhile.
 
-    If it is to be ``signed``, the caller adds the signature of the first line as the last. Raises E404 for a
-    room of which the log has no event, E610 for damage, E504 if the log cannot be read.
+    If it is to be ``signed``, the caller adds the signature of the first line as the last. Raises E610
+    for damage, E504 if the log cannot be read.
     """
     with storage_errors("export the event log"):
         connection = connect_reader(data)
@@ -57,8 +55,6 @@ def export(
             # One view of the log: no event is redacted by one after the head.
             connection.execute("BEGIN")
             require_schema(connection)
-            if choice.room is not None and not query(connection, _IN_ROOM, (choice.room,)):
-                raise ChatdError("E404", f"the log has no event of the room {choice.room}")
             first, last = _seq_range(connection, choice)
             point, end = point_at(connection, first - 1), point_at(connection, last)
             yield {

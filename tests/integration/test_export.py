@@ -150,15 +150,6 @@ def test_an_export_of_a_room_or_a_time_range_verifies(daemon: Daemon, verifier: 
     assert daemon.run("chatd", "verify", "--export", str(tmp_path / "none.jsonl")).returncode == 0
 
 
-def test_a_room_that_never_was_is_refused(daemon: Daemon, tmp_path: Path) -> None:
-    file = tmp_path / "none.jsonl"
-    refused = daemon.chatd("export", "-o", str(file), "--room", "wra", check=False)
-    assert refused.returncode == 3 and "no event of the room #wra (E404)" in refused.stderr
-    assert not file.exists()
-    empty = daemon.chatd("export", "-o", str(file), "--room", "war", "--until", "2001-01-01")
-    assert "no text is in it" in empty.stderr
-
-
 def _drop_an_event(lines: list[bytes]) -> None:
     del lines[4]
 
