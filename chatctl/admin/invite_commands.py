@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from chatctl.admin.team_invites import Inviter, read_team
+from chatctl.admin.team_invites import Inviter, Team, read_team
 from chatctl.connecting import App, connecting, duration, room_name
 from chatctl.join_line import is_here, note_link, reachable_address
 from chatd.console import output
@@ -107,13 +107,13 @@ def create(
         raise click.UsageError("--qr is for one NAME, and does not go with --json.")
     chosen = {"rooms": rooms or None, "guest_seconds": ends, "sponsor": sponsor}
     fields: JsonObject = {"seconds": expires} | {key: value for key, value in chosen.items() if value}
-    team = [] if listed is None else read_team(listed, role, device or "")
+    team = None if listed is None else read_team(listed, role, device or "")
     with app.client() as client:
         inviter = Inviter(client, server or reachable_address(client.identity), fields)
         if user is not None:
             made = inviter.invite(NewDevice("", check_name(user, "user"), role, device or ""))
             app.show(made, lambda: _show(made, qr=qr))
-        outcome = output.OK if user is not None else _invite_team(app, inviter, team)
+        outcome = output.OK if team is None else _invite_team(app, inviter, team)
     if is_here(inviter.address):
         output.note(f"{inviter.address} can be reached on this machine only: name another with --server")
     return outcome
@@ -126,7 +126,7 @@ def _show(made: JsonObject, *, qr: bool) -> None:
         show_qr(made["command"])
 
 
-def _invite_team(app: App, inviter: Inviter, team: list[NewDevice]) -> int:
+def _invite_team(app: App, inviter: Inviter, team: Team) -> int:
     """Invite all of a list; return the exit code."""
 
     def show(one: JsonObject) -> None:
@@ -152,7 +152,7 @@ def _invite_team(app: App, inviter: Inviter, team: list[NewDevice]) -> int:
         output.note("the server may have made these; those of chatctl invite list work:")
         for one in result.unsure:
             show(one)
-    left = len(team) - len(result.skipped) - len(result.made)
+    left = len(team.wanted) - len(result.skipped) - len(result.made)
     output.note(f"invited {len(result.made)}, {left} are left: run the same again to go on")
     return output.PARTLY if result.made else output.exit_code(result.error)
 

@@ -13,7 +13,7 @@ from chatctl.connecting import room_name
 from chatctl.join_line import JoinLine, new_join_line
 from chatctl.model.paging import list_all
 from chatd.console.progress import Progress
-from chatd.console.user_list import INVITE_COLUMNS, Mistakes, NewDevice, read_list
+from chatd.console.user_list import INVITE_COLUMNS, Mistakes, NewDevice, read_list, refuse_again
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.invite_code import SECRET_BYTES, secret_hash
@@ -21,6 +21,13 @@ from chatd.proto.request_bounds import INVITES_AT_ONCE
 
 # The server may have made the invites.
 OUTCOME_UNKNOWN = ("E503", "E607", "E611")
+
+
+class Team(NamedTuple):
+    """Those to invite, and what is wrong with the other lines of their list."""
+
+    wanted: list[NewDevice]
+    mistakes: Mistakes
 
 
 class TeamResult(NamedTuple):
@@ -60,21 +67,20 @@ class Inviter:
             "link": line.link(self.client),
         }
 
-    def invite_all(
-        self, wanted: list[NewDevice], show: Callable[[JsonObject], None], progress: Progress
-    ) -> TeamResult:
+    def invite_all(self, team: Team, show: Callable[[JsonObject], None], progress: Progress) -> TeamResult:
         """Invite a team; ``show`` gets each invite as soon as it is made.
 
         Names with an open invite are left out, and with a used one unless no device of theirs is left, as
         of a guest who has ended: the same list goes on after it was cut short.
         """
+        wanted = team.wanted
         listed = list_all(self.client.request, "invite_list", "invites", "invite")
         invited = {one["user"] for one in listed if one["state"] == "open"}
         used = {one["user"] for one in listed if one["state"] == "used"} & {new.user for new in wanted}
         invited |= used and used & self._with_devices()
         skipped = [new.user for new in wanted if new.user in invited]
         wanted = [new for new in wanted if new.user not in invited]
-        self._judge(wanted, progress)
+        self._judge(wanted, team.mistakes, progress)
         made: list[JsonObject] = []
         for part in batched(wanted):
             lines = [new_join_line(self.client.identity, self.address) for _ in part]
@@ -109,18 +115,15 @@ class Inviter:
             key: value for key, value in named.items() if value is not None
         }
 
-    def _judge(self, wanted: list[NewDevice], progress: Progress) -> None:
-        """Refuse the list if any of its lines would be refused."""
-        mistakes = Mistakes()
+    def _judge(self, wanted: list[NewDevice], mistakes: Mistakes, progress: Progress) -> None:
+        """Refuse the list if any of its lines is wrong, or would be refused."""
         seen: dict[str, str] = {}
         done = 0
         for part in batched(wanted):
             unused = [self._request(new, secret_hash(secrets.token_bytes(SECRET_BYTES))) for new in part]
             for new, judged in zip(part, self._ask(unused, dry_run=True), strict=True):
                 with mistakes.of(new.where):
-                    if new.user in seen:
-                        raise ChatdError("E406", f"{new.user} is also in {seen[new.user]}")
-                    seen[new.user] = new.where
+                    refuse_again(new.user, new.where, seen)
                     if (refusal := judged["refusal"]) is not None:
                         raise ChatdError(**refusal)
             done += len(part)
@@ -134,6 +137,7 @@ def batched(wanted: list[NewDevice]) -> Iterator[list[NewDevice]]:
         yield wanted[start : start + INVITES_AT_ONCE]
 
 
-def read_team(path: Path, role: str | None, device: str) -> list[NewDevice]:
+def read_team(path: Path, role: str | None, device: str) -> Team:
     """Read a list: name, role, rooms and device on each line, of which only the name is required."""
-    return read_list(path, role, device, INVITE_COLUMNS)
+    mistakes = Mistakes()
+    return Team(read_list(path, role, device, INVITE_COLUMNS, mistakes), mistakes)

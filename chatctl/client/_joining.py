@@ -72,6 +72,12 @@ _ALERTS = {
 }
 
 
+_OTHER_PORT = (
+    "if this is the port of the web page, take that of the chat, which is usually 5000;"
+    " or ask an admin for an identity file"
+)
+
+
 @dataclass(frozen=True)
 class InviteResult:
     """What came of an invite: the identity, its role, and the fingerprint of the server's CA."""
@@ -300,7 +306,7 @@ class EnrolConnection:
         try:
             self._until(self._tls.do_handshake)
             if self._tls.selected_alpn_protocol() != ALPN_ENROL:
-                raise ChatdError("E216") if _names_server(self.leaf) else self._other()
+                raise ChatdError("E216", fix=_OTHER_PORT) if _names_server(self.leaf) else self._other()
         except BaseException:
             self._sock.close()
             raise

@@ -17,7 +17,7 @@ from chatctl.scripts.making_way import make_way
 from chatd.console import output
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_files
-from chatd.proto.invite_code import parse_code
+from chatd.proto.invite_code import given_invite, parse_code
 from chatd.proto.text import check_name
 
 P = ParamSpec("P")
@@ -60,7 +60,7 @@ def join(
     you. Case, dashes and spaces in CODE do not matter. While the server is busy it tries again, for a
     minute. If the connection is lost, run the same again.
     """
-    code = parse_code("".join(invite))
+    code = parse_code(given_invite(" ".join(invite)))
     if device is not None:
         check_name(device, "device")
     root = context.find_root()

@@ -14,6 +14,7 @@ from chatctl.window.theme import Theme
 from chatd.console.folders import config_folder
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity
+from chatd.proto.invite_code import looks_like_invite
 
 EXPLANATION = (
     "Paste the invite that an admin of the server gave you: HOST:PORT/CODE. It works once, and makes "
@@ -165,7 +166,7 @@ class FirstRun:
             return "break"
         try:
             typed = self.text.get("1.0", "end-1c")
-            if invite_input.is_invite(typed):
+            if looks_like_invite(typed):
                 self._redeem(typed)
                 return "break"
             given = self._given if self._given and typed.startswith("identity of ") else None

@@ -40,7 +40,7 @@ def take(given: str) -> IdentityInput:
     if name.startswith("file:"):
         name = unquote(urlsplit(name).path)
     if not name:
-        raise ChatdError("E608", "nothing was given", "choose a file, or paste the text of one")
+        raise ChatdError("E608", "nothing was given", "paste the invite, or choose an identity file")
     return take_file(expanded(name))
 
 

@@ -10,25 +10,17 @@ from pathlib import Path
 from chatctl.client import InviteResult, Patience, join
 from chatctl.window.identity_input import FILE_NAME, make_place
 from chatd.errors import ChatdError
-from chatd.proto.invite_code import InviteCode, parse_code
-from chatd.proto.text import is_host_port
+from chatd.proto.invite_code import InviteCode, given_invite, parse_code
 
-_COMMAND = ("chat", "join")
 # Redeeming again with the same code is safe, and needed, after these.
 _AGAIN = ("E5", "E607")
 
 Outcome = InviteResult | ChatdError
 
 
-def is_invite(given: str) -> bool:
-    """Return whether the text is HOST:PORT/CODE, alone or after `chat join`."""
-    server, slash, _ = _bare(given).partition("/")
-    return tuple(given.split()[:2]) == _COMMAND or (bool(slash) and is_host_port(server))
-
-
 def take_invite(given: str) -> InviteCode:
     """Read an invite as a mail may have wrapped it. Raises E215."""
-    return parse_code(_bare(given))
+    return parse_code(given_invite(given))
 
 
 def redeem(
@@ -87,8 +79,3 @@ class Redeeming:
 
     def _be_told(self, text: str) -> None:
         self.busy = text
-
-
-def _bare(given: str) -> str:
-    words = given.split()
-    return "".join(words[2:] if tuple(words[:2]) == _COMMAND else words)

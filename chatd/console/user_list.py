@@ -31,45 +31,56 @@ class NewDevice(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The device as USER/DEVICE."""
-        return f"{self.user}/{self.device}"
+        """The device as USER/DEVICE, or the user if the device has no name."""
+        return f"{self.user}/{self.device}" if self.device else self.user
 
 
 def read_list(
-    path: Path, role: str | None, device: str, columns: tuple[str, ...] = COLUMNS
+    path: Path,
+    role: str | None,
+    device: str,
+    columns: tuple[str, ...] = COLUMNS,
+    mistakes: Mistakes | None = None,
 ) -> list[NewDevice]:
     """Read the file, or standard input for "-"; ``role`` and ``device`` are for lines without their own.
     Without a ``device`` a line need not have one.
 
     ``columns`` are those of lines without a header. Rooms are separated by commas, semicolons or spaces.
     Blank lines and those that begin with # are skipped. A first line with the word "name" may order the
-    columns. Raises E606, or an E403 that lists the wrong lines.
+    columns. Raises E606, or an E403 that lists the wrong lines; with ``mistakes``, they are noted there for
+    somebody who judges the others.
     """
     source = "standard input" if str(path) == "-" else str(path)
     rows = list(_rows(_text(path, source), source))
     if rows and "name" in rows[0][1]:
         columns = _header(*rows.pop(0), columns)
     found: list[NewDevice] = []
-    mistakes = Mistakes()
+    wrong = Mistakes() if mistakes is None else mistakes
     seen: dict[str, str] = {}
     for where, cells in rows:
-        with mistakes.of(where):
+        with wrong.of(where):
             new = _device(where, cells, columns, role, device)
-            if new.label in seen:
-                raise ChatdError("E403", f"{new.label} is also in {seen[new.label]}")
-            seen[new.label] = where
+            refuse_again(new.label, where, seen)
             found.append(new)
-    mistakes.refuse()
+    if mistakes is None or not found:
+        wrong.refuse()
     if not found:
         raise ChatdError("E403", f"{source} names no user", "write one name on each line")
     return found
+
+
+def refuse_again(label: str, where: str, seen: dict[str, str]) -> None:
+    """Note the line of a user or device. Raises E403 if an earlier line has it."""
+    if label in seen:
+        raise ChatdError("E403", f"{label} is also in {seen[label].rpartition(', ')[2]}")
+    seen[label] = where
 
 
 class Mistakes:
     """Collects what is wrong with single lines, so that one run reports all of it."""
 
     def __init__(self) -> None:
-        self._found: list[str] = []
+        self._found: list[tuple[str, str]] = []
         self._code = ""
 
     @contextmanager
@@ -83,13 +94,14 @@ class Mistakes:
     def note(self, where: str, error: ChatdError) -> None:
         """Note what is wrong with a line."""
         self._code = self._code or error.code
-        self._found.append(f"{where}: {error.reason}")
+        self._found.append((where, f"{where}: {error.reason}"))
 
     def refuse(self) -> None:
         """Raise the first mistake's code with all of them, if there are any."""
         if not self._found:
             return
-        shown = self._found[:SHOWN_MISTAKES]
+        ordered = sorted(self._found, key=lambda one: (len(one[0]), one[0]))
+        shown = [text for _, text in ordered[:SHOWN_MISTAKES]]
         if more := len(self._found) - len(shown):
             shown.append(f"and {more} more")
         count = len(self._found)

@@ -259,12 +259,18 @@ def _parse(path: Path, data: bytes) -> Identity:
     )
 
 
+# A certificate or a key alone looks like that, too.
+_CHECK_PATH = (
+    "check the path: an identity file begins with lines such as user: NAME; or copy the whole file again"
+)
+
+
 def _parse_header(header: str) -> tuple[DeviceName, tuple[str, ...]]:
     single: dict[str, str] = {}
     servers: list[str] = []
     lines = [line for line in header.split("\n") if line]
     if not lines:
-        raise UnusableError("it is not an identity file: the lines before the key are missing", COPY_AGAIN)
+        raise UnusableError("it is not an identity file: the lines before the key are missing", _CHECK_PATH)
     for line in lines:
         key, separator, value = line.partition(": ")
         if key == "server" and is_host_port(value):
@@ -272,9 +278,8 @@ def _parse_header(header: str) -> tuple[DeviceName, tuple[str, ...]]:
         elif separator and key in _HEADER_KEYS and key not in single:
             single[key] = value
         else:
-            raise UnusableError(
-                f"it has an invalid header line: {line!r:.100}", "correct or remove that line"
-            )
+            fix = "write it as server: HOST:PORT" if key == "server" else "correct or remove that line"
+            raise UnusableError(f"it has an invalid header line: {line!r:.100}", fix)
     if single.get("schema", SCHEMA) != SCHEMA:
         raise UnusableError("it is from a newer version of chatd", "update this program")
     if len(single) != 4 or len(servers) > MAX_SERVERS:

@@ -28,6 +28,7 @@ _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CONSTANT: Final = 0x2BC830A3
 # Longer texts are not read: the longest host, the code, and dashes and spaces between its symbols.
 TEXT_LIMIT: Final = 512
+_COMMAND: Final = ("chat", "join")
 
 
 class InviteCode(NamedTuple):
@@ -50,13 +51,31 @@ class InviteCode(NamedTuple):
         return f"{self.server}/{'-'.join(groups)}"
 
 
+def given_invite(text: str) -> str:
+    """Return the HOST:PORT/CODE in a text as it is pasted: after ``chat join``, or wrapped by a mail."""
+    words = text.split()
+    return "".join(words[len(_COMMAND) :] if tuple(words[: len(_COMMAND)]) == _COMMAND else words)
+
+
+def looks_like_invite(text: str) -> bool:
+    """Whether a text is meant as an invite: the command, HOST:PORT/CODE, the link, or the code alone."""
+    bare = given_invite(text)
+    server, slash, _ = bare.partition("/")
+    command = tuple(text.split()[:2]) == _COMMAND
+    return command or (bool(slash) and is_host_port(server)) or _is_link(bare) or _is_code(bare)
+
+
 def parse_code(text: str) -> InviteCode:
     """Return what a code says. Raises E215 for a mistyped one."""
     if len(text) > TEXT_LIMIT:
         raise ChatdError("E215", f"an invite is shorter than {TEXT_LIMIT} characters")
+    if _is_link(text.strip()):
+        fix = "open it in a browser; the line for here begins with: chat join"
+        raise ChatdError("E215", "this is the link of the web page", fix)
     server, slash, code = text.strip().partition("/")
     if not slash or not is_host_port(server.strip()):
-        raise ChatdError("E215", "an invite has the form HOST:PORT/CODE")
+        fix = "the server is missing: copy what stands before the code, too" if _is_code(text) else ""
+        raise ChatdError("E215", "an invite has the form HOST:PORT/CODE", fix)
     values = _values(code)
     if len(values) != CODE_SYMBOLS:
         raise ChatdError("E215", f"the invite's code has {len(values)} characters instead of {CODE_SYMBOLS}")
@@ -79,6 +98,17 @@ def authority_mark(certificate_der: bytes) -> bytes:
 def secret_hash(secret: bytes) -> str:
     """Return the SHA-256 of a secret in hex, all that the hub stores of it."""
     return hashlib.sha256(secret).hexdigest()
+
+
+def _is_link(text: str) -> bool:
+    return text.lower().startswith(("https://", "http://"))
+
+
+def _is_code(text: str) -> bool:
+    try:
+        return len(_values(text)) == CODE_SYMBOLS
+    except ChatdError:
+        return False
 
 
 def _values(code: str) -> list[int]:

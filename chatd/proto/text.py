@@ -66,6 +66,10 @@ def _fault(text: str) -> str:
     if text.isascii() and NAME.fullmatch(text.lower()):
         return f"'{shown}' has capital letters; write '{text.lower()}'"
     foreign = [c for c in text if not NAME.fullmatch(c) and c not in "._-"]
+    # A capital letter has an answer; what else is wrong is said first.
+    foreign.sort(key=lambda c: c.isascii() and c.isalpha())
+    if foreign and foreign[0] == " ":
+        return f"'{shown}' contains a space; write '{'-'.join(text.split()).lower()}', for example"
     if foreign:
         return f"'{shown}' contains '{visible(foreign[0], newlines=False)}'"
     return f"'{shown}' must start and end with a letter or digit"

@@ -252,7 +252,12 @@ JOINS = {
     "cancelled": Join(cancelled, "E214", "was cancelled"),
     "mistyped": Join(lambda p, c: c[:-1] + ("A" if c[-1] != "A" else "B"), "E215", "mistyped"),
     "cut short": Join(lambda p, c: c[:-3], "E215", "instead of 58"),
-    "without the server": Join(lambda p, c: c.partition("/")[2], "E215", "HOST:PORT/CODE"),
+    "without the server": Join(
+        lambda p, c: c.partition("/")[2], "E215", "HOST:PORT/CODE", "the server is missing"
+    ),
+    "a link": Join(
+        lambda p, c: f"https://127.0.0.1:5443/#{c.partition('/')[2]}", "E215", "web page", "chat join"
+    ),
     "other server": Join(
         lambda p, c: f"127.0.0.1:{p.other.port}/{c.partition('/')[2]}",
         "E209",

@@ -60,7 +60,7 @@ MISTAKES = {
     "/\x1b[2J": r"\x1b",
     "/join": "#ROOM",
     "/join @bob": "to write to somebody: /msg bob",
-    "/join War!": "contains 'W'",
+    "/join War!": "contains '!'",
     # A typing error must not become a permanent ban or a mute in all rooms.
     "/ban bob 2hours spam": "duration",
     "/ban bob 0m": "duration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,14 @@ import pytest
 import segno
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chatctl.admin.team_invites import Inviter, read_team
+from chatctl.admin.team_invites import Inviter, Team, read_team
 from chatctl.client import Client
 from chatd.config.schema import Settings
 from chatd.console import qr_code
 from chatd.errors import ChatdError
 from chatd.hub.state.invite_book import OPEN_LIMIT
 from chatd.pki.authority import Authority
-from chatd.proto.invite_code import parse_code, secret_hash
+from chatd.proto.invite_code import InviteCode, given_invite, looks_like_invite, parse_code, secret_hash
 from chatd.proto.request_bounds import INVITES_AT_ONCE
 from tests.support.hubworld import World
 
@@ -51,7 +52,7 @@ class _Server:
         return Inviter(cast(Client, self), "192.0.2.1:5000", {"seconds": 3600})
 
 
-def team(folder: Path, text: str) -> list[Any]:
+def team(folder: Path, text: str) -> Team:
     path = folder / "names.csv"
     path.write_text(text)
     return read_team(path, None, "")
@@ -69,7 +70,7 @@ def test_a_thousand_names_cut_short_are_all_invited_once(tmp_path: Path) -> None
     assert ("checking", OPEN_LIMIT, OPEN_LIMIT) in steps
     second = server.inviter().invite_all(wanted, shown.append, lambda *_: None)
     assert second.error is None and len(second.skipped) == 14 * INVITES_AT_ONCE
-    assert sorted(one["user"] for one in shown) == sorted(new.user for new in wanted)
+    assert sorted(one["user"] for one in shown) == sorted(new.user for new in wanted.wanted)
     assert len({one["command"] for one in shown}) == OPEN_LIMIT
 
 
@@ -93,10 +94,25 @@ def test_rooms_and_roles_are_of_each_line_and_all_lines_are_judged_first(tmp_pat
         server.inviter().invite_all(wrong, lambda _: None, lambda *_: None)
     assert "2 lines are wrong" in caught.value.reason
     assert server.world.state.head == head
+    both = team(tmp_path, "a,user,nought\nB\nc\nc\nd,nil\n")
+    with pytest.raises(ChatdError) as caught:
+        server.inviter().invite_all(both, lambda _: None, lambda *_: None)
+    found = re.findall(r"line (\d): (\S+)", caught.value.reason)
+    assert found == [("1", "there"), ("2", "the"), ("4", "c"), ("5", "there")]
+    assert "c is also in line 3" in caught.value.reason
     good = team(tmp_path, 'a,user,legal lobby\nb,guest,"#lobby,"\nname2\n')
     server.inviter().invite_all(good, lambda _: None, lambda *_: None)
     rooms = {one.user: (one.role, one.rooms) for one in server.world.state.invites.by_hash.values()}
     assert rooms == {"a": ("user", ["#legal", "#lobby"]), "b": ("guest", ["#lobby"]), "name2": (None, [])}
+
+
+@pytest.mark.parametrize("before", ["", "chat join ", " chat  join\n"])
+def test_a_pasted_invite_is_found_in_what_stands_around_it(before: str) -> None:
+    code = str(InviteCode("192.0.2.1:5000", b"s" * 16, b"a" * 16))
+    assert given_invite(f"{before}{code[:30]}\n{code[30:]}") == code
+    for text in (before + code, f"https://192.0.2.1:5443/#{code.partition('/')[2]}", code.partition("/")[2]):
+        assert looks_like_invite(text)
+    assert not looks_like_invite("/home/bob/identity.pem")
 
 
 def test_a_qr_code_has_the_modules_of_its_text() -> None:

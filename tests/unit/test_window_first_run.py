@@ -82,7 +82,7 @@ def encrypted(text: str) -> str:
     ("change", "words"),
     [
         (lambda text: "hello\nthere\nagain", "the text is not an identity; choose another: an identity has"),
-        (lambda text: "", "nothing was given; choose a file, or paste the text of one"),
+        (lambda text: "", "nothing was given; paste the invite, or choose an identity file"),
         (lambda text: "/nowhere/x.pem", "/nowhere/x.pem cannot be read: No such file"),
         (lambda text: text[text.index("-----BEGIN CERT") :], "the lines before the key are missing"),
         (encrypted, "encrypted with a password; save it as FILE and decrypt it with: openssl"),
