@@ -86,8 +86,8 @@ class JetStreamTail:
                 if self._now() - self._heard > SILENCE_SECONDS:
                     return
                 await asyncio.sleep(RETRY_SECONDS)
-            await self._ask(client, f"CONSUMER.DELETE.{self._stream}.{answer['name']}", None)
         finally:
+            # Without it the servers forget the consumer after a while.
             if client.is_connected:
                 await subscription.unsubscribe()
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import select
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 from chatd.cluster.peer_link import QUEUE_MESSAGES, PeerLink, PeerMessage
+
+
+class Readable(Protocol):
+    """Something that `select` can wait for."""
+
+    def fileno(self) -> int: ...
 
 
 class PumpedPeers:
@@ -26,9 +32,14 @@ class PumpedPeers:
         messages, self._set_aside = [*self._set_aside, *self._peers.receive()], []
         return messages
 
-    def pump(self, seconds: float, kinds: Collection[str]) -> list[PeerMessage]:
-        """Wait at most so long for messages; return those of some kinds, `receive` the others."""
-        select.select([self._peers], [], [], seconds)
+    def pump(
+        self, seconds: float, kinds: Collection[str], until: Collection[Readable] = ()
+    ) -> list[PeerMessage]:
+        """Wait at most so long for messages; return those of some kinds, `receive` the others.
+
+        The wait ends as well when something of ``until`` is readable.
+        """
+        select.select([self._peers, *until], [], [], seconds)
         found: list[PeerMessage] = []
         for message in self._peers.receive():
             if message.kind in kinds:

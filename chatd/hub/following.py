@@ -6,6 +6,7 @@ undecided or that hears a newer epoch ends with E506; the next hub follows.
 
 from __future__ import annotations
 
+import select
 import selectors
 import threading
 import time
@@ -21,7 +22,7 @@ from chatd.cluster.key_exchange import KIND as KEY_KIND
 from chatd.cluster.key_exchange import KeyExchange
 from chatd.cluster.log_link import LogLink, StreamGoneError
 from chatd.cluster.peer_link import PeerLink, PeerMessage
-from chatd.cluster.pumped_peers import PumpedPeers
+from chatd.cluster.pumped_peers import PumpedPeers, Readable
 from chatd.cluster.stream_backend import StreamBackend
 from chatd.cluster.stream_place import StreamPlace
 from chatd.cluster.tail_keys import TailKeys
@@ -231,9 +232,14 @@ class ClusterSeat:
 
     # --- the other hubs --------------------------------------------------------------------------
 
-    def _pump(self, seconds: float) -> None:
+    def await_commit(self, done: Readable) -> None:
+        """Hear the other hubs until a commit has run, because it waits for what they have."""
+        while not select.select([done], [], [], 0)[0]:
+            self._pump(BEAT_SECONDS, done)
+
+    def _pump(self, seconds: float, *until: Readable) -> None:
         """Wait for messages in the midst of a commit: only those that it needs are handled now."""
-        for message in self.peers.pump(seconds, (APPLIED_KIND, beats.KIND)):
+        for message in self.peers.pump(seconds, (APPLIED_KIND, beats.KIND), until):
             self._kinds[message.kind](message)
         self._beat()
 

@@ -53,6 +53,7 @@ class ClusterPart(Protocol):
 
     def begin(self, selector: selectors.BaseSelector) -> None: ...
     def tick(self, *, committing: bool) -> None: ...
+    def await_commit(self, done: CommitThread) -> None: ...
 
 
 class LinkHandler(Protocol):
@@ -219,6 +220,8 @@ class HubLoop:
         self._send_released(events)
 
     def _end_commit(self) -> None:
+        if self._following is not None:
+            self._following.await_commit(self._commits)
         self._commits.end()
         self._recorder.end_commit()
         self._note_commit()

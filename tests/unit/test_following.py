@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from chatd.cluster.stream_place import stored_place
+from chatd.hub.commit_policy import CommitThread
+from chatd.hub.state.context import OPERATOR
+from tests.support.daemon import wait_until
 from tests.support.memory_cluster import LEAD_SECONDS, MemoryCluster, MemoryNode
 
 
@@ -151,6 +154,24 @@ def test_without_copies_nothing_is_acknowledged(cluster: MemoryCluster) -> None:
         follower.end("killed")
     assert not add(leader, "bob")
     assert leader.ended == "E506"
+
+
+def test_the_loop_that_waits_for_a_commit_hears_of_copies(cluster: MemoryCluster) -> None:
+    leader = cluster.elect()
+    context = leader.hub.context(OPERATOR)
+    context.emit("backed_up", by="server")
+    leader.hub.record(context)
+    stored = len(cluster.stream.messages or [])
+    commits = CommitThread()
+    commits.begin(leader.hub.recorder.begin_commit())
+    wait_until(lambda: len(cluster.stream.messages or []) > stored)
+    for follower in cluster.followers():
+        follower.step()
+    leader.following.await_commit(commits)
+    commits.end()
+    leader.hub.recorder.end_commit()
+    commits.close()
+    assert agree(cluster)
 
 
 def test_a_stream_that_is_trimmed_beyond_a_node_ends_it(cluster: MemoryCluster) -> None:
