@@ -115,6 +115,7 @@ class SessionOpening:
         self._door.admit(login.link, login.sid, context, login.address, greeting)
         if news is not None:
             self._fanout.presence(user, *self._sessions.state_of(user), notice=news)
+            self._sessions.note_news(user, news)
         crash_point("hub.session.admitted")
         if not login.resumed:
             self._attention.greet(self._sessions.get(login.link, login.sid))

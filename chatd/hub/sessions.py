@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from chatd.hub.remote_sessions import Away, Elsewhere, RemoteSessions
 from chatd.hub.state.context import Principal
 from chatd.policy.ratelimit import TokenBucket
+from chatd.proto.frames import JsonObject
 
 if TYPE_CHECKING:
     from chatd.hub.links import Link
@@ -59,6 +60,7 @@ class Sessions:
         self.remote = RemoteSessions()
         # Users whose sessions here have changed since `take_changed`; None if nobody asks.
         self._changed: set[str] | None = None
+        self._news: list[tuple[str, JsonObject]] = []
         self._users: dict[str, _OnlineUser] = defaultdict(_OnlineUser)
         self._on_link: Counter[int] = Counter()
         self._by_key: dict[tuple[int, int], HubSession] = {}
@@ -159,8 +161,18 @@ class Sessions:
         changed, self._changed = self._changed, set()
         return changed or set()
 
+    def note_news(self, user: str, notice: JsonObject) -> None:
+        """Note what a user's rooms are told beside presence, for the other nodes."""
+        if self._changed is not None:
+            self._news.append((user, notice))
+
+    def take_news(self) -> list[tuple[str, JsonObject]]:
+        """Return what was noted since the last call."""
+        news, self._news = self._news, []
+        return news
+
     def track_changes(self) -> None:
-        """Keep from now on what `take_changed` returns."""
+        """Keep from now on what `take_changed` and `take_news` return."""
         self._changed = set()
 
     def _note_change(self, user: str) -> None:

@@ -144,9 +144,14 @@ class Cluster:
 
 
 @contextmanager
-def clustered(root: Path, **settings: str) -> Iterator[Cluster]:
-    """Run three nodes while the context is open. The hubs may still be on their way: see `wait_for_hubs`."""
+def clustered(root: Path, own: dict[str, dict[str, str]] | None = None, **settings: str) -> Iterator[Cluster]:
+    """Run three nodes while the context is open. The hubs may still be on their way: see `wait_for_hubs`.
+
+    ``own``: node -> settings that only it has.
+    """
     cluster = Cluster(root, **settings)
+    for name, more in (own or {}).items():
+        cluster.nodes[name].environ.update(more)
     cluster.make()
     try:
         for name in NAMES[1:]:

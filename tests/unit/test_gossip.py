@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ def test_comings_and_goings_are_told_once_at_each_node(hubs: TwoHubs) -> None:
     assert hubs.open_session(hubs.workers[0], 3, "ada", "dev", "a3")
     hubs.exchange()
     assert heard(hubs)["bob"] == [("ada", "online", None)]
+
+
+def test_a_first_login_is_told_at_all_nodes(hubs: TwoHubs) -> None:
+    for name, opens in (("beta", hubs.open_at_beta), ("alpha", partial(hubs.open_session, hubs.workers[0]))):
+        device, serial = f"dev-{name}", f"{len(name)}a"
+        hubs.ask(hubs.operator, 0, "user_add", user="ada", device=device, serial=serial, key="0a" * 32)
+        assert opens(6, "ada", device, serial)
+        hubs.exchange()
+        told = heard(hubs)
+        assert told["ada"] == told["bob"] == [("ada", "online", "new device")], name
 
 
 def test_an_away_text_holds_at_all_nodes(hubs: TwoHubs) -> None:

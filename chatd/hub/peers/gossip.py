@@ -3,6 +3,7 @@
     header                            payload
     incarnation, first, last          users with their sessions (JSON)
     incarnation                       users whose sessions have changed
+    incarnation, "news", user         what the user's rooms are told
 
 With ``first`` and ``last`` (null: no more), users from one name up to before the other who are not named have
 no session; a hub tells all so every `ALL_SECONDS`, which makes good what is lost. Each start has another
@@ -15,13 +16,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from chatd.cluster.peer_link import PeerLink, PeerMessage
 from chatd.hub.remote_sessions import Away, Elsewhere
 from chatd.hub.sessions import Sessions
+from chatd.proto.frames import JsonObject
 
 KIND: Final = "sessions"
 # How often a hub tells that it is alive, and everything.
@@ -32,12 +34,15 @@ SILENCE_SECONDS: Final = 5.0
 # Users in one message.
 _PART: Final = 1000
 
-# Tells rooms that a user's presence has changed.
-Tell = Callable[[str, str, str], None]
+
+class Tell(Protocol):
+    """Tells this node's sessions of a user's presence; see `Fanout.presence`."""
+
+    def __call__(self, user: str, state: str, text: str = "", notice: JsonObject | None = None) -> None: ...
 
 
 class Gossip:
-    """One hub's part. Owned by its loop; ``tell`` tells this node's sessions."""
+    """One hub's part. Owned by its loop."""
 
     def __init__(
         self,
@@ -65,6 +70,10 @@ class Gossip:
             self._sessions.remote.doubt(node)
             since = now
         self._nodes[node] = (incarnation, now, since)
+        if bounds[:1] == ["news"]:
+            user = str(bounds[1])
+            self._tell(user, *self._sessions.state_of(user), orjson.loads(message.payload))
+            return
         told = {user: _elsewhere(*fields) for user, fields in orjson.loads(message.payload).items()}
         gone: Iterable[str] = ()
         if bounds:
@@ -85,6 +94,8 @@ class Gossip:
         elif changed or now - self._sent_at >= ALIVE_SECONDS:
             self._sent_at = now
             self._send([], changed)
+        for user, notice in self._sessions.take_news():
+            self._peers.send(None, KIND, [self._incarnation, "news", user], orjson.dumps(notice))
         for node, (_, heard, since) in list(self._nodes.items()):
             if now - heard >= SILENCE_SECONDS:
                 del self._nodes[node]

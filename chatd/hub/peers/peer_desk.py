@@ -15,7 +15,7 @@ from chatd.hub.parsing import Parsed, parse
 from chatd.hub.peers.follower_desk import FollowerDesk
 from chatd.hub.peers.forwarding import ANSWER, ASK, Forwarding
 from chatd.hub.peers.gossip import KIND as SESSIONS
-from chatd.hub.peers.gossip import Gossip
+from chatd.hub.peers.gossip import Gossip, Tell
 from chatd.hub.peers.leader_desk import LeaderDesk
 from chatd.hub.peers.remote_link import RemoteLink
 from chatd.hub.reads import Asker
@@ -57,7 +57,8 @@ class ClusterHub(Protocol):
     def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None: ...
     def link_lost(self, link: Link) -> None: ...
     def end_resending(self) -> None: ...
-    def tell_presence(self, user: str, state: str, text: str) -> None: ...
+    @property
+    def tell_presence(self) -> Tell: ...
 
 
 class PeerDesk:

@@ -1,0 +1,116 @@
+"""People at different nodes of a cluster: they talk, are moderated, enrol and get posts as at one server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import CLUSTER_SECONDS, Cluster, clustered
+from tests.support.daemon import Daemon, free_port, wait_until
+from tests.support.hook_senders import bearer, make_hook, post
+from tests.support.https import Https
+from tests.support.joining import invite, join
+from tests.support.lobby import history
+from tests.support.rawclient import RawClient
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nodes; b and c have gateways."""
+    own = {name: {"CHATD_GATEWAY__LISTEN": f"127.0.0.1:{free_port()}"} for name in "bc"}
+    with clustered(tmp_path_factory.mktemp("talk"), own) as cluster:
+        cluster.wait_for_hubs()
+        yield cluster
+
+
+def follower(cluster: Cluster) -> Daemon:
+    """A node that does not lead."""
+    leader = leading(cluster)
+    return next(cluster.nodes[name] for name in "bc" if name != leader)
+
+
+def leading(cluster: Cluster) -> str:
+    """The name of the leader, once all agree."""
+    wait_until(lambda: bool(cluster.leader()), CLUSTER_SECONDS)
+    return cluster.leader()
+
+
+def leader(cluster: Cluster) -> Daemon:
+    return cluster.nodes[leading(cluster)]
+
+
+@contextmanager
+def session(node: Daemon, cluster: Cluster, user: str) -> Iterator[RawClient]:
+    """Register a user and open a live session at a node."""
+    path = cluster.first.identity(user)
+    if not path.exists():
+        cluster.first.add_user(user)
+    with RawClient(node.port, path) as client:
+        client.logged_in()
+        assert client.ask("resume")["type"] == "ok"
+        yield client
+
+
+def test_two_at_different_nodes_talk(cluster: Cluster) -> None:
+    with session(leader(cluster), cluster, "ann") as ann, session(follower(cluster), cluster, "bob") as bob:
+        for number, (writer, reader) in enumerate(((ann, bob), (bob, ann))):
+            text = f"message {number}"
+            reply = writer.ask("send", to="#lobby", body=text, msg_id=f"{number:032x}")
+            assert reply["type"] == "ok", reply
+            assert reader.until(type="message", body=text)["seq"] == reply["result"]["seq"]
+            again = writer.ask("send", to="#lobby", body=text, msg_id=f"{number:032x}")
+            assert again["result"]["seq"] == reply["result"]["seq"]
+
+
+def test_both_see_each_other(cluster: Cluster) -> None:
+    with session(leader(cluster), cluster, "ann") as ann:
+        with session(follower(cluster), cluster, "bob") as bob:
+            for one, other in ((ann, "bob"), (bob, "ann")):
+                wait_until(partial(is_online, one, other))
+        wait_until(lambda: not is_online(ann, "bob"))
+
+
+def is_online(client: RawClient, user: str) -> bool:
+    return bool(client.ask("whois", user=user)["result"]["state"] == "online")
+
+
+def test_a_ban_at_one_node_cuts_at_all(cluster: Cluster) -> None:
+    with (
+        session(leader(cluster), cluster, "carl") as here,
+        session(follower(cluster), cluster, "carl") as there,
+    ):
+        cluster.first.chatctl("ban", "carl", "--yes")
+        for client in (here, there):
+            assert client.read_bye()["code"] == "E207"
+    cluster.first.chatctl("unban", "carl")
+
+
+def test_an_invite_is_redeemed_at_a_follower(cluster: Cluster, tmp_path: Path) -> None:
+    node = follower(cluster)
+    _, code = invite(cluster.first, "dora").rsplit("/", 1)
+    done = join(node, f"127.0.0.1:{node.port}/{code}", tmp_path / "dora.pem")
+    assert done.returncode == 0, done.stderr
+    assert "dora" in cluster.first.chatctl("users").stdout
+
+
+def test_a_hook_posts_at_a_follower(cluster: Cluster) -> None:
+    node = follower(cluster)
+    made = make_hook(cluster.first, "#lobby", "text", "backup-bot")
+    port = int(node.environ["CHATD_GATEWAY__LISTEN"].rpartition(":")[2])
+    reply = post(
+        Https(port, node.home / "certs" / "ca.pem"), "lobby", b"the backup is done", bearer(made["token"])
+    )
+    assert (reply.status, json.loads(reply.text)["posted"]) == (202, 1), reply
+    assert "the backup is done" in history(cluster.first)
+
+
+def test_the_operator_of_any_box_may_decide(cluster: Cluster) -> None:
+    node = follower(cluster)
+    node.chatd("user", "add", "erik", "--device", "laptop")
+    assert "erik" in cluster.first.chatctl("users").stdout
+    assert "message 0" in history(cluster.first)
