@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import CLUSTER_SECONDS, Cluster, clustered
+from tests.support.cluster import CLUSTER_SECONDS, Cluster, running_nodes
 from tests.support.daemon import Daemon, free_port, wait_until
 from tests.support.hook_senders import bearer, make_hook, post
 from tests.support.https import Https
@@ -22,8 +22,10 @@ from tests.support.rawclient import RawClient
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three nodes; b and c have gateways."""
-    own = {name: {"CHATD_GATEWAY__LISTEN": f"127.0.0.1:{free_port()}"} for name in "bc"}
-    with clustered(tmp_path_factory.mktemp("talk"), own) as cluster:
+    cluster = Cluster(tmp_path_factory.mktemp("talk"))
+    for name in "bc":
+        cluster.nodes[name].environ["CHATD_GATEWAY__LISTEN"] = f"127.0.0.1:{free_port()}"
+    with running_nodes(cluster):
         cluster.wait_for_hubs()
         yield cluster
 

@@ -144,14 +144,15 @@ class Cluster:
 
 
 @contextmanager
-def clustered(root: Path, own: dict[str, dict[str, str]] | None = None, **settings: str) -> Iterator[Cluster]:
-    """Run three nodes while the context is open. The hubs may still be on their way: see `wait_for_hubs`.
+def clustered(root: Path, **settings: str) -> Iterator[Cluster]:
+    """Run three nodes while the context is open. The hubs may still be on their way: see `wait_for_hubs`."""
+    with running_nodes(Cluster(root, **settings)) as cluster:
+        yield cluster
 
-    ``own``: node -> settings that only it has.
-    """
-    cluster = Cluster(root, **settings)
-    for name, more in (own or {}).items():
-        cluster.nodes[name].environ.update(more)
+
+@contextmanager
+def running_nodes(cluster: Cluster) -> Iterator[Cluster]:
+    """Run the nodes of a cluster that nobody has made; see `clustered`."""
     cluster.make()
     try:
         for name in NAMES[1:]:
