@@ -77,6 +77,8 @@ class Sent:
         self.reply_to = reply_to
         self.order = 0
         self.state: Literal["pending", "acknowledged", "refused"] = "pending"
+        # The newest refusal that means "not now".
+        self.put_off: ChatdError | None = None
         self._answer: Future[SentResult] = Future()
 
     @property
@@ -93,7 +95,13 @@ class Sent:
         Raises the server's refusal, E611 after ``timeout``, or the error that ended the client. After
         the last, ``state`` is still "pending": the message may or may not be in the log.
         """
-        return wait_for(self._answer, timeout)
+        try:
+            return wait_for(self._answer, timeout)
+        except ChatdError as error:
+            if error.code == "E611" and (why := self.put_off) is not None:
+                reason = f"the server does not take it now: {why.reason} ({why.code})"
+                raise ChatdError("E611", reason, why.fix) from None
+            raise
 
 
 def acknowledge(sent: Sent, result: SentResult) -> None:

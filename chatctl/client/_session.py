@@ -283,6 +283,7 @@ class ClientSession:
             raise error
         if (sent := self._in_flight.pop(reply.id, None)) is not None:
             if error.code in SEND_AGAIN:
+                sent.put_off = error
                 self._queued_messages = _in_order([*self._queued_messages, sent])
                 self._send_after = now + (FULL_DISK_DELAY if error.code == "E504" else SEND_AGAIN_DELAY)
                 return []

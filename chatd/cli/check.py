@@ -81,8 +81,8 @@ def _findings(home: Home) -> Iterator[Finding]:
         yield from find(home, settings)
 
 
-def _fail(area: str, text: str, code: str) -> Finding:
-    return Finding("fail", area, text, code, CODES[code].fix)
+def _fail(area: str, text: str, code: str, fix: str = "") -> Finding:
+    return Finding("fail", area, text, code, fix or CODES[code].fix)
 
 
 def _warn(area: str, code: str, text: str, fix: str = "") -> Finding:
@@ -228,7 +228,7 @@ def _library(home: Home, settings: Settings) -> Iterator[Finding]:
 def _disk(home: Home, settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(home.path).free
     if free < LOW_DISK_BYTES:
-        yield _fail("disk", f"{free // 1_000_000} MB are free", "E504")
+        yield _fail("disk", f"{free // 1_000_000} MB are free", "E504", f"free disk space under {home.path}")
     else:
         yield Finding("ok", "disk", f"{free // 1_000_000_000} GB are free")
 

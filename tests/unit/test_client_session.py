@@ -323,9 +323,14 @@ def test_a_bye_ends_the_session_with_the_servers_error() -> None:
 
 def test_a_message_waits_for_a_server_with_a_full_disk() -> None:
     session = ready()
-    session.send(sent())
+    message = sent()
+    session.send(message)
     (frame,) = session.outgoing(0.0)
+    with pytest.raises(ChatdError, match="did not answer in time"):
+        message.wait(0)
     assert session.receive(refusal(frame["id"], "E504"), 0.0) == []
+    with pytest.raises(ChatdError, match=r"does not take it now: .* \(E504\)"):
+        message.wait(0)
     assert session.outgoing(FULL_DISK_DELAY - 0.1) == []
     (again,) = session.outgoing(FULL_DISK_DELAY)
     assert again["msg_id"] == frame["msg_id"]
