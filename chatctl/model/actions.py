@@ -76,10 +76,12 @@ async def msg(surface: Surface, call: CommandCall) -> None:
 
 
 async def reply(surface: Surface, call: CommandCall) -> None:
-    found = surface.model.here.matching(call["to"], surface.model.times)
-    if not found:
-        raise unknown_message(surface, call["to"])
-    surface.say(call["text"], reply_to=found[-1].seq)
+    here, to = surface.model.here, call["to"]
+    found = here.matching(to, surface.model.times)
+    numbered = here.message(int(to)) if is_number(to) and not found else None
+    if numbered is None and not found:
+        raise unknown_message(surface, to)
+    surface.say(call["text"], reply_to=(numbered or found[-1]).seq)
 
 
 async def me(surface: Surface, call: CommandCall) -> None:

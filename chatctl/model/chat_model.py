@@ -18,7 +18,7 @@ from chatctl.model.conversations import Conversations
 from chatctl.model.message_rows import message_row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
-from chatd.proto.advice import with_way
+from chatd.proto.advice import SEND_ANYWAY, with_way
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
 
@@ -369,6 +369,7 @@ class ChatModel(Conversations):
             f"/edit {event.sent.edits} {event.sent.body}" if event.sent.edits is not None else event.sent.body
         )
         where.refused.append(typed)
+        where.overridable = SEND_ANYWAY in event.error.fix
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:

@@ -102,6 +102,7 @@ class Conversation:
 
     ``read``: what this person has read of it.
     ``refused``: texts that the server did not take and that wait for an empty input, the oldest first.
+    ``overridable``: the last of them may be sent although it has a forbidden word.
     ``has_older``: the server has events before the first row. ``loaded``: the latest rows were fetched.
     ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
     ``member_events``: those received since the members were requested, None without a request.
@@ -116,6 +117,7 @@ class Conversation:
     read: ReadState = field(default_factory=ReadState)
     draft: str = ""
     refused: deque[str] = field(default_factory=lambda: deque(maxlen=REFUSED_LIMIT))
+    overridable: bool = False
     has_older: bool = True
     loaded: bool = False
     rows: list[TimelineRow] = field(default_factory=list)

@@ -210,6 +210,7 @@ class Conversations:
         """Show a message as pending until it is in the log."""
         if sent.state == "pending":
             where = self.conversation(self.resolve(sent.to))
+            where.overridable = False
             command = "/me " if sent.kind == "action" else ""
             if sent.edits is not None:
                 command = f"/edit {sent.edits} "

@@ -47,7 +47,15 @@ def find(query: str, among: Iterable[Destination]) -> list[Destination]:
     kind, wanted = (query[:1], query[1:]) if query[:1] in ("#", "@", "/") else ("", query)
     wanted = wanted.strip().lower()
     ranked = [
-        (rank, -place.unread, len(place.address) if wanted else 0, number, place)
+        # Who types a name means the person, not a group with them.
+        (
+            rank,
+            bool(wanted) and "," in place.name,
+            -place.unread,
+            len(place.address) if wanted else 0,
+            number,
+            place,
+        )
         for number, place in enumerate(among)
         if place.address.startswith(kind) and (rank := _rank(wanted, place.name.lower())) is not None
     ]

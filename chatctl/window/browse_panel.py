@@ -48,7 +48,8 @@ class BrowsePanel(ChoosePanel):
             [Destination(name, render.safe(str(e.get("topic", "")))) for name, e in rooms if name[:1] == "#"]
         )
         joined = sum(is_member for _, is_member in self._rooms.values())
-        self.state_line.configure(text=f"{len(self._rooms)} rooms, you are in {joined}")
+        text = f"{len(self._rooms)} rooms, you are in {joined}; type a part of a name to find one"
+        self.state_line.configure(text=text)
 
     def refill(self) -> None:
         found = self.found()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tkinter as tk
 from functools import partial
 
-from chatctl.model.conversation import TimelineRow
-from chatctl.model.render import BOT
+from chatctl.model.conversation import Conversation, TimelineRow
+from chatctl.model.render import BOT, snippet
 from chatctl.window.composer import Composer
 from chatctl.window.controller import Controller
 from chatctl.window.message_view import MessageView
@@ -31,16 +31,29 @@ class MessageMenu:
         self.menu.configure(**self._theme.menu_options())
 
     def _clicked(self, event: tk.Event[tk.Text]) -> str:
-        row = self._control.model.here.message(self._view.seq_at(event.x, event.y))
+        here = self._control.model.here
+        row = here.message(self._view.seq_at(event.x, event.y))
         if row is not None:
             self._fill(row)
-            self.menu.tk_popup(event.x_root, event.y_root)
+        elif not self._fill_waiting(here):
+            return "break"
+        self.menu.tk_popup(event.x_root, event.y_root)
         return "break"
+
+    def _fill_waiting(self, here: Conversation) -> bool:
+        """Offer to take back messages that wait for a moderator, which have no number yet; False for none."""
+        self.menu.delete(0, "end")
+        held = sorted((row.order[1], row.body) for row in here.pending.values() if row.kind == "held")
+        for seq, body in held:
+            label = f"Withdraw \u201c{snippet(body)}\u201d, which waits for a moderator"
+            self.menu.add_command(label=label, command=partial(self._control.submit, f"/withdraw {seq}"))
+        return bool(held)
 
     def _fill(self, row: TimelineRow) -> None:
         model, submit = self._control.model, self._control.submit
         self.menu.delete(0, "end")
         if "message.send" in model.permissions:
+            self.menu.add_command(label="Reply", command=partial(self._composer.begin, f"/reply {row.seq} "))
             for text in COMMON_REACTIONS:
                 mine = any(one.mine and one.text == text for one in row.reactions)
                 label = f"Take back {text}" if mine else f"React {text}"

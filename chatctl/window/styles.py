@@ -144,8 +144,9 @@ class Styles:
             ("selected", self._keep(box(p.accent, p.field, thick))),
             ("focus", self._keep(box(p.field, p.accent, thick))),
             border=0,
-            sticky="",
-            width=size,
+            sticky="w",
+            # With a gap before the label.
+            width=size + unit,
             height=size,
         )
         parts = (_part("Tick.indicator", side="left", sticky=""), _part("Checkbutton.label", side="left"))

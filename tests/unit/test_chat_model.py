@@ -163,6 +163,22 @@ def test_a_refused_message_waits_for_an_empty_input(model: ChatModel) -> None:
     assert "not sent: a hack\nforbidden word; rephrase it" in shown(model, DIRECT)
 
 
+@pytest.mark.parametrize(
+    ("fix", "offered"), [("rephrase it, or send it anyway", True), ("rephrase it", False)]
+)
+def test_sending_anyway_is_offered_after_such_a_refusal_only(
+    model: ChatModel, fix: str, offered: bool
+) -> None:
+    first, second = (Sent(f"{number:032x}", LOBBY, "a hack", "text", None) for number in (1, 2))
+    model.sending(first)
+    assert not model.here.overridable
+    model.take(Refused(first, ChatdError("E400", "forbidden word", fix)))
+    assert model.here.overridable is offered
+    assert (model.here.rows[-1].body.endswith("send it anyway: Menu > Send anyway")) is offered
+    model.sending(second)
+    assert not model.here.overridable
+
+
 def test_every_refused_text_is_kept_beside_what_is_being_typed(model: ChatModel) -> None:
     model.here.draft = "being typed"
     for number in range(3):

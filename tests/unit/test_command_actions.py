@@ -349,6 +349,16 @@ def test_redact_with_a_name_lists_the_last_candidates(surface: FakeSurface) -> N
     assert surface.lines == [f"/redact {seq} deletes bob: secret {seq}" for seq in range(4, 9)]
 
 
+@pytest.mark.parametrize(("to", "seq"), [("7", 7), ("bob", 9), ("8", 8)])
+def test_a_reply_is_to_a_name_or_a_number(surface: FakeSurface, to: str, seq: int) -> None:
+    for number in (7, 8, 9):
+        surface.model.take(message(number, "hello"))
+    run(surface, f"/reply {to} yes")
+    assert surface.calls == [("say", "yes", "", "text", seq)]
+    with pytest.raises(ChatdError, match="E410"):
+        run(surface, "/reply 6 yes")
+
+
 LEAVING = [
     ({"mode": "members", "members": 3, "owners": ["bob"]}, "only an invitation brings you back"),
     ({"mode": "members", "members": 1, "owners": ["alice"]}, "its last member, so nobody can invite you"),

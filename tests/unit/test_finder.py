@@ -43,6 +43,11 @@ def test_the_best_match_comes_first(query: str, expected: list[str]) -> None:
     assert [place.address for place in find(query, PLACES)] == expected
 
 
+def test_a_person_comes_before_a_group_with_unread_messages() -> None:
+    found = find("bo", [Destination("@bob,carol,erin", unread=3), Destination("@bob")])
+    assert [place.address for place in found] == ["@bob", "@bob,carol,erin"]
+
+
 def test_unread_conversations_come_first_among_equals_and_the_list_is_bounded() -> None:
     many = [Destination(f"#room{n}", unread=int(n == 700)) for n in range(1_000)]
     found = find("room", many)
