@@ -113,8 +113,8 @@ def _own_node(settings: Settings, name: str, host: str | None) -> Node:
 
 
 def _other_nodes(settings: Settings, others: Sequence[str], addresses: Sequence[str]) -> list[Node]:
-    for_clients = dict(_split(one) for one in addresses)
-    named = [_split(one) for one in others]
+    for_clients = dict(split_member(one) for one in addresses)
+    named = [split_member(one) for one in others]
     for name, address in for_clients.items():
         if name not in dict(named):
             raise click.UsageError(f"--address {name}={address}: there is no node {name} among the others.")
@@ -123,7 +123,8 @@ def _other_nodes(settings: Settings, others: Sequence[str], addresses: Sequence[
     return [make_node(name, host, for_clients.get(name), settings.server.port) for name, host in named]
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_member(text: str) -> tuple[str, str]:
+    """Split NAME=HOST[:PORT]. Raises UsageError."""
     name, equals, rest = text.partition("=")
     if not (name and equals and rest):
         raise click.UsageError(f"{text!r} is not NAME=HOST[:PORT].")
@@ -150,7 +151,7 @@ def _write_files(home: Home, settings: Settings, nodes: Sequence[Node], out: Pat
     """Write the join files and then the settings; on failure, remove the former."""
     for node in nodes:
         cluster_section(settings, node.name)
-    made = NodeFiles(home, settings, nodes, now=datetime.now(UTC))
+    made = NodeFiles.of_new_cluster(home, settings, nodes, now=datetime.now(UTC))
     paths = [out / f"{node.name}.join" for node in nodes[1:]]
     written: list[Path] = []
     try:

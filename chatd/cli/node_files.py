@@ -48,19 +48,46 @@ def make_node(name: str, host: str, clients: str | None, port: int) -> Node:
 
 
 class NodeFiles:
-    """The files of all nodes of a new cluster. ``nodes``: the first is that of this home.
+    """The files of the nodes of a cluster. ``nodes``: the first is that of this home.
 
-    Raises E600; E612 if the clock is wrong, E620 without the CA's key, E606.
+    ``clients`` of a node that has its files already may be "". Raises E620 without the CA's key, E606.
     """
 
-    def __init__(self, home: Home, settings: Settings, nodes: Sequence[Node], *, now: datetime) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        nodes: Sequence[Node],
+        node_authority: NodeAuthority,
+        pins: Mapping[str, str],
+        *,
+        now: datetime,
+    ) -> None:
         self._home = home
         self._settings = settings
         self._nodes = list(nodes)
         self._now = now
         self._authority = Authority.load(home.certs)
-        self._node_authority = NodeAuthority.create(settings.server.name, now=now)
-        self._issued = {node.name: self._issue(node) for node in nodes}
+        self._node_authority = node_authority
+        self.pins = dict(pins)
+        self._issued: dict[str, Issued] = {}
+
+    @classmethod
+    def of_new_cluster(
+        cls, home: Home, settings: Settings, nodes: Sequence[Node], *, now: datetime
+    ) -> NodeFiles:
+        """Begin a cluster with a CA of its own. Raises E600, E606, E612, E620."""
+        authority = NodeAuthority.create(settings.server.name, now=now)
+        files = cls(home, settings, nodes, authority, {}, now=now)
+        for node in nodes:
+            files.issue(node)
+        return files
+
+    def issue(self, node: Node) -> None:
+        """Issue the certificate of a node. Raises E600, E612."""
+        host = split_address(node.route, ROUTE_PORT)[0]
+        self._issued[node.name] = issued = self._node_authority.issue(node.name, host, now=self._now)
+        self.pins[node.name] = pin_of(issued.certificate)
 
     def settings_of(self, node: Node) -> Settings:
         """Return the settings of a node: as here, but for its addresses. Raises E600."""
@@ -69,7 +96,7 @@ class NodeFiles:
         tree["cluster"] |= {"node": node.name, "members": {one.name: one.route for one in self._nodes}}
         tree["cluster"]["listen"] = self._settings.cluster.listen if node is here else ""
         own = self._settings.server.client_addresses
-        others = [one.clients for one in self._nodes if one not in (here, node)]
+        others = [one.clients for one in self._nodes if one.clients and one not in (here, node)]
         if node is here:
             tree["server"]["addresses"] = list(dict.fromkeys([*own, *others]))
         else:
@@ -98,15 +125,7 @@ class NodeFiles:
         remove_node_files(self._home)
         self._node_authority.save(self._home.certs)
         save_issued(self._home.certs, NODE_NAME, self._issued[self._nodes[0].name])
-        write_pins(self._home.certs, self._pins)
-
-    @property
-    def _pins(self) -> Mapping[str, str]:
-        return {name: pin_of(issued.certificate) for name, issued in self._issued.items()}
-
-    def _issue(self, node: Node) -> Issued:
-        host = split_address(node.route, ROUTE_PORT)[0]
-        return self._node_authority.issue(node.name, host, now=self._now)
+        write_pins(self._home.certs, self.pins)
 
     def _certs_of(self, node: Node, settings: Settings) -> dict[str, str]:
         days, bits = settings.security.server_certificate_days, settings.security.rsa_key_size
@@ -120,7 +139,7 @@ class NodeFiles:
         for name, issued in own.items():
             certs[f"{name}.pem"] = issued.certificate_pem.decode()
             certs[f"{name}.key"] = issued.key_pem.decode()
-        return {name: text for name, text in certs.items() if text} | {PINS_FILE: pins_text(self._pins)}
+        return {name: text for name, text in certs.items() if text} | {PINS_FILE: pins_text(self.pins)}
 
 
 def cluster_section(settings: Settings, node: str) -> ClusterSection:

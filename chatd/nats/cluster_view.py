@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_thread import NatsThread
+from chatd.nats.members import MEMBERS_SUBJECT
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
 
 # A node that is there answers in milliseconds, on a busy machine later.
@@ -42,6 +43,21 @@ def view_cluster(home: Path, members: int) -> ClusterView:
     link = NatsThread(lambda: read_address(home))
     try:
         return link.run(_view(link, members))
+    finally:
+        link.close()
+
+
+def tell_members(home: Path, node: str, members: bytes) -> str:
+    """Tell a node the members; return its problem, "" if it has taken them. Raises OSError."""
+
+    async def ask() -> str:
+        client = await link.connected()
+        reply = await client.request(MEMBERS_SUBJECT + node, members, timeout=ANSWERS_SECONDS)
+        return str(json.loads(reply.data)["problem"])
+
+    link = NatsThread(lambda: read_address(home))
+    try:
+        return link.run(ask())
     finally:
         link.close()
 

@@ -31,15 +31,15 @@ def main() -> int:
 
 def _watch(child: Supervised, server: NatsServer) -> int:
     """Serve until nats-server ends. Raises E606, E609, E623."""
-    copies: _Copies | None = None
+    others: _AmongOthers | None = None
     ready = draining = False
     while server.is_alive():
         if not ready and server.announce():
             ready = True
             child.ready()
-            copies = _Copies(child) if child.settings.cluster.others else None
-        if copies is not None:
-            copies.tick()
+            others = _AmongOthers(child) if child.settings.cluster.others else None
+        if others is not None:
+            others.tick()
         select.select([child], [], [], TICK_SECONDS if ready else 0.02)
         if any(message["type"] == "drain" for message in child.receive()) and not draining:
             draining = True
@@ -51,19 +51,22 @@ def _watch(child: Supervised, server: NatsServer) -> int:
     raise ChatdError("E609", reason, f"see {server.log}")
 
 
-class _Copies:
-    """Copies of the log, from this node and to it."""
+class _AmongOthers:
+    """What a node does for the others: its status, copies of the log from it and to it."""
 
     def __init__(self, child: Supervised) -> None:
-        from chatd.nats.node_desk import NodeDesk  # nats-py is an optional dependency
+        from chatd.nats.former_servers import FormerServers  # nats-py is an optional dependency
+        from chatd.nats.node_desk import NodeDesk
 
         self._home, self._node = child.home, child.settings.cluster.node
         self._address = partial(read_address, child.home)
         self._desk = NodeDesk(self._home, self._node, self._address)
         self._fetch: LogFetch | None = None
+        self._former = FormerServers(frozenset(child.settings.cluster.members), self._address)
 
     def tick(self) -> None:
         """Begin to copy the log if the home waits for it. Raises E606, E623."""
+        self._former.tick()
         if self._fetch is not None and self._fetch.is_running():
             return
         if self._fetch is not None and self._fetch.refusal is not None:

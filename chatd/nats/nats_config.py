@@ -12,6 +12,7 @@ from chatd.pki.node_authority import CA_NAME, NODE_NAME, read_pins
 
 LOG_NAME: Final = "nats.log"
 USER: Final = "chatd"
+SYSTEM_USER: Final = "system"
 # The hub has two connections, the nats process and commands have one each.
 _CONNECTIONS_LIMIT: Final = 8
 # The stream of a machine alone and of one among others: the server of one cannot read that of the other.
@@ -26,9 +27,17 @@ max_connections: {connections}
 log_file: {log}
 logfile_size_limit: 1MB
 logfile_max_num: 3
-authorization {{ user: {user}, password: {password} }}
+{users}
 jetstream {{ {domain}store_dir: {store}, sync_interval: always, max_memory_store: 1MB, max_file_store: 64GB }}
 """
+
+_USERS: Final = "authorization {{ user: {user}, password: {password} }}"
+# Only the system account may remove a server that is gone for good from those that keep the streams.
+_ACCOUNTS: Final = """accounts {{
+  CHATD: {{ jetstream: enabled, users: [ {{ user: {user}, password: {password} }} ] }}
+  SYSTEM: {{ users: [ {{ user: {system}, password: {password} }} ] }}
+}}
+system_account: SYSTEM"""
 
 # verify: whoever comes to the port needs a certificate of the node CA, and pinned_certs: of a member's key.
 _CLUSTER: Final = """cluster {{
@@ -55,13 +64,13 @@ def nats_config(home: Path, settings: Settings, password: str) -> bytes:
     """Return the settings of the home's nats-server. Raises E606 without the keys of the other machines."""
     cluster, folder = settings.cluster, home / STREAM_FOLDER
     name = cluster_name(settings)
+    users = _ACCOUNTS if cluster.others else _USERS
     text = _TEMPLATE.format(
         node=cluster.node,
         folder=json.dumps(str(folder)),
         connections=_CONNECTIONS_LIMIT,
         log=json.dumps(str(folder / LOG_NAME)),
-        user=USER,
-        password=json.dumps(password),
+        users=users.format(user=USER, system=SYSTEM_USER, password=json.dumps(password)),
         domain=f"domain: {json.dumps(name)}, " if cluster.others else "",
         store=json.dumps(str(folder / _ROUTED_FOLDER if cluster.others else folder)),
     )

@@ -3,6 +3,7 @@
     subject                    request               answer
     chatd.node                 at                    NodeStatus: of every node
     chatd.join                 node, ticket, home    JoinAnswer: of every node
+    chatd.members.NODE         see `chatd.nats.members`   MembersAnswer
     chatd.copy.open.NODE       home                  CopyAnswer: repeat until it has a size
     chatd.copy.read.NODE       home, offset          PIECE_BYTES bytes, none at the end
 
@@ -31,6 +32,7 @@ from chatd.cluster.stream_place import stored_place
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
+from chatd.nats.members import MEMBERS_SUBJECT, MembersAnswer, take_members
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus, node_status
 from chatd.store.database import DATABASE_NAME, connect_reader, storage_errors
 from chatd.store.log_copy import LogCopy, copied_log
@@ -85,6 +87,7 @@ class NodeDesk:
             with suppress(nats.errors.Error, OSError, TimeoutError):
                 client = await self._nats.connected()
                 await client.subscribe(STATUS_SUBJECT, cb=self._status)
+                await client.subscribe(MEMBERS_SUBJECT + self._node, cb=self._members)
                 await client.subscribe(JOIN_SUBJECT, cb=self._join)
                 await client.subscribe(OPEN_SUBJECT + self._node, cb=self._open)
                 await client.subscribe(READ_SUBJECT + self._node, cb=self._read)
@@ -97,6 +100,9 @@ class NodeDesk:
         with suppress(ValueError, LookupError, TypeError):
             at = int(json.loads(message.data)["at"])
             await _answer(message, node_status(self._home, self._node, at))
+
+    async def _members(self, message: Msg) -> None:
+        await _answer(message, take_members(self._home, message.data))
 
     async def _join(self, message: Msg) -> None:
         with suppress(ValueError, LookupError, TypeError):
@@ -179,7 +185,7 @@ class _Given:
         self._open.pop_all().close()
 
 
-async def _answer(message: Msg, answer: JoinAnswer | CopyAnswer | NodeStatus) -> None:
+async def _answer(message: Msg, answer: JoinAnswer | CopyAnswer | MembersAnswer | NodeStatus) -> None:
     await message.respond(json.dumps(answer._asdict()).encode())
 
 

@@ -144,6 +144,7 @@ def test_a_join_file_is_of_use_once(made: Made, tmp_path: Path) -> None:
         assert not (again.home / "data" / "events.db").exists()
     finally:
         again.stop()
+        made.cluster.start("b")
 
 
 def away(status: dict[str, Any], name: str) -> dict[str, Any] | None:

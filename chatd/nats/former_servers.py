@@ -1,0 +1,70 @@
+"""Remove NATS servers that are no members any more from those that keep the streams.
+
+NATS counts them in its majorities until somebody does. It is done when all members are there, so that each
+replica that is taken from a former server has a place to go.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Final
+
+import nats.errors
+
+from chatd.cluster.nats_address import NatsAddress
+from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread
+from chatd.logs.logger import get_log
+from chatd.nats.nats_config import SYSTEM_USER
+
+EVERY_SECONDS: Final = 5.0
+
+log = get_log("server")
+
+
+class FormerServers:
+    """Looks for former servers from time to time; any node may remove one."""
+
+    def __init__(self, members: frozenset[str], address: Callable[[], NatsAddress]) -> None:
+        self._members = members
+        self._next = 0.0
+        self._looking: Future[None] | None = None
+        self._nats = NatsThread(lambda: address()._replace(user=SYSTEM_USER))
+
+    def tick(self) -> None:
+        """Look now if it is time to. Only the server that leads those of the streams answers."""
+        if time.monotonic() < self._next or not (self._looking is None or self._looking.done()):
+            return
+        self._next = time.monotonic() + EVERY_SECONDS
+        self._looking = self._nats.begin(self._look())
+
+    async def _look(self) -> None:
+        with suppress(nats.errors.Error, OSError, TimeoutError, ValueError, LookupError):
+            await self.remove()
+
+    async def remove(self) -> None:
+        """Remove those that are gone, if all members are there. Raises OSError and what nats-py raises."""
+        leader, replicas = await self._group()
+        there = {leader, *(one["name"] for one in replicas if not one.get("offline"))}
+        if not leader or not self._members <= there:
+            return
+        for one in replicas:
+            # Of one that has not been seen since the last start, NATS only knows the number of its name.
+            if one["name"] not in self._members:
+                await self._ask("$JS.API.SERVER.REMOVE", {"peer": "", "peer_id": one["peer"]})
+                log.info("nats_server_removed", node=one["name"])
+
+    async def _group(self) -> tuple[str, list[dict[str, Any]]]:
+        """Return the server that leads those of the streams, and the others."""
+        answer = await self._ask("$SYS.REQ.SERVER.PING.JSZ", {"leader_only": True})
+        group = answer.get("data", {}).get("meta_cluster", {})
+        return str(group.get("leader") or ""), list(group.get("replicas") or [])
+
+    async def _ask(self, subject: str, question: dict[str, Any]) -> dict[str, Any]:
+        client = await self._nats.connected()
+        reply = await client.request(subject, json.dumps(question).encode(), timeout=ASK_SECONDS)
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer
