@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from chatd.cluster.log_link import LogLink, StreamGoneError
-from chatd.cluster.stream_backend import append_message
+from chatd.cluster.stream_backend import append_message, point_after
 from chatd.cluster.stream_message import (
     MessageKind,
     StreamBatch,
@@ -29,12 +30,16 @@ from chatd.cluster.tail_keys import TailKeys
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.store.entry import Point
+from chatd.store.entry import Entry, Point
 from chatd.store.event_log import EventLog
 
 log_server = get_log("server")
 
 RESEED: Final = "stop chatd, then run: chatd cluster reseed"
+# Events in one transaction of a node that is behind: each costs a write to the disk. And the messages that
+# are read for it.
+TAKEN_EVENTS: Final = 1000
+READ_MESSAGES: Final = 256
 # The place of a log whose next start makes the stream anew.
 _RESEED_SEQ: Final = -1
 
@@ -94,10 +99,12 @@ def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
         reason = f"the stream has messages {bounds.first} to {bounds.last}; this node has read {place.seq}"
         raise BehindError(reason)
     while place.seq < bounds.last:
-        data = link.read(place.seq + 1)
-        if data is None:
-            raise BehindError(f"message {place.seq + 1} is missing from the stream")
-        place, _ = take_message(log, keys, place, data)
+        waiting: deque[bytes] = deque()
+        for seq in range(place.seq + 1, min(bounds.last, place.seq + READ_MESSAGES) + 1):
+            if (data := link.read(seq)) is None:
+                raise BehindError(f"message {seq} is missing from the stream")
+            waiting.append(data)
+        place, _ = take_messages(log, keys, place, waiting)
         crash_point("cluster.follow.taken")
     if not place.generation:
         raise ChatdError("E621", "the stream belongs to another log", RESEED)
@@ -149,35 +156,59 @@ def _is_empty(link: LogLink) -> bool:
         return True
 
 
-def take_message(
-    log: EventLog, keys: TailKeys, place: StreamPlace, data: bytes
+def take_messages(
+    log: EventLog, keys: TailKeys, place: StreamPlace, waiting: deque[bytes]
 ) -> tuple[StreamPlace, StreamBatch | None]:
-    """Append a message's entries to the log, if it counts; return the place after it and what was appended.
+    """Judge messages, and append what counts to the log in one transaction, up to `TAKEN_EVENTS`.
 
-    Raises E504, E621.
+    Removes them from ``waiting``; returns the place after them and what was appended. Raises E504, E621.
     """
-    try:
-        header = read_header(data)
-        if not counts(place, end_of(log), header):
-            raise UnreadableError(f"{header.kind.name.lower()} of {header.node}, epoch {header.epoch}")
-        batch = _open(keys, place, header, data)
-    except UnreadableError as error:
-        place = void(place)
-        log_server.warning("message_void", stream=place.seq, why=str(error))
+    begin, end = place, end_of(log)
+    entries: list[Entry] = []
+    salts: list[bytes] = []
+    redact: dict[int, int] = {}
+    while waiting and len(entries) < TAKEN_EVENTS:
+        try:
+            header, batch = _judge(keys, place, end, waiting[0])
+        except NoKeyError:
+            if place == begin:
+                raise
+            break
+        waiting.popleft()
+        place = after(place, header) if header is not None else void(place)
+        if batch.entries:
+            end = point_after(end, batch.entries, batch.salts)
+            entries += batch.entries
+            salts.append(batch.salts)
+            redact |= batch.redact
+    if not entries:
         note_place(log, place)
         return place, None
-    keys.use(header.key_id)
-    place = after(place, header)
-    if header.kind is not MessageKind.BATCH:
-        note_place(log, place)
-        return place, None
-    log.insert(batch.entries, batch.redact, batch.salts)
-    if batch.redact:
+    taken = StreamBatch(entries, b"".join(salts), redact)
+    log.insert(entries, redact, taken.salts)
+    if redact:
         keys.note_redacted()
     log.note_values(place_values(place))
     log.commit()
     log.finish()
-    return place, batch
+    return place, taken
+
+
+def _judge(
+    keys: TailKeys, place: StreamPlace, end: Point, data: bytes
+) -> tuple[StreamHeader | None, StreamBatch]:
+    """Return a message's header, None if it is void, and what it adds to a log that ends at ``end``."""
+    nothing = StreamBatch([], b"", {})
+    try:
+        header = read_header(data)
+        if not counts(place, end, header):
+            raise UnreadableError(f"{header.kind.name.lower()} of {header.node}, epoch {header.epoch}")
+        batch = _open(keys, place, header, data)
+    except UnreadableError as error:
+        log_server.warning("message_void", stream=place.seq + 1, why=str(error))
+        return None, nothing
+    keys.use(header.key_id)
+    return header, batch
 
 
 def _open(keys: TailKeys, place: StreamPlace, header: StreamHeader, data: bytes) -> StreamBatch:

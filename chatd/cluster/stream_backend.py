@@ -127,7 +127,7 @@ class StreamBackend:
             place = after(place, header)
             yield _Part(message, place)
             if end < len(entries):
-                point = _point_after(point, part, part_salts)
+                point = point_after(point, part, part_salts)
 
 
 def _cuts(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:
@@ -142,7 +142,8 @@ def _cuts(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:
     yield start, len(entries)
 
 
-def _point_after(point: Point, entries: Sequence[Entry], salts: bytes) -> Point:
+def point_after(point: Point, entries: Sequence[Entry], salts: bytes) -> Point:
+    """Return the end of a log after more entries."""
     chain = point.chain_hash
     for index, entry in enumerate(entries):
         _, chain = hash_entry(chain, entry, salts[index * SALT_BYTES : (index + 1) * SALT_BYTES])

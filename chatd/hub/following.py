@@ -17,7 +17,7 @@ from typing import Protocol
 from chatd.cluster import beats
 from chatd.cluster.beats import BEAT_SECONDS, Beat, Suspicion, read_beat
 from chatd.cluster.copies import PeerCopies
-from chatd.cluster.follow_stream import NoKeyError, claim_after, end_of, take_message
+from chatd.cluster.follow_stream import NoKeyError, claim_after, end_of, take_messages
 from chatd.cluster.key_exchange import KIND as KEY_KIND
 from chatd.cluster.key_exchange import KeyExchange
 from chatd.cluster.log_link import LogLink, StreamGoneError
@@ -159,13 +159,12 @@ class ClusterSeat:
         before = self.backend.place
         while self._unread and self._log.try_begin():
             try:
-                self.backend.place, batch = take_message(
-                    self._log, self._keys, self.backend.place, self._unread[0]
+                self.backend.place, batch = take_messages(
+                    self._log, self._keys, self.backend.place, self._unread
                 )
             except NoKeyError as error:
                 self._exchange.request(error.number)
                 break
-            self._unread.popleft()
             if batch is not None:
                 crash_point("cluster.follow.committed")
                 self._hub.apply(batch.entries, batch.redact)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
 from pathlib import Path
 from typing import Any
 
-from chatd.cluster.follow_stream import lead_stream, take_message
+from chatd.cluster.follow_stream import lead_stream, take_messages
 from chatd.cluster.stream_backend import StreamBackend
 from chatd.cluster.stream_place import stored_place
 from chatd.cluster.tail_keys import TailKeys
@@ -52,7 +53,7 @@ class FollowerHub:
     def pull(self) -> None:
         """Apply what the stream has more than the log."""
         while (data := self.stream.read(self.place.seq + 1)) is not None:
-            self.place, batch = take_message(self.log, self.keys, self.place, data)
+            self.place, batch = take_messages(self.log, self.keys, self.place, deque([data]))
             if batch is not None:
                 self.hub.apply(batch.entries, batch.redact)
         self.run_iteration()
