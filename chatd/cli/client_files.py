@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import re
 import shutil
+import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,31 @@ _SHARED_PACKAGES = frozenset({"console", "crypto", "pki", "proto"})
 # Where such a file unpacks itself at its first start; SHIV_ROOT names another folder.
 _CACHE = "~/.cache/chatd/programs"
 _EXECUTABLE = 0o755
+_MAIN = "__main__.py"
+# Old versions of Python read this part, so it keeps to a syntax that all of them know.
+_MAIN_TEXT = """import os
+import sys
+
+if sys.version_info < (3, 11):
+    words = "error: {0} needs Python 3.11 or newer, and this is Python {1}.{2}. Run: python3.11 {0}"
+    sys.exit(words.format(sys.argv[0], *sys.version_info[:2]))
+from _bootstrap import bootstrap
+
+root = os.path.expanduser(os.environ.get("SHIV_ROOT", "CACHE"))
+try:
+    os.makedirs(root, exist_ok=True)
+    status = os.statvfs(root)
+    full = not os.listdir(root) and status.f_bavail * status.f_frsize < NEEDED
+    why = "the disk is full" if full else "" if os.access(root, os.W_OK | os.X_OK) else "it cannot be written"
+except OSError as error:
+    why = error.strerror
+if why:
+    words = "error: {0} cannot unpack into {1}: {2}. Name another folder: SHIV_ROOT=FOLDER python3 {0}"
+    sys.exit(words.format(sys.argv[0], root, why))
+sys.exit(bootstrap())
+"""
+# What the unpacked libraries take, and some more.
+_UNPACKED_BYTES = 50_000_000
 
 
 def build(program: str, target: Path, others: Iterable[Path] = ()) -> None:
@@ -51,10 +77,25 @@ def build(program: str, target: Path, others: Iterable[Path] = ()) -> None:
             create_archive(
                 [Path(folder)], scratch, "/usr/bin/env python3", "_bootstrap:bootstrap", environment
             )
+            _replace_main(scratch)
             scratch.chmod(_EXECUTABLE)
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def _replace_main(file: Path) -> None:
+    """Let the file say in any version of Python, and in a home that is full, what it needs."""
+    content = file.read_bytes()
+    shebang = content[: content.index(b"\n") + 1]
+    with zipfile.ZipFile(file) as made:
+        entries = [(entry, made.read(entry)) for entry in made.infolist()]
+    main = _MAIN_TEXT.replace("CACHE", _CACHE).replace("NEEDED", str(_UNPACKED_BYTES))
+    with file.open("wb") as target:
+        target.write(shebang)
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for entry, data in entries:
+                archive.writestr(entry, main.encode() if entry.filename == _MAIN else data)
 
 
 def _stage(folder: Path, others: Iterable[Path]) -> None:

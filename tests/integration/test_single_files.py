@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +94,39 @@ def test_without_the_builder_the_operator_is_told(tmp_path: Path, monkeypatch: p
         build("chat", tmp_path / "chat.pyz")
     assert "pip install shiv" in told.value.fix
     assert list(tmp_path.iterdir()) == []
+
+
+OLD = [
+    python
+    for version in ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10")
+    if (python := shutil.which(f"python{version}"))
+    and not subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode
+]
+
+
+def test_an_old_python_is_told_which_is_needed(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle / "chat.pyz") as archive:
+        main = archive.read("__main__.py").decode()
+    # Whatever versions are here: no syntax is newer than the oldest that a machine may have.
+    ast.parse(main, feature_version=(3, 4))
+    assert main.index("sys.version_info") < main.index("_bootstrap")
+    for python in OLD:
+        refused = subprocess.run(
+            [python, str(bundle / "chat.pyz")], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert refused.returncode == 1
+        assert "needs Python 3.11 or newer, and this is Python" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_a_folder_that_cannot_hold_the_libraries_is_named(bundle: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".cache").write_text("a file")
+    refused = run(home, str(bundle / "chat.pyz"))
+    assert refused.returncode == 1
+    assert "cannot unpack into" in refused.stderr and "SHIV_ROOT=FOLDER" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "SHIV_ROOT": str(tmp_path / "other")}
+    command = [BARE, str(bundle / "chat.pyz"), "--version"]
+    assert subprocess.run(command, env=environ, check=False, capture_output=True).returncode == 0
