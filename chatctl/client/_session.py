@@ -36,10 +36,11 @@ from chatd.proto.lineage import Branch, common_point
 # Messages sent ahead of their replies: enough to hide a round trip, few enough to notice a refusal early.
 IN_FLIGHT_LIMIT = 64
 # Refusals that mean "not now": the message is sent again with the same msg_id.
-SEND_AGAIN = frozenset({"E502", "E503", "E504"})
+SEND_AGAIN = frozenset({"E502", "E503", "E504", "E506"})
 SEND_AGAIN_DELAY = 0.5
-# Nobody frees a full disk (E504) in half a second, and a thousand clients may ask.
-FULL_DISK_DELAY = 5.0
+# Nobody frees a full disk (E504) or mends a cluster (E506) in half a second, and a thousand clients may ask.
+READ_ONLY = frozenset({"E504", "E506"})
+READ_ONLY_DELAY = 5.0
 # Silence this much longer than the server's idle limit means that the server or the path to it is gone.
 SILENCE_GRACE = 5.0
 WELCOME_TIMEOUT = 10.0
@@ -285,7 +286,7 @@ class ClientSession:
             if error.code in SEND_AGAIN:
                 sent.put_off = error
                 self._queued_messages = _in_order([*self._queued_messages, sent])
-                self._send_after = now + (FULL_DISK_DELAY if error.code == "E504" else SEND_AGAIN_DELAY)
+                self._send_after = now + (READ_ONLY_DELAY if error.code in READ_ONLY else SEND_AGAIN_DELAY)
                 return []
             refuse(sent, error)
             return [Refused(sent, error)]

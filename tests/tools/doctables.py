@@ -137,7 +137,7 @@ def client_table() -> str:
         ("Silence of all addresses after which a round ends", f"{_dialing.ANSWER_LIMIT:g} s"),
         ("Silence after which a login attempt ends", f"{_engine.SILENCE_LIMIT:g} s"),
         ("Total time after which a login attempt ends", f"{_engine.LOGIN_LIMIT:g} s"),
-        ("Delay before a message is sent again after E504", f"{_session.FULL_DISK_DELAY:g} s"),
+        ("Delay before a message is sent again after E504 or E506", f"{_session.READ_ONLY_DELAY:g} s"),
     ]
     return _table(("Connecting and sending again", "Value"), rows)
 

@@ -9,8 +9,8 @@ import pytest
 from chatctl.client import Acknowledged, CaughtUp, Connected, Refused, Restored, Sent
 from chatctl.client._notices import SentResult
 from chatctl.client._session import (
-    FULL_DISK_DELAY,
     IN_FLIGHT_LIMIT,
+    READ_ONLY_DELAY,
     SEND_AGAIN_DELAY,
     ByeReceived,
     ClientSession,
@@ -321,18 +321,19 @@ def test_a_bye_ends_the_session_with_the_servers_error() -> None:
         assert (ended.value.error.code, ended.value.retry) == ("E207", False)
 
 
-def test_a_message_waits_for_a_server_with_a_full_disk() -> None:
+@pytest.mark.parametrize("code", ["E504", "E506"])
+def test_a_message_waits_for_a_server_that_can_only_read(code: str) -> None:
     session = ready()
     message = sent()
     session.send(message)
     (frame,) = session.outgoing(0.0)
     with pytest.raises(ChatdError, match="did not answer in time"):
         message.wait(0)
-    assert session.receive(refusal(frame["id"], "E504"), 0.0) == []
-    with pytest.raises(ChatdError, match=r"does not take it now: .* \(E504\)"):
+    assert session.receive(refusal(frame["id"], code), 0.0) == []
+    with pytest.raises(ChatdError, match=rf"does not take it now: .* \({code}\)"):
         message.wait(0)
-    assert session.outgoing(FULL_DISK_DELAY - 0.1) == []
-    (again,) = session.outgoing(FULL_DISK_DELAY)
+    assert session.outgoing(READ_ONLY_DELAY - 0.1) == []
+    (again,) = session.outgoing(READ_ONLY_DELAY)
     assert again["msg_id"] == frame["msg_id"]
 
 

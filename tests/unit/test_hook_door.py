@@ -174,7 +174,7 @@ def test_a_changed_rate_holds_after_a_reload(door: Door) -> None:
     ("code", "status"),
     [
         ("E405", 404), ("E302", 403), ("E301", 403), ("E207", 403), ("E307", 403), ("E413", 429),
-        ("E504", 503), ("E502", 503), ("E503", 503), ("E611", 503),
+        ("E504", 503), ("E506", 503), ("E502", 503), ("E503", 503), ("E611", 503),
     ],
 )  # fmt: skip
 def test_what_a_refusal_of_the_hub_becomes(door: Door, code: str, status: int) -> None:

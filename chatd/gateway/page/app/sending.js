@@ -7,10 +7,11 @@ import { objectsOf } from "./wire.js";
 /** Messages sent ahead of their replies: they hide a round trip, and a refusal is noticed early. */
 const IN_FLIGHT_LIMIT = 64;
 /** Refusals that mean "not now": the message is sent again with the same msg_id. */
-const SEND_AGAIN = new Set(["E502", "E503", "E504"]);
+const SEND_AGAIN = new Set(["E502", "E503", "E504", "E506"]);
 const SEND_AGAIN_MS = 500;
-/** Nobody frees a full disk in half a second, and a thousand pages may ask. */
-const FULL_DISK_MS = 5_000;
+/** Nobody frees a full disk or mends a cluster in half a second, and a thousand pages may ask. */
+const READ_ONLY = new Set(["E504", "E506"]);
+const READ_ONLY_MS = 5_000;
 
 /** @typedef {import("./outbox.js").Sent} Sent */
 
@@ -80,7 +81,7 @@ export class Sending {
     if (!SEND_AGAIN.has(fault.code)) return [{ type: "refused", sent, fault }];
     this.#queue.push(sent);
     this.#sort();
-    this.#sendAfter = now + (fault.code === "E504" ? FULL_DISK_MS : SEND_AGAIN_MS);
+    this.#sendAfter = now + (READ_ONLY.has(fault.code) ? READ_ONLY_MS : SEND_AGAIN_MS);
     return [];
   }
 
