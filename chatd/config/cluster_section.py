@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,10 @@ class ClusterSection(Section):
     """Seconds of silence of the leading machine after which another one claims the lead."""
     stall_seconds: Annotated[float, Field(ge=0.5, le=60)] = 3.0
     """Seconds that the stream may take for a commit; after that the hub starts anew and finds out."""
+    isolated_seconds: Annotated[float, Field(ge=1, le=3600)] = 10.0
+    """Seconds without a leading machine after which this one refuses what it cannot have decided."""
+    isolated: Literal["read", "cut"] = "read"
+    """What becomes of the sessions then: they can read, or they are cut and go to the other addresses."""
 
     @property
     def others(self) -> dict[str, str]:

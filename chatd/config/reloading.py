@@ -27,6 +27,8 @@ NEEDS_RESTART = (
     "cluster.copies",
     "cluster.lead_seconds",
     "cluster.stall_seconds",
+    "cluster.isolated_seconds",
+    "cluster.isolated",
 )
 _SECTIONS_WITH_KEYS = frozenset(Settings.model_fields) - {"rooms"}
 

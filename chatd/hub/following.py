@@ -39,8 +39,6 @@ log_server = get_log("server")
 
 APPLIED_KIND = "applied"
 LEAVE_KIND = "leave"
-# A node that has heard no leader for so long refuses what it cannot have decided.
-ISOLATED_SECONDS = 10.0
 
 
 class FollowingHub(Protocol):
@@ -67,6 +65,8 @@ class ClusterSeat:
         self.leadership = Leadership(leads=False, leader=place.leader)
         self._node = cluster.node
         self._seconds = cluster.stall_seconds
+        self._isolated_seconds = cluster.isolated_seconds
+        self._cuts_isolated = cluster.isolated == "cut"
         self._log = log
         self._link = link
         self._keys = keys
@@ -135,7 +135,8 @@ class ClusterSeat:
         self._exchange.settle(self.backend.place.seq)
         if self._suspicion.holds:
             self._claim()
-        self._desk.forwarding.isolate(self._clock() - self._heard >= ISOLATED_SECONDS)
+        isolated = self._clock() - self._heard >= self._isolated_seconds
+        self._desk.isolate(isolated, cut=self._cuts_isolated)
 
     def close(self) -> None:
         """Close the connections. The others need not wait for a leader that says that it ends."""

@@ -367,6 +367,11 @@ class Hub:
                 error = ChatdError("E502", "the server can write again")
                 self._door.end_with_bye(session, error, retry=True)
 
+    def end_sessions(self, error: ChatdError) -> None:
+        """End all sessions; their clients go to the server's other addresses."""
+        for session in self.sessions:
+            self._door.end_with_bye(session, error, retry=True)
+
     def _apply_settings(self) -> None:
         if not self.decides:
             return

@@ -52,8 +52,8 @@ class SessionDoor:
     def refuse(self, link: Link, sid: int, context: Context, address: str, error: ChatdError) -> None:
         """Tell a worker that a session may not open, and why."""
         user, device = context.who.user, context.who.device
-        # "Full" passes by itself; every other refusal stays until somebody acts.
-        retry = error.code in ("E501", "E505")
+        # "Full" and "isolated" pass by themselves; every other refusal stays until somebody acts.
+        retry = error.code in ("E501", "E505", "E506")
         after = seconds_out(context, user, error.code)
         link.send(["refuse", sid, retry], encode(bye_frame(error, retry=retry, retry_after=after)))
         self._repeats.note(

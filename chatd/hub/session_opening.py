@@ -13,6 +13,7 @@ from chatd.hub.bars import Bars
 from chatd.hub.fanout import Fanout
 from chatd.hub.links import Link
 from chatd.hub.peers.follower_desk import FollowerDesk
+from chatd.hub.peers.forwarding import isolated_error
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
 from chatd.hub.state import admission, authorize
@@ -71,7 +72,9 @@ class SessionOpening:
         context = self._admitted(login)
         if context is None:
             return
-        if elsewhere is None:
+        if elsewhere is not None and elsewhere.turns_away:
+            self._refuse(login, context, isolated_error())
+        elif elsewhere is None:
             news = None
             if context.writable and context.leads:
                 news = admission.note(context, serial, shown)

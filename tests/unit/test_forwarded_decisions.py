@@ -82,7 +82,7 @@ def test_a_first_login_is_noted_once(hubs: TwoHubs) -> None:
 
 def test_a_login_needs_no_leader(hubs: TwoHubs) -> None:
     hubs.network.isolate("beta")
-    hubs.beta_desk.forwarding.isolate(True)
+    hubs.beta_desk.isolate(True)
     assert hubs.open_at_beta(2, "bob", "dev", "b1")
     reply = hubs.ask_beta(2, "rooms")
     assert reply is not None

@@ -122,20 +122,34 @@ def test_without_a_leader_in_reach_writes_are_refused_and_reads_answered(hubs: T
     hubs.network.isolate("beta")
     hubs.request_at_beta(1, 1, "send", **message(1))
     hubs.exchange()
-    hubs.beta_desk.forwarding.isolate(True)
+    hubs.beta_desk.isolate(True)
     hubs.request_at_beta(1, 2, "send", **message(2))
     hubs.request_at_beta(1, 3, "who", room="#lobby")
     hubs.exchange()
     assert outcomes(hubs) == [(1, "E503"), (2, "E506"), (3, "ok")]
     assert "cannot reach the others" in hubs.beta.worker.replies[2]["reason"]
     hubs.network.cut.clear()
-    hubs.beta_desk.forwarding.isolate(False)
+    hubs.beta_desk.isolate(False)
     hubs.beta_desk.follow("alpha", EPOCH)
     assert hubs.open_at_beta(2, "bob", "dev", "b1")
     reply = hubs.ask_beta(2, "send", **message(3))
     assert reply is not None
     assert reply["type"] == "ok"
     assert 1 not in hubs.beta.worker.sessions, "the session of the refused message begins anew, in order"
+
+
+def test_an_isolated_node_can_send_its_clients_elsewhere(hubs: TwoHubs) -> None:
+    hubs.network.isolate("beta")
+    hubs.request_at_beta(1, 1, "send", **message(1))
+    hubs.exchange()
+    hubs.beta_desk.isolate(True, cut=True)
+    hubs.exchange()
+    assert hubs.beta.worker.sessions == set()
+    assert not hubs.open_at_beta(2, "bob", "dev", "b1")
+    hubs.network.cut.clear()
+    hubs.beta_desk.isolate(False, cut=True)
+    hubs.beta_desk.follow("alpha", EPOCH)
+    assert hubs.open_at_beta(3, "bob", "dev", "b1")
 
 
 def test_what_is_asked_is_bounded(hubs: TwoHubs, monkeypatch: pytest.MonkeyPatch) -> None:

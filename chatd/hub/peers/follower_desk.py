@@ -43,6 +43,8 @@ class FollowerDesk:
     def __init__(self, forwarding: Forwarding, hub: Following) -> None:
         self._forwarding = forwarding
         self._hub = hub
+        # Whether nobody may log in here at the moment.
+        self.turns_away = False
         self._opening: set[Opening] = set()
         # Whether a message was refused because the leader could not write.
         self._owes_order = False

@@ -93,7 +93,7 @@ class Forwarding:
         cannot be asked.
         """
         if self._isolated:
-            raise _isolated_error()
+            raise isolated_error()
         operation, *arguments = header
         self._number += 1
         frame = pack([operation, self._number, *arguments], payload)
@@ -157,7 +157,7 @@ class Forwarding:
         if isolated:
             for number, ask in list(self._asks.items()):
                 error = ChatdError("E503", "outcome unknown: the leading machine is out of reach")
-                self._finish(number, error if ask.sent else _isolated_error())
+                self._finish(number, error if ask.sent else isolated_error())
 
     def take(self, message: PeerMessage) -> None:
         """Take a message of kind `ANSWER`. Raises ValueError."""
@@ -211,7 +211,8 @@ class Forwarding:
             self._orders.pop(ask.order, None)
 
 
-def _isolated_error() -> ChatdError:
+def isolated_error() -> ChatdError:
+    """Return the refusal of what needs the leader, while none can be heard."""
     return ChatdError(
         "E506",
         "this machine cannot reach the others of its cluster: it can be read, not written to",

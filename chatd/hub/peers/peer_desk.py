@@ -13,7 +13,7 @@ from chatd.hub.child_questions import DECIDED, ChildQuestions
 from chatd.hub.links import Link
 from chatd.hub.parsing import Parsed, parse
 from chatd.hub.peers.follower_desk import FollowerDesk
-from chatd.hub.peers.forwarding import ANSWER, ASK, Forwarding
+from chatd.hub.peers.forwarding import ANSWER, ASK, Forwarding, isolated_error
 from chatd.hub.peers.gossip import KIND as SESSIONS
 from chatd.hub.peers.gossip import Gossip, Tell
 from chatd.hub.peers.leader_desk import LeaderDesk
@@ -57,6 +57,7 @@ class ClusterHub(Protocol):
     def note_act(self, act: str, by: JsonObject, fields: JsonObject) -> None: ...
     def link_lost(self, link: Link) -> None: ...
     def end_resending(self) -> None: ...
+    def end_sessions(self, error: ChatdError) -> None: ...
     @property
     def tell_presence(self) -> Tell: ...
 
@@ -125,6 +126,13 @@ class PeerDesk:
             self._leader.close()
             self._leader = None
         self.forwarding.lead(leader, epoch)
+
+    def isolate(self, isolated: bool, *, cut: bool = False) -> None:
+        """Note whether a leader can be heard; with ``cut`` there are no sessions while none can."""
+        self.forwarding.isolate(isolated)
+        self._follower.turns_away = isolated and cut
+        if self._follower.turns_away and len(self._hub.sessions):
+            self._hub.end_sessions(isolated_error())
 
     # --- as the leader: see `chatd.hub.peers.leader_desk.Decider` --------------------------------
 
