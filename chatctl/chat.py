@@ -79,6 +79,7 @@ class ChatCommands(TableGroup):
 @click.group(
     cls=ChatCommands,
     table=COMMANDS,
+    sisters={"chatctl": "chatctl.cli:cli"},
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

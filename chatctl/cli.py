@@ -223,7 +223,12 @@ TOP = {
 }
 
 
-@click.group(cls=TableGroup, table=TOP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=TableGroup,
+    table=TOP,
+    sisters={"chat": "chatctl.chat:cli", "chatd": "chatd.cli.root:main"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @root_options
 @click.version_option(__version__, prog_name="chatctl")
 def cli(identity: str | None, home: str | None) -> None:

@@ -93,6 +93,7 @@ TABLE: tuple[ChatCommand, ...] = (
         "change who enters and writes, as an owner",
         room_actions.mode,
         "room.join",
+        owners=True,
     ),
     ChatCommand("invite", (_NAME, _ANY_ROOM), "invite a user to this room", room_actions.invite, "room.join"),
     ChatCommand(
@@ -108,6 +109,7 @@ TABLE: tuple[ChatCommand, ...] = (
         "make a member an owner of this room",
         room_actions.owner,
         "room.join",
+        owners=True,
     ),
     ChatCommand(
         "remove",
@@ -115,6 +117,7 @@ TABLE: tuple[ChatCommand, ...] = (
         "remove a member from this room, as an owner",
         room_actions.remove,
         "room.join",
+        owners=True,
     ),
     ChatCommand(
         "group",
@@ -279,7 +282,8 @@ def parse(line: str, permissions: Collection[str] = ()) -> Say | CommandCall | M
 
 def permitted(permissions: Collection[str]) -> list[ChatCommand]:
     """The commands that a role with these permissions can use, in the order of the table."""
-    return [c for c in TABLE if c.permission is None or c.permission in permissions]
+    creates = "room.create" in permissions
+    return [c for c in TABLE if c.permission in (None, *permissions) and (creates or not c.owners)]
 
 
 def help_lines(permissions: Collection[str], about: str | None) -> list[Line]:
@@ -291,7 +295,7 @@ def help_lines(permissions: Collection[str], about: str | None) -> list[Line]:
         return [answers.note(f"there is no command /{about[:32]}; see /help")]
     aliases = ", ".join(f"/{alias}" for alias in command.aliases)
     lines = [_help_line(command, 0), *([answers.row("also", aliases)] if aliases else [])]
-    if permissions and command not in permitted(permissions):
+    if permissions and command.permission not in (None, *permissions):
         lines.append(answers.note("your role may not use it"))
     if any(arg.kind is OPTIONS for arg in command.args):
         lines += [answers.row(option, words) for option, (_, _, words) in ROOM_OPTIONS.items()]

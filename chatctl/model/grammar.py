@@ -163,6 +163,7 @@ class ChatCommand:
     """A row of the table.
 
     ``permission``: what a role needs for /help to list it; the server decides about each request.
+    ``owners``: it is of use to owners of rooms only, and listed for roles that create some.
     ``switches``: it can change the current conversation, so lines typed after it have to wait for it.
     """
 
@@ -173,6 +174,7 @@ class ChatCommand:
     permission: str | None = None
     aliases: tuple[str, ...] = ()
     switches: bool = False
+    owners: bool = False
 
     @property
     def usage(self) -> str:

@@ -85,12 +85,43 @@ class SummaryGroup(click.Group):
 
 
 class TableGroup(SummaryGroup):
-    """A group that takes its commands from a table, and lists them without importing them."""
+    """A group that takes its commands from a table, and lists them without importing them.
 
-    def __init__(self, *args: Any, table: Mapping[str, TableEntry], **options: Any) -> None:
+    ``sisters``: programs that may have a command that this one lacks -> "module:attribute" of their group.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        table: Mapping[str, TableEntry],
+        sisters: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.table = CommandTable(table)
         self.commands = self.table
+        self._sisters = sisters or {}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for one of another program say whose it is."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if found := [f"{program} {args[0]}" for program in self._sisters if self._has(program, args[0])]:
+                raise click.UsageError(
+                    f"No such command {args[0]!r} here; there is: {found[0]}", ctx
+                ) from error
+            raise
+
+    def _has(self, program: str, name: str) -> bool:
+        module, _, attribute = self._sisters[program].partition(":")
+        try:
+            group: click.Group = getattr(import_module(module), attribute)
+        except ImportError:
+            return False  # a single file has one program
+        return isinstance(group, SummaryGroup) and name in group.outline()
 
     def outline(self) -> Mapping[str, click.Command]:
         """Stand-ins for all commands, made without an import."""

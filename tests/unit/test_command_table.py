@@ -134,6 +134,19 @@ def test_help_and_completion_list_what_a_group_of_loaded_commands_would(path: st
     assert items == plain_items
 
 
+@pytest.mark.parametrize(
+    ("program", "word", "told"),
+    [
+        ("chat", "explain", "chatctl explain"),
+        ("chatctl", "doctor", "chat doctor"),
+        ("chatctl", "init", "chatd init"),
+    ],
+)
+def test_a_command_of_another_program_is_named(program: str, word: str, told: str) -> None:
+    with pytest.raises(click.UsageError, match=told):
+        TREES[program].main([word], standalone_mode=False)
+
+
 def test_a_table_is_a_mapping_of_commands() -> None:
     table = CommandTable({"users": TableEntry("chatctl.admin.people:users", "List.")})
     extra = click.Command("extra")

@@ -120,6 +120,13 @@ def test_names_and_aliases_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
+def test_a_guest_is_not_shown_what_owners_of_rooms_do() -> None:
+    of_owners = {"mode", "owner", "remove"}
+    for role, shown in (("guest", set()), ("user", of_owners)):
+        assert {command.name for command in permitted(DEFAULT_ROLES[role])} & of_owners == shown
+    assert "may not use it" not in plain(help_lines(DEFAULT_ROLES["guest"], "owner"))
+
+
 def test_help_lists_only_permitted_commands() -> None:
     listed = {command.name for command in permitted({"message.send"})}
     assert {"help", "me", "quit"} <= listed
