@@ -12,6 +12,9 @@ import threading
 
 # OpenSSL returns at most one record (16 KiB) per call.
 _READ_BYTES = 64 * 1024
+# A memory BIO keeps as much memory as it ever held, for as long as the connection lives: it holds less of a
+# page of history than the whole, at the cost of a few more TLS records.
+WRITE_BYTES = 8 * 1024
 # Type, version and u16 length before each TLS record (RFC 8446, 5.1).
 _HEADER_BYTES = 5
 
@@ -69,8 +72,14 @@ class TlsChannel:
     def protect(self, plain: bytes) -> bytes:
         """Return ``plain`` as TLS records, after any bytes already waiting. Raises ssl.SSLError."""
         with self._lock:
-            self._tls.write(plain)
-            return self._outgoing.read()
+            if len(plain) <= WRITE_BYTES:
+                self._tls.write(plain)
+                return self._outgoing.read()
+            view, parts = memoryview(plain), []
+            for start in range(0, len(plain), WRITE_BYTES):
+                self._tls.write(view[start : start + WRITE_BYTES])
+                parts.append(self._outgoing.read())
+            return b"".join(parts)
 
     def enqueue(self, plain: bytes) -> None:
         """Put ``plain`` as TLS records among the outgoing bytes, for any thread. Raises ssl.SSLError."""

@@ -14,7 +14,7 @@ from chatd.proto.frames import JsonObject, encode
 from chatd.proto.requests import Spec
 from chatd.worker import dispatch
 from chatd.worker.dispatch import Dispatcher
-from chatd.worker.session import SessionPhase, WorkerSession
+from chatd.worker.session import EndFlag, SessionPhase, WorkerSession
 from chatd.worker.worker import Worker
 from tests.unit.test_worker_timers import Bench
 
@@ -106,13 +106,13 @@ def test_a_throttled_session_that_ends_sends_no_more_requests(
     session.bucket.change(time.monotonic(), 1e-3, 1)
     throttled = threading.Event()
     monkeypatch.setattr(dispatch, "THROTTLE_CHECK_SECONDS", TIMEOUT)
-    wait = session.ended.wait
+    wait = EndFlag.wait
 
-    def wait_and_signal(seconds: float) -> bool:
+    def wait_and_signal(flag: EndFlag, seconds: float) -> bool:
         throttled.set()
-        return wait(seconds)
+        return wait(flag, seconds)
 
-    monkeypatch.setattr(session.ended, "wait", wait_and_signal)
+    monkeypatch.setattr(EndFlag, "wait", wait_and_signal)
     records = b"".join(message(request_id) for request_id in (1, 2, 3))
     reader = threading.Thread(target=dispatcher.records, args=(session, [records]))
     reader.start()
@@ -149,7 +149,7 @@ def test_queued_requests_are_sent_before_waiting_for_capacity(monkeypatch: pytes
     capacity = iter([True, False, True])
     sent_before_waiting = []
     monkeypatch.setattr(dispatch, "_has_capacity", lambda *_: next(capacity))
-    monkeypatch.setattr(session.ended, "wait", lambda _: sent_before_waiting.append(list(hub.request_ids)))
+    monkeypatch.setattr(EndFlag, "wait", lambda *_: sent_before_waiting.append(list(hub.request_ids)))
     dispatcher.records(session, [message(1) + message(2)])
     assert sent_before_waiting == [[1]]
     assert hub.request_ids == [1, 2]
@@ -181,12 +181,12 @@ def test_a_session_whose_user_owes_tokens_waits(monkeypatch: pytest.MonkeyPatch)
     session.bucket.change(time.monotonic(), 1e-3, 5, at_most=-2.0)
     waits: list[float] = []
 
-    def wait(seconds: float) -> bool:
+    def wait(_: EndFlag, seconds: float) -> bool:
         waits.append(seconds)
         if len(waits) == 2:
             session.bucket.change(time.monotonic(), 1e9, 5)
         return False
 
-    monkeypatch.setattr(session.ended, "wait", wait)
+    monkeypatch.setattr(EndFlag, "wait", wait)
     dispatcher.records(session, [message(2)])
     assert (hub.request_ids, waits) == ([1, 2], [dispatch.THROTTLE_CHECK_SECONDS] * 2)
