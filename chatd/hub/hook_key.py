@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from chatd.durable_files import PRIVATE, create_file
+from chatd.durable_files import PRIVATE, create_file, replace_file
 from chatd.errors import ChatdError
 
 KEY_NAME = "hooks.key"
@@ -24,6 +24,16 @@ class HookKey:
         if not self._key:
             self._key = self._read()
         return self._key
+
+    def known(self) -> bytes:
+        """Return the key if there is one, else b"". Raises E606."""
+        return self() if self._path.exists() else b""
+
+    def adopt(self, key: bytes) -> None:
+        """Take the key of the leader: all nodes of a cluster derive the same secrets. Raises E606."""
+        if len(key) == _KEY_BYTES and key != self.known():
+            replace_file(self._path, key, PRIVATE)
+            self._key = key
 
     def _read(self) -> bytes:
         if not self._path.exists():

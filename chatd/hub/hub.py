@@ -123,7 +123,7 @@ class Hub:
         self._snapshots = Snapshots(events, state)
         self.recorder = Recorder(events, self._fanout, self._reads, self.links, self._snapshots, backend)
         self.apply = Applier(events, state, self.recorder, self._fanout, self._reads, self._door).apply
-        self._hook_key = HookKey(events.folder)
+        self.hook_key = HookKey(events.folder)
         self._sending = Sending(self.recorder, self.stats, self.repeats)
         hooks = HookPosts(state, self.recorder, self.context, self._sending.send)
         self.questions = ChildQuestions(
@@ -263,7 +263,7 @@ class Hub:
         """Return a context for ``who`` at the present time."""
         return Context(
             self.state, self.rules, who, self._clock(), self.sessions, self._asks.book, self.writable,
-            hook_key=self._hook_key, leads=self.leadership.leads,
+            hook_key=self.hook_key, leads=self.leadership.leads,
         )  # fmt: skip
 
     def record(self, context: Context) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.hub.links import Link
+from chatd.hub.peers.peer_desk import HOOKS_SECONDS
 from chatd.link.wire import ENROL_NAME, GATEWAY_NAME
 from chatd.proto.frames import JsonObject
 from tests.support.hub_harness import WorkerEnd
@@ -165,6 +166,18 @@ def test_a_hook_posts_by_way_of_the_follower(hubs: TwoHubs) -> None:
         assert reply["result"]["posted"] == posted
     assert kinds(hubs).count("message") == 1
     gateway.close()
+
+
+def test_all_nodes_derive_the_secrets_of_signing_hooks_from_one_key(hubs: TwoHubs) -> None:
+    made = hubs.ask_beta(1, "hook_create", room="#lobby", name="pushes", kind="github")
+    assert made is not None
+    assert made["type"] == "ok", made
+    assert hubs.beta.hub.hook_key.known() == b""
+    hubs.seconds += HOOKS_SECONDS
+    hubs.exchange(6)
+    key = hubs.hub.hook_key.known()
+    assert len(key) == 32
+    assert hubs.beta.hub.hook_key.known() == key
 
 
 def test_the_metrics_are_those_of_the_node(hubs: TwoHubs) -> None:

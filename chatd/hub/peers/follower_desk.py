@@ -113,6 +113,15 @@ class FollowerDesk:
         here = partial(self._hub.note_act, act, by, fields)
         self._ask(["act", act, by, fields], partial(_tell_lost, act), here)
 
+    def hook_key(self, adopt: Callable[[bytes], None]) -> None:
+        """Ask for the leader's key of signing hooks."""
+
+        def told(result: JsonObject | ChatdError) -> None:
+            if not isinstance(result, ChatdError):
+                adopt(bytes.fromhex(result["key"]))
+
+        self._ask(["hook_key"], told, lambda: None)
+
     def _ask(self, header: list[Any], decided: Decided, here: Callable[[], None]) -> None:
         try:
             self._forwarding.ask(header, b"", lambda answer: decided(_result_of(answer)), here)

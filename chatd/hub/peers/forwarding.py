@@ -151,6 +151,11 @@ class Forwarding:
             else:
                 self._settle(number, ask.here)
 
+    @property
+    def has_leader(self) -> bool:
+        """Whether there is a leader to ask."""
+        return self._channel is not None and not self._isolated
+
     def isolate(self, isolated: bool) -> None:
         """Refuse what waits, and what is asked from now on, while no leader can be heard."""
         self._isolated = isolated

@@ -41,6 +41,7 @@ class Decider(Protocol):
     def decide_act(
         self, link: RemoteLink, number: int, act: str, by: JsonObject, fields: JsonObject
     ) -> None: ...
+    def tell_hook_key(self, link: RemoteLink, number: int) -> None: ...
     def link_lost(self, link: Link) -> None: ...
 
 
@@ -123,5 +124,7 @@ class LeaderDesk:
                 self._hub.decide_question(link, number, name, question, asked)
             case "act", [number, act, by, fields]:
                 self._hub.decide_act(link, number, act, by, fields)
+            case "hook_key", [number]:
+                self._hub.tell_hook_key(link, number)
             case _:
                 raise ValueError(f"an unknown operation: {str(operation)[:40]}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from chatd.cluster.peer_link import PeerLink, PeerMessage
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import answer_question
 from chatd.hub.child_questions import DECIDED, ChildQuestions
+from chatd.hub.hook_key import HookKey
 from chatd.hub.links import Link
 from chatd.hub.parsing import Parsed, parse
 from chatd.hub.peers.follower_desk import FollowerDesk
@@ -35,6 +37,8 @@ log_errors = get_log("errors")
 
 # Rates are judged where the session is.
 _NO_BUCKET = TokenBucket(1.0, 1.0)
+# How often a follower looks whether there are hooks whose key it may lack.
+HOOKS_SECONDS = 1.0
 # What a malformed message of another chatd raises.
 _MALFORMED = (LookupError, ValueError, TypeError, AttributeError)
 
@@ -50,6 +54,7 @@ class ClusterHub(Protocol):
     sessions: Sessions
     questions: ChildQuestions
     refusals: Refusals
+    hook_key: HookKey
 
     def context(self, who: Principal) -> Context: ...
     def record(self, context: Context) -> None: ...
@@ -76,6 +81,9 @@ class PeerDesk:
         self._follower = FollowerDesk(self.forwarding, self)
         self._leader: LeaderDesk | None = None
         self._gossip = Gossip(peers, hub.sessions, hub.tell_presence, clock)
+        # The event of the newest hook when the leader's key was taken, and when to look for a newer one.
+        self._hooks = 0
+        self._hooks_due = 0.0
         self._unknown: set[str] = set()
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
             ASK: self._asked,
@@ -108,6 +116,8 @@ class PeerDesk:
         self.forwarding.applied(self._hub.state.head)
         self.forwarding.advance()
         self._gossip.advance()
+        if self._leader is None:
+            self._share_hook_key()
         if self._leader is not None:
             self._leader.advance()
 
@@ -133,6 +143,24 @@ class PeerDesk:
         self._follower.turns_away = isolated and cut
         if self._follower.turns_away and len(self._hub.sessions):
             self._hub.end_sessions(isolated_error())
+
+    def _share_hook_key(self) -> None:
+        """Have the leader's key of signing hooks, should this node lead one day."""
+        now = self._clock()
+        if now < self._hooks_due or not self.forwarding.has_leader:
+            return
+        self._hooks_due = now + HOOKS_SECONDS
+        newest = max((hook.turned for hook in self._hub.state.hooks.by_name.values()), default=0)
+        if newest != self._hooks:
+            self._follower.hook_key(partial(self._adopt_hook_key, newest))
+
+    def _adopt_hook_key(self, newest: int, key: bytes) -> None:
+        try:
+            self._hub.hook_key.adopt(key)
+        except ChatdError as error:
+            log.error("hook_key_not_kept", code=error.code, why=error.reason, fix=error.fix)
+            return
+        self._hooks = newest
 
     # --- as the leader: see `chatd.hub.peers.leader_desk.Decider` --------------------------------
 
@@ -168,6 +196,9 @@ class PeerDesk:
     def decide_act(self, link: RemoteLink, number: int, act: str, by: JsonObject, fields: JsonObject) -> None:
         self._hub.note_act(act, by, fields)
         answer_question(link, number, {})
+
+    def tell_hook_key(self, link: RemoteLink, number: int) -> None:
+        answer_question(link, number, {"key": self._hub.hook_key.known().hex()})
 
     def link_lost(self, link: Link) -> None:
         self._hub.link_lost(link)
