@@ -29,7 +29,7 @@ from chatd.pki.profiles import fingerprint
 from chatd.pki.record_key import ensure_record_key
 from chatd.proto.text import check_new_name
 from chatd.store.event_log import EventLog
-from chatd.store.log_files import require_log, set_aside_rest
+from chatd.store.log_files import LOST, require_log, set_aside_rest
 from chatd.supervisor.listeners import cannot_listen, why_not_bound
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - the documented default
@@ -141,6 +141,8 @@ def _begin_new_log(home: Home) -> None:
         require_log(home.data)
     except ChatdError:
         rest = set_aside_rest(home.data)
+        # None of their devices is in the new log.
+        rest += [path.rename(f"{path}{LOST}") for path in home.identities.glob("*.pem")]
         EventLog.open(home.data, now=clock()).close()
     else:
         raise ChatdError("E602", f"there is an event log in {home.data}", "run: chatd start")

@@ -16,6 +16,9 @@ from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_name
 
+# Ends the name of the identity file of a revoked device.
+REVOKED = ".revoked"
+
 
 @click.command()
 @click.argument("target", metavar="NAME[/DEVICE]")
@@ -52,8 +55,17 @@ def revoke(home: Home, target: str, reason: str, yes: bool, as_json: bool) -> No
     for result in () if as_json else results:
         closed = f"{result['sessions']} live session{'s' * (result['sessions'] != 1)}"
         output.line(f"revoked {user}/{result['device']}  serial {result['serial']}  closed {closed}")
+    for result in results:
+        _set_aside(home, user, str(result["device"]))
     for outcome in outcomes:
         if isinstance(outcome, ChatdError):
             if outcome.code in OUTCOME_UNKNOWN:
                 output.note(f"what was done is shown by: chatctl device list {user}")
             raise outcome
+
+
+def _set_aside(home: Home, user: str, device: str) -> None:
+    """Rename the identity file of a revoked device, so that commands in the home do not take it."""
+    path = home.identity_file(user, device)
+    if path.is_file():
+        output.note(f"set aside {path.replace(path.with_name(path.name + REVOKED))}")

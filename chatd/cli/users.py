@@ -142,7 +142,7 @@ def add_user(
     """
     check_name(name, "user")
     check_name(device, "device")
-    path = out or _path(home, name, device)
+    path = out or home.identity_file(name, device)
     if path.exists():
         fix = "choose another --out" if out else "hand that file over, or choose another --device"
         raise ChatdError("E606", f"{path} already exists", fix)
@@ -199,10 +199,6 @@ def _request(name: str, device: str, role: str | None, serial: str) -> JsonObjec
     return {"type": "user_add", "user": name, "device": device, "serial": serial, "role": role}
 
 
-def _path(home: Home, name: str, device: str) -> Path:
-    return home.identities / f"{name}-{device}.pem"
-
-
 def _register(
     home: Home,
     settings: Settings,
@@ -223,7 +219,7 @@ def _register(
 
 def _add_listed(home: Home, settings: Settings, listed: list[NewDevice], days: int, *, as_json: bool) -> None:
     """Add all devices of a list, after each of its lines has been judged."""
-    paths = [_path(home, new.user, new.device) for new in listed]
+    paths = [home.identity_file(new.user, new.device) for new in listed]
     with progress_bar() as draw:
         _judge(home, settings, listed, paths, lambda done: draw("checking", done, len(listed)))
         home.identities.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -30,6 +30,10 @@ class Home:
         # Only the owner may look into these.
         self.private_folders = (self.certs, self.data, self.run)
 
+    def identity_file(self, user: str, device: str) -> Path:
+        """Return where `chatd user add` writes the identity of a device by default."""
+        return self.identities / f"{user}-{device}.pem"
+
     def require_initialised(self) -> None:
         """Raise E601 unless `chatd init` has run here, E606 if that cannot be determined."""
         for file in (self.certs / "ca.pem", self.settings_file):

@@ -32,7 +32,9 @@ def text_messages(headers: Mapping[str, str], body: bytes) -> list[HookMessage]:
 
 def slack_messages(headers: Mapping[str, str], body: bytes) -> list[HookMessage]:
     """Return the texts of a post as a message. Raises BadPostError."""
-    if headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+    form = headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    # curl -d calls everything a form; no field's name begins like an object.
+    if form and not body.lstrip().startswith(b"{"):
         try:
             body = parse_qs(body, max_num_fields=10)[b"payload"][0]
         except (KeyError, ValueError):

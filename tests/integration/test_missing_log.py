@@ -68,6 +68,10 @@ def test_a_new_log_is_begun_only_on_request(tmp_path: Path, lose: Callable[[Path
         daemon.chatd("init", "--new-log")
         daemon.chatd("user", "add", "alice", "--device", "again", "--role", "admin")
         daemon.start()
+        # The identities of the lost log are not taken any more.
+        assert (
+            daemon.run("chatctl", "--home", str(daemon.home), "whoami", "--json").stdout.find('"again"') > 0
+        )
         with Client(read_identity(daemon.identity("alice", "again"))) as client:
             assert client.send("#lobby", "here again").wait(30).seq
 

@@ -18,8 +18,8 @@ from tests.support.under_attack import log_in
 SESSIONS = 6
 
 
-def refusal(daemon: Daemon, device: str) -> str:
-    with Client(read_identity(daemon.identity("alice", device))) as client:
+def refusal(identity: Path) -> str:
+    with Client(read_identity(identity)) as client:
         with pytest.raises(ChatdError) as caught:
             client.wait_connected(30)
         return caught.value.code
@@ -54,9 +54,13 @@ def test_the_box_ends_a_stolen_identity_of_the_first_admin(daemon: Daemon, runni
     assert (again.returncode, "E410" in again.stderr) == (3, True)
     if not running:
         daemon.chatd("start")
-    assert refusal(daemon, "console") == "E206"
+    console = daemon.identity("alice", "console")
+    aside = console.with_name(f"{console.name}.revoked")
+    assert not console.exists() and refusal(aside) == "E206"
     acts = daemon.run(*mia, "audit", "--type", "device_revoked", "--json").stdout.splitlines()
     act = json.loads(acts[-1])
     assert (act["user"], act["device"], act["by"], act["reason"]) == ("alice", "console", "server", "stolen")
     daemon.chatd("user", "add", "alice", "--device", "new")
+    # Commands in the home take the new identity by themselves.
+    assert '"new"' in daemon.run("chatctl", "--home", str(daemon.home), "whoami", "--json").stdout
     assert "before" in history(daemon, daemon.identity("alice", "new"))

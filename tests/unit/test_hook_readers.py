@@ -211,6 +211,8 @@ def test_shapes_of_slack() -> None:
     assert one.text == "deploy <1> &lt;\na\nb\nc\nd\ne"
     form = {"content-type": "application/x-www-form-urlencoded"}
     (other,) = slack_messages(form, b"payload=%7B%22text%22%3A%22hi%22%7D")
+    (sent_by_curl,) = slack_messages(form, b' {"text": "hi"}')
+    assert sent_by_curl.text == other.text
     assert other.text == "hi"
     for body in (b"text=hi", b"&" * 1000):
         with pytest.raises(BadPostError):

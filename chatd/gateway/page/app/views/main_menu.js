@@ -38,7 +38,7 @@ export class MainMenu {
     fill(
       this.button,
       avatar(me || "?", { size: "large", state: phase === "connected" ? "online" : "offline" }),
-      h("span", {}, h("strong.cut", {}, me), h("span.quiet.small.cut", {}, `${role} on ${instance}`)),
+      h("span.who-am-i", {}, h("strong.cut", {}, me), h("span.quiet.small.cut", {}, `${role} on ${instance}`)),
       count > 0 && h("span.badge.for-me", { title: "waits for your decision" }, String(count)),
     );
     this.button.setAttribute("aria-label", `${me}, ${role} on ${instance}: menu`);
