@@ -28,6 +28,8 @@ SILENCE_LIMIT = 10.0
 # Longest time for a whole login.
 LOGIN_LIMIT = 30.0
 BACKOFF_BASE = 0.25
+# Not 2: on average a client is back after half of what the server was away, and not after all of it.
+BACKOFF_GROWTH = 1.5
 BACKOFF_LIMIT = 30.0
 # The longest time that a client waits until a kick or ban ends. For a longer one nobody keeps it open.
 WAIT_LIMIT = 3600
@@ -280,7 +282,8 @@ class Engine(threading.Thread):
             delay = (after or 0) + 1.0 + self._random()
         elif not others:
             # Full jitter: after a restart of the server its clients come back spread over time.
-            delay = self._random() * min(BACKOFF_LIMIT, BACKOFF_BASE * 2 ** min(self._delays, 16))
+            grown = BACKOFF_BASE * BACKOFF_GROWTH ** min(self._delays, 16)
+            delay = self._random() * min(BACKOFF_LIMIT, grown)
             self._delays += 1
         self._next_try = now + delay
         self._callbacks.on_events([Disconnected(error, delay)])

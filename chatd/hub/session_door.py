@@ -67,11 +67,16 @@ class SessionDoor:
         self._stats.counters["refused_logins"] += 1
         self._stats.refusals[error.code] += 1
 
-    def admit(self, link: Link, sid: int, context: Context, address: str, greeting: bytes) -> None:
-        """Open a session of the context's asker; ``greeting`` is its first frame."""
+    def admit(
+        self, link: Link, sid: int, context: Context, address: str, greeting: bytes, *, told: bool = False
+    ) -> None:
+        """Open a session of the context's asker; ``greeting`` is its first frame.
+
+        ``told``: the user's rooms are told of a new device, and thereby that the user is here.
+        """
         session = HubSession(link, sid, context.who, address, self._bucket(context))
         self.memory.note()
-        if self._sessions.add(session):
+        if self._sessions.add(session) and not told:
             self._fanout.presence(context.who.user, "online")
         link.send(["admit", sid, self._terms(session, context)], greeting)
         self.tell_surplus()

@@ -115,7 +115,7 @@ class SessionOpening:
         """Let a session in; ``news`` is what its user's rooms are told."""
         user, device = login.who.user, login.who.device
         greeting = resumed_frames(context) if login.resumed else welcome_frame(context, self._log)
-        self._door.admit(login.link, login.sid, context, login.address, greeting)
+        self._door.admit(login.link, login.sid, context, login.address, greeting, told=news is not None)
         if news is not None:
             self._fanout.presence(user, *self._sessions.state_of(user), notice=news)
             self._sessions.note_news(user, news)

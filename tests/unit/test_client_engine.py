@@ -334,7 +334,7 @@ def test_a_client_that_waits_for_the_next_attempt_can_try_at_once(
     client = make(rand=lambda: 1.0, clock=lambda: 1000.0)
     assert take(client, Disconnected).retry_in == _engine.BACKOFF_BASE
     client.try_now()
-    assert take(client, Disconnected).retry_in == 2 * _engine.BACKOFF_BASE
+    assert take(client, Disconnected).retry_in == _engine.BACKOFF_GROWTH * _engine.BACKOFF_BASE
     network.down = set()
     client.try_now()
     network.next().greet()

@@ -91,6 +91,13 @@ def test_a_first_login_is_told_at_all_nodes(hubs: TwoHubs) -> None:
         assert told["ada"] == told["bob"] == [("ada", "online", "new device")], name
 
 
+def test_a_users_first_session_is_told_once(hubs: TwoHubs) -> None:
+    hubs.ask(hubs.operator, 0, "user_add", user="eve", device="dev", serial="e1", key="0b" * 32)
+    assert hubs.open_session(hubs.workers[0], 6, "eve", "dev", "e1")
+    hubs.exchange()
+    assert heard(hubs)["ada"] == [("eve", "online", "new device")]
+
+
 def test_an_away_text_holds_at_all_nodes(hubs: TwoHubs) -> None:
     hubs.ask_beta(1, "away", text="lunch")
     hubs.exchange()
