@@ -45,23 +45,33 @@ _DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 class storage_errors:
     """Context manager: raises E610 for damage, E504 for any other SQLite or OS error.
 
-    The words for a lock (see `is_locked`) differ from those for a full disk.
+    The words for a lock (see `is_locked`) differ from those for a full disk. ``failed`` gets any error first.
     """
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, failed: Callable[[BaseException], None] = lambda _: None) -> None:
         self._doing = doing
+        self._failed = failed
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        told = self._told(error)
+        self._failed(told)
+        if told is not error:
+            raise told from error
+
+    def _told(self, error: BaseException) -> BaseException:
         if isinstance(error, _DAMAGE):
-            raise damaged(f"cannot {self._doing}: {error}") from error
+            return damaged(f"cannot {self._doing}: {error}")
         if isinstance(error, apsw.BusyError):
             reason = f"cannot {self._doing}: another program has locked the database"
-            raise ChatdError("E504", reason, LOCKED_FIX) from error
+            return ChatdError("E504", reason, LOCKED_FIX)
         if isinstance(error, apsw.Error | OSError):
-            raise ChatdError("E504", f"cannot {self._doing}: {error}") from error
+            return ChatdError("E504", f"cannot {self._doing}: {error}")
+        return error
 
 
 def is_locked(error: ChatdError) -> bool:

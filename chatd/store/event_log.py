@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -284,18 +283,15 @@ class EventLog:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[None]:
+    def _writing(self, doing: str) -> storage_errors:
         """Refuse all later writes after any failure inside."""
         if self._failure:
             raise ChatdError("E504", f"the log accepts no more writes: {self._failure}")
-        try:
-            with storage_errors(doing):
-                yield
-        except BaseException as error:
-            self._failure = str(error) or type(error).__name__
-            self._roll_back()
-            raise
+        return storage_errors(doing, self._note_failure)
+
+    def _note_failure(self, error: BaseException) -> None:
+        self._failure = str(error) or type(error).__name__
+        self._roll_back()
 
     def _roll_back(self) -> None:
         """Release SQLite's write lock, which the next hub needs."""
