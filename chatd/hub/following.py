@@ -276,5 +276,5 @@ class ClusterSeat:
         raise ChatdError(
             "E610",
             f"entry {end.seq} of this node's log is not that of the node {leader}",
-            f"keep data/ as evidence and stop chatd; on {leader}: chatd cluster replace {self._node} NEW=HOST",
+            f"keep data/ as evidence, stop chatd; on {leader}: chatd cluster replace {self._node} NEW=HOST",
         )

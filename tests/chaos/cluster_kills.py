@@ -23,7 +23,9 @@ from tests.support.cluster import NAMES, Cluster, clustered
 from tests.support.daemon import wait_until
 
 SETTLE_SECONDS = 120.0
-PROCESSES = ("hub", "nats", "nats-server", "worker-1", "supervisor")
+# The end of nats's parent ends nats-server, too; suspended are both.
+KILLED = ("hub", "nats", "worker-1", "supervisor")
+SUSPENDED = (*KILLED, "nats-server")
 
 
 class ClusterFaults:
@@ -49,11 +51,11 @@ class ClusterFaults:
         return self._nodes[self._rng.choice(NAMES)]
 
     def _kill_process(self) -> None:
-        self._kill({self._node(): [self._rng.choice(PROCESSES)]})
+        self._kill({self._node(): [self._rng.choice(KILLED)]})
 
     def _kill_node(self) -> None:
         node = self._node()
-        self._kill({node: list(node.pids())})
+        self._kill({node: [name for name in node.pids() if name != "nats-server"]})
 
     def _kill_hubs(self) -> None:
         """Kill all hubs at once: the next leader begins with what the stream has."""
@@ -67,7 +69,7 @@ class ClusterFaults:
 
     def _suspend_process(self) -> None:
         node = self._node()
-        with node.suspended(self._rng.choice(PROCESSES)):
+        with node.suspended(self._rng.choice(SUSPENDED)):
             time.sleep(self._rng.uniform(0.5, 6.0))
         node.wait_until_running()
 
