@@ -83,6 +83,7 @@ def init(
     if not others:
         _begin_alone(home, settings.model_copy(update={"cluster": alone}))
         return
+    node = settings.cluster.node or node
     nodes = [_own_node(settings, node, host), *_other_nodes(settings, others, addresses)]
     _require_sensible(nodes)
     files = _write_files(home, settings, nodes, out)

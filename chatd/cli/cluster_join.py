@@ -14,7 +14,7 @@ from chatd.cli.join_file import JoinFile, read_join_file
 from chatd.cli.lifecycle import POLL_SECONDS, status_or_none
 from chatd.cli.node_probe import Reached, probe
 from chatd.cli.setup import make_folders, missing_folders, remove_folders
-from chatd.cluster.joining import JOINING_FILE, begin_joining
+from chatd.cluster.joining_note import JOINING_FILE, begin_joining
 from chatd.config.home import Home
 from chatd.config.loading import write_settings
 from chatd.config.schema import Settings

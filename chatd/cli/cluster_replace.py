@@ -19,8 +19,8 @@ from chatd.console import output
 from chatd.console.pasting import chatd_command, pasteable
 from chatd.console.shell_completion import complete_folders
 from chatd.errors import ChatdError
-from chatd.nats.members import Members, store_members
 from chatd.nats.nats_server import require_nats
+from chatd.nats.told_members import Members, store_members
 from chatd.pki.node_authority import NodeAuthority, read_pins
 
 

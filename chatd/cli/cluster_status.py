@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from chatd.cli.options import json_option
-from chatd.cluster.joining import JOINING_FILE
+from chatd.cluster.joining_note import JOINING_FILE
 from chatd.cluster.stream_place import StreamPlace
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
@@ -37,6 +37,7 @@ def status(home: Home, as_json: bool) -> None:
     fields: dict[str, Any] = {
         "node": cluster.node,
         **place._asdict(),
+        "head": own.head,
         "joining": (home.path / JOINING_FILE).exists(),
     }
     if cluster.others:
@@ -50,6 +51,8 @@ def status(home: Home, as_json: bool) -> None:
             f"message {place.seq} of the stream, generation {place.generation}, epoch {place.epoch}, "
             f"led by {place.leader}"
         )
+    if own.has_log:
+        output.line(f"this node's log ends with event {own.head}")
     if fields["joining"]:
         output.line("this node waits for a copy of the log from another one")
     if cluster.others:

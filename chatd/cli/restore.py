@@ -23,6 +23,7 @@ from chatd.cli.backup_files import (
     read_limited,
     read_passphrase,
 )
+from chatd.cli.node_files import cluster_section
 from chatd.cli.options import json_option
 from chatd.cli.setup import (
     choose_port,
@@ -104,6 +105,7 @@ def restore(
         with progress_bar() as progress:
             ca = _unpack(archive, staging, progress)
         record, created = _provide_record_key(staging.certs)
+        _leave_cluster(staging.path)
         if listen or addresses:
             _readdress(staging.path, listen, addresses)
         _install(staging.path, home.path, archive.manifest)
@@ -177,6 +179,14 @@ def _provide_record_key(certs: Path) -> tuple[str, bool]:
         output.note(f"there is no record key: {error.reason}; {MISSING}")
         return "", False
     return created.public.fingerprint, True
+
+
+def _leave_cluster(staging: Path) -> None:
+    """Make a node of several one that is alone: the other nodes go on with the log as it is now."""
+    settings = load_settings(staging, {})
+    if settings.cluster.members:
+        alone = cluster_section(settings, settings.cluster.node)
+        write_settings(staging, settings.model_copy(update={"cluster": alone}))
 
 
 def _readdress(staging: Path, listen: str | None, addresses: tuple[str, ...]) -> None:

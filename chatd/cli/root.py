@@ -44,7 +44,7 @@ COMMANDS = {
         "Sign the list of revoked certificates (CRL, PEM) with the CA's key; works while the server runs.",
     ),
     "cluster": TableEntry(
-        "chatd.cli.cluster:cluster",
+        "chatd.cli.cluster_commands:cluster",
         "Keep the log in a stream of NATS JetStream, on one machine or on several.",
     ),
     "verify": TableEntry(

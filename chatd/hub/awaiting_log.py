@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable
 
 from chatd.child.supervised import Supervised
-from chatd.cluster.joining import joining_of
+from chatd.cluster.joining_note import joining_of
 from chatd.errors import ChatdError
 
 POLL_SECONDS = 0.1

@@ -97,7 +97,8 @@ class _FollowedStart:
             raise ChatdError("E506", error.reason) from error
         except OSError as error:
             place = stored_place(self._events)
-            if place.generation and self._waited(self._seconds):
+            # A log that is to begin the stream anew waits for it.
+            if place.generation and place.seq >= 0 and self._waited(self._seconds):
                 return place
             raise ChatdError("E506", str(error)) from error
         except StreamGoneError:

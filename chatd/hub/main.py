@@ -15,7 +15,7 @@ from chatd.child.peers import login_name
 from chatd.child.sandbox import Sandbox
 from chatd.child.supervised import EXIT_CONFIG, EXIT_INTEGRITY, EXIT_STORAGE, Supervised
 from chatd.cluster.follow_stream import BehindError
-from chatd.cluster.joining import begin_joining
+from chatd.cluster.joining_note import begin_joining
 from chatd.cluster.stream_place import stored_place
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_thread import NatsThread
-from chatd.nats.members import MEMBERS_SUBJECT
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
+from chatd.nats.told_members import MEMBERS_SUBJECT
 
 # A node that is there answers in milliseconds, on a busy machine later.
 ANSWERS_SECONDS: Final = 2.0

@@ -15,7 +15,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chatd.cluster.joining import Joining, end_joining
+from chatd.cluster.joining_note import Joining, end_joining
 from chatd.cluster.nats_address import NatsAddress
 from chatd.cluster.nats_thread import NatsThread
 from chatd.durable_files import sync_folder

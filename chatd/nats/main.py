@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatd.child.supervised import Supervised, ended
-from chatd.cluster.joining import joining_of
+from chatd.cluster.joining_note import joining_of
 from chatd.cluster.nats_address import read_address
 from chatd.errors import ChatdError
 from chatd.nats.nats_server import NatsServer

@@ -16,7 +16,7 @@ SYSTEM_USER: Final = "system"
 # The hub has two connections, the nats process and commands have one each.
 _CONNECTIONS_LIMIT: Final = 8
 # The stream of a machine alone and of one among others: the server of one cannot read that of the other.
-_ROUTED_FOLDER: Final = "routed"
+ROUTED_FOLDER: Final = f"{STREAM_FOLDER}/routed"
 
 # sync_interval: by default NATS syncs every two minutes, and loses what it has acknowledged since.
 _TEMPLATE: Final = """server_name: {node}
@@ -72,7 +72,7 @@ def nats_config(home: Path, settings: Settings, password: str) -> bytes:
         log=json.dumps(str(folder / LOG_NAME)),
         users=users.format(user=USER, system=SYSTEM_USER, password=json.dumps(password)),
         domain=f"domain: {json.dumps(name)}, " if cluster.others else "",
-        store=json.dumps(str(folder / _ROUTED_FOLDER if cluster.others else folder)),
+        store=json.dumps(str(home / ROUTED_FOLDER if cluster.others else folder)),
     )
     return (text + (_routes(home / "certs", settings) if cluster.others else "")).encode()
 

@@ -3,7 +3,7 @@
     subject                    request               answer
     chatd.node                 at                    NodeStatus: of every node
     chatd.join                 node, ticket, home    JoinAnswer: of every node
-    chatd.members.NODE         see `chatd.nats.members`   MembersAnswer
+    chatd.members.NODE         see `chatd.nats.told_members`   MembersAnswer
     chatd.copy.open.NODE       home                  CopyAnswer: repeat until it has a size
     chatd.copy.read.NODE       home, offset          PIECE_BYTES bytes, none at the end
 
@@ -25,15 +25,15 @@ from typing import Any, Final, NamedTuple
 import nats.errors
 from nats.aio.msg import Msg
 
-from chatd.cluster.joining import JOINING_FILE
+from chatd.cluster.joining_note import JOINING_FILE
 from chatd.cluster.nats_address import STREAM_FOLDER, NatsAddress
 from chatd.cluster.nats_thread import NatsThread
 from chatd.cluster.stream_place import stored_place
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
-from chatd.nats.members import MEMBERS_SUBJECT, MembersAnswer, take_members
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus, node_status
+from chatd.nats.told_members import MEMBERS_SUBJECT, MembersAnswer, take_members
 from chatd.store.database import DATABASE_NAME, connect_reader, storage_errors
 from chatd.store.log_copy import LogCopy, copied_log
 

@@ -1,4 +1,4 @@
-"""Three commands make a cluster of a running server: its history goes on, and all nodes have it."""
+"""Three commands make a cluster of a running server, here a node alone: its history goes on at all nodes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Made:
     def make(self) -> None:
         cluster, first = self.cluster, self.cluster.first
         cluster.begin()
+        first.chatd("cluster", "init", "--node", "a")
         first.start()
         first.add_user("alice", role="admin", device="everywhere")
         say(first, "before the cluster")

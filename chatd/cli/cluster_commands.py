@@ -14,6 +14,7 @@ from chatd.cli.cluster_status import status
 from chatd.cli.node_files import cluster_section, remove_node_files
 from chatd.cli.stopped_log import stopped_log
 from chatd.cluster.follow_stream import request_reseed
+from chatd.cluster.joining_note import begin_joining
 from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.cluster.stream_place import forget_stream, stored_place
 from chatd.config.home import Home
@@ -22,6 +23,7 @@ from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
+from chatd.nats.nats_config import ROUTED_FOLDER
 
 
 @click.group("cluster", cls=SummaryGroup)
@@ -36,19 +38,33 @@ cluster.add_command(replace)
 
 
 @cluster.command("reseed")
+@click.option(
+    "--copy", is_flag=True, help="Among several nodes: copy the log from the one whose log begins the stream."
+)
 @click.pass_obj
-def reseed(home: Home) -> None:
+def reseed(home: Home, copy: bool) -> None:
     """Make the stream anew from this server's log at the next start; needs a stopped server.
 
-    For a stream that is lost, damaged, or of an earlier time than the log. Nothing of the log is lost.
+    For a stream that is lost, damaged, or of an earlier time than the log. Nothing of the log is lost. Among
+    several nodes, stop all of them first; reseed the one with the longest log, and the others with --copy.
     """
+    cluster = load_settings(home.path, {}).cluster
+    if copy and not cluster.others:
+        raise ChatdError("E404", "this server has no other nodes to copy from", "leave out --copy")
     with stopped_log(home) as log:
         # A stream of another log may lie there while this one has never been in any.
         if not stored_place(log).generation and not (home.path / STREAM_FOLDER).exists():
             raise ChatdError("E404", "the log is in no stream", "nothing to do")
-        request_reseed(log, load_settings(home.path, {}).cluster.node)
-    note_act(home.path, "cluster_reseeded")
-    output.line("the next start makes the stream anew from this log")
+        if not copy:
+            request_reseed(log, cluster.node)
+    if cluster.others:
+        # Servers of NATS that have lost what they once acknowledged must not vote on what is left.
+        shutil.rmtree(home.path / ROUTED_FOLDER, ignore_errors=True)
+    if copy:
+        begin_joining(home.path)
+    note_act(home.path, "cluster_reseeded", copy=copy)
+    whose = "the node whose log begins it" if copy else "this log"
+    output.line(f"the next start makes the stream anew from {whose}")
     output.note(f"next: {chatd_command(home.path, 'start')}")
 
 
