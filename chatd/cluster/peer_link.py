@@ -8,6 +8,7 @@
     ask       see `chatd.hub.peers`
     answer    see `chatd.hub.peers`
     sessions  see `chatd.hub.peers`
+    asks      see `chatd.hub.peers`
 
 They are hints, or have an answer: each may be lost. Nothing durable depends on one.
 """

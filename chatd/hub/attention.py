@@ -66,13 +66,8 @@ class AttentionDesk:
             held = self._state.held.by_seq
             seq = next(reversed(held), None)
             return None if seq is None else (seq, _frame(what, len(held), held[seq].user, held[seq].room))
-        asks = self._asks.by_key
-        key = next(reversed(asks), None)
-        return (
-            None
-            if key is None
-            else (asks[key].at, _frame(what, len(asks), asks[key].user, asks[key].address))
-        )
+        ask = self._asks.newest()
+        return None if ask is None else (ask.at, _frame(what, ask.waiting, ask.user, ask.address))
 
 
 def _frame(what: str, count: int, user: str, place: str) -> JsonObject:

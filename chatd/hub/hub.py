@@ -104,8 +104,8 @@ class Hub:
         )
         self.memory = self._door.memory
         self._bars = Bars(spend, self._door.cut)
-        self._asks = AskDesk(self.links)
-        self._attention = AttentionDesk(self._door, state, self._asks.book)
+        self.asks = AskDesk(self.links)
+        self._attention = AttentionDesk(self._door, state, self.asks.book)
         self.refusals = Refusals(self.stats, self.repeats, self.context)
         self._reads = Reads(queries, self._fanout, self.sessions, self.refusals.answer)
         self._opening = SessionOpening(
@@ -127,7 +127,7 @@ class Hub:
         self._sending = Sending(self.recorder, self.stats, self.repeats)
         hooks = HookPosts(state, self.recorder, self.context, self._sending.send)
         self.questions = ChildQuestions(
-            self.context, self.record, self._end_if_half_done, self._metrics, self._asks, hooks
+            self.context, self.record, self._end_if_half_done, self._metrics, self.asks, hooks
         )
         # The cause of the next change of the settings in the log, and the operator's identity.
         self._settings_from: tuple[str, JsonObject] = ("start", {})
@@ -159,7 +159,7 @@ class Hub:
     def link_lost(self, link: Link) -> None:
         """Drop a worker's link and all its sessions."""
         self.links.pop(link.number, None)
-        self._asks.book.lost(link.number)
+        self.asks.book.lost(link.number)
         self.stats.workers.lost(link.name)
         self._door.link_lost(link)
         if self.elsewhere is not None:
@@ -247,7 +247,7 @@ class Hub:
         else:
             result = self._bars.decide(context, request)
             self.record(context)
-            self._asks.settle()
+            self.asks.settle()
         asker.reply(encode({"type": "ok", "id": request.id, "result": result}))
         for cut in context.cuts:
             self._door.cut(cut)
@@ -262,7 +262,7 @@ class Hub:
     def context(self, who: Principal) -> Context:
         """Return a context for ``who`` at the present time."""
         return Context(
-            self.state, self.rules, who, self._clock(), self.sessions, self._asks.book, self.writable,
+            self.state, self.rules, who, self._clock(), self.sessions, self.asks.book, self.writable,
             hook_key=self.hook_key, leads=self.leadership.leads,
         )  # fmt: skip
 
@@ -278,7 +278,7 @@ class Hub:
 
     def before_commit(self) -> None:
         """Redact expired messages and end rooms in the batch, or look for space on a full disk."""
-        self._asks.expire(self._clock())
+        self.asks.expire(self._clock())
         self._attention.advance(self._clock())
         if not self.recorder.uncommitted:
             self.log.check_files()  # a commit does it by itself

@@ -142,6 +142,8 @@ def test_an_invite_is_redeemed_by_way_of_the_follower(hubs: TwoHubs, enrol: Chil
 def test_an_ask_by_way_of_the_follower_waits_for_a_decision(hubs: TwoHubs, enrol: ChildEnd) -> None:
     key, words = "0e" * 32, "one-two-three"
     assert enrol.ask("ask", 1, key, "dave", "laptop", "192.0.2.1", words, hubs.now) is None
+    told = [frame for _, frame in hubs.beta.worker.notices if frame["type"] == "attention"]
+    assert [(frame["what"], frame["user"], frame["count"]) for frame in told] == [("ask", "dave", 1)]
     listed = hubs.ask_beta(1, "asks")
     assert listed is not None
     assert [ask["user"] for ask in listed["result"]["asks"]] == ["dave"]
@@ -149,6 +151,7 @@ def test_an_ask_by_way_of_the_follower_waits_for_a_decision(hubs: TwoHubs, enrol
     answer = enrol.answer(1)
     assert answer is not None
     assert answer["type"] == "ok"
+    assert hubs.beta.hub.asks.book.newest() is None
 
 
 def test_a_hook_posts_by_way_of_the_follower(hubs: TwoHubs) -> None:

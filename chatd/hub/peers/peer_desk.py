@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from chatd.cluster.peer_link import PeerLink, PeerMessage
 from chatd.errors import ChatdError
-from chatd.hub.ask_desk import answer_question
+from chatd.hub.ask_desk import AskDesk, answer_question
 from chatd.hub.child_questions import DECIDED, ChildQuestions
 from chatd.hub.hook_key import HookKey
 from chatd.hub.links import Link
@@ -24,6 +24,7 @@ from chatd.hub.reads import Asker
 from chatd.hub.refusals import Refusals
 from chatd.hub.sessions import HubSession, Sessions
 from chatd.hub.state import admission
+from chatd.hub.state.ask_book import NewestAsk
 from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.user_standing import Shown, check_standing
@@ -37,6 +38,10 @@ log_errors = get_log("errors")
 
 # Rates are judged where the session is.
 _NO_BUCKET = TokenBucket(1.0, 1.0)
+# The kind of messages that tell the others of those who ask to be let in: nothing, or a `NewestAsk`.
+ASKS = "asks"
+# Such a message may be lost, and a new leader knows of none until the strangers ask again.
+ASKS_SECONDS = 5.0
 # How often a follower looks whether there are hooks whose key it may lack.
 HOOKS_SECONDS = 1.0
 # What a malformed message of another chatd raises.
@@ -55,6 +60,7 @@ class ClusterHub(Protocol):
     questions: ChildQuestions
     refusals: Refusals
     hook_key: HookKey
+    asks: AskDesk
 
     def context(self, who: Principal) -> Context: ...
     def record(self, context: Context) -> None: ...
@@ -84,11 +90,14 @@ class PeerDesk:
         # The event of the newest hook when the leader's key was taken, and when to look for a newer one.
         self._hooks = 0
         self._hooks_due = 0.0
+        self._asks_told: NewestAsk | None = None
+        self._asks_due = 0.0
         self._unknown: set[str] = set()
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
             ASK: self._asked,
             ANSWER: self.forwarding.take,
             SESSIONS: self._gossip.take,
+            ASKS: self._take_asks,
         }
         hub.elsewhere = self._follower
 
@@ -118,12 +127,14 @@ class PeerDesk:
         self._gossip.advance()
         if self._leader is None:
             self._share_hook_key()
-        if self._leader is not None:
+        else:
+            self._tell_asks()
             self._leader.advance()
 
     def lead(self, epoch: int) -> None:
         """Decide from now on, for the others, too."""
         self._hub.elsewhere = None
+        self._hub.asks.book.at_leader = None
         self._leader = LeaderDesk(
             self._peers, self, self._hub.links, lambda: self._hub.log.head, epoch, self._clock
         )
@@ -132,6 +143,7 @@ class PeerDesk:
     def follow(self, leader: str, epoch: int) -> None:
         """Have another node decide from now on."""
         self._hub.elsewhere = self._follower
+        self._hub.asks.book.at_leader = None
         if self._leader is not None:
             self._leader.close()
             self._leader = None
@@ -143,6 +155,13 @@ class PeerDesk:
         self._follower.turns_away = isolated and cut
         if self._follower.turns_away and len(self._hub.sessions):
             self._hub.end_sessions(isolated_error())
+
+    def _tell_asks(self) -> None:
+        """Tell the others who asks to be let in: their admins may decide, too."""
+        newest, now = self._hub.asks.book.newest(), self._clock()
+        if newest != self._asks_told or (newest and now >= self._asks_due):
+            self._asks_told, self._asks_due = newest, now + ASKS_SECONDS
+            self._peers.send(None, ASKS, list(newest or ()))
 
     def _share_hook_key(self) -> None:
         """Have the leader's key of signing hooks, should this node lead one day."""
@@ -206,6 +225,12 @@ class PeerDesk:
     def _asked(self, message: PeerMessage) -> None:
         if self._leader is not None:
             self._leader.take(message)
+
+    def _take_asks(self, message: PeerMessage) -> None:
+        """Take what the leader tells of those who ask to be let in."""
+        waiting, at, user, address = message.header or (0, 0, "", "")
+        newest = NewestAsk(int(waiting), int(at), str(user), str(address))
+        self._hub.asks.book.at_leader = newest if newest.waiting and self._leader is None else None
 
     # --- as a follower: see `chatd.hub.peers.follower_desk.Following` ----------------------------
 

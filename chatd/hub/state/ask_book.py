@@ -32,12 +32,32 @@ class Ask:
     waiter: Waiter
 
 
+class NewestAsk(NamedTuple):
+    """How many wait, and who of them came last; see `Ask`."""
+
+    waiting: int
+    at: int
+    user: str
+    address: str
+
+
 @dataclass(slots=True)
 class AskBook:
-    """The asks by the hash of their key. ``outcomes``: decisions to send; None says approved."""
+    """The asks by the hash of their key. ``outcomes``: decisions to send; None says approved.
+
+    ``at_leader``: what the hub has heard that leads the cluster in its place.
+    """
 
     by_key: dict[str, Ask] = field(default_factory=dict)
+    at_leader: NewestAsk | None = None
     outcomes: list[tuple[Waiter, ChatdError | None]] = field(default_factory=list)
+
+    def newest(self) -> NewestAsk | None:
+        """Return what people who may decide are told; None if nobody waits."""
+        if not self.by_key:
+            return self.at_leader
+        ask = next(reversed(self.by_key.values()))
+        return NewestAsk(len(self.by_key), ask.at, ask.user, ask.address)
 
     def add(self, key: str, ask: Ask) -> None:
         """Note an asker; the same key again takes over what waits. Raises E218 if there are too many."""
