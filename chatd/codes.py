@@ -109,7 +109,9 @@ CODES: dict[str, Code] = {
     "E408": Code("msg_id_reused", "this msg_id was used for another message", "use a new random msg_id"),
     "E409": Code("limit", "a limit of this server is reached", "remove something first, or ask an admin"),
     "E410": Code("nothing_to_undo", "there is nothing to change", "check the name and the number"),
-    "E411": Code("bad_query", "the search has no word or a bad filter", "enter a word, or filters only"),
+    "E411": Code(
+        "bad_query", "the search has no word or a bad filter", "enter a word, or a filter such as from:bob"
+    ),
     "E412": Code("no_device", "there is no such device", "see /whois NAME or chatctl whois NAME"),
     "E413": Code("daily_limit", "you have written enough for today", "write again after 00:00 UTC"),
     "E414": Code("too_many_searches", "too many of your searches are under way", "wait for their results"),

@@ -146,11 +146,11 @@ def room_rules(result: JsonObject) -> str:
     return ", ".join(_rules(result))
 
 
-def sent_note(changed: JsonObject, body: str) -> str:
-    """A note of the server on a message that was sent. A held one appears nowhere else: quote it."""
+def sent_note(changed: JsonObject, body: str, seq: int) -> str:
+    """A note of the server on message ``seq``. A held one appears nowhere else: quote it, with its number."""
     rule, text = changed.get("rule"), _text(changed, "text") or _text(changed, "rule")
     if rule == "held":
-        return f'held: "{snippet(body, BODY_CHARS)}"; {text}'
+        return f'held as {seq}: "{snippet(body, BODY_CHARS)}"; {text}; /withdraw {seq} takes it back'
     return text if rule in ("absent", "warned") else f"your message was changed: {text}"
 
 

@@ -344,7 +344,7 @@ class ChatModel(Conversations):
     def _acknowledged(self, event: Acknowledged) -> None:
         where, result = self.conversation(self.resolve(event.sent.to)), event.sent.wait(0)
         for changed in result.notes:
-            self.note(answers.sent_note(changed, event.sent.body), where=where.name)
+            self.note(answers.sent_note(changed, event.sent.body, result.seq), where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
         if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark; a held one until a moderator decides.

@@ -90,12 +90,14 @@ def _read_mode(word: str) -> str:
 
 def _read_options(words: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    chosen: dict[str, str] = {}
     for word in words:
         if word not in ROOM_OPTIONS:
             raise ValueError(f"{word[:32]!r} is not one of {', '.join(ROOM_OPTIONS)}")
         name, value, _ = ROOM_OPTIONS[word]
+        other = chosen.setdefault(name, word)
         if name in fields:
-            raise ValueError(f"{word} does not go with the others")
+            raise ValueError(f"{word} is there twice" if other == word else f"use either {other} or {word}")
         fields[name] = value
     return fields
 

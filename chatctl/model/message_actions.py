@@ -5,7 +5,7 @@ from __future__ import annotations
 from chatctl.model import answers, held_rows
 from chatctl.model.conversation import TimelineRow
 from chatctl.model.grammar import CommandCall, first_word
-from chatctl.model.render import snippet
+from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
 from chatd.errors import ChatdError
 from chatd.proto.request_bounds import REACTION_CHARS
@@ -56,13 +56,16 @@ async def delete(surface: Surface, call: CommandCall) -> None:
 
 
 async def withdraw(surface: Surface, call: CommandCall) -> None:
-    surface.model.require_current()
-    to = call["number"]
+    model, to = surface.model, call["number"]
     if to is None:
-        waiting = held_rows.waiting(surface.model.here)
+        waiting = [(seq, one.name) for one in model.conversations.values() for seq in held_rows.waiting(one)]
+        here = [(seq, name) for seq, name in waiting if name == model.current]
         if not waiting:
-            raise ChatdError("E410", "no message of yours is known to wait here", "write: /withdraw NUMBER")
-        to = waiting[-1]
+            raise ChatdError("E410", "no message of yours is known to wait", "write: /withdraw NUMBER")
+        if not here and len(waiting) > 1:
+            listed = ", ".join(f"{seq} in {safe(name)}" for seq, name in sorted(waiting)[-CANDIDATES:])
+            raise ChatdError("E410", f"several of your messages wait: {listed}", "write: /withdraw NUMBER")
+        to = max(here or waiting)[0]
     await surface.ask("held_withdraw", seq=to)
 
 

@@ -18,29 +18,44 @@ async def info(surface: Surface, call: CommandCall) -> None:
 
 
 async def mode(surface: Surface, call: CommandCall) -> None:
-    # The event that follows says so.
-    await surface.ask("room_mode", room=_room(surface, call), mode=call["mode"])
+    room = _room(surface, call)
+    await surface.ask("room_mode", room=room, mode=call["mode"])
+    _note_elsewhere(surface, room, f"{room} is {call['mode']} now")
 
 
 async def invite(surface: Surface, call: CommandCall) -> None:
-    await surface.ask("invite", room=_room(surface, call), user=call["name"])
+    room = _room(surface, call)
+    await surface.ask("invite", room=room, user=call["name"])
+    _note_elsewhere(surface, room, f"invited {call['name']} to {room}")
 
 
 async def uninvite(surface: Surface, call: CommandCall) -> None:
-    await surface.ask("uninvite", room=_room(surface, call), user=call["name"])
+    room = _room(surface, call)
+    await surface.ask("uninvite", room=room, user=call["name"])
+    _note_elsewhere(surface, room, f"{call['name']} is not invited to {room} any more")
 
 
 async def owner(surface: Surface, call: CommandCall) -> None:
-    await surface.ask("owner", room=_room(surface, call), user=call["name"], on=not call["remove"])
+    room, on = _room(surface, call), not call["remove"]
+    await surface.ask("owner", room=room, user=call["name"], on=on)
+    _note_elsewhere(surface, room, f"{call['name']} {'owns' if on else 'no longer owns'} {room}")
 
 
 async def remove(surface: Surface, call: CommandCall) -> None:
     fields = {"user": call["name"], "reason": call["reason"]}
-    await surface.ask("member_remove", room=_room(surface, call), **fields)
+    room = _room(surface, call)
+    await surface.ask("member_remove", room=room, **fields)
+    _note_elsewhere(surface, room, f"{call['name']} was removed from {room}")
 
 
 async def group(surface: Surface, call: CommandCall) -> None:
     await surface.enter(f"@{call['names']}")
+
+
+def _note_elsewhere(surface: Surface, room: str, done: str) -> None:
+    """Answer whoever is in another room; in the room itself the event that follows says so."""
+    if room != surface.model.current:
+        surface.note(done)
 
 
 def _room(surface: Surface, call: CommandCall) -> Any:

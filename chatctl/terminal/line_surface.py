@@ -290,8 +290,9 @@ class LineSurface:
 
     def _acknowledged(self, event: Acknowledged) -> None:
         self.model.take(event)
-        for changed in event.sent.wait(0).notes:
-            self.note(answers.sent_note(changed, event.sent.body))
+        result = event.sent.wait(0)
+        for changed in result.notes:
+            self.note(answers.sent_note(changed, event.sent.body, result.seq))
 
     def _refused(self, event: Refused) -> None:
         self.model.take(event)

@@ -194,7 +194,7 @@ class Commands:
         self.types("a merger-1")
         self.sees("nobody else reads it until then")
         self.types("/withdraw", "is withdrawn; nobody has read it but moderators")
-        self.types("/withdraw", "no message of yours is known to wait here")
+        self.types("/withdraw", "no message of yours is known to wait")
 
     def react(self) -> None:
         seq = self.bob.say(self.here, "shall-we-1")

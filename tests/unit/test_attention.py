@@ -147,7 +147,8 @@ def test_an_acknowledgement_of_a_held_message_does_not_show_it_as_sent() -> None
     acknowledge(sent, sent_result({"seq": 5, "at": 0, "notes": notes, "held": True}))
     model.take(Acknowledged(sent))
     assert "waiting for a moderator" in shown(model)
-    assert 'held: "a merger"; it waits for a moderator' in shown(model)
+    told = 'held as 5: "a merger"; it waits for a moderator; /withdraw 5 takes it back'
+    assert told in shown(model)
     message = {"type": "message", "seq": 7, "at": 0, "role": "user", "kind": "text", "body": "a merger"}
     model.take(ev.Message.model_validate(message | HELD))
     assert "waiting for a moderator" not in shown(model)

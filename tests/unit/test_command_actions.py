@@ -12,6 +12,7 @@ import pytest
 from chatctl.model.actions import CATCHUP_COUNT
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import TABLE, parse
+from chatctl.model.conversation import TimelineRow
 from chatctl.model.grammar import CommandCall
 from chatctl.model.part_question import ANSWER_SECONDS
 from chatctl.model.render import Line, plain
@@ -149,18 +150,26 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
         "",
     ),
     "room": ("/room", [("room_info", {"room": "#lobby"})], "only its owners write"),
-    "mode": ("/mode read-only war", [("room_mode", {"room": "#war", "mode": "read-only"})], ""),
+    "mode": (
+        "/mode read-only war",
+        [("room_mode", {"room": "#war", "mode": "read-only"})],
+        "is read-only now",
+    ),
     "invite": ("/invite bob", [("invite", {"room": "#lobby", "user": "bob"})], ""),
-    "uninvite": ("/uninvite bob war", [("uninvite", {"room": "#war", "user": "bob"})], ""),
+    "uninvite": (
+        "/uninvite bob war",
+        [("uninvite", {"room": "#war", "user": "bob"})],
+        "is not invited to #war",
+    ),
     "owner": (
         "/owner bob --remove war",
         [("owner", {"room": "#war", "user": "bob", "on": False})],
-        "",
+        "bob no longer owns #war",
     ),
     "remove": (
         "/remove bob #war too loud",
         [("member_remove", {"room": "#war", "user": "bob", "reason": "too loud"})],
-        "",
+        "bob was removed from #war",
     ),
     "group": ("/group bob @carol", [("enter", "@bob,carol")], ""),
     "topic": ("/topic new", [("topic", {"room": "#lobby", "topic": "new"})], ""),
@@ -357,6 +366,24 @@ def test_a_reply_is_to_a_name_or_a_number(surface: FakeSurface, to: str, seq: in
     assert surface.calls == [("say", "yes", "", "text", seq)]
     with pytest.raises(ChatdError, match="E410"):
         run(surface, "/reply 6 yes")
+
+
+@pytest.mark.parametrize(
+    ("here", "others", "told"),
+    [((5, 7), (9,), 7), ((), (9,), 9), ((), (9, 11), "9 in #war, 11 in #war"), ((), (), "known to wait")],
+)
+def test_a_waiting_message_is_taken_back_from_any_room(
+    surface: FakeSurface, here: tuple[int, ...], others: tuple[int, ...], told: int | str
+) -> None:
+    for room, seqs in (("#lobby", here), ("#war", others)):
+        pending = surface.model.conversation(room).pending
+        pending.update({f"{seq}": TimelineRow((0, seq), "held", "a merger") for seq in seqs})
+    if isinstance(told, int):
+        run(surface, "/withdraw")
+        assert surface.calls == [("held_withdraw", {"seq": told})]
+    else:
+        with pytest.raises(ChatdError, match=told):
+            run(surface, "/withdraw")
 
 
 LEAVING = [

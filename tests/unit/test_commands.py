@@ -67,7 +67,7 @@ MISTAKES = {
     "/mute bob #Not!a!room": "a-z",
     "/ban": "NAME",
     "/create war --guest": "is not one of --guests",
-    "/create war --members --read-only": "does not go with the others",
+    "/create war --members --read-only": "use either --members or --read-only",
     "/mode shut": "is not open, members or read-only",
     "/msg bob, carol hi": "without spaces",
     "/group a b c d e f g h": "give up to 7 users",
