@@ -55,6 +55,8 @@ def describe(event: ev.RoomModeSet | ev.OwnerSet | ev.Invited | ev.Uninvited) ->
 
 def _owner(event: ev.OwnerSet) -> str:
     by, user, room = (_safe(text) for text in (event.author, event.user, event.room))
+    if event.on and event.by == event.user:
+        return f"{by} took over {room} as an owner"
     if event.on:
         return f"{by} made {user} an owner of {room}"
     return (

@@ -81,7 +81,7 @@ def test_an_admin_takes_a_room_over_and_the_audit_tells(run: Run) -> None:
     assert "E310" in refused.stderr or "E312" in refused.stderr
     assert run("alice", "chatctl", "room", "owner", "den", "alice").stdout == "alice owns #den\n"
     assert "owner set" in run("alice", "chatctl", "audit", "--target", "#den").stdout
-    assert "alice owns #den, says alice" in run("bob", "chat", "history", "den").stdout
+    assert "alice took over #den as an owner" in run("bob", "chat", "history", "den").stdout
 
 
 def test_a_read_only_room_and_a_group(run: Run) -> None:

@@ -153,13 +153,13 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "mode": (
         "/mode read-only war",
         [("room_mode", {"room": "#war", "mode": "read-only"})],
-        "is read-only now",
+        "read-only now",
     ),
     "invite": ("/invite bob", [("invite", {"room": "#lobby", "user": "bob"})], ""),
     "uninvite": (
         "/uninvite bob war",
         [("uninvite", {"room": "#war", "user": "bob"})],
-        "is not invited to #war",
+        "is not invited to",
     ),
     "owner": (
         "/owner bob --remove war",

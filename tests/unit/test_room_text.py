@@ -85,6 +85,7 @@ WORDS = [
     ("room_mode", {"mode": "\x1b"}, "#team is \\x1b now, says bob"),
     ("owner_set", {"user": "carol", "on": True}, "bob made carol an owner of #team"),
     ("owner_set", {"user": "carol", "on": False}, "bob removed carol as an owner of #team"),
+    ("owner_set", {"user": "bob", "on": True}, "bob took over #team as an owner"),
     ("owner_set", {"user": "bob", "on": False}, "bob no longer owns #team"),
     ("invited", {"user": "carol", "until": 9}, "bob invited carol to #team"),
     ("uninvited", {"user": "carol"}, "bob withdrew the invitation of carol to #team"),

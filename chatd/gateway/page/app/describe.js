@@ -76,6 +76,7 @@ const SENTENCES = {
   room_mode: (e) =>
     `${line(e.room)} is ${e.mode === "open" ? "open" : MODES.get(e.mode) ?? line(e.mode)} now, says ${author(e)}`,
   owner_set: (e) => {
+    if (e.on && e.by === e.user) return `${author(e)} took over ${line(e.room)} as an owner`;
     if (e.on) return `${author(e)} made ${line(e.user)} an owner of ${line(e.room)}`;
     return e.by === e.user
       ? `${line(e.user)} no longer owns ${line(e.room)}`
