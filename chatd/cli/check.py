@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chatd.cli.addresses import is_wildcard, split_address
 from chatd.cli.check_authority import authority_findings
+from chatd.cli.check_cluster import cluster_findings
 from chatd.cli.lifecycle import lost_log_lines
 from chatd.cli.options import json_option
 from chatd.codes import CODES
@@ -76,6 +77,7 @@ def _findings(home: Home) -> Iterator[Finding]:
         _disk,
         _log,
         _process,
+        cluster_findings,
     )
     for find in checks:
         yield from find(home, settings)

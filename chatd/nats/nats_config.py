@@ -53,6 +53,7 @@ _CLUSTER: Final = """cluster {{
     key_file: {key}
     ca_file: {ca}
     verify: true
+    min_version: "1.3"
     timeout: 5
     pinned_certs: {pins}
   }}

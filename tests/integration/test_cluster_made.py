@@ -76,6 +76,7 @@ def test_every_node_tells_how_all_of_them_are(made: Made) -> None:
         wait_until(partial(all_is_well, made.cluster, name), CLUSTER_SECONDS)
         shown = made.cluster.nodes[name].chatd("cluster", "status").stdout
         assert "a majority takes writes" in shown
+        assert "3 nodes answer" in made.cluster.nodes[name].chatd("check", check=False).stdout
         assert "differ" not in shown
 
 
@@ -137,6 +138,7 @@ def test_a_join_file_is_of_use_once(made: Made, tmp_path: Path) -> None:
     made.cluster.stop("b")
     shown = wait_until(lambda: away(made.cluster.status("a"), "b"), CLUSTER_SECONDS)
     assert shown["quorum"]
+    assert "node b does not answer" in made.cluster.first.chatd("check", check=False).stdout
     again = Daemon(tmp_path / "again")
     again.home.mkdir()
     try:

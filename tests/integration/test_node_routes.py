@@ -109,17 +109,25 @@ def test_the_route_port_refuses_whoever_has_no_certificate_of_a_member(
     }
     for who, issued in strangers.items():
         assert not is_let_in(servers.route(home), issued, tmp_path), who
-    assert is_let_in(servers.route(home), member(list(servers.homes)[1]), tmp_path)
+    of_a_member = member(list(servers.homes)[1])
+    assert is_let_in(servers.route(home), of_a_member, tmp_path)
+    assert not is_let_in(servers.route(home), of_a_member, tmp_path, ssl.TLSVersion.TLSv1_2)
 
 
 def member(home: Path) -> Path:
     return home / "certs" / "node"
 
 
-def is_let_in(address: tuple[str, int], who: Issued | Path | None, folder: Path) -> bool:
+def is_let_in(
+    address: tuple[str, int],
+    who: Issued | Path | None,
+    folder: Path,
+    newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+) -> bool:
     """Whether the server begins to speak on its route port; it does so after the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = newest
     if isinstance(who, Issued):
         save_issued(folder, "stranger", who)
         who = folder / "stranger"

@@ -1,0 +1,41 @@
+"""The part of ``chatd check`` about the other nodes of a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from chatd.cli.cluster_status import SKEW_SECONDS
+from chatd.config.home import Home
+from chatd.config.schema import Settings
+from chatd.console.findings import Finding
+
+STATUS = "run: chatd cluster status"
+PAGE = "see docs/cluster.md, When something fails"
+
+
+def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
+    """Look at the nodes as this one's NATS server sees them; at none while the server is stopped."""
+    cluster = settings.cluster
+    if not cluster.others:
+        return
+    from chatd.nats.cluster_view import view_cluster  # nats-py is an optional dependency
+
+    try:
+        view = view_cluster(home.path, len(cluster.members))
+    except OSError:
+        return
+    if not view.stream.quorum:
+        yield Finding("fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE)
+    if len(set(view.chains.values())) > 1:
+        yield Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
+    for name in cluster.members:
+        if (node := view.nodes.get(name)) is None:
+            yield Finding("warn", "cluster", f"node {name} does not answer", "E607", PAGE)
+        elif abs(skew := node.clock - time.time()) > SKEW_SECONDS:
+            text = f"the clock of node {name} differs by {skew:.1f} s"
+            yield Finding("warn", "cluster", text, "E612", "let all nodes use NTP")
+        elif not view.stream.replicas.get(name):
+            yield Finding("warn", "cluster", f"the NATS server of node {name} is behind", "E506", STATUS)
+    if view.stream.quorum and len(view.nodes) == len(cluster.members):
+        yield Finding("ok", "cluster", f"{len(view.nodes)} nodes answer, and a majority takes writes")
