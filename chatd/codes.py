@@ -21,7 +21,10 @@ class Code(NamedTuple):
 NEW_IDENTITY = "ask an admin for a new identity file (on the box: chatd user add NAME --device NEW)"
 # If every address refuses: a machine is there, but no program listens.
 NOTHING_LISTENS = "on the server's box run: chatd start; or check the address in the identity file"
-_REVOKED = f"on another device of yours run: chat device add NEW; without one {NEW_IDENTITY}"
+_REVOKED = (
+    "on another device of yours run: chat device add NEW; without one ask an admin for an invite"
+    " (chatctl invite create NAME)"
+)
 _NATS = (
     "in the folder of the sources run: make cluster; for another environment, with its pip:"
     " pip install --require-hashes -r constraints-cluster.txt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,10 @@ def _run(
         colours = "dark" if window.dark else "light"
         kept = {"theme": colours, "points": look.points, "notify": window.notifier.on}
         _save_preferences(folder, kept | {"times": control.model.times.value})
+    if window.wants_invite:
+        # Begins with the page for an invite, as there is no identity any more.
+        found.path.replace(found.path.with_name(f"{found.path.name}.old"))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program again
     if unsent := control.network.client.unsent:
         output.note(f"{unsent} not sent yet; the next run will send them")
     return output.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import tkinter as tk
 from collections.abc import Callable
@@ -10,11 +11,14 @@ from tkinter import ttk
 
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.expiring import expiry_warning
+from chatctl.window.identity_input import FILE_NAME
 from chatctl.window.theme import Theme
+from chatd.console.folders import config_folder
 from chatd.pki.identity import Identity
 
 ALERT_SECONDS = 12.0
 _BUTTONS = {"reconnecting": "Try now", "ended": "Connect again"}
+_NEW_INVITE = "New invite\u2026"
 _DOTS = {"connected": "Good.TLabel", "ended": "Bad.TLabel"}
 
 
@@ -51,7 +55,7 @@ class StatusLine(ttk.Frame):
         self._seconds = model.retry_seconds
         if self._alert and time.monotonic() > self._alert[1]:
             self._alert = None
-        if label := _BUTTONS.get(model.connection):
+        if label := _NEW_INVITE if takes_invite(model, identity) else _BUTTONS.get(model.connection):
             self._button.configure(text=label)
             self._button.pack(side="right")
         else:
@@ -74,6 +78,15 @@ class StatusLine(ttk.Frame):
         else:
             self._message.pack(side="bottom", fill="x", before=self._dot)
         self._message.configure(text=text, style="Bold.TLabel" if alert else "Bad.TLabel", wraplength=width)
+
+
+def takes_invite(model: ChatModel, identity: Identity) -> bool:
+    """Whether only an invite helps, because the device was revoked, and may replace the identity in use.
+
+    A file that was named by an option or the environment is its owner's to move.
+    """
+    revoked = model.connection == "ended" and model.trouble is not None and model.trouble.code == "E206"
+    return revoked and identity.path == config_folder(os.environ) / FILE_NAME
 
 
 def _state(model: ChatModel) -> str:

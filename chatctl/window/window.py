@@ -16,6 +16,7 @@ from chatctl.window.message_menu import MessageMenu
 from chatctl.window.notify import Notifier
 from chatctl.window.palette import DARK, LIGHT
 from chatctl.window.side_items import conversation_items, member_items, members_heading
+from chatctl.window.status_line import takes_invite
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import BlockCache, blocks
 from chatctl.window.web_links import LinkOpener
@@ -49,6 +50,8 @@ class Window:
         self._block_cache: BlockCache = {}
         self._drawn = ""  # the conversation on the screen
         self._ended = False
+        # Whether it was closed to give an invite instead of the identity in use.
+        self.wants_invite = False
         self.layout = Layout(
             root,
             theme,
@@ -230,7 +233,11 @@ class Window:
         self.control.model.note("no browser could be started; the address was copied, paste it into one")
 
     def connect_now(self) -> None:
-        """Connect at once, also after the connection ended for good."""
+        """Connect at once, also after the end of the connection; ask for an invite if only that helps."""
+        if takes_invite(self.model, self.control.network.client.identity):
+            self.wants_invite = True
+            self.quit()
+            return
         self.control.reconnect()
         # The button that had the focus disappears.
         self.composer.text.focus_set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from chatctl.client import Client
 from chatd.pki.identity import read_identity
 from tests.support.daemon import Daemon, wait_until
-from tests.support.windows import WAIT, chat_window, titled_window, wait_for_message
+from tests.support.joining import invite
+from tests.support.windows import WAIT, ChatWindow, chat_window, titled_window, wait_for_message
 from tests.support.xvfb import Display, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"windows cannot be tested here: {missing()}")
@@ -197,3 +199,28 @@ def test_a_narrow_window_shows_the_rooms_on_request(screen: Display, daemon: Dae
         window.say("closed by Escape")
         wait_for_message(bob, "closed by Escape")
         window.quit()
+
+
+def test_the_window_of_a_revoked_device_takes_a_new_invite(
+    screen: Display, daemon: Daemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "config" / "chatd"
+    environ = {**daemon.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+
+    def give_invite(window: ChatWindow) -> None:
+        screen.type(invite(daemon, "grace"))
+        # The first shows the server's fingerprint, a second one starts.
+        while window.room != "#lobby":
+            screen.keys("Return")
+            time.sleep(0.5)
+
+    with titled_window(screen, environ, "Welcome") as window:
+        give_invite(window)
+        daemon.chatctl("revoke", "grace", "--all", "--yes")
+        window.wait_for_text("the connection ended")
+        welcomes = screen.windows("Welcome")
+        # "New invite" is in the lower right corner, above the reason.
+        window.click_until((config / "identity.pem.old").exists, 980, range(590, 650, 8))
+        again = ChatWindow(screen, window.process, "Welcome", welcomes)
+        give_invite(again)
+    assert read_identity(config / "identity.pem").user == "grace"
