@@ -24,7 +24,7 @@ class HubLoad:
     """Feeds messages of 120 bytes to the hub: `take` reads and decides them, `settle` does the rest."""
 
     def __init__(self, hub: Hub, link: Link, peer: socket.socket) -> None:
-        self._hub, self._link, self._peer = hub, link, peer
+        self.hub, self._link, self._peer = hub, link, peer
         self._number = 0
         hub.links[link.number] = link
         hub.take(link, [(["hello", LINK_VERSION], b"")])
@@ -41,7 +41,7 @@ class HubLoad:
     def take(self, size: int) -> int:
         """Read and decide ``size`` new messages, as if one read of the link had returned them."""
         first, self._number = self._number, self._number + size
-        self._hub.take(
+        self.hub.take(
             self._link,
             ((["request", 1], request(number)[HEADER_SIZE:]) for number in range(first, self._number)),
         )
@@ -49,7 +49,7 @@ class HubLoad:
 
     def settle(self) -> None:
         """Commit, and write the replies and events to the worker."""
-        self._hub.recorder.commit()
+        self.hub.recorder.commit()
         while self._link.write():
             self._peer.recv(1 << 20)
         self._peer.recv(1 << 20)

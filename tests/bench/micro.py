@@ -147,9 +147,8 @@ def _hub(load: HubLoad) -> Iterator[Stage]:
     yield Stage("hub: pack an event", "link", 1.2, lambda: bool(pack(["room", "#lobby"], b"x" * 300)))
 
 
-@contextmanager
-def _sessions(folder: Path) -> Iterator[list[WorkerSession]]:
-    """Sessions with real TLS over real sockets, whose peers never read."""
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the contexts of a server and of a client of a CA made in ``folder``."""
     authority, now = Authority.create("lab", now=datetime.now(UTC)), datetime.now(UTC)
     certs = folder / "certs"
     certs.mkdir()
@@ -166,7 +165,13 @@ def _sessions(folder: Path) -> Iterator[list[WorkerSession]]:
         device="b",
         servers=at,
     )
-    server, client = server_context(certs, alpn="chatd/1"), context(identity, "chatd/1")
+    return server_context(certs, alpn="chatd/1"), context(identity, "chatd/1")
+
+
+@contextmanager
+def _sessions(folder: Path) -> Iterator[list[WorkerSession]]:
+    """Sessions with real TLS over real sockets, whose peers never read."""
+    server, client = contexts(folder)
     sockets: list[socket.socket] = []
     sessions = []
     try:
@@ -175,14 +180,17 @@ def _sessions(folder: Path) -> Iterator[list[WorkerSession]]:
                 theirs = socket.create_connection(listener.getsockname())
                 ours, _ = listener.accept()
                 sockets += [theirs, ours]
-                sessions.append(_session(sid, ours, server, client))
+                sessions.append(connected(sid, ours, server, client)[0])
         yield sessions
     finally:
         for sock in sockets:
             sock.close()
 
 
-def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.SSLContext) -> WorkerSession:
+def connected(
+    sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.SSLContext
+) -> tuple[WorkerSession, Callable[[bytes], bytes]]:
+    """Return an open session, and what its client makes of a frame for the socket."""
     channel = TlsChannel(server, server_side=True)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = client.wrap_bio(incoming, outgoing)
@@ -199,7 +207,12 @@ def _session(sid: int, sock: socket.socket, server: ssl.SSLContext, client: ssl.
     name = DeviceName("lab", "bob", "b")
     session = WorkerSession(sid, sock, channel, sealer, opener, name, "1", math.inf, "", "127.0.0.1")
     session.phase = SessionPhase.OPEN
-    return session
+
+    def protected(frame: bytes) -> bytes:
+        peer.write(sealer.seal(frame))
+        return outgoing.read()
+
+    return session, protected
 
 
 def _failed(session: WorkerSession) -> None:
