@@ -53,7 +53,8 @@ def reseed(home: Home, copy: bool) -> None:
         raise ChatdError("E404", "this server has no other nodes to copy from", "leave out --copy")
     with stopped_log(home) as log:
         # A stream of another log may lie there while this one has never been in any.
-        if not stored_place(log).generation and not (home.path / STREAM_FOLDER).exists():
+        in_stream = stored_place(log).generation or (home.path / STREAM_FOLDER).exists()
+        if not in_stream and not cluster.others:
             raise ChatdError("E404", "the log is in no stream", "nothing to do")
         if not copy:
             request_reseed(log, cluster.node)

@@ -100,3 +100,18 @@ def test_a_home_joins_no_cluster(server: Daemon, join_file: Path) -> None:
     refused = server.chatd("cluster", "join", str(join_file), check=False)
     assert "(E602)" in refused.stderr
     assert join_file.exists()
+
+
+def test_a_log_that_was_in_no_stream_yet_may_begin_that_of_several_nodes(tmp_path: Path) -> None:
+    """chatd cluster init says so to whoever ends it while it waits for the other nodes."""
+    first = Daemon(tmp_path / "home")
+    first.init()
+    first.start()
+    try:
+        begun = first.chatd(
+            *("cluster", "init", "--no-wait", "--out", str(tmp_path), "b=127.0.0.1:1", "c=127.0.0.1:2")
+        )
+        assert "cluster reseed" in begun.stderr
+    finally:
+        first.stop()
+    assert "makes the stream anew" in first.chatd("cluster", "reseed").stdout
