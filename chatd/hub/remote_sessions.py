@@ -10,7 +10,7 @@ from typing import NamedTuple
 USERS_LIMIT = 100_000
 
 
-class Away(NamedTuple):
+class AwayText(NamedTuple):
     """An away text, and when it was set (ms since 1970); "" says that the user is back."""
 
     at: int = 0
@@ -22,7 +22,7 @@ class Elsewhere(NamedTuple):
 
     devices: Mapping[str, int]
     links: int
-    away: Away
+    away: AwayText
 
 
 @dataclass(slots=True)

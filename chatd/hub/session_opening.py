@@ -16,7 +16,7 @@ from chatd.hub.peers.follower_desk import FollowerDesk
 from chatd.hub.peers.forwarding import isolated_error
 from chatd.hub.session_door import SessionDoor
 from chatd.hub.sessions import Sessions
-from chatd.hub.state import admission, authorize
+from chatd.hub.state import authorize, login_events
 from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.user_standing import Shown
 from chatd.hub.welcome import resumed_frames, welcome_frame
@@ -77,10 +77,10 @@ class SessionOpening:
         elif elsewhere is None:
             news = None
             if context.writable and context.leads:
-                news = admission.note(context, serial, shown)
+                news = login_events.note(context, serial, shown)
                 self._record(context)
             self._admit(login, context, news)
-        elif admission.is_due(context, serial, shown):
+        elif login_events.is_due(context, serial, shown):
             decided, here = partial(self._decided, login), partial(self.open, link, arguments, None)
             elsewhere.admission((link.number, sid), (user, device), serial, shown, decided, here)
         else:

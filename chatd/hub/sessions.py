@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from chatd.hub.remote_sessions import Away, Elsewhere, RemoteSessions
+from chatd.hub.remote_sessions import AwayText, Elsewhere, RemoteSessions
 from chatd.hub.state.context import Principal
 from chatd.policy.ratelimit import TokenBucket
 from chatd.proto.frames import JsonObject
@@ -46,7 +46,7 @@ class _OnlineUser:
     sessions: set[HubSession] = field(default_factory=set)
     # Link number -> sessions on it.
     links: Counter[int] = field(default_factory=Counter)
-    away: Away = field(default_factory=Away)
+    away: AwayText = field(default_factory=AwayText)
 
 
 class Sessions:
@@ -152,7 +152,7 @@ class Sessions:
         """Return a user's sessions here, as other nodes are told of them."""
         online = self._users.get(user)
         if online is None:
-            return Elsewhere({}, 0, Away())
+            return Elsewhere({}, 0, AwayText())
         devices = Counter(session.who.device for session in online.sessions)
         return Elsewhere(devices, len(online.links), online.away)
 
@@ -202,7 +202,7 @@ class Sessions:
     def set_away(self, user: str, text: str) -> None:
         """See `PresenceView`. The operator has no sessions and cannot be away."""
         if user in self._users:
-            self._users[user].away = Away(_now(), text)
+            self._users[user].away = AwayText(_now(), text)
             self._note_change(user)
 
 

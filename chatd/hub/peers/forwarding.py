@@ -46,7 +46,7 @@ class _Step:
 
 
 @dataclass(slots=True)
-class _Ask:
+class _Forwarded:
     frame: bytes
     repeatable: bool
     answered: Answered
@@ -68,7 +68,7 @@ class Forwarding:
         self._channel: PeerChannel | None = None
         self._isolated = False
         self._number = 0
-        self._asks: dict[int, _Ask] = {}
+        self._asks: dict[int, _Forwarded] = {}
         self._bytes = 0
         self._unsent: list[bytes] = []
         # Answers that wait for their head: (head, number, frame for the asker).
@@ -101,7 +101,7 @@ class Forwarding:
             raise ChatdError(
                 "E506", "too many requests wait for the leading machine", "try again in a moment"
             )
-        ask = self._asks[self._number] = _Ask(frame, repeatable, answered, here, order)
+        ask = self._asks[self._number] = _Forwarded(frame, repeatable, answered, here, order)
         self._bytes += len(frame)
         if order is not None:
             self._orders.setdefault(order, deque()).append(ask.step)
@@ -191,7 +191,7 @@ class Forwarding:
             self._unsent.clear()
         self._channel.advance()
 
-    def _queue(self, ask: _Ask) -> None:
+    def _queue(self, ask: _Forwarded) -> None:
         ask.sent = True
         self._unsent.append(ask.frame)
 

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from chatd.cluster.peer_link import PeerLink, PeerMessage
-from chatd.hub.remote_sessions import Away, Elsewhere
+from chatd.hub.remote_sessions import AwayText, Elsewhere
 from chatd.hub.sessions import Sessions
 from chatd.proto.frames import JsonObject
 
@@ -126,11 +126,11 @@ class Gossip:
         self._peers.send(None, KIND, [self._incarnation, *bounds], orjson.dumps(told))
 
 
-_NOWHERE: Final = Elsewhere({}, 0, Away())
+_NOWHERE: Final = Elsewhere({}, 0, AwayText())
 
 
 def _elsewhere(devices: Mapping[str, int], links: int, away: list[Any]) -> Elsewhere:
     at, text = away
     return Elsewhere(
-        {str(name): int(count) for name, count in devices.items()}, int(links), Away(at, str(text))
+        {str(name): int(count) for name, count in devices.items()}, int(links), AwayText(at, str(text))
     )

@@ -23,7 +23,7 @@ from chatd.hub.peers.remote_link import RemoteLink
 from chatd.hub.reads import Asker
 from chatd.hub.refusals import Refusals
 from chatd.hub.sessions import HubSession, Sessions
-from chatd.hub.state import admission
+from chatd.hub.state import login_events
 from chatd.hub.state.ask_book import NewestAsk
 from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import State
@@ -198,7 +198,7 @@ class PeerDesk:
         result: JsonObject | ChatdError
         try:
             check_standing(context, who.user, who.device, serial, certificate)
-            result = {"news": admission.note(context, serial, certificate) if self._hub.writable else None}
+            result = {"news": login_events.note(context, serial, certificate) if self._hub.writable else None}
         except ChatdError as error:
             result = error
         self._hub.record(context)
