@@ -25,10 +25,7 @@ _REVOKED = (
     "on another device of yours run: chat device add NEW; without one ask an admin for an invite"
     " (chatctl invite create NAME)"
 )
-_NATS = (
-    "in the folder of the sources run: make cluster; for another environment, with its pip:"
-    " pip install --require-hashes -r constraints-cluster.txt"
-)
+_NATS = "with the sources' .venv run: make cluster; for another environment see docs/cluster.md"
 _STOLEN = "end a stolen identity on the server's box: chatd user revoke NAME"
 NOTHING_INVITES = "on the server's box run: chatd start; or check the address in the invite"
 TAKE_ANOTHER_PORT = "stop the other program, or set another server.port in config/settings.json"

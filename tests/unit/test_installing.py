@@ -15,13 +15,14 @@ from tests.unit.test_docs import DOCUMENTS, ROOT
 _PIP = re.compile(r"\b(?:pip|pipx) (?:install|run)\b[^`\n]*")
 _BUILD = "pip install --no-deps --no-build-isolation ."
 _PINNED = "pip install --require-hashes -r constraints.txt"
+_CLUSTER = "pip install --require-hashes -r constraints-cluster.txt"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_documented_pip_command_takes_pinned_versions(document: Path) -> None:
     content = document.read_text("utf-8")
     commands = [command.rstrip() for command in _PIP.findall(content)]
-    assert set(commands) <= {_PINNED, _BUILD}
+    assert set(commands) <= {_PINNED, _BUILD, _CLUSTER}
     assert commands.count(_PINNED) == commands.count(_BUILD)
     assert not re.search(r"\b(?:curl|wget)\b[^\n]*\|\s*(?:sudo )?(?:ba)?sh\b", content)
 
