@@ -95,7 +95,7 @@ def _require_gone(home: Home, settings: Settings, old: str) -> None:
     except OSError as error:
         raise ChatdError("E603", str(error), f"run: {chatd_command(home.path, 'start')}") from None
     if old in there:
-        raise ChatdError("E409", f"node {old} runs", "stop it for good first: chatd stop there")
+        raise ChatdError("E409", f"node {old} runs", "stop it for good first, there: chatd stop")
     for name in settings.cluster.others:
         if name not in there and name != old:
             raise ChatdError("E607", f"node {name} does not answer, and must know of it", "start it first")
