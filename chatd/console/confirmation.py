@@ -17,7 +17,7 @@ class Declined(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message alone: nothing has failed."""
         if self.message:
-            click.echo(self.message, file=file)
+            output.note(self.message)
 
 
 def confirm(

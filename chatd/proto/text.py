@@ -69,7 +69,10 @@ def _fault(text: str) -> str:
     # A capital letter has an answer; what else is wrong is said first.
     foreign.sort(key=lambda c: c.isascii() and c.isalpha())
     if foreign and foreign[0] == " ":
-        return f"'{shown}' contains a space; write '{'-'.join(text.split()).lower()}', for example"
+        better = "-".join(text.lower().split())
+        return f"'{shown}' contains a space" + (
+            f"; write '{better}', for example" if NAME.fullmatch(better) else ""
+        )
     if foreign:
         return f"'{shown}' contains '{visible(foreign[0], newlines=False)}'"
     return f"'{shown}' must start and end with a letter or digit"
