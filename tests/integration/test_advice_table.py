@@ -52,7 +52,7 @@ CASES = [
     Case(
         "E206",
         "rev: chat history lobby",
-        "chatd user add NAME --device NEW",
+        "chatctl invite create NAME",
         before=("chatctl revoke rev/laptop --yes",),
         cure=("chatd user add rev --device phone",),
         again="rev/phone: chat history lobby",
