@@ -145,7 +145,9 @@ CODES: dict[str, Code] = {
     "E613": Code("backup", "the backup cannot be made or used", "see docs/backup.md"),
     "E614": Code("client_defect", "the client has an internal error", "restart it, and report the message"),
     "E615": Code(
-        "output_lost", "the output cannot be written", "do not repeat the command for its output: it was done"
+        "output_lost",
+        "the output cannot be written",
+        "what the command changes was done: only a command that reads may be repeated",
     ),
     "E618": Code("newer_log", "the event log was written by a newer chatd", "install that version of chatd"),
     "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),

@@ -70,7 +70,7 @@ def export_key(home: Home, file: Path, remove: bool, passphrase_file: str | None
     output.line(f"{file} opens with this passphrase and holds the key of the CA")
     if remove:
         _remove_key(home)
-    output.note("keep it off this machine and apart from its passphrase: without both, no CA")
+    output.note("keep it off this machine and apart from its passphrase; the CA is lost with either")
 
 
 def _remove_key(home: Home) -> None:
@@ -143,7 +143,7 @@ def retire_command(home: Home, force: bool) -> None:
             output.note(f"still with the old CA: {device}")
         raise ChatdError(
             "E410",
-            f"{len(left)} devices have not moved to the new CA",
+            f"{len(left)} {'devices have' if len(left) > 1 else 'device has'} not moved to the new CA",
             "wait until they have been connected, revoke them, or use --force",
         )
     days = settings.security.server_certificate_days
