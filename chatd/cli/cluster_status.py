@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -101,7 +100,7 @@ def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
         "epoch": found.epoch,
         "chain": view.chains.get(name, ""),
         "version": found.version,
-        "skew": round(found.clock - time.time(), 1),
+        "skew": view.skews.get(name, 0.0),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,11 +32,15 @@ class StreamView(NamedTuple):
 
 
 class ClusterView(NamedTuple):
-    """The answers by node; ``chains`` are the hashes after the last entry that all of them have."""
+    """The answers by node; ``chains`` are the hashes after the last entry that all of them have.
+
+    ``skews``: seconds by which a node's clock was ahead of this one when its answer arrived.
+    """
 
     nodes: dict[str, NodeStatus]
     chains: dict[str, str]
     stream: StreamView
+    skews: dict[str, float]
 
 
 def view_cluster(home: Path, members: int) -> ClusterView:
@@ -64,16 +69,17 @@ def tell_members(home: Path, node: str, members: bytes) -> str:
 
 async def _view(link: NatsThread, members: int) -> ClusterView:
     client = await link.connected()
-    nodes = await _ask_nodes(client, 0, members)
+    skews: dict[str, float] = {}
+    nodes = await _ask_nodes(client, 0, members, skews)
     common = min((node.head for node in nodes.values() if node.has_log), default=0)
     chains: dict[str, str] = {}
     if common:
-        again = await _ask_nodes(client, common, len(nodes))
+        again = await _ask_nodes(client, common, len(nodes), {})
         chains = {name: node.chain for name, node in again.items() if node.chain}
-    return ClusterView(nodes, chains, await _stream(client))
+    return ClusterView(nodes, chains, await _stream(client), skews)
 
 
-async def _ask_nodes(client: Client, at: int, members: int) -> dict[str, NodeStatus]:
+async def _ask_nodes(client: Client, at: int, members: int, skews: dict[str, float]) -> dict[str, NodeStatus]:
     found: dict[str, NodeStatus] = {}
     complete = asyncio.Event()
 
@@ -83,6 +89,7 @@ async def _ask_nodes(client: Client, at: int, members: int) -> dict[str, NodeSta
         except (ValueError, TypeError):
             return  # of another version
         found[status.node] = status
+        skews[status.node] = round(status.clock - time.time(), 1)
         if len(found) >= members:
             complete.set()
 

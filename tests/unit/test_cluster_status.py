@@ -13,14 +13,15 @@ from chatd.store.event_log import EventLog
 from tests.support.storelog import entry
 
 
-def status(node: str, *, head: int = 9, has_log: bool = True, clock: float = 0.0) -> NodeStatus:
-    return NodeStatus(node, "0.1.0", clock, has_log, head, 0, "", 12, 1, 3, "a")
+def status(node: str, *, head: int = 9, has_log: bool = True) -> NodeStatus:
+    return NodeStatus(node, "0.1.0", 0.0, has_log, head, 0, "", 12, 1, 3, "a")
 
 
 VIEW = ClusterView(
     {"a": status("a"), "b": status("b", head=7), "c": status("c", head=0, has_log=False)},
     {"a": "00", "b": "00"},
     StreamView(quorum=True, replicas={"a": True, "b": False, "c": True}),
+    {"a": 0.1, "b": -0.4, "c": 0.0},
 )
 
 
@@ -33,14 +34,12 @@ VIEW = ClusterView(
         ("d", "does not answer (10.0.0.4:5002)"),
     ],
 )
-def test_each_node_is_told_in_words(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:
-    monkeypatch.setattr("time.time", lambda: 0.0)
+def test_each_node_is_told_in_words(name: str, words: str) -> None:
     assert _words(_member(name, "10.0.0.4:5002", VIEW)) == words
 
 
-def test_a_wrong_clock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.time", lambda: 60.0)
-    assert "its clock differs by -60 s" in _words(_member("a", "", VIEW))
+def test_a_wrong_clock_is_told() -> None:
+    assert "its clock differs by -60 s" in _words(_member("a", "", VIEW._replace(skews={"a": -60.0})))
 
 
 def test_a_node_tells_the_chain_after_an_entry_that_it_has(tmp_path: Path) -> None:
