@@ -147,7 +147,7 @@ CODES: dict[str, Code] = {
     "E615": Code(
         "output_lost",
         "the output cannot be written",
-        "what the command changes was done: only a command that reads may be repeated",
+        "it was done: repeat only a command that reads",
     ),
     "E618": Code("newer_log", "the event log was written by a newer chatd", "install that version of chatd"),
     "E619": Code("home_copy", "this home is a copy of another one", "run: chatd start --as-copy"),

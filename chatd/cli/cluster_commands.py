@@ -9,6 +9,7 @@ import click
 from chatd.cli.audit_lines import note_act
 from chatd.cli.cluster_init import init
 from chatd.cli.cluster_join import join
+from chatd.cli.cluster_lead import lead
 from chatd.cli.cluster_replace import replace
 from chatd.cli.cluster_status import status
 from chatd.cli.node_files import cluster_section, remove_node_files
@@ -34,6 +35,7 @@ def cluster() -> None:
 cluster.add_command(init)
 cluster.add_command(join)
 cluster.add_command(status)
+cluster.add_command(lead)
 cluster.add_command(replace)
 
 

@@ -52,6 +52,10 @@ class Suspicion:
         jitter = self._seconds * JITTER * random.random()  # noqa: S311 - not a secret
         self._until = self._clock() + self._seconds + jitter
 
+    def begin(self) -> None:
+        """Hold from now on."""
+        self._until = self._clock()
+
     def postpone(self) -> None:
         """Hold again in a moment."""
         self._until = self._clock() + AGAIN_SECONDS * (1 + random.random())  # noqa: S311 - not a secret

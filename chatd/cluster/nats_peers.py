@@ -16,7 +16,7 @@ from chatd.cluster.nats_thread import NatsThread
 from chatd.cluster.peer_link import QUEUE_BYTES, PeerMessage, PeerQueue, pack_message, unpack_message
 
 # One subject for each node, so that all messages of one sender to one node have one order.
-_SUBJECT: Final = "chatd.peer."
+PEER_SUBJECT: Final = "chatd.peer."
 RETRY_SECONDS: Final = 0.2
 # A lost connection is seen when the next message is sent, or after this time.
 IDLE_SECONDS: Final = 1.0
@@ -75,7 +75,9 @@ class NatsPeers:
         while not self._closing:
             try:
                 client = await self._nats.connected()
-                await client.subscribe(_SUBJECT + self._node, cb=self._take, pending_bytes_limit=QUEUE_BYTES)
+                await client.subscribe(
+                    PEER_SUBJECT + self._node, cb=self._take, pending_bytes_limit=QUEUE_BYTES
+                )
                 self._connected = True
                 await self._pump(client)
             except (nats.errors.Error, OSError, TimeoutError):
@@ -90,7 +92,7 @@ class NatsPeers:
         while client.is_connected:
             self._queued.clear()
             for name, data in self._outgoing.take():
-                await client.publish(_SUBJECT + name, data)
+                await client.publish(PEER_SUBJECT + name, data)
             if self._closing:
                 return
             try:

@@ -3,7 +3,8 @@
     kind      header                                         payload
     beat      epoch, head, chain, stream seq, version, clock -
     applied   seq                                            -
-    leave     epoch                                          -
+    leave     epoch, successor or ""                         -
+    lead      epoch                                          -
     key       see `chatd.hub.peers`
     ask       see `chatd.hub.peers`
     answer    see `chatd.hub.peers`

@@ -39,6 +39,8 @@ log_server = get_log("server")
 
 APPLIED_KIND = "applied"
 LEAVE_KIND = "leave"
+# A node asks for the lead (`chatd cluster lead`).
+LEAD_KIND = "lead"
 
 
 class FollowingHub(Protocol):
@@ -88,8 +90,11 @@ class ClusterSeat:
             beats.KIND: self._take_beat,
             APPLIED_KIND: self._take_applied,
             LEAVE_KIND: self._take_leave,
+            LEAD_KIND: self._take_lead,
             KEY_KIND: self._exchange.take,
         }
+        # The node to which this one hands the lead over.
+        self.successor = ""
         self._suspicion = Suspicion(cluster.lead_seconds, clock)
         self._tail = link.tail(place.seq)
         # Messages of the stream that are not judged yet.
@@ -141,7 +146,7 @@ class ClusterSeat:
     def close(self) -> None:
         """Close the connections. The others need not wait for a leader that says that it ends."""
         if self.leadership.leads:
-            self.peers.send(None, LEAVE_KIND, [self.backend.place.epoch])
+            self.peers.send(None, LEAVE_KIND, [self.backend.place.epoch, self.successor])
         else:
             self._tail.close()
         for part in (self.peers, self._link, self._copies):
@@ -251,8 +256,21 @@ class ClusterSeat:
                 pass
 
     def _take_leave(self, message: PeerMessage) -> None:
-        if message.header[:1] == [self.backend.place.epoch] and message.sender == self.leadership.leader:
+        epoch, successor = message.header[:2]
+        if epoch != self.backend.place.epoch or message.sender != self.leadership.leader:
+            return
+        if successor == self._node:
+            self._suspicion.begin()
+        elif successor:
+            self._suspicion.hear()
+        else:
             self._suspicion.postpone()
+
+    def _take_lead(self, message: PeerMessage) -> None:
+        """Hand the lead over to the sender: this hub ends in order, and the next one follows."""
+        if self.leadership.leads and message.header[:1] == [self.backend.place.epoch]:
+            self.successor = message.sender
+            log_server.info("lead_handed_over", node=message.sender, epoch=self.backend.place.epoch)
 
     def _take_beat(self, message: PeerMessage) -> None:
         beat = read_beat(message.header)

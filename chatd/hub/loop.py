@@ -52,6 +52,9 @@ class ClusterPart(Protocol):
     """The hub's part in a cluster of several nodes: see `chatd.hub.following.ClusterSeat`."""
 
     def begin(self, selector: selectors.BaseSelector) -> None: ...
+
+    successor: str
+
     def tick(self, *, committing: bool) -> None: ...
     def await_commit(self, done: CommitThread) -> None: ...
 
@@ -152,6 +155,8 @@ class HubLoop:
         if self._following is not None:
             # Before the commit, which releases the answers.
             self._following.tick(committing=self._commits.busy)
+            if self._following.successor:
+                self._running = False
         self._policy.arrived(self._recorder.uncommitted - decided)
         if self._busyness.measure():
             self._follow_load()

@@ -14,7 +14,9 @@ from nats.aio.msg import Msg
 
 from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_address import read_address
+from chatd.cluster.nats_peers import PEER_SUBJECT
 from chatd.cluster.nats_thread import NatsThread
+from chatd.cluster.peer_link import PeerMessage, pack_message
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
 from chatd.nats.told_members import MEMBERS_SUBJECT
 
@@ -63,6 +65,21 @@ def tell_members(home: Path, node: str, members: bytes) -> str:
     link = NatsThread(lambda: read_address(home))
     try:
         return link.run(ask())
+    finally:
+        link.close()
+
+
+def ask_for_lead(home: Path, leader: str, name: str, epoch: int) -> None:
+    """Ask the leading hub to hand over to the node ``name``. Raises OSError."""
+
+    async def ask() -> None:
+        client = await link.connected()
+        await client.publish(PEER_SUBJECT + leader, pack_message(PeerMessage(name, "lead", [epoch], b"")))
+        await client.flush()
+
+    link = NatsThread(lambda: read_address(home))
+    try:
+        link.run(ask())
     finally:
         link.close()
 

@@ -116,3 +116,17 @@ def test_the_operator_of_any_box_may_decide(cluster: Cluster) -> None:
     node.chatd("user", "add", "erik", "--device", "laptop")
     assert "erik" in cluster.first.chatctl("users").stdout
     assert "message 0" in history(cluster.first)
+
+
+def test_the_lead_goes_to_the_node_that_is_named(cluster: Cluster) -> None:
+    former = leading(cluster)
+    named = next(name for name in "bc" if name != former)
+    node = follower(cluster)
+    assert "no node z" in node.chatd("cluster", "lead", "z", check=False).stderr
+    # Asked at any node, also at the one that leads.
+    assert cluster.nodes[former].chatd("cluster", "lead", named).stdout == f"{named} leads\n"
+    assert leading(cluster) == named
+    assert node.chatd("cluster", "lead", named).stdout == f"{named} leads already\n"
+    cluster.wait_until_writable(former)
+    assert "message 0" in history(cluster.nodes[former])
+    wait_until(cluster.have_one_log, CLUSTER_SECONDS)

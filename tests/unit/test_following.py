@@ -183,3 +183,27 @@ def test_a_stream_that_is_trimmed_beyond_a_node_ends_it(cluster: MemoryCluster) 
     follower.start()
     cluster.run(0.2)
     assert follower.ended == "E506"
+
+
+def test_the_lead_goes_to_the_node_that_is_named(cluster: MemoryCluster) -> None:
+    first = cluster.elect()
+    assert add(first, "bob")
+    cluster.run()
+    other, named = cluster.followers()
+    epoch = first.following.backend.place.epoch
+    named.following.peers.send(first.name, "lead", [epoch - 1])
+    cluster.run(0.3)
+    assert not first.following.successor, "a request of a former epoch is late"
+    named.following.peers.send(first.name, "lead", [epoch])
+    cluster.run(0.3)
+    assert first.following.successor == named.name
+    for part in ("_link", "_copies"):
+        setattr(first.following, part, cluster.stream)
+    first.following.peers.close = lambda: None  # type: ignore[method-assign]
+    first.following.close()
+    first.end("drained")
+    cluster.run(LEAD_SECONDS / 2)
+    assert cluster.leader is named
+    first.start()
+    cluster.run()
+    assert agree(cluster) and not other.leads

@@ -1,0 +1,58 @@
+"""``chatd cluster lead``: let another node lead, before the machine that leads is taken down."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import click
+
+from chatd.config.home import Home
+from chatd.config.loading import load_settings
+from chatd.console import output
+from chatd.console.pasting import chatd_command
+from chatd.errors import ChatdError
+from chatd.nats.nats_server import require_nats
+
+# A hand-over takes a second; a node that cannot claim leaves the lead to another within some more.
+WAIT_SECONDS: Final = 20.0
+POLL_SECONDS: Final = 0.3
+
+
+@click.command("lead")
+@click.argument("name")
+@click.pass_obj
+def lead(home: Home, name: str) -> None:
+    """Let the node NAME lead, on any node that runs; clients go on, writing stops for about a second.
+
+    The hub that leads ends in order and starts again as one that follows.
+    """
+    home.require_initialised()
+    cluster = load_settings(home.path, {}).cluster
+    if name not in cluster.members:
+        known = ", ".join(cluster.members) or "none: it is no cluster of several"
+        raise ChatdError("E404", f"the cluster has no node {name}", f"the nodes are {known}")
+    require_nats()
+    from chatd.nats.cluster_view import ask_for_lead, view_cluster  # nats-py is an optional dependency
+
+    deadline = time.monotonic() + WAIT_SECONDS
+    asked = False
+    try:
+        while True:
+            nodes = view_cluster(home.path, len(cluster.members)).nodes
+            leader = next((one for one, node in nodes.items() if node.leader == one), "")
+            if leader == name:
+                output.line(f"{name} leads" if asked else f"{name} leads already")
+                return
+            if name not in nodes or not nodes[name].has_log:
+                raise ChatdError("E607", f"node {name} does not answer, or has no log yet", "start it first")
+            if time.monotonic() > deadline:
+                break
+            if leader and not asked:
+                ask_for_lead(home.path, leader, name, nodes[leader].epoch)
+                asked = True
+            time.sleep(POLL_SECONDS)
+    except OSError as error:
+        raise ChatdError("E603", str(error), f"run: {chatd_command(home.path, 'start')}") from None
+    status = chatd_command(home.path, "cluster", "status")
+    raise ChatdError("E611", f"{name} does not lead after {WAIT_SECONDS:.0f} s", f"see: {status}")
