@@ -19,7 +19,7 @@ TEXTS = {
     "@c @d @e @f @g": "c, d, e and 2 more are not in #war",
     "mail carol@example.org or @": "",
     "https://example.org/@carol @carol@example.org": "",
-    "@all @here, `@property` and ```\n@cached\ndef f(): ...```": "",
+    "@you @server, `@property` and ```\n@cached\ndef f(): ...```": "",
     "```\n@cached": "",
     "@-x @.y @__ @\u0430lice": "",
     "@" + "a" * 40: "",
@@ -30,6 +30,13 @@ TEXTS = {
 def test_names_outside_the_room_are_noted(text: str) -> None:
     found = absent.notes(text, "#war", MEMBERS)
     assert [note["text"] for note in found] == ([TEXTS[text]] if TEXTS[text] else [])
+
+
+def test_names_that_call_everybody_elsewhere_call_nobody() -> None:
+    found = [note["text"] for note in absent.notes("@All, @here: @carol", "#war", MEMBERS)]
+    nobody = ["@all calls nobody; write the names", "@here calls nobody; write the names"]
+    assert found == [*nobody, "carol is not in #war"]
+    assert not absent.notes("@here", "#war", {"here"})
 
 
 def test_the_cost_is_linear() -> None:
