@@ -120,7 +120,10 @@ LOGINS = {
         NEW_IDENTITY,
     ),
     "revoked": Login(
-        lambda p: p.sanctioned("rev", "revoke", "rev/laptop", "--yes"), "E206", "was revoked", NEW_IDENTITY
+        lambda p: p.sanctioned("rev", "revoke", "rev/laptop", "--yes"),
+        "E206",
+        "was revoked",
+        "ask an admin for an invite",
     ),
     "banned": Login(
         lambda p: p.sanctioned("bad", "ban", "bad", "--for", "2h", "--reason", "spam"),

@@ -41,9 +41,9 @@ def test_the_menu_of_a_message_offers_what_its_reader_may_do(
     draw(window)
     menu = window._message_menu
     menu._fill(model.here.message(1))
-    assert labels(menu.menu)[0] == "Take back +1"
+    assert labels(menu.menu)[:2] == ["Reply", "Take back +1"]
     assert "Edit" not in labels(menu.menu)
-    menu.menu.invoke(0)
+    menu.menu.invoke(1)
     menu.menu.invoke(labels(menu.menu).index("Who reacted"))
     assert submitted == ["/react 1 +1", "/reactions 1"]
     menu._fill(model.here.message(2))

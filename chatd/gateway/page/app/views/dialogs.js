@@ -26,6 +26,8 @@ export function openDialog(title, content, options = {}) {
     options.onclose?.();
     if (before instanceof HTMLElement && before.isConnected) before.focus();
   });
+  // The keys scroll what has the focus.
+  if (!element.querySelector("button, input, select, textarea, a")) element.tabIndex = 0;
   document.body.append(element);
   element.showModal();
   return element;

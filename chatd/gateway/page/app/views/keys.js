@@ -16,7 +16,7 @@ export const KEYS = [
 /** @param {import("./chat_page.js").ChatPage} page */
 export function listenKeys(page) {
   document.addEventListener("keydown", (event) => {
-    if (!page.element.isConnected || document.querySelector("dialog[open], .menu")) return;
+    if (!page.element.isConnected || document.querySelector("dialog[open], .menu:popover-open")) return;
     const ctrl = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
     if (ctrl && key === "k" && !event.shiftKey) page.goto();
