@@ -152,3 +152,24 @@ def test_a_revoked_browser_says_what_to_do(browser: Browser, served: tuple[Daemo
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.get_by_label("Invite")).to_be_visible()
     context.close()
+
+
+def test_the_link_of_a_new_invite_replaces_a_revoked_identity(
+    browser: Browser, served: tuple[Daemon, Https]
+) -> None:
+    daemon, https = served
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'fran', '--device', 'tablet')}")
+    expect(page.get_by_label("Message #lobby")).to_be_enabled()
+    daemon.chatctl("revoke", "fran/tablet", "--yes")
+    expect(page.locator(".status")).to_contain_text("Disconnected: ")
+    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'fran', '--device', 'web')}")
+    asked = page.get_by_role("dialog")
+    expect(asked).to_contain_text("Use the new invite?")
+    asked.get_by_role("button", name="Use it").click()
+    expect(page.get_by_label("Message #lobby")).to_be_enabled()
+    devices = daemon.chatctl("cert", "list", "fran").stdout
+    assert "tablet" in devices and "web" in devices
+    context.close()

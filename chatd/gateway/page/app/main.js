@@ -2,6 +2,7 @@
 
 import { ChatModel } from "./model.js";
 import { ChatPage } from "./views/chat_page.js";
+import { forget, isLost } from "./views/devices_panel.js";
 import { h } from "./views/dom.js";
 import { explain } from "./views/dialogs.js";
 import { applyTheme } from "./views/main_menu.js";
@@ -39,7 +40,11 @@ export async function run(model, root) {
       if (given && model.phase === "no-identity") await welcome.redeem(given);
     } else if (model.phase !== "starting") {
       chat ??= new ChatPage(model);
-      if (code && model.phase !== "connecting") {
+      if (code && isLost(model)) {
+        const given = code;
+        code = "";
+        void forget(model, given);
+      } else if (code && model.phase !== "connecting") {
         code = "";
         chat.attention.say(`The invite was not used: this browser is ${model.me} already. To do: forget it first, in the menu under your devices.`);
       }

@@ -49,16 +49,25 @@ async function addDevice(model) {
   }
 }
 
-/** @param {any} model */
-export function forget(model) {
+// Refusals after which this browser's identity is of no use any more (docs/protocol.md, section 13).
+const LOST = new Set(["E202", "E205", "E206", "E210", "E608"]);
+
+/** Whether only a new invite helps. @param {any} model @returns {boolean} */
+export function isLost(model) {
+  return model.phase === "ended" && LOST.has(model.trouble?.code);
+}
+
+/** Ask, then delete what this browser keeps; begin anew, with the invite if one is given. @param {any} model */
+export function forget(model, invite = "") {
+  const lost = isLost(model);
   return ask({
-    title: "Forget this browser?",
+    title: invite ? "Use the new invite?" : "Forget this browser?",
     text: [
-      "The key, the drafts and the unsent messages are deleted from this browser. You need a new invite to come back.",
-      "The certificate stays valid until an admin revokes it; without the key nobody can use it.",
+      `The key, the drafts and the unsent messages are deleted from this browser.${invite ? "" : " You need a new invite to come back."}`,
+      lost ? "Its certificate is of no use any more." : "The certificate stays valid until an admin revokes it; without the key nobody can use it.",
     ],
-    yes: "Forget",
-    danger: true,
+    yes: invite ? "Use it" : "Forget",
+    danger: !invite,
     act: async () => {
       try {
         localStorage.clear();
@@ -66,6 +75,8 @@ export function forget(model) {
         // Nothing was kept.
       }
       await model.forget();
+      // Unlike a new location.hash, this page does not hear of it.
+      if (invite) history.replaceState(null, "", `#${invite}`);
       location.reload();
     },
   });

@@ -1,12 +1,10 @@
 // The line above the talk that says why nothing arrives, how long that lasts, and what to do.
 
 import { button, fill, h } from "./dom.js";
-import { forget } from "./devices_panel.js";
+import { forget, isLost } from "./devices_panel.js";
 import { explain } from "./dialogs.js";
 
 const TICK_MS = 1_000;
-// Refusals after which this browser's identity is of no use any more (docs/protocol.md, section 13).
-const LOST = new Set(["E202", "E205", "E206", "E210", "E608"]);
 
 export class StatusLine {
   /** @param {any} model */
@@ -28,7 +26,7 @@ export class StatusLine {
     if (this.text.textContent !== text) this.text.textContent = text;
     this.now.hidden = !["reconnecting", "ended"].includes(this.model.phase);
     this.here.hidden = this.model.phase !== "other-tab";
-    this.join.hidden = !(this.model.phase === "ended" && LOST.has(this.model.trouble?.code));
+    this.join.hidden = !isLost(this.model);
     this.#tick();
   }
 
