@@ -9,6 +9,7 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.proto.frames import JsonObject
+from tests.support.daemon import wait_until
 from tests.support.followed_hub import FollowedHarness, FollowerHub
 
 SECRET = "the-password-is-swordfish"
@@ -98,10 +99,14 @@ def test_terms_follow_a_role(pair: Pair) -> None:
 def test_a_redaction_leaves_no_text_at_the_follower(pair: Pair) -> None:
     seq = pair.say(SECRET)
     pair.lead("redact", room="#lobby", seq=seq)
-    pair.follower.hub.recorder.commit()
-    pair.follower.log.checkpoint()
-    files = b"".join(path.read_bytes() for path in pair.follower.log.folder.iterdir() if path.is_file())
-    assert SECRET.encode() not in files
+
+    def is_gone() -> bool:
+        # Tries again while the thread of the search index reads the log.
+        pair.follower.hub.recorder.commit()
+        files = b"".join(path.read_bytes() for path in pair.follower.log.folder.iterdir() if path.is_file())
+        return SECRET.encode() not in files
+
+    wait_until(is_gone, what="the end of the text in the follower's files")
     pair.follower.worker.replies.clear()
     reply = pair.follower.ask(2, "resume", after=0)
     assert SECRET not in str(reply)
