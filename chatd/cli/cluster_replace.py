@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,7 +106,7 @@ def _tell(home: Home, told: Members, others: list[str]) -> None:
 
     for name in others:
         try:
-            problem = tell_members(home.path, name, json.dumps(told._asdict()).encode())
+            problem = tell_members(home.path, name, told)
         except OSError as error:
             problem = str(error)
         if problem:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from chatd.cluster.jetstream_tail import JetStreamTail
 from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError
 from chatd.cluster.nats_address import NatsAddress
-from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread
+from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread, ask
 
 STREAM: Final = "CHATD"
 SUBJECT: Final = "chatd.log"
@@ -99,9 +99,7 @@ class JetStreamLink:
 
     async def _api(self, name: str, question: object = None) -> dict[str, Any]:
         client = await self._nats.connected()
-        data = b"" if question is None else json.dumps(question).encode()
-        reply = await client.request(f"$JS.API.{name}", data, timeout=ASK_SECONDS)
-        answer: dict[str, Any] = json.loads(reply.data)
+        answer: dict[str, Any] = json.loads(await ask(client, f"$JS.API.{name}", question))
         error = answer.get("error")
         if error is None or error.get("err_code") == _NO_MESSAGE:
             return answer

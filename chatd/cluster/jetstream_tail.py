@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from chatd.cluster.log_link import StreamGoneError
 from chatd.cluster.nats_address import NatsAddress
-from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread
+from chatd.cluster.nats_thread import NatsThread, ask
 
 HEARTBEAT_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 1.6
@@ -79,8 +79,9 @@ class JetStreamTail:
         subscription = await client.subscribe(inbox, cb=self._take, pending_bytes_limit=WAITING_BYTES)
         try:
             config = _consumer_config(inbox, self._next)
-            answer = await self._ask(client, f"CONSUMER.CREATE.{self._stream}", config)
-            if "error" in answer:
+            question = {"stream_name": self._stream, "config": config}
+            answer = await ask(client, f"$JS.API.CONSUMER.CREATE.{self._stream}", question)
+            if "error" in json.loads(answer):
                 return
             while client.is_connected and not self._broken and not self._closing:
                 if self._now() - self._heard > SILENCE_SECONDS:
@@ -90,13 +91,6 @@ class JetStreamTail:
             # Without it the servers forget the consumer after a while.
             if client.is_connected:
                 await subscription.unsubscribe()
-
-    async def _ask(self, client: Client, name: str, config: dict[str, Any] | None) -> dict[str, Any]:
-        question = {"stream_name": self._stream, "config": config} if config else {}
-        data = json.dumps(question).encode() if question else b""
-        reply = await client.request(f"$JS.API.{name}", data, timeout=ASK_SECONDS)
-        answer: dict[str, Any] = json.loads(reply.data)
-        return answer
 
     async def _take(self, message: Msg) -> None:
         self._heard = self._now()
@@ -125,7 +119,7 @@ class JetStreamTail:
     async def _lack(self, client: Client) -> None:
         """Begin anew after a gap, unless it is one of the stream itself."""
         self._broken = True
-        state = (await self._ask(client, f"STREAM.INFO.{self._stream}", None))["state"]
+        state = json.loads(await ask(client, f"$JS.API.STREAM.INFO.{self._stream}"))["state"]
         if int(state["first_seq"]) > self._next:
             self._trimmed = True
             os.eventfd_write(self._wake, 1)

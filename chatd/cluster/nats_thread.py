@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from typing import Any, Final, TypeVar
 import nats
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from chatd.cluster.nats_address import NatsAddress
 
@@ -76,6 +78,36 @@ class NatsThread:
         client, self._client = self._client, None
         if client is not None and not client.is_closed:
             await client.close()
+
+
+async def ask(client: Client, subject: str, question: object = None, seconds: float = ASK_SECONDS) -> bytes:
+    """Return the answer to a question, which is sent as JSON; None sends nothing. Raises nats-py's errors."""
+    reply = await client.request(subject, _json(question), timeout=seconds)
+    return reply.data
+
+
+async def ask_all(
+    client: Client, subject: str, question: object, take: Callable[[bytes], bool], seconds: float
+) -> None:
+    """Give ``take`` the answers to a question, until it returns True or so many seconds are over."""
+    enough = asyncio.Event()
+
+    async def taken(message: Msg) -> None:
+        if take(message.data):
+            enough.set()
+
+    reply = client.new_inbox()
+    inbox = await client.subscribe(reply, cb=taken)
+    await client.publish(subject, _json(question), reply=reply)
+    try:
+        await asyncio.wait_for(enough.wait(), seconds)
+    except TimeoutError:
+        pass
+    await inbox.unsubscribe()
+
+
+def _json(question: object) -> bytes:
+    return b"" if question is None else json.dumps(question).encode()
 
 
 async def _ignore(_: Exception) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_peers import PEER_SUBJECT
-from chatd.cluster.nats_thread import NatsThread
+from chatd.cluster.nats_thread import NatsThread, Result, ask, ask_all
 from chatd.cluster.peer_link import PeerMessage, pack_message
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
-from chatd.nats.told_members import MEMBERS_SUBJECT
+from chatd.nats.told_members import MEMBERS_SUBJECT, Members
 
 # A node that is there answers in milliseconds, on a busy machine later.
 ANSWERS_SECONDS: Final = 2.0
@@ -47,45 +47,41 @@ class ClusterView(NamedTuple):
 
 def view_cluster(home: Path, members: int) -> ClusterView:
     """Ask this node's NATS server. Raises OSError if it does not answer."""
-    link = NatsThread(lambda: read_address(home))
-    try:
-        return link.run(_view(link, members))
-    finally:
-        link.close()
+    return _run(home, partial(_view, members=members))
 
 
-def tell_members(home: Path, node: str, members: bytes) -> str:
+def tell_members(home: Path, node: str, members: Members) -> str:
     """Tell a node the members; return its problem, "" if it has taken them. Raises OSError."""
-
-    async def ask() -> str:
-        client = await link.connected()
-        reply = await client.request(MEMBERS_SUBJECT + node, members, timeout=ANSWERS_SECONDS)
-        return str(json.loads(reply.data)["problem"])
-
-    link = NatsThread(lambda: read_address(home))
-    try:
-        return link.run(ask())
-    finally:
-        link.close()
+    subject = MEMBERS_SUBJECT + node
+    answer = _run(home, lambda client: ask(client, subject, members._asdict(), ANSWERS_SECONDS))
+    return str(json.loads(answer)["problem"])
 
 
 def ask_for_lead(home: Path, leader: str, name: str, epoch: int) -> None:
     """Ask the leading hub to hand over to the node ``name``. Raises OSError."""
+    message = pack_message(PeerMessage(name, "lead", [epoch], b""))
 
-    async def ask() -> None:
-        client = await link.connected()
-        await client.publish(PEER_SUBJECT + leader, pack_message(PeerMessage(name, "lead", [epoch], b"")))
+    async def publish(client: Client) -> None:
+        await client.publish(PEER_SUBJECT + leader, message)
         await client.flush()
 
-    link = NatsThread(lambda: read_address(home))
+    _run(home, publish)
+
+
+def _run(home: Path, work: Callable[[Client], Coroutine[Any, Any, Result]]) -> Result:
+    """Work with a connection to this node's NATS server. Raises OSError."""
+    link = NatsThread(partial(read_address, home))
+
+    async def connected() -> Result:
+        return await work(await link.connected())
+
     try:
-        link.run(ask())
+        return link.run(connected())
     finally:
         link.close()
 
 
-async def _view(link: NatsThread, members: int) -> ClusterView:
-    client = await link.connected()
+async def _view(client: Client, members: int) -> ClusterView:
     skews: dict[str, float] = {}
     nodes = await _ask_nodes(client, 0, members, skews)
     common = min((node.head for node in nodes.values() if node.has_log), default=0)
@@ -98,35 +94,26 @@ async def _view(link: NatsThread, members: int) -> ClusterView:
 
 async def _ask_nodes(client: Client, at: int, members: int, skews: dict[str, float]) -> dict[str, NodeStatus]:
     found: dict[str, NodeStatus] = {}
-    complete = asyncio.Event()
 
-    async def take(message: Msg) -> None:
+    def take(data: bytes) -> bool:
         try:
-            status = NodeStatus(**json.loads(message.data))
+            status = NodeStatus(**json.loads(data))
         except (ValueError, TypeError):
-            return  # of another version
+            return False  # of another version
         found[status.node] = status
         skews[status.node] = round(status.clock - time.time(), 1)
-        if len(found) >= members:
-            complete.set()
+        return len(found) >= members
 
-    reply = client.new_inbox()
-    inbox = await client.subscribe(reply, cb=take)
-    await client.publish(STATUS_SUBJECT, json.dumps({"at": at}).encode(), reply=reply)
-    try:
-        await asyncio.wait_for(complete.wait(), ANSWERS_SECONDS)
-    except TimeoutError:
-        pass
-    await inbox.unsubscribe()
+    await ask_all(client, STATUS_SUBJECT, {"at": at}, take, ANSWERS_SECONDS)
     return found
 
 
 async def _stream(client: Client) -> StreamView:
     try:
-        reply = await client.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout=ANSWERS_SECONDS)
+        data = await ask(client, f"$JS.API.STREAM.INFO.{STREAM}", seconds=ANSWERS_SECONDS)
     except (nats.errors.Error, TimeoutError):
         return StreamView(False, {})
-    answer: dict[str, Any] = json.loads(reply.data)
+    answer: dict[str, Any] = json.loads(data)
     if "state" not in answer:
         return StreamView(False, {})
     group = answer.get("cluster") or {}

@@ -16,7 +16,7 @@ from typing import Any, Final
 import nats.errors
 
 from chatd.cluster.nats_address import NatsAddress
-from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread
+from chatd.cluster.nats_thread import NatsThread, ask
 from chatd.logs.logger import get_log
 from chatd.nats.nats_config import SYSTEM_USER
 
@@ -64,7 +64,5 @@ class FormerServers:
         return str(group.get("leader") or ""), list(group.get("replicas") or [])
 
     async def _ask(self, subject: str, question: dict[str, Any]) -> dict[str, Any]:
-        client = await self._nats.connected()
-        reply = await client.request(subject, json.dumps(question).encode(), timeout=ASK_SECONDS)
-        answer: dict[str, Any] = json.loads(reply.data)
+        answer: dict[str, Any] = json.loads(await ask(await self._nats.connected(), subject, question))
         return answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -12,12 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-
 from chatd.cluster.joining_note import Joining, end_joining
 from chatd.cluster.nats_address import NatsAddress
-from chatd.cluster.nats_thread import NatsThread
+from chatd.cluster.nats_thread import NatsThread, ask, ask_all
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
@@ -158,28 +154,18 @@ class LogFetch:
         return self._nats.run(self._request(subject, {"home": self._joining.home, **more}))
 
     async def _request(self, subject: str, question: dict[str, Any]) -> bytes:
-        client = await self._nats.connected()
-        reply = await client.request(subject, json.dumps(question).encode(), timeout=PIECE_SECONDS)
-        return reply.data
+        return await ask(await self._nats.connected(), subject, question, PIECE_SECONDS)
 
     async def _ask_all(self) -> list[JoinAnswer]:
-        client = await self._nats.connected()
         answers: list[JoinAnswer] = []
 
-        async def take(message: Msg) -> None:
-            answers.append(JoinAnswer(**json.loads(message.data)))
+        def take(data: bytes) -> bool:
+            answers.append(JoinAnswer(**json.loads(data)))
+            return False  # each node may be the one that knows of another home
 
-        inbox = await self._publish(client, take)
-        await asyncio.sleep(ANSWERS_SECONDS)
-        await inbox.unsubscribe()
-        return answers
-
-    async def _publish(self, client: Client, take: Callable[[Msg], Any]) -> Any:
-        reply = client.new_inbox()
-        inbox = await client.subscribe(reply, cb=take)
         question = {"node": self._node, **self._joining._asdict()}
-        await client.publish(JOIN_SUBJECT, json.dumps(question).encode(), reply=reply)
-        return inbox
+        await ask_all(await self._nats.connected(), JOIN_SUBJECT, question, take, ANSWERS_SECONDS)
+        return answers
 
     def _tell(self, why: str) -> None:
         if why != self._told:
