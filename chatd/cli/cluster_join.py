@@ -26,7 +26,7 @@ from chatd.errors import ChatdError
 from chatd.nats.nats_server import require_nats
 from chatd.store.database import DATABASE_NAME
 from chatd.store.home_place import record_place
-from chatd.supervisor.main import start_daemon
+from chatd.supervisor.main import raise_if_fatal, start_daemon
 
 # The hub starts later, once the other nodes have given it the log.
 START_SECONDS = 1.0
@@ -129,7 +129,5 @@ def _start(home: Home) -> None:
 def _nats_runs(status: dict[str, object] | None) -> bool:
     children = (status or {}).get("children")
     found = children if isinstance(children, list) else []
-    for child in found:
-        if child.get("state") == "fatal":
-            raise ChatdError("E609", f"{child.get('name')}: {child.get('why')}")
+    raise_if_fatal(status or {})
     return any(child.get("name") == "nats" and child.get("state") == "running" for child in found)

@@ -25,7 +25,7 @@ from chatd.hub.doors import Doors
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.query_threads import QueryThreads
 from chatd.hub.stats import HubStats
-from chatd.link.wire import Header, LinkClosedError
+from chatd.link.wire import MALFORMED, Header, LinkClosedError
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
 from chatd.proto.frames import JsonObject
@@ -282,7 +282,7 @@ class HubLoop:
         except UnknownOperationError as error:
             log_audit.warning("operation_refused", worker=link.name, what=str(error))
             self._drop(link)
-        except (LookupError, ValueError, TypeError, AttributeError):
+        except MALFORMED:
             log_errors.exception("link_protocol", worker=link.name)
             self._drop(link)
 

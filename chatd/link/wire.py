@@ -67,6 +67,10 @@ RECEIVE_BYTES = 256 * 1024
 Header = list[Any]
 
 
+# What a frame of another version of chatd may raise where it is taken apart.
+MALFORMED: Final = (LookupError, ValueError, TypeError, AttributeError)
+
+
 class LinkClosedError(Exception):
     """The peer is gone, or the link had to be cut."""
 

@@ -13,6 +13,7 @@ from chatd.hub.peers.forwarding import ANSWER
 from chatd.hub.peers.peer_channel import UNKNOWN_CHANNEL, PeerChannel
 from chatd.hub.peers.remote_link import RemoteLink, frames_of
 from chatd.hub.state.context import Principal
+from chatd.link.wire import MALFORMED
 from chatd.logs.logger import get_log
 from chatd.proto.events import error_frame
 from chatd.proto.frames import JsonObject, compact
@@ -20,8 +21,6 @@ from chatd.proto.frames import JsonObject, compact
 log = get_log("server")
 log_errors = get_log("errors")
 
-# What a malformed frame of another chatd raises.
-_MALFORMED = (LookupError, ValueError, TypeError, AttributeError)
 # A node that has said nothing for so long is gone; its hub opens another channel when it is back.
 SILENCE_SECONDS: Final = 30.0
 
@@ -83,7 +82,7 @@ class LeaderDesk:
             for (operation, *arguments), payload in frames_of(arrived.frames):
                 try:
                     self._decide(link, operation, arguments, payload)
-                except _MALFORMED:
+                except MALFORMED:
                     log_errors.exception("peer_protocol", node=message.sender, operation=operation)
                     link.send(["answer", arguments[0]], compact(error_frame(0, ChatdError("E500"))))
 

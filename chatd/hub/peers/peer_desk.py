@@ -28,6 +28,7 @@ from chatd.hub.state.ask_book import NewestAsk
 from chatd.hub.state.context import Context, Principal
 from chatd.hub.state.model import State
 from chatd.hub.state.user_standing import Shown, check_standing
+from chatd.link.wire import MALFORMED
 from chatd.logs.logger import get_log
 from chatd.policy.ratelimit import TokenBucket
 from chatd.proto.frames import JsonObject
@@ -44,8 +45,6 @@ ASKS = "asks"
 ASKS_SECONDS = 5.0
 # How often a follower looks whether there are hooks whose key it may lack.
 HOOKS_SECONDS = 1.0
-# What a malformed message of another chatd raises.
-_MALFORMED = (LookupError, ValueError, TypeError, AttributeError)
 
 
 class ClusterHub(Protocol):
@@ -117,7 +116,7 @@ class PeerDesk:
                 continue
             try:
                 take(message)
-            except _MALFORMED:
+            except MALFORMED:
                 log_errors.exception("peer_protocol", node=message.sender, kind=message.kind)
 
     def advance(self) -> None:
