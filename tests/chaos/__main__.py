@@ -57,29 +57,16 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
         return [bigstart.run(folder, events=options.events, seed=seed)]
     if options.trial == "revocations":
         return [revocations.run(folder, rounds=options.rounds, seed=seed)]
+    load: dict[str, Any] = {
+        "kills": options.kills,
+        "seed": seed,
+        "minutes": options.minutes,
+        "talkers": options.talkers,
+    }
     if options.trial == "cluster":
-        return [
-            cluster_kills.run(
-                folder,
-                kills=options.kills,
-                seed=seed,
-                minutes=options.minutes,
-                talkers=options.talkers,
-                window=8,
-                pause=1.0,
-            )
-        ]
+        return [cluster_kills.run(folder, **load, window=8, pause=1.0)]
     return [
-        kills.run(
-            folder,
-            kills=options.kills,
-            seed=seed,
-            minutes=options.minutes,
-            talkers=options.talkers,
-            window=options.window,
-            pause=options.pause,
-            clustered=options.clustered,
-        )
+        kills.run(folder, **load, window=options.window, pause=options.pause, clustered=options.clustered)
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,11 +10,10 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from tests.chaos.admin import Admin
 from tests.chaos.checker import Verdict, incidents, judge, read_runs
 from tests.chaos.clients import Clients
 from tests.chaos.journal import Journal, read_journal
-from tests.chaos.kills import OUTCASTS, ROOMS, client_specs
+from tests.chaos.kills import add_unfinished, client_specs, conduct, make_admin
 from tests.chaos.log_chain import read_log
 from tests.chaos.summary import INCIDENT_SECONDS, server_log, summary
 from tests.chaos.trial_server import SETTINGS, TrialServer
@@ -87,34 +85,16 @@ def run(
     """Run the trial until ``kills`` processes were killed or ``minutes`` have passed; see `kills.run`."""
     rng = random.Random(seed)
     began = time.monotonic()
-    unfinished: list[str] = []
     with clustered(folder, **SETTINGS) as cluster:
         cluster.wait_for_hubs()
         nodes = {name: _kept(cluster, name, folder) for name in NAMES}
         clients = Clients(nodes["a"], folder, client_specs(talkers, window, 0.01))
-        admin = Admin(
-            cluster.identity(),
-            Journal(folder / "admin.jsonl"),
-            random.Random(seed + 1),
-            {"ban": "banned", "mute": "muted", "role_set": "turned"},
-            [f"d{n}" for n in range(OUTCASTS)],
-        )
+        admin = make_admin(cluster.identity(), folder, seed)
         faults = ClusterFaults(nodes, rng)
         try:
-            admin.make_rooms(ROOMS)
-            clients.begin()
-            admin.begin()
-            while faults.kills < kills and time.monotonic() - began < minutes * 60:
-                time.sleep(rng.expovariate(1 / pause))
-                faults.inject()
-                clients.restart_expelled()
-                if sys.stderr.isatty():
-                    sys.stderr.write(f"\r{faults.kills} of {kills} kills")
-            admin.end()
-            clients.restart_expelled()
-            clients.quiet()
-            admin.announce_end()
-            unfinished = clients.end()
+            unfinished = conduct(
+                admin, clients, faults, rng, kills=kills, until=began + minutes * 60, pause=pause
+            )
             wait_until(lambda: _agree(cluster), SETTLE_SECONDS, "equal logs")
         finally:
             admin.close()
@@ -122,8 +102,7 @@ def run(
             for node in nodes.values():
                 node.stop()
     verdict = _judged(folder, cluster)
-    for user in unfinished:
-        verdict.add("I1", "stuck", f"{user} did not end")
+    add_unfinished(verdict, unfinished)
     struck: Counter[str] = sum((node.struck for node in nodes.values()), Counter())
     minutes = round((time.monotonic() - began) / 60, 1)
     return summary(verdict, trial="cluster", seed=seed, minutes=minutes, struck=dict(sorted(struck.items())))

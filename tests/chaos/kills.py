@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGKILL
-from typing import Any
+from typing import Any, Protocol
 
 from tests.chaos.admin import Admin
+from tests.chaos.checker import Verdict
 from tests.chaos.clients import Clients, ClientSpec
 from tests.chaos.journal import Journal
 from tests.chaos.summary import judge_trial, spread, summary
@@ -132,6 +133,61 @@ class FaultInjector:
         self._clients.kill_one(self._rng)
 
 
+class Faults(Protocol):
+    """Injects a fault and waits for the recovery; ``kills`` counts the processes that it has killed."""
+
+    kills: int
+
+    def inject(self) -> None: ...
+
+
+def make_admin(identity: Path, folder: Path, seed: int) -> Admin:
+    """Return the admin who acts on the victims among `client_specs`."""
+    return Admin(
+        identity,
+        Journal(folder / "admin.jsonl"),
+        random.Random(seed + 1),
+        {"ban": "banned", "mute": "muted", "role_set": "turned"},
+        [f"d{n}" for n in range(OUTCASTS)],
+    )
+
+
+def conduct(
+    admin: Admin,
+    clients: Clients,
+    faults: Faults,
+    rng: random.Random,
+    *,
+    kills: int,
+    until: float,
+    pause: float,
+) -> list[str]:
+    """Inject faults under load until ``kills`` processes were killed or the time ``until`` has come.
+
+    Then let the clients end; return the users of those that did not.
+    """
+    admin.make_rooms(ROOMS)
+    clients.begin()
+    admin.begin()
+    while faults.kills < kills and time.monotonic() < until:
+        time.sleep(rng.expovariate(1 / pause))
+        faults.inject()
+        clients.restart_expelled()
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{faults.kills} of {kills} kills")
+    admin.end()
+    clients.restart_expelled()
+    clients.quiet()
+    admin.announce_end()
+    return clients.end()
+
+
+def add_unfinished(verdict: Verdict, users: list[str]) -> None:
+    """Add a finding for each client that did not end."""
+    for user in users:
+        verdict.add("I1", "stuck", f"{user} did not end")
+
+
 def run(
     folder: Path,
     *,
@@ -157,37 +213,18 @@ def run(
     began = time.monotonic()
     try:
         server.begin()
-        victims = {"ban": "banned", "mute": "muted", "role_set": "turned"}
-        admin = Admin(
-            server.daemon.identity("alice", "console"),
-            Journal(folder / "admin.jsonl"),
-            random.Random(seed + 1),
-            victims,
-            [f"d{n}" for n in range(OUTCASTS)],
-        )
-        admin.make_rooms(ROOMS)
-        clients.begin()
-        admin.begin()
+        admin = make_admin(server.daemon.identity("alice", "console"), folder, seed)
         faults = FaultInjector(server, clients, rng, clustered=clustered)
-        while faults.kills < kills and time.monotonic() - began < minutes * 60:
-            time.sleep(rng.expovariate(1 / pause))
-            faults.inject()
-            clients.restart_expelled()
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r{faults.kills} of {kills} kills")
-        admin.end()
-        clients.restart_expelled()
-        clients.quiet()
-        admin.announce_end()
-        unfinished = clients.end()
+        unfinished = conduct(
+            admin, clients, faults, rng, kills=kills, until=began + minutes * 60, pause=pause
+        )
     finally:
         if admin is not None:
             admin.close()
         clients.close()
         server.stop()
     verdict = judge_trial(folder, server.home)
-    for user in unfinished:
-        verdict.add("I1", "stuck", f"{user} did not end")
+    add_unfinished(verdict, unfinished)
     return summary(
         verdict,
         trial="kills",

@@ -13,7 +13,7 @@ from chatd.crashpoints import POINTS
 from tests.chaos.admin import Admin
 from tests.chaos.clients import Clients, ClientSpec
 from tests.chaos.journal import Journal
-from tests.chaos.kills import WORKERS
+from tests.chaos.kills import WORKERS, add_unfinished
 from tests.chaos.summary import judge_trial, summary
 from tests.chaos.trial_server import TrialServer
 
@@ -88,8 +88,7 @@ def run(folder: Path, *, names: Sequence[str], seed: int) -> dict[str, Any]:
     verdict = judge_trial(folder, server.home)
     for name in missed:
         verdict.add("trial", "missed", name)
-    for user in unfinished:
-        verdict.add("I1", "stuck", f"{user} did not end")
+    add_unfinished(verdict, unfinished)
     return summary(verdict, trial="points", seed=seed, points=len(order) - len(missed))
 
 
