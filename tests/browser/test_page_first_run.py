@@ -138,33 +138,33 @@ def test_the_server_page_knows_the_processes_and_bans(page: Page, served: tuple[
     expect(page.get_by_label("Message #lobby")).to_be_enabled()
 
 
-def test_a_revoked_browser_says_what_to_do(browser: Browser, served: tuple[Daemon, Https]) -> None:
+def _revoked_tablet(browser: Browser, served: tuple[Daemon, Https], user: str) -> Page:
+    """Let a user's tablet in, and revoke it; close the page's context afterwards."""
     daemon, https = served
     context = browser.new_context(ignore_https_errors=True)
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
-    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'erin', '--device', 'tablet')}")
+    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, user, '--device', 'tablet')}")
     expect(page.get_by_label("Message #lobby")).to_be_enabled()
-    daemon.chatctl("revoke", "erin/tablet", "--yes")
+    daemon.chatctl("revoke", f"{user}/tablet", "--yes")
     expect(page.locator(".status")).to_contain_text("Disconnected: ")
+    return page
+
+
+def test_a_revoked_browser_says_what_to_do(browser: Browser, served: tuple[Daemon, Https]) -> None:
+    page = _revoked_tablet(browser, served, "erin")
     expect(page.locator(".status")).to_contain_text("To do:")
     page.get_by_role("button", name="Use a new invite").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.get_by_label("Invite")).to_be_visible()
-    context.close()
+    page.context.close()
 
 
 def test_the_link_of_a_new_invite_replaces_a_revoked_identity(
     browser: Browser, served: tuple[Daemon, Https]
 ) -> None:
     daemon, https = served
-    context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'fran', '--device', 'tablet')}")
-    expect(page.get_by_label("Message #lobby")).to_be_enabled()
-    daemon.chatctl("revoke", "fran/tablet", "--yes")
-    expect(page.locator(".status")).to_contain_text("Disconnected: ")
+    page = _revoked_tablet(browser, served, "fran")
     page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, 'fran', '--device', 'web')}")
     asked = page.get_by_role("dialog")
     expect(asked).to_contain_text("Use the new invite?")
@@ -172,4 +172,4 @@ def test_the_link_of_a_new_invite_replaces_a_revoked_identity(
     expect(page.get_by_label("Message #lobby")).to_be_enabled()
     devices = daemon.chatctl("cert", "list", "fran").stdout
     assert "tablet" in devices and "web" in devices
-    context.close()
+    page.context.close()

@@ -116,6 +116,14 @@ class MemoryNode:
         self.step()
         return self.operator.reply
 
+    def end_in_order(self) -> None:
+        """End as a hub that is drained; the streams and links of the others stay."""
+        for part in ("_link", "_copies"):
+            setattr(self.following, part, self.cluster.stream)
+        self.following.peers.close = lambda: None  # type: ignore[method-assign]
+        self.following.close()
+        self.end("drained")
+
     def end(self, code: str) -> None:
         """End without closing anything in order."""
         self.ended = code

@@ -85,11 +85,7 @@ def test_a_living_leader_stays(cluster: MemoryCluster) -> None:
 def test_a_leader_that_ends_in_order_is_followed_by_another_at_once(cluster: MemoryCluster) -> None:
     first = cluster.elect()
     cluster.run()
-    for part in ("_link", "_copies"):
-        setattr(first.following, part, cluster.stream)
-    first.following.peers.close = lambda: None  # type: ignore[method-assign]
-    first.following.close()
-    first.end("drained")
+    first.end_in_order()
     cluster.run(LEAD_SECONDS / 2)
     assert cluster.leader is not None
 
@@ -197,11 +193,7 @@ def test_the_lead_goes_to_the_node_that_is_named(cluster: MemoryCluster) -> None
     named.following.peers.send(first.name, "lead", [epoch])
     cluster.run(0.3)
     assert first.following.successor == named.name
-    for part in ("_link", "_copies"):
-        setattr(first.following, part, cluster.stream)
-    first.following.peers.close = lambda: None  # type: ignore[method-assign]
-    first.following.close()
-    first.end("drained")
+    first.end_in_order()
     cluster.run(LEAD_SECONDS / 2)
     assert cluster.leader is named
     first.start()
