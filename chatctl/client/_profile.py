@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def _of_home(home: Path) -> Path | None:
     # By their names first: to read a thousand files takes a second.
     likely = [path for path in files if path.name.startswith(tuple(f"{user}-" for user in admins))]
     for candidates in (likely, files):
-        if found := _oldest([path for path in candidates if _user_of(path) in admins]):
+        if found := _oldest(candidates, admins):
             return found
     if files:
         raise ChatdError(
@@ -109,25 +109,24 @@ def _named_admins(home: Path) -> list[str]:
         return []
 
 
-def _user_of(path: Path) -> str:
-    """Return the user of an identity. Of one that cannot be read its file's name tells: its error helps."""
-    try:
-        return read_identity(path).user
-    except ChatdError:
-        return path.name.rpartition("-")[0]
+def _oldest(files: Iterable[Path], users: Collection[str] = ()) -> Path | None:
+    """Return the oldest identity, of one of ``users`` if any are given; an expired one if all have expired.
 
-
-def _oldest(files: list[Path]) -> Path | None:
-    files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return next((path for path in files if _is_valid(path)), files[0] if files else None)
-
-
-def _is_valid(path: Path) -> bool:
-    """Whether an identity has not expired. One that cannot be read is not passed over: its error helps."""
-    try:
-        return read_identity(path).not_after > datetime.now(UTC)
-    except ChatdError:
-        return True
+    One that cannot be read counts as valid, and its file's name tells the user: its error helps.
+    """
+    expired: Path | None = None
+    for path in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        try:
+            identity = read_identity(path)
+            user, valid = identity.user, identity.not_after > datetime.now(UTC)
+        except ChatdError:
+            user, valid = path.name.rpartition("-")[0], True
+        if users and user not in users:
+            continue
+        if valid:
+            return path
+        expired = expired or path
+    return expired
 
 
 def load_identity(option: str | None, home: str | None) -> Identity:
