@@ -33,6 +33,13 @@ def users(app: App, devices: bool) -> None:
     app.show(result, lambda: output.table(result["users"], columns))
 
 
+_PERSON_COLUMNS: output.Columns = {
+    "user": str,
+    "display": output.plain,
+    "role": str,
+    "state": str,
+    "text": output.plain,
+}
 _DEVICE_COLUMNS: output.Columns = {
     "user": str,
     "role": str,
@@ -77,14 +84,7 @@ def rooms(app: App, archived: bool) -> None:
 def who(app: App, room: str) -> None:
     """List the members of ROOM (the # may be left out)."""
     result: JsonObject = {"room": room} | app.ask_pages("who", "members", "user", room=room)
-    columns: output.Columns = {
-        "user": str,
-        "display": output.plain,
-        "role": str,
-        "state": str,
-        "text": output.plain,
-    }
-    app.show(result, lambda: output.table(result["members"], columns))
+    app.show(result, lambda: output.table(result["members"], _PERSON_COLUMNS))
 
 
 @click.command()
@@ -95,16 +95,7 @@ def whois(app: App, user: str) -> None:
     result = app.ask("whois", user=user)
 
     def print_text() -> None:
-        columns: output.Columns = {
-            "user": str,
-            "display": output.plain,
-            "role": str,
-            "state": str,
-            "text": output.plain,
-            "pinned": output.yes_no,
-            "banned": output.yes_no,
-        }
-        output.table([result], columns)
+        output.table([result], {**_PERSON_COLUMNS, "pinned": output.yes_no, "banned": output.yes_no})
         output.line(f"rooms    {output.joined(result['rooms'])}")
         if written := result.get("written"):
             limit = f" of {written['limit']:,}" if written["limit"] else ""

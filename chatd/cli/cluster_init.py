@@ -11,10 +11,11 @@ import click
 
 from chatd.cli.addresses import is_wildcard, split_address
 from chatd.cli.audit_lines import note_act
-from chatd.cli.join_file import VALID, write_join_file
+from chatd.cli.join_file import VALID, join_command, write_join_file
 from chatd.cli.lifecycle import status_or_none, stop_server
 from chatd.cli.node_files import Node, NodeFiles, cluster_section, make_node
 from chatd.cli.node_probe import Reached, probe
+from chatd.cli.options import join_folder_option
 from chatd.cli.starting import restart
 from chatd.cli.stopped_log import stopped_log
 from chatd.cluster.follow_stream import request_reseed
@@ -22,8 +23,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
 from chatd.console import output
-from chatd.console.pasting import chatd_command, pasteable
-from chatd.console.shell_completion import complete_folders
+from chatd.console.pasting import chatd_command
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.nats.nats_server import require_nats
@@ -48,13 +48,7 @@ PROBE_PAUSE_SECONDS = 0.5
     metavar="NAME=HOST:PORT",
     help="Where clients reach another machine; repeatable. Default: its HOST and the port of this server.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=".",
-    shell_complete=complete_folders,
-    help="Folder for the join files. Default: here.",
-)
+@join_folder_option
 @click.option("--no-wait", is_flag=True, help="Neither wait for the others nor restart this server.")
 @click.pass_context
 def init(
@@ -91,8 +85,7 @@ def init(
     output.line(f"this server is the node {node} of a cluster of {len(nodes)}")
     for one, path in zip(nodes[1:], files, strict=True):
         output.line(f"for {one.name}: {path}")
-        command = pasteable("chatd", "--home", "DIR", "cluster", "join", path.name, "--start")
-        output.note(f"copy it there, then: {command}")
+        output.note(f"copy it there, then: {join_command(path)}")
     output.note(f"they are valid for {VALID.days * 24} hours, once; afterwards remove them here")
     _go_on(context, home, nodes, wait=not no_wait)
 
@@ -193,7 +186,7 @@ def _go_on(context: click.Context, home: Home, nodes: Sequence[Node], *, wait: b
 
 
 def _make_stream_anew(home: Home) -> None:
-    """What a machine alone has kept in its stream, the servers of several cannot read."""
+    """Begin the stream anew: the servers of several machines cannot read the stream of one."""
     with stopped_log(home) as log:
         request_reseed(log, load_settings(home.path, {}).cluster.node)
 

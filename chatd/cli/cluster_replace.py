@@ -9,14 +9,14 @@ import click
 
 from chatd.cli.audit_lines import note_act
 from chatd.cli.cluster_init import split_member
-from chatd.cli.join_file import write_join_file
+from chatd.cli.join_file import join_command, write_join_file
 from chatd.cli.node_files import Node, NodeFiles, cluster_section, make_node
+from chatd.cli.options import join_folder_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
-from chatd.console.pasting import chatd_command, pasteable
-from chatd.console.shell_completion import complete_folders
+from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.nats.nats_server import require_nats
 from chatd.nats.told_members import Members, store_members
@@ -31,13 +31,7 @@ from chatd.pki.node_authority import NodeAuthority, read_pins
     metavar="HOST:PORT",
     help="Where clients reach the new machine. Default: its HOST and the port of this server.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=".",
-    shell_complete=complete_folders,
-    help="Folder for the join file. Default: here.",
-)
+@join_folder_option
 @click.pass_obj
 def replace(home: Home, old: str, new: str, address: str | None, out: Path) -> None:
     """Put a new node in the place of OLD, which is lost; run it on any other node while that runs.
@@ -119,6 +113,5 @@ def _show(home: Home, old: str, name: str, path: Path, others: list[str]) -> Non
     for other in others:
         output.note(f"on {other}: chatd restart")
     output.note(f"then here: {chatd_command(home.path, 'restart')}")
-    command = pasteable("chatd", "--home", "DIR", "cluster", "join", path.name, "--start")
-    output.note(f"then on {name}: {command}")
+    output.note(f"then on {name}: {join_command(path)}")
     output.note(f"take the address of {old} out of server.addresses on each node")

@@ -59,7 +59,7 @@ def status(home: Home, as_json: bool) -> None:
 
 
 def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
-    """What this node's NATS server tells of the others."""
+    """Return what this node's NATS server knows of all nodes."""
     try:
         from chatd.nats.cluster_view import view_cluster  # nats-py is an optional dependency
 

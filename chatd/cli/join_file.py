@@ -1,6 +1,6 @@
 """The file with which a machine becomes a node of a cluster: its settings, its keys, the other nodes.
 
-Whoever has it can pose as the server. It is of use once, and for a day.
+Its holder can pose as the server. It works once, within a day.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chatd.console.pasting import pasteable
 from chatd.durable_files import PRIVATE, create_file
 from chatd.errors import ChatdError
 from chatd.proto.signatures import TIME_FORMAT
@@ -44,6 +45,11 @@ class JoinFile(BaseModel):
         """SHA-256 of the content."""
         text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def join_command(path: Path) -> str:
+    """Return the command that uses a join file, to be pasted on its machine."""
+    return pasteable("chatd", "--home", "DIR", "cluster", "join", path.name, "--start")
 
 
 def write_join_file(path: Path, content: JoinFile) -> None:

@@ -38,7 +38,7 @@ def probe(certs: Path, address: str) -> Reached:
 
 
 def _speaks(connection: socket.socket, channel: TlsChannel) -> bool:
-    """Whether a NATS server says INFO, which it does after the handshake. Raises OSError."""
+    """Return whether the server sends INFO after the handshake, as NATS does. Raises OSError."""
     done = channel.handshake(b"")
     while not done:
         connection.sendall(channel.take_outgoing())
