@@ -1,4 +1,4 @@
-"""What a client keeps between runs, and the store of a client that keeps nothing."""
+"""The state that a client keeps between runs, and a store that keeps nothing."""
 
 from __future__ import annotations
 

@@ -349,7 +349,7 @@ class ClientSession:
 
 
 def _is_repeatable(kind: str) -> bool:
-    """Whether a request may be sent again after a cut connection."""
+    """Return whether a request may be sent again after a cut connection."""
     # Few connections are cut, and loading the table takes as long as the start of a program.
     from chatd.proto.requests import REQUESTS
 

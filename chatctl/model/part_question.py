@@ -18,6 +18,6 @@ class PartQuestion:
         self._room, self._asked_at = room, now
 
     def answered(self, room: str, now: float) -> bool:
-        """Whether leaving ``room`` now is the answer yes; forgets the question."""
+        """Return whether the last question was about ``room`` and is recent; forget the question."""
         asked, self._room = self._room, ""
         return room == asked and 0 <= now - self._asked_at <= ANSWER_SECONDS

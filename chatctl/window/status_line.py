@@ -81,9 +81,9 @@ class StatusLine(ttk.Frame):
 
 
 def takes_invite(model: ChatModel, identity: Identity) -> bool:
-    """Whether only an invite helps, because the device was revoked, and may replace the identity in use.
+    """Return whether the device was revoked and an invite may replace its identity file.
 
-    A file that was named by an option or the environment is its owner's to move.
+    A file that was named by an option or the environment is left to its owner.
     """
     revoked = model.connection == "ended" and model.trouble is not None and model.trouble.code == "E206"
     return revoked and identity.path == config_folder(os.environ) / FILE_NAME

@@ -19,7 +19,7 @@ AGAIN_SECONDS: Final = 0.3
 
 
 class Beat(NamedTuple):
-    """What a leader says of itself: its epoch, the end of its log, its place in the stream, its clock."""
+    """A sign of life from the leader: its epoch, the end of its log, its place in the stream, its clock."""
 
     epoch: int
     end: Point
@@ -39,7 +39,7 @@ def read_beat(header: list[Any]) -> Beat:
 
 
 class Suspicion:
-    """Whether the leader has been silent for ``seconds``, and a little more at random."""
+    """Suspects the leader after ``seconds`` of silence, and a little more at random."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds

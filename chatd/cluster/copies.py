@@ -1,4 +1,4 @@
-"""The other nodes as their messages show them: what each has in its log."""
+"""Track what the other nodes have in their logs, and wait for enough copies."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _begin(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: flo
 
 
 def may_found(log: EventLog, node: str) -> bool:
-    """Whether the stream of several nodes begins with this log. Raises E504.
+    """Return whether this node may begin the stream of several nodes with its log. Raises E504.
 
     Other nodes may have copied the log with what it has of the stream.
     """

@@ -111,7 +111,7 @@ class KeyExchange:
         return replaced
 
     def _is_read(self, applied: Mapping[str, int]) -> bool:
-        """Whether the messages under former keys are needed no more.
+        """Return whether no node needs the messages under former keys any more.
 
         A node that is away needs them, but not for what is redacted, nor without end.
         """

@@ -1,4 +1,4 @@
-"""What a node says about itself to the others: how far its log is, and whose lead it follows."""
+"""A node's status, for the other nodes: how far its log is, and which leader it follows."""
 
 from __future__ import annotations
 

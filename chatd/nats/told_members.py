@@ -1,4 +1,4 @@
-"""Who the members of the cluster are, as one node tells the others: in force at the next start of each."""
+"""The members of the cluster, as one node tells them to the others; in force at the next start of each."""
 
 from __future__ import annotations
 
