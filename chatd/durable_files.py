@@ -95,3 +95,12 @@ def give_to_folder_owner(fd: int, folder: Path) -> None:
     if os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file to NAME.old, so that another can take its place; return the new name. Raises E606."""
+    old = path.with_name(f"{path.name}.old")
+    try:
+        return path.replace(old)
+    except OSError as error:
+        raise ChatdError("E606", f"{path} cannot be renamed: {error.strerror}") from None

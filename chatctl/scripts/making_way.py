@@ -7,6 +7,7 @@ from pathlib import Path
 from chatctl.client import Client, read_identity
 from chatctl.connecting import CONNECT_TIMEOUT
 from chatd.console import output
+from chatd.durable_files import set_aside
 from chatd.errors import ChatdError
 
 
@@ -17,12 +18,7 @@ def make_way(path: Path) -> None:
     """
     if not path.is_file() or not _is_revoked(path):
         return
-    old = path.with_name(f"{path.name}.old")
-    try:
-        path.replace(old)
-    except OSError as error:
-        raise ChatdError("E606", f"{path} cannot be renamed: {error.strerror}") from None
-    output.note(f"the identity in {path} is revoked; it is now {old}")
+    output.note(f"the identity in {path} is revoked; it is now {set_aside(path)}")
 
 
 def _is_revoked(path: Path) -> bool:

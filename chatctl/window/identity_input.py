@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from chatd.codes import NEW_IDENTITY
 from chatd.console.folders import expanded
-from chatd.durable_files import PRIVATE, create_file
+from chatd.durable_files import PRIVATE, create_file, set_aside
 from chatd.errors import ChatdError
 from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity
 
@@ -80,14 +80,14 @@ def install(given: IdentityInput, folder: Path) -> Identity:
 
 def make_place(folder: Path) -> Path | None:
     """Rename an unusable identity in ``folder``; return its new name. Raises E608 for a usable one."""
-    target, old = folder / FILE_NAME, folder / f"{FILE_NAME}.old"
+    target = folder / FILE_NAME
     if not target.exists():
         return None
     if _usable(target):
         raise ChatdError(
             "E608", f"{target} already exists", "remove it first, or use: chat window --identity FILE"
         )
-    return target.replace(old)
+    return set_aside(target)
 
 
 def other_server(new: Identity, folder: Path) -> str:

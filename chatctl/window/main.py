@@ -13,6 +13,7 @@ from chatctl.client import Client, load_identity, renew_expired, state_folder
 from chatctl.model.times import Times
 from chatd.console import output
 from chatd.console.folders import state_root
+from chatd.durable_files import set_aside
 from chatd.errors import ChatdError
 from chatd.pki.identity import Identity, read_identity
 
@@ -103,7 +104,7 @@ def _run(
         _save_preferences(folder, kept | {"times": control.model.times.value})
     if window.wants_invite:
         # Begins with the page for an invite, as there is no identity any more.
-        found.path.replace(found.path.with_name(f"{found.path.name}.old"))
+        set_aside(found.path)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program again
     if unsent := control.network.client.unsent:
         output.note(f"{unsent} not sent yet; the next run will send them")
