@@ -66,10 +66,11 @@ class NatsThread:
 
     def close(self) -> None:
         """Close the connection and end the thread."""
-        try:
-            self.run(self._disconnect())
-        except OSError:
-            pass
+        for work in (self._disconnect(), _cancel_tasks()):
+            try:
+                self.run(work)
+            except OSError:
+                pass
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -104,6 +105,14 @@ async def ask_all(
     except TimeoutError:
         pass
     await inbox.unsubscribe()
+
+
+async def _cancel_tasks() -> None:
+    """End what still runs on the loop: nats-py leaves the tasks of subscriptions when a connection is lost."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _json(question: object) -> bytes:

@@ -119,7 +119,7 @@ def test_an_invite_becomes_the_identity(page: FirstRun, daemon: Daemon, tmp_path
 
 def test_what_is_wrong_with_an_invite_is_said(page: FirstRun, daemon: Daemon, tmp_path: Path) -> None:
     code = invite(daemon, "wanda")
-    page.text.insert("end", f"{code[:-1]}{'a' if code[-1] != 'a' else 'b'}")
+    page.text.insert("end", f"{code[:-1]}{'A' if code[-1] != 'A' else 'B'}")
     page._start()
     assert "mistyped; copy the whole line again" in str(page.said.cget("text"))
     used = invite(daemon, "walt")
