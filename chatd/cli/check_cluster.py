@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from chatd.cli.cluster_status import SKEW_SECONDS
 from chatd.config.home import Home
 from chatd.config.schema import Settings
 from chatd.console.findings import Finding
+
+if TYPE_CHECKING:
+    from chatd.nats.cluster_view import ClusterView
 
 STATUS = "run: chatd cluster status"
 PAGE = "see docs/cluster.md, When something fails"
@@ -30,12 +34,20 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
     if len(set(view.chains.values())) > 1:
         yield Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
     for name in cluster.members:
-        if (node := view.nodes.get(name)) is None:
-            yield Finding("warn", "cluster", f"node {name} does not answer", "E607", PAGE)
-        elif abs(skew := node.clock - time.time()) > SKEW_SECONDS:
-            text = f"the clock of node {name} differs by {skew:.1f} s"
-            yield Finding("warn", "cluster", text, "E612", "let all nodes use NTP")
-        elif not view.stream.replicas.get(name):
-            yield Finding("warn", "cluster", f"the NATS server of node {name} is behind", "E506", STATUS)
+        yield from _node_findings(name, view)
     if view.stream.quorum and len(view.nodes) == len(cluster.members):
         yield Finding("ok", "cluster", f"{len(view.nodes)} nodes answer, and a majority takes writes")
+
+
+def _node_findings(name: str, view: ClusterView) -> Iterator[Finding]:
+    if (node := view.nodes.get(name)) is None:
+        yield Finding("warn", "cluster", f"node {name} does not answer", "E607", PAGE)
+        return
+    if abs(skew := node.clock - time.time()) > SKEW_SECONDS:
+        text = f"the clock of node {name} differs by {skew:.1f} s"
+        yield Finding("warn", "cluster", text, "E612", "let all nodes use NTP")
+    elif not view.stream.replicas.get(name):
+        yield Finding("warn", "cluster", f"the NATS server of node {name} is behind", "E506", STATUS)
+    if node.differs:
+        text = f"settings of {name} differ: {', '.join(node.differs)}"
+        yield Finding("warn", "cluster", text, "E600", f"undo them, or on {name}: chatd reload")

@@ -20,6 +20,7 @@ from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.cluster.stream_place import forget_stream, stored_place
 from chatd.config.home import Home
 from chatd.config.loading import load_settings, write_settings
+from chatd.config.shared_file import forget_base
 from chatd.console import output
 from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
@@ -81,6 +82,7 @@ def dissolve(home: Home) -> None:
         settings = load_settings(home.path, {})
         alone = cluster_section(settings, "")
         write_settings(home.path, settings.model_copy(update={"cluster": alone}))
+        forget_base(home.path)
         remove_node_files(home)
     note_act(home.path, "cluster_dissolved")
     output.line("the log is on this server only")

@@ -22,6 +22,7 @@ from chatd.cluster.follow_stream import request_reseed
 from chatd.config.home import Home
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
+from chatd.config.shared_file import forget_base
 from chatd.console import output
 from chatd.console.pasting import chatd_command
 from chatd.durable_files import sync_folder
@@ -154,6 +155,7 @@ def _write_files(home: Home, settings: Settings, nodes: Sequence[Node], out: Pat
             written.append(path)
         sync_folder(out)
         own = made.settings_of(nodes[0])
+        forget_base(home.path)
         made.install()
         write_settings(home.path, own)
     except BaseException:

@@ -13,6 +13,7 @@ from chatd.cluster.stream_place import StreamPlace
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.config.shared_file import Drift
 from chatd.console import output
 from chatd.errors import ChatdError
 from chatd.nats.node_status import node_status
@@ -31,8 +32,8 @@ def status(home: Home, as_json: bool) -> None:
     """Show each node: who leads, how far its log is, whether it is the same; works while the server runs."""
     home.require_initialised()
     cluster = load_settings(home.path, os.environ).cluster
-    own = node_status(home.path, cluster.node, 0)
-    place = StreamPlace(own.seq, own.generation, own.epoch, own.leader)
+    own = node_status(home.path, cluster.node, 0, Drift(home.path, os.environ))
+    place = StreamPlace(own.seq, own.generation, own.epoch, own.leader, own.settings)
     fields: dict[str, Any] = {
         "node": cluster.node,
         **place._asdict(),
@@ -101,6 +102,8 @@ def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
         "chain": view.chains.get(name, ""),
         "version": found.version,
         "skew": view.skews.get(name, 0.0),
+        "settings": found.settings,
+        "settings_differ": list(found.differs),
     }
 
 
@@ -113,6 +116,9 @@ def _show(fields: dict[str, Any]) -> None:
     for member in members:
         output.line(f"{member['node']:<{width}}  {_words(member)}")
     output.line("a majority takes writes" if fields["quorum"] else "no majority: nothing can be written")
+    for member in members:
+        if differ := member.get("settings_differ"):
+            output.line(f"settings of {member['node']} differ: {', '.join(differ)}")
     if not fields["chain_equal"]:
         output.line("the logs differ: see docs/cluster.md")
 

@@ -147,7 +147,10 @@ def _sandbox_lines(children: Iterable[dict[str, Any]]) -> list[str]:
 @click.command()
 @click.pass_obj
 def reload(home: Home) -> None:
-    """Apply changes of config/settings.json. If the file is not valid, nothing changes."""
+    """Apply changes of config/settings.json. If the file is not valid, nothing changes.
+
+    In a cluster of several, roles, limits, filter, rooms and retention then hold on every node.
+    """
     home.require_initialised()
     answer = ask(home.path, {"type": "reload"}, ASK_SECONDS)
     applied: Any = answer.get("applied") or []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from chatd.cluster.log_link import LogLink, StreamGoneError
 from chatd.cluster.stream_backend import append_message, point_after
@@ -11,10 +11,12 @@ from chatd.cluster.stream_message import (
     MessageKind,
     StreamBatch,
     StreamHeader,
+    StreamSettings,
     UnreadableError,
     open_message,
     read_header,
     unpack_batch,
+    unpack_settings,
 )
 from chatd.cluster.stream_place import (
     StreamPlace,
@@ -22,6 +24,7 @@ from chatd.cluster.stream_place import (
     counts,
     locked,
     note_place,
+    note_settings,
     place_values,
     stored_place,
     void,
@@ -57,6 +60,14 @@ class BehindError(ChatdError):
 
     def __init__(self, reason: str) -> None:
         super().__init__("E621", reason, RESEED)
+
+
+class TakenMessages(NamedTuple):
+    """The place after some messages, and what they have put into the log: a batch or settings."""
+
+    place: StreamPlace
+    batch: StreamBatch | None = None
+    settings: StreamSettings | None = None
 
 
 def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
@@ -104,7 +115,7 @@ def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
             if (data := link.read(seq)) is None:
                 raise BehindError(f"message {seq} is missing from the stream")
             waiting.append(data)
-        place, _ = take_messages(log, keys, place, waiting)
+        place = take_messages(log, keys, place, waiting).place
         crash_point("cluster.follow.taken")
     if not place.generation:
         raise ChatdError("E621", "the stream belongs to another log", RESEED)
@@ -156,12 +167,10 @@ def _is_empty(link: LogLink) -> bool:
         return True
 
 
-def take_messages(
-    log: EventLog, keys: TailKeys, place: StreamPlace, waiting: deque[bytes]
-) -> tuple[StreamPlace, StreamBatch | None]:
-    """Judge messages, and append what counts to the log in one transaction, up to `TAKEN_EVENTS`.
+def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: deque[bytes]) -> TakenMessages:
+    """Judge messages, and put what counts into the log in one transaction: up to `TAKEN_EVENTS`, or settings.
 
-    Removes them from ``waiting``; returns the place after them and what was appended. Raises E504, E621.
+    Removes them from ``waiting``. Raises E504, E621.
     """
     begin, end = place, end_of(log)
     entries: list[Entry] = []
@@ -169,21 +178,26 @@ def take_messages(
     redact: dict[int, int] = {}
     while waiting and len(entries) < TAKEN_EVENTS:
         try:
-            header, batch = _judge(keys, place, end, waiting[0])
+            header, body = _judge(keys, place, end, waiting[0])
         except NoKeyError:
             if place == begin:
                 raise
             break
-        waiting.popleft()
+        if isinstance(body, StreamSettings) and entries:
+            break  # they hold from their place on
+        data = waiting.popleft()
         place = after(place, header) if header is not None else void(place)
-        if batch.entries:
-            end = point_after(end, batch.entries, batch.salts)
-            entries += batch.entries
-            salts.append(batch.salts)
-            redact |= batch.redact
+        if isinstance(body, StreamSettings):
+            note_settings(log, place, _body(keys, data))
+            return TakenMessages(place, settings=body)
+        if body is not None:
+            end = point_after(end, body.entries, body.salts)
+            entries += body.entries
+            salts.append(body.salts)
+            redact |= body.redact
     if not entries:
         note_place(log, place)
-        return place, None
+        return TakenMessages(place)
     taken = StreamBatch(entries, b"".join(salts), redact)
     log.insert(entries, redact, taken.salts)
     if redact:
@@ -191,32 +205,36 @@ def take_messages(
     log.note_values(place_values(place))
     log.commit()
     log.finish()
-    return place, taken
+    return TakenMessages(place, taken)
 
 
 def _judge(
     keys: TailKeys, place: StreamPlace, end: Point, data: bytes
-) -> tuple[StreamHeader | None, StreamBatch]:
-    """Return a message's header, None if it is void, and what it adds to a log that ends at ``end``."""
-    nothing = StreamBatch([], b"", {})
+) -> tuple[StreamHeader | None, StreamBatch | StreamSettings | None]:
+    """Return a message's header, None if it is void, and what it brings a node whose log ends at ``end``."""
     try:
         header = read_header(data)
         if not counts(place, end, header):
             raise UnreadableError(f"{header.kind.name.lower()} of {header.node}, epoch {header.epoch}")
-        batch = _open(keys, place, header, data)
+        if keys.find(header.key_id) is None:
+            raise NoKeyError(header.key_id, place.seq + 1)
+        body = _read_body(header, _body(keys, data))
     except UnreadableError as error:
         log_server.warning("message_void", stream=place.seq + 1, why=str(error))
-        return None, nothing
+        return None, None
     keys.use(header.key_id)
-    return header, batch
+    return header, body
 
 
-def _open(keys: TailKeys, place: StreamPlace, header: StreamHeader, data: bytes) -> StreamBatch:
-    key = keys.find(header.key_id)
-    if key is None:
-        raise NoKeyError(header.key_id, place.seq + 1)
-    body = open_message(data, key)
-    return unpack_batch(header, body) if header.kind is MessageKind.BATCH else StreamBatch([], b"", {})
+def _body(keys: TailKeys, data: bytes) -> bytes:
+    """Return the body of a message whose key is there. Raises UnreadableError."""
+    return open_message(data, keys.find(read_header(data).key_id) or b"")
+
+
+def _read_body(header: StreamHeader, body: bytes) -> StreamBatch | StreamSettings | None:
+    if header.kind is MessageKind.BATCH:
+        return unpack_batch(header, body)
+    return unpack_settings(body) if header.kind is MessageKind.SETTINGS else None
 
 
 def end_of(log: EventLog) -> Point:

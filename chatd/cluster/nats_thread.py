@@ -108,7 +108,7 @@ async def ask_all(
 
 
 async def _cancel_tasks() -> None:
-    """End what still runs on the loop: nats-py leaves the tasks of subscriptions when a connection is lost."""
+    """End what still runs on the loop: nats-py leaves tasks of subscriptions when a connection is lost."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

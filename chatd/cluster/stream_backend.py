@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from chatd.cluster.key_exchange import KeyExchange
 from chatd.cluster.log_link import LogLink, Outcome, StreamGoneError
 from chatd.cluster.stream_message import MessageKind, StreamHeader, pack_batch
-from chatd.cluster.stream_place import StreamPlace, after, place_values
+from chatd.cluster.stream_place import StreamPlace, after, note_settings, place_values
 from chatd.cluster.tail_keys import EVENTS_PER_KEY, SECONDS_PER_KEY, TailKeys
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
@@ -92,6 +92,28 @@ class StreamBackend:
             self.place = part.place
         self._log.note_values(place_values(self.place))
         self._log.commit()
+        self._await_copies(self.place.seq, self._stall_seconds)
+
+    def share(self, body: bytes) -> None:
+        """Append settings that all nodes share, and note them; see `stream_message.pack_settings`.
+
+        Between commits only, once `try_begin` has returned True. Raises as `commit` does.
+        """
+        place = self.place
+        end = Point(self._log.head, self._log.chain_hash)
+        header = StreamHeader(
+            MessageKind.SETTINGS,
+            place.generation,
+            place.epoch,
+            place.leader,
+            end,
+            place.settings + 1,
+            self._keys.current,
+        )
+        append_message(self._link, place, self._keys.seal(header, body), self._stall_seconds)
+        crash_point("cluster.settings.stored")
+        self.place = after(place, header)
+        note_settings(self._log, self.place, body)
         self._await_copies(self.place.seq, self._stall_seconds)
 
     def finish(self) -> None:

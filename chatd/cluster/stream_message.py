@@ -8,16 +8,18 @@ body is sealed with one of the tail keys, which no stream holds (`chatd.cluster.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from chatd.errors import ChatdError
 from chatd.store.chain import SALT_BYTES
 from chatd.store.entry import Entry, Point
 
@@ -28,6 +30,8 @@ _HEAD = Struct(">4sBBIQ32sQI32sQ")
 _NONCE_BYTES = 12
 KEY_BYTES = 32
 NODE_BYTES = 32
+# Of the body of a message with settings: it fits into a message between two hubs as well.
+SETTINGS_BYTES = 512 * 1024
 
 # at, lengths of kind, room, device, msg_id, digest and body; the seq follows from the place.
 _ENTRY = Struct(">qHHHHHI")
@@ -42,13 +46,15 @@ class MessageKind(IntEnum):
     GENESIS = 1  # begins a generation: the log as its members have it
     CLAIM = 2  # begins an epoch: its node decides from here on
     BATCH = 3
+    SETTINGS = 4  # what all nodes share of their settings
 
 
 class StreamHeader(NamedTuple):
     """The part of a message that is in the clear.
 
     ``previous`` is the point of the log after which the message belongs: of a batch its first entry follows
-    it. ``node`` is the name of the sender, at most `NODE_BYTES` ASCII characters.
+    it. ``node`` is the name of the sender, at most `NODE_BYTES` ASCII characters. ``entries`` is the count of
+    those of a batch; of settings it is their number, which grows.
     """
 
     kind: MessageKind
@@ -66,6 +72,17 @@ class StreamBatch(NamedTuple):
     entries: list[Entry]
     salts: bytes
     redact: dict[int, int]
+
+
+class StreamSettings(NamedTuple):
+    """The body of a message with settings: the shared ones (`chatd.config.shared`), and who has changed them.
+
+    ``node`` is where that was; ``by``: the fields of an event that tell which operator acts.
+    """
+
+    shared: dict[str, Any]
+    node: str
+    by: dict[str, Any]
 
 
 class UnreadableError(Exception):
@@ -129,6 +146,31 @@ def unpack_batch(header: StreamHeader, body: bytes) -> StreamBatch:
         return StreamBatch(entries, body[begin:end], redact)
     except (StructError, ValueError) as error:
         raise UnreadableError(str(error)) from None
+
+
+def pack_settings(settings: StreamSettings) -> bytes:
+    """Return the body of a message with settings. Raises E600 if it is over `SETTINGS_BYTES`."""
+    body = json.dumps(settings._asdict(), separators=(",", ":"), ensure_ascii=False).encode()
+    if len(body) > SETTINGS_BYTES:
+        reason = (
+            f"what the nodes share of the settings takes {len(body)} bytes, and may take {SETTINGS_BYTES}"
+        )
+        raise ChatdError("E600", reason, "shorten filter, roles.assigned or rooms")
+    return body
+
+
+def unpack_settings(body: bytes) -> StreamSettings:
+    """Read such a body. Raises UnreadableError; whether the settings are valid depends on the version."""
+    if len(body) > SETTINGS_BYTES:
+        raise UnreadableError("it is too long")
+    try:
+        tree = json.loads(body)
+        shared, node, by = tree["shared"], tree["node"], tree["by"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UnreadableError(str(error)) from None
+    if not (isinstance(shared, dict) and isinstance(node, str) and isinstance(by, dict)):
+        raise UnreadableError("it holds no settings")
+    return StreamSettings(shared, node, by)
 
 
 def _unpack_entries(body: bytes, offset: int, header: StreamHeader) -> Iterator[Entry]:

@@ -30,7 +30,7 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
     Raises E601 without a file, E606 if it cannot be read, E600 with one line for each problem.
     """
     path = Home(home).settings_file
-    tree = _read(path)
+    tree = read_tree(path)
     variables, problems = _override(tree, environ)
     return _validated(tree, Source(str(path), variables), problems)
 
@@ -46,6 +46,11 @@ def default_settings(
         "gateway": {"listen": gateway},
     }
     return _validated(tree, Source("the new settings", {}), [])
+
+
+def settings_of_tree(tree: Tree, file: Path) -> Settings:
+    """Validate the parsed content of a file. Raises E600 with one line for each problem."""
+    return _validated(tree, Source(str(file), {}), [])
 
 
 def write_settings(home: Path, settings: Settings) -> None:
@@ -68,7 +73,8 @@ def _validated(tree: Tree, source: Source, problems: list[str]) -> Settings:
     raise ChatdError("E600", "\n".join(problems))
 
 
-def _read(path: Path) -> Tree:
+def read_tree(path: Path) -> Tree:
+    """Parse a settings file, which may not be valid. Raises E600, E601, E606."""
     try:
         with path.open("rb") as file:
             data = file.read(FILE_LIMIT + 1)

@@ -31,6 +31,7 @@ from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
 from chatd.hub.leadership import Leadership
 from chatd.hub.peers.peer_desk import PeerDesk
+from chatd.hub.settings_desk import SettingsDesk, SharingHub
 from chatd.logs.logger import get_log
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
@@ -43,7 +44,7 @@ LEAVE_KIND = "leave"
 LEAD_KIND = "lead"
 
 
-class FollowingHub(Protocol):
+class FollowingHub(SharingHub, Protocol):
     """The part of the hub that a stream drives."""
 
     def apply(self, entries: Sequence[Entry], redact: Mapping[int, int]) -> None: ...
@@ -61,9 +62,11 @@ class ClusterSeat:
         keys: TailKeys,
         peers: PeerLink,
         place: StreamPlace,
+        settings: SettingsDesk,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.peers = PumpedPeers(peers)
+        self.settings = settings
         self.leadership = Leadership(leads=False, leader=place.leader)
         self._node = cluster.node
         self._seconds = cluster.stall_seconds
@@ -111,6 +114,8 @@ class ClusterSeat:
         self._hub = hub
         self._desk = desk
         desk.take_kinds(self._kinds)
+        self.settings.serve(hub, self.backend)
+        desk.take_settings(self.settings.decide)
         place = self.backend.place
         if place.leader != self._node:
             desk.follow(place.leader, place.epoch)
@@ -129,6 +134,7 @@ class ClusterSeat:
             self._beat()
             if not committing:
                 self.backend.exchange_keys()
+                self.settings.advance(self.backend.place.settings)
         else:
             self._follow()
         self._desk.advance()
@@ -165,15 +171,16 @@ class ClusterSeat:
         before = self.backend.place
         while self._unread and self._log.try_begin():
             try:
-                self.backend.place, batch = take_messages(
-                    self._log, self._keys, self.backend.place, self._unread
-                )
+                taken = take_messages(self._log, self._keys, self.backend.place, self._unread)
             except NoKeyError as error:
                 self._exchange.request(error.number)
                 break
-            if batch is not None:
+            self.backend.place = taken.place
+            if taken.batch is not None:
                 crash_point("cluster.follow.committed")
-                self._hub.apply(batch.entries, batch.redact)
+                self._hub.apply(taken.batch.entries, taken.batch.redact)
+            if taken.settings is not None:
+                self.settings.take(taken.settings, taken.place.settings)
         if self.backend.place != before:
             self._taken(before)
 

@@ -16,10 +16,11 @@ from chatd.cluster.log_link import LogLink, StreamGoneError
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.peer_link import PeerLink
 from chatd.cluster.stream_backend import StreamBackend
-from chatd.cluster.stream_place import StreamPlace, stored_place
+from chatd.cluster.stream_place import StreamPlace, stored_place, stored_settings
 from chatd.cluster.tail_keys import TailKeys
 from chatd.errors import ChatdError
 from chatd.hub.following import ClusterSeat
+from chatd.hub.settings_desk import SettingsDesk
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
 
@@ -64,7 +65,8 @@ def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) ->
     peers = NatsPeers(partial(read_address, child.home), cluster.node, cluster.others)
     start = _FollowedStart(events, link, keys, peers, cluster.node, cluster.stall_seconds)
     place = _repeat(child, progress, start.attempt)
-    return ClusterSeat(cluster, events, link, keys, peers, place)
+    settings = SettingsDesk(child.settings, stored_settings(events), place.settings, child.send)
+    return ClusterSeat(cluster, events, link, keys, peers, place, settings)
 
 
 class _FollowedStart:

@@ -24,6 +24,7 @@ from chatd.hub.commit_policy import OVERLAP_EVENTS, CommitPolicy, CommitThread, 
 from chatd.hub.doors import Doors
 from chatd.hub.links import Link, UnknownOperationError
 from chatd.hub.query_threads import QueryThreads
+from chatd.hub.settings_desk import SettingsDesk
 from chatd.hub.stats import HubStats
 from chatd.link.wire import MALFORMED, Header, LinkClosedError
 from chatd.logs.logger import get_log
@@ -54,6 +55,7 @@ class ClusterPart(Protocol):
     def begin(self, selector: selectors.BaseSelector) -> None: ...
 
     successor: str
+    settings: SettingsDesk
 
     def tick(self, *, committing: bool) -> None: ...
     def await_commit(self, done: CommitThread) -> None: ...
@@ -315,7 +317,12 @@ class HubLoop:
                 self._running = False
             elif message["type"] == "reload":
                 self._follow_load()
-                self._hub.reload(self._child.settings, _object(message, "by"))
+                settings = self._child.settings
+                if self._following is not None:
+                    settings = self._following.settings.receive(settings)
+                self._hub.reload(settings, _object(message, "by"))
+            elif message["type"] == "share" and self._following is not None:
+                self._following.settings.propose(message)
             elif message["type"] == "act":
                 self._hub.note_act(str(message["act"]), _object(message, "by"), _object(message, "fields"))
             elif message["type"] == "processes":

@@ -99,7 +99,8 @@ def _serve(child: Supervised) -> None:
     has_space = partial(_end_with_space if events.read_only else take_reserve, data)
     spend = partial(spend_reserve, data)
     leadership = following.leadership if following else None
-    hub = Hub(events, state, child.settings, queries, clock, has_space, spend, backend, leadership)
+    settings = following.settings.in_force if following else child.settings
+    hub = Hub(events, state, settings, queries, clock, has_space, spend, backend, leadership)
     if following:
         following.serve(hub, PeerDesk(hub, following.peers))
     workers, operators = (

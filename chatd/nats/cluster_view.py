@@ -97,8 +97,8 @@ async def _ask_nodes(client: Client, at: int, members: int, skews: dict[str, flo
 
     def take(data: bytes) -> bool:
         try:
-            status = NodeStatus(**json.loads(data))
-        except (ValueError, TypeError):
+            status = NodeStatus.read(data)
+        except (ValueError, TypeError, AttributeError):
             return False  # of another version
         found[status.node] = status
         skews[status.node] = round(status.clock - time.time(), 1)

@@ -29,6 +29,7 @@ from chatd.cluster.joining_note import JOINING_FILE
 from chatd.cluster.nats_address import STREAM_FOLDER, NatsAddress
 from chatd.cluster.nats_thread import NatsThread
 from chatd.cluster.stream_place import stored_place
+from chatd.config.shared_file import Drift
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
@@ -79,6 +80,7 @@ class NodeDesk:
         self._node = node
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="copy")
         self._given = _Given(home / "data")
+        self._drift = Drift(home, os.environ)
         self._nats = NatsThread(address)
         self._nats.begin(self._serve())
 
@@ -99,7 +101,7 @@ class NodeDesk:
     async def _status(self, message: Msg) -> None:
         with suppress(ValueError, LookupError, TypeError):
             at = int(json.loads(message.data)["at"])
-            await _answer(message, node_status(self._home, self._node, at))
+            await _answer(message, node_status(self._home, self._node, at, self._drift))
 
     async def _members(self, message: Msg) -> None:
         await _answer(message, take_members(self._home, message.data))

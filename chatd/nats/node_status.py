@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from chatd import __version__
-from chatd.cluster.stream_place import StreamPlace, stored_place
+from chatd.cluster.stream_message import StreamSettings
+from chatd.cluster.stream_place import StreamPlace, stored_place, stored_settings
+from chatd.config.shared_file import Drift
 from chatd.errors import ChatdError
 from chatd.store.chain import point_at
 from chatd.store.database import DATABASE_NAME, connect_reader, head_seq, storage_errors
@@ -18,7 +22,8 @@ STATUS_SUBJECT: Final = "chatd.node"
 class NodeStatus(NamedTuple):
     """``chain`` is the hash after the entry ``at``, which was asked for; "" if the log does not reach it.
 
-    ``clock`` is Unix time. ``has_log`` is false for a node that waits for a copy.
+    ``clock`` is Unix time. ``has_log`` is false for a node that waits for a copy. ``settings`` is the number
+    of the shared settings, and ``differs`` has the keys in which the node's settings file differs from them.
     """
 
     node: str
@@ -32,21 +37,31 @@ class NodeStatus(NamedTuple):
     generation: int
     epoch: int
     leader: str
+    settings: int = 0
+    differs: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, data: bytes) -> NodeStatus:
+        """Read the answer of a node, which may be of a later version. Raises ValueError, TypeError."""
+        fields = json.loads(data)
+        return cls(**{name: value for name, value in fields.items() if name in cls._fields})
 
 
-def node_status(home: Path, node: str, at: int) -> NodeStatus:
+def node_status(home: Path, node: str, at: int, drift: Drift) -> NodeStatus:
     """Return the status of the node in ``home``; a log that cannot be read counts as none."""
     head, chain, place = 0, "", StreamPlace()
+    settings: StreamSettings | None = None
     has_log = (home / "data" / DATABASE_NAME).exists()
     if has_log:
         try:
-            head, chain, place = _read(home, at)
+            head, chain, place, settings = _read(home, at)
         except ChatdError:
             has_log = False
-    return NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place)
+    differs = drift.keys(settings.shared) if settings is not None else []
+    return NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place, differs)
 
 
-def _read(home: Path, at: int) -> tuple[int, str, StreamPlace]:
+def _read(home: Path, at: int) -> tuple[int, str, StreamPlace, StreamSettings | None]:
     with storage_errors("read the event log"):
         connection = connect_reader(home / "data")
         try:
@@ -54,6 +69,6 @@ def _read(home: Path, at: int) -> tuple[int, str, StreamPlace]:
             connection.execute("BEGIN")
             head = head_seq(connection)
             chain = point_at(connection, at).chain_hash.hex() if 0 < at <= head else ""
-            return head, chain, stored_place(connection)
+            return head, chain, stored_place(connection), stored_settings(connection)
         finally:
             connection.close()

@@ -39,7 +39,8 @@ class ChildHooks:
     ``spawn`` starts one run or raises OSError; ``settings`` returns the settings in force as JSON;
     ``heartbeat_timeout`` is in seconds; ``warn`` takes a message for the operator when a child is given
     up; while ``may_spawn`` is False, starts wait; ``workers`` returns the pids of the workers by name;
-    ``renewed`` takes the server's certificates, by file name, from the enrol process.
+    ``renewed`` takes the server's certificates, by file name, from the enrol process; ``shared`` takes what
+    the hub tells of the settings that the nodes of a cluster share.
     """
 
     spawn: Callable[[ChildSpec], ChildRun]
@@ -50,6 +51,7 @@ class ChildHooks:
     may_spawn: Callable[[], bool] = lambda: True
     workers: Callable[[], dict[str, int]] = dict
     renewed: Callable[[dict[str, object]], None] = lambda _: None
+    shared: Callable[[dict[str, object]], None] = lambda _: None
     random: Callable[[], float] = random.random
 
 
@@ -177,6 +179,8 @@ class Child:
             elif message["type"] == "renewed" and self.spec.kind == "enrol":
                 certificates = message.get("certificates")
                 self._hooks.renewed(certificates if isinstance(certificates, dict) else {})
+            elif message["type"] in ("shared", "shared_outcome") and self.spec.kind == "hub":
+                self._hooks.shared(message)
 
     def _become_ready(self, now: float) -> None:
         crash_point("supervisor.child.ready")

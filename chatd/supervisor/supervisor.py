@@ -27,12 +27,20 @@ from chatd.pki.home_name import refuse_other_name
 from chatd.supervisor import operations
 from chatd.supervisor.acts import for_the_event_log, read_act
 from chatd.supervisor.child import Child, ChildHooks
-from chatd.supervisor.control import SOCKET, ControlServer, Reply, error_reply, ok_reply
+from chatd.supervisor.control import (
+    SOCKET,
+    ControlServer,
+    Reply,
+    error_from_reply,
+    error_reply,
+    ok_reply,
+)
 from chatd.supervisor.launch import LaunchedTemplate
 from chatd.supervisor.listeners import tell_addresses
 from chatd.supervisor.monitor import PeriodicTimer, ProcessMonitor, print_safely
 from chatd.supervisor.pid_lock import record_children
 from chatd.supervisor.process import ChildProcess, ChildRun, ChildSpec
+from chatd.supervisor.shared_reload import ANSWER_SECONDS, PendingReload, SharedReload
 from chatd.supervisor.signal_selector import SignalSelector
 from chatd.supervisor.states import ChildState
 from chatd.supervisor.systemd import notify, notify_reloading, watchdog_seconds
@@ -99,8 +107,10 @@ class Supervisor:
             may_spawn=lambda: not self._template.loading,
             workers=lambda: self._workers,
             renewed=self._use_renewed,
+            shared=self._take_shared,
         )
         self._children = [Child(spec, hooks) for spec in specs]
+        self._shared = SharedReload(home, self._send_to_hub)
         self._control = ControlServer(home / SOCKET, self._handle, watch, unwatch)
         self._monitor = ProcessMonitor(self._children, lambda: self._files.dropped)
         self._watchdog_period = watchdog_seconds()
@@ -154,6 +164,8 @@ class Supervisor:
             for child in self._children:
                 child.extend_heartbeat(self._now - before)
         self._advance_operation()
+        for pending in self._shared.overdue(self._now):
+            self._end_reload(pending)
         self._template.update(
             self._now,
             wanted=self._settings.workers.template and not self._stopping,
@@ -179,7 +191,7 @@ class Supervisor:
             self._reopen()
         elif number == signal.SIGHUP:
             try:
-                self._reload(_BY_SIGNAL)
+                self._reload(_BY_SIGNAL, _warn_of_refusal)
             except (ChatdError, ValueError, OSError) as error:
                 _warn(f"reload refused: {error}")
 
@@ -200,7 +212,7 @@ class Supervisor:
             case "status":
                 reply(ok_reply(**self.status()))
             case "reload":
-                reply(self._reload(by))
+                self._reload(by, reply)
             case "reopen":
                 reply(self._reopen())
             case "stop":
@@ -283,29 +295,73 @@ class Supervisor:
             if page := page_address(self._settings):
                 print_safely(f"in a browser: {page}")
 
-    def _reload(self, by: By) -> dict[str, object]:
-        """Raises ChatdError E600 if the file is not valid; the old settings then stay in force."""
+    def _reload(self, by: By, reply: Reply) -> None:
+        """Raises ChatdError E600 if the file is not valid; the old settings then stay in force.
+
+        Replies once they are in force: in a cluster, once the other nodes have what they share of them.
+        """
         if not (self._home / "config").is_dir():
             reason = f"{self._home} was moved or removed while chatd ran"
             raise ChatdError("E606", reason, "move it back, or stop chatd and start it in its new place")
         notify_reloading()
         try:
+            self._shared.bring_file_in_line()
             settings = load_settings(self._home, os.environ)
             refuse_other_name(self._home, settings.server.name)
             changes = compare(self._settings, settings)
-            settings = in_force(self._settings, settings)
-            self._files.configure(settings.logging)
+            pending = PendingReload(settings, changes, by, reply, self._now + ANSWER_SECONDS)
+            if not self._shared.begin(self._settings, pending):
+                self._use(pending)
         except ChatdError as error:
             errors.error("reload_refused", code=error.code, why=error.reason, **by)
             raise
         finally:
             notify("READY=1")
+
+    def _use(self, pending: PendingReload) -> None:
+        """Put the settings of a reload in force. Raises E606 if the logs cannot be written as they say."""
+        settings = self._shared.over(in_force(self._settings, pending.settings))
+        self._files.configure(settings.logging)
         self._settings = settings
         tell_addresses(self._home, self._address, settings)
         set_level(settings.logging.level)
-        self._send_reload(by)
-        log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **by)
-        return ok_reply(applied=list(changes.applied), needs_restart=list(changes.needs_restart))
+        self._send_reload(pending.by)
+        changes = pending.changes
+        log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **pending.by)
+        pending.reply(ok_reply(applied=list(changes.applied), needs_restart=list(changes.needs_restart)))
+
+    def _end_reload(self, pending: PendingReload) -> None:
+        """Reply to a reload that the cluster has judged."""
+        try:
+            if pending.refusal is not None:
+                raise pending.refusal
+            self._use(pending)
+        except ChatdError as error:
+            errors.error("reload_refused", code=error.code, why=error.reason, **pending.by)
+            pending.reply(error_reply(error))
+
+    def _take_shared(self, message: dict[str, object]) -> None:
+        """Take what the hub tells of the settings that the nodes share: those in force, or an answer."""
+        if message["type"] == "shared_outcome":
+            if (pending := self._shared.answered(message)) is not None:
+                self._end_reload(pending)
+            return
+        by, shared = cast(By, message["by"]), cast(dict[str, object], message["shared"])
+        before, self._settings = self._settings, self._shared.take(self._settings, shared)
+        if (applied := compare(before, self._settings).applied) and not self._stopping:
+            self._send_reload(by)
+            # Of a reload here the line is written once all of it is in force.
+            own = message["node"] == self._settings.cluster.node and self._shared.waits
+            if message["fresh"] and not own:
+                log_audit.info("reloaded", applied=applied, node=message["node"], **by)
+
+    def _send_to_hub(self, message: dict[str, object]) -> bool:
+        """Send to the hub; return False if it does not run."""
+        for child in self._children:
+            if child.spec.kind == "hub" and child.is_up:
+                child.send(message)
+                return True
+        return False
 
     def _send_reload(self, by: By) -> None:
         """Let every child take the settings in force, and its files as they are now."""
@@ -382,6 +438,11 @@ class Supervisor:
 
     def _dump_settings(self) -> dict[str, object]:
         return self._settings.model_dump(mode="json")
+
+
+def _warn_of_refusal(reply: dict[str, object]) -> None:
+    if reply["type"] == "error":
+        _warn(f"reload refused: {error_from_reply(reply)}")
 
 
 def _warn(text: str) -> None:

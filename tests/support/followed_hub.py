@@ -53,9 +53,10 @@ class FollowerHub:
     def pull(self) -> None:
         """Apply what the stream has more than the log."""
         while (data := self.stream.read(self.place.seq + 1)) is not None:
-            self.place, batch = take_messages(self.log, self.keys, self.place, deque([data]))
-            if batch is not None:
-                self.hub.apply(batch.entries, batch.redact)
+            taken = take_messages(self.log, self.keys, self.place, deque([data]))
+            self.place = taken.place
+            if taken.batch is not None:
+                self.hub.apply(taken.batch.entries, taken.batch.redact)
         self.run_iteration()
 
     def run_iteration(self) -> None:

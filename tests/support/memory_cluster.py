@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chatd.cluster.follow_stream import found_stream
-from chatd.cluster.stream_place import stored_place
+from chatd.cluster.stream_place import stored_place, stored_settings
 from chatd.cluster.tail_keys import TailKeys
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
@@ -19,6 +19,7 @@ from chatd.hub.peers.peer_desk import PeerDesk
 from chatd.hub.peers.remote_link import RemoteLink
 from chatd.hub.query_threads import QueryThreads
 from chatd.hub.recovery import recover
+from chatd.hub.settings_desk import SettingsDesk
 from chatd.hub.state.context import OPERATOR
 from chatd.proto.frames import JsonObject
 from chatd.store.event_log import EventLog
@@ -46,6 +47,8 @@ class MemoryNode:
         self.ended = ""
         self.log = EventLog.open(self.cluster.folder / self.name, now=START)
         keys = TailKeys(self.log)
+        # What the hub has told the supervisor.
+        self.told: list[dict[str, Any]] = []
         settings = self.cluster.settings(self.name)
         self.peers = self.cluster.network.link(self.name)
         self.following = ClusterSeat(
@@ -55,6 +58,9 @@ class MemoryNode:
             keys,
             self.peers,
             stored_place(self.log),
+            SettingsDesk(
+                settings, stored_settings(self.log), stored_place(self.log).settings, self.told.append
+            ),
             lambda: self.cluster.now,
         )
         self.following._copies._pump = self._pass_time
@@ -62,7 +68,7 @@ class MemoryNode:
         self.hub = Hub(
             self.log,
             recover(self.log),
-            settings,
+            self.following.settings.in_force,
             self.reader,
             lambda: START + int(self.cluster.now * 1000),
             backend=self.following.backend,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatd.cli.cluster_status import _member, _words
+from chatd.config.shared_file import Drift
 from chatd.nats.cluster_view import ClusterView, StreamView
 from chatd.nats.node_status import NodeStatus, node_status
 from chatd.store.event_log import EventLog
@@ -43,13 +44,14 @@ def test_a_wrong_clock_is_told() -> None:
 
 
 def test_a_node_tells_the_chain_after_an_entry_that_it_has(tmp_path: Path) -> None:
-    assert not node_status(tmp_path, "a", 0).has_log
+    assert not node_status(tmp_path, "a", 0, Drift(tmp_path, {})).has_log
     log = EventLog.open(tmp_path / "data", now=0)
     try:
         log.append([entry(1), entry(2)])
         chain = log.chain_hash.hex()
     finally:
         log.close()
-    found = node_status(tmp_path, "a", 2)
+    drift = Drift(tmp_path, {})
+    found = node_status(tmp_path, "a", 2, drift)
     assert (found.has_log, found.head, found.chain) == (True, 2, chain)
-    assert node_status(tmp_path, "a", 3).chain == ""
+    assert node_status(tmp_path, "a", 3, drift).chain == ""

@@ -12,6 +12,7 @@ from chatd.hub.links import Link
 from chatd.hub.parsing import Parsed
 from chatd.hub.peers.forwarding import Forwarding
 from chatd.hub.reads import Asker
+from chatd.hub.state.context import Principal
 from chatd.hub.state.user_standing import Shown
 from chatd.logs.logger import get_log
 from chatd.proto.frames import JsonObject, decode, split
@@ -113,6 +114,11 @@ class FollowerDesk:
         here = partial(self._hub.note_act, act, by, fields)
         self._ask(["act", act, by, fields], partial(_tell_lost, act), here)
 
+    def settings(self, who: Principal, body: bytes, decided: Decided, here: Callable[[], None]) -> None:
+        """Have the leader share settings; ``body``: see `chatd.cluster.stream_message.pack_settings`."""
+        # Not again of another leader: another reload may have come in between.
+        self._ask(["settings", *who], decided, here, body, repeatable=False)
+
     def hook_key(self, adopt: Callable[[bytes], None]) -> None:
         """Ask for the leader's key of signing hooks."""
 
@@ -122,9 +128,20 @@ class FollowerDesk:
 
         self._ask(["hook_key"], told, lambda: None)
 
-    def _ask(self, header: list[Any], decided: Decided, here: Callable[[], None]) -> None:
+    def _ask(
+        self,
+        header: list[Any],
+        decided: Decided,
+        here: Callable[[], None],
+        payload: bytes = b"",
+        *,
+        repeatable: bool = True,
+    ) -> None:
+        def answered(answer: bytes | ChatdError) -> None:
+            decided(_result_of(answer))
+
         try:
-            self._forwarding.ask(header, b"", lambda answer: decided(_result_of(answer)), here)
+            self._forwarding.ask(header, payload, answered, here, repeatable=repeatable)
         except ChatdError as error:
             decided(error)
 

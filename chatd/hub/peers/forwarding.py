@@ -5,6 +5,8 @@
     admit    number, user, device, serial, key, ends              -            answer
     question number, name of the link, operation, arguments       -            answer
     act      number, act, by, fields                              -            answer
+    settings number, user, device, operator, uid, login           settings     answer
+    hook_key number                                               -            answer
 
 The answers are the frames of `chatd.link.wire`, with the number as sid. An answer waits until this node has
 applied what it tells of, so that everybody reads their own writes; those of one session keep their order.

@@ -40,6 +40,7 @@ class Decider(Protocol):
     def decide_act(
         self, link: RemoteLink, number: int, act: str, by: JsonObject, fields: JsonObject
     ) -> None: ...
+    def decide_settings(self, link: RemoteLink, number: int, who: Principal, body: bytes) -> None: ...
     def tell_hook_key(self, link: RemoteLink, number: int) -> None: ...
     def link_lost(self, link: Link) -> None: ...
 
@@ -123,6 +124,9 @@ class LeaderDesk:
                 self._hub.decide_question(link, number, name, question, asked)
             case "act", [number, act, by, fields]:
                 self._hub.decide_act(link, number, act, by, fields)
+            case "settings", [number, user, device, operator, uid, login]:
+                who = Principal(user, device, operator, uid, login)
+                self._hub.decide_settings(link, number, who, payload)
             case "hook_key", [number]:
                 self._hub.tell_hook_key(link, number)
             case _:

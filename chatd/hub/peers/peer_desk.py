@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from chatd.cluster.peer_link import PeerLink, PeerMessage
+from chatd.cluster.stream_message import StreamSettings, UnreadableError, unpack_settings
 from chatd.errors import ChatdError
 from chatd.hub.ask_desk import AskDesk, answer_question
 from chatd.hub.child_questions import DECIDED, ChildQuestions
 from chatd.hub.hook_key import HookKey
 from chatd.hub.links import Link
 from chatd.hub.parsing import Parsed, parse
-from chatd.hub.peers.follower_desk import FollowerDesk
+from chatd.hub.peers.follower_desk import Decided, FollowerDesk
 from chatd.hub.peers.forwarding import ANSWER, ASK, Forwarding, isolated_error
 from chatd.hub.peers.gossip import KIND as SESSIONS
 from chatd.hub.peers.gossip import Gossip, Tell
@@ -106,6 +107,10 @@ class PeerDesk:
     def take_kinds(self, kinds: dict[str, Callable[[PeerMessage], None]]) -> None:
         """Give messages of other kinds to these functions, which raise ValueError for malformed ones."""
         self._kinds |= kinds
+
+    def take_settings(self, decide: Callable[[Principal, StreamSettings, Decided], None]) -> None:
+        """Give the settings that other nodes ask this one to share to a function."""
+        self._decide_settings = decide
 
     def receive(self) -> None:
         """Take the messages that have arrived."""
@@ -214,6 +219,13 @@ class PeerDesk:
     def decide_act(self, link: RemoteLink, number: int, act: str, by: JsonObject, fields: JsonObject) -> None:
         self._hub.note_act(act, by, fields)
         answer_question(link, number, {})
+
+    def decide_settings(self, link: RemoteLink, number: int, who: Principal, body: bytes) -> None:
+        try:
+            settings = unpack_settings(body)
+        except UnreadableError as error:
+            raise ValueError(str(error)) from None
+        self._decide_settings(who, settings, partial(answer_question, link, number))
 
     def tell_hook_key(self, link: RemoteLink, number: int) -> None:
         answer_question(link, number, {"key": self._hub.hook_key.known().hex()})

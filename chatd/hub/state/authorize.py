@@ -126,13 +126,19 @@ def permit(context: Context, request: rq.Request) -> None:
     check_standing(context, context.who.user, context.who.device)
     permission = request.spec.permission
     if permission == "operate":
-        raise ChatdError("E300", "this is done on the server's box only", "run it there: chatd --help")
+        permit_operator(context)
     if permission is not None and not context.allows(permission):
         raise ChatdError(
             "E300",
             f"the role {context.role} may not do this ({permission})",
             "ask an admin for it, or for another role",
         )
+
+
+def permit_operator(context: Context) -> None:
+    """Refuse everybody but an operator on the server's box, or on that of another node. Raises E300."""
+    if not context.who.operator:
+        raise ChatdError("E300", "this is done on the server's box only", "run it there: chatd --help")
 
 
 def admit(context: Context, serial: str, shown: Shown | None = None, *, total: int) -> None:
