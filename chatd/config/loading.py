@@ -91,7 +91,9 @@ def read_tree(path: Path) -> Tree:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ChatdError("E600", f"{path}, {where}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ChatdError("E600", f"{path}: nested too deeply") from None
+    except ValueError as error:
         raise ChatdError("E600", f"{path}: {str(error)[:200]}") from None
     if not isinstance(tree, dict):
         raise ChatdError("E600", f"{path}: must hold one JSON object")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from typing import NamedTuple
 
 # Reached only if an end hangs, which fails the test.
@@ -33,7 +34,8 @@ def connect(server: ssl.SSLContext, client: ssl.SSLContext) -> Outcome:
                 with server.wrap_socket(ours, server_side=True) as channel:
                     seen.append(channel.getpeercert(binary_form=True) or b"")
                     channel.sendall(b"!")
-                    channel.recv(1)
+                    with suppress(OSError):  # OpenSSL 3.6 reports the end of the client's socket
+                        channel.recv(1)
             except OSError as error:
                 server_error.append(error)
 

@@ -98,7 +98,7 @@ def test_a_missing_settings_file_is_reported(home: Path) -> None:
         ('{"filter": {"words": ["\\ud800"]}}', "lone surrogate"),
         ('{"\\udfff": 1}', "lone surrogate"),
         (b'{"server": "\xff"}', "not UTF-8 (byte 12)"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested too deeply"),
         ('{"server": {"port": 1' + "0" * 5000 + "}}", "digits"),
         (" " * (FILE_LIMIT + 1), f"over {FILE_LIMIT} bytes"),
     ],
