@@ -288,6 +288,8 @@ class ChatModel(Conversations):
         if event.user == self.me:
             return
         if self.is_visible(where.name):
+            if self.tells_view:
+                where.read.await_view(event.seq - 1)
             where.read.seen = max(where.read.seen, event.seq)
             return
         calls = self.addresses_me(event)

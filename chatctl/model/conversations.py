@@ -33,8 +33,9 @@ class Conversations:
 
     ``current``: the conversation on the screen, "" for none. ``times``: the zone of the times shown.
     ``looking``: the front end has the person's attention. ``reading``: scrolled back. ``focus``: rooms shown
-    besides the current one; None: no focus. ``changed``: the parts to draw again, emptied by the view.
-    ``clock`` gives seconds since 1970.
+    besides the current one; None: no focus. ``tells_view``: messages of the current conversation are read
+    once `view` says that they are on the screen; otherwise as soon as the conversation is. ``changed``: the
+    parts to draw again, emptied by the view. ``clock`` gives seconds since 1970.
     """
 
     def __init__(self, me: str, clock: Callable[[], float] = time.time) -> None:
@@ -45,6 +46,7 @@ class Conversations:
         self.looking = True
         self.reading = False
         self.focus: frozenset[str] | None = None
+        self.tells_view = False
         self.conversations: dict[str, Conversation] = {}
         self.joined: set[str] = set()
         self.changed: set[ModelPart] = {"rooms", "rows", "members", "state"}
@@ -188,6 +190,18 @@ class Conversations:
         if self.current and self.is_visible(self.current):
             self._mark_read()
 
+    def view(self, above: int, first: int, last: int) -> None:
+        """Note which events of the current conversation are on the screen: from seq ``first`` to ``last``.
+
+        ``above``: the event before ``first``, 0 if that is the oldest row. 0 for all: no event is in view.
+        """
+        here = self.here
+        if not here.loaded or not self.looking or (here.has_older and not first):
+            return
+        after = above or (first - 1 if here.has_older else 0)
+        if here.read.view(after, last):
+            self.changed.add("state")
+
     def show(self, event: ev.Message) -> None:
         """Note that a message of another conversation was shown."""
         if event.user != self.me:
@@ -202,8 +216,7 @@ class Conversations:
                 case {"seq": int(seq), "unread": int(unread), "cursor": int(cursor)} if (
                     name in self.joined or dm_members(name)
                 ):
-                    state, on_screen = self.conversation(name).read, self.is_visible(name)
-                    state.set_count(seq, unread, cursor, on_screen=on_screen)
+                    self._set_count(name, seq, unread, cursor)
         self.changed |= {"rooms", "rows", "state"}
 
     def sending(self, sent: Sent) -> None:
@@ -252,7 +265,18 @@ class Conversations:
     def _trim(self, where: Conversation) -> None:
         where.trim(READING_LIMIT if where.name == self.current and self.reading else ROWS_LIMIT)
 
+    def _set_count(self, name: str, marker: int, unread: int, cursor: int) -> None:
+        read, on_screen = self.conversation(name).read, self.is_visible(name)
+        first_count = not read.is_counted
+        read.set_count(marker, unread, cursor, on_screen=on_screen and not self.tells_view)
+        if on_screen and self.tells_view and read.unread:
+            # What has arrived since the start was on the screen, but not what the server has counted.
+            read.await_view(marker if first_count else None)
+            self._mark_read()
+
     def _mark_read(self) -> None:
+        if self.tells_view and self.here.unread:
+            self.here.read.await_view()
         if self.here.read.read_all():
             self.changed |= {"rooms", "state"}
 

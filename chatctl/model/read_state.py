@@ -28,8 +28,8 @@ class ReadState:
 
     ``calls``: those that address this user. ``first``: where the unread ones begin, kept until the person
     leaves the conversation; 0 for nowhere. ``marker``: the read marker as the server knows it, 0 for none.
-    ``seen``: the newest message that was shown here. ``gap``: older ones that were not. ``is_counted``: the
-    server has counted in this run. ``stale``: it has to count again.
+    ``seen``: the newest message that was shown here. ``gap``: those up to it that were not. ``is_counted``:
+    the server has counted in this run. ``stale``: it has to count again.
     """
 
     counted: int = 0
@@ -59,6 +59,33 @@ class ReadState:
         if self.first:
             self.gap = Gap(self.first - 1, INTEGER_LIMIT)
         return earlier
+
+    def await_view(self, after: int | None = None) -> None:
+        """Count nothing after a seq as read until `view` says that it was on the screen.
+
+        None: nothing that is unread now.
+        """
+        if after is None:
+            after = max(self.read_upto, self.marker) or max(0, self.first - 1)
+        if self.gap is not None:
+            after = min(self.gap.after, after)
+        self.gap = Gap(after, INTEGER_LIMIT)
+
+    def view(self, after: int, upto: int) -> bool:
+        """Note that every message with a seq in (``after``, ``upto``] is on the screen.
+
+        The gap shrinks from its two ends: what is shown in its middle counts only once it was reached from
+        there, since one marker has to tell what was read. Returns False if nothing changed.
+        """
+        if self.gap is None:
+            return False
+        begin, end = self.gap
+        if after <= begin:
+            begin = max(begin, upto)
+        if upto >= end - 1:
+            end = min(end, after + 1)
+        before, self.gap = self.gap, Gap(begin, end) if begin + 1 < end else None
+        return self.gap != before
 
     def pass_gap(self, seq: int) -> None:
         """Note that everything up to ``seq`` is read."""

@@ -49,6 +49,7 @@ class Controller:
         client = connect()
         self._connect = connect
         self.model = ChatModel(client.identity.user)
+        self.model.tells_view = True
         self.network = NetworkThread(client, self._take)
         self.view: WindowView | None = None
         self.sought: tuple[str, int] | None = None
@@ -186,7 +187,10 @@ class Controller:
         return len(events), here.has_older
 
     async def catch_up(self, count: int) -> None:
-        if self.model.here.read.first:
+        if not count:
+            self.model.here.read.gap = None
+            self.model.changed.add("state")
+        elif self.model.here.read.first:
             self._unread_sought = self.model.current
             self._seek_further()
         else:

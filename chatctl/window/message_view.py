@@ -14,6 +14,7 @@ from chatctl.window.margin import Margin, ShownBlock
 from chatctl.window.text_tags import text_tags
 from chatctl.window.theme import Theme
 from chatctl.window.timeline import MORE, Block, line_count, splices
+from chatd.proto.frames import INTEGER_LIMIT
 
 # Blocks whose label stands between two lines, and the colour of these lines.
 _RULES = {"day": "line", "divider": "bad"}
@@ -28,7 +29,7 @@ class MessageView(ttk.Frame):
         self._on_top = on_top
         self._shown: list[Block] = []
         self._lines: list[int] = [1]  # the first line of each block, and the line after the last
-        self._name = ""
+        self.name = ""  # of the conversation that is drawn
         self._hovered = -1
         self._emoji = EmojiNames(self, theme)
         self._awaiting_margin = False
@@ -52,6 +53,7 @@ class MessageView(ttk.Frame):
         self.following = True  # whether the newest message stays visible
         self.on_more: Callable[[int], None] = lambda seq: None  # open the message with this seq
         self.on_link: Callable[[str], None] = lambda address: None  # open an address
+        self.on_scroll: Callable[[], None] = lambda: None  # other lines are in view
         self.text.tag_bind(MORE, "<Button-1>", self._open)
         self.text.tag_bind(LINK, "<ButtonRelease-1>", self._follow)
         for tag in (MORE, LINK):
@@ -72,8 +74,8 @@ class MessageView(ttk.Frame):
 
     def show(self, name: str, blocks: list[Block]) -> None:
         """Draw a conversation, replacing only the blocks that differ from those shown."""
-        if name != self._name:
-            self._name, self.following = name, True
+        if name != self.name:
+            self.name, self.following = name, True
         replacements = splices(self._shown, blocks)
         if not replacements:
             return
@@ -143,6 +145,19 @@ class MessageView(ttk.Frame):
         self.text.tag_remove("found", "1.0", "end")
         self.text.tag_add("found", f"{top}.0", f"{after}.0")
         return True
+
+    def span(self) -> tuple[int, int, int]:
+        """Return the seqs of the event above the first in view, of that, and of the last; 0 for none.
+
+        While the end is in view the last is `INTEGER_LIMIT`.
+        """
+        shown = [one.block for one in self.in_view() if one.block.seq]
+        last = INTEGER_LIMIT if self.following else shown[-1].seq if shown else 0
+        if not shown:
+            return 0, 0, last
+        place = next(at for at, block in enumerate(self._shown) if block.seq == shown[0].seq)
+        above = next((block.seq for block in reversed(self._shown[:place]) if block.seq), 0)
+        return above, shown[0].seq, last
 
     def page(self, pages: int) -> None:
         """Scroll by pages; up if negative."""
@@ -232,6 +247,7 @@ class MessageView(ttk.Frame):
         if self._hovered >= 0:  # the text has moved, not the pointer
             self._hovered = self.winfo_pointery() - self.text.winfo_rooty()
         self._draw_margin_later()
+        self.on_scroll()
         if float(first) <= 0.0:
             self._on_top()
 

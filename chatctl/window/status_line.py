@@ -61,23 +61,25 @@ class StatusLine(ttk.Frame):
         else:
             self._button.configure(text="")
             self._button.pack_forget()
-        self._show_message(self._alert[0] if self._alert else _warning(model, identity))
+        warning = _warning(model, identity)
+        self._show_message(self._alert[0] if self._alert else warning or _hint(model), quiet=not warning)
         self.silent = model.connection == "connected" and not self._message.cget("text")
         return before != (self.silent, self._message.cget("text"), self._button.cget("text"))
 
-    def _show_message(self, text: str) -> None:
+    def _show_message(self, text: str, *, quiet: bool) -> None:
         """Show the text beside the state if it fits there, else below it, wrapped."""
         theme, alert = self._theme, self._alert is not None
         width = self.winfo_toplevel().winfo_width() - 4 * theme.unit
         used = self._state.winfo_reqwidth() + self._button.winfo_reqwidth() + 4 * theme.unit
         font = theme.bold if alert else theme.small
+        style = "Bold.TLabel" if alert else "Quiet.TLabel" if quiet else "Bad.TLabel"
         if not text:
             self._message.pack_forget()
         elif font.measure(text) + used < width:
             self._message.pack(side="left", fill="x", expand=True, after=self._state)
         else:
             self._message.pack(side="bottom", fill="x", before=self._dot)
-        self._message.configure(text=text, style="Bold.TLabel" if alert else "Bad.TLabel", wraplength=width)
+        self._message.configure(text=text, style=style, wraplength=width)
 
 
 def takes_invite(model: ChatModel, identity: Identity) -> bool:
@@ -106,3 +108,9 @@ def _warning(model: ChatModel, identity: Identity) -> str:
     if model.welcome is not None and not model.welcome.envelope:
         return "no envelope: only TLS protects this connection"
     return expiry_warning(identity, datetime.now(UTC))
+
+
+def _hint(model: ChatModel) -> str:
+    """Return how to get to messages that are unread and not on the screen; "" for none."""
+    hidden = model.current and not model.reading and model.here.read.gap is not None
+    return "unread messages are further up: Ctrl+J, or /catchup skip" if hidden else ""

@@ -72,6 +72,7 @@ class Window:
         self.messages.on_more = lambda seq: control.submit(f"/show {seq}")
         self.links = LinkOpener(self._link_failed)
         self.messages.on_link = self.links.open
+        self.messages.on_scroll = self._note_view
         self._menu = MainMenu(root, theme, self.layout, control, self.dialogs, self.notifier, self)
         self._use_theme(dark=dark)
         self.show_times(self.model.times)
@@ -187,11 +188,17 @@ class Window:
             lists.rooms.show(conversation_items(self.model), self.model.current)
         if "rows" in changed:
             self._draw_rows()
+        self._note_view()
         if "members" in changed:
             lists.members.heading.configure(text=members_heading(here, self.model.times))
             lists.members.show(member_items(here))
         if changed or self.layout.status.changes_with_time(self.model):
             self._draw_state()
+
+    def _note_view(self) -> None:
+        """Count what is in view as read."""
+        if self.messages.name == self.model.current and self.model.here.read.gap is not None:
+            self.model.view(*self.messages.span())
 
     def _draw_rows(self) -> None:
         here = self.model.here

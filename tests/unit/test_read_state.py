@@ -10,6 +10,7 @@ from chatctl.model.marker_sender import MARKER_SECONDS, Marker, MarkerSender
 from chatctl.model.read_state import ReadState
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.frames import INTEGER_LIMIT
 
 ROOM, OTHER = "#lobby", "#war"
 
@@ -207,3 +208,87 @@ def test_damaged_entries_of_a_reply_are_left_out(model: ChatModel) -> None:
     model.set_unread([{"room": ROOM, "seq": "1", "unread": 5, "cursor": 9}, {"room": 3}, {}])
     assert model.unread == 0
     assert "#none" not in model.conversations
+
+
+# -- a front end that tells what is in view
+
+
+@pytest.fixture
+def viewed(model: ChatModel) -> ChatModel:
+    """The same, told what is in view; all rows are loaded."""
+    model.tells_view = True
+    model.here.loaded, model.here.has_older = True, False
+    return model
+
+
+END = INTEGER_LIMIT
+
+
+def test_a_message_in_view_is_read(viewed: ChatModel) -> None:
+    viewed.take(message(11))
+    assert viewed.here.read.read_upto == 10
+    viewed.view(above=10, first=11, last=END)
+    assert viewed.here.read.read_upto == 11
+
+
+def test_of_a_burst_only_what_is_in_view_is_read(viewed: ChatModel) -> None:
+    for seq in range(11, 31):
+        viewed.take(message(seq))
+    viewed.view(above=25, first=26, last=END)
+    assert viewed.here.read.read_upto == 10
+    viewed.view(above=20, first=21, last=26)
+    assert viewed.here.read.read_upto == 10, "11 to 20 are still to be seen"
+    viewed.view(above=9, first=10, last=15)
+    assert viewed.here.read.read_upto == 15
+    viewed.view(above=15, first=16, last=20)
+    assert viewed.here.read.read_upto == 30
+
+
+def test_entering_a_room_reads_what_comes_into_view(viewed: ChatModel) -> None:
+    for seq in range(11, 16):
+        viewed.take(message(seq, OTHER))
+    viewed.switch(OTHER)
+    viewed.here.loaded, viewed.here.has_older = True, True
+    assert (viewed.unread, viewed.here.read.read_upto) == (0, 10)
+    viewed.view(above=0, first=14, last=END)
+    assert viewed.here.read.read_upto == 10, "older rows are not loaded"
+    viewed.here.has_older = False
+    viewed.view(above=0, first=11, last=END)
+    assert viewed.here.read.read_upto == 15
+
+
+def test_nothing_is_read_while_nobody_looks_or_nothing_is_loaded(viewed: ChatModel) -> None:
+    viewed.take(message(11))
+    viewed.looking = False
+    viewed.view(above=10, first=11, last=END)
+    viewed.looking, viewed.here.loaded = True, False
+    viewed.view(above=10, first=11, last=END)
+    viewed.here.loaded = viewed.here.has_older = True
+    viewed.view(above=0, first=0, last=END)
+    assert viewed.here.read.read_upto == 10
+
+
+def test_what_the_server_counts_at_the_start_is_unread_until_it_was_in_view() -> None:
+    model = ChatModel("alice")
+    model.tells_view, model.joined = True, {ROOM}
+    model.switch(ROOM)
+    model.here.loaded = True
+    model.take(message(101))
+    model.view(above=100, first=101, last=END)
+    model.set_unread([{"room": ROOM, "seq": 10, "unread": 90, "cursor": 100}])
+    assert (model.unread, model.here.read.first, model.here.read.read_upto) == (0, 11, 10)
+    model.view(above=99, first=100, last=END)
+    model.here.read.move_marker(99, on_screen=True)
+    assert model.here.read.read_upto == 101, "another device has read the rest"
+
+
+def test_later_gaps_begin_where_an_earlier_one_does(viewed: ChatModel) -> None:
+    for seq in (11, 12):
+        viewed.take(message(seq))
+    viewed.view(above=11, first=12, last=END)
+    viewed.look(True, reading=True)
+    viewed.take(message(13))
+    viewed.look(True, reading=False)
+    assert viewed.here.read.gap == (10, INTEGER_LIMIT)
+    viewed.view(above=10, first=11, last=END)
+    assert viewed.here.read.read_upto == 13

@@ -331,7 +331,9 @@ def test_a_marker_inside_what_was_counted_is_counted_again(control: Controller, 
 
 
 def test_markers_are_sent_while_connected_only(control: Controller, network: FakeNetwork) -> None:
+    control.model.here.loaded, control.model.here.has_older = True, False
     control._take(message(11))
+    control.model.view(above=0, first=11, last=11)
     control.send_markers(0.0)
     assert network.last("read").fields == {"room": LOBBY, "seq": 11}
     control._take(message(12))
